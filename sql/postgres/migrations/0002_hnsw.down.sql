@@ -1,0 +1,1 @@
+DROP INDEX IF EXISTS idx_node_embeddings_hnsw;

@@ -1,0 +1,558 @@
+-- Every question and every write of the store service, by name; the same names stand in ../sqlite/queries.sql.
+-- A block is "-- name --", a line of why, and the SQL. /*slot*/ takes fragments that the service chooses by name,
+-- /*= name */ another block. Rows are memories m and their schedule s throughout.
+
+-- create_bookkeeping --
+-- Which migrations were applied, and from which files; adopted marks a file that a Vestige server made.
+CREATE TABLE IF NOT EXISTS vestige_migrations (
+    version     integer PRIMARY KEY,
+    name        text NOT NULL,
+    sha256      text NOT NULL,
+    applied_at  timestamptz NOT NULL,
+    duration_ms double precision NOT NULL,
+    adopted     boolean NOT NULL DEFAULT false
+)
+
+-- find_bookkeeping --
+-- Is this store one of ours?
+SELECT count(*) AS n FROM pg_class WHERE relname = 'vestige_migrations' AND relkind = 'r' AND relnamespace = current_schema()::regnamespace
+
+-- list_taken_names --
+-- Names of ours that somebody else's tables already bear.
+SELECT relname AS name FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname IN (
+    'embedding_model', 'domains', 'users', 'groups', 'group_memberships', 'knowledge_nodes', 'node_embeddings', 'scheduling',
+    'edges', 'review_events', 'supersession_events', 'delegations', 'job_runs', 'job_findings', 'journal', 'review_marks')
+ORDER BY relname
+
+-- list_applied --
+-- The bookkeeping itself, oldest first.
+SELECT version, name, sha256, applied_at, duration_ms FROM vestige_migrations ORDER BY version
+
+-- record_applied --
+-- One migration has been applied.
+INSERT INTO vestige_migrations (version, name, sha256, applied_at, duration_ms)
+VALUES (%(version)s, %(name)s, %(sha256)s, %(applied_at)s, %(duration_ms)s)
+
+-- forget_applied --
+-- One migration has been taken back.
+DELETE FROM vestige_migrations WHERE version = %(version)s
+
+-- lock_schema --
+-- Two consoles that start together take turns; the lock goes with the transaction.
+SELECT pg_advisory_xact_lock(8317441095320001)
+
+-- count_precious --
+-- What taking the schema back would delete: memories, reviews, events; the local user does not count.
+SELECT (SELECT count(*) FROM knowledge_nodes) + (SELECT count(*) FROM review_events) AS n
+
+-- count_precious_events --
+-- Supersession events, asked only where their migration is applied.
+SELECT count(*) AS n FROM supersession_events
+
+-- count_precious_ledger --
+-- Delegations, asked only where their migration is applied.
+SELECT count(*) AS n FROM delegations
+
+-- count_precious_journal --
+-- Journal entries, asked only where their migration is applied.
+SELECT count(*) AS n FROM journal
+
+-- find_unfinished_copy --
+-- A copy into this store that is still under way builds the vector index last.
+SELECT delegation_id FROM job_runs WHERE kind = 'copy' AND finished_at IS NULL LIMIT 1
+
+-- memory_columns --
+-- A memory with its schedule, as rows.memory reads it.
+m.id::text AS id, m.content, m.node_type, m.tags, m.domains, m.domain_scores, m.codebase, m.metadata, m.created_at, m.updated_at,
+m.owner_user_id::text AS owner_user_id, m.visibility, m.shared_with_groups::text[] AS shared_with_groups, m.superseded_by::text AS superseded_by,
+s.memory_id::text AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses,
+EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id) AS has_embedding
+
+-- memory_head_columns --
+-- The same with only the beginning of the content: what a list shows.
+m.id::text AS id, left(m.content, %(head)s) AS content, m.node_type, m.tags, m.domains, m.domain_scores, m.codebase, m.metadata,
+m.created_at, m.updated_at, m.owner_user_id::text AS owner_user_id, m.visibility, m.shared_with_groups::text[] AS shared_with_groups, m.superseded_by::text AS superseded_by,
+s.memory_id::text AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses,
+EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id) AS has_embedding
+
+-- get_memory --
+-- One memory by its id.
+SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id WHERE m.id = %(id)s::uuid
+
+-- lock_memory --
+-- The same inside a write, held until it ends.
+SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id WHERE m.id = %(id)s::uuid FOR UPDATE OF m
+
+-- get_memories --
+-- Several memories by their ids.
+SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
+WHERE m.id = ANY (%(ids)s::uuid[])
+
+-- find_by_prefix --
+-- Up to three ids that begin alike: two are enough to call a prefix ambiguous.
+SELECT m.id::text AS id FROM knowledge_nodes m WHERE m.id >= %(low)s::uuid AND m.id <= %(high)s::uuid ORDER BY m.id LIMIT 3
+
+-- list_existing --
+-- Which of these ids are there.
+SELECT m.id::text AS id FROM knowledge_nodes m WHERE m.id = ANY (%(ids)s::uuid[])
+
+-- insert_memory --
+-- A new memory; its words are a generated column.
+INSERT INTO knowledge_nodes (id, content, node_type, tags, metadata, domains, domain_scores, codebase, owner_user_id,
+    visibility, shared_with_groups, created_at, updated_at)
+VALUES (%(id)s::uuid, %(content)s, %(node_type)s, %(tags)s, %(metadata)s, %(domains)s, %(domain_scores)s, %(codebase)s,
+    %(owner_user_id)s::uuid, %(visibility)s, %(shared_with_groups)s::uuid[], %(created_at)s, %(updated_at)s)
+
+-- update_memory --
+-- All that a person can edit, with the time of the edit.
+UPDATE knowledge_nodes SET content = %(content)s, node_type = %(node_type)s, tags = %(tags)s, metadata = %(metadata)s,
+    domains = %(domains)s, codebase = %(codebase)s, visibility = %(visibility)s, updated_at = %(updated_at)s WHERE id = %(id)s::uuid
+
+-- delete_memories --
+-- Memories go with vector, schedule, edges, reviews and events.
+DELETE FROM knowledge_nodes WHERE id = ANY (%(ids)s::uuid[])
+
+-- delete_embedding --
+-- A vector that no longer fits its text.
+DELETE FROM node_embeddings WHERE node_id = %(id)s::uuid
+
+-- insert_embedding --
+-- A vector.
+INSERT INTO node_embeddings (node_id, embedding) VALUES (%(id)s::uuid, %(embedding)s::{vector})
+
+-- get_embedding --
+-- One stored vector.
+SELECT e.embedding::vector AS embedding FROM node_embeddings e WHERE e.node_id = %(id)s::uuid
+
+-- order_created --
+-- Newest first.
+ORDER BY m.created_at DESC, m.id DESC
+
+-- order_updated --
+-- Last edited first.
+ORDER BY m.updated_at DESC, m.id DESC
+
+-- order_due --
+-- Next due first.
+ORDER BY s.next_review, m.id
+
+-- sort_key_created --
+-- The stored value that a cursor continues from, untouched.
+m.created_at AS sort_key
+
+-- sort_key_updated --
+-- The stored value that a cursor continues from, untouched.
+m.updated_at AS sort_key
+
+-- sort_key_due --
+-- The stored value that a cursor continues from, untouched.
+s.next_review AS sort_key
+
+-- after_created --
+-- Continue behind a cursor; a row value keeps the index in use.
+AND (m.created_at, m.id) < (%(after_key)s::timestamptz, %(after_id)s::uuid)
+
+-- after_updated --
+-- Continue behind a cursor.
+AND (m.updated_at, m.id) < (%(after_key)s::timestamptz, %(after_id)s::uuid)
+
+-- after_due --
+-- Continue behind a cursor.
+AND (s.next_review, m.id) > (%(after_key)s::timestamptz, %(after_id)s::uuid)
+
+-- only_due --
+-- A list by due date holds what has one.
+AND s.reps > 0 AND s.next_review IS NOT NULL
+
+-- page_memories --
+-- One page of a filtered list.
+SELECT /*= memory_head_columns */, /*sort_key*/
+FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
+WHERE true /*filters*/ /*after*/ /*order*/ LIMIT %(limit)s
+
+-- page_memories_at --
+-- One page by position, for a jump of the scroll bar: ids are skipped first, rows are read after.
+SELECT /*= memory_head_columns */, /*sort_key*/
+FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
+WHERE m.id IN (SELECT m.id FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
+    WHERE true /*filters*/ /*order*/ LIMIT %(limit)s OFFSET %(offset)s)
+/*order*/
+
+-- list_ids --
+-- The ids of a filtered list, for what is done to all of it.
+SELECT m.id::text AS id FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT %(limit)s
+
+-- count_memories --
+-- How many a filter leaves.
+SELECT count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/
+
+-- count_scheduled --
+-- How many of them a list by due date holds.
+SELECT count(*) AS n FROM knowledge_nodes m JOIN scheduling s ON s.memory_id = m.id WHERE true /*filters*/
+
+-- count_up_to --
+-- The same, but no further than a cap: a search only asks whether they are few.
+SELECT count(*) AS n FROM (SELECT 1 FROM knowledge_nodes m WHERE true /*filters*/ LIMIT %(cap)s)
+
+-- filter_domains --
+-- In any of these domains.
+AND m.domains && %(domains)s::text[]
+
+-- filter_tags --
+-- With any of these tags.
+AND m.tags && %(tags)s::text[]
+
+-- filter_node_types --
+-- Of any of these types.
+AND m.node_type = ANY (%(node_types)s::text[])
+
+-- filter_codebase --
+-- Of one codebase.
+AND m.codebase = %(codebase)s
+
+-- filter_owner --
+-- Of one owner.
+AND m.owner_user_id = %(owner)s::uuid
+
+-- filter_since --
+-- Made at or after.
+AND m.created_at >= %(since)s
+
+-- filter_until --
+-- Made before.
+AND m.created_at < %(until)s
+
+-- filter_min_retrievability --
+-- R(t, S) >= r exactly where t <= S * horizon(r): no power function is needed.
+AND EXISTS (SELECT 1 FROM scheduling h WHERE h.memory_id = m.id AND h.reps > 0 AND h.last_review IS NOT NULL
+    AND extract(epoch FROM %(now)s::timestamptz - h.last_review) / 86400.0 <= least(greatest(h.stability, 0.001), 36500.0) * %(horizon)s)
+
+-- filter_active --
+-- Not replaced by another memory.
+AND m.superseded_by IS NULL
+
+-- filter_without_embedding --
+-- Without a vector.
+AND NOT EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id)
+
+-- filter_must --
+-- Every +word and "phrase" of a search occurs.
+AND m.search_vec @@ (SELECT string_agg('(' || q::text || ')', ' & ')::tsquery FROM (SELECT phraseto_tsquery('vestige', vestige_fold(w)) AS q FROM unnest(%(must)s::text[]) AS w) AS p WHERE numnode(q) > 0)
+
+-- filter_must_not --
+-- No -word of a search occurs.
+AND NOT m.search_vec @@ (SELECT coalesce(string_agg('(' || q::text || ')', ' | ')::tsquery, ''::tsquery) FROM (SELECT phraseto_tsquery('vestige', vestige_fold(w)) AS q FROM unnest(%(must_not)s::text[]) AS w) AS p WHERE numnode(q) > 0)
+
+-- search_memories --
+-- Both branches fused by reciprocal rank (k = 60), in one statement.
+WITH /*vector_branch*/, /*text_branch*/,
+fused AS (
+    SELECT id, sum(1.0::float8 / (60 + r)) AS rrf, max(tr) AS text_rank, max(ts) AS text_score, max(vr) AS vector_rank, max(vs) AS vector_score
+    FROM (SELECT id, r, NULL::bigint AS tr, NULL::float8 AS ts, r AS vr, s AS vs FROM vector_hits
+          UNION ALL SELECT id, r, r, s, NULL, NULL FROM text_hits) u
+    GROUP BY id ORDER BY rrf DESC, id LIMIT %(limit)s)
+SELECT f.rrf, f.text_rank, f.text_score, f.vector_rank, f.vector_score, /*= memory_columns */
+FROM fused f JOIN knowledge_nodes m ON m.id = f.id LEFT JOIN scheduling s ON s.memory_id = m.id
+ORDER BY f.rrf DESC, m.id
+
+-- branch_vector_index --
+-- By the HNSW index: the vector is a parameter, not a column of another CTE, or no index would be used. The scan goes on
+-- until enough rows pass the filters; its order is relaxed, so ranks are made from the distances again.
+near AS MATERIALIZED (SELECT e.node_id AS id, e.embedding <=> %(embedding)s::{vector} AS d
+    FROM node_embeddings e JOIN knowledge_nodes m ON m.id = e.node_id
+    WHERE true /*filters*/ ORDER BY e.embedding <=> %(embedding)s::{vector} LIMIT %(depth)s),
+vector_hits AS (SELECT id, row_number() OVER (ORDER BY d + 0, id) AS r, 1 - d AS s FROM near WHERE d < 'NaN')
+
+-- branch_vector_exact --
+-- Where a filter leaves few rows every one of them is measured: exact, and faster than walking the graph past the rest.
+near AS MATERIALIZED (SELECT k.id, e.embedding <=> %(embedding)s::{vector} AS d
+    FROM (SELECT m.id FROM knowledge_nodes m WHERE true /*filters*/ OFFSET 0) k JOIN node_embeddings e ON e.node_id = k.id
+    ORDER BY (e.embedding <=> %(embedding)s::{vector}) + 0, k.id LIMIT %(depth)s),
+vector_hits AS (SELECT id, row_number() OVER (ORDER BY d, id) AS r, 1 - d AS s FROM near WHERE d < 'NaN')
+
+-- branch_vector_none --
+-- No search by meaning.
+vector_hits AS (SELECT NULL::uuid AS id, NULL::bigint AS r, NULL::float8 AS s WHERE false)
+
+-- branch_text --
+-- Any of the words, ranked by the sum of what each is worth in the text, short texts first.
+words AS MATERIALIZED (SELECT q FROM (SELECT phraseto_tsquery('vestige', vestige_fold(w)) AS q
+    FROM unnest(%(words)s::text[]) AS w) p WHERE numnode(q) > 0),
+found AS MATERIALIZED (SELECT m.id, m.search_vec FROM knowledge_nodes m
+    WHERE m.search_vec @@ (SELECT string_agg('(' || q::text || ')', ' | ')::tsquery FROM words) /*filters*/),
+text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS r, s FROM (
+    SELECT c.id, (SELECT sum(ts_rank(c.search_vec, q, 1)) FROM words)::float8 AS s FROM found c ORDER BY s DESC, c.id LIMIT %(depth)s) x)
+
+-- branch_text_newest --
+-- A query that only says what must not occur lists the newest.
+text_hits AS (SELECT id, row_number() OVER (ORDER BY created_at DESC, id DESC) AS r, 0.0::float8 AS s FROM (
+    SELECT m.id, m.created_at FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT %(depth)s) x)
+
+-- branch_text_none --
+-- No search by words.
+text_hits AS (SELECT NULL::uuid AS id, NULL::bigint AS r, NULL::float8 AS s WHERE false)
+
+-- facet_domains --
+-- Domains in use, with counts.
+SELECT j.value AS value, count(*) AS n FROM knowledge_nodes m, unnest(m.domains) AS j (value)
+WHERE true /*filters*/ GROUP BY j.value ORDER BY n DESC, j.value COLLATE "C" LIMIT %(limit)s
+
+-- facet_tags --
+-- Tags in use, with counts.
+SELECT j.value AS value, count(*) AS n FROM knowledge_nodes m, unnest(m.tags) AS j (value)
+WHERE true /*filters*/ GROUP BY j.value ORDER BY n DESC, j.value COLLATE "C" LIMIT %(limit)s
+
+-- facet_node_types --
+-- Types in use, with counts.
+SELECT m.node_type AS value, count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/
+GROUP BY m.node_type ORDER BY n DESC, m.node_type COLLATE "C" LIMIT %(limit)s
+
+-- facet_codebases --
+-- Codebases in use, with counts.
+SELECT m.codebase AS value, count(*) AS n FROM knowledge_nodes m WHERE m.codebase IS NOT NULL /*filters*/
+GROUP BY m.codebase ORDER BY n DESC, m.codebase COLLATE "C" LIMIT %(limit)s
+
+-- growth --
+-- How many memories each month brought.
+SELECT to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM') AS value, count(*) AS n FROM knowledge_nodes m GROUP BY 1 ORDER BY 1
+
+-- not_resting --
+-- Neither suspended nor buried beyond the moment.
+AND NOT EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND (k.suspended OR k.buried_until > %(now)s))
+
+-- list_due --
+-- What is due before a moment, longest waiting first.
+SELECT /*= memory_columns */, s.next_review AS sort_key FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
+WHERE s.reps > 0 AND s.next_review < %(before)s /*= not_resting */ /*filters*/ /*after*/
+ORDER BY s.next_review, m.id LIMIT %(limit)s
+
+-- list_due_times --
+-- Due dates in a span, for counts: the span is wide, the caller parses and compares.
+SELECT s.next_review FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
+WHERE s.reps > 0 AND s.next_review >= %(since)s AND s.next_review < %(before)s /*= not_resting */ /*filters*/
+
+-- count_due --
+-- How many are due before a moment.
+SELECT count(*) AS n FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
+WHERE s.reps > 0 AND s.next_review < %(before)s /*= not_resting */ /*filters*/
+
+-- list_new --
+-- Never reviewed, oldest first.
+SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
+WHERE (s.memory_id IS NULL OR s.reps = 0) /*= not_resting */ /*filters*/
+ORDER BY m.created_at, m.id LIMIT %(limit)s
+
+-- count_new --
+-- How many were never reviewed.
+SELECT count(*) AS n FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
+WHERE (s.memory_id IS NULL OR s.reps = 0) /*= not_resting */ /*filters*/
+
+-- count_first_reviews --
+-- How many new memories were already reviewed since a moment.
+SELECT count(*) AS n FROM review_events v WHERE v.timestamp >= %(since)s AND v.undoes IS NULL
+AND coalesce((v.prior_state ->> 'reps')::integer, 0) = 0
+AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id)
+
+-- get_scheduling --
+-- The schedule of one memory.
+SELECT s.memory_id::text AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses
+FROM scheduling s WHERE s.memory_id = %(id)s::uuid
+
+-- put_scheduling --
+-- Write a schedule, whether there was one or not.
+INSERT INTO scheduling (memory_id, stability, difficulty, retrievability, last_review, next_review, reps, lapses)
+VALUES (%(id)s::uuid, %(stability)s, %(difficulty)s, %(retrievability)s, %(last_review)s, %(next_review)s, %(reps)s, %(lapses)s)
+ON CONFLICT (memory_id) DO UPDATE SET stability = excluded.stability, difficulty = excluded.difficulty,
+    retrievability = excluded.retrievability, last_review = excluded.last_review, next_review = excluded.next_review,
+    reps = excluded.reps, lapses = excluded.lapses
+
+-- delete_scheduling --
+-- Back to never reviewed.
+DELETE FROM scheduling WHERE memory_id = %(id)s::uuid
+
+-- insert_review --
+-- One line of the review log.
+INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state, undoes)
+VALUES (%(id)s::uuid, %(at)s, %(rating)s, %(prior)s, %(new)s, %(undoes)s) RETURNING id
+
+-- find_review --
+-- Is this review already in the log? A log has no ids of its own that travel.
+SELECT v.id FROM review_events v WHERE v.memory_id = %(id)s::uuid AND v.timestamp = %(at)s AND v.rating = %(rating)s LIMIT 1
+
+-- list_reviews --
+-- The reviews of one memory, oldest first.
+SELECT v.id, v.memory_id::text AS memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes
+FROM review_events v WHERE v.memory_id = %(id)s::uuid ORDER BY v.id
+
+-- list_reviews_since --
+-- The reviews of a sitting, oldest first.
+SELECT v.id, v.memory_id::text AS memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes
+FROM review_events v WHERE v.timestamp >= %(since)s ORDER BY v.id
+
+-- last_review --
+-- The last review that still stands, of one memory or of all.
+SELECT v.id, v.memory_id::text AS memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes FROM review_events v
+WHERE (%(id)s::uuid IS NULL OR v.memory_id = %(id)s::uuid) AND v.undoes IS NULL
+AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id)
+ORDER BY v.id DESC LIMIT 1
+
+-- get_marks --
+-- What the console notes about a memory's reviews.
+SELECT k.suspended, k.buried_until FROM review_marks k WHERE k.memory_id = %(id)s::uuid
+
+-- put_marks --
+-- Suspend, bury or resume.
+INSERT INTO review_marks (memory_id, suspended, buried_until) VALUES (%(id)s::uuid, %(suspended)s, %(buried_until)s)
+ON CONFLICT (memory_id) DO UPDATE SET suspended = excluded.suspended, buried_until = excluded.buried_until
+
+-- get_model --
+-- The registered embedding model.
+SELECT name, dimension, hash, created_at FROM embedding_model
+
+-- put_model --
+-- Register the embedding model.
+INSERT INTO embedding_model (id, name, dimension, hash, created_at) VALUES (1, %(name)s, %(dimension)s, %(hash)s, %(created_at)s)
+
+-- set_model_hash --
+-- The same model in another build.
+UPDATE embedding_model SET hash = %(hash)s WHERE id = 1
+
+-- stamp_width --
+-- The vectors get the model's width, before any is there.
+ALTER TABLE node_embeddings ALTER COLUMN embedding TYPE {vector}({width}), ALTER COLUMN embedding SET STORAGE PLAIN
+
+-- count_vectors_by_width --
+-- What vectors are really there.
+SELECT vector_dims(e.embedding) AS width, count(*) AS n FROM node_embeddings e GROUP BY 1 ORDER BY n DESC
+
+-- list_embeddings_by_width --
+-- Vectors of one width that have no direction; the type itself refuses those that are not finite.
+SELECT 0 AS seq, e.node_id::text AS node_id, e.embedding::vector AS embedding FROM node_embeddings e WHERE vector_dims(e.embedding) = %(width)s
+AND vector_norm(e.embedding) = 0 AND %(seq)s = 0 LIMIT %(limit)s
+
+-- list_without_embedding --
+-- Memories that lack a vector, in a fixed order.
+SELECT m.id::text AS id, m.content FROM knowledge_nodes m WHERE m.id > %(after_id)s::uuid
+AND NOT EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id) ORDER BY m.id LIMIT %(limit)s
+
+-- insert_embedding_if_current --
+-- A vector made meanwhile, only where the text is still the one it was made of and nobody was faster.
+INSERT INTO node_embeddings (node_id, embedding) SELECT m.id, %(embedding)s::{vector} FROM knowledge_nodes m
+WHERE m.id = %(id)s::uuid AND m.content = %(content)s ON CONFLICT (node_id) DO NOTHING
+
+-- put_edge --
+-- Link two memories, or change the weight of a link.
+INSERT INTO edges (source_id, target_id, edge_type, weight, created_at)
+VALUES (%(source_id)s::uuid, %(target_id)s::uuid, %(edge_type)s, %(weight)s, %(created_at)s)
+ON CONFLICT (source_id, target_id, edge_type) DO UPDATE SET weight = excluded.weight
+
+-- get_edge --
+-- One link.
+SELECT g.source_id::text AS source_id, g.target_id::text AS target_id, g.edge_type, g.weight, g.created_at FROM edges g
+WHERE g.source_id = %(source_id)s::uuid AND g.target_id = %(target_id)s::uuid AND g.edge_type = %(edge_type)s
+
+-- list_edges --
+-- The links of these memories, in both directions.
+SELECT g.source_id::text AS source_id, g.target_id::text AS target_id, g.edge_type, g.weight, g.created_at FROM edges g
+WHERE g.source_id = ANY (%(ids)s::uuid[]) OR g.target_id = ANY (%(ids)s::uuid[])
+ORDER BY g.source_id, g.target_id, g.edge_type COLLATE "C"
+
+-- delete_edge --
+-- Remove a link.
+DELETE FROM edges WHERE source_id = %(source_id)s::uuid AND target_id = %(target_id)s::uuid AND edge_type = %(edge_type)s
+
+-- lock_supersession --
+-- One decision at a time: a cycle is looked for and the event written under one lock.
+SELECT pg_advisory_xact_lock(8317441095320002)
+
+-- insert_event --
+-- One decision; the cache follows by trigger.
+INSERT INTO supersession_events (loser_id, winner_id, kind, decided_at)
+VALUES (%(loser_id)s::uuid, %(winner_id)s::uuid, %(kind)s, %(decided_at)s) RETURNING id
+
+-- find_event --
+-- Is this decision already in the log?
+SELECT v.id FROM supersession_events v WHERE v.loser_id = %(loser_id)s::uuid AND v.decided_at = %(decided_at)s LIMIT 1
+
+-- list_events --
+-- The decisions in which a memory takes part, in their order.
+SELECT v.id, v.loser_id::text AS loser_id, v.winner_id::text AS winner_id, v.kind, v.decided_at FROM supersession_events v
+WHERE v.loser_id = %(id)s::uuid OR v.winner_id = %(id)s::uuid ORDER BY v.decided_at, v.id
+
+-- list_lost_events --
+-- The decisions about these memories as losers, in their order.
+SELECT v.id, v.loser_id::text AS loser_id, v.winner_id::text AS winner_id, v.kind, v.decided_at FROM supersession_events v
+WHERE v.loser_id = ANY (%(ids)s::uuid[]) ORDER BY v.decided_at, v.id
+
+-- get_winner --
+-- What replaces a memory now.
+SELECT m.superseded_by::text AS superseded_by FROM knowledge_nodes m WHERE m.id = %(id)s::uuid
+
+-- list_losers --
+-- What a memory replaces now.
+SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
+WHERE m.superseded_by = ANY (%(ids)s::uuid[]) ORDER BY m.created_at, m.id
+
+-- insert_journal --
+-- One change by a person.
+INSERT INTO journal (at, actor, verb, before, after) VALUES (%(at)s, %(actor)s, %(verb)s, %(before)s, %(after)s) RETURNING id
+
+-- get_journal --
+-- One entry of the journal.
+SELECT id, at, actor, verb, before, after, undone_by FROM journal WHERE id = %(id)s
+
+-- last_journal --
+-- The last change that can be taken back.
+SELECT id, at, actor, verb, before, after, undone_by FROM journal WHERE undone_by IS NULL AND verb <> 'undo' ORDER BY id DESC LIMIT 1
+
+-- find_review_entry --
+-- The journal entry that one review wrote.
+SELECT id, at, actor, verb, before, after, undone_by FROM journal
+WHERE verb = 'review' AND undone_by IS NULL AND (after -> 0 ->> 'review')::bigint = %(review)s ORDER BY id DESC LIMIT 1
+
+-- list_journal --
+-- The journal, newest first.
+SELECT id, at, actor, verb, before, after, undone_by FROM journal WHERE id < %(before_id)s ORDER BY id DESC LIMIT %(limit)s
+
+-- mark_undone --
+-- An entry has been taken back by another.
+UPDATE journal SET undone_by = %(undone_by)s WHERE id = %(id)s AND undone_by IS NULL
+
+-- get_stats --
+-- Figures of the whole store.
+SELECT (SELECT count(*) FROM knowledge_nodes) AS total_memories,
+    (SELECT count(*) FROM node_embeddings) AS memories_with_embeddings,
+    (SELECT count(*) FROM edges) AS total_edges,
+    (SELECT count(*) FROM domains) AS total_domains,
+    (SELECT count(*) FROM review_events) AS total_reviews,
+    (SELECT count(*) FROM knowledge_nodes WHERE superseded_by IS NOT NULL) AS superseded
+
+-- probe --
+-- Does the store answer?
+SELECT current_setting('server_version') AS version
+
+-- preflight --
+-- What the server is and whether it has what we need.
+SELECT current_setting('server_version_num')::integer AS server_version_num, current_setting('server_version') AS server_version,
+    (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS available,
+    (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS installed,
+    has_database_privilege(current_database(), 'CREATE') AS may_create,
+    current_setting('default_transaction_read_only')::boolean OR pg_is_in_recovery() AS read_only,
+    has_schema_privilege(current_schema(), 'CREATE') AS may_migrate
+
+-- find_index --
+-- Is the vector index there, and whole?
+SELECT i.indisvalid AS valid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE c.relname = 'idx_node_embeddings_hnsw' AND c.relnamespace = current_schema()::regnamespace
+
+-- read_size --
+-- Bytes on disk.
+SELECT pg_database_size(current_database()) AS n
+
+-- read_change_token --
+-- Changes when another connection has committed.
+SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint AS token FROM pg_stat_user_tables WHERE schemaname = current_schema()
+
+-- vacuum --
+-- Give unused space back.
+VACUUM

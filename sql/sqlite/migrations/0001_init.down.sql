@@ -1,0 +1,10 @@
+DROP TABLE review_events;
+DROP TABLE edges;
+DROP TABLE scheduling;
+DROP TABLE node_embeddings;
+DROP TABLE knowledge_nodes;
+DROP TABLE group_memberships;
+DROP TABLE groups;
+DROP TABLE users;
+DROP TABLE domains;
+DROP TABLE embedding_model;

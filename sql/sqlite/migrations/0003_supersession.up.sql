@@ -1,0 +1,34 @@
+-- Which memory replaced which, and when: the log is the truth, knowledge_nodes.superseded_by its cache.
+ALTER TABLE knowledge_nodes ADD COLUMN superseded_by TEXT;
+
+-- winner_id stays as written when the winner is deleted; kind tells why a row is there.
+CREATE TABLE supersession_events (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    loser_id   TEXT NOT NULL REFERENCES knowledge_nodes (id) ON DELETE CASCADE,
+    winner_id  TEXT,
+    kind       TEXT NOT NULL DEFAULT 'supersede'
+               CHECK (kind IN ('supersede', 'unsupersede', 'winner_deleted', 'imported')),
+    decided_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')),
+    CHECK (loser_id <> winner_id),
+    CHECK ((winner_id IS NULL) = (kind IN ('unsupersede', 'winner_deleted')))
+);
+
+CREATE INDEX idx_supersession_events_loser ON supersession_events (loser_id, decided_at DESC, id DESC);
+CREATE INDEX idx_supersession_events_winner ON supersession_events (winner_id);
+CREATE INDEX idx_supersession_events_decided ON supersession_events (decided_at DESC, id DESC);
+CREATE INDEX idx_knowledge_nodes_superseded_by ON knowledge_nodes (superseded_by) WHERE superseded_by IS NOT NULL;
+
+CREATE TRIGGER trg_supersession_events_cache AFTER INSERT ON supersession_events BEGIN
+    UPDATE knowledge_nodes SET superseded_by = (
+        SELECT winner_id FROM supersession_events WHERE loser_id = NEW.loser_id
+        ORDER BY decided_at DESC, id DESC LIMIT 1
+    ) WHERE id = NEW.loser_id;
+END;
+
+-- A deleted winner gives its losers back. The new row must sort last even where a clock ran ahead.
+CREATE TRIGGER trg_knowledge_nodes_winner_deleted AFTER DELETE ON knowledge_nodes BEGIN
+    INSERT INTO supersession_events (loser_id, winner_id, kind, decided_at)
+    SELECT m.id, NULL, 'winner_deleted', max(strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now'), coalesce((
+        SELECT max(decided_at) FROM supersession_events WHERE loser_id = m.id), ''))
+    FROM knowledge_nodes m WHERE m.superseded_by = OLD.id;
+END;

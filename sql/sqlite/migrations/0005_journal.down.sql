@@ -1,0 +1,2 @@
+DROP TABLE review_marks;
+DROP TABLE journal;

@@ -1,0 +1,97 @@
+"""What can go wrong, each as one sentence that a person reads.
+
+Every error carries a ``code`` (the word that ``--json`` prints) and an ``exit_status`` (what a command ends with).
+A driver's own exception never leaves its backend: it is turned into one of these there.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VestigeError(Exception):
+    """Something failed."""
+
+    code: ClassVar[str] = "failed"
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class NotFound(VestigeError):
+    """No such memory."""
+
+    code = "not_found"
+
+
+class Usage(VestigeError):
+    """The command was not understood."""
+
+    code = "usage"
+    exit_status = 2
+
+
+class Refused(VestigeError):
+    """This was refused; nothing was changed."""
+
+    code = "refused"
+    exit_status = 3
+
+
+class ReadOnly(Refused):
+    """This store is open read-only."""
+
+
+class ForeignStore(Refused):
+    """This is not a memory store."""
+
+
+class SchemaPending(Refused):
+    """The store's schema is behind this program; run `vestige-tui schema up`."""
+
+
+class SchemaBroken(Refused):
+    """The store's migrations do not match this program's."""
+
+
+class ModelMismatch(Refused):
+    """The configured embedding model is not the one this store belongs to."""
+
+    code = "mismatch"
+
+
+class EmbedderUnavailable(Refused):
+    """The embedding model is not available."""
+
+    code = "mismatch"
+
+
+class Conflict(VestigeError):
+    """The memory was changed by somebody else meanwhile."""
+
+    code = "conflict"
+
+
+class Busy(VestigeError):
+    """The store is busy; try again."""
+
+    code = "busy"
+
+
+class Unavailable(VestigeError):
+    """The store cannot be reached."""
+
+    code = "unavailable"
+
+
+class ConfigError(VestigeError):
+    """The configuration file is wrong."""
+
+
+class Cancelled(VestigeError):
+    """Cancelled."""

@@ -1,0 +1,477 @@
+"""The words of this program: frozen values that every room shares. Imports nothing of ours.
+
+Times are timezone-aware UTC datetimes, ids the strings that the store holds, vectors float32 arrays
+of shape (dimension,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, overload
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector: TypeAlias = NDArray[np.float32]
+
+LOCAL_USER = "00000000-0000-0000-0000-000000000001"
+
+Mode: TypeAlias = Literal["hybrid", "text", "vector"]
+Sort: TypeAlias = Literal["created", "updated", "due"]
+Visibility: TypeAlias = Literal["private", "group", "public"]
+EventKind: TypeAlias = Literal["supersede", "unsupersede", "winner_deleted", "imported"]
+
+T = TypeVar("T")
+
+
+class Rating(IntEnum):
+    """How well a memory was recalled (FSRS)."""
+
+    AGAIN = 1
+    HARD = 2
+    GOOD = 3
+    EASY = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduling:
+    """FSRS state of one memory. ``stability`` in days, ``difficulty`` 1..10; ``reps`` 0 means new, never due.
+
+    ``retrievability`` is the stored value, that of the last review; ``scheduling.retrievability`` gives the value now.
+    """
+
+    stability: float = 0.0
+    difficulty: float = 0.0
+    retrievability: float = 1.0
+    last_review: datetime | None = None
+    next_review: datetime | None = None
+    reps: int = 0
+    lapses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What the console itself notes about a memory's reviews: suspended, or buried until a moment."""
+
+    suspended: bool = False
+    buried_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One memory as the store holds it. ``id`` is the stored string, a UUID in all stores but some Vestige files."""
+
+    id: str
+    content: str
+    node_type: str = "fact"
+    tags: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    domain_scores: Mapping[str, float] = field(default_factory=dict)
+    codebase: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    owner_user_id: str = LOCAL_USER
+    visibility: str = "private"
+    shared_with_groups: tuple[str, ...] = ()
+    superseded_by: str | None = None
+    scheduling: Scheduling | None = None
+    has_embedding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A memory to be written. Without ``id`` the store makes one; without times it takes now."""
+
+    content: str
+    id: str | None = None
+    node_type: str = "fact"
+    tags: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    domain_scores: Mapping[str, float] = field(default_factory=dict)
+    codebase: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    owner_user_id: str = LOCAL_USER
+    visibility: str = "private"
+    shared_with_groups: tuple[str, ...] = ()
+    scheduling: Scheduling | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What an edit changes; a field left at None stays as it is. ``codebase=""`` clears the codebase."""
+
+    content: str | None = None
+    node_type: str | None = None
+    tags: tuple[str, ...] | None = None
+    domains: tuple[str, ...] | None = None
+    codebase: str | None = None
+    visibility: str | None = None
+    metadata: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which memories a question is about. Fields are ANDed; several values in one field are ORed."""
+
+    domains: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    node_types: tuple[str, ...] = ()
+    codebase: str | None = None
+    owner: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    min_retrievability: float | None = None
+    superseded: bool = False
+    """Also those that another memory has replaced."""
+    without_embedding: bool = False
+    """Only those that lack a vector."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """A question. ``embedding`` spares the encoder: shape (dimension,), for the registered model."""
+
+    text: str = ""
+    embedding: Vector | None = None
+    mode: Mode = "hybrid"
+    limit: int = 10
+    domains: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    node_types: tuple[str, ...] = ()
+    codebase: str | None = None
+    owner: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    min_retrievability: float | None = None
+    superseded: bool = False
+
+    @property
+    def filter(self) -> Filter:
+        return Filter(
+            domains=self.domains,
+            tags=self.tags,
+            node_types=self.node_types,
+            codebase=self.codebase,
+            owner=self.owner,
+            since=self.since,
+            until=self.until,
+            min_retrievability=self.min_retrievability,
+            superseded=self.superseded,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One answer to a search. Ranks count from 1; scores grow with quality; None where the branch did not find it.
+
+    ``score`` is the sum over the branches of 1 / (60 + rank): Reciprocal Rank Fusion (Cormack 2009).
+    """
+
+    memory: Memory
+    score: float
+    text_rank: int | None = None
+    text_score: float | None = None
+    vector_rank: int | None = None
+    vector_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Sequence[Hit]):
+    """The hits of one search, best first, with the mode that was answered and what the person should know."""
+
+    hits: tuple[Hit, ...]
+    mode: Mode
+    elapsed_ms: float
+    warnings: tuple[str, ...] = ()
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
+    def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
+        return self.hits[index]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list; ``next`` is the cursor of the following page, None at the end."""
+
+    items: tuple[T, ...]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One row of the append-only review log. ``undoes`` names the row that this one takes back."""
+
+    id: int
+    memory_id: str
+    at: datetime
+    rating: int
+    prior: Scheduling
+    new: Scheduling
+    undoes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """How many memories wait: due before today, due today, due in the six days after, never reviewed (and how many
+    of those are still offered today)."""
+
+    overdue: int
+    today: int
+    week: int
+    new: int
+    new_today: int
+
+    @property
+    def due(self) -> int:
+        """What a review sitting would show now: overdue, today, and today's share of the new ones."""
+        return self.overdue + self.today + self.new_today
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A directed link between two memories; ``weight`` 0..1."""
+
+    source_id: str
+    target_id: str
+    edge_type: str = "related"
+    weight: float = 1.0
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbor:
+    """A memory reached over edges: the best product of weights along any path, and how many edges that path has."""
+
+    memory: Memory
+    weight: float
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A topic that memories belong to."""
+
+    id: str
+    label: str
+    memory_count: int = 0
+    top_terms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSignature:
+    """Which embedding model the vectors of a store come from."""
+
+    name: str
+    dimension: int
+    hash: str = ""
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VectorCensus:
+    """What vectors are really there: count by width, memories without one, unusable ones of the registered width."""
+
+    by_width: Mapping[int, int]
+    without: int
+    zero: int
+    non_finite: int
+
+
+@dataclass(frozen=True, slots=True)
+class SupersessionEvent:
+    """One row of the append-only log: since ``decided_at`` ``winner_id`` (None: nothing) replaces ``loser_id``."""
+
+    id: int
+    loser_id: str
+    winner_id: str | None
+    kind: str
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """A memory and those that it replaced, each with what it replaced in turn."""
+
+    memory: Memory
+    replaces: tuple[Lineage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One change by a person, with what was there before and after (plain JSON data)."""
+
+    id: int
+    at: datetime
+    actor: str
+    verb: str
+    before: Any
+    after: Any
+    undone_by: int | None = None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The memories that this entry changed."""
+        rows: list[Mapping[str, Any]] = list(self.after or []) or list(self.before or [])
+        return tuple(str(row["id"]) for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a command changed, and the journal entry that takes it back."""
+
+    changed: tuple[str, ...]
+    undo: int | None = None
+    scheduling: Scheduling | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePreview:
+    """What a delete would take along: edges and reviews lost, memories that would come back (their winner goes)."""
+
+    memories: tuple[Memory, ...]
+    edges: int
+    reviews: int
+    resurrected: tuple[Memory, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """One value that memories can be filtered by, with the number of memories that have it."""
+
+    value: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Figures of a whole store."""
+
+    total_memories: int
+    memories_with_embeddings: int
+    total_edges: int
+    total_domains: int
+    total_reviews: int
+    superseded: int
+    registered_model_name: str | None
+    registered_model_dim: int | None
+    backend: str
+    schema_version: int
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``state`` is healthy, degraded or unavailable; ``notes`` say why, a sentence each."""
+
+    state: Literal["healthy", "degraded", "unavailable"]
+    notes: tuple[str, ...] = ()
+    server: str = ""
+    pool: str = ""
+
+
+MigrationState: TypeAlias = Literal["applied", "pending", "waiting"]
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationInfo:
+    """One schema migration: applied, pending, or waiting (for a model, or for a job that builds it last)."""
+
+    version: int
+    name: str
+    state: MigrationState
+    checksum: str
+    applied_at: datetime | None = None
+    duration_ms: float | None = None
+    waits_for: str | None = None
+
+
+JobStatus: TypeAlias = Literal["queued", "dispatched", "in_progress", "completed", "failed", "stuck"]
+
+
+@dataclass(frozen=True, slots=True)
+class TableProgress:
+    """Rows of one table in a job. For each table, at the end: read = inserted + present + failed.
+
+    ``repaired`` counts among inserted; ``left_behind`` is a table that the target has no place for; ``total`` is what
+    there was to read when the job began (None: not counted yet).
+    """
+
+    read: int = 0
+    inserted: int = 0
+    present: int = 0
+    repaired: int = 0
+    failed: int = 0
+    left_behind: int = 0
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """How far a job is. ``rate`` in rows a second, ``eta`` in seconds, ``rates`` the recent rates, oldest first."""
+
+    phase: str = ""
+    tables: Mapping[str, TableProgress] = field(default_factory=dict)
+    rate: float | None = None
+    eta: float | None = None
+    rates: tuple[float, ...] = ()
+    zero_vectors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One delegation: a job of ours (``kind`` copy), or work that an agent was given (``kind`` delegation).
+
+    ``id`` is the delegation_id; ``store`` says in which store the row lies; source and target carry no password.
+    """
+
+    id: str
+    kind: str
+    status: str
+    store: str
+    task: str = ""
+    source: str = ""
+    target: str = ""
+    plan: str | None = None
+    attempt: int = 1
+    owner: str = ""
+    progress: JobProgress = field(default_factory=JobProgress)
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    last_heartbeat: datetime | None = None
+    deadline: datetime | None = None
+    finished_at: datetime | None = None
+    error: str | None = None
+    result: str | None = None
+    cancel_requested: bool = False
+
+    @property
+    def in_flight(self) -> bool:
+        """Not ended yet; ``stuck`` can recover."""
+        return self.status not in ("completed", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class JobFinding:
+    """What became of one row of a job that could not simply be copied."""
+
+    subject: str
+    outcome: Literal["repaired", "failed", "left_behind", "zero_vector"]
+    source_key: str
+    reason: str

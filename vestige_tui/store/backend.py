@@ -1,0 +1,116 @@
+"""The few verbs that a database must offer the service, each by query name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from vestige_tui.model import ModelSignature, Vector
+    from vestige_tui.store.queries import Dialect, Slots
+
+Row: TypeAlias = Mapping[str, Any]
+Params: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """A value that is stored as JSON, told apart from a list, which is an array where the database has those."""
+
+    value: Any
+
+
+class Transaction(Protocol):
+    """One write in progress: everything in it happens, or nothing does."""
+
+    async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
+        """The rows of a named query."""
+        ...
+
+    async def execute(self, name: str, params: Params | None = None, slots: Slots | None = None) -> int:
+        """How many rows a named write changed."""
+        ...
+
+    async def execute_many(self, name: str, rows: Sequence[Params]) -> None:
+        """One named write for many rows."""
+        ...
+
+    async def script(self, sql: str) -> None:
+        """The statements of a migration file, one after the other."""
+        ...
+
+
+class Backend(Protocol):
+    """A database that holds a store. A cancelled read stops in the database; errors are ``VestigeError``s.
+
+    Values go in as Python's own (datetime, list, dict, float32 array) and come out as the driver gives them:
+    ``rows`` reads either spelling.
+    """
+
+    dialect: Dialect
+    read_only: bool
+    reason: str
+    """Why it is read-only; empty where it is not."""
+    lowest_id: str
+    """Sorts before the id of every memory."""
+    foreign: bool
+    """A file that a Vestige server made: its times are text of several spellings."""
+
+    @property
+    def title(self) -> str:
+        """Where the store is, without a password."""
+        ...
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
+        """The rows of a named query, read outside any write."""
+        ...
+
+    def write(self) -> AbstractAsyncContextManager[Transaction]:
+        """Begin a write; leaving the block commits, an exception takes all of it back."""
+        ...
+
+    async def maintain(self, name: str) -> None:
+        """Run a named statement that refuses to be part of a transaction."""
+        ...
+
+    async def reopen(self) -> None:
+        """Connect anew, as after the schema brought new types."""
+        ...
+
+    def use_model(self, model: ModelSignature | None) -> None:
+        """The vectors of this store are of this model's width from now on."""
+        ...
+
+    async def near(self, vector: Vector, depth: int, filters: Sequence[str], params: Params) -> tuple[str, Params]:
+        """How a search by meaning is asked here: the branch to use and what it needs besides."""
+        ...
+
+    async def change_token(self) -> object:
+        """Something that differs once anybody has changed the store."""
+        ...
+
+    def match(self, words: Sequence[str], *, every: bool) -> object:
+        """Words and phrases as the text index wants them: all of them, or any."""
+        ...
+
+    def is_id(self, text: str) -> bool:
+        """Can this be the id of a memory here?"""
+        ...
+
+    def prefix_range(self, prefix: str) -> tuple[str, str] | None:
+        """The lowest and the highest id that a prefix stands for; None where no id begins so."""
+        ...
+
+    def location(self) -> str:
+        """The URL by which another process opens the same store, without a password."""
+        ...
+
+    def pool_state(self) -> str:
+        """The connections in use, in words."""
+        ...

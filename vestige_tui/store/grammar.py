@@ -1,0 +1,83 @@
+"""What a person may type into a search, read the same way for both backends; no input is an error.
+
+Plain words are optional. A "phrase" and a +word must occur, a -word (or -"phrase") must not. OR between two words says
+what plain words already mean, so it is left out. Words of the stop list are left out unless marked by + or quotes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# fmt: off
+STOP_WORDS = frozenset({
+    "a", "about", "above", "after", "again", "against", "all", "am", "an", "and", "any", "are", "arent", "as",
+    "at", "be", "because", "been", "before", "being", "below", "between", "both", "but", "by", "can", "cant",
+    "could", "couldnt", "d", "did", "didnt", "do", "does", "doesnt", "doing", "dont", "down", "during", "each",
+    "few", "for", "from", "further", "had", "hadnt", "has", "hasnt", "have", "havent", "having", "he", "her",
+    "here", "hers", "herself", "him", "himself", "his", "how", "i", "if", "im", "in", "into", "is", "isnt", "it",
+    "its", "itself", "ive", "just", "let", "lets", "ll", "m", "me", "more", "most", "my", "myself", "no", "nor",
+    "not", "now", "o", "of", "off", "on", "once", "only", "or", "other", "our", "ours", "ourselves", "out",
+    "over", "own", "re", "s", "same", "she", "should", "shouldnt", "so", "some", "such", "t", "than", "that",
+    "thats", "the", "their", "theirs", "them", "themselves", "then", "there", "theres", "these", "they", "theyre",
+    "this", "those", "through", "to", "too", "under", "until", "up", "ve", "very", "was", "wasnt", "we", "were",
+    "werent", "weve", "what", "whats", "when", "where", "which", "while", "who", "whom", "why", "will", "with",
+    "wont", "would", "wouldnt", "you", "your", "youre", "yours", "yourself", "yourselves",
+})
+# fmt: on
+
+_TOKEN = re.compile(r"""([+-]?)"([^"]*)"?|([+-]?)([^\s"]+)""")
+_WORDLIKE = re.compile(r"[^\W_]")
+_MOST_WORDS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A parsed query. ``ranked``: what ranks; ``must``: what has to occur; ``must_not``: what may not."""
+
+    ranked: tuple[str, ...]
+    must: tuple[str, ...]
+    must_not: tuple[str, ...]
+    spoken: str
+    """The query without its marks and its -words: what is embedded."""
+    dropped: tuple[str, ...]
+    """Stop words that were left out."""
+
+    @property
+    def negative_only(self) -> bool:
+        return bool(self.must_not) and not self.ranked and not self.spoken
+
+
+def parse(text: str) -> Words:
+    """Read a query; control characters count as spaces, and no more than 64 words rank."""
+    clean = "".join(" " if ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF else char for char in text)
+    ranked: list[str] = []
+    must: list[str] = []
+    must_not: list[str] = []
+    spoken: list[str] = []
+    dropped: list[str] = []
+    for match in _TOKEN.finditer(clean):
+        quoted = match[2] is not None
+        mark, body = (match[1], match[2]) if quoted else (match[3], match[4])
+        if not _WORDLIKE.search(body):
+            continue
+        if mark == "-":
+            must_not.append(body)
+            continue
+        if not quoted and not mark and body == "OR":
+            continue
+        spoken.append(body)
+        if quoted or mark == "+":
+            must.append(body)
+            ranked.append(body)
+        elif re.sub(r"[\W_]", "", body).casefold() in STOP_WORDS:
+            dropped.append(body)
+        else:
+            ranked.append(body)
+    return Words(
+        ranked=tuple(dict.fromkeys(ranked))[:_MOST_WORDS],
+        must=tuple(dict.fromkeys(must))[:_MOST_WORDS],
+        must_not=tuple(dict.fromkeys(must_not))[:_MOST_WORDS],
+        spoken=" ".join(spoken),
+        dropped=tuple(dropped),
+    )

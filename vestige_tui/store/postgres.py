@@ -1,0 +1,382 @@
+"""The PostgreSQL backend: a pool of connections to a server with pgvector, or to one that we start ourselves."""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from pgvector.psycopg import register_vector_async
+from psycopg import AsyncConnection, errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from vestige_tui.errors import (
+    Busy,
+    Cancelled,
+    Conflict,
+    NotFound,
+    ReadOnly,
+    Refused,
+    SchemaPending,
+    Unavailable,
+    Usage,
+    VestigeError,
+)
+from vestige_tui.store import pgembed
+from vestige_tui.store.backend import Json, Params, Row, Transaction
+from vestige_tui.store.queries import Dialect, Slots, compose
+from vestige_tui.text import redact
+
+if TYPE_CHECKING:
+    from vestige_tui.model import ModelSignature, Vector
+
+FEW = 4_000
+MAX_VECTOR = 2_000
+MAX_HALFVEC = 4_000
+_UUID_HEX = 32
+
+# A search reads its plan from its own parameters: a generic plan takes a LIMIT for a tenth of the table.
+_SETTINGS = (
+    "-c timezone=UTC -c plan_cache_mode=force_custom_plan -c jit=off"
+    " -c hnsw.ef_search=100 -c hnsw.iterative_scan=relaxed_order -c lock_timeout=15s"
+)
+
+# The pool logs every failed attempt by itself; a console has one quiet place for that, and it is not stderr.
+logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
+logging.getLogger("psycopg.pool").propagate = False
+
+
+def adapt(value: object) -> object:
+    if isinstance(value, Json):
+        return Jsonb(value.value)
+    if isinstance(value, tuple):
+        return list(value)
+    return value
+
+
+def _adapted(params: Params | None) -> dict[str, object]:
+    return {key: adapt(value) for key, value in (params or {}).items()}
+
+
+def parse_url(url: str) -> dict[str, Any]:
+    """The parts of a libpq URL or conninfo; an error about an unreadable one repeats none of it."""
+    try:
+        return dict(conninfo_to_dict(url))
+    except psycopg.Error:
+        raise Usage("The PostgreSQL URL cannot be read; expected postgresql://USER@HOST:PORT/DATABASE.") from None
+
+
+def translate(error: Exception, title: str) -> VestigeError:
+    """One of our sentences for whatever the driver or the pool raised."""
+    if isinstance(error, PoolTimeout | TooManyRequests):
+        return Busy(f"All connections to {title} are in use; try again.")
+    if isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected | errors.SerializationFailure):
+        return Busy(f"{title} is busy: another session holds what this needs. Nothing was changed; try again.")
+    if isinstance(error, errors.QueryCanceled):
+        return Cancelled("The query was cancelled.")
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return ReadOnly(f"{title} only accepts reads.")
+    if isinstance(error, errors.InsufficientPrivilege):
+        return Refused(f"The role may not do this on {title}: {_first_line(error)}.")
+    if isinstance(error, errors.ForeignKeyViolation):
+        return NotFound("A memory that this belongs to is not there.")
+    if isinstance(error, errors.IntegrityError | errors.DataError):
+        return Conflict(f"This is refused by the store: {_first_line(error)}.")
+    if isinstance(error, errors.UndefinedTable | errors.UndefinedColumn | errors.UndefinedFunction):
+        return SchemaPending(
+            f"{title} lacks tables that this needs ({_first_line(error)}); run `vestige-tui schema up`."
+        )
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolClosed | OSError):
+        return Unavailable(f"{title} cannot be reached: {_first_line(error)}.")
+    return VestigeError(f"PostgreSQL failed: {_first_line(error)}.")
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return redact(lines[0] if lines else type(error).__name__).rstrip(".")
+
+
+class PostgresTransaction:
+    """A write in progress on one connection of the pool."""
+
+    def __init__(self, connection: AsyncConnection[dict[str, Any]], backend: PostgresBackend) -> None:
+        self.connection = connection
+        self._backend = backend
+
+    async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
+        try:
+            cursor = await self.connection.execute(self._backend.sql(name, slots), _adapted(params))
+            return list(await cursor.fetchall()) if cursor.description else []
+        except psycopg.Error as error:
+            raise translate(error, self._backend.title) from error
+
+    async def execute(self, name: str, params: Params | None = None, slots: Slots | None = None) -> int:
+        try:
+            return (await self.connection.execute(self._backend.sql(name, slots), _adapted(params))).rowcount
+        except psycopg.Error as error:
+            raise translate(error, self._backend.title) from error
+
+    async def execute_many(self, name: str, rows: Sequence[Params]) -> None:
+        if not rows:
+            return
+        try:
+            async with self.connection.cursor() as cursor:
+                await cursor.executemany(self._backend.sql(name), [_adapted(row) for row in rows])
+        except psycopg.Error as error:
+            raise translate(error, self._backend.title) from error
+
+    async def script(self, sql: str) -> None:
+        try:
+            await self.connection.execute(self._backend.typed(sql).encode())
+        except psycopg.Error as error:
+            raise translate(error, self._backend.title) from error
+
+
+class PostgresBackend:
+    """A store on a PostgreSQL server. ``target`` is a libpq URL, or the directory of an embedded server."""
+
+    dialect: Dialect = "postgres"
+    lowest_id = "00000000-0000-0000-0000-000000000000"
+    foreign = False
+
+    def __init__(
+        self, target: str | Path, *, read_only: bool = False, max_connections: int = 10, acquire_timeout: float = 30.0
+    ) -> None:
+        self._directory = target.expanduser().absolute() if isinstance(target, Path) else None
+        self._url = "" if isinstance(target, Path) else target
+        self._lease: pgembed.Lease | None = None
+        self.read_only = read_only
+        self.reason = "opened with --read-only" if read_only else ""
+        self._max_connections = max_connections
+        self._timeout = acquire_timeout
+        self._pool: AsyncConnectionPool[AsyncConnection[dict[str, Any]]] | None = None
+        self._vector_type = "vector"
+        self._width = 0
+        self.server: Mapping[str, Any] = {}
+        if self._directory is None:
+            parts = parse_url(self._url)
+            host = parts.get("host") or "localhost"
+            port = parts.get("port")
+            where = host if not port or "," in str(host) else f"{host}:{port}"
+            self.title = f"postgresql://{where}/{parts.get('dbname') or ''}"
+        else:
+            self.title = f"pgembed:{self._directory}"
+
+    def location(self) -> str:
+        if self._directory is not None:
+            return f"pgembed:{self._directory}"
+        return redact(self._url)
+
+    # Opening and closing
+
+    async def open(self) -> None:
+        if self._directory is not None:
+            self._lease = await pgembed.acquire(self._directory)
+            self._url = self._lease.url
+        try:
+            await self._preflight()
+            await self._open_pool()
+        except BaseException:
+            await self._release()
+            raise
+
+    async def _preflight(self) -> None:
+        """Ask a single connection first: its error says what is wrong, where a pool would only time out."""
+        try:
+            connection = await AsyncConnection.connect(
+                self._conninfo(connect_timeout=str(max(2, min(10, int(self._timeout))))),
+                row_factory=dict_row,
+                autocommit=True,
+            )
+        except (psycopg.Error, OSError) as error:
+            raise translate(error, self.title) from None
+        try:
+            cursor = await connection.execute(compose("postgres", "preflight").encode())
+            self.server = await cursor.fetchone() or {}
+        except psycopg.Error as error:
+            raise translate(error, self.title) from None
+        finally:
+            await connection.close()
+        if self.server["server_version_num"] < 160_000:
+            raise Refused(f"{self.title} runs PostgreSQL {self.server['server_version']}; 16 or newer is needed.")
+        if not self.server["installed"] and not self.server["available"]:
+            raise Refused(
+                f"{self.title} has no pgvector; install the extension on the server, then run CREATE EXTENSION vector."
+            )
+        found = self.server["installed"] or self.server["available"]
+        if _version(found) < (0, 8):
+            raise Refused(
+                f"{self.title} has pgvector {found}; 0.8 or newer is needed. Run ALTER EXTENSION vector UPDATE."
+            )
+        if self.server["read_only"] and not self.read_only:
+            self.read_only, self.reason = True, "the server only accepts reads"
+
+    def _conninfo(self, **extra: str) -> str:
+        parts = parse_url(self._url)
+        options = " ".join(filter(None, [_SETTINGS, str(parts.get("options") or "")]))
+        if self.read_only:
+            options += " -c default_transaction_read_only=on"
+        parts.setdefault("application_name", "vestige-tui")
+        return make_conninfo("", **{**parts, **extra, "options": options})
+
+    async def _open_pool(self) -> None:
+        self._pool = AsyncConnectionPool(
+            self._conninfo(connect_timeout="5"),
+            kwargs={"row_factory": dict_row, "autocommit": True},
+            min_size=min(2, self._max_connections),
+            max_size=self._max_connections,
+            timeout=self._timeout,
+            max_idle=600.0,
+            max_lifetime=1_800.0,
+            configure=self._configure,
+            open=False,
+            name="vestige",
+        )
+        await self._pool.open()
+
+    async def _configure(self, connection: AsyncConnection[dict[str, Any]]) -> None:
+        # Before the schema is up there is no vector type to register; reopen() comes back here afterwards.
+        with suppress(psycopg.ProgrammingError):
+            await register_vector_async(connection)
+
+    async def reopen(self) -> None:
+        if self._pool is not None:
+            await self._pool.close()
+        await self._preflight()
+        await self._open_pool()
+
+    async def close(self) -> None:
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
+        await self._release()
+
+    async def _release(self) -> None:
+        if self._lease is not None:
+            lease, self._lease = self._lease, None
+            await pgembed.release(lease)
+
+    # SQL
+
+    def typed(self, sql: str) -> str:
+        """A statement with the vector type and width of this store in the places kept for them."""
+        return sql.replace("{vector}", self._vector_type).replace("{width}", str(self._width))
+
+    def sql(self, name: str, slots: Slots | None = None) -> bytes:
+        return self.typed(compose("postgres", name, slots)).encode()
+
+    def use_model(self, model: ModelSignature | None) -> None:
+        if model is None:
+            self._vector_type, self._width = "vector", 0
+            return
+        if model.dimension > MAX_HALFVEC:
+            raise Refused(
+                f"{model.name} has {model.dimension} dimensions; pgvector can index {MAX_HALFVEC:,} at most. "
+                "Choose a narrower model."
+            )
+        self._vector_type = "vector" if model.dimension <= MAX_VECTOR else "halfvec"
+        self._width = model.dimension
+
+    # Reading
+
+    async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
+        try:
+            return await self._fetch_once(name, params, slots)
+        except psycopg.OperationalError as error:
+            if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable | errors.InsufficientResources):
+                raise translate(error, self.title) from error
+            # A read may be asked again: after a restart of the server every pooled connection is dead once.
+            try:
+                await self._usable().check()
+                return await self._fetch_once(name, params, slots)
+            except (psycopg.Error, PoolTimeout, PoolClosed) as again:
+                raise translate(again, self.title) from again
+        except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
+            raise translate(error, self.title) from error
+
+    async def _fetch_once(self, name: str, params: Params | None, slots: Slots | None) -> list[Row]:
+        async with self._usable().connection() as connection:
+            cursor = await connection.execute(self.sql(name, slots), _adapted(params))
+            return list(await cursor.fetchall()) if cursor.description else []
+
+    def _usable(self) -> AsyncConnectionPool[AsyncConnection[dict[str, Any]]]:
+        if self._pool is None:
+            raise Unavailable(f"{self.title} is not open.")
+        return self._pool
+
+    # Writing
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Transaction]:
+        async with self.transaction() as transaction:
+            yield transaction
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PostgresTransaction]:
+        """The same as ``write``, with the connection at hand: a copy speaks COPY to it."""
+        if self.read_only:
+            raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
+        try:
+            async with self._usable().connection() as connection, connection.transaction():
+                yield PostgresTransaction(connection, self)
+        except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
+            raise translate(error, self.title) from error
+
+    async def maintain(self, name: str) -> None:
+        try:
+            async with self._usable().connection() as connection:
+                await connection.execute(self.sql(name))
+        except (psycopg.Error, PoolTimeout, PoolClosed) as error:
+            raise translate(error, self.title) from error
+
+    # Meaning
+
+    async def near(self, vector: Vector, depth: int, filters: Sequence[str], params: Params) -> tuple[str, Params]:
+        [count] = await self.fetch("count_up_to", {**params, "cap": FEW + 1}, {"filters": filters})
+        branch = "branch_vector_exact" if count["n"] <= FEW else "branch_vector_index"
+        return branch, {"embedding": vector}
+
+    async def change_token(self) -> object:
+        [row] = await self.fetch("read_change_token")
+        return row["token"]
+
+    def match(self, words: Sequence[str], *, every: bool) -> object:
+        return list(words)
+
+    # Ids
+
+    def is_id(self, text: str) -> bool:
+        try:
+            uuid.UUID(text)
+        except ValueError:
+            return False
+        return True
+
+    def prefix_range(self, prefix: str) -> tuple[str, str] | None:
+        digits = prefix.replace("-", "").lower()
+        if not re.fullmatch(r"[0-9a-f]{1,32}", digits):
+            return None
+        low, high = digits.ljust(_UUID_HEX, "0"), digits.ljust(_UUID_HEX, "f")
+        return str(uuid.UUID(low)), str(uuid.UUID(high))
+
+    def pool_state(self) -> str:
+        if self._pool is None:
+            return "closed"
+        stats = self._pool.get_stats()
+        size, free = stats.get("pool_size", 0), stats.get("pool_available", 0)
+        return f"{size - free} of {size} connections in use, at most {self._max_connections}"
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+
+
+__all__ = ["PostgresBackend", "PostgresTransaction", "parse_url", "translate"]

@@ -1,0 +1,56 @@
+"""Named SQL: reads ``sql/<dialect>/queries.sql`` and composes statements from its blocks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+Dialect: TypeAlias = Literal["sqlite", "postgres"]
+Slots: TypeAlias = Mapping[str, Iterable[str]]
+
+_BLOCK = re.compile(r"^-- (\w+) --\n", re.MULTILINE)
+_INCLUDE = re.compile(r"/\*= (\w+) \*/")
+_SLOT = re.compile(r"/\*(\w+)\*/")
+
+
+def sql_folder() -> Path:
+    """The folder with all SQL: inside the package when installed, beside it in a checkout."""
+    inside = Path(str(files("vestige_tui"))) / "sql"
+    return inside if inside.is_dir() else inside.parent.parent / "sql"
+
+
+@cache
+def load(dialect: Dialect) -> Mapping[str, str]:
+    """All blocks of one dialect by name, their leading comment lines taken off, includes resolved."""
+    parts = _BLOCK.split((sql_folder() / dialect / "queries.sql").read_text(encoding="utf-8"))
+    blocks: dict[str, str] = {}
+    for name, body in zip(parts[1::2], parts[2::2], strict=True):
+        if name in blocks:
+            raise ValueError(f"{dialect}/queries.sql has {name} twice")
+        lines = body.strip().splitlines()
+        while lines and lines[0].startswith("--"):
+            lines.pop(0)
+        blocks[name] = "\n".join(lines)
+    return {name: _INCLUDE.sub(lambda match: blocks[match[1]], body) for name, body in blocks.items()}
+
+
+@cache
+def _compose(dialect: Dialect, name: str, slots: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    blocks, chosen = load(dialect), dict(slots)
+
+    def fill(match: re.Match[str]) -> str:
+        return "\n".join(resolve(fragment) for fragment in chosen.get(match[1], ()))
+
+    def resolve(block: str) -> str:
+        return _SLOT.sub(fill, blocks[block])
+
+    return resolve(name)
+
+
+def compose(dialect: Dialect, name: str, slots: Slots | None = None) -> str:
+    """The statement called ``name`` with the named fragments in its slots; slots without any vanish."""
+    return _compose(dialect, name, tuple(sorted((slot, tuple(chosen)) for slot, chosen in (slots or {}).items())))
