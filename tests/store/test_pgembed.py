@@ -24,6 +24,7 @@ from tests.postgres import finish
 from vestige_tui import errors
 from vestige_tui.store import pgembed
 
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1 << 1, 1 << 2
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
@@ -139,6 +140,11 @@ def tcp_sockets_of(pid: int) -> set[str]:
     return held & {f"socket:[{line.split()[9]}]" for line in lines}
 
 
+def capabilities(pid: int, kind: str) -> int:
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(fields[kind], 16)
+
+
 async def test_it_is_postgresql_18_with_pgvector(lease: pgembed.Lease) -> None:
     with psycopg.connect(lease.url, autocommit=True) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
@@ -164,6 +170,14 @@ async def test_nothing_but_its_user_reaches_it(lease: pgembed.Lease, cluster: Pa
     owners = {owner(path) for path in (cluster, cluster / "data", sockets, Path(f"/proc/{server_pid(cluster)}"))}
     assert len(owners) == 1
     assert 0 not in owners
+
+
+async def test_the_server_keeps_no_right_of_root_but_the_one_to_reach_its_folder(
+    lease: pgembed.Lease, cluster: Path
+) -> None:
+    kept = {capabilities(server_pid(cluster), kind) for kind in ("CapPrm", "CapEff", "CapAmb")}
+    assert len(kept) == 1
+    assert kept <= {0, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH}
 
 
 def test_a_network_port_would_be_seen() -> None:

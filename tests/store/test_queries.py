@@ -1,0 +1,129 @@
+"""The named SQL: every query, with every fragment it can take, is prepared on fresh schemas of both dialects."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from vestige_tui.store.queries import Dialect, compose, load
+from vestige_tui.store.schema import migrations
+
+FILTERS = tuple(name for name in load("sqlite") if name.startswith("filter_"))
+SORTS = ("created", "updated", "due")
+ONLY_SQLITE = {
+    "branch_vector_given",
+    "list_passing",
+    "list_embeddings_after",
+    "list_embedding_seqs",
+    "measure_embeddings",
+}
+ONLY_POSTGRES = {"branch_vector_index", "branch_vector_exact", "preflight", "find_index"}
+FRAGMENTS = ("filter_", "branch_", "order_", "sort_key_", "after_", "memory_", "only_due", "not_resting")
+
+
+def statements(dialect: Dialect) -> Iterator[tuple[str, str]]:
+    """Every query that can be asked, with a label."""
+    blocks = load(dialect)
+    filter_sets = [(), *((name,) for name in FILTERS), *itertools.combinations(FILTERS, 2), FILTERS]
+    for name, sql in blocks.items():
+        if name.startswith(FRAGMENTS):
+            continue
+        slots = set(re.findall(r"/\*(\w+)\*/", sql))
+        fillings: list[dict[str, tuple[str, ...]]] = [{}]
+        if "vector_branch" in slots:
+            vectors = [block for block in blocks if block.startswith("branch_vector_")]
+            texts = [block for block in blocks if block.startswith("branch_text")]
+            fillings = [{"vector_branch": (v,), "text_branch": (t,)} for v in vectors for t in texts]
+            slots.add("filters")
+        elif "order" in slots:
+            fillings = [{"order": (f"order_{s}",), "sort_key": (f"sort_key_{s}",)} for s in SORTS]
+            if "after" in slots:
+                fillings += [{**filling, "after": (f"after_{s}",)} for filling, s in zip(fillings, SORTS, strict=True)]
+        elif "after" in slots:
+            fillings = [{}, {"after": ("after_due",)}]
+        for filling in fillings:
+            for chosen in filter_sets if "filters" in slots else [()]:
+                label = f"{name} {filling} {chosen}"
+                yield label, compose(dialect, name, {**filling, "filters": chosen})
+
+
+def test_both_dialects_have_the_same_names() -> None:
+    sqlite, postgres = set(load("sqlite")), set(load("postgres"))
+    assert sqlite - postgres == ONLY_SQLITE
+    assert postgres - sqlite == ONLY_POSTGRES
+
+
+def test_every_block_says_why(request: pytest.FixtureRequest) -> None:
+    from vestige_tui.store.queries import sql_folder
+
+    for dialect in ("sqlite", "postgres"):
+        for path in sorted((sql_folder() / dialect).glob("*.sql")):
+            text = path.read_text(encoding="utf-8")
+            for match in re.finditer(r"^-- (\w+) --\n(.*)\n", text, re.MULTILINE):
+                assert re.match(r"-- \S", match[2]), f"{path.name}: {match[1]}"
+
+
+def test_sqlite_prepares_every_query() -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(compose("sqlite", "create_bookkeeping"))
+    for migration in migrations("sqlite"):
+        connection.executescript(migration.up)
+    count = 0
+    for label, sql in statements("sqlite"):
+        if sql.startswith(("VACUUM", "PRAGMA")):
+            connection.execute(sql)
+            continue
+        parameters = dict.fromkeys(re.findall(r":([a-z_]\w*)", sql), 1)
+        try:
+            connection.execute(f"EXPLAIN {sql}", parameters)
+        except sqlite3.Error as error:
+            pytest.fail(f"{label}: {error}")
+        count += 1
+    connection.close()
+    assert count > 1_000
+
+
+def test_postgres_prepares_every_query(postgres_database: str) -> None:
+    def typed(sql: str) -> str:
+        return sql.replace("{vector}", "vector").replace("{width}", "8")
+
+    count = 0
+    with psycopg.connect(postgres_database, autocommit=True) as connection:
+        connection.execute(compose("postgres", "create_bookkeeping").encode())
+        for migration in migrations("postgres"):
+            if migration.staged:
+                connection.execute(
+                    compose("postgres", "stamp_width").replace("{vector}", "vector").replace("{width}", "8").encode()
+                )
+            connection.execute(typed(migration.up).encode())
+        for label, sql in statements("postgres"):
+            if sql.startswith(("VACUUM", "ALTER", "CREATE")):
+                continue
+            numbers: dict[str, int] = {}
+            text = re.sub(
+                r"%\((\w+)\)s", lambda match: f"${numbers.setdefault(match[1], len(numbers) + 1)}", typed(sql)
+            ).replace("%%", "%")
+            try:
+                connection.execute(f"PREPARE probe AS {text}".encode())
+            except psycopg.Error as error:
+                pytest.fail(f"{label}: {error}")
+            connection.execute(b"DEALLOCATE probe")
+            count += 1
+    assert count > 1_000
+
+
+def test_migrations_go_up_and_down_to_nothing(tmp_path: Path) -> None:
+    connection = sqlite3.connect(":memory:")
+    for migration in migrations("sqlite"):
+        connection.executescript(migration.up)
+    for migration in reversed(migrations("sqlite")):
+        connection.executescript(migration.down)
+    left = [row[0] for row in connection.execute("SELECT name FROM sqlite_master") if not row[0].startswith("sqlite_")]
+    connection.close()
+    assert left == []

@@ -1,0 +1,159 @@
+"""The rules of the house that an import contract cannot say."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vestige_tui.store.queries import sql_folder
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "vestige_tui"
+DRIVERS = {"sqlite3", "aiosqlite", "psycopg", "psycopg_pool", "pgvector"}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def table_names() -> set[str]:
+    """Every table that a migration makes."""
+    found: set[str] = set()
+    for path in sql_folder().rglob("*.up.sql"):
+        found |= set(re.findall(r"CREATE (?:VIRTUAL )?TABLE (\w+)", path.read_text(encoding="utf-8")))
+    return found
+
+
+def docstrings(tree: ast.Module) -> set[int]:
+    """The constants that are docstrings."""
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    return {id(node.value) for node in nodes}
+
+
+def test_table_names_occur_only_under_sql() -> None:
+    names = table_names()
+    assert {"knowledge_nodes", "node_embeddings", "supersession_events"} <= names
+    # Words that are also plain English are only looked for where SQL is around them.
+    telling = {name for name in names if "_" in name}
+    offences = []
+    for name, tree in modules():
+        skip = docstrings(tree)
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or id(node) in skip:
+                continue
+            statement = re.search(
+                r"\b(SELECT .* FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|CREATE TABLE)\b", node.value
+            )
+            words = set(re.findall(r"\w+", node.value))
+            if statement or ((telling & words) and not name.startswith("jobs/")):
+                offences.append(f"{name}:{node.lineno}: {node.value[:60]!r}")
+    assert offences == []
+
+
+def test_drivers_are_imported_by_their_backends_only() -> None:
+    allowed = {
+        "store/sqlite.py": {"sqlite3", "aiosqlite"},
+        "store/vestige.py": {"sqlite3"},
+        "store/postgres.py": {"psycopg", "psycopg_pool", "pgvector"},
+        "jobs/copy.py": {"sqlite3", "psycopg"},
+        "jobs/source.py": {"sqlite3"},
+    }
+    for name, tree in modules():
+        imported = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.split(".")[0])
+        assert imported & DRIVERS <= allowed.get(name, set()), name
+
+
+def test_nothing_shows_markup() -> None:
+    """Every widget that would read stored text as markup is told not to."""
+    readers = {
+        "Static",
+        "Label",
+        "OptionList",
+        "SelectionList",
+        "Tree",
+        "DataTable",
+        "Button",
+        "Checkbox",
+        "Collapsible",
+    }
+    for name, tree in modules():
+        if not name.startswith(("screens/", "widgets/", "app.py")):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in readers:
+                told = [word for word in node.keywords if word.arg == "markup"]
+                assert told, f"{name}:{node.lineno}: {node.func.id} without markup=False"
+                assert isinstance(told[0].value, ast.Constant)
+                assert told[0].value.value is False
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "notify":
+                assert any(word.arg == "markup" for word in node.keywords), f"{name}:{node.lineno}: notify reads markup"
+
+
+def imported_by(code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print('\\n'.join(sys.modules))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {line.split(".")[0] for line in done.stdout.splitlines()} | set(done.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("url", "foreign"),
+    [("sqlite:store.db", {"psycopg", "psycopg_pool", "pgvector"}), ("postgresql://host/db", {"aiosqlite", "sqlite3"})],
+)
+def test_a_store_imports_only_its_own_driver(url: str, foreign: set[str]) -> None:
+    found = imported_by(f"from vestige_tui.store import open_store; open_store({url!r})")
+    assert not found & foreign
+    assert not found & {"textual", "rich", "fastembed", "onnxruntime"}
+
+
+def test_the_entry_is_light() -> None:
+    found = imported_by("import vestige_tui.__main__")
+    assert not found & {"textual", "rich", "fastembed", "onnxruntime", "numpy", "psycopg", "aiosqlite", "fsrs"}
+
+
+def test_sql_reaches_an_installed_package(tmp_path: Path) -> None:
+    """The wheel carries sql/, the models and the sample store inside the package."""
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "-w",
+            str(tmp_path),
+            str(ROOT),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    [wheel] = tmp_path.glob("*.whl")
+    import zipfile
+
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for needed in (
+        "vestige_tui/sql/sqlite/queries.sql",
+        "vestige_tui/sql/postgres/migrations/0002_hnsw.up.sql",
+        "vestige_tui/sql/sqlite/vestige/views.sql",
+        "vestige_tui/models/all-MiniLM-L6-v2/tokenizer.json",
+        "vestige_tui/data/demo.jsonl",
+        "vestige_tui/screens/reading.tcss",
+    ):
+        assert needed in names
