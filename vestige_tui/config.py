@@ -1,0 +1,556 @@
+"""What a person has set in ``vestige.toml``, and the folders in which this program keeps things.
+
+The file is shared with the memory server: only the tables storage, embeddings, review, keys and ui are ours. Every
+fault in it is a ``ConfigError`` of one sentence naming file, key and, where there is one, line; none holds a password.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from vestige_tui.errors import ConfigError, Refused
+from vestige_tui.scheduling import DEFAULT_WEIGHTS, Policy
+from vestige_tui.text import plain, redact
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+
+_SHAPE: Mapping[str, tuple[str, ...]] = {
+    "storage": ("backend", "sqlite", "postgres"),
+    "storage.sqlite": ("path",),
+    "storage.postgres": ("url", "max_connections", "acquire_timeout_secs"),
+    "embeddings": ("provider", "model"),
+    "review": ("desired_retention", "weights", "new_per_day"),
+    "ui": ("theme",),
+}
+_BACKENDS = ("sqlite", "postgres")
+
+DEFAULT_FILE = """\
+# Settings of vestige-tui. What starts with "#" shows a default; remove the "#" to change it.
+
+# [storage]
+# backend = "sqlite"                # or "postgres"
+
+# [storage.sqlite]
+# path = "~/memories/vestige.db"    # relative paths start at this file's folder
+
+# [storage.postgres]
+# url = "postgresql://me@localhost/vestige"   # better no password here: libpq also reads ~/.pgpass
+# max_connections = 10
+# acquire_timeout_secs = 30
+
+# [embeddings]
+# provider = "fastembed"
+# model = "nomic-ai/nomic-embed-text-v1.5"   # without a model, the one that the store belongs to is used
+
+# [review]
+# desired_retention = 0.9
+# new_per_day = 10
+
+# [keys]                            # a command's id and its key, or several keys with commas
+# place.search = "f2,ctrl+f"
+
+# [ui]
+# theme = "textual-dark"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be set. ``path`` is the file it was read from; ``warnings`` are sentences for the person."""
+
+    backend: str | None = None
+    """``sqlite``, ``postgres``, or None where no store is configured."""
+    sqlite_path: Path | None = None
+    postgres_url: str | None = field(default=None, repr=False)
+    max_connections: int = 10
+    acquire_timeout_secs: float = 30.0
+    provider: str = "fastembed"
+    model: str | None = None
+    """None: the model that the store belongs to."""
+    desired_retention: float = 0.9
+    weights: tuple[float, ...] = DEFAULT_WEIGHTS
+    new_per_day: int = 10
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Command id to keys in Textual's names, separated by commas."""
+    theme: str | None = None
+    path: Path | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def store_url(self) -> str | None:
+        """The URL of the configured store."""
+        if self.backend == "postgres":
+            return self.postgres_url
+        return f"sqlite:{self.sqlite_path}" if self.sqlite_path else None
+
+    def policy(self) -> Policy:
+        return Policy(self.desired_retention, self.weights, self.new_per_day)
+
+
+def load_config(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Config:
+    """The settings in ``path``, else in ``$VESTIGE_CONFIG``, else in ``~/.vestige/vestige.toml``, else the defaults.
+
+    Raises ``ConfigError`` where the file is wrong, or does not exist though it was named.
+    """
+    named = path or (Path(env["VESTIGE_CONFIG"]) if env.get("VESTIGE_CONFIG") else None)
+    file = _expanded(named, env) if named else default_path(env)
+    if named is None and not os.path.lexists(file):
+        return Config()
+    source = _source(file)
+    config = _read(source, file, env)
+    secret = redact(config.postgres_url or "") != (config.postgres_url or "")
+    if secret and os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
+        warning = f"{file} holds a password and can be read by others; `chmod 600` closes it."
+        return replace(config, warnings=(warning,))
+    return config
+
+
+def default_path(env: Mapping[str, str] = os.environ) -> Path:
+    """Where the settings are looked for when nothing names a file."""
+    return _home(env) / ".vestige" / "vestige.toml"
+
+
+def default_store_url(config: Config, env: Mapping[str, str] = os.environ, platform: str = sys.platform) -> str:
+    """The store to open when no URL is given: the configured one, else Vestige's where it keeps it, else our own."""
+    if config.store_url:
+        return config.store_url
+    for file in _vestige_places(env, platform):
+        if os.path.isfile(file):
+            return f"sqlite:{file}"
+    return f"sqlite:{data_dir(env, platform) / 'vestige.db'}"
+
+
+def _vestige_places(env: Mapping[str, str], platform: str) -> Iterator[Path]:
+    home = _home(env)
+    if env.get("VESTIGE_DATA_DIR"):
+        yield _expanded(Path(env["VESTIGE_DATA_DIR"]), env) / "vestige.db"
+    if platform == "darwin":
+        yield home / "Library" / "Application Support" / "com.vestige.core" / "vestige.db"
+    elif platform == "win32":
+        roaming = Path(env.get("APPDATA") or home / "AppData" / "Roaming") / "vestige" / "core"
+        yield roaming / "data" / "vestige.db"
+        yield roaming / "vestige.db"
+    else:
+        share = _xdg(env, "XDG_DATA_HOME") or home / ".local" / "share"
+        yield share / "core" / "vestige.db"
+        yield share / "vestige" / "core" / "vestige.db"
+    yield home / ".vestige" / "vestige.db"
+
+
+def data_dir(env: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+    """Where stores of our own live. Not made here."""
+    return _own_dir(env, platform, "XDG_DATA_HOME", ".local/share", "Library/Application Support/vestige-tui", "data")
+
+
+def state_dir(env: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+    """Where the index of jobs and stores lives. Not made here."""
+    mac = "Library/Application Support/vestige-tui/state"
+    return _own_dir(env, platform, "XDG_STATE_HOME", ".local/state", mac, "state")
+
+
+def cache_dir(env: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+    """Where downloaded models live. Not made here."""
+    return _own_dir(env, platform, "XDG_CACHE_HOME", ".cache", "Library/Caches/vestige-tui", "cache")
+
+
+def _own_dir(env: Mapping[str, str], platform: str, variable: str, linux: str, mac: str, windows: str) -> Path:
+    home = _home(env)
+    if platform == "win32":
+        return Path(env.get("LOCALAPPDATA") or home / "AppData" / "Local") / "vestige-tui" / windows
+    otherwise = home / mac if platform == "darwin" else home / linux / "vestige-tui"
+    base = _xdg(env, variable)
+    return base / "vestige-tui" if base else otherwise
+
+
+def _xdg(env: Mapping[str, str], variable: str) -> Path | None:
+    # The XDG specification has relative paths ignored.
+    found = Path(env.get(variable) or ".")
+    return found if found.is_absolute() else None
+
+
+def _home(env: Mapping[str, str]) -> Path:
+    named = env.get("HOME") or env.get("USERPROFILE")
+    return Path(named) if named else Path.home()
+
+
+def _expanded(path: Path, env: Mapping[str, str]) -> Path:
+    return _home(env).joinpath(*path.parts[1:]) if path.parts[:1] == ("~",) else path
+
+
+def make_private_dir(path: Path) -> None:
+    """Make ``path`` and what is missing above it, each readable by its owner alone; what exists is left as it is."""
+    if not path.is_dir():
+        make_private_dir(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
+def write_default(path: Path) -> None:
+    """Write a commented file of defaults, readable by its owner alone. Raises ``Refused`` where ``path`` exists."""
+    try:
+        make_private_dir(path.parent)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        if os.path.lexists(path):
+            raise Refused(f"{path} exists already; nothing was changed.") from None
+        raise ConfigError(f"{path} could not be written: {error.strerror}.") from None
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(DEFAULT_FILE)
+
+
+def set_value(path: Path, dotted_key: str, value: str | int | float | Sequence[float] | None) -> None:
+    """Set one value in the file, None to remove it; comments, order and foreign tables stay. Makes the file if need be.
+
+    What follows ``keys.`` is one command id, dots and all. Raises ``ConfigError`` and writes nothing where the result
+    would be wrong.
+    """
+    target = path.resolve()
+    source = _source(target) if target.exists() else ""
+    _read(source, path, os.environ)
+    document = _parsed(source, path)
+    names = dotted_key.split(".", 1) if dotted_key.startswith("keys.") else dotted_key.split(".")
+    _assign(document, names, value)
+    text = document.as_string()
+    _read(text, path, os.environ)
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        make_private_dir(target.parent)
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o600
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.chmod(mode)
+        draft.replace(target)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ConfigError(f"{path} could not be written: {error.strerror}.") from None
+
+
+def _assign(document: TOMLDocument, names: Sequence[str], value: object) -> None:
+    from tomlkit import table
+
+    holder: Any = document
+    for name in names[:-1]:
+        if name not in holder:
+            if value is None:
+                return
+            holder[name] = table()
+        holder = holder[name]
+    if value is not None:
+        holder[names[-1]] = value
+    elif names[-1] in holder:
+        del holder[names[-1]]
+
+
+def _source(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"The configuration file {file} does not exist.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is not UTF-8 text.") from None
+    except OSError as error:
+        raise ConfigError(f"{file} could not be read: {error.strerror}.") from None
+
+
+def _parsed(source: str, file: Path) -> TOMLDocument:
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        return tomlkit.parse(source)
+    except (TOMLKitError, ValueError, RecursionError):
+        # The parser's own words may quote the line, and the line may hold a password.
+        line = _invalid_line(source)
+        raise ConfigError(f"{file}{f', line {line}' if line else ''}: this is not valid TOML.") from None
+
+
+def _invalid_line(source: str) -> int | None:
+    """Where the standard library's parser stops; tomlkit names no line for a key given twice."""
+    import tomllib
+
+    try:
+        tomllib.loads(source)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        if found := re.search(r"\(at line ([0-9]+), column [0-9]+\)$", str(error)):
+            return int(found[1])
+        return len(source.rstrip().split("\n"))
+    return None
+
+
+def _read(source: str, file: Path, env: Mapping[str, str]) -> Config:
+    tables = _Tables(_parsed(source, file).unwrap(), source, file)
+    tables.check_names()
+    backend, sqlite_path, postgres_url = _storage(tables, file, env)
+    return Config(
+        backend=backend,
+        sqlite_path=sqlite_path,
+        postgres_url=postgres_url,
+        max_connections=int(tables.number("storage.postgres.max_connections", 10, 1, 10_000, whole=True)),
+        acquire_timeout_secs=tables.number("storage.postgres.acquire_timeout_secs", 30, 0.001, 86_400),
+        provider=tables.text("embeddings.provider") or "fastembed",
+        model=tables.text("embeddings.model"),
+        desired_retention=tables.number("review.desired_retention", 0.9, 0.5, 0.99),
+        weights=_weights(tables),
+        new_per_day=int(tables.number("review.new_per_day", 10, 0, 1_000_000, whole=True)),
+        keys=_keys(tables),
+        theme=tables.text("ui.theme"),
+        path=file,
+    )
+
+
+def _storage(tables: _Tables, file: Path, env: Mapping[str, str]) -> tuple[str | None, Path | None, str | None]:
+    if not tables.at("storage"):
+        return None, None, None
+    backend = tables.text("storage.backend")
+    if backend is None:
+        tables.fail("storage", 'storage.backend is missing: set it to "sqlite" or "postgres"')
+    if backend not in _BACKENDS:
+        shown = plain(redact(backend))[:40]
+        tables.fail("storage.backend", f'storage.backend is "{shown}", but must be "sqlite" or "postgres"')
+    section = f"storage.{backend}"
+    if tables.at(section) is None:
+        tables.fail("storage.backend", f'storage.backend is "{backend}", but the section [{section}] is missing')
+    key = f"{section}.path" if backend == "sqlite" else f"{section}.url"
+    value = tables.text(key)
+    if value is None:
+        tables.fail(section, f"{key} is missing")
+    if backend == "sqlite":
+        return backend, file.parent / _expanded(Path(value), env), None
+    if not re.match(r"(?:postgres(?:ql)?://|pgembed:).", value):
+        tables.fail(key, f"{key} must begin with postgresql:// (or pgembed: and a folder)")
+    return backend, None, value
+
+
+def _weights(tables: _Tables) -> tuple[float, ...]:
+    key = "review.weights"
+    weights = tables.at(key)
+    if weights is None:
+        return DEFAULT_WEIGHTS
+    if not isinstance(weights, list) or len(weights) != len(DEFAULT_WEIGHTS) or not all(map(_is_number, weights)):
+        tables.fail(key, f"{key} must be a list of {len(DEFAULT_WEIGHTS)} numbers")
+    from fsrs.scheduler import LOWER_BOUNDS_PARAMETERS, UPPER_BOUNDS_PARAMETERS
+
+    for index, (low, weight, high) in enumerate(
+        zip(LOWER_BOUNDS_PARAMETERS, weights, UPPER_BOUNDS_PARAMETERS, strict=True)
+    ):
+        if not low <= weight <= high:
+            tables.fail(key, f"{key}[{index}] is {weight}, but must lie between {low:g} and {high:g}")
+    return tuple(map(float, weights))
+
+
+def _keys(tables: _Tables) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for command, value in _flat(tables.at("keys") or {}):
+        key = f"keys.{command}"
+        shown = plain(key)
+        listed = value.split(",") if isinstance(value, str) else value
+        if not isinstance(listed, list) or not listed or not all(isinstance(name, str) for name in listed):
+            tables.fail(key, f'{shown} must be a key such as "ctrl+f", or several with commas')
+        names: list[str] = []
+        for name in listed:
+            known = key_name(name.strip())
+            if known is None:
+                problem = f'"{plain(redact(name.strip()))[:40]}" is no key' if name.strip() else "a key is empty"
+                tables.fail(key, f'{shown}: {problem}; keys are written like "a", "ctrl+f", "f3" or "slash"')
+            names.append(known)
+        found[command] = ",".join(dict.fromkeys(names))
+    return found
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """TOML reads ``search.open = "o"`` as a table in a table; here it is one command id."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+_MODIFIERS = ("ctrl", "alt", "super", "hyper", "meta", "shift")
+_NAMED = frozenset(
+    (
+        *("up", "down", "left", "right", "home", "end", "insert", "delete", "pageup", "pagedown"),
+        *("tab", "enter", "escape", "space", "backspace"),
+    )
+) | {f"f{number}" for number in range(1, 25)}
+_OTHER_NAMES = {
+    "esc": "escape",
+    "return": "enter",
+    "pgup": "pageup",
+    "pgdn": "pagedown",
+    "del": "delete",
+    "ins": "insert",
+    "solidus": "slash",
+    "reverse_solidus": "backslash",
+    "commercial_at": "at",
+    "hyphen_minus": "minus",
+    "plus_sign": "plus",
+    "low_line": "underscore",
+}
+# A terminal sends the same byte for both.
+_SAME = {"ctrl+i": "tab", "ctrl+m": "enter", "ctrl+left_square_bracket": "escape", "ctrl+space": "ctrl+at"}
+
+
+def key_name(key: str) -> str | None:
+    """Textual's name of a key for what a person wrote (``?``: ``question_mark``, ``Ctrl+F``: ``ctrl+f``), else None."""
+    *before, last = (f"{key[:-1]}plus" if key.endswith("+") else key).split("+")
+    modifiers = {modifier.strip().lower() for modifier in before}
+    if not modifiers <= set(_MODIFIERS) or len(modifiers) != len(before):
+        return None
+    base = _base_name(last.strip())
+    if base is None:
+        return None
+    if len(base) == 1 and base.isalpha():
+        if modifiers == {"shift"}:
+            return base.upper()
+        if modifiers:
+            base = base.lower()
+    name = "+".join([*(modifier for modifier in _MODIFIERS if modifier in modifiers), base])
+    return _SAME.get(name, name)
+
+
+def _base_name(key: str) -> str | None:
+    import unicodedata
+
+    if len(key) == 1:
+        if key.isalnum():
+            return key
+        name = unicodedata.name(key, "").lower().replace("-", "_").replace(" ", "_") if key.isprintable() else ""
+        return _OTHER_NAMES.get(name, name) or None
+    lowered = _OTHER_NAMES.get(key.lower(), key.lower())
+    if lowered in _NAMED or lowered in {_base_name(chr(code)) for code in range(0x21, 0x7F)}:
+        return lowered
+    return None
+
+
+def check_keys(config: Config, known: Mapping[str, str]) -> None:
+    """Hold ``[keys]`` against the commands there are, id to default keys; raises ``ConfigError``.
+
+    An id must be known, and a key that the file newly gives to one command must not be another's.
+    """
+    if not config.keys:
+        return
+    source = ""
+    if config.path is not None and config.path.is_file():
+        source = _source(config.path)
+    tables = _Tables({}, source, config.path or Path("[keys]"))
+    for command in config.keys:
+        if command not in known:
+            tables.fail(f"keys.{command}", f"keys.{plain(command)} is no command{_did_you_mean(command, known)}")
+    owners: dict[str, list[str]] = {}
+    for command, default in known.items():
+        for key in _names(config.keys.get(command, default)):
+            owners.setdefault(key, []).append(command)
+    for key, commands in owners.items():
+        gained = [command for command in commands if key not in _names(known[command])]
+        if gained and len(commands) > 1:
+            other = next(command for command in commands if command != gained[0])
+            tables.fail(f"keys.{gained[0]}", f'keys.{gained[0]} and {other} are both bound to "{key}"')
+
+
+def _names(keys: str) -> list[str]:
+    return [key_name(key.strip()) or key for key in keys.split(",")]
+
+
+def _did_you_mean(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """The parsed file, asked by dotted key, with the text that it came from so that a fault can name its line."""
+
+    data: Mapping[str, Any]
+    source: str
+    file: Path
+
+    def at(self, dotted: str) -> Any:
+        found: Any = self.data
+        for name in dotted.split("."):
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return found
+
+    def check_names(self) -> None:
+        """Every key in our tables is one we know, and every table of ours is a table."""
+        for table, known in (*_SHAPE.items(), ("keys", ())):
+            found = self.at(table)
+            if found is None:
+                continue
+            if not isinstance(found, Mapping):
+                self.fail(table, f"{table} must be a table")
+            for name in found:
+                if table != "keys" and name not in known:
+                    key = f"{table}.{name}"
+                    self.fail(key, f"{plain(redact(key))[:80]} is not known{_did_you_mean(name, known)}")
+
+    def text(self, key: str) -> str | None:
+        value = self.at(key)
+        if value is not None and not isinstance(value, str):
+            self.fail(key, f"{key} must be text in quotes")
+        if value is not None and not value.strip():
+            self.fail(key, f"{key} is empty")
+        if value is not None and "\0" in value:
+            self.fail(key, f"{key} holds a NUL character")
+        return value
+
+    def number(self, key: str, default: float, low: float, high: float, *, whole: bool = False) -> float:
+        value = self.at(key)
+        if value is None:
+            return default
+        if not _is_number(value) or (whole and not isinstance(value, int)) or not low <= value <= high:
+            kind = "whole number" if whole else "number"
+            self.fail(key, f"{key} must be a {kind} from {low:,} to {high:,}")
+        return float(value)
+
+    def fail(self, key: str, problem: str) -> NoReturn:
+        line = _line_of(self.source, key)
+        where = f"{self.file}, line {line}" if line else f"{self.file}"
+        raise ConfigError(f"{where}: {problem}{'' if problem.endswith('?') else '.'}")
+
+
+_HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?")
+_ASSIGNMENT = re.compile(
+    r"\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'))*)\s*="
+)
+
+
+def _line_of(source: str, key: str) -> int | None:
+    """The line, from 1, that gives ``key`` its value or opens its table; else that of the table around or below it."""
+    table, around, below = "", None, None
+    for number, line in enumerate(source.split("\n"), start=1):
+        if header := _HEADER.fullmatch(line.rstrip("\r")):
+            table = _unquoted(header[1])
+            here = table
+        elif assignment := _ASSIGNMENT.match(line):
+            here = f"{table}.{_unquoted(assignment[1])}" if table else _unquoted(assignment[1])
+        else:
+            continue
+        if here == key:
+            return number
+        if key.startswith(f"{here}."):
+            around = number
+        elif below is None and here.startswith(f"{key}."):
+            below = number
+    return around or below
+
+
+def _unquoted(dotted: str) -> str:
+    return re.sub(r"\s*\.\s*(?=(?:[^\"']|\"[^\"]*\"|'[^']*')*$)", ".", dotted).replace('"', "").replace("'", "")

@@ -1,0 +1,233 @@
+"""The door from stored text to a person: whatever reaches a screen, stdout or the clipboard passes here.
+
+Also the small words that screens and commands share: how long ago, how long, how many, how large.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from datetime import datetime
+from functools import cache
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+HIDDEN = "***"
+
+# What steers a terminal, reorders text or hides in it. The zero-width joiner and non-joiner and the variation selectors
+# 1 to 16 stay, because scripts and emoji need them; the other 240 selectors go, because they carry unseen messages.
+_UNSAFE = (
+    (0x00, 0x08),  # C0, but for tab and line feed
+    (0x0B, 0x1F),
+    (0x7F, 0x9F),  # DEL and C1
+    (0xAD, 0xAD),  # soft hyphen
+    (0x034F, 0x034F),  # combining grapheme joiner
+    (0x061C, 0x061C),  # Arabic letter mark
+    (0x115F, 0x1160),  # Hangul fillers
+    (0x17B4, 0x17B5),  # Khmer vowels without a glyph
+    (0x180E, 0x180E),  # Mongolian vowel separator
+    (0x200B, 0x200B),  # zero-width space
+    (0x200E, 0x200F),  # left-to-right and right-to-left mark
+    (0x2028, 0x202E),  # line and paragraph separator, bidi embeddings and overrides
+    (0x2060, 0x206F),  # word joiner, invisible operators, bidi isolates, deprecated controls
+    (0x3164, 0x3164),  # Hangul filler
+    (0xD800, 0xDFFF),  # lone surrogates
+    (0xFEFF, 0xFEFF),  # byte order mark
+    (0xFFA0, 0xFFA0),  # half-width Hangul filler
+    (0xFFF9, 0xFFFB),  # interlinear annotation
+    (0x13430, 0x1343F),  # Egyptian layout controls
+    (0x1BCA0, 0x1BCA3),  # shorthand controls
+    (0x1D173, 0x1D17A),  # musical controls
+    (0xE0000, 0xE0FFF),  # tags and the further variation selectors
+)
+
+
+def plain(text: str, *, newlines: bool = False) -> str:
+    """``text`` with every character that is not simply shown made visible as U+FFFD.
+
+    One line: a line break becomes a space, a tab four. With ``newlines``, line breaks (as ``\\n``) and tabs stay.
+    """
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text.isascii():
+        return text.translate(_ascii(newlines))
+    text = _unsafe().sub(REPLACEMENT, text)
+    return text if newlines else text.replace("\n", " ").replace("\t", "    ")
+
+
+@cache
+def _ascii(newlines: bool) -> dict[int, str]:
+    breaks = {"\n": "\n", "\t": "\t"} if newlines else {"\n": " ", "\t": "    "}
+    return str.maketrans(dict.fromkeys([*map(chr, range(32)), "\x7f"], REPLACEMENT) | breaks)
+
+
+@cache
+def _unsafe() -> re.Pattern[str]:
+    # Where text is not ASCII, a pattern is five times faster than a translation.
+    return re.compile("[" + "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in _UNSAFE) + "]")
+
+
+_FURNITURE = re.compile(r"(?:```|~~~).*|[-=_*\s]+")
+_MARKER = re.compile(r"\s*(?:>\s*)*(?:#{1,6}\s+|[-*+]\s+(?:\[[ xX]\]\s+)?|[0-9]{1,4}[.)]\s+)?")
+_LONGEST_LINE = 4096
+
+
+def one_line(text: str, width: int | None = None) -> str:
+    """The first line of ``text`` that says something, without its Markdown marker; cut to ``width`` cells if given."""
+    line = _first_line(text)
+    if width is not None:
+        line = line[:_LONGEST_LINE]
+    bare = line[match.end() :] if (match := _MARKER.match(line)) else line
+    line = plain(bare.strip() or line.strip())
+    return line if width is None else cut(line, width)
+
+
+def _first_line(text: str) -> str:
+    furniture = ""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        line = text[start:end].strip("\r")
+        if not _FURNITURE.fullmatch(line) and line:
+            return line
+        furniture = furniture or line.strip()
+        start = end + 1
+    return furniture
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal ``text`` takes; a joined emoji counts as its parts, so never too few."""
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
+def cut(text: str, width: int) -> str:
+    """``text`` in at most ``width`` cells, ending in ``…`` where something was left out."""
+    if cells(text) <= width:
+        return text
+    if width < 1:
+        return ""
+    room = width - 1
+    for index, character in enumerate(text):
+        room -= _width(character)
+        if room < 0:
+            return text[:index].rstrip(" \N{ZERO WIDTH JOINER}") + "…"
+    return text
+
+
+@cache
+def _width(character: str) -> int:
+    if character == "\N{VARIATION SELECTOR-16}":
+        return 1  # it may widen the character before it
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def _spelt(word: str) -> str:
+    """A pattern for ``word`` in which any letter may be percent-encoded, as libpq allows in a URL."""
+    return "".join(f"(?:{re.escape(letter)}|%{ord(letter):02x}|%{ord(letter.upper()):02x})" for letter in word)
+
+
+@cache
+def _secret() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    words = ("password", "passwd", "pwd", "secret", "scram_client_key", "scram_server_key")
+    name = f"(?:{'|'.join(map(_spelt, words))})"
+    quoted = r"'(?:\\.|[^'\\])*(?:'|\Z)|\"(?:\\.|[^\"\\])*(?:\"|\Z)"
+    return (
+        re.compile(rf"({name}(?:=|%3d))[^&\s]*", re.IGNORECASE),
+        re.compile(rf"({name}(?:=|%3d))[^&]*", re.IGNORECASE),
+        re.compile(rf"({name}(?:\s*=\s*|[\"']\s*[:=]\s*))(?:{quoted}|(?:\\.|[^\s\\])+)", re.IGNORECASE | re.DOTALL),
+    )
+
+
+def redact(url_or_message: str) -> str:
+    """``url_or_message`` with ``***`` for each password in it: in URLs (user part, parameters) and key=value pairs.
+
+    Where a password that should have been percent-encoded makes it unclear where it ends, more is hidden, never less.
+    """
+    starts = [match.start() for match in _URL.finditer(url_or_message)]
+    if not starts:
+        return _secret()[2].sub(rf"\1{HIDDEN}", url_or_message)
+    parts = [_secret()[2].sub(rf"\1{HIDDEN}", url_or_message[: starts[0]])]
+    alone = len(starts) == 1 and not parts[0].strip()
+    for start, end in zip(starts, [*starts[1:], len(url_or_message)], strict=True):
+        parts.append(_redact_url(url_or_message[start:end], alone))
+    return "".join(parts)
+
+
+def _redact_url(text: str, alone: bool) -> str:
+    """``text`` begins with a URL, and where it is not ``alone`` goes on with other words."""
+    scheme, _, rest = text.partition("://")
+    # libpq takes a password for anything up to an @ far behind; other URLs end their user part before their path.
+    greedy = scheme.lower() in ("postgres", "postgresql")
+    reach = re.split(r"\n" if greedy else r"[\s/?#]", rest, maxsplit=1)[0]
+    at = reach.rfind("@")
+    colon = reach.find(":", 0, max(at, 0))
+    if colon >= 0:
+        rest = f"{rest[:colon]}:{HIDDEN}{rest[at:]}"
+    tail = _secret()[1 if alone else 0].sub(rf"\1{HIDDEN}", rest)
+    if not alone:
+        tail = _secret()[2].sub(lambda found: found.group() if HIDDEN in found.group() else found[1] + HIDDEN, tail)
+    return f"{scheme}://{tail}"
+
+
+def ago(then: datetime, now: datetime) -> str:
+    """How far ``then`` lies from ``now``: ``3 d ago``, ``in 2 h``, ``just now``; rounded to one unit."""
+    seconds = (now - then).total_seconds()
+    span = abs(seconds)
+    if span < 45:
+        return "just now"
+    days = span / 86_400
+    if round(span / 60) < 60:
+        far = f"{max(1, round(span / 60))} min"
+    elif round(span / 3600) < 24:
+        far = f"{round(span / 3600)} h"
+    elif round(days) < 30:
+        far = f"{round(days)} d"
+    elif round(days / 30.44) < 12:
+        far = f"{max(1, round(days / 30.44))} mo"
+    else:
+        far = f"{max(1, round(days / 365.25))} y"
+    return f"{far} ago" if seconds > 0 else f"in {far}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in one or two units: ``0.4 s``, ``12 s``, ``4 min``, ``2 h 5 min``, ``3 d 4 h``."""
+    if not math.isfinite(seconds):
+        return "unknown"
+    seconds = max(0.0, seconds)
+    if seconds < 9.95:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    if round(seconds) < 60:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def short_id(id: str) -> str:
+    """The first eight characters of an id, enough to recognise it."""
+    return plain(id[:8])
+
+
+def grouped(n: int) -> str:
+    """A count with its thousands set apart: ``4,961``."""
+    return f"{n:,}"
+
+
+def bytes_size(n: int) -> str:
+    """A size in decimal units: ``512 B``, ``1.2 kB``, ``34 MB``."""
+    units = ("B", "kB", "MB", "GB", "TB")
+    size, power = float(n), 0
+    while abs(size) >= 999.5 and power < len(units) - 1:
+        size, power = size / 1000, power + 1
+    return f"{size:.0f} {units[power]}" if power == 0 or abs(size) >= 9.95 else f"{size:.1f} {units[power]}"
