@@ -89,6 +89,10 @@ class Unavailable(VestigeError):
     code = "unavailable"
 
 
+class StoreMissing(Unavailable):
+    """There is no store there yet."""
+
+
 class ConfigError(VestigeError):
     """The configuration file is wrong."""
 

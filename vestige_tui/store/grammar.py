@@ -74,6 +74,9 @@ def parse(text: str) -> Words:
             dropped.append(body)
         else:
             ranked.append(body)
+    if not spoken and not must_not and clean.strip():
+        # Nothing but marks: no word to look for, but no error either.
+        spoken, dropped = [clean.strip()], [clean.strip()]
     return Words(
         ranked=tuple(dict.fromkeys(ranked))[:_MOST_WORDS],
         must=tuple(dict.fromkeys(must))[:_MOST_WORDS],

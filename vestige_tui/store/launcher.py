@@ -9,46 +9,50 @@ Ends with ``OUT_OF_REACH`` and a line of why on stderr where that is not possibl
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 
 OUT_OF_REACH = 77
 
 _PR_SET_KEEPCAPS = 8
+_PR_GET_SECUREBITS, _PR_SET_SECUREBITS, _NO_SETUID_FIXUP = 27, 28, 4
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 _CAPABILITY_VERSION_3 = 0x20080522
-_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
+_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH, _CAP_SETPCAP = 1 << 1, 1 << 2, 1 << 8
 
 
 def _become(uid: int, gid: int, program: str, directory: str) -> None:
     """Drop root for good, keeping no right but the one to reach two paths, and that only where it is needed."""
-    linux = sys.platform == "linux"
-    libc = None
-    if linux:
-        import ctypes
-
-        libc = ctypes.CDLL(None, use_errno=True)
+    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+    if libc is not None:
         libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
     if os.access(program, os.X_OK) and os.access(directory, os.R_OK | os.X_OK):
         return  # what was kept so far is gone with the next exec
-    # A container has often only the second right.
-    for capability in (_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE):
-        if libc is None:
-            break
-        header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-        bit = 1 << capability
-        sets = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)  # effective, permitted, inheritable; low words first
-        current = (ctypes.c_uint32 * 6)()
-        if libc.capget(header, current) != 0 or not current[1] & bit:
-            continue
-        if libc.capset(header, sets) == 0 and libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0) == 0:
-            os.stat(program)
-            os.stat(os.path.join(directory, "."))
-            return
-    raise PermissionError(f"user {uid} may not enter a folder above it")
+    if libc is None or not _keep_reach(libc):
+        raise PermissionError(f"user {uid} may not enter a folder above it")
+    os.stat(program)
+    os.stat(os.path.join(directory, "."))
+
+
+def _keep_reach(libc: ctypes.CDLL) -> bool:
+    """Keep the right to walk through closed folders over the next exec; every other right goes with it."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    current = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then the high words of each
+    if libc.capget(header, current) != 0:
+        return False
+    reach = current[1] & _CAP_DAC_READ_SEARCH or current[1] & _CAP_DAC_OVERRIDE  # a container has often only the second
+    for rights in (reach | current[1] & _CAP_SETPCAP, reach):
+        if libc.capset(header, (ctypes.c_uint32 * 6)(rights, rights, reach, 0, 0, 0)) != 0:
+            return False
+        if rights & _CAP_SETPCAP:
+            # Or else access(2), by which the programs look for each other, ignores the right.
+            libc.prctl(_PR_SET_SECUREBITS, libc.prctl(_PR_GET_SECUREBITS, 0, 0, 0, 0) | _NO_SETUID_FIXUP, 0, 0, 0)
+    number = reach.bit_length() - 1
+    return bool(reach) and libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0) == 0
 
 
 def main(arguments: list[str]) -> int:

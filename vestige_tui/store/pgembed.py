@@ -289,13 +289,16 @@ class _Server:
         self.live_leases()
         deadline = time.monotonic() + START_SECONDS
         since: int | None = None
+        made: Path | None = None
         while True:
             descriptor = self.open("running.lock", os.O_RDWR)
             try:
                 if _try_lock(descriptor):
-                    if since is not None:
+                    if made is not None:
+                        _remove(made)
                         self.fail(self.log_after(since))
-                    since = self.launch(descriptor)
+                    made = self.make_socket_folder()
+                    since = self.launch(descriptor, made)
             finally:
                 os.close(descriptor)
             state = self.status()
@@ -309,10 +312,9 @@ class _Server:
                 self.fail(self.log_after(since))
             time.sleep(0.005)
 
-    def launch(self, running: int) -> int:
+    def launch(self, running: int, sockets: Path) -> int:
         """Start the server, which inherits the lock that tells of it; where its log begins."""
         (self.data / "postmaster.pid").unlink(missing_ok=True)  # nobody holds the lock: it is of a dead server
-        sockets = self.make_socket_folder()
         log = self.open("server.log", os.O_WRONLY | os.O_APPEND)
         try:
             since = os.fstat(log).st_size
@@ -330,6 +332,7 @@ class _Server:
         finally:
             os.close(log)
         if done.returncode != 0:
+            _remove(sockets)
             self.fail(self.log_after(since))
         return since
 
@@ -364,8 +367,7 @@ class _Server:
                     raise errors.Unavailable(f"The embedded PostgreSQL in {self.directory} did not stop.")
                 time.sleep(0.005)
             if self.is_private(sockets := Path(state.get("sockets", ""))):
-                with contextlib.suppress(OSError):
-                    sockets.rmdir()
+                _remove(sockets)
         finally:
             os.close(descriptor)
 
@@ -417,6 +419,11 @@ def _unprivileged() -> tuple[int, int]:
             user = pwd.getpwnam(name)
             return user.pw_uid, user.pw_gid
     raise errors.Unavailable("PostgreSQL does not run as root, and there is no user postgres or nobody.")
+
+
+def _remove(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # not empty: then it is not ours alone
+        folder.rmdir()
 
 
 def _answers(sockets: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Named SQL: reads ``sql/<dialect>/queries.sql`` and composes statements from its blocks."""
+"""Named SQL: reads the ``.sql`` files of ``sql/<dialect>/`` and composes statements from their blocks."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ def sql_folder() -> Path:
 
 
 @cache
-def load(dialect: Dialect) -> Mapping[str, str]:
-    """All blocks of one dialect by name, their leading comment lines taken off, includes resolved."""
-    parts = _BLOCK.split((sql_folder() / dialect / "queries.sql").read_text(encoding="utf-8"))
+def load(dialect: Dialect, folder: str = "") -> Mapping[str, str]:
+    """All blocks of one dialect (or of a folder below it) by name, without their comment, includes resolved."""
     blocks: dict[str, str] = {}
-    for name, body in zip(parts[1::2], parts[2::2], strict=True):
-        if name in blocks:
-            raise ValueError(f"{dialect}/queries.sql has {name} twice")
-        lines = body.strip().splitlines()
-        while lines and lines[0].startswith("--"):
-            lines.pop(0)
-        blocks[name] = "\n".join(lines)
+    for path in sorted((sql_folder() / dialect / folder).glob("*.sql")):
+        parts = _BLOCK.split(path.read_text(encoding="utf-8"))
+        for name, body in zip(parts[1::2], parts[2::2], strict=True):
+            if name in blocks:
+                raise ValueError(f"{path} has {name} twice")
+            lines = body.strip().splitlines()
+            while lines and lines[0].startswith("--"):
+                lines.pop(0)
+            blocks[name] = "\n".join(lines)
     return {name: _INCLUDE.sub(lambda match: blocks[match[1]], body) for name, body in blocks.items()}
 
 

@@ -23,6 +23,7 @@ from vestige_tui.errors import (
     NotFound,
     ReadOnly,
     Refused,
+    StoreMissing,
     Unavailable,
     VestigeError,
 )
@@ -173,7 +174,7 @@ class SqliteBackend:
         made = False
         if not self.path.exists():
             if not self.create or self.read_only:
-                raise Unavailable(f"There is no store at {self.title}.")
+                raise StoreMissing(f"There is no store at {self.title}.")
             try:
                 if not self.path.parent.exists():
                     self.path.parent.mkdir(parents=True, mode=0o700)

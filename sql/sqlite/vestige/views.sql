@@ -1,0 +1,191 @@
+-- How a file that a Vestige server made is read: which line it is of, and the views that stand before its tables.
+--
+-- A piece is a heading "-- sort subject when needs --" and its SQL. Of pieces with one subject the first whose needs the
+-- file meets is taken. Needs, by commas: "table", "table.column", "no ..." for either, "?question" for a question here
+-- that the file answers with anything but 0 or NULL.
+--   kind K              what the file is
+--   line A..B text      which of Vestige's schema versions have these tables, newest first
+--   view T              a whole SELECT that stands for our table T
+--   view T of X         our table T from the file's table X, called n, one row a row; the SQL, if any, is its WHERE
+--   view T instead      the same, also where the file has a whole table T itself
+--   column T.C          one column of a "view T of X", where not X's column of the same name, or else our default
+-- A table of ours without a piece is the file's own of that name, padded with our defaults; or an empty one.
+-- {others} is JSON of all columns of X but those called homes, each value written as the piece "value" says.
+
+-- kind ours when vestige_migrations, no knowledge_nodes.last_accessed --
+
+-- kind vestige when knowledge_nodes.id, knowledge_nodes.content, knowledge_nodes.node_type, knowledge_nodes.tags, knowledge_nodes.created_at, knowledge_nodes.updated_at, knowledge_nodes.last_accessed, knowledge_nodes.stability, knowledge_nodes.next_review, knowledge_fts --
+
+-- question recorded when schema_version.version --
+SELECT max(version) FROM main.schema_version
+
+-- line 40..40 when walk_receipts --
+-- line 35..39 when suppression_cascade_effects --
+-- line 34..34 when suppression_operations --
+-- line 33..33 when failure_feedback --
+-- line 32..32 when vector_journal --
+-- line 31..31 when code_memory_anchors --
+-- line 28..30 when embedding_profiles, embedding_profile_vectors --
+-- line 26..27 when receipt_envelopes.projection_json --
+-- line 24..25 when receipt_envelopes --
+-- line 23..23 when retrieval_replay_capsules --
+-- line 21..22 when synaptic_tags --
+-- line 18..20 when agent_traces --
+-- line 17..17 when knowledge_nodes.source_system --
+-- line 15..15 (phase 1) when users.handle, knowledge_nodes.codebase, embedding_model.name, no merge_plans, no composition_events --
+-- line 14..14 (phase 1) when embedding_model.name, no merge_plans, no composition_events --
+-- line 16..16 when knowledge_nodes.domains --
+-- line 15..15 when composition_events --
+-- line 14..14 when merge_plans --
+-- line 11..13 when knowledge_nodes.suppression_count, no knowledge_edges --
+-- line 10..10 when knowledge_nodes.suppression_count --
+-- line 9..9 when knowledge_nodes.flashbulb --
+-- line 8..8 when knowledge_nodes.waking_tag --
+-- line 5..7 when knowledge_nodes.activation --
+-- line 4..4 when knowledge_nodes.scope --
+-- line 1..3 --
+
+-- view knowledge_nodes of knowledge_nodes --
+
+-- column knowledge_nodes.seq --
+n.rowid
+
+-- column knowledge_nodes.metadata when console_extra.node_id, console_extra.json --
+json_patch(
+    coalesce((SELECT x.json FROM main.console_extra x WHERE x.node_id = n.id AND json_valid(x.json)), '{}'),
+    json_object('vestige', {others}))
+
+-- column knowledge_nodes.metadata --
+json_object('vestige', {others})
+
+-- homes --
+-- What has a column of its own in our tables. A level of retention and the days of an interval have none.
+id content node_type tags domains domain_scores codebase owner_user_id visibility shared_with_groups superseded_by
+created_at updated_at stability difficulty reps lapses next_review
+
+-- value --
+-- JSON knows neither blobs nor infinities.
+CASE WHEN typeof({value}) = 'blob' THEN hex({value})
+     WHEN typeof({value}) = 'real' AND abs({value}) = 9e999 THEN CAST({value} AS TEXT) ELSE {value} END
+
+-- question active_profile when embedding_profile_state.active_profile_id, embedding_profile_vectors.profile_id --
+-- Has the profile that is in use any vectors? Where not, the file's first table of vectors is still in use.
+SELECT EXISTS (SELECT 1 FROM main.embedding_profile_vectors v
+    WHERE v.profile_id = (SELECT active_profile_id FROM main.embedding_profile_state WHERE singleton = 1))
+
+-- view node_embeddings instead of embedding_profile_vectors when ?active_profile --
+n.profile_id = (SELECT active_profile_id FROM main.embedding_profile_state WHERE singleton = 1)
+
+-- view node_embeddings of node_embeddings --
+
+-- question profile_without_rowid when embedding_profile_vectors --
+SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = 'embedding_profile_vectors'
+
+-- column node_embeddings.seq when ?active_profile, ?profile_without_rowid --
+coalesce((SELECT k.rowid FROM main.knowledge_nodes k WHERE k.id = n.node_id), 0)
+
+-- column node_embeddings.seq --
+n.rowid
+
+-- question reviews_indexed when review_events.memory_id, review_events.timestamp --
+SELECT count(*) FROM pragma_index_list('review_events', 'main') l
+WHERE (SELECT name FROM pragma_index_info(l.name, 'main') WHERE seqno = 0) = 'memory_id'
+
+-- view scheduling of knowledge_nodes --
+
+-- column scheduling.memory_id --
+n.id
+
+-- column scheduling.stability --
+coalesce(CAST(n.stability AS REAL), 0.0)
+
+-- column scheduling.difficulty --
+coalesce(CAST(n.difficulty AS REAL), 0.0)
+
+-- column scheduling.retrievability when knowledge_nodes.retention_strength --
+coalesce(CAST(n.retention_strength AS REAL), 1.0)
+
+-- column scheduling.last_review when ?reviews_indexed, review_events.undoes, knowledge_nodes.reps, knowledge_nodes.scheduled_days --
+-- The later of what the log says and what the due date says: either may have been written alone.
+CASE WHEN CAST(n.reps AS INTEGER) > 0 THEN nullif(max(
+    coalesce((SELECT max(v.timestamp) FROM main.review_events v WHERE v.memory_id = n.id AND v.undoes IS NULL
+        AND NOT EXISTS (SELECT 1 FROM main.review_events u WHERE u.memory_id = n.id AND u.undoes = v.id)), ''),
+    coalesce(strftime('%Y-%m-%dT%H:%M:%f000+00:00', n.next_review, '-' || n.scheduled_days || ' days'), '')), '') END
+
+-- column scheduling.last_review when ?reviews_indexed, knowledge_nodes.reps, knowledge_nodes.scheduled_days --
+CASE WHEN CAST(n.reps AS INTEGER) > 0 THEN nullif(max(
+    coalesce((SELECT max(v.timestamp) FROM main.review_events v WHERE v.memory_id = n.id), ''),
+    coalesce(strftime('%Y-%m-%dT%H:%M:%f000+00:00', n.next_review, '-' || n.scheduled_days || ' days'), '')), '') END
+
+-- column scheduling.last_review when knowledge_nodes.reps, knowledge_nodes.scheduled_days --
+-- Never last_accessed: every search that finds the memory rewrites it.
+CASE WHEN CAST(n.reps AS INTEGER) > 0
+     THEN strftime('%Y-%m-%dT%H:%M:%f000+00:00', n.next_review, '-' || n.scheduled_days || ' days') END
+
+-- column scheduling.reps when knowledge_nodes.reps --
+coalesce(CAST(n.reps AS INTEGER), 0)
+
+-- column scheduling.lapses when knowledge_nodes.lapses --
+coalesce(CAST(n.lapses AS INTEGER), 0)
+
+-- view edges of memory_connections when memory_connections.source_id, memory_connections.target_id --
+
+-- column edges.edge_type when memory_connections.link_type --
+n.link_type
+
+-- column edges.weight when memory_connections.strength --
+coalesce(CAST(n.strength AS REAL), 1.0)
+
+-- view supersession_events of knowledge_nodes when knowledge_nodes.superseded_by --
+-- One event for each memory whose winner is there; the file keeps no log of its own.
+n.superseded_by IS NOT NULL AND n.superseded_by <> n.id
+AND EXISTS (SELECT 1 FROM main.knowledge_nodes w WHERE w.id = n.superseded_by)
+
+-- column supersession_events.id --
+n.rowid
+
+-- column supersession_events.loser_id --
+n.id
+
+-- column supersession_events.winner_id --
+n.superseded_by
+
+-- column supersession_events.kind --
+'imported'
+
+-- column supersession_events.decided_at when knowledge_nodes.valid_until --
+CASE WHEN julianday(n.valid_until) IS NULL THEN n.updated_at ELSE n.valid_until END
+
+-- column supersession_events.decided_at --
+n.updated_at
+
+-- question no_model when embedding_model.name --
+SELECT NOT EXISTS (SELECT 1 FROM main.embedding_model)
+
+-- view embedding_model instead when ?active_profile, embedding_profiles.model_id, embedding_profiles.embedding_dimension --
+-- The registry row may be that of an earlier model; the profile in use is what the vectors are made with.
+SELECT 1 AS id, p.model_id AS name, p.embedding_dimension AS dimension,
+       coalesce(p.immutable_model_revision, '') AS hash, coalesce(s.activated_at, s.updated_at) AS created_at
+FROM main.embedding_profile_state s JOIN main.embedding_profiles p ON p.profile_id = s.active_profile_id
+WHERE s.singleton = 1
+
+-- view embedding_model instead when ?no_model, node_embeddings.model --
+-- Nothing is registered yet: the largest group of vectors, until something is.
+SELECT id, name, dimension, hash, created_at FROM main.embedding_model
+UNION ALL
+SELECT 1, g.model, g.width, '', g.newest FROM (
+    SELECT e.model, length(e.embedding) / 4 AS width, max(e.created_at) AS newest FROM main.node_embeddings e
+    WHERE typeof(e.embedding) = 'blob' AND length(e.embedding) > 0 AND length(e.embedding) % 4 = 0
+    GROUP BY e.model, width ORDER BY count(*) DESC, newest DESC LIMIT 1) g
+WHERE NOT EXISTS (SELECT 1 FROM main.embedding_model)
+
+-- view embedding_model when no embedding_model, node_embeddings.model --
+SELECT 1 AS id, g.model AS name, g.width AS dimension, '' AS hash, g.newest AS created_at FROM (
+    SELECT e.model, length(e.embedding) / 4 AS width, max(e.created_at) AS newest FROM main.node_embeddings e
+    WHERE typeof(e.embedding) = 'blob' AND length(e.embedding) > 0 AND length(e.embedding) % 4 = 0
+    GROUP BY e.model, width ORDER BY count(*) DESC, newest DESC LIMIT 1) g
+
+-- view users when no users --
+SELECT '00000000-0000-0000-0000-000000000001' AS id, 'local' AS handle, 'Local User' AS display_name,
+       coalesce((SELECT min(created_at) FROM main.knowledge_nodes), '1970-01-01T00:00:00.000000+00:00') AS created_at,
+       '{}' AS metadata

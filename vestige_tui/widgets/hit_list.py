@@ -1,0 +1,193 @@
+"""The answers of a search, two lines each: what the memory says, and why it stands where it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from textual.actions import SkipAction
+from textual.binding import BindingType
+from textual.message import Message
+
+from vestige_tui.commands import ClearSelection, SelectRow, bindings
+from vestige_tui.model import Hit, Memory
+from vestige_tui.scheduling import retrievability
+from vestige_tui.text import cut, grouped, one_line, plain
+from vestige_tui.widgets.glyphs import FULL, age, figure, state_of
+from vestige_tui.widgets.row_list import Piece, RowList, fit
+
+INDENT = 6
+RANK_CELLS = 22
+SCORE_CELLS = 8
+
+
+class HitList(RowList):
+    """Hits, best first. ``show`` replaces them and keeps the cursor on its memory where that is still among them."""
+
+    row_height: ClassVar[int] = 2
+    BINDINGS: ClassVar[list[BindingType]] = bindings(SelectRow, ClearSelection)
+
+    @dataclass
+    class HitHighlighted(Message):
+        """Another hit came under the cursor; None where there is none."""
+
+        list: HitList
+        hit: Hit | None
+
+        @property
+        def control(self) -> HitList:
+            return self.list
+
+    @dataclass
+    class HitChosen(Message):
+        """A hit was opened."""
+
+        list: HitList
+        hit: Hit
+
+        @property
+        def control(self) -> HitList:
+            return self.list
+
+    @dataclass
+    class SelectionChanged(Message):
+        """The selection became ``memories``."""
+
+        list: HitList
+        memories: tuple[Memory, ...]
+
+        @property
+        def control(self) -> HitList:
+            return self.list
+
+    def __init__(
+        self, *, clock: Callable[[], datetime] | None = None, id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self._hits: tuple[Hit, ...] = ()
+        self._selected: dict[str, Memory] = {}
+
+    def show(self, hits: Sequence[Hit], *, keep_cursor: bool = False) -> None:
+        """Show these hits; the cursor goes to the best one, or with ``keep_cursor`` stays on its memory."""
+        before = self.current
+        self._hits = tuple(hits)
+        ids = [hit.memory.id for hit in self._hits]
+        line = self._cursor * self.row_height - round(self.scroll_y)
+        stays = keep_cursor and before is not None and before.memory.id in ids
+        self._cursor = ids.index(before.memory.id) if stays and before is not None else 0
+        lost = [id for id in self._selected if id not in ids]
+        for id in lost:
+            del self._selected[id]
+        self._resize_to(len(self._hits))
+        if stays:
+            # What arrives above pushes nothing: the row under the cursor keeps its line.
+            self.scroll_to(y=self._cursor * self.row_height - line, animate=False, force=True)
+        self._reveal()
+        if lost:
+            self.post_message(self.SelectionChanged(self, self.selected))
+        self.post_message(self.HitHighlighted(self, self.current))
+
+    @property
+    def hits(self) -> tuple[Hit, ...]:
+        """What is shown."""
+        return self._hits
+
+    @property
+    def current(self) -> Hit | None:
+        """The hit under the cursor."""
+        return self._hits[self._cursor] if self._cursor < len(self._hits) else None
+
+    @property
+    def selected(self) -> tuple[Memory, ...]:
+        """The selected memories, in the order in which they were selected."""
+        return tuple(self._selected.values())
+
+    @property
+    def chosen_or_current(self) -> tuple[Memory, ...]:
+        """What a command acts on: the selection, or without one the memory under the cursor."""
+        if self._selected:
+            return self.selected
+        return (self.current.memory,) if self.current is not None else ()
+
+    def cursor_moved(self) -> None:
+        self.post_message(self.HitHighlighted(self, self.current))
+
+    def row_chosen(self) -> None:
+        if self.current is not None:
+            self.post_message(self.HitChosen(self, self.current))
+
+    def is_selected(self, index: int) -> bool:
+        return self._hits[index].memory.id in self._selected
+
+    def action_toggle_selected(self) -> None:
+        if self.current is None:
+            return
+        memory = self.current.memory
+        if self._selected.pop(memory.id, None) is None:
+            self._selected[memory.id] = memory
+        self.post_message(self.SelectionChanged(self, self.selected))
+        self.repaint()
+        self.move_to(self._cursor + 1)
+
+    def action_clear_selection(self) -> None:
+        if not self._selected:
+            raise SkipAction
+        self.select_none()
+
+    def select_none(self) -> None:
+        """Give up the selection."""
+        self._selected.clear()
+        self.repaint()
+        self.post_message(self.SelectionChanged(self, ()))
+
+    def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
+        hit = self._hits[index]
+        yield from self._why(hit, width) if line else self._what(hit, index, width)
+
+    def _what(self, hit: Hit, index: int, width: int) -> Iterable[Piece]:
+        memory, state = hit.memory, state_of(hit.memory, self._clock())
+        room = max(4, width - INDENT)
+        yield ("■" if self.is_selected(index) else " "), "accent"
+        yield fit(str(index + 1) if hit.score else "", 2, right=True) + " ", "muted"
+        yield state.glyph + " ", state.ink
+        yield fit(one_line(memory.content, room), room), "muted" if memory.superseded_by is not None else "text"
+
+    def _why(self, hit: Hit, width: int) -> Iterable[Piece]:
+        now, memory = self._clock(), hit.memory
+        asked = bool(hit.score)
+        tail = self._tail(memory, now)
+        room = width - INDENT - sum(len(text) for text, _ in tail)
+        ranks = RANK_CELLS if asked and room >= RANK_CELLS + 6 else 0
+        room -= ranks
+        bar = SCORE_CELLS + 2 if ranks and room >= SCORE_CELLS + 14 else 0
+        room -= bar
+        yield " " * INDENT, "text"
+        yield from _place(memory, max(0, room), tags=not asked)
+        if ranks:
+            for name, rank, size in (("words", hit.text_rank, 10), ("meaning", hit.vector_rank, 12)):
+                yield fit(f"{name} {grouped(rank) if rank is not None else '─'}", size), "muted" if rank else "faint"
+        if bar:
+            best = max(other.score for other in self._hits)
+            cells = max(1, round(hit.score / best * SCORE_CELLS))
+            yield FULL * cells, "accent"
+            yield " " * (bar - cells), "text"
+        yield from tail
+
+    def _tail(self, memory: Memory, now: datetime) -> list[Piece]:
+        recall = retrievability(memory.scheduling, now) if memory.scheduling is not None else None
+        shown = f"R {figure(recall)}" if recall is not None else "new"
+        if memory.superseded_by is not None:
+            shown = "replaced"
+        return [(fit(age(memory.created_at, now), 6, right=True), "muted"), (fit(shown, 7, right=True), "muted")]
+
+
+def _place(memory: Memory, width: int, *, tags: bool) -> Iterable[Piece]:
+    """Where a memory belongs, in exactly ``width`` cells: its type, its domains, and with ``tags`` those as well."""
+    kind = plain(memory.node_type)
+    said = "  ".join(filter(None, (kind, ", ".join(plain(name) for name in memory.domains))))
+    if tags:
+        said += "".join(f"  #{plain(tag)}" for tag in memory.tags)
+    yield fit(cut(said, max(0, width - 2)), width), "muted"

@@ -1,0 +1,426 @@
+"""A table of memories that scrolls a million rows: it holds a few pages and asks for others as they come into view."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import ClassVar, TypeAlias
+
+from textual.actions import SkipAction
+from textual.binding import BindingType
+from textual.message import Message
+from textual.worker import Worker, WorkerState
+
+from vestige_tui.commands import SELECTING, bindings
+from vestige_tui.model import Memory, Page, Sort
+from vestige_tui.scheduling import retrievability
+from vestige_tui.text import grouped, one_line, plain
+from vestige_tui.widgets.glyphs import age, due, figure, level, state_of
+from vestige_tui.widgets.row_list import Piece, RowList, fit
+
+PAGE_ROWS = 100
+PAGES_HELD = 50
+SELECTION_LIMIT = 10_000
+
+Fetch: TypeAlias = Callable[[int, int, str | None], Awaitable[Page[Memory]]]
+"""``fetch(offset, limit, after)``: rows ``offset`` .. ``offset + limit``; ``after`` is the cursor at which they begin,
+where it is known, so that only jumps need the offset. ``Page.next`` is the cursor behind the last row, if any."""
+
+
+class MemoryTable(RowList):
+    """Memories, one a line. ``set_source`` says what it shows, ``reload`` that the store changed under it."""
+
+    head_height: ClassVar[int] = 1
+    BINDINGS: ClassVar[list[BindingType]] = bindings(*SELECTING)
+
+    @dataclass
+    class MemoryHighlighted(Message):
+        """Another memory came under the cursor; None where there is none."""
+
+        table: MemoryTable
+        memory: Memory | None
+
+        @property
+        def control(self) -> MemoryTable:
+            return self.table
+
+    @dataclass
+    class MemoryChosen(Message):
+        """A memory was opened."""
+
+        table: MemoryTable
+        memory: Memory
+
+        @property
+        def control(self) -> MemoryTable:
+            return self.table
+
+    @dataclass
+    class SelectionChanged(Message):
+        """The selection became ``memories``; ``cut`` where more than ``SELECTION_LIMIT`` were asked for."""
+
+        table: MemoryTable
+        memories: tuple[Memory, ...]
+        cut: bool = False
+
+        @property
+        def control(self) -> MemoryTable:
+            return self.table
+
+        @property
+        def ids(self) -> tuple[str, ...]:
+            return tuple(memory.id for memory in self.memories)
+
+    @dataclass
+    class Failed(Message):
+        """Rows could not be fetched; those that are here stay."""
+
+        table: MemoryTable
+        error: BaseException
+
+        @property
+        def control(self) -> MemoryTable:
+            return self.table
+
+    def __init__(
+        self, *, clock: Callable[[], datetime] | None = None, id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self._fetch: Fetch | None = None
+        self._sort: Sort | None = None
+        self._pages: OrderedDict[int, tuple[Memory, ...]] = OrderedDict()
+        self._begins: dict[int, str] = {}
+        self._selected: dict[str, Memory] = {}
+        self._range_from: int | None = None
+        self._loader: Worker[None] | None = None
+        self._told: str | None = None
+
+    # Source ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def set_source(self, count: int, fetch: Fetch, *, sort: Sort | None = None) -> None:
+        """Show ``count`` memories that ``fetch`` gives page by page, the cursor on the first, nothing selected."""
+        self._fetch, self._sort = fetch, sort
+        self._stop_loading()
+        self._forget()
+        self._range_from = None
+        had_selection = bool(self._selected)
+        self._selected.clear()
+        self._cursor = 0
+        self._told = None
+        self.scroll_to(y=0, animate=False, force=True)
+        self._resize_to(count)
+        if had_selection:
+            self.post_message(self.SelectionChanged(self, ()))
+        if not count:
+            self.post_message(self.MemoryHighlighted(self, None))
+        self._load_what_is_seen()
+
+    def reload(self, count: int) -> None:
+        """The store changed and has ``count`` rows now: look again, and keep the cursor on its memory and line."""
+        self._stop_loading()
+        self._loader = self.run_worker(self._reload(count), group="rows", exclusive=True, exit_on_error=False)
+
+    def _forget(self) -> None:
+        self._pages.clear()
+        self._begins.clear()
+
+    def _stop_loading(self) -> None:
+        if self._loader is not None:
+            self._loader.cancel()
+            self._loader = None
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        # This message does not rise above the widget that began the work.
+        if event.state is WorkerState.ERROR and event.worker.error is not None:
+            self.post_message(self.Failed(self, event.worker.error))
+
+    async def _read(self, page: int) -> tuple[Memory, ...]:
+        """Fetch page ``page``, by key where the page before it (or an earlier visit) told where it begins."""
+        assert self._fetch is not None
+        answer = await self._fetch(page * PAGE_ROWS, PAGE_ROWS, self._begins.get(page))
+        if answer.next is not None:
+            self._begins[page + 1] = answer.next
+        return tuple(answer.items)
+
+    def _keep(self, page: int, rows: tuple[Memory, ...]) -> None:
+        self._pages[page] = rows
+        self._pages.move_to_end(page)
+        while len(self._pages) > PAGES_HELD:
+            self._pages.popitem(last=False)
+
+    def _wanted(self) -> int | None:
+        """Return the next page to fetch: one that is seen, else the one behind those; None when all are here."""
+        seen = self.visible_rows
+        if not self._count or not len(seen):
+            return None
+        first, last = seen.start // PAGE_ROWS, (seen.stop - 1) // PAGE_ROWS
+        pages = [*range(first, last + 1), last + 1]
+        return next((page for page in pages if page not in self._pages and page * PAGE_ROWS < self._count), None)
+
+    def _load_what_is_seen(self) -> None:
+        if self._fetch is None or (self._loader is not None and self._loader.is_running):
+            return
+        if self._wanted() is not None:
+            self._loader = self.run_worker(self._load(), group="rows", exclusive=True, exit_on_error=False)
+
+    async def _load(self) -> None:
+        while (page := self._wanted()) is not None:
+            self._keep(page, await self._read(page))
+            self.repaint()
+            self._tell()
+
+    async def _reload(self, count: int) -> None:
+        memory, old_cursor, old_count = self.current, self._cursor, self._count
+        self._begins.clear()
+        fresh: dict[int, tuple[Memory, ...]] = {}
+        cursor = max(0, min(old_cursor, count - 1))
+        if memory is not None and self._fetch is not None:
+            guesses = [old_cursor + count - old_count, old_cursor]
+            pages = [guess // PAGE_ROWS + near for near in (0, -1, 1) for guess in guesses]
+            for page in dict.fromkeys(page for page in pages if 0 <= page * PAGE_ROWS < count):
+                fresh[page] = await self._read(page)
+                found = [row.id for row in fresh[page]]
+                if memory.id in found:
+                    cursor = page * PAGE_ROWS + found.index(memory.id)
+                    break
+        shift = cursor - old_cursor
+        self._pages.clear()
+        for page, rows in fresh.items():
+            self._keep(page, rows)
+        self._resize_to(count)
+        self._cursor = cursor
+        if self._range_from is not None:
+            self._range_from = max(0, min(self._range_from + shift, count - 1))
+        self.scroll_to(y=self.scroll_y + shift * self.row_height, animate=False, force=True)
+        self._reveal()
+        self._told = None
+        await self._load()
+        self._tell()
+
+    # What is there ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def memory_at(self, index: int) -> Memory | None:
+        """Return the memory of row ``index``, None while its page is not here."""
+        page, place = divmod(index, PAGE_ROWS)
+        rows = self._pages.get(page)
+        return rows[place] if rows is not None and 0 <= place < len(rows) else None
+
+    @property
+    def current(self) -> Memory | None:
+        """The memory under the cursor, None while it is not here."""
+        return self.memory_at(self._cursor)
+
+    @property
+    def selected(self) -> tuple[Memory, ...]:
+        """The selected memories, in the order in which they were selected."""
+        return tuple(self._selected.values())
+
+    @property
+    def chosen_or_current(self) -> tuple[Memory, ...]:
+        """What a command acts on: the selection, or without one the memory under the cursor."""
+        if self._selected:
+            return self.selected
+        return (self.current,) if self.current is not None else ()
+
+    def _tell(self) -> None:
+        memory = self.current
+        told = memory.id if memory is not None else None
+        if told != self._told and (memory is not None or not self._count):
+            self._told = told
+            self.post_message(self.MemoryHighlighted(self, memory))
+
+    def cursor_moved(self) -> None:
+        if self._range_from is not None:
+            self.repaint()
+        self._tell()
+        self._load_what_is_seen()
+
+    def row_chosen(self) -> None:
+        if self.current is not None:
+            self.post_message(self.MemoryChosen(self, self.current))
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self._load_what_is_seen()
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self._load_what_is_seen()
+
+    # Selection ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def is_selected(self, index: int) -> bool:
+        if self._range_from is not None and index in self._range():
+            return True
+        if not self._selected:
+            return False
+        memory = self.memory_at(index)
+        return memory is not None and memory.id in self._selected
+
+    def _range(self) -> range:
+        start = self._cursor if self._range_from is None else self._range_from
+        return range(min(start, self._cursor), max(start, self._cursor) + 1)
+
+    @property
+    def range_open(self) -> bool:
+        """Whether a range was started and not yet selected."""
+        return self._range_from is not None
+
+    def select_none(self) -> None:
+        """Give up range and selection."""
+        self._range_from = None
+        self._selected.clear()
+        self.repaint()
+        self.post_message(self.SelectionChanged(self, ()))
+
+    def action_toggle_selected(self) -> None:
+        if self._range_from is not None:
+            self.action_toggle_range()
+            return
+        memory = self.current
+        if memory is None:
+            return
+        if self._selected.pop(memory.id, None) is None:
+            self._selected[memory.id] = memory
+        self.post_message(self.SelectionChanged(self, self.selected))
+        self.repaint()
+        self.move_to(self._cursor + 1)
+
+    def action_toggle_range(self) -> None:
+        if self._range_from is None:
+            self._range_from = self._cursor if self._count else None
+            self.repaint()
+        else:
+            self._select_rows(self._range())
+
+    def action_select_all(self) -> None:
+        self._select_rows(range(self._count))
+
+    def action_clear_selection(self) -> None:
+        if self._range_from is None and not self._selected:
+            raise SkipAction
+        self.select_none()
+
+    def _select_rows(self, rows: range) -> None:
+        self.run_worker(self._gather(rows), group="selection", exclusive=True, exit_on_error=False)
+
+    async def _gather(self, rows: range) -> None:
+        cut = len(rows) > SELECTION_LIMIT
+        rows = rows[:SELECTION_LIMIT]
+        for page in range(rows.start // PAGE_ROWS, (rows.stop - 1) // PAGE_ROWS + 1) if rows else ():
+            held = self._pages.get(page)
+            if held is None:
+                held = await self._read(page)
+            for place, memory in enumerate(held, page * PAGE_ROWS):
+                if place in rows:
+                    self._selected[memory.id] = memory
+        self._range_from = None
+        self.repaint()
+        self.post_message(self.SelectionChanged(self, self.selected, cut))
+
+    # Painting ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def draw_head(self, width: int) -> Iterable[Piece]:
+        columns = Columns.of(width)
+
+        def title(name: str, *sorts: Sort) -> str:
+            return f"{name} ▼" if self._sort in sorts else name
+
+        yield "    ", "head"
+        if columns.kind:
+            yield fit("type", columns.kind) + "  ", "head"
+        yield fit("memory", columns.text), "head"
+        if columns.tags:
+            yield "  " + fit("tags", columns.tags), "head"
+        moment = {"updated": "edited", "due": "due"}.get(self._sort or "", "made")
+        shown = title(moment, "created", "updated", "due")
+        yield "  " + fit(shown, columns.age, right=True), "head"
+        yield "  " + fit("recall" if columns.recall >= 6 else "R", columns.recall, right=True), "head"
+        if columns.due:
+            # By due date, the column before it says when that is: here then stands how old the memory is.
+            yield "  " + fit("made" if self._sort == "due" else "due", columns.due, right=True), "head"
+
+    def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
+        columns = Columns.of(width)
+        memory = self.memory_at(index)
+        yield ("■ " if self.is_selected(index) else "  "), "accent"
+        if memory is None:
+            yield from self._draw_waiting(columns)
+            return
+        now = self._clock()
+        state = state_of(memory, now)
+        yield state.glyph + " ", state.ink
+        gone = memory.superseded_by is not None
+        if columns.kind:
+            yield fit(plain(memory.node_type), columns.kind) + "  ", "muted"
+        yield fit(one_line(memory.content, columns.text), columns.text), "muted" if gone else "text"
+        if columns.tags:
+            yield "  " + fit(", ".join(plain(tag) for tag in memory.tags), columns.tags), "muted"
+        made: Piece = (age(memory.created_at, now), "muted")
+        first: Piece = made
+        if self._sort == "updated":
+            first = (age(memory.updated_at, now), "muted")
+        elif self._sort == "due":
+            first = due(memory, now)
+        yield "  " + fit(first[0], columns.age, right=True), first[1]
+        yield from self._draw_recall(memory, now, columns)
+        if columns.due:
+            last = made if self._sort == "due" else due(memory, now)
+            yield "  " + fit(last[0], columns.due, right=True), last[1]
+
+    def _draw_recall(self, memory: Memory, now: datetime, columns: Columns) -> Iterable[Piece]:
+        recall = retrievability(memory.scheduling, now) if memory.scheduling is not None else None
+        if recall is None:
+            yield "  " + fit("─", columns.recall, right=True), "faint"
+            return
+        yield "  ", "text"
+        if columns.recall > 6:
+            full, rest = level(recall, columns.recall - 4)
+            yield full, "muted"
+            yield rest, "faint"
+            yield " " + figure(recall), "text"
+        else:
+            yield fit(figure(recall), columns.recall, right=True), "text"
+
+    def _draw_waiting(self, columns: Columns) -> Iterable[Piece]:
+        yield "· ", "faint"
+        if columns.kind:
+            yield fit("·", columns.kind) + "  ", "faint"
+        yield fit("·", columns.text), "faint"
+        if columns.tags:
+            yield "  " + fit("·", columns.tags), "faint"
+        for size in (columns.age, columns.recall, columns.due):
+            if size:
+                yield "  " + fit("·", size, right=True), "faint"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """How many cells each column has in a given width; 0 where it is folded away, so that the text has room to speak."""
+
+    kind: int
+    text: int
+    tags: int
+    age: int
+    recall: int
+    due: int
+
+    @classmethod
+    def of(cls, width: int) -> Columns:
+        kind = 10 if width >= 72 else 0
+        tags = 0 if width < 110 else 16 if width < 140 else 24
+        due_cells = 8 if width >= 92 else 0
+        recall = 9 if width >= 110 else 6 if width >= 66 else 3
+        age_cells = 8 if width >= 66 else 6
+        rest = sum(cells + 2 for cells in (kind, tags, due_cells, recall, age_cells) if cells)
+        return cls(kind, max(4, width - 4 - rest), tags, age_cells, recall, due_cells)
+
+
+def selection_line(memories: tuple[Memory, ...]) -> str:
+    """Return what is selected in words: ``34 selected, from 12 domains``."""
+    domains = {domain for memory in memories for domain in memory.domains}
+    said = f"{grouped(len(memories))} selected"
+    return f"{said}, from {len(domains)} {'domain' if len(domains) == 1 else 'domains'}" if domains else said

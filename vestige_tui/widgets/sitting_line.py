@@ -1,0 +1,79 @@
+"""How far a sitting of reviews is, and what waits beyond it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from vestige_tui.model import QueueCounts
+from vestige_tui.text import cells, duration, grouped
+from vestige_tui.widgets.glyphs import level
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Which card of how many this is (0: none yet), how many practice cards wait, and how long the rest takes."""
+
+    at: int
+    total: int
+    practice: bool = False
+    practice_left: int = 0
+    seconds_left: float = 0.0
+
+
+class SittingLine(Widget):
+    """Two lines: ``12 of 37 ━━━─── about 6 min left``, and the counts of the queue, faint."""
+
+    DEFAULT_CSS = "SittingLine { height: 2; width: 1fr; }"
+
+    progress: reactive[Progress | None] = reactive(None)
+    counts: reactive[QueueCounts | None] = reactive(None)
+
+    def render(self) -> Content:
+        return Content("\n").join([self._progress(), self._counts()])
+
+    def _progress(self) -> Content:
+        shown = self.progress
+        if shown is None or not shown.total:
+            return Content("")
+        width = len(grouped(shown.total))
+        if shown.practice:
+            left = f"practice, {grouped(shown.practice_left)} to repeat"
+        else:
+            left = f"{grouped(shown.at):>{width}} of {grouped(shown.total)}"
+        left = f"{left:<{2 * width + 4}}"
+        right = _left(shown.seconds_left)
+        room = max(4, self.size.width - cells(left) - 26)
+        done = shown.at - (0 if shown.practice else 1)
+        # Not level(): the first card is no progress yet.
+        full, rest = level(done / shown.total, room) if done else ("", "─" * room)
+        return Content.assemble(
+            (left, "$text"), "   ", (full, "$accent"), (rest, "$text-disabled"), (f"{right:>23}", "$text-muted")
+        )
+
+    def _counts(self) -> Content:
+        counts = self.counts
+        if counts is None:
+            return Content("")
+        new = grouped(counts.new_today)
+        if counts.new > counts.new_today:
+            new += f" of {grouped(counts.new)}"
+        parts = [
+            ("overdue", grouped(counts.overdue), "$warning" if counts.overdue else "$text-muted"),
+            ("today", grouped(counts.today), "$text-muted"),
+            ("this week", grouped(counts.week), "$text-muted"),
+            ("new", new, "$text-muted"),
+        ]
+        pieces: list[tuple[str, str]] = []
+        for word, number, ink in parts:
+            pieces += [(f"{word} ", "$text-disabled"), (f"{number}   ", ink)]
+        return Content.assemble(*pieces)
+
+
+def _left(seconds: float) -> str:
+    if seconds < 45:
+        return "less than a minute left"
+    return f"about {duration(max(60.0, round(seconds / 60) * 60.0))} left"

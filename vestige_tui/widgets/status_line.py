@@ -1,0 +1,42 @@
+"""One quiet line that says what just happened, and which key takes it back."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from vestige_tui.text import cut, plain
+
+Severity: TypeAlias = Literal["quiet", "done", "waiting", "bad"]
+"""quiet: what is so; done: what just happened; waiting: amber; bad: something failed."""
+
+STYLES: dict[Severity, tuple[str, str]] = {
+    "quiet": ("  ", "$text-muted"),
+    "done": ("▪ ", "$text"),
+    "waiting": ("◐ ", "$warning"),
+    "bad": ("■ ", "$error"),
+}
+
+
+class StatusLine(Widget):
+    """Shows one sentence and, on the right of it, the key that undoes or explains it."""
+
+    DEFAULT_CSS = "StatusLine { height: 1; width: 1fr; padding: 0 1; }"
+
+    said: reactive[tuple[str, str, Severity]] = reactive(("", "", "quiet"))
+
+    def say(self, text: str, hint: str = "", severity: Severity = "quiet") -> None:
+        """Show ``text``; ``hint`` names a key and what it does, such as ``u undo``."""
+        self.said = (text, hint, severity)
+
+    def render(self) -> Content:
+        text, hint, severity = self.said
+        if not text:
+            return Content("")
+        glyph, style = STYLES[severity]
+        sentence = cut(plain(text), max(4, self.size.width - 4 - len(hint)))
+        key, _, verb = plain(hint).partition(" ")
+        return Content.assemble((glyph + sentence, style), "   ", (key, "$accent bold"), (f" {verb}", "$text-muted"))
