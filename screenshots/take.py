@@ -1,0 +1,149 @@
+"""Takes the pictures of the README from the sample store: ``python screenshots/take.py`` (extra ``pictures``).
+
+Everything on them is real: the store is filled with the real model, the copy runs in its worker into a PostgreSQL of
+its own. Fira Code and Noto Sans CJK are used where they are installed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+FONTS = (
+    "/usr/share/fonts/truetype/firacode/FiraCode-Regular.ttf",
+    "/usr/share/fonts/truetype/firacode/FiraCode-Bold.ttf",
+    "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
+)
+COPIES = 24
+"""How often the sample corpus is repeated for the store that is copied, so that there is something to watch."""
+
+
+def draw(svg: str, name: str) -> None:
+    import resvg_py
+
+    fonts = [font for font in FONTS if Path(font).exists()]
+    image = resvg_py.svg_to_bytes(
+        svg_string=svg,
+        font_files=fonts or None,
+        skip_system_fonts=bool(fonts),
+        monospace_family="Fira Code",
+        sans_serif_family="Fira Code",
+    )
+    (HERE / f"{name}.png").write_bytes(bytes(image))
+    print(f"{name}.png")
+
+
+async def shoot(
+    url: str, place: str, name: str, keys: Sequence[str], size: tuple[int, int] = (120, 40), theme: str = "vestige-dark"
+) -> None:
+    """Open the console on a store, go to a place, press keys, and draw what is seen."""
+    from vestige_tui.app import VestigeApp
+    from vestige_tui.config import Config
+
+    app = VestigeApp(Config(theme=theme), url)
+    async with app.run_test(size=size) as pilot:
+        while app.store is None or app.facts.memories is None or app.embedders.state != "ready":
+            await pilot.pause(0.05)
+        if place != "search":
+            app.switch_mode(place)
+        await pilot.pause(0.5)
+        for key in keys:
+            if key.startswith("type "):
+                for character in key.removeprefix("type "):
+                    await pilot.press({" ": "space"}.get(character, character))
+                await pilot.pause(1.0)
+            elif key == "wait for a running job":
+                while not any(job.in_flight and 0.35 < _done(job) < 0.85 for job in app.jobs):
+                    await pilot.pause(0.02)
+            else:
+                await pilot.press(key)
+        await pilot.pause(0.6)
+        draw(app.export_screenshot(), name)
+
+
+def _done(job: object) -> float:
+    tables = job.progress.tables.values()
+    total = sum(table.total or 0 for table in tables)
+    return sum(table.read for table in tables) / total if total else 0.0
+
+
+async def make_demo(path: Path) -> str:
+    from vestige_tui.demo import fill
+    from vestige_tui.store import open_store
+
+    url = f"sqlite:{path}"
+    async with open_store(url, create=True) as store:
+        await fill(store, datetime.now(UTC))
+    return url
+
+
+async def make_large(demo: str, path: Path) -> str:
+    """The sample corpus many times over, with its vectors."""
+    import numpy as np
+
+    from vestige_tui.model import Draft, Filter
+    from vestige_tui.store import open_store
+    from vestige_tui.store.rows import as_vector
+
+    url = f"sqlite:{path}"
+    async with open_store(demo, read_only=True) as source, open_store(url, create=True) as target:
+        model = await source.registered_model()
+        assert model is not None
+        await target.register_model(model)
+        memories = (await source.page(Filter(superseded=True), limit=1_000)).items
+        vectors: list[np.ndarray] = []
+        for memory in memories:
+            found = await source.backend.fetch("get_embedding", {"id": memory.id})
+            vectors.append(as_vector(found[0]["embedding"]))
+        for number in range(COPIES):
+            drafts = [
+                Draft(
+                    f"{memory.content} ({number})",
+                    node_type=memory.node_type,
+                    tags=memory.tags,
+                    domains=memory.domains,
+                    codebase=memory.codebase,
+                    created_at=memory.created_at,
+                    scheduling=memory.scheduling,
+                )
+                for memory in memories
+            ]
+            await target.insert_many(drafts, embeddings=vectors)
+    return url
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        # Titles show paths below the home directory in short, and no job of this person's is to be seen.
+        home = Path(folder) / "home"
+        home.mkdir()
+        os.environ.update(HOME=str(home), XDG_STATE_HOME=str(home / "state"), XDG_DATA_HOME=str(home / "data"))
+        demo = await make_demo(home / "demo.db")
+        question = "type how do we rotate the signing keys"
+        await shoot(demo, "search", "search", [question, "down"])
+        await shoot(demo, "search", "search-light", [question, "down"], theme="vestige-light")
+        await shoot(demo, "search", "search-narrow", [question, "down"], size=(60, 20))
+        await shoot(demo, "browse", "browse", ["j", "j", "j"])
+        await shoot(demo, "review", "review", ["space"])
+        await shoot(demo, "registry", "registry", [])
+        await shoot(demo, "store", "store", [])
+        from vestige_tui.jobs.copy import CopyPlan
+        from vestige_tui.jobs.launch import start_copy
+
+        large = await make_large(demo, home / "agents.db")
+        watching = asyncio.create_task(shoot(demo, "jobs", "jobs", ["wait for a running job"]))
+        await asyncio.sleep(3)
+        await start_copy(CopyPlan(large, f"pgembed:{home / 'postgres'}"))
+        await watching
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

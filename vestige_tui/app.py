@@ -1,0 +1,288 @@
+"""The console: opens the store after the first paint, keeps the frame true, and leads from place to place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import work
+from textual.app import App
+from textual.binding import BindingType
+from textual.command import Provider
+from textual.screen import Screen
+from textual.signal import Signal
+
+from vestige_tui.commands import CommandPalette, Quit, bindings, catalogue
+from vestige_tui.config import Config, check_keys, set_value
+from vestige_tui.embedding import EmbedderSource
+from vestige_tui.errors import (
+    EmbedderUnavailable,
+    ModelMismatch,
+    SchemaPending,
+    StoreMissing,
+    Unavailable,
+    VestigeError,
+)
+from vestige_tui.screens.base import Place
+from vestige_tui.screens.modals import Confirm
+from vestige_tui.store import open_store
+from vestige_tui.text import grouped
+from vestige_tui.themes import DEFAULT_THEME, register
+from vestige_tui.widgets.header import Badge, Facts
+
+if TYPE_CHECKING:
+    from vestige_tui.model import Job
+    from vestige_tui.store.service import Clock, Store
+
+ASK_SECONDS = 1.0
+KINDS = {"sqlite": "SQLite", "postgres": "PostgreSQL", "vestige": "Vestige file"}
+
+
+def _search() -> Place:
+    from vestige_tui.screens.search import SearchPlace
+
+    return SearchPlace()
+
+
+def _browse() -> Place:
+    from vestige_tui.screens.browse import BrowsePlace
+
+    return BrowsePlace()
+
+
+def _review() -> Place:
+    from vestige_tui.screens.review import ReviewPlace
+
+    return ReviewPlace()
+
+
+def _jobs() -> Place:
+    from vestige_tui.screens.jobs import JobsPlace
+
+    return JobsPlace()
+
+
+def _registry() -> Place:
+    from vestige_tui.screens.registry import RegistryPlace
+
+    return RegistryPlace()
+
+
+def _store() -> Place:
+    from vestige_tui.screens.store import StorePlace
+
+    return StorePlace()
+
+
+class VestigeApp(App[None], inherit_bindings=False):
+    """Owns the open store; what a person can do with it belongs to the places."""
+
+    TITLE = "vestige"
+    ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {CommandPalette}
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {  # imported when first visited
+        "search": _search,
+        "browse": _browse,
+        "review": _review,
+        "jobs": _jobs,
+        "registry": _registry,
+        "store": _store,
+    }
+    DEFAULT_MODE = "search"
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Quit)
+
+    def __init__(
+        self,
+        config: Config,
+        store_url: str,
+        *,
+        read_only: bool = False,
+        create_confirmed: bool = False,
+        embedders: EmbedderSource | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.store_url = store_url
+        self.read_only = read_only
+        self.create_confirmed = create_confirmed
+        self.embedders = embedders or EmbedderSource(config.model or None)
+        self.clock = clock
+        self.store: Store | None = None
+        self.facts = Facts(store=store_url if "://" not in store_url else "")
+        self.badges: Mapping[str, Badge] = {}
+        self.jobs: tuple[Job, ...] = ()
+        self.banner = ""
+        self.store_changed: Signal[None] = Signal(self, "store_changed")
+        self.frame_changed: Signal[None] = Signal(self, "frame_changed")
+        self._check_now = asyncio.Event()
+
+    def on_mount(self) -> None:
+        register(self)
+        self.theme = self.config.theme if self.config.theme in self.available_themes else DEFAULT_THEME
+        self.set_keymap(dict(self.config.keys))
+        self.watch(self, "theme", self._theme_chosen, init=False)
+        # The first screen is painted before any store is touched.
+        self.call_after_refresh(self._open)
+
+    def _theme_chosen(self, theme: str) -> None:
+        if self.config.path is not None and theme != self.config.theme:
+            try:
+                set_value(self.config.path, "ui.theme", theme)
+            except (VestigeError, OSError) as error:
+                self._say_error(error)
+
+    # The store
+
+    @work(group="open", exclusive=True, exit_on_error=False)
+    async def _open(self) -> None:
+        create = self.create_confirmed
+        while True:
+            store = open_store(
+                self.store_url,
+                create=create,
+                read_only=self.read_only,
+                embedders=self.embedders,
+                policy=self.config.policy(),
+                clock=self.clock,
+                max_connections=self.config.max_connections,
+                acquire_timeout=self.config.acquire_timeout_secs,
+            )
+            try:
+                await store.open()
+            except (StoreMissing, SchemaPending) as error:
+                if create or self.read_only or not await self._may_create(error):
+                    self._refused(error)
+                    return
+                create = True
+            except VestigeError as error:
+                self._refused(error)
+                return
+            else:
+                break
+        self.store = store
+        self._show_facts(store=store.title, backend=KINDS[store.kind], read_only=store.read_only, link="live")
+        self.store_changed.publish(None)
+        self._keep_true(store)
+        self._watch_jobs(store)
+        self._prepare_model(store)
+
+    async def _may_create(self, error: VestigeError) -> bool:
+        return await self.push_screen_wait(
+            Confirm("Make a new memory store here?", [error.message], verb="make it", notes=[self.store_url_shown()])
+        )
+
+    def store_url_shown(self) -> str:
+        """Where the store is or will be, without a password."""
+        from vestige_tui.text import redact
+
+        return redact(self.store_url)
+
+    def _refused(self, error: VestigeError) -> None:
+        self._show_facts(link="closed")
+        self._say_error(error)
+
+    def _say_error(self, error: BaseException) -> None:
+        place = self.screen_stack[0]
+        if isinstance(place, Place):
+            place.say_error(error)
+
+    def note_change(self) -> None:
+        """Something was written from this console: look at once instead of at the next second."""
+        self._check_now.set()
+
+    @work(group="watch", exclusive=True, exit_on_error=False)
+    async def _keep_true(self, store: Store) -> None:
+        """Ask every second whether anybody changed the store; a store that goes away is waited for."""
+        token: object = None
+        while True:
+            try:
+                seen = await store.change_token()
+                if seen != token or self._check_now.is_set():
+                    self._check_now.clear()
+                    await self._refresh_frame(store)
+                    if token is not None:
+                        self.store_changed.publish(None)
+                    token = await store.change_token()
+                elif self.facts.link != "live":
+                    self._show_facts(link="live")
+                    self.store_changed.publish(None)
+            except Unavailable as error:
+                if self.facts.link != "reconnecting":
+                    self._show_facts(link="reconnecting")
+                    self._say_error(error)
+            except VestigeError as error:
+                self._say_error(error)
+            try:
+                await asyncio.wait_for(self._check_now.wait(), ASK_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def _refresh_frame(self, store: Store) -> None:
+        stats = await store.get_stats()
+        counts = await store.queue_counts()
+        model = None
+        if stats.registered_model_name:
+            model = f"{stats.registered_model_name.rsplit('/', 1)[-1]} {stats.registered_model_dim}"
+        badges = dict(self.badges)
+        badges["review"] = Badge(grouped(counts.due) if counts.due else "", waiting=counts.overdue > 0)
+        self.badges = badges
+        self._show_facts(memories=stats.total_memories, model=model, link="live")
+
+    def _show_facts(self, **changes: object) -> None:
+        self.facts = replace(self.facts, **changes)  # type: ignore[arg-type]  # the names are those of Facts
+        self.frame_changed.publish(None)
+
+    # Jobs, wherever they run
+
+    @work(group="jobs", exclusive=True, exit_on_error=False)
+    async def _watch_jobs(self, store: Store) -> None:
+        from vestige_tui.jobs.watch import watch
+
+        async for jobs in watch(store, ASK_SECONDS / 2):
+            if jobs == self.jobs:
+                continue
+            self.jobs = jobs
+            running = sum(job.in_flight for job in jobs)
+            self.badges = {**self.badges, "jobs": Badge(f"▸{running}" if running else "")}
+            self.frame_changed.publish(None)
+
+    # The model
+
+    @work(group="model", exclusive=True, exit_on_error=False)
+    async def _prepare_model(self, store: Store) -> None:
+        """Load the store's model in the background, say so where it is another one, and make missing vectors."""
+        try:
+            registered = await store.registered_model()
+            await self.embedders.get(registered)
+        except (ModelMismatch, EmbedderUnavailable) as error:
+            self.banner = f"{error.message} Search answers by words alone."
+            self.frame_changed.publish(None)
+            return
+        if store.read_only or registered is None:
+            return
+        filled = await store.fill_embeddings(self._filling)
+        if filled:
+            self.banner = ""
+            self.frame_changed.publish(None)
+            self.note_change()
+
+    def _filling(self, done: int, total: int) -> None:
+        self.banner = f"Making the vectors that are missing: {grouped(done)} of {grouped(total)}."
+        self.frame_changed.publish(None)
+
+    async def on_unmount(self) -> None:
+        if self.store is not None:
+            await self.store.close()
+        self.embedders.close()
+
+
+def run_console(config: Config, store_url: str, *, read_only: bool = False, create_confirmed: bool = False) -> int:
+    """Open the console and stay until the person leaves; gives the exit status. Raises ConfigError for a bad keymap."""
+    known = {command_id: command.key for command_id, command in catalogue().items()}
+    check_keys(config, known)
+    app = VestigeApp(config, store_url, read_only=read_only, create_confirmed=create_confirmed)
+    app.run()
+    return app.return_code or 0
