@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -241,13 +242,15 @@ class VestigeApp(App[None], inherit_bindings=False):
     async def _watch_jobs(self, store: Store) -> None:
         from vestige_tui.jobs.watch import watch
 
-        async for jobs in watch(store, ASK_SECONDS / 2):
-            if jobs == self.jobs:
-                continue
-            self.jobs = jobs
-            running = sum(job.in_flight for job in jobs)
-            self.badges = {**self.badges, "jobs": Badge(f"▸{running}" if running else "")}
-            self.frame_changed.publish(None)
+        # Closed by name: what it opened is closed even where this worker is cancelled in the middle.
+        async with aclosing(watch(store, ASK_SECONDS / 2)) as seen:
+            async for jobs in seen:
+                if jobs == self.jobs:
+                    continue
+                self.jobs = jobs
+                running = sum(job.in_flight for job in jobs)
+                self.badges = {**self.badges, "jobs": Badge(f"▸{running}" if running else "")}
+                self.frame_changed.publish(None)
 
     # The model
 

@@ -19,11 +19,12 @@ CREATE INDEX idx_supersession_events_decided ON supersession_events (decided_at 
 CREATE INDEX idx_knowledge_nodes_superseded_by ON knowledge_nodes (superseded_by) WHERE superseded_by IS NOT NULL;
 
 CREATE FUNCTION vestige_cache_winner() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    winner uuid := (SELECT winner_id FROM supersession_events WHERE loser_id = NEW.loser_id
+        ORDER BY decided_at DESC, id DESC LIMIT 1);
 BEGIN
-    UPDATE knowledge_nodes SET superseded_by = (
-        SELECT winner_id FROM supersession_events WHERE loser_id = NEW.loser_id
-        ORDER BY decided_at DESC, id DESC LIMIT 1
-    ) WHERE id = NEW.loser_id;
+    UPDATE knowledge_nodes SET superseded_by = winner
+    WHERE id = NEW.loser_id AND superseded_by IS DISTINCT FROM winner;
     RETURN NULL;
 END;
 $$;

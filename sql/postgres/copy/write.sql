@@ -1,0 +1,290 @@
+-- How a copy writes its target, table by table: a batch goes by COPY to a staging table of the session's own, and from
+-- there to where it belongs, leaving alone what is there. ord is the row's place in the batch.
+
+-- stage_users --
+-- Where a batch waits.
+CREATE TEMP TABLE IF NOT EXISTS stage_users (ord integer, id uuid, handle text, display_name text, created_at timestamptz,
+    metadata jsonb) ON COMMIT DELETE ROWS
+
+-- load_users --
+-- The batch.
+COPY stage_users (ord, id, handle, display_name, created_at, metadata) FROM STDIN (FORMAT binary)
+
+-- present_users --
+-- Which of these rows are there already.
+SELECT s.ord FROM stage_users s JOIN users t ON t.id = s.id
+
+-- merge_users --
+-- A handle that another user has here gets the beginning of its id added.
+INSERT INTO users (id, handle, display_name, created_at, metadata)
+SELECT s.id, CASE WHEN EXISTS (SELECT 1 FROM users t WHERE t.handle = s.handle AND t.id <> s.id)
+    THEN s.handle || '-' || left(s.id::text, 8) ELSE s.handle END, s.display_name, s.created_at, s.metadata
+FROM stage_users s WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
+
+-- stage_groups --
+-- Where a batch waits.
+CREATE TEMP TABLE IF NOT EXISTS stage_groups (ord integer, id uuid, handle text, display_name text, created_at timestamptz,
+    metadata jsonb) ON COMMIT DELETE ROWS
+
+-- load_groups --
+-- The batch.
+COPY stage_groups (ord, id, handle, display_name, created_at, metadata) FROM STDIN (FORMAT binary)
+
+-- present_groups --
+-- Which of these rows are there already.
+SELECT s.ord FROM stage_groups s JOIN groups t ON t.id = s.id
+
+-- merge_groups --
+-- A handle that another group has here gets the beginning of its id added.
+INSERT INTO groups (id, handle, display_name, created_at, metadata)
+SELECT s.id, CASE WHEN EXISTS (SELECT 1 FROM groups t WHERE t.handle = s.handle AND t.id <> s.id)
+    THEN s.handle || '-' || left(s.id::text, 8) ELSE s.handle END, s.display_name, s.created_at, s.metadata
+FROM stage_groups s WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
+
+-- stage_memberships --
+-- Where a batch waits.
+CREATE TEMP TABLE IF NOT EXISTS stage_memberships (ord integer, user_id uuid, group_id uuid, role text, joined_at timestamptz)
+ON COMMIT DELETE ROWS
+
+-- load_memberships --
+-- The batch.
+COPY stage_memberships (ord, user_id, group_id, role, joined_at) FROM STDIN (FORMAT binary)
+
+-- orphans_memberships --
+-- Rows of a batch whose user or group is not there.
+SELECT s.ord, 'its user or group is not there' AS reason FROM stage_memberships s
+WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.id = s.user_id) OR NOT EXISTS (SELECT 1 FROM groups g WHERE g.id = s.group_id)
+
+-- present_memberships --
+-- Which of these rows are there already.
+SELECT s.ord FROM stage_memberships s JOIN group_memberships t ON t.user_id = s.user_id AND t.group_id = s.group_id
+
+-- merge_memberships --
+-- What is not there yet.
+INSERT INTO group_memberships (user_id, group_id, role, joined_at) SELECT s.user_id, s.group_id, s.role, s.joined_at
+FROM stage_memberships s JOIN users u ON u.id = s.user_id JOIN groups g ON g.id = s.group_id
+WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
+
+-- stage_domains --
+-- Where a batch waits.
+CREATE TEMP TABLE IF NOT EXISTS stage_domains (ord integer, id text, label text, centroid vector, top_terms text[],
+    memory_count integer, created_at timestamptz, metadata jsonb) ON COMMIT DELETE ROWS
+
+-- load_domains --
+-- The batch.
+COPY stage_domains (ord, id, label, centroid, top_terms, memory_count, created_at, metadata) FROM STDIN (FORMAT binary)
+
+-- present_domains --
+-- Which of these rows are there already.
+SELECT s.ord FROM stage_domains s JOIN domains t ON t.id = s.id
+
+-- merge_domains --
+-- What is not there yet.
+INSERT INTO domains (id, label, centroid, top_terms, memory_count, created_at, metadata)
+SELECT s.id, s.label, s.centroid, s.top_terms, s.memory_count, s.created_at, s.metadata
+FROM stage_domains s WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
+
+-- stage_memories --
+-- Where a batch waits.
+CREATE TEMP TABLE IF NOT EXISTS stage_memories (ord integer, id uuid, content text, node_type text, tags text[], metadata jsonb,
+    domains text[], domain_scores jsonb, codebase text, owner_user_id uuid, visibility text, shared_with_groups uuid[],
+    created_at timestamptz, updated_at timestamptz) ON COMMIT DELETE ROWS
+
+-- load_memories --
+-- The batch.
+COPY stage_memories (ord, id, content, node_type, tags, metadata, domains, domain_scores, codebase, owner_user_id, visibility,
+    shared_with_groups, created_at, updated_at) FROM STDIN (FORMAT binary)
+
+-- present_memories --
+-- Which of these rows are there already.
+SELECT s.ord FROM stage_memories s JOIN knowledge_nodes t ON t.id = s.id
+
+-- merge_memories --
+-- What is not there yet; what is there stays as it is.
+INSERT INTO knowledge_nodes (id, content, node_type, tags, metadata, domains, domain_scores, codebase, owner_user_id, visibility,
+    shared_with_groups, created_at, updated_at)
+SELECT s.id, s.content, s.node_type, s.tags, s.metadata, s.domains, s.domain_scores, s.codebase, s.owner_user_id, s.visibility,
+    s.shared_with_groups, s.created_at, s.updated_at
+FROM stage_memories s WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
+
+-- stage_vectors --
+-- Where a batch waits; whatever the target's type, the vectors arrive with single precision.
+CREATE TEMP TABLE IF NOT EXISTS stage_vectors (ord integer, node_id uuid, embedding vector, updated_at timestamptz)
+ON COMMIT DELETE ROWS
+
+-- load_vectors --
+-- The batch.
+COPY stage_vectors (ord, node_id, embedding, updated_at) FROM STDIN (FORMAT binary)
+
+-- orphans_vectors --
+-- Vectors without their memory, or of a text that was edited since in the target and has no vector there.
+SELECT s.ord, CASE WHEN m.id IS NULL THEN 'its memory is not there' ELSE 'its memory was edited in the target' END AS reason
+FROM stage_vectors s LEFT JOIN knowledge_nodes m ON m.id = s.node_id
+WHERE m.id IS NULL OR (m.updated_at IS DISTINCT FROM s.updated_at
+    AND NOT EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = s.node_id))
+
+-- present_vectors --
+-- Which of these rows are there already.
+SELECT s.ord FROM stage_vectors s JOIN node_embeddings t ON t.node_id = s.node_id
+
+-- merge_vectors --
+-- What is not there yet.
+INSERT INTO node_embeddings (node_id, embedding) SELECT s.node_id, s.embedding::{vector}
+FROM stage_vectors s JOIN knowledge_nodes m ON m.id = s.node_id AND m.updated_at IS NOT DISTINCT FROM s.updated_at
+WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
+
+-- stage_scheduling --
+-- Where a batch waits.
+CREATE TEMP TABLE IF NOT EXISTS stage_scheduling (ord integer, memory_id uuid, stability double precision,
+    difficulty double precision, retrievability double precision, last_review timestamptz, next_review timestamptz,
+    reps integer, lapses integer) ON COMMIT DELETE ROWS
+
+-- load_scheduling --
+-- The batch.
+COPY stage_scheduling (ord, memory_id, stability, difficulty, retrievability, last_review, next_review, reps, lapses)
+FROM STDIN (FORMAT binary)
+
+-- orphans_scheduling --
+-- Rows of a batch whose memory is not there.
+SELECT s.ord, 'its memory is not there' AS reason FROM stage_scheduling s
+WHERE NOT EXISTS (SELECT 1 FROM knowledge_nodes m WHERE m.id = s.memory_id)
+
+-- present_scheduling --
+-- Which of these rows are there already.
+SELECT s.ord FROM stage_scheduling s JOIN scheduling t ON t.memory_id = s.memory_id
+
+-- merge_scheduling --
+-- What is not there yet.
+INSERT INTO scheduling (memory_id, stability, difficulty, retrievability, last_review, next_review, reps, lapses)
+SELECT s.memory_id, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses
+FROM stage_scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
+WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
+
+-- stage_edges --
+-- Where a batch waits.
+CREATE TEMP TABLE IF NOT EXISTS stage_edges (ord integer, source_id uuid, target_id uuid, edge_type text, weight double precision,
+    created_at timestamptz) ON COMMIT DELETE ROWS
+
+-- load_edges --
+-- The batch.
+COPY stage_edges (ord, source_id, target_id, edge_type, weight, created_at) FROM STDIN (FORMAT binary)
+
+-- orphans_edges --
+-- Rows of a batch one of whose memories is not there.
+SELECT s.ord, 'one of its memories is not there' AS reason FROM stage_edges s
+WHERE NOT EXISTS (SELECT 1 FROM knowledge_nodes m WHERE m.id = s.source_id)
+OR NOT EXISTS (SELECT 1 FROM knowledge_nodes m WHERE m.id = s.target_id)
+
+-- present_edges --
+-- Which of these rows are there already.
+SELECT s.ord FROM stage_edges s
+JOIN edges t ON t.source_id = s.source_id AND t.target_id = s.target_id AND t.edge_type = s.edge_type
+
+-- merge_edges --
+-- What is not there yet.
+INSERT INTO edges (source_id, target_id, edge_type, weight, created_at)
+SELECT s.source_id, s.target_id, s.edge_type, s.weight, s.created_at
+FROM stage_edges s JOIN knowledge_nodes a ON a.id = s.source_id JOIN knowledge_nodes b ON b.id = s.target_id
+WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
+
+-- stage_reviews --
+-- Where a batch waits; alike counts the same lines before this one.
+CREATE TEMP TABLE IF NOT EXISTS stage_reviews (ord integer, memory_id uuid, timestamp timestamptz, rating smallint,
+    prior_state jsonb, new_state jsonb, alike integer, undone_memory_id uuid, undone_timestamp timestamptz, undone_rating smallint,
+    undone_alike integer) ON COMMIT DELETE ROWS
+
+-- load_reviews --
+-- The batch.
+COPY stage_reviews (ord, memory_id, timestamp, rating, prior_state, new_state, alike, undone_memory_id, undone_timestamp,
+    undone_rating, undone_alike) FROM STDIN (FORMAT binary)
+
+-- orphans_reviews --
+-- Rows of a batch whose memory is not there.
+SELECT s.ord, 'its memory is not there' AS reason FROM stage_reviews s
+WHERE NOT EXISTS (SELECT 1 FROM knowledge_nodes m WHERE m.id = s.memory_id)
+
+-- present_reviews --
+-- Which of these rows are there already.
+SELECT s.ord FROM stage_reviews s WHERE s.alike < (SELECT count(*) FROM review_events t
+    WHERE t.memory_id = s.memory_id AND t.timestamp = s.timestamp AND t.rating = s.rating)
+
+-- merge_reviews --
+-- What is not there yet, in the source's order.
+INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state)
+SELECT s.memory_id, s.timestamp, s.rating, s.prior_state, s.new_state
+FROM stage_reviews s JOIN knowledge_nodes m ON m.id = s.memory_id
+WHERE s.ord BETWEEN %(low)s AND %(high)s AND s.alike >= (SELECT count(*) FROM review_events t
+    WHERE t.memory_id = s.memory_id AND t.timestamp = s.timestamp AND t.rating = s.rating)
+ORDER BY s.ord
+
+-- link_reviews --
+-- Which line takes which other back: both have new ids here.
+UPDATE review_events v SET undoes = (SELECT u.id FROM review_events u WHERE u.memory_id = s.undone_memory_id
+    AND u.timestamp = s.undone_timestamp AND u.rating = s.undone_rating ORDER BY u.id OFFSET s.undone_alike LIMIT 1)
+FROM stage_reviews s WHERE s.undone_memory_id IS NOT NULL AND v.undoes IS NULL
+AND v.id = (SELECT t.id FROM review_events t WHERE t.memory_id = s.memory_id AND t.timestamp = s.timestamp
+    AND t.rating = s.rating ORDER BY t.id OFFSET s.alike LIMIT 1)
+
+-- stage_supersession --
+-- Where a batch waits; alike counts the same decisions before this one.
+CREATE TEMP TABLE IF NOT EXISTS stage_supersession (ord integer, loser_id uuid, winner_id uuid, kind text, decided_at timestamptz,
+    alike integer) ON COMMIT DELETE ROWS
+
+-- load_supersession --
+-- The batch.
+COPY stage_supersession (ord, loser_id, winner_id, kind, decided_at, alike) FROM STDIN (FORMAT binary)
+
+-- orphans_supersession --
+-- Rows of a batch whose memory is not there.
+SELECT s.ord, 'its memory is not there' AS reason FROM stage_supersession s
+WHERE NOT EXISTS (SELECT 1 FROM knowledge_nodes m WHERE m.id = s.loser_id)
+
+-- present_supersession --
+-- Which of these rows are there already.
+SELECT s.ord FROM stage_supersession s WHERE s.alike < (SELECT count(*) FROM supersession_events t
+    WHERE t.loser_id = s.loser_id AND t.winner_id IS NOT DISTINCT FROM s.winner_id AND t.kind = s.kind
+    AND t.decided_at = s.decided_at)
+
+-- merge_supersession --
+-- What is not there yet, in the source's order.
+INSERT INTO supersession_events (loser_id, winner_id, kind, decided_at)
+SELECT s.loser_id, s.winner_id, s.kind, s.decided_at FROM stage_supersession s JOIN knowledge_nodes m ON m.id = s.loser_id
+WHERE s.ord BETWEEN %(low)s AND %(high)s AND s.alike >= (SELECT count(*) FROM supersession_events t
+    WHERE t.loser_id = s.loser_id AND t.winner_id IS NOT DISTINCT FROM s.winner_id AND t.kind = s.kind
+    AND t.decided_at = s.decided_at)
+ORDER BY s.ord
+
+-- stage_marks --
+-- Where a batch waits.
+CREATE TEMP TABLE IF NOT EXISTS stage_marks (ord integer, memory_id uuid, suspended boolean, buried_until timestamptz)
+ON COMMIT DELETE ROWS
+
+-- load_marks --
+-- The batch.
+COPY stage_marks (ord, memory_id, suspended, buried_until) FROM STDIN (FORMAT binary)
+
+-- orphans_marks --
+-- Rows of a batch whose memory is not there.
+SELECT s.ord, 'its memory is not there' AS reason FROM stage_marks s
+WHERE NOT EXISTS (SELECT 1 FROM knowledge_nodes m WHERE m.id = s.memory_id)
+
+-- present_marks --
+-- Which of these rows are there already.
+SELECT s.ord FROM stage_marks s JOIN review_marks t ON t.memory_id = s.memory_id
+
+-- merge_marks --
+-- What is not there yet.
+INSERT INTO review_marks (memory_id, suspended, buried_until) SELECT s.memory_id, s.suspended, s.buried_until
+FROM stage_marks s JOIN knowledge_nodes m ON m.id = s.memory_id
+WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
+
+-- rebuild_winners --
+-- The cache follows the log.
+UPDATE knowledge_nodes m SET superseded_by = e.winner_id
+FROM (SELECT DISTINCT ON (v.loser_id) v.loser_id, v.winner_id FROM supersession_events v
+    ORDER BY v.loser_id, v.decided_at DESC, v.id DESC) e
+WHERE e.loser_id = m.id AND m.superseded_by IS DISTINCT FROM e.winner_id
+
+-- analyze_target --
+-- The planner should know what came.
+ANALYZE knowledge_nodes, node_embeddings, scheduling, edges, review_events, supersession_events

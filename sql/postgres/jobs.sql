@@ -1,0 +1,100 @@
+-- The ledger: delegations, attempts of a plan, progress and findings; the same names stand in ../sqlite/jobs.sql.
+-- %(in_flight)s is the list of states that have not ended; the program has it once.
+
+-- insert_delegation --
+-- A new delegation; one that is there already, under this id or this key, is left alone.
+INSERT INTO delegations (delegation_id, caller_id, callee_id, task_preview, status, last_heartbeat, deadline, retry_count,
+    created_at, updated_at, idempotency_key)
+VALUES (%(id)s, %(caller_id)s::uuid, %(callee_id)s::uuid, %(task)s, 'queued', NULL, %(deadline)s, %(retry_count)s, %(now)s, %(now)s, %(idempotency_key)s)
+ON CONFLICT DO NOTHING
+
+-- read_status --
+-- Where a delegation stands.
+SELECT d.status, d.error_detail, d.result_preview FROM delegations d WHERE d.delegation_id = %(id)s
+
+-- transition_delegation --
+-- From the state that was seen to another; an earlier detail goes.
+UPDATE delegations SET status = %(status)s, error_detail = %(error)s, result_preview = %(result)s, updated_at = %(now)s
+WHERE delegation_id = %(id)s AND status = %(observed)s
+
+-- fill_delegation --
+-- The same state told again only brings details that were missing.
+UPDATE delegations SET error_detail = coalesce(error_detail, %(error)s::text), result_preview = coalesce(result_preview, %(result)s::text),
+    updated_at = %(now)s
+WHERE delegation_id = %(id)s AND status = %(observed)s
+AND ((error_detail IS NULL AND %(error)s::text IS NOT NULL) OR (result_preview IS NULL AND %(result)s::text IS NOT NULL))
+
+-- beat_delegation --
+-- Alive; the deadline moves along.
+UPDATE delegations SET last_heartbeat = %(now)s, updated_at = %(now)s, deadline = greatest(deadline, %(deadline)s)
+WHERE delegation_id = %(id)s AND status = ANY (%(in_flight)s::text[])
+
+-- lock_plan --
+-- Two starters of one plan take turns; the lock goes with the transaction.
+SELECT pg_advisory_xact_lock(hashtextextended(%(plan)s::text, 8317441095320003))
+
+-- find_unfinished_run --
+-- The attempt of a plan that is under way.
+SELECT r.delegation_id, r.attempt, d.status, coalesce(d.last_heartbeat, d.created_at) AS last_sign
+FROM job_runs r JOIN delegations d ON d.delegation_id = r.delegation_id WHERE r.plan = %(plan)s::uuid AND r.finished_at IS NULL
+
+-- read_attempts --
+-- How often a plan was tried, and since when.
+SELECT coalesce(max(r.attempt), 0) AS last_attempt, min(r.started_at) AS first_started FROM job_runs r WHERE r.plan = %(plan)s::uuid
+
+-- insert_run --
+-- A new attempt of a plan.
+INSERT INTO job_runs (plan, attempt, delegation_id, kind, source, target, owner, started_at)
+VALUES (%(plan)s::uuid, %(attempt)s, %(id)s, %(kind)s, %(source)s, %(target)s, %(owner)s, %(now)s)
+
+-- take_run --
+-- A worker has taken an attempt over.
+UPDATE job_runs SET owner = %(owner)s WHERE delegation_id = %(id)s AND finished_at IS NULL
+
+-- finish_run --
+-- An attempt has ended.
+UPDATE job_runs SET finished_at = %(now)s WHERE delegation_id = %(id)s AND finished_at IS NULL
+
+-- save_progress --
+-- How far an attempt is, and from where it could go on.
+UPDATE job_runs SET progress = %(progress)s, checkpoint = coalesce(%(checkpoint)s::jsonb, checkpoint)
+WHERE delegation_id = %(id)s AND finished_at IS NULL
+
+-- read_cancel --
+-- Has a person asked this attempt to stop? No row where it has ended.
+SELECT r.cancel_requested FROM job_runs r JOIN delegations d ON d.delegation_id = r.delegation_id
+WHERE r.delegation_id = %(id)s AND r.finished_at IS NULL AND d.status = ANY (%(in_flight)s::text[])
+
+-- request_cancel --
+-- Ask an attempt to stop at its next checkpoint.
+UPDATE job_runs SET cancel_requested = true WHERE delegation_id = %(id)s AND finished_at IS NULL
+
+-- get_job --
+-- One job by its id.
+SELECT d.delegation_id, d.task_preview, d.status, d.last_heartbeat, d.deadline, d.result_preview, d.error_detail, d.created_at, d.updated_at,
+r.plan::text AS plan, r.attempt, r.kind, r.source, r.target, r.owner, r.progress, r.cancel_requested, r.finished_at
+FROM delegations d LEFT JOIN job_runs r ON r.delegation_id = d.delegation_id WHERE d.delegation_id = %(id)s
+
+-- find_jobs_by_prefix --
+-- Up to three jobs whose ids begin alike: two are enough to call a prefix ambiguous.
+SELECT d.delegation_id, d.task_preview, d.status, d.last_heartbeat, d.deadline, d.result_preview, d.error_detail, d.created_at, d.updated_at,
+r.plan::text AS plan, r.attempt, r.kind, r.source, r.target, r.owner, r.progress, r.cancel_requested, r.finished_at
+FROM delegations d LEFT JOIN job_runs r ON r.delegation_id = d.delegation_id
+WHERE starts_with(d.delegation_id, %(prefix)s) ORDER BY d.delegation_id LIMIT 3
+
+-- list_jobs --
+-- What is in flight first, then the newest.
+SELECT d.delegation_id, d.task_preview, d.status, d.last_heartbeat, d.deadline, d.result_preview, d.error_detail, d.created_at, d.updated_at,
+r.plan::text AS plan, r.attempt, r.kind, r.source, r.target, r.owner, r.progress, r.cancel_requested, r.finished_at
+FROM delegations d LEFT JOIN job_runs r ON r.delegation_id = d.delegation_id
+ORDER BY d.status = ANY (%(in_flight)s::text[]) DESC, d.created_at DESC, d.delegation_id LIMIT %(limit)s
+
+-- insert_findings --
+-- What became of single rows: a list of [subject, outcome, key, reason].
+INSERT INTO job_findings (delegation_id, subject, outcome, source_key, reason)
+SELECT %(id)s, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM jsonb_array_elements(%(findings)s) AS value
+
+-- list_findings --
+-- What became of single rows, in the order in which they were met.
+SELECT f.id, f.subject, f.outcome, f.source_key, f.reason FROM job_findings f
+WHERE f.delegation_id = %(id)s AND f.id > %(after)s ORDER BY f.id LIMIT %(limit)s

@@ -1,0 +1,88 @@
+"""The jobs of several stores at once."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from contextlib import aclosing
+from pathlib import Path
+
+from tests.vestige_files import make_v18
+from vestige_tui.jobs.index import remember
+from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.jobs.watch import findings, request_cancel, watch
+from vestige_tui.model import JobFinding
+from vestige_tui.store import open_store
+from vestige_tui.store.service import Store
+
+
+async def begin(store: Store, source: str) -> str:
+    run = await Ledger(store).start(kind="copy", source=source, target="t", model="m", task="copy", owner="1@here")
+    return run.id
+
+
+async def test_jobs_of_the_open_store_and_of_the_index(tmp_path: Path, postgres_database: str) -> None:
+    async with (
+        open_store(f"sqlite:{tmp_path / 'open.db'}", create=True) as here,
+        open_store(postgres_database, create=True) as there,
+    ):
+        remember("postgresql://me@127.0.0.1:1/nowhere", "lost", "copy")
+        remember(f"sqlite:{tmp_path / 'open.db'}", "same", "copy")
+        remember(postgres_database, "theirs", "copy")
+        mine = await begin(here, "a")
+        async with asyncio.timeout(20), aclosing(watch(here, 0.05)) as watching:
+            first = await anext(watching)
+            assert [job.id for job in first] == [mine]
+            theirs = await begin(there, "b")
+            while len(jobs := await anext(watching)) < 2:
+                pass
+            assert [job.id for job in jobs] == [theirs, mine]
+            assert [job.store for job in jobs] == [there.location, here.location]
+            await Ledger(there).transition(theirs, "failed", error="no luck")
+            jobs = await anext(watching)
+            assert [(job.id, job.error) for job in jobs] == [(mine, None), (theirs, "no luck")]
+
+
+async def test_a_job_of_another_store_can_be_stopped_and_asked(tmp_path: Path, postgres_database: str) -> None:
+    written = JobFinding("memories", "failed", "id-1", "It has no id.")
+    async with open_store(f"sqlite:{tmp_path / 'open.db'}", create=True) as here:
+        async with open_store(postgres_database, create=True) as there:
+            job = await Ledger(there).job(await begin(there, "b"))
+            async with there.backend.write() as transaction:
+                await Ledger(there).add_findings(transaction, job.id, [written])
+        for store in (here, None):
+            assert await findings(store, job) == (written,)
+        assert await request_cancel(here, job)
+        mine = await Ledger(here).job(await begin(here, "a"))
+        assert await request_cancel(here, mine)
+        assert (await Ledger(here).job(mine.id)).cancel_requested
+    async with open_store(postgres_database) as there:
+        assert (await Ledger(there).job(job.id)).cancel_requested
+
+
+async def test_a_vestige_file_and_no_store_have_no_jobs(tmp_path: Path) -> None:
+    async with open_store(str(make_v18(tmp_path / "vestige.db", 3))) as store:
+        for looked_at in (store, None):
+            async with aclosing(watch(looked_at, 0.05)) as watching:
+                assert await anext(watching) == ()
+
+
+async def test_an_embedded_server_stays_up_as_long_as_it_is_watched(tmp_path: Path) -> None:
+    url = f"pgembed:{tmp_path / 'pg'}"
+    async with open_store(url, create=True) as store:
+        job_id = await begin(store, "a")
+    remember(url, job_id, "copy")
+    assert not list((tmp_path / "pg").glob("lease.*"))
+    async with asyncio.timeout(20), aclosing(watch(None, 0.05)) as watching:
+        while not (jobs := await anext(watching)):
+            pass
+        assert [job.id for job in jobs] == [job_id]
+        assert len(list((tmp_path / "pg").glob("lease.*"))) == 1
+    assert not list((tmp_path / "pg").glob("lease.*"))
+
+
+def test_watching_imports_no_terminal_and_no_driver() -> None:
+    code = "import sys, vestige_tui.jobs.watch; print(sorted({n.split('.')[0] for n in sys.modules}))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not {name for name in ("textual", "rich", "psycopg", "aiosqlite") if f"'{name}'" in found}

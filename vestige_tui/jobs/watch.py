@@ -1,0 +1,139 @@
+"""The jobs of several stores at once: those of the open store and of every store that the index names."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from vestige_tui.errors import VestigeError
+from vestige_tui.jobs.index import watched, without_password
+from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.store import open_store
+
+if TYPE_CHECKING:
+    from vestige_tui.model import Job, JobFinding
+    from vestige_tui.store.service import Store
+
+INDEX_SECONDS = 2.0
+RETRY_SECONDS = 10.0
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+class _Watched:
+    """One store of the index, opened read-only when first asked; one that cannot be reached is tried again later."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._store: Store | None = None
+        self._opening: asyncio.Task[Store] | None = None
+        self._next_try = 0.0
+
+    async def jobs(self) -> tuple[Job, ...] | None:
+        """Its jobs; None while it cannot be reached."""
+        store = self._opened()
+        if store is None:
+            return None
+        try:
+            return await Ledger(store).jobs()
+        except VestigeError:
+            return None
+
+    def _opened(self) -> Store | None:
+        if self._opening is not None and self._opening.done():
+            opening, self._opening = self._opening, None
+            if opening.cancelled() or opening.exception() is not None:
+                self._next_try = time.monotonic() + RETRY_SECONDS
+            else:
+                self._store = opening.result()
+        if self._store is None and self._opening is None and time.monotonic() >= self._next_try:
+            self._opening = asyncio.create_task(_open(self.url))
+        return self._store
+
+    async def close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            with suppress(VestigeError, asyncio.CancelledError):
+                self._store = await self._opening
+        if self._store is not None:
+            await self._store.close()
+
+
+async def findings(store: Store | None, job: Job, limit: int = 100) -> tuple[JobFinding, ...]:
+    """What became of single rows of a job, the first of them, wherever its row lies."""
+    async with _holding(store, job, read_only=True) as holder:
+        return (await Ledger(holder).findings(job.id, limit)).items
+
+
+async def request_cancel(store: Store | None, job: Job) -> bool:
+    """Ask a job to stop at its next checkpoint, wherever its row lies; False where it has ended."""
+    async with _holding(store, job, read_only=False) as holder:
+        return await Ledger(holder).request_cancel(job.id)
+
+
+@asynccontextmanager
+async def _holding(store: Store | None, job: Job, *, read_only: bool) -> AsyncIterator[Store]:
+    """The store that a job's row lies in: the open one where it is that, and may be written where need be."""
+    if store is not None and store.location == job.store and (read_only or not store.read_only):
+        yield store
+        return
+    async with open_store(without_password(job.store), read_only=read_only, max_connections=1) as opened:
+        yield opened
+
+
+async def _open(url: str) -> Store:
+    store = open_store(url, read_only=True, max_connections=1)
+    await store.open()
+    return store
+
+
+async def watch(
+    store: Store | None, interval: float = 0.5, urls: Sequence[str] = ()
+) -> AsyncGenerator[tuple[Job, ...], None]:
+    """All jobs, in flight first and then the newest, now and whenever something about them has changed.
+
+    ``urls`` are stores known here with their passwords; they stand for the same stores of the index, which has none.
+    Close the iterator (``aclose``) to close what it opened. A store that cannot be reached is left out until it can.
+    """
+    known = {without_password(url): url for url in urls}
+    others: dict[str, _Watched] = {}
+    last: tuple[Job, ...] | None = None
+    seen: dict[str, tuple[Job, ...]] = {}
+    next_index = 0.0
+    try:
+        while True:
+            if time.monotonic() >= next_index:
+                next_index = time.monotonic() + INDEX_SECONDS
+                here = None if store is None else without_password(store.location)
+                wanted = [url for url in {**dict.fromkeys(known), **dict.fromkeys(watched())} if url != here]
+                for url in wanted:
+                    others.setdefault(url, _Watched(known.get(url, url)))
+                for url in [url for url in others if url not in wanted]:
+                    await others.pop(url).close()
+                    seen.pop(url, None)
+            if store is not None:
+                with suppress(VestigeError):
+                    seen[""] = await Ledger(store).jobs()
+            for url, other in others.items():
+                # What was last seen of a store stays on view while it cannot be reached.
+                if (found := await other.jobs()) is not None:
+                    seen[url] = found
+            merged = _merged(seen.values())
+            if merged != last:
+                last = merged
+                yield merged
+            await asyncio.sleep(interval)
+    finally:
+        for other in others.values():
+            await other.close()
+
+
+def _merged(groups: Iterable[tuple[Job, ...]]) -> tuple[Job, ...]:
+    jobs: dict[str, Job] = {}
+    for group in groups:
+        jobs.update({job.id: job for job in group})
+    newest = sorted(jobs.values(), key=lambda job: job.created_at or _NEVER, reverse=True)
+    return tuple(sorted(newest, key=lambda job: not job.in_flight))
