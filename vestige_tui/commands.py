@@ -252,6 +252,12 @@ class Filter(Command):
     help = "Type what to look for, or add a filter such as type:decision."
 
 
+class LeaveLine(Command):
+    id, key, label, action = "line.leave", "down", "to the list", "leave_line"
+    group, footer = "Lists", True
+    help = "Go on from the line to the list, where letters are keys."
+
+
 class Sort(Command):
     id, key, label, action = "list.sort", "s", "sort", "sort"
     group, footer = "Lists", True
@@ -319,6 +325,12 @@ class UndoChange(Command):
     id, key, label, action = "memory.undo", "u", "undo", "undo"
     group, footer = "Memory", True
     help = "Take back the last change."
+
+
+class LeaveCard(Command):
+    id, key, label, action = "card.leave", "escape", "back", "leave_card"
+    group, footer, display = "Memory", True, "esc"
+    help = "Go back from the memory to the list."
 
 
 class ToggleRaw(Command):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
@@ -14,6 +16,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input
 
+from vestige_tui.commands import LeaveLine, bindings
 from vestige_tui.text import cut, plain
 
 SETTLE_SECONDS = 0.15
@@ -65,14 +68,20 @@ class ChipView(Widget):
 class AskInput(Input):
     """The input itself: backspace at its beginning takes the last chip away, ``down`` goes on to the list."""
 
+    BINDINGS: ClassVar[list[BindingType]] = bindings(LeaveLine)
+
     async def on_key(self, event: events.Key) -> None:
         if event.key == "backspace" and self.cursor_position == 0 and self.selection.is_empty:
             event.stop()
             event.prevent_default()
             self.post_message(FilterBar.ChipRemoved(None))
-        elif event.key == "down":
-            event.stop()
-            self.post_message(FilterBar.Left())
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        # Textual knows no character for these names, and would show their commands as live while one types.
+        return key in ("slash", "plus", "minus") or super().check_consume_key(key, character)
+
+    def action_leave_line(self) -> None:
+        self.post_message(FilterBar.Left())
 
 
 class FilterBar(Vertical):

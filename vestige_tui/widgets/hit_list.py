@@ -14,13 +14,14 @@ from textual.message import Message
 from vestige_tui.commands import ClearSelection, SelectRow, bindings
 from vestige_tui.model import Hit, Memory
 from vestige_tui.scheduling import retrievability
-from vestige_tui.text import cut, grouped, one_line, plain
+from vestige_tui.text import cells, cut, grouped, one_line, plain
 from vestige_tui.widgets.glyphs import FULL, age, figure, state_of
 from vestige_tui.widgets.row_list import Piece, RowList, fit
 
 INDENT = 6
 RANK_CELLS = 22
 SCORE_CELLS = 8
+LEAST_DOMAIN_CELLS = 9
 
 
 class HitList(RowList):
@@ -171,9 +172,9 @@ class HitList(RowList):
                 yield fit(f"{name} {grouped(rank) if rank is not None else '─'}", size), "muted" if rank else "faint"
         if bar:
             best = max(other.score for other in self._hits)
-            cells = max(1, round(hit.score / best * SCORE_CELLS))
-            yield FULL * cells, "accent"
-            yield " " * (bar - cells), "text"
+            full = max(1, round(hit.score / best * SCORE_CELLS))
+            yield FULL * full, "accent"
+            yield " " * (bar - full), "text"
         yield from tail
 
     def _tail(self, memory: Memory, now: datetime) -> list[Piece]:
@@ -186,8 +187,11 @@ class HitList(RowList):
 
 def _place(memory: Memory, width: int, *, tags: bool) -> Iterable[Piece]:
     """Where a memory belongs, in exactly ``width`` cells: its type, its domains, and with ``tags`` those as well."""
-    kind = plain(memory.node_type)
-    said = "  ".join(filter(None, (kind, ", ".join(plain(name) for name in memory.domains))))
+    kind, domains = plain(memory.node_type), ", ".join(plain(name) for name in memory.domains)
+    said = f"{kind}  {domains}" if domains else kind
     if tags:
         said += "".join(f"  #{plain(tag)}" for tag in memory.tags)
-    yield fit(cut(said, max(0, width - 2)), width), "muted"
+    room = max(0, width - 2)
+    if cells(said) > room and room - cells(kind) < LEAST_DOMAIN_CELLS:
+        said = kind
+    yield fit(cut(said, room), width), "muted"

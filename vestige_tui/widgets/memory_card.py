@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from markdown_it import MarkdownIt
+from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
@@ -17,10 +18,10 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Markdown, Static
 
-from vestige_tui.commands import MOTIONS, ShowWhole, ToggleRaw, bindings
-from vestige_tui.model import Edge, JournalEntry, Lineage, Memory, Neighbor, Rating, Review
+from vestige_tui.commands import MOTIONS, LeaveCard, ShowWhole, ToggleRaw, bindings
+from vestige_tui.model import Edge, Hit, JournalEntry, Lineage, Memory, Neighbor, Rating, Review
 from vestige_tui.scheduling import retrievability
-from vestige_tui.text import ago, cut, grouped, one_line, plain, short_id
+from vestige_tui.text import ago, cells, cut, grouped, one_line, plain, short_id
 from vestige_tui.widgets.glyphs import due, figure, level, state_of
 from vestige_tui.widgets.lineage import LineageTree
 from vestige_tui.widgets.retention_plot import Retention, RetentionPlot
@@ -42,6 +43,8 @@ class MemoryDetail:
     reviews: tuple[Review, ...] = ()
     history: tuple[JournalEntry, ...] = ()
     lineage: Lineage | None = None
+    hit: Hit | None = None
+    """Where it stood in the search that found it."""
 
 
 def safe_parser() -> MarkdownIt:
@@ -89,7 +92,7 @@ class Section(Widget):
 class MemoryCard(VerticalScroll, can_focus=True, inherit_bindings=False):
     """The detail of one memory; ``show`` fills it, ``clear`` empties it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings(ToggleRaw, ShowWhole, *MOTIONS)
+    BINDINGS: ClassVar[list[BindingType]] = bindings(LeaveCard, ToggleRaw, ShowWhole, *MOTIONS)
 
     DEFAULT_CSS = """
     MemoryCard { width: 1fr; height: 1fr; padding: 1 0 1 2; background: $surface; scrollbar-size-vertical: 1; }
@@ -111,7 +114,8 @@ class MemoryCard(VerticalScroll, can_focus=True, inherit_bindings=False):
     MemoryCard.-cut #card-cut { display: block; }
     MemoryCard #card-curve { height: 7; margin: 1 0 0 0; display: none; }
     MemoryCard #card-curve.-filled { display: block; }
-    MemoryCard LineageTree { margin: 1 0 0 0; display: none; }
+    MemoryCard #card-links, MemoryCard #card-reviews, MemoryCard #card-metadata { text-wrap: nowrap; }
+    MemoryCard LineageTree { text-wrap: nowrap; margin: 1 0 0 0; display: none; }
     MemoryCard LineageTree.-filled { display: block; }
     MemoryCard.-empty > * { display: none; }
     """
@@ -132,10 +136,10 @@ class MemoryCard(VerticalScroll, can_focus=True, inherit_bindings=False):
         yield Static(id="card-raw", markup=False)
         yield Static(id="card-cut", markup=False)
         yield Section("", id="card-times")
+        yield Section("found by", id="card-why")
         yield RetentionPlot(id="card-curve")
         yield LineageTree(id="card-lineage")
-        yield Section("neighbours", id="card-neighbors")
-        yield Section("edges", id="card-edges")
+        yield Section("linked with", id="card-links")
         yield Section("reviews", id="card-reviews")
         yield Section("metadata", id="card-metadata")
         yield Section("history", id="card-history")
@@ -161,6 +165,10 @@ class MemoryCard(VerticalScroll, can_focus=True, inherit_bindings=False):
         """Show nothing."""
         self._detail = None
         self.add_class("-empty")
+
+    def action_leave_card(self) -> None:
+        # What is left, and where that leads, is the place's to say; the card only names the key.
+        raise SkipAction
 
     async def action_toggle_raw(self) -> None:
         self._raw = not self._raw
@@ -211,6 +219,8 @@ class MemoryCard(VerticalScroll, can_focus=True, inherit_bindings=False):
         memory, now = detail.memory, self._clock()
         self._fill("card-facts", lambda width: _facts(memory, now, width))
         self._fill("card-times", lambda width: _times(memory, now))
+        hit = detail.hit if detail.hit is not None and detail.hit.score else None
+        self._fill("card-why", (lambda width: _why(hit)) if hit is not None else None)
         retention = Retention.of(memory, detail.reviews, now)
         curve = self.query_one("#card-curve", RetentionPlot)
         curve.show(retention)
@@ -219,8 +229,7 @@ class MemoryCard(VerticalScroll, can_focus=True, inherit_bindings=False):
         related = detail.lineage is not None and bool(detail.lineage.replaces)
         tree.shown = (detail.lineage, memory.id) if related and detail.lineage is not None else None
         tree.set_class(related, "-filled")
-        self._fill("card-neighbors", (lambda width: _neighbors(detail, width)) if detail.neighbors else None)
-        self._fill("card-edges", (lambda width: _edges(detail, width)) if detail.edges else None)
+        self._fill("card-links", (lambda width: _links(detail, width)) if detail.edges or detail.neighbors else None)
         self._fill("card-reviews", (lambda width: _reviews(detail, now)) if detail.reviews else None)
         self._fill("card-metadata", (lambda width: _pairs(memory, width)) if memory.metadata else None)
         self._fill("card-history", (lambda width: _history(detail, now)) if detail.history else None)
@@ -249,6 +258,26 @@ def _facts(memory: Memory, now: datetime, width: int) -> Content:
     if memory.tags:
         lines.append(Content.styled(" ".join(f"#{plain(tag)}" for tag in memory.tags), "$text-muted"))
     return Content("\n").join(lines)
+
+
+def _why(hit: Hit) -> Content:
+    lines = []
+    for name, rank, score in (
+        ("words", hit.text_rank, hit.text_score),
+        ("meaning", hit.vector_rank, hit.vector_score),
+    ):
+        found = f"{_nth(rank)}" if rank is not None else "not among the best"
+        said = [(f"{name:<9}", "$text-muted"), (f"{found:<8}", "$text" if rank is not None else "$text-disabled")]
+        if score is not None:
+            said.append((f"score {score:.2f}", "$text-disabled"))
+        lines.append(Content.assemble(*said))
+    lines.append(Content.assemble(("together ", "$text-muted"), (f"{hit.score:.4f}".removeprefix("0"), "$text")))
+    return Content("\n").join(lines)
+
+
+def _nth(rank: int) -> str:
+    ending = "th" if rank % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")
+    return f"{grouped(rank)}{ending}"
 
 
 def _times(memory: Memory, now: datetime) -> Content:
@@ -284,32 +313,34 @@ def _times(memory: Memory, now: datetime) -> Content:
     return Content("\n").join(lines)
 
 
-def _neighbors(detail: MemoryDetail, width: int) -> Content:
-    lines = [
-        Content.assemble(
-            (f"{figure(neighbor.weight):>3}  ", "$text-muted"),
-            cut(one_line(neighbor.memory.content), max(8, width - 5)),
-        )
-        for neighbor in detail.neighbors[:SHOWN_ROWS]
-    ]
-    return _lines(lines, len(detail.neighbors), width)
-
-
-def _edges(detail: MemoryDetail, width: int) -> Content:
+def _links(detail: MemoryDetail, width: int) -> Content:
+    """The memories at the other ends of the edges, then those that are reached over several."""
     known = {neighbor.memory.id: one_line(neighbor.memory.content) for neighbor in detail.neighbors}
-    lines = []
-    for edge in detail.edges[:SHOWN_ROWS]:
+    rows: list[tuple[float, str, str, str]] = []
+    near: set[str] = set()
+    for edge in detail.edges:
         out = edge.source_id == detail.memory.id
         other = edge.target_id if out else edge.source_id
-        kind = cut(plain(edge.edge_type), 14)
+        near.add(other)
+        rows.append((edge.weight, "─▶" if out else "◀─", plain(edge.edge_type), known.get(other, short_id(other))))
+    rows.sort(key=lambda row: -row[0])
+    for neighbor in detail.neighbors:
+        if neighbor.memory.id not in near:
+            steps = f"{neighbor.depth} steps" if neighbor.depth > 1 else ""
+            rows.append((neighbor.weight, "··", steps, known[neighbor.memory.id]))
+    shown = rows[:SHOWN_ROWS]
+    kinds = min(12, max(cells(kind) for _, _, kind, _ in shown))
+    lines = []
+    for weight, arrow, kind, said in shown:
+        kind = cut(kind, kinds)
         lines.append(
             Content.assemble(
-                ("─▶ " if out else "◀─ ", "$text-disabled"),
-                (f"{kind:<14}  ", "$text-muted"),
-                cut(known.get(other, short_id(other)), max(8, width - 19)),
+                (f"{figure(weight):>3} {arrow} ", "$text-disabled"),
+                (kind + " " * (kinds - cells(kind) + 2), "$text-muted"),
+                cut(said, max(8, width - kinds - 9)),
             )
         )
-    return _lines(lines, len(detail.edges), width)
+    return _lines(lines, len(rows), width)
 
 
 def _reviews(detail: MemoryDetail, now: datetime) -> Content:

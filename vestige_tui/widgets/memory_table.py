@@ -324,7 +324,7 @@ class MemoryTable(RowList):
     # Painting ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def draw_head(self, width: int) -> Iterable[Piece]:
-        columns = Columns.of(width)
+        columns = Columns.of(width, self._sort)
 
         def title(name: str, *sorts: Sort) -> str:
             return f"{name} ▼" if self._sort in sorts else name
@@ -344,7 +344,7 @@ class MemoryTable(RowList):
             yield "  " + fit("made" if self._sort == "due" else "due", columns.due, right=True), "head"
 
     def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
-        columns = Columns.of(width)
+        columns = Columns.of(width, self._sort)
         memory = self.memory_at(index)
         yield ("■ " if self.is_selected(index) else "  "), "accent"
         if memory is None:
@@ -399,7 +399,7 @@ class MemoryTable(RowList):
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """How many cells each column has in a given width; 0 where it is folded away, so that the text has room to speak."""
+    """How many cells each column has in a given width; 0 where it is folded away to give the text room."""
 
     kind: int
     text: int
@@ -409,12 +409,12 @@ class Columns:
     due: int
 
     @classmethod
-    def of(cls, width: int) -> Columns:
+    def of(cls, width: int, sort: Sort | None = None) -> Columns:
         kind = 10 if width >= 72 else 0
         tags = 0 if width < 110 else 16 if width < 140 else 24
         due_cells = 8 if width >= 92 else 0
         recall = 9 if width >= 110 else 6 if width >= 66 else 3
-        age_cells = 8 if width >= 66 else 6
+        age_cells = 8 if sort in ("updated", "due") else 6
         rest = sum(cells + 2 for cells in (kind, tags, due_cells, recall, age_cells) if cells)
         return cls(kind, max(4, width - 4 - rest), tags, age_cells, recall, due_cells)
 

@@ -75,12 +75,14 @@ class CardEdge(Widget):
 class Asked:
     """A card: the memory, the text that asks for it (plain), the spans of it that are blanked, and when it is asked.
 
-    With ``blanks`` the text is the whole memory; without, the whole takes its place once revealed.
+    With ``blanks`` the text is the whole memory; without, the whole takes its place once revealed. ``marks`` are the
+    spans of it that are ``code`` or ``stress``.
     """
 
     memory: Memory
     text: str
     blanks: Sequence[tuple[int, int]]
+    marks: Sequence[tuple[int, int, str]]
     now: datetime
     practice: bool = False
 
@@ -156,14 +158,20 @@ class ReviewCard(Vertical):
 
 def _cloze(asked: Asked, revealed: bool) -> Content:
     """The text with its blanks, each as wide as what stands there, so that revealing moves nothing."""
-    pieces: list[str | tuple[str, str]] = []
-    at = 0
+    text = list(asked.text)
+    if not revealed:
+        for start, end in asked.blanks:
+            text[start:end] = [each if each == " " else BLANK * cells(each) for each in text[start:end]]
+    # Each element may have become several cells, none or two: styles go by where it begins.
+    begins = [0]
+    for each in text:
+        begins.append(begins[-1] + len(each))
+    shown = Content("".join(text))
+    for start, end, mark in asked.marks:
+        shown = shown.stylize("$text on $panel" if mark == "code" else "bold", begins[start], begins[end])
     for start, end in asked.blanks:
-        word = asked.text[start:end]
-        hidden = " ".join(BLANK * cells(part) for part in word.split(" "))
-        pieces += [asked.text[at:start], (word, "$accent bold") if revealed else (hidden, "$accent")]
-        at = end
-    return Content.assemble(*pieces, asked.text[at:])
+        shown = shown.stylize("$accent bold" if revealed else "$accent", begins[start], begins[end])
+    return shown
 
 
 def _facts(memory: Memory) -> tuple[tuple[str, str], ...]:
@@ -193,7 +201,12 @@ def _foot(asked: Asked, revealed: bool) -> tuple[tuple[tuple[str, str], ...], tu
         return (("never reviewed before", "$text-muted"),), ("", "")
     if is_leech(state):
         said = f"a leech: forgotten {grouped(state.lapses)} times   "
-        keys = (("e", "$accent bold"), (" rewrite   ", "$text-muted"), ("x", "$accent bold"), (" suspend", "$text-muted"))
+        keys = (
+            ("e", "$accent bold"),
+            (" rewrite   ", "$text-muted"),
+            ("x", "$accent bold"),
+            (" suspend", "$text-muted"),
+        )
         return ((said, "$warning"), *keys), ("", "")
     parts = [_times(state.reps, "reviewed")]
     if state.lapses:
@@ -201,7 +214,10 @@ def _foot(asked: Asked, revealed: bool) -> tuple[tuple[tuple[str, str], ...], tu
     if state.last_review is not None:
         parts.append(f"last {ago(state.last_review, asked.now)}")
     recall = retrievability(state, asked.now)
-    return ((", ".join(parts), "$text-muted"),), (f"recall {figure(recall)}" if recall is not None else "", "$text-muted")
+    return ((", ".join(parts), "$text-muted"),), (
+        f"recall {figure(recall)}" if recall is not None else "",
+        "$text-muted",
+    )
 
 
 def _times(count: int, verb: str) -> str:

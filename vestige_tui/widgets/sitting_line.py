@@ -9,8 +9,10 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from vestige_tui.model import QueueCounts
-from vestige_tui.text import cells, duration, grouped
-from vestige_tui.widgets.glyphs import level
+from vestige_tui.text import cells, grouped
+from vestige_tui.widgets.glyphs import REST, level
+
+LEFT_CELLS = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +41,21 @@ class SittingLine(Widget):
         shown = self.progress
         if shown is None or not shown.total:
             return Content("")
-        width = len(grouped(shown.total))
+        width = 2 * len(grouped(shown.total)) + 4
+        left = f"{grouped(shown.at)} of {grouped(shown.total)}"
         if shown.practice:
-            left = f"practice, {grouped(shown.practice_left)} to repeat"
-        else:
-            left = f"{grouped(shown.at):>{width}} of {grouped(shown.total)}"
-        left = f"{left:<{2 * width + 4}}"
+            left = f"practice, {grouped(shown.practice_left)} left"
+            width = max(width, cells(left))
         right = _left(shown.seconds_left)
-        room = max(4, self.size.width - cells(left) - 26)
+        room = max(4, self.size.width - width - LEFT_CELLS - 4)
         done = shown.at - (0 if shown.practice else 1)
-        # Not level(): the first card is no progress yet.
-        full, rest = level(done / shown.total, room) if done else ("", "─" * room)
+        # Not level() alone: on the first card nothing is done yet.
+        full, rest = level(done / shown.total, room) if done else ("", REST * room)
         return Content.assemble(
-            (left, "$text"), "   ", (full, "$accent"), (rest, "$text-disabled"), (f"{right:>23}", "$text-muted")
+            (f"{left:<{width}}  ", "$text"),
+            (full, "$accent"),
+            (rest, "$text-disabled"),
+            (f"  {right:>{LEFT_CELLS}}", "$text-muted"),
         )
 
     def _counts(self) -> Content:
@@ -74,6 +78,8 @@ class SittingLine(Widget):
 
 
 def _left(seconds: float) -> str:
-    if seconds < 45:
-        return "less than a minute left"
-    return f"about {duration(max(60.0, round(seconds / 60) * 60.0))} left"
+    """At most ``LEFT_CELLS`` wide, so that the bar beside it keeps its length."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "under 1 min left"
+    return f"about {minutes} min left" if minutes < 100 else f"about {round(minutes / 60)} h left"

@@ -11,11 +11,13 @@ from textual.content import Content
 from textual.widgets import Static
 
 from vestige_tui.model import Rating
-from vestige_tui.text import duration, grouped
+from vestige_tui.text import grouped
 from vestige_tui.widgets.rating_bar import LABELS
 from vestige_tui.widgets.retention_plot import ForecastBars
 
 BAR = 24
+ROOMY_LINES = 26
+WIDE_CELLS = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,6 @@ class Summary:
 
     title: str
     grades: Mapping[Rating, int] = field(default_factory=dict)
-    seconds: float = 0.0
     asked: int = 0
     remembered: int = 0
     retention: float | None = None
@@ -46,8 +47,13 @@ class SittingSummary(VerticalScroll):
     DEFAULT_CSS = """
     SittingSummary { height: 1fr; width: 1fr; scrollbar-size-vertical: 1; }
     SittingSummary > Static { height: auto; width: 1fr; margin: 0 0 1 0; }
+    SittingSummary > #summary-forecast-title, SittingSummary > #summary-keys { margin: 0; }
     SittingSummary > ForecastBars { margin: 0 0 1 0; }
     """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._summary: Summary | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="summary-facts", markup=False)
@@ -57,7 +63,8 @@ class SittingSummary(VerticalScroll):
 
     def show(self, summary: Summary) -> None:
         """Show it, from its beginning."""
-        self.query_one("#summary-facts", Static).update(_facts(summary))
+        self._summary = summary
+        self._lay_out()
         self.query_one("#summary-forecast-title", Static).update(
             Content.styled(f"the coming {len(summary.forecast)} days", "$text-disabled")
         )
@@ -66,15 +73,24 @@ class SittingSummary(VerticalScroll):
         self.query_one("#summary-keys", Static).update(_keys(summary.keys))
         self.scroll_home(animate=False)
 
+    def on_resize(self) -> None:
+        self._lay_out()
 
-def _facts(summary: Summary) -> Content:
+    def _lay_out(self) -> None:
+        if self._summary is not None:
+            close = self.size.height < ROOMY_LINES
+            facts = _facts(self._summary, close=close, narrow=self.size.width < WIDE_CELLS)
+            self.query_one("#summary-facts", Static).update(facts)
+
+
+def _facts(summary: Summary, *, close: bool, narrow: bool) -> Content:
     lines = [Content.styled(summary.title, "$text bold")]
     if summary.note:
         lines.append(Content.styled(summary.note, "$text-muted"))
     graded = sum(summary.grades.values())
     if graded:
-        lines += [Content(""), *_grades(summary.grades), Content("")]
-        lines += [*_retention(summary), *_returning(summary.returning)]
+        lines += [Content(""), *([_grades_line(summary.grades)] if close else [*_grades(summary.grades), Content("")])]
+        lines += [*_retention(summary), *_returning(summary.returning, narrow)]
         aside = []
         if summary.repeated:
             aside.append(f"practised {grouped(summary.repeated)}")
@@ -107,6 +123,13 @@ def _grades(grades: Mapping[Rating, int]) -> list[Content]:
     return lines
 
 
+def _grades_line(grades: Mapping[Rating, int]) -> Content:
+    pieces: list[tuple[str, str]] = [(f"{'grades':<16}", "$text-disabled")]
+    for rating in Rating:
+        pieces += [(f"{LABELS[rating]} ", "$text-muted"), (f"{grouped(grades.get(rating, 0))}   ", "$text")]
+    return Content.assemble(*pieces)
+
+
 def _retention(summary: Summary) -> list[Content]:
     if summary.retention is None:
         return [_line("true retention", "none yet: all of these were new")]
@@ -115,24 +138,24 @@ def _retention(summary: Summary) -> list[Content]:
     return [Content.assemble(_line("true retention", ""), (share, "$text bold"), (f"   {known}", "$text-muted"))]
 
 
-def _returning(spans: Sequence[tuple[str, int]]) -> list[Content]:
-    said = "   ".join(f"{word} {grouped(count)}" for word, count in spans if count)
+def _returning(spans: Sequence[tuple[str, int]], narrow: bool) -> list[Content]:
+    gap = "  " if narrow else "   "
+    said = gap.join(f"{word.removeprefix('within a ') if narrow else word} {grouped(n)}" for word, n in spans if n)
     return [_line("coming back", said)] if said else []
 
 
 def encouragement(summary: Summary) -> str:
     """One line, made of facts: how the person did against what the forgetting curves foretold."""
     graded = sum(summary.grades.values())
-    pace = f"{duration(summary.seconds / graded)} a card" if graded and summary.seconds >= graded else ""
     if not summary.asked:
         said = f"{_memories(graded)} {'has' if graded == 1 else 'have'} a first date now"
     elif summary.remembered >= round(summary.expected):
         said = f"The curves expected {summary.expected:.0f} remembered; you had {grouped(summary.remembered)}"
     else:
         gone = summary.asked - summary.remembered
-        back = "that one comes" if gone == 1 else f"those {grouped(gone)} come"
-        said = f"You had {grouped(summary.remembered)} of {grouped(summary.asked)}; {back} back before long"
-    return f"{said}, at {pace}." if pace else f"{said}."
+        back = "the forgotten one comes" if gone == 1 else f"the {grouped(gone)} forgotten ones come"
+        said = f"You had {grouped(summary.remembered)} of {grouped(summary.asked)}; {back} back at shorter steps"
+    return f"{said}."
 
 
 def _memories(count: int) -> str:

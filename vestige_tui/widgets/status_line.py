@@ -37,6 +37,6 @@ class StatusLine(Widget):
         if not text:
             return Content("")
         glyph, style = STYLES[severity]
-        sentence = cut(plain(text), max(4, self.size.width - 4 - len(hint)))
+        sentence = cut(plain(text), max(4, self.size.width - 5 - len(hint)))
         key, _, verb = plain(hint).partition(" ")
         return Content.assemble((glyph + sentence, style), "   ", (key, "$accent bold"), (f" {verb}", "$text-muted"))

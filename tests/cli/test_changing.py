@@ -1,0 +1,200 @@
+"""add, edit, tag, delete, undo, review, link, supersede: what changes, and how it is taken back."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import SENTENCES, Command, run_process, sample_id
+
+
+def content(run: Command, store: str, memory_id: str) -> str:
+    shown = run("--store", store, "--json", "show", memory_id).json
+    text: str = shown["memory"]["content"]
+    return text
+
+
+def test_add_makes_the_store_and_undo_takes_it_back(run: Command, tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path / 'folder' / 'new.db'}"
+    ran = run("--store", store, "add", "Remember this.", "--type", "note", "--tag", "a", "--tag", "b", "--json")
+    assert ran.status == 0
+    assert set(ran.json) == {"changed", "undo"}
+    [memory_id] = ran.json["changed"]
+    memory = run("--store", store, "show", memory_id, "--json").json["memory"]
+    assert (memory["content"], memory["node_type"], memory["tags"]) == ("Remember this.", "note", ["a", "b"])
+    undone = run("--store", store, "undo", str(ran.json["undo"]), "--json")
+    assert undone.json == {"changed": [memory_id], "undo": None}
+    assert run("--store", store, "show", memory_id).status == 1
+    assert run("--store", store, "undo").status == 1
+
+
+def test_add_reads_stdin(sample: str) -> None:
+    ran = run_process("--store", sample, "--json", "add", "-", stdin="Größe\nzweite Zeile\n".encode())
+    assert ran.status == 0
+    shown = run_process("--store", sample, "--json", "show", ran.json["changed"][0])
+    assert shown.json["memory"]["content"] == "Größe\nzweite Zeile"
+    assert run_process("--store", sample, "add", "-", stdin=b"  \n").status == 2
+
+
+def test_edit_by_options(run: Command, sample: str) -> None:
+    ran = run(
+        "--store", sample, "edit", sample_id(1), "--content", "New text.", "--type", "fact", "--codebase", "infra",
+        "--domain", "one", "--domain", "two", "--visibility", "public", "--meta", "k=[1]", "--meta", "t=text",
+        "--meta", "source=", "--json",
+    )  # fmt: skip
+    assert ran.status == 0
+    assert ran.json["changed"] == [sample_id(1)]
+    memory = run("--store", sample, "show", sample_id(1), "--json").json["memory"]
+    assert memory["content"] == "New text."
+    assert memory["domains"] == ["one", "two"]
+    assert (memory["codebase"], memory["visibility"], memory["node_type"]) == ("infra", "public", "fact")
+    assert memory["metadata"] == {"n": 1, "k": [1], "t": "text"}
+    run("--store", sample, "edit", sample_id(1), "--codebase", "", "--domain", "")
+    memory = run("--store", sample, "show", sample_id(1), "--json").json["memory"]
+    assert (memory["codebase"], memory["domains"]) == (None, [])
+    assert run("--store", sample, "edit", sample_id(1), "--meta", "no-equals").status == 2
+    assert run("--store", sample, "edit", sample_id(1), "--content", " ").status == 2
+
+
+def editor(folder: Path, script: str) -> str:
+    path = folder / "editor.sh"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o700)
+    return str(path)
+
+
+def test_edit_in_an_editor(run: Command, sample: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("EDITOR", editor(tmp_path, 'stat -c %a "$1" > mode; echo "From the editor." > "$1"'))
+    monkeypatch.chdir(tmp_path)
+    assert run("--store", sample, "edit", sample_id(2)).status == 0
+    assert (tmp_path / "mode").read_text() == "600\n"
+    assert content(run, sample, sample_id(2)) == "From the editor."
+    assert run("--store", sample, "edit", sample_id(2), "--json").json == {"changed": [], "undo": None}
+    monkeypatch.setenv("EDITOR", editor(tmp_path, "exit 3"))
+    failed = run("--store", sample, "edit", sample_id(2))
+    assert failed.status == 3
+    assert "status 3" in failed.err
+
+
+def test_a_conflict_keeps_what_was_written(
+    run: Command, sample: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    other = f"{sys.executable} -m vestige_tui --store {sample} edit {sample_id(2)} --content 'Quicker.' >/dev/null"
+    monkeypatch.setenv("EDITOR", editor(tmp_path, f'{other}\necho "Slower." > "$1"'))
+    ran = run("--store", sample, "edit", sample_id(2), "--json")
+    assert ran.status == 1
+    assert ran.json["error"]["code"] == "conflict"
+    kept = Path(ran.json["error"]["message"].split(" is in ")[1].rstrip("."))
+    assert kept.read_text() == "Slower.\n"
+    kept.unlink()
+    assert content(run, sample, sample_id(2)) == "Quicker."
+
+
+def test_tags(run: Command, sample: str) -> None:
+    ran = run("--store", sample, "tag", sample_id(0), sample_id(1), "+new one", "-ops", "+h", "--json")
+    assert ran.status == 0
+    assert set(ran.json["changed"]) == {sample_id(0), sample_id(1)}
+    tags = run("--store", sample, "show", sample_id(0), "--json").json["memory"]["tags"]
+    assert tags == ["security", "new one", "h"]
+    assert run("--store", sample, "tag", sample_id(0), "-h").status == 0
+    assert "h" not in run("--store", sample, "show", sample_id(0), "--json").json["memory"]["tags"]
+    run("--store", sample, "undo", str(ran.json["undo"]))
+    for arguments in ([sample_id(0)], ["+a"], [sample_id(0), "+"], [sample_id(0), "+a", "--nonsense"]):
+        assert run("--store", sample, "tag", *arguments).status == 2
+
+
+def test_a_change_of_several_is_all_or_nothing(run: Command, sample: str) -> None:
+    assert run("--store", sample, "tag", sample_id(0), "ffffffff-ffff", "+new").status == 1
+    assert "new" not in run("--store", sample, "show", sample_id(0), "--json").json["memory"]["tags"]
+    assert run("--store", sample, "delete", sample_id(0), "ffffffff-ffff").status == 1
+    assert run("--store", sample, "show", sample_id(0)).status == 0
+
+
+def test_delete_says_what_comes_back_and_undo_restores_it(run: Command, sample: str) -> None:
+    ran = run("--store", sample, "delete", sample_id(0), sample_id(1), "--json")
+    assert ran.status == 0
+    assert ran.json["changed"] == [sample_id(0), sample_id(1)]
+    assert f"{sample_id(5)[:8]} {SENTENCES[5]}" in ran.err
+    assert "1 links and 2 reviews" in ran.err
+    assert run("--store", sample, "undo", "--json").json["changed"] == [sample_id(0), sample_id(1)]
+    shown = run("--store", sample, "show", sample_id(0), "--json").json
+    assert len(shown["edges"]) == len(shown["reviews"]) == 1
+    assert run("--store", sample, "show", sample_id(5), "--json").json["memory"]["superseded_by"] == sample_id(0)
+
+
+def test_a_large_delete_needs_yes(run: Command, tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path / 'many.db'}"
+    lines = tmp_path / "many.jsonl"
+    ids = [sample_id(position) for position in range(101)]
+    lines.write_text("".join(f'{{"id": "{each}", "content": "x"}}\n' for each in ids))
+    assert run("--store", store, "import", str(lines)).status == 0
+    refused = run("--store", store, "delete", *ids, "--json")
+    assert (refused.status, refused.json["error"]["code"]) == (3, "refused")
+    assert run("--store", store, "delete", *ids, "--yes").status == 0
+    assert run("--store", store, "stats", "--json").json["total_memories"] == 0
+
+
+@pytest.mark.parametrize(("grade", "rating"), [("again", 1), ("hard", 2), ("good", 3), ("easy", 4)])
+def test_review_and_its_undo(run: Command, sample: str, grade: str, rating: int) -> None:
+    before = run("--store", sample, "show", sample_id(0), "--json").json["memory"]["scheduling"]
+    ran = run("--store", sample, "review", sample_id(0), grade, "--json")
+    assert ran.status == 0
+    assert set(ran.json) == {"changed", "undo", "scheduling"}
+    assert ran.json["scheduling"]["reps"] == 2
+    shown = run("--store", sample, "show", sample_id(0), "--json").json
+    assert shown["reviews"][-1]["rating"] == rating
+    undone = run("--store", sample, "review", "undo", sample_id(0), "--json").json
+    assert undone["scheduling"]["next_review"] == before["next_review"]
+    assert undone["changed"] == [sample_id(0)]
+
+
+def test_suspend_bury_resume(run: Command, sample: str) -> None:
+    for verb in ("suspend", "bury"):
+        ran = run("--store", sample, "review", verb, sample_id(0), "--json")
+        assert set(ran.json) == {"changed", "undo", "scheduling"}
+        assert run("--store", sample, "due", "--count").out == "1\n"
+        assert run("--store", sample, "review", "resume", sample_id(0)).status == 0
+        assert run("--store", sample, "due", "--count").out == "2\n"
+    assert run("--store", sample, "review", "suspend").status == 2
+    assert run("--store", sample, "review", sample_id(0), "perfect").status == 2
+    assert run("--store", sample, "review", sample_id(0)).status == 2
+
+
+def test_supersede_and_back(run: Command, sample: str) -> None:
+    ran = run("--store", sample, "supersede", sample_id(2), "--by", sample_id(3), "--json")
+    assert ran.json["changed"] == [sample_id(2)]
+    circle = run("--store", sample, "supersede", sample_id(3), "--by", sample_id(2), "--json")
+    assert (circle.status, circle.json["error"]["code"]) == (1, "conflict")
+    assert run("--store", sample, "unsupersede", sample_id(2), "--json").json["changed"] == [sample_id(2)]
+    assert run("--store", sample, "unsupersede", sample_id(2), "--json").json == {"changed": [], "undo": None}
+    assert "Nothing changed." in run("--store", sample, "unsupersede", sample_id(2)).out
+
+
+def test_link_and_unlink(run: Command, sample: str) -> None:
+    ran = run("--store", sample, "link", sample_id(2), sample_id(3), "--type", "part of", "--weight", "0.25", "--json")
+    assert ran.json["changed"] == [sample_id(2), sample_id(3)]
+    [edge] = run("--store", sample, "edges", sample_id(2), "--json").json["items"]
+    assert (edge["edge_type"], edge["weight"]) == ("part of", 0.25)
+    assert run("--store", sample, "unlink", sample_id(2), sample_id(3)).status == 1
+    assert run("--store", sample, "unlink", sample_id(2), sample_id(3), "--type", "part of").status == 0
+    assert run("--store", sample, "link", sample_id(2), sample_id(3), "--weight", "2").status == 2
+    assert run("--store", sample, "link", sample_id(2), sample_id(2)).status == 2
+
+
+def test_read_only_refuses_every_change(run: Command, sample: str) -> None:
+    before = Path(sample.removeprefix("sqlite:")).read_bytes()
+    for arguments in (
+        ["add", "x"], ["edit", sample_id(0), "--type", "x"], ["tag", sample_id(0), "+x"], ["delete", sample_id(0)],
+        ["undo"], ["review", sample_id(0), "good"], ["review", "undo"], ["review", "suspend", sample_id(0)],
+        ["supersede", sample_id(2), "--by", sample_id(3)], ["unsupersede", sample_id(5)],
+        ["link", sample_id(2), sample_id(3)], ["unlink", sample_id(0), sample_id(1)], ["vacuum"],
+        ["registry", "fill"], ["import", os.devnull], ["schema", "up"], ["schema", "down", "--yes"],
+    ):  # fmt: skip
+        ran = run("--store", sample, "--read-only", "--json", *arguments)
+        assert (ran.status, ran.json["error"]["code"]) == (3, "refused"), arguments
+    assert Path(sample.removeprefix("sqlite:")).read_bytes() == before

@@ -1,0 +1,89 @@
+"""demo: a filled store, made once, finished where it was interrupted, with nobody's settings touched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command, copied
+from vestige_tui import demo
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from vestige_tui.__main__ import main
+
+    folder = tmp_path_factory.mktemp("demo") / "new"
+    assert main(["demo", str(folder), "--no-console"]) == 0
+    return folder
+
+
+def test_everything_of_the_corpus_is_there(run: Command, made: Path) -> None:
+    notes = list(demo.notes())
+    url = f"sqlite:{made / 'demo.db'}"
+    stats = run("--store", url, "stats", "--json").json
+    assert stats["total_memories"] == stats["memories_with_embeddings"] == len(notes)
+    assert stats["total_edges"] == sum(len(note["edges"]) for note in notes)
+    assert stats["total_reviews"] == sum(len(note["reviews"]) for note in notes)
+    assert stats["superseded"] == sum(note["superseded_by"] is not None for note in notes)
+    reviewed = next(note for note in notes if len(note["reviews"]) > 2 and note["source"])
+    shown = run("--store", url, "show", demo.memory_id(reviewed["key"]), "--json").json
+    assert len(shown["reviews"]) == shown["memory"]["scheduling"]["reps"] == len(reviewed["reviews"])
+    assert shown["reviews"][-1]["new"]["next_review"] == shown["memory"]["scheduling"]["next_review"]
+    assert shown["memory"]["metadata"] == {"source": reviewed["source"]}
+    assert int(run("--store", url, "due", "--count").out) > 0
+
+
+def test_doing_it_again_changes_nothing(run: Command, made: Path, tmp_path: Path, home: Path) -> None:
+    folder = tmp_path / "again"
+    folder.mkdir()
+    copied(made / "demo.db", folder / "demo.db")
+    url = f"sqlite:{folder / 'demo.db'}"
+    before = run("--store", url, "stats", "--json").json
+    ran = run("demo", str(folder), "--json")
+    assert ran.status == 0
+    assert (ran.json["created"], ran.json["stats"]) == (False, before)
+    # As if the first time had been cut short: it is finished with the same dates.
+    newest = run("--store", url, "list", "--limit", "1", "--json").json["items"][0]
+    run("--store", url, "delete", newest["id"])
+    (folder / ".filling-demo.db").write_text(filled_at(newest))
+    finished = run("demo", str(folder), "--json").json
+    assert finished["stats"]["total_memories"] == before["total_memories"]
+    assert finished["stats"]["total_reviews"] == before["total_reviews"]
+    assert not (folder / ".filling-demo.db").exists()
+    assert not (home / ".vestige").exists()
+
+
+def filled_at(memory: dict[str, str]) -> str:
+    """The moment from which a demo store was dated back, told from one of its memories."""
+    from datetime import timedelta
+
+    from vestige_tui.times import format_time, parse_stored
+
+    [note] = [note for note in demo.notes() if demo.memory_id(note["key"]) == memory["id"]]
+    created = parse_stored(memory["created_at"])
+    assert created is not None
+    return format_time(created + timedelta(days=note["days_ago"]))
+
+
+def test_settings_are_not_read(run: Command, tmp_path: Path, home: Path, made: Path) -> None:
+    (home / ".vestige").mkdir()
+    (home / ".vestige" / "vestige.toml").write_text("nonsense = = =")
+    assert run("demo", str(made), "--no-console").out == f"Found sqlite:{made / 'demo.db'}.\n"
+    assert run("--store", "x.db", "demo", str(made), "--no-console").status == 3
+    assert run("--read-only", "demo", str(tmp_path / "none"), "--no-console").status == 3
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_default_folder_and_postgres(run: Command, home: Path) -> None:
+    ran = run("demo", "--postgres", "--json")
+    assert ran.status == 0, ran
+    place = home / ".local/share/vestige-tui/demo/postgres"
+    assert ran.json["store"] == f"pgembed:{place}"
+    assert ran.json["stats"]["backend"] == "postgres"
+    assert ran.json["stats"]["total_memories"] == len(list(demo.notes()))
+    found = run("--store", f"pgembed:{place}", "search", "rotate keys", "--json").json
+    assert found["mode"] == "hybrid"
+    assert json.dumps(found["hits"])

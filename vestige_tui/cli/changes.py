@@ -1,0 +1,230 @@
+"""Commands that change memories: add, edit, tag, delete, undo."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vestige_tui import shapes
+from vestige_tui.cli.output import Output
+from vestige_tui.cli.parser import Commands
+from vestige_tui.cli.session import chosen_store
+from vestige_tui.errors import Refused, Usage, VestigeError
+from vestige_tui.model import Change, DeletePreview, Draft, Patch
+from vestige_tui.text import grouped, one_line, short_id
+
+MANY = 100
+_FEW = 5
+_VISIBILITIES = ("private", "group", "public")
+
+
+def add_commands(commands: Commands) -> None:
+    add = commands.add("add", _add, "write a new memory")
+    add.add_argument("text", metavar="TEXT", nargs="?", help="what to remember; - reads it from stdin")
+    add.add_argument("--type", metavar="TYPE", default="fact")
+    add.add_argument("--tag", metavar="TAG", action="append", default=[])
+    add.add_argument("--domain", metavar="NAME", action="append", default=[])
+    add.add_argument("--codebase", metavar="NAME")
+    edit = commands.add("edit", _edit, "change a memory; without options its text opens in $EDITOR")
+    edit.add_argument("id", metavar="ID")
+    edit.add_argument("--content", metavar="TEXT", help="the new text; - reads it from stdin")
+    edit.add_argument("--type", metavar="TYPE")
+    edit.add_argument("--codebase", metavar="NAME", help='"" for none')
+    edit.add_argument("--domain", metavar="NAME", action="append", help='the new domains; "" for none')
+    edit.add_argument("--visibility", choices=_VISIBILITIES)
+    edit.add_argument("--meta", metavar="K=V", action="append", help="set one key of the metadata; K= removes it")
+    # Its own --help alone: a -h here would keep a tag called h from being removed.
+    tag = commands.add("tag", _tag, "add (+a) and remove (-b) tags on several memories", plain_help=False)
+    tag.add_argument("words", metavar="ID… +a -b", nargs="*")
+    tag.add_argument("--help", action="help", help="show this help message and exit")
+    delete = commands.add("delete", _delete, "delete memories; undo brings them back")
+    delete.add_argument("ids", metavar="ID", nargs="+")
+    delete.add_argument("--yes", action="store_true", help=f"needed for more than {MANY}")
+    undo = commands.add("undo", _undo, "take the last change back, or the one with this number")
+    undo.add_argument("entry", metavar="ENTRY", nargs="?", type=int)
+
+
+async def _add(args: Namespace, output: Output) -> int:
+    content = _given(args.text) if args.text is not None else _composed()
+    if not content.strip():
+        raise Usage("A memory needs a text.")
+    draft = Draft(
+        content=content,
+        node_type=args.type,
+        tags=tuple(dict.fromkeys(args.tag)),
+        domains=tuple(dict.fromkeys(args.domain)),
+        codebase=args.codebase,
+    )
+    async with chosen_store(args, create=True) as store:
+        change = await store.insert(draft)
+    return tell(output, change, "Added")
+
+
+def _given(text: str) -> str:
+    """The text of an argument, or what stdin holds where it is ``-``."""
+    return sys.stdin.buffer.read().decode("utf-8", "replace").rstrip("\n") if text == "-" else text
+
+
+def _composed() -> str:
+    if not sys.stdin.isatty():
+        return _given("-")
+    with draft_file("") as path:
+        open_editor(path)
+        return _read(path)
+
+
+async def _edit(args: Namespace, output: Output) -> int:
+    options = (args.content, args.type, args.codebase, args.domain, args.visibility, args.meta)
+    async with chosen_store(args) as store:
+        memory = await store.get(await store.resolve(args.id))
+        if all(option is None for option in options):
+            with draft_file(memory.content) as path:
+                open_editor(path)
+                content = _read(path)
+                if not memory.content.endswith("\n"):
+                    content = content.rstrip("\n")
+                if content == memory.content:
+                    return tell(output, Change(()), "Edited")
+                if not content.strip():
+                    raise Usage("A memory needs a text; nothing was changed.")
+                change = await store.update(memory.id, Patch(content=content), expected=memory.updated_at)
+        else:
+            replacement = None if args.content is None else _given(args.content)
+            if replacement is not None and not replacement.strip():
+                raise Usage("A memory needs a text; nothing was changed.")
+            patch = Patch(
+                content=replacement,
+                node_type=args.type,
+                codebase=args.codebase,
+                domains=None if args.domain is None else tuple(name for name in args.domain if name),
+                visibility=args.visibility,
+                metadata=_metadata(memory.metadata, args.meta) if args.meta else None,
+            )
+            change = await store.update(memory.id, patch, expected=memory.updated_at)
+    return tell(output, change, "Edited")
+
+
+def _metadata(stored: Any, options: list[str]) -> dict[str, Any]:
+    import json
+
+    changed = dict(stored)
+    for option in options:
+        name, equals, text = option.partition("=")
+        if not equals or not name:
+            raise Usage(f"--meta takes KEY=VALUE, not {option!r}.")
+        if not text:
+            changed.pop(name, None)
+            continue
+        try:
+            changed[name] = json.loads(text, parse_constant=_refuse_constant)
+        except ValueError:
+            changed[name] = text
+    return changed
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(name)
+
+
+@contextlib.contextmanager
+def draft_file(content: str) -> Iterator[Path]:
+    """A private file with ``content`` to edit; it is kept, and named on stderr, where saving fails afterwards."""
+    descriptor, name = tempfile.mkstemp(prefix="vestige-", suffix=".md")
+    path = Path(name)
+    with open(descriptor, "w", encoding="utf-8", errors="replace", newline="") as file:
+        file.write(content)
+    try:
+        yield path
+    except VestigeError as error:
+        if _read(path).strip() and _read(path) != content:
+            raise type(error)(f"{error.message} Your text is in {path}.") from error
+        path.unlink(missing_ok=True)
+        raise
+    else:
+        path.unlink(missing_ok=True)
+
+
+def open_editor(path: Path) -> None:
+    """Let the person edit a file. Raises Refused where there is no editor or it failed."""
+    named = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if not named and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Refused("There is no terminal for an editor; give the text as an option.")
+    command = shlex.split(named or "vi")
+    try:
+        status = subprocess.run([*command, str(path)], check=False).returncode
+    except OSError as error:
+        raise Refused(f"The editor {command[0]} could not be started: {error.strerror}.") from None
+    if status:
+        raise Refused(f"The editor {command[0]} ended with status {status}; nothing was changed.")
+
+
+def _read(path: Path) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+async def _tag(args: Namespace, output: Output) -> int:
+    words: list[str] = [*args.words, *args.extra]
+    if unknown := [word for word in words if word.startswith("--")]:
+        raise Usage(f"Unrecognized arguments: {' '.join(unknown)}; see `vestige-tui tag --help`.")
+    ids = [word for word in words if word[:1] not in ("+", "-")]
+    added = [word[1:].strip() for word in words if word.startswith("+")]
+    removed = [word[1:].strip() for word in words if word.startswith("-")]
+    if not ids or not (added or removed) or not all([*added, *removed]):
+        raise Usage("tag takes ids and tags, as in `vestige-tui tag 1a2b3c4d +keep -draft`.")
+    async with chosen_store(args) as store:
+        change = await store.tag([await store.resolve(each) for each in ids], added, removed)
+    return tell(output, change, "Tagged")
+
+
+async def _delete(args: Namespace, output: Output) -> int:
+    async with chosen_store(args) as store:
+        ids = list(dict.fromkeys([await store.resolve(each) for each in args.ids]))
+        if len(ids) > MANY and not args.yes:
+            raise Refused(f"This would delete {grouped(len(ids))} memories; repeat with --yes to do it.")
+        preview = await store.delete_preview(ids)
+        _say_what_goes(output, preview)
+        change = await store.delete(ids)
+    return tell(output, change, "Deleted")
+
+
+def _say_what_goes(output: Output, preview: DeletePreview) -> None:
+    if preview.edges or preview.reviews:
+        output.note(f"{grouped(preview.edges)} links and {grouped(preview.reviews)} reviews go with them.")
+    for memory in preview.resurrected[:_FEW]:
+        output.note(f"Comes back, because its replacement goes: {short_id(memory.id)} {one_line(memory.content, 60)}")
+    if len(preview.resurrected) > _FEW:
+        output.note(f"and {grouped(len(preview.resurrected) - _FEW)} more.")
+
+
+async def _undo(args: Namespace, output: Output) -> int:
+    async with chosen_store(args) as store:
+        change = await store.undo(args.entry)
+    return tell(output, change, "Taken back for")
+
+
+def tell(output: Output, change: Change, verb: str, **more: Any) -> int:
+    """Say what was changed and how it is taken back; gives the exit status."""
+    for warning in change.warnings:
+        output.note(warning)
+    if output.as_json:
+        output.document({**shapes.change(change), **more})
+        return 0
+    if not change.changed:
+        output.line("Nothing changed.")
+        return 0
+    what = ", ".join(map(short_id, change.changed)) if len(change.changed) <= _FEW else ""
+    undo = f"  (vestige-tui undo {change.undo})" if change.undo is not None else ""
+    output.line(f"{verb} {what or f'{grouped(len(change.changed))} memories'}.{undo}")
+    return 0

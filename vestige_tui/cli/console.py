@@ -1,0 +1,24 @@
+"""The way from the command line into the console."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from vestige_tui.errors import Refused
+
+if TYPE_CHECKING:
+    from vestige_tui.config import Config
+
+
+def refuse_without_terminal() -> None:
+    """Raise Refused where the console would have nobody to talk to."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Refused("The console needs a terminal; give a command instead, see `vestige-tui --help`.")
+
+
+def open_console(config: Config, store_url: str, *, read_only: bool) -> int:
+    """Stay in the console until the person leaves; gives the exit status."""
+    from vestige_tui.app import run_console
+
+    return run_console(config, store_url, read_only=read_only)

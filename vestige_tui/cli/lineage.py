@@ -1,0 +1,73 @@
+"""Commands for what replaces what: supersede, unsupersede, history."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from vestige_tui import shapes
+from vestige_tui.cli.changes import tell
+from vestige_tui.cli.output import Output
+from vestige_tui.cli.parser import Commands
+from vestige_tui.cli.session import chosen_store
+from vestige_tui.model import Lineage
+from vestige_tui.text import ago, one_line, plain, short_id
+
+_WORDS = {
+    "supersede": "was replaced by",
+    "unsupersede": "stands again",
+    "winner_deleted": "stands again, for this was deleted:",
+    "imported": "came replaced by",
+}
+
+
+def add_commands(commands: Commands) -> None:
+    supersede = commands.add("supersede", _supersede, "say that another memory replaces this one")
+    supersede.add_argument("loser", metavar="LOSER")
+    supersede.add_argument("--by", metavar="WINNER", required=True)
+    unsupersede = commands.add("unsupersede", _unsupersede, "say that nothing replaces this memory any more")
+    unsupersede.add_argument("id", metavar="ID")
+    history = commands.add("history", _history, "show what replaced what around a memory")
+    history.add_argument("id", metavar="ID")
+
+
+async def _supersede(args: Namespace, output: Output) -> int:
+    async with chosen_store(args) as store:
+        loser, winner = await store.resolve(args.loser), await store.resolve(args.by)
+        change = await store.supersede(loser, winner)
+    return tell(output, change, "Replaced")
+
+
+async def _unsupersede(args: Namespace, output: Output) -> int:
+    async with chosen_store(args) as store:
+        change = await store.unsupersede(await store.resolve(args.id))
+    return tell(output, change, "Stands again:")
+
+
+async def _history(args: Namespace, output: Output) -> int:
+    async with chosen_store(args) as store:
+        memory_id = await store.resolve(args.id)
+        events = await store.supersession_history(memory_id)
+        if output.as_json:
+            output.document(shapes.listed(map(shapes.event, events)))
+            return 0
+        family = await store.lineage(memory_id)
+        now = store.now()
+    _tree(output, family, "", "", memory_id)
+    if not events:
+        output.note("Nothing ever replaced it, and it replaced nothing.")
+        return 0
+    output.line()
+    for event in events:
+        winner = f" {short_id(event.winner_id)}" if event.winner_id else ""
+        what = _WORDS.get(event.kind, plain(event.kind))
+        output.line(f"{ago(event.decided_at, now):>10}  {short_id(event.loser_id)} {what}{winner}")
+    return 0
+
+
+def _tree(output: Output, family: Lineage, lead: str, below: str, memory_id: str) -> None:
+    mark = "▸ " if family.memory.id == memory_id else "  "
+    start = f"{lead}{mark}{short_id(family.memory.id)}  "
+    output.line(f"{start}{one_line(family.memory.content, max(20, output.width - len(start)))}")
+    for position, replaced in enumerate(family.replaces):
+        last = position == len(family.replaces) - 1
+        _tree(output, replaced, below + ("└─" if last else "├─"), below + ("  " if last else "│ "), memory_id)

@@ -1,0 +1,98 @@
+"""Commands for the graph: edges, link, unlink, neighbors."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from vestige_tui import shapes
+from vestige_tui.cli.changes import tell
+from vestige_tui.cli.memories import fraction, since
+from vestige_tui.cli.output import Output
+from vestige_tui.cli.parser import Commands, share, whole
+from vestige_tui.cli.session import chosen_store
+from vestige_tui.model import Edge
+from vestige_tui.text import one_line, short_id
+
+
+def add_commands(commands: Commands) -> None:
+    edges = commands.add("edges", _edges, "list the links of a memory, in both directions")
+    edges.add_argument("id", metavar="ID")
+    edges.add_argument("--type", metavar="TYPE")
+    link = commands.add("link", _link, "link two memories")
+    link.add_argument("source", metavar="A")
+    link.add_argument("target", metavar="B")
+    link.add_argument("--type", metavar="TYPE", default="related")
+    link.add_argument("--weight", metavar="W", type=share, default=1.0)
+    unlink = commands.add("unlink", _unlink, "remove the link between two memories")
+    unlink.add_argument("source", metavar="A")
+    unlink.add_argument("target", metavar="B")
+    unlink.add_argument("--type", metavar="TYPE", default="related")
+    neighbors = commands.add("neighbors", _neighbors, "list what is within reach of a memory, closest first")
+    neighbors.add_argument("id", metavar="ID")
+    neighbors.add_argument("--depth", metavar="N", type=whole, default=1, help="how many links away, 1 to 6")
+
+
+async def _edges(args: Namespace, output: Output) -> int:
+    async with chosen_store(args) as store:
+        memory_id = await store.resolve(args.id)
+        edges = await store.get_edges(memory_id, args.type)
+        if output.as_json:
+            output.document(shapes.listed(map(shapes.edge, edges)))
+            return 0
+        others = [edge.target_id if edge.source_id == memory_id else edge.source_id for edge in edges]
+        firsts = {each.id: one_line(each.content) for each in await store.get_many(others)}
+        now = store.now()
+    if not edges:
+        output.note("It has no links.")
+        return 0
+    rows = [
+        (
+            "→" if edge.source_id == memory_id else "←",
+            short_id(other),
+            firsts.get(other, ""),
+            edge.edge_type,
+            fraction(edge.weight),
+            since(edge.created_at, now),
+        )
+        for edge, other in zip(edges, others, strict=True)
+    ]
+    output.table(rows, flexible=2, header=("", "id", "memory", "type", "weight", "made"), right=(4, 5))
+    return 0
+
+
+async def _link(args: Namespace, output: Output) -> int:
+    async with chosen_store(args) as store:
+        source, target = await store.resolve(args.source), await store.resolve(args.target)
+        change = await store.add_edge(Edge(source, target, args.type, args.weight))
+    return tell(output, change, "Linked")
+
+
+async def _unlink(args: Namespace, output: Output) -> int:
+    async with chosen_store(args) as store:
+        source, target = await store.resolve(args.source), await store.resolve(args.target)
+        change = await store.remove_edge(source, target, args.type)
+    return tell(output, change, "Unlinked")
+
+
+async def _neighbors(args: Namespace, output: Output) -> int:
+    async with chosen_store(args) as store:
+        found = await store.get_neighbors(await store.resolve(args.id), args.depth)
+        now, weights = store.now(), store.policy.weights
+    if output.as_json:
+        output.document(shapes.listed(shapes.neighbor(each, now, weights) for each in found))
+        return 0
+    if not found:
+        output.note("It has no links.")
+        return 0
+    rows = [
+        (
+            short_id(each.memory.id),
+            one_line(each.memory.content),
+            each.memory.node_type,
+            str(each.depth),
+            fraction(each.weight),
+        )
+        for each in found
+    ]
+    output.table(rows, flexible=1, header=("id", "memory", "type", "links", "weight"), right=(3, 4))
+    return 0

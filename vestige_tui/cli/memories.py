@@ -1,0 +1,222 @@
+"""Commands that read memories: search, list, show."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from vestige_tui import shapes
+from vestige_tui.cli.filters import add_filters, chosen_filter
+from vestige_tui.cli.output import Output
+from vestige_tui.cli.parser import Commands, whole
+from vestige_tui.cli.session import chosen_store
+from vestige_tui.errors import Usage
+from vestige_tui.model import Edge, Hit, Memory, Review, Scheduling, SearchQuery
+from vestige_tui.scheduling import retrievability
+from vestige_tui.text import ago, grouped, one_line, plain, short_id
+
+if TYPE_CHECKING:
+    from vestige_tui.store.service import Store
+
+RATINGS = ("", "again", "hard", "good", "easy")
+_HEAD = 400
+
+
+def add_commands(commands: Commands) -> None:
+    search = commands.add("search", _search, "find memories by words, by meaning, or by both")
+    search.add_argument(
+        "text", metavar="TEXT", nargs="*", help='what to look for; "a phrase" and +word must occur, -word must not'
+    )
+    search.add_argument("--mode", choices=("hybrid", "text", "vector"), default="hybrid")
+    search.add_argument("--limit", metavar="N", type=whole, default=10)
+    add_filters(search)
+    listing = commands.add("list", _list, "list memories, page by page")
+    listing.add_argument("--sort", choices=("created", "updated", "due"), default="created")
+    listing.add_argument("--limit", metavar="N", type=whole, default=50)
+    listing.add_argument("--after", metavar="CURSOR", help="the page after this one")
+    add_filters(listing)
+    show = commands.add("show", _show, "show one memory whole")
+    show.add_argument("id", metavar="ID")
+
+
+async def _search(args: Namespace, output: Output) -> int:
+    text = " ".join(args.text)
+    if not text.strip():
+        raise Usage("A search needs words; see `vestige-tui search --help`.")
+    chosen = chosen_filter(args)
+    query = SearchQuery(
+        text=text,
+        mode=args.mode,
+        limit=args.limit,
+        domains=chosen.domains,
+        tags=chosen.tags,
+        node_types=chosen.node_types,
+        codebase=chosen.codebase,
+        owner=chosen.owner,
+        since=chosen.since,
+        until=chosen.until,
+        min_retrievability=chosen.min_retrievability,
+        superseded=chosen.superseded,
+    )
+    async with chosen_store(args) as store:
+        answer = await store.search(query)
+        now, weights = store.now(), store.policy.weights
+    for warning in answer.warnings:
+        output.note(warning)
+    if output.as_json:
+        output.document(shapes.answer(answer, now, weights))
+        return 0
+    for rank, hit in enumerate(answer.hits, start=1):
+        output.line(f"{rank:>3}  {one_line(hit.memory.content, output.width - 5)}")
+        output.line(f"     {_why(hit, now)}")
+    if not answer.hits:
+        output.note("Nothing was found.")
+    return 0
+
+
+def _why(hit: Hit, now: datetime) -> str:
+    memory = hit.memory
+    parts = [
+        short_id(memory.id),
+        *(f"{name} {rank}" for name, rank in (("words", hit.text_rank), ("meaning", hit.vector_rank)) if rank),
+        fraction(hit.score, 4),
+        since(memory.created_at, now),
+        plain(memory.node_type),
+        *map(plain, memory.domains),
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+async def _list(args: Namespace, output: Output) -> int:
+    async with chosen_store(args) as store:
+        page = await store.page(
+            chosen_filter(args),
+            sort=args.sort,
+            limit=args.limit,
+            after=args.after,
+            head=None if output.as_json else _HEAD,
+        )
+        now, weights = store.now(), store.policy.weights
+    if output.as_json:
+        output.document(shapes.listed((shapes.memory(each, now, weights) for each in page.items), page.next))
+        return 0
+    table(output, page.items, now, due=args.sort == "due")
+    if page.next:
+        output.note(f"More with --after {page.next}")
+    return 0
+
+
+def table(output: Output, found: Sequence[Memory], now: datetime, *, due: bool) -> None:
+    """Memories a line each: what they say, and when they were made or fall due."""
+    rows = [
+        (
+            short_id(each.id),
+            one_line(each.content),
+            each.node_type,
+            ", ".join(each.tags[:3]),
+            since(each.scheduling.next_review if due and each.scheduling else each.created_at, now),
+            recall(each.scheduling, now),
+        )
+        for each in found
+    ]
+    if rows:
+        output.table(
+            rows, flexible=1, header=("id", "memory", "type", "tags", "due" if due else "made", "recall"), right=(4, 5)
+        )
+    else:
+        output.note("No memory is due." if due else "No memory matches.")
+
+
+async def _show(args: Namespace, output: Output) -> int:
+    async with chosen_store(args) as store:
+        memory = await store.get(await store.resolve(args.id))
+        edges = await store.get_edges(memory.id)
+        reviews = await store.reviews(memory.id)
+        events = await store.supersession_history(memory.id)
+        now, weights = store.now(), store.policy.weights
+        if output.as_json:
+            output.document(
+                {
+                    "memory": shapes.memory(memory, now, weights),
+                    "edges": [shapes.edge(each) for each in edges],
+                    "reviews": [shapes.review(each) for each in reviews],
+                    "supersession": [shapes.event(each) for each in events],
+                }
+            )
+            return 0
+        await _show_text(output, store, memory, edges, reviews)
+    return 0
+
+
+async def _show_text(
+    output: Output, store: Store, memory: Memory, edges: Sequence[Edge], reviews: Sequence[Review]
+) -> None:
+    now = store.now()
+    output.line(memory.content.rstrip("\n"))
+    output.line()
+    facts = [
+        ("id", memory.id),
+        ("type", memory.node_type),
+        ("tags", ", ".join(memory.tags)),
+        ("domains", ", ".join(memory.domains)),
+        ("codebase", memory.codebase or ""),
+        ("made", since(memory.created_at, now)),
+        ("changed", since(memory.updated_at, now) if memory.updated_at != memory.created_at else ""),
+        ("visibility", "" if memory.visibility == "private" else memory.visibility),
+        ("recall", _schedule(memory.scheduling, now)),
+        ("vector", "" if memory.has_embedding else "none"),
+        *((f"meta {name}", _value(value)) for name, value in memory.metadata.items()),
+    ]
+    if reviews:
+        last = reviews[-1]
+        grade = "undone" if last.undoes else RATINGS[last.rating] if 0 < last.rating < 5 else str(last.rating)
+        facts.append(("reviews", f"{grouped(len(reviews))}, last {grade} {ago(last.at, now)}"))
+    others = {other for edge in edges for other in (edge.source_id, edge.target_id)} - {memory.id}
+    if memory.superseded_by:
+        others.add(memory.superseded_by)
+    firsts = {each.id: one_line(each.content) for each in await store.get_many(sorted(others))}
+    if memory.superseded_by:
+        facts.append(
+            ("replaced by", f"{short_id(memory.superseded_by)}  {firsts.get(memory.superseded_by, 'deleted')}")
+        )
+    for edge in edges:
+        away = edge.source_id == memory.id
+        other = edge.target_id if away else edge.source_id
+        facts.append(
+            (
+                "link" if away else "linked by",
+                f"{plain(edge.edge_type)} {fraction(edge.weight)}  {short_id(other)}  {firsts.get(other, '')}",
+            )
+        )
+    output.table([fact for fact in facts if fact[1]], flexible=1)
+
+
+def _schedule(state: Scheduling | None, now: datetime) -> str:
+    if state is None or state.reps == 0:
+        return ""
+    due = f", due {ago(state.next_review, now)}" if state.next_review else ""
+    return f"{recall(state, now) or 'unknown'}{due}, {state.reps} reviews, {state.lapses} lapses"
+
+
+def _value(value: object) -> str:
+    from vestige_tui.cli.output import dumps
+
+    return value if isinstance(value, str) else dumps(shapes.finite(value))
+
+
+def recall(state: Scheduling | None, now: datetime) -> str:
+    """Retrievability now, ``.84``; empty for a memory never reviewed."""
+    value = retrievability(state, now) if state else None
+    return "" if value is None else fraction(value)
+
+
+def fraction(value: float, digits: int = 2) -> str:
+    """A number from 0 to 1 without its zero: ``.84``."""
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("0") if text.startswith("0.") else text
+
+
+def since(moment: datetime | None, now: datetime) -> str:
+    return ago(moment, now) if moment else ""

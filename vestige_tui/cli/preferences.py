@@ -1,0 +1,73 @@
+"""Commands for the settings: config show, path, init."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from vestige_tui.cli.output import Output
+from vestige_tui.cli.parser import Commands
+from vestige_tui.cli.session import settings, store_url
+
+
+def add_commands(commands: Commands) -> None:
+    config = commands.add("config", None, "show or begin the settings")
+    below = commands.below(config, "step")
+    below.add("show", _show, "print every setting with its value")
+    below.add("path", _path, "print where the settings are looked for")
+    below.add("init", _init, "write a file of commented defaults")
+
+
+async def _show(args: Namespace, output: Output) -> int:
+    from vestige_tui.text import redact
+
+    config = settings(args)
+    values = {
+        "path": str(config.path) if config.path else None,
+        "store": redact(store_url(args, config)),
+        "backend": config.backend,
+        "max_connections": config.max_connections,
+        "acquire_timeout_secs": config.acquire_timeout_secs,
+        "provider": config.provider,
+        "model": config.model,
+        "desired_retention": config.desired_retention,
+        "weights": list(config.weights),
+        "new_per_day": config.new_per_day,
+        "keys": dict(config.keys),
+        "theme": config.theme,
+    }
+    if output.as_json:
+        output.document(values)
+        return 0
+    shown = {**values, "weights": ", ".join(f"{weight:g}" for weight in config.weights)}
+    shown["keys"] = ", ".join(f"{command} = {key}" for command, key in config.keys.items()) or None
+    output.table([(name, "not set" if value is None else str(value)) for name, value in shown.items()], flexible=1)
+    return 0
+
+
+def _place(args: Namespace) -> Path:
+    import os
+
+    from vestige_tui.config import default_path
+
+    named = args.config or os.environ.get("VESTIGE_CONFIG")
+    return Path(named).expanduser() if named else default_path()
+
+
+async def _path(args: Namespace, output: Output) -> int:
+    place = _place(args)
+    if output.as_json:
+        output.document({"path": str(place), "exists": place.is_file()})
+    output.line(str(place))
+    return 0
+
+
+async def _init(args: Namespace, output: Output) -> int:
+    from vestige_tui.config import write_default
+
+    place = _place(args)
+    write_default(place)
+    if output.as_json:
+        output.document({"changed": [str(place)], "undo": None})
+    output.line(f"Wrote {place}.")
+    return 0

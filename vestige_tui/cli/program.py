@@ -1,0 +1,184 @@
+"""The command line as a whole: every command's arguments, what runs it, and what becomes of what goes wrong."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+
+from vestige_tui import __version__
+from vestige_tui.cli import (
+    changes,
+    jobs,
+    lineage,
+    links,
+    memories,
+    migrate,
+    portable,
+    preferences,
+    registry,
+    reviews,
+    sample,
+    upkeep,
+)
+from vestige_tui.cli.console import open_console, refuse_without_terminal
+from vestige_tui.cli.output import Output, Unwritable, dumps, say
+from vestige_tui.cli.parser import Commands, Parser
+from vestige_tui.errors import Usage, VestigeError
+
+INTERRUPTED = 130
+_BACKWARDS = re.compile(r"-[0-9]+(?:s|min|h|d|w|mo|y)")
+
+_FAMILIES = (
+    sample,
+    memories,
+    changes,
+    reviews,
+    lineage,
+    links,
+    portable,
+    upkeep,
+    migrate,
+    registry,
+    jobs,
+    preferences,
+)
+
+
+def parser() -> Parser:
+    """The whole command line. Options that stand before the command may stand behind it, too."""
+    program = Parser(
+        prog="vestige-tui",
+        description="A console for the memory stores of AI agents. Without a command it opens on the terminal.",
+        allow_abbrev=False,
+    )
+    program.add_argument("--version", action="version", version=f"vestige-tui {__version__}")
+    _add_common(program, None)
+    shared = Parser(add_help=False, allow_abbrev=False)
+    _add_common(shared, argparse.SUPPRESS)
+    commands = Commands(program.add_subparsers(title="commands", metavar="COMMAND", dest="command"), shared)
+    for family in _FAMILIES:
+        family.add_commands(commands)
+    return program
+
+
+def _add_common(target: Parser, default: object) -> None:
+    false = default if default is argparse.SUPPRESS else False
+    target.add_argument("--config", metavar="FILE", default=default, help="settings other than ~/.vestige/vestige.toml")
+    target.add_argument("--store", metavar="URL", default=default, help="sqlite:PATH, postgresql://… or pgembed:DIR")
+    target.add_argument("--read-only", action="store_true", default=false, help="write nothing to the store")
+    target.add_argument("--json", action="store_true", default=false, help="one JSON document on stdout")
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    before = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in before
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the arguments say; gives the exit status."""
+    _open_closed_streams()
+    output = Output(as_json=_wants_json(arguments))
+    try:
+        status = _run(arguments, output)
+        output.flush()
+        return status
+    except SystemExit as done:  # --help and --version
+        return done.code if isinstance(done.code, int) else 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _drop_stdout()
+        return 0
+    except Unwritable as error:
+        _drop_stdout()
+        say(error.message)
+        return error.exit_status
+    except VestigeError as error:
+        return _failed(output, error.code, error.message, error.exit_status)
+    except Exception as error:
+        return _failed(output, VestigeError.code, _logged(error), 1)
+
+
+def _open_closed_streams() -> None:
+    """Python has no stream where the descriptor came closed; what is written to it is simply lost then."""
+    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """``--since -7d`` as ``--since=-7d``, for argparse would take the time for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if _BACKWARDS.fullmatch(argument) and joined and joined[-1].startswith("--") and "=" not in joined[-1]:
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _run(arguments: Sequence[str], output: Output) -> int:
+    program = parser()
+    args, extra = program.parse_known_args(_joined(arguments))
+    if extra and args.command != "tag":
+        program.error(f"unrecognized arguments: {' '.join(extra)}")
+    args.extra = extra
+    if args.command is None:
+        return _console(args, output)
+    status: int = asyncio.run(args.run(args, output))
+    if status == 0 and "afterwards" in args:
+        status = args.afterwards(args, output)
+    return status
+
+
+def _console(args: argparse.Namespace, output: Output) -> int:
+    from vestige_tui.cli.session import settings, store_url
+
+    if output.as_json:
+        raise Usage("--json needs a command; see `vestige-tui --help`.")
+    refuse_without_terminal()
+    config = settings(args)
+    return open_console(config, store_url(args, config), read_only=args.read_only)
+
+
+def _failed(output: Output, code: str, message: str, status: int) -> int:
+    from vestige_tui.text import redact
+
+    sentence = redact(message)
+    say(sentence)
+    if output.as_json:
+        with contextlib.suppress(OSError):
+            sys.stdout.write(dumps({"error": {"code": code, "message": sentence}}, indent=2, ascii_only=True) + "\n")
+            sys.stdout.flush()
+    return status
+
+
+def _drop_stdout() -> None:
+    # Python flushes stdout once more at exit; with nobody there it would complain.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _logged(error: Exception) -> str:
+    """One sentence for what nobody foresaw; what is needed to mend it goes to a file for the person alone."""
+    from vestige_tui.config import make_private_dir, state_dir
+    from vestige_tui.text import plain, redact
+
+    name = type(error).__name__
+    report = plain(redact("".join(traceback.format_exception(error))), newlines=True)
+    folder = state_dir()
+    path = folder / f"failure-{os.getpid()}.log"
+    try:
+        make_private_dir(folder)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with open(descriptor, "w", encoding="utf-8", errors="replace") as file:
+            file.write(f"vestige-tui {__version__}, Python {sys.version.split()[0]}, {sys.platform}\n{report}")
+    except OSError:
+        return f"Something unexpected went wrong ({name}), and no report of it could be written."
+    return f"Something unexpected went wrong ({name}); {path} says what."

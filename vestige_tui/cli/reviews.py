@@ -1,0 +1,116 @@
+"""Commands for reviews: due, review, forecast."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from datetime import timedelta
+
+from vestige_tui import shapes
+from vestige_tui.cli.changes import tell
+from vestige_tui.cli.filters import add_filters, chosen_filter, moment
+from vestige_tui.cli.memories import table
+from vestige_tui.cli.output import Output
+from vestige_tui.cli.parser import Commands, whole
+from vestige_tui.cli.session import chosen_store
+from vestige_tui.errors import Usage
+from vestige_tui.model import Rating
+from vestige_tui.scheduling import forecast
+from vestige_tui.text import ago, grouped
+
+_GRADES = {rating.name.lower(): rating for rating in Rating}
+_MARKS = ("undo", "suspend", "bury", "resume")
+_ALL = 1_000_000
+_BAR = 40
+
+
+def add_commands(commands: Commands) -> None:
+    due = commands.add("due", _due, "list what is due by tonight, longest waiting first")
+    due.add_argument("--before", metavar="TIME", help="due before then instead: tomorrow, +7d, 2026-11-01")
+    due.add_argument("--limit", metavar="N", type=whole, default=100)
+    due.add_argument("--count", action="store_true", help="only say how many")
+    add_filters(due)
+    review = commands.add("review", _review, "grade a memory: review ID again|hard|good|easy")
+    review.add_argument("what", metavar="ID|undo|suspend|bury|resume")
+    review.add_argument("grade", metavar="GRADE|ID", nargs="?")
+    coming = commands.add("forecast", _forecast, "say how many memories fall due on each coming day")
+    coming.add_argument("--days", metavar="N", type=whole, default=30)
+    add_filters(coming)
+
+
+async def _due(args: Namespace, output: Output) -> int:
+    before = moment(args.before)
+    chosen = chosen_filter(args)
+    async with chosen_store(args) as store:
+        now, weights = store.now(), store.policy.weights
+        if args.count and before is None:
+            counts = await store.queue_counts(chosen)
+            if output.as_json:
+                output.document(shapes.queue(counts))
+            output.line(str(counts.overdue + counts.today))
+            return 0
+        found = await store.get_due_memories(before, _ALL if args.count else args.limit, chosen)
+    if args.count:
+        if output.as_json:
+            output.document({"count": len(found)})
+        output.line(str(len(found)))
+    elif output.as_json:
+        output.document(shapes.listed(shapes.memory(each, now, weights) for each in found))
+    else:
+        table(output, found, now, due=True)
+    return 0
+
+
+async def _review(args: Namespace, output: Output) -> int:
+    if args.what in _MARKS:
+        return await _mark(args, output)
+    if args.grade not in _GRADES:
+        raise Usage(f"A grade is one of {', '.join(_GRADES)}; as in `vestige-tui review 1a2b3c4d good`.")
+    async with chosen_store(args) as store:
+        change = await store.record_review(await store.resolve(args.what), _GRADES[args.grade])
+        now, weights = store.now(), store.policy.weights
+    state = change.scheduling
+    tell(
+        output, change, "Reviewed", **{"scheduling": None if state is None else shapes.scheduling(state, now, weights)}
+    )
+    if state and state.next_review:
+        output.line(f"Due {ago(state.next_review, now)}.")
+    return 0
+
+
+async def _mark(args: Namespace, output: Output) -> int:
+    if args.grade is None and args.what != "undo":
+        raise Usage(f"review {args.what} needs an id.")
+    async with chosen_store(args) as store:
+        memory_id = await store.resolve(args.grade) if args.grade else None
+        now, weights = store.now(), store.policy.weights
+        if args.what == "undo":
+            change = await store.undo_review(memory_id)
+            state = change.scheduling
+            return tell(
+                output,
+                change,
+                "Review taken back for",
+                scheduling=None if state is None else shapes.scheduling(state, now, weights),
+            )
+        assert memory_id is not None
+        act = {"suspend": store.suspend, "bury": store.bury, "resume": store.resume}[args.what]
+        change = await act(memory_id)
+        state = await store.get_scheduling(memory_id)
+    verb = {"suspend": "Suspended", "bury": "Buried until tomorrow:", "resume": "Resumed"}[args.what]
+    return tell(output, change, verb, scheduling=None if state is None else shapes.scheduling(state, now, weights))
+
+
+async def _forecast(args: Namespace, output: Output) -> int:
+    async with chosen_store(args) as store:
+        now = store.now()
+        counts = forecast(await store.due_times(args.days, chosen_filter(args)), now, args.days)
+    today = now.astimezone().date()
+    days = [(today + timedelta(days=offset), count) for offset, count in enumerate(counts)]
+    if output.as_json:
+        output.document(shapes.listed({"date": day.isoformat(), "due": count} for day, count in days))
+        return 0
+    most = max(1, *counts)
+    for day, count in days:
+        bar = "▇" * -(-count * _BAR // most)
+        output.line(f"{day:%a %d %b}  {grouped(count):>7}  {bar}".rstrip())
+    return 0

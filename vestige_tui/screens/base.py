@@ -1,0 +1,213 @@
+"""What the six places have in common: the frame, the store they are given, and how they say what happened."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.signal import Signal
+from textual.timer import Timer
+from textual.worker import Worker, WorkerState
+
+from vestige_tui.commands import EVERYWHERE, PLACES, GoTo, ShowErrorDetails, UndoChange, bindings
+from vestige_tui.errors import Cancelled, VestigeError
+from vestige_tui.screens.help import HelpScreen
+from vestige_tui.screens.modals import Message
+from vestige_tui.text import plain, redact
+from vestige_tui.widgets.header import Badge, Facts, Header
+from vestige_tui.widgets.key_line import KeyLine
+from vestige_tui.widgets.status_line import Severity, StatusLine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vestige_tui.embedding import EmbedderSource
+    from vestige_tui.model import Job
+    from vestige_tui.store.service import Store
+
+
+@runtime_checkable
+class Console(Protocol):
+    """What a place expects of its app."""
+
+    store: Store | None
+    """The open store, None until it is open."""
+    facts: Facts
+    """What the first line shows."""
+    badges: Mapping[str, Badge]
+    """What stands beside the places."""
+    store_changed: Signal[None]
+    """Published when the store was opened, or changed by us or by another process."""
+    frame_changed: Signal[None]
+    """Published when ``facts``, ``badges``, ``jobs`` or ``banner`` were replaced."""
+    jobs: tuple[Job, ...]
+    """Every job of every store that is watched."""
+    banner: str
+    """What the person should know about the model, empty where all is well."""
+    embedders: EmbedderSource
+    """What makes the vectors of this console."""
+
+    def note_change(self) -> None:
+        """Something was written from this console: look at once instead of at the next second."""
+        ...
+
+
+class Place(Screen[None]):
+    """One of the six places. A subclass names its ``GO_TO`` command and HELP, composes ``compose_body`` and refreshes.
+
+    ``refresh_place`` runs when the place is first shown, when it is shown again, and when the store changed while it is
+    shown; while hidden it rests: timers made with ``every`` are paused. A worker started with ``exit_on_error=False``
+    that fails becomes one sentence in the status line, its details behind ``!``.
+    """
+
+    GO_TO: ClassVar[type[GoTo]]
+    DEFAULT_CSS = """
+    Place {
+        background: $background;
+        color: $foreground;
+        layout: vertical;
+    }
+
+    Place > StatusLine { dock: bottom; margin: 0 0 1 0; }
+    Place.-narrow Grade { height: 3; margin: 0; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = bindings(*EVERYWHERE)
+    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (70, "-medium"), (100, "-wide")]  # noqa: RUF012 - Textual declares it so
+
+    def __init__(self) -> None:
+        super().__init__(id=self.GO_TO.place)
+        self._header = Header(self.GO_TO.place)
+        self._status = StatusLine()
+        self._timers_while_shown: list[Timer] = []
+        self._shown = False
+        self._stale = False
+        self._details = ""
+
+    # What a subclass says ────────────────────────────────────────────────────────────────────────────────────────
+
+    def compose_body(self) -> ComposeResult:
+        """The widgets between header and status line."""
+        raise NotImplementedError
+
+    def refresh_place(self) -> None:
+        """Ask the store (if it is open) for what this place shows, in a worker; keep what is shown until then."""
+
+    # Frame ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def compose(self) -> ComposeResult:
+        yield self._header
+        yield from self.compose_body()
+        yield self._status
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        self.console.store_changed.subscribe(self, self._store_changed)
+        self.console.frame_changed.subscribe(self, self._frame_changed)
+
+    @property
+    def console(self) -> Console:
+        """The app, as far as a place knows it."""
+        app = self.app
+        assert isinstance(app, Console)
+        return app
+
+    @property
+    def store(self) -> Store | None:
+        """The open store, None until it is open."""
+        return self.console.store
+
+    def on_screen_resume(self) -> None:
+        self._shown = True
+        for timer in self._timers_while_shown:
+            timer.resume()
+        self._frame_changed(None)
+        self._stale = False
+        self.refresh_place()
+
+    def on_screen_suspend(self) -> None:
+        self._shown = False
+        for timer in self._timers_while_shown:
+            timer.pause()
+
+    def every(self, seconds: float, what: Callable[[], None]) -> None:
+        """Call ``what`` every so many seconds, but only while this place is shown."""
+        self._timers_while_shown.append(self.set_interval(seconds, what, pause=not self._shown))
+
+    def _store_changed(self, _: None) -> None:
+        if self._shown:
+            self.refresh_place()
+
+    def _frame_changed(self, _: None) -> None:
+        self._header.show(self.console.facts, self.console.badges)
+
+    # Saying ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def say(self, text: str, undo: int | None = None, severity: Severity = "done") -> None:
+        """Say in one line what happened; with ``undo``, the journal entry, also which key takes it back."""
+        hint = f"{self._key_of(UndoChange.id, UndoChange.key)} undo" if undo is not None else ""
+        self._status.say(text, hint, severity)
+
+    def say_error(self, error: BaseException) -> None:
+        """Say in one sentence what failed, and keep the details for the person who asks."""
+        if isinstance(error, Cancelled):
+            return
+        known = isinstance(error, VestigeError)
+        self._details = redact("\n\n".join(causes(error)))
+        sentence = plain(str(error)) if known else "Something went wrong here; nothing was lost."
+        hint = f"{self._key_of(ShowErrorDetails.id, '!')} details"
+        self._status.say(redact(sentence), "" if known and error.__cause__ is None else hint, "bad")
+
+    def _key_of(self, id: str, otherwise: str) -> str:
+        for _, binding, _, _ in self.active_bindings.values():
+            if binding.id == id:
+                return self.app.get_key_display(binding)
+        return otherwise
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.ERROR and event.worker.error is not None:
+            event.stop()
+            self.say_error(event.worker.error)
+
+    # Commands ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def action_place(self, place: str) -> None:
+        self.app.switch_mode(place)
+
+    def action_step_place(self, step: int) -> None:
+        places = [command.place for command in PLACES]
+        self.action_place(places[(places.index(self.GO_TO.place) + step) % len(places)])
+
+    def action_refresh_place(self) -> None:
+        self.refresh_place()
+        self.say("Asked the store again.", severity="quiet")
+
+    def action_show_details(self) -> None:
+        if self._details:
+            self.app.push_screen(Message("What went wrong", self._details))
+
+    def action_show_help(self) -> None:
+        self.app.push_screen(HelpScreen(self.GO_TO.title, self.HELP or self.GO_TO.help, self))
+
+    def action_back(self) -> None:
+        """Leave what is open; a place with something to leave overrides this."""
+        self._status.say("")
+
+
+def causes(error: BaseException) -> list[str]:
+    """Return what went wrong and what caused it, outermost first: the kind, its message, and where it was raised."""
+    said: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(said) < 10:
+        where = cause.__traceback__
+        while where is not None and where.tb_next is not None:
+            where = where.tb_next
+        code = where.tb_frame.f_code if where is not None else None
+        place = (
+            f"\n  in {code.co_name}, {PurePath(code.co_filename).name} line {where.tb_lineno}" if code and where else ""
+        )
+        said.append(f"{type(cause).__name__}: {cause}{place}")
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return said

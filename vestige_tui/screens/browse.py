@@ -1,0 +1,200 @@
+"""Browse: every memory in one table, filtered and sorted, with one beside it to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widget import Widget
+
+from vestige_tui.commands import IN_PLACE, GoToBrowse, bindings
+from vestige_tui.model import Filter, Memory, Page, Sort
+from vestige_tui.screens.filters import filter_of
+from vestige_tui.screens.memories import ReadingPlace
+from vestige_tui.screens.modals import Choice, Pick
+from vestige_tui.text import grouped
+from vestige_tui.widgets.empty import Empty
+from vestige_tui.widgets.filter_bar import Chip, FilterBar
+from vestige_tui.widgets.memory_table import Fetch, MemoryTable
+
+if TYPE_CHECKING:
+    from vestige_tui.store.service import FacetName, Store
+
+HEAD = 400
+SORTS: dict[Sort, str] = {"created": "newest first", "updated": "last edited first", "due": "next due first"}
+FACETS: tuple[tuple[str, FacetName], ...] = (
+    ("domain", "domains"),
+    ("type", "node_types"),
+    ("tag", "tags"),
+    ("codebase", "codebases"),
+)
+
+
+class BrowsePlace(ReadingPlace):
+    """A table over the whole store; the line above narrows it by words of its filters."""
+
+    GO_TO = GoToBrowse
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["reading.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["browse"])
+    HELP = """\
+Every memory of the store. `/` opens the list of filters: pick one, or type `type:decision`, `domain:auth`, `tag:keys`,
+`codebase:api`, `since:-30d`, `until:2026-11-01`, `recall:0.8` into the line above.
+
+`space` selects, `v` starts a range, `*` selects all that the filters match; commands then act on the selection.
+"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sort: Sort = "created"
+        self._filter = Filter()
+        self._asked_for: tuple[Filter, Sort] | None = None
+
+    def compose_body(self) -> ComposeResult:
+        yield FilterBar("Filter: type:decision  domain:auth  since:-30d", id="ask")
+        yield from self.compose_found(MemoryTable(clock=self.now, id="list"))
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(MemoryTable).focus()
+
+    # The list
+
+    def refresh_place(self) -> None:
+        if self.store is not None:
+            self._list()
+
+    @on(FilterBar.Asked)
+    def _asked(self, event: FilterBar.Asked) -> None:
+        if event.text:
+            self.say("Words are looked for in Search (F2); here a filter reads field:value.", severity="quiet")
+        self.refresh_place()
+
+    @work(group="list", exclusive=True, exit_on_error=False)
+    async def _list(self) -> None:
+        store, bar = self.store, self.query_one(FilterBar)
+        if store is None:
+            return
+        found = await self.answered(self._count(store, bar))
+        if found is None:
+            return
+        chosen, count = found
+        bar.note(f"{SORTS[self._sort]}   {grouped(count)} {'memory' if count == 1 else 'memories'}")
+        self.set_class(not count, "-nothing")
+        if not count:
+            self.remove_class("-reading")
+            self._say_nothing(bool(bar.chips))
+        table, asked_for = self.query_one(MemoryTable), (chosen, self._sort)
+        if asked_for == self._asked_for:
+            table.reload(count)
+        else:
+            self._asked_for, self._filter = asked_for, chosen
+            table.set_source(count, self._fetcher(store, chosen, self._sort), sort=self._sort)
+
+    async def _count(self, store: Store, bar: FilterBar) -> tuple[Filter, int]:
+        chosen = filter_of(bar.chips, store.now(), superseded=self._superseded)
+        return chosen, await store.count(chosen, sort=self._sort)
+
+    def _fetcher(self, store: Store, chosen: Filter, sort: Sort) -> Fetch:
+        async def fetch(offset: int, limit: int, after: str | None) -> Page[Memory]:
+            return await store.page(chosen, sort=sort, limit=limit, after=after, offset=offset, head=HEAD)
+
+        return fetch
+
+    @on(MemoryTable.Failed)
+    def _failed(self, event: MemoryTable.Failed) -> None:
+        self._complained = True
+        self.say_error(event.error)
+
+    def _say_nothing(self, filtered: bool) -> None:
+        nothing = self.query_one("#nothing", Empty)
+        keys = [] if self._superseded else [("o", "look at replaced memories too")]
+        if filtered:
+            nothing.say("No memory passes these filters.", ("/", "change the filters"), ("esc", "clear them"), *keys)
+        elif self._sort == "due":
+            nothing.say("No memory has a due date yet.", ("s", "sort by something else"), ("F4", "review new ones"))
+        else:
+            nothing.say("This store holds no memories yet.", ("a", "write the first one"))
+
+    @work(group="pick", exclusive=True, exit_on_error=False)
+    async def action_filter(self) -> None:
+        store, bar = self.store, self.query_one(FilterBar)
+        if store is None:
+            return
+        choices = [Choice(f"-{place}", f"without {chip.field} {chip.value}") for place, chip in enumerate(bar.chips)]
+        for field, name in FACETS:
+            # Several values of one field mean any of them, so the others are counted as if none were chosen.
+            others = [chip for chip in bar.chips if chip.field != field]
+            open_here = filter_of(others, store.now(), superseded=self._superseded)
+            choices += [
+                Choice(f"{field}:{facet.value}", f"{field}  {facet.value}", facet.count)
+                for facet in await store.facets(name, open_here)
+                if Chip(field, facet.value) not in bar.chips
+            ]
+        typed = Choice("", "type a filter: since, until, recall …")
+        picked = await self.app.push_screen_wait(Pick("Show only", [*choices, typed]))
+        if picked is None:
+            return
+        field, colon, value = picked.partition(":")
+        if colon:
+            bar.set_chips([*bar.chips, Chip(field, value)])
+        elif picked:
+            bar.set_chips([chip for place, chip in enumerate(bar.chips) if place != int(picked[1:])])
+        else:
+            bar.focus_input()
+
+    @work(group="pick", exclusive=True, exit_on_error=False)
+    async def action_sort(self) -> None:
+        choices = [Choice(sort, said) for sort, said in SORTS.items()]
+        picked = await self.app.push_screen_wait(Pick("Sort by", choices))
+        for sort in SORTS:
+            if sort == picked:
+                self._sort = sort
+                self.refresh_place()
+
+    # Moving between list and card
+
+    @on(FilterBar.Left)
+    def _to_the_table(self) -> None:
+        self.query_one(MemoryTable).focus()
+
+    def action_back(self) -> None:
+        bar = self.query_one(FilterBar)
+        if self.close_card():
+            return
+        if bar.has_focus_within:
+            bar.set_text("")
+        elif bar.chips:
+            bar.set_chips(())
+        else:
+            super().action_back()
+        self.query_one(MemoryTable).focus()
+
+    @on(MemoryTable.MemoryHighlighted)
+    def _highlighted(self, event: MemoryTable.MemoryHighlighted) -> None:
+        self.read_memory(event.memory)
+
+    @on(MemoryTable.MemoryChosen)
+    def _chosen(self, event: MemoryTable.MemoryChosen) -> None:
+        self.open_card()
+
+    @on(MemoryTable.SelectionChanged)
+    def _selected(self, event: MemoryTable.SelectionChanged) -> None:
+        self.show_selection(event.memories, cut=event.cut)
+
+    # What commands are about
+
+    def the_list(self) -> Widget:
+        return self.query_one(MemoryTable)
+
+    def current_memory(self) -> Memory | None:
+        return self.query_one(MemoryTable).current
+
+    def chosen_memories(self) -> Sequence[Memory]:
+        return self.query_one(MemoryTable).chosen_or_current
+
+    def forget_selection(self) -> None:
+        self.query_one(MemoryTable).select_none()

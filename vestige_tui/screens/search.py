@@ -1,0 +1,219 @@
+"""Search: ask a question, see which memories answer it and why, read one beside the list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.widget import Widget
+
+from vestige_tui.commands import IN_PLACE, GoToRegistry, GoToSearch, bindings
+from vestige_tui.model import Answer, Filter, Hit, Memory, Mode, SearchQuery
+from vestige_tui.screens.filters import filter_of
+from vestige_tui.screens.memories import ReadingPlace
+from vestige_tui.text import duration, grouped
+from vestige_tui.widgets.empty import Empty
+from vestige_tui.widgets.filter_bar import FilterBar
+from vestige_tui.widgets.hit_list import HitList
+from vestige_tui.widgets.status_line import StatusLine
+
+if TYPE_CHECKING:
+    from vestige_tui.store.service import Store
+
+PATIENCE_SECONDS = 0.4
+HEAD = 2_000
+FIRST_HITS = 20
+MORE_HITS = 30
+MODES: tuple[Mode, ...] = ("hybrid", "text", "vector")
+MODE_NAMES = {"hybrid": "words and meaning", "text": "words", "vector": "meaning"}
+
+
+class SearchPlace(ReadingPlace):
+    """Typing asks; `down` or `enter` goes on to the hits, where letters are keys; `/` comes back to the line."""
+
+    GO_TO = GoToSearch
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["reading.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["search"])
+    HELP = """\
+Type what you want to know. Plain words are optional, `"a phrase"` and `+word` must occur, `-word` must not.
+
+Filters become chips: `type:decision`, `domain:auth`, `tag:keys`, `codebase:api`, `since:-30d`, `until:2026-11-01`,
+`recall:0.8`. Backspace on an empty line takes the last one away.
+
+Each hit says where it stood in the search by words and in the search by meaning.
+"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._mode: Mode = "hybrid"
+        self._limit = FIRST_HITS
+        self._warnings: tuple[str, ...] = ()
+        self._to_the_best = True
+
+    def compose_body(self) -> ComposeResult:
+        yield FilterBar("Ask what your agents remember", id="ask")
+        yield StatusLine(id="notes")
+        yield from self.compose_found(HitList(clock=self.now, id="list"))
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(FilterBar).focus_input()
+
+    # Asking
+
+    def refresh_place(self) -> None:
+        if self.store is not None:
+            self._search()
+
+    @on(FilterBar.Asked)
+    def _asked(self) -> None:
+        self._limit = FIRST_HITS
+        self._to_the_best = True
+        self.refresh_place()
+
+    @work(group="search", exclusive=True, exit_on_error=False)
+    async def _search(self) -> None:
+        store, bar = self.store, self.query_one(FilterBar)
+        if store is None:
+            return
+        # What is shown stays until the answer is there; only a slow one is announced.
+        patience = self.set_timer(PATIENCE_SECONDS, lambda: bar.note("searching …"))
+        try:
+            answer = await self.answered(self._ask(store, bar))
+        finally:
+            patience.stop()
+        if answer is not None:
+            self._show(*answer)
+
+    async def _ask(self, store: Store, bar: FilterBar) -> tuple[Answer | None, Sequence[Hit]]:
+        chosen = filter_of(bar.chips, store.now(), superseded=self._superseded)
+        text = bar.text.strip()
+        if not text:
+            page = await store.page(chosen, limit=self._limit, head=HEAD)
+            return None, [Hit(memory, 0.0) for memory in page.items]
+        answer = await store.search(_query(text, chosen, self._mode, self._limit))
+        return answer, answer.hits
+
+    def _show(self, answer: Answer | None, hits: Sequence[Hit]) -> None:
+        bar, nothing = self.query_one(FilterBar), self.query_one("#nothing", Empty)
+        self._warnings = answer.warnings if answer else ()
+        self._show_notes()
+        bar.note(self._summary(answer, len(hits)))
+        self.set_class(not hits, "-nothing")
+        if not hits:
+            self.remove_class("-reading")
+            self._say_nothing(nothing, answer is not None, bool(bar.chips))
+        self.query_one(HitList).show(hits, keep_cursor=not self._to_the_best)
+        self._to_the_best = False
+
+    def _summary(self, answer: Answer | None, count: int) -> str:
+        if answer is None:
+            return "newest first"
+        found = f"best {grouped(count)}" if count == self._limit else _counted(count, "hit")
+        if self.has_class("-narrow"):
+            return f"{MODE_NAMES[answer.mode].replace(' and ', '+')}  {found}"
+        took = answer.elapsed_ms
+        return f"{MODE_NAMES[answer.mode]}   {found}, " + (f"{took:.0f} ms" if took < 1000 else duration(took / 1000))
+
+    def _frame_changed(self, _: None) -> None:
+        super()._frame_changed(_)
+        self._show_notes()
+
+    def _show_notes(self) -> None:
+        """One line for what the person should know: about the model first, else about this answer."""
+        said = self.console.banner or " ".join(self._warnings)
+        self.set_class(bool(said), "-notes")
+        hint = f"{self._key_of(GoToRegistry.id, 'F6')} registry" if self.console.banner else ""
+        self.query_one("#notes", StatusLine).say(said, hint, "waiting")
+
+    def _say_nothing(self, nothing: Empty, asked: bool, filtered: bool) -> None:
+        keys: list[tuple[str, str]] = []
+        if filtered:
+            keys.append(("backspace", "take a filter away"))
+        if not self._superseded and (asked or filtered):
+            keys.append(("o", "look at replaced memories too"))
+        if asked:
+            mode = MODES[(MODES.index(self._mode) + 1) % len(MODES)]
+            keys.append(("m", f"search by {MODE_NAMES[mode]}"))
+            nothing.say("No memory answers this.", *keys)
+        elif filtered:
+            nothing.say("No memory passes these filters.", *keys)
+        else:
+            nothing.say("This store holds no memories yet.", ("a", "write the first one"))
+
+    def action_cycle_mode(self) -> None:
+        self._mode = MODES[(MODES.index(self._mode) + 1) % len(MODES)]
+        self.say(f"Searching by {MODE_NAMES[self._mode]}.", severity="quiet")
+        self._to_the_best = True
+        self.refresh_place()
+
+    def action_more_hits(self) -> None:
+        self._limit += MORE_HITS
+        self.refresh_place()
+
+    # Moving between line, list and card
+
+    def action_filter(self) -> None:
+        self.remove_class("-reading")
+        self.query_one(FilterBar).focus_input()
+
+    @on(FilterBar.Left)
+    def _to_the_list(self) -> None:
+        if self.query_one(HitList).hits:
+            self.query_one(HitList).focus()
+
+    def action_back(self) -> None:
+        if not self.close_card():
+            super().action_back()
+            self.query_one(FilterBar).focus_input()
+
+    @on(HitList.HitHighlighted)
+    def _highlighted(self, event: HitList.HitHighlighted) -> None:
+        self.read_memory(event.hit.memory if event.hit else None, event.hit)
+
+    @on(HitList.HitChosen)
+    def _chosen(self, event: HitList.HitChosen) -> None:
+        self.open_card()
+
+    @on(HitList.SelectionChanged)
+    def _selected(self, event: HitList.SelectionChanged) -> None:
+        self.show_selection(event.memories)
+
+    # What commands are about
+
+    def the_list(self) -> Widget:
+        return self.query_one(HitList)
+
+    def current_memory(self) -> Memory | None:
+        hit = self.query_one(HitList).current
+        return hit.memory if hit else None
+
+    def chosen_memories(self) -> Sequence[Memory]:
+        return self.query_one(HitList).chosen_or_current
+
+    def forget_selection(self) -> None:
+        self.query_one(HitList).select_none()
+
+
+def _counted(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{grouped(count)} {what}s"
+
+
+def _query(text: str, chosen: Filter, mode: Mode, limit: int) -> SearchQuery:
+    return SearchQuery(
+        text,
+        mode=mode,
+        limit=limit,
+        domains=chosen.domains,
+        tags=chosen.tags,
+        node_types=chosen.node_types,
+        codebase=chosen.codebase,
+        since=chosen.since,
+        until=chosen.until,
+        min_retrievability=chosen.min_retrievability,
+        superseded=chosen.superseded,
+    )

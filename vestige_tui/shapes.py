@@ -1,0 +1,291 @@
+"""The JSON that commands print: one function for each shape, from the shared words to plain JSON data.
+
+Times are RFC 3339 in UTC; a figure that is no number becomes null.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from vestige_tui.model import (
+    Answer,
+    Change,
+    Edge,
+    Hit,
+    Job,
+    JobFinding,
+    Memory,
+    MigrationInfo,
+    ModelSignature,
+    Neighbor,
+    QueueCounts,
+    Review,
+    Scheduling,
+    Stats,
+    SupersessionEvent,
+    TableProgress,
+    VectorCensus,
+)
+from vestige_tui.scheduling import DEFAULT_WEIGHTS, retrievability, to_json
+from vestige_tui.times import format_time
+
+Document: TypeAlias = dict[str, Any]
+
+
+def time(moment: datetime | None) -> str | None:
+    return None if moment is None else format_time(moment)
+
+
+def number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def scheduling(state: Scheduling, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
+    """A schedule; retrievability is that of ``now``, null for a memory never reviewed."""
+    return {**to_json(state), "retrievability": number(retrievability(state, now, weights))}
+
+
+def memory(found: Memory, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
+    return {
+        "id": found.id,
+        "content": found.content,
+        "node_type": found.node_type,
+        "tags": list(found.tags),
+        "domains": list(found.domains),
+        "domain_scores": {name: number(score) for name, score in found.domain_scores.items()},
+        "codebase": found.codebase,
+        "metadata": finite(found.metadata),
+        "created_at": time(found.created_at),
+        "updated_at": time(found.updated_at),
+        "owner_user_id": found.owner_user_id,
+        "visibility": found.visibility,
+        "superseded_by": found.superseded_by,
+        "scheduling": scheduling(found.scheduling, now, weights) if found.scheduling else None,
+    }
+
+
+def finite(data: Any) -> Any:
+    """Stored JSON data as every reader of JSON takes it: what is no number becomes null."""
+    if isinstance(data, float):
+        return number(data)
+    if isinstance(data, Mapping):
+        return {str(key): finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [finite(value) for value in data]
+    return data
+
+
+def hit(found: Hit, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
+    return {
+        "memory": memory(found.memory, now, weights),
+        "score": number(found.score),
+        "text_rank": found.text_rank,
+        "text_score": number(found.text_score),
+        "vector_rank": found.vector_rank,
+        "vector_score": number(found.vector_score),
+    }
+
+
+def answer(found: Answer, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
+    return {
+        "hits": [hit(each, now, weights) for each in found.hits],
+        "mode": found.mode,
+        "elapsed_ms": round(found.elapsed_ms, 3),
+        "warnings": list(found.warnings),
+    }
+
+
+def listed(items: Iterable[Document], cursor: str | None = None) -> Document:
+    return {"items": list(items), "next": cursor}
+
+
+def edge(found: Edge) -> Document:
+    return {
+        "source_id": found.source_id,
+        "target_id": found.target_id,
+        "edge_type": found.edge_type,
+        "weight": number(found.weight),
+        "created_at": time(found.created_at),
+    }
+
+
+def neighbor(found: Neighbor, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
+    return {
+        "memory": memory(found.memory, now, weights),
+        "weight": number(found.weight),
+        "depth": found.depth,
+    }
+
+
+def review(found: Review) -> Document:
+    return {
+        "id": found.id,
+        "memory_id": found.memory_id,
+        "at": time(found.at),
+        "rating": found.rating,
+        "prior": to_json(found.prior),
+        "new": to_json(found.new),
+        "undoes": found.undoes,
+    }
+
+
+def event(found: SupersessionEvent) -> Document:
+    return {
+        "id": found.id,
+        "loser_id": found.loser_id,
+        "winner_id": found.winner_id,
+        "kind": found.kind,
+        "decided_at": time(found.decided_at),
+    }
+
+
+def change(made: Change) -> Document:
+    return {"changed": list(made.changed), "undo": made.undo}
+
+
+def stats(found: Stats) -> Document:
+    return {
+        "total_memories": found.total_memories,
+        "memories_with_embeddings": found.memories_with_embeddings,
+        "total_edges": found.total_edges,
+        "total_domains": found.total_domains,
+        "total_reviews": found.total_reviews,
+        "superseded": found.superseded,
+        "registered_model_name": found.registered_model_name,
+        "registered_model_dim": found.registered_model_dim,
+        "backend": found.backend,
+        "schema_version": found.schema_version,
+        "size_bytes": found.size_bytes,
+    }
+
+
+def queue(counts: QueueCounts) -> Document:
+    """``count`` is what ``due`` lists: what is due by tonight."""
+    return {
+        "count": counts.overdue + counts.today,
+        "overdue": counts.overdue,
+        "today": counts.today,
+        "week": counts.week,
+        "new": counts.new,
+        "new_today": counts.new_today,
+    }
+
+
+def migration(found: MigrationInfo) -> Document:
+    return {
+        "version": found.version,
+        "name": found.name,
+        "state": found.state,
+        "checksum": found.checksum,
+        "applied_at": time(found.applied_at),
+        "duration_ms": number(found.duration_ms),
+        "waits_for": found.waits_for,
+    }
+
+
+def model(found: ModelSignature) -> Document:
+    return {
+        "name": found.name,
+        "dimension": found.dimension,
+        "hash": found.hash,
+        "created_at": time(found.created_at),
+    }
+
+
+def census(found: VectorCensus) -> Document:
+    return {
+        "by_width": {str(width): count for width, count in sorted(found.by_width.items())},
+        "without": found.without,
+        "zero": found.zero,
+        "non_finite": found.non_finite,
+    }
+
+
+def table(progress: TableProgress) -> Document:
+    return {
+        "read": progress.read,
+        "inserted": progress.inserted,
+        "present": progress.present,
+        "repaired": progress.repaired,
+        "failed": progress.failed,
+        "left_behind": progress.left_behind,
+        "total": progress.total,
+    }
+
+
+def finding(found: JobFinding) -> Document:
+    return {
+        "subject": found.subject,
+        "outcome": found.outcome,
+        "source_key": found.source_key,
+        "reason": found.reason,
+    }
+
+
+def job(found: Job, now: datetime, findings: Sequence[JobFinding] = ()) -> Document:
+    """One job; ``seconds`` is how long it ran, or has been running."""
+    ended = found.finished_at or (now if found.in_flight else found.updated_at)
+    seconds = (ended - found.created_at).total_seconds() if ended and found.created_at else None
+    return {
+        "id": found.id,
+        "kind": found.kind,
+        "status": found.status,
+        "attempt": found.attempt,
+        "phase": found.progress.phase,
+        "tables": {name: table(progress) for name, progress in found.progress.tables.items()},
+        "errors": [finding(each) for each in findings],
+        "seconds": seconds,
+        "error": found.error,
+        "store": found.store,
+        "source": found.source,
+        "target": found.target,
+        "task": found.task,
+        "owner": found.owner,
+        "created_at": time(found.created_at),
+        "last_heartbeat": time(found.last_heartbeat),
+        "finished_at": time(found.finished_at),
+        "cancel_requested": found.cancel_requested,
+    }
+
+
+def memory_line(found: Memory) -> Document:
+    """A memory as a line of an export: what is stored of it, and nothing that is computed."""
+    state = None
+    if found.scheduling:
+        state = {name: value for name, value in to_json(found.scheduling).items() if name != "retrievability"}
+    line: Document = {
+        "kind": "memory",
+        "id": found.id,
+        "content": found.content,
+        "node_type": found.node_type,
+        "tags": list(found.tags),
+        "domains": list(found.domains),
+        "domain_scores": {name: number(score) for name, score in found.domain_scores.items()},
+        "codebase": found.codebase,
+        "metadata": finite(found.metadata),
+        "created_at": time(found.created_at),
+        "updated_at": time(found.updated_at),
+        "owner_user_id": found.owner_user_id,
+        "visibility": found.visibility,
+        "scheduling": state,
+    }
+    if found.shared_with_groups:
+        line["shared_with_groups"] = list(found.shared_with_groups)
+    return line
+
+
+def edge_line(found: Edge) -> Document:
+    return {"kind": "edge", **edge(found)}
+
+
+def review_line(found: Review) -> Document:
+    return {"kind": "review", **review(found)}
+
+
+def supersession_line(found: SupersessionEvent) -> Document:
+    """``kind`` says which kind of line it is, so the kind of the decision is called ``event``."""
+    line = event(found)
+    return {**line, "event": line["kind"], "kind": "supersession"}
