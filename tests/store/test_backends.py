@@ -84,6 +84,20 @@ async def test_a_locked_file_is_busy_and_still_readable(tmp_path: Path, monkeypa
         assert await store.count() == 2
 
 
+async def test_a_write_cancelled_at_any_moment_is_whole_or_nothing(tmp_path: Path) -> None:
+    source = EmbedderSource(embedder=TestEmbedder(8))
+    async with open_store(str(tmp_path / "store.db"), create=True, embedders=source) as store:
+        await store.insert(Draft("The first registers the model."))
+        for step in range(60):
+            task = asyncio.create_task(store.insert(Draft(f"Cancelled {step}.")))
+            await asyncio.sleep(step * 0.0001)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await store.insert(Draft("The last."))
+        stats, entries = await store.get_stats(), await store.journal(limit=100)
+        assert stats.total_memories == stats.memories_with_embeddings == len(entries)
+
+
 async def test_what_another_process_writes_is_found_by_meaning(tmp_path: Path) -> None:
     path, source = str(tmp_path / "store.db"), EmbedderSource(embedder=TestEmbedder(32))
     async with open_store(path, create=True, embedders=source) as one, open_store(path, embedders=source) as two:

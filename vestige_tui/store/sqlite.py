@@ -282,13 +282,15 @@ class SqliteBackend:
         if writer is None:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
         async with self._writing:
-            await self._finish(writer.execute("BEGIN IMMEDIATE"))
             try:
+                await self._finish(writer.execute("BEGIN IMMEDIATE"))
                 yield SqliteTransaction(writer, self._translate)
+                await self._finish(writer.commit())
             except BaseException:
-                await self._finish(writer.rollback())
+                # Also where the caller was cancelled just as the write began.
+                if writer.in_transaction:
+                    await self._finish(writer.rollback())
                 raise
-            await self._finish(writer.commit())
 
     async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Let a begin, commit or rollback come to its end even when the caller is cancelled: half of one is none."""
