@@ -13,6 +13,10 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vestige_tui.model import Job
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -69,7 +73,7 @@ async def shoot(
         draw(app.export_screenshot(), name)
 
 
-def _done(job: object) -> float:
+def _done(job: Job) -> float:
     tables = job.progress.tables.values()
     total = sum(table.total or 0 for table in tables)
     return sum(table.read for table in tables) / total if total else 0.0

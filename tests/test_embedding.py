@@ -156,14 +156,14 @@ async def test_callers_share_one_load_and_cancelling_one_spares_the_others(monke
 
     monkeypatch.setattr(embedding, "load_embedder", slow)
     source = EmbedderSource()
-    assert source.state == "idle"
+    seen = [source.state]
     tasks = [asyncio.create_task(source.get(None)) for _ in range(3)]
     await asyncio.sleep(0.05)
-    assert source.state == "loading"
+    seen.append(source.state)
     tasks[0].cancel()
     assert (await tasks[1]) is (await tasks[2])
     assert len(loads) == 1
-    assert source.state == "ready"
+    assert [*seen, source.state] == ["idle", "loading", "ready"]
     source.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +14,7 @@ from textual.binding import BindingType
 from textual.command import Provider
 from textual.screen import Screen
 from textual.signal import Signal
+from textual.worker import Worker, WorkerError
 
 from vestige_tui.commands import CommandPalette, Quit, bindings, catalogue
 from vestige_tui.config import Config, check_keys, set_value
@@ -119,6 +120,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.store_changed: Signal[None] = Signal(self, "store_changed")
         self.frame_changed: Signal[None] = Signal(self, "frame_changed")
         self._check_now = asyncio.Event()
+        self._opening: Worker[None] | None = None
 
     def on_mount(self) -> None:
         register(self)
@@ -126,7 +128,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.set_keymap(dict(self.config.keys))
         self.watch(self, "theme", self._theme_chosen, init=False)
         # The first screen is painted before any store is touched.
-        self.call_after_refresh(self._open)
+        self.call_after_refresh(self._begin)
 
     def _theme_chosen(self, theme: str) -> None:
         if self.config.path is not None and theme != self.config.theme:
@@ -136,6 +138,9 @@ class VestigeApp(App[None], inherit_bindings=False):
                 self._say_error(error)
 
     # The store
+
+    def _begin(self) -> None:
+        self._opening = self._open()
 
     @work(group="open", exclusive=True, exit_on_error=False)
     async def _open(self) -> None:
@@ -152,7 +157,12 @@ class VestigeApp(App[None], inherit_bindings=False):
                 acquire_timeout=self.config.acquire_timeout_secs,
             )
             try:
-                await store.open()
+                try:
+                    await store.open()
+                except BaseException:
+                    # Left half open, its threads would keep a console alive that is being left.
+                    await store.close()
+                    raise
             except (StoreMissing, SchemaPending) as error:
                 if create or self.read_only or not await self._may_create(error):
                     self._refused(error)
@@ -249,7 +259,7 @@ class VestigeApp(App[None], inherit_bindings=False):
                     continue
                 self.jobs = jobs
                 running = sum(job.in_flight for job in jobs)
-                self.badges = {**self.badges, "jobs": Badge(f"▸{running}" if running else "")}
+                self.badges = {**self.badges, "jobs": Badge(f"►{running}" if running else "")}
                 self.frame_changed.publish(None)
 
     # The model
@@ -277,6 +287,11 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.frame_changed.publish(None)
 
     async def on_unmount(self) -> None:
+        if self._opening is not None:
+            # What it has opened so far is closed before the loop ends, which would cut that short.
+            self._opening.cancel()
+            with suppress(WorkerError):
+                await self._opening.wait()
         if self.store is not None:
             await self.store.close()
         self.embedders.close()

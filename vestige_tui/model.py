@@ -239,8 +239,13 @@ class QueueCounts:
 
     @property
     def due(self) -> int:
-        """What a review sitting would show now: overdue, today, and today's share of the new ones."""
-        return self.overdue + self.today + self.new_today
+        """What is due now: overdue and today. New memories are offered, never due."""
+        return self.overdue + self.today
+
+    @property
+    def offered(self) -> int:
+        """What a sitting would show now: what is due, and today's share of the new ones."""
+        return self.due + self.new_today
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,7 +226,7 @@ def finding(found: JobFinding) -> Document:
 
 
 def job(found: Job, now: datetime, findings: Sequence[JobFinding] = ()) -> Document:
-    """One job; ``seconds`` is how long it ran, or has been running."""
+    """One job; ``seconds`` is how long it ran, or has been running, ``notes`` what befell rows that were copied."""
     ended = found.finished_at or (now if found.in_flight else found.updated_at)
     seconds = (ended - found.created_at).total_seconds() if ended and found.created_at else None
     return {
@@ -236,7 +236,8 @@ def job(found: Job, now: datetime, findings: Sequence[JobFinding] = ()) -> Docum
         "attempt": found.attempt,
         "phase": found.progress.phase,
         "tables": {name: table(progress) for name, progress in found.progress.tables.items()},
-        "errors": [finding(each) for each in findings],
+        "errors": [finding(each) for each in findings if each.outcome == "failed"],
+        "notes": [finding(each) for each in findings if each.outcome != "failed"],
         "seconds": seconds,
         "error": found.error,
         "store": found.store,

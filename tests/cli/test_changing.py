@@ -67,12 +67,14 @@ def editor(folder: Path, script: str) -> str:
 
 def test_edit_in_an_editor(run: Command, sample: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setenv("EDITOR", editor(tmp_path, 'stat -c %a "$1" > mode; echo "From the editor." > "$1"'))
+    monkeypatch.setenv("EDITOR", editor(tmp_path, 'stat -c %a "$1" > mode; echo noise; echo "From the editor." > "$1"'))
     monkeypatch.chdir(tmp_path)
     assert run("--store", sample, "edit", sample_id(2)).status == 0
     assert (tmp_path / "mode").read_text() == "600\n"
     assert content(run, sample, sample_id(2)) == "From the editor."
-    assert run("--store", sample, "edit", sample_id(2), "--json").json == {"changed": [], "undo": None}
+    again = run_process("--store", sample, "edit", sample_id(2), "--json")
+    assert again.json == {"changed": [], "undo": None}
+    assert "noise" in again.err
     monkeypatch.setenv("EDITOR", editor(tmp_path, "exit 3"))
     failed = run("--store", sample, "edit", sample_id(2))
     assert failed.status == 3

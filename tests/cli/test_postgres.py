@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -125,22 +126,33 @@ def test_ctrl_c_cancels_a_copy(run: Command, postgres_database: str, tmp_path: P
     async def fill() -> None:
         async with open_store(source, create=True) as store:
             text = "words " * 400
-            for _ in range(10):
-                await store.insert_many([Draft(text) for _ in range(4_000)], embed=False)
+            await store.insert_many([Draft(text) for _ in range(12_000)], embed=False)
 
     asyncio.run(fill())
     arguments = ["--json", *copy(source, postgres_database, "--batch-size", "50")]
+    out, err, status = interrupted(arguments, presses=1)
+    assert status == 130, err
+    assert '"error": "cancelled"' in out
+    assert "Stopping at the next checkpoint" in err
+    out, err, status = interrupted(arguments, presses=2)
+    assert status == 130, err
+    job_id = json.loads(out)["job"]["id"]
+    assert f"Job {job_id[:8]} goes on" in err
+    assert run("jobs", "watch", job_id).status == 1
+    assert run(*copy(source, postgres_database)).status == 0
+    assert run("--store", postgres_database, "stats", "--json").json["total_memories"] == 12_000
+
+
+def interrupted(arguments: list[str], *, presses: int) -> tuple[str, str, int]:
+    """Run the program, press ctrl-C so many times once its job has begun, and give stdout, stderr and the status."""
     process = subprocess.Popen(
         [sys.executable, "-m", "vestige_tui", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
-    begun = process.stderr.readline()
-    assert "has begun" in begun
+    assert "has begun" in process.stderr.readline()
     time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
+    for _ in range(presses):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.02)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert '"error": "cancelled"' in out
-    assert "Stopping at the next checkpoint" in err
-    assert run(*copy(source, postgres_database)).status == 0
-    assert run("--store", postgres_database, "stats", "--json").json["total_memories"] == 40_000
+    return out, err, process.returncode

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import stat
 import subprocess
@@ -29,7 +28,7 @@ def loaded(*arguments: str) -> set[str]:
         "status = main(sys.argv[1:])\nsys.stderr.write(' '.join(sys.modules))\nsys.exit(status)"
     )
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
-    return {name.partition(".")[0] for name in done.stderr.splitlines()[-1].split()} | set(done.stderr.split())
+    return set(done.stderr.splitlines()[-1].split())
 
 
 def test_a_store_imports_its_own_driver_alone(sample: str, postgres_database: str) -> None:
@@ -229,7 +228,7 @@ def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert out == b""
-    assert b"Traceback" not in err
+    assert err == b"Interrupted.\n"
 
 
 def test_what_nobody_foresaw_goes_to_a_private_file(
@@ -265,4 +264,3 @@ def test_the_process_ends_as_the_function_does(sample: str) -> None:
     assert (ran.status, ran.err) == (0, "")
     assert ran.json["hits"][0]["memory"]["id"] == sample_id(1)
     assert run_process("--store", sample, "show", "ffffffff").status == 1
-    assert os.environ["HOME"] != "/root"

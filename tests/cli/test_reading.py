@@ -43,6 +43,13 @@ def test_search_prints_two_lines_for_each_hit(run: Command, sample: str) -> None
     assert second.strip().startswith(sample_id(1)[:8])
 
 
+def test_search_takes_words_with_a_dash(run: Command, sample: str) -> None:
+    found = run("--store", sample, "--json", "search", "keys", "-horse", "--superseded", "-year", "--mode", "text")
+    assert [hit["memory"]["id"] for hit in found.json["hits"]] == [sample_id(0)]
+    newest = run("--store", sample, "--json", "search", "--", "-keys").json
+    assert [hit["memory"]["id"] for hit in newest["hits"]] == [sample_id(position) for position in (4, 3, 2, 1)]
+
+
 @pytest.mark.parametrize(
     ("options", "found"),
     [

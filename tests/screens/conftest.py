@@ -11,6 +11,12 @@ import pytest
 from tests.screens.corpus import fill
 
 
+@pytest.fixture(autouse=True)
+def state_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the jobs that run on this machine out of what a console watches."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
 @pytest.fixture(scope="session")
 def filled_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample corpus in a store that nobody writes to."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from textual import events
 from textual.pilot import Pilot
+from textual.screen import ModalScreen
 
 from tests.screens.pictures import lines
 from vestige_tui import demo
@@ -79,7 +80,6 @@ class Console:
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
-        await self.pilot.pause()
 
     async def type(self, text: str) -> None:
         """Type a line, letter by letter."""
@@ -96,7 +96,7 @@ class Console:
         """Wait until the screen says this (or no longer does), or until something is so."""
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while True:
-            await self.pilot.pause()
+            await self.pilot.pause(0)
             seen = said in self.text if isinstance(said, str) else said()
             if seen != gone:
                 return
@@ -105,10 +105,13 @@ class Console:
             await asyncio.sleep(0.02)
 
     async def still(self) -> None:
-        """Wait until nothing is being asked and the screen shows the answers."""
+        """Wait until nothing is being asked of the store (or the person is asked) and the screen shows it."""
         groups = {"search", "list", "rows", "selection", "read", "write", "pick"}
         await self.until(
-            lambda: not any(worker.group in groups and not worker.is_finished for worker in self.app.workers)
+            lambda: (
+                isinstance(self.app.screen, ModalScreen)
+                or not any(worker.group in groups and not worker.is_finished for worker in self.app.workers)
+            )
         )
         await self.pilot.pause()
 

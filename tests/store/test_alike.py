@@ -22,7 +22,8 @@ QUESTIONS = [
     "release on fridays", "retry with back-off", "timeout", "webhook signature", "+deploy rollback", "deploy -staging",
     '"feature flag"', "who owns billing", "API rate limit", "memory leak", "mobile client cache", "日本", "Überwachung",
     "naïve", "test", "config.yaml", "docker compose", "the and of", "-the", "-deploy -test", "how", "error 500", "v2",
-    "on-call", "e-mail", "C++", "a/b", "foo_bar", "don't", "it's", "customer's parcels", "2025", "3", "OR", "queue OR cache",
+    "on-call", "e-mail", "C++", "a/b", "foo_bar", "don't", "it's", "customer's parcels", "2025", "3", "OR",
+    "queue OR cache",
 ]  # fmt: skip
 
 
@@ -78,11 +79,11 @@ async def test_searches(pair: tuple[Store, Store]) -> None:
                 {"min_retrievability": 0.9},
                 {"superseded": True},
             ):
-                query = SearchQuery(question, mode=mode, limit=300, **chosen)  # type: ignore[arg-type]  # all are fields
+                query = SearchQuery(question, mode=mode, limit=300, **chosen)
                 answers = [await store.search(query) for store in pair]
                 label = f"{question!r} {mode} {chosen}"
-                assert [a.mode for a in answers][0] == answers[1].mode, label
-                assert [len(a.warnings) for a in answers][0] == len(answers[1].warnings), label
+                assert answers[0].mode == answers[1].mode, label
+                assert len(answers[0].warnings) == len(answers[1].warnings), label
                 if mode == "vector":
                     assert [hit.memory.id for hit in answers[0]] == [hit.memory.id for hit in answers[1]], label
                     for ours, theirs in zip(*answers, strict=True):
@@ -110,11 +111,11 @@ async def test_lists_counts_and_facets(pair: tuple[Store, Store]) -> None:
     ]  # fmt: skip
     for chosen in filters:
         for sort in ("created", "updated", "due"):
-            pages = [await store.page(chosen, sort=sort, limit=500) for store in pair]  # type: ignore[arg-type]  # sorts
+            pages = [await store.page(chosen, sort=sort, limit=500) for store in pair]
             assert pages[0].items == pages[1].items
             assert await one.count(chosen) == await two.count(chosen)
         for name in ("domains", "tags", "node_types", "codebases"):
-            assert await one.facets(name, chosen) == await two.facets(name, chosen)  # type: ignore[arg-type]  # names
+            assert await one.facets(name, chosen) == await two.facets(name, chosen)
     assert await one.growth() == await two.growth()
 
 

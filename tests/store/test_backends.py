@@ -174,7 +174,8 @@ async def test_reads_survive_lost_connections(postgres_database: str) -> None:
     await asyncio.gather(*(backend.fetch("probe") for _ in range(4)))
     with psycopg.connect(postgres_database, autocommit=True) as other:
         other.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND datname = current_database()"
         )
     for _ in range(4):
         assert await backend.fetch("probe")
@@ -192,7 +193,7 @@ async def test_search_by_meaning_uses_the_index(postgres_database: str) -> None:
             await store.insert_many([Draft(f"Memory {start + i}.") for i in range(len(part))], embeddings=list(part))
         with psycopg.connect(postgres_database, autocommit=True) as connection:
             connection.execute("ANALYZE")
-            connection.execute("SET hnsw.iterative_scan = relaxed_order; SET hnsw.ef_search = 100".encode())
+            connection.execute(b"SET hnsw.iterative_scan = relaxed_order; SET hnsw.ef_search = 100")
             sql = compose(
                 "postgres",
                 "search_memories",

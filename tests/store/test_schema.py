@@ -132,7 +132,7 @@ async def test_tables_of_others_are_not_touched(store_url: str, tmp_path: Path) 
 
 async def test_opening_without_leave_makes_no_table(store_url: str) -> None:
     if store_url.startswith("sqlite:"):
-        Path(store_url.removeprefix("sqlite:")).touch()
+        await asyncio.to_thread(Path(store_url.removeprefix("sqlite:")).touch)
     with pytest.raises(SchemaPending):
         await opened(store_url)
     backend = open_backend(store_url)

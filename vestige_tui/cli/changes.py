@@ -22,6 +22,7 @@ from vestige_tui.model import Change, DeletePreview, Draft, Patch
 from vestige_tui.text import grouped, one_line, short_id
 
 MANY = 100
+STDERR = 2
 _FEW = 5
 _VISIBILITIES = ("private", "group", "public")
 
@@ -41,10 +42,8 @@ def add_commands(commands: Commands) -> None:
     edit.add_argument("--domain", metavar="NAME", action="append", help='the new domains; "" for none')
     edit.add_argument("--visibility", choices=_VISIBILITIES)
     edit.add_argument("--meta", metavar="K=V", action="append", help="set one key of the metadata; K= removes it")
-    # Its own --help alone: a -h here would keep a tag called h from being removed.
-    tag = commands.add("tag", _tag, "add (+a) and remove (-b) tags on several memories", plain_help=False)
+    tag = commands.add("tag", _tag, "add (+a) and remove (-b) tags on several memories", dashed_words=True)
     tag.add_argument("words", metavar="ID… +a -b", nargs="*")
-    tag.add_argument("--help", action="help", help="show this help message and exit")
     delete = commands.add("delete", _delete, "delete memories; undo brings them back")
     delete.add_argument("ids", metavar="ID", nargs="+")
     delete.add_argument("--yes", action="store_true", help=f"needed for more than {MANY}")
@@ -159,7 +158,9 @@ def open_editor(path: Path) -> None:
         raise Refused("There is no terminal for an editor; give the text as an option.")
     command = shlex.split(named or "vi")
     try:
-        status = subprocess.run([*command, str(path)], check=False).returncode
+        # Where stdout is not the terminal it is kept for the answer.
+        screen = None if sys.stdout.isatty() else STDERR
+        status = subprocess.run([*command, str(path)], stdout=screen, check=False).returncode
     except OSError as error:
         raise Refused(f"The editor {command[0]} could not be started: {error.strerror}.") from None
     if status:
@@ -176,8 +177,6 @@ def _read(path: Path) -> str:
 
 async def _tag(args: Namespace, output: Output) -> int:
     words: list[str] = [*args.words, *args.extra]
-    if unknown := [word for word in words if word.startswith("--")]:
-        raise Usage(f"Unrecognized arguments: {' '.join(unknown)}; see `vestige-tui tag --help`.")
     ids = [word for word in words if word[:1] not in ("+", "-")]
     added = [word[1:].strip() for word in words if word.startswith("+")]
     removed = [word[1:].strip() for word in words if word.startswith("-")]

@@ -47,10 +47,8 @@ def _urls(args: Namespace) -> tuple[str, ...]:
 
 @asynccontextmanager
 async def _store(url: str, *, read_only: bool) -> AsyncIterator[Store]:
-    from vestige_tui.cli.session import refuse_missing
     from vestige_tui.store import open_store
 
-    refuse_missing(url)
     async with open_store(url, read_only=read_only, max_connections=2) as store:
         yield store
 
@@ -185,6 +183,7 @@ def show(output: Output, job: Job, notes: list[JobFinding]) -> None:
             grouped(each.left_behind) if each.left_behind else "",
         )
         for name, each in job.progress.tables.items()
+        if each.read or each.left_behind
     ]
     if tables:
         output.line()

@@ -25,7 +25,7 @@ _HEAD = 400
 
 
 def add_commands(commands: Commands) -> None:
-    search = commands.add("search", _search, "find memories by words, by meaning, or by both")
+    search = commands.add("search", _search, "find memories by words, by meaning, or by both", dashed_words=True)
     search.add_argument(
         "text", metavar="TEXT", nargs="*", help='what to look for; "a phrase" and +word must occur, -word must not'
     )
@@ -42,7 +42,7 @@ def add_commands(commands: Commands) -> None:
 
 
 async def _search(args: Namespace, output: Output) -> int:
-    text = " ".join(args.text)
+    text = " ".join([*args.text, *args.extra])
     if not text.strip():
         raise Usage("A search needs words; see `vestige-tui search --help`.")
     chosen = chosen_filter(args)

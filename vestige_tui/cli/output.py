@@ -50,6 +50,7 @@ class Output:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
+        self.answered = False
 
     @property
     def width(self) -> int:
@@ -58,6 +59,7 @@ class Output:
 
     def document(self, data: Any) -> None:
         """The one JSON document of this run."""
+        self.answered = True
         self._write(dumps(data, indent=2, ascii_only=not _speaks_unicode(sys.stdout)) + "\n")
 
     def object(self, data: Any) -> None:

@@ -39,16 +39,23 @@ class Commands:
         self._commands = commands
         self._shared = shared
 
-    def add(self, name: str, run: Run | None, help: str, *, plain_help: bool = True) -> Parser:
-        """A command; its parser takes the options that stand before every command, too."""
+    def add(self, name: str, run: Run | None, help: str, *, dashed_words: bool = False) -> Parser:
+        """A command; its parser takes the options that stand before every command, too.
+
+        ``dashed_words``: words such as -this are left in ``args.extra`` instead of being taken for options.
+        """
         made = self._commands.add_parser(
             name,
             help=help,
             description=f"{help[:1].upper()}{help[1:]}.",
             parents=[self._shared],
             allow_abbrev=False,
-            add_help=plain_help,
+            add_help=not dashed_words,
         )
+        made.set_defaults(dashed_words=dashed_words)
+        if dashed_words:
+            # Without a -h, which would swallow a word that begins so.
+            made.add_argument("--help", action="help", help="show this help message and exit")
         if run is not None:
             made.set_defaults(run=run)
         return made

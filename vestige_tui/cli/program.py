@@ -91,7 +91,7 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as done:  # --help and --version
         return done.code if isinstance(done.code, int) else 0
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return _failed(output, VestigeError.code, "Interrupted.", INTERRUPTED)
     except BrokenPipeError:
         _drop_stdout()
         return 0
@@ -126,8 +126,9 @@ def _joined(arguments: Sequence[str]) -> list[str]:
 def _run(arguments: Sequence[str], output: Output) -> int:
     program = parser()
     args, extra = program.parse_known_args(_joined(arguments))
-    if extra and args.command != "tag":
-        program.error(f"unrecognized arguments: {' '.join(extra)}")
+    unknown = [word for word in extra if word.startswith("--") or args.command is None or not args.dashed_words]
+    if unknown:
+        program.error(f"unrecognized arguments: {' '.join(unknown)}")
     args.extra = extra
     if args.command is None:
         return _console(args, output)
@@ -152,7 +153,7 @@ def _failed(output: Output, code: str, message: str, status: int) -> int:
 
     sentence = redact(message)
     say(sentence)
-    if output.as_json:
+    if output.as_json and not output.answered:
         with contextlib.suppress(OSError):
             sys.stdout.write(dumps({"error": {"code": code, "message": sentence}}, indent=2, ascii_only=True) + "\n")
             sys.stdout.flush()

@@ -8,8 +8,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vestige_tui.errors import StoreMissing
-
 if TYPE_CHECKING:
     from vestige_tui.config import Config
     from vestige_tui.store.service import Store
@@ -38,12 +36,6 @@ def is_file(url: str) -> bool:
     return not url.startswith(("postgres:", "postgresql:", "pgembed:"))
 
 
-def refuse_missing(url: str) -> None:
-    """Raise StoreMissing for an embedded server that is not there yet: opening it would make one."""
-    if url.startswith("pgembed:") and not (Path(url.removeprefix("pgembed:")).expanduser() / "data").is_dir():
-        raise StoreMissing(f"There is no store at {url}.")
-
-
 def chosen_store(args: Namespace, *, create: bool = False) -> AbstractAsyncContextManager[Store]:
     """The store of this run, open. ``create``: a SQLite file may be made."""
     config = settings(args)
@@ -56,7 +48,6 @@ async def opened(url: str, config: Config, *, read_only: bool = False, create: b
     from vestige_tui.embedding import EmbedderSource
     from vestige_tui.store import open_store
 
-    refuse_missing(url)
     embedders = EmbedderSource(configured=config.model)
     try:
         async with open_store(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vestige_tui import shapes
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
-from vestige_tui.cli.session import chosen_store, refuse_missing, settings, store_url
+from vestige_tui.cli.session import chosen_store, settings, store_url
 from vestige_tui.errors import Refused, StoreMissing
 from vestige_tui.text import ago, bytes_size, grouped
 
@@ -41,8 +41,6 @@ async def _tables(args: Namespace, *, create: bool = False) -> AsyncIterator[Bac
 
     config = settings(args)
     url = store_url(args, config)
-    if not create:
-        refuse_missing(url)
     backend = open_backend(
         url, create=create, read_only=args.read_only, acquire_timeout=config.acquire_timeout_secs, max_connections=2
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from vestige_tui.config import state_dir
 from vestige_tui.embedding import same_model
-from vestige_tui.errors import ForeignStore, ModelMismatch, ReadOnly, Unavailable, Usage, VestigeError
+from vestige_tui.errors import ForeignStore, ModelMismatch, ReadOnly, StoreMissing, Unavailable, Usage, VestigeError
 from vestige_tui.jobs.copy import CopyPlan
 from vestige_tui.jobs.index import KEEP, remember, without_password
 from vestige_tui.jobs.ledger import Ledger
@@ -97,26 +97,23 @@ def _counted(path: Path) -> dict[str, TableProgress]:
 
 async def _check(plan: CopyPlan, *, dry: bool = False) -> _Source:
     sqlite_path(plan.source)
-    backend = open_backend(plan.target, max_connections=1)
+    backend = open_backend(plan.target, create=not dry, max_connections=1)
     if backend.dialect != "postgres":
         raise Usage("A copy goes from a SQLite file to PostgreSQL.")
     async with open_store(plan.source, read_only=True) as opened:
         source = _Source(opened.location, opened.title, model_of(await opened.registered_model()))
     backend.use_model(source.model)  # refuses vectors that are too wide
-    if dry and _unmade(plan.target):
-        return source
-    await backend.open()
+    try:
+        await backend.open()
+    except StoreMissing:
+        if dry:  # an embedded server that the copy would make
+            return source
+        raise
     try:
         await _check_target(backend, source.model)
     finally:
         await backend.close()
     return source
-
-
-def _unmade(url: str) -> bool:
-    """Is this the folder of an embedded server that opening would make?"""
-    scheme, _, folder = url.partition(":")
-    return scheme == "pgembed" and not (Path(folder).expanduser() / "data").is_dir()
 
 
 async def _check_target(backend: Backend, model: ModelSignature | None) -> None:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal
 from textual.content import Content
 
 from vestige_tui.commands import IN_PLACE, ChooseRow, GoToJobs, bindings
@@ -24,12 +24,13 @@ from vestige_tui.widgets.finding_list import OUTCOMES, FindingList
 from vestige_tui.widgets.job_list import CANCELLED, JobList, failed_rows, silent, standing, title
 from vestige_tui.widgets.job_progress import JobProgress, Progress, Rows, TableBar
 from vestige_tui.widgets.memory_card import Section
+from vestige_tui.widgets.panels import Panels
 
 SHOWN_FINDINGS = 100
 INKS = {"muted": "$text-muted", "accent": "$accent", "good": "$success", "bad": "$error", "waiting": "$warning"}
 
 
-class JobDetail(VerticalScroll, can_focus=True):
+class JobDetail(Panels):
     """One job in full; ``enter`` goes on to its findings."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(ChooseRow)

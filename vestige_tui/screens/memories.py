@@ -19,7 +19,7 @@ from vestige_tui.screens.base import Place
 from vestige_tui.screens.details import detail_of
 from vestige_tui.screens.editor import Draft
 from vestige_tui.screens.modals import Ask, Choice, Confirm, Pick
-from vestige_tui.text import grouped, one_line, plain, short_id
+from vestige_tui.text import cells, cut, grouped, one_line, plain, short_id
 from vestige_tui.widgets.empty import Empty
 from vestige_tui.widgets.memory_card import MemoryCard
 from vestige_tui.widgets.memory_table import selection_line
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SHOWN_ROWS = 200
+KIND_CELLS = 14
 READ_AFTER_SECONDS = 0.04
 LINK_TYPES = ("related", "supports", "contradicts", "causes", "part_of", "follows")
 
@@ -152,12 +153,18 @@ class MemoryPlace(Place):
             return
         preview = await store.delete_preview([memory.id for memory in memories])
         notes = []
+        trail = [_counted(preview.edges, "link"), _counted(preview.reviews, "review")]
         if preview.edges or preview.reviews:
-            notes.append(f"With them go {grouped(preview.edges)} links and {grouped(preview.reviews)} reviews.")
+            notes.append(f"With {'it' if len(memories) == 1 else 'them'} go {' and '.join(filter(None, trail))}.")
         if preview.resurrected:
             back = ", ".join(one_line(memory.content, 40) for memory in preview.resurrected[:3])
-            notes.append(f"{grouped(len(preview.resurrected))} that they replaced come back: {back}")
-        lines = [f"{memory.node_type}  {one_line(memory.content)}" for memory in preview.memories[:SHOWN_ROWS]]
+            notes.append(f"What {'it' if len(memories) == 1 else 'they'} replaced comes back: {back}")
+        kinds = [cut(plain(memory.node_type), KIND_CELLS) for memory in preview.memories[:SHOWN_ROWS]]
+        widest = max(map(cells, kinds))
+        lines = [
+            f"{kind}{' ' * (widest - cells(kind))}  {one_line(memory.content)}"
+            for kind, memory in zip(kinds, preview.memories, strict=False)
+        ]
         if len(preview.memories) > SHOWN_ROWS:
             lines.append(f"and {grouped(len(preview.memories) - SHOWN_ROWS)} more")
         # One memory without a trail can be brought back with one key: asking first would only be in the way.
@@ -347,6 +354,10 @@ class ReadingPlace(MemoryPlace):
 
 def _plural(count: int) -> str:
     return "memory." if count == 1 else "memories."
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{grouped(count)} {what}{'' if count == 1 else 's'}" if count else ""
 
 
 def _named(memories: Sequence[Memory]) -> str:

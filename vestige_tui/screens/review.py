@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
@@ -19,24 +17,27 @@ from vestige_tui.commands import (
     IN_PLACE,
     AddMemory,
     CopyId,
+    EditMemory,
     GoToBrowse,
     GoToReview,
     Leave,
     Reveal,
+    Suspend,
     UndoChange,
     bindings,
 )
 from vestige_tui.commands import (
     Filter as FilterCommand,
 )
-from vestige_tui.errors import Conflict, NotFound
+from vestige_tui.errors import Conflict, NotFound, VestigeError
 from vestige_tui.model import Filter, Memory, QueueCounts, Rating, Review
-from vestige_tui.scheduling import forecast, preview, true_retention
+from vestige_tui.scheduling import preview
 from vestige_tui.screens.filters import filter_of
 from vestige_tui.screens.memories import MemoryPlace
 from vestige_tui.screens.prompt import prompt_of
-from vestige_tui.screens.sitting import Sitting, Turn, expected_recall
-from vestige_tui.text import ago, duration, grouped, one_line
+from vestige_tui.screens.sitting import Sitting, Turn
+from vestige_tui.screens.sitting_end import summary_of, why_nothing
+from vestige_tui.text import ago, grouped, one_line
 from vestige_tui.times import local_midnight
 from vestige_tui.widgets.empty import Empty
 from vestige_tui.widgets.filter_bar import FilterBar
@@ -51,17 +52,9 @@ if TYPE_CHECKING:
     from vestige_tui.store.service import Store
 
 SITTING_CARDS = 500
-FORECAST_DAYS = 30
 PRACTICE_WORDS = {Rating.AGAIN: "once more", Rating.HARD: "done", Rating.GOOD: "done", Rating.EASY: "done"}
-NEEDS_A_CARD = (
-    "grade",
-    "suspend",
-    "bury",
-    "edit_memory",
-    "copy_memory",
-    "copy_id",
-    "delete_memory",
-    "supersede_memory",
+NEEDS_A_CARD = frozenset(
+    {"grade", "suspend", "bury", "edit_memory", "copy_memory", "copy_id", "delete_memory", "supersede_memory"}
 )
 
 
@@ -145,9 +138,6 @@ What you did not know comes back once more in the same sitting, as practice: not
         else:
             self._look_again()
 
-    def _filter(self) -> Filter:
-        return filter_of(self.query_one(FilterBar).chips, self.now())
-
     @work(group="card", exit_on_error=False)
     async def _begin(self) -> None:
         """Fix the order of a new sitting, and show its first card."""
@@ -155,16 +145,16 @@ What you did not know comes back once more in the same sitting, as practice: not
             store = self.store
             if store is None:
                 return
-            chosen = self._filter()
+            chosen = self._chosen
             self._counts = await store.queue_counts(chosen)
             due = await store.get_due_memories(limit=SITTING_CARDS, filter=chosen)
             new = await store.get_new_memories(self._counts.new_today, chosen) if self._counts.new_today else ()
             self._sitting = Sitting([memory.id for memory in (*due, *new)], self.now())
-            self._written.clear()
             await self._advance(store, self._sitting)
 
     async def _advance(self, store: Store, sitting: Sitting, *, revealed: bool = False) -> None:
         """Show the card whose turn it is, or what the sitting came to."""
+        self._since = None
         while turn := sitting.turn:
             memory = await self._fetch(store, turn)
             if memory is not None:
@@ -172,7 +162,6 @@ What you did not know comes back once more in the same sitting, as practice: not
                 return
             sitting.set_aside(turn.memory_id, elsewhere=True)
         self._asked = None
-        self._since = None
         self._revealed = False
         if sitting.handled:
             await self._finish(store, sitting)
@@ -202,7 +191,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         prompt = prompt_of(memory)
         now = self.now()
         same = self._asked is not None and self._asked.memory.id == memory.id and self._asked.practice == turn.practice
-        self._asked = Asked(memory, prompt.text, prompt.blanks, prompt.marks, now, turn.practice)
+        self._asked = Asked(memory, prompt.text, prompt.blanks, prompt.marks, now, turn.practice, self._card_keys())
         self._since = self._since if same and self._since is not None else now
         self._exact = False
         await self._show_card(revealed)
@@ -211,14 +200,22 @@ What you did not know comes back once more in the same sitting, as practice: not
         if not self.query_one(FilterBar).has_focus_within:
             self.query_one(ReviewCard).focus_text()
 
+    def _card_keys(self) -> tuple[str, str, str]:
+        return (
+            self._key_of(Reveal.id, Reveal.key),
+            self._key_of(EditMemory.id, EditMemory.key),
+            self._key_of(Suspend.id, Suspend.key),
+        )
+
     async def _show_card(self, revealed: bool) -> None:
         asked = self._asked
         if asked is None:
             return
         self._revealed = revealed
         await self.query_one(ReviewCard).show(asked, revealed=revealed)
-        self.query_one("#curve", RetentionPlot).show(Retention.of(asked.memory, self._reviews, asked.now))
-        self.set_class(revealed, "-revealed")
+        retention = Retention.of(asked.memory, self._reviews, asked.now)
+        self.query_one("#curve", RetentionPlot).show(retention)
+        self.set_class(revealed and retention is not None and not asked.practice, "-curved")
         self._show_grades()
 
     def _show_grades(self) -> None:
@@ -249,7 +246,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             store, sitting = self.store, self._sitting
             if store is None or sitting is None:
                 return
-            self._counts = await store.queue_counts(self._filter())
+            self._counts = await store.queue_counts(self._chosen)
             if self._asked is None:
                 if self.has_class("-done"):
                     await self._finish(store, sitting)
@@ -259,8 +256,6 @@ What you did not know comes back once more in the same sitting, as practice: not
 
     async def _check_card(self, store: Store, sitting: Sitting, asked: Asked) -> None:
         known = asked.memory
-        ours = known.id in self._just_changed
-        self._just_changed.discard(known.id)
         why = ""
         try:
             memory, marks = await asyncio.gather(store.get(known.id), store.marks(known.id))
@@ -280,7 +275,11 @@ What you did not know comes back once more in the same sitting, as practice: not
             if not why:
                 if memory != known:
                     await self._ask(memory, Turn(memory.id, asked.practice), revealed=self._revealed)
+                self._just_changed.discard(known.id)
                 return
+        # Asked only now: our own change may have been seen in the store before it was said here.
+        ours = known.id in self._just_changed
+        self._just_changed.discard(known.id)
         if not ours:
             self.say(why, severity="waiting")
         sitting.set_aside(known.id, elsewhere=not ours)
@@ -307,7 +306,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             await self._show_card(True)
 
     def _more_due(self) -> bool:
-        return self.has_class("-done") and self._counts is not None and self._counts.due > 0
+        return self.has_class("-done") and self._counts is not None and self._counts.offered > 0
 
     @on(RatingBar.Rated)
     def _rated(self, event: RatingBar.Rated) -> None:
@@ -338,9 +337,11 @@ What you did not know comes back once more in the same sitting, as practice: not
                 else:
                     await self._write_grade(store, sitting, asked.memory, rating)
                 await self._advance(store, sitting)
+        except VestigeError:
+            self.query_one(RatingBar).press(None)
+            raise
         finally:
             self._grading = False
-            self.query_one(RatingBar).press(None)
 
     async def _write_grade(self, store: Store, sitting: Sitting, memory: Memory, rating: Rating) -> None:
         try:
@@ -415,7 +416,7 @@ What you did not know comes back once more in the same sitting, as practice: not
                 last = self._written.pop()
                 change = await store.undo(last.entry)
                 [memory_id, *_] = change.changed
-                graded, back = last.grade, sitting.has_seen(memory_id)
+                graded, back = last.grade, last.grade or sitting.has_seen(memory_id)
                 self.say(f"Undone: {last.sentence}")
             else:
                 try:
@@ -452,7 +453,11 @@ What you did not know comes back once more in the same sitting, as practice: not
     def _filtered(self, event: FilterBar.Asked) -> None:
         bar = self.query_one(FilterBar)
         bar.note("a filter has a field: tag:keys" if event.text else "")
-        chosen = self._filter()
+        try:
+            chosen = filter_of(event.chips, self.now())
+        except VestigeError as error:
+            self.say_error(error)
+            return
         if chosen != self._chosen:
             self._chosen = chosen
             self._begin()
@@ -485,31 +490,14 @@ What you did not know comes back once more in the same sitting, as practice: not
     # What is left
 
     async def _finish(self, store: Store, sitting: Sitting) -> None:
-        chosen = self._filter()
-        counts = await store.queue_counts(chosen)
-        self._counts = counts
-        times = await store.due_times(FORECAST_DAYS, chosen)
-        now = store.now()
-        known = [review for review in sitting.graded if review.prior.reps > 0]
-        graded = len(sitting.graded)
-        cards = graded + sitting.repeated
-        taken = f" in {duration(sitting.seconds)}, {duration(sitting.seconds / cards)} a card" if cards else ""
-        keys = [(self._key_of(UndoChange.id, UndoChange.key), "undo the last grade")] if self._written else []
-        if counts.due:
-            keys.insert(0, (self._key_of(Reveal.id, Reveal.key), f"go on: {grouped(counts.due)} more are due"))
-        summary = Summary(
-            title=f"{grouped(graded)} graded{taken}" if graded else "This sitting is over; nothing was graded",
-            grades=Counter(Rating(review.rating) for review in sitting.graded),
-            asked=len(known),
-            remembered=sum(review.rating != Rating.AGAIN for review in known),
-            retention=true_retention(sitting.graded),
-            expected=expected_recall(known, store.policy.weights),
-            repeated=sitting.repeated,
-            elsewhere=sitting.elsewhere,
-            returning=_spans(sitting.graded, now),
-            forecast=forecast(times, now, FORECAST_DAYS),
-            keys=keys,
-        )
+        self._counts = counts = await store.queue_counts(self._chosen)
+        keys = []
+        if counts.offered:
+            more = f"{grouped(counts.offered)} more {'waits' if counts.offered == 1 else 'wait'}"
+            keys.append((self._key_of(Reveal.id, Reveal.key), f"go on: {more}"))
+        if self._written:
+            keys.append((self._key_of(UndoChange.id, UndoChange.key), "undo the last one"))
+        summary = replace(await summary_of(store, sitting, self._chosen), keys=keys)
         first = not self.has_class("-done")
         self._be("-done")
         if first or summary != self._summary:
@@ -519,57 +507,21 @@ What you did not know comes back once more in the same sitting, as practice: not
             self._focus_body()
 
     async def _say_nothing(self, store: Store) -> None:
-        chosen = self._filter()
-        counts = await store.queue_counts(chosen)
-        self._counts = counts
+        self._counts = counts = await store.queue_counts(self._chosen)
         nothing = self.query_one("#nothing", Empty)
-        filtered = bool(self.query_one(FilterBar).chips)
-        if not filtered and not await store.count(Filter(superseded=True)):
-            nothing.say(
-                "This store holds no memories yet.", (self._key_of(AddMemory.id, AddMemory.key), "write the first one")
-            )
+        if self._chosen != Filter():
+            change = (self._key_of(FilterCommand.id, "/"), "change the filter")
+            clear = (self._key_of(Leave.id, "esc"), "clear it")
+            nothing.say(await why_nothing(store, counts, self._chosen), change, clear)
+        elif await store.count(Filter(superseded=True)):
+            browse = (self._key_of(GoToBrowse.id, GoToBrowse.key).upper(), "browse, and grade any memory with R")
+            nothing.say(await why_nothing(store, counts, self._chosen), browse)
         else:
-            said = ["Nothing that passes this filter is due." if filtered else "Nothing is due."]
-            upcoming = await self._next_due(store, chosen)
-            if upcoming is not None:
-                said.append(f"The next one is due {ago(upcoming, store.now())}; {_week(counts)} within a week.")
-            if counts.new:
-                share = f"today's {grouped(store.policy.new_per_day)} were asked" if store.policy.new_per_day else ""
-                said.append(f"{grouped(counts.new)} new ones wait" + (f"; {share}." if share else "."))
-            keys = [(self._key_of(GoToBrowse.id, GoToBrowse.key).upper(), "browse, and grade any memory with R")]
-            if filtered:
-                keys = [
-                    (self._key_of(FilterCommand.id, "/"), "change the filter"),
-                    (self._key_of(Leave.id, "esc"), "clear it"),
-                ]
-            nothing.say("\n".join(said), *keys)
+            add = (self._key_of(AddMemory.id, AddMemory.key), "write the first one")
+            nothing.say("This store holds no memories yet.", add)
         self._be("-nothing")
-
-    async def _next_due(self, store: Store, chosen: Filter) -> datetime | None:
-        if times := await store.due_times(FORECAST_DAYS, chosen):
-            return min(times)
-        page = await store.page(chosen, sort="due", limit=1, head=1)
-        state = page.items[0].scheduling if page.items else None
-        return state.next_review if state else None
 
     # What commands are about
 
     def current_memory(self) -> Memory | None:
         return self._asked.memory if self._asked is not None else None
-
-
-def _week(counts: QueueCounts) -> str:
-    return "none" if not counts.week else grouped(counts.week)
-
-
-def _spans(graded: Sequence[Review], now: datetime) -> tuple[tuple[str, int], ...]:
-    """How many come back tomorrow, within a week, within a month, and later, by local days."""
-    latest = {review.memory_id: review.new.next_review for review in graded}
-    today = now.astimezone().date()
-    days = [(due.astimezone().date() - today).days for due in latest.values() if due is not None]
-    return (
-        ("tomorrow", sum(day <= 1 for day in days)),
-        ("within a week", sum(1 < day <= 7 for day in days)),
-        ("within a month", sum(7 < day <= 30 for day in days)),
-        ("later", sum(day > 30 for day in days)),
-    )

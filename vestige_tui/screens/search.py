@@ -93,7 +93,9 @@ Each hit says where it stood in the search by words and in the search by meaning
         chosen = filter_of(bar.chips, store.now(), superseded=self._superseded)
         text = bar.text.strip()
         if not text:
-            page = await store.page(chosen, limit=self._limit, head=HEAD)
+            # A page beyond the cursor, so that what others write does not push its memory off the end.
+            reach = self.query_one(HitList).cursor + MORE_HITS
+            page = await store.page(chosen, limit=max(self._limit, reach), head=HEAD)
             return None, [Hit(memory, 0.0) for memory in page.items]
         answer = await store.search(_query(text, chosen, self._mode, self._limit))
         return answer, answer.hits
@@ -109,6 +111,10 @@ Each hit says where it stood in the search by words and in the search by meaning
             self._say_nothing(nothing, answer is not None, bool(bar.chips))
         self.query_one(HitList).show(hits, keep_cursor=not self._to_the_best)
         self._to_the_best = False
+        if hits and self.focused is None:
+            self.query_one(HitList).focus()
+        elif not hits and self.query_one(HitList).has_focus:
+            self.set_focus(None)
 
     def _summary(self, answer: Answer | None, count: int) -> str:
         if answer is None:
@@ -127,23 +133,24 @@ Each hit says where it stood in the search by words and in the search by meaning
         """One line for what the person should know: about the model first, else about this answer."""
         said = self.console.banner or " ".join(self._warnings)
         self.set_class(bool(said), "-notes")
-        hint = f"{self._key_of(GoToRegistry.id, 'F6')} registry" if self.console.banner else ""
+        hint = f"{self._key_of(GoToRegistry.id, GoToRegistry.key).upper()} registry" if self.console.banner else ""
         self.query_one("#notes", StatusLine).say(said, hint, "waiting")
 
     def _say_nothing(self, nothing: Empty, asked: bool, filtered: bool) -> None:
         keys: list[tuple[str, str]] = []
         if filtered:
-            keys.append(("backspace", "take a filter away"))
+            keys.append(("home backspace" if asked else "backspace", "take a filter away"))
+        # Letters are keys only outside the line, and ``down`` leaves it also where there is no list to go to.
         if not self._superseded and (asked or filtered):
-            keys.append(("o", "look at replaced memories too"))
+            keys.append(("down o", "look at replaced memories too"))
         if asked:
             mode = MODES[(MODES.index(self._mode) + 1) % len(MODES)]
-            keys.append(("m", f"search by {MODE_NAMES[mode]}"))
+            keys.append(("down m", f"search by {MODE_NAMES[mode]}"))
             nothing.say("No memory answers this.", *keys)
         elif filtered:
             nothing.say("No memory passes these filters.", *keys)
         else:
-            nothing.say("This store holds no memories yet.", ("a", "write the first one"))
+            nothing.say("This store holds no memories yet.", ("down a", "write the first one"))
 
     def action_cycle_mode(self) -> None:
         self._mode = MODES[(MODES.index(self._mode) + 1) % len(MODES)]
@@ -163,8 +170,8 @@ Each hit says where it stood in the search by words and in the search by meaning
 
     @on(FilterBar.Left)
     def _to_the_list(self) -> None:
-        if self.query_one(HitList).hits:
-            self.query_one(HitList).focus()
+        # With nothing to go to, nothing has the keyboard: the place's own keys work.
+        self.set_focus(self.query_one(HitList) if self.query_one(HitList).hits else None)
 
     def action_back(self) -> None:
         if not self.close_card():

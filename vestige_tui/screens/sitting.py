@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from statistics import median
 
 from vestige_tui.model import Rating, Review, Scheduling
@@ -137,3 +137,27 @@ def expected_recall(graded: Sequence[Review], weights: Sequence[float]) -> float
     """How many of the memories that had been reviewed before the forgetting curve expected to be remembered."""
     known = (retrievability(review.prior, review.at, weights) for review in graded)
     return sum(recall for recall in known if recall is not None)
+
+
+def days_held(graded: Sequence[Review]) -> float | None:
+    """The median interval, in days, of what was not forgotten."""
+    latest = {review.memory_id: review for review in graded}.values()
+    days = [
+        (review.new.next_review - review.at) / timedelta(days=1)
+        for review in latest
+        if review.rating != Rating.AGAIN and review.new.next_review is not None
+    ]
+    return median(days) if days else None
+
+
+def spans(graded: Sequence[Review], now: datetime) -> tuple[tuple[str, int], ...]:
+    """How many come back tomorrow, within a week, within a month, and later, by local days."""
+    latest = {review.memory_id: review.new.next_review for review in graded}
+    today = now.astimezone().date()
+    days = [(due.astimezone().date() - today).days for due in latest.values() if due is not None]
+    return (
+        ("tomorrow", sum(day <= 1 for day in days)),
+        ("within a week", sum(1 < day <= 7 for day in days)),
+        ("within a month", sum(7 < day <= 30 for day in days)),
+        ("later", sum(day > 30 for day in days)),
+    )

@@ -29,7 +29,7 @@ def open_backend(
             raise Usage("pgembed: needs a directory.")
         target: str | Path = Path(rest) if scheme == "pgembed" else url
         return PostgresBackend(
-            target, read_only=read_only, max_connections=max_connections, acquire_timeout=acquire_timeout
+            target, create=create, read_only=read_only, max_connections=max_connections, acquire_timeout=acquire_timeout
         )
     if "://" in url and scheme != "sqlite":
         raise Usage(f"A store cannot be a {scheme} URL; it is sqlite:PATH, postgresql://…, or pgembed:DIR.")

@@ -26,6 +26,7 @@ from vestige_tui.errors import (
     ReadOnly,
     Refused,
     SchemaPending,
+    StoreMissing,
     Unavailable,
     Usage,
     VestigeError,
@@ -148,11 +149,18 @@ class PostgresBackend:
     foreign = False
 
     def __init__(
-        self, target: str | Path, *, read_only: bool = False, max_connections: int = 10, acquire_timeout: float = 30.0
+        self,
+        target: str | Path,
+        *,
+        create: bool = False,
+        read_only: bool = False,
+        max_connections: int = 10,
+        acquire_timeout: float = 30.0,
     ) -> None:
         self._directory = target.expanduser().absolute() if isinstance(target, Path) else None
         self._url = "" if isinstance(target, Path) else target
         self._lease: pgembed.Lease | None = None
+        self._create = create
         self.read_only = read_only
         self.reason = "opened with --read-only" if read_only else ""
         self._max_connections = max_connections
@@ -179,6 +187,8 @@ class PostgresBackend:
 
     async def open(self) -> None:
         if self._directory is not None:
+            if not self._create and not (self._directory / "data").is_dir():
+                raise StoreMissing(f"There is no store at {self.title}.")
             self._lease = await pgembed.acquire(self._directory)
             self._url = self._lease.url
         try:

@@ -232,7 +232,8 @@ class SqliteBackend:
         return connection
 
     async def close(self) -> None:
-        for connection in self._opened:
+        # The writer last: only a connection that may write folds the write-ahead log into the file when it goes.
+        for connection in sorted(self._opened, key=lambda each: each is self._writer):
             with suppress(sqlite3.Error, ValueError):
                 await connection.close()
         self._opened.clear()

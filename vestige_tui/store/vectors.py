@@ -26,11 +26,10 @@ class VectorIndex:
     """Unit vectors by memory id. ``fetch`` asks the store's named queries."""
 
     def __init__(self, dimension: int, fetch: Callable[[str, dict[str, Any]], Awaitable[list[Row]]]) -> None:
-        import numpy as np
-
         self.dimension = dimension
         self._fetch = fetch
-        self._matrix: NDArray[np.float32] = np.zeros((0, dimension), dtype=np.float32)
+        # Made with the first vector: most commands never search by meaning, and need no numpy then.
+        self._matrix: NDArray[np.float32] | None = None
         self._used = 0
         self._ids: list[str] = []
         self._row_of: dict[str, int] = {}
@@ -44,7 +43,7 @@ class VectorIndex:
     @property
     def bytes(self) -> int:
         """What the vectors take in memory."""
-        return int(self._matrix.nbytes)
+        return 0 if self._matrix is None else int(self._matrix.nbytes)
 
     async def sync(self) -> None:
         """Bring in what was written, and drop what was deleted, since the last time."""
@@ -73,19 +72,21 @@ class VectorIndex:
                 self._row_of[str(row["node_id"])] = place
                 self._ids.append(str(row["node_id"]))
             self._row_of_seq[int(row["seq"])] = place
-        needed = self._used + len(usable)
-        if needed > len(self._matrix):
-            grown = np.zeros((max(needed, len(self._matrix) * 3 // 2), self.dimension), dtype=np.float32)
-            grown[: self._used] = self._matrix[: self._used]
-            self._matrix = grown
-        if usable:
-            self._matrix[self._used : needed] = np.stack(usable)
+        if not usable:
+            return
+        held, needed = self._matrix, self._used + len(usable)
+        if held is None or needed > len(held):
+            grown = np.zeros((max(needed, self._used * 3 // 2), self.dimension), dtype=np.float32)
+            if held is not None:
+                grown[: self._used] = held[: self._used]
+            self._matrix = held = grown
+        held[self._used : needed] = np.stack(usable)
         self._used = needed
 
     def _keep(self, seqs: set[int]) -> None:
         kept = sorted((place, seq) for seq, place in self._row_of_seq.items() if seq in seqs and place is not None)
         places = [place for place, _ in kept]
-        self._matrix = self._matrix[places]
+        self._matrix = None if self._matrix is None else self._matrix[places]
         self._ids = [self._ids[place] for place in places]
         self._row_of = {memory_id: place for place, memory_id in enumerate(self._ids)}
         self._row_of_seq = {seq: None for seq, place in self._row_of_seq.items() if seq in seqs and place is None}
@@ -97,7 +98,7 @@ class VectorIndex:
         import numpy as np
 
         norm = float(np.linalg.norm(vector))
-        if norm == 0 or not np.isfinite(norm) or vector.shape != (self.dimension,):
+        if norm == 0 or not np.isfinite(norm) or vector.shape != (self.dimension,) or self._matrix is None:
             return []
         unit = np.asarray(vector / norm, dtype=np.float32)
         places: NDArray[np.int64] | None = None

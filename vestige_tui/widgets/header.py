@@ -29,7 +29,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """A small figure beside a place: ``37`` due (waiting, amber), ``▸1`` running."""
+    """A small figure beside a place: ``37`` due (waiting, amber), ``►1`` running."""
 
     text: str
     waiting: bool = False
@@ -95,7 +95,19 @@ class PlacesLine(Widget):
             if badge is not None and badge.text:
                 pieces.append((f" {plain(badge.text)}", "$warning" if badge.waiting else "$accent"))
             spans.append((place.place, [*pieces, ("  " if self.size.width >= 66 else " ", "")]))
+        # Where there is no room for all, the first give way until the place one is at can be seen.
+        while len(spans) > 1 and spans[0][0] != self.here and self._reach(spans) > self.size.width:
+            del spans[0]
         return spans
+
+    def _reach(self, spans: list[tuple[str, list[tuple[str, str]]]]) -> int:
+        """How many cells it takes to the end of the place one is at."""
+        taken = 0
+        for place, pieces in spans:
+            taken += sum(cells(text) for text, _ in pieces)
+            if place == self.here:
+                break
+        return taken - 1
 
     def render(self) -> Content:
         return Content.assemble(*(piece for _, pieces in self._spans() for piece in pieces))

@@ -72,19 +72,22 @@ class HitList(RowList):
         self._selected: dict[str, Memory] = {}
 
     def show(self, hits: Sequence[Hit], *, keep_cursor: bool = False) -> None:
-        """Show these hits; the cursor goes to the best one, or with ``keep_cursor`` stays on its memory."""
+        """Show these hits; the cursor goes to the best one, or with ``keep_cursor`` stays on its memory or row."""
         before = self.current
         self._hits = tuple(hits)
         ids = [hit.memory.id for hit in self._hits]
         line = self._cursor * self.row_height - round(self.scroll_y)
         stays = keep_cursor and before is not None and before.memory.id in ids
-        self._cursor = ids.index(before.memory.id) if stays and before is not None else 0
+        if stays and before is not None:
+            self._cursor = ids.index(before.memory.id)
+        elif not keep_cursor:
+            self._cursor = 0
         lost = [id for id in self._selected if id not in ids]
         for id in lost:
             del self._selected[id]
         self._resize_to(len(self._hits))
-        if stays:
-            # What arrives above pushes nothing: the row under the cursor keeps its line.
+        if stays and self.scroll_y > 0:
+            # What arrives above pushes nothing, except at the top, where one waits for it.
             self.scroll_to(y=self._cursor * self.row_height - line, animate=False, force=True)
         self._reveal()
         if lost:
@@ -187,11 +190,14 @@ class HitList(RowList):
 
 def _place(memory: Memory, width: int, *, tags: bool) -> Iterable[Piece]:
     """Where a memory belongs, in exactly ``width`` cells: its type, its domains, and with ``tags`` those as well."""
-    kind, domains = plain(memory.node_type), ", ".join(plain(name) for name in memory.domains)
-    said = f"{kind}  {domains}" if domains else kind
-    if tags:
-        said += "".join(f"  #{plain(tag)}" for tag in memory.tags)
+    kind, domains = plain(memory.node_type), [plain(name) for name in memory.domains]
     room = max(0, width - 2)
+    # Whole names where any fit; a piece of one says nothing.
+    while len(domains) > 1 and cells(kind) + 2 + cells(", ".join(domains)) > room:
+        domains.pop()
+    said = "  ".join(filter(None, (kind, ", ".join(domains))))
     if cells(said) > room and room - cells(kind) < LEAST_DOMAIN_CELLS:
         said = kind
+    if tags:
+        said += "".join(f"  #{plain(tag)}" for tag in memory.tags)
     yield fit(cut(said, room), width), "muted"

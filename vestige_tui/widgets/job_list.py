@@ -29,7 +29,7 @@ class Standing:
 STATES = {
     "queued": Standing("○", "waiting to start", "muted"),
     "dispatched": Standing("○", "starting", "muted"),
-    "in_progress": Standing("▸", "running", "accent"),
+    "in_progress": Standing("►", "running", "accent"),
     "completed": Standing("✓", "done", "good"),
     "failed": Standing("■", "failed", "bad"),
     "stuck": Standing("◌", "stuck", "waiting"),
@@ -71,16 +71,23 @@ def fraction(job: Job) -> float | None:
 
 
 def where(url: str) -> str:
-    """Return the last part of a store's URL, enough to know it again."""
-    tail = plain(url).partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
-    return tail.rpartition("@")[2] or plain(url)
+    """Return enough of a store's URL to know it again: a file's or folder's name, a server and its database."""
+    scheme, _, rest = plain(url).partition(":")
+    rest = rest.partition("?")[0].rstrip("/")
+    if scheme in ("postgresql", "postgres"):
+        host, slash, database = rest.lstrip("/").rpartition("@")[2].partition("/")
+        named = host.partition(",")[0]
+        first, _, domain = named.partition(".")
+        return (named if domain[:1].isdigit() else first) + slash + database or "postgres"
+    return rest.rsplit("/", 1)[-1] or plain(url)
 
 
-def title(job: Job) -> str:
+def title(job: Job, *, short: bool = False) -> str:
     """Return what a job does, in a few words."""
     if job.kind == "delegation" or not job.target:
         return plain(job.task) or plain(job.kind)
-    return f"{plain(job.kind)} {where(job.source)} → {where(job.target)}"
+    source = "" if short else f"{where(job.source)} "
+    return f"{plain(job.kind)} {source}→ {where(job.target)}"
 
 
 class JobList(RowList):
@@ -146,11 +153,14 @@ class JobList(RowList):
             room = max(6, width - 2 - cells(percent) - 1)
             return [
                 (f"{stands.glyph} ", stands.ink),
-                (fit(title(job), room), "text" if job.in_flight else "muted"),
+                (fit(title(job, short=True), room), "text" if job.in_flight else "muted"),
                 (f" {percent}", "strong"),
             ]
         room = max(6, width - 2)
-        pieces = [("  ", "muted"), (cut(said := self._said(job, stands), room), stands.ink if job.in_flight else "faint")]
+        pieces = [
+            ("  ", "muted"),
+            (cut(said := self._said(job, stands), room), stands.ink if job.in_flight else "faint"),
+        ]
         left = f"{duration(job.progress.eta)} left" if job.in_flight and job.progress.eta is not None else ""
         if left and cells(said) + 2 + cells(left) <= room:
             pieces.append((" " * (room - cells(said) - cells(left)) + left, "muted"))

@@ -94,13 +94,13 @@ class JobProgress(Widget):
         rate = f"{grouped(round(progress.rate))} rows/s" if progress.rate is not None else ""
         pulse: list[tuple[str, str]] = []
         if width >= 72:
-            pulse += [(f"{spark(progress.rates, SPARK_CELLS):>{SPARK_CELLS}}  ", "$accent")]
+            pulse += [(f"{spark(progress.rates, SPARK_CELLS):<{SPARK_CELLS}}  ", "$accent")]
         pulse += [(f"{rate:<15}", "$text"), (f"{left:<15}", "$text")]
         if progress.heartbeat_age is not None:
             late = progress.heartbeat_age > STALE_SECONDS
             age = f"heartbeat {duration(progress.heartbeat_age)} ago"
             room = max(0, width - sum(cells(text) for text, _ in pulse))
-            age = age if len(age) <= room else f"♥ {duration(progress.heartbeat_age)}"
+            age = age if len(age) <= room else f"beat {duration(progress.heartbeat_age)}"
             pulse.append((age, "$warning" if late else "$text-muted"))
         phase = cut(plain(progress.phase) or "not begun yet", width)
         return [

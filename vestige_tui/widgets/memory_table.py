@@ -194,7 +194,9 @@ class MemoryTable(RowList):
         self._cursor = cursor
         if self._range_from is not None:
             self._range_from = max(0, min(self._range_from + shift, count - 1))
-        self.scroll_to(y=self.scroll_y + shift * self.row_height, animate=False, force=True)
+        if self.scroll_y > 0:
+            # What arrives above pushes nothing, except at the top, where one waits for it.
+            self.scroll_to(y=self.scroll_y + shift * self.row_height, animate=False, force=True)
         self._reveal()
         self._told = None
         await self._load()
@@ -412,9 +414,9 @@ class Columns:
     def of(cls, width: int, sort: Sort | None = None) -> Columns:
         kind = 10 if width >= 72 else 0
         tags = 0 if width < 110 else 16 if width < 140 else 24
-        due_cells = 8 if width >= 92 else 0
+        due_cells = 10 if width >= 92 else 0
         recall = 9 if width >= 110 else 6 if width >= 66 else 3
-        age_cells = 8 if sort in ("updated", "due") else 6
+        age_cells = {"updated": 8, "due": 10}.get(sort or "", 6)
         rest = sum(cells + 2 for cells in (kind, tags, due_cells, recall, age_cells) if cells)
         return cls(kind, max(4, width - 4 - rest), tags, age_cells, recall, due_cells)
 

@@ -85,6 +85,8 @@ class Asked:
     marks: Sequence[tuple[int, int, str]]
     now: datetime
     practice: bool = False
+    keys: tuple[str, str, str] = ("space", "e", "x")
+    """How the keys that reveal, edit and suspend are written."""
 
 
 class ReviewCard(Vertical):
@@ -94,8 +96,9 @@ class ReviewCard(Vertical):
     ReviewCard { background: $surface; padding: 1 3; border-left: outer $surface; }
     ReviewCard:ansi { border-left: blank; }
     ReviewCard:focus-within { border-left: outer $accent; }
-    ReviewCard > CardText { height: 1fr; width: 1fr; margin: 1 0; scrollbar-size-vertical: 1; }
-    ReviewCard > CardText { background: $surface; scrollbar-background: $surface; }
+    ReviewCard > CardText { height: 1fr; width: 1fr; margin: 1 0; }
+    ReviewCard > CardText { scrollbar-size-vertical: 1; scrollbar-gutter: stable; background: $surface; }
+    ReviewCard > CardText { scrollbar-background: $surface; }
     ReviewCard #asked { width: 1fr; height: auto; }
     ReviewCard #answer { width: 1fr; height: auto; padding: 0; margin: 0; background: transparent; display: none; }
     ReviewCard.-whole #asked { display: none; }
@@ -193,7 +196,7 @@ def _state(asked: Asked) -> tuple[str, str]:
 
 def _foot(asked: Asked, revealed: bool) -> tuple[tuple[tuple[str, str], ...], tuple[str, str]]:
     if not revealed:
-        return (("space", "$accent bold"), (" shows the answer", "$text-muted")), ("", "")
+        return ((asked.keys[0], "$accent bold"), (" shows the answer", "$text-muted")), ("", "")
     if asked.practice:
         return (("practice, nothing is written", "$text-muted"),), ("", "")
     state = asked.memory.scheduling
@@ -202,9 +205,9 @@ def _foot(asked: Asked, revealed: bool) -> tuple[tuple[tuple[str, str], ...], tu
     if is_leech(state):
         said = f"a leech: forgotten {grouped(state.lapses)} times   "
         keys = (
-            ("e", "$accent bold"),
+            (asked.keys[1], "$accent bold"),
             (" rewrite   ", "$text-muted"),
-            ("x", "$accent bold"),
+            (asked.keys[2], "$accent bold"),
             (" suspend", "$text-muted"),
         )
         return ((said, "$warning"), *keys), ("", "")

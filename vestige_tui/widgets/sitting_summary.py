@@ -24,6 +24,8 @@ WIDE_CELLS = 70
 class Summary:
     """``remembered`` of ``asked`` memories that were reviewed before; ``expected`` is what their curves foretold.
 
+    ``holds`` is for how many days half of those not forgotten are put off at least, None where there are none.
+
     ``returning`` says how many come back in each span, soonest first; ``forecast`` counts the coming days.
     """
 
@@ -33,6 +35,7 @@ class Summary:
     remembered: int = 0
     retention: float | None = None
     expected: float = 0.0
+    holds: float | None = None
     repeated: int = 0
     elsewhere: int = 0
     returning: Sequence[tuple[str, int]] = ()
@@ -153,8 +156,10 @@ def encouragement(summary: Summary) -> str:
         said = f"The curves expected {summary.expected:.0f} remembered; you had {grouped(summary.remembered)}"
     else:
         gone = summary.asked - summary.remembered
-        back = "the forgotten one comes" if gone == 1 else f"the {grouped(gone)} forgotten ones come"
-        said = f"You had {grouped(summary.remembered)} of {grouped(summary.asked)}; {back} back at shorter steps"
+        said = "The forgotten one comes" if gone == 1 else f"The {grouped(gone)} forgotten ones come"
+        said += " back at shorter steps"
+        if summary.holds is not None:
+            said += f"; half of the others now hold for {summary.holds:.0f} d and more"
     return f"{said}."
 
 

@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from vestige_tui.text import grouped, plain
 
-SHAPES = ("█", "▓", "▒", "░")
+SHAPES = ("█", "▓", "▒", "░", "▚")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""One quiet line that says what just happened, and which key takes it back."""
+"""One quiet line that says what just happened, and which key takes it back; an error takes as many as it needs."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ STYLES: dict[Severity, tuple[str, str]] = {
 class StatusLine(Widget):
     """Shows one sentence and, on the right of it, the key that undoes or explains it."""
 
-    DEFAULT_CSS = "StatusLine { height: 1; width: 1fr; padding: 0 1; }"
+    DEFAULT_CSS = "StatusLine { height: auto; min-height: 1; max-height: 4; width: 1fr; padding: 0 1; }"
 
-    said: reactive[tuple[str, str, Severity]] = reactive(("", "", "quiet"))
+    said: reactive[tuple[str, str, Severity]] = reactive(("", "", "quiet"), layout=True)
 
     def say(self, text: str, hint: str = "", severity: Severity = "quiet") -> None:
         """Show ``text``; ``hint`` names a key and what it does, such as ``u undo``."""
@@ -37,6 +37,7 @@ class StatusLine(Widget):
         if not text:
             return Content("")
         glyph, style = STYLES[severity]
-        sentence = cut(plain(text), max(4, self.size.width - 5 - len(hint)))
         key, _, verb = plain(hint).partition(" ")
+        # What failed is said whole; anything else keeps to its line.
+        sentence = plain(text) if severity == "bad" else cut(plain(text), max(4, self.size.width - 5 - len(hint)))
         return Content.assemble((glyph + sentence, style), "   ", (key, "$accent bold"), (f" {verb}", "$text-muted"))

@@ -1,0 +1,1 @@
+"""Measurements of this program, each beside its raw alternative in the same run; ``python -m benchmarks``."""

@@ -1,0 +1,139 @@
+"""A copy to PostgreSQL beside raw COPY: the same rows, the same schema, the same vector index, one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from benchmarks.table import Figure
+from vestige_tui.errors import Conflict
+from vestige_tui.jobs.copy import BATCH, Copy
+from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.jobs.source import SqliteSource, sqlite_path
+from vestige_tui.store import open_store
+
+if TYPE_CHECKING:
+    from benchmarks.servers import Server
+
+ROUNDS = 3
+OWNER = "benchmark"
+
+_COLUMNS = {
+    "knowledge_nodes": (
+        "id content node_type tags metadata domains domain_scores codebase owner_user_id visibility "
+        "shared_with_groups created_at updated_at superseded_by"
+    ),
+    "node_embeddings": "node_id embedding",
+    "scheduling": "memory_id stability difficulty retrievability last_review next_review reps lapses",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Seconds until the rows were there, and until the vector index was there, too."""
+
+    rows: float
+    whole: float
+
+
+class _Timed(Copy):
+    """A copy that notes when the rows were there and the rest began."""
+
+    rows_done = 0.0
+
+    async def _finish(self) -> None:
+        self.rows_done = time.perf_counter()
+        await super()._finish()
+
+
+async def copy(source: str, target: str) -> Took:
+    """Copy a SQLite store into an empty database, as a worker does it."""
+    async with open_store(source, read_only=True) as opened:
+        model = await opened.registered_model()
+    async with open_store(target, create=True, max_connections=4) as store:
+        ledger = Ledger(store)
+        run = await ledger.start(kind="copy", source=source, target=target, model="", task="measure", owner=OWNER)
+        await ledger.take(run.id, OWNER)
+        reader = SqliteSource(sqlite_path(source))
+        began = time.perf_counter()
+        work = _Timed(reader, store, run.id, model=model, moment=datetime.now(UTC), batch=BATCH, stop=asyncio.Event())
+        try:
+            progress = await work.run()
+        finally:
+            reader.close()
+        whole = time.perf_counter()
+        if lost := sum(table.failed for table in progress.tables.values()):
+            raise Conflict(f"{lost} rows were not copied.")
+        await ledger.transition(run.id, "completed")
+    return Took(work.rows_done - began, whole - began)
+
+
+async def raw_copy(filled: str, target: str) -> Took:
+    """The rows of a filled database by COPY BINARY into the tables of an empty one, then the vector index."""
+    async with open_store(filled) as store:
+        model = await store.registered_model()
+    assert model is not None
+    async with open_store(target, create=True) as store:
+        await store.register_model(model, finalize=False)
+        with psycopg.connect(filled) as source, psycopg.connect(target) as sink:
+            data = {name: _read(source, name) for name in _COLUMNS}
+            began = time.perf_counter()
+            for name, parts in data.items():
+                with sink.cursor().copy(_statement("COPY {} ({}) FROM STDIN (FORMAT binary)", name)) as into:
+                    for part in parts:
+                        into.write(part)
+            sink.commit()
+            rows = time.perf_counter()
+        await store.finalize_schema()
+        return Took(rows - began, time.perf_counter() - began)
+
+
+def _read(connection: psycopg.Connection[tuple[object, ...]], table: str) -> list[bytes]:
+    with connection.cursor().copy(_statement("COPY (SELECT {1} FROM {0}) TO STDOUT (FORMAT binary)", table)) as out:
+        return [bytes(part) for part in out]
+
+
+def _statement(text: str, table: str) -> sql.Composed:
+    columns = sql.SQL(", ").join(sql.Identifier(name) for name in _COLUMNS[table].split())
+    return sql.SQL(text).format(sql.Identifier(table), columns)
+
+
+async def measure(source: str, size: int, server: Server) -> list[Figure]:
+    """Several rounds of both in turn, each into a new database."""
+    ours: list[Took] = []
+    raw: list[Took] = []
+    for _ in range(ROUNDS):
+        filled = server.database()
+        ours.append(await copy(source, filled))
+        raw.append(await raw_copy(filled, server.database()))
+    beside = "COPY BINARY of bytes ready in memory"
+
+    def rate(seconds: list[float]) -> float:
+        return size / statistics.median(seconds)
+
+    return [
+        Figure(
+            "copy",
+            f"{size:,} memories, rows",
+            "memories/s",
+            rate([each.rows for each in ours]),
+            rate([each.rows for each in raw]),
+            beside,
+            goal=">= 1",
+        ),
+        Figure(
+            "copy",
+            f"{size:,} memories, with vector index",
+            "memories/s",
+            rate([each.whole for each in ours]),
+            rate([each.whole for each in raw]),
+            f"{beside}, then the index",
+        ),
+    ]

@@ -1,0 +1,257 @@
+"""The raw alternatives: the driver, hand-written SQL and numpy on the same store, without the service."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import psycopg
+from pgvector.psycopg import register_vector
+
+from vestige_tui.store.grammar import parse
+
+if TYPE_CHECKING:
+    from vestige_tui.model import Draft, Vector
+
+DEPTH, LIMIT = 30, 10
+RRF = 60
+
+_SETTINGS = "-c timezone=UTC -c jit=off -c plan_cache_mode=force_custom_plan -c hnsw.ef_search=100"
+
+
+class Raw(Protocol):
+    """What can be asked of either driver; ids come best first."""
+
+    def text(self, question: str) -> list[str]:
+        """The ids of the best texts with any of the words."""
+        ...
+
+    def all_words(self, question: str) -> list[str]:
+        """The ids of the best texts with all of the words."""
+        ...
+
+    def vector(self, vector: Vector) -> list[str]: ...
+
+    def rows(self, ids: Sequence[str]) -> list[Any]:
+        """Whole memories."""
+        ...
+
+    def page(self, after: tuple[str, str] | None = None) -> list[Any]:
+        """The fifty newest memories, or the fifty behind a created_at and an id."""
+        ...
+
+    def mark_at(self, position: int) -> tuple[str, str]:
+        """The created_at and id at a position of that list."""
+        ...
+
+    def count(self) -> int: ...
+
+    def due(self, bounds: Sequence[datetime]) -> Any:
+        """How many are due before each of three moments, and how many are new."""
+        ...
+
+    def insert(self, drafts: Sequence[Draft], vectors: Sequence[Vector]) -> None:
+        """Write memories in one transaction."""
+        ...
+
+
+def hybrid(raw: Raw, question: str, vector: Vector) -> list[Any]:
+    """Both branches, fused by reciprocal rank, and the memories read."""
+    scores: dict[str, float] = {}
+    for ids in (raw.text(question), raw.vector(vector)):
+        for rank, memory_id in enumerate(ids, 1):
+            scores[memory_id] = scores.get(memory_id, 0.0) + 1 / (RRF + rank)
+    best = sorted(scores, key=lambda memory_id: (-scores[memory_id], memory_id))
+    return raw.rows(best[:LIMIT])
+
+
+class RawSqlite:
+    """sqlite3 and FTS5, with the vectors in one numpy matrix."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        self.load()
+
+    def load(self) -> None:
+        """Read all vectors."""
+        found = self._connection.execute("SELECT node_id, embedding FROM node_embeddings ORDER BY seq").fetchall()
+        self._ids = [memory_id for memory_id, _ in found]
+        joined = b"".join(blob for _, blob in found)
+        self._matrix = np.frombuffer(joined, dtype="<f4").reshape(len(found), -1)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def text(self, question: str) -> list[str]:
+        return self._match(question, " OR ")
+
+    def all_words(self, question: str) -> list[str]:
+        return self._match(question, " ")
+
+    def _match(self, question: str, between: str) -> list[str]:
+        words = between.join(f'"{word}"' for word in parse(question).ranked)
+        found = self._connection.execute(
+            "SELECT m.id FROM knowledge_fts f JOIN knowledge_nodes m ON m.seq = f.rowid "
+            "WHERE knowledge_fts MATCH ? ORDER BY rank LIMIT ?",
+            (words, DEPTH),
+        )
+        return [row[0] for row in found]
+
+    def vector(self, vector: Vector) -> list[str]:
+        scores = self._matrix @ vector
+        top = np.argpartition(-scores, DEPTH)[:DEPTH]
+        return [self._ids[place] for place in top[np.argsort(-scores[top])]]
+
+    def rows(self, ids: Sequence[str]) -> list[Any]:
+        places = ", ".join("?" * len(ids))
+        return self._connection.execute(
+            "SELECT m.*, s.* FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id "
+            f"WHERE m.id IN ({places})",
+            list(ids),
+        ).fetchall()
+
+    def page(self, after: tuple[str, str] | None = None) -> list[Any]:
+        behind = "AND (m.created_at, m.id) < (?, ?)" if after else ""
+        return self._connection.execute(
+            "SELECT m.*, s.* FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id "
+            f"WHERE m.superseded_by IS NULL {behind} ORDER BY m.created_at DESC, m.id DESC LIMIT 50",
+            after or (),
+        ).fetchall()
+
+    def mark_at(self, position: int) -> tuple[str, str]:
+        created, memory_id = self._connection.execute(
+            "SELECT created_at, id FROM knowledge_nodes ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ?", (position,)
+        ).fetchone()
+        return created, memory_id
+
+    def count(self) -> int:
+        [found] = self._connection.execute(
+            "SELECT count(*) FROM knowledge_nodes WHERE superseded_by IS NULL"
+        ).fetchone()
+        return int(found)
+
+    def due(self, bounds: Sequence[datetime]) -> Any:
+        moments = [bound.astimezone(UTC).isoformat(timespec="microseconds") for bound in bounds]
+        return self._connection.execute(
+            "SELECT sum(s.next_review < ?), sum(s.next_review < ?), sum(s.next_review < ?), sum(s.memory_id IS NULL) "
+            "FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id WHERE m.superseded_by IS NULL",
+            moments,
+        ).fetchone()
+
+    def insert(self, drafts: Sequence[Draft], vectors: Sequence[Vector]) -> None:
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        ids = [str(uuid.uuid4()) for _ in drafts]
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.executemany(
+            "INSERT INTO knowledge_nodes (id, content, node_type, tags, domains, codebase, created_at, updated_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    *(key, each.content, each.node_type, json.dumps(each.tags), json.dumps(each.domains)),
+                    *(each.codebase, now, now),
+                )
+                for key, each in zip(ids, drafts, strict=True)
+            ],
+        )
+        self._connection.executemany(
+            "INSERT INTO node_embeddings (node_id, embedding) VALUES (?, ?)",
+            [(key, vector.tobytes()) for key, vector in zip(ids, vectors, strict=True)],
+        )
+        self._connection.execute("COMMIT")
+
+
+class RawPostgres:
+    """psycopg without a pool or an event loop, on the server's own indexes."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = psycopg.connect(url, autocommit=True, options=_SETTINGS)
+        register_vector(self._connection)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def text(self, question: str) -> list[str]:
+        return self._ids(
+            "SELECT id::text FROM knowledge_nodes m, to_tsquery('vestige', %s) q "
+            "WHERE m.search_vec @@ q ORDER BY ts_rank(m.search_vec, q, 1) DESC, m.id LIMIT %s",
+            (" | ".join(f"'{_bare(word)}'" for word in parse(question).ranked), DEPTH),
+        )
+
+    def all_words(self, question: str) -> list[str]:
+        return self._ids(
+            "SELECT id::text FROM knowledge_nodes m, websearch_to_tsquery('vestige', %s) q "
+            "WHERE m.search_vec @@ q ORDER BY ts_rank_cd(m.search_vec, q) DESC, m.id LIMIT %s",
+            (" ".join(_bare(word) for word in parse(question).ranked), DEPTH),
+        )
+
+    def vector(self, vector: Vector) -> list[str]:
+        return self._ids(
+            "SELECT node_id::text FROM node_embeddings ORDER BY embedding <=> %s::vector LIMIT %s", (vector, DEPTH)
+        )
+
+    def _ids(self, sql: str, values: tuple[Any, ...]) -> list[str]:
+        return [row[0] for row in self._connection.execute(sql.encode(), values)]
+
+    def rows(self, ids: Sequence[str]) -> list[Any]:
+        return self._connection.execute(
+            "SELECT m.*, s.* FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id "
+            "WHERE m.id = ANY (%s::uuid[])",
+            (list(ids),),
+        ).fetchall()
+
+    def page(self, after: tuple[str, str] | None = None) -> list[Any]:
+        behind = "AND (m.created_at, m.id) < (%s, %s)" if after else ""
+        return self._connection.execute(
+            "SELECT m.*, s.* FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id "
+            f"WHERE m.superseded_by IS NULL {behind} ORDER BY m.created_at DESC, m.id DESC LIMIT 50".encode(),
+            after or (),
+        ).fetchall()
+
+    def mark_at(self, position: int) -> tuple[str, str]:
+        [found] = self._connection.execute(
+            "SELECT created_at, id FROM knowledge_nodes ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET %s",
+            (position,),
+        ).fetchall()
+        return found[0], found[1]
+
+    def count(self) -> int:
+        [[found]] = self._connection.execute(
+            "SELECT count(*) FROM knowledge_nodes WHERE superseded_by IS NULL"
+        ).fetchall()
+        return int(found)
+
+    def due(self, bounds: Sequence[datetime]) -> Any:
+        return self._connection.execute(
+            "SELECT count(*) FILTER (WHERE s.next_review < %s), count(*) FILTER (WHERE s.next_review < %s), "
+            "count(*) FILTER (WHERE s.next_review < %s), count(*) FILTER (WHERE s.memory_id IS NULL) "
+            "FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id WHERE m.superseded_by IS NULL",
+            list(bounds),
+        ).fetchone()
+
+    def insert(self, drafts: Sequence[Draft], vectors: Sequence[Vector]) -> None:
+        ids = [str(uuid.uuid4()) for _ in drafts]
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO knowledge_nodes (id, content, node_type, tags, domains, codebase) "
+                "VALUES (%s, %s, %s, %s, %s, %s)",
+                [
+                    (key, each.content, each.node_type, list(each.tags), list(each.domains), each.codebase)
+                    for key, each in zip(ids, drafts, strict=True)
+                ],
+            )
+            cursor.executemany(
+                "INSERT INTO node_embeddings (node_id, embedding) VALUES (%s, %s)",
+                list(zip(ids, vectors, strict=True)),
+            )
+
+
+def _bare(word: str) -> str:
+    return "".join(char if char.isalnum() else " " for char in word)

@@ -1,0 +1,87 @@
+"""What was measured, as one aligned table and as a file."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of ours beside a raw one in the same unit; tails are 99th percentiles.
+
+    ``beside`` says what the raw one is, ``goal`` what the ratio should be.
+    """
+
+    part: str
+    name: str
+    unit: str
+    ours: float
+    raw: float
+    beside: str
+    ours_tail: float | None = None
+    raw_tail: float | None = None
+    goal: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """Ours divided by the raw one."""
+        return self.ours / self.raw if self.raw else math.nan
+
+
+HEADINGS = ("part", "what", "unit", "ours", "p99", "raw", "p99", "ratio", "goal", "the raw one")
+_RIGHT = {3, 4, 5, 6, 7}
+
+
+def render(figures: Sequence[Figure]) -> str:
+    """The table, a line for each figure under a line of headings."""
+    lines = [HEADINGS, *(_cells(figure) for figure in figures)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column in _RIGHT else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _cells(figure: Figure) -> tuple[str, ...]:
+    return (
+        figure.part,
+        figure.name,
+        figure.unit,
+        _number(figure.ours),
+        _number(figure.ours_tail),
+        _number(figure.raw),
+        _number(figure.raw_tail),
+        f"{figure.ratio:.2f}",
+        figure.goal,
+        figure.beside,
+    )
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    if value >= 1_000:
+        return f"{value:,.0f}"
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def write(figures: Sequence[Figure], path: Path) -> None:
+    """The same figures as JSON, with the machine they come from."""
+    report = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "figures": [asdict(figure) | {"ratio": figure.ratio} for figure in figures],
+    }
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,70 @@
+"""How each place looks, as one SVG: dark, 60 by 20, the sample corpus, and a clock and a cursor that stand still.
+
+A place is added as one line of ``PLACES``; ``pytest tests/screens/test_snapshots.py --snapshot-update`` draws anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from tests.screens.corpus import Console, clock, embedders
+from vestige_tui.app import VestigeApp
+from vestige_tui.config import Config
+
+SIZE = (60, 20)
+FOLDER = Path(__file__).parents[1] / "snapshots" / "test_snapshots"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A place, what is pasted into its line, the keys pressed then, and what the screen says once it is whole."""
+
+    place: str
+    until: str
+    paste: str = ""
+    keys: tuple[str, ...] = ()
+
+
+PLACES = (
+    Picture("search", "best 20", "how do webhook retries work", ("down", "j")),
+    Picture("browse", "355 memories", keys=("j", "j", "space")),
+)
+
+
+@pytest.fixture(autouse=True)
+def in_one_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep all pictures in ``tests/snapshots``, in the folder named for this module as the plugin wants it."""
+    folder = classmethod(lambda cls, *, test_location: str(FOLDER))
+    monkeypatch.setattr("pytest_textual_snapshot.SVGImageExtension.dirname", folder)
+
+
+@pytest.mark.parametrize("wanted", PLACES, ids=lambda wanted: wanted.place)
+def test_looks(wanted: Picture, corpus: Path, snap_compare: Callable[..., bool]) -> None:
+    app = VestigeApp(Config(), f"sqlite:{corpus}", embedders=embedders(), clock=clock)
+
+    async def stand(pilot: Pilot[None]) -> None:
+        console = Console(app, pilot)
+        await console.until(lambda: app.store is not None and app.facts.memories is not None)
+        app.facts = replace(app.facts, store="~/vestige.db")  # a temporary folder has another name each time
+        app.frame_changed.publish(None)
+        if wanted.place != app.current_mode:
+            await app.switch_mode(wanted.place)
+        await console.still()
+        if wanted.paste:
+            await console.paste(wanted.paste)
+        await console.until(wanted.until)
+        await console.press(*wanted.keys)
+        await console.still()
+        for line in app.screen.query(Input):
+            line.cursor_blink = False
+        await asyncio.sleep(0.1)
+        await console.still()
+
+    assert snap_compare(app, terminal_size=SIZE, run_before=stand)
