@@ -29,7 +29,6 @@ TAIL_LINES = 40
 QUESTION = "how do we rotate the webhook secret"
 EXPECTED = "Rotating a webhook secret"
 FILL_SECONDS, PAINT_SECONDS, STEP_SECONDS, END_SECONDS = 180.0, 60.0, 30.0, 20.0
-CALM_SECONDS = 0.5
 F4, CTRL_Q = b"\x1bOS", b"\x11"
 
 # What a terminal answers when it is asked where its cursor is, what it is, and whether it can paint in one go.
@@ -91,14 +90,6 @@ class Terminal:
                 raise Failure(f"The program ended before {what} was seen.\n{self.tail()}")
         raise Failure(f"{what} was not seen within {seconds:.0f} s.\n{self.tail()}")
 
-    def settle(self) -> None:
-        """Wait until nothing more is painted for a moment, as a person looks before the next key."""
-        deadline = time.monotonic() + STEP_SECONDS
-        size = -1
-        while size != len(self.raw) and time.monotonic() < deadline:
-            size = len(self.raw)
-            self.listen(CALM_SECONDS)
-
     def tail(self) -> str:
         lines = [line.strip() for line in self.painted().splitlines() if line.strip()]
         # A blinking cursor paints its line over and over; the last of each says enough.
@@ -157,7 +148,6 @@ def check(program: str, folder: Path) -> None:
         tell(f"a search answered: {hits}")
         terminal.press(F4)
         terminal.wait_for(r"1 of \d+", STEP_SECONDS, "the first card to review")
-        terminal.settle()
         terminal.press(b" ")
         terminal.wait_for(r"in \d+ (?:d|mo|y)", STEP_SECONDS, "the dates that the grades would give")
         tell("a card is revealed")

@@ -289,7 +289,8 @@ class VestigeApp(App[None], inherit_bindings=False):
     async def on_unmount(self) -> None:
         if self._opening is not None:
             # What it has opened so far is closed before the loop ends, which would cut that short.
-            self._opening.cancel()
+            if not self._opening.is_cancelled:
+                self._opening.cancel()
             with suppress(WorkerError):
                 await self._opening.wait()
         if self.store is not None:

@@ -494,7 +494,7 @@ async def test_more_that_fell_due_meanwhile_goes_on_after_the_end(tmp_path: Path
         await at.press("space", sees="JWKS")
         await at.press("3", sees="1 graded")
         await at.other.insert(THREE[1])
-        await at.sees("go on: 1 more is due")
+        await at.sees("go on: 1 more waits")
         await at.press("space", sees="1 of 1")
         assert "Backups" in at.text
 

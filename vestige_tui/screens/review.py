@@ -133,17 +133,20 @@ What you did not know comes back once more in the same sitting, as practice: not
     def refresh_place(self) -> None:
         if self.store is None:
             return
-        if self._sitting is None or self.has_class("-nothing"):
-            self._begin()
+        if not self._has_begun():
+            self._begin(again=False)
         else:
             self._look_again()
 
+    def _has_begun(self) -> bool:
+        return self._sitting is not None and not self.has_class("-nothing")
+
     @work(group="card", exit_on_error=False)
-    async def _begin(self) -> None:
-        """Fix the order of a new sitting, and show its first card."""
+    async def _begin(self, *, again: bool = True) -> None:
+        """Fix the order of a new sitting, and show its first card; not ``again`` where another call was faster."""
         async with self._turn:
             store = self.store
-            if store is None:
+            if store is None or (not again and self._has_begun()):
                 return
             chosen = self._chosen
             self._counts = await store.queue_counts(chosen)

@@ -1,0 +1,75 @@
+"""Registry: keys pressed, lines seen."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.screens.corpus import MEMORIES, clock, lines, opened
+from tests.vestige_files import make_v18
+from vestige_tui.app import VestigeApp
+from vestige_tui.config import Config
+from vestige_tui.embedding import EmbedderSource
+from vestige_tui.model import Draft
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of nobody else are watched."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.mark.parametrize("size", [(120, 40), (60, 20)])
+async def test_the_registered_model_and_what_is_there(corpus: Path, size: tuple[int, int]) -> None:
+    async with opened(corpus, size) as console:
+        await console.press("f6")
+        await console.until("searched by meaning")
+        for said in ("test-embedder-64", "64 dimensions", "● loaded in this console", f"{MEMORIES} of width 64"):
+            assert said in console.text
+        await console.press("G")
+        await console.until("to download on first use" if size[1] == 40 else "BAAI/")
+
+
+async def test_models_usable_here_come_first(corpus: Path) -> None:
+    async with opened(corpus) as console:
+        await console.press("f6")
+        await console.until("to download on first use")
+        assert console.text.index("all-MiniLM-L6-v2") < console.text.index("to download on first use")
+
+
+async def test_fill_makes_what_is_missing(corpus: Path) -> None:
+    async with opened(corpus) as console:
+        for number in range(40):
+            await console.store.insert(Draft(f"memory {number} without a vector"), embed=False)
+        await console.press("f6")
+        await console.until("40    9.7 %  without a vector")
+        await console.press("f")
+        await console.until("Made 40 vectors.")
+        await console.until("without a vector", gone=True)
+        await console.press("f")
+        await console.until("Every memory has a vector already.")
+
+
+@pytest.mark.parametrize("size", [(120, 40), (60, 20)])
+async def test_another_configured_model_is_named_with_the_ways_out(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = make_v18(tmp_path / "memory.db", 5, hostile=True)
+    embedders = EmbedderSource("BAAI/bge-small-en-v1.5")
+    app = VestigeApp(Config(), f"sqlite:{path}", embedders=embedders, clock=clock)
+    async with app.run_test(size=size) as pilot:
+        async with asyncio.timeout(10):
+            while not app.banner:
+                await pilot.pause(0.05)
+            await pilot.press("f6")
+            while "go on" not in "\n".join(lines(app)) and size[1] == 40:
+                await pilot.pause(0.05)
+            while "nomic-embed" not in "\n".join(lines(app)):
+                await pilot.pause(0.05)
+        text = " ".join(" ".join(lines(app)).split())
+        assert "not the configured model" in text
+        assert "bge-small-en-v1.5" in text
+        assert "use it" in text or size[1] == 20
+        await pilot.press("f")
+        await pilot.pause(0.3)
+        assert "read-only (Vestige V18 file, not adopted)" in " ".join(" ".join(lines(app)).split())
