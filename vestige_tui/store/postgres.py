@@ -50,9 +50,9 @@ _SETTINGS = (
     " -c hnsw.ef_search=100 -c hnsw.iterative_scan=relaxed_order -c lock_timeout=15s"
 )
 
-# The pool logs every failed attempt by itself; a console has one quiet place for that, and it is not stderr.
-logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
-logging.getLogger("psycopg.pool").propagate = False
+# Driver and pool log what they also raise; a console has one quiet place for that, and it is not stderr.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
+logging.getLogger("psycopg").propagate = False
 
 
 def adapt(value: object) -> object:
