@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_DIR ?=
 
-.PHONY: demo demo-check test lint types contracts check clean
+.PHONY: demo demo-check test lint types contracts check bench clean
 
 ## The console on a sample store; your own stores and settings stay untouched.
 demo: $(VENV)/.installed-demo
@@ -27,6 +27,10 @@ contracts: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 
 check: lint types contracts test demo-check
+
+## Speed and quality beside their raw alternatives, as one table and bench.json.
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -11,6 +11,7 @@ import hashlib
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -119,7 +120,7 @@ async def _fill(path: Path) -> list[Memory]:
                 metadata={f"k{marker}": f"v{marker}", "vestige": {"x\x1b[31m": marker}},
             )
             ids.append((await store.insert(draft, embed=False)).changed[0])
-        for one, other in zip(ids, ids[1:], strict=False):
+        for one, other in pairwise(ids):
             await store.add_edge(Edge(one, other, f"e{evil}", 0.5))
         await store.supersede(ids[0], ids[1])
         return [await store.get(each) for each in ids[1:]]

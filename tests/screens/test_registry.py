@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.screens.corpus import MEMORIES, clock, lines, opened
+from tests.screens.corpus import MEMORIES, clock, opened
+from tests.screens.pictures import lines
 from tests.vestige_files import make_v18
 from vestige_tui.app import VestigeApp
 from vestige_tui.config import Config
@@ -29,7 +30,7 @@ async def test_the_registered_model_and_what_is_there(corpus: Path, size: tuple[
         for said in ("test-embedder-64", "64 dimensions", "● loaded in this console", f"{MEMORIES} of width 64"):
             assert said in console.text
         await console.press("G")
-        await console.until("to download on first use" if size[1] == 40 else "BAAI/")
+        await console.until("nomic-embed-text-v1.5" if size[1] == 40 else "gte-large")
 
 
 async def test_models_usable_here_come_first(corpus: Path) -> None:

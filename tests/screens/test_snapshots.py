@@ -6,7 +6,7 @@ A place is added as one line of ``PLACES``; ``pytest tests/screens/test_snapshot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +15,12 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tests.screens.corpus import Console, clock, embedders
+from tests.screens.work import show
 from vestige_tui.app import VestigeApp
 from vestige_tui.config import Config
+from vestige_tui.embedding import CatalogModel
+from vestige_tui.model import Health
+from vestige_tui.store.service import Store
 
 SIZE = (60, 20)
 FOLDER = Path(__file__).parents[1] / "snapshots" / "test_snapshots"
@@ -30,11 +34,22 @@ class Picture:
     until: str
     paste: str = ""
     keys: tuple[str, ...] = ()
+    arrange: Callable[[VestigeApp], Awaitable[object]] | None = None
+    """What is put there instead of what differs from machine to machine."""
+
+
+async def settled(app: VestigeApp) -> None:
+    """Wait until what lies below the screen's end is there too: the scroll bar tells of it."""
+    await asyncio.sleep(0.1)
+    await app.workers.wait_for_complete([worker for worker in app.workers if worker.group == "look"])
 
 
 PLACES = (
     Picture("search", "best 20", "how do webhook retries work", ("down", "j")),
     Picture("browse", "355 memories", keys=("j", "j", "space")),
+    Picture("jobs", "3 in flight", keys=("j",), arrange=show),
+    Picture("registry", "searched by meaning", arrange=settled),
+    Picture("store", "memories made", arrange=settled),
 )
 
 
@@ -43,6 +58,20 @@ def in_one_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep all pictures in ``tests/snapshots``, in the folder named for this module as the plugin wants it."""
     folder = classmethod(lambda cls, *, test_location: str(FOLDER))
     monkeypatch.setattr("pytest_textual_snapshot.SVGImageExtension.dirname", folder)
+
+
+@pytest.fixture(autouse=True)
+def alike_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Show no version, path or model that differs from machine to machine, and no other person's jobs."""
+
+    async def health(store: Store) -> Health:
+        return Health("healthy", (), "SQLite 3.50.4", "0 of 3 readers in use, one writer")
+
+    known = [CatalogModel(f"models/number-{number}", 384, 90.0, "mit", "", number < 2) for number in range(9)]
+    monkeypatch.setattr("vestige_tui.screens.registry.catalog", lambda: known)
+    monkeypatch.setattr(Store, "health_check", health)
+    monkeypatch.setattr(Store, "title", "~/vestige.db")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.mark.parametrize("wanted", PLACES, ids=lambda wanted: wanted.place)
@@ -57,6 +86,8 @@ def test_looks(wanted: Picture, corpus: Path, snap_compare: Callable[..., bool])
         if wanted.place != app.current_mode:
             await app.switch_mode(wanted.place)
         await console.still()
+        if wanted.arrange is not None:
+            await wanted.arrange(app)
         if wanted.paste:
             await console.paste(wanted.paste)
         await console.until(wanted.until)

@@ -27,7 +27,7 @@ async def test_health_comes_first_in_words(corpus: Path, size: tuple[int, int]) 
         assert "0 of 3 readers in use, one writer" in console.text
         if size[1] == 40:
             await console.until("supersession")
-            for said in (f"memories{MEMORIES:>20}", "1,504", "0005", "applied", "Nov Dec Jan"):
+            for said in (f"memories{MEMORIES:>17}", "1,504", "0005", "applied", "Nov Dec Jan"):
                 assert said in console.text
         else:
             await console.press("G")

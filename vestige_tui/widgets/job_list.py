@@ -169,7 +169,7 @@ class JobList(RowList):
     def _said(self, job: Job, stands: Standing) -> str:
         if job.in_flight:
             quiet = silent(job, self._now)
-            return f"{stands.word} for {duration(quiet)}" if quiet is not None else stands.word
+            return f"no sign for {duration(quiet)}" if quiet is not None else stands.word
         failed = failed_rows(job)
         said = f"{grouped(failed)} failed {'row' if failed == 1 else 'rows'}" if failed else stands.word
         when = job.finished_at or job.updated_at
