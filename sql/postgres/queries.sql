@@ -62,18 +62,18 @@ SELECT count(*) AS n FROM journal
 SELECT delegation_id FROM job_runs WHERE kind = 'copy' AND finished_at IS NULL LIMIT 1
 
 -- memory_columns --
--- A memory with its schedule, as rows.memory reads it.
+-- A memory with its schedule, as rows.memory reads it. Not EXISTS: PostgreSQL would read all vectors once for one page.
 m.id::text AS id, m.content, m.node_type, m.tags, m.domains, m.domain_scores, m.codebase, m.metadata, m.created_at, m.updated_at,
 m.owner_user_id::text AS owner_user_id, m.visibility, m.shared_with_groups::text[] AS shared_with_groups, m.superseded_by::text AS superseded_by,
 s.memory_id::text AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses,
-EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id) AS has_embedding
+coalesce((SELECT true FROM node_embeddings e WHERE e.node_id = m.id), false) AS has_embedding
 
 -- memory_head_columns --
 -- The same with only the beginning of the content: what a list shows.
 m.id::text AS id, left(m.content, %(head)s) AS content, m.node_type, m.tags, m.domains, m.domain_scores, m.codebase, m.metadata,
 m.created_at, m.updated_at, m.owner_user_id::text AS owner_user_id, m.visibility, m.shared_with_groups::text[] AS shared_with_groups, m.superseded_by::text AS superseded_by,
 s.memory_id::text AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses,
-EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id) AS has_embedding
+coalesce((SELECT true FROM node_embeddings e WHERE e.node_id = m.id), false) AS has_embedding
 
 -- get_memory --
 -- One memory by its id.

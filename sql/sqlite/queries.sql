@@ -66,14 +66,14 @@ SELECT delegation_id FROM job_runs WHERE kind = 'copy' AND finished_at IS NULL L
 m.id, m.content, m.node_type, m.tags, m.domains, m.domain_scores, m.codebase, m.metadata, m.created_at, m.updated_at,
 m.owner_user_id, m.visibility, m.shared_with_groups, m.superseded_by,
 s.memory_id AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses,
-EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id) AS has_embedding
+coalesce((SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id), 0) AS has_embedding
 
 -- memory_head_columns --
 -- The same with only the beginning of the content: what a list shows.
 m.id, substr(m.content, 1, :head) AS content, m.node_type, m.tags, m.domains, m.domain_scores, m.codebase, m.metadata,
 m.created_at, m.updated_at, m.owner_user_id, m.visibility, m.shared_with_groups, m.superseded_by,
 s.memory_id AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses,
-EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id) AS has_embedding
+coalesce((SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id), 0) AS has_embedding
 
 -- get_memory --
 -- One memory by its id.
