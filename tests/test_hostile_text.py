@@ -270,7 +270,7 @@ def test_every_command_keeps_it_out_of_the_terminal(
     path, memories = own_file
     memory_id = memories[3].id
     if kind == "vestige":
-        path, memory_id = make_v18(tmp_path / "memory.db", 3, hostile=True, width=384), "hostile-clipboard"
+        path, memory_id = make_v18(tmp_path / "memory.db", 3, hostile=True), "hostile-clipboard"
     script = tmp_path / "all.py"
     runs = [[part.replace("ID", memory_id) for part in command.split()] for command in COMMANDS]
     script.write_text(

@@ -212,3 +212,13 @@ def test_small_words() -> None:
     assert grouped(4961) == "4,961"
     assert short_id("0123456789") == "01234567"
     assert short_id("\x1b[2J12345678") == f"{FFFD}[2J1234"
+
+
+def test_paths_below_home_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vestige_tui.text import below_home
+
+    monkeypatch.setenv("HOME", "/home/mara")
+    assert below_home("sqlite:/home/mara/a.db") == "sqlite:~/a.db"
+    assert below_home("/home/mara/a.db") == "~/a.db"
+    assert below_home("/home/maranello/a.db") == "/home/maranello/a.db"
+    assert below_home("postgresql://db1:5432/x") == "postgresql://db1:5432/x"

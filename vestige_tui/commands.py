@@ -102,7 +102,7 @@ class GoToReview(GoTo):
 class GoToJobs(GoTo):
     id, key, label, action = "place.jobs", "f5", "jobs", "place('jobs')"
     place, title = "jobs", "Jobs"
-    help = "Watch copies, re-embeddings and delegations."
+    help = "Watch copies and the work of agents."
 
 
 class GoToRegistry(GoTo):
@@ -440,7 +440,7 @@ class FillVectors(Command):
 
 class Vacuum(Command):
     id, key, label, action = "store.vacuum", "v", "vacuum", "vacuum"
-    group = "Store"
+    group, footer = "Store", True
     help = "Give unused space back to the disk."
 
 

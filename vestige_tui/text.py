@@ -6,6 +6,7 @@ Also the small words that screens and commands share: how long ago, how long, ho
 from __future__ import annotations
 
 import math
+import os
 import re
 import unicodedata
 from datetime import datetime
@@ -212,6 +213,13 @@ def duration(seconds: float) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def below_home(text: str) -> str:
+    """A path, or a URL with one, with ``~`` for the person's home directory."""
+    home = os.path.expanduser("~").rstrip(os.sep)
+    scheme, colon, path = text.rpartition(":")
+    return f"{scheme}{colon}~{path[len(home) :]}" if home and path.startswith(home + os.sep) else text
 
 
 def short_id(id: str) -> str:

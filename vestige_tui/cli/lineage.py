@@ -65,7 +65,7 @@ async def _history(args: Namespace, output: Output) -> int:
 
 
 def _tree(output: Output, family: Lineage, lead: str, below: str, memory_id: str) -> None:
-    mark = "▸ " if family.memory.id == memory_id else "  "
+    mark = "► " if family.memory.id == memory_id else "  "
     start = f"{lead}{mark}{short_id(family.memory.id)}  "
     output.line(f"{start}{one_line(family.memory.content, max(20, output.width - len(start)))}")
     for position, replaced in enumerate(family.replaces):

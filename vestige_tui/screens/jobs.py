@@ -18,7 +18,7 @@ from vestige_tui.model import Job, JobFinding
 from vestige_tui.screens.base import Place
 from vestige_tui.screens.copying import copy_from
 from vestige_tui.screens.modals import Confirm, Message
-from vestige_tui.text import ago, cells, cut, duration, grouped, plain, short_id
+from vestige_tui.text import ago, below_home, cells, cut, duration, grouped, plain, short_id
 from vestige_tui.widgets.empty import Empty
 from vestige_tui.widgets.finding_list import OUTCOMES, FindingList
 from vestige_tui.widgets.job_list import CANCELLED, JobList, failed_rows, silent, standing, title
@@ -209,7 +209,9 @@ def _about(job: Job, now: datetime, width: int) -> Content:
     if job.kind != "delegation" and job.target:
         for name, url in (("from", job.source), ("to", job.target)):
             lines.append(
-                Content.assemble((f"{name:<5}", "$text-disabled"), (cut(plain(url), width - 5), "$text-muted"))
+                Content.assemble(
+                    (f"{name:<5}", "$text-disabled"), (cut(plain(below_home(url)), width - 5), "$text-muted")
+                )
             )
     lines += [Content(""), *told] if (told := _told(job, now)) else []
     return Content("\n").join(lines)

@@ -55,6 +55,9 @@ class MemoryPlace(Place):
         memory = self.current_memory()
         return (memory,) if memory else ()
 
+    def will_change(self, memories: Sequence[Memory]) -> None:
+        """These are about to be written from here; a place that follows the store need not wonder who did it."""
+
     def changed(self, change: Change, sentence: str) -> None:
         """Something was written: say it, and show it."""
         note = f"{sentence} {change.warnings[0]}" if change.warnings else sentence
@@ -116,6 +119,7 @@ class MemoryPlace(Place):
             self.say("Nothing was changed.", severity="quiet")
             return
         patch = Patch(content=draft.text)
+        self.will_change([memory])
         change = await self._keep_draft(draft, store.update(memory.id, patch, expected=whole.updated_at))
         self.changed(change, "Saved the edit.")
 
@@ -172,6 +176,7 @@ class MemoryPlace(Place):
             Confirm(f"Delete {_named(memories)}?", lines, notes=notes)
         ):
             return
+        self.will_change(memories)
         change = await store.delete([memory.id for memory in memories])
         self.forget_selection()
         self.changed(change, f"Deleted {_named(memories)}.")
@@ -204,6 +209,7 @@ class MemoryPlace(Place):
             return
         other = await self._ask_for_memory(store, f"What replaces {one_line(memory.content, 40)}?")
         if other is not None:
+            self.will_change([memory])
             self.changed(await store.supersede(memory.id, other), "Another memory replaces this one now.")
 
     async def _ask_for_memory(self, store: Store, title: str) -> str | None:
@@ -250,6 +256,7 @@ class MemoryPlace(Place):
         picked = await self.app.push_screen_wait(Pick(one_line(memory.content, 60), choices, placeholder="1 to 4"))
         if picked is None:
             return
+        self.will_change([memory])
         change = await store.record_review(memory.id, Rating(int(picked)), expected=whole.scheduling)
         due = change.scheduling.next_review if change.scheduling else None
         self.changed(

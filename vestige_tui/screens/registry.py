@@ -191,10 +191,8 @@ def _ways_out(model: ModelSignature | None, mismatch: bool) -> list[Content]:
     ways = []
     if mismatch:
         ways.append(("use it", f"set model under [embeddings] to {name}, or leave it out"))
-        ways.append(("re-embed", "vestige-tui migrate reembed --model with the configured one"))
     else:
         ways.append(("fetch it", "it is downloaded on first use; with a network, open the console again"))
-        ways.append(("re-embed", "vestige-tui migrate reembed --model with one that is here"))
     ways.append(("go on", "searches answer by words alone, and nothing is lost"))
     return [Content.assemble((f"  {way:<9} ", "$accent"), (said, "$text-muted")) for way, said in ways]
 

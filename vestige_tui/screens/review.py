@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePath
@@ -374,6 +375,9 @@ What you did not know comes back once more in the same sitting, as practice: not
         if change.undo is not None:
             self._written.append(Written(change.undo, sentence, grade))
         super().changed(change, sentence)
+
+    def will_change(self, memories: Sequence[Memory]) -> None:
+        self._just_changed.update(memory.id for memory in memories)
 
     def changed(self, change: Change, sentence: str) -> None:
         """An edit, a delete, a supersession: the card shows it, or makes room for the next one."""

@@ -164,8 +164,8 @@ class Store:
 
     async def open(self) -> None:
         """Connect, and bring the schema up where this may be done. Raises SchemaPending where it may not."""
-        await self._backend.open()
         try:
+            await self._backend.open()
             if not self._backend.foreign:
                 await self._settle_schema()
             await self.registered_model()

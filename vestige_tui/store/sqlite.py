@@ -31,6 +31,7 @@ from vestige_tui.store.backend import Json, Params, Row, Transaction
 from vestige_tui.store.queries import Dialect, Slots, compose
 from vestige_tui.store.vectors import VectorIndex
 from vestige_tui.store.vestige import survey
+from vestige_tui.text import below_home
 
 if TYPE_CHECKING:
     from vestige_tui.model import ModelSignature, Vector
@@ -146,9 +147,7 @@ class SqliteBackend:
 
     @property
     def title(self) -> str:
-        home = str(Path.home())
-        text = str(self.path)
-        return "~" + text[len(home) :] if home != "/" and text.startswith(home + os.sep) else text
+        return below_home(str(self.path))
 
     def location(self) -> str:
         return f"sqlite:{self.path}"
