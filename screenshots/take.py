@@ -21,34 +21,15 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-FONTS = (
-    "/usr/share/fonts/truetype/firacode/FiraCode-Regular.ttf",
-    "/usr/share/fonts/truetype/firacode/FiraCode-Bold.ttf",
-    "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
-)
 COPIES = 24
 """How often the sample corpus is repeated for the store that is copied, so that there is something to watch."""
-
-
-def draw(svg: str, name: str) -> None:
-    import resvg_py
-
-    fonts = [font for font in FONTS if Path(font).exists()]
-    image = resvg_py.svg_to_bytes(
-        svg_string=svg,
-        font_files=fonts or None,
-        skip_system_fonts=bool(fonts),
-        monospace_family="Fira Code",
-        sans_serif_family="Fira Code",
-    )
-    (HERE / f"{name}.png").write_bytes(bytes(image))
-    print(f"{name}.png")
 
 
 async def shoot(
     url: str, place: str, name: str, keys: Sequence[str], size: tuple[int, int] = (120, 40), theme: str = "vestige-dark"
 ) -> None:
     """Open the console on a store, go to a place, press keys, and draw what is seen."""
+    from tests.screens.pictures import picture
     from vestige_tui.app import VestigeApp
     from vestige_tui.config import Config
 
@@ -70,7 +51,8 @@ async def shoot(
             else:
                 await pilot.press(key)
         await pilot.pause(0.6)
-        draw(app.export_screenshot(), name)
+        await picture(pilot, HERE / f"{name}.png")
+        print(f"{name}.png")
 
 
 def _done(job: Job) -> float:

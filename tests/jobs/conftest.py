@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.store.conftest import Clock, clock
 from vestige_tui.store import open_store
 from vestige_tui.store.service import Store
-
-
-class Clock:
-    """A clock that stands still until it is told to move."""
-
-    def __init__(self) -> None:
-        self.moment = datetime(2026, 6, 15, 12, 0, 0, 123456, UTC)
-
-    def __call__(self) -> datetime:
-        return self.moment
-
-    def advance(self, **span: float) -> None:
-        self.moment += timedelta(**span)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +27,6 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) ->
         url = request.getfixturevalue("postgres_database")
     async with open_store(url, create=True, clock=clock) as opened:
         yield opened
+
+
+__all__ = ["Clock", "clock"]

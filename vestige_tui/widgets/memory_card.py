@@ -12,7 +12,6 @@ from markdown_it import MarkdownIt
 from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
@@ -24,6 +23,7 @@ from vestige_tui.scheduling import retrievability
 from vestige_tui.text import ago, cells, cut, grouped, one_line, plain, short_id
 from vestige_tui.widgets.glyphs import due, figure, level, state_of
 from vestige_tui.widgets.lineage import LineageTree
+from vestige_tui.widgets.panels import Panels
 from vestige_tui.widgets.retention_plot import Retention, RetentionPlot
 
 SHOWN_CHARACTERS = 20_000
@@ -89,7 +89,7 @@ class Section(Widget):
         return Content("\n").join([*title, self.body(self.size.width or 60)])
 
 
-class MemoryCard(VerticalScroll, can_focus=True, inherit_bindings=False):
+class MemoryCard(Panels):
     """The detail of one memory; ``show`` fills it, ``clear`` empties it."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(LeaveCard, ToggleRaw, ShowWhole, *MOTIONS)
@@ -177,24 +177,6 @@ class MemoryCard(VerticalScroll, can_focus=True, inherit_bindings=False):
     async def action_show_whole(self) -> None:
         self._whole = True
         await self._show_text()
-
-    def action_cursor_down(self) -> None:
-        self.scroll_down(animate=False)
-
-    def action_cursor_up(self) -> None:
-        self.scroll_up(animate=False)
-
-    def action_half_page_down(self) -> None:
-        self.scroll_relative(y=self.size.height // 2, animate=False)
-
-    def action_half_page_up(self) -> None:
-        self.scroll_relative(y=-(self.size.height // 2), animate=False)
-
-    def action_first(self) -> None:
-        self.scroll_home(animate=False)
-
-    def action_last(self) -> None:
-        self.scroll_end(animate=False)
 
     async def _show_text(self) -> None:
         if self._detail is None:

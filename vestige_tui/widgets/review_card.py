@@ -5,50 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Markdown, Static
 
-from vestige_tui.commands import MOTIONS, bindings
 from vestige_tui.model import Memory
 from vestige_tui.scheduling import is_leech, retrievability
 from vestige_tui.text import ago, cells, cut, grouped, plain
 from vestige_tui.widgets.glyphs import due, figure
 from vestige_tui.widgets.memory_card import SHOWN_CHARACTERS, safe_parser, too_much_for_markdown
+from vestige_tui.widgets.panels import Panels
 
 BLANK = "▁"
 
 
-class CardText(VerticalScroll, can_focus=True, inherit_bindings=False):
+class CardText(Panels):
     """The text, which scrolls where it is longer than the card."""
-
-    BINDINGS: ClassVar[list[BindingType]] = bindings(*MOTIONS)
-
-    def action_cursor_down(self) -> None:
-        self.scroll_down(animate=False)
-
-    def action_cursor_up(self) -> None:
-        self.scroll_up(animate=False)
-
-    def action_half_page_down(self) -> None:
-        self.scroll_relative(y=self.size.height // 2, animate=False)
-
-    def action_half_page_up(self) -> None:
-        self.scroll_relative(y=-(self.size.height // 2), animate=False)
-
-    def action_first(self) -> None:
-        self.scroll_home(animate=False)
-
-    def action_last(self) -> None:
-        self.scroll_end(animate=False)
 
 
 class CardEdge(Widget):
