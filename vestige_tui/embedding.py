@@ -11,18 +11,22 @@ import hashlib
 import os
 import re
 import socket
-import tempfile
+import subprocess
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from vestige_tui.errors import EmbedderUnavailable, ModelMismatch
 from vestige_tui.model import ModelSignature
@@ -37,12 +41,14 @@ DEFAULT_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2
 
 BATCH = 4
 """Texts encoded at once: on few cores larger batches are slower, because short texts are padded to the longest."""
-CHUNK = 16
-"""Texts of a long list after which others get their turn."""
-MOST_CHARACTERS = 32_000
-"""No 256 tokens are longer than this: a word of more than 100 characters is one token."""
+MOST_TOKENS = 512
+"""Of a text, whatever a model's context: what a model holds in memory grows with the square of it."""
+MOST_CHARACTERS = 64_000
+"""512 tokens are rarely longer than this: of ordinary words, none of more than 100 characters is kept."""
 RETRY_SECONDS = 30.0
 PROBE_SECONDS = 3.0
+LOOK_SECONDS = 0.5
+"""How often a download is looked at."""
 
 State: TypeAlias = Literal["idle", "loading", "ready", "failed"]
 Progress: TypeAlias = Callable[[str], None]
@@ -72,29 +78,43 @@ def signature(embedder: Embedder) -> ModelSignature:
 
 def same_model(one: str, other: str) -> bool:
     """Are these two spellings of one model? ``nomic-ai/nomic-embed-text-v1.5`` is also ``nomic-embed-text-v1.5``."""
-    return one.strip().rsplit("/", 1)[-1].casefold() == other.strip().rsplit("/", 1)[-1].casefold()
+    return _short(one).casefold() == _short(other).casefold()
+
+
+def _short(name: str) -> str:
+    return name.strip().rsplit("/", 1)[-1]
 
 
 # Loading
 
 
 def load_embedder(
-    name: str | None = None, *, dimension: int | None = None, progress: Progress | None = None
+    name: str | None = None,
+    *,
+    dimension: int | None = None,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> Embedder:
     """Load a model; blocks, so call it in a thread. Raises EmbedderUnavailable with one sentence.
 
-    ``dimension`` below the model's own cuts its vectors and makes them unit length again (Matryoshka).
+    ``dimension`` below the model's own cuts its vectors and makes them unit length again (Matryoshka). ``stop`` ends a
+    download.
     """
     wanted = name or DEFAULT_MODEL
-    if progress:
-        progress(f"loading {wanted.rsplit('/', 1)[-1]}")
-    if same_model(wanted, DEFAULT_MODEL):
-        encoder, digest, native = _load_default()
-        wanted = DEFAULT_MODEL
-    else:
-        wanted, native = _known(wanted)
-        encoder = _load_named(wanted, progress)
-        digest = _hash_of(encoder)
+    tell = progress or (lambda message: None)
+    tell(f"loading {_short(wanted)}")
+    try:
+        if same_model(wanted, DEFAULT_MODEL):
+            encoder, digest, native = _load_default()
+            wanted = DEFAULT_MODEL
+        else:
+            wanted, native, megabytes = _known(wanted)
+            encoder = _load_named(wanted, megabytes, tell, stop or threading.Event())
+            digest = _hash_of(encoder)
+    except EmbedderUnavailable:
+        raise
+    except Exception as error:  # fastembed and its runtime raise whatever they like
+        raise EmbedderUnavailable(f"The embedding model {wanted} could not be loaded.") from error
     if dimension is not None and dimension > native:
         raise EmbedderUnavailable(f"{wanted} gives {native} dimensions, not {dimension}; it cannot serve this store.")
     return FastEmbedder(wanted, dimension or native, digest, encoder)
@@ -155,50 +175,113 @@ def _threads() -> int:
     return max(1, min(4, os.cpu_count() or 1))
 
 
-def _known(name: str) -> tuple[str, int]:
+def _known(name: str) -> tuple[str, int, float]:
     TextEmbedding = _fastembed()
 
     for each in TextEmbedding.list_supported_models():
         if same_model(each["model"], name):
-            return str(each["model"]), int(each["dim"])
+            return str(each["model"]), int(each["dim"]), float(each.get("size_in_GB") or 0) * 1_000
     raise EmbedderUnavailable(f"The embedding model {name} is not one that fastembed knows.")
 
 
-def _load_named(name: str, progress: Progress | None) -> Any:
-    TextEmbedding = _fastembed()
-
+def _load_named(name: str, megabytes: float, tell: Progress, stop: threading.Event) -> Any:
+    cache = _cache()
     try:
-        return TextEmbedding(name, threads=_threads(), local_files_only=True, **_SESSION)
-    except Exception:  # fastembed raises whatever its loaders raise
-        if os.environ.get("HF_HUB_OFFLINE") or not _network():
+        return _open(name, cache)
+    except Exception:  # whatever fastembed's loaders raise where a file is missing or cut short
+        if os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in ("1", "ON", "YES", "TRUE") or not _network():
             raise EmbedderUnavailable(
                 f"The embedding model {name} is not on this machine, and it cannot be downloaded without a network."
             ) from None
-    if progress:
-        progress(f"downloading {name.rsplit('/', 1)[-1]}")
-    try:
-        return TextEmbedding(name, threads=_threads(), **_SESSION)
-    except Exception as error:  # as above
-        raise EmbedderUnavailable(f"The embedding model {name} could not be downloaded.") from error
+    _download(name, cache, megabytes, tell, stop)
+    tell(f"loading {_short(name)}")
+    return _open(name, cache)
+
+
+def _cache() -> Path:
+    """Where downloaded models lie: a folder of the person's own, since what lies in a shared one may be planted."""
+    named = os.environ.get("FASTEMBED_CACHE_PATH")
+    if named:
+        return Path(named)
+    from vestige_tui.config import cache_dir
+
+    return cache_dir() / "models"
+
+
+def _open(name: str, cache: Path) -> Any:
+    from vestige_tui.config import make_private_dir
+
+    make_private_dir(cache)  # else fastembed makes it, for everybody to read
+    TextEmbedding = _fastembed()
+    with warnings.catch_warnings():
+        # Not news to the person: options that a model has no use for, other weights than years ago, an old copy.
+        for told in (".*is a static model", ".*used to run with fp16", "Loading .* a copy downloaded"):
+            warnings.filterwarnings("ignore", message=told)
+        encoder = TextEmbedding(name, cache_dir=str(cache), threads=_threads(), local_files_only=True, **_SESSION)
+    _bound(encoder.model.tokenizer)
+    return encoder
+
+
+def _bound(tokenizer: Any) -> None:
+    """Cut texts at MOST_TOKENS where the model itself would read more."""
+    reads = tokenizer.truncation
+    if reads is not None and reads["max_length"] > MOST_TOKENS:
+        tokenizer.enable_truncation(max_length=MOST_TOKENS, direction=reads["direction"])
 
 
 def _network() -> bool:
-    """Can the model hub be reached? Asked first, because its client tries for minutes."""
-    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "HF_ENDPOINT", "ALL_PROXY", "all_proxy")):
-        return True
+    """Does the model hub, or the proxy before it, answer? Asked first, because its client tries for minutes."""
+    from huggingface_hub.constants import ENDPOINT
+
+    hub = urlsplit(ENDPOINT)
+    proxy = getproxies().get(hub.scheme) or getproxies().get("all")
+    asked = urlsplit(proxy) if proxy and not proxy_bypass(hub.hostname or "") else hub
     try:
-        socket.create_connection(("huggingface.co", 443), timeout=PROBE_SECONDS).close()
-    except OSError:
+        port = asked.port or (443 if asked.scheme == "https" else 80)
+        socket.create_connection((asked.hostname or "", port), timeout=PROBE_SECONDS).close()
+    except (OSError, ValueError):
         return False
     return True
+
+
+_FETCH = "import sys, fastembed; fastembed.TextEmbedding(sys.argv[1], cache_dir=sys.argv[2], lazy_load=True)"
+
+
+def _download(name: str, cache: Path, megabytes: float, tell: Progress, stop: threading.Event) -> None:
+    """Fetch a model in a process of its own: it can be stopped at once, and its output reaches no terminal."""
+    before = _megabytes_in(cache)
+    command = [sys.executable, "-P", "-c", _FETCH, name, str(cache)]
+    null = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=null, stdout=null, stderr=null) as fetching:
+        while fetching.poll() is None:
+            held = min(_megabytes_in(cache) - before, megabytes)
+            tell(f"downloading {_short(name)}: {max(0.0, held):,.0f} of {megabytes:,.0f} MB")
+            if stop.wait(LOOK_SECONDS):
+                fetching.terminate()
+                raise EmbedderUnavailable(f"The download of the embedding model {name} was stopped.")
+    if fetching.returncode:
+        raise EmbedderUnavailable(f"The embedding model {name} could not be downloaded.")
+
+
+def _megabytes_in(folder: Path) -> float:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_size
+            except OSError:
+                continue  # a partial file was just given its name
+    return total / 1_000_000
 
 
 def _hash_of(encoder: Any) -> str:
     """SHA-256 over the files that a downloaded model was loaded from."""
     folder = Path(str(encoder.model._model_dir))
+    kinds = ("*.onnx", "*.onnx_data", "*.safetensors", "tokenizer.json")
     digest = hashlib.sha256()
-    for path in sorted([*folder.rglob("*.onnx"), *folder.rglob("tokenizer.json")]):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for path in sorted(path for kind in kinds for path in folder.rglob(kind)):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 
@@ -216,7 +299,7 @@ class FastEmbedder:
 
         # Texts of like length together: what is padded to the longest of its batch is computed in vain.
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-        cut = [texts[index][:MOST_CHARACTERS].encode("utf-8", "replace").decode() for index in order]
+        cut = (texts[index].lstrip()[:MOST_CHARACTERS].encode("utf-8", "replace").decode() for index in order)
         found: list[Vector] = [np.zeros(self.dimension, dtype=np.float32)] * len(texts)
         for index, raw in zip(order, self._encoder.embed(cut, batch_size=BATCH), strict=True):
             vector = np.asarray(raw, dtype=np.float32)[: self.dimension]
@@ -247,7 +330,7 @@ def catalog() -> list[CatalogModel]:
     default = CatalogModel(
         DEFAULT_MODEL, DEFAULT_DIMENSION, 22.0, "apache-2.0", "The default, in int8; no download.", True
     )
-    found = [default]
+    found: list[CatalogModel] = []
     for each in TextEmbedding.list_supported_models():
         name = str(each["model"])
         if same_model(name, DEFAULT_MODEL) or name.startswith("vestige-tui/"):
@@ -263,14 +346,18 @@ def catalog() -> list[CatalogModel]:
                 _cached(each),
             )
         )
-    return [default, *sorted(found[1:], key=lambda model: (not model.offline, model.name.casefold()))]
+    return [default, *sorted(found, key=lambda model: (not model.offline, model.name.casefold()))]
 
 
 def _cached(model: dict[str, Any]) -> bool:
-    folder = Path(os.environ.get("FASTEMBED_CACHE_PATH") or Path(tempfile.gettempdir()) / "fastembed_cache")
-    hub = (model.get("sources") or {}).get("hf") or ""
-    kept = folder / f"models--{hub.replace('/', '--')}" / "snapshots"
-    return bool(hub) and kept.is_dir() and any(kept.iterdir())
+    """Are the weights here? A download that was cut short leaves a folder without them."""
+    cache, hub = _cache(), str((model.get("sources") or {}).get("hf") or "")
+    if not hub or not cache.is_dir():
+        return False
+    # Older downloads lie under another casing of the same name, and are used.
+    wanted = f"models--{hub.replace('/', '--')}".casefold()
+    named = [each for each in cache.iterdir() if each.name.casefold() == wanted]
+    return any(found.is_file() for each in named for found in each.glob(f"snapshots/*/{model['model_file']}"))
 
 
 # For tests and scripts
@@ -317,11 +404,13 @@ class EmbedderSource:
     def __init__(self, configured: str | None = None, embedder: Embedder | None = None) -> None:
         self.configured = configured
         self._given = embedder
-        self._loaded: Embedder | None = embedder
+        self._loaded: Embedder | None = None
+        self._whole = True
         self._state: State = "ready" if embedder else "idle"
         self._message = ""
         self._loading: tuple[tuple[str, int | None], asyncio.Future[Embedder]] | None = None
         self._failed: tuple[tuple[str, int | None], float, EmbedderUnavailable] | None = None
+        self._stop = threading.Event()
         self._thread: ThreadPoolExecutor | None = None
 
     @property
@@ -336,15 +425,23 @@ class EmbedderSource:
     async def get(self, registered: ModelSignature | None) -> Embedder:
         """The embedder for a store. Raises ModelMismatch where another model is configured, or EmbedderUnavailable."""
         name, dimension = self._needed(registered)
+        if self._given:
+            return self._given
         loaded = self._loaded
-        if loaded and same_model(loaded.name, name) and dimension in (None, loaded.dimension):
-            return loaded
+        if loaded and same_model(loaded.name, name):
+            # A model that was cut for another store is not the one that a new store begins with.
+            fits = dimension == loaded.dimension or (dimension is None and self._whole)
+            if fits:
+                return loaded
         key = (name, dimension)
         if self._failed and self._failed[0] == key and time.monotonic() - self._failed[1] < RETRY_SECONDS:
             raise self._failed[2]
         if self._loading is None or self._loading[0] != key:
             self._state = "loading"
-            self._loading = (key, asyncio.ensure_future(self._load(name, dimension)))
+            load = asyncio.ensure_future(self._load(name, dimension))
+            # Where every caller has given up, nobody else asks what became of it.
+            load.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._loading = (key, load)
         # A caller that gives up does not stop the load that others wait for.
         return await asyncio.shield(self._loading[1])
 
@@ -365,34 +462,41 @@ class EmbedderSource:
         return registered.name, registered.dimension
 
     async def _load(self, name: str, dimension: int | None) -> Embedder:
-        loop = asyncio.get_running_loop()
+        key, stop = (name, dimension), self._stop
 
         def note(message: str) -> None:
             self._message = message
 
+        load = partial(load_embedder, name, dimension=dimension, progress=note, stop=stop)
         try:
-            self._loaded = await loop.run_in_executor(
-                self._worker(), lambda: load_embedder(name, dimension=dimension, progress=note)
-            )
+            embedder = await asyncio.get_running_loop().run_in_executor(self._worker(), load)
         except EmbedderUnavailable as error:
             self._state, self._message = "failed", error.message
-            self._failed = ((name, dimension), time.monotonic(), error)
+            self._failed = (key, time.monotonic(), error)
             raise
         finally:
-            self._loading = None
+            # Another model may have been asked for meanwhile.
+            if self._loading is not None and self._loading[0] == key:
+                self._loading = None
+            if self._state == "loading" and self._loading is None:
+                self._state = "idle"
+        self._loaded, self._whole = embedder, dimension is None
         self._state, self._message, self._failed = "ready", "", None
-        return self._loaded
+        return embedder
 
     async def embed(
         self, texts: Iterable[str], *, registered: ModelSignature | None, query: bool = False
     ) -> list[Vector]:
-        """Vectors for these texts; a long list lets a query in between its parts."""
+        """Vectors for these texts, in order; a query is let in after each few texts of a long list."""
         embedder = await self.get(registered)
-        loop, rest, found = asyncio.get_running_loop(), list(texts), []
-        while rest:
-            part, rest = rest[:CHUNK], rest[CHUNK:]
-            found += await loop.run_in_executor(self._worker(), lambda part=part: embedder.embed(part, query=query))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-        return found
+        loop, kept = asyncio.get_running_loop(), list(texts)
+        order = sorted(range(len(kept)), key=lambda index: len(kept[index]))
+        found: dict[int, Vector] = {}
+        for start in range(0, len(order), BATCH):
+            part = order[start : start + BATCH]
+            encode = partial(embedder.embed, [kept[index] for index in part], query=query)
+            found |= zip(part, await loop.run_in_executor(self._worker(), encode), strict=True)
+        return [found[index] for index in range(len(kept))]
 
     def _worker(self) -> ThreadPoolExecutor:
         if self._thread is None:
@@ -400,7 +504,9 @@ class EmbedderSource:
         return self._thread
 
     def close(self) -> None:
-        """Let the thread end; what it has begun is finished, what waits is dropped."""
+        """Let the thread end: a download is stopped, a batch that has begun is finished, what waits is dropped."""
+        self._stop.set()
+        self._stop = threading.Event()
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
             self._thread = None

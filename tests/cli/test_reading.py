@@ -144,7 +144,7 @@ def test_history(run: Command, sample: str) -> None:
     assert ran["items"][0]["loser_id"] == sample_id(5)
     assert ran["items"][0]["kind"] == "supersede"
     text = run("--store", sample, "history", sample_id(5)).out
-    assert text.splitlines()[1].startswith(f"└─▸ {sample_id(5)[:8]}")
+    assert text.splitlines()[1].startswith(f"└─► {sample_id(5)[:8]}")
     assert f"{sample_id(5)[:8]} was replaced by {sample_id(0)[:8]}" in text
 
 
