@@ -269,16 +269,6 @@ class Neighbor:
 
 
 @dataclass(frozen=True, slots=True)
-class Domain:
-    """A topic that memories belong to."""
-
-    id: str
-    label: str
-    memory_count: int = 0
-    top_terms: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ModelSignature:
     """Which embedding model the vectors of a store come from."""
 

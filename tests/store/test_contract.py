@@ -546,6 +546,17 @@ async def test_a_review_writes_schedule_and_log_together(store: Store, clock: Cl
     assert (review.rating, review.prior.reps, review.new, review.at) == (3, 0, state, clock())
 
 
+async def test_a_schedule_that_a_program_brings_is_written_as_it_is(store: Store, clock: Clock) -> None:
+    memory_id = await add(store, "Scheduled elsewhere.")
+    for reps in (3, 4):
+        state = Scheduling(12.5, 4.25, 0.93, clock(), clock() + timedelta(days=12), reps, 1)
+        await store.update_scheduling(memory_id, state)
+        assert await store.get_scheduling(memory_id) == state
+    assert await store.reviews(memory_id) == ()
+    with pytest.raises(NotFound):
+        await store.update_scheduling(NOWHERE, Scheduling())
+
+
 async def test_a_second_console_is_not_overwritten(store: Store, clock: Clock) -> None:
     memory_id = await add(store, "To remember.")
     await store.record_review(memory_id, Rating.GOOD)

@@ -33,10 +33,6 @@ class Transaction(Protocol):
         """How many rows a named write changed."""
         ...
 
-    async def execute_many(self, name: str, rows: Sequence[Params]) -> None:
-        """One named write for many rows."""
-        ...
-
     async def script(self, sql: str) -> None:
         """The statements of a migration file, one after the other."""
         ...

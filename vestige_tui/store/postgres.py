@@ -125,15 +125,6 @@ class PostgresTransaction:
         except psycopg.Error as error:
             raise translate(error, self._backend.title) from error
 
-    async def execute_many(self, name: str, rows: Sequence[Params]) -> None:
-        if not rows:
-            return
-        try:
-            async with self.connection.cursor() as cursor:
-                await cursor.executemany(self._backend.sql(name), [_adapted(row) for row in rows])
-        except psycopg.Error as error:
-            raise translate(error, self._backend.title) from error
-
     async def script(self, sql: str) -> None:
         try:
             await self.connection.execute(self._backend.typed(sql).encode())

@@ -105,12 +105,6 @@ class SqliteTransaction:
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
-    async def execute_many(self, name: str, rows: Sequence[Params]) -> None:
-        try:
-            await self._connection.executemany(compose("sqlite", name), [_adapted(row) for row in rows])
-        except sqlite3.Error as error:
-            raise self._translate(error) from error
-
     async def script(self, sql: str) -> None:
         # executescript() would commit what came before; a migration and its record are one transaction.
         try:

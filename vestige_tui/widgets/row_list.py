@@ -127,12 +127,6 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
         self._strips.clear()
         self.refresh()
 
-    def repaint_row(self, index: int) -> None:
-        """Draw one row again."""
-        for key in [key for key in self._strips if key[0] == index]:
-            del self._strips[key]
-        self.refresh()
-
     def move_to(self, index: int, *, center: bool = False) -> None:
         """Put the cursor on row ``index`` (clamped) and bring it into view."""
         if not self._count:
