@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LOCAL_USER = "00000000-0000-0000-0000-000000000001"
 
-Mode: TypeAlias = Literal["hybrid", "text", "vector"]
+Mode: TypeAlias = Literal["hybrid", "text", "vector", "literal"]
 Sort: TypeAlias = Literal["created", "updated", "due"]
 Visibility: TypeAlias = Literal["private", "group", "public"]
 EventKind: TypeAlias = Literal["supersede", "unsupersede", "winner_deleted", "imported"]
@@ -171,7 +171,8 @@ class SearchQuery:
 class Hit:
     """One answer to a search. Ranks count from 1; scores grow with quality; None where the branch did not find it.
 
-    ``score`` is the sum over the branches of 1 / (60 + rank): Reciprocal Rank Fusion (Cormack 2009).
+    ``score`` is the sum over the branches of weight / (k + rank) with the figures of ``Fusion``: Reciprocal Rank Fusion
+    (Cormack 2009), weighted. ``text_score`` is BM25's or a sum of idf x rank, ``vector_score`` the cosine.
     """
 
     memory: Memory
@@ -203,6 +204,81 @@ class Answer(Sequence[Hit]):
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """How two branches become one list: each hit counts ``weight / (k + rank)``; each branch gives ``depth`` hits."""
+
+    k: float
+    text_weight: float
+    vector_weight: float
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One part of a search as it was done: ``what`` it was for, ``how`` in words, ``ms`` where it was timed alone."""
+
+    what: str
+    how: str
+    ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryWord:
+    """What became of one word or phrase of a query. ``documents``: how many memories hold it; ``weight``: its idf."""
+
+    text: str
+    use: Literal["ranked", "must", "must_not", "dropped"]
+    documents: int | None = None
+    weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FilterCount:
+    """One filter of a query in words, ``type decision``, and how many memories pass it by itself."""
+
+    text: str
+    memories: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A search laid open: the answer, and the two branches, words, filters and steps that it was made of.
+
+    ``text`` and ``vector`` are the branches in their own order, ``fusion.depth`` long at most; ``passing`` of ``total``
+    memories pass all filters.
+    """
+
+    query: str
+    answer: Answer
+    text: tuple[Hit, ...]
+    vector: tuple[Hit, ...]
+    words: tuple[QueryWord, ...]
+    filters: tuple[FilterCount, ...]
+    passing: int
+    total: int
+    fusion: Fusion
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WhyNot:
+    """Where one memory stands for a query, far beyond what the answer shows, and what keeps it from it.
+
+    ``place`` counts from 1 in the fused list, None where no branch found it; ``hit`` has its ranks and scores;
+    ``fails`` names the filters that it does not pass; ``missing`` the words that it does not hold; ``last`` is the
+    score of the last hit of the answer, 0 where the answer was not full; ``reason`` says the matter in one sentence.
+    """
+
+    memory: Memory
+    place: int | None
+    hit: Hit | None
+    fails: tuple[str, ...]
+    missing: tuple[str, ...]
+    last: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

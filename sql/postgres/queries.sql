@@ -243,17 +243,30 @@ AND m.search_vec @@ (SELECT string_agg('(' || q::text || ')', ' & ')::tsquery FR
 -- No -word of a search occurs.
 AND NOT m.search_vec @@ (SELECT coalesce(string_agg('(' || q::text || ')', ' | ')::tsquery, ''::tsquery) FROM (SELECT phraseto_tsquery('vestige', vestige_fold(w)) AS q FROM unnest(%(must_not)s::text[]) AS w) AS p WHERE numnode(q) > 0)
 
+-- filter_id --
+-- One memory.
+AND m.id = %(only)s::uuid
+
 -- search_memories --
--- Both branches fused by reciprocal rank (k = 60), in one statement.
+-- Both branches fused by weighted reciprocal ranks, in one statement.
 WITH /*vector_branch*/, /*text_branch*/,
 fused AS (
-    SELECT id, sum(1.0::float8 / (60 + r)) AS rrf, max(tr) AS text_rank, max(ts) AS text_score, max(vr) AS vector_rank, max(vs) AS vector_score
-    FROM (SELECT id, r, NULL::bigint AS tr, NULL::float8 AS ts, r AS vr, s AS vs FROM vector_hits
-          UNION ALL SELECT id, r, r, s, NULL, NULL FROM text_hits) u
-    GROUP BY id ORDER BY rrf DESC, id LIMIT %(limit)s)
-SELECT f.rrf, f.text_rank, f.text_score, f.vector_rank, f.vector_score, /*= memory_columns */
-FROM fused f JOIN knowledge_nodes m ON m.id = f.id LEFT JOIN scheduling s ON s.memory_id = m.id
-ORDER BY f.rrf DESC, m.id
+    SELECT id, sum(w) AS rrf, max(tr) AS text_rank, max(ts) AS text_score, max(vr) AS vector_rank, max(vs) AS vector_score
+    FROM (SELECT id, %(vector_weight)s::float8 / (%(k)s::float8 + r) AS w, NULL::bigint AS tr, NULL::float8 AS ts, r AS vr, s AS vs FROM vector_hits
+          UNION ALL SELECT id, %(text_weight)s::float8 / (%(k)s::float8 + r), r, s, NULL, NULL FROM text_hits) u
+    GROUP BY id),
+placed AS (SELECT fused.*, row_number() OVER (ORDER BY rrf DESC, id) AS place FROM fused)
+SELECT f.place, f.rrf, f.text_rank, f.text_score, f.vector_rank, f.vector_score, /*= memory_columns */
+FROM placed f JOIN knowledge_nodes m ON m.id = f.id LEFT JOIN scheduling s ON s.memory_id = m.id
+WHERE /*chosen*/ ORDER BY f.place
+
+-- chosen_best --
+-- As many as were asked for.
+f.place <= %(limit)s
+
+-- chosen_one --
+-- One memory, wherever it stands.
+f.id = %(only)s::uuid
 
 -- branch_vector_index --
 -- By the HNSW index: the vector is a parameter, not a column of another CTE, or no index would be used. The scan goes on
@@ -288,9 +301,21 @@ text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS r, s FROM (
 text_hits AS (SELECT id, row_number() OVER (ORDER BY created_at DESC, id DESC) AS r, 0.0::float8 AS s FROM (
     SELECT m.id, m.created_at FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT %(depth)s) x)
 
+-- branch_text_literal --
+-- The characters as they stand, in the newest memories: as written first, then with A to Z in either case.
+text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id DESC) AS r, s FROM (
+    SELECT id, created_at, CASE WHEN position(%(literal)s IN content) > 0 THEN 1.0::float8 ELSE 0.5 END AS s FROM (
+        SELECT m.id, m.created_at, m.content FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT %(scanned)s) n
+    WHERE position(%(folded)s IN lower(content COLLATE "C")) > 0 ORDER BY s DESC, created_at DESC, id DESC LIMIT %(depth)s) x)
+
 -- branch_text_none --
 -- No search by words.
 text_hits AS (SELECT NULL::uuid AS id, NULL::bigint AS r, NULL::float8 AS s WHERE false)
+
+-- count_matching --
+-- How many memories hold each word or phrase, in their order.
+SELECT (SELECT count(*) FROM knowledge_nodes m WHERE m.search_vec @@ phraseto_tsquery('vestige', vestige_fold(w))) AS n
+FROM unnest(%(words)s::text[]) WITH ORDINALITY AS t (w, place) ORDER BY place
 
 -- facet_domains --
 -- Domains in use, with counts.

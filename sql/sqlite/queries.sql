@@ -245,17 +245,30 @@ AND m.seq IN (SELECT rowid FROM knowledge_fts WHERE knowledge_fts MATCH :must)
 -- No -word of a search occurs.
 AND m.seq NOT IN (SELECT rowid FROM knowledge_fts WHERE knowledge_fts MATCH :must_not)
 
+-- filter_id --
+-- One memory.
+AND m.id = :only
+
 -- search_memories --
--- Both branches fused by reciprocal rank (k = 60), in one statement.
+-- Both branches fused by weighted reciprocal ranks, in one statement.
 WITH /*vector_branch*/, /*text_branch*/,
 fused AS (
-    SELECT id, sum(1.0 / (60 + r)) AS rrf, max(tr) AS text_rank, max(ts) AS text_score, max(vr) AS vector_rank, max(vs) AS vector_score
-    FROM (SELECT id, r, NULL AS tr, NULL AS ts, r AS vr, s AS vs FROM vector_hits
-          UNION ALL SELECT id, r, r, s, NULL, NULL FROM text_hits)
-    GROUP BY id ORDER BY rrf DESC, id LIMIT :limit)
-SELECT f.rrf, f.text_rank, f.text_score, f.vector_rank, f.vector_score, /*= memory_columns */
-FROM fused f JOIN knowledge_nodes m ON m.id = f.id LEFT JOIN scheduling s ON s.memory_id = m.id
-ORDER BY f.rrf DESC, m.id
+    SELECT id, sum(w) AS rrf, max(tr) AS text_rank, max(ts) AS text_score, max(vr) AS vector_rank, max(vs) AS vector_score
+    FROM (SELECT id, :vector_weight / (:k + r) AS w, NULL AS tr, NULL AS ts, r AS vr, s AS vs FROM vector_hits
+          UNION ALL SELECT id, :text_weight / (:k + r), r, s, NULL, NULL FROM text_hits) u
+    GROUP BY id),
+placed AS (SELECT fused.*, row_number() OVER (ORDER BY rrf DESC, id) AS place FROM fused)
+SELECT f.place, f.rrf, f.text_rank, f.text_score, f.vector_rank, f.vector_score, /*= memory_columns */
+FROM placed f JOIN knowledge_nodes m ON m.id = f.id LEFT JOIN scheduling s ON s.memory_id = m.id
+WHERE /*chosen*/ ORDER BY f.place
+
+-- chosen_best --
+-- As many as were asked for.
+f.place <= :limit
+
+-- chosen_one --
+-- One memory, wherever it stands.
+f.id = :only
 
 -- branch_vector_given --
 -- What the matrix in memory found: [id, rank, cosine] each, already filtered.
@@ -277,9 +290,20 @@ text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS r, s FROM (
 text_hits AS (SELECT id, row_number() OVER (ORDER BY created_at DESC, id DESC) AS r, 0.0 AS s FROM (
     SELECT m.id, m.created_at FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT :depth))
 
+-- branch_text_literal --
+-- The characters as they stand, in the newest memories: as written first, then with A to Z in either case.
+text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id DESC) AS r, s FROM (
+    SELECT id, created_at, CASE WHEN instr(content, :literal) > 0 THEN 1.0 ELSE 0.5 END AS s FROM (
+        SELECT m.id, m.created_at, m.content FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT :scanned)
+    WHERE instr(lower(content), :folded) > 0 ORDER BY s DESC, created_at DESC, id DESC LIMIT :depth))
+
 -- branch_text_none --
 -- No search by words.
 text_hits AS (SELECT NULL AS id, NULL AS r, NULL AS s WHERE false)
+
+-- count_matching --
+-- How many memories hold a word or phrase.
+SELECT count(*) AS n FROM knowledge_fts WHERE knowledge_fts MATCH :words
 
 -- list_passing --
 -- Which of these ids a filter leaves.

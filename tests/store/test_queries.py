@@ -24,7 +24,7 @@ ONLY_SQLITE = {
     "measure_embeddings",
 }
 ONLY_POSTGRES = {"branch_vector_index", "branch_vector_exact", "preflight", "find_index"}
-FRAGMENTS = ("filter_", "branch_", "order_", "sort_key_", "after_", "memory_", "only_due", "not_resting")
+FRAGMENTS = ("filter_", "branch_", "order_", "sort_key_", "after_", "memory_", "only_due", "not_resting", "chosen_")
 
 
 def statements(dialect: Dialect) -> Iterator[tuple[str, str]]:
@@ -39,7 +39,12 @@ def statements(dialect: Dialect) -> Iterator[tuple[str, str]]:
         if "vector_branch" in slots:
             vectors = [block for block in blocks if block.startswith("branch_vector_")]
             texts = [block for block in blocks if block.startswith("branch_text")]
-            fillings = [{"vector_branch": (v,), "text_branch": (t,)} for v in vectors for t in texts]
+            fillings = [
+                {"vector_branch": (v,), "text_branch": (t,), "chosen": (c,)}
+                for v in vectors
+                for t in texts
+                for c in ("chosen_best", "chosen_one")
+            ]
             slots.add("filters")
         elif "order" in slots:
             fillings = [{"order": (f"order_{s}",), "sort_key": (f"sort_key_{s}",)} for s in SORTS]

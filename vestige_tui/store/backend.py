@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from vestige_tui.model import ModelSignature, Vector
+    from vestige_tui.model import Fusion, ModelSignature, Step, Vector
     from vestige_tui.store.queries import Dialect, Slots
 
 Row: TypeAlias = Mapping[str, Any]
@@ -20,6 +20,37 @@ class Json:
     """A value that is stored as JSON, told apart from a list, which is an array where the database has those."""
 
     value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A search as a backend answers it.
+
+    ``words`` rank (none: no branch by words; ``newest`` lists the newest instead), ``vector`` is of the registered
+    model, ``literal`` a string that has to occur as it stands. ``filters`` are names of blocks, ``params`` their
+    values.
+    ``limit`` rows are wanted, or the one row of ``only``, wherever it stands.
+    """
+
+    words: tuple[str, ...]
+    vector: Vector | None
+    literal: str | None
+    newest: bool
+    filters: tuple[str, ...]
+    params: Params
+    fusion: Fusion
+    limit: int
+    only: str | None = None
+    exact: bool = False
+    """Measure everything, whatever it costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The rows of a search, best first: memories with place, rrf, text_rank, text_score, vector_rank, vector_score."""
+
+    rows: list[Row]
+    steps: tuple[Step, ...]
 
 
 class Transaction(Protocol):
@@ -83,8 +114,12 @@ class Backend(Protocol):
         """The vectors of this store are of this model's width from now on."""
         ...
 
-    async def near(self, vector: Vector, depth: int, filters: Sequence[str], params: Params) -> tuple[str, Params]:
-        """How a search by meaning is asked here: the branch to use and what it needs besides."""
+    async def search(self, asked: Asked) -> Found:
+        """Both branches of a search fused, and the memories read."""
+        ...
+
+    async def word_counts(self, words: Sequence[str]) -> list[tuple[int, float]]:
+        """How many memories hold each of these words or phrases, and what it weighs in the ranking (its idf)."""
         ...
 
     async def change_token(self) -> object:

@@ -29,6 +29,7 @@ STOP_WORDS = frozenset({
 _TOKEN = re.compile(r"""([+-]?)"([^"]*)"?|([+-]?)([^\s"]+)""")
 _WORDLIKE = re.compile(r"[^\W_]")
 _MOST_WORDS = 64
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class Words:
     @property
     def negative_only(self) -> bool:
         return bool(self.must_not) and not self.ranked and not self.spoken
+
+
+def fold_ascii(text: str) -> str:
+    """The text with the letters A to Z in lower case and nothing else changed, as both databases can do it."""
+    return text.translate(_LOWER)
 
 
 def parse(text: str) -> Words:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -31,15 +32,18 @@ from vestige_tui.errors import (
     Usage,
     VestigeError,
 )
+from vestige_tui.model import Step
 from vestige_tui.store import pgembed
-from vestige_tui.store.backend import Json, Params, Row, Transaction
+from vestige_tui.store.backend import Asked, Found, Json, Params, Row, Transaction
+from vestige_tui.store.grammar import fold_ascii
 from vestige_tui.store.queries import Dialect, Slots, compose
 from vestige_tui.text import redact
 
 if TYPE_CHECKING:
-    from vestige_tui.model import ModelSignature, Vector
+    from vestige_tui.model import ModelSignature
 
 FEW = 4_000
+SCANNED = 200_000
 MAX_VECTOR = 2_000
 MAX_HALFVEC = 4_000
 _UUID_HEX = 32
@@ -340,10 +344,47 @@ class PostgresBackend:
 
     # Meaning
 
-    async def near(self, vector: Vector, depth: int, filters: Sequence[str], params: Params) -> tuple[str, Params]:
-        [count] = await self.fetch("count_up_to", {**params, "cap": FEW + 1}, {"filters": filters})
-        branch = "branch_vector_exact" if count["n"] <= FEW else "branch_vector_index"
-        return branch, {"embedding": vector}
+    async def search(self, asked: Asked) -> Found:
+        steps: list[Step] = []
+        params: dict[str, Any] = dict(asked.params)
+        vectors, texts = "branch_vector_none", "branch_text_none"
+        if asked.vector is not None:
+            params["embedding"] = asked.vector
+            [count] = await self.fetch("count_up_to", {**asked.params, "cap": FEW + 1}, {"filters": asked.filters})
+            few = count["n"] <= FEW or asked.exact
+            vectors = "branch_vector_exact" if few else "branch_vector_index"
+            steps.append(Step("meaning", f"all {count['n']:,} that pass, measured" if few else "HNSW index"))
+        if asked.literal is not None:
+            texts = "branch_text_literal"
+            params |= {"literal": asked.literal, "folded": fold_ascii(asked.literal), "scanned": SCANNED}
+            steps.append(Step("words", f"the newest {SCANNED:,} memories looked through, character by character"))
+        elif asked.words:
+            texts, params["words"] = "branch_text", self.match(asked.words, every=False)
+            steps.append(Step("words", "any of the words, ranked by idf x ts_rank"))
+        elif asked.newest:
+            texts = "branch_text_newest"
+            steps.append(Step("words", "none to look for: the newest memories"))
+        fusion = asked.fusion
+        params |= {
+            "depth": fusion.depth,
+            "limit": asked.limit,
+            "only": asked.only,
+            "k": fusion.k,
+            "text_weight": fusion.text_weight,
+            "vector_weight": fusion.vector_weight,
+        }
+        slots = {
+            "vector_branch": [vectors],
+            "text_branch": [texts],
+            "filters": asked.filters,
+            "chosen": ["chosen_one" if asked.only else "chosen_best"],
+        }
+        return Found(await self.fetch("search_memories", params, slots), tuple(steps))
+
+    async def word_counts(self, words: Sequence[str]) -> list[tuple[int, float]]:
+        found = await self.fetch("count_matching", {"words": list(words)})
+        [whole] = await self.fetch("count_memories")
+        return [(int(row["n"]), math.log(1 + whole["n"] / (row["n"] + 0.5))) for row in found]
 
     async def change_token(self) -> object:
         [row] = await self.fetch("read_change_token")

@@ -9,7 +9,6 @@ import base64
 import dataclasses
 import getpass
 import json
-import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -33,16 +32,15 @@ from vestige_tui.model import (
     DeletePreview,
     Draft,
     Edge,
+    Explanation,
     Facet,
     Filter,
     Health,
-    Hit,
     JournalEntry,
     Lineage,
     Marks,
     Memory,
     MigrationInfo,
-    Mode,
     ModelSignature,
     Neighbor,
     Page,
@@ -56,12 +54,13 @@ from vestige_tui.model import (
     Stats,
     SupersessionEvent,
     VectorCensus,
+    WhyNot,
 )
 from vestige_tui.scheduling import Policy, horizon, local_midnight
 from vestige_tui.scheduling import review as fsrs_review
 from vestige_tui.store import rows, schema
-from vestige_tui.store.backend import Backend, Json, Params, Row, Transaction
-from vestige_tui.store.grammar import Words, parse
+from vestige_tui.store.backend import Backend, Json, Row, Transaction
+from vestige_tui.store.search import Searcher
 from vestige_tui.store.snapshots import (
     edge_fields,
     event_fields,
@@ -79,8 +78,6 @@ from vestige_tui.store.undo import append_event, refuse_cycle, take_back
 if TYPE_CHECKING:
     from vestige_tui.model import Vector
 
-OVERFETCH = 3
-MAX_LIMIT = 1_000
 ALL_TEXT = 2**31 - 1
 FILL_BATCH = 32
 MAX_NEIGHBORS = 256
@@ -121,6 +118,7 @@ class Store:
         self._clock: Clock = clock or (lambda: datetime.now(UTC))
         self._model: ModelSignature | None = None
         self._actor = _actor()
+        self._searcher = Searcher(backend, self.embedders, registered=self.registered_model, filters=self._filters)
 
     # The store as a whole
 
@@ -580,7 +578,12 @@ class Store:
             if not 0 <= filter.min_retrievability <= 1:
                 raise Usage("Retrievability lies between 0 and 1.")
             chosen.append("filter_min_retrievability")
-            params |= {"now": self.now(), "horizon": horizon(filter.min_retrievability, self.policy.weights)}
+            recalled = filter.min_retrievability
+            params |= {
+                "now": self.now(),
+                "retrievability": recalled,
+                "horizon": horizon(recalled, self.policy.weights),
+            }
         if filter.without_embedding:
             chosen.append("filter_without_embedding")
         if not filter.superseded:
@@ -591,70 +594,15 @@ class Store:
 
     async def search(self, query: SearchQuery) -> Answer:
         """Answer a question by words, by meaning, or by both fused. Raises Usage where there is neither."""
-        started = time.perf_counter()
-        words = parse(query.text)
-        if query.embedding is None and not (words.spoken or words.must_not):
-            raise Usage("A search needs words or a vector.")
-        limit = max(1, min(query.limit, MAX_LIMIT))
-        filters, params = self._filters(query.filter)
-        self._constrain(words, filters, params)
-        warnings: list[str] = []
-        vector = await self._query_vector(query, words, warnings)
-        by_words = query.mode != "vector" and bool(words.ranked)
-        newest = words.negative_only and vector is None
-        if words.dropped and not words.ranked:
-            what = "answered by meaning alone" if vector is not None else "nothing is left to look for"
-            warnings.append(f"Every word of this query is too common to search for; {what}.")
-        depth = limit * OVERFETCH
-        branch = "branch_vector_none"
-        extra: Params = {}
-        if vector is not None:
-            branch, extra = await self._backend.near(vector, depth, filters, params)
-        text_branch = "branch_text" if by_words else "branch_text_newest" if newest else "branch_text_none"
-        if by_words:
-            params["words"] = self._backend.match(words.ranked, every=False)
-        found = await self._backend.fetch(
-            "search_memories",
-            {**params, **extra, "limit": limit, "depth": depth},
-            {"vector_branch": [branch], "text_branch": [text_branch], "filters": filters},
-        )
-        mode: Mode = "vector" if vector is not None and not by_words else "text" if vector is None else "hybrid"
-        hits = tuple(_hit(row) for row in found)
-        return Answer(hits, mode, (time.perf_counter() - started) * 1000, tuple(warnings))
+        return await self._searcher.answer(query)
 
-    def _constrain(self, words: Words, filters: list[str], params: dict[str, Any]) -> None:
-        if words.must:
-            filters.append("filter_must")
-            params["must"] = self._backend.match(words.must, every=True)
-        if words.must_not:
-            filters.append("filter_must_not")
-            params["must_not"] = self._backend.match(words.must_not, every=False)
+    async def explain(self, query: SearchQuery) -> Explanation:
+        """The same answer laid open: both branches, words, filters, steps and their cost."""
+        return await self._searcher.explain(query)
 
-    async def _query_vector(self, query: SearchQuery, words: Words, warnings: list[str]) -> Vector | None:
-        if query.mode == "text":
-            return None
-        registered = await self.registered_model()
-        if query.embedding is not None:
-            if registered and query.embedding.shape != (registered.dimension,):
-                raise ModelMismatch(
-                    f"This vector has {query.embedding.shape[-1]} dimensions, the store's have {registered.dimension}."
-                )
-            return query.embedding if registered else None
-        if not words.spoken:
-            return None
-        if registered is None:
-            if query.mode == "vector":
-                raise EmbedderUnavailable("This store has no vectors yet, so it cannot be searched by meaning.")
-            warnings.append("This store has no vectors yet; answered by words alone.")
-            return None
-        try:
-            [vector] = await self.embedders.embed([words.spoken], registered=registered, query=True)
-        except (ModelMismatch, EmbedderUnavailable) as error:
-            if query.mode == "vector":
-                raise
-            warnings.append(f"{error.message} Answered by words alone.")
-            return None
-        return vector
+    async def why_not(self, query: SearchQuery, memory_id: str) -> WhyNot:
+        """Where one memory stands for a query, and what keeps it from the answer. Raises NotFound."""
+        return await self._searcher.why_not(query, await self.get(memory_id))
 
     async def fts_search(self, text: str, limit: int = 10) -> Answer:
         """Search by words alone."""
@@ -1192,17 +1140,6 @@ class Store:
             },
         )
         return int(row["id"])
-
-
-def _hit(row: Row) -> Hit:
-    return Hit(
-        memory=rows.memory(row),
-        score=float(row["rrf"]),
-        text_rank=row["text_rank"],
-        text_score=row["text_score"],
-        vector_rank=row["vector_rank"],
-        vector_score=row["vector_score"],
-    )
 
 
 def _marks(found: Sequence[Row]) -> Marks:

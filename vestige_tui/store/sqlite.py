@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from datetime import UTC, datetime
@@ -27,7 +29,9 @@ from vestige_tui.errors import (
     Unavailable,
     VestigeError,
 )
-from vestige_tui.store.backend import Json, Params, Row, Transaction
+from vestige_tui.model import Step
+from vestige_tui.store.backend import Asked, Found, Json, Params, Row, Transaction
+from vestige_tui.store.grammar import fold_ascii
 from vestige_tui.store.queries import Dialect, Slots, compose
 from vestige_tui.store.vectors import VectorIndex
 from vestige_tui.store.vestige import survey
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 READERS = 3
 BUSY_MS = 5_000
 FEW = 4_000
+SCANNED = 200_000
 
 T = TypeVar("T")
 
@@ -314,23 +319,56 @@ class SqliteBackend:
         elif self._index is None or self._index.dimension != model.dimension:
             self._index, self._index_token = VectorIndex(model.dimension, self._read_beside), None
 
-    async def near(self, vector: Vector, depth: int, filters: Sequence[str], params: Params) -> tuple[str, Params]:
-        index = self._index
-        if index is None:
-            return "branch_vector_none", {}
+    async def search(self, asked: Asked) -> Found:
+        steps: list[Step] = []
+        depth, params = asked.fusion.depth, dict(asked.params)
+        vectors, texts = "branch_vector_none", "branch_text_none"
+        if asked.vector is not None and self._index is not None:
+            started = time.perf_counter()
+            hits, how = await self._near(self._index, asked.vector, depth, asked)
+            steps.append(Step("meaning", how, (time.perf_counter() - started) * 1000))
+            found = [[memory_id, rank, score] for rank, (memory_id, score) in enumerate(hits, 1)]
+            vectors, params["vector_hits"] = "branch_vector_given", Json(found)
+        if asked.literal is not None:
+            texts = "branch_text_literal"
+            params |= {"literal": asked.literal, "folded": fold_ascii(asked.literal), "scanned": SCANNED}
+            steps.append(Step("words", f"the newest {SCANNED:,} memories looked through, character by character"))
+        elif asked.words:
+            texts, params["words"] = "branch_text", self.match(asked.words, every=False)
+            steps.append(Step("words", "FTS5, any of the words, ranked by bm25"))
+        elif asked.newest:
+            texts = "branch_text_newest"
+            steps.append(Step("words", "none to look for: the newest memories"))
+        fusion = asked.fusion
+        params |= {
+            "depth": depth,
+            "limit": asked.limit,
+            "only": asked.only,
+            "k": fusion.k,
+            "text_weight": fusion.text_weight,
+            "vector_weight": fusion.vector_weight,
+        }
+        slots = {
+            "vector_branch": [vectors],
+            "text_branch": [texts],
+            "filters": asked.filters,
+            "chosen": ["chosen_one" if asked.only else "chosen_best"],
+        }
+        return Found(await self.fetch("search_memories", params, slots), tuple(steps))
+
+    async def _near(
+        self, index: VectorIndex, vector: Vector, depth: int, asked: Asked
+    ) -> tuple[list[tuple[str, float]], str]:
         token = await self.change_token()
         if token != self._index_token:
             await index.sync()
             self._index_token = token
-        slots = {"filters": filters}
+        slots, params = {"filters": asked.filters}, asked.params
         [count] = await self.fetch("count_up_to", {**params, "cap": FEW + 1}, slots)
         if count["n"] <= FEW:
             allowed = [str(row["id"]) for row in await self.fetch("list_ids", {**params, "limit": FEW + 1}, slots)]
-            hits = await index.nearest(vector, depth, allowed)
-        else:
-            hits = await self._nearest_passing(index, vector, depth, slots, params)
-        found = [[memory_id, rank, score] for rank, (memory_id, score) in enumerate(hits, 1)]
-        return "branch_vector_given", {"vector_hits": Json(found)}
+            return await index.nearest(vector, depth, allowed), f"all {len(allowed):,} that pass the filters, measured"
+        return await self._nearest_passing(index, vector, depth, slots, params), "nearest first, then filtered"
 
     async def _nearest_passing(
         self, index: VectorIndex, vector: Vector, depth: int, slots: Slots, params: Params
@@ -352,6 +390,15 @@ class SqliteBackend:
         async with self._watching:
             [row] = await self._watch.execute_fetchall(compose("sqlite", "read_change_token"))
         return row["data_version"]
+
+    async def word_counts(self, words: Sequence[str]) -> list[tuple[int, float]]:
+        counted = []
+        [whole] = await self.fetch("count_memories")
+        for word in words:
+            [row] = await self.fetch("count_matching", {"words": self.match([word], every=True)})
+            n = int(row["n"])
+            counted.append((n, max(1e-6, math.log((whole["n"] - n + 0.5) / (n + 0.5)))))
+        return counted
 
     def match(self, words: Sequence[str], *, every: bool) -> object:
         # Each word is quoted, so that nothing in it can be an operator; one that holds no letter matches nothing.

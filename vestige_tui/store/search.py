@@ -1,0 +1,298 @@
+"""Search: from a typed question to an answer, to an explanation of it, and to where any one memory stands.
+
+Each branch gives its own order; weighted reciprocal ranks fuse the two in the statement that reads the memories.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from vestige_tui.errors import EmbedderUnavailable, ModelMismatch, Usage
+from vestige_tui.model import (
+    Answer,
+    Explanation,
+    Filter,
+    FilterCount,
+    Fusion,
+    Hit,
+    Memory,
+    Mode,
+    QueryWord,
+    SearchQuery,
+    Step,
+    WhyNot,
+)
+from vestige_tui.store import rows
+from vestige_tui.store.backend import Asked, Backend, Row
+from vestige_tui.store.grammar import Words, parse
+
+if TYPE_CHECKING:
+    from vestige_tui.embedding import EmbedderSource
+    from vestige_tui.model import ModelSignature, Vector
+
+MAX_LIMIT = 1_000
+MAX_LITERAL = 1_000
+OVERFETCH = 3
+RRF_K = 60
+FAR = 10_000
+WORDS_LOOKED_AT = 16
+
+_FILTER_WORDS = {
+    "filter_domains": ("domain", "domains"),
+    "filter_tags": ("tag", "tags"),
+    "filter_node_types": ("type", "node_types"),
+    "filter_codebase": ("codebase", "codebase"),
+    "filter_owner": ("owner", "owner"),
+    "filter_since": ("made since", "since"),
+    "filter_until": ("made before", "until"),
+    "filter_must": ("with every", "must"),
+    "filter_must_not": ("without", "must_not"),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A query read, embedded and filtered: what the backend is asked, and what the person should know."""
+
+    words: Words
+    asked: Asked
+    mode: Mode
+    filter_words: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+
+class Searcher:
+    """Answers search queries of one store; ``registered`` and ``filters`` are the store's."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        embedders: EmbedderSource,
+        *,
+        registered: Callable[[], Awaitable[ModelSignature | None]],
+        filters: Callable[[Filter], tuple[list[str], dict[str, Any]]],
+    ) -> None:
+        self._backend = backend
+        self._embedders = embedders
+        self._registered = registered
+        self._filters = filters
+
+    async def answer(self, query: SearchQuery) -> Answer:
+        """The best memories for a query. Raises Usage where there are neither words nor a vector."""
+        started = time.perf_counter()
+        prepared = await self._prepare(query)
+        found = await self._backend.search(prepared.asked)
+        took = (time.perf_counter() - started) * 1000
+        return Answer(tuple(map(_hit, found.rows)), prepared.mode, took, prepared.warnings)
+
+    async def explain(self, query: SearchQuery) -> Explanation:
+        """The same answer, with both branches, what became of the words, and how it was found at what cost."""
+        started = time.perf_counter()
+        prepared = await self._prepare(query)
+        asked = prepared.asked
+        found = await self._backend.search(asked)
+        took = (time.perf_counter() - started) * 1000
+        answer = Answer(tuple(map(_hit, found.rows)), prepared.mode, took, prepared.warnings)
+        whole = await self._backend.search(dataclasses.replace(asked, limit=2 * asked.fusion.depth))
+        hits = [_hit(row) for row in whole.rows]
+        return Explanation(
+            query=query.text,
+            answer=answer,
+            text=tuple(sorted((hit for hit in hits if hit.text_rank), key=lambda hit: hit.text_rank or 0)),
+            vector=tuple(sorted((hit for hit in hits if hit.vector_rank), key=lambda hit: hit.vector_rank or 0)),
+            words=await self._words(prepared.words) if prepared.mode != "literal" else (),
+            filters=await self._filter_counts(prepared),
+            passing=await self._count(asked.filters, asked.params),
+            total=await self._count((), {}),
+            fusion=asked.fusion,
+            steps=(*prepared.steps, *found.steps, Step("all", "from the query to its memories", took)),
+        )
+
+    async def why_not(self, query: SearchQuery, memory: Memory) -> WhyNot:
+        """Where a memory stands for a query, and what keeps it from the answer."""
+        prepared = await self._prepare(query)
+        asked = prepared.asked
+        answer = await self._backend.search(asked)
+        last = float(answer.rows[-1]["rrf"]) if len(answer.rows) >= asked.limit else 0.0
+        fails = []
+        for name, said in zip(asked.filters, prepared.filter_words, strict=True):
+            if not await self._passes(memory.id, (name,), asked.params):
+                fails.append(" ".join(filter(None, said)))
+        missing = []
+        if asked.words:
+            for word in prepared.words.ranked[:WORDS_LOOKED_AT]:
+                must = {"must": self._backend.match([word], every=True)}
+                if not await self._passes(memory.id, ("filter_must",), must):
+                    missing.append(word)
+        if fails:
+            hit, place = None, None
+        else:
+            far = dataclasses.replace(asked.fusion, depth=max(FAR, asked.fusion.depth))
+            seen = await self._backend.search(dataclasses.replace(asked, fusion=far, only=memory.id, exact=True))
+            hit = _hit(seen.rows[0]) if seen.rows else None
+            place = int(seen.rows[0]["place"]) if seen.rows else None
+        reason = _reason(asked, memory, fails, place, hit, len(answer.rows))
+        return WhyNot(memory, place, hit, tuple(fails), tuple(missing), last, reason)
+
+    async def _passes(self, memory_id: str, filters: tuple[str, ...], params: Any) -> bool:
+        return await self._count((*filters, "filter_id"), {**params, "only": memory_id}) > 0
+
+    async def _count(self, filters: tuple[str, ...], params: Any) -> int:
+        [row] = await self._backend.fetch("count_memories", params, {"filters": filters})
+        return int(row["n"])
+
+    async def _filter_counts(self, prepared: _Prepared) -> tuple[FilterCount, ...]:
+        asked = prepared.asked
+        return tuple(
+            [
+                FilterCount(" ".join(filter(None, said)), await self._count((name,), asked.params))
+                for name, said in zip(asked.filters, prepared.filter_words, strict=True)
+            ]
+        )
+
+    async def _words(self, words: Words) -> tuple[QueryWord, ...]:
+        looked = words.ranked[:WORDS_LOOKED_AT]
+        counted = await self._backend.word_counts(looked)
+        return (
+            *(
+                QueryWord(word, "must" if word in words.must else "ranked", documents, weight)
+                for word, (documents, weight) in zip(looked, counted, strict=True)
+            ),
+            *(QueryWord(word, "must_not") for word in words.must_not),
+            *(QueryWord(word, "dropped") for word in dict.fromkeys(words.dropped)),
+        )
+
+    # From the query to what the backend is asked
+
+    async def _prepare(self, query: SearchQuery) -> _Prepared:
+        limit = max(1, min(query.limit, MAX_LIMIT))
+        filters, params = self._filters(query.filter)
+        if query.mode == "literal":
+            return self._literally(query, filters, params, limit)
+        words = parse(query.text)
+        if query.embedding is None and not (words.spoken or words.must_not):
+            raise Usage("A search needs words or a vector.")
+        if words.must:
+            filters = [*filters, "filter_must"]
+            params = {**params, "must": self._backend.match(words.must, every=True)}
+        if words.must_not:
+            filters = [*filters, "filter_must_not"]
+            params = {**params, "must_not": self._backend.match(words.must_not, every=False)}
+        warnings: list[str] = []
+        started = time.perf_counter()
+        vector = await self._query_vector(query, words, warnings)
+        encoded = (time.perf_counter() - started) * 1000
+        steps = (Step("query", "encoded by the store's model", encoded),) if vector is not None else ()
+        by_words = query.mode != "vector" and bool(words.ranked)
+        if words.dropped and not words.ranked:
+            what = "answered by meaning alone" if vector is not None else "nothing is left to look for"
+            warnings.append(f"Every word of this query is too common to search for; {what}.")
+        asked = Asked(
+            words=words.ranked if by_words else (),
+            vector=vector,
+            literal=None,
+            newest=words.negative_only and vector is None,
+            filters=tuple(filters),
+            params=params,
+            fusion=_fusion(limit),
+            limit=limit,
+        )
+        mode: Mode = "vector" if vector is not None and not by_words else "text" if vector is None else "hybrid"
+        return _Prepared(words, asked, mode, _filter_words(filters, params, words), tuple(warnings), steps)
+
+    def _literally(self, query: SearchQuery, filters: list[str], params: dict[str, Any], limit: int) -> _Prepared:
+        wanted = query.text.strip()
+        if not wanted:
+            raise Usage("A literal search needs the characters to look for.")
+        if len(wanted) > MAX_LITERAL:
+            raise Usage(f"A literal search takes {MAX_LITERAL:,} characters at most.")
+        asked = Asked((), None, wanted, False, tuple(filters), params, _fusion(limit), limit)
+        words = Words((), (), (), wanted, ())
+        return _Prepared(words, asked, "literal", _filter_words(filters, params, words), (), ())
+
+    async def _query_vector(self, query: SearchQuery, words: Words, warnings: list[str]) -> Vector | None:
+        if query.mode == "text":
+            return None
+        registered: ModelSignature | None = await self._registered()
+        if query.embedding is not None:
+            if registered and query.embedding.shape != (registered.dimension,):
+                raise ModelMismatch(
+                    f"This vector has {query.embedding.shape[-1]} dimensions, the store's have {registered.dimension}."
+                )
+            return query.embedding if registered else None
+        if not words.spoken:
+            return None
+        if registered is None:
+            if query.mode == "vector":
+                raise EmbedderUnavailable("This store has no vectors yet, so it cannot be searched by meaning.")
+            warnings.append("This store has no vectors yet; answered by words alone.")
+            return None
+        try:
+            [vector] = await self._embedders.embed([words.spoken], registered=registered, query=True)
+        except (ModelMismatch, EmbedderUnavailable) as error:
+            if query.mode == "vector":
+                raise
+            warnings.append(f"{error.message} Answered by words alone.")
+            return None
+        return vector
+
+
+def _fusion(limit: int) -> Fusion:
+    return Fusion(k=RRF_K, text_weight=1.0, vector_weight=1.0, depth=limit * OVERFETCH)
+
+
+def _filter_words(filters: list[str], params: dict[str, Any], words: Words) -> tuple[tuple[str, str], ...]:
+    """Each filter for a person: what it is about, and its values."""
+    said: list[tuple[str, str]] = []
+    for name in filters:
+        if name == "filter_active":
+            said.append(("not replaced", ""))
+        elif name == "filter_without_embedding":
+            said.append(("without a vector", ""))
+        elif name == "filter_min_retrievability":
+            said.append(("recall at least", f"{params['retrievability']:.2f}"))
+        elif name == "filter_must":
+            said.append(("with", ", ".join(words.must)))
+        elif name == "filter_must_not":
+            said.append(("without", ", ".join(words.must_not)))
+        else:
+            what, key = _FILTER_WORDS[name]
+            value = params[key]
+            said.append((what, " or ".join(value) if isinstance(value, list) else str(value)))
+    return tuple(said)
+
+
+def _reason(asked: Asked, memory: Memory, fails: list[str], place: int | None, hit: Hit | None, shown: int) -> str:
+    if fails:
+        return f"The filters keep it out: {', '.join(fails)}."
+    if place is None or hit is None:
+        if asked.literal is not None:
+            return "These characters do not occur in it."
+        if asked.vector is not None and not memory.has_embedding:
+            return "It holds none of the words, and it has no vector that meaning could find."
+        return "Neither its words nor its meaning bring it among the first ten thousand."
+    if place <= shown:
+        return f"It is in the answer, at place {place}."
+    parts = []
+    for name, rank in (("words", hit.text_rank), ("meaning", hit.vector_rank)):
+        if rank is None:
+            parts.append(f"{name} do not find it" if name == "words" else f"{name} does not find it")
+        else:
+            beyond = "" if rank <= asked.fusion.depth else f", beyond the {asked.fusion.depth} that count"
+            parts.append(f"place {rank:,} by {name}{beyond}")
+    return f"It stands at place {place:,}: {'; '.join(parts)}."
+
+
+def _hit(row: Row) -> Hit:
+    return Hit(
+        memory=rows.memory(row),
+        score=float(row["rrf"]),
+        text_rank=row["text_rank"],
+        text_score=row["text_score"],
+        vector_rank=row["vector_rank"],
+        vector_score=row["vector_score"],
+    )
