@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_DIR ?=
+SIZE ?=
 
 .PHONY: demo demo-check test lint types contracts check bench clean
 
@@ -28,9 +29,9 @@ contracts: $(VENV)/.installed-test
 
 check: lint types contracts test demo-check
 
-## Speed and quality beside their raw alternatives, as one table and bench.json.
+## Speed and quality beside their raw alternatives, as one table and bench.json; SIZE=1000000 for stores of that size.
 bench: $(VENV)/.installed-test
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(SIZE),--size $(SIZE))
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

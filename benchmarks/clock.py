@@ -35,10 +35,12 @@ async def side_by_side(
     ours: Callable[[Input], Awaitable[object]],
     raw: Callable[[Input], object] | Callable[[Input], Awaitable[object]],
     inputs: Sequence[Input],
+    *,
+    warm: int = WARM,
 ) -> tuple[Times, Times]:
-    """Both done for each input in turn, after a few that do not count."""
+    """Both done for each input in turn, after a few (``warm``) that do not count."""
     taken: list[tuple[float, float]] = []
-    for each in [*inputs[:WARM], *inputs]:
+    for each in [*inputs[:warm], *inputs]:
         began = time.perf_counter()
         await ours(each)
         between = time.perf_counter()
@@ -46,7 +48,8 @@ async def side_by_side(
         if isinstance(result, Awaitable):
             await result
         taken.append((between - began, time.perf_counter() - between))
-    return _times(first for first, _ in taken[WARM:]), _times(second for _, second in taken[WARM:])
+    counted = taken[min(warm, len(inputs)) :]
+    return _times(first for first, _ in counted), _times(second for _, second in counted)
 
 
 def _times(seconds: Iterable[float]) -> Times:

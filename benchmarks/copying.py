@@ -84,6 +84,9 @@ async def raw_copy(filled: str, target: str) -> Took:
         await store.register_model(model, finalize=False)
         with psycopg.connect(filled) as source, psycopg.connect(target) as sink:
             data = {name: _read(source, name) for name in _COLUMNS}
+            # The new database has one of the owners already, so that COPY would be refused.
+            owners = source.execute("SELECT id, handle FROM users").fetchall()
+            sink.cursor().executemany("INSERT INTO users (id, handle) VALUES (%s, %s) ON CONFLICT DO NOTHING", owners)
             began = time.perf_counter()
             for name, parts in data.items():
                 with sink.cursor().copy(_statement("COPY {} ({}) FROM STDIN (FORMAT binary)", name)) as into:

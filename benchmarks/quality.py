@@ -1,20 +1,27 @@
-"""Known-item search on the sample store: 289 questions, each with the one note that answers it, with the real model."""
+"""Known-item search with the real model: questions, each with the one memory that answers it.
+
+The sample store has 289 questions of its own; the docstrings of Python's standard library ask with their first
+sentence for the rest of them.
+"""
 
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.copying import copy
-from benchmarks.raw import Raw, RawPostgres, RawSqlite
+from benchmarks.corpus import known_items
+from benchmarks.raw import DEPTH, Raw, RawPostgres, RawSqlite, fused
 from benchmarks.table import Figure
 from vestige_tui.demo import fill, memory_id
 from vestige_tui.embedding import EmbedderSource
-from vestige_tui.model import Mode, SearchQuery
+from vestige_tui.model import Draft, Mode, SearchQuery
 from vestige_tui.store import open_store
 
 if TYPE_CHECKING:
@@ -22,8 +29,8 @@ if TYPE_CHECKING:
     from vestige_tui.model import Vector
     from vestige_tui.store.service import Store
 
-DEPTH = 10
-MODES: tuple[Mode, ...] = ("text", "vector", "hybrid")
+FIRST = 10
+BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,72 +50,112 @@ class Score:
     hit: float
 
 
+Search = Callable[[Question], Awaitable[Sequence[str]]]
+
+
 async def measure(folder: Path, server: Server | None) -> list[Figure]:
-    """Both backends, each mode beside the raw search of its kind."""
+    """Both sets of questions on both backends, each mode beside the raw search of its kind."""
     embedders = EmbedderSource()
-    url = f"sqlite:{folder / 'sample.db'}"
     try:
-        async with open_store(url, create=True, embedders=embedders) as store:
-            await fill(store, datetime.now(UTC))
-            questions = await _questions(store)
-            lite = RawSqlite(folder / "sample.db")
-            found = await _figures(store, lite, questions, "quality sqlite", "FTS5, all words")
-            lite.close()
-        if server is not None:
-            database = server.database()
-            await copy(url, database)
-            async with open_store(database, embedders=embedders) as store:
-                raw = RawPostgres(database)
-                found += await _figures(store, raw, questions, "quality postgres", "all words, ts_rank_cd")
-                raw.close()
+        return [
+            *await _on_both("sample", _sample, folder, server, embedders),
+            *await _on_both("docstrings", _docstrings, folder, server, embedders),
+        ]
     finally:
         embedders.close()
+
+
+async def _on_both(
+    name: str,
+    fill_and_ask: Callable[[Store], Awaitable[list[Question]]],
+    folder: Path,
+    server: Server | None,
+    embedders: EmbedderSource,
+) -> list[Figure]:
+    path = folder / f"{name}.db"
+    url = f"sqlite:{path}"
+    async with open_store(url, create=True, embedders=embedders) as store:
+        questions = await fill_and_ask(store)
+        lite = RawSqlite(path)
+        found = await _figures(store, lite, questions, f"quality sqlite, {name}", "FTS5")
+        lite.close()
+    if server is not None:
+        database = server.database()
+        await copy(url, database)
+        async with open_store(database, embedders=embedders) as store:
+            raw = RawPostgres(database)
+            found += await _figures(store, raw, questions, f"quality postgres, {name}", "tsvector")
+            raw.close()
     return found
 
 
-async def _questions(store: Store) -> list[Question]:
+async def _sample(store: Store) -> list[Question]:
+    await fill(store, datetime.now(UTC))
     lines = (Path(__file__).parent / "demo_questions.jsonl").read_text(encoding="utf-8").splitlines()
     asked = [json.loads(line) for line in lines]
-    vectors = await store.embedders.embed(
-        [each["question"] for each in asked], registered=await store.registered_model(), query=True
-    )
-    return [
-        Question(each["question"], vector, memory_id(each["key"])) for each, vector in zip(asked, vectors, strict=True)
-    ]
+    return await _questions(store, [each["question"] for each in asked], [memory_id(each["key"]) for each in asked])
 
 
-async def _figures(store: Store, raw: Raw, questions: Sequence[Question], part: str, all_words: str) -> list[Figure]:
-    async def by_words(question: Question) -> list[str]:
+async def _docstrings(store: Store) -> list[Question]:
+    items = known_items()
+    ids = [str(uuid.uuid5(uuid.NAMESPACE_OID, item.question)) for item in items]
+    drafts = [Draft(content=item.text, id=key) for key, item in zip(ids, items, strict=True)]
+    for start in range(0, len(drafts), BATCH):
+        await store.insert_many(drafts[start : start + BATCH])
+    return await _questions(store, [item.question for item in items], ids)
+
+
+async def _questions(store: Store, texts: Sequence[str], answers: Sequence[str]) -> list[Question]:
+    vectors = await store.embedders.embed(texts, registered=await store.registered_model(), query=True)
+    return [Question(*each) for each in zip(texts, vectors, answers, strict=True)]
+
+
+async def _figures(store: Store, raw: Raw, questions: Sequence[Question], part: str, index: str) -> list[Figure]:
+    async def any_word(question: Question) -> list[str]:
+        return raw.text(question.text)
+
+    async def all_words(question: Question) -> list[str]:
         return raw.all_words(question.text)
 
-    async def by_meaning(question: Question) -> list[str]:
+    async def nearest(question: Question) -> list[str]:
         return raw.vector(question.vector)
 
-    words, meaning = await _score(by_words, questions), await _score(by_meaning, questions)
+    async def raw_fused(question: Question) -> list[str]:
+        return fused(raw.text(question.text), raw.vector(question.vector))
+
+    async def ours_fused(question: Question) -> list[str]:
+        return fused(await _ask(store, "text", question, DEPTH), await _ask(store, "vector", question, DEPTH))
+
+    beside: dict[Mode, list[tuple[Search, str]]] = {
+        "text": [(any_word, f"{index}, any word"), (all_words, f"{index}, all words")],
+        "vector": [(nearest, "nearest vectors, raw")],
+        "hybrid": [(ours_fused, "plain RRF of our two"), (raw_fused, "plain RRF of the raw two"), (nearest, "nearest")],
+    }
     found = []
-    for mode in MODES:
-        ours = await _score(_asking(store, mode), questions)
-        plain, beside = (words, all_words) if mode == "text" else (meaning, "nearest vectors, raw")
-        found += [
-            Figure(part, f"{mode} MRR@{DEPTH}", "", ours.mrr, plain.mrr, beside),
-            Figure(part, f"{mode} hit@{DEPTH}", "", ours.hit, plain.hit, beside),
-        ]
+    for mode, others in beside.items():
+        ours = await _score(partial(_first, store, mode), questions)
+        for search, what in others:
+            plain = await _score(search, questions)
+            found += [
+                Figure(part, f"{mode} MRR@{FIRST}", "", ours.mrr, plain.mrr, what),
+                Figure(part, f"{mode} hit@{FIRST}", "", ours.hit, plain.hit, what),
+            ]
     return found
 
 
-def _asking(store: Store, mode: Mode) -> Callable[[Question], Awaitable[list[str]]]:
-    async def ask(question: Question) -> list[str]:
-        text = "" if mode == "vector" else question.text
-        vector = None if mode == "text" else question.vector
-        answer = await store.search(SearchQuery(text=text, embedding=vector, mode=mode, limit=DEPTH))
-        return [hit.memory.id for hit in answer]
-
-    return ask
+async def _first(store: Store, mode: Mode, question: Question) -> list[str]:
+    return await _ask(store, mode, question, FIRST)
 
 
-async def _score(search: Callable[[Question], Awaitable[list[str]]], questions: Sequence[Question]) -> Score:
+async def _ask(store: Store, mode: Mode, question: Question, limit: int) -> list[str]:
+    text = "" if mode == "vector" else question.text
+    vector = None if mode == "text" else question.vector
+    return [hit.memory.id for hit in await store.search(SearchQuery(text, vector, mode, limit))]
+
+
+async def _score(search: Search, questions: Sequence[Question]) -> Score:
     ranks = []
     for question in questions:
-        ids = (await search(question))[:DEPTH]
+        ids = list(await search(question))[:FIRST]
         ranks.append(ids.index(question.answer) + 1 if question.answer in ids else 0)
     return Score(sum(1 / rank for rank in ranks if rank) / len(ranks), sum(rank > 0 for rank in ranks) / len(ranks))

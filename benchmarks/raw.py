@@ -14,10 +14,11 @@ import numpy as np
 import psycopg
 from pgvector.psycopg import register_vector
 
+from benchmarks import textbook
 from vestige_tui.store.grammar import parse
 
 if TYPE_CHECKING:
-    from vestige_tui.model import Draft, Vector
+    from vestige_tui.model import Draft, Mode, Vector
 
 DEPTH, LIMIT = 30, 10
 RRF = 60
@@ -34,6 +35,10 @@ class Raw(Protocol):
 
     def all_words(self, question: str) -> list[str]:
         """The ids of the best texts with all of the words."""
+        ...
+
+    def ranked(self, question: str) -> list[str]:
+        """The ids of the best texts with any of the words, each of them scored as the service scores."""
         ...
 
     def vector(self, vector: Vector) -> list[str]: ...
@@ -56,19 +61,33 @@ class Raw(Protocol):
         """How many are due before each of three moments, and how many are new."""
         ...
 
+    def facets(self) -> list[Any]:
+        """The tags in use with their counts."""
+        ...
+
     def insert(self, drafts: Sequence[Draft], vectors: Sequence[Vector]) -> None:
         """Write memories in one transaction."""
+        ...
+
+    def update(self, memory_id: str, tags: Sequence[str]) -> None: ...
+
+    def review(self, memory_id: str, due: datetime) -> None:
+        """Write a schedule and a row of the review log in one transaction."""
         ...
 
 
 def hybrid(raw: Raw, question: str, vector: Vector) -> list[Any]:
     """Both branches, fused by reciprocal rank, and the memories read."""
+    return raw.rows(fused(raw.text(question), raw.vector(vector))[:LIMIT])
+
+
+def fused(*branches: Sequence[str]) -> list[str]:
+    """Plain Reciprocal Rank Fusion of ids that come best first."""
     scores: dict[str, float] = {}
-    for ids in (raw.text(question), raw.vector(vector)):
+    for ids in branches:
         for rank, memory_id in enumerate(ids, 1):
             scores[memory_id] = scores.get(memory_id, 0.0) + 1 / (RRF + rank)
-    best = sorted(scores, key=lambda memory_id: (-scores[memory_id], memory_id))
-    return raw.rows(best[:LIMIT])
+    return sorted(scores, key=lambda memory_id: (-scores[memory_id], memory_id))
 
 
 class RawSqlite:
@@ -93,11 +112,16 @@ class RawSqlite:
     def text(self, question: str) -> list[str]:
         return self._match(question, " OR ")
 
+    def ranked(self, question: str) -> list[str]:
+        return self.text(question)
+
     def all_words(self, question: str) -> list[str]:
         return self._match(question, " ")
 
     def _match(self, question: str, between: str) -> list[str]:
         words = between.join(f'"{word}"' for word in parse(question).ranked)
+        if not words:
+            return []
         found = self._connection.execute(
             "SELECT m.id FROM knowledge_fts f JOIN knowledge_nodes m ON m.seq = f.rowid "
             "WHERE knowledge_fts MATCH ? ORDER BY rank LIMIT ?",
@@ -107,7 +131,7 @@ class RawSqlite:
 
     def vector(self, vector: Vector) -> list[str]:
         scores = self._matrix @ vector
-        top = np.argpartition(-scores, DEPTH)[:DEPTH]
+        top = np.argpartition(-scores, DEPTH)[:DEPTH] if len(scores) > DEPTH else np.arange(len(scores))
         return [self._ids[place] for place in top[np.argsort(-scores[top])]]
 
     def rows(self, ids: Sequence[str]) -> list[Any]:
@@ -146,6 +170,12 @@ class RawSqlite:
             moments,
         ).fetchone()
 
+    def facets(self) -> list[Any]:
+        return self._connection.execute(
+            "SELECT j.value, count(*) AS n FROM knowledge_nodes m, json_each(m.tags) j "
+            "WHERE m.superseded_by IS NULL GROUP BY j.value ORDER BY n DESC, j.value LIMIT 200"
+        ).fetchall()
+
     def insert(self, drafts: Sequence[Draft], vectors: Sequence[Vector]) -> None:
         now = datetime.now(UTC).isoformat(timespec="microseconds")
         ids = [str(uuid.uuid4()) for _ in drafts]
@@ -167,6 +197,28 @@ class RawSqlite:
         )
         self._connection.execute("COMMIT")
 
+    def update(self, memory_id: str, tags: Sequence[str]) -> None:
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        self._connection.execute(
+            "UPDATE knowledge_nodes SET tags = ?, updated_at = ? WHERE id = ?", (json.dumps(list(tags)), now, memory_id)
+        )
+
+    def review(self, memory_id: str, due: datetime) -> None:
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute(
+            "INSERT INTO scheduling (memory_id, stability, difficulty, last_review, next_review, reps) "
+            "VALUES (?, 3, 5, ?, ?, 1) ON CONFLICT (memory_id) DO UPDATE SET stability = excluded.stability, "
+            "last_review = excluded.last_review, next_review = excluded.next_review, reps = reps + 1",
+            (memory_id, now, due.astimezone(UTC).isoformat(timespec="microseconds")),
+        )
+        self._connection.execute(
+            "INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state) "
+            "VALUES (?, ?, 3, '{}', '{}')",
+            (memory_id, now),
+        )
+        self._connection.execute("COMMIT")
+
 
 class RawPostgres:
     """psycopg without a pool or an event loop, on the server's own indexes."""
@@ -183,6 +235,17 @@ class RawPostgres:
             "SELECT id::text FROM knowledge_nodes m, to_tsquery('vestige', %s) q "
             "WHERE m.search_vec @@ q ORDER BY ts_rank(m.search_vec, q, 1) DESC, m.id LIMIT %s",
             (" | ".join(f"'{_bare(word)}'" for word in parse(question).ranked), DEPTH),
+        )
+
+    def ranked(self, question: str) -> list[str]:
+        return self._ids(
+            "WITH whole AS (SELECT count(*) AS n FROM knowledge_nodes), "
+            "words AS MATERIALIZED (SELECT q, ln(1 + (n - df + 0.5) / (df + 0.5)) AS idf FROM whole, ("
+            "SELECT q, (SELECT count(*) FROM knowledge_nodes m WHERE m.search_vec @@ q) AS df "
+            "FROM unnest(%s::text[]) w, phraseto_tsquery('vestige', w) q) x) "
+            "SELECT m.id::text FROM knowledge_nodes m CROSS JOIN words w WHERE m.search_vec @@ w.q "
+            "GROUP BY m.id ORDER BY sum(w.idf * ts_rank(m.search_vec, w.q, 1)) DESC, m.id LIMIT %s",
+            ([_bare(word) for word in parse(question).ranked], DEPTH),
         )
 
     def all_words(self, question: str) -> list[str]:
@@ -236,6 +299,12 @@ class RawPostgres:
             list(bounds),
         ).fetchone()
 
+    def facets(self) -> list[Any]:
+        return self._connection.execute(
+            "SELECT j.value, count(*) AS n FROM knowledge_nodes m, unnest(m.tags) j (value) "
+            "WHERE m.superseded_by IS NULL GROUP BY j.value ORDER BY n DESC, j.value LIMIT 200"
+        ).fetchall()
+
     def insert(self, drafts: Sequence[Draft], vectors: Sequence[Vector]) -> None:
         ids = [str(uuid.uuid4()) for _ in drafts]
         with self._connection.transaction(), self._connection.cursor() as cursor:
@@ -251,6 +320,32 @@ class RawPostgres:
                 "INSERT INTO node_embeddings (node_id, embedding) VALUES (%s, %s)",
                 list(zip(ids, vectors, strict=True)),
             )
+
+    def update(self, memory_id: str, tags: Sequence[str]) -> None:
+        self._connection.execute(
+            "UPDATE knowledge_nodes SET tags = %s, updated_at = now() WHERE id = %s", (list(tags), memory_id)
+        )
+
+    def review(self, memory_id: str, due: datetime) -> None:
+        with self._connection.transaction():
+            self._connection.execute(
+                "INSERT INTO scheduling AS s (memory_id, stability, difficulty, last_review, next_review, reps) "
+                "VALUES (%s, 3, 5, now(), %s, 1) ON CONFLICT (memory_id) DO UPDATE SET stability = excluded.stability, "
+                "last_review = excluded.last_review, next_review = excluded.next_review, reps = s.reps + 1",
+                (memory_id, due),
+            )
+            self._connection.execute(
+                "INSERT INTO review_events (memory_id, rating, prior_state, new_state) VALUES (%s, 3, '{}', '{}')",
+                (memory_id,),
+            )
+
+    def textbook(self, mode: Mode, question: str, vector: Vector) -> list[Any]:
+        """One statement for a whole search, as it is usually written."""
+        values = {
+            "vector": vector, "text": question, "limit": LIMIT,
+            "tags": None, "domains": None, "node_types": None, "codebase": None, "owner": None, "since": None,
+        }  # fmt: skip
+        return self._connection.execute(textbook.statement(mode).encode(), values).fetchall()
 
 
 def _bare(word: str) -> str:

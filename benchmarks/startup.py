@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 from benchmarks.clock import side_by_side, timing
+from benchmarks.console import environment
 from benchmarks.table import Figure
 
 ROUNDS = 9
@@ -27,13 +27,8 @@ async def measure(folder: Path, stores: dict[str, str]) -> list[Figure]:
 
 
 async def _beside(folder: Path, name: str, command: list[str], code: str, beside: str, goal: str) -> Figure:
-    # Settings and state of whoever measures stay out of it.
-    home = str(folder)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "VESTIGE_"))}
-    environment["HOME"] = home
-
     def run(arguments: list[str]) -> None:
-        subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, env=environment)
+        subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, env=environment(folder))
 
     times = await side_by_side(
         lambda _: asyncio.to_thread(run, [*_CONSOLE, *command]),

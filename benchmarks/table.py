@@ -34,8 +34,18 @@ class Figure:
         """Ours divided by the raw one."""
         return self.ours / self.raw if self.raw else math.nan
 
+    @property
+    def met(self) -> bool | None:
+        """Does the ratio reach the goal? None where the goal is not a bound."""
+        match self.goal.split():
+            case ["<=", bound]:
+                return self.ratio <= float(bound)
+            case [">=", bound]:
+                return self.ratio >= float(bound)
+        return None
 
-HEADINGS = ("part", "what", "unit", "ours", "p99", "raw", "p99", "ratio", "goal", "the raw one")
+
+HEADINGS = ("part", "what", "unit", "ours", "p99", "raw", "p99", "ratio", "goal", "met", "the raw one")
 _RIGHT = {3, 4, 5, 6, 7}
 
 
@@ -61,10 +71,15 @@ def _cells(figure: Figure) -> tuple[str, ...]:
         _number(figure.ours_tail),
         _number(figure.raw),
         _number(figure.raw_tail),
-        f"{figure.ratio:.2f}",
+        _ratio(figure.ratio),
         figure.goal,
+        {True: "yes", False: "no", None: ""}[figure.met],
         figure.beside,
     )
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.4f}" if value < 0.1 or 0.9 < value < 1 else f"{value:.2f}"
 
 
 def _number(value: float | None) -> str:
@@ -82,6 +97,6 @@ def write(figures: Sequence[Figure], path: Path) -> None:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
-        "figures": [asdict(figure) | {"ratio": figure.ratio} for figure in figures],
+        "figures": [asdict(figure) | {"ratio": figure.ratio, "met": figure.met} for figure in figures],
     }
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -318,10 +318,11 @@ def test_the_default_file(tmp_path: Path) -> None:
 
 def test_every_commented_setting_of_the_default_file_is_valid(file: Path) -> None:
     text = re.sub(r"(?m)^# (?=\[|[\w.]+ = )", "", DEFAULT_FILE)
-    assert set(tomllib.loads(text)) == {"storage", "embeddings", "review", "keys", "ui"}
+    assert set(tomllib.loads(text)) == {"storage", "embeddings", "review", "keys", "filters", "ui"}
     config = read(file, text)
     assert (config.backend, config.max_connections, config.acquire_timeout_secs) == ("sqlite", 10, 30)
     assert (config.desired_retention, config.new_per_day) == (0.9, 10)
+    assert config.filters == {"recent": "type:decision since:-30d"}
 
 
 def test_setting_a_value_keeps_the_rest(file: Path) -> None:

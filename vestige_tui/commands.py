@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 from textual.binding import Binding, BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
@@ -252,6 +252,24 @@ class Filter(Command):
     help = "Type what to look for, or add a filter such as type:decision."
 
 
+class PickFilters(Command):
+    id, key, label, action = "filter.pick", "f,f8", "filters", "pick_filters"
+    group, footer = "Lists", True
+    help = "Pick filters from what there is, with counts; f8 does it while you type. Saved filters are there too."
+
+
+class CarryFilters(Command):
+    id, key, label, action = "filter.carry", "F", "filters elsewhere", "carry_filters"
+    group = "Lists"
+    help = "Go to Search, Browse or Review with the same filters."
+
+
+class SaveFilters(Command):
+    id, key, label, action = "filter.save", "ctrl+s", "save filters", "save_filters"
+    group = "Lists"
+    help = "Give the filters a name, to come back to them."
+
+
 class LeaveLine(Command):
     id, key, label, action = "line.leave", "down", "to the list", "leave_line"
     group, footer = "Lists", True
@@ -485,9 +503,12 @@ ON_A_MEMORY: tuple[type[Command], ...] = (
 )
 """What a place with memories binds, acting on the selection or on the memory under the cursor."""
 
+OF_FILTERS: tuple[type[Command], ...] = (CarryFilters, SaveFilters)
+"""What a place with a filter line binds besides ``Filter`` and ``PickFilters``."""
+
 IN_PLACE: dict[str, tuple[type[Command], ...]] = {
-    "search": (Filter, *ON_A_MEMORY, AddMemory, CycleMode, MoreHits, ToggleSuperseded),
-    "browse": (Filter, Sort, *ON_A_MEMORY, AddMemory, ToggleSuperseded),
+    "search": (Filter, PickFilters, *ON_A_MEMORY, AddMemory, CycleMode, MoreHits, ToggleSuperseded, *OF_FILTERS),
+    "browse": (Filter, PickFilters, Sort, *ON_A_MEMORY, AddMemory, ToggleSuperseded, *OF_FILTERS),
     "review": (
         Reveal,
         GradeAgain,
@@ -497,6 +518,8 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         Suspend,
         Bury,
         Filter,
+        PickFilters,
+        *OF_FILTERS,
         EditMemory,
         CopyMemory,
         DeleteMemory,
@@ -508,6 +531,15 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
     "store": (StartCopy, Vacuum),
 }
 """What each place binds besides ``EVERYWHERE``."""
+
+
+@runtime_checkable
+class Offering(Protocol):
+    """A screen that offers more than its commands."""
+
+    def offers(self) -> Iterator[tuple[str, str, Callable[[], Awaitable[bool]]]]:
+        """What the palette adds: a title, a sentence, and what it does."""
+        ...
 
 
 class CommandPalette(Provider):
@@ -528,6 +560,8 @@ class CommandPalette(Provider):
             title = command.title if issubclass(command, GoTo) else command.label
             run = partial(self.app.run_action, binding.action, node)
             yield f"{title.capitalize()}  ({self.app.get_key_display(binding)})", command.help, run
+        if isinstance(screen, Offering):
+            yield from screen.offers()
 
     async def discover(self) -> Hits:
         for title, sentence, run in self._live():

@@ -1,7 +1,8 @@
 """What a person has set in ``vestige.toml``, and the folders in which this program keeps things.
 
-The file is shared with the memory server: only the tables storage, embeddings, review, keys and ui are ours. Every
-fault in it is a ``ConfigError`` of one sentence naming file, key and, where there is one, line; none holds a password.
+The file is shared with the memory server: only the tables storage, embeddings, review, keys, filters and ui are ours.
+Every fault in it is a ``ConfigError`` of one sentence naming file, key and, where there is one, line; none holds a
+password.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from vestige_tui.errors import ConfigError, Refused
+from vestige_tui.chips import read_chips
+from vestige_tui.errors import ConfigError, Refused, Usage
 from vestige_tui.scheduling import DEFAULT_WEIGHTS, Policy
 from vestige_tui.text import plain, redact
 
@@ -32,6 +34,8 @@ _SHAPE: Mapping[str, tuple[str, ...]] = {
     "ui": ("theme",),
 }
 _BACKENDS = ("sqlite", "postgres")
+LONGEST_NAME = 40
+"""How many characters the name of a saved filter may have."""
 
 DEFAULT_FILE = """\
 # Settings of vestige-tui. What starts with "#" shows a default; remove the "#" to change it.
@@ -58,6 +62,9 @@ DEFAULT_FILE = """\
 # [keys]                            # a command's id and its key, or several keys with commas
 # place.search = "f2,ctrl+f"
 
+# [filters]                         # a name and what it stands for; the key f lists them, --filter NAME takes one
+# recent = "type:decision since:-30d"
+
 # [ui]
 # theme = "textual-dark"
 """
@@ -81,6 +88,8 @@ class Config:
     new_per_day: int = 10
     keys: Mapping[str, str] = field(default_factory=dict)
     """Command id to keys in Textual's names, separated by commas."""
+    filters: Mapping[str, str] = field(default_factory=dict)
+    """Saved filters by name, each as it is typed: ``type:decision tag:keys since:-30d``."""
     theme: str | None = None
     path: Path | None = None
     warnings: tuple[str, ...] = ()
@@ -209,14 +218,14 @@ def write_default(path: Path) -> None:
 def set_value(path: Path, dotted_key: str, value: str | int | float | Sequence[float] | None) -> None:
     """Set one value in the file, None to remove it; comments, order and foreign tables stay. Makes the file if need be.
 
-    What follows ``keys.`` is one command id, dots and all. Raises ``ConfigError`` and writes nothing where the result
-    would be wrong.
+    What follows ``keys.`` or ``filters.`` is one name, dots and all. Raises ``ConfigError`` and writes nothing where
+    the result would be wrong.
     """
     target = path.resolve()
     source = _source(target) if target.exists() else ""
     _read(source, path, os.environ)
     document = _parsed(source, path)
-    names = dotted_key.split(".", 1) if dotted_key.startswith("keys.") else dotted_key.split(".")
+    names = dotted_key.split(".", 1) if dotted_key.startswith(("keys.", "filters.")) else dotted_key.split(".")
     _assign(document, names, value)
     text = document.as_string()
     _read(text, path, os.environ)
@@ -304,6 +313,7 @@ def _read(source: str, file: Path, env: Mapping[str, str]) -> Config:
         weights=_weights(tables),
         new_per_day=int(tables.number("review.new_per_day", 10, 0, 1_000_000, whole=True)),
         keys=_keys(tables),
+        filters=_filters(tables),
         theme=tables.text("ui.theme"),
         path=file,
     )
@@ -365,6 +375,32 @@ def _keys(tables: _Tables) -> dict[str, str]:
                 tables.fail(key, f'{shown}: {problem}; keys are written like "a", "ctrl+f", "f3" or "slash"')
             names.append(known)
         found[command] = ",".join(dict.fromkeys(names))
+    return found
+
+
+def filter_name_fault(name: str) -> str | None:
+    """Why a saved filter cannot have this name; None where it can."""
+    if not name.strip() or name != name.strip():
+        return "is empty or begins or ends with a space"
+    if len(name) > LONGEST_NAME or plain(name) != name:
+        return f"must be at most {LONGEST_NAME} characters that can all be shown"
+    return None
+
+
+def _filters(tables: _Tables) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in _flat(tables.at("filters") or {}):
+        key = f"filters.{name}"
+        shown = plain(key)[:80]
+        if fault := filter_name_fault(name):
+            tables.fail(key, f"the name in {shown} {fault}")
+        if not isinstance(value, str):
+            tables.fail(key, f'{shown} must be a filter in quotes, such as "type:decision since:-30d"')
+        try:
+            read_chips(value)
+        except Usage as error:
+            tables.fail(key, f"{shown}: {error.message.removesuffix('.')}")
+        found[name] = value
     return found
 
 
@@ -490,14 +526,14 @@ class _Tables:
 
     def check_names(self) -> None:
         """Every key in our tables is one we know, and every table of ours is a table."""
-        for table, known in (*_SHAPE.items(), ("keys", ())):
+        for table, known in (*_SHAPE.items(), ("keys", ()), ("filters", ())):
             found = self.at(table)
             if found is None:
                 continue
             if not isinstance(found, Mapping):
                 self.fail(table, f"{table} must be a table")
             for name in found:
-                if table != "keys" and name not in known:
+                if table not in ("keys", "filters") and name not in known:
                     key = f"{table}.{name}"
                     self.fail(key, f"{plain(redact(key))[:80]} is not known{_did_you_mean(name, known)}")
 

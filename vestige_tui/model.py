@@ -7,7 +7,7 @@ of shape (dimension,).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, overload
@@ -151,6 +151,12 @@ class SearchQuery:
     until: datetime | None = None
     min_retrievability: float | None = None
     superseded: bool = False
+    without_embedding: bool = False
+
+    @classmethod
+    def within(cls, filter: Filter, text: str, *, mode: Mode = "hybrid", limit: int = 10) -> SearchQuery:
+        """A question about the memories that a filter leaves."""
+        return cls(text, mode=mode, limit=limit, **{each.name: getattr(filter, each.name) for each in fields(filter)})
 
     @property
     def filter(self) -> Filter:
@@ -164,15 +170,17 @@ class SearchQuery:
             until=self.until,
             min_retrievability=self.min_retrievability,
             superseded=self.superseded,
+            without_embedding=self.without_embedding,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer to a search. Ranks count from 1; scores grow with quality; None where the branch did not find it.
+    """One answer to a search. Ranks count from 1, None where the branch did not have it among its first ones.
 
-    ``score`` is the sum over the branches of weight / (k + rank) with the figures of ``Fusion``: Reciprocal Rank Fusion
-    (Cormack 2009), weighted. ``text_score`` is BM25's or a sum of idf x rank, ``vector_score`` the cosine.
+    ``text_score`` is BM25's or a sum of idf x rank, ``vector_score`` the cosine, also of what only the other branch
+    found. The shares, 0..1, are what each branch counts for with the figures of ``Fusion``; ``score``, 0..1, is their
+    weighted mean (convex combination of normalised scores, Bruch 2023).
     """
 
     memory: Memory
@@ -181,6 +189,8 @@ class Hit:
     text_score: float | None = None
     vector_rank: int | None = None
     vector_score: float | None = None
+    text_share: float = 0.0
+    vector_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +218,15 @@ class Answer(Sequence[Hit]):
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """How two branches become one list: each hit counts ``weight / (k + rank)``; each branch gives ``depth`` hits."""
+    """How two branches become one list. Each branch gives ``depth`` hits, and each of them has a share of both.
 
-    k: float
+    Of words: its score / the best score. Of meaning: (its cosine - base) / (the best cosine - base), where base lies
+    below the lowest cosine c of the branch by (1 - ``floor``) x abs(c). The weights add up to 1.
+    """
+
     text_weight: float
     vector_weight: float
+    floor: float
     depth: int
 
 
@@ -424,10 +438,15 @@ class DeletePreview:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """One value that memories can be filtered by, with the number of memories that have it."""
+    """One value that memories can be filtered by, with the number of memories that have it.
+
+    ``alias`` stands for the value in a filter and ``title`` is its name in full: an owner's handle and display name.
+    """
 
     value: str
     count: int
+    alias: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,23 @@ def parse_stored(text: str | None) -> datetime | None:
     Takes RFC 3339 with any number of fraction digits (cut to microseconds), ``Z`` or an offset, the form with a space,
     and a bare date. Without a zone it is UTC; second 60 is the next minute, as in PostgreSQL. Years are 1 to 9999.
     """
-    return _parse(text, None) if isinstance(text, str) else None
+    if not isinstance(text, str):
+        return None
+    # What we and Vestige write ourselves: the six marks of RFC 3339 where they belong, UTC, six or nine digits.
+    # datetime reads those several times faster, but forgives what stands behind the sixth digit, and hour 24.
+    if (
+        len(text) in (32, 35)
+        and text[4:20:3] == "--T::."
+        and text[-6:] == "+00:00"
+        and text[11:13] != "24"
+        and text[20:-6].isdecimal()
+        and text.isascii()
+    ):
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            pass
+    return _parse(text, None)
 
 
 def parse_argument(text: str, now: datetime, tz: tzinfo | None = None) -> datetime:

@@ -96,6 +96,10 @@ SELECT m.id::text AS id FROM knowledge_nodes m WHERE m.id >= %(low)s::uuid AND m
 -- Which of these ids are there.
 SELECT m.id::text AS id FROM knowledge_nodes m WHERE m.id = ANY (%(ids)s::uuid[])
 
+-- list_stamps --
+-- When each of these was last edited: by that the journal knows it again.
+SELECT m.id::text AS id, m.updated_at FROM knowledge_nodes m WHERE m.id = ANY (%(ids)s::uuid[])
+
 -- insert_memory --
 -- A new memory; its words are a generated column.
 INSERT INTO knowledge_nodes (id, content, node_type, tags, metadata, domains, domain_scores, codebase, owner_user_id,
@@ -243,20 +247,32 @@ AND m.search_vec @@ (SELECT string_agg('(' || q::text || ')', ' & ')::tsquery FR
 -- No -word of a search occurs.
 AND NOT m.search_vec @@ (SELECT coalesce(string_agg('(' || q::text || ')', ' | ')::tsquery, ''::tsquery) FROM (SELECT phraseto_tsquery('vestige', vestige_fold(w)) AS q FROM unnest(%(must_not)s::text[]) AS w) AS p WHERE numnode(q) > 0)
 
+-- filter_holds --
+-- All of these characters occur: for scripts that put no spaces between words.
+AND NOT EXISTS (SELECT 1 FROM unnest(%(holds)s::text[]) AS p WHERE position(p IN lower(m.content COLLATE "C")) = 0)
+
+-- filter_lacks --
+-- None of these characters occur.
+AND NOT EXISTS (SELECT 1 FROM unnest(%(lacks)s::text[]) AS p WHERE position(p IN lower(m.content COLLATE "C")) > 0)
+
 -- filter_id --
 -- One memory.
 AND m.id = %(only)s::uuid
 
 -- search_memories --
--- Both branches fused by weighted reciprocal ranks, in one statement.
+-- Both branches fused in one statement: what each gives a memory is a share of its best, and a branch that did not find
+-- what the other found is asked for it. Meaning counts from a floor, a part of the farthest cosine; a memory without a
+-- vector counts as the farthest.
 WITH /*vector_branch*/, /*text_branch*/,
-fused AS (
-    SELECT id, sum(w) AS rrf, max(tr) AS text_rank, max(ts) AS text_score, max(vr) AS vector_rank, max(vs) AS vector_score
-    FROM (SELECT id, %(vector_weight)s::float8 / (%(k)s::float8 + r) AS w, NULL::bigint AS tr, NULL::float8 AS ts, r AS vr, s AS vs FROM vector_hits
-          UNION ALL SELECT id, %(text_weight)s::float8 / (%(k)s::float8 + r), r, s, NULL, NULL FROM text_hits) u
-    GROUP BY id),
-placed AS (SELECT fused.*, row_number() OVER (ORDER BY rrf DESC, id) AS place FROM fused)
-SELECT f.place, f.rrf, f.text_rank, f.text_score, f.vector_rank, f.vector_score, /*= memory_columns */
+scale AS MATERIALIZED (SELECT (SELECT nullif(max(s), 0) FROM text_hits) AS words, (SELECT max(s) FROM vector_hits) AS nearest,
+    (SELECT min(s) FROM vector_hits) AS farthest, (SELECT min(s) - (1 - %(floor)s::float8) * abs(min(s)) FROM vector_hits) AS base),
+met AS (SELECT id, t.r AS text_rank, t.s AS ts, v.r AS vector_rank, v.s AS vs FROM text_hits t FULL JOIN vector_hits v USING (id)),
+judged AS MATERIALIZED (SELECT b.id, b.text_rank, b.vector_rank, coalesce(b.ts, /*text_score*/) AS text_score, coalesce(b.vs, /*vector_score*/) AS vector_score FROM met b),
+shared AS (SELECT j.*, coalesce(j.text_score / c.words, 0) AS text_share,
+    greatest((coalesce(j.vector_score, c.farthest) - c.base) / nullif(c.nearest - c.base, 0), 0) AS vector_share FROM judged j, scale c),
+placed AS (SELECT f.*, row_number() OVER (ORDER BY f.score DESC, coalesce(f.text_rank, f.vector_rank), f.id) AS place
+    FROM (SELECT h.*, %(text_weight)s::float8 * text_share + %(vector_weight)s::float8 * coalesce(vector_share, 0) AS score FROM shared h) f)
+SELECT f.place, f.score, f.text_rank, f.text_score, f.text_share, f.vector_rank, f.vector_score, f.vector_share, /*= memory_columns */
 FROM placed f JOIN knowledge_nodes m ON m.id = f.id LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE /*chosen*/ ORDER BY f.place
 
@@ -268,33 +284,82 @@ f.place <= %(limit)s
 -- One memory, wherever it stands.
 f.id = %(only)s::uuid
 
+-- score_text --
+-- What the words are worth in a memory that only meaning found.
+(SELECT sum(w.idf * ts_rank(n.search_vec, w.q, 1)) FROM knowledge_nodes n, words w WHERE n.id = b.id AND n.search_vec @@ w.q)
+
+-- score_vector --
+-- The cosine of a memory that only words found.
+(SELECT nullif(1 - (e.embedding <=> %(embedding)s::{vector}), 'NaN') FROM node_embeddings e WHERE e.node_id = b.id)
+
+-- score_none --
+-- Nothing to ask for.
+NULL::float8
+
 -- branch_vector_index --
 -- By the HNSW index: the vector is a parameter, not a column of another CTE, or no index would be used. The scan goes on
 -- until enough rows pass the filters; its order is relaxed, so ranks are made from the distances again.
 near AS MATERIALIZED (SELECT e.node_id AS id, e.embedding <=> %(embedding)s::{vector} AS d
     FROM node_embeddings e JOIN knowledge_nodes m ON m.id = e.node_id
     WHERE true /*filters*/ ORDER BY e.embedding <=> %(embedding)s::{vector} LIMIT %(depth)s),
-vector_hits AS (SELECT id, row_number() OVER (ORDER BY d + 0, id) AS r, 1 - d AS s FROM near WHERE d < 'NaN')
+vector_hits AS MATERIALIZED (SELECT id, row_number() OVER (ORDER BY d + 0, id) AS r, 1 - d AS s FROM near WHERE d < 'NaN')
+
+-- branch_vector_either --
+-- With filters: where they leave few rows every one of them is measured, which is exact and faster than walking the
+-- graph past the rest; else the index. Which of the two runs is known only inside: the other one is never begun.
+allowed AS MATERIALIZED (SELECT m.id FROM knowledge_nodes m WHERE true /*filters*/ LIMIT %(few)s + 1),
+scarce AS MATERIALIZED (SELECT count(*) <= %(few)s AS yes FROM allowed),
+near AS MATERIALIZED (
+    (SELECT k.id, e.embedding <=> %(embedding)s::{vector} AS d FROM allowed k JOIN node_embeddings e ON e.node_id = k.id
+        WHERE (SELECT yes FROM scarce) ORDER BY (e.embedding <=> %(embedding)s::{vector}) + 0, k.id LIMIT %(depth)s)
+    UNION ALL
+    (SELECT e.node_id, e.embedding <=> %(embedding)s::{vector} FROM node_embeddings e JOIN knowledge_nodes m ON m.id = e.node_id
+        WHERE NOT (SELECT yes FROM scarce) /*filters*/ ORDER BY e.embedding <=> %(embedding)s::{vector} LIMIT %(depth)s)),
+vector_hits AS MATERIALIZED (SELECT id, row_number() OVER (ORDER BY d + 0, id) AS r, 1 - d AS s FROM near WHERE d < 'NaN')
 
 -- branch_vector_exact --
--- Where a filter leaves few rows every one of them is measured: exact, and faster than walking the graph past the rest.
+-- Every row that passes is measured, however many.
 near AS MATERIALIZED (SELECT k.id, e.embedding <=> %(embedding)s::{vector} AS d
     FROM (SELECT m.id FROM knowledge_nodes m WHERE true /*filters*/ OFFSET 0) k JOIN node_embeddings e ON e.node_id = k.id
     ORDER BY (e.embedding <=> %(embedding)s::{vector}) + 0, k.id LIMIT %(depth)s),
-vector_hits AS (SELECT id, row_number() OVER (ORDER BY d, id) AS r, 1 - d AS s FROM near WHERE d < 'NaN')
+vector_hits AS MATERIALIZED (SELECT id, row_number() OVER (ORDER BY d, id) AS r, 1 - d AS s FROM near WHERE d < 'NaN')
 
 -- branch_vector_none --
 -- No search by meaning.
 vector_hits AS (SELECT NULL::uuid AS id, NULL::bigint AS r, NULL::float8 AS s WHERE false)
 
+-- weigh_words --
+-- Each word or phrase as a query of the text index, and how many memories its rarest part occurs in, as last counted;
+-- a word that was not counted counts one, and one of no letters is left out.
+SELECT t.w AS word, p.q::text AS query, coalesce((SELECT k.documents FROM term_stats k WHERE k.lexeme = ''), 0) AS whole,
+    coalesce((SELECT min(coalesce(k.documents, 1)) FROM unnest(tsvector_to_array(p.v)) AS l (lexeme) LEFT JOIN term_stats k ON k.lexeme = l.lexeme), 1) AS documents
+FROM unnest(%(words)s::text[]) AS t (w), LATERAL (SELECT phraseto_tsquery('vestige', f) AS q, to_tsvector('vestige', f) AS v
+    FROM (SELECT vestige_fold(t.w) AS f OFFSET 0) g OFFSET 0) p
+WHERE numnode(p.q) > 0
+
+-- weighed_words --
+-- The words of a search with their weights.
+words AS MATERIALIZED (SELECT q, idf FROM unnest(%(queries)s::tsquery[], %(weights)s::float8[]) AS w (q, idf))
+
 -- branch_text --
--- Any of the words, ranked by the sum of what each is worth in the text, short texts first.
-words AS MATERIALIZED (SELECT q FROM (SELECT phraseto_tsquery('vestige', vestige_fold(w)) AS q
-    FROM unnest(%(words)s::text[]) AS w) p WHERE numnode(q) > 0),
-found AS MATERIALIZED (SELECT m.id, m.search_vec FROM knowledge_nodes m
-    WHERE m.search_vec @@ (SELECT string_agg('(' || q::text || ')', ' | ')::tsquery FROM words) /*filters*/),
-text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS r, s FROM (
-    SELECT c.id, (SELECT sum(ts_rank(c.search_vec, q, 1)) FROM words)::float8 AS s FROM found c ORDER BY s DESC, c.id LIMIT %(depth)s) x)
+-- Any of the words, ranked by the sum of idf x what the word is worth in the text, short texts first. Candidates are
+-- the memories with the rarest words: a common word would make every memory one.
+/*= weighed_words */,
+found AS MATERIALIZED (SELECT m.id, m.search_vec FROM knowledge_nodes m WHERE m.search_vec @@ %(rare)s::tsquery /*filters*/),
+/*= ranked_words */
+
+-- branch_text_common --
+-- The same where even the rarest word is in very many: the newest of them stand for all.
+/*= weighed_words */,
+found AS MATERIALIZED (SELECT m.id, m.search_vec FROM knowledge_nodes m WHERE m.search_vec @@ %(rare)s::tsquery /*filters*/
+    ORDER BY m.created_at DESC, m.id DESC LIMIT %(candidates)s),
+/*= ranked_words */
+
+-- ranked_words --
+-- Candidates in the order of what the words are worth in them.
+text_hits AS MATERIALIZED (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS r, s FROM (
+    SELECT c.id, (SELECT sum(w.idf * ts_rank(c.search_vec, w.q, 1)) FROM words w WHERE c.search_vec @@ w.q) AS s
+    FROM found c ORDER BY s DESC, c.id LIMIT %(depth)s) x)
 
 -- branch_text_newest --
 -- A query that only says what must not occur lists the newest.
@@ -308,9 +373,38 @@ text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id
         SELECT m.id, m.created_at, m.content FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT %(scanned)s) n
     WHERE position(%(folded)s IN lower(content COLLATE "C")) > 0 ORDER BY s DESC, created_at DESC, id DESC LIMIT %(depth)s) x)
 
+-- branch_text_pieces --
+-- The more of these strings occur the better, in the newest memories: for scripts that put no spaces between words.
+text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id DESC) AS r, s FROM (
+    SELECT id, created_at, s FROM (SELECT id, created_at, (SELECT count(*) FROM unnest(%(pieces)s::text[]) AS p WHERE position(p IN low) > 0)::float8 AS s FROM (
+        SELECT m.id, m.created_at, lower(m.content COLLATE "C") AS low FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT %(scanned)s) n) k
+    WHERE s > 0 ORDER BY s DESC, created_at DESC, id DESC LIMIT %(depth)s) x)
+
 -- branch_text_none --
 -- No search by words.
 text_hits AS (SELECT NULL::uuid AS id, NULL::bigint AS r, NULL::float8 AS s WHERE false)
+
+-- count_terms --
+-- Of how many memories the words were counted, and how many there are.
+SELECT coalesce((SELECT documents FROM term_stats WHERE lexeme = ''), -1) AS counted, (SELECT count(*) FROM knowledge_nodes) AS n
+
+-- lock_terms --
+-- One session counts; the others leave it to that one. The lock goes with the transaction.
+SELECT pg_try_advisory_xact_lock(8317441095320003) AS mine
+
+-- clear_terms --
+-- Before the words are counted anew.
+DELETE FROM term_stats
+
+-- fill_terms --
+-- Every word with the number of memories that hold it, and the number of memories.
+INSERT INTO term_stats (lexeme, documents)
+SELECT word, ndoc FROM ts_stat('SELECT search_vec FROM knowledge_nodes') WHERE word <> ''
+UNION ALL SELECT '', count(*) FROM knowledge_nodes
+
+-- analyze --
+-- Figures for the planner: without them it reads whole tables.
+ANALYZE knowledge_nodes, node_embeddings, scheduling
 
 -- count_matching --
 -- How many memories hold each word or phrase, in their order.
@@ -337,6 +431,36 @@ GROUP BY m.node_type ORDER BY n DESC, m.node_type COLLATE "C" LIMIT %(limit)s
 SELECT m.codebase AS value, count(*) AS n FROM knowledge_nodes m WHERE m.codebase IS NOT NULL /*filters*/
 GROUP BY m.codebase ORDER BY n DESC, m.codebase COLLATE "C" LIMIT %(limit)s
 
+-- facet_owners --
+-- Owners of memories, with counts and what they are called where anybody knows.
+SELECT o.value::text AS value, o.n, u.handle AS alias, u.display_name AS title
+FROM (SELECT m.owner_user_id AS value, count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/ GROUP BY m.owner_user_id
+    ORDER BY n DESC, m.owner_user_id LIMIT %(limit)s) o
+LEFT JOIN users u ON u.id = o.value ORDER BY o.n DESC, o.value
+
+-- facet_since --
+-- How many were made at or after each of some moments.
+SELECT d.place - 1 AS place, count(*) AS n FROM unnest(%(moments)s::timestamptz[]) WITH ORDINALITY AS d (moment, place)
+JOIN knowledge_nodes m ON m.created_at >= d.moment WHERE true /*filters*/ GROUP BY d.place
+
+-- facet_until --
+-- How many were made before each of some moments.
+SELECT d.place - 1 AS place, count(*) AS n FROM unnest(%(moments)s::timestamptz[]) WITH ORDINALITY AS d (moment, place)
+JOIN knowledge_nodes m ON m.created_at < d.moment WHERE true /*filters*/ GROUP BY d.place
+
+-- facet_recall --
+-- How many are within each of some horizons, in stabilities since the last review.
+SELECT d.place - 1 AS place, count(*) AS n FROM unnest(%(horizons)s::double precision[]) WITH ORDINALITY AS d (far, place)
+JOIN scheduling g ON extract(epoch FROM %(now)s::timestamptz - g.last_review) / 86400.0 <= least(greatest(g.stability, 0.001), 36500.0) * d.far
+JOIN knowledge_nodes m ON m.id = g.memory_id
+WHERE g.reps > 0 AND g.last_review IS NOT NULL /*filters*/ GROUP BY d.place
+
+-- find_owner --
+-- Whom a person means by an id, a handle or a name: the lowest place is the nearest.
+SELECT u.id::text AS value, CASE WHEN u.id::text = lower(%(owner)s::text) THEN 0 WHEN u.handle = %(owner)s::text THEN 1
+    WHEN lower(u.handle) = lower(%(owner)s::text) THEN 2 ELSE 3 END AS place
+FROM users u WHERE u.id::text = lower(%(owner)s::text) OR lower(u.handle) = lower(%(owner)s::text) OR lower(u.display_name) = lower(%(owner)s::text)
+
 -- growth --
 -- How many memories each month brought.
 SELECT to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM') AS value, count(*) AS n FROM knowledge_nodes m GROUP BY 1 ORDER BY 1
@@ -354,29 +478,32 @@ ORDER BY s.next_review, m.id LIMIT %(limit)s
 -- list_due_times --
 -- Due dates in a span, for counts: the span is wide, the caller parses and compares.
 SELECT s.next_review FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
-WHERE s.reps > 0 AND s.next_review >= %(since)s AND s.next_review < %(before)s /*= not_resting */ /*filters*/
+WHERE s.reps > 0 AND s.next_review >= %(earliest)s AND s.next_review < %(before)s /*= not_resting */ /*filters*/
 
--- count_due --
--- How many are due before a moment.
-SELECT count(*) AS n FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
-WHERE s.reps > 0 AND s.next_review < %(before)s /*= not_resting */ /*filters*/
+-- count_due_by_day --
+-- How many fall due before each of the ends, and not before the end that precedes it.
+SELECT width_bucket(s.next_review, %(ends)s::timestamptz[]) AS day, count(*) AS n
+FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
+WHERE s.reps > 0 AND s.next_review < (%(ends)s::timestamptz[])[array_length(%(ends)s::timestamptz[], 1)]
+/*= not_resting */ /*filters*/ GROUP BY 1
+
+-- count_queue --
+-- What waits, in one pass: due before each of three moments, never reviewed, and new ones already reviewed since one.
+SELECT count(*) FILTER (WHERE s.reps > 0 AND s.next_review < %(overdue)s) AS overdue,
+    count(*) FILTER (WHERE s.reps > 0 AND s.next_review < %(tonight)s) AS tonight,
+    count(*) FILTER (WHERE s.reps > 0 AND s.next_review < %(week)s) AS week,
+    count(*) FILTER (WHERE s.memory_id IS NULL OR s.reps = 0) AS new,
+    (SELECT count(*) FROM review_events v WHERE v.timestamp >= %(midnight)s AND v.undoes IS NULL
+        AND coalesce((v.prior_state ->> 'reps')::integer, 0) = 0
+        AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id)) AS first
+FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
+WHERE true /*= not_resting */ /*filters*/
 
 -- list_new --
 -- Never reviewed, oldest first.
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE (s.memory_id IS NULL OR s.reps = 0) /*= not_resting */ /*filters*/
 ORDER BY m.created_at, m.id LIMIT %(limit)s
-
--- count_new --
--- How many were never reviewed.
-SELECT count(*) AS n FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
-WHERE (s.memory_id IS NULL OR s.reps = 0) /*= not_resting */ /*filters*/
-
--- count_first_reviews --
--- How many new memories were already reviewed since a moment.
-SELECT count(*) AS n FROM review_events v WHERE v.timestamp >= %(since)s AND v.undoes IS NULL
-AND coalesce((v.prior_state ->> 'reps')::integer, 0) = 0
-AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id)
 
 -- get_scheduling --
 -- The schedule of one memory.
@@ -400,9 +527,16 @@ DELETE FROM scheduling WHERE memory_id = %(id)s::uuid
 INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state, undoes)
 VALUES (%(id)s::uuid, %(at)s, %(rating)s, %(prior)s, %(new)s, %(undoes)s) RETURNING id
 
--- find_review --
--- Is this review already in the log? A log has no ids of its own that travel.
-SELECT v.id FROM review_events v WHERE v.memory_id = %(id)s::uuid AND v.timestamp = %(at)s AND v.rating = %(rating)s LIMIT 1
+-- append_review --
+-- The same where nobody needs its number.
+INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state, undoes)
+VALUES (%(id)s::uuid, %(at)s, %(rating)s, %(prior)s, %(new)s, %(undoes)s)
+
+-- find_reviews --
+-- Which of these [id, time, rating] are already in the log? A log has no ids of its own that travel.
+SELECT a.n - 1 AS n, min(v.id) AS id FROM jsonb_array_elements(%(asked)s::jsonb) WITH ORDINALITY AS a (key, n) JOIN review_events v
+ON v.memory_id = (a.key ->> 0)::uuid AND v.timestamp = (a.key ->> 1)::timestamptz AND v.rating = (a.key ->> 2)::integer
+GROUP BY a.n
 
 -- list_reviews --
 -- The reviews of one memory, oldest first.
@@ -471,6 +605,12 @@ INSERT INTO edges (source_id, target_id, edge_type, weight, created_at)
 VALUES (%(source_id)s::uuid, %(target_id)s::uuid, %(edge_type)s, %(weight)s, %(created_at)s)
 ON CONFLICT (source_id, target_id, edge_type) DO UPDATE SET weight = excluded.weight
 
+-- insert_edge_if_absent --
+-- A link as it was elsewhere, only where there is none of that type.
+INSERT INTO edges (source_id, target_id, edge_type, weight, created_at)
+VALUES (%(source_id)s::uuid, %(target_id)s::uuid, %(edge_type)s, %(weight)s, %(created_at)s)
+ON CONFLICT (source_id, target_id, edge_type) DO NOTHING
+
 -- get_edge --
 -- One link.
 SELECT g.source_id::text AS source_id, g.target_id::text AS target_id, g.edge_type, g.weight, g.created_at FROM edges g
@@ -495,9 +635,10 @@ SELECT pg_advisory_xact_lock(8317441095320002)
 INSERT INTO supersession_events (loser_id, winner_id, kind, decided_at)
 VALUES (%(loser_id)s::uuid, %(winner_id)s::uuid, %(kind)s, %(decided_at)s) RETURNING id
 
--- find_event --
--- Is this decision already in the log?
-SELECT v.id FROM supersession_events v WHERE v.loser_id = %(loser_id)s::uuid AND v.decided_at = %(decided_at)s LIMIT 1
+-- find_events --
+-- Which of these [loser, time] are already in the log?
+SELECT a.n - 1 AS n FROM jsonb_array_elements(%(asked)s::jsonb) WITH ORDINALITY AS a (key, n) WHERE EXISTS (
+    SELECT 1 FROM supersession_events v WHERE v.loser_id = (a.key ->> 0)::uuid AND v.decided_at = (a.key ->> 1)::timestamptz)
 
 -- list_events --
 -- The decisions in which a memory takes part, in their order.

@@ -96,6 +96,10 @@ SELECT m.id FROM knowledge_nodes m WHERE m.id >= :low AND m.id < :high ORDER BY 
 -- Which of these ids are there.
 SELECT m.id FROM knowledge_nodes m WHERE m.id IN (SELECT value FROM json_each(:ids))
 
+-- list_stamps --
+-- When each of these was last edited: by that the journal knows it again.
+SELECT m.id, m.updated_at FROM knowledge_nodes m WHERE m.id IN (SELECT value FROM json_each(:ids))
+
 -- insert_memory --
 -- A new memory; its words reach the text index by trigger.
 INSERT INTO knowledge_nodes (id, content, node_type, tags, metadata, domains, domain_scores, codebase, owner_user_id,
@@ -190,10 +194,6 @@ SELECT count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/
 -- How many of them a list by due date holds.
 SELECT count(*) AS n FROM knowledge_nodes m JOIN scheduling s ON s.memory_id = m.id WHERE true /*filters*/
 
--- count_up_to --
--- The same, but no further than a cap: a search only asks whether they are few.
-SELECT count(*) AS n FROM (SELECT 1 FROM knowledge_nodes m WHERE true /*filters*/ LIMIT :cap)
-
 -- filter_domains --
 -- In any of these domains.
 AND EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(m.domains) THEN m.domains ELSE '[]' END) j
@@ -226,7 +226,7 @@ AND replace(m.created_at, ' ', 'T') < :until
 
 -- filter_min_retrievability --
 -- R(t, S) >= r exactly where t <= S * horizon(r): no power function is needed.
-AND EXISTS (SELECT 1 FROM scheduling h WHERE h.memory_id = m.id AND h.reps > 0 AND h.last_review IS NOT NULL
+AND m.id IN (SELECT h.memory_id FROM scheduling h WHERE h.reps > 0 AND h.last_review IS NOT NULL
     AND julianday(:now) - julianday(h.last_review) <= min(max(h.stability, 0.001), 36500.0) * :horizon)
 
 -- filter_active --
@@ -245,20 +245,34 @@ AND m.seq IN (SELECT rowid FROM knowledge_fts WHERE knowledge_fts MATCH :must)
 -- No -word of a search occurs.
 AND m.seq NOT IN (SELECT rowid FROM knowledge_fts WHERE knowledge_fts MATCH :must_not)
 
+-- filter_holds --
+-- All of these characters occur: for scripts that put no spaces between words.
+AND NOT EXISTS (SELECT 1 FROM json_each(:holds) p WHERE instr(lower(m.content), p.value) = 0)
+
+-- filter_lacks --
+-- None of these characters occur.
+AND NOT EXISTS (SELECT 1 FROM json_each(:lacks) p WHERE instr(lower(m.content), p.value) > 0)
+
 -- filter_id --
 -- One memory.
 AND m.id = :only
 
 -- search_memories --
--- Both branches fused by weighted reciprocal ranks, in one statement.
+-- Both branches fused in one statement: what each gives a memory is a share of its best. A row without a rank was asked
+-- for because the other branch found it. Meaning counts from a floor, a part of the farthest cosine; a memory without a
+-- vector counts as the farthest.
 WITH /*vector_branch*/, /*text_branch*/,
-fused AS (
-    SELECT id, sum(w) AS rrf, max(tr) AS text_rank, max(ts) AS text_score, max(vr) AS vector_rank, max(vs) AS vector_score
-    FROM (SELECT id, :vector_weight / (:k + r) AS w, NULL AS tr, NULL AS ts, r AS vr, s AS vs FROM vector_hits
-          UNION ALL SELECT id, :text_weight / (:k + r), r, s, NULL, NULL FROM text_hits) u
-    GROUP BY id),
-placed AS (SELECT fused.*, row_number() OVER (ORDER BY rrf DESC, id) AS place FROM fused)
-SELECT f.place, f.rrf, f.text_rank, f.text_score, f.vector_rank, f.vector_score, /*= memory_columns */
+scale AS MATERIALIZED (SELECT (SELECT nullif(max(s), 0) FROM text_hits WHERE r IS NOT NULL) AS words,
+    (SELECT max(s) FROM vector_hits WHERE r IS NOT NULL) AS nearest, (SELECT min(s) FROM vector_hits WHERE r IS NOT NULL) AS farthest,
+    (SELECT min(s) - (1 - :floor) * abs(min(s)) FROM vector_hits WHERE r IS NOT NULL) AS base),
+judged AS MATERIALIZED (SELECT id, max(tr) AS text_rank, max(ts) AS text_score, max(vr) AS vector_rank, max(vs) AS vector_score FROM (
+    SELECT id, NULL AS tr, NULL AS ts, r AS vr, s AS vs FROM vector_hits UNION ALL SELECT id, r, s, NULL, NULL FROM text_hits)
+    GROUP BY id HAVING max(tr) IS NOT NULL OR max(vr) IS NOT NULL),
+shared AS (SELECT j.*, coalesce(j.text_score / c.words, 0) AS text_share,
+    max((coalesce(j.vector_score, c.farthest) - c.base) / nullif(c.nearest - c.base, 0), 0) AS vector_share FROM judged j, scale c),
+placed AS (SELECT f.*, row_number() OVER (ORDER BY f.score DESC, coalesce(f.text_rank, f.vector_rank), f.id) AS place
+    FROM (SELECT h.*, :text_weight * text_share + :vector_weight * coalesce(vector_share, 0) AS score FROM shared h) f)
+SELECT f.place, f.score, f.text_rank, f.text_score, f.text_share, f.vector_rank, f.vector_score, f.vector_share, /*= memory_columns */
 FROM placed f JOIN knowledge_nodes m ON m.id = f.id LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE /*chosen*/ ORDER BY f.place
 
@@ -271,19 +285,27 @@ f.place <= :limit
 f.id = :only
 
 -- branch_vector_given --
--- What the matrix in memory found: [id, rank, cosine] each, already filtered.
-vector_hits AS (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS r, json_extract(value, '$[2]') AS s
-    FROM json_each(:vector_hits))
+-- What the matrix in memory found, already filtered, and the cosines of what only words found: [seq, cosine] each.
+vector_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS r, s FROM (
+    SELECT m.id AS id, json_extract(h.value, '$[1]') AS s
+    FROM json_each(:vector_hits) h CROSS JOIN knowledge_nodes m ON m.seq = json_extract(h.value, '$[0]')
+    ORDER BY s DESC, m.id LIMIT :depth)
+    UNION ALL SELECT m.id, NULL, json_extract(h.value, '$[1]')
+    FROM json_each(:vector_also) h CROSS JOIN knowledge_nodes m ON m.seq = json_extract(h.value, '$[0]'))
 
 -- branch_vector_none --
 -- No search by meaning.
 vector_hits AS (SELECT NULL AS id, NULL AS r, NULL AS s WHERE false)
 
 -- branch_text --
--- Any of the words, ranked by BM25.
+-- What holds the words, ranked by BM25, already filtered, and what the words are worth in what only meaning found:
+-- [seq, score] each.
 text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS r, s FROM (
-    SELECT m.id AS id, -bm25(knowledge_fts) AS s FROM knowledge_fts JOIN knowledge_nodes m ON m.seq = knowledge_fts.rowid
-    WHERE knowledge_fts MATCH :words /*filters*/ ORDER BY s DESC, m.id LIMIT :depth))
+    SELECT m.id AS id, json_extract(h.value, '$[1]') AS s
+    FROM json_each(:text_hits) h CROSS JOIN knowledge_nodes m ON m.seq = json_extract(h.value, '$[0]')
+    ORDER BY s DESC, m.id LIMIT :depth)
+    UNION ALL SELECT m.id, NULL, json_extract(h.value, '$[1]')
+    FROM json_each(:text_also) h CROSS JOIN knowledge_nodes m ON m.seq = json_extract(h.value, '$[0]'))
 
 -- branch_text_newest --
 -- A query that only says what must not occur lists the newest.
@@ -297,6 +319,13 @@ text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id
         SELECT m.id, m.created_at, m.content FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT :scanned)
     WHERE instr(lower(content), :folded) > 0 ORDER BY s DESC, created_at DESC, id DESC LIMIT :depth))
 
+-- branch_text_pieces --
+-- The more of these strings occur the better, in the newest memories: for scripts that put no spaces between words.
+text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id DESC) AS r, s FROM (
+    SELECT id, created_at, (SELECT count(*) FROM json_each(:pieces) p WHERE instr(low, p.value) > 0) * 1.0 AS s FROM (
+        SELECT m.id, m.created_at, lower(m.content) AS low FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT :scanned)
+    WHERE s > 0 ORDER BY s DESC, created_at DESC, id DESC LIMIT :depth))
+
 -- branch_text_none --
 -- No search by words.
 text_hits AS (SELECT NULL AS id, NULL AS r, NULL AS s WHERE false)
@@ -305,17 +334,35 @@ text_hits AS (SELECT NULL AS id, NULL AS r, NULL AS s WHERE false)
 -- How many memories hold a word or phrase.
 SELECT count(*) AS n FROM knowledge_fts WHERE knowledge_fts MATCH :words
 
--- list_passing --
--- Which of these ids a filter leaves.
-SELECT m.id FROM knowledge_nodes m WHERE m.id IN (SELECT value FROM json_each(:ids)) /*filters*/
+-- rank_matching --
+-- Which memories match, best first; -1 for all of them. Sorted inside the text index, without a join for each match.
+SELECT knowledge_fts.rowid AS seq, -rank AS s FROM knowledge_fts WHERE knowledge_fts MATCH :words ORDER BY rank LIMIT :limit
+
+-- rank_matching_among --
+-- The same for some memories only; the plus keeps SQLite from asking the text index for each of them.
+SELECT knowledge_fts.rowid AS seq, -bm25(knowledge_fts) AS s FROM knowledge_fts
+WHERE knowledge_fts MATCH :words AND +knowledge_fts.rowid IN (SELECT value FROM json_each(:among))
+
+-- list_matching_seqs --
+-- The memories that hold words, as one text.
+SELECT group_concat(knowledge_fts.rowid) AS seqs FROM knowledge_fts WHERE knowledge_fts MATCH :words
+
+-- list_passing_seqs --
+-- The memories that a filter leaves, as one text.
+SELECT group_concat(m.seq) AS seqs FROM knowledge_nodes m WHERE true /*filters*/
+
+-- list_replaced_seqs --
+-- The memories that others have replaced, as one text.
+SELECT group_concat(m.seq) AS seqs FROM knowledge_nodes m WHERE m.superseded_by IS NOT NULL
 
 -- list_embeddings_after --
--- Vectors written since a seq, in the order in which they were written.
-SELECT e.seq, e.node_id, e.embedding FROM node_embeddings e WHERE e.seq > :seq ORDER BY e.seq LIMIT :limit
+-- Vectors written since a seq, each with the seq of its memory.
+SELECT e.seq, (SELECT m.seq FROM knowledge_nodes m WHERE m.id = e.node_id) AS memory, e.embedding
+FROM node_embeddings e WHERE e.seq > :seq
 
 -- list_embedding_seqs --
--- Which vectors are there, without reading them.
-SELECT e.seq FROM node_embeddings e ORDER BY e.seq
+-- Which vectors are there, as one text, without reading them.
+SELECT group_concat(e.seq) AS seqs FROM node_embeddings e
 
 -- measure_embeddings --
 -- How many vectors there are, and the last one written.
@@ -341,6 +388,36 @@ GROUP BY m.node_type ORDER BY n DESC, m.node_type LIMIT :limit
 SELECT m.codebase AS value, count(*) AS n FROM knowledge_nodes m WHERE m.codebase IS NOT NULL /*filters*/
 GROUP BY m.codebase ORDER BY n DESC, m.codebase LIMIT :limit
 
+-- facet_owners --
+-- Owners of memories, with counts and what they are called where anybody knows.
+SELECT o.value, o.n, u.handle AS alias, u.display_name AS title
+FROM (SELECT m.owner_user_id AS value, count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/ GROUP BY m.owner_user_id
+    ORDER BY n DESC, m.owner_user_id LIMIT :limit) o
+LEFT JOIN users u ON u.id = o.value ORDER BY o.n DESC, o.value
+
+-- facet_since --
+-- How many were made at or after each of some moments.
+SELECT d.key AS place, count(*) AS n FROM json_each(:moments) d
+JOIN knowledge_nodes m ON replace(m.created_at, ' ', 'T') >= d.value WHERE true /*filters*/ GROUP BY d.key
+
+-- facet_until --
+-- How many were made before each of some moments.
+SELECT d.key AS place, count(*) AS n FROM json_each(:moments) d
+JOIN knowledge_nodes m ON replace(m.created_at, ' ', 'T') < d.value WHERE true /*filters*/ GROUP BY d.key
+
+-- facet_recall --
+-- How many are within each of some horizons, in stabilities since the last review.
+SELECT d.key AS place, count(*) AS n FROM json_each(:horizons) d
+JOIN scheduling g ON julianday(:now) - julianday(g.last_review) <= min(max(g.stability, 0.001), 36500.0) * d.value
+JOIN knowledge_nodes m ON m.id = g.memory_id
+WHERE g.reps > 0 AND g.last_review IS NOT NULL /*filters*/ GROUP BY d.key
+
+-- find_owner --
+-- Whom a person means by an id, a handle or a name: the lowest place is the nearest.
+SELECT u.id AS value, CASE WHEN u.id = :owner THEN 0 WHEN u.handle = :owner THEN 1 WHEN lower(u.handle) = lower(:owner) THEN 2 ELSE 3 END AS place
+FROM users u WHERE u.id = :owner OR lower(u.handle) = lower(:owner) OR lower(u.display_name) = lower(:owner)
+UNION SELECT :owner, 0 WHERE EXISTS (SELECT 1 FROM knowledge_nodes m WHERE m.owner_user_id = :owner)
+
 -- growth --
 -- How many memories each month brought.
 SELECT substr(m.created_at, 1, 7) AS value, count(*) AS n FROM knowledge_nodes m GROUP BY substr(m.created_at, 1, 7) ORDER BY value
@@ -358,29 +435,32 @@ ORDER BY s.next_review, m.id LIMIT :limit
 -- list_due_times --
 -- Due dates in a span, for counts: the span is wide, the caller parses and compares.
 SELECT s.next_review FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
-WHERE s.reps > 0 AND s.next_review >= :since AND s.next_review < :before /*= not_resting */ /*filters*/
+WHERE s.reps > 0 AND s.next_review >= :earliest AND s.next_review < :before /*= not_resting */ /*filters*/
 
--- count_due --
--- How many are due before a moment.
-SELECT count(*) AS n FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
-WHERE s.reps > 0 AND s.next_review < :before /*= not_resting */ /*filters*/
+-- count_due_by_day --
+-- How many fall due before each of the ends, and not before the end that precedes it.
+SELECT d.key AS day, count(*) AS n FROM json_each(:ends) d
+JOIN scheduling s ON s.next_review < d.value AND s.next_review >= CASE d.key WHEN 0 THEN '' ELSE json_extract(:ends, '$[' || (d.key - 1) || ']') END
+JOIN knowledge_nodes m ON m.id = s.memory_id
+WHERE s.reps > 0 /*= not_resting */ /*filters*/ GROUP BY d.key
+
+-- count_queue --
+-- What waits, in one pass: due before each of three moments, never reviewed, and new ones already reviewed since one.
+SELECT count(*) FILTER (WHERE s.reps > 0 AND s.next_review < :overdue) AS overdue,
+    count(*) FILTER (WHERE s.reps > 0 AND s.next_review < :tonight) AS tonight,
+    count(*) FILTER (WHERE s.reps > 0 AND s.next_review < :week) AS week,
+    count(*) FILTER (WHERE s.memory_id IS NULL OR s.reps = 0) AS new,
+    (SELECT count(*) FROM review_events v WHERE v.timestamp >= :midnight AND v.undoes IS NULL
+        AND coalesce(json_extract(CASE WHEN json_valid(v.prior_state) THEN v.prior_state ELSE '{}' END, '$.reps'), 0) = 0
+        AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id)) AS first
+FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
+WHERE true /*= not_resting */ /*filters*/
 
 -- list_new --
 -- Never reviewed, oldest first.
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE (s.memory_id IS NULL OR s.reps = 0) /*= not_resting */ /*filters*/
 ORDER BY m.created_at, m.id LIMIT :limit
-
--- count_new --
--- How many were never reviewed.
-SELECT count(*) AS n FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
-WHERE (s.memory_id IS NULL OR s.reps = 0) /*= not_resting */ /*filters*/
-
--- count_first_reviews --
--- How many new memories were already reviewed since a moment.
-SELECT count(*) AS n FROM review_events v WHERE v.timestamp >= :since AND v.undoes IS NULL
-AND coalesce(json_extract(CASE WHEN json_valid(v.prior_state) THEN v.prior_state ELSE '{}' END, '$.reps'), 0) = 0
-AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id)
 
 -- get_scheduling --
 -- The schedule of one memory.
@@ -404,9 +484,16 @@ DELETE FROM scheduling WHERE memory_id = :id
 INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state, undoes)
 VALUES (:id, :at, :rating, :prior, :new, :undoes) RETURNING id
 
--- find_review --
--- Is this review already in the log? A log has no ids of its own that travel.
-SELECT v.id FROM review_events v WHERE v.memory_id = :id AND v.timestamp = :at AND v.rating = :rating LIMIT 1
+-- append_review --
+-- The same where nobody needs its number.
+INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state, undoes)
+VALUES (:id, :at, :rating, :prior, :new, :undoes)
+
+-- find_reviews --
+-- Which of these [id, time, rating] are already in the log? A log has no ids of its own that travel.
+SELECT a.key AS n, min(v.id) AS id FROM json_each(:asked) a JOIN review_events v
+ON v.memory_id = json_extract(a.value, '$[0]') AND v.timestamp = json_extract(a.value, '$[1]') AND v.rating = json_extract(a.value, '$[2]')
+GROUP BY a.key
 
 -- list_reviews --
 -- The reviews of one memory, oldest first.
@@ -474,6 +561,11 @@ WHERE m.id = :id AND m.content = :content ON CONFLICT (node_id) DO NOTHING
 INSERT INTO edges (source_id, target_id, edge_type, weight, created_at) VALUES (:source_id, :target_id, :edge_type, :weight, :created_at)
 ON CONFLICT (source_id, target_id, edge_type) DO UPDATE SET weight = excluded.weight
 
+-- insert_edge_if_absent --
+-- A link as it was elsewhere, only where there is none of that type.
+INSERT INTO edges (source_id, target_id, edge_type, weight, created_at) VALUES (:source_id, :target_id, :edge_type, :weight, :created_at)
+ON CONFLICT (source_id, target_id, edge_type) DO NOTHING
+
 -- get_edge --
 -- One link.
 SELECT g.source_id, g.target_id, g.edge_type, g.weight, g.created_at FROM edges g
@@ -500,9 +592,10 @@ SELECT 1 AS locked
 INSERT INTO supersession_events (loser_id, winner_id, kind, decided_at)
 VALUES (:loser_id, :winner_id, :kind, :decided_at) RETURNING id
 
--- find_event --
--- Is this decision already in the log?
-SELECT v.id FROM supersession_events v WHERE v.loser_id = :loser_id AND v.decided_at = :decided_at LIMIT 1
+-- find_events --
+-- Which of these [loser, time] are already in the log?
+SELECT a.key AS n FROM json_each(:asked) a WHERE EXISTS (SELECT 1 FROM supersession_events v
+    WHERE v.loser_id = json_extract(a.value, '$[0]') AND v.decided_at = json_extract(a.value, '$[1]'))
 
 -- list_events --
 -- The decisions in which a memory takes part, in their order.

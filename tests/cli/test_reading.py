@@ -59,7 +59,7 @@ def test_search_takes_words_with_a_dash(run: Command, sample: str) -> None:
         (["--codebase", "auth", "--superseded"], {0, 5}),
         (["--domain", "infra"], {0, 1, 2, 3, 4}),
         (["--domain", "elsewhere"], set()),
-        (["--since", "-57d"], {4}),
+        (["--since", "-56d"], {4}),
         (["--until", "-1430h"], {0}),
         (["--min-retrievability", "0.01"], {0, 1}),
     ],

@@ -19,6 +19,7 @@ from textual.signal import Signal
 
 from tests.screens.pictures import picture
 from tests.screens.samples import NOW, Source, hits, memory, reviews
+from vestige_tui.chips import Chip
 from vestige_tui.commands import (
     IN_PLACE,
     CommandPalette,
@@ -35,7 +36,7 @@ from vestige_tui.screens.base import Place
 from vestige_tui.screens.modals import Ask, Choice, Confirm, Message, Pick
 from vestige_tui.themes import DEFAULT_THEME, register
 from vestige_tui.widgets.empty import Empty
-from vestige_tui.widgets.filter_bar import Chip, FilterBar
+from vestige_tui.widgets.filter_bar import FilterBar
 from vestige_tui.widgets.header import Badge, Facts
 from vestige_tui.widgets.hit_list import HitList
 from vestige_tui.widgets.job_progress import JobProgress, Progress, Rows, TableBar

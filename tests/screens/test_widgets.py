@@ -19,6 +19,7 @@ from tests.screens.gallery import Gallery, detail, example
 from tests.screens.pictures import lines
 from tests.screens.samples import NOW, Source, hits, memory
 from vestige_tui import commands
+from vestige_tui.chips import Chip, split_chips
 from vestige_tui.commands import EVERYWHERE, IN_PLACE, MOTIONS, SELECTING, ChooseRow, Command, catalogue
 from vestige_tui.errors import Busy
 from vestige_tui.model import Hit, Lineage, Memory, Page, Review, Scheduling
@@ -26,7 +27,7 @@ from vestige_tui.screens.base import Place
 from vestige_tui.screens.help import HelpScreen
 from vestige_tui.screens.modals import Confirm, Message, Pick
 from vestige_tui.themes import THEMES, register
-from vestige_tui.widgets.filter_bar import Chip, FilterBar, split_chips
+from vestige_tui.widgets.filter_bar import FilterBar
 from vestige_tui.widgets.glyphs import level
 from vestige_tui.widgets.hit_list import HitList
 from vestige_tui.widgets.lineage import tree

@@ -79,7 +79,7 @@ async def test_searches(pair: tuple[Store, Store]) -> None:
                 {"min_retrievability": 0.9},
                 {"superseded": True},
             ):
-                query = SearchQuery(question, mode=mode, limit=300, **chosen)
+                query = SearchQuery(question, mode=mode, limit=1_000, **chosen)
                 answers = [await store.search(query) for store in pair]
                 label = f"{question!r} {mode} {chosen}"
                 assert answers[0].mode == answers[1].mode, label

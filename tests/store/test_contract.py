@@ -13,6 +13,7 @@ from vestige_tui.embedding import EmbedderSource, TestEmbedder, signature
 from vestige_tui.errors import Conflict, ModelMismatch, NotFound, ReadOnly, SchemaPending, Usage
 from vestige_tui.model import Draft, Edge, Filter, ModelSignature, Patch, Rating, Scheduling, SearchQuery
 from vestige_tui.store import open_store
+from vestige_tui.store.schema import migrations
 from vestige_tui.store.service import Store
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
@@ -227,7 +228,7 @@ async def test_figures_of_the_store(store: Store) -> None:
     stats = await store.get_stats()
     assert (stats.total_memories, stats.memories_with_embeddings, stats.total_edges) == (2, 2, 1)
     assert (stats.total_reviews, stats.superseded, stats.registered_model_dim) == (1, 1, 64)
-    assert stats.schema_version == 5
+    assert stats.schema_version == migrations(store.backend.dialect)[-1].version
     assert stats.size_bytes
     assert stats.backend == store.kind
     assert (await store.health_check()).state in ("healthy", "degraded")
@@ -430,19 +431,61 @@ async def test_stop_words_alone_are_answered_by_meaning(store: Store, library: d
     assert text.warnings
 
 
-async def test_fusion_adds_reciprocal_ranks(store: Store, library: dict[str, str]) -> None:
-    answer = await store.search(SearchQuery("rotate keys", limit=6))
+async def test_fusion_adds_what_each_branch_gives(store: Store, library: dict[str, str]) -> None:
+    explained = await store.explain(SearchQuery("rotate keys", limit=6))
+    answer, fusion = explained.answer, explained.fusion
     assert answer.mode == "hybrid"
+    assert (fusion.text_weight, fusion.vector_weight) == (0.5, 0.5)
+    best = max(hit.text_score or 0.0 for hit in explained.text)
+    cosines = [hit.vector_score or 0.0 for hit in explained.vector]
+    base = min(cosines) - (1 - fusion.floor) * abs(min(cosines))
     for hit in answer:
-        expected = sum(1 / (60 + rank) for rank in (hit.text_rank, hit.vector_rank) if rank)
-        assert hit.score == pytest.approx(expected)
+        assert hit.text_share == pytest.approx((hit.text_score or 0.0) / best)
+        assert hit.vector_share == pytest.approx(
+            max(0.0, ((hit.vector_score or 0.0) - base) / (max(cosines) - base)), abs=1e-6
+        )
+        assert hit.score == pytest.approx((hit.text_share + hit.vector_share) / 2)
     assert [hit.score for hit in answer] == sorted((hit.score for hit in answer), reverse=True)
-    both = [hit for hit in answer if hit.text_rank and hit.vector_rank]
-    assert both
-    by_text = sorted((hit for hit in answer if hit.text_rank), key=lambda hit: hit.text_rank or 0)
-    assert [hit.text_score for hit in by_text] == sorted((hit.text_score or 0 for hit in by_text), reverse=True)
-    by_meaning = sorted((hit for hit in answer if hit.vector_rank), key=lambda hit: hit.vector_rank or 0)
-    assert [hit.vector_rank for hit in by_meaning] == list(range(1, len(by_meaning) + 1))
+    assert [hit for hit in answer if hit.text_rank and hit.vector_rank]
+    assert [hit.text_score for hit in explained.text] == sorted(
+        (hit.text_score or 0 for hit in explained.text), reverse=True
+    )
+    assert [hit.vector_rank for hit in explained.vector] == list(range(1, len(explained.vector) + 1))
+
+
+async def test_what_one_branch_found_the_other_is_asked_for(store: Store) -> None:
+    """Thirty memories hold the word, thirty others are nearest: each gets its score from the other side too."""
+    await store.register_model(signature(TestEmbedder(64)))
+    [near, far] = TestEmbedder(64).embed(["the moon", "a harbour"])
+    words = [Draft(content=f"lighthouse number {number}") for number in range(40)]
+    await store.insert_many(words, embeddings=[far] * 40)
+    meant = [
+        Draft(content=f"something about night {number} with one lighthouse far away " + "x " * 50)
+        for number in range(40)
+    ]
+    await store.insert_many(meant, embeddings=[near] * 40)
+    answer = await store.search(SearchQuery("lighthouse", embedding=near, limit=80))
+    assert len(answer) == 80
+    short = await store.explain(SearchQuery("lighthouse", embedding=near, limit=10))
+    only_meant = [hit for hit in short.vector if hit.text_rank is None]
+    only_words = [hit for hit in short.text if hit.vector_rank is None]
+    assert only_meant
+    assert only_words
+    assert all(hit.text_score and 0 < hit.text_share < 1 for hit in only_meant)
+    assert all(hit.vector_score is not None for hit in only_words)
+
+
+async def test_a_memory_without_a_vector_counts_as_the_farthest(store: Store) -> None:
+    await store.register_model(signature(TestEmbedder(64)))
+    drafts = [Draft(content=f"lighthouse {number}") for number in range(12)]
+    vectors = TestEmbedder(64).embed([draft.content for draft in drafts])
+    await store.insert_many(drafts, embeddings=vectors)
+    [bare], _, _ = await store.insert_many([Draft(content="lighthouse keeper")], embed=False)
+    answer = await store.search(SearchQuery("lighthouse keeper", embedding=vectors[0], limit=13))
+    [hit] = [hit for hit in answer if hit.memory.id == bare]
+    assert hit.vector_score is None
+    assert hit.vector_share == pytest.approx(min(each.vector_share for each in answer))
+    assert hit.text_share == 1.0
 
 
 async def test_modes_and_wrappers(store: Store, library: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psycopg
@@ -18,13 +18,59 @@ FILTERS = tuple(name for name in load("sqlite") if name.startswith("filter_"))
 SORTS = ("created", "updated", "due")
 ONLY_SQLITE = {
     "branch_vector_given",
-    "list_passing",
+    "rank_matching",
+    "rank_matching_among",
+    "list_matching_seqs",
+    "list_passing_seqs",
+    "list_replaced_seqs",
     "list_embeddings_after",
     "list_embedding_seqs",
     "measure_embeddings",
 }
-ONLY_POSTGRES = {"branch_vector_index", "branch_vector_exact", "preflight", "find_index"}
-FRAGMENTS = ("filter_", "branch_", "order_", "sort_key_", "after_", "memory_", "only_due", "not_resting", "chosen_")
+ONLY_POSTGRES = {
+    "branch_vector_index",
+    "branch_vector_either",
+    "branch_vector_exact",
+    "branch_text_common",
+    "weigh_words",
+    "weighed_words",
+    "ranked_words",
+    "score_text",
+    "score_vector",
+    "score_none",
+    "count_terms",
+    "lock_terms",
+    "clear_terms",
+    "fill_terms",
+    "analyze",
+    "preflight",
+    "find_index",
+    "count_up_to",
+}
+FRAGMENTS = (
+    "filter_",
+    "branch_",
+    "order_",
+    "sort_key_",
+    "after_",
+    "memory_",
+    "only_due",
+    "not_resting",
+    "chosen_",
+    "score_",
+    "weighed_",
+    "ranked_",
+)
+
+
+def _scores(vector: str, text: str, blocks: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """What asks a branch for the score of a memory that only the other one found, where a dialect has it."""
+    if "score_none" not in blocks:
+        return {}
+    return {
+        "text_score": ("score_text" if text in ("branch_text", "branch_text_common") else "score_none",),
+        "vector_score": ("score_none" if vector == "branch_vector_none" else "score_vector",),
+    }
 
 
 def statements(dialect: Dialect) -> Iterator[tuple[str, str]]:
@@ -40,7 +86,7 @@ def statements(dialect: Dialect) -> Iterator[tuple[str, str]]:
             vectors = [block for block in blocks if block.startswith("branch_vector_")]
             texts = [block for block in blocks if block.startswith("branch_text")]
             fillings = [
-                {"vector_branch": (v,), "text_branch": (t,), "chosen": (c,)}
+                {"vector_branch": (v,), "text_branch": (t,), "chosen": (c,), **_scores(v, t, blocks)}
                 for v in vectors
                 for t in texts
                 for c in ("chosen_best", "chosen_one")
@@ -114,7 +160,7 @@ def test_postgres_prepares_every_query(postgres_database: str) -> None:
                 )
             connection.execute(typed(migration.up).encode())
         for label, sql in statements("postgres"):
-            if sql.startswith(("VACUUM", "ALTER", "CREATE")):
+            if sql.startswith(("VACUUM", "ANALYZE", "ALTER", "CREATE")):
                 continue
             try:
                 connection.execute(f"PREPARE probe AS {numbered(typed(sql))}".encode())

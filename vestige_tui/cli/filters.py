@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from argparse import Namespace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vestige_tui.chips import Chip, filter_of, read_chips
 from vestige_tui.cli.parser import Parser, share
+from vestige_tui.errors import Usage
 from vestige_tui.times import parse_argument
 
 if TYPE_CHECKING:
     from vestige_tui.model import Filter
+    from vestige_tui.store.service import Store
 
 
 def add_filters(parser: Parser, *, superseded: bool = True) -> None:
@@ -19,28 +23,44 @@ def add_filters(parser: Parser, *, superseded: bool = True) -> None:
     group.add_argument("--type", metavar="TYPE", action="append", default=[], help="of this type, or several")
     group.add_argument("--tag", metavar="TAG", action="append", default=[], help="with this tag, or one of several")
     group.add_argument("--codebase", metavar="NAME", help="of this codebase")
-    group.add_argument("--owner", metavar="ID", help="of this user")
-    group.add_argument("--since", metavar="TIME", help="made then or later: 2026-11-01, -7d, today")
+    group.add_argument("--owner", metavar="NAME", help="of this user: a handle, a display name or an id")
+    group.add_argument("--since", metavar="TIME", help="made then or later: 2026-11-01, -7d, 3mo, today; whole days")
     group.add_argument("--until", metavar="TIME", help="made before then")
     group.add_argument("--min-retrievability", metavar="R", type=share, help="remembered at least this well, 0 to 1")
+    group.add_argument("--without-vector", action="store_true", help="only those without a vector")
+    group.add_argument("--filter", metavar="NAME", help="of this saved filter, besides what the other options say")
     if superseded:
         group.add_argument("--superseded", action="store_true", help="also those that another memory replaced")
 
 
-def chosen_filter(args: Namespace, *, superseded: bool | None = None) -> Filter:
-    from vestige_tui.model import Filter
+async def chosen_filter(args: Namespace, store: Store, *, superseded: bool = False) -> Filter:
+    """What the options leave of a store; ``superseded``: replaced memories too, asked for or not. Raises Usage."""
+    chips = [Chip(field, value) for field in ("domain", "type", "tag") for value in getattr(args, field)]
+    for field in ("codebase", "owner", "since", "until"):
+        if (value := getattr(args, field)) is not None:
+            chips.append(Chip(field, value))
+    if args.min_retrievability is not None:
+        chips.append(Chip("recall", repr(args.min_retrievability)))
+    if args.without_vector:
+        chips.append(Chip("is", "without-vector"))
+    if superseded or args.superseded:
+        chips.append(Chip("is", "replaced"))
+    saved = [] if args.filter is None else read_chips(_saved(args, args.filter))
+    # What is said last of a field with one value counts: an option beats the saved filter.
+    return await store.resolved(filter_of([*saved, *chips], datetime.now(UTC)))
 
-    return Filter(
-        domains=tuple(args.domain),
-        tags=tuple(args.tag),
-        node_types=tuple(args.type),
-        codebase=args.codebase,
-        owner=args.owner,
-        since=moment(args.since),
-        until=moment(args.until),
-        min_retrievability=args.min_retrievability,
-        superseded=args.superseded if superseded is None else superseded,
-    )
+
+def _saved(args: Namespace, name: str) -> str:
+    from vestige_tui.config import load_config
+
+    known = load_config(Path(args.config) if args.config else None).filters
+    if name not in known:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else "[filters] in the settings holds them."
+        raise Usage(f"There is no saved filter {name[:40]!a}; {hint}")
+    return known[name]
 
 
 def moment(text: str | None) -> datetime | None:

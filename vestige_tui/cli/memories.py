@@ -45,22 +45,9 @@ async def _search(args: Namespace, output: Output) -> int:
     text = " ".join([*args.text, *args.extra])
     if not text.strip():
         raise Usage("A search needs words; see `vestige-tui search --help`.")
-    chosen = chosen_filter(args)
-    query = SearchQuery(
-        text=text,
-        mode=args.mode,
-        limit=args.limit,
-        domains=chosen.domains,
-        tags=chosen.tags,
-        node_types=chosen.node_types,
-        codebase=chosen.codebase,
-        owner=chosen.owner,
-        since=chosen.since,
-        until=chosen.until,
-        min_retrievability=chosen.min_retrievability,
-        superseded=chosen.superseded,
-    )
     async with chosen_store(args) as store:
+        chosen = await chosen_filter(args, store)
+        query = SearchQuery.within(chosen, text, mode=args.mode, limit=args.limit)
         answer = await store.search(query)
         now, weights = store.now(), store.policy.weights
     for warning in answer.warnings:
@@ -92,7 +79,7 @@ def _why(hit: Hit, now: datetime) -> str:
 async def _list(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         page = await store.page(
-            chosen_filter(args),
+            await chosen_filter(args, store),
             sort=args.sort,
             limit=args.limit,
             after=args.after,

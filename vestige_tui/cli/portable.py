@@ -275,9 +275,10 @@ async def _export(args: Namespace, output: Output) -> int:
     counts: dict[str, int] = {}
     progress = output.progress("exported")
     async with chosen_store(args) as store:
+        chosen = await chosen_filter(args, store, superseded=True)
         with _target(args.file) as file:
             try:
-                async for line in _exported(store, chosen_filter(args, superseded=True), args.memories_only):
+                async for line in _exported(store, chosen, args.memories_only):
                     counts[line["kind"]] = counts.get(line["kind"], 0) + 1
                     file.write(dumps(line) + "\n")
                     progress(sum(counts.values()))

@@ -39,8 +39,8 @@ def add_commands(commands: Commands) -> None:
 
 async def _due(args: Namespace, output: Output) -> int:
     before = moment(args.before)
-    chosen = chosen_filter(args)
     async with chosen_store(args) as store:
+        chosen = await chosen_filter(args, store)
         now, weights = store.now(), store.policy.weights
         if args.count and before is None:
             counts = await store.queue_counts(chosen)
@@ -103,7 +103,7 @@ async def _mark(args: Namespace, output: Output) -> int:
 async def _forecast(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         now = store.now()
-        counts = forecast(await store.due_times(args.days, chosen_filter(args)), now, args.days)
+        counts = forecast(await store.due_times(args.days, await chosen_filter(args, store)), now, args.days)
     today = now.astimezone().date()
     days = [(today + timedelta(days=offset), count) for offset, count in enumerate(counts)]
     if output.as_json:

@@ -11,27 +11,21 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widget import Widget
 
+from vestige_tui.chips import Chip
 from vestige_tui.commands import IN_PLACE, GoToBrowse, bindings
 from vestige_tui.model import Filter, Memory, Page, Sort
-from vestige_tui.screens.filters import filter_of
 from vestige_tui.screens.memories import ReadingPlace
 from vestige_tui.screens.modals import Choice, Pick
 from vestige_tui.text import grouped
 from vestige_tui.widgets.empty import Empty
-from vestige_tui.widgets.filter_bar import Chip, FilterBar
+from vestige_tui.widgets.filter_bar import FilterBar
 from vestige_tui.widgets.memory_table import Fetch, MemoryTable
 
 if TYPE_CHECKING:
-    from vestige_tui.store.service import FacetName, Store
+    from vestige_tui.store.service import Store
 
 HEAD = 400
 SORTS: dict[Sort, str] = {"created": "newest first", "updated": "last edited first", "due": "next due first"}
-FACETS: tuple[tuple[str, FacetName], ...] = (
-    ("domain", "domains"),
-    ("type", "node_types"),
-    ("tag", "tags"),
-    ("codebase", "codebases"),
-)
 
 
 class BrowsePlace(ReadingPlace):
@@ -41,8 +35,9 @@ class BrowsePlace(ReadingPlace):
     CSS_PATH: ClassVar[list[str | PurePath]] = ["reading.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["browse"])
     HELP = """\
-Every memory of the store. `/` opens the list of filters: pick one, or type `type:decision`, `domain:auth`, `tag:keys`,
-`codebase:api`, `since:-30d`, `until:2026-11-01`, `recall:0.8` into the line above.
+Every memory of the store. `f` opens the filters there are, with counts. Or `/` and type: `type:decision`,
+`domain:auth`, `tag:"two words"`, `codebase:api`, `owner:mira`, `since:-30d`, `until:2026-11-01`, `recall:0.8`,
+`is:replaced`, `is:without-vector`. `ctrl+s` saves them under a name, `F` takes them to Search or Review.
 
 `space` selects, `v` starts a range, `*` selects all that the filters match; commands then act on the selection.
 """
@@ -51,7 +46,7 @@ Every memory of the store. `/` opens the list of filters: pick one, or type `typ
         super().__init__()
         self._sort: Sort = "created"
         self._filter = Filter()
-        self._asked_for: tuple[Filter, Sort] | None = None
+        self._asked_for: tuple[tuple[Chip, ...], Sort] | None = None
 
     def compose_body(self) -> ComposeResult:
         yield FilterBar("Filter: type:decision  domain:auth  since:-30d", id="ask")
@@ -78,7 +73,7 @@ Every memory of the store. `/` opens the list of filters: pick one, or type `typ
         store, bar = self.store, self.query_one(FilterBar)
         if store is None:
             return
-        found = await self.answered(self._count(store, bar))
+        found = await self.answered(self._count(store))
         if found is None:
             return
         chosen, count = found
@@ -87,20 +82,21 @@ Every memory of the store. `/` opens the list of filters: pick one, or type `typ
         if not count:
             self.remove_class("-reading")
             self._say_nothing(bool(bar.chips))
-        table, asked_for = self.query_one(MemoryTable), (chosen, self._sort)
+        # By the chips, not by the moments that they mean: -3h is another one each time.
+        table, asked_for, self._filter = self.query_one(MemoryTable), (bar.chips, self._sort), chosen
         if asked_for == self._asked_for:
             table.reload(count)
         else:
-            self._asked_for, self._filter = asked_for, chosen
-            table.set_source(count, self._fetcher(store, chosen, self._sort), sort=self._sort)
+            self._asked_for = asked_for
+            table.set_source(count, self._fetcher(store, self._sort), sort=self._sort)
 
-    async def _count(self, store: Store, bar: FilterBar) -> tuple[Filter, int]:
-        chosen = filter_of(bar.chips, store.now(), superseded=self._superseded)
+    async def _count(self, store: Store) -> tuple[Filter, int]:
+        chosen = await self.wanted(store)
         return chosen, await store.count(chosen, sort=self._sort)
 
-    def _fetcher(self, store: Store, chosen: Filter, sort: Sort) -> Fetch:
+    def _fetcher(self, store: Store, sort: Sort) -> Fetch:
         async def fetch(offset: int, limit: int, after: str | None) -> Page[Memory]:
-            return await store.page(chosen, sort=sort, limit=limit, after=after, offset=offset, head=HEAD)
+            return await store.page(self._filter, sort=sort, limit=limit, after=after, offset=offset, head=HEAD)
 
         return fetch
 
@@ -111,40 +107,17 @@ Every memory of the store. `/` opens the list of filters: pick one, or type `typ
 
     def _say_nothing(self, filtered: bool) -> None:
         nothing = self.query_one("#nothing", Empty)
-        keys = [] if self._superseded else [("o", "look at replaced memories too")]
+        keys = [] if self.replaced_too else [("o", "look at replaced memories too")]
         if filtered:
-            nothing.say("No memory passes these filters.", ("/", "change the filters"), ("esc", "clear them"), *keys)
+            nothing.say("No memory passes these filters.", ("f", "change the filters"), ("esc", "clear them"), *keys)
         elif self._sort == "due":
             nothing.say("No memory has a due date yet.", ("s", "sort by something else"), ("F4", "review new ones"))
         else:
             nothing.say("This store holds no memories yet.", ("a", "write the first one"))
 
-    @work(group="pick", exclusive=True, exit_on_error=False)
-    async def action_filter(self) -> None:
-        store, bar = self.store, self.query_one(FilterBar)
-        if store is None:
-            return
-        choices = [Choice(f"-{place}", f"without {chip.field} {chip.value}") for place, chip in enumerate(bar.chips)]
-        for field, name in FACETS:
-            # Several values of one field mean any of them, so the others are counted as if none were chosen.
-            others = [chip for chip in bar.chips if chip.field != field]
-            open_here = filter_of(others, store.now(), superseded=self._superseded)
-            choices += [
-                Choice(f"{field}:{facet.value}", f"{field}  {facet.value}", facet.count)
-                for facet in await store.facets(name, open_here)
-                if Chip(field, facet.value) not in bar.chips
-            ]
-        typed = Choice("", "type a filter: since, until, recall …")
-        picked = await self.app.push_screen_wait(Pick("Show only", [*choices, typed]))
-        if picked is None:
-            return
-        field, colon, value = picked.partition(":")
-        if colon:
-            bar.set_chips([*bar.chips, Chip(field, value)])
-        elif picked:
-            bar.set_chips([chip for place, chip in enumerate(bar.chips) if place != int(picked[1:])])
-        else:
-            bar.focus_input()
+    def action_filter(self) -> None:
+        self.remove_class("-reading")
+        self.query_one(FilterBar).focus_input()
 
     @work(group="pick", exclusive=True, exit_on_error=False)
     async def action_sort(self) -> None:

@@ -1,34 +1,110 @@
-"""From the chips of a filter line to the filter that the store understands."""
+"""What the places with a filter line have in common: reading its chips, picking, saving and taking them along."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
-from vestige_tui.errors import Usage
+from textual import work
+from textual.markup import escape
+
+from vestige_tui.chips import BadChip, Chip
+from vestige_tui.commands import GoToBrowse, GoToReview, GoToSearch, PickFilters
 from vestige_tui.model import Filter
-from vestige_tui.times import parse_argument
-from vestige_tui.widgets.filter_bar import Chip
+from vestige_tui.screens.base import Place
+from vestige_tui.screens.filter_values import resolved
+from vestige_tui.screens.modals import Choice, Pick
+from vestige_tui.screens.saved_filters import SavedFilters, ask_to_save
+from vestige_tui.text import cut, grouped, plain
+from vestige_tui.widgets.filter_bar import FilterBar
 
-_MANY = {"type": "node_types", "domain": "domains", "tag": "tags"}
+if TYPE_CHECKING:
+    from vestige_tui.store.service import Store
+
+REPLACED = Chip("is", "replaced")
+FILTERED = (GoToSearch, GoToBrowse, GoToReview)
 
 
-def filter_of(chips: Iterable[Chip], now: datetime, *, superseded: bool = False) -> Filter:
-    """The filter that these chips say; several of one field mean any of them. Raises Usage for a bad date or number."""
-    many: dict[str, list[str]] = {}
-    fields: dict[str, Any] = {}
-    for chip in chips:
-        if chip.field in _MANY:
-            many.setdefault(_MANY[chip.field], []).append(chip.value)
-        elif chip.field in ("since", "until"):
-            fields[chip.field] = parse_argument(chip.value, now)
-        elif chip.field == "recall":
-            try:
-                fields["min_retrievability"] = float(chip.value.removeprefix(">"))
-            except ValueError:
-                raise Usage(f"recall takes a number such as 0.8, not {chip.value!r}.") from None
-        else:
-            fields[chip.field] = chip.value
-    fields |= {name: tuple(values) for name, values in many.items()}
-    return Filter(**fields, superseded=superseded)
+class FilteredPlace(Place):
+    """A place whose list is narrowed by the chips of a `FilterBar`."""
+
+    @property
+    def bar(self) -> FilterBar:
+        """The line with the chips."""
+        return self.query_one(FilterBar)
+
+    @property
+    def replaced_too(self) -> bool:
+        """Whether replaced memories are shown as well."""
+        return REPLACED in self.bar.chips
+
+    async def wanted(self, store: Store) -> Filter:
+        """The filter that the chips ask for. Raises BadChip, after the line has said what is wrong with which."""
+        try:
+            chosen = await resolved(store, self.bar.chips)
+        except BadChip as error:
+            self.bar.complain(error.message, error.chip)
+            raise
+        self.bar.complain("")
+        return chosen
+
+    async def tally(self, chosen: Filter) -> str:
+        """How much a filter leaves here, in a sentence."""
+        assert self.store is not None
+        count = await self.store.count(chosen)
+        return f"{grouped(count)} {'memory passes' if count == 1 else 'memories pass'}."
+
+    def set_filters(self, chips: Sequence[Chip]) -> None:
+        """Ask with these chips from now on."""
+        self.bar.set_chips(chips)
+
+    def action_toggle_superseded(self) -> None:
+        shown = self.replaced_too
+        chips = self.bar.chips
+        self.set_filters([chip for chip in chips if chip != REPLACED] if shown else [*chips, REPLACED])
+        self.say(f"Replaced memories are {'hidden' if shown else 'shown too'}.", severity="quiet")
+
+    @work(group="pick", exclusive=True, exit_on_error=False)
+    async def action_pick_filters(self) -> None:
+        from vestige_tui.screens.filter_picker import FilterPicker
+
+        store = self.store
+        if store is None:
+            self.say("The store is not open yet.", severity="waiting")
+            return
+        saved = SavedFilters(self.app)
+        picker = FilterPicker(store, self.bar.chips, saved=saved, changed=self.set_filters, tally=self.tally)
+        await self.app.push_screen_wait(picker)
+
+    @work(group="pick", exclusive=True, exit_on_error=False)
+    async def action_save_filters(self) -> None:
+        if said := await ask_to_save(self, SavedFilters(self.app), self.bar.chips):
+            key = self._key_of(PickFilters.id, "f")
+            self.say(f"{said} {key} lists it; on the command line it is --filter." if "Saved" in said else said)
+
+    @work(group="pick", exclusive=True, exit_on_error=False)
+    async def action_carry_filters(self) -> None:
+        chips = self.bar.chips
+        if not chips:
+            self.say("There is no filter to take along.", severity="quiet")
+            return
+        choices = [Choice(each.place, each.title) for each in FILTERED if each is not self.GO_TO]
+        picked = await self.app.push_screen_wait(Pick("The same filters in", choices))
+        if picked is None:
+            return
+        await self.app.switch_mode(picked)
+        there = self.app.screen
+        if isinstance(there, FilteredPlace):
+            there.call_after_refresh(there.set_filters, chips)
+
+    def offers(self) -> Iterator[tuple[str, str, Callable[[], Awaitable[bool]]]]:
+        """The saved filters, for the palette."""
+        saved = SavedFilters(self.app)
+        for name, text in saved.by_name.items():
+            # The palette reads markup in its sentences.
+            yield f"Filter: {plain(name)}", escape(cut(plain(text), 200)), partial(self._use, saved, name)
+
+    async def _use(self, saved: SavedFilters, name: str) -> bool:
+        self.set_filters(saved.chips(name))
+        return True

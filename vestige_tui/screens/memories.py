@@ -11,13 +11,14 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widget import Widget
 
+from vestige_tui.chips import BadChip
 from vestige_tui.commands import DeleteMemory, TagMemory
 from vestige_tui.errors import NotFound, ReadOnly, Usage, VestigeError
 from vestige_tui.model import Draft as NewMemory
 from vestige_tui.model import Edge, Memory, Patch
-from vestige_tui.screens.base import Place
 from vestige_tui.screens.details import detail_of
 from vestige_tui.screens.editor import Draft
+from vestige_tui.screens.filters import FilteredPlace
 from vestige_tui.screens.modals import Ask, Choice, Confirm, Pick
 from vestige_tui.text import cells, cut, grouped, one_line, plain, short_id
 from vestige_tui.widgets.empty import Empty
@@ -39,7 +40,7 @@ READ_AFTER_SECONDS = 0.04
 LINK_TYPES = ("related", "supports", "contradicts", "causes", "part_of", "follows")
 
 
-class MemoryPlace(Place):
+class MemoryPlace(FilteredPlace):
     """A place that shows memories. A subclass tells which of them a command is about."""
 
     def now(self) -> datetime:
@@ -272,7 +273,6 @@ class ReadingPlace(MemoryPlace):
 
     def __init__(self) -> None:
         super().__init__()
-        self._superseded = False
         self._complained = False
 
     def the_list(self) -> Widget:
@@ -332,6 +332,9 @@ class ReadingPlace(MemoryPlace):
         """What the store answers; None where it refuses, and then a line says why until it answers again."""
         try:
             answer = await asking
+        except BadChip:
+            # Said in the line; what is shown stays.
+            return None
         except VestigeError as error:
             self._complained = True
             self.say_error(error)
@@ -340,12 +343,6 @@ class ReadingPlace(MemoryPlace):
             self._complained = False
             self.say("")
         return answer
-
-    def action_toggle_superseded(self) -> None:
-        self._superseded = not self._superseded
-        said = "Replaced memories are shown too." if self._superseded else "Replaced memories are hidden."
-        self.say(said, severity="quiet")
-        self.refresh_place()
 
     # The selection
 

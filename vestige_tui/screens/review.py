@@ -14,6 +14,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 
+from vestige_tui.chips import BadChip
 from vestige_tui.commands import (
     IN_PLACE,
     AddMemory,
@@ -33,7 +34,6 @@ from vestige_tui.commands import (
 from vestige_tui.errors import Conflict, NotFound, VestigeError
 from vestige_tui.model import Filter, Memory, QueueCounts, Rating, Review
 from vestige_tui.scheduling import preview
-from vestige_tui.screens.filters import filter_of
 from vestige_tui.screens.memories import MemoryPlace
 from vestige_tui.screens.prompt import prompt_of
 from vestige_tui.screens.sitting import Sitting, Turn
@@ -83,6 +83,8 @@ when it brings the memory back, and `space` again gives the exact days.
 What you did not know comes back once more in the same sitting, as practice: nothing is written then.
 
 `u` takes the last grade back, also one of an earlier sitting or another console.
+
+`f` picks what is asked; `/` types it: `tag:keys`, `domain:auth`, `owner:mira`, `since:-30d`, `recall:0.5`.
 """
 
     def __init__(self) -> None:
@@ -185,7 +187,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         if turn.practice or turn.brought_back:
             return memory
         resting = marks.suspended or (marks.buried_until is not None and marks.buried_until > now)
-        if resting or memory.superseded_by is not None:
+        if resting or (memory.superseded_by is not None and not self._chosen.superseded):
             return None
         state = memory.scheduling
         due = state.next_review if state is not None and state.reps > 0 else None
@@ -460,14 +462,28 @@ What you did not know comes back once more in the same sitting, as practice: not
     def _filtered(self, event: FilterBar.Asked) -> None:
         bar = self.query_one(FilterBar)
         bar.note("a filter has a field: tag:keys" if event.text else "")
+        self.set_class(bool(event.chips) or bar.has_focus_within, "-filtering")
+        self._choose()
+
+    @work(group="filter", exclusive=True, exit_on_error=False)
+    async def _choose(self) -> None:
+        """Begin anew with the filter that the line asks for; one that says nothing leaves the sitting as it is."""
+        store = self.store
+        if store is None:
+            return
         try:
-            chosen = filter_of(event.chips, self.now())
-        except VestigeError as error:
-            self.say_error(error)
+            chosen = await self.wanted(store)
+        except BadChip:
             return
         if chosen != self._chosen:
             self._chosen = chosen
             self._begin()
+
+    async def tally(self, chosen: Filter) -> str:
+        """How much a filter leaves, and how much of that a sitting would ask."""
+        assert self.store is not None
+        offered = (await self.store.queue_counts(chosen)).offered
+        return f"{await super().tally(chosen)} {grouped(offered)} would be asked now."
 
     @on(FilterBar.Left)
     def _leave_filter(self) -> None:

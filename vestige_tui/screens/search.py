@@ -11,9 +11,10 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widget import Widget
 
+from vestige_tui.chips import Chip
 from vestige_tui.commands import IN_PLACE, GoToRegistry, GoToSearch, bindings
-from vestige_tui.model import Answer, Filter, Hit, Memory, Mode, SearchQuery
-from vestige_tui.screens.filters import filter_of
+from vestige_tui.model import Answer, Hit, Memory, Mode, SearchQuery
+from vestige_tui.screens.filters import REPLACED
 from vestige_tui.screens.memories import ReadingPlace
 from vestige_tui.text import duration, grouped
 from vestige_tui.widgets.empty import Empty
@@ -41,8 +42,10 @@ class SearchPlace(ReadingPlace):
     HELP = """\
 Type what you want to know. Plain words are optional, `"a phrase"` and `+word` must occur, `-word` must not.
 
-Filters become chips: `type:decision`, `domain:auth`, `tag:keys`, `codebase:api`, `since:-30d`, `until:2026-11-01`,
-`recall:0.8`. Backspace on an empty line takes the last one away.
+Filters become chips: `type:decision`, `domain:auth`, `tag:"two words"`, `codebase:api`, `owner:mira`, `since:-30d`,
+`until:2026-11-01`, `recall:0.8`, `is:replaced`, `is:without-vector`. Backspace at the beginning takes the last one
+away. `f8` (or `f`, outside the line) opens what there is, with counts; `ctrl+s` saves the filters, `F` takes them
+elsewhere.
 
 Each hit says where it stood in the search by words and in the search by meaning.
 """
@@ -53,6 +56,7 @@ Each hit says where it stood in the search by words and in the search by meaning
         self._limit = FIRST_HITS
         self._warnings: tuple[str, ...] = ()
         self._to_the_best = True
+        self._question: tuple[str, tuple[Chip, ...]] = ("", ())
 
     def compose_body(self) -> ComposeResult:
         yield FilterBar("Ask what your agents remember", id="ask")
@@ -70,9 +74,13 @@ Each hit says where it stood in the search by words and in the search by meaning
             self._search()
 
     @on(FilterBar.Asked)
-    def _asked(self) -> None:
-        self._limit = FIRST_HITS
-        self._to_the_best = True
+    def _asked(self, event: FilterBar.Asked) -> None:
+        # Replaced memories come and go beside those that one is looking at.
+        question = (event.text, tuple(chip for chip in event.chips if chip != REPLACED))
+        if question != self._question:
+            self._limit = FIRST_HITS
+            self._to_the_best = True
+        self._question = question
         self.refresh_place()
 
     @work(group="search", exclusive=True, exit_on_error=False)
@@ -90,14 +98,14 @@ Each hit says where it stood in the search by words and in the search by meaning
             self._show(*answer)
 
     async def _ask(self, store: Store, bar: FilterBar) -> tuple[Answer | None, Sequence[Hit]]:
-        chosen = filter_of(bar.chips, store.now(), superseded=self._superseded)
+        chosen = await self.wanted(store)
         text = bar.text.strip()
         if not text:
             # A page beyond the cursor, so that what others write does not push its memory off the end.
             reach = self.query_one(HitList).cursor + MORE_HITS
             page = await store.page(chosen, limit=max(self._limit, reach), head=HEAD)
             return None, [Hit(memory, 0.0) for memory in page.items]
-        answer = await store.search(_query(text, chosen, self._mode, self._limit))
+        answer = await store.search(SearchQuery.within(chosen, text, mode=self._mode, limit=self._limit))
         return answer, answer.hits
 
     def _show(self, answer: Answer | None, hits: Sequence[Hit]) -> None:
@@ -141,7 +149,7 @@ Each hit says where it stood in the search by words and in the search by meaning
         if filtered:
             keys.append(("home backspace" if asked else "backspace", "take a filter away"))
         # Letters are keys only outside the line, and ``down`` leaves it also where there is no list to go to.
-        if not self._superseded and (asked or filtered):
+        if not self.replaced_too and (asked or filtered):
             keys.append(("down o", "look at replaced memories too"))
         if asked:
             mode = MODES[(MODES.index(self._mode) + 1) % len(MODES)]
@@ -208,19 +216,3 @@ Each hit says where it stood in the search by words and in the search by meaning
 
 def _counted(count: int, what: str) -> str:
     return f"1 {what}" if count == 1 else f"{grouped(count)} {what}s"
-
-
-def _query(text: str, chosen: Filter, mode: Mode, limit: int) -> SearchQuery:
-    return SearchQuery(
-        text,
-        mode=mode,
-        limit=limit,
-        domains=chosen.domains,
-        tags=chosen.tags,
-        node_types=chosen.node_types,
-        codebase=chosen.codebase,
-        since=chosen.since,
-        until=chosen.until,
-        min_retrievability=chosen.min_retrievability,
-        superseded=chosen.superseded,
-    )

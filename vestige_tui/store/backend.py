@@ -29,6 +29,7 @@ class Asked:
     ``words`` rank (none: no branch by words; ``newest`` lists the newest instead), ``vector`` is of the registered
     model, ``literal`` a string that has to occur as it stands. ``filters`` are names of blocks, ``params`` their
     values.
+    ``pieces`` are strings of a script without spaces: the more of them occur, the better, in place of words.
     ``limit`` rows are wanted, or the one row of ``only``, wherever it stands.
     """
 
@@ -41,16 +42,28 @@ class Asked:
     fusion: Fusion
     limit: int
     only: str | None = None
+    pieces: tuple[str, ...] = ()
     exact: bool = False
     """Measure everything, whatever it costs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The rows of a search, best first: memories with place, rrf, text_rank, text_score, vector_rank, vector_score."""
+    """The rows of a search, best first: memories with place, score, and rank, score and share of either branch."""
 
     rows: list[Row]
     steps: tuple[Step, ...]
+    warnings: tuple[str, ...] = ()
+    """What kept a branch from answering, in sentences."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One named write with its values; ``many`` instead of ``params`` runs it once for each of them."""
+
+    name: str
+    params: Params | None = None
+    many: Sequence[Params] | None = None
 
 
 class Transaction(Protocol):
@@ -62,6 +75,10 @@ class Transaction(Protocol):
 
     async def execute(self, name: str, params: Params | None = None, slots: Slots | None = None) -> int:
         """How many rows a named write changed."""
+        ...
+
+    async def execute_many(self, name: str, many: Sequence[Params]) -> int:
+        """Run a named write once for each set of values, in one trip; gives how many rows changed in all."""
         ...
 
     async def script(self, sql: str) -> None:
@@ -100,6 +117,13 @@ class Backend(Protocol):
 
     def write(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin a write; leaving the block commits, an exception takes all of it back."""
+        ...
+
+    async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:
+        """Several named writes as one, in one trip: all of them happen, or nothing does.
+
+        Gives the rows of each; none for one that ran for many.
+        """
         ...
 
     async def maintain(self, name: str) -> None:

@@ -7,6 +7,7 @@ what plain words already mean, so it is left out. Words of the stop list are lef
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # fmt: off
@@ -29,6 +30,13 @@ STOP_WORDS = frozenset({
 _TOKEN = re.compile(r"""([+-]?)"([^"]*)"?|([+-]?)([^\s"]+)""")
 _WORDLIKE = re.compile(r"[^\W_]")
 _MOST_WORDS = 64
+# Han, kana, Hangul, Thai, Lao, Khmer and Burmese letters.
+_LETTERS = (
+    "\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u31f0-\u31ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f"
+    "\U00020000-\U0003ffff"
+)
+_UNSPACED = re.compile(f"[{_LETTERS}]")
+_RUN = re.compile(rf"[{_LETTERS}]+|[^\W{_LETTERS}]+")
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
@@ -47,6 +55,23 @@ class Words:
     @property
     def negative_only(self) -> bool:
         return bool(self.must_not) and not self.ranked and not self.spoken
+
+
+def is_unspaced(text: str) -> bool:
+    """Does this hold letters of a script that puts no spaces between words, so that no text index can cut it?"""
+    return _UNSPACED.search(text) is not None
+
+
+def pieces(words: Iterable[str]) -> tuple[str, ...]:
+    """What to look for character by character: overlapping pairs of unspaced letters, and other words whole."""
+    found: dict[str, None] = {}
+    for word in words:
+        for run in _RUN.findall(fold_ascii(word)):
+            if not is_unspaced(run) or len(run) == 1:
+                found[run] = None
+            else:
+                found.update(dict.fromkeys(run[place : place + 2] for place in range(len(run) - 1)))
+    return tuple(found)[:_MOST_WORDS]
 
 
 def fold_ascii(text: str) -> str:

@@ -59,6 +59,15 @@ _TUNING = {"shared_buffers": "32MB", "timezone": "UTC", "log_timezone": "UTC", "
 _numbers = itertools.count()
 
 
+def _buffers() -> int:
+    """Bytes of memory for the server's pages: a sixteenth of the machine's, only taken as pages are really read."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        memory = 0
+    return min(max(memory // 16, 32 << 20), 1 << 30)
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to use a running server until it is released."""
@@ -326,6 +335,8 @@ class _Server:
                 "port": str(_PORT),
                 "unix_socket_directories": '"' + str(sockets).replace('"', '""') + '"',
                 "unix_socket_permissions": "0700",
+                "shared_buffers": f"{_buffers() >> 20}MB",
+                "max_wal_size": "1GB",
             }
             chosen = itertools.chain.from_iterable(("-c", f"{name}={value}") for name, value in settings.items())
             done = self.run("postgres", "-D", str(self.data), *chosen, background=(log, running))

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 import math
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from pgvector.psycopg import register_vector_async
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection, AsyncCursor, errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Jsonb, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from vestige_tui.errors import (
@@ -34,7 +38,7 @@ from vestige_tui.errors import (
 )
 from vestige_tui.model import Step
 from vestige_tui.store import pgembed
-from vestige_tui.store.backend import Asked, Found, Json, Params, Row, Transaction
+from vestige_tui.store.backend import Asked, Found, Json, Params, Row, Transaction, Write
 from vestige_tui.store.grammar import fold_ascii
 from vestige_tui.store.queries import Dialect, Slots, compose
 from vestige_tui.text import redact
@@ -44,6 +48,12 @@ if TYPE_CHECKING:
 
 FEW = 4_000
 SCANNED = 200_000
+CANDIDATES = 2_000
+ENOUGH = 300
+COUNT_SECONDS = 20.0
+COUNTED_AT_ONCE = 20_000
+REMEMBERED = 10_000
+TOLERATED = 0.1
 MAX_VECTOR = 2_000
 MAX_HALFVEC = 4_000
 _UUID_HEX = 32
@@ -59,7 +69,16 @@ logging.getLogger("psycopg").addHandler(logging.NullHandler())
 logging.getLogger("psycopg").propagate = False
 
 
+_MEANING = {
+    "branch_vector_index": "HNSW index, walked until enough are found",
+    "branch_vector_either": f"all that pass measured where they are {FEW:,} or fewer, else the HNSW index",
+    "branch_vector_exact": "all that pass measured",
+}
+
+
 def adapt(value: object) -> object:
+    if value is None or isinstance(value, (str, int, float)):
+        return value
     if isinstance(value, Json):
         return Jsonb(value.value)
     if isinstance(value, tuple):
@@ -69,6 +88,11 @@ def adapt(value: object) -> object:
 
 def _adapted(params: Params | None) -> dict[str, object]:
     return {key: adapt(value) for key, value in (params or {}).items()}
+
+
+def _loaded(data: str | bytes) -> Any:
+    # Most metadata and scores are empty, and a page has a hundred of each.
+    return {} if data == b"{}" else json.loads(data)
 
 
 def parse_url(url: str) -> dict[str, Any]:
@@ -109,6 +133,48 @@ def _first_line(error: Exception) -> str:
     return redact(lines[0] if lines else type(error).__name__).rstrip(".")
 
 
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A word of a search: as a query of the text index, in how many memories it is, and its idf."""
+
+    query: str
+    documents: int
+    weight: float
+
+
+def _weighed(row: Row) -> _Word:
+    documents, whole = int(row["documents"]), int(row["whole"])
+    weight = math.log(1 + (max(whole, documents) - documents + 0.5) / (documents + 0.5))
+    return _Word(str(row["query"]), documents, weight)
+
+
+def _candidates(words: Sequence[_Word], whole: int) -> tuple[str, str, bool]:
+    """A query for the memories worth ranking, what it is in words, and whether it may match very many.
+
+    Memories with one of the rarest words, as long as these are in no more than some thousands together. Where no word
+    is rare: those that hold several at once, as many of the words as still leave enough to choose from.
+    """
+    ordered = sorted(words, key=lambda each: each.documents)
+    if ordered[0].documents <= 2 * CANDIDATES:
+        taken, held = 1, ordered[0].documents
+        while taken < len(ordered):
+            more = held + ordered[taken].documents
+            if more > CANDIDATES and (held > CANDIDATES // 2 or more > 2 * CANDIDATES):
+                break
+            taken, held = taken + 1, more
+        which = "any of the words" if taken == len(ordered) else f"one of the {taken} rarest of {len(ordered)} words"
+        return " | ".join(f"({word.query})" for word in ordered[:taken]), f"memories with {which}", False
+    taken, expected = 1, float(ordered[0].documents)
+    while taken < len(ordered):
+        expected *= ordered[taken].documents / max(whole, 1)
+        if expected < ENOUGH:
+            break
+        taken += 1
+    which = "the rarest word" if taken == 1 else f"all of the {taken} rarest words"
+    query = " & ".join(f"({word.query})" for word in ordered[:taken])
+    return query, f"the newest {CANDIDATES:,} memories with {which}, each of them common", True
+
+
 class PostgresTransaction:
     """A write in progress on one connection of the pool."""
 
@@ -126,6 +192,16 @@ class PostgresTransaction:
     async def execute(self, name: str, params: Params | None = None, slots: Slots | None = None) -> int:
         try:
             return (await self.connection.execute(self._backend.sql(name, slots), _adapted(params))).rowcount
+        except psycopg.Error as error:
+            raise translate(error, self._backend.title) from error
+
+    async def execute_many(self, name: str, many: Sequence[Params]) -> int:
+        if not many:
+            return 0
+        try:
+            async with self.connection.cursor() as cursor:
+                await cursor.executemany(self._backend.sql(name), [_adapted(params) for params in many])
+                return cursor.rowcount
         except psycopg.Error as error:
             raise translate(error, self._backend.title) from error
 
@@ -163,6 +239,11 @@ class PostgresBackend:
         self._pool: AsyncConnectionPool[AsyncConnection[dict[str, Any]]] | None = None
         self._vector_type = "vector"
         self._width = 0
+        self._made: dict[str, bytes] = {}
+        self._counting: asyncio.Task[None] | None = None
+        self._count_again = 0.0
+        self._counted = -1
+        self._words: dict[str, _Word | None] = {}
         self.server: Mapping[str, Any] = {}
         if self._directory is None:
             parts = parse_url(self._url)
@@ -248,6 +329,7 @@ class PostgresBackend:
         await self._pool.open()
 
     async def _configure(self, connection: AsyncConnection[dict[str, Any]]) -> None:
+        set_json_loads(_loaded, connection)
         # Before the schema is up there is no vector type to register; reopen() comes back here afterwards.
         with suppress(psycopg.ProgrammingError):
             await register_vector_async(connection)
@@ -259,6 +341,10 @@ class PostgresBackend:
         await self._open_pool()
 
     async def close(self) -> None:
+        if self._counting is not None:
+            self._counting.cancel()
+            await asyncio.wait({self._counting})
+            self._counting = None
         if self._pool is not None:
             await self._pool.close()
             self._pool = None
@@ -276,9 +362,14 @@ class PostgresBackend:
         return sql.replace("{vector}", self._vector_type).replace("{width}", str(self._width))
 
     def sql(self, name: str, slots: Slots | None = None) -> bytes:
-        return self.typed(compose("postgres", name, slots)).encode()
+        composed = compose("postgres", name, slots)
+        made = self._made.get(composed)
+        if made is None:
+            made = self._made[composed] = self.typed(composed).encode()
+        return made
 
     def use_model(self, model: ModelSignature | None) -> None:
+        self._made.clear()
         if model is None:
             self._vector_type, self._width = "vector", 0
             return
@@ -335,6 +426,28 @@ class PostgresBackend:
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
             raise translate(error, self.title) from error
 
+    async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:
+        if self.read_only:
+            raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
+        try:
+            async with self._usable().connection() as connection:
+                async with connection.pipeline(), connection.transaction():
+                    done = [await self._queued(connection, write) for write in writes]
+                return [list(await cursor.fetchall()) if cursor and cursor.description else [] for cursor in done]
+        except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
+            raise translate(error, self.title) from error
+
+    async def _queued(
+        self, connection: AsyncConnection[dict[str, Any]], write: Write
+    ) -> AsyncCursor[dict[str, Any]] | None:
+        if write.many is None:
+            return await connection.execute(self.sql(write.name), _adapted(write.params))
+        if len(write.many) == 1:
+            await connection.execute(self.sql(write.name), _adapted(write.many[0]))
+        elif write.many:
+            await connection.cursor().executemany(self.sql(write.name), [_adapted(each) for each in write.many])
+        return None
+
     async def maintain(self, name: str) -> None:
         try:
             async with self._usable().connection() as connection:
@@ -345,46 +458,114 @@ class PostgresBackend:
     # Meaning
 
     async def search(self, asked: Asked) -> Found:
+        started = time.perf_counter()
         steps: list[Step] = []
-        params: dict[str, Any] = dict(asked.params)
-        vectors, texts = "branch_vector_none", "branch_text_none"
-        if asked.vector is not None:
-            params["embedding"] = asked.vector
-            [count] = await self.fetch("count_up_to", {**asked.params, "cap": FEW + 1}, {"filters": asked.filters})
-            few = count["n"] <= FEW or asked.exact
-            vectors = "branch_vector_exact" if few else "branch_vector_index"
-            steps.append(Step("meaning", f"all {count['n']:,} that pass, measured" if few else "HNSW index"))
-        if asked.literal is not None:
-            texts = "branch_text_literal"
-            params |= {"literal": asked.literal, "folded": fold_ascii(asked.literal), "scanned": SCANNED}
-            steps.append(Step("words", f"the newest {SCANNED:,} memories looked through, character by character"))
-        elif asked.words:
-            texts, params["words"] = "branch_text", self.match(asked.words, every=False)
-            steps.append(Step("words", "any of the words, ranked by idf x ts_rank"))
-        elif asked.newest:
-            texts = "branch_text_newest"
-            steps.append(Step("words", "none to look for: the newest memories"))
         fusion = asked.fusion
-        params |= {
+        params: dict[str, Any] = {
+            **asked.params,
             "depth": fusion.depth,
             "limit": asked.limit,
             "only": asked.only,
-            "k": fusion.k,
             "text_weight": fusion.text_weight,
             "vector_weight": fusion.vector_weight,
+            "floor": fusion.floor,
         }
+        vectors, texts = "branch_vector_none", "branch_text_none"
+        if asked.vector is not None:
+            params |= {"embedding": asked.vector, "few": FEW}
+            vectors = "branch_vector_exact" if asked.exact else self._by_meaning(asked.filters)
+            steps.append(Step("meaning", _MEANING[vectors]))
+        if asked.literal is not None:
+            texts = "branch_text_literal"
+            params |= {"literal": asked.literal, "folded": fold_ascii(asked.literal), "scanned": SCANNED}
+            steps.append(Step("words", f"at most the newest {SCANNED:,} memories read, character by character"))
+        elif asked.pieces:
+            texts = "branch_text_pieces"
+            params |= {"pieces": list(asked.pieces), "scanned": SCANNED}
+            steps.append(Step("words", f"pairs of letters in at most the newest {SCANNED:,} memories"))
+        elif asked.words:
+            weighed = await self._weigh(asked.words)
+            if weighed:
+                rare, which, common = _candidates(weighed, self._counted)
+                if asked.exact:
+                    rare, which, common = " | ".join(f"({word.query})" for word in weighed), "all with any word", False
+                params |= {
+                    "queries": [word.query for word in weighed],
+                    "weights": [word.weight for word in weighed],
+                    "rare": rare,
+                    "candidates": CANDIDATES,
+                }
+                texts = "branch_text_common" if common else "branch_text"
+                steps.append(Step("words", f"{which}, ranked by idf x ts_rank"))
+        elif asked.newest:
+            texts = "branch_text_newest"
+            steps.append(Step("words", "none to look for: the newest memories"))
         slots = {
             "vector_branch": [vectors],
             "text_branch": [texts],
+            "text_score": ["score_text" if texts in ("branch_text", "branch_text_common") else "score_none"],
+            "vector_score": ["score_none" if asked.vector is None else "score_vector"],
             "filters": asked.filters,
             "chosen": ["chosen_one" if asked.only else "chosen_best"],
         }
-        return Found(await self.fetch("search_memories", params, slots), tuple(steps))
+        found = await self.fetch("search_memories", params, slots)
+        walked = vectors in ("branch_vector_index", "branch_vector_either")
+        if walked and asked.only is None and len(found) < asked.limit:
+            # A walk through the graph may end before enough rows passed the filters; measuring all of them cannot.
+            steps.append(Step("meaning", "too few found that way: everything that passes measured"))
+            found = await self.fetch("search_memories", params, {**slots, "vector_branch": ["branch_vector_exact"]})
+        took = (time.perf_counter() - started) * 1000
+        return Found(found, (*steps, Step("search", "both, their fusion and the memories, in one statement", took)))
+
+    def _by_meaning(self, filters: Sequence[str]) -> str:
+        # What was replaced is rare: the index meets few of them on its way, and nothing needs to be counted first.
+        return "branch_vector_index" if set(filters) <= {"filter_active"} else "branch_vector_either"
+
+    async def _weigh(self, words: Sequence[str]) -> list[_Word]:
+        """The words as the text index knows them, with their weights; those it has none for are left out."""
+        await self._count_words()
+        unknown = [word for word in words if word not in self._words]
+        if unknown:
+            if len(self._words) > REMEMBERED:
+                self._words.clear()
+            found = {str(row["word"]): row for row in await self.fetch("weigh_words", {"words": unknown})}
+            for word in unknown:
+                self._words[word] = _weighed(found[word]) if word in found else None
+        return [known for word in words if (known := self._words.get(word)) is not None]
+
+    async def _count_words(self) -> None:
+        """See to it that the words were counted; a large store is counted in the background, and again as it grows."""
+        now = time.monotonic()
+        if now < self._count_again or (self._counting is not None and not self._counting.done()):
+            return
+        self._count_again = now + COUNT_SECONDS
+        [state] = await self.fetch("count_terms")
+        if state["counted"] != self._counted:
+            # Another session has counted since.
+            self._counted = int(state["counted"])
+            self._words.clear()
+        if self.read_only or abs(int(state["n"]) - int(state["counted"])) <= state["n"] * TOLERATED:
+            return
+        self._counting = asyncio.create_task(self._recount())
+        if state["n"] <= COUNTED_AT_ONCE:
+            await asyncio.shield(self._counting)
+
+    async def _recount(self) -> None:
+        # Ranking goes on with the old figures where this fails; a later search tries again.
+        with suppress(VestigeError):
+            async with self.transaction() as transaction:
+                [lock] = await transaction.fetch("lock_terms")
+                if lock["mine"]:
+                    await transaction.execute("clear_terms")
+                    await transaction.execute("fill_terms")
+            self._words.clear()
+            # A store that has grown by so much is also larger than the planner believes.
+            await self.maintain("analyze")
 
     async def word_counts(self, words: Sequence[str]) -> list[tuple[int, float]]:
         found = await self.fetch("count_matching", {"words": list(words)})
         [whole] = await self.fetch("count_memories")
-        return [(int(row["n"]), math.log(1 + whole["n"] / (row["n"] + 0.5))) for row in found]
+        return [(int(row["n"]), math.log(1 + (whole["n"] - row["n"] + 0.5) / (row["n"] + 0.5))) for row in found]
 
     async def change_token(self) -> object:
         [row] = await self.fetch("read_change_token")

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.model import (
@@ -26,12 +27,16 @@ if TYPE_CHECKING:
     from vestige_tui.store.backend import Row
 
 MAX_STABILITY = 36_500.0
+_MOST = 2**31
+_SHORT = 200
 
 
 def as_time(value: object) -> datetime | None:
+    if isinstance(value, str):
+        return parse_stored(value)
     if isinstance(value, datetime):
-        return value.astimezone(UTC)
-    return parse_stored(value) if isinstance(value, str) else None
+        return value if value.tzinfo is UTC else value.astimezone(UTC)
+    return None
 
 
 def as_json(value: object) -> Any:
@@ -40,17 +45,30 @@ def as_json(value: object) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
 def as_list(value: object) -> tuple[str, ...]:
     """A list of strings; anything that is none of that becomes empty."""
-    data = as_json(value)
-    return tuple(str(item) for item in data if item is not None) if isinstance(data, list) else ()
+    if isinstance(value, str):
+        return _short_list(value) if len(value) <= _SHORT else _strings(as_json(value))
+    return _strings(value)
+
+
+@lru_cache(maxsize=2_048)
+def _short_list(text: str) -> tuple[str, ...]:
+    # The same few tags, domains and groups come back in row after row.
+    return () if text == "[]" else _strings(as_json(text))
+
+
+def _strings(data: object) -> tuple[str, ...]:
+    return tuple([str(item) for item in data if item is not None]) if isinstance(data, list) else ()
 
 
 def as_map(value: object) -> dict[str, Any]:
+    if value == "{}":
+        return {}
     data = as_json(value)
     return data if isinstance(data, dict) else {}
 
@@ -66,50 +84,63 @@ def as_vector(value: object) -> Vector:
 
 
 def _number(value: object, low: float, high: float, default: float) -> float:
-    if not isinstance(value, int | float) or math.isnan(value):
+    if type(value) is float and low <= value <= high:
+        return value
+    if not isinstance(value, (int, float)) or math.isnan(value):
         return default
     return min(max(float(value), low), high)
+
+
+def _count(value: object) -> int:
+    return value if type(value) is int and 0 <= value <= _MOST else int(_number(value, 0, _MOST, 0))
 
 
 def scheduling(row: Row) -> Scheduling | None:
     """The schedule in a row, its figures put inside the bounds of FSRS; None where the memory has none."""
     if row["scheduled"] is None:
         return None
-    reps = int(_number(row["reps"], 0, 2**31, 0))
+    reps = _count(row["reps"])
     return Scheduling(
-        stability=_number(row["stability"], 0.001 if reps else 0.0, MAX_STABILITY, 0.001),
-        difficulty=_number(row["difficulty"], 1.0 if reps else 0.0, 10.0, 5.0),
-        retrievability=_number(row["retrievability"], 0.0, 1.0, 1.0),
-        last_review=as_time(row["last_review"]),
-        next_review=as_time(row["next_review"]),
-        reps=reps,
-        lapses=int(_number(row["lapses"], 0, 2**31, 0)),
+        _number(row["stability"], 0.001 if reps else 0.0, MAX_STABILITY, 0.001),
+        _number(row["difficulty"], 1.0 if reps else 0.0, 10.0, 5.0),
+        _number(row["retrievability"], 0.0, 1.0, 1.0),
+        as_time(row["last_review"]),
+        as_time(row["next_review"]),
+        reps,
+        _count(row["lapses"]),
     )
 
 
 def memory(row: Row) -> Memory:
-    scores: Mapping[str, Any] = as_map(row["domain_scores"])
+    scores, codebase, winner = row["domain_scores"], row["codebase"], row["superseded_by"]
+    # In the order of the fields: names would cost as much again, and a page makes many.
     return Memory(
-        id=str(row["id"]),
-        content=_text(row["content"]),
-        node_type=_text(row["node_type"]) or "fact",
-        tags=as_list(row["tags"]),
-        domains=as_list(row["domains"]),
-        domain_scores={key: float(score) for key, score in scores.items() if isinstance(score, int | float)},
-        codebase=None if row["codebase"] is None else _text(row["codebase"]),
-        metadata=as_map(row["metadata"]),
-        created_at=as_time(row["created_at"]),
-        updated_at=as_time(row["updated_at"]),
-        owner_user_id=str(row["owner_user_id"] or LOCAL_USER),
-        visibility=str(row["visibility"] or "private"),
-        shared_with_groups=as_list(row["shared_with_groups"]),
-        superseded_by=None if row["superseded_by"] is None else str(row["superseded_by"]),
-        scheduling=scheduling(row),
-        has_embedding=bool(row["has_embedding"]),
+        str(row["id"]),
+        _text(row["content"]),
+        _text(row["node_type"]) or "fact",
+        as_list(row["tags"]),
+        as_list(row["domains"]),
+        {} if scores == "{}" else _scores(as_map(scores)),
+        None if codebase is None else _text(codebase),
+        as_map(row["metadata"]),
+        as_time(row["created_at"]),
+        as_time(row["updated_at"]),
+        str(row["owner_user_id"] or LOCAL_USER),
+        str(row["visibility"] or "private"),
+        as_list(row["shared_with_groups"]),
+        None if winner is None else str(winner),
+        scheduling(row),
+        bool(row["has_embedding"]),
     )
 
 
+def _scores(scores: Mapping[str, Any]) -> dict[str, float]:
+    return {key: float(score) for key, score in scores.items() if isinstance(score, (int, float))}
+
+
 def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return "" if value is None else str(value)

@@ -1,6 +1,6 @@
 """Search: from a typed question to an answer, to an explanation of it, and to where any one memory stands.
 
-Each branch gives its own order; weighted reciprocal ranks fuse the two in the statement that reads the memories.
+Each branch gives its own order and scores; the statement that reads the memories fuses the two by shares of the best.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vestige_tui.model import (
 )
 from vestige_tui.store import rows
 from vestige_tui.store.backend import Asked, Backend, Row
-from vestige_tui.store.grammar import Words, parse
+from vestige_tui.store.grammar import Words, fold_ascii, is_unspaced, parse, pieces
 
 if TYPE_CHECKING:
     from vestige_tui.embedding import EmbedderSource
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 MAX_LIMIT = 1_000
 MAX_LITERAL = 1_000
 OVERFETCH = 3
-RRF_K = 60
+MIN_DEPTH = 30
+FLOOR = 0.75
 FAR = 10_000
 WORDS_LOOKED_AT = 16
 
@@ -48,8 +49,8 @@ _FILTER_WORDS = {
     "filter_owner": ("owner", "owner"),
     "filter_since": ("made since", "since"),
     "filter_until": ("made before", "until"),
-    "filter_must": ("with every", "must"),
-    "filter_must_not": ("without", "must_not"),
+    "filter_holds": ("with", "holds"),
+    "filter_lacks": ("without", "lacks"),
 }
 
 
@@ -87,7 +88,7 @@ class Searcher:
         prepared = await self._prepare(query)
         found = await self._backend.search(prepared.asked)
         took = (time.perf_counter() - started) * 1000
-        return Answer(tuple(map(_hit, found.rows)), prepared.mode, took, prepared.warnings)
+        return Answer(tuple(map(_hit, found.rows)), prepared.mode, took, (*prepared.warnings, *found.warnings))
 
     async def explain(self, query: SearchQuery) -> Explanation:
         """The same answer, with both branches, what became of the words, and how it was found at what cost."""
@@ -96,7 +97,8 @@ class Searcher:
         asked = prepared.asked
         found = await self._backend.search(asked)
         took = (time.perf_counter() - started) * 1000
-        answer = Answer(tuple(map(_hit, found.rows)), prepared.mode, took, prepared.warnings)
+        warnings = (*prepared.warnings, *found.warnings)
+        answer = Answer(tuple(map(_hit, found.rows)), prepared.mode, took, warnings)
         whole = await self._backend.search(dataclasses.replace(asked, limit=2 * asked.fusion.depth))
         hits = [_hit(row) for row in whole.rows]
         return Explanation(
@@ -117,7 +119,7 @@ class Searcher:
         prepared = await self._prepare(query)
         asked = prepared.asked
         answer = await self._backend.search(asked)
-        last = float(answer.rows[-1]["rrf"]) if len(answer.rows) >= asked.limit else 0.0
+        last = float(answer.rows[-1]["score"]) if len(answer.rows) >= asked.limit else 0.0
         fails = []
         for name, said in zip(asked.filters, prepared.filter_words, strict=True):
             if not await self._passes(memory.id, (name,), asked.params):
@@ -176,33 +178,49 @@ class Searcher:
         words = parse(query.text)
         if query.embedding is None and not (words.spoken or words.must_not):
             raise Usage("A search needs words or a vector.")
-        if words.must:
-            filters = [*filters, "filter_must"]
-            params = {**params, "must": self._backend.match(words.must, every=True)}
-        if words.must_not:
-            filters = [*filters, "filter_must_not"]
-            params = {**params, "must_not": self._backend.match(words.must_not, every=False)}
+        filters, params = self._constrained(words, filters, params)
         warnings: list[str] = []
         started = time.perf_counter()
         vector = await self._query_vector(query, words, warnings)
         encoded = (time.perf_counter() - started) * 1000
         steps = (Step("query", "encoded by the store's model", encoded),) if vector is not None else ()
         by_words = query.mode != "vector" and bool(words.ranked)
+        unspaced = by_words and any(map(is_unspaced, words.ranked))
         if words.dropped and not words.ranked:
             what = "answered by meaning alone" if vector is not None else "nothing is left to look for"
             warnings.append(f"Every word of this query is too common to search for; {what}.")
         asked = Asked(
-            words=words.ranked if by_words else (),
+            words=words.ranked if by_words and not unspaced else (),
             vector=vector,
             literal=None,
             newest=words.negative_only and vector is None,
             filters=tuple(filters),
             params=params,
-            fusion=_fusion(limit),
+            fusion=_fusion(limit, text=by_words, vector=vector is not None),
             limit=limit,
+            pieces=pieces(words.ranked) if unspaced else (),
         )
         mode: Mode = "vector" if vector is not None and not by_words else "text" if vector is None else "hybrid"
         return _Prepared(words, asked, mode, _filter_words(filters, params, words), tuple(warnings), steps)
+
+    def _constrained(
+        self, words: Words, filters: list[str], params: dict[str, Any]
+    ) -> tuple[list[str], dict[str, Any]]:
+        """The filters of a query with what has to occur and what may not."""
+        chosen, values = list(filters), dict(params)
+        for marked, by_index, by_letter in (
+            (words.must, "must", "holds"),
+            (words.must_not, "must_not", "lacks"),
+        ):
+            spaced = [word for word in marked if not is_unspaced(word)]
+            unspaced = [fold_ascii(word) for word in marked if is_unspaced(word)]
+            if spaced:
+                chosen.append(f"filter_{by_index}")
+                values[by_index] = self._backend.match(spaced, every=by_index == "must")
+            if unspaced:
+                chosen.append(f"filter_{by_letter}")
+                values[by_letter] = unspaced
+        return chosen, values
 
     def _literally(self, query: SearchQuery, filters: list[str], params: dict[str, Any], limit: int) -> _Prepared:
         wanted = query.text.strip()
@@ -210,7 +228,7 @@ class Searcher:
             raise Usage("A literal search needs the characters to look for.")
         if len(wanted) > MAX_LITERAL:
             raise Usage(f"A literal search takes {MAX_LITERAL:,} characters at most.")
-        asked = Asked((), None, wanted, False, tuple(filters), params, _fusion(limit), limit)
+        asked = Asked((), None, wanted, False, tuple(filters), params, _fusion(limit, text=True, vector=False), limit)
         words = Words((), (), (), wanted, ())
         return _Prepared(words, asked, "literal", _filter_words(filters, params, words), (), ())
 
@@ -241,8 +259,11 @@ class Searcher:
         return vector
 
 
-def _fusion(limit: int) -> Fusion:
-    return Fusion(k=RRF_K, text_weight=1.0, vector_weight=1.0, depth=limit * OVERFETCH)
+def _fusion(limit: int, *, text: bool, vector: bool) -> Fusion:
+    """Both branches weigh the same; one that is not asked weighs nothing."""
+    weight = 0.5 if text and vector else 1.0
+    depth = max(limit * OVERFETCH, MIN_DEPTH)
+    return Fusion(weight if text else 0.0, weight if vector else 0.0, FLOOR, depth)
 
 
 def _filter_words(filters: list[str], params: dict[str, Any], words: Words) -> tuple[tuple[str, str], ...]:
@@ -256,9 +277,9 @@ def _filter_words(filters: list[str], params: dict[str, Any], words: Words) -> t
         elif name == "filter_min_retrievability":
             said.append(("recall at least", f"{params['retrievability']:.2f}"))
         elif name == "filter_must":
-            said.append(("with", ", ".join(words.must)))
+            said.append(("with", " and ".join(word for word in words.must if not is_unspaced(word))))
         elif name == "filter_must_not":
-            said.append(("without", ", ".join(words.must_not)))
+            said.append(("without", " or ".join(word for word in words.must_not if not is_unspaced(word))))
         else:
             what, key = _FILTER_WORDS[name]
             value = params[key]
@@ -290,9 +311,11 @@ def _reason(asked: Asked, memory: Memory, fails: list[str], place: int | None, h
 def _hit(row: Row) -> Hit:
     return Hit(
         memory=rows.memory(row),
-        score=float(row["rrf"]),
+        score=float(row["score"]),
         text_rank=row["text_rank"],
         text_score=row["text_score"],
         vector_rank=row["vector_rank"],
         vector_score=row["vector_score"],
+        text_share=float(row["text_share"] or 0.0),
+        vector_share=float(row["vector_share"] or 0.0),
     )

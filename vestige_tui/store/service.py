@@ -5,6 +5,7 @@ Rules and transactions live here; SQL is asked by name, so that a method says th
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import dataclasses
 import getpass
@@ -56,10 +57,10 @@ from vestige_tui.model import (
     VectorCensus,
     WhyNot,
 )
-from vestige_tui.scheduling import Policy, horizon, local_midnight
+from vestige_tui.scheduling import Policy, forecast, horizon, local_midnight
 from vestige_tui.scheduling import review as fsrs_review
 from vestige_tui.store import rows, schema
-from vestige_tui.store.backend import Backend, Json, Row, Transaction
+from vestige_tui.store.backend import Backend, Json, Row, Transaction, Write
 from vestige_tui.store.search import Searcher
 from vestige_tui.store.snapshots import (
     edge_fields,
@@ -74,6 +75,7 @@ from vestige_tui.store.snapshots import (
     vector_text,
 )
 from vestige_tui.store.undo import append_event, refuse_cycle, take_back
+from vestige_tui.times import format_time
 
 if TYPE_CHECKING:
     from vestige_tui.model import Vector
@@ -81,15 +83,22 @@ if TYPE_CHECKING:
 ALL_TEXT = 2**31 - 1
 FILL_BATCH = 32
 MAX_NEIGHBORS = 256
+PARSED = 10_000
 MAX_LINEAGE = 64
 
-FacetName: TypeAlias = Literal["domains", "tags", "node_types", "codebases"]
+FacetName: TypeAlias = Literal["domains", "tags", "node_types", "codebases", "owners"]
 Clock: TypeAlias = Callable[[], datetime]
 
 
 def _clean(text: str) -> str:
     """Text as every store can hold it: NUL becomes its symbol, half surrogates the replacement character."""
+    if text.isascii():
+        return text.replace("\0", "\u2400")
     return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()
+
+
+def _clean_json(data: Mapping[str, Any]) -> Any:
+    return json.loads(_clean(json.dumps(dict(data), ensure_ascii=False)).replace("\\u0000", "\u2400"))
 
 
 def _actor() -> str:
@@ -309,12 +318,14 @@ class Store:
         memory_id = draft.id or str(uuid.uuid4())
         if not self._backend.is_id(memory_id):
             raise Usage(f"{memory_id!r} cannot be an id here; PostgreSQL takes UUIDs only.")
-        async with self._backend.write() as transaction:
-            if await transaction.fetch("list_existing", {"ids": [memory_id]}):
-                raise Conflict(f"A memory with the id {memory_id} is already there.")
-            await self._write_draft(transaction, draft, memory_id, vectors[0] if vectors else None)
-            entry = await self._journal(transaction, "add", [], [await self._stamp(transaction, memory_id)])
-        return Change((memory_id,), entry, draft.scheduling, warnings)
+        writes, stamps = self._writes([(memory_id, draft, vectors[0] if vectors else None)])
+        try:
+            *_, [row] = await self._backend.write_all([*writes, self._entry("add", [], stamps)])
+        except Conflict:
+            if await self._backend.fetch("list_existing", {"ids": [memory_id]}):
+                raise Conflict(f"A memory with the id {memory_id} is already there.") from None
+            raise
+        return Change((memory_id,), int(row["id"]), draft.scheduling, warnings)
 
     async def insert_many(
         self, drafts: Sequence[Draft], *, embeddings: Sequence[Vector] | None = None, embed: bool = True
@@ -328,7 +339,7 @@ class Store:
         for memory_id in ids:
             if not self._backend.is_id(memory_id):
                 raise Usage(f"{memory_id!r} cannot be an id here; PostgreSQL takes UUIDs only.")
-        there = {str(row["id"]) for row in await self._backend.fetch("list_existing", {"ids": ids})}
+        there = await self._there([draft.id for draft in drafts if draft.id])
         fresh = {
             memory_id: (index, draft)
             for index, (memory_id, draft) in enumerate(zip(ids, drafts, strict=True))
@@ -341,43 +352,63 @@ class Store:
             await self._check_width(vectors)
         else:
             vectors, warnings = await self._vectors_for([draft.content for _, draft in fresh.values()], None, embed)
-        inserted: list[str] = []
-        async with self._backend.write() as transaction:
-            raced = {str(row["id"]) for row in await transaction.fetch("list_existing", {"ids": list(fresh)})}
-            for position, (memory_id, (_, draft)) in enumerate(fresh.items()):
-                if memory_id not in raced:
-                    await self._write_draft(transaction, draft, memory_id, vectors[position] if vectors else None)
-                    inserted.append(memory_id)
+        new = [
+            (memory_id, draft, vectors[position] if vectors else None)
+            for position, (memory_id, (_, draft)) in enumerate(fresh.items())
+        ]
+        while new:
+            try:
+                await self._backend.write_all(self._writes(new)[0])
+                break
+            except Conflict:
+                # Somebody else wrote some of them just now: those are present, and the others are tried again.
+                raced = await self._there([memory_id for memory_id, _, _ in new])
+                if not raced:
+                    raise
+                new = [each for each in new if each[0] not in raced]
+        inserted = tuple(memory_id for memory_id, _, _ in new)
         present = tuple(memory_id for memory_id in dict.fromkeys(ids) if memory_id not in set(inserted))
-        return tuple(inserted), present, warnings
+        return inserted, present, warnings
+
+    async def _there(self, ids: list[str]) -> set[str]:
+        found = await self._backend.fetch("list_existing", {"ids": ids}) if ids else []
+        return {str(row["id"]) for row in found}
 
     async def journal_import(self, memory_ids: Sequence[str]) -> int:
-        """One journal entry for everything that an import brought."""
+        """One journal entry for everything that an import brought. Raises NotFound where one of them is gone."""
         async with self._backend.write() as transaction:
-            stamps = [await self._stamp(transaction, memory_id) for memory_id in memory_ids]
-            return await self._journal(transaction, "import", [], stamps)
+            found = await transaction.fetch("list_stamps", {"ids": list(memory_ids)})
+            stamps = {str(row["id"]): _stamp(str(row["id"]), rows.as_time(row["updated_at"])) for row in found}
+            if len(stamps) < len(set(memory_ids)):
+                missing = next(memory_id for memory_id in memory_ids if memory_id not in stamps)
+                raise NotFound(f"No memory has the id {missing!r}.")
+            return await self._journal(transaction, "import", [], list(stamps.values()))
 
-    async def _write_draft(self, transaction: Transaction, draft: Draft, memory_id: str, vector: Vector | None) -> None:
-        clean = dataclasses.replace(
-            draft,
-            content=_clean(draft.content),
-            node_type=_clean(draft.node_type),
-            tags=tuple(_clean(tag) for tag in draft.tags),
-            domains=tuple(_clean(domain) for domain in draft.domains),
-            codebase=None if draft.codebase is None else _clean(draft.codebase),
-            metadata=json.loads(
-                _clean(json.dumps(dict(draft.metadata), ensure_ascii=False)).replace("\\u0000", "\u2400")
-            ),
-        )
-        await transaction.execute("insert_memory", insert_params(clean, memory_id, self.now()))
-        if vector is not None:
-            await transaction.execute("insert_embedding", {"id": memory_id, "embedding": vector})
-        if draft.scheduling is not None:
-            await transaction.execute("put_scheduling", schedule_params(memory_id, draft.scheduling))
-
-    async def _stamp(self, transaction: Transaction, memory_id: str) -> dict[str, Any]:
-        memory = await self._locked(transaction, memory_id)
-        return {"id": memory_id, "updated_at": time_text(memory.updated_at)}
+    def _writes(
+        self, drafts: Iterable[tuple[str, Draft, Vector | None]]
+    ) -> tuple[list[Write], list[dict[str, str | None]]]:
+        """What writes these drafts under their ids, and the stamps by which the journal knows them again."""
+        memories: list[dict[str, Any]] = []
+        embeddings: list[dict[str, Any]] = []
+        schedules: list[dict[str, Any]] = []
+        now = self.now()
+        for memory_id, draft, vector in drafts:
+            params = insert_params(draft, memory_id, now)
+            params["content"] = _clean(draft.content)
+            params["node_type"] = _clean(params["node_type"])
+            params["tags"] = [_clean(tag) for tag in draft.tags]
+            params["domains"] = [_clean(domain) for domain in draft.domains]
+            params["codebase"] = None if draft.codebase is None else _clean(draft.codebase)
+            if draft.metadata:
+                params["metadata"] = Json(_clean_json(draft.metadata))
+            memories.append(params)
+            if vector is not None:
+                embeddings.append({"id": memory_id, "embedding": vector})
+            if draft.scheduling is not None:
+                schedules.append(schedule_params(memory_id, draft.scheduling))
+        parts = {"insert_memory": memories, "insert_embedding": embeddings, "put_scheduling": schedules}
+        writes = [Write(name, many=many) for name, many in parts.items() if many]
+        return writes, [_stamp(params["id"], rows.as_time(params["updated_at"])) for params in memories]
 
     async def _locked(self, transaction: Transaction, memory_id: str) -> Memory:
         found = await transaction.fetch("lock_memory", {"id": memory_id}) if self._backend.is_id(memory_id) else []
@@ -561,7 +592,45 @@ class Store:
         """The values that memories can be filtered by, most frequent first."""
         filters, params = self._filters(filter or Filter())
         found = await self._backend.fetch(f"facet_{name}", {**params, "limit": limit}, {"filters": filters})
-        return tuple(Facet(str(row["value"]), int(row["n"])) for row in found)
+        if name != "owners":
+            return tuple(Facet(str(row["value"]), int(row["n"])) for row in found)
+        return tuple(
+            Facet(str(row["value"]), int(row["n"]), str(row["alias"] or ""), str(row["title"] or "")) for row in found
+        )
+
+    async def count_since(self, moments: Sequence[datetime], filter: Filter | None = None) -> tuple[int, ...]:
+        """How many of a filter's memories were made at or after each of these moments."""
+        return await self._count_each("since", {"moments": [format_time(moment) for moment in moments]}, filter)
+
+    async def count_until(self, moments: Sequence[datetime], filter: Filter | None = None) -> tuple[int, ...]:
+        """How many of a filter's memories were made before each of these moments."""
+        return await self._count_each("until", {"moments": [format_time(moment) for moment in moments]}, filter)
+
+    async def count_recalled(self, shares: Sequence[float], filter: Filter | None = None) -> tuple[int, ...]:
+        """How many of a filter's memories have at least each of these retrievabilities, 0 to 1, now."""
+        horizons = [horizon(share, self.policy.weights) for share in shares]
+        return await self._count_each("recall", {"horizons": horizons, "now": self.now()}, filter)
+
+    async def _count_each(self, name: str, bounds: dict[str, Any], filter: Filter | None) -> tuple[int, ...]:
+        filters, params = self._filters(filter or Filter())
+        found = await self._backend.fetch(f"facet_{name}", {**params, **bounds}, {"filters": filters})
+        counts = {int(row["place"]): int(row["n"]) for row in found}
+        [first, *_] = bounds.values()
+        return tuple(counts.get(place, 0) for place in range(len(first)))
+
+    async def resolved(self, filter: Filter) -> Filter:
+        """The filter with its owner's id, where that is given as a handle or a name. Raises Usage for nobody's."""
+        if filter.owner is None:
+            return filter
+        shown = repr(filter.owner if len(filter.owner) <= 40 else f"{filter.owner[:40]}...")
+        found = await self._backend.fetch("find_owner", {"owner": _clean(filter.owner.strip())})
+        nearest = min((int(row["place"]) for row in found), default=0)
+        ids = {str(row["value"]) for row in found if int(row["place"]) == nearest}
+        if not ids:
+            raise Usage(f"No owner is called {shown} here.")
+        if len(ids) > 1:
+            raise Usage(f"Several owners are called {shown}; give a handle or an id.")
+        return dataclasses.replace(filter, owner=ids.pop())
 
     def _filters(self, filter: Filter) -> tuple[list[str], dict[str, Any]]:
         """The named fragments that a filter needs, and their parameters."""
@@ -689,11 +758,11 @@ class Store:
         while batch := await self._backend.fetch("list_without_embedding", {"after_id": after, "limit": FILL_BATCH}):
             texts = [str(row["content"]) for row in batch]
             vectors = await self._encode(texts)
-            async with self._backend.write() as transaction:
-                for row, text, vector in zip(batch, texts, vectors, strict=True):
-                    await transaction.execute(
-                        "insert_embedding_if_current", {"id": str(row["id"]), "content": text, "embedding": vector}
-                    )
+            made = [
+                {"id": str(row["id"]), "content": text, "embedding": vector}
+                for row, text, vector in zip(batch, texts, vectors, strict=True)
+            ]
+            await self._backend.write_all([Write("insert_embedding_if_current", many=made)])
             after = str(batch[-1]["id"])
             done += len(batch)
             if progress:
@@ -784,33 +853,42 @@ class Store:
         filters, params = self._filters(filter or Filter())
         params["now"] = now
         slots = {"filters": filters}
-        overdue, by_tonight, by_week = await self._count_due(bounds, params, slots)
-        [new] = await self._backend.fetch("count_new", params, slots)
-        [first] = await self._backend.fetch("count_first_reviews", {"since": today})
-        offered = max(0, min(int(new["n"]), self.policy.new_per_day - int(first["n"])))
-        return QueueCounts(overdue, by_tonight - overdue, by_week - by_tonight, int(new["n"]), offered)
-
-    async def _count_due(
-        self, bounds: Sequence[datetime], params: Mapping[str, Any], slots: Mapping[str, list[str]]
-    ) -> list[int]:
-        if not self._backend.foreign:
-            return [
-                int((await self._backend.fetch("count_due", {**params, "before": bound}, slots))[0]["n"])
-                for bound in bounds
-            ]
-        sure = bounds[0] - timedelta(days=1)
-        [row] = await self._backend.fetch("count_due", {**params, "before": sure}, slots)
-        span = {**params, "since": sure, "before": bounds[-1] + timedelta(days=1)}
-        times = [rows.as_time(each["next_review"]) for each in await self._backend.fetch("list_due_times", span, slots)]
-        return [int(row["n"]) + sum(moment is not None and moment < bound for moment in times) for bound in bounds]
+        if self._backend.foreign:
+            # Times of several spellings: what is due a day before the first bound is certain, the rest is compared.
+            sure = bounds[0] - timedelta(days=1)
+            span = {**params, "earliest": sure, "before": bounds[-1] + timedelta(days=1)}
+            times = await _moments(await self._backend.fetch("list_due_times", span, slots))
+            near = [sum(moment < bound for moment in times) for bound in bounds]
+            asked = [sure, sure, sure]
+        else:
+            near, asked = [0, 0, 0], bounds
+        until = dict(zip(("overdue", "tonight", "week"), asked, strict=True))
+        [row] = await self._backend.fetch("count_queue", {**params, **until, "midnight": today}, slots)
+        overdue, by_tonight, by_week = (int(row[name]) + more for name, more in zip(until, near, strict=True))
+        new, first = int(row["new"]), int(row["first"])
+        offered = max(0, min(new, self.policy.new_per_day - first))
+        return QueueCounts(overdue, by_tonight - overdue, by_week - by_tonight, new, offered)
 
     async def due_times(self, days: int = 30, filter: Filter | None = None) -> tuple[datetime, ...]:
         """When the memories due within these days come back, overdue ones included: for a forecast."""
         now = self.now()
         filters, params = self._filters(filter or Filter())
-        span = {**params, "now": now, "since": datetime.fromtimestamp(0, UTC), "before": now + timedelta(days=days + 1)}
-        found = await self._backend.fetch("list_due_times", span, {"filters": filters})
-        return tuple(moment for row in found if (moment := rows.as_time(row["next_review"])))
+        epoch = datetime.fromtimestamp(0, UTC)
+        span = {**params, "now": now, "earliest": epoch, "before": now + timedelta(days=days + 1)}
+        return tuple(await _moments(await self._backend.fetch("list_due_times", span, {"filters": filters})))
+
+    async def due_by_day(self, days: int = 30, filter: Filter | None = None) -> tuple[int, ...]:
+        """How many fall due on each of the coming local days; what is overdue counts for today, the first of them."""
+        now = self.now()
+        if self._backend.foreign:
+            return tuple(forecast(await self.due_times(days, filter), now, days))
+        filters, params = self._filters(filter or Filter())
+        today = local_midnight(now)
+        ends = [local_midnight(today + timedelta(days=day, hours=36)) for day in range(days)]
+        span = {**params, "now": now, "ends": [format_time(end) for end in ends]}
+        found = await self._backend.fetch("count_due_by_day", span, {"filters": filters})
+        counts = {int(row["day"]): int(row["n"]) for row in found}
+        return tuple(counts.get(day, 0) for day in range(days))
 
     async def record_review(
         self, memory_id: str, rating: Rating, *, expected: Scheduling | Literal["any"] | None = "any"
@@ -1043,37 +1121,47 @@ class Store:
     async def restore_edges(self, edges: Sequence[Edge]) -> tuple[int, int]:
         """Write links that were not there; gives (inserted, present). Raises NotFound where an end is missing."""
         self._refuse_read_only()
-        inserted = 0
+        now = self.now()
+        written = [{**edge_fields(edge), "created_at": edge.created_at or now} for edge in edges]
         async with self._backend.write() as transaction:
-            for edge in edges:
-                if not await transaction.fetch("get_edge", _edge_key(edge)):
-                    await transaction.execute(
-                        "put_edge", {**edge_fields(edge), "created_at": edge.created_at or self.now()}
-                    )
-                    inserted += 1
+            inserted = await transaction.execute_many("insert_edge_if_absent", written)
         return inserted, len(edges) - inserted
 
     async def restore_reviews(self, reviews: Sequence[Review]) -> tuple[int, int]:
         """Append log lines that were not there, as they were, schedules untouched; gives (inserted, present)."""
         self._refuse_read_only()
+        if not reviews:
+            return 0, 0
+        keys = [(review.memory_id, format_time(review.at), int(review.rating)) for review in reviews]
+        taken_back = {review.undoes for review in reviews if review.undoes}
+        asked = {key for key, review in zip(keys, reviews, strict=True) if review.id in taken_back}
         inserted = 0
         numbers: dict[int, int] = {}
+        waiting: list[dict[str, Any]] = []
         async with self._backend.write() as transaction:
-            for review in reviews:
-                key = {"id": review.memory_id, "at": review.at, "rating": review.rating}
-                found = await transaction.fetch("find_review", key)
-                if not found:
-                    found = await transaction.fetch(
-                        "insert_review",
-                        {
-                            **key,
-                            "prior": Json(schedule_fields(review.prior)),
-                            "new": Json(schedule_fields(review.new)),
-                            "undoes": numbers.get(review.undoes) if review.undoes else None,
-                        },
-                    )
+            found = await transaction.fetch("find_reviews", {"asked": Json(keys)})
+            there: dict[tuple[str, str, int], int | None] = {keys[int(row["n"])]: int(row["id"]) for row in found}
+            for key, review in zip(keys, reviews, strict=True):
+                if key not in there:
+                    line = {
+                        "id": review.memory_id,
+                        "at": review.at,
+                        "rating": review.rating,
+                        "prior": Json(schedule_fields(review.prior)),
+                        "new": Json(schedule_fields(review.new)),
+                        "undoes": numbers.get(review.undoes) if review.undoes else None,
+                    }
                     inserted += 1
-                numbers[review.id] = int(found[0]["id"])
+                    there[key] = None
+                    waiting.append(line)
+                    if key in asked:
+                        # Another line takes this one back and needs its number; the log keeps its order.
+                        await transaction.execute_many("append_review", waiting[:-1])
+                        there[key] = int((await transaction.fetch("insert_review", line))[0]["id"])
+                        waiting.clear()
+                if (number := there[key]) is not None:
+                    numbers[review.id] = number
+            await transaction.execute_many("append_review", waiting)
         return inserted, len(reviews) - inserted
 
     async def restore_events(self, events: Sequence[SupersessionEvent]) -> tuple[int, int]:
@@ -1082,10 +1170,11 @@ class Store:
         inserted = 0
         async with self._backend.write() as transaction:
             await transaction.fetch("lock_supersession")
-            for event in events:
-                if not await transaction.fetch(
-                    "find_event", {"loser_id": event.loser_id, "decided_at": event.decided_at}
-                ):
+            keys = [(event.loser_id, format_time(event.decided_at)) for event in events]
+            there = {keys[int(row["n"])] for row in await transaction.fetch("find_events", {"asked": Json(keys)})}
+            for key, event in zip(keys, events, strict=True):
+                if key not in there:
+                    there.add(key)
                     if event.winner_id:
                         await refuse_cycle(transaction, event.loser_id, event.winner_id)
                     await transaction.fetch("insert_event", {**event_fields(event), "decided_at": event.decided_at})
@@ -1129,17 +1218,23 @@ class Store:
         return not last or int(last[0]["id"]) != taken.after[0]["review"]
 
     async def _journal(self, transaction: Transaction, verb: str, before: list[Any], after: list[Any]) -> int:
-        [row] = await transaction.fetch(
-            "insert_journal",
-            {
-                "at": self.now(),
-                "actor": self._actor,
-                "verb": verb,
-                "before": Json(before),
-                "after": Json(after),
-            },
-        )
+        entry = self._entry(verb, before, after)
+        [row] = await transaction.fetch(entry.name, entry.params)
         return int(row["id"])
+
+    def _entry(self, verb: str, before: Sequence[Any], after: Sequence[Any]) -> Write:
+        values = {
+            "at": self.now(),
+            "actor": self._actor,
+            "verb": verb,
+            "before": Json(list(before)),
+            "after": Json(list(after)),
+        }
+        return Write("insert_journal", values)
+
+
+def _stamp(memory_id: str, updated_at: datetime | None) -> dict[str, str | None]:
+    return {"id": memory_id, "updated_at": time_text(updated_at)}
 
 
 def _marks(found: Sequence[Row]) -> Marks:
@@ -1148,6 +1243,16 @@ def _marks(found: Sequence[Row]) -> Marks:
 
 def _edge_key(edge: Edge) -> dict[str, str]:
     return {"source_id": edge.source_id, "target_id": edge.target_id, "edge_type": edge.edge_type}
+
+
+async def _moments(found: Sequence[Row]) -> list[datetime]:
+    """The due dates in these rows; each chunk gives the event loop its turn."""
+    moments: list[datetime] = []
+    for start in range(0, len(found), PARSED):
+        chunk = found[start : start + PARSED]
+        moments += [moment for row in chunk if (moment := rows.as_time(row["next_review"])) is not None]
+        await asyncio.sleep(0)
+    return moments
 
 
 def _tomorrow(now: datetime) -> datetime:

@@ -8,11 +8,13 @@ import math
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import aiosqlite
@@ -30,32 +32,41 @@ from vestige_tui.errors import (
     VestigeError,
 )
 from vestige_tui.model import Step
-from vestige_tui.store.backend import Asked, Found, Json, Params, Row, Transaction
+from vestige_tui.store.backend import Asked, Found, Json, Params, Row, Transaction, Write
 from vestige_tui.store.grammar import fold_ascii
+from vestige_tui.store.passing import Passing, PassingSets
 from vestige_tui.store.queries import Dialect, Slots, compose
 from vestige_tui.store.vectors import VectorIndex
 from vestige_tui.store.vestige import survey
+from vestige_tui.store.wording import Scored, Wording, ranked
 from vestige_tui.text import below_home
 
 if TYPE_CHECKING:
-    from vestige_tui.model import ModelSignature, Vector
+    from vestige_tui.model import ModelSignature
+    from vestige_tui.store.vectors import Take
+    from vestige_tui.store.wording import Ask
 
 READERS = 3
 BUSY_MS = 5_000
-FEW = 4_000
+CHUNK = 2_048
 SCANNED = 200_000
 
+GROUP = 64
+
 T = TypeVar("T")
+_dumped = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def adapt(value: object) -> object:
     """A value as SQLite stores it: times in UTC with six digits, lists and JSON as text, vectors as blobs."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     if isinstance(value, Json):
-        return json.dumps(value.value, ensure_ascii=False)
-    if isinstance(value, list | tuple):
-        return json.dumps(list(value), ensure_ascii=False)
+        return _dumped(value.value)
+    if isinstance(value, (list, tuple)):
+        return _dumped(value)
     if hasattr(value, "astype"):
         blob: bytes = value.astype("<f4").tobytes()
         return blob
@@ -68,6 +79,10 @@ def _adapted(params: Params | None) -> dict[str, object]:
 
 def _dict_row(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
     return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """Work that only says that what came before it is done."""
 
 
 def _decode(raw: bytes) -> str:
@@ -88,27 +103,175 @@ def statements(script: str) -> list[str]:
     return found
 
 
+class Connection(aiosqlite.Connection):
+    """A connection in a thread of its own, which does a whole piece of work there in one trip."""
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]  # aiosqlite types it not
+        return result
+
+
+def _fetched(sql: str, params: Mapping[str, object], connection: sqlite3.Connection) -> list[Row]:
+    try:
+        return _rows(sql, params, connection)
+    except sqlite3.OperationalError as error:
+        if not str(error).startswith("Could not decode to UTF-8"):
+            raise
+    # Somebody stored what is no UTF-8. To decode leniently costs a call a value, so it is done only then.
+    connection.text_factory = _decode
+    try:
+        return _rows(sql, params, connection)
+    finally:
+        connection.text_factory = str
+
+
+def _rows(sql: str, params: Mapping[str, object], connection: sqlite3.Connection) -> list[Row]:
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    cursor.execute(sql, params)
+    if cursor.description is None:
+        return []
+    columns = [column[0] for column in cursor.description]
+    return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _handed_over(sql: str, params: Mapping[str, object], take: Take, connection: sqlite3.Connection) -> None:
+    with closing(connection.cursor()) as cursor:
+        cursor.row_factory = None
+        cursor.execute(sql, params)
+        while rows := cursor.fetchmany(CHUNK):
+            take(rows)
+
+
+def _asked(connection: sqlite3.Connection, name: str, params: Params) -> list[tuple[Any, ...]]:
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    return cursor.execute(compose("sqlite", name), _adapted(params)).fetchall()
+
+
+def _changed(sql: str, params: Mapping[str, object], connection: sqlite3.Connection) -> int:
+    return connection.execute(sql, params).rowcount
+
+
+def _changed_by_all(sql: str, many: Sequence[Mapping[str, object]], connection: sqlite3.Connection) -> int:
+    return connection.executemany(sql, many).rowcount
+
+
+_Work: TypeAlias = list[Callable[[sqlite3.Connection], object]]
+
+
+def _prepared(writes: Sequence[Write]) -> _Work:
+    return [
+        partial(_fetched, compose("sqlite", write.name), _adapted(write.params))
+        if write.many is None
+        else partial(_changed_by_all, compose("sqlite", write.name), [_adapted(params) for params in write.many])
+        for write in writes
+    ]
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A write that waits for its turn, with what came of it: the rows of each of its parts, or why it failed."""
+
+    work: _Work
+    outcome: list[list[Row]] | Exception | None = None
+
+
+def _write_group(group: Sequence[_Waiting], connection: sqlite3.Connection) -> None:
+    """Do several writes in one transaction; where one of them is refused, each in its own, so that only it fails."""
+    try:
+        _write_together(group, connection)
+    except Exception as error:
+        for each in group:
+            each.outcome = error
+            if len(group) > 1 and not _is_busy(error):
+                _write_group([each], connection)
+
+
+def _write_together(group: Sequence[_Waiting], connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        found = [[part(connection) for part in each.work] for each in group]
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    for each, outcome in zip(group, found, strict=True):
+        each.outcome = [rows if isinstance(rows, list) else [] for rows in outcome]
+
+
+def _is_busy(error: Exception) -> bool:
+    name = getattr(error, "sqlite_errorname", "") or ""
+    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or "locked" in str(error)
+
+
+@dataclass(slots=True)
+class _Known:
+    """What searches have found out about one state of the store."""
+
+    token: object
+    passing: PassingSets
+    held: dict[str, int]
+    memories: int | None = None
+
+    def held_by(self, ask: Ask, phrase: str) -> int:
+        """How many memories hold a word or phrase."""
+        if phrase not in self.held:
+            [(self.held[phrase],)] = ask("count_matching", {"words": phrase})
+        return self.held[phrase]
+
+    def count(self, ask: Ask) -> int:
+        """How many memories there are."""
+        if self.memories is None:
+            [(self.memories,)] = ask("count_memories", {})
+        return self.memories
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """What one branch of a search found: memories by seq with their scores."""
+
+    hits: list[Scored]
+    step: Step
+    warnings: tuple[str, ...] = ()
+
+    def surely(self, depth: int) -> set[int]:
+        """What is in the branch; nothing is sure where more tie for its last places than it has."""
+        return {seq for seq, _ in self.hits} if len(self.hits) <= depth else set()
+
+
+def _too_large(index: VectorIndex) -> str:
+    return (
+        f"The {index.too_large:,} vectors need more than the {index.limit / 1e9:.1f} GB of memory that a SQLite store "
+        "may take for them; answered by words alone. Copy the store to PostgreSQL with `vestige-tui migrate copy`."
+    )
+
+
 class SqliteTransaction:
     """A write in progress on the one writing connection."""
 
-    def __init__(self, connection: aiosqlite.Connection, translate: Callable[[sqlite3.Error], VestigeError]) -> None:
+    def __init__(self, connection: Connection, translate: Callable[[sqlite3.Error], VestigeError]) -> None:
         self._connection = connection
         self._translate = translate
 
-    async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            return list(
-                await self._connection.execute_fetchall(compose("sqlite", name, slots), _adapted(params))  # type: ignore[arg-type]  # rows are dicts by our row factory
-            )
+            return await self._connection.run(work)
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
+    async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
+        return await self._run(partial(_fetched, compose("sqlite", name, slots), _adapted(params)))
+
     async def execute(self, name: str, params: Params | None = None, slots: Slots | None = None) -> int:
-        try:
-            async with self._connection.execute(compose("sqlite", name, slots), _adapted(params)) as cursor:
-                return cursor.rowcount
-        except sqlite3.Error as error:
-            raise self._translate(error) from error
+        return await self._run(partial(_changed, compose("sqlite", name, slots), _adapted(params)))
+
+    async def execute_many(self, name: str, many: Sequence[Params]) -> int:
+        if not many:
+            return 0
+        adapted = [_adapted(params) for params in many]
+        return await self._run(partial(_changed_by_all, compose("sqlite", name), adapted))
 
     async def script(self, sql: str) -> None:
         # executescript() would commit what came before; a migration and its record are one transaction.
@@ -134,14 +297,16 @@ class SqliteBackend:
         self.line = ""
         self.notes: tuple[str, ...] = ()
         self._script = ""
-        self._writer: aiosqlite.Connection | None = None
+        self._writer: Connection | None = None
         self._writing = asyncio.Lock()
-        self._watch: aiosqlite.Connection | None = None
+        self._waiting: list[_Waiting] = []
+        self._watch: Connection | None = None
         self._watching = asyncio.Lock()
-        self._readers: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
-        self._opened: list[aiosqlite.Connection] = []
+        # The one used last is asked first: it has in memory what was just read.
+        self._readers: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
+        self._opened: list[Connection] = []
         self._index: VectorIndex | None = None
-        self._index_token: object = None
+        self._known: _Known | None = None
         self._endings: set[asyncio.Task[None]] = set()
 
     @property
@@ -210,14 +375,14 @@ class SqliteBackend:
         # Only where SQLite could not make its -shm, and nothing waits in a -wal that this mode would not see.
         return not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists()
 
-    async def _connect(self, mode: str) -> aiosqlite.Connection:
+    async def _connect(self, mode: str) -> Connection:
+        address = f"file:{quote(str(self.path))}?mode={mode}"
+        opened = partial(sqlite3.connect, address, uri=True, isolation_level=None, timeout=BUSY_MS / 1000)
         try:
-            connection = await aiosqlite.connect(
-                f"file:{quote(str(self.path))}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_MS / 1000
-            )
+            connection = Connection(opened, iter_chunk_size=64)
+            await connection
             self._opened.append(connection)
             connection.row_factory = _dict_row  # type: ignore[assignment]  # dicts serve both backends
-            connection.text_factory = _decode
             await connection.execute("PRAGMA foreign_keys = ON")
             await connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
             [keys] = await connection.execute_fetchall("PRAGMA foreign_keys")
@@ -230,12 +395,15 @@ class SqliteBackend:
         return connection
 
     async def close(self) -> None:
+        if self._index is not None:
+            await self._index.close()
+            self._index = VectorIndex(self._index.dimension, self._hand_over, rewritten=self.foreign)
         # The writer last: only a connection that may write folds the write-ahead log into the file when it goes.
         for connection in sorted(self._opened, key=lambda each: each is self._writer):
             with suppress(sqlite3.Error, ValueError):
                 await connection.close()
         self._opened.clear()
-        self._readers = asyncio.Queue()
+        self._readers = asyncio.LifoQueue()
         self._writer = self._watch = None
 
     async def reopen(self) -> None:
@@ -245,33 +413,40 @@ class SqliteBackend:
 
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
         sql = compose("sqlite", name, slots)
+        return await self._read(partial(_fetched, sql, _adapted(params)))
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do a piece of work on a reader that is free; cancelling it ends its query."""
         reader = await self._readers.get()
-        running = asyncio.ensure_future(reader.execute_fetchall(sql, _adapted(params)))
         try:
-            rows = await asyncio.shield(running)
+            found = await reader.run(work)
         except asyncio.CancelledError:
             # The reader is given back by a task of its own, once the query has really ended.
-            ending = asyncio.ensure_future(self._stop(reader, running))
+            ending = asyncio.ensure_future(self._stop(reader))
             self._endings.add(ending)
             ending.add_done_callback(self._endings.discard)
             raise
-        except sqlite3.Error as error:
+        except BaseException as error:
             self._readers.put_nowait(reader)
-            raise self._translate(error) from error
+            if isinstance(error, sqlite3.Error):
+                raise self._translate(error) from error
+            raise
         self._readers.put_nowait(reader)
-        return list(rows)  # type: ignore[arg-type]  # dicts by our row factory
+        return found
 
-    async def _stop(self, reader: aiosqlite.Connection, running: asyncio.Future[Any]) -> None:
-        # An interrupt that comes before the query has begun is lost, so it is repeated until the query is over.
-        while not running.done():
-            await reader.interrupt()
-            await asyncio.wait({running}, timeout=0.01)
-        if not running.cancelled():
-            running.exception()
+    async def _stop(self, reader: Connection) -> None:
+        # A reader does one piece of work after the other: when this one is done, the query is over.
+        over = asyncio.ensure_future(reader.run(_nothing))
+        # An interrupt that comes before the query has begun is lost, so it is repeated.
+        with suppress(ValueError):
+            while not over.done():
+                await reader.interrupt()
+                await asyncio.wait({over}, timeout=0.01)
+            over.result()
         self._readers.put_nowait(reader)
 
-    async def _read_beside(self, name: str, params: dict[str, Any]) -> list[Row]:
-        return await self.fetch(name, params)
+    async def _hand_over(self, name: str, params: Params, take: Take) -> None:
+        await self._read(partial(_handed_over, compose("sqlite", name), _adapted(params), take))
 
     # Writing
 
@@ -290,6 +465,36 @@ class SqliteBackend:
                 if writer.in_transaction:
                     await self._finish(writer.rollback())
                 raise
+
+    async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:
+        writer = self._writer
+        if writer is None:
+            raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
+        mine = _Waiting(_prepared(writes))
+        self._waiting.append(mine)
+        try:
+            async with self._writing:
+                # Who is first takes along those that wait behind: a commit costs as much for many writes as for one.
+                if mine in self._waiting:
+                    group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+                    await self._finish(self._lead(writer, group))
+        finally:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+        outcome = mine.outcome
+        if isinstance(outcome, sqlite3.Error):
+            raise self._translate(outcome) from outcome
+        if isinstance(outcome, Exception):
+            raise outcome
+        assert outcome is not None
+        return outcome
+
+    async def _lead(self, writer: Connection, group: Sequence[_Waiting]) -> None:
+        try:
+            await writer.run(partial(_write_group, group))
+        except Exception as error:
+            for each in group:
+                each.outcome = each.outcome or error
 
     async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
         """Let a begin, commit or rollback come to its end even when the caller is cancelled: half of one is none."""
@@ -314,75 +519,117 @@ class SqliteBackend:
     # Meaning
 
     def use_model(self, model: ModelSignature | None) -> None:
-        if model is None:
+        if self._index is not None and (model is None or self._index.dimension != model.dimension):
+            self._index.stop()
             self._index = None
-        elif self._index is None or self._index.dimension != model.dimension:
-            self._index, self._index_token = VectorIndex(model.dimension, self._read_beside), None
+        if model is not None and self._index is None:
+            self._index = VectorIndex(model.dimension, self._hand_over, rewritten=self.foreign)
+
+    async def warm(self) -> None:
+        """Load the vectors, so that the first search by meaning need not wait for them."""
+        if self._index is not None:
+            await self._index.sync(await self.change_token())
 
     async def search(self, asked: Asked) -> Found:
+        fusion = asked.fusion
+        params: dict[str, Any] = {
+            **asked.params,
+            "depth": fusion.depth,
+            "limit": asked.limit,
+            "only": asked.only,
+            "text_weight": fusion.text_weight,
+            "vector_weight": fusion.vector_weight,
+            "floor": fusion.floor,
+        }
         steps: list[Step] = []
-        depth, params = asked.fusion.depth, dict(asked.params)
-        vectors, texts = "branch_vector_none", "branch_text_none"
-        if asked.vector is not None and self._index is not None:
-            started = time.perf_counter()
-            hits, how = await self._near(self._index, asked.vector, depth, asked)
-            steps.append(Step("meaning", how, (time.perf_counter() - started) * 1000))
-            found = [[memory_id, rank, score] for rank, (memory_id, score) in enumerate(hits, 1)]
-            vectors, params["vector_hits"] = "branch_vector_given", Json(found)
+        warnings: list[str] = []
+        vectors, texts, filters = "branch_vector_none", "branch_text_none", asked.filters
         if asked.literal is not None:
             texts = "branch_text_literal"
             params |= {"literal": asked.literal, "folded": fold_ascii(asked.literal), "scanned": SCANNED}
             steps.append(Step("words", f"the newest {SCANNED:,} memories looked through, character by character"))
-        elif asked.words:
-            texts, params["words"] = "branch_text", self.match(asked.words, every=False)
-            steps.append(Step("words", "FTS5, any of the words, ranked by bm25"))
         elif asked.newest:
             texts = "branch_text_newest"
             steps.append(Step("words", "none to look for: the newest memories"))
-        fusion = asked.fusion
-        params |= {
-            "depth": depth,
-            "limit": asked.limit,
-            "only": asked.only,
-            "k": fusion.k,
-            "text_weight": fusion.text_weight,
-            "vector_weight": fusion.vector_weight,
-        }
+        else:
+            # Both branches bring their filters with them.
+            filters = ()
+            known = await self._known_now()
+            (near, near_worded), held = await asyncio.gather(
+                self._by_meaning_and_worded(asked, known), self._by_words(asked, known)
+            )
+            if near is not None:
+                vectors, params["vector_hits"], params["vector_also"] = "branch_vector_given", near.hits, []
+                steps.append(near.step)
+                warnings += near.warnings
+            if asked.pieces:
+                texts, filters = "branch_text_pieces", asked.filters
+                params |= {"pieces": asked.pieces, "scanned": SCANNED}
+                steps.append(Step("words", f"pairs of letters in at most the newest {SCANNED:,} memories"))
+            elif held is not None:
+                texts, params["text_hits"], params["text_also"] = "branch_text", held.hits, []
+                steps.append(held.step)
+            if near is not None and held is not None and self._index is not None and asked.vector is not None:
+                meant, worded = near.surely(fusion.depth), held.surely(fusion.depth)
+                params["text_also"] = [hit for hit in near_worded if hit[0] not in worded]
+                others = [seq for seq, _ in held.hits if seq not in meant]
+                params["vector_also"] = await self._index.measured(asked.vector, others)
         slots = {
             "vector_branch": [vectors],
             "text_branch": [texts],
-            "filters": asked.filters,
+            "filters": filters,
             "chosen": ["chosen_one" if asked.only else "chosen_best"],
         }
-        return Found(await self.fetch("search_memories", params, slots), tuple(steps))
+        return Found(await self.fetch("search_memories", params, slots), tuple(steps), tuple(warnings))
 
-    async def _near(
-        self, index: VectorIndex, vector: Vector, depth: int, asked: Asked
-    ) -> tuple[list[tuple[str, float]], str]:
+    async def _known_now(self) -> _Known:
+        """What has been found out about the store as it is now; nothing, where somebody has changed it."""
         token = await self.change_token()
-        if token != self._index_token:
-            await index.sync()
-            self._index_token = token
-        slots, params = {"filters": asked.filters}, asked.params
-        [count] = await self.fetch("count_up_to", {**params, "cap": FEW + 1}, slots)
-        if count["n"] <= FEW:
-            allowed = [str(row["id"]) for row in await self.fetch("list_ids", {**params, "limit": FEW + 1}, slots)]
-            return await index.nearest(vector, depth, allowed), f"all {len(allowed):,} that pass the filters, measured"
-        return await self._nearest_passing(index, vector, depth, slots, params), "nearest first, then filtered"
+        if self._known is None or self._known.token != token:
+            self._known = _Known(token, PassingSets(self.fetch), {})
+        return self._known
 
-    async def _nearest_passing(
-        self, index: VectorIndex, vector: Vector, depth: int, slots: Slots, params: Params
-    ) -> list[tuple[str, float]]:
-        """Widen the search until enough of what is near also passes the filters."""
-        wide = depth * 2
-        while True:
-            hits = await index.nearest(vector, wide)
-            rows = await self.fetch("list_passing", {**params, "ids": [memory_id for memory_id, _ in hits]}, slots)
-            passing = {str(row["id"]) for row in rows}
-            kept = [hit for hit in hits if hit[0] in passing]
-            if len(kept) >= depth or len(hits) < wide:
-                return kept[:depth]
-            wide *= 6
+    async def _by_meaning(self, asked: Asked, known: _Known) -> _Branch | None:
+        index = self._index
+        if asked.vector is None or index is None:
+            return None
+        await index.sync(known.token)
+        if index.too_large:
+            return _Branch([], Step("meaning", "left out: too many vectors to hold in memory"), (_too_large(index),))
+        passing = await known.passing.of(asked.filters, asked.params)
+        started = time.perf_counter()
+        hits, how = await index.nearest(asked.vector, asked.fusion.depth, passing, exact=asked.exact)
+        return _Branch(hits, Step("meaning", how, (time.perf_counter() - started) * 1000))
+
+    async def _by_meaning_and_worded(self, asked: Asked, known: _Known) -> tuple[_Branch | None, list[Scored]]:
+        """The branch by meaning, and what the words are worth in the memories it found."""
+        near = await self._by_meaning(asked, known)
+        if near is None or not near.hits or not asked.words:
+            return near, []
+        seqs = [seq for seq, _ in near.hits]
+        wanted = {"words": self.match(asked.words, every=False), "among": seqs}
+        rows = await self._read(lambda connection: _asked(connection, "rank_matching_among", wanted))
+        return near, [(int(seq), float(score)) for seq, score in rows]
+
+    async def _by_words(self, asked: Asked, known: _Known) -> _Branch | None:
+        if not asked.words:
+            return None
+        filters, every = asked.filters, False
+        if asked.params.get("must") == self.match(asked.words, every=True):
+            # All have to occur: what ranks them finds them, too.
+            filters, every = tuple(name for name in filters if name != "filter_must"), True
+        passing = await known.passing.of(filters, asked.params)
+        started = time.perf_counter()
+        hits, how = await self._read(partial(self._ranked, asked, every, passing, known))
+        return _Branch(hits, Step("words", how, (time.perf_counter() - started) * 1000))
+
+    def _ranked(
+        self, asked: Asked, every: bool, passing: Passing, known: _Known, connection: sqlite3.Connection
+    ) -> tuple[list[Scored], str]:
+        ask = partial(_asked, connection)
+        phrases = [str(self.match([word], every=True)) for word in asked.words]
+        held = tuple((phrase, known.held_by(ask, phrase)) for phrase in phrases)
+        return ranked(ask, Wording(held, every, asked.fusion.depth, asked.exact), passing, known.count(ask))
 
     async def change_token(self) -> object:
         if self._watch is None:
@@ -392,13 +639,13 @@ class SqliteBackend:
         return row["data_version"]
 
     async def word_counts(self, words: Sequence[str]) -> list[tuple[int, float]]:
-        counted = []
-        [whole] = await self.fetch("count_memories")
-        for word in words:
-            [row] = await self.fetch("count_matching", {"words": self.match([word], every=True)})
-            n = int(row["n"])
-            counted.append((n, max(1e-6, math.log((whole["n"] - n + 0.5) / (n + 0.5)))))
-        return counted
+        known = await self._known_now()
+        return await self._read(partial(self._counted, words, known))
+
+    def _counted(self, words: Sequence[str], known: _Known, connection: sqlite3.Connection) -> list[tuple[int, float]]:
+        ask = partial(_asked, connection)
+        held = [known.held_by(ask, str(self.match([word], every=True))) for word in words]
+        return [(n, max(1e-6, math.log((known.count(ask) - n + 0.5) / (n + 0.5)))) for n in held]
 
     def match(self, words: Sequence[str], *, every: bool) -> object:
         # Each word is quoted, so that nothing in it can be an operator; one that holds no letter matches nothing.
@@ -424,7 +671,7 @@ class SqliteBackend:
     def _translate(self, error: sqlite3.Error) -> VestigeError:
         text = str(error)
         name = getattr(error, "sqlite_errorname", "") or ""
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or "locked" in text:
+        if _is_busy(error):
             return Busy(f"{self.title} is locked by another process; nothing was changed. Try again.")
         if name.startswith("SQLITE_INTERRUPT") or text == "interrupted":
             return Cancelled("The query was cancelled.")

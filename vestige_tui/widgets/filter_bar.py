@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,36 +12,19 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.reactive import reactive
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input
 
+from vestige_tui.chips import Chip, settled, split_chips
 from vestige_tui.commands import LeaveLine, bindings
-from vestige_tui.text import cut, plain
+from vestige_tui.text import cells, cut, plain
 
 SETTLE_SECONDS = 0.15
-FIELDS = {
-    "type": "type",
-    "domain": "domain",
-    "tag": "tag",
-    "codebase": "codebase",
-    "since": "since",
-    "until": "until",
-    "recall": "recall",
-}
-"""What may stand before a colon, ``tag:security``: the name of the field that the chip then has."""
-
-
-MANY = ("type", "domain", "tag")
-"""Fields of which several values may be given, meaning any of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """One filter: a field of ``FIELDS`` and the value that was typed or picked for it."""
-
-    field: str
-    value: str
+CHIP_CELLS = 24
+LEAST_CELLS = 4
+CHIP_FRAME = 6
 
 
 class ChipView(Widget):
@@ -50,15 +33,23 @@ class ChipView(Widget):
     DEFAULT_CSS = """
     ChipView { width: auto; height: 1; padding: 0 1; margin: 0 1 0 0; background: $panel; color: $text-muted; }
     ChipView:hover { background: $block-cursor-blurred-background; }
+    ChipView.-bad { background: $error 30%; }
+    ChipView:ansi.-bad { text-style: reverse; }
     """
+
+    room: reactive[int] = reactive(CHIP_CELLS, layout=True)
+    """How many cells the value may take."""
+    tight: reactive[bool] = reactive(False, layout=True)
+    """Whether the sign that a click takes the chip away gives its place up."""
 
     def __init__(self, chip: Chip) -> None:
         super().__init__()
         self.chip = chip
 
     def render(self) -> Content:
-        field, value = plain(self.chip.field), cut(plain(self.chip.value), 24)
-        return Content.assemble((f"{field} ", "$text-muted"), (value, "$text"), (" ×", "$text-disabled"))  # noqa: RUF001
+        field, value = plain(self.chip.field), cut(plain(self.chip.value), self.room)
+        sign = ("" if self.tight else " ×", "$text-disabled")  # noqa: RUF001 - it looks like a cross
+        return Content.assemble((f"{field} ", "$text-muted"), (value, "$text"), sign)
 
     def on_click(self, event: events.Click) -> None:
         event.stop()
@@ -97,6 +88,9 @@ class FilterBar(Vertical):
     FilterBar #ask-note { width: auto; height: 1; color: $text-muted; padding: 0 0 0 2; }
     FilterBar > #ask-chips { height: 1; padding: 0 0 0 2; display: none; }
     FilterBar.-chips > #ask-chips { display: block; }
+    FilterBar > #ask-fault { width: 1fr; height: 1; padding: 0 0 0 2; color: $error; display: none;
+        text-wrap: nowrap; text-overflow: ellipsis; }
+    FilterBar.-fault > #ask-fault { display: block; }
     """
 
     @dataclass
@@ -130,6 +124,7 @@ class FilterBar(Vertical):
             yield AskInput(placeholder=self._placeholder, compact=True, select_on_focus=False)
             yield Note(id="ask-note")
         yield Horizontal(id="ask-chips")
+        yield Note(id="ask-fault")
 
     def on_descendant_focus(self) -> None:
         self.add_class("-typing")
@@ -157,13 +152,39 @@ class FilterBar(Vertical):
 
     def set_chips(self, chips: Sequence[Chip]) -> None:
         """Replace the filters, as if they had been typed; a field that takes one value keeps the last one given."""
-        last = {chip.field: chip for chip in chips}
-        self._chips = tuple(chip for chip in dict.fromkeys(chips) if chip.field in MANY or chip == last[chip.field])
+        self._chips = settled(chips)
         row = self.query_one("#ask-chips", Horizontal)
         row.remove_children()
-        row.mount(*(ChipView(chip) for chip in self._chips))
+        views = [ChipView(chip) for chip in self._chips]
+        row.mount(*views)
+        self._fit(views)
         self.set_class(bool(self._chips), "-chips")
         self._ask()
+
+    def complain(self, text: str, chip: Chip | None = None) -> None:
+        """Say in a line of its own what is wrong with a chip, or with nothing that all is well."""
+        self.query_one("#ask-fault", Note).show(text)
+        self.set_class(bool(text), "-fault")
+        for view in self.query(ChipView):
+            view.set_class(chip is not None and view.chip == chip, "-bad")
+
+    def on_resize(self) -> None:
+        self._fit(self.query(ChipView))
+
+    def _fit(self, views: Iterable[ChipView]) -> None:
+        """Let all chips be seen: the long values give way."""
+        views = list(views)
+        wanted = [min(CHIP_CELLS, cells(plain(view.chip.value[:CHIP_CELLS]))) for view in views]
+        room = self.size.width - 4 - sum(len(view.chip.field) + CHIP_FRAME for view in views)
+        tight = sum(wanted) > room
+        room, most = room + (2 * len(views) if tight else 0), CHIP_CELLS
+        while most > LEAST_CELLS and sum(min(each, most) for each in wanted) > room:
+            most -= 1
+        for view in views:
+            view.room, view.tight = most, tight
+        # Where even that is too much, the last one is seen, which was given last.
+        row = self.query_one("#ask-chips", Horizontal)
+        row.call_after_refresh(lambda: row.scroll_to(x=row.max_scroll_x, animate=False, force=True))
 
     def set_text(self, text: str) -> None:
         """Replace the free words, as if they had been typed."""
@@ -225,27 +246,3 @@ class Note(Widget):
 
     def render(self) -> Content:
         return Content(plain(self._text))
-
-
-def split_chips(text: str) -> tuple[str, tuple[Chip, ...]]:
-    """Return the free words and the chips of what was typed: each finished ``field:value`` or ``field:"two words"``."""
-    words: list[str] = []
-    chips: list[Chip] = []
-    at = 0
-    while at < len(text):
-        if text[at].isspace():
-            words.append(text[at])
-            at += 1
-            continue
-        name, colon, rest = text[at:].partition(":")
-        if colon and name in FIELDS and rest:
-            end = rest.find('"', 1) if rest[0] == '"' else next((i for i, c in enumerate(rest) if c.isspace()), -1)
-            value = rest[1:end] if rest[0] == '"' else rest[:end]
-            if end > 0 and value:
-                chips.append(Chip(FIELDS[name], value))
-                at += len(name) + 1 + end + 1
-                continue
-        stop = next((i for i in range(at, len(text)) if text[i].isspace()), len(text))
-        words.append(text[at:stop])
-        at = stop
-    return "".join(words), tuple(chips)

@@ -1,0 +1,1 @@
+DROP FUNCTION vestige_tell() CASCADE;

@@ -1,0 +1,87 @@
+"""The options that narrow what a command is about, and saved filters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from vestige_tui.model import LOCAL_USER
+
+
+@pytest.fixture
+def saved(home: Path) -> Path:
+    """A settings file with filters in its usual place."""
+    file = home / ".vestige" / "vestige.toml"
+    file.parent.mkdir()
+    file.write_text('[filters]\n"about keys" = "tag:security is:replaced"\nlate = "since:-57d type:fact"\n')
+    return file
+
+
+def ids(ran_json: dict[str, list[dict[str, object]]]) -> set[object]:
+    return {item["id"] for item in ran_json["items"]}
+
+
+@pytest.mark.parametrize("owner", ["local", "LOCAL", "Local User", LOCAL_USER])
+def test_an_owner_goes_by_handle_name_or_id(run: Command, sample: str, owner: str) -> None:
+    everything = ids(run("--json", "list", "--store", sample).json)
+    assert ids(run("--json", "list", "--store", sample, "--owner", owner).json) == everything
+    for command in (["search", "keys"], ["list"], ["due"], ["due", "--count"], ["forecast"]):
+        ran = run("--json", *command, "--store", sample, "--owner", owner)
+        assert ran.status == 0, ran.err
+
+
+@pytest.mark.parametrize("command", [["search", "keys"], ["list"], ["due"], ["forecast"], ["export", "-"]])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--owner", "nobody"], "No owner is called 'nobody' here."),
+        (["--since", "soon"], "The time 'soon' was not understood"),
+        (["--filter", "abuot keys"], "There is no saved filter 'abuot keys'; did you mean about keys?"),
+        (["--filter", "\x1b[2J"], "There is no saved filter '\\x1b[2J'; [filters] in the settings holds them."),
+    ],
+)
+@pytest.mark.usefixtures("saved")
+def test_what_cannot_be_meant_is_one_sentence(
+    run: Command, sample: str, command: list[str], options: list[str], said: str
+) -> None:
+    ran = run(*command, "--store", sample, *options)
+    assert ran.status == 2
+    assert ran.err.startswith(said)
+    assert ran.err.count("\n") == 1
+    assert ran.out == ""
+
+
+@pytest.mark.usefixtures("saved")
+def test_a_saved_filter_and_options_besides(run: Command, sample: str) -> None:
+    def listed(*options: str) -> set[object]:
+        return ids(run("--json", "list", "--store", sample, *options).json)
+
+    typed = listed("--tag", "security", "--superseded")
+    assert typed
+    assert listed("--filter", "about keys") == typed
+    # Of a field with several values any counts, and of one with one value the option.
+    assert listed("--filter", "about keys", "--tag", "nosuch") == typed
+    assert listed("--filter", "late") == listed("--since", "-57d", "--type", "fact")
+    assert listed("--filter", "late", "--since", "-1000d") == listed("--type", "fact")
+    assert listed("--filter", "late", "--until", "-1000d") == set()
+    found = run("--json", "search", "keys", "--store", sample, "--filter", "about keys").json["hits"]
+    assert {hit["memory"]["id"] for hit in found} <= typed
+    assert found
+
+
+def test_a_wrong_saved_filter_is_said_with_its_line(run: Command, sample: str, saved: Path) -> None:
+    saved.write_text('[filters]\nbad = "colour:red"\n')
+    ran = run("list", "--store", sample, "--filter", "bad")
+    assert ran.status == 1
+    assert ran.err.startswith(f"{saved}, line 2: filters.bad: 'colour': is no field of a filter")
+
+
+def test_what_lacks_a_vector(run: Command, sample: str) -> None:
+    assert run("--json", "list", "--store", sample, "--without-vector").json["items"] == []
+    assert run("--store", sample, "--json", "add", "A new one.", "--no-embed").status == 0
+    [bare] = run("--json", "list", "--store", sample, "--without-vector").json["items"]
+    assert bare["content"] == "A new one."
+    found = run("--json", "search", "new", "--mode", "text", "--store", sample, "--without-vector").json["hits"]
+    assert [hit["memory"]["id"] for hit in found] == [bare["id"]]
