@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from vestige_tui.store.service import Clock, Store
 
 ASK_SECONDS = 1.0
+WAIT_SECONDS = 5.0
+RETRY_SECONDS = 0.5
+CALM_SECONDS = 0.1
 KINDS = {"sqlite": "SQLite", "postgres": "PostgreSQL", "vestige": "Vestige file"}
 
 
@@ -206,30 +210,45 @@ class VestigeApp(App[None], inherit_bindings=False):
 
     @work(group="watch", exclusive=True, exit_on_error=False)
     async def _keep_true(self, store: Store) -> None:
-        """Ask every second whether anybody changed the store; a store that goes away is waited for."""
-        token: object = None
-        while True:
-            try:
-                seen = await store.change_token()
-                if seen != token or self._check_now.is_set():
-                    self._check_now.clear()
-                    await self._refresh_frame(store)
-                    if token is not None:
-                        self.store_changed.publish(None)
-                    token = await store.change_token()
-                elif self.facts.link != "live":
-                    self._show_facts(link="live")
-                    self.store_changed.publish(None)
-            except Unavailable as error:
-                if self.facts.link != "reconnecting":
-                    self._show_facts(link="reconnecting")
-                    self._say_error(error)
-            except VestigeError as error:
-                self._say_error(error)
-            try:
-                await asyncio.wait_for(self._check_now.wait(), ASK_SECONDS)
-            except TimeoutError:
-                continue
+        """Look again whenever anybody has changed the store; one that goes away is waited for."""
+        waiting: asyncio.Task[bool] | None = None
+        begun = False
+        try:
+            while True:
+                try:
+                    waiting = waiting or asyncio.create_task(store.wait_for_change(WAIT_SECONDS))
+                    if await self._changed(waiting):
+                        looked = time.perf_counter()
+                        await self._refresh_frame(store)
+                        if begun:
+                            self.store_changed.publish(None)
+                        begun = True
+                        # A flood of changes costs no more than a part of the time, however long one look takes.
+                        await asyncio.sleep(max(CALM_SECONDS, 3 * (time.perf_counter() - looked)))
+                    if waiting.done():
+                        waiting = None
+                except VestigeError as error:
+                    waiting = None
+                    if isinstance(error, Unavailable) and self.facts.link != "reconnecting":
+                        self._show_facts(link="reconnecting")
+                        self._say_error(error)
+                    elif not isinstance(error, Unavailable):
+                        self._say_error(error)
+                    await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            if waiting is not None:
+                waiting.cancel()
+
+    async def _changed(self, waiting: asyncio.Task[bool]) -> bool:
+        """Has anybody changed the store, this console or another, once one of them says so or none for long?"""
+        told = asyncio.create_task(self._check_now.wait())
+        try:
+            await asyncio.wait({waiting, told}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
+        ours = self._check_now.is_set()
+        self._check_now.clear()
+        return (waiting.done() and waiting.result()) or ours
 
     async def _refresh_frame(self, store: Store) -> None:
         stats = await store.get_stats()
@@ -266,7 +285,9 @@ class VestigeApp(App[None], inherit_bindings=False):
 
     @work(group="model", exclusive=True, exit_on_error=False)
     async def _prepare_model(self, store: Store) -> None:
-        """Load the store's model in the background, say so where it is another one, and make missing vectors."""
+        """Load vectors and model in the background, say so where it is another one, and make missing vectors."""
+        with suppress(VestigeError):
+            await store.warm()
         try:
             registered = await store.registered_model()
             await self.embedders.get(registered)

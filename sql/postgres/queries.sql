@@ -715,9 +715,13 @@ WHERE c.relname = 'idx_node_embeddings_hnsw' AND c.relnamespace = current_schema
 -- Bytes on disk.
 SELECT pg_database_size(current_database()) AS n
 
+-- listen --
+-- From now on this connection hears of each transaction that changed the store.
+DO $$ BEGIN EXECUTE format('LISTEN %%I', 'vestige_' || current_schema()::regnamespace::oid); END $$
+
 -- read_change_token --
--- Changes when another connection has committed.
-SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint AS token FROM pg_stat_user_tables WHERE schemaname = current_schema()
+-- Changes some time after a commit, as the server gathers its figures; on a standby with what it has replayed.
+SELECT coalesce(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END::text, '') || coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint AS token FROM pg_stat_user_tables WHERE schemaname = current_schema()
 
 -- vacuum --
 -- Give unused space back.

@@ -397,20 +397,22 @@ LEFT JOIN users u ON u.id = o.value ORDER BY o.n DESC, o.value
 
 -- facet_since --
 -- How many were made at or after each of some moments.
-SELECT d.key AS place, count(*) AS n FROM json_each(:moments) d
-JOIN knowledge_nodes m ON replace(m.created_at, ' ', 'T') >= d.value WHERE true /*filters*/ GROUP BY d.key
+WITH made AS MATERIALIZED (SELECT replace(m.created_at, ' ', 'T') AS at FROM knowledge_nodes m WHERE true /*filters*/)
+SELECT d.key AS place, count(*) AS n FROM made CROSS JOIN json_each(:moments) d WHERE made.at >= d.value GROUP BY d.key
 
 -- facet_until --
 -- How many were made before each of some moments.
-SELECT d.key AS place, count(*) AS n FROM json_each(:moments) d
-JOIN knowledge_nodes m ON replace(m.created_at, ' ', 'T') < d.value WHERE true /*filters*/ GROUP BY d.key
+WITH made AS MATERIALIZED (SELECT replace(m.created_at, ' ', 'T') AS at FROM knowledge_nodes m WHERE true /*filters*/)
+SELECT d.key AS place, count(*) AS n FROM made CROSS JOIN json_each(:moments) d WHERE made.at < d.value GROUP BY d.key
 
 -- facet_recall --
 -- How many are within each of some horizons, in stabilities since the last review.
-SELECT d.key AS place, count(*) AS n FROM json_each(:horizons) d
-JOIN scheduling g ON julianday(:now) - julianday(g.last_review) <= min(max(g.stability, 0.001), 36500.0) * d.value
-JOIN knowledge_nodes m ON m.id = g.memory_id
-WHERE g.reps > 0 AND g.last_review IS NOT NULL /*filters*/ GROUP BY d.key
+WITH reviewed AS MATERIALIZED (
+    SELECT julianday(:now) - julianday(g.last_review) AS days, min(max(g.stability, 0.001), 36500.0) AS stability
+    FROM scheduling g JOIN knowledge_nodes m ON m.id = g.memory_id
+    WHERE g.reps > 0 AND g.last_review IS NOT NULL /*filters*/)
+SELECT d.key AS place, count(*) AS n FROM reviewed CROSS JOIN json_each(:horizons) d
+WHERE reviewed.days <= reviewed.stability * d.value GROUP BY d.key
 
 -- find_owner --
 -- Whom a person means by an id, a handle or a name: the lowest place is the nearest.

@@ -78,7 +78,12 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
             return
         chosen, count = found
         bar.note(f"{SORTS[self._sort]}   {grouped(count)} {'memory' if count == 1 else 'memories'}")
+        if not count and self.query_one(MemoryTable).has_focus:
+            # Else the line would get the keyboard when the table goes, and letters were no keys any more.
+            self.set_focus(None)
         self.set_class(not count, "-nothing")
+        if count and self.focused is None:
+            self.query_one(MemoryTable).focus()
         if not count:
             self.remove_class("-reading")
             self._say_nothing(bool(bar.chips))
@@ -109,7 +114,7 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
         nothing = self.query_one("#nothing", Empty)
         keys = [] if self.replaced_too else [("o", "look at replaced memories too")]
         if filtered:
-            nothing.say("No memory passes these filters.", ("f", "change the filters"), ("esc", "clear them"), *keys)
+            nothing.say("No memory passes these filters.", ("f8", "change the filters"), ("esc", "clear them"), *keys)
         elif self._sort == "due":
             nothing.say("No memory has a due date yet.", ("s", "sort by something else"), ("F4", "review new ones"))
         else:

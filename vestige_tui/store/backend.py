@@ -146,8 +146,19 @@ class Backend(Protocol):
         """How many memories hold each of these words or phrases, and what it weighs in the ranking (its idf)."""
         ...
 
+    async def warm(self) -> None:
+        """Make ready what searches need, so that the first one need not wait for it."""
+        ...
+
     async def change_token(self) -> object:
         """Something that differs once anybody has changed the store."""
+        ...
+
+    async def wait_for_change(self, seconds: float) -> bool:
+        """Wait until anybody, this process included, has changed the store; False where nobody did for so long.
+
+        For one watcher. The first wait, and the first one after an outage, end at once.
+        """
         ...
 
     def match(self, words: Sequence[str], *, every: bool) -> object:

@@ -240,6 +240,9 @@ class PostgresBackend:
         self._vector_type = "vector"
         self._width = 0
         self._made: dict[str, bytes] = {}
+        self._listener: AsyncConnection[dict[str, Any]] | None = None
+        self._deaf = False
+        self._seen: object = None
         self._counting: asyncio.Task[None] | None = None
         self._count_again = 0.0
         self._counted = -1
@@ -345,6 +348,7 @@ class PostgresBackend:
             self._counting.cancel()
             await asyncio.wait({self._counting})
             self._counting = None
+        await self._stop_listening()
         if self._pool is not None:
             await self._pool.close()
             self._pool = None
@@ -420,22 +424,35 @@ class PostgresBackend:
         """The same as ``write``, with the connection at hand: a copy speaks COPY to it."""
         if self.read_only:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
+        committing = False
         try:
             async with self._usable().connection() as connection, connection.transaction():
                 yield PostgresTransaction(connection, self)
+                committing = True
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
-            raise translate(error, self.title) from error
+            raise self._unsaved(error, committing) from error
 
     async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:
         if self.read_only:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
+        sent = False
         try:
             async with self._usable().connection() as connection:
                 async with connection.pipeline(), connection.transaction():
                     done = [await self._queued(connection, write) for write in writes]
+                    sent = True
                 return [list(await cursor.fetchall()) if cursor and cursor.description else [] for cursor in done]
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
-            raise translate(error, self.title) from error
+            raise self._unsaved(error, sent) from error
+
+    def _unsaved(self, error: Exception, committing: bool) -> VestigeError:
+        """What to say of a write that failed: where the connection broke at its end, nobody knows how it ended."""
+        if committing and isinstance(error, psycopg.OperationalError) and not getattr(error, "sqlstate", None):
+            return Unavailable(
+                f"The connection to {self.title} broke while saving, so it is not known whether that was saved. "
+                "Look before you do it again."
+            )
+        return translate(error, self.title)
 
     async def _queued(
         self, connection: AsyncConnection[dict[str, Any]], write: Write
@@ -566,6 +583,73 @@ class PostgresBackend:
         found = await self.fetch("count_matching", {"words": list(words)})
         [whole] = await self.fetch("count_memories")
         return [(int(row["n"]), math.log(1 + (whole["n"] - row["n"] + 0.5) / (row["n"] + 0.5))) for row in found]
+
+    async def warm(self) -> None:
+        """Count the words where that is due: the only thing that a search here may have to wait for."""
+        await self._count_words()
+
+    async def wait_for_change(self, seconds: float) -> bool:
+        if self._deaf:
+            return await self._ask_for_change(seconds)
+        try:
+            if self._listener is None:
+                self._listener = await self._listen()
+                return True
+            async for _ in self._listener.notifies(timeout=seconds, stop_after=1):
+                return True
+            if self._listener.broken:
+                raise psycopg.OperationalError("the connection broke")
+            # A pooler between here and the server swallows notifications: the server's own figures tell then.
+            return await self._ask_for_change(0)
+        except (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction, errors.FeatureNotSupported):
+            self._deaf = True
+            return await self._ask_for_change(0)
+        except (psycopg.Error, OSError) as error:
+            await self._stop_listening()
+            await self._revive()
+            raise translate(error, self.title) from error
+
+    async def _listen(self) -> AsyncConnection[dict[str, Any]]:
+        # Beside the pool: a connection that listens is never given back. Keepalives notice a server that is just gone.
+        alive = {"keepalives_idle": "15", "keepalives_interval": "5", "keepalives_count": "3"}
+        listener = await AsyncConnection.connect(
+            self._conninfo(connect_timeout="5", **alive), row_factory=dict_row, autocommit=True
+        )
+        try:
+            await listener.execute(self.sql("listen"), {})
+        except BaseException:
+            await listener.close()
+            raise
+        return listener
+
+    async def _stop_listening(self) -> None:
+        if self._listener is not None:
+            listener, self._listener = self._listener, None
+            await listener.close()
+
+    async def _revive(self) -> None:
+        """Start the embedded server again where it has died: nobody else would."""
+        if self._directory is None or self._lease is None:
+            return
+        lease, self._lease = self._lease, None
+        with suppress(VestigeError):
+            await pgembed.release(lease)
+        self._lease = await pgembed.acquire(self._directory)
+        if self._lease.url != self._url:
+            self._url = self._lease.url
+            await self.reopen()
+
+    async def _ask_for_change(self, seconds: float) -> bool:
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        while True:
+            token = await self.change_token()
+            if token != self._seen:
+                self._seen = token
+                return True
+            if clock() >= end:
+                return False
+            await asyncio.sleep(1.0)
 
     async def change_token(self) -> object:
         [row] = await self.fetch("read_change_token")

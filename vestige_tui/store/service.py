@@ -273,9 +273,16 @@ class Store:
         self._refuse_read_only()
         await self._backend.maintain("vacuum")
 
-    async def change_token(self) -> object:
-        """Something that differs once anybody, this process included, has changed the store."""
-        return await self._backend.change_token()
+    async def wait_for_change(self, seconds: float) -> bool:
+        """Wait until anybody, this process included, has changed the store; False where nobody did for so long.
+
+        For one watcher. The first wait, and the first one after an outage, end at once.
+        """
+        return await self._backend.wait_for_change(seconds)
+
+    async def warm(self) -> None:
+        """Make ready what searches need, so that the first one need not wait for it."""
+        await self._backend.warm()
 
     def _refuse_read_only(self) -> None:
         if self.read_only:

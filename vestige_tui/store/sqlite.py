@@ -50,6 +50,7 @@ READERS = 3
 BUSY_MS = 5_000
 CHUNK = 2_048
 SCANNED = 200_000
+WATCH_SECONDS = 0.1
 
 GROUP = 64
 
@@ -302,6 +303,7 @@ class SqliteBackend:
         self._waiting: list[_Waiting] = []
         self._watch: Connection | None = None
         self._watching = asyncio.Lock()
+        self._seen: object = None
         # The one used last is asked first: it has in memory what was just read.
         self._readers: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
         self._opened: list[Connection] = []
@@ -630,6 +632,18 @@ class SqliteBackend:
         phrases = [str(self.match([word], every=True)) for word in asked.words]
         held = tuple((phrase, known.held_by(ask, phrase)) for phrase in phrases)
         return ranked(ask, Wording(held, every, asked.fusion.depth, asked.exact), passing, known.count(ask))
+
+    async def wait_for_change(self, seconds: float) -> bool:
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        while True:
+            token = await self.change_token()
+            if token != self._seen:
+                self._seen = token
+                return True
+            if clock() >= end:
+                return False
+            await asyncio.sleep(WATCH_SECONDS)
 
     async def change_token(self) -> object:
         if self._watch is None:
