@@ -16,6 +16,7 @@ from benchmarks import (
     copying,
     encoder,
     filling,
+    live,
     narrowing,
     operations,
     quality,
@@ -35,6 +36,7 @@ ON_A_STORE: dict[str, Callable[[Bench], Awaitable[list[Figure]]]] = {
     "filters": narrowing.measure,
     "words": words.measure,
     "operations": operations.measure,
+    "live": live.measure,
 }
 """What is measured on a store of each size; the last ones write to it."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, sample_id
 from vestige_tui.model import LOCAL_USER
 
 
@@ -79,9 +81,10 @@ def test_a_wrong_saved_filter_is_said_with_its_line(run: Command, sample: str, s
 
 
 def test_what_lacks_a_vector(run: Command, sample: str) -> None:
-    assert run("--json", "list", "--store", sample, "--without-vector").json["items"] == []
-    assert run("--store", sample, "--json", "add", "A new one.", "--no-embed").status == 0
-    [bare] = run("--json", "list", "--store", sample, "--without-vector").json["items"]
-    assert bare["content"] == "A new one."
-    found = run("--json", "search", "new", "--mode", "text", "--store", sample, "--without-vector").json["hits"]
-    assert [hit["memory"]["id"] for hit in found] == [bare["id"]]
+    options = ("--store", sample, "--without-vector")
+    assert run("--json", "list", *options).json["items"] == []
+    with closing(sqlite3.connect(sample.removeprefix("sqlite:"))) as file, file:
+        file.execute("DELETE FROM node_embeddings WHERE node_id = ?", (sample_id(1),))
+    assert ids(run("--json", "list", *options).json) == {sample_id(1)}
+    found = run("--json", "search", "nightly keys", "--mode", "text", *options).json["hits"]
+    assert [hit["memory"]["id"] for hit in found] == [sample_id(1)]

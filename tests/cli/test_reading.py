@@ -39,7 +39,7 @@ def test_search_prints_two_lines_for_each_hit(run: Command, sample: str) -> None
     first, second = ran.out.splitlines()
     assert first == f"  1  {SENTENCES[1]}"
     words = second.split("  ")
-    assert words[-6:] == ["words 1", "meaning 1", ".0328", "2 mo ago", "procedure", "infra"]
+    assert words[-6:] == ["words 1", "meaning 1", "1.00", "2 mo ago", "procedure", "infra"]
     assert second.strip().startswith(sample_id(1)[:8])
 
 
@@ -166,7 +166,14 @@ def test_stats(run: Command, sample: str) -> None:
     assert ran["registered_model_dim"] == 384
     assert ran["backend"] == "sqlite"
     assert {"total_edges", "total_domains", "registered_model_name", "schema_version"} <= set(ran)
-    assert "memories" in run("--store", sample, "stats").out
+    assert set(ran["health"]) == {"state", "concerns"}
+    assert (ran["server"]["product"], ran["server"]["journal_mode"]) == ("SQLite", "wal")
+    assert ran["connections"]["most"] >= ran["connections"]["open"] > 0
+    assert sum(each["bytes"] for each in ran["sizes"]) <= ran["size_bytes"]
+    assert {"name", "count", "total_ms", "longest_ms", "last_ms"} <= set(ran["queries"][0])
+    said = run("--store", sample, "stats").out
+    for word in ("memories", "healthy", "write-ahead log", "readers", "of it indexes"):
+        assert word in said
 
 
 def test_registry(run: Command, sample: str) -> None:

@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from vestige_tui import shapes
+from vestige_tui.cli import explanations
 from vestige_tui.cli.filters import add_filters, chosen_filter
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.cli.session import chosen_store
 from vestige_tui.errors import Usage
+from vestige_tui.explained import around
 from vestige_tui.model import Edge, Hit, Memory, Review, Scheduling, SearchQuery
 from vestige_tui.scheduling import retrievability
 from vestige_tui.text import ago, grouped, one_line, plain, short_id
@@ -29,8 +31,11 @@ def add_commands(commands: Commands) -> None:
     search.add_argument(
         "text", metavar="TEXT", nargs="*", help='what to look for; "a phrase" and +word must occur, -word must not'
     )
-    search.add_argument("--mode", choices=("hybrid", "text", "vector"), default="hybrid")
+    search.add_argument("--mode", choices=("hybrid", "text", "vector", "literal"), default="hybrid")
     search.add_argument("--limit", metavar="N", type=whole, default=10)
+    laid_open = search.add_mutually_exclusive_group()
+    laid_open.add_argument("--explain", action="store_true", help="show how the answer came about")
+    laid_open.add_argument("--why-not", metavar="ID", help="say what keeps this memory from the answer, or where it is")
     add_filters(search)
     listing = commands.add("list", _list, "list memories, page by page")
     listing.add_argument("--sort", choices=("created", "updated", "due"), default="created")
@@ -48,6 +53,8 @@ async def _search(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         chosen = await chosen_filter(args, store)
         query = SearchQuery.within(chosen, text, mode=args.mode, limit=args.limit)
+        if args.explain or args.why_not is not None:
+            return await explanations.tell(store, query, output, why_not=args.why_not)
         answer = await store.search(query)
         now, weights = store.now(), store.policy.weights
     for warning in answer.warnings:
@@ -56,11 +63,17 @@ async def _search(args: Namespace, output: Output) -> int:
         output.document(shapes.answer(answer, now, weights))
         return 0
     for rank, hit in enumerate(answer.hits, start=1):
-        output.line(f"{rank:>3}  {one_line(hit.memory.content, output.width - 5)}")
+        output.line(f"{rank:>3}  {_what(hit.memory, query, output.width - 5)}")
         output.line(f"     {_why(hit, now)}")
     if not answer.hits:
         output.note("Nothing was found.")
     return 0
+
+
+def _what(memory: Memory, query: SearchQuery, width: int) -> str:
+    """The first line of a memory, or where exact characters were looked for, what stands around them."""
+    found = around(memory.content, query.text.strip(), width) if query.mode == "literal" else None
+    return "".join(found) if found else one_line(memory.content, width)
 
 
 def _why(hit: Hit, now: datetime) -> str:
@@ -68,7 +81,7 @@ def _why(hit: Hit, now: datetime) -> str:
     parts = [
         short_id(memory.id),
         *(f"{name} {rank}" for name, rank in (("words", hit.text_rank), ("meaning", hit.vector_rank)) if rank),
-        fraction(hit.score, 4),
+        fraction(hit.score, 2),
         since(memory.created_at, now),
         plain(memory.node_type),
         *map(plain, memory.domains),

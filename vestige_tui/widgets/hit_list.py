@@ -155,13 +155,13 @@ class HitList(RowList):
         memory, state = hit.memory, state_of(hit.memory, self._clock())
         room = max(4, width - INDENT)
         yield ("■" if self.is_selected(index) else " "), "accent"
-        yield fit(str(index + 1) if hit.score else "", 2, right=True) + " ", "muted"
+        yield fit(str(index + 1) if _ranked(hit) else "", 2, right=True) + " ", "muted"
         yield state.glyph + " ", state.ink
         yield fit(one_line(memory.content, room), room), "muted" if memory.superseded_by is not None else "text"
 
     def _why(self, hit: Hit, width: int) -> Iterable[Piece]:
         now, memory = self._clock(), hit.memory
-        asked = bool(hit.score)
+        asked = _ranked(hit)
         tail = self._tail(memory, now)
         room = width - INDENT - sum(len(text) for text, _ in tail)
         ranks = RANK_CELLS if asked and room >= RANK_CELLS + 6 else 0
@@ -174,8 +174,7 @@ class HitList(RowList):
             for name, rank, size in (("words", hit.text_rank, 10), ("meaning", hit.vector_rank, 12)):
                 yield fit(f"{name} {grouped(rank) if rank is not None else '─'}", size), "muted" if rank else "faint"
         if bar:
-            best = max(other.score for other in self._hits)
-            full = max(1, round(hit.score / best * SCORE_CELLS))
+            full = max(1, round(min(hit.score, 1.0) * SCORE_CELLS))
             yield FULL * full, "accent"
             yield " " * (bar - full), "text"
         yield from tail
@@ -186,6 +185,11 @@ class HitList(RowList):
         if memory.superseded_by is not None:
             shown = "replaced"
         return [(fit(age(memory.created_at, now), 6, right=True), "muted"), (fit(shown, 7, right=True), "muted")]
+
+
+def _ranked(hit: Hit) -> bool:
+    """Does this answer a question, or is it only the newest of a list?"""
+    return hit.text_rank is not None or hit.vector_rank is not None
 
 
 def _place(memory: Memory, width: int, *, tags: bool) -> Iterable[Piece]:

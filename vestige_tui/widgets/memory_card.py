@@ -201,7 +201,7 @@ class MemoryCard(Panels):
         memory, now = detail.memory, self._clock()
         self._fill("card-facts", lambda width: _facts(memory, now, width))
         self._fill("card-times", lambda width: _times(memory, now))
-        hit = detail.hit if detail.hit is not None and detail.hit.score else None
+        hit = detail.hit if detail.hit is not None and (detail.hit.text_rank or detail.hit.vector_rank) else None
         self._fill("card-why", (lambda width: _why(hit)) if hit is not None else None)
         retention = Retention.of(memory, detail.reviews, now)
         curve = self.query_one("#card-curve", RetentionPlot)
@@ -253,7 +253,7 @@ def _why(hit: Hit) -> Content:
         if score is not None:
             said.append((f"score {score:.2f}", "$text-disabled"))
         lines.append(Content.assemble(*said))
-    lines.append(Content.assemble(("together ", "$text-muted"), (f"{hit.score:.4f}".removeprefix("0"), "$text")))
+    lines.append(Content.assemble(("together ", "$text-muted"), (f"{hit.score:.2f} of 1", "$text")))
     return Content("\n").join(lines)
 
 
