@@ -34,16 +34,23 @@ from vestige_tui.store import open_store
 from vestige_tui.text import grouped
 from vestige_tui.themes import DEFAULT_THEME, register
 from vestige_tui.widgets.header import Badge, Facts
+from vestige_tui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from vestige_tui.model import Job
     from vestige_tui.store.service import Clock, Store
 
-ASK_SECONDS = 1.0
+JOBS_SECONDS = 0.25
 WAIT_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 CALM_SECONDS = 0.1
 KINDS = {"sqlite": "SQLite", "postgres": "PostgreSQL", "vestige": "Vestige file"}
+
+
+def _drop(waiting: asyncio.Task[bool] | None) -> None:
+    """Let nobody wait any longer."""
+    if waiting is not None and not waiting.cancel() and not waiting.cancelled():
+        waiting.exception()
 
 
 def _search() -> Place:
@@ -124,6 +131,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.store_changed: Signal[None] = Signal(self, "store_changed")
         self.frame_changed: Signal[None] = Signal(self, "frame_changed")
         self._check_now = asyncio.Event()
+        self._trouble: tuple[StatusLine, tuple[str, str, str]] | None = None
         self._opening: Worker[None] | None = None
 
     def on_mount(self) -> None:
@@ -212,32 +220,51 @@ class VestigeApp(App[None], inherit_bindings=False):
     async def _keep_true(self, store: Store) -> None:
         """Look again whenever anybody has changed the store; one that goes away is waited for."""
         waiting: asyncio.Task[bool] | None = None
-        begun = False
+        begun = behind = False
         try:
             while True:
                 try:
-                    waiting = waiting or asyncio.create_task(store.wait_for_change(WAIT_SECONDS))
-                    if await self._changed(waiting):
+                    if not behind:
+                        waiting = waiting or asyncio.create_task(store.wait_for_change(WAIT_SECONDS))
+                        behind = await self._changed(waiting)
+                        waiting = None if waiting.done() else waiting
+                    if behind:
                         looked = time.perf_counter()
                         await self._refresh_frame(store)
+                        behind = False
+                        self._answers_again()
                         if begun:
                             self.store_changed.publish(None)
                         begun = True
                         # A flood of changes costs no more than a part of the time, however long one look takes.
                         await asyncio.sleep(max(CALM_SECONDS, 3 * (time.perf_counter() - looked)))
-                    if waiting.done():
-                        waiting = None
                 except VestigeError as error:
+                    # What was missed meanwhile is not known.
+                    behind = True
+                    _drop(waiting)
                     waiting = None
-                    if isinstance(error, Unavailable) and self.facts.link != "reconnecting":
-                        self._show_facts(link="reconnecting")
-                        self._say_error(error)
-                    elif not isinstance(error, Unavailable):
-                        self._say_error(error)
+                    self._say_trouble(error)
                     await asyncio.sleep(RETRY_SECONDS)
         finally:
-            if waiting is not None:
-                waiting.cancel()
+            _drop(waiting)
+
+    def _say_trouble(self, error: VestigeError) -> None:
+        """Say once what keeps the console from looking, but not over a sentence about what the person has just done."""
+        if isinstance(error, Unavailable) and self.facts.link != "reconnecting":
+            self._show_facts(link="reconnecting")
+        place = self.screen_stack[0]
+        if self._trouble is None and isinstance(place, Place) and place.is_mounted:
+            line = place.query_one(StatusLine)
+            if line.said[2] != "bad":
+                self._say_error(error)
+                self._trouble = (line, line.said)
+
+    def _answers_again(self) -> None:
+        if self._trouble is not None:
+            line, said = self._trouble
+            if line.said == said:
+                line.say("")
+            self._trouble = None
 
     async def _changed(self, waiting: asyncio.Task[bool]) -> bool:
         """Has anybody changed the store, this console or another, once one of them says so or none for long?"""
@@ -272,7 +299,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         from vestige_tui.jobs.watch import watch
 
         # Closed by name: what it opened is closed even where this worker is cancelled in the middle.
-        async with aclosing(watch(store, ASK_SECONDS / 2)) as seen:
+        async with aclosing(watch(store, JOBS_SECONDS)) as seen:
             async for jobs in seen:
                 if jobs == self.jobs:
                     continue

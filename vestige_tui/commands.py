@@ -369,13 +369,37 @@ class ShowWhole(Command):
 class CycleMode(Command):
     id, key, label, action = "search.mode", "m", "mode", "cycle_mode"
     group, footer = "Search", True
-    help = "Search by words and meaning, by words, or by meaning alone."
+    help = "Search by words and meaning, by words, by meaning alone, or for exact characters."
 
 
 class MoreHits(Command):
     id, key, label, action = "search.more", "plus", "more", "more_hits"
     group, display = "Search", "+"
     help = "Ask for more hits."
+
+
+class ExplainAnswer(Command):
+    id, key, label, action = "search.explain", "x", "explain", "explain_answer"
+    group, footer = "Search", True
+    help = "Show how the answer came about: both lists, what each word weighed, the filters, and what it cost."
+
+
+class AskWhyNot(Command):
+    id, key, label, action = "search.why_not", "w", "why not", "ask_why_not"
+    group = "Search"
+    help = "Pick any memory, and see where it stands and what keeps it from the answer."
+
+
+class ColumnBefore(Command):
+    id, key, label, action = "explain.before", "left", "list before", "step_column(-1)"
+    group = "Search"
+    help = "Go to the list on the left."
+
+
+class ColumnAfter(Command):
+    id, key, label, action = "explain.after", "right", "next list", "step_column(1)"
+    group, footer, display = "Search", True, "←→"
+    help = "Go to the list on the right."
 
 
 class ToggleSuperseded(Command):
@@ -507,7 +531,18 @@ OF_FILTERS: tuple[type[Command], ...] = (CarryFilters, SaveFilters)
 """What a place with a filter line binds besides ``Filter`` and ``PickFilters``."""
 
 IN_PLACE: dict[str, tuple[type[Command], ...]] = {
-    "search": (Filter, PickFilters, *ON_A_MEMORY, AddMemory, CycleMode, MoreHits, ToggleSuperseded, *OF_FILTERS),
+    "search": (
+        Filter,
+        PickFilters,
+        ExplainAnswer,
+        *ON_A_MEMORY,
+        AddMemory,
+        CycleMode,
+        MoreHits,
+        AskWhyNot,
+        ToggleSuperseded,
+        *OF_FILTERS,
+    ),
     "browse": (Filter, PickFilters, Sort, *ON_A_MEMORY, AddMemory, ToggleSuperseded, *OF_FILTERS),
     "review": (
         Reveal,
@@ -531,6 +566,10 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
     "store": (StartCopy, Vacuum),
 }
 """What each place binds besides ``EVERYWHERE``."""
+
+
+OF_AN_EXPLANATION: tuple[type[Command], ...] = (AskWhyNot, ColumnBefore, ColumnAfter, Leave, *PLACES, Refresh, ShowHelp)
+"""What a search laid open binds besides its lists."""
 
 
 @runtime_checkable

@@ -14,6 +14,8 @@ from vestige_tui.model import (
     Answer,
     Change,
     Edge,
+    Explanation,
+    Health,
     Hit,
     Job,
     JobFinding,
@@ -21,13 +23,17 @@ from vestige_tui.model import (
     MigrationInfo,
     ModelSignature,
     Neighbor,
+    PostgresServer,
     QueueCounts,
     Review,
     Scheduling,
+    SqliteFile,
     Stats,
+    StoreReport,
     SupersessionEvent,
     TableProgress,
     VectorCensus,
+    WhyNot,
 )
 from vestige_tui.scheduling import DEFAULT_WEIGHTS, retrievability, to_json
 from vestige_tui.times import format_time
@@ -98,6 +104,70 @@ def answer(found: Answer, now: datetime, weights: Sequence[float] = DEFAULT_WEIG
     }
 
 
+def explanation(found: Explanation, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
+    """An answer laid open; the branches name their memories by id, and hold more of them than the answer."""
+    return {
+        "query": found.query,
+        "answer": {
+            **answer(found.answer, now, weights),
+            "hits": [_shared(each, now, weights) for each in found.answer],
+        },
+        "text": [placed(each) for each in found.text],
+        "vector": [placed(each) for each in found.vector],
+        "words": [
+            {"text": each.text, "use": each.use, "documents": each.documents, "weight": number(each.weight)}
+            for each in found.words
+        ],
+        "filters": [{"text": each.text, "memories": each.memories} for each in found.filters],
+        "passing": found.passing,
+        "total": found.total,
+        "fusion": {
+            "text_weight": found.fusion.text_weight,
+            "vector_weight": found.fusion.vector_weight,
+            "floor": found.fusion.floor,
+            "depth": found.fusion.depth,
+        },
+        "steps": [
+            {"what": each.what, "how": each.how, "ms": None if each.ms is None else round(each.ms, 3)}
+            for each in found.steps
+        ],
+    }
+
+
+def why_not(found: WhyNot, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
+    return {
+        "memory": memory(found.memory, now, weights),
+        "reason": found.reason,
+        "place": found.place,
+        "hit": found.hit and placed(found.hit),
+        "fails": list(found.fails),
+        "missing": list(found.missing),
+        "last": number(found.last),
+    }
+
+
+def placed(found: Hit) -> Document:
+    """Where a memory stands, without the memory itself."""
+    return {
+        "id": found.memory.id,
+        "score": number(found.score),
+        "text_rank": found.text_rank,
+        "text_score": number(found.text_score),
+        "text_share": number(found.text_share),
+        "vector_rank": found.vector_rank,
+        "vector_score": number(found.vector_score),
+        "vector_share": number(found.vector_share),
+    }
+
+
+def _shared(found: Hit, now: datetime, weights: Sequence[float]) -> Document:
+    return {
+        **hit(found, now, weights),
+        "text_share": number(found.text_share),
+        "vector_share": number(found.vector_share),
+    }
+
+
 def listed(items: Iterable[Document], cursor: str | None = None) -> Document:
     return {"items": list(items), "next": cursor}
 
@@ -159,6 +229,110 @@ def stats(found: Stats) -> Document:
         "backend": found.backend,
         "schema_version": found.schema_version,
         "size_bytes": found.size_bytes,
+    }
+
+
+def health(found: Health) -> Document:
+    return {
+        "state": found.state,
+        "concerns": [{"what": each.what, "remedy": each.remedy or None} for each in found.concerns],
+    }
+
+
+def report(found: StoreReport) -> Document:
+    """What a store runs on and what it costs, sizes in bytes; null for what cannot be asked, or was not measured."""
+    connections = found.connections
+    return {
+        "health": health(found.health),
+        "server": found.server and _server(found.server),
+        "connections": {
+            "open": connections.opened,
+            "idle": connections.idle,
+            "most": connections.most,
+            "waiting": connections.waiting,
+            "waited": connections.waited,
+            "waited_ms": round(connections.waited_ms, 3),
+            "writer": connections.writer,
+        },
+        "sessions": [
+            {
+                "pid": each.pid,
+                "application": each.application,
+                "user": each.user,
+                "state": each.state,
+                "since": time(each.since),
+                "mine": each.mine,
+            }
+            for each in found.sessions
+        ],
+        "sizes": None
+        if found.sizes is None
+        else [
+            {
+                "name": each.name,
+                "bytes": each.bytes,
+                "heap": each.heap,
+                "indexes": each.indexes,
+                "outside": each.outside,
+                "rows": each.rows,
+                "dead_rows": each.dead_rows,
+                "vacuumed_at": time(each.vacuumed_at),
+                "analyzed_at": time(each.analyzed_at),
+            }
+            for each in found.sizes
+        ],
+        "vectors": found.vectors
+        and {
+            "count": found.vectors.count,
+            "dimension": found.vectors.dimension,
+            "bytes": found.vectors.bytes,
+            "limit": found.vectors.limit,
+            "too_large": found.vectors.too_large,
+        },
+        "queries": [
+            {
+                "name": each.name,
+                "count": each.count,
+                "total_ms": round(each.total_ms, 3),
+                "median_ms": round(each.median_ms, 3),
+                "p95_ms": round(each.p95_ms, 3),
+                "longest_ms": round(each.longest_ms, 3),
+                "last_ms": round(each.last_ms, 3),
+                "last_at": time(each.last_at),
+            }
+            for each in found.queries
+        ],
+    }
+
+
+def _server(found: PostgresServer | SqliteFile) -> Document:
+    if isinstance(found, PostgresServer):
+        return {
+            "product": "PostgreSQL",
+            "version": found.version,
+            "vector_version": found.vector_version or None,
+            "vector_available": found.vector_available or None,
+            "host": found.host or None,
+            "port": found.port,
+            "database": found.database,
+            "user": found.user,
+            "encoding": found.encoding,
+            "started_at": time(found.started_at),
+            "recovering": found.recovering,
+        }
+    return {
+        "product": "SQLite",
+        "version": found.version,
+        "path": found.path,
+        "mode": found.mode,
+        "journal_mode": found.journal_mode,
+        "encoding": found.encoding,
+        "page_size": found.page_size,
+        "pages": found.pages,
+        "free_pages": found.free_pages,
+        "wal_bytes": found.wal_bytes,
+        "line": found.line or None,
+        "notes": list(found.notes),
     }
 
 

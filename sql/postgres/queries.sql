@@ -80,8 +80,8 @@ coalesce((SELECT true FROM node_embeddings e WHERE e.node_id = m.id), false) AS 
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id WHERE m.id = %(id)s::uuid
 
 -- lock_memory --
--- The same inside a write, held until it ends.
-SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id WHERE m.id = %(id)s::uuid FOR UPDATE OF m
+-- Hold a memory until the write ends. What is read along with it may be older than what was waited for: read after it.
+SELECT id::text AS id FROM knowledge_nodes WHERE id = %(id)s::uuid FOR UPDATE
 
 -- get_memories --
 -- Several memories by their ids.
@@ -345,21 +345,17 @@ words AS MATERIALIZED (SELECT q, idf FROM unnest(%(queries)s::tsquery[], %(weigh
 -- Any of the words, ranked by the sum of idf x what the word is worth in the text, short texts first. Candidates are
 -- the memories with the rarest words: a common word would make every memory one.
 /*= weighed_words */,
-found AS MATERIALIZED (SELECT m.id, m.search_vec FROM knowledge_nodes m WHERE m.search_vec @@ %(rare)s::tsquery /*filters*/),
-/*= ranked_words */
+text_hits AS MATERIALIZED (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS r, s FROM (
+    SELECT m.id, (SELECT sum(w.idf * ts_rank(m.search_vec, w.q, 1)) FROM words w WHERE m.search_vec @@ w.q) AS s
+    FROM knowledge_nodes m WHERE m.search_vec @@ %(rare)s::tsquery /*filters*/ ORDER BY s DESC, m.id LIMIT %(depth)s) x)
 
 -- branch_text_common --
 -- The same where even the rarest word is in very many: the newest of them stand for all.
 /*= weighed_words */,
-found AS MATERIALIZED (SELECT m.id, m.search_vec FROM knowledge_nodes m WHERE m.search_vec @@ %(rare)s::tsquery /*filters*/
-    ORDER BY m.created_at DESC, m.id DESC LIMIT %(candidates)s),
-/*= ranked_words */
-
--- ranked_words --
--- Candidates in the order of what the words are worth in them.
 text_hits AS MATERIALIZED (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS r, s FROM (
-    SELECT c.id, (SELECT sum(w.idf * ts_rank(c.search_vec, w.q, 1)) FROM words w WHERE c.search_vec @@ w.q) AS s
-    FROM found c ORDER BY s DESC, c.id LIMIT %(depth)s) x)
+    SELECT m.id, (SELECT sum(w.idf * ts_rank(m.search_vec, w.q, 1)) FROM words w WHERE m.search_vec @@ w.q) AS s
+    FROM (SELECT m.id, m.search_vec FROM knowledge_nodes m WHERE m.search_vec @@ %(rare)s::tsquery /*filters*/
+        ORDER BY m.created_at DESC, m.id DESC LIMIT %(candidates)s) m ORDER BY s DESC, m.id LIMIT %(depth)s) x)
 
 -- branch_text_newest --
 -- A query that only says what must not occur lists the newest.
@@ -711,18 +707,64 @@ SELECT current_setting('server_version_num')::integer AS server_version_num, cur
 SELECT i.indisvalid AS valid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE c.relname = 'idx_node_embeddings_hnsw' AND c.relnamespace = current_schema()::regnamespace
 
+-- describe_server --
+-- What the store runs on, and where.
+SELECT current_setting('server_version') AS version, host(inet_server_addr()) AS host, inet_server_port() AS port,
+    current_database()::text AS database, current_user::text AS username, pg_postmaster_start_time() AS started_at,
+    pg_is_in_recovery() AS recovering,
+    (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS vector_version,
+    (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS available,
+    (SELECT pg_encoding_to_char(d.encoding) FROM pg_database d WHERE d.datname = current_database()) AS encoding
+
+-- list_sessions --
+-- Who is connected to the database, ours first, then the latest; of others a role may see only that they are there.
+SELECT a.pid, a.application_name AS application, coalesce(a.usename::text, '') AS username, a.state,
+    coalesce(a.state_change, a.backend_start) AS since, a.pid = ANY (%(mine)s::integer[]) AS mine
+FROM pg_stat_activity a WHERE a.datname = current_database() AND (a.backend_type = 'client backend' OR a.backend_type IS NULL)
+ORDER BY mine DESC, since DESC NULLS LAST, a.pid LIMIT %(limit)s
+
+-- list_sizes --
+-- Bytes of each table, its indexes and what lies outside its rows, and how well it is kept; the biggest first.
+SELECT c.relname::text AS name, pg_relation_size(c.oid) AS heap, pg_indexes_size(c.oid) AS indexes,
+    pg_total_relation_size(c.oid) - pg_relation_size(c.oid) - pg_indexes_size(c.oid) AS outside,
+    s.n_live_tup AS rows, s.n_dead_tup AS dead_rows,
+    greatest(s.last_vacuum, s.last_autovacuum) AS vacuumed_at, greatest(s.last_analyze, s.last_autoanalyze) AS analyzed_at
+FROM pg_class c LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'm')
+ORDER BY pg_total_relation_size(c.oid) DESC, c.relname
+
+-- list_vacuumable --
+-- The tables that this role may vacuum, the biggest first; the server would only warn that it skips others.
+SELECT c.relname::text AS name FROM pg_class c
+WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'm')
+    AND (pg_has_role(c.relowner, 'USAGE') OR pg_has_role((SELECT datdba FROM pg_database WHERE datname = current_database()), 'USAGE'))
+ORDER BY pg_total_relation_size(c.oid) DESC, c.relname
+
 -- read_size --
 -- Bytes on disk.
 SELECT pg_database_size(current_database()) AS n
 
--- listen --
--- From now on this connection hears of each transaction that changed the store.
-DO $$ BEGIN EXECUTE format('LISTEN %%I', 'vestige_' || current_schema()::regnamespace::oid); END $$
+-- find_channel --
+-- Where commits to this store are told of, and whether they can be heard there.
+SELECT 'vestige_' || key AS channel, key, pg_backend_pid() AS process, pg_is_in_recovery() AS standby
+FROM (SELECT hashtextextended('vestige ' || current_schema(), 0) AS key) AS store
+
+-- hold_channel --
+-- While this lock is held, commits to the store are told of.
+SELECT pg_advisory_lock_shared(%(key)s::bigint)
+
+-- find_horizon --
+-- What began before this may have asked for listeners too early.
+SELECT pg_current_xact_id()::text AS horizon
+
+-- find_unheard --
+-- Is a transaction in progress that may have begun before the horizon?
+SELECT pg_snapshot_xmin(pg_current_snapshot()) < %(horizon)s::xid8 AS unheard
 
 -- read_change_token --
 -- Changes some time after a commit, as the server gathers its figures; on a standby with what it has replayed.
 SELECT coalesce(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END::text, '') || coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint AS token FROM pg_stat_user_tables WHERE schemaname = current_schema()
 
 -- vacuum --
--- Give unused space back.
-VACUUM
+-- Make the room of a table's dead rows usable again, and let the planner know what is there; reads and writes go on.
+VACUUM (ANALYZE) {table}

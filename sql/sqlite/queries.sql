@@ -80,8 +80,8 @@ coalesce((SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id), 0) AS has_emb
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id WHERE m.id = :id
 
 -- lock_memory --
--- The same inside a write: BEGIN IMMEDIATE already holds the row.
-SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id WHERE m.id = :id
+-- Hold a memory until the write ends: BEGIN IMMEDIATE holds them all.
+SELECT id FROM knowledge_nodes WHERE id = :id
 
 -- get_memories --
 -- Several memories by their ids.
@@ -656,6 +656,23 @@ SELECT (SELECT count(*) FROM knowledge_nodes) AS total_memories,
 -- Does the store answer?
 SELECT sqlite_version() AS version
 
+-- describe_server --
+-- The library and the file; ``measured`` says whether the library can tell what each table takes.
+SELECT sqlite_version() AS version, (SELECT journal_mode FROM pragma_journal_mode) AS journal_mode,
+    (SELECT encoding FROM pragma_encoding) AS encoding, (SELECT page_size FROM pragma_page_size) AS page_size,
+    (SELECT page_count FROM pragma_page_count) AS pages, (SELECT freelist_count FROM pragma_freelist_count) AS free_pages,
+    sqlite_compileoption_used('ENABLE_DBSTAT_VTAB') AS measured
+
+-- list_sizes --
+-- Bytes of each table and its indexes, the biggest first; the tables behind a text index count as one. Reads every page.
+SELECT coalesce((SELECT max(v.name) FROM main.sqlite_master v
+        WHERE v.sql LIKE 'CREATE VIRTUAL TABLE%' AND substr(s.name, 1, length(v.name) + 1) = v.name || '_'), m.tbl_name, s.name) AS name,
+    sum(CASE WHEN m.type = 'index' THEN 0 ELSE s.pgsize END) AS heap,
+    sum(CASE WHEN m.type = 'index' THEN s.pgsize ELSE 0 END) AS indexes,
+    0 AS outside, NULL AS rows, NULL AS dead_rows, NULL AS vacuumed_at, NULL AS analyzed_at
+FROM dbstat s LEFT JOIN main.sqlite_master m ON m.name = s.name
+WHERE s.aggregate = TRUE GROUP BY 1 ORDER BY sum(s.pgsize) DESC, 1
+
 -- read_size --
 -- Bytes on disk.
 SELECT page_count * page_size AS n FROM pragma_page_count(), pragma_page_size()
@@ -664,6 +681,18 @@ SELECT page_count * page_size AS n FROM pragma_page_count(), pragma_page_size()
 -- Changes when another connection has committed.
 PRAGMA data_version
 
+-- optimize_text --
+-- Merge the parts of the text index into one, and let go of what was deleted.
+INSERT INTO knowledge_fts (knowledge_fts) VALUES ('optimize')
+
 -- vacuum --
--- Give unused space back.
+-- Give unused space back: the whole file is written anew.
 VACUUM
+
+-- optimize --
+-- Let the planner know what is there.
+PRAGMA optimize = 0x10002
+
+-- checkpoint --
+-- Bring the write-ahead log into the file: only then it has really become smaller, and the log empty.
+PRAGMA wal_checkpoint(TRUNCATE)

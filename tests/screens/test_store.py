@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.screens.corpus import MEMORIES, another_process, opened
 from tests.vestige_files import make_v18
-from vestige_tui.model import Draft, Patch
+from vestige_tui.model import Concern, Draft, Health, Occupied, Patch, PostgresServer, Session, StoreReport
+from vestige_tui.store.service import Store
 from vestige_tui.widgets.growth_chart import every_month
 
 
@@ -24,18 +27,64 @@ async def test_health_comes_first_in_words(corpus: Path, size: tuple[int, int]) 
     async with opened(corpus, size) as console:
         await console.press("f7")
         await console.until("It answers, and nothing needs attention.")
-        assert "0 of 3 readers in use, one writer" in console.text
+        assert " of 3 readers in use, one writer" in console.text
         if size[1] == 40:
-            await console.until("supersession")
-            for said in (f"memories{MEMORIES:>17}", "1,504", "0005", "applied", "Nov Dec Jan"):
+            await console.until("write-ahead log")
+            for said in (f"memories{MEMORIES:>17}", "1,504", "Nov Dec Jan", "connections", "on disk"):
                 assert said in console.text
+            await console.press("G")
+            for said in ("0005", "applied", "our slowest queries"):
+                await console.until(said)
         else:
             await console.press("G")
             await console.until("0005 journal")
 
 
+@pytest.mark.parametrize(("size", "beside"), [((100, 60), True), ((99, 80), False)])
+async def test_panels_stand_side_by_side_where_there_is_room(corpus: Path, size: tuple[int, int], beside: bool) -> None:
+    async with opened(corpus, size) as console:
+        await console.press("f7")
+        await console.until("write-ahead log")
+        assert (console.app.screen.query_one("#aside").region.x > 10) is beside
+
+
+async def test_vectors_in_memory_are_told_of(corpus: Path) -> None:
+    async with opened(corpus, (120, 60)) as console:
+        await console.store.warm()
+        await console.press("f7")
+        await console.until(f"{MEMORIES} vectors of 64")
+
+
+async def test_what_a_server_says_steers_no_terminal(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evil = "\x1b[31m\u202eevil\x07[bold]"
+    server = PostgresServer(evil, evil, evil, evil, 5432, evil, evil, evil, datetime(2026, 11, 20, tzinfo=UTC), True)
+    report = Store.report
+
+    async def hostile(store: Store) -> StoreReport:
+        return replace(
+            await report(store),
+            health=Health("degraded", (Concern(f"what {evil}", f"remedy {evil}"),), evil, "none"),
+            server=server,
+            sessions=(Session(7, evil, evil, evil, None, False), Session(8, "", "", None, None, True)),
+            sizes=(Occupied(evil, 4_096, 0, dead_rows=12),),
+        )
+
+    monkeypatch.setattr(Store, "report", hostile)
+    async with opened(corpus, (120, 60)) as console:
+        await console.press("f7")
+        await console.until("a standby, which only reads")
+        for said in (
+            "what \ufffd[31m\ufffdevil\ufffd[bold]",
+            "1 on this database",
+            "not shown to this role",
+            "12 dead",
+        ):
+            assert said in console.text
+        assert not set(console.text) & set("\x1b\u202e\x07")
+
+
 async def test_changes_show_by_themselves(corpus: Path) -> None:
-    async with opened(corpus) as console, another_process(corpus) as other:
+    async with opened(corpus, (120, 90)) as console, another_process(corpus) as other:
         await console.press("f7")
         await console.until("Nobody has changed anything")
         added = await other.insert(Draft("written elsewhere"), embed=False)
@@ -52,7 +101,15 @@ async def test_unused_space_is_given_back(corpus: Path) -> None:
         await console.press("f7")
         await console.until("healthy")
         await console.press("v")
-        await console.until(lambda: "Gave back" in console.text or "no unused space" in console.text)
+        await console.until("nobody can write to it")
+        await console.press("n")
+        await console.until("nobody can write to it", gone=True)
+        assert "Gave back" not in console.text
+        await console.press("v")
+        await console.until("nobody can write to it")
+        await console.press("y")
+        await console.until("Gave back")
+        assert " before, " in console.text
 
 
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])
@@ -76,7 +133,7 @@ async def test_a_store_that_is_on_postgresql_is_not_copied(postgres_database: st
     async with open_store(postgres_database, create=True):
         pass
     app = VestigeApp(Config(), postgres_database)
-    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+    async with app.run_test(size=(120, 70), notifications=True) as pilot:
         from tests.screens.corpus import Console
 
         console = Console(app, pilot)

@@ -200,6 +200,9 @@ async def test_search_by_meaning_uses_the_index(postgres_database: str) -> None:
                 {
                     "vector_branch": ["branch_vector_index"],
                     "text_branch": ["branch_text"],
+                    "text_score": ["score_text"],
+                    "vector_score": ["score_vector"],
+                    "chosen": ["chosen_best"],
                     "filters": ["filter_active"],
                 },
             ).replace("{vector}", "vector")
@@ -207,7 +210,12 @@ async def test_search_by_meaning_uses_the_index(postgres_database: str) -> None:
                 "embedding": "[" + ",".join(map(str, vectors[7])) + "]",
                 "depth": 30,
                 "limit": 10,
-                "words": ["memory"],
+                "queries": ["memori"],
+                "weights": [1.0],
+                "rare": "memori",
+                "text_weight": 0.5,
+                "vector_weight": 0.5,
+                "floor": 0.75,
             }
             plan = "\n".join(str(row[0]) for row in connection.execute(f"EXPLAIN {sql}".encode(), params))
         assert "idx_node_embeddings_hnsw" in plan

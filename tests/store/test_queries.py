@@ -26,6 +26,9 @@ ONLY_SQLITE = {
     "list_embeddings_after",
     "list_embedding_seqs",
     "measure_embeddings",
+    "optimize_text",
+    "optimize",
+    "checkpoint",
 }
 ONLY_POSTGRES = {
     "branch_vector_index",
@@ -34,7 +37,6 @@ ONLY_POSTGRES = {
     "branch_text_common",
     "weigh_words",
     "weighed_words",
-    "ranked_words",
     "score_text",
     "score_vector",
     "score_none",
@@ -44,7 +46,13 @@ ONLY_POSTGRES = {
     "fill_terms",
     "analyze",
     "preflight",
+    "find_channel",
+    "hold_channel",
+    "find_horizon",
+    "find_unheard",
     "find_index",
+    "list_sessions",
+    "list_vacuumable",
     "count_up_to",
 }
 FRAGMENTS = (
@@ -59,7 +67,6 @@ FRAGMENTS = (
     "chosen_",
     "score_",
     "weighed_",
-    "ranked_",
 )
 
 

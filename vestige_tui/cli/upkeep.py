@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
-from vestige_tui import shapes
+from vestige_tui import reports, shapes
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
 from vestige_tui.cli.session import chosen_store, settings, store_url
@@ -15,8 +15,13 @@ from vestige_tui.errors import Refused, StoreMissing
 from vestige_tui.text import ago, bytes_size, grouped
 
 if TYPE_CHECKING:
-    from vestige_tui.model import MigrationInfo
+    from datetime import datetime
+
+    from vestige_tui.model import MigrationInfo, Occupied, QueryTiming, Session
     from vestige_tui.store.backend import Backend
+
+SHOWN_SIZES = 12
+SHOWN_QUERIES = 6
 
 
 def add_commands(commands: Commands) -> None:
@@ -142,12 +147,17 @@ def _tell_steps(output: Output, steps: Sequence[MigrationInfo], what: str, nothi
 
 async def _stats(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        found, title = await store.get_stats(), store.title
+        report, now, title = await store.report(thorough=True), store.now(), store.title
+        found = report.stats or await store.get_stats()
     if output.as_json:
-        output.document(shapes.stats(found))
+        output.document({**shapes.stats(found), **shapes.report(report)})
         return 0
     model = f"{found.registered_model_name} ({found.registered_model_dim})" if found.registered_model_name else "none"
     output.line(title)
+    output.line(report.health.state)
+    for sentence in reports.concerns(report.health):
+        output.line(sentence)
+    output.line()
     output.table(
         [
             ("memories", grouped(found.total_memories)),
@@ -160,18 +170,63 @@ async def _stats(args: Namespace, output: Output) -> int:
             ("backend", found.backend),
             ("schema", str(found.schema_version)),
             ("size", bytes_size(found.size_bytes) if found.size_bytes is not None else "unknown"),
+            *(reports.server(report.server, now) if report.server else ()),
+            *reports.connections(report),
+            *reports.vectors(report.vectors),
         ],
         flexible=1,
     )
+    _list_sessions(output, report.sessions, now)
+    _list_sizes(output, report.sizes or (), now)
+    _list_queries(output, report.queries)
     return 0
+
+
+def _list_sessions(output: Output, sessions: Sequence[Session], now: datetime) -> None:
+    if sessions:
+        output.line()
+        rows = [
+            ("this one" if each.mine else str(each.pid), each.application, each.user, reports.state(each, now))
+            for each in sessions
+        ]
+        output.table(rows, flexible=3, header=("session", "application", "role", "state"))
+
+
+def _list_sizes(output: Output, sizes: Sequence[Occupied], now: datetime) -> None:
+    if not sizes:
+        return
+    output.line()
+    header = ["table", "rows", "indexes", "in all"]
+    kept = any(each.dead_rows is not None for each in sizes)
+    if kept:
+        header += ["dead rows", "vacuum", "analyze"]
+    rows = []
+    for each in sizes[:SHOWN_SIZES]:
+        parts = [bytes_size(part) for part in (each.heap + each.outside, each.indexes, each.bytes)]
+        rows.append((each.name, *parts, *(reports.upkeep(each, now) if kept else ())))
+    output.table(rows, flexible=0, header=header, right=range(1, len(header)))
+
+
+def _list_queries(output: Output, queries: Sequence[QueryTiming]) -> None:
+    if not queries:
+        return
+    output.line()
+    rows = []
+    for each in queries[:SHOWN_QUERIES]:
+        spans = (each.total_ms, each.median_ms, each.p95_ms, each.longest_ms)
+        rows.append((each.name, grouped(each.count), *map(reports.milliseconds, spans)))
+    header = ("queries of this command", "times", "in all", "median", "95 %", "longest")
+    output.table(rows, flexible=0, header=header, right=range(1, len(header)))
 
 
 async def _vacuum(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        before = (await store.get_stats()).size_bytes
-        await store.vacuum()
-        after = (await store.get_stats()).size_bytes
+        progress = output.progress("vacuum")
+        try:
+            done = await store.vacuum(lambda what: progress.show(f"vacuum: {what}", 0))
+        finally:
+            progress.end()
     if output.as_json:
-        output.document({"changed": [], "undo": None, "bytes_before": before, "bytes_after": after})
-    output.line(f"{bytes_size(before or 0)} before, {bytes_size(after or 0)} now.")
+        output.document({"changed": [], "undo": None, "bytes_before": done.before, "bytes_after": done.after})
+    output.line(reports.vacuumed(done))
     return 0

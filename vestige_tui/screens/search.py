@@ -13,6 +13,7 @@ from textual.widget import Widget
 
 from vestige_tui.chips import Chip
 from vestige_tui.commands import IN_PLACE, GoToRegistry, GoToSearch, bindings
+from vestige_tui.explained import MODE_NAMES
 from vestige_tui.model import Answer, Hit, Memory, Mode, SearchQuery
 from vestige_tui.screens.filters import REPLACED
 from vestige_tui.screens.memories import ReadingPlace
@@ -29,8 +30,7 @@ PATIENCE_SECONDS = 0.4
 HEAD = 2_000
 FIRST_HITS = 20
 MORE_HITS = 30
-MODES: tuple[Mode, ...] = ("hybrid", "text", "vector")
-MODE_NAMES = {"hybrid": "words and meaning", "text": "words", "vector": "meaning"}
+MODES: tuple[Mode, ...] = ("hybrid", "text", "vector", "literal")
 
 
 class SearchPlace(ReadingPlace):
@@ -47,7 +47,10 @@ Filters become chips: `type:decision`, `domain:auth`, `tag:"two words"`, `codeba
 away. `f8` (or `f`, outside the line) opens what there is, with counts; `ctrl+s` saves the filters, `F` takes them
 elsewhere.
 
-Each hit says where it stood in the search by words and in the search by meaning.
+`m` looks for exact characters as well: a path, an id, a line of code as it stands.
+
+Each hit says where it stood in the search by words and in the search by meaning; `x` shows how the answer came about,
+and `w` says of any memory why it is not in it.
 """
 
     def __init__(self) -> None:
@@ -55,6 +58,7 @@ Each hit says where it stood in the search by words and in the search by meaning
         self._mode: Mode = "hybrid"
         self._limit = FIRST_HITS
         self._warnings: tuple[str, ...] = ()
+        self._wanted = ""
         self._to_the_best = True
         self._question: tuple[str, tuple[Chip, ...]] = ("", ())
 
@@ -100,12 +104,14 @@ Each hit says where it stood in the search by words and in the search by meaning
     async def _ask(self, store: Store, bar: FilterBar) -> tuple[Answer | None, Sequence[Hit]]:
         chosen = await self.wanted(store)
         text = bar.text.strip()
+        self._wanted = ""
         if not text:
             # A page beyond the cursor, so that what others write does not push its memory off the end.
             reach = self.query_one(HitList).cursor + MORE_HITS
             page = await store.page(chosen, limit=max(self._limit, reach), head=HEAD)
             return None, [Hit(memory, 0.0) for memory in page.items]
         answer = await store.search(SearchQuery.within(chosen, text, mode=self._mode, limit=self._limit))
+        self._wanted = text if answer.mode == "literal" else ""
         return answer, answer.hits
 
     def _show(self, answer: Answer | None, hits: Sequence[Hit]) -> None:
@@ -117,7 +123,7 @@ Each hit says where it stood in the search by words and in the search by meaning
         if not hits:
             self.remove_class("-reading")
             self._say_nothing(nothing, answer is not None, bool(bar.chips))
-        self.query_one(HitList).show(hits, keep_cursor=not self._to_the_best)
+        self.query_one(HitList).show(hits, keep_cursor=not self._to_the_best, wanted=self._wanted)
         self._to_the_best = False
         if hits and self.focused is None:
             self.query_one(HitList).focus()
@@ -169,6 +175,36 @@ Each hit says where it stood in the search by words and in the search by meaning
     def action_more_hits(self) -> None:
         self._limit += MORE_HITS
         self.refresh_place()
+
+    # Why this answer
+
+    async def _question_asked(self) -> tuple[Store, SearchQuery] | None:
+        """The store and the question of the line; without one, a line says what is missing."""
+        store, text = self.store, self.bar.text.strip()
+        if store is None:
+            self.say("The store is not open yet.", severity="waiting")
+        elif not text:
+            self.say("Type a question first; without one the newest memories are listed.", severity="quiet")
+        else:
+            chosen = await self.answered(self.wanted(store))
+            if chosen is not None:
+                return store, SearchQuery.within(chosen, text, mode=self._mode, limit=self._limit)
+        return None
+
+    @work(group="pick", exclusive=True, exit_on_error=False)
+    async def action_explain_answer(self) -> None:
+        from vestige_tui.screens.explanation import ExplanationScreen
+
+        if (asked := await self._question_asked()) is not None:
+            memory = self.current_memory()
+            await self.app.push_screen(ExplanationScreen(asked[1], memory.id if memory else None))
+
+    @work(group="pick", exclusive=True, exit_on_error=False)
+    async def action_ask_why_not(self) -> None:
+        from vestige_tui.screens.why_not import tell_why_not
+
+        if (asked := await self._question_asked()) is not None:
+            await tell_why_not(self.app, *asked)
 
     # Moving between line, list and card
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import PurePath
@@ -12,12 +13,15 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.worker import Worker
 
-from vestige_tui.commands import IN_PLACE, GoToStore, bindings
-from vestige_tui.errors import Usage
-from vestige_tui.model import Health, JournalEntry, MigrationInfo, Stats
+from vestige_tui import reports
+from vestige_tui.commands import IN_PLACE, GoToStore, Leave, bindings
+from vestige_tui.errors import ReadOnly, Usage
+from vestige_tui.model import Health, JournalEntry, MigrationInfo, QueryTiming, Stats, StoreReport
 from vestige_tui.screens.base import Place
 from vestige_tui.screens.copying import copy_from
+from vestige_tui.screens.modals import Confirm
 from vestige_tui.text import ago, bytes_size, cells, cut, grouped, plain, short_id
 from vestige_tui.widgets.growth_chart import GrowthChart
 from vestige_tui.widgets.memory_card import Section
@@ -27,6 +31,11 @@ if TYPE_CHECKING:
     from vestige_tui.store.service import Store
 
 SHOWN_CHANGES = 12
+SHOWN_SIZES = 8
+SHOWN_SESSIONS = 5
+SHOWN_QUERIES = 6
+NAMES = 10
+WHO = 16
 STATES = {
     "healthy": ("● healthy", "$text"),
     "degraded": ("◐ degraded", "$warning"),
@@ -53,22 +62,36 @@ class StorePlace(Place):
     CSS_PATH: ClassVar[list[str | PurePath]] = ["panels.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["store"])
     HELP = """\
-Is the store well, and what is in it: size and growth, connections, schema, and what people changed last.
+Is the store well, and what is in it: what it runs on, who has it open, what takes space, which queries were slow, its
+schema, and what people changed last.
 
 `c` copies this store into a PostgreSQL one, as a job that goes on when the console is closed. `v` gives unused space
-back to the system.
+back, once it has said whom that keeps waiting; `esc` stops it.
+
+Times of queries are those of this console since it opened the store; `ctrl+r` asks for all figures again.
 """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._looked = False
+        self._vacuuming: Worker[None] | None = None
 
     def compose_body(self) -> ComposeResult:
         with Panels(id="panels"):
             yield Section("", id="health")
             with Horizontal(id="columns"):
                 with Vertical():
+                    yield Section("runs on", id="server")
                     yield GrowthChart(id="growth")
+                    yield Section("on disk", id="sizes")
+                    yield Section("our slowest queries, by time in all", id="slowest")
                     yield Section("recent changes", id="changes")
                 with Vertical(id="aside"):
                     yield Section("contents", id="contents")
+                    yield Section("connections", id="connections")
+                    yield Section("vectors in memory", id="held")
                     yield Section("schema", id="schema")
+                    yield Section("our slowest queries, by longest", id="longest")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -87,37 +110,71 @@ back to the system.
         store = self.store
         if store is None:
             return
-        health = await store.health_check()
-        self._fill("health", lambda width: _health(store, health, width))
-        if health.state == "unavailable":
+        if not self._looked:
+            # The word that matters most need not wait for all the figures.
+            health = await store.health_check()
+            self._fill("health", lambda width: _health(store, health, width))
+        report, now = await store.report(), store.now()
+        self._looked = True
+        self._fill("health", lambda width: _health(store, report.health, width))
+        stats, server = report.stats, report.server
+        if stats is None or server is None:
             return
-        stats, growth = await store.get_stats(), await store.growth()
+        self.query_one(GrowthChart).growth = await store.growth()
         self._fill("contents", lambda width: _contents(stats))
-        self.query_one(GrowthChart).growth = growth
+        self._fill("sizes", lambda width: _sizes(report, now, width))
+        self._fill("server", lambda width: _named(reports.server(server, now), width))
+        self._fill("connections", lambda width: _connections(report, now, width))
+        held = reports.vectors(report.vectors)
+        self.query_one("#held", Section).fill((lambda width: _named(held, width)) if held else None)
+        longest = sorted(report.queries, key=lambda each: (-each.longest_ms, each.name))
+        self._fill("slowest", lambda width: _queries(report.queries, width, longest=False))
+        self._fill("longest", lambda width: _queries(longest, width, longest=True))
         migrations = await store.schema_status()
         self._fill("schema", lambda width: _schema(store, migrations, width))
-        changes, now = await store.journal(limit=SHOWN_CHANGES), store.now()
+        changes = await store.journal(limit=SHOWN_CHANGES)
         self._fill("changes", lambda width: _changes(changes, now, width))
 
     def _fill(self, id: str, body: Callable[[int], Content]) -> None:
         self.query_one(f"#{id}", Section).fill(body)
 
-    @work(group="vacuum", exclusive=True, exit_on_error=False)
+    @work(group="ask", exclusive=True, exit_on_error=False)
     async def action_vacuum(self) -> None:
         store = self.store
         if store is None:
             raise Usage("The store is not open yet.")
-        before = (await store.get_stats()).size_bytes or 0
-        self.say("Giving unused space back…", severity="quiet")
+        if store.read_only:
+            raise ReadOnly(f"{store.title} is open read-only: {store.read_only_reason}.")
+        if self._is_vacuuming():
+            raise Usage("The store is being vacuumed already.")
+        told = reports.vacuuming(store.kind)
+        if await self.app.push_screen_wait(Confirm(f"Vacuum {store.title}?", told, verb="vacuum")):
+            self._vacuuming = self._vacuum(store)
+
+    @work(group="vacuum", exclusive=True, exit_on_error=False)
+    async def _vacuum(self, store: Store) -> None:
+        stop = f"{self._key_of(Leave.id, 'esc')} stops it"
         try:
-            await store.vacuum()
+            done = await store.vacuum(lambda what: self.say(f"Vacuuming {plain(what)}; {stop}.", severity="quiet"))
+        except asyncio.CancelledError:
+            if self.is_mounted:
+                self.say("The vacuum was stopped; nothing is lost.", severity="quiet")
+                self.refresh_place()
+            raise
         except BaseException:
             self.say("")
             raise
-        after = (await store.get_stats()).size_bytes or 0
-        given = before - after
-        self.say(f"Gave back {bytes_size(given)}." if given > 0 else "There was no unused space to give back.")
+        self.say(reports.vacuumed(done))
         self.refresh_place()
+
+    def _is_vacuuming(self) -> bool:
+        return self._vacuuming is not None and not self._vacuuming.is_finished
+
+    def action_back(self) -> None:
+        if self._vacuuming is not None and self._is_vacuuming():
+            self._vacuuming.cancel()
+        else:
+            super().action_back()
 
     @work(group="copy", exclusive=True, exit_on_error=False)
     async def action_start_copy(self) -> None:
@@ -139,7 +196,7 @@ def _opening(link: str) -> Content:
 def _health(store: Store, health: Health, width: int) -> Content:
     word, ink = STATES[health.state]
     lines = [Content.assemble((word, f"{ink} bold"), "   ", (SENTENCES[health.state], "$text-muted"))]
-    lines += [Content.styled(plain(note), ink) for note in health.notes]
+    lines += [Content.styled(sentence, ink) for sentence in reports.concerns(health)]
     if store.read_only:
         reason = f"Read-only: {plain(store.read_only_reason)}."
         if store.kind == "vestige":
@@ -155,6 +212,85 @@ def _health(store: Store, health: Health, width: int) -> Content:
         ]
         return Content("\n").join([*lines, Content(""), Content.assemble(*line)])
     return Content("\n").join([*lines, Content(""), _rows([(name, value, "$text") for name, value in facts], 7)])
+
+
+def _named(pairs: Sequence[tuple[str, str]], width: int) -> Content:
+    return _rows([(name, cut(value, max(10, width - NAMES - 2)), "$text") for name, value in pairs], NAMES)
+
+
+def _connections(report: StoreReport, now: datetime, width: int) -> Content:
+    lines = [_named(reports.connections(report), width)]
+    shown = sorted(report.sessions, key=lambda each: each.mine)
+    for each in shown[:SHOWN_SESSIONS]:
+        who = cut(plain(each.application) or "unnamed", WHO)
+        state = cut(reports.state(each, now), max(8, width - NAMES - WHO - 4))
+        lines.append(
+            Content.assemble(
+                (f"{'this one' if each.mine else each.pid!s:<{NAMES}}  ", "$text-disabled"),
+                (f"{who}{' ' * (WHO - cells(who))}  ", "$text"),
+                (state, "$text-muted"),
+            )
+        )
+    if len(shown) > SHOWN_SESSIONS:
+        lines.append(Content.styled(f"and {grouped(len(shown) - SHOWN_SESSIONS)} more", "$text-muted"))
+    return Content("\n").join(lines)
+
+
+def _sizes(report: StoreReport, now: datetime, width: int) -> Content:
+    if report.sizes is None:
+        return Content.styled("The file is too large to measure each table, or its library cannot.", "$text-muted")
+    shown, rest = report.sizes[:SHOWN_SIZES], report.sizes[SHOWN_SIZES:]
+    room = max(10, min(28, width - 27))
+    lines = [Content.styled(f"{'':<{room}}{'rows':>9}{'indexes':>9}{'in all':>9}", "$text-disabled")]
+    for each in shown:
+        parts = (bytes_size(part) if part else "─" for part in (each.heap + each.outside, each.indexes))
+        lines.append(
+            Content.assemble(
+                (_left(plain(each.name), room), "$text"),
+                ("".join(f"{part:>9}" for part in parts), "$text-muted"),
+                (f"{bytes_size(each.bytes):>9}", "$text" if each.bytes else "$text-disabled"),
+            )
+        )
+    if rest:
+        others = f"{grouped(len(rest))} more"
+        total = bytes_size(sum(each.bytes for each in rest))
+        lines.append(Content.styled(f"{others:<{room + 18}}{total:>9}", "$text-muted"))
+    if any(each.dead_rows is not None for each in shown):
+        lines += [Content(""), Content.styled(f"{'':<{room}}{'dead':>9}{'vacuum':>9}{'analyze':>9}", "$text-disabled")]
+        for each in shown:
+            dead, *times = reports.upkeep(each, now)
+            lines.append(
+                Content.assemble(
+                    (_left(plain(each.name), room), "$text"),
+                    (f"{dead:>9}", "$text" if each.dead_rows else "$text-disabled"),
+                    ("".join(f"{time:>9}" for time in times), "$text-muted"),
+                )
+            )
+    return Content("\n").join(lines)
+
+
+def _left(text: str, width: int) -> str:
+    """Text at the left of a column, whatever cells its letters take."""
+    shown = cut(text, width)
+    return shown + " " * (width - cells(shown))
+
+
+def _queries(queries: Sequence[QueryTiming], width: int, *, longest: bool) -> Content:
+    names = ["times", "longest" if longest else "in all", "median"] + (["95 %"] if width >= 50 else [])
+    room = max(10, width - 9 * len(names))
+    lines = [Content.styled(" " * room + "".join(f"{name:>9}" for name in names), "$text-disabled")]
+    for each in queries[:SHOWN_QUERIES]:
+        first = reports.milliseconds(each.longest_ms if longest else each.total_ms)
+        rest = [each.median_ms, each.p95_ms][: len(names) - 2]
+        lines.append(
+            Content.assemble(
+                (_left(plain(each.name.replace("_", " ")), room), "$text"),
+                (f"{grouped(each.count):>9}", "$text-muted"),
+                (f"{first:>9}", "$text"),
+                ("".join(f"{reports.milliseconds(span):>9}" for span in rest), "$text-muted"),
+            )
+        )
+    return Content("\n").join(lines)
 
 
 def _contents(stats: Stats) -> Content:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from vestige_tui.model import Fusion, ModelSignature, Step, Vector
+    from vestige_tui.model import Connections, Fusion, ModelSignature, Step, Vector, VectorsHeld
     from vestige_tui.store.queries import Dialect, Slots
+    from vestige_tui.store.timings import Timings
 
 Row: TypeAlias = Mapping[str, Any]
 Params: TypeAlias = Mapping[str, Any]
@@ -58,6 +59,24 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Inside:
+    """What a backend knows of itself without asking its database.
+
+    ``sessions`` are the numbers that the server gave this process's own; the rest is of a file: where it is, its
+    permissions, the size of its write-ahead log, and what a Vestige server made of it.
+    """
+
+    connections: Connections
+    sessions: tuple[int, ...] = ()
+    vectors: VectorsHeld | None = None
+    path: str = ""
+    mode: str = ""
+    wal_bytes: int = 0
+    line: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Write:
     """One named write with its values; ``many`` instead of ``params`` runs it once for each of them."""
 
@@ -102,6 +121,9 @@ class Backend(Protocol):
     foreign: bool
     """A file that a Vestige server made: its times are text of several spellings."""
 
+    timings: Timings
+    """How long its queries took."""
+
     @property
     def title(self) -> str:
         """Where the store is, without a password."""
@@ -126,8 +148,11 @@ class Backend(Protocol):
         """
         ...
 
-    async def maintain(self, name: str) -> None:
-        """Run a named statement that refuses to be part of a transaction."""
+    async def maintain(self, name: str, table: str = "") -> None:
+        """Run a named statement that refuses to be part of a transaction, about a table where it has a place for one.
+
+        Cancelling it ends it in the database.
+        """
         ...
 
     async def reopen(self) -> None:
@@ -179,4 +204,8 @@ class Backend(Protocol):
 
     def pool_state(self) -> str:
         """The connections in use, in words."""
+        ...
+
+    def inside(self) -> Inside:
+        """Its connections, and what it holds in memory."""
         ...

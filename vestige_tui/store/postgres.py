@@ -7,17 +7,19 @@ import json
 import logging
 import math
 import re
+import select
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import psycopg
 from pgvector.psycopg import register_vector_async
-from psycopg import AsyncConnection, AsyncCursor, errors
+from psycopg import AsyncConnection, AsyncCursor, errors, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb, set_json_loads
@@ -36,11 +38,12 @@ from vestige_tui.errors import (
     Usage,
     VestigeError,
 )
-from vestige_tui.model import Step
+from vestige_tui.model import Connections, Step
 from vestige_tui.store import pgembed
-from vestige_tui.store.backend import Asked, Found, Json, Params, Row, Transaction, Write
+from vestige_tui.store.backend import Asked, Found, Inside, Json, Params, Row, Transaction, Write
 from vestige_tui.store.grammar import fold_ascii
 from vestige_tui.store.queries import Dialect, Slots, compose
+from vestige_tui.store.timings import Timings
 from vestige_tui.text import redact
 
 if TYPE_CHECKING:
@@ -53,15 +56,23 @@ ENOUGH = 300
 COUNT_SECONDS = 20.0
 COUNTED_AT_ONCE = 20_000
 REMEMBERED = 10_000
+FEW_COUNTED = 500
 TOLERATED = 0.1
 MAX_VECTOR = 2_000
 MAX_HALFVEC = 4_000
 _UUID_HEX = 32
+PATIENCE_SECONDS = 1.0
+"""How long a connection of the pool is waited for before the server is asked whether it is there."""
+RETRY_SECONDS = 0.5
+ASK_SECONDS = 1.0
+CLOSE_SECONDS = 1.0
+# A line that is cut without a word is noticed after eleven seconds; nothing is sent over one that is only listened to.
+_KEEPALIVE = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3"}
 
 # A search reads its plan from its own parameters: a generic plan takes a LIMIT for a tenth of the table.
 _SETTINGS = (
     "-c timezone=UTC -c plan_cache_mode=force_custom_plan -c jit=off"
-    " -c hnsw.ef_search=100 -c hnsw.iterative_scan=relaxed_order -c lock_timeout=15s"
+    " -c hnsw.ef_search=200 -c hnsw.iterative_scan=relaxed_order -c lock_timeout=15s"
 )
 
 # Driver and pool log what they also raise; a console has one quiet place for that, and it is not stderr.
@@ -128,6 +139,13 @@ def translate(error: Exception, title: str) -> VestigeError:
     return VestigeError(f"PostgreSQL failed: {_first_line(error)}.")
 
 
+def _hung_up(connection: AsyncConnection[Any]) -> bool:
+    """Is there something to read, where nothing was asked? It is the end of a dead connection, or a message."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return redact(lines[0] if lines else type(error).__name__).rstrip(".")
@@ -148,12 +166,15 @@ def _weighed(row: Row) -> _Word:
     return _Word(str(row["query"]), documents, weight)
 
 
-def _candidates(words: Sequence[_Word], whole: int) -> tuple[str, str, bool]:
+def _candidates(words: Sequence[_Word], needed: Sequence[_Word], whole: int) -> tuple[str, str, bool]:
     """A query for the memories worth ranking, what it is in words, and whether it may match very many.
 
     Memories with one of the rarest words, as long as these are in no more than some thousands together. Where no word
-    is rare: those that hold several at once, as many of the words as still leave enough to choose from.
+    is rare: those that hold several at once, as many of the words as still leave enough to choose from. Words that are
+    ``needed`` in each of them may leave few enough by themselves.
     """
+    if needed and whole * math.prod(word.documents / max(whole, 1) for word in needed) <= 2 * CANDIDATES:
+        return " & ".join(f"({word.query})" for word in needed), "memories with all the words that must occur", False
     ordered = sorted(words, key=lambda each: each.documents)
     if ordered[0].documents <= 2 * CANDIDATES:
         taken, held = 1, ordered[0].documents
@@ -184,14 +205,16 @@ class PostgresTransaction:
 
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
         try:
-            cursor = await self.connection.execute(self._backend.sql(name, slots), _adapted(params))
-            return list(await cursor.fetchall()) if cursor.description else []
+            with self._backend.timings.of(name):
+                cursor = await self.connection.execute(self._backend.sql(name, slots), _adapted(params))
+                return list(await cursor.fetchall()) if cursor.description else []
         except psycopg.Error as error:
             raise translate(error, self._backend.title) from error
 
     async def execute(self, name: str, params: Params | None = None, slots: Slots | None = None) -> int:
         try:
-            return (await self.connection.execute(self._backend.sql(name, slots), _adapted(params))).rowcount
+            with self._backend.timings.of(name):
+                return (await self.connection.execute(self._backend.sql(name, slots), _adapted(params))).rowcount
         except psycopg.Error as error:
             raise translate(error, self._backend.title) from error
 
@@ -200,7 +223,8 @@ class PostgresTransaction:
             return 0
         try:
             async with self.connection.cursor() as cursor:
-                await cursor.executemany(self._backend.sql(name), [_adapted(params) for params in many])
+                with self._backend.timings.of(name):
+                    await cursor.executemany(self._backend.sql(name), [_adapted(params) for params in many])
                 return cursor.rowcount
         except psycopg.Error as error:
             raise translate(error, self._backend.title) from error
@@ -210,6 +234,49 @@ class PostgresTransaction:
             await self.connection.execute(self._backend.typed(sql).encode())
         except psycopg.Error as error:
             raise translate(error, self._backend.title) from error
+
+
+class _Listener:
+    """A connection of its own on which the server tells of every commit to one store."""
+
+    def __init__(self, connection: AsyncConnection[dict[str, Any]], horizon: str) -> None:
+        self.connection = connection
+        self._horizon: str | None = horizon
+        """What began before this may have looked for listeners when there was none; None once all of it has ended."""
+
+    @classmethod
+    async def start(cls, connection: AsyncConnection[dict[str, Any]]) -> _Listener | None:
+        """Listen; None where nothing would ever be heard: behind a pooler of transactions, or on a standby."""
+        cursor = await connection.execute(compose("postgres", "find_channel").encode())
+        row = await cursor.fetchone() or {}
+        # Who shares its sessions among clients gives them process numbers of its own.
+        if row["process"] != connection.info.backend_pid or row["standby"]:
+            return None
+        await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(row["channel"])))
+        await connection.execute(compose("postgres", "hold_channel").encode(), {"key": row["key"]})
+        cursor = await connection.execute(compose("postgres", "find_horizon").encode())
+        row = await cursor.fetchone() or {}
+        listener = cls(connection, row["horizon"])
+        await listener._look_back()
+        return listener
+
+    async def hears(self, seconds: float) -> bool:
+        """Has anybody committed since the last call, or does somebody now, within that time?"""
+        if self._horizon is not None:
+            seconds = min(seconds, ASK_SECONDS)
+        heard = False
+        async for _ in self.connection.notifies(timeout=seconds, stop_after=1):
+            heard = True
+        return heard or (self._horizon is not None and await self._look_back())
+
+    async def _look_back(self) -> bool:
+        """Has everything ended by now that began before the horizon?"""
+        cursor = await self.connection.execute(compose("postgres", "find_unheard").encode(), {"horizon": self._horizon})
+        row = await cursor.fetchone() or {}
+        if row["unheard"]:
+            return False
+        self._horizon = None
+        return True
 
 
 class PostgresBackend:
@@ -237,10 +304,14 @@ class PostgresBackend:
         self._max_connections = max_connections
         self._timeout = acquire_timeout
         self._pool: AsyncConnectionPool[AsyncConnection[dict[str, Any]]] | None = None
+        self._answered = 0.0
+        self._asking: asyncio.Task[None] | None = None
         self._vector_type = "vector"
         self._width = 0
         self._made: dict[str, bytes] = {}
-        self._listener: AsyncConnection[dict[str, Any]] | None = None
+        self._made_by_us: WeakSet[AsyncConnection[dict[str, Any]]] = WeakSet()
+        self.timings = Timings()
+        self._listener: _Listener | None = None
         self._deaf = False
         self._seen: object = None
         self._counting: asyncio.Task[None] | None = None
@@ -277,14 +348,19 @@ class PostgresBackend:
             await self._release()
             raise
 
+    async def _connect(self, **extra: str) -> AsyncConnection[dict[str, Any]]:
+        """A connection outside the pool. Raises the driver's errors."""
+        timeout = str(max(2, min(10, int(self._timeout))))
+        connection = await AsyncConnection.connect(
+            self._conninfo(connect_timeout=timeout, **extra), row_factory=dict_row, autocommit=True
+        )
+        self._made_by_us.add(connection)
+        return connection
+
     async def _preflight(self) -> None:
         """Ask a single connection first: its error says what is wrong, where a pool would only time out."""
         try:
-            connection = await AsyncConnection.connect(
-                self._conninfo(connect_timeout=str(max(2, min(10, int(self._timeout))))),
-                row_factory=dict_row,
-                autocommit=True,
-            )
+            connection = await self._connect()
         except (psycopg.Error, OSError) as error:
             raise translate(error, self.title) from None
         try:
@@ -325,6 +401,8 @@ class PostgresBackend:
             timeout=self._timeout,
             max_idle=600.0,
             max_lifetime=1_800.0,
+            # An outage is over when the next question finds it so, not when a pause that doubled each time is.
+            reconnect_timeout=RETRY_SECONDS,
             configure=self._configure,
             open=False,
             name="vestige",
@@ -332,12 +410,15 @@ class PostgresBackend:
         await self._pool.open()
 
     async def _configure(self, connection: AsyncConnection[dict[str, Any]]) -> None:
+        self._made_by_us.add(connection)
         set_json_loads(_loaded, connection)
         # Before the schema is up there is no vector type to register; reopen() comes back here afterwards.
         with suppress(psycopg.ProgrammingError):
             await register_vector_async(connection)
 
     async def reopen(self) -> None:
+        await self._stop_listening()
+        self._deaf = False
         if self._pool is not None:
             await self._pool.close()
         await self._preflight()
@@ -348,9 +429,13 @@ class PostgresBackend:
             self._counting.cancel()
             await asyncio.wait({self._counting})
             self._counting = None
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait({self._asking})
         await self._stop_listening()
         if self._pool is not None:
-            await self._pool.close()
+            # Longer is waited only for a server that does not answer.
+            await self._pool.close(CLOSE_SECONDS)
             self._pool = None
         await self._release()
 
@@ -393,24 +478,93 @@ class PostgresBackend:
         except psycopg.OperationalError as error:
             if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable | errors.InsufficientResources):
                 raise translate(error, self.title) from error
-            # A read may be asked again: after a restart of the server every pooled connection is dead once.
+            # A read may be asked again, on a connection that outlived what ended this one.
             try:
-                await self._usable().check()
                 return await self._fetch_once(name, params, slots)
-            except (psycopg.Error, PoolTimeout, PoolClosed) as again:
+            except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as again:
                 raise translate(again, self.title) from again
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
             raise translate(error, self.title) from error
 
     async def _fetch_once(self, name: str, params: Params | None, slots: Slots | None) -> list[Row]:
-        async with self._usable().connection() as connection:
-            cursor = await connection.execute(self.sql(name, slots), _adapted(params))
-            return list(await cursor.fetchall()) if cursor.description else []
+        # Waiting for a connection is none of the query's time; the pool counts that.
+        async with self._connection() as connection:
+            with self.timings.of(name):
+                cursor = await connection.execute(self.sql(name, slots), _adapted(params))
+                return list(await cursor.fetchall()) if cursor.description else []
 
     def _usable(self) -> AsyncConnectionPool[AsyncConnection[dict[str, Any]]]:
         if self._pool is None:
             raise Unavailable(f"{self.title} is not open.")
         return self._pool
+
+    # Connections
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection[dict[str, Any]]]:
+        """A living connection of the pool. Raises Unavailable, and what driver and pool raise."""
+        async with AsyncExitStack() as lent:
+            connection = await self._lend(lent)
+            while _hung_up(connection):
+                # After a restart of the server every connection that rested in the pool is dead.
+                with suppress(psycopg.Error):
+                    await AsyncConnectionPool.check_connection(connection)
+                    break
+                await lent.aclose()
+                connection = await self._lend(lent)
+            yield connection
+            self._answered = time.monotonic()
+
+    async def _lend(self, lent: AsyncExitStack) -> AsyncConnection[dict[str, Any]]:
+        deadline = time.monotonic() + self._timeout
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return await lent.enter_async_context(self._usable().connection(min(PATIENCE_SECONDS, left)))
+            except PoolTimeout:
+                if left <= PATIENCE_SECONDS:
+                    raise
+            # All of them are in use, or there is no server and the pool waits for one.
+            await self._reach()
+
+    async def _reach(self) -> None:
+        """Make sure that the server answers; one that is ours alone is started again. Raises Unavailable."""
+        if time.monotonic() - self._answered < PATIENCE_SECONDS:
+            return
+        await asyncio.shield(self._ask())
+
+    def _ask(self) -> asyncio.Task[None]:
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_server())
+            # Nobody may be left to hear how it ended.
+            self._asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
+        return self._asking
+
+    async def _ask_server(self) -> None:
+        try:
+            try:
+                await (await self._connect()).close()
+            except (psycopg.Error, OSError):
+                if self._lease is None:
+                    raise
+                await self._start_again(self._lease)
+        except errors.TooManyConnections:
+            # It answered.
+            pass
+        except (psycopg.Error, OSError) as error:
+            raise translate(error, self.title) from error
+        self._answered = time.monotonic()
+
+    async def _start_again(self, lease: pgembed.Lease) -> None:
+        """Start the embedded server anew; its socket may lie elsewhere than before."""
+        self._lease = await pgembed.acquire(lease.directory)
+        await pgembed.release(lease)
+        await (await self._connect()).close()
+        if self._lease.url != self._url:
+            self._url = self._lease.url
+            old = self._usable()
+            await self._open_pool()
+            await old.close(CLOSE_SECONDS)
 
     # Writing
 
@@ -424,35 +578,43 @@ class PostgresBackend:
         """The same as ``write``, with the connection at hand: a copy speaks COPY to it."""
         if self.read_only:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
-        committing = False
+        saving = False
         try:
-            async with self._usable().connection() as connection, connection.transaction():
-                yield PostgresTransaction(connection, self)
-                committing = True
+            async with self._connection() as connection:
+                try:
+                    async with connection.transaction():
+                        yield PostgresTransaction(connection, self)
+                        saving = True
+                except psycopg.OperationalError as error:
+                    if saving and connection.closed:
+                        raise self._unsure() from error
+                    raise
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
-            raise self._unsaved(error, committing) from error
+            raise translate(error, self.title) from error
 
     async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:
         if self.read_only:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
-        sent = False
         try:
-            async with self._usable().connection() as connection:
-                async with connection.pipeline(), connection.transaction():
-                    done = [await self._queued(connection, write) for write in writes]
-                    sent = True
+            async with self._connection() as connection:
+                try:
+                    with self.timings.of(_trip(writes)):
+                        async with connection.pipeline(), connection.transaction():
+                            done = [await self._queued(connection, write) for write in writes]
+                except psycopg.OperationalError as error:
+                    # All of it went out at once, the commit too.
+                    if connection.closed:
+                        raise self._unsure() from error
+                    raise
                 return [list(await cursor.fetchall()) if cursor and cursor.description else [] for cursor in done]
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
-            raise self._unsaved(error, sent) from error
+            raise translate(error, self.title) from error
 
-    def _unsaved(self, error: Exception, committing: bool) -> VestigeError:
-        """What to say of a write that failed: where the connection broke at its end, nobody knows how it ended."""
-        if committing and isinstance(error, psycopg.OperationalError) and not getattr(error, "sqlstate", None):
-            return Unavailable(
-                f"The connection to {self.title} broke while saving, so it is not known whether that was saved. "
-                "Look before you do it again."
-            )
-        return translate(error, self.title)
+    def _unsure(self) -> Unavailable:
+        return Unavailable(
+            f"The connection to {self.title} broke while saving, so it is not known whether that was saved. "
+            "Look before you do it again."
+        )
 
     async def _queued(
         self, connection: AsyncConnection[dict[str, Any]], write: Write
@@ -465,11 +627,13 @@ class PostgresBackend:
             await connection.cursor().executemany(self.sql(write.name), [_adapted(each) for each in write.many])
         return None
 
-    async def maintain(self, name: str) -> None:
+    async def maintain(self, name: str, table: str = "") -> None:
         try:
-            async with self._usable().connection() as connection:
-                await connection.execute(self.sql(name))
-        except (psycopg.Error, PoolTimeout, PoolClosed) as error:
+            async with self._connection() as connection:
+                statement = self.sql(name).replace(b"{table}", sql.Identifier(table).as_bytes(connection))
+                with self.timings.of(name):
+                    await connection.execute(statement)
+        except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
             raise translate(error, self.title) from error
 
     # Meaning
@@ -503,7 +667,8 @@ class PostgresBackend:
         elif asked.words:
             weighed = await self._weigh(asked.words)
             if weighed:
-                rare, which, common = _candidates(weighed, self._counted)
+                needed = await self._weigh(asked.params["must"]) if "filter_must" in asked.filters else []
+                rare, which, common = _candidates(weighed, needed, self._counted)
                 if asked.exact:
                     rare, which, common = " | ".join(f"({word.query})" for word in weighed), "all with any word", False
                 params |= {
@@ -553,7 +718,10 @@ class PostgresBackend:
     async def _count_words(self) -> None:
         """See to it that the words were counted; a large store is counted in the background, and again as it grows."""
         now = time.monotonic()
-        if now < self._count_again or (self._counting is not None and not self._counting.done()):
+        # A store that was all but empty may have been filled since: it is looked at each time.
+        if (now < self._count_again and self._counted >= FEW_COUNTED) or not (
+            self._counting is None or self._counting.done()
+        ):
             return
         self._count_again = now + COUNT_SECONDS
         [state] = await self.fetch("count_terms")
@@ -575,6 +743,8 @@ class PostgresBackend:
                 if lock["mine"]:
                     await transaction.execute("clear_terms")
                     await transaction.execute("fill_terms")
+                [state] = await transaction.fetch("count_terms")
+            self._counted = int(state["counted"])
             self._words.clear()
             # A store that has grown by so much is also larger than the planner believes.
             await self.maintain("analyze")
@@ -592,52 +762,38 @@ class PostgresBackend:
         if self._deaf:
             return await self._ask_for_change(seconds)
         try:
-            if self._listener is None:
-                self._listener = await self._listen()
-                return True
-            async for _ in self._listener.notifies(timeout=seconds, stop_after=1):
-                return True
-            if self._listener.broken:
-                raise psycopg.OperationalError("the connection broke")
-            # A pooler between here and the server swallows notifications: the server's own figures tell then.
-            return await self._ask_for_change(0)
-        except (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction, errors.FeatureNotSupported):
-            self._deaf = True
-            return await self._ask_for_change(0)
+            if self._listener is not None:
+                with suppress(psycopg.OperationalError):
+                    return await self._listener.hears(seconds)
+            # What happened while nobody listened is not known.
+            await self._listen()
+            return True
         except (psycopg.Error, OSError) as error:
-            await self._stop_listening()
-            await self._revive()
             raise translate(error, self.title) from error
 
-    async def _listen(self) -> AsyncConnection[dict[str, Any]]:
-        # Beside the pool: a connection that listens is never given back. Keepalives notice a server that is just gone.
-        alive = {"keepalives_idle": "15", "keepalives_interval": "5", "keepalives_count": "3"}
-        listener = await AsyncConnection.connect(
-            self._conninfo(connect_timeout="5", **alive), row_factory=dict_row, autocommit=True
-        )
+    async def _listen(self) -> None:
+        """Listen, or listen anew: a server that is there need not be missed for one broken connection."""
+        await self._stop_listening()
         try:
-            await listener.execute(self.sql("listen"), {})
-        except BaseException:
-            await listener.close()
+            connection = await self._connect(**_KEEPALIVE)
+            try:
+                self._listener = await _Listener.start(connection)
+            finally:
+                if self._listener is None:
+                    await connection.close()
+            self._deaf = self._listener is None
+        except (errors.TooManyConnections, errors.InsufficientPrivilege, errors.FeatureNotSupported):
+            # The pool has connections to ask with.
+            self._deaf = True
+        except psycopg.OperationalError:
+            # A server of our own is started again while the outage is told of.
+            self._ask()
             raise
-        return listener
 
     async def _stop_listening(self) -> None:
         if self._listener is not None:
             listener, self._listener = self._listener, None
-            await listener.close()
-
-    async def _revive(self) -> None:
-        """Start the embedded server again where it has died: nobody else would."""
-        if self._directory is None or self._lease is None:
-            return
-        lease, self._lease = self._lease, None
-        with suppress(VestigeError):
-            await pgembed.release(lease)
-        self._lease = await pgembed.acquire(self._directory)
-        if self._lease.url != self._url:
-            self._url = self._lease.url
-            await self.reopen()
+            await listener.connection.close()
 
     async def _ask_for_change(self, seconds: float) -> bool:
         clock = asyncio.get_running_loop().time
@@ -649,7 +805,7 @@ class PostgresBackend:
                 return True
             if clock() >= end:
                 return False
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(ASK_SECONDS)
 
     async def change_token(self) -> object:
         [row] = await self.fetch("read_change_token")
@@ -680,6 +836,26 @@ class PostgresBackend:
         stats = self._pool.get_stats()
         size, free = stats.get("pool_size", 0), stats.get("pool_available", 0)
         return f"{size - free} of {size} connections in use, at most {self._max_connections}"
+
+    def inside(self) -> Inside:
+        stats = self._pool.get_stats() if self._pool is not None else {}
+        connections = Connections(
+            opened=stats.get("pool_size", 0),
+            idle=stats.get("pool_available", 0),
+            most=self._max_connections,
+            waiting=stats.get("requests_waiting", 0),
+            waited=stats.get("requests_queued", 0),
+            waited_ms=float(stats.get("requests_wait_ms", 0)),
+            writer=not self.read_only,
+        )
+        ours = tuple(each.info.backend_pid for each in list(self._made_by_us) if not each.closed)
+        return Inside(connections, sessions=ours)
+
+
+def _trip(writes: Sequence[Write]) -> str:
+    """What to call writes that go out together: of their times only the sum is known."""
+    first = writes[0].name if writes else "nothing"
+    return first if len(writes) < 2 else f"{first} and {len(writes) - 1} more"
 
 
 def _version(text: str) -> tuple[int, ...]:

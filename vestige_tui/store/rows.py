@@ -15,8 +15,12 @@ from vestige_tui.model import (
     JournalEntry,
     Memory,
     ModelSignature,
+    Occupied,
+    PostgresServer,
     Review,
     Scheduling,
+    Session,
+    SqliteFile,
     SupersessionEvent,
 )
 from vestige_tui.scheduling import from_json
@@ -24,7 +28,7 @@ from vestige_tui.times import parse_stored
 
 if TYPE_CHECKING:
     from vestige_tui.model import Vector
-    from vestige_tui.store.backend import Row
+    from vestige_tui.store.backend import Inside, Row
 
 MAX_STABILITY = 36_500.0
 _MOST = 2**31
@@ -196,4 +200,60 @@ def model(row: Row) -> ModelSignature:
         dimension=int(row["dimension"]),
         hash=_text(row["hash"]),
         created_at=as_time(row["created_at"]),
+    )
+
+
+def postgres_server(row: Row) -> PostgresServer:
+    return PostgresServer(
+        version=str(row["version"]),
+        vector_version=str(row["vector_version"] or ""),
+        vector_available=str(row["available"] or ""),
+        host=str(row["host"] or ""),
+        port=row["port"],
+        database=str(row["database"]),
+        user=str(row["username"]),
+        encoding=str(row["encoding"] or ""),
+        started_at=as_time(row["started_at"]),
+        recovering=bool(row["recovering"]),
+    )
+
+
+def sqlite_file(row: Row, inside: Inside) -> SqliteFile:
+    return SqliteFile(
+        version=str(row["version"]),
+        path=inside.path,
+        mode=inside.mode,
+        journal_mode=str(row["journal_mode"]),
+        encoding=str(row["encoding"]),
+        page_size=int(row["page_size"]),
+        pages=int(row["pages"]),
+        free_pages=int(row["free_pages"]),
+        wal_bytes=inside.wal_bytes,
+        line=inside.line,
+        notes=inside.notes,
+    )
+
+
+def session(row: Row) -> Session:
+    state = row["state"]
+    return Session(
+        pid=int(row["pid"]),
+        application=str(row["application"] or ""),
+        user=str(row["username"]),
+        state=None if state is None else str(state),
+        since=as_time(row["since"]),
+        mine=bool(row["mine"]),
+    )
+
+
+def occupied(row: Row) -> Occupied:
+    return Occupied(
+        name=str(row["name"]),
+        heap=int(row["heap"]),
+        indexes=int(row["indexes"]),
+        outside=int(row["outside"]),
+        rows=row["rows"],
+        dead_rows=row["dead_rows"],
+        vacuumed_at=as_time(row["vacuumed_at"]),
+        analyzed_at=as_time(row["analyzed_at"]),
     )

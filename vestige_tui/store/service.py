@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import dataclasses
 import getpass
 import json
@@ -17,12 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from vestige_tui.embedding import EmbedderSource, same_model, signature
 from vestige_tui.errors import (
+    Busy,
     Conflict,
     EmbedderUnavailable,
     ForeignStore,
     ModelMismatch,
     NotFound,
     ReadOnly,
+    Refused,
     SchemaPending,
     Usage,
     VestigeError,
@@ -30,6 +33,7 @@ from vestige_tui.errors import (
 from vestige_tui.model import (
     Answer,
     Change,
+    Concern,
     DeletePreview,
     Draft,
     Edge,
@@ -44,23 +48,29 @@ from vestige_tui.model import (
     MigrationInfo,
     ModelSignature,
     Neighbor,
+    Occupied,
     Page,
     Patch,
+    PostgresServer,
     QueueCounts,
     Rating,
     Review,
     Scheduling,
     SearchQuery,
     Sort,
+    SqliteFile,
     Stats,
+    StoreReport,
     SupersessionEvent,
+    Vacuumed,
     VectorCensus,
     WhyNot,
 )
 from vestige_tui.scheduling import Policy, forecast, horizon, local_midnight
 from vestige_tui.scheduling import review as fsrs_review
-from vestige_tui.store import rows, schema
+from vestige_tui.store import concerns, rows, schema
 from vestige_tui.store.backend import Backend, Json, Row, Transaction, Write
+from vestige_tui.store.holders import holders
 from vestige_tui.store.search import Searcher
 from vestige_tui.store.snapshots import (
     edge_fields,
@@ -85,6 +95,15 @@ FILL_BATCH = 32
 MAX_NEIGHBORS = 256
 PARSED = 10_000
 MAX_LINEAGE = 64
+SESSIONS = 50
+MEASURED = 256_000_000
+"""Of a file larger than this, every page is not read only to say what each table takes."""
+_VACUUM = (
+    ("the text index", "optimize_text"),
+    ("the file", "vacuum"),
+    ("the figures for the planner", "optimize"),
+    ("the write-ahead log", "checkpoint"),
+)
 
 FacetName: TypeAlias = Literal["domains", "tags", "node_types", "codebases", "owners"]
 Clock: TypeAlias = Callable[[], datetime]
@@ -214,36 +233,29 @@ class Store:
         """Is the store well, in words. Never raises: a store that does not answer is unavailable."""
         try:
             [row] = await self._backend.fetch("probe")
-            notes = await self._concerns()
+            found = await self._concerns()
         except VestigeError as error:
-            return Health("unavailable", (error.message,), "", self._backend.pool_state())
+            silence = concerns.of_silence(error.message, self._backend.dialect)
+            return Health("unavailable", (silence,), "", self._backend.pool_state())
         product = "PostgreSQL" if self._backend.dialect == "postgres" else "SQLite"
         return Health(
-            "degraded" if notes else "healthy", tuple(notes), f"{product} {row['version']}", self._backend.pool_state()
+            "degraded" if found else "healthy", tuple(found), f"{product} {row['version']}", self._backend.pool_state()
         )
 
-    async def _concerns(self) -> list[str]:
-        notes: list[str] = []
+    async def _concerns(self) -> list[Concern]:
+        found: list[Concern] = []
         model = await self.registered_model()
         if self._backend.dialect == "postgres":
             preflight = (await self._backend.fetch("preflight"))[0]
-            installed = str(preflight["installed"] or "0")
-            if tuple(int(part) for part in installed.split(".")[:3] if part.isdigit()) < (0, 8, 4):
-                notes.append(f"pgvector {installed} can corrupt its index; 0.8.4 or newer mends that.")
+            found += concerns.of_pgvector(str(preflight["installed"] or ""), str(preflight["available"] or ""))
             index = await self._backend.fetch("find_index")
             if model and (not index or not index[0]["valid"]):
                 waits = [info.waits_for for info in await self.schema_status() if info.state == "waiting"]
-                notes.append(
-                    f"The vector index is not built; it waits for {waits[0]}."
-                    if waits
-                    else "The vector index is broken."
-                )
+                found.append(concerns.of_index(waits[0] if waits else None))
         configured = self.embedders.configured
         if model and configured and not same_model(configured, model.name):
-            notes.append(
-                f"The configured model {configured} is not the store's {model.name}; search by meaning is off."
-            )
-        return notes
+            found.append(concerns.of_model(configured, model.name))
+        return found
 
     async def get_stats(self) -> Stats:
         """Figures of the whole store."""
@@ -268,10 +280,60 @@ class Store:
         """How many memories each month brought: ("2026-05", 31) and so on, oldest first."""
         return tuple((str(row["value"]), int(row["n"])) for row in await self._backend.fetch("growth"))
 
-    async def vacuum(self) -> None:
-        """Give unused space back."""
+    async def report(self, *, thorough: bool = False) -> StoreReport:
+        """Whether the store is well, and everything that one would look at to say so.
+
+        ``thorough`` measures the tables of a SQLite file of any size, which reads all of it.
+        """
+        backend = self._backend
+        health, inside = await self.health_check(), backend.inside()
+        if health.state == "unavailable":
+            return StoreReport(
+                health, None, None, inside.connections, (), None, inside.vectors, backend.timings.slowest()
+            )
+        stats = await self.get_stats()
+        [row] = await backend.fetch("describe_server")
+        sizes: tuple[Occupied, ...] | None = None
+        server: PostgresServer | SqliteFile
+        if backend.dialect == "postgres":
+            server, measured = rows.postgres_server(row), True
+            asked = {"mine": list(inside.sessions), "limit": SESSIONS}
+            sessions = tuple(map(rows.session, await backend.fetch("list_sessions", asked)))
+        else:
+            server = rows.sqlite_file(row, inside)
+            measured = bool(row["measured"]) and (thorough or server.page_size * server.pages <= MEASURED)
+            sessions = await asyncio.to_thread(holders, inside.path)
+        if measured:
+            # Who holds a table for itself keeps others from measuring it; the rest is worth saying.
+            with contextlib.suppress(Busy):
+                sizes = tuple(map(rows.occupied, await backend.fetch("list_sizes")))
+        more = tuple(concerns.of_report(server, inside.vectors, sizes, sessions, datetime.now(UTC)))
+        if more:
+            health = dataclasses.replace(health, state="degraded", concerns=(*health.concerns, *more))
+        return StoreReport(
+            health, stats, server, inside.connections, sessions, sizes, inside.vectors, backend.timings.slowest()
+        )
+
+    async def vacuum(self, progress: Callable[[str], None] | None = None) -> Vacuumed:
+        """Give unused space back, and let the planner look at what is there; cancelling it loses nothing.
+
+        ``progress`` is told what is worked on next.
+        """
         self._refuse_read_only()
-        await self._backend.maintain("vacuum")
+        [before] = await self._backend.fetch("read_size")
+        if self._backend.dialect == "postgres":
+            names = [str(row["name"]) for row in await self._backend.fetch("list_vacuumable")]
+            if not names:
+                raise Refused(f"The role may not vacuum any table of {self.title}; ask the owner of the tables.")
+            work = [(f"{name} ({n} of {len(names)})", "vacuum", name) for n, name in enumerate(names, 1)]
+        else:
+            work = [(what, name, "") for what, name in _VACUUM]
+        for what, name, table in work:
+            if progress is not None:
+                progress(what)
+            await self._backend.maintain(name, table)
+        [after] = await self._backend.fetch("read_size")
+        return Vacuumed(int(before["n"]), int(after["n"]))
 
     async def wait_for_change(self, seconds: float) -> bool:
         """Wait until anybody, this process included, has changed the store; False where nobody did for so long.
@@ -418,10 +480,11 @@ class Store:
         return writes, [_stamp(params["id"], rows.as_time(params["updated_at"])) for params in memories]
 
     async def _locked(self, transaction: Transaction, memory_id: str) -> Memory:
-        found = await transaction.fetch("lock_memory", {"id": memory_id}) if self._backend.is_id(memory_id) else []
-        if not found:
+        held = await transaction.fetch("lock_memory", {"id": memory_id}) if self._backend.is_id(memory_id) else []
+        if not held:
             raise NotFound(f"No memory has the id {memory_id!r}.")
-        return rows.memory(found[0])
+        [row] = await transaction.fetch("get_memory", {"id": memory_id})
+        return rows.memory(row)
 
     async def update(
         self, memory_id: str, patch: Patch, *, expected: datetime | None = None, embed: bool = True

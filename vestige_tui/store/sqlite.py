@@ -7,8 +7,9 @@ import json
 import math
 import os
 import sqlite3
+import stat
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,11 +32,12 @@ from vestige_tui.errors import (
     Unavailable,
     VestigeError,
 )
-from vestige_tui.model import Step
-from vestige_tui.store.backend import Asked, Found, Json, Params, Row, Transaction, Write
+from vestige_tui.model import Connections, Step, VectorsHeld
+from vestige_tui.store.backend import Asked, Found, Inside, Json, Params, Row, Transaction, Write
 from vestige_tui.store.grammar import fold_ascii
 from vestige_tui.store.passing import Passing, PassingSets
 from vestige_tui.store.queries import Dialect, Slots, compose
+from vestige_tui.store.timings import Timings
 from vestige_tui.store.vectors import VectorIndex
 from vestige_tui.store.vestige import survey
 from vestige_tui.store.wording import Scored, Wording, ranked
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
 READERS = 3
 BUSY_MS = 5_000
+TURN_MS = 200
 CHUNK = 2_048
 SCANNED = 200_000
 WATCH_SECONDS = 0.1
@@ -144,10 +147,16 @@ def _handed_over(sql: str, params: Mapping[str, object], take: Take, connection:
             take(rows)
 
 
-def _asked(connection: sqlite3.Connection, name: str, params: Params) -> list[tuple[Any, ...]]:
+def _asked(timings: Timings, connection: sqlite3.Connection, name: str, params: Params) -> list[tuple[Any, ...]]:
     cursor = connection.cursor()
     cursor.row_factory = None
-    return cursor.execute(compose("sqlite", name), _adapted(params)).fetchall()
+    with timings.of(name):
+        return cursor.execute(compose("sqlite", name), _adapted(params)).fetchall()
+
+
+def _timed(timings: Timings, name: str, work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
+    with timings.of(name):
+        return work(connection)
 
 
 def _changed(sql: str, params: Mapping[str, object], connection: sqlite3.Connection) -> int:
@@ -161,13 +170,15 @@ def _changed_by_all(sql: str, many: Sequence[Mapping[str, object]], connection: 
 _Work: TypeAlias = list[Callable[[sqlite3.Connection], object]]
 
 
-def _prepared(writes: Sequence[Write]) -> _Work:
-    return [
-        partial(_fetched, compose("sqlite", write.name), _adapted(write.params))
-        if write.many is None
-        else partial(_changed_by_all, compose("sqlite", write.name), [_adapted(params) for params in write.many])
-        for write in writes
-    ]
+def _prepared(timings: Timings, writes: Sequence[Write]) -> _Work:
+    return [partial(_timed, timings, write.name, _written(write)) for write in writes]
+
+
+def _written(write: Write) -> Callable[[sqlite3.Connection], object]:
+    sql = compose("sqlite", write.name)
+    if write.many is None:
+        return partial(_fetched, sql, _adapted(write.params))
+    return partial(_changed_by_all, sql, [_adapted(params) for params in write.many])
 
 
 @dataclass(slots=True, eq=False)
@@ -202,9 +213,11 @@ def _write_together(group: Sequence[_Waiting], connection: sqlite3.Connection) -
         each.outcome = [rows if isinstance(rows, list) else [] for rows in outcome]
 
 
-def _is_busy(error: Exception) -> bool:
-    name = getattr(error, "sqlite_errorname", "") or ""
-    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or "locked" in str(error)
+def _is_busy(outcome: object) -> bool:
+    if not isinstance(outcome, sqlite3.Error):
+        return False
+    name = getattr(outcome, "sqlite_errorname", "") or ""
+    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or "locked" in str(outcome)
 
 
 @dataclass(slots=True)
@@ -252,27 +265,30 @@ def _too_large(index: VectorIndex) -> str:
 class SqliteTransaction:
     """A write in progress on the one writing connection."""
 
-    def __init__(self, connection: Connection, translate: Callable[[sqlite3.Error], VestigeError]) -> None:
+    def __init__(
+        self, connection: Connection, translate: Callable[[sqlite3.Error], VestigeError], timings: Timings
+    ) -> None:
         self._connection = connection
         self._translate = translate
+        self._timings = timings
 
-    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _run(self, name: str, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            return await self._connection.run(work)
+            return await self._connection.run(partial(_timed, self._timings, name, work))
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
-        return await self._run(partial(_fetched, compose("sqlite", name, slots), _adapted(params)))
+        return await self._run(name, partial(_fetched, compose("sqlite", name, slots), _adapted(params)))
 
     async def execute(self, name: str, params: Params | None = None, slots: Slots | None = None) -> int:
-        return await self._run(partial(_changed, compose("sqlite", name, slots), _adapted(params)))
+        return await self._run(name, partial(_changed, compose("sqlite", name, slots), _adapted(params)))
 
     async def execute_many(self, name: str, many: Sequence[Params]) -> int:
         if not many:
             return 0
         adapted = [_adapted(params) for params in many]
-        return await self._run(partial(_changed_by_all, compose("sqlite", name), adapted))
+        return await self._run(name, partial(_changed_by_all, compose("sqlite", name), adapted))
 
     async def script(self, sql: str) -> None:
         # executescript() would commit what came before; a migration and its record are one transaction.
@@ -297,6 +313,7 @@ class SqliteBackend:
         self.foreign = False
         self.line = ""
         self.notes: tuple[str, ...] = ()
+        self.timings = Timings()
         self._script = ""
         self._writer: Connection | None = None
         self._writing = asyncio.Lock()
@@ -327,6 +344,8 @@ class SqliteBackend:
             if made:
                 await self._writer.execute("PRAGMA journal_mode = WAL")
             await self._writer.execute("PRAGMA synchronous = NORMAL")
+            # Nothing ends such a wait before its time, so who leaves meanwhile waits for one turn only.
+            await self._writer.execute(f"PRAGMA busy_timeout = {min(BUSY_MS, TURN_MS)}")
         mode = "ro"
         if self.read_only and self._immutable():
             mode = "ro&immutable=1"
@@ -415,7 +434,7 @@ class SqliteBackend:
 
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
         sql = compose("sqlite", name, slots)
-        return await self._read(partial(_fetched, sql, _adapted(params)))
+        return await self._read(partial(_timed, self.timings, name, partial(_fetched, sql, _adapted(params))))
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do a piece of work on a reader that is free; cancelling it ends its query."""
@@ -448,7 +467,8 @@ class SqliteBackend:
         self._readers.put_nowait(reader)
 
     async def _hand_over(self, name: str, params: Params, take: Take) -> None:
-        await self._read(partial(_handed_over, compose("sqlite", name), _adapted(params), take))
+        handed = partial(_handed_over, compose("sqlite", name), _adapted(params), take)
+        await self._read(partial(_timed, self.timings, name, handed))
 
     # Writing
 
@@ -459,8 +479,8 @@ class SqliteBackend:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
         async with self._writing:
             try:
-                await self._finish(writer.execute("BEGIN IMMEDIATE"))
-                yield SqliteTransaction(writer, self._translate)
+                await self._in_turns(lambda: writer.execute("BEGIN IMMEDIATE"))
+                yield SqliteTransaction(writer, self._translate, self.timings)
                 await self._finish(writer.commit())
             except BaseException:
                 # Also where the caller was cancelled just as the write began.
@@ -472,14 +492,15 @@ class SqliteBackend:
         writer = self._writer
         if writer is None:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
-        mine = _Waiting(_prepared(writes))
+        mine = _Waiting(_prepared(self.timings, writes))
         self._waiting.append(mine)
         try:
             async with self._writing:
                 # Who is first takes along those that wait behind: a commit costs as much for many writes as for one.
                 if mine in self._waiting:
                     group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
-                    await self._finish(self._lead(writer, group))
+                    with suppress(Busy):
+                        await self._in_turns(lambda: self._lead(writer, group))
         finally:
             if mine in self._waiting:
                 self._waiting.remove(mine)
@@ -492,13 +513,31 @@ class SqliteBackend:
         return outcome
 
     async def _lead(self, writer: Connection, group: Sequence[_Waiting]) -> None:
+        # In a second turn those alone that found the file held: what is done is not done again.
+        left = [each for each in group if each.outcome is None or _is_busy(each.outcome)]
+        for each in left:
+            each.outcome = None
         try:
-            await writer.run(partial(_write_group, group))
+            await writer.run(partial(_write_group, left))
         except Exception as error:
-            for each in group:
+            for each in left:
                 each.outcome = each.outcome or error
+        for each in left:
+            if isinstance(each.outcome, sqlite3.OperationalError) and _is_busy(each.outcome):
+                raise each.outcome
 
-    async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _in_turns(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Do what needs the file for itself, again and again until nobody else holds it, or Busy."""
+        deadline = time.monotonic() + BUSY_MS / 1000
+        while True:
+            try:
+                await self._finish(work())
+                return
+            except Busy:
+                if time.monotonic() >= deadline:
+                    raise
+
+    async def _finish(self, work: Awaitable[T]) -> T:
         """Let a begin, commit or rollback come to its end even when the caller is cancelled: half of one is none."""
         running = asyncio.ensure_future(work)
         try:
@@ -509,14 +548,23 @@ class SqliteBackend:
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
-    async def maintain(self, name: str) -> None:
-        if self._writer is None:
+    async def maintain(self, name: str, table: str = "") -> None:
+        writer = self._writer
+        if writer is None:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
         async with self._writing:
+            running = asyncio.ensure_future(self._in_turns(lambda: writer.execute(compose("sqlite", name))))
             try:
-                await self._writer.execute(compose("sqlite", name))
-            except sqlite3.Error as error:
-                raise self._translate(error) from error
+                with self.timings.of(name):
+                    await asyncio.shield(running)
+            except asyncio.CancelledError:
+                # An interrupt that comes before the statement has begun is lost, so it is repeated.
+                while not running.done():
+                    await writer.interrupt()
+                    await asyncio.wait({running}, timeout=0.01)
+                with suppress(VestigeError):
+                    running.result()
+                raise
 
     # Meaning
 
@@ -610,7 +658,7 @@ class SqliteBackend:
             return near, []
         seqs = [seq for seq, _ in near.hits]
         wanted = {"words": self.match(asked.words, every=False), "among": seqs}
-        rows = await self._read(lambda connection: _asked(connection, "rank_matching_among", wanted))
+        rows = await self._read(lambda connection: _asked(self.timings, connection, "rank_matching_among", wanted))
         return near, [(int(seq), float(score)) for seq, score in rows]
 
     async def _by_words(self, asked: Asked, known: _Known) -> _Branch | None:
@@ -628,7 +676,7 @@ class SqliteBackend:
     def _ranked(
         self, asked: Asked, every: bool, passing: Passing, known: _Known, connection: sqlite3.Connection
     ) -> tuple[list[Scored], str]:
-        ask = partial(_asked, connection)
+        ask = partial(_asked, self.timings, connection)
         phrases = [str(self.match([word], every=True)) for word in asked.words]
         held = tuple((phrase, known.held_by(ask, phrase)) for phrase in phrases)
         return ranked(ask, Wording(held, every, asked.fusion.depth, asked.exact), passing, known.count(ask))
@@ -649,7 +697,10 @@ class SqliteBackend:
         if self._watch is None:
             return None
         async with self._watching:
-            [row] = await self._watch.execute_fetchall(compose("sqlite", "read_change_token"))
+            try:
+                [row] = await self._watch.execute_fetchall(compose("sqlite", "read_change_token"))
+            except sqlite3.Error as error:
+                raise self._translate(error) from error
         return row["data_version"]
 
     async def word_counts(self, words: Sequence[str]) -> list[tuple[int, float]]:
@@ -657,7 +708,7 @@ class SqliteBackend:
         return await self._read(partial(self._counted, words, known))
 
     def _counted(self, words: Sequence[str], known: _Known, connection: sqlite3.Connection) -> list[tuple[int, float]]:
-        ask = partial(_asked, connection)
+        ask = partial(_asked, self.timings, connection)
         held = [known.held_by(ask, str(self.match([word], every=True))) for word in words]
         return [(n, max(1e-6, math.log((known.count(ask) - n + 0.5) / (n + 0.5)))) for n in held]
 
@@ -679,6 +730,18 @@ class SqliteBackend:
         return f"{READERS - free} of {READERS} readers in use, " + (
             "read-only" if self._writer is None else "one writer"
         )
+
+    def inside(self) -> Inside:
+        index = self._index
+        held = None
+        if index is not None:
+            held = VectorsHeld(len(index), index.dimension, index.bytes, index.limit, index.too_large)
+        connections = Connections(READERS, self._readers.qsize(), READERS, writer=self._writer is not None)
+        mode, wal_bytes = "", 0
+        with suppress(OSError):
+            mode = stat.filemode(os.stat(self.path).st_mode)
+            wal_bytes = os.stat(f"{self.path}-wal").st_size
+        return Inside(connections, (), held, str(self.path), mode, wal_bytes, self.line, self.notes)
 
     # Errors
 

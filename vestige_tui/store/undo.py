@@ -39,10 +39,10 @@ async def take_back(transaction: Transaction, entry: JournalEntry, now: datetime
 
 
 async def locked(transaction: Transaction, memory_id: str) -> Memory:
-    found = await transaction.fetch("lock_memory", {"id": memory_id})
-    if not found:
+    if not await transaction.fetch("lock_memory", {"id": memory_id}):
         raise Conflict(f"Memory {memory_id[:8]} is not there any more; nothing was undone.")
-    return rows.memory(found[0])
+    [row] = await transaction.fetch("get_memory", {"id": memory_id})
+    return rows.memory(row)
 
 
 def _changed(memory_id: str) -> Conflict:

@@ -12,6 +12,7 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from vestige_tui.commands import ClearSelection, SelectRow, bindings
+from vestige_tui.explained import around
 from vestige_tui.model import Hit, Memory
 from vestige_tui.scheduling import retrievability
 from vestige_tui.text import cells, cut, grouped, one_line, plain
@@ -69,11 +70,16 @@ class HitList(RowList):
         super().__init__(id=id, classes=classes)
         self._clock = clock or (lambda: datetime.now(UTC))
         self._hits: tuple[Hit, ...] = ()
+        self._wanted = ""
         self._selected: dict[str, Memory] = {}
 
-    def show(self, hits: Sequence[Hit], *, keep_cursor: bool = False) -> None:
-        """Show these hits; the cursor goes to the best one, or with ``keep_cursor`` stays on its memory or row."""
+    def show(self, hits: Sequence[Hit], *, keep_cursor: bool = False, wanted: str = "") -> None:
+        """Show these hits; the cursor goes to the best one, or with ``keep_cursor`` stays on its memory or row.
+
+        With ``wanted``, characters that were looked for, a hit shows what stands around them.
+        """
         before = self.current
+        self._wanted = wanted
         self._hits = tuple(hits)
         ids = [hit.memory.id for hit in self._hits]
         line = self._cursor * self.row_height - round(self.scroll_y)
@@ -157,7 +163,15 @@ class HitList(RowList):
         yield ("■" if self.is_selected(index) else " "), "accent"
         yield fit(str(index + 1) if _ranked(hit) else "", 2, right=True) + " ", "muted"
         yield state.glyph + " ", state.ink
-        yield fit(one_line(memory.content, room), room), "muted" if memory.superseded_by is not None else "text"
+        ink = "muted" if memory.superseded_by is not None else "text"
+        found = around(memory.content, self._wanted, room) if self._wanted else None
+        if found is None:
+            yield fit(one_line(memory.content, room), room), ink
+            return
+        before, wanted, behind = found
+        yield before, ink
+        yield wanted, "accent"
+        yield fit(behind, max(0, room - cells(before) - cells(wanted))), ink
 
     def _why(self, hit: Hit, width: int) -> Iterable[Piece]:
         now, memory = self._clock(), hit.memory

@@ -1,9 +1,16 @@
--- Every commit that changes what a screen shows says so, once, to whoever listens to this store.
--- The channel carries the number of the schema that the table is in: two stores in one database do not wake each other,
--- and a restored store has a channel of its own. The payload never varies, so that a transaction is one notification.
+-- Every commit that changes what a screen shows says so, once, where anybody listens. Channel and lock carry the schema
+-- that the table is in: two stores in one database do not wake each other. The payload never varies, so that a
+-- transaction is one notification.
+--
+-- Commits that notify wait for each other, those of every database of the server. So nothing is said where nobody
+-- listens: who listens holds the lock shared, which is why it cannot be had here for a moment.
 CREATE FUNCTION vestige_tell() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    store bigint := hashtextextended('vestige ' || TG_TABLE_SCHEMA, 0);
 BEGIN
-    PERFORM pg_notify('vestige_' || relnamespace, '') FROM pg_class WHERE oid = TG_RELID;
+    IF NOT (CASE WHEN pg_try_advisory_lock(store) THEN pg_advisory_unlock(store) ELSE false END) THEN
+        PERFORM pg_notify('vestige_' || store, '');
+    END IF;
     RETURN NULL;
 END;
 $$;

@@ -1,0 +1,310 @@
+"""A console whose store changes under it, goes away, and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Literal
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+
+from tests.postgres import finish
+from tests.screens.corpus import Console, embedders
+from vestige_tui.app import VestigeApp
+from vestige_tui.config import Config
+from vestige_tui.errors import Unavailable
+from vestige_tui.model import Draft, Rating
+from vestige_tui.store import open_store, pgembed
+from vestige_tui.store.service import Store
+
+SHOWN_SECONDS = 0.3
+LEAVE_SECONDS = 2.0
+
+
+@asynccontextmanager
+async def console(url: str) -> AsyncIterator[Console]:
+    """The console on a store, in Browse, once it is live."""
+    app = VestigeApp(Config(), url, embedders=embedders())
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        opened = Console(app, pilot)
+        await opened.until(lambda: app.store is not None and app.facts.link == "live")
+        await opened.press("f3")
+        await opened.still()
+        yield opened
+
+
+@asynccontextmanager
+async def store_at(url: str) -> AsyncIterator[Store]:
+    source = embedders()
+    async with open_store(url, create=True, embedders=source) as store:
+        yield store
+    source.close()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a server that may be killed."""
+    directory = tmp_path_factory.mktemp("outage") / "server"
+    finish(pgembed.release(finish(pgembed.acquire(directory))))
+    return directory
+
+
+@pytest.fixture
+def server(cluster: Path) -> Iterator[str]:
+    """The URL of that server, running."""
+    lease = finish(pgembed.acquire(cluster))
+    yield lease.url
+    # Whatever a test did to it, it ends.
+    finish(pgembed.release(finish(pgembed.acquire(cluster))))
+    finish(pgembed.release(lease))
+
+
+def kill(directory: Path, how: signal.Signals) -> None:
+    os.kill(int((directory / "data" / "postmaster.pid").read_text().splitlines()[0]), how)
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgres"])
+async def test_what_another_process_writes_is_seen_at_once(
+    backend: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite:{tmp_path / 'v.db'}" if backend == "sqlite" else request.getfixturevalue("postgres_database")
+    async with store_at(url) as other:
+        await other.insert(Draft("there from the start"))
+        async with console(url) as shown:
+            await shown.until("there from the start")
+            took = []
+            for turn in range(7):
+                await asyncio.sleep(0.25)
+                await other.insert(Draft(f"change number {turn}"))
+                committed = time.perf_counter()
+                while f"change number {turn}" not in shown.text:
+                    assert time.perf_counter() - committed < 5, shown.text
+                    await asyncio.sleep(0.005)
+                took.append(time.perf_counter() - committed)
+            assert statistics.median(took) < SHOWN_SECONDS, took
+
+
+async def test_two_consoles_show_the_same(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path / 'v.db'}"
+    async with store_at(url) as other:
+        await other.insert(Draft("there from the start"))
+    async with console(url) as one, console(url) as two:
+        await one.store.insert(Draft("by the first console"))
+        await two.until("by the first console")
+        await two.store.delete(await two.store.list_ids(limit=1))
+        await one.until("by the first console", gone=True)
+
+
+async def test_a_flood_of_changes_is_looked_at_now_and_then(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path / 'v.db'}"
+    async with store_at(url) as other, console(url) as shown:
+        looks = 0
+
+        def count(_: None) -> None:
+            nonlocal looks
+            looks += 1
+
+        shown.app.store_changed.subscribe(shown.app, count)
+        began = time.monotonic()
+        turn = 0
+        while time.monotonic() - began < 1.5:
+            await other.insert(Draft(f"one of many {turn}"), embed=False)
+            turn += 1
+        await shown.until(f"newest first   {turn:,} memories")
+        assert turn > 30
+        assert 2 <= looks <= 10 * (time.monotonic() - began)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGQUIT])
+async def test_a_server_that_is_killed_is_waited_for(server: str, cluster: Path, how: signal.Signals) -> None:
+    async with store_at(server) as other:
+        await other.insert(Draft(f"before it was killed by {how.name}"))
+        async with console(server) as shown:
+            await shown.until(f"before it was killed by {how.name}")
+            kill(cluster, how)
+            await shown.until("◐ reconnecting")
+            await shown.until("cannot be reached")
+            assert f"before it was killed by {how.name}" in shown.text
+            # A place that is visited meanwhile says so too, and the console goes on.
+            await shown.press("f7")
+            await shown.until("unavailable")
+            await shown.press("f3")
+            with pytest.raises(Unavailable):
+                await shown.store.insert(Draft("never written"), embed=False)
+            again = await pgembed.acquire(cluster)
+            await shown.until("● live")
+            await other.insert(Draft(f"after the kill by {how.name}"))
+            await shown.until(f"after the kill by {how.name}")
+            await shown.until("cannot be reached", gone=True)
+            assert not [memory for memory in await _contents(shown.store) if memory == "never written"]
+            # It is told of changes again, not asked once a second.
+            await other.insert(Draft("told again"))
+            committed = time.perf_counter()
+            await shown.until("told again")
+            assert time.perf_counter() - committed < 1
+            await pgembed.release(again)
+
+
+async def _contents(store: Store) -> list[str]:
+    return [memory.content for memory in await store.get_many(await store.list_ids())]
+
+
+async def test_a_server_of_ones_own_is_started_again(tmp_path: Path) -> None:
+    url = f"pgembed:{tmp_path / 'own'}"
+    async with console_on_new(url) as shown:
+        await shown.store.insert(Draft("before"))
+        await shown.until("before")
+        kill(tmp_path / "own", signal.SIGKILL)
+        await shown.until("◐ reconnecting")
+        await shown.until("● live")
+        await shown.store.insert(Draft("in the server that was started again"))
+        await shown.until("in the server that was started again")
+        assert sorted(await _contents(shown.store)) == ["before", "in the server that was started again"]
+
+
+@asynccontextmanager
+async def console_on_new(url: str) -> AsyncIterator[Console]:
+    async with store_at(url):
+        pass
+    async with console(url) as shown:
+        yield shown
+
+
+async def test_leaving_during_an_outage_is_quick(server: str, cluster: Path) -> None:
+    async with console_on_new(server) as shown:
+        kill(cluster, signal.SIGKILL)
+        await shown.until("◐ reconnecting")
+        # Reads and writes are under way when the person leaves.
+        asked = [asyncio.create_task(shown.store.count()) for _ in range(20)]
+        asked += [asyncio.create_task(_swallow(shown.store)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        shown.app.exit()
+    assert time.monotonic() - began < LEAVE_SECONDS
+    await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def _swallow(store: Store) -> int:
+    with suppress(Unavailable):
+        await store.insert(Draft("never written"), embed=False)
+    return 0
+
+
+# A line that breaks at the worst moment
+
+
+class Line:
+    """Passes bytes between clients and the server's socket, until it is told to break at a commit or to fall silent."""
+
+    def __init__(self, server: Path) -> None:
+        self.server = server
+        self.fails: Literal["", "before", "after", "silent"] = ""
+        """before: break where a commit would be passed on; after: once it was; silent: pass nothing on any more."""
+        self._passing: set[asyncio.Task[None]] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection(str(self.server))
+        cut = asyncio.Event()
+        passing = {
+            asyncio.create_task(self._pass(reader, back, cut, asks=True)),
+            asyncio.create_task(self._pass(there, writer, cut, asks=False)),
+        }
+        self._passing |= passing
+        await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
+        for each in passing:
+            each.cancel()
+        await asyncio.wait(passing)
+        for end in (back, writer):
+            end.transport.abort()
+
+    async def _pass(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, cut: asyncio.Event, *, asks: bool
+    ) -> None:
+        with suppress(ConnectionError):
+            while data := await source.read(65_536):
+                if self.fails == "silent":
+                    await asyncio.Event().wait()
+                if asks and b"COMMIT" in data and self.fails:
+                    cut.set()
+                    if self.fails == "before":
+                        return
+                if not asks and cut.is_set():
+                    # The server has answered, and nobody will know.
+                    return
+                target.write(data)
+                await target.drain()
+
+    async def stop(self) -> None:
+        for task in self._passing:
+            task.cancel()
+        await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def line_to(url: str) -> AsyncIterator[tuple[Line, str]]:
+    """A line to the server, and the URL that goes through it."""
+    parts = urlsplit(url)
+    asked = parse_qs(parts.query)
+    name = f".s.PGSQL.{asked['port'][0]}"
+    line = Line(Path(asked["host"][0]) / name)
+    # A socket's name has to be short.
+    with tempfile.TemporaryDirectory() as folder:
+        async with await asyncio.start_unix_server(line.serve, f"{folder}/{name}"):
+            try:
+                yield line, f"postgresql://vestige@{parts.path}?host={quote(folder, safe='/')}&port={asked['port'][0]}"
+            finally:
+                await line.stop()
+
+
+@pytest.mark.parametrize("fails", ["before", "after"])
+async def test_a_write_that_may_have_been_saved_is_said_to_be(server: str, fails: Literal["before", "after"]) -> None:
+    async with line_to(server) as (line, url), console_on_new(url) as shown:
+        memory_id = (await shown.store.insert(Draft(f"graded {fails}"))).changed[0]
+        before, reviews = await shown.store.count(), await shown.store.reviews(memory_id)
+        line.fails = fails
+        with pytest.raises(Unavailable, match="not known whether that was saved"):
+            await shown.store.insert(Draft(f"inserted {fails}"), embed=False)
+        with pytest.raises(Unavailable, match="not known whether that was saved"):
+            await shown.store.record_review(memory_id, Rating.GOOD)
+        line.fails = ""
+        await shown.until("● live")
+        done = int(fails == "after")
+        assert await shown.store.count() == before + done
+        assert len(await shown.store.reviews(memory_id)) == len(reviews) + done
+        await shown.store.record_review(memory_id, Rating.GOOD)
+        assert len(await shown.store.reviews(memory_id)) == len(reviews) + done + 1
+
+
+async def test_what_may_have_been_saved_stays_said(server: str) -> None:
+    async with line_to(server) as (line, url), console_on_new(url) as shown:
+        await shown.store.insert(Draft("put aside by a person"))
+        await shown.until("put aside by a person")
+        await shown.still()
+        line.fails = "before"
+        await shown.press("d")
+        await shown.until("broke while saving, so it is not known")
+        line.fails = ""
+        await shown.until(lambda: shown.app.facts.link == "live")
+        await asyncio.sleep(0.3)
+        await shown.until("broke while saving, so it is not known")
+
+
+async def test_leaving_a_server_that_is_silent_is_quick(server: str) -> None:
+    async with line_to(server) as (line, url):
+        async with console_on_new(url) as shown:
+            line.fails = "silent"
+            asked = [asyncio.create_task(shown.store.count()) for _ in range(3)]
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+            shown.app.exit()
+        assert time.monotonic() - began < LEAVE_SECONDS
+        await line.stop()
+        await asyncio.gather(*asked, return_exceptions=True)

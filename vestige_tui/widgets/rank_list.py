@@ -1,0 +1,181 @@
+"""The lists of a search laid open: the same memories in the order of each, with the place that they have elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.message import Message
+
+from vestige_tui.explained import NONE, figure
+from vestige_tui.model import Hit
+from vestige_tui.text import grouped, one_line
+from vestige_tui.widgets.row_list import Piece, RowList, fit
+
+RANK_CELLS = 4
+LEAST_TEXT = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One row: the hit, its place in the fused list, and whether the answer shows it."""
+
+    hit: Hit
+    place: int
+    shown: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A column of figures: its title, its cells, and what stands there."""
+
+    title: str
+    cells: int
+    of: Callable[[Ranked], str]
+
+
+def _rank(rank: int | None) -> str:
+    return NONE if rank is None else grouped(rank)
+
+
+PLACE = Figure("place", 6, lambda row: grouped(row.place))
+TOGETHER = Figure("together", 9, lambda row: figure(row.hit.score))
+WORDS = Figure("words", 6, lambda row: _rank(row.hit.text_rank))
+SCORE = Figure("score", 6, lambda row: figure(row.hit.text_score))
+WORDS_SHARE = Figure("share", 6, lambda row: figure(row.hit.text_share))
+MEANING = Figure("meaning", 8, lambda row: _rank(row.hit.vector_rank))
+COSINE = Figure("cosine", 7, lambda row: figure(row.hit.vector_score, 3))
+MEANING_SHARE = Figure("share", 6, lambda row: figure(row.hit.vector_share))
+
+
+class RankList(RowList):
+    """Two lines for each memory: what it says, and its figures; the cursor can be nowhere, where the memory is not."""
+
+    row_height: ClassVar[int] = 2
+    head_height: ClassVar[int] = 1
+
+    @dataclass
+    class MemoryHighlighted(Message):
+        """A person went to another memory in this list."""
+
+        list: RankList
+        memory_id: str
+
+        @property
+        def control(self) -> RankList:
+            return self.list
+
+    @dataclass
+    class MemoryChosen(Message):
+        """A memory was opened."""
+
+        list: RankList
+        memory_id: str
+
+        @property
+        def control(self) -> RankList:
+            return self.list
+
+    def __init__(self, figures: Sequence[Figure], *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._figures = tuple(figures)
+        self._rows: tuple[Ranked, ...] = ()
+        self._places: dict[str, int] = {}
+
+    @property
+    def rows(self) -> tuple[Ranked, ...]:
+        """What is shown."""
+        return self._rows
+
+    @property
+    def current(self) -> Ranked | None:
+        """The row under the cursor; None where it is nowhere."""
+        return self._rows[self._cursor] if 0 <= self._cursor < len(self._rows) else None
+
+    def show(self, rows: Sequence[Ranked], figures: Sequence[Figure] | None = None) -> None:
+        """Show these rows, and other figures where they are given; ``follow`` then says where the cursor is."""
+        self._rows = tuple(rows)
+        self._figures = tuple(figures) if figures is not None else self._figures
+        self._places = {row.hit.memory.id: index for index, row in enumerate(self._rows)}
+        self._resize_to(len(self._rows))
+
+    def follow(self, memory_id: str | None) -> None:
+        """Put the cursor on a memory, without saying so; nowhere where it is not among the rows."""
+        place = self._places.get(memory_id or "")
+        self._cursor = -1 if place is None else place
+        if place is not None and place not in self._wholly_seen:
+            self._reveal(center=True)
+        self.refresh()
+
+    @property
+    def _wholly_seen(self) -> range:
+        room = max(0, self.size.height - self.head_height)
+        top = -(-round(self.scroll_y) // self.row_height)
+        return range(top, (round(self.scroll_y) + room) // self.row_height)
+
+    def on_focus(self) -> None:
+        if self._cursor < 0 and self._rows:
+            # A person who goes to a list goes to a memory of it.
+            self.move_to(self._wholly_seen.start)
+        super().on_focus()
+
+    def cursor_moved(self) -> None:
+        if (row := self.current) is not None:
+            self.post_message(self.MemoryHighlighted(self, row.hit.memory.id))
+
+    def row_chosen(self) -> None:
+        if (row := self.current) is not None:
+            self.post_message(self.MemoryChosen(self, row.hit.memory.id))
+
+    def draw_head(self, width: int) -> Iterable[Piece]:
+        yield " " * RANK_CELLS, "head"
+        for each in self._figures:
+            yield fit(each.title, each.cells, right=True), "head"
+
+    def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
+        row = self._rows[index]
+        if line:
+            yield " " * RANK_CELLS, "text"
+            yield from self._drawn(row)
+            return
+        yield fit(grouped(index + 1), RANK_CELLS - 1, right=True) + " ", "muted"
+        room = max(4, width - RANK_CELLS)
+        yield fit(one_line(row.hit.memory.content, room), room), "text" if row.shown else "muted"
+
+    def _drawn(self, row: Ranked) -> Iterable[Piece]:
+        for each in self._figures:
+            said = each.of(row)
+            yield fit(said, each.cells, right=True), "faint" if said == NONE else "muted"
+
+
+class RankLines(RankList):
+    """One line for each memory: its place, as many of its figures as leave room for the text, and what it says."""
+
+    row_height: ClassVar[int] = 1
+
+    def _fitting(self, width: int) -> tuple[Figure, ...]:
+        room = width - RANK_CELLS - LEAST_TEXT
+        # The places are what one looks for; the figures behind them come where there is room.
+        chosen: set[Figure] = set()
+        for each in sorted(self._figures, key=lambda each: each not in (TOGETHER, WORDS, MEANING)):
+            if each.cells <= room:
+                room -= each.cells
+                chosen.add(each)
+        return tuple(each for each in self._figures if each in chosen)
+
+    def draw_head(self, width: int) -> Iterable[Piece]:
+        yield " " * RANK_CELLS, "head"
+        for each in self._fitting(width):
+            yield fit(each.title, each.cells, right=True), "head"
+
+    def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
+        row, room = self._rows[index], width - RANK_CELLS
+        yield fit(grouped(index + 1), RANK_CELLS - 1, right=True) + " ", "muted"
+        for each in self._fitting(width):
+            said = each.of(row)
+            room -= each.cells
+            yield fit(said, each.cells, right=True), "faint" if said == NONE else "muted"
+        room = max(4, room - 2)
+        yield "  ", "text"
+        yield fit(one_line(row.hit.memory.content, room), room), "text" if row.shown else "muted"
