@@ -14,8 +14,9 @@ demo: $(VENV)/.installed-demo
 demo-check: $(VENV)/.installed-demo
 	$(BIN)/python tests/demo_check.py $(BIN)/vestige-tui
 
+# Two at a time: each has a database server of its own, and tests of time want a core to themselves.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -131,7 +131,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.store_changed: Signal[None] = Signal(self, "store_changed")
         self.frame_changed: Signal[None] = Signal(self, "frame_changed")
         self._check_now = asyncio.Event()
-        self._trouble: tuple[StatusLine, tuple[str, str, str]] | None = None
+        self._troubled: dict[StatusLine, str] = {}
         self._opening: Worker[None] | None = None
 
     def on_mount(self) -> None:
@@ -213,7 +213,7 @@ class VestigeApp(App[None], inherit_bindings=False):
             place.say_error(error)
 
     def note_change(self) -> None:
-        """Something was written from this console: look at once instead of at the next second."""
+        """Something was written from this console: look at once instead of when it is told of."""
         self._check_now.set()
 
     @work(group="watch", exclusive=True, exit_on_error=False)
@@ -232,7 +232,7 @@ class VestigeApp(App[None], inherit_bindings=False):
                         looked = time.perf_counter()
                         await self._refresh_frame(store)
                         behind = False
-                        self._answers_again()
+                        self._answers_again(store)
                         if begun:
                             self.store_changed.publish(None)
                         begun = True
@@ -253,18 +253,18 @@ class VestigeApp(App[None], inherit_bindings=False):
         if isinstance(error, Unavailable) and self.facts.link != "reconnecting":
             self._show_facts(link="reconnecting")
         place = self.screen_stack[0]
-        if self._trouble is None and isinstance(place, Place) and place.is_mounted:
-            line = place.query_one(StatusLine)
-            if line.said[2] != "bad":
+        if isinstance(place, Place) and place.is_mounted:
+            line = place.query_children(StatusLine).first()
+            if not self._troubled and line.said[2] != "bad":
                 self._say_error(error)
-                self._trouble = (line, line.said)
+            self._troubled[line] = error.message if line.said[0] == error.message else ""
 
-    def _answers_again(self) -> None:
-        if self._trouble is not None:
-            line, said = self._trouble
-            if line.said == said:
+    def _answers_again(self, store: Store) -> None:
+        """Take back what was said of the outage, in every place that was looked at meanwhile, and nothing else."""
+        for line, said in self._troubled.items():
+            if line.said[0] == said or line.said[0].startswith(f"{store.title} cannot be reached"):
                 line.say("")
-            self._trouble = None
+        self._troubled.clear()
 
     async def _changed(self, waiting: asyncio.Task[bool]) -> bool:
         """Has anybody changed the store, this console or another, once one of them says so or none for long?"""

@@ -386,8 +386,14 @@ class ExplainAnswer(Command):
 
 class AskWhyNot(Command):
     id, key, label, action = "search.why_not", "w", "why not", "ask_why_not"
-    group = "Search"
+    group, footer = "Search", True
     help = "Pick any memory, and see where it stands and what keeps it from the answer."
+
+
+class LeaveExplanation(Command):
+    id, key, label, action = "explain.leave", "escape", "back", "back"
+    group, footer, display = "Search", True, "esc"
+    help = "Go back from the explanation to the hits."
 
 
 class ColumnBefore(Command):
@@ -568,7 +574,15 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
 """What each place binds besides ``EVERYWHERE``."""
 
 
-OF_AN_EXPLANATION: tuple[type[Command], ...] = (AskWhyNot, ColumnBefore, ColumnAfter, Leave, *PLACES, Refresh, ShowHelp)
+OF_AN_EXPLANATION: tuple[type[Command], ...] = (
+    AskWhyNot,
+    ColumnBefore,
+    ColumnAfter,
+    LeaveExplanation,
+    *PLACES,
+    Refresh,
+    ShowHelp,
+)
 """What a search laid open binds besides its lists."""
 
 

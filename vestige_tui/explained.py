@@ -76,6 +76,8 @@ def why_missing(found: Explanation, branch: Branch, asked: Mode) -> str:
     """Why a branch found nothing, in a sentence; empty where it found something."""
     if found.text if branch == "text" else found.vector:
         return ""
+    if not found.passing:
+        return "No memory passes all filters."
     if branch == "text":
         if asked == "vector":
             return "Only meaning was asked for."
@@ -155,7 +157,7 @@ def rules(found: Explanation) -> tuple[str, ...]:
             lowest = figure(scale.farthest, 3)
             said.append(f"base = {figure(scale.base, 3)}: the lowest cosine, {lowest}, less {part} of its size")
     weights = ((fusion.text_weight, "share of words"), (fusion.vector_weight, "share of meaning"))
-    said.append("score = " + " + ".join(f"{figure(weight)} {TIMES} {what}" for weight, what in weights if weight))
+    said.append("total = " + " + ".join(f"{figure(weight)} {TIMES} {what}" for weight, what in weights if weight))
     return (*said, f"Each list counts as far as place {grouped(fusion.depth)}.")
 
 
@@ -163,7 +165,7 @@ def sums(found: Explanation, hit: Hit) -> tuple[tuple[str, str], ...]:
     """How the score of one hit comes about: what is reckoned, and the reckoning."""
     fusion, scale = found.fusion, scale_of(found)
     if not (fusion.text_weight or fusion.vector_weight) or found.answer.mode == "literal":
-        return (("score", figure(hit.score)),)
+        return (("total", figure(hit.score)),)
     said = []
     if fusion.text_weight:
         reckoned = f"{figure(hit.text_score)} ÷ {figure(scale.best)} = " if hit.text_score and scale.best else ""
@@ -175,7 +177,7 @@ def sums(found: Explanation, hit: Hit) -> tuple[tuple[str, str], ...]:
         for weight, share in ((fusion.text_weight, hit.text_share), (fusion.vector_weight, hit.vector_share))
         if weight
     ]
-    return (*said, ("score", f"{' + '.join(parts)} = {figure(hit.score)}"))
+    return (*said, ("total", f"{' + '.join(parts)} = {figure(hit.score)}"))
 
 
 def _meant(hit: Hit, scale: Scale) -> str:
@@ -209,8 +211,8 @@ def standing(found: WhyNot) -> tuple[tuple[str, str], ...]:
             place = "no place" if rank is None else f"place {grouped(rank)}"
             said.append((name, f"{place}, score {score}, share {figure(share)}"))
     if found.place is not None and hit is not None:
-        said.append(("together", f"place {grouped(found.place)}, score {figure(hit.score)}"))
-    said.append(("last hit", f"score {figure(found.last)}" if found.last else "the answer is not full"))
+        said.append(("together", f"place {grouped(found.place)}, total {figure(hit.score)}"))
+    said.append(("last hit", f"total {figure(found.last)}" if found.last else "the answer is not full"))
     return tuple(said)
 
 

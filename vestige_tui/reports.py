@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -28,7 +31,6 @@ _VACUUMING = {
         "Stopping it keeps what is done by then.",
     ),
 }
-_OF_PROCESSES = ("may write", "only reads")
 _STATES = {"idle in transaction": "in a transaction", "idle in transaction (aborted)": "in a failed transaction"}
 
 
@@ -65,8 +67,10 @@ def _sqlite(found: SqliteFile) -> list[Pair]:
         ("SQLite", found.version),
         ("file", below_home(found.path)),
         ("mode", f"{found.mode}, others may read it" if found.mode[7:8] == "r" else found.mode or "unknown"),
-        ("journal", "write-ahead log" if found.journal_mode == "wal" else found.journal_mode),
-        ("log", bytes_size(found.wal_bytes)),
+        (
+            "journal",
+            f"write-ahead log, {bytes_size(found.wal_bytes)}" if found.journal_mode == "wal" else found.journal_mode,
+        ),
         ("pages", f"{grouped(found.pages)} of {grouped(found.page_size)} B"),
         ("free pages", f"{grouped(found.free_pages)}, {bytes_size(free)}" if found.free_pages else "none"),
         ("encoding", found.encoding),
@@ -121,15 +125,21 @@ def vectors(held: VectorsHeld | None) -> list[Pair]:
 
 
 def state(found: Session, now: datetime) -> str:
-    """What a session does, and for how long; of a process, when it was started."""
+    """What a session does, and for how long; a process does it since it was started."""
     if found.state is None:
         return "not shown to this role"
     said = plain(_STATES.get(found.state, found.state))
     if found.since is None:
         return said
-    if found.state in _OF_PROCESSES:
-        return f"{said}, started {ago(found.since, now)}"
-    return f"{said} for {duration((now - found.since).total_seconds())}"
+    return f"{said}, {duration((now - found.since).total_seconds())}"
+
+
+def states(found: Sequence[Session], now: datetime) -> str:
+    """What several sessions do together; of a single one, also for how long."""
+    if len(found) == 1:
+        return state(found[0], now)
+    counted = Counter(state(replace(each, since=None), now) for each in found)
+    return ", ".join(f"{count} {said}" for said, count in counted.most_common())
 
 
 def upkeep(found: Occupied, now: datetime) -> tuple[str, str, str]:
@@ -153,7 +163,7 @@ def vacuumed(done: Vacuumed) -> str:
     before, now = bytes_size(done.before), bytes_size(done.after)
     if done.after < done.before:
         return f"Gave back {bytes_size(done.before - done.after)}: {before} before, {now} now."
-    return f"There was no unused space to give back: {before} before, {now} now."
+    return f"There was nothing to give back to the disk: {before} before, {now} now."
 
 
 def milliseconds(span: float) -> str:

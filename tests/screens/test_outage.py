@@ -123,34 +123,43 @@ async def test_a_flood_of_changes_is_looked_at_now_and_then(tmp_path: Path) -> N
         assert 2 <= looks <= 10 * (time.monotonic() - began)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGQUIT])
-async def test_a_server_that_is_killed_is_waited_for(server: str, cluster: Path, how: signal.Signals) -> None:
+async def test_a_server_that_is_killed_is_waited_for(server: str, cluster: Path) -> None:
     async with store_at(server) as other:
-        await other.insert(Draft(f"before it was killed by {how.name}"))
+        await other.insert(Draft("there from the start"))
         async with console(server) as shown:
-            await shown.until(f"before it was killed by {how.name}")
-            kill(cluster, how)
-            await shown.until("◐ reconnecting")
-            await shown.until("cannot be reached")
-            assert f"before it was killed by {how.name}" in shown.text
-            # A place that is visited meanwhile says so too, and the console goes on.
-            await shown.press("f7")
-            await shown.until("unavailable")
-            await shown.press("f3")
-            with pytest.raises(Unavailable):
-                await shown.store.insert(Draft("never written"), embed=False)
-            again = await pgembed.acquire(cluster)
-            await shown.until("● live")
-            await other.insert(Draft(f"after the kill by {how.name}"))
-            await shown.until(f"after the kill by {how.name}")
-            await shown.until("cannot be reached", gone=True)
-            assert not [memory for memory in await _contents(shown.store) if memory == "never written"]
-            # It is told of changes again, not asked once a second.
-            await other.insert(Draft("told again"))
-            committed = time.perf_counter()
-            await shown.until("told again")
-            assert time.perf_counter() - committed < 1
-            await pgembed.release(again)
+            await shown.until("there from the start")
+            for how in (signal.SIGKILL, signal.SIGQUIT):
+                kill(cluster, how)
+                await shown.until("◐ reconnecting")
+                await shown.until("cannot be reached")
+                assert "there from the start" in shown.text
+                with pytest.raises(Unavailable):
+                    await shown.store.insert(Draft("never written"), embed=False)
+                again = await pgembed.acquire(cluster)
+                await shown.until("● live")
+                await other.insert(Draft(f"after {how.name}"))
+                await shown.until(f"after {how.name}")
+                await shown.until("cannot be reached", gone=True)
+                # It is told of changes again, not asked for them.
+                await other.insert(Draft(f"told again after {how.name}"))
+                committed = time.perf_counter()
+                await shown.until(f"told again after {how.name}")
+                assert time.perf_counter() - committed < 1
+                await pgembed.release(again)
+            assert "never written" not in await _contents(shown.store)
+
+
+async def test_a_place_visited_during_an_outage_says_so(server: str, cluster: Path) -> None:
+    async with console_on_new(server) as shown:
+        kill(cluster, signal.SIGKILL)
+        await shown.until("◐ reconnecting")
+        await shown.press("f7")
+        await shown.until("unavailable")
+        await shown.press("f3")
+        await shown.until("▌F3 Browse")
+        began = time.monotonic()
+        shown.app.exit()
+    assert time.monotonic() - began < LEAVE_SECONDS
 
 
 async def _contents(store: Store) -> list[str]:

@@ -1,4 +1,4 @@
-"""How each place looks, as one SVG: dark, 60 by 20, the sample corpus, and a clock and a cursor that stand still.
+"""How each place looks, as one SVG: dark, the sample corpus, and a clock and a cursor that stand still.
 
 A place is added as one line of ``PLACES``; ``pytest tests/screens/test_snapshots.py --snapshot-update`` draws anew.
 """
@@ -19,7 +19,16 @@ from tests.screens.work import show
 from vestige_tui.app import VestigeApp
 from vestige_tui.config import Config
 from vestige_tui.embedding import CatalogModel
-from vestige_tui.model import Health
+from vestige_tui.model import (
+    Connections,
+    Health,
+    Occupied,
+    QueryTiming,
+    Session,
+    SqliteFile,
+    StoreReport,
+    VectorsHeld,
+)
 from vestige_tui.store.service import Store
 
 SIZE = (60, 20)
@@ -36,15 +45,19 @@ class Picture:
     keys: tuple[str, ...] = ()
     arrange: Callable[[VestigeApp], Awaitable[object]] | None = None
     """What is put there instead of what differs from machine to machine."""
+    name: str = ""
+    """What it is called, where that is not its place."""
+    size: tuple[int, int] = SIZE
 
 
 PLACES = (
     Picture("search", "best 20", "how do webhook retries work", ("down", "j")),
+    Picture("search", "best 20", "how do webhook retries work", ("down", "x", "j"), name="explanation", size=(120, 40)),
     Picture("browse", "355 memories", keys=("j", "j", "space")),
     Picture("review", "1 of ", keys=("space",)),
     Picture("jobs", "3 in flight", keys=("j",), arrange=show),
     Picture("registry", "searched by meaning"),
-    Picture("store", "memories made"),
+    Picture("store", "what it runs on"),
 )
 
 
@@ -62,14 +75,37 @@ def alike_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     async def health(store: Store) -> Health:
         return Health("healthy", (), "SQLite 3.50.4", "0 of 3 readers in use, one writer")
 
+    asked = Store.report
+
+    async def report(store: Store) -> StoreReport:
+        # Nothing that another machine or moment would say differently.
+        found = await asked(store)
+        file = SqliteFile("3.50.4", "vestige.db", "-rw-------", "wal", "UTF-8", 4_096, 468, 0, 0)
+        console = Session(4_711, "vestige-tui", "ada", "may write", None, True)
+        held = VectorsHeld(374, 64, 105_468, 4_000_000_000)
+        sizes = (Occupied("memories", 184_000, 152_000),)
+        queries = (QueryTiming("search_memories", 3, 12.0, 3.5, 5.0, 5.0, 4.0, clock()),)
+        return replace(
+            found,
+            health=await health(store),
+            server=file,
+            connections=Connections(3, 3, 3),
+            sessions=(console,),
+            sizes=sizes,
+            vectors=held,
+            queries=queries,
+        )
+
     known = [CatalogModel(f"models/number-{number}", 384, 90.0, "mit", "", number < 2) for number in range(9)]
     monkeypatch.setattr("vestige_tui.screens.registry.catalog", lambda: known)
     monkeypatch.setattr(Store, "health_check", health)
+    monkeypatch.setattr(Store, "report", report)
     monkeypatch.setattr(Store, "title", "~/vestige.db")
+    monkeypatch.setattr("vestige_tui.explained.milliseconds", lambda ms: "" if ms is None else "1.2 ms")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
-@pytest.mark.parametrize("wanted", PLACES, ids=lambda wanted: wanted.place)
+@pytest.mark.parametrize("wanted", PLACES, ids=lambda wanted: wanted.name or wanted.place)
 def test_looks(wanted: Picture, corpus: Path, snap_compare: Callable[..., bool]) -> None:
     app = VestigeApp(Config(), f"sqlite:{corpus}", embedders=embedders(), clock=clock)
 
@@ -95,4 +131,4 @@ def test_looks(wanted: Picture, corpus: Path, snap_compare: Callable[..., bool])
         await asyncio.sleep(0.1)
         await console.still()
 
-    assert snap_compare(app, terminal_size=SIZE, run_before=stand)
+    assert snap_compare(app, terminal_size=wanted.size, run_before=stand)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +13,20 @@ import pytest
 
 from tests.screens.corpus import MEMORIES, another_process, opened
 from tests.vestige_files import make_v18
-from vestige_tui.model import Concern, Draft, Health, Occupied, Patch, PostgresServer, Session, StoreReport
+from vestige_tui.model import (
+    Concern,
+    Draft,
+    Health,
+    Occupied,
+    Patch,
+    PostgresServer,
+    Session,
+    StoreReport,
+    Vacuumed,
+    VectorsHeld,
+)
 from vestige_tui.store.service import Store
+from vestige_tui.store.sqlite import SqliteBackend
 from vestige_tui.widgets.growth_chart import every_month
 
 
@@ -30,7 +44,7 @@ async def test_health_comes_first_in_words(corpus: Path, size: tuple[int, int]) 
         assert " of 3 readers in use, one writer" in console.text
         if size[1] == 40:
             await console.until("write-ahead log")
-            for said in (f"memories{MEMORIES:>17}", "1,504", "Nov Dec Jan", "connections", "on disk"):
+            for said in (f"memories{MEMORIES:>17}", "1,504", "Nov Dec Jan", "connections", "readers"):
                 assert said in console.text
             await console.press("G")
             for said in ("0005", "applied", "our slowest queries"):
@@ -77,7 +91,7 @@ async def test_what_a_server_says_steers_no_terminal(corpus: Path, monkeypatch: 
             "what \ufffd[31m\ufffdevil\ufffd[bold]",
             "1 on this database",
             "not shown to this role",
-            "12 dead",
+            f"{12:>9}{'never':>9}",
         ):
             assert said in console.text
         assert not set(console.text) & set("\x1b\u202e\x07")
@@ -112,6 +126,50 @@ async def test_unused_space_is_given_back(corpus: Path) -> None:
         assert " before, " in console.text
 
 
+async def test_a_vacuum_is_stopped_by_escape(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped: list[bool] = []
+
+    async def endless(store: Store, progress: Callable[[str], None]) -> Vacuumed:
+        progress("the \x1b[31mfile")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            stopped.append(True)
+        raise AssertionError("nobody stopped it")
+
+    monkeypatch.setattr(Store, "vacuum", endless)
+    async with opened(corpus) as console:
+        await console.press("f7")
+        await console.until("healthy")
+        await console.press("v")
+        await console.until("Stopping it leaves the file as it is.")
+        await console.press("y")
+        await console.until("Vacuuming the \ufffd[31mfile; esc stops it.")
+        await console.press("v")
+        await console.until("vacuumed already")
+        assert not stopped
+        await console.press("escape")
+        await console.until("The vacuum was stopped; nothing is lost.")
+        assert stopped == [True]
+
+
+@pytest.mark.parametrize("size", [(120, 40), (60, 20)])
+async def test_a_concern_stands_before_all_figures_with_what_to_do(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    held = VectorsHeld(0, 64, 0, 1_000_000_000, 900_000)
+    inside = SqliteBackend.inside
+    monkeypatch.setattr(SqliteBackend, "inside", lambda backend: replace(inside(backend), vectors=held))
+    async with opened(corpus, size) as console:
+        await console.press("f7")
+        await console.until("◐ degraded")
+        # The scroll bar may stand between two lines.
+        said = " ".join(word for line in console.lines for word in line.rstrip("▁▂▃▄▅▆▇█").split())
+        assert "The 900,000 vectors need more than the 1.0 GB of memory" in said
+        assert "Copy the store to PostgreSQL with" in said
+        assert said.index("900,000") < said.index("what it runs on")
+
+
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])
 async def test_a_vestige_file_is_read_only_and_stays_as_it_is(tmp_path: Path, size: tuple[int, int]) -> None:
     path = make_v18(tmp_path / "memory.db", 5, hostile=True)
@@ -119,6 +177,9 @@ async def test_a_vestige_file_is_read_only_and_stays_as_it_is(tmp_path: Path, si
     async with opened(path, size) as console:
         await console.press("f7")
         await console.until("Read-only: Vestige V18 file")
+        if size[1] == 40:
+            await console.until("left alone")
+            assert "Vestige V18" in console.text
         await console.press("v")
         await console.until("■")
         assert "open read-only" in " ".join(console.text.split())

@@ -61,7 +61,7 @@ def _explain(output: Output, found: Explanation, asked: Mode) -> None:
 def _fused(output: Output, found: Explanation) -> None:
     words, meaning = found.fusion.text_weight > 0 or not found.fusion.vector_weight, found.fusion.vector_weight > 0
     name = explained.branch_name(found, "text")
-    header = ["place", "score"]
+    header = ["place", "total"]
     header += [name, "score", "share"] if words else []
     header += ["meaning", "cosine", "share"] if meaning else []
     rows = []

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
 from pathlib import PurePath
+from textwrap import wrap
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -18,7 +21,6 @@ from textual.worker import Worker, WorkerState
 from vestige_tui import explained
 from vestige_tui.commands import OF_AN_EXPLANATION, AskWhyNot, bindings
 from vestige_tui.errors import VestigeError
-from vestige_tui.explained import Branch
 from vestige_tui.model import Explanation, Hit, SearchQuery
 from vestige_tui.screens.base import Console
 from vestige_tui.screens.details import detail_of
@@ -36,7 +38,7 @@ from vestige_tui.widgets.rank_list import (
     MEANING_SHARE,
     PLACE,
     SCORE,
-    TOGETHER,
+    TOTAL,
     WORDS,
     WORDS_SHARE,
     Figure,
@@ -56,14 +58,13 @@ WORD_CELLS = 24
 class Reading(Dialog[None]):
     """One memory to read, over the list that it was opened from."""
 
-    def __init__(self, detail: MemoryDetail, console: Console) -> None:
+    def __init__(self, detail: MemoryDetail, clock: Callable[[], datetime]) -> None:
         super().__init__("Memory", (("↑↓", "scroll"), ("esc", "back")))
         self._detail = detail
-        self._console = console
+        self._clock = clock
 
     def compose_body(self) -> ComposeResult:
-        store = self._console.store
-        yield MemoryCard(clock=store.now if store is not None else None)
+        yield MemoryCard(clock=self._clock)
 
     async def on_mount(self) -> None:
         card = self.query_one(MemoryCard)
@@ -105,7 +106,7 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
                 yield RankList((SCORE, WORDS_SHARE, PLACE, MEANING), id="words")
             with Vertical(id="fused"):
                 yield Static(id="fused-title", markup=False)
-                yield RankList((TOGETHER, WORDS, MEANING), id="together")
+                yield RankList((TOTAL, WORDS, MEANING), id="together")
             with Vertical(id="by-meaning"):
                 yield Static(id="meaning-title", markup=False)
                 yield RankList((COSINE, MEANING_SHARE, PLACE, WORDS), id="meaning")
@@ -172,13 +173,14 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         def ranked(hits: Sequence[Hit]) -> list[Ranked]:
             return [Ranked(hit, places[hit.memory.id], places[hit.memory.id] <= shown) for hit in hits]
 
+        wanted = found.query.strip() if found.answer.mode == "literal" else ""
         missing = [explained.why_missing(found, branch, self._query.mode) for branch in ("text", "vector")]
         self.set_class(not whole, "-nothing")
         self.set_class(any(missing), "-single")
         self.query_one("#words", RankList).show(ranked(found.text))
         self.query_one("#together", RankList).show(ranked(whole))
         self.query_one("#meaning", RankList).show(ranked(found.vector))
-        self.query_one("#lines", RankList).show(ranked(whole), _figures(found))
+        self.query_one("#lines", RankList).show(ranked(whole), _figures(found), wanted)
         self._say(found, " ".join(dict.fromkeys(filter(None, (*found.answer.warnings, *missing)))))
         if not whole:
             self._current = None
@@ -189,13 +191,14 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         elif self._current not in self._hits:
             self._current = next(iter(self._hits))
         # The lists get their room only once what is hidden and shown is laid out.
-        self.call_after_refresh(self._settle, first)
+        self.call_after_refresh(partial(self._settle, first=first))
 
-    def _settle(self, first: bool) -> None:
+    def _settle(self, *, first: bool) -> None:
         self._follow()
-        if self.lists and (first or self.focused is None):
-            at = [each for each in self.lists if each.id in ("together", "lines")]
-            (at or list(self.lists))[0].focus()
+        lists = self.lists
+        # Another width, or another answer, may have hidden the list that one was in.
+        if lists and (first or not (isinstance(self.focused, Panels) or self.focused in lists)):
+            next(each for each in lists if each.id in ("together", "lines")).focus()
 
     def _say(self, found: Explanation, why: str) -> None:
         self.query_one("#explained-why", Static).update(Content(plain(why)))
@@ -223,7 +226,7 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         line = self.query_one("#explained-query", Static)
         width = line.size.width or self.size.width - 2
         said = explained.summary(self._found)
-        if self.has_class("-narrow"):
+        if not self.has_class("-wide"):
             said = said.partition(";")[0]
         asked = cut(plain(self._found.query[: width * 4]), max(8, width - cells(said) - LEAST_GAP))
         gap = " " * max(LEAST_GAP, width - cells(asked) - cells(said))
@@ -237,9 +240,7 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
 
     def _resized(self) -> None:
         self._say_query()
-        self._follow()
-        if self._found is not None and self.focused is not None and not self.focused.is_on_screen:
-            self._settle(True)
+        self._settle(first=False)
 
     # The memory under the cursor
 
@@ -271,7 +272,7 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         store = self.console.store
         if store is not None:
             detail = await detail_of(store, memory_id, self._hits.get(memory_id))
-            await self.app.push_screen(Reading(detail, self.console))
+            await self.app.push_screen(Reading(detail, store.now))
 
     # Commands
 
@@ -302,15 +303,15 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
 
 
 def _figures(found: Explanation) -> tuple[Figure, ...]:
-    """What one list alone shows beside its places."""
+    """What one list alone shows; the places of its branch are its own, where there is only one."""
     words, meaning = bool(found.text), bool(found.vector)
     if explained.is_newest(found):
         return ()
-    return (
-        TOGETHER,
-        *((WORDS, SCORE, WORDS_SHARE) if words else ()),
-        *((MEANING, COSINE, MEANING_SHARE) if meaning else ()),
-    )
+    if found.answer.mode == "literal":
+        return (TOTAL,)
+    if words and meaning:
+        return (TOTAL, WORDS, SCORE, WORDS_SHARE, MEANING, COSINE, MEANING_SHARE)
+    return (TOTAL, SCORE, WORDS_SHARE) if words else (TOTAL, COSINE, MEANING_SHARE)
 
 
 def _pairs(pairs: Sequence[tuple[str, str]]) -> Content:
@@ -350,15 +351,11 @@ def _filters(found: Explanation, width: int) -> Content:
 def _steps(found: Explanation, width: int) -> Content:
     rows = [(each.what, plain(each.how), explained.milliseconds(each.ms)) for each in found.steps]
     names, times = max(len(row[0]) for row in rows), max(len(row[2]) for row in rows)
-    room = max(8, width - names - times - 4)
+    room = max(12, width - names - times - 4)
     lines = []
     for what, how, took in rows:
-        shown = cut(how, room)
-        lines.append(
-            Content.assemble(
-                (f"{what:<{names}}  ", "$text-muted"),
-                shown + " " * (room - cells(shown) + 2),
-                (f"{took:>{times}}", "$text-muted"),
-            )
-        )
+        first, *rest = wrap(how, room) or [""]
+        time = " " * (room - cells(first) + 2) + f"{took:>{times}}"
+        lines.append(Content.assemble((f"{what:<{names}}  ", "$text-muted"), first, (time, "$text-muted")))
+        lines += [Content(" " * (names + 2) + more) for more in rest]
     return Content("\n").join(lines)

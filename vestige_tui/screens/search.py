@@ -224,7 +224,8 @@ and `w` says of any memory why it is not in it.
 
     @on(HitList.HitHighlighted)
     def _highlighted(self, event: HitList.HitHighlighted) -> None:
-        self.read_memory(event.hit.memory if event.hit else None, event.hit)
+        # What holds exact characters stands by its age; no figure says more.
+        self.read_memory(event.hit.memory if event.hit else None, None if self._wanted else event.hit)
 
     @on(HitList.HitChosen)
     def _chosen(self, event: HitList.HitChosen) -> None:

@@ -81,11 +81,11 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
             yield Section("", id="health")
             with Horizontal(id="columns"):
                 with Vertical():
-                    yield Section("runs on", id="server")
+                    yield Section("what it runs on", id="server")
                     yield GrowthChart(id="growth")
+                    yield Section("recent changes", id="changes")
                     yield Section("on disk", id="sizes")
                     yield Section("our slowest queries, by time in all", id="slowest")
-                    yield Section("recent changes", id="changes")
                 with Vertical(id="aside"):
                     yield Section("contents", id="contents")
                     yield Section("connections", id="connections")
@@ -196,7 +196,9 @@ def _opening(link: str) -> Content:
 def _health(store: Store, health: Health, width: int) -> Content:
     word, ink = STATES[health.state]
     lines = [Content.assemble((word, f"{ink} bold"), "   ", (SENTENCES[health.state], "$text-muted"))]
-    lines += [Content.styled(sentence, ink) for sentence in reports.concerns(health)]
+    for concern in health.concerns:
+        remedy = f" {plain(concern.remedy)}" if concern.remedy else ""
+        lines.append(Content.assemble((plain(concern.what), ink), (remedy, "$text")))
     if store.read_only:
         reason = f"Read-only: {plain(store.read_only_reason)}."
         if store.kind == "vestige":
@@ -220,19 +222,20 @@ def _named(pairs: Sequence[tuple[str, str]], width: int) -> Content:
 
 def _connections(report: StoreReport, now: datetime, width: int) -> Content:
     lines = [_named(reports.connections(report), width)]
-    shown = sorted(report.sessions, key=lambda each: each.mine)
-    for each in shown[:SHOWN_SESSIONS]:
-        who = cut(plain(each.application) or "unnamed", WHO)
-        state = cut(reports.state(each, now), max(8, width - NAMES - WHO - 4))
+    others = [each for each in report.sessions if not each.mine]
+    shown = [(str(each.pid), each.application, reports.state(each, now)) for each in others[:SHOWN_SESSIONS]]
+    if mine := [each for each in report.sessions if each.mine]:
+        shown.append(("this one", mine[0].application, reports.states(mine, now)))
+    for number, application, state in shown:
         lines.append(
             Content.assemble(
-                (f"{'this one' if each.mine else each.pid!s:<{NAMES}}  ", "$text-disabled"),
-                (f"{who}{' ' * (WHO - cells(who))}  ", "$text"),
-                (state, "$text-muted"),
+                (f"{number:<{NAMES}}  ", "$text-disabled"),
+                (f"{_left(plain(application) or 'unnamed', WHO)}  ", "$text"),
+                (cut(state, max(8, width - NAMES - WHO - 4)), "$text-muted"),
             )
         )
-    if len(shown) > SHOWN_SESSIONS:
-        lines.append(Content.styled(f"and {grouped(len(shown) - SHOWN_SESSIONS)} more", "$text-muted"))
+    if len(others) > SHOWN_SESSIONS:
+        lines.append(Content.styled(f"and {grouped(len(others) - SHOWN_SESSIONS)} others", "$text-muted"))
     return Content("\n").join(lines)
 
 

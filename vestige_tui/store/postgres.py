@@ -135,7 +135,7 @@ def translate(error: Exception, title: str) -> VestigeError:
             f"{title} lacks tables that this needs ({_first_line(error)}); run `vestige-tui schema up`."
         )
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolClosed | OSError):
-        return Unavailable(f"{title} cannot be reached: {_first_line(error)}.")
+        return Unavailable(f"{title} cannot be reached: {_first_line(error).removeprefix('connection is bad: ')}.")
     return VestigeError(f"PostgreSQL failed: {_first_line(error)}.")
 
 
@@ -522,10 +522,10 @@ class PostgresBackend:
             try:
                 return await lent.enter_async_context(self._usable().connection(min(PATIENCE_SECONDS, left)))
             except PoolTimeout:
+                # All of them are in use, or there is no server and the pool waits for one.
+                await self._reach()
                 if left <= PATIENCE_SECONDS:
                     raise
-            # All of them are in use, or there is no server and the pool waits for one.
-            await self._reach()
 
     async def _reach(self) -> None:
         """Make sure that the server answers; one that is ours alone is started again. Raises Unavailable."""

@@ -175,7 +175,7 @@ class HitList(RowList):
 
     def _why(self, hit: Hit, width: int) -> Iterable[Piece]:
         now, memory = self._clock(), hit.memory
-        asked = _ranked(hit)
+        asked = _ranked(hit) and not self._wanted
         tail = self._tail(memory, now)
         room = width - INDENT - sum(len(text) for text, _ in tail)
         ranks = RANK_CELLS if asked and room >= RANK_CELLS + 6 else 0

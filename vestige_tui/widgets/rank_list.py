@@ -8,13 +8,13 @@ from typing import ClassVar
 
 from textual.message import Message
 
-from vestige_tui.explained import NONE, figure
+from vestige_tui.explained import NONE, around, figure
 from vestige_tui.model import Hit
 from vestige_tui.text import grouped, one_line
 from vestige_tui.widgets.row_list import Piece, RowList, fit
 
 RANK_CELLS = 4
-LEAST_TEXT = 24
+LEAST_TEXT = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def _rank(rank: int | None) -> str:
 
 
 PLACE = Figure("place", 6, lambda row: grouped(row.place))
-TOGETHER = Figure("together", 9, lambda row: figure(row.hit.score))
+TOTAL = Figure("total", 6, lambda row: figure(row.hit.score))
 WORDS = Figure("words", 6, lambda row: _rank(row.hit.text_rank))
 SCORE = Figure("score", 6, lambda row: figure(row.hit.text_score))
 WORDS_SHARE = Figure("share", 6, lambda row: figure(row.hit.text_share))
@@ -82,6 +82,7 @@ class RankList(RowList):
         self._figures = tuple(figures)
         self._rows: tuple[Ranked, ...] = ()
         self._places: dict[str, int] = {}
+        self._wanted = ""
 
     @property
     def rows(self) -> tuple[Ranked, ...]:
@@ -93,8 +94,12 @@ class RankList(RowList):
         """The row under the cursor; None where it is nowhere."""
         return self._rows[self._cursor] if 0 <= self._cursor < len(self._rows) else None
 
-    def show(self, rows: Sequence[Ranked], figures: Sequence[Figure] | None = None) -> None:
-        """Show these rows, and other figures where they are given; ``follow`` then says where the cursor is."""
+    def show(self, rows: Sequence[Ranked], figures: Sequence[Figure] | None = None, wanted: str = "") -> None:
+        """Show these rows, and other figures where they are given; ``follow`` then says where the cursor is.
+
+        With ``wanted``, characters that were looked for, a row shows what stands around them.
+        """
+        self._wanted = wanted
         self._rows = tuple(rows)
         self._figures = tuple(figures) if figures is not None else self._figures
         self._places = {row.hit.memory.id: index for index, row in enumerate(self._rows)}
@@ -129,24 +134,48 @@ class RankList(RowList):
             self.post_message(self.MemoryChosen(self, row.hit.memory.id))
 
     def draw_head(self, width: int) -> Iterable[Piece]:
-        yield " " * RANK_CELLS, "head"
-        for each in self._figures:
+        figures = self._fitting(width)
+        yield self._indent(figures, width), "head"
+        for each in figures:
             yield fit(each.title, each.cells, right=True), "head"
 
     def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
         row = self._rows[index]
         if line:
-            yield " " * RANK_CELLS, "text"
-            yield from self._drawn(row)
-            return
-        yield fit(grouped(index + 1), RANK_CELLS - 1, right=True) + " ", "muted"
-        room = max(4, width - RANK_CELLS)
-        yield fit(one_line(row.hit.memory.content, room), room), "text" if row.shown else "muted"
+            figures = self._fitting(width)
+            yield self._indent(figures, width), "text"
+            yield from self._drawn(row, figures)
+        else:
+            yield fit(grouped(index + 1), RANK_CELLS - 1, right=True) + " ", "muted"
+            yield from self._said(row, max(4, width - RANK_CELLS))
 
-    def _drawn(self, row: Ranked) -> Iterable[Piece]:
-        for each in self._figures:
+    def _fitting(self, width: int) -> tuple[Figure, ...]:
+        """The figures that there is room for."""
+        figures = self._figures
+        while sum(each.cells for each in figures) > width:
+            figures = figures[:-1]
+        return figures
+
+    @staticmethod
+    def _indent(figures: Sequence[Figure], width: int) -> str:
+        return " " * min(RANK_CELLS, width - sum(each.cells for each in figures))
+
+    @staticmethod
+    def _drawn(row: Ranked, figures: Sequence[Figure]) -> Iterable[Piece]:
+        for each in figures:
             said = each.of(row)
             yield fit(said, each.cells, right=True), "faint" if said == NONE else "muted"
+
+    def _said(self, row: Ranked, room: int) -> Iterable[Piece]:
+        content, ink = row.hit.memory.content, "text" if row.shown else "muted"
+        found = around(content, self._wanted, room) if self._wanted else None
+        if found is None:
+            yield fit(one_line(content, room), room), ink
+            return
+        before, wanted, behind = found
+        yield before, ink
+        yield wanted, "accent"
+        yield behind, ink
 
 
 class RankLines(RankList):
@@ -157,12 +186,12 @@ class RankLines(RankList):
     def _fitting(self, width: int) -> tuple[Figure, ...]:
         room = width - RANK_CELLS - LEAST_TEXT
         # The places are what one looks for; the figures behind them come where there is room.
-        chosen: set[Figure] = set()
-        for each in sorted(self._figures, key=lambda each: each not in (TOGETHER, WORDS, MEANING)):
+        chosen: list[Figure] = []
+        for each in sorted(self._figures, key=lambda each: each not in (TOTAL, WORDS, MEANING)):
             if each.cells <= room:
                 room -= each.cells
-                chosen.add(each)
-        return tuple(each for each in self._figures if each in chosen)
+                chosen.append(each)
+        return tuple(sorted(chosen, key=self._figures.index))
 
     def draw_head(self, width: int) -> Iterable[Piece]:
         yield " " * RANK_CELLS, "head"
@@ -170,12 +199,8 @@ class RankLines(RankList):
             yield fit(each.title, each.cells, right=True), "head"
 
     def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
-        row, room = self._rows[index], width - RANK_CELLS
+        row, figures = self._rows[index], self._fitting(width)
         yield fit(grouped(index + 1), RANK_CELLS - 1, right=True) + " ", "muted"
-        for each in self._fitting(width):
-            said = each.of(row)
-            room -= each.cells
-            yield fit(said, each.cells, right=True), "faint" if said == NONE else "muted"
-        room = max(4, room - 2)
+        yield from self._drawn(row, figures)
         yield "  ", "text"
-        yield fit(one_line(row.hit.memory.content, room), room), "text" if row.shown else "muted"
+        yield from self._said(row, max(4, width - RANK_CELLS - 2 - sum(each.cells for each in figures)))
