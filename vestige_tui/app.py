@@ -254,7 +254,8 @@ class VestigeApp(App[None], inherit_bindings=False):
             self._show_facts(link="reconnecting")
         place = self.screen_stack[0]
         if isinstance(place, Place) and place.is_mounted:
-            line = place.query_children(StatusLine).first()
+            # A body may have lines of its own; the frame's stands behind it.
+            line = place.query_children(StatusLine).last()
             if not self._troubled and line.said[2] != "bad":
                 self._say_error(error)
             self._troubled[line] = error.message if line.said[0] == error.message else ""

@@ -264,8 +264,8 @@ AND m.id = %(only)s::uuid
 -- what the other found is asked for it. Meaning counts from a floor, a part of the farthest cosine; a memory without a
 -- vector counts as the farthest.
 WITH /*vector_branch*/, /*text_branch*/,
-scale AS MATERIALIZED (SELECT (SELECT nullif(max(s), 0) FROM text_hits) AS words, (SELECT max(s) FROM vector_hits) AS nearest,
-    (SELECT min(s) FROM vector_hits) AS farthest, (SELECT min(s) - (1 - %(floor)s::float8) * abs(min(s)) FROM vector_hits) AS base),
+scale AS MATERIALIZED (SELECT (SELECT nullif(max(s), 0) FROM text_hits) AS words, (SELECT max(s) FROM vector_hits WHERE r <= %(counted)s) AS nearest,
+    (SELECT min(s) FROM vector_hits WHERE r <= %(counted)s) AS farthest, (SELECT min(s) - (1 - %(floor)s::float8) * abs(min(s)) FROM vector_hits WHERE r <= %(counted)s) AS base),
 met AS (SELECT id, t.r AS text_rank, t.s AS ts, v.r AS vector_rank, v.s AS vs FROM text_hits t FULL JOIN vector_hits v USING (id)),
 judged AS MATERIALIZED (SELECT b.id, b.text_rank, b.vector_rank, coalesce(b.ts, /*text_score*/) AS text_score, coalesce(b.vs, /*vector_score*/) AS vector_score FROM met b),
 shared AS (SELECT j.*, coalesce(j.text_score / c.words, 0) AS text_share,

@@ -263,8 +263,8 @@ AND m.id = :only
 -- vector counts as the farthest.
 WITH /*vector_branch*/, /*text_branch*/,
 scale AS MATERIALIZED (SELECT (SELECT nullif(max(s), 0) FROM text_hits WHERE r IS NOT NULL) AS words,
-    (SELECT max(s) FROM vector_hits WHERE r IS NOT NULL) AS nearest, (SELECT min(s) FROM vector_hits WHERE r IS NOT NULL) AS farthest,
-    (SELECT min(s) - (1 - :floor) * abs(min(s)) FROM vector_hits WHERE r IS NOT NULL) AS base),
+    (SELECT max(s) FROM vector_hits WHERE r <= :counted) AS nearest, (SELECT min(s) FROM vector_hits WHERE r <= :counted) AS farthest,
+    (SELECT min(s) - (1 - :floor) * abs(min(s)) FROM vector_hits WHERE r <= :counted) AS base),
 judged AS MATERIALIZED (SELECT id, max(tr) AS text_rank, max(ts) AS text_score, max(vr) AS vector_rank, max(vs) AS vector_score FROM (
     SELECT id, NULL AS tr, NULL AS ts, r AS vr, s AS vs FROM vector_hits UNION ALL SELECT id, r, s, NULL, NULL FROM text_hits)
     GROUP BY id HAVING max(tr) IS NOT NULL OR max(vr) IS NOT NULL),

@@ -201,6 +201,8 @@ async def test_modes_go_round_and_more_hits_keep_the_cursor(corpus: Path) -> Non
         await console.press("m")
         await console.until("meaning   best 20")
         await console.press("m")
+        await console.until("exact characters   ")
+        await console.press("m")
         await console.until("words and meaning   best 20")
         await console.press("j", "j", "j")
         here = under_the_cursor(console)

@@ -142,7 +142,7 @@ async def test_what_only_says_what_may_not_occur_lists_the_newest(filled: Store)
     assert dict(explained.sums(found, found.answer[0])) == {"total": ".00"}
 
 
-@pytest.mark.parametrize("mode", ["text", "vector", "literal"])
+@pytest.mark.parametrize("mode", ["text", "vector", "hybrid", "literal"])
 async def test_why_not_knows_what_is_in_the_answer(filled: Store, mode: Mode) -> None:
     query = SearchQuery("harbour crane", mode=mode, limit=8)
     for place, hit in enumerate(await filled.search(query), start=1):

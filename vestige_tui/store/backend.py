@@ -43,9 +43,16 @@ class Asked:
     fusion: Fusion
     limit: int
     only: str | None = None
+    far: int = 0
+    """How many hits each branch gives where that is more than counts; shares stay those of the ones that count."""
     pieces: tuple[str, ...] = ()
     exact: bool = False
     """Measure everything, whatever it costs."""
+
+    @property
+    def depth(self) -> int:
+        """How many hits each branch gives."""
+        return max(self.far, self.fusion.depth)
 
 
 @dataclass(frozen=True, slots=True)

@@ -644,7 +644,8 @@ class PostgresBackend:
         fusion = asked.fusion
         params: dict[str, Any] = {
             **asked.params,
-            "depth": fusion.depth,
+            "depth": asked.depth,
+            "counted": fusion.depth,
             "limit": asked.limit,
             "only": asked.only,
             "text_weight": fusion.text_weight,

@@ -133,12 +133,21 @@ class Searcher:
         if fails:
             hit, place = None, None
         else:
-            far = dataclasses.replace(asked.fusion, depth=max(FAR, asked.fusion.depth))
-            seen = await self._backend.search(dataclasses.replace(asked, fusion=far, only=memory.id, exact=True))
-            hit = _hit(seen.rows[0]) if seen.rows else None
-            place = int(seen.rows[0]["place"]) if seen.rows else None
+            hit, place = await self._place(asked, memory.id)
         reason = _reason(asked, memory, fails, place, hit, len(answer.rows))
         return WhyNot(memory, place, hit, tuple(fails), tuple(missing), last, reason)
+
+    async def _place(self, asked: Asked, memory_id: str) -> tuple[Hit | None, int | None]:
+        """The hit of one memory and its place in the fused list; behind all that counts where it is not among it."""
+        counted = 2 * asked.fusion.depth
+        near = await self._backend.search(dataclasses.replace(asked, limit=counted))
+        for row in near.rows:
+            if str(row["id"]) == memory_id:
+                return _hit(row), int(row["place"])
+        far = await self._backend.search(dataclasses.replace(asked, only=memory_id, far=FAR, exact=True))
+        if not far.rows:
+            return None, None
+        return _hit(far.rows[0]), max(int(far.rows[0]["place"]), len(near.rows) + 1)
 
     async def _passes(self, memory_id: str, filters: tuple[str, ...], params: Any) -> bool:
         return await self._count((*filters, "filter_id"), {**params, "only": memory_id}) > 0
@@ -295,7 +304,10 @@ def _reason(asked: Asked, memory: Memory, fails: list[str], place: int | None, h
             return "These characters do not occur in it."
         if asked.vector is not None and not memory.has_embedding:
             return "It holds none of the words, and it has no vector that meaning could find."
-        return "Neither its words nor its meaning bring it among the first ten thousand."
+        if asked.vector is None:
+            return "It holds none of the words."
+        what = "Neither its words nor its meaning bring" if asked.words else "Its meaning does not bring"
+        return f"{what} it among the first ten thousand."
     if place <= shown:
         return f"It is in the answer, at place {place}."
     parts = []

@@ -584,7 +584,8 @@ class SqliteBackend:
         fusion = asked.fusion
         params: dict[str, Any] = {
             **asked.params,
-            "depth": fusion.depth,
+            "depth": asked.depth,
+            "counted": fusion.depth,
             "limit": asked.limit,
             "only": asked.only,
             "text_weight": fusion.text_weight,
@@ -620,7 +621,7 @@ class SqliteBackend:
                 texts, params["text_hits"], params["text_also"] = "branch_text", held.hits, []
                 steps.append(held.step)
             if near is not None and held is not None and self._index is not None and asked.vector is not None:
-                meant, worded = near.surely(fusion.depth), held.surely(fusion.depth)
+                meant, worded = near.surely(asked.depth), held.surely(asked.depth)
                 params["text_also"] = [hit for hit in near_worded if hit[0] not in worded]
                 others = [seq for seq, _ in held.hits if seq not in meant]
                 params["vector_also"] = await self._index.measured(asked.vector, others)
@@ -648,7 +649,7 @@ class SqliteBackend:
             return _Branch([], Step("meaning", "left out: too many vectors to hold in memory"), (_too_large(index),))
         passing = await known.passing.of(asked.filters, asked.params)
         started = time.perf_counter()
-        hits, how = await index.nearest(asked.vector, asked.fusion.depth, passing, exact=asked.exact)
+        hits, how = await index.nearest(asked.vector, asked.depth, passing, exact=asked.exact)
         return _Branch(hits, Step("meaning", how, (time.perf_counter() - started) * 1000))
 
     async def _by_meaning_and_worded(self, asked: Asked, known: _Known) -> tuple[_Branch | None, list[Scored]]:
@@ -679,7 +680,7 @@ class SqliteBackend:
         ask = partial(_asked, self.timings, connection)
         phrases = [str(self.match([word], every=True)) for word in asked.words]
         held = tuple((phrase, known.held_by(ask, phrase)) for phrase in phrases)
-        return ranked(ask, Wording(held, every, asked.fusion.depth, asked.exact), passing, known.count(ask))
+        return ranked(ask, Wording(held, every, asked.depth, asked.exact), passing, known.count(ask))
 
     async def wait_for_change(self, seconds: float) -> bool:
         clock = asyncio.get_running_loop().time
