@@ -107,7 +107,7 @@ def test_leaving_while_the_store_is_being_opened(tmp_path: Path, filled: str) ->
 def test_a_store_that_is_none_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("Dear all, " * 500)
     with Terminal(console("sqlite:letter.txt"), env=alone(tmp_path), folder=tmp_path) as terminal:
-        terminal.until("not a SQLite file")
+        terminal.until("encrypted or not a SQLite")
         assert "closed" in terminal.text
         terminal.press("f7")
         terminal.until("The store could not be opened")

@@ -51,7 +51,7 @@ class Console(Protocol):
     """What makes the vectors of this console."""
 
     def note_change(self) -> None:
-        """Something was written from this console: look at once instead of at the next second."""
+        """Something was written from this console: look at once."""
         ...
 
 
