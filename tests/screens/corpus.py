@@ -73,6 +73,11 @@ class Console:
     def text(self) -> str:
         return "\n".join(self.lines)
 
+    def says(self, words: str) -> bool:
+        """Whether the screen shows these words, also where a line of them was wrapped."""
+        text = self.text
+        return words in text or words in " ".join(text.split())
+
     @property
     def store(self) -> Store:
         assert self.app.store is not None
@@ -97,7 +102,7 @@ class Console:
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while True:
             await self.pilot.pause(0)
-            seen = said in self.text if isinstance(said, str) else said()
+            seen = self.says(said) if isinstance(said, str) else said()
             if seen != gone:
                 return
             if asyncio.get_running_loop().time() > deadline:

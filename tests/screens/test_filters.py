@@ -207,7 +207,7 @@ async def test_an_owner_is_shown_by_name_and_asked_for_by_handle(corpus: Path) -
         await console.until("Mira knows the depot.")
         assert bar(console).chips == (Chip("owner", "mira"),)
         bar(console).set_chips([Chip("owner", LOCAL_USER)])
-        await console.until("newest first")
+        await console.until("From this morning")
         bar(console).set_chips([Chip("owner", "nobody")])
         await console.until("No owner is called 'nobody' here.")
         # The last good answer stays.

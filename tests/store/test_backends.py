@@ -209,6 +209,7 @@ async def test_search_by_meaning_uses_the_index(postgres_database: str) -> None:
             params = {
                 "embedding": "[" + ",".join(map(str, vectors[7])) + "]",
                 "depth": 30,
+                "counted": 30,
                 "limit": 10,
                 "queries": ["memori"],
                 "weights": [1.0],
