@@ -190,6 +190,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.store_changed.publish(None)
         self._keep_true(store)
         self._watch_jobs(store)
+        self._sweep_jobs(store)
         self._prepare_model(store)
 
     async def _may_create(self, error: VestigeError) -> bool:
@@ -308,6 +309,16 @@ class VestigeApp(App[None], inherit_bindings=False):
                 running = sum(job.in_flight for job in jobs)
                 self.badges = {**self.badges, "jobs": Badge(f"►{running}" if running else "")}
                 self.frame_changed.publish(None)
+
+    @work(group="sweep", exclusive=True, exit_on_error=False)
+    async def _sweep_jobs(self, store: Store) -> None:
+        from vestige_tui.jobs.sweeper import sweeping, told
+
+        async with aclosing(sweeping(store)) as sweeps:
+            async for swept in sweeps:
+                place = self.screen_stack[0]
+                if isinstance(place, Place):
+                    place.say(told(swept), severity="quiet")
 
     # The model
 

@@ -657,10 +657,12 @@ JobStatus: TypeAlias = Literal["queued", "dispatched", "in_progress", "completed
 
 @dataclass(frozen=True, slots=True)
 class TableProgress:
-    """Rows of one table in a job. For each table, at the end: read = inserted + present + failed.
+    """Rows of one table in a job. For each table, at the end of a copy: read = inserted + present + failed.
 
     ``repaired`` counts among inserted; ``left_behind`` is a table that the target has no place for; ``total`` is what
-    there was to read when the job began (None: not counted yet).
+    there was to read when the job began (None: not counted yet). ``updated`` and ``deleted`` are what a copy brought of
+    later changes of its source. A comparison counts what it compared as ``read``, and ``differ``, ``only_source`` and
+    ``only_target``.
     """
 
     read: int = 0
@@ -670,6 +672,11 @@ class TableProgress:
     failed: int = 0
     left_behind: int = 0
     total: int | None = None
+    updated: int = 0
+    deleted: int = 0
+    differ: int = 0
+    only_source: int = 0
+    only_target: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -710,6 +717,11 @@ class Job:
     error: str | None = None
     result: str | None = None
     cancel_requested: bool = False
+    caller: str = ""
+    callee: str = ""
+    retry_count: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What a job of ours was told besides source and target, so that it can be taken up anywhere."""
 
     @property
     def in_flight(self) -> bool:
@@ -717,11 +729,46 @@ class Job:
         return self.status not in ("completed", "failed")
 
 
+FindingKind: TypeAlias = Literal[
+    "repaired",
+    "failed",
+    "left_behind",
+    "zero_vector",
+    "differs",
+    "only_source",
+    "only_target",
+    "updated",
+    "deleted",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class JobFinding:
-    """What became of one row of a job that could not simply be copied."""
+    """What became of one row of a job that could not simply be copied, or that differs on both sides."""
 
     subject: str
-    outcome: Literal["repaired", "failed", "left_behind", "zero_vector"]
+    outcome: FindingKind
     source_key: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpareVectors:
+    """The vectors of a second model that a store holds: those being made for it, or those of the model before."""
+
+    model: ModelSignature
+    role: Literal["building", "kept"]
+    vectors: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChange:
+    """A store came to belong to another model; ``memories`` got new vectors in ``seconds``."""
+
+    kind: Literal["reembed", "in_place", "rollback"]
+    before: ModelSignature
+    after: ModelSignature
+    memories: int
+    seconds: float
+    changed_at: datetime
+    job_id: str | None = None

@@ -1,5 +1,6 @@
 -- The ledger: delegations, attempts of a plan, progress and findings; the same names stand in ../sqlite/jobs.sql.
--- %(in_flight)s is the list of states that have not ended; the program has it once.
+-- %(in_flight)s is the list of states that have not ended; the program has it once. A time that no calendar has (infinity)
+-- is read as none.
 
 -- insert_delegation --
 -- A new delegation; one that is there already, under this id or this key, is left alone.
@@ -7,6 +8,12 @@ INSERT INTO delegations (delegation_id, caller_id, callee_id, task_preview, stat
     created_at, updated_at, idempotency_key)
 VALUES (%(id)s, %(caller_id)s::uuid, %(callee_id)s::uuid, %(task)s, 'queued', NULL, %(deadline)s, %(retry_count)s, %(now)s, %(now)s, %(idempotency_key)s)
 ON CONFLICT DO NOTHING
+
+-- find_delegation --
+-- The delegation that has this id, else the one that has this key of its caller.
+SELECT d.delegation_id FROM delegations d
+WHERE d.delegation_id = %(id)s OR (d.caller_id = %(caller_id)s::uuid AND d.idempotency_key = %(idempotency_key)s)
+ORDER BY d.delegation_id = %(id)s DESC LIMIT 1
 
 -- read_status --
 -- Where a delegation stands.
@@ -25,9 +32,28 @@ WHERE delegation_id = %(id)s AND status = %(observed)s
 AND ((error_detail IS NULL AND %(error)s::text IS NOT NULL) OR (result_preview IS NULL AND %(result)s::text IS NOT NULL))
 
 -- beat_delegation --
--- Alive; the deadline moves along.
-UPDATE delegations SET last_heartbeat = %(now)s, updated_at = %(now)s, deadline = greatest(deadline, %(deadline)s)
+-- Alive. The deadline of an attempt of ours moves along, that of anybody else's work stands.
+UPDATE delegations SET last_heartbeat = %(now)s, updated_at = %(now)s, deadline = CASE
+    WHEN EXISTS (SELECT 1 FROM job_runs r WHERE r.delegation_id = delegations.delegation_id)
+    THEN greatest(deadline, %(deadline)s) ELSE deadline END
 WHERE delegation_id = %(id)s AND status = ANY (%(in_flight)s::text[])
+
+-- list_sweepable --
+-- What is in flight, to be judged by its deadline and its last sign of life.
+SELECT d.delegation_id, d.status,
+    CASE WHEN d.deadline BETWEEN '0001-01-02' AND '9999-12-31' THEN d.deadline END AS deadline,
+    CASE WHEN d.last_heartbeat BETWEEN '0001-01-02' AND '9999-12-31' THEN d.last_heartbeat END AS last_heartbeat
+FROM delegations d WHERE d.status = ANY (%(in_flight)s::text[]) ORDER BY d.created_at, d.delegation_id
+
+-- expire_delegation --
+-- It is over its deadline, unless that was moved since it was looked at.
+UPDATE delegations SET status = %(status)s, error_detail = %(error)s, result_preview = NULL, updated_at = %(now)s
+WHERE delegation_id = %(id)s AND status = %(observed)s AND deadline = %(deadline)s
+
+-- stall_delegation --
+-- It gives no sign of life, unless it gave one since it was looked at.
+UPDATE delegations SET status = %(status)s, error_detail = %(error)s, result_preview = NULL, updated_at = %(now)s
+WHERE delegation_id = %(id)s AND status = %(observed)s AND last_heartbeat = %(last_heartbeat)s
 
 -- lock_plan --
 -- Two starters of one plan take turns; the lock goes with the transaction.
@@ -42,10 +68,26 @@ FROM job_runs r JOIN delegations d ON d.delegation_id = r.delegation_id WHERE r.
 -- How often a plan was tried, and since when.
 SELECT coalesce(max(r.attempt), 0) AS last_attempt, min(r.started_at) AS first_started FROM job_runs r WHERE r.plan = %(plan)s::uuid
 
+-- read_last_attempt --
+-- How far the newest attempt of a plan came, and whether it was done.
+SELECT r.attempt, r.checkpoint, r.progress, r.dropped_indexes, r.began_with, d.status
+FROM job_runs r JOIN delegations d ON d.delegation_id = r.delegation_id WHERE r.plan = %(plan)s::uuid ORDER BY r.attempt DESC LIMIT 1
+
 -- insert_run --
--- A new attempt of a plan.
-INSERT INTO job_runs (plan, attempt, delegation_id, kind, source, target, owner, started_at)
-VALUES (%(plan)s::uuid, %(attempt)s, %(id)s, %(kind)s, %(source)s, %(target)s, %(owner)s, %(now)s)
+-- A new attempt of a plan; it begins with what the one before had reached, or with nothing.
+INSERT INTO job_runs (plan, attempt, delegation_id, kind, source, target, owner, options, checkpoint, progress, dropped_indexes, began_with, started_at)
+VALUES (%(plan)s::uuid, %(attempt)s, %(id)s, %(kind)s, %(source)s, %(target)s, %(owner)s, %(options)s, %(checkpoint)s, %(progress)s,
+    %(dropped)s::text[], %(began_with)s, %(now)s)
+
+-- read_run --
+-- An attempt, and when its plan was tried for the first time.
+SELECT r.delegation_id, r.attempt, r.kind, r.source, r.target, r.options, r.checkpoint, r.progress, r.dropped_indexes, d.status,
+    (SELECT min(other.started_at) FROM job_runs other WHERE other.plan = r.plan) AS first_started
+FROM job_runs r JOIN delegations d ON d.delegation_id = r.delegation_id WHERE r.delegation_id = %(id)s
+
+-- read_checkpoint --
+-- From where an attempt could go on.
+SELECT r.checkpoint FROM job_runs r WHERE r.delegation_id = %(id)s
 
 -- take_run --
 -- A worker has taken an attempt over.
@@ -60,6 +102,10 @@ UPDATE job_runs SET finished_at = %(now)s WHERE delegation_id = %(id)s AND finis
 UPDATE job_runs SET progress = %(progress)s, checkpoint = coalesce(%(checkpoint)s::jsonb, checkpoint)
 WHERE delegation_id = %(id)s AND finished_at IS NULL
 
+-- save_dropped --
+-- Which indexes an attempt has dropped, so that it or a later one builds them again.
+UPDATE job_runs SET dropped_indexes = %(dropped)s::text[] WHERE delegation_id = %(id)s AND finished_at IS NULL
+
 -- read_cancel --
 -- Has a person asked this attempt to stop? No row where it has ended.
 SELECT r.cancel_requested FROM job_runs r JOIN delegations d ON d.delegation_id = r.delegation_id
@@ -69,25 +115,34 @@ WHERE r.delegation_id = %(id)s AND r.finished_at IS NULL AND d.status = ANY (%(i
 -- Ask an attempt to stop at its next checkpoint.
 UPDATE job_runs SET cancel_requested = true WHERE delegation_id = %(id)s AND finished_at IS NULL
 
+-- every_job --
+-- All jobs, those of ours with what is kept beside them; the questions below ask for some of them.
+SELECT d.delegation_id, d.caller_id::text AS caller_id, d.callee_id::text AS callee_id, d.task_preview, d.status,
+    CASE WHEN d.last_heartbeat BETWEEN '0001-01-02' AND '9999-12-31' THEN d.last_heartbeat END AS last_heartbeat,
+    CASE WHEN d.deadline BETWEEN '0001-01-02' AND '9999-12-31' THEN d.deadline END AS deadline,
+    d.result_preview, d.error_detail, d.retry_count, d.created_at, d.updated_at,
+    r.plan::text AS plan, r.attempt, r.kind, r.source, r.target, r.owner, r.options, r.progress, r.cancel_requested, r.finished_at
+FROM delegations d LEFT JOIN job_runs r ON r.delegation_id = d.delegation_id
+
 -- get_job --
 -- One job by its id.
-SELECT d.delegation_id, d.task_preview, d.status, d.last_heartbeat, d.deadline, d.result_preview, d.error_detail, d.created_at, d.updated_at,
-r.plan::text AS plan, r.attempt, r.kind, r.source, r.target, r.owner, r.progress, r.cancel_requested, r.finished_at
-FROM delegations d LEFT JOIN job_runs r ON r.delegation_id = d.delegation_id WHERE d.delegation_id = %(id)s
+/*= every_job */
+WHERE d.delegation_id = %(id)s
 
 -- find_jobs_by_prefix --
 -- Up to three jobs whose ids begin alike: two are enough to call a prefix ambiguous.
-SELECT d.delegation_id, d.task_preview, d.status, d.last_heartbeat, d.deadline, d.result_preview, d.error_detail, d.created_at, d.updated_at,
-r.plan::text AS plan, r.attempt, r.kind, r.source, r.target, r.owner, r.progress, r.cancel_requested, r.finished_at
-FROM delegations d LEFT JOIN job_runs r ON r.delegation_id = d.delegation_id
+/*= every_job */
 WHERE starts_with(d.delegation_id, %(prefix)s) ORDER BY d.delegation_id LIMIT 3
 
 -- list_jobs --
--- What is in flight first, then the newest.
-SELECT d.delegation_id, d.task_preview, d.status, d.last_heartbeat, d.deadline, d.result_preview, d.error_detail, d.created_at, d.updated_at,
-r.plan::text AS plan, r.attempt, r.kind, r.source, r.target, r.owner, r.progress, r.cancel_requested, r.finished_at
-FROM delegations d LEFT JOIN job_runs r ON r.delegation_id = d.delegation_id
+-- Jobs in some states: what is in flight first, then the newest.
+/*= every_job */
+WHERE d.status = ANY (%(statuses)s::text[])
 ORDER BY d.status = ANY (%(in_flight)s::text[]) DESC, d.created_at DESC, d.delegation_id LIMIT %(limit)s
+
+-- count_jobs --
+-- How many there are in each state that anything is in.
+SELECT d.status, count(*) AS jobs FROM delegations d GROUP BY d.status
 
 -- insert_findings --
 -- What became of single rows: a list of [subject, outcome, key, reason].
@@ -95,6 +150,11 @@ INSERT INTO job_findings (delegation_id, subject, outcome, source_key, reason)
 SELECT %(id)s, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM jsonb_array_elements(%(findings)s) AS value
 
 -- list_findings --
--- What became of single rows, in the order in which they were met.
+-- What became of single rows, in the order in which they were met, since the plan last began anew.
 SELECT f.id, f.subject, f.outcome, f.source_key, f.reason FROM job_findings f
-WHERE f.delegation_id = %(id)s AND f.id > %(after)s ORDER BY f.id LIMIT %(limit)s
+WHERE f.delegation_id IN (
+    SELECT %(id)s::text UNION ALL
+    SELECT earlier.delegation_id FROM job_runs this JOIN job_runs earlier
+    ON earlier.plan = this.plan AND earlier.attempt >= this.began_with AND earlier.attempt < this.attempt
+    WHERE this.delegation_id = %(id)s)
+AND f.id > %(after)s ORDER BY f.id LIMIT %(limit)s

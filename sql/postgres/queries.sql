@@ -21,7 +21,8 @@ SELECT count(*) AS n FROM pg_class WHERE relname = 'vestige_migrations' AND relk
 -- Names of ours that somebody else's tables already bear.
 SELECT relname AS name FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname IN (
     'embedding_model', 'domains', 'users', 'groups', 'group_memberships', 'knowledge_nodes', 'node_embeddings', 'scheduling',
-    'edges', 'review_events', 'supersession_events', 'delegations', 'job_runs', 'job_findings', 'journal', 'review_marks')
+    'edges', 'review_events', 'supersession_events', 'delegations', 'job_runs', 'job_findings', 'journal', 'review_marks',
+    'spare_embeddings', 'spare_model', 'model_changes', 'term_stats')
 ORDER BY relname
 
 -- list_applied --
@@ -120,13 +121,19 @@ DELETE FROM knowledge_nodes WHERE id = ANY (%(ids)s::uuid[])
 -- A vector that no longer fits its text.
 DELETE FROM node_embeddings WHERE node_id = %(id)s::uuid
 
+-- still_registered --
+-- The store belongs to the model that a vector was made with.
+EXISTS (SELECT 1 FROM embedding_model k WHERE k.name = %(model)s AND k.dimension = %(dimension)s)
+
 -- insert_embedding --
--- A vector.
-INSERT INTO node_embeddings (node_id, embedding) VALUES (%(id)s::uuid, %(embedding)s::{vector})
+-- A vector, where the store still belongs to its model. OFFSET 0 keeps a vector of another width from being fitted to the
+-- column before that is known.
+INSERT INTO node_embeddings (node_id, embedding)
+SELECT v.id, v.embedding FROM (SELECT %(id)s::uuid AS id, %(embedding)s::{vector} AS embedding OFFSET 0) v WHERE /*= still_registered */
 
 -- get_embedding --
--- One stored vector.
-SELECT e.embedding::vector AS embedding FROM node_embeddings e WHERE e.node_id = %(id)s::uuid
+-- One stored vector, and the model that it is of.
+SELECT e.embedding::vector AS embedding, k.name AS model, k.dimension FROM node_embeddings e LEFT JOIN embedding_model k ON true WHERE e.node_id = %(id)s::uuid
 
 -- order_created --
 -- Newest first.
@@ -262,7 +269,8 @@ AND m.id = %(only)s::uuid
 -- search_memories --
 -- Both branches fused in one statement: what each gives a memory is a share of its best, and a branch that did not find
 -- what the other found is asked for it. Meaning counts from a floor, a part of the farthest cosine; a memory without a
--- vector counts as the farthest.
+-- vector counts as the farthest. Model and width are those that the same vectors belong to, on a row of its own where
+-- nothing was found.
 WITH /*vector_branch*/, /*text_branch*/,
 scale AS MATERIALIZED (SELECT (SELECT nullif(max(s), 0) FROM text_hits) AS words, (SELECT max(s) FROM vector_hits WHERE r <= %(counted)s) AS nearest,
     (SELECT min(s) FROM vector_hits WHERE r <= %(counted)s) AS farthest, (SELECT min(s) - (1 - %(floor)s::float8) * abs(min(s)) FROM vector_hits WHERE r <= %(counted)s) AS base),
@@ -272,9 +280,9 @@ shared AS (SELECT j.*, coalesce(j.text_score / c.words, 0) AS text_share,
     greatest((coalesce(j.vector_score, c.farthest) - c.base) / nullif(c.nearest - c.base, 0), 0) AS vector_share FROM judged j, scale c),
 placed AS (SELECT f.*, row_number() OVER (ORDER BY f.score DESC, coalesce(f.text_rank, f.vector_rank), f.id) AS place
     FROM (SELECT h.*, %(text_weight)s::float8 * text_share + %(vector_weight)s::float8 * coalesce(vector_share, 0) AS score FROM shared h) f)
-SELECT f.place, f.score, f.text_rank, f.text_score, f.text_share, f.vector_rank, f.vector_score, f.vector_share, /*= memory_columns */
-FROM placed f JOIN knowledge_nodes m ON m.id = f.id LEFT JOIN scheduling s ON s.memory_id = m.id
-WHERE /*chosen*/ ORDER BY f.place
+SELECT r.model, r.width, f.place, f.score, f.text_rank, f.text_score, f.text_share, f.vector_rank, f.vector_score, f.vector_share, /*= memory_columns */
+FROM (SELECT (SELECT k.name FROM embedding_model k) AS model, (SELECT k.dimension FROM embedding_model k) AS width) r
+LEFT JOIN (placed f JOIN knowledge_nodes m ON m.id = f.id LEFT JOIN scheduling s ON s.memory_id = m.id) ON /*chosen*/ ORDER BY f.place
 
 -- chosen_best --
 -- As many as were asked for.
@@ -572,6 +580,18 @@ INSERT INTO embedding_model (id, name, dimension, hash, created_at) VALUES (1, %
 -- The same model in another build.
 UPDATE embedding_model SET hash = %(hash)s WHERE id = 1
 
+-- count_model_changes --
+-- How often the store has come to belong to another model since a moment.
+SELECT count(*) AS n FROM model_changes WHERE changed_at >= %(since)s
+
+-- sample_embeddings --
+-- Memories with their vectors, spread evenly over all that have one and are not replaced, and the model of these vectors.
+SELECT m.id::text AS id, m.content, e.embedding::vector AS embedding, k.name AS model, k.dimension, k.hash
+FROM (SELECT n.node_id, row_number() OVER (ORDER BY n.node_id) - 1 AS place, count(*) OVER () AS total
+    FROM node_embeddings n JOIN knowledge_nodes h ON h.id = n.node_id WHERE h.superseded_by IS NULL) p
+JOIN node_embeddings e ON e.node_id = p.node_id JOIN knowledge_nodes m ON m.id = p.node_id CROSS JOIN embedding_model k
+WHERE (p.place + 1) * %(sample)s::bigint / p.total > p.place * %(sample)s::bigint / p.total ORDER BY p.place
+
 -- stamp_width --
 -- The vectors get the model's width, before any is there.
 ALTER TABLE node_embeddings ALTER COLUMN embedding TYPE {vector}({width}), ALTER COLUMN embedding SET STORAGE PLAIN
@@ -591,9 +611,10 @@ SELECT m.id::text AS id, m.content FROM knowledge_nodes m WHERE m.id > %(after_i
 AND NOT EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id) ORDER BY m.id LIMIT %(limit)s
 
 -- insert_embedding_if_current --
--- A vector made meanwhile, only where the text is still the one it was made of and nobody was faster.
-INSERT INTO node_embeddings (node_id, embedding) SELECT m.id, %(embedding)s::{vector} FROM knowledge_nodes m
-WHERE m.id = %(id)s::uuid AND m.content = %(content)s ON CONFLICT (node_id) DO NOTHING
+-- A vector made meanwhile, only where text and model are still those it was made of and nobody was faster.
+INSERT INTO node_embeddings (node_id, embedding)
+SELECT m.id, v.embedding FROM (SELECT %(embedding)s::{vector} AS embedding OFFSET 0) v, knowledge_nodes m
+WHERE m.id = %(id)s::uuid AND m.content = %(content)s AND /*= still_registered */ ON CONFLICT (node_id) DO NOTHING
 
 -- put_edge --
 -- Link two memories, or change the weight of a link.

@@ -21,7 +21,8 @@ SELECT count(*) AS n FROM sqlite_master WHERE type = 'table' AND name = 'vestige
 -- Names of ours that somebody else's tables already bear.
 SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name IN (
     'embedding_model', 'domains', 'users', 'groups', 'group_memberships', 'knowledge_nodes', 'node_embeddings', 'scheduling',
-    'edges', 'review_events', 'supersession_events', 'delegations', 'job_runs', 'job_findings', 'journal', 'review_marks')
+    'edges', 'review_events', 'supersession_events', 'delegations', 'job_runs', 'job_findings', 'journal', 'review_marks',
+    'spare_embeddings', 'spare_model', 'model_changes')
 ORDER BY name
 
 -- list_applied --
@@ -120,13 +121,17 @@ DELETE FROM knowledge_nodes WHERE id IN (SELECT value FROM json_each(:ids))
 -- A vector that no longer fits its text.
 DELETE FROM node_embeddings WHERE node_id = :id
 
+-- still_registered --
+-- The store belongs to the model that a vector was made with.
+EXISTS (SELECT 1 FROM embedding_model k WHERE k.name = :model AND k.dimension = :dimension)
+
 -- insert_embedding --
--- A vector; readers find it by its new seq.
-INSERT INTO node_embeddings (node_id, embedding) VALUES (:id, :embedding)
+-- A vector, where the store still belongs to its model; readers find it by its new seq.
+INSERT INTO node_embeddings (node_id, embedding) SELECT :id, :embedding WHERE /*= still_registered */
 
 -- get_embedding --
--- One stored vector.
-SELECT e.embedding FROM node_embeddings e WHERE e.node_id = :id
+-- One stored vector, and the model that it is of.
+SELECT e.embedding, k.name AS model, k.dimension FROM node_embeddings e LEFT JOIN embedding_model k ON true WHERE e.node_id = :id
 
 -- order_created --
 -- Newest first.
@@ -355,18 +360,25 @@ SELECT group_concat(m.seq) AS seqs FROM knowledge_nodes m WHERE true /*filters*/
 -- The memories that others have replaced, as one text.
 SELECT group_concat(m.seq) AS seqs FROM knowledge_nodes m WHERE m.superseded_by IS NOT NULL
 
+-- still_the_same --
+-- The vectors are still those of one model since one of its turns: a table that came back later has other seqs.
+EXISTS (SELECT 1 FROM embedding_model k WHERE k.name = :model AND k.dimension = :dimension)
+    AND (SELECT coalesce(max(id), 0) FROM model_changes) = :turn
+
 -- list_embeddings_after --
--- Vectors written since a seq, each with the seq of its memory.
+-- Vectors written since a seq, each with the seq of its memory; none where they are of another model by now.
 SELECT e.seq, (SELECT m.seq FROM knowledge_nodes m WHERE m.id = e.node_id) AS memory, e.embedding
-FROM node_embeddings e WHERE e.seq > :seq
+FROM node_embeddings e WHERE e.seq > :seq AND /*= still_the_same */
 
 -- list_embedding_seqs --
--- Which vectors are there, as one text, without reading them.
-SELECT group_concat(e.seq) AS seqs FROM node_embeddings e
+-- Which vectors are there, as one text, without reading them, and whether they are still of the same model.
+SELECT (SELECT group_concat(e.seq) FROM node_embeddings e) AS seqs, /*= still_the_same */ AS same
 
 -- measure_embeddings --
--- How many vectors there are, and the last one written.
-SELECT count(*) AS n, coalesce(max(e.seq), 0) AS last FROM node_embeddings e
+-- How many vectors there are, the last one written, and the model they are of, with the number of its turn.
+SELECT count(*) AS n, coalesce(max(e.seq), 0) AS last, (SELECT k.name FROM embedding_model k) AS model,
+    (SELECT k.dimension FROM embedding_model k) AS dimension, (SELECT coalesce(max(id), 0) FROM model_changes) AS turn
+FROM node_embeddings e
 
 -- facet_domains --
 -- Domains in use, with counts.
@@ -535,6 +547,18 @@ INSERT INTO embedding_model (id, name, dimension, hash, created_at) VALUES (1, :
 -- The same model in another build.
 UPDATE embedding_model SET hash = :hash WHERE id = 1
 
+-- count_model_changes --
+-- How often the store has come to belong to another model since a moment.
+SELECT count(*) AS n FROM model_changes WHERE changed_at >= :since
+
+-- sample_embeddings --
+-- Memories with their vectors, spread evenly over all that have one and are not replaced, and the model of these vectors.
+SELECT m.id, m.content, e.embedding, k.name AS model, k.dimension, k.hash
+FROM (SELECT n.node_id, row_number() OVER (ORDER BY n.node_id) - 1 AS place, count(*) OVER () AS total
+    FROM node_embeddings n JOIN knowledge_nodes h ON h.id = n.node_id WHERE h.superseded_by IS NULL) p
+JOIN node_embeddings e ON e.node_id = p.node_id JOIN knowledge_nodes m ON m.id = p.node_id CROSS JOIN embedding_model k
+WHERE (p.place + 1) * :sample / p.total > p.place * :sample / p.total ORDER BY p.place
+
 -- stamp_width --
 -- Vectors are blobs here; their width is checked by the service.
 SELECT 1 AS stamped
@@ -554,9 +578,9 @@ SELECT m.id, m.content FROM knowledge_nodes m WHERE m.id > :after_id
 AND NOT EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id) ORDER BY m.id LIMIT :limit
 
 -- insert_embedding_if_current --
--- A vector made meanwhile, only where the text is still the one it was made of and nobody was faster.
+-- A vector made meanwhile, only where text and model are still those it was made of and nobody was faster.
 INSERT INTO node_embeddings (node_id, embedding) SELECT m.id, :embedding FROM knowledge_nodes m
-WHERE m.id = :id AND m.content = :content ON CONFLICT (node_id) DO NOTHING
+WHERE m.id = :id AND m.content = :content AND /*= still_registered */ ON CONFLICT (node_id) DO NOTHING
 
 -- put_edge --
 -- Link two memories, or change the weight of a link.

@@ -26,9 +26,8 @@ from pgvector.psycopg import register_vector
 from tests.jobs.filled import MODEL, fill
 from tests.vestige_files import HOSTILE_VECTORS, make_v14, make_v18
 from vestige_tui.errors import ForeignStore, ModelMismatch, Unavailable, Usage
-from vestige_tui.jobs.copy import CopyPlan
 from vestige_tui.jobs.index import index_path, watched, without_password
-from vestige_tui.jobs.launch import dry_run, start_copy
+from vestige_tui.jobs.launch import Work, dry_run, start
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.watch import watch
 from vestige_tui.model import Job, JobFinding, ModelSignature
@@ -74,7 +73,7 @@ async def ended(target: str, job_id: str, seconds: float = 60) -> Job:
 
 async def copied(source: Path, target: str, batch: int = 500) -> Job:
     """A copy that came to its end."""
-    launched = await start_copy(CopyPlan(f"sqlite:{source}", target, batch))
+    launched = await start(Work("copy", f"sqlite:{source}", target, {"batch": batch}))
     job = await ended(target, launched.job_id)
     assert (job.status, job.error) == ("completed", None)
     assert job.progress.phase == "done"
@@ -147,7 +146,7 @@ async def test_everything_comes_along_and_a_second_run_brings_nothing(
     await fill(source, 5_000)
     target = with_password(postgres_database)
     assert PASSWORD in target
-    launched = await start_copy(CopyPlan(f"sqlite:{source}", target))
+    launched = await start(Work("copy", f"sqlite:{source}", target))
     assert not launched.already_running
 
     async def seen() -> list[Job]:
@@ -247,10 +246,10 @@ async def test_a_user_of_the_same_name_is_another_user(tmp_path: Path, postgres_
 async def test_starting_twice_is_one_job(tmp_path: Path, postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 2_000)
-    plan = CopyPlan(f"sqlite:{source}", postgres_database)
+    plan = Work("copy", f"sqlite:{source}", postgres_database)
     async with open_store(postgres_database, create=True):
         pass
-    first, second = await asyncio.gather(start_copy(plan), start_copy(plan))
+    first, second = await asyncio.gather(start(plan), start(plan))
     assert first.job_id == second.job_id
     assert {first.already_running, second.already_running} == {False, True}
     job = await ended(postgres_database, first.job_id)
@@ -262,7 +261,7 @@ async def test_starting_twice_is_one_job(tmp_path: Path, postgres_database: str)
 async def test_a_cancelled_copy_ends_soon_and_can_be_taken_up(tmp_path: Path, postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 6_000, words=100)
-    launched = await start_copy(CopyPlan(f"sqlite:{source}", postgres_database, batch=50))
+    launched = await start(Work("copy", f"sqlite:{source}", postgres_database, {"batch": 50}))
     async with open_store(postgres_database) as store:
         assert await Ledger(store).request_cancel(launched.job_id)
     job = await ended(postgres_database, launched.job_id, seconds=10)
@@ -283,14 +282,14 @@ async def test_a_cancelled_copy_ends_soon_and_can_be_taken_up(tmp_path: Path, po
 async def test_a_dry_run_makes_nothing(tmp_path: Path, postgres_database: str, state: Path) -> None:
     source = make_v18(tmp_path / "vestige.db", 24)
     before = made_there(postgres_database)
-    tables = await dry_run(CopyPlan(str(source), postgres_database))
+    tables = await dry_run(Work("copy", str(source), postgres_database))
     assert tables["memories"].total == 24
     assert tables["edges"].total == 23
     assert any(table.left_behind for table in tables.values())
     assert made_there(postgres_database) == before
     assert private_files(state) == {}
     nowhere = tmp_path / "nowhere"
-    assert (await dry_run(CopyPlan(str(source), f"pgembed:{nowhere}")))["memories"].total == 24
+    assert (await dry_run(Work("copy", str(source), f"pgembed:{nowhere}")))["memories"].total == 24
     assert private_files(nowhere) == {}
 
 
@@ -301,8 +300,8 @@ async def test_another_model_is_refused_before_anything_is_made(
     await fill(source, 10)
     async with open_store(postgres_database, create=True) as store:
         await store.register_model(ModelSignature("another-model", MODEL.dimension))
-    plan = CopyPlan(f"sqlite:{source}", postgres_database)
-    for refused in (start_copy(plan), dry_run(plan)):
+    plan = Work("copy", f"sqlite:{source}", postgres_database)
+    for refused in (start(plan), dry_run(plan)):
         with pytest.raises(ModelMismatch, match="test-model"):
             await refused
     async with open_store(postgres_database) as store:
@@ -322,15 +321,15 @@ async def test_what_cannot_be_copied_is_refused_in_front(tmp_path: Path, postgre
         connection.execute("CREATE TABLE knowledge_nodes (id int)")
     before = made_there(postgres_database)
     for plan, error in (
-        (CopyPlan(str(tmp_path / "missing.db"), postgres_database), Unavailable),
-        (CopyPlan(str(foreign), postgres_database), ForeignStore),
-        (CopyPlan(postgres_database, str(source)), Usage),
-        (CopyPlan(str(source), str(tmp_path / "other.db")), Usage),
-        (CopyPlan(str(source), postgres_database), ForeignStore),
-        (CopyPlan(str(source), f"postgresql://me:{PASSWORD}@127.0.0.1:1/d"), Unavailable),
+        (Work("copy", str(tmp_path / "missing.db"), postgres_database), Unavailable),
+        (Work("copy", str(foreign), postgres_database), ForeignStore),
+        (Work("copy", postgres_database, str(source)), Usage),
+        (Work("copy", str(source), str(tmp_path / "other.db")), Usage),
+        (Work("copy", str(source), postgres_database), ForeignStore),
+        (Work("copy", str(source), f"postgresql://me:{PASSWORD}@127.0.0.1:1/d"), Unavailable),
     ):
         with pytest.raises(error) as raised:
-            await start_copy(plan)
+            await start(plan)
         assert PASSWORD not in str(raised.value) + repr(plan)
     assert made_there(postgres_database) == before
     assert private_files(index_path().parent) == {}
@@ -440,7 +439,7 @@ async def test_a_worker_that_waits_for_a_lock_lives_and_can_be_cancelled(
     async with open_store(postgres_database, create=True) as store:
         with psycopg.connect(postgres_database) as holder:
             holder.execute("LOCK TABLE knowledge_nodes IN EXCLUSIVE MODE")
-            launched = await start_copy(CopyPlan(f"sqlite:{source}", postgres_database))
+            launched = await start(Work("copy", f"sqlite:{source}", postgres_database))
             beats: set[datetime | None] = set()
             async with asyncio.timeout(20):
                 while len(beats) < 3:
@@ -454,12 +453,12 @@ async def test_a_worker_that_waits_for_a_lock_lives_and_can_be_cancelled(
 async def test_a_killed_worker_is_followed_by_another(tmp_path: Path, postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 3_000)
-    plan = CopyPlan(f"sqlite:{source}", postgres_database, batch=50)
-    first = await start_copy(plan)
+    plan = Work("copy", f"sqlite:{source}", postgres_database, {"batch": 50})
+    first = await start(plan)
     async with open_store(postgres_database) as store:
         owner = (await Ledger(store).job(first.job_id)).owner
         os.kill(int(owner.split("@")[0]), signal.SIGKILL)
-        assert (await start_copy(plan)).already_running
+        assert (await start(plan)).already_running
     with psycopg.connect(postgres_database) as connection:
         connection.execute("UPDATE delegations SET last_heartbeat = last_heartbeat - interval '31 seconds'")
     job = await copied(source, postgres_database)
@@ -476,7 +475,7 @@ async def test_a_worker_that_cannot_begin_is_told_at_once(
     await fill(source, 10)
     monkeypatch.setattr("vestige_tui.jobs.launch._WORKER", (sys.executable, "-c", "raise SystemExit('no worker')"))
     with pytest.raises(Unavailable, match="did not begin"):
-        await start_copy(CopyPlan(f"sqlite:{source}", postgres_database))
+        await start(Work("copy", f"sqlite:{source}", postgres_database))
     async with open_store(postgres_database) as store:
         [job] = await Ledger(store).jobs()
     assert job.status == "failed"

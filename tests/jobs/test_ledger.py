@@ -150,8 +150,8 @@ async def test_starting_a_plan_twice_is_one_run(store: Store) -> None:
 
 async def test_a_finished_plan_begins_its_next_attempt(store: Store, clock: Clock) -> None:
     first = await begin(store)
-    assert await Ledger(store).take(first.id, "2@here")
-    assert not await Ledger(store).take(first.id, "3@here")
+    assert await Ledger(store).take(first.id, "2@here") is not None
+    assert await Ledger(store).take(first.id, "3@here") is None
     await Ledger(store).transition(first.id, "completed")
     clock.advance(hours=1)
     second = await begin(store)

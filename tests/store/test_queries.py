@@ -26,6 +26,7 @@ ONLY_SQLITE = {
     "list_embeddings_after",
     "list_embedding_seqs",
     "measure_embeddings",
+    "still_the_same",
     "optimize_text",
     "optimize",
     "checkpoint",
@@ -66,6 +67,7 @@ FRAGMENTS = (
     "not_resting",
     "chosen_",
     "score_",
+    "still_",
     "weighed_",
 )
 

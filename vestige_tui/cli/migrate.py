@@ -20,7 +20,7 @@ from vestige_tui.errors import Unavailable, Usage, VestigeError
 from vestige_tui.text import grouped, short_id
 
 if TYPE_CHECKING:
-    from vestige_tui.jobs.copy import CopyPlan
+    from vestige_tui.jobs.launch import Work
     from vestige_tui.jobs.ledger import Ledger
     from vestige_tui.model import Job, TableProgress
 
@@ -42,8 +42,8 @@ def add_commands(commands: Commands) -> None:
     migrate.add_argument("--detach", action="store_true", help="do not wait for the worker")
 
 
-def _plan(args: Namespace) -> CopyPlan:
-    from vestige_tui.jobs.copy import CopyPlan
+def _plan(args: Namespace) -> Work:
+    from vestige_tui.jobs.launch import Work
 
     config = settings(args)
     source = args.sqlite_path or store_url(args, config)
@@ -52,18 +52,18 @@ def _plan(args: Namespace) -> CopyPlan:
     target = args.postgres_url or config.postgres_url
     if not target:
         raise Usage("A copy needs the PostgreSQL store to write: --postgres-url URL.")
-    return CopyPlan(source, target, args.batch_size)
+    return Work("copy", source, target, {"batch": args.batch_size})
 
 
 async def _copy(args: Namespace, output: Output) -> int:
-    from vestige_tui.jobs.launch import dry_run, start_copy
+    from vestige_tui.jobs.launch import dry_run, start
     from vestige_tui.jobs.ledger import Ledger
     from vestige_tui.store import open_store
 
     plan = _plan(args)
     if args.dry_run:
         return _tell_plan(output, await dry_run(plan))
-    launched = await start_copy(plan)
+    launched = await start(plan)
     short = short_id(launched.job_id)
     output.note(f"Job {short} was under way already." if launched.already_running else f"Job {short} has begun.")
     progress = output.progress("copied")

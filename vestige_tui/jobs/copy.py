@@ -9,28 +9,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import errors
 
-from vestige_tui.errors import Cancelled
+from vestige_tui.embedding import same_model
+from vestige_tui.errors import Cancelled, ForeignStore, ModelMismatch, ReadOnly, StoreMissing, Usage
 from vestige_tui.jobs import wire
+from vestige_tui.jobs.index import without_password
+from vestige_tui.jobs.launch import Checked, Work
 from vestige_tui.jobs.ledger import CANCELLED, Ledger
 from vestige_tui.jobs.repair import shown
-from vestige_tui.jobs.source import Key, SqliteSource, end_key, start_key
-from vestige_tui.jobs.tables import TABLES, Fit, Setting, Table, Unfit
+from vestige_tui.jobs.running import Meter, Running
+from vestige_tui.jobs.source import Key, SqliteSource, end_key, sqlite_path, start_key
+from vestige_tui.jobs.tables import TABLES, Fit, Setting, Table, Unfit, model_of
 from vestige_tui.model import JobFinding, JobProgress, ModelSignature, TableProgress
+from vestige_tui.store import open_backend, open_store, schema
 from vestige_tui.store.postgres import MAX_VECTOR, PostgresBackend
 from vestige_tui.store.queries import load
+from vestige_tui.store.rows import model as read_model
 from vestige_tui.text import redact
 
 if TYPE_CHECKING:
     from vestige_tui.jobs.source import Count
+    from vestige_tui.store.backend import Backend
     from vestige_tui.store.postgres import PostgresTransaction
     from vestige_tui.store.service import Store
 
@@ -41,22 +48,10 @@ MAX_BATCH = 4_000
 MAX_BATCH_BYTES = 8_000_000
 QUICK_SECONDS, SLOW_SECONDS = 0.3, 0.8
 """A batch that was written faster than this is followed by a larger one, a slower one by a smaller."""
-SAMPLE_SECONDS = 0.5
-SAMPLES = 30
-RATE_SAMPLES = 10
 LOG_ROWS = 1_000
 
 # What the server says of a row, not of itself.
 _REFUSALS = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded, errors.StatementTooComplex)
-
-
-@dataclass(frozen=True, slots=True)
-class CopyPlan:
-    """What to copy: two store URLs, which may hold passwords, and the rows of the first batch."""
-
-    source: str = field(repr=False)
-    target: str = field(repr=False)
-    batch: int = BATCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,43 +73,93 @@ class _Outcome:
     refused: Mapping[int, str]
 
 
-class Meter:
-    """How far a copy is, and how fast."""
-
-    def __init__(self) -> None:
-        self.phase = "counting"
-        self.tables: dict[str, TableProgress] = {}
-        self.zero_vectors = 0
-        self._marks: deque[tuple[float, int]] = deque(maxlen=RATE_SAMPLES)
-        self._rates: deque[float] = deque(maxlen=SAMPLES)
-
-    def expect(self, name: str, total: int) -> None:
-        self.tables[name] = TableProgress(total=total)
-
-    def add(self, name: str, **more: int) -> None:
-        now = self.tables[name]
-        self.tables[name] = replace(now, **{count: getattr(now, count) + value for count, value in more.items()})
-
-    def snapshot(self) -> JobProgress:
-        """The present state; also takes a sample of the speed, at most every half second."""
-        now, read = time.monotonic(), sum(table.read for table in self.tables.values())
-        if not self._marks:
-            self._marks.append((now, read))
-        elif now - self._marks[-1][0] >= SAMPLE_SECONDS:
-            before, had = self._marks[-1]
-            self._rates.append(round((read - had) / (now - before), 1))
-            self._marks.append((now, read))
-        began, had = self._marks[0]
-        rate = round((read - had) / (now - began), 1) if now > began else None
-        left = sum(max(0, (table.total or 0) - table.read) for table in self.tables.values())
-        return JobProgress(
-            phase=self.phase,
-            tables=dict(self.tables),
-            rate=rate,
-            eta=round(left / rate, 1) if left and rate else None,
-            rates=tuple(self._rates),
-            zero_vectors=self.zero_vectors,
+async def check(work: Work, *, dry: bool = False) -> Checked:
+    """Refuse what cannot be copied, before a row or a table is made."""
+    sqlite_path(work.source)
+    backend = open_backend(work.target, create=not dry, max_connections=1)
+    if backend.dialect != "postgres":
+        raise Usage("A copy goes from a SQLite file to PostgreSQL.")
+    async with open_store(work.source, read_only=True) as opened:
+        model = model_of(await opened.registered_model())
+        checked = Checked(
+            opened.location,
+            without_password(backend.location()),
+            model.name if model else "",
+            f"copy {opened.title} to {backend.title}",
+            {"batch": int(work.options.get("batch", BATCH))},
+            creates=True,
         )
+    backend.use_model(model)  # refuses vectors that are too wide
+    try:
+        await backend.open()
+    except StoreMissing:
+        if dry:  # an embedded server that the copy would make
+            return checked
+        raise
+    try:
+        await _check_target(backend, model)
+    finally:
+        await backend.close()
+    return checked
+
+
+async def _check_target(backend: Backend, model: ModelSignature | None) -> None:
+    if backend.read_only:
+        raise ReadOnly(f"{backend.title} is open read-only: {backend.reason}.")
+    if not await schema.is_ours(backend):
+        if taken := [str(row["name"]) for row in await backend.fetch("list_taken_names")]:
+            raise ForeignStore(f"{backend.title} already has a {taken[0]} that is not ours; it was not touched.")
+        return
+    if not any(info.state == "applied" for info in await schema.status(backend)):
+        return
+    found = await backend.fetch("get_model")
+    if not found or model is None:
+        return
+    there = read_model(found[0])
+    if not same_model(there.name, model.name) or there.dimension != model.dimension:
+        raise ModelMismatch(
+            f"The source belongs to {model.name} ({model.dimension} dimensions), the target to {there.name} "
+            f"({there.dimension}); nothing was copied."
+        )
+
+
+async def dry_run(work: Work) -> dict[str, TableProgress]:
+    """What a copy would read, table by table, and what it would leave behind. Makes nothing; raises as a copy would."""
+    await check(work, dry=True)
+    return await asyncio.to_thread(_counted, sqlite_path(work.source))
+
+
+def _counted(path: Path) -> dict[str, TableProgress]:
+    source = SqliteSource(path)
+    try:
+        tables = {table.name: TableProgress(total=source.count(table.name).rows) for table in TABLES}
+        left = {name: TableProgress(left_behind=rows) for name, rows in source.left_behind().items()}
+    finally:
+        source.close()
+    return tables | left
+
+
+async def run(running: Running) -> str:
+    """Copy everything that is missing; gives what came of it in words."""
+    async with open_store(running.source, read_only=True) as opened:
+        model = model_of(await opened.registered_model())
+    source = await asyncio.to_thread(SqliteSource, sqlite_path(running.source))
+    try:
+        progress = await Copy(
+            source,
+            running.store,
+            running.job_id,
+            model=model,
+            moment=running.moment,
+            batch=int(running.options.get("batch", BATCH)),
+            stop=running.stop,
+        ).run()
+    finally:
+        source.close()
+    tables = progress.tables.values()
+    inserted, failed = sum(table.inserted for table in tables), sum(table.failed for table in tables)
+    await running.ledger.heartbeat(running.job_id, progress)
+    return f"{inserted:,} rows inserted, {sum(table.present for table in tables):,} present, {failed:,} failed"
 
 
 class Copy:

@@ -1,4 +1,4 @@
-"""Starting a copy: every refusal is made here, in front, before there is a row or a table; then a worker takes over."""
+"""Starting a job: every refusal is made here, in front, before there is a row or a table; then a worker takes over."""
 
 from __future__ import annotations
 
@@ -8,28 +8,22 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vestige_tui.config import state_dir
-from vestige_tui.embedding import same_model
-from vestige_tui.errors import ForeignStore, ModelMismatch, ReadOnly, StoreMissing, Unavailable, Usage, VestigeError
-from vestige_tui.jobs.copy import CopyPlan
+from vestige_tui.errors import Conflict, Unavailable, Usage, VestigeError
 from vestige_tui.jobs.index import KEEP, remember, without_password
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.source import SqliteSource, sqlite_path
-from vestige_tui.jobs.tables import TABLES, model_of
-from vestige_tui.jobs.worker import TAKEN, owner
-from vestige_tui.model import ModelSignature, TableProgress
-from vestige_tui.store import launcher, open_backend, open_store, schema
-from vestige_tui.store.rows import model as read_model
-from vestige_tui.times import format_time
+from vestige_tui.jobs.worker import KINDS, TAKEN, owner
+from vestige_tui.store import launcher, open_store
 
 if TYPE_CHECKING:
-    from vestige_tui.store.backend import Backend
+    from vestige_tui.model import Job, TableProgress
 
 HANDSHAKE_SECONDS = 60.0
 
@@ -37,118 +31,129 @@ _WORKER = (sys.executable, "-m", "vestige_tui.jobs.worker")
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What a person asks for: a kind of job, two store URLs, which may hold passwords, and what else it needs.
+
+    The row of the job lies in ``target``; a re-embedding has one store for both.
+    """
+
+    kind: str
+    source: str = field(repr=False)
+    target: str = field(repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Work that nothing stands against: where it reads and writes, without passwords, and how the ledger names it."""
+
+    source: str
+    target: str
+    model: str
+    task: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    creates: bool = False
+    """May the target, or its tables, be made?"""
+
+
+@dataclass(frozen=True, slots=True)
 class Launched:
-    """A copy that runs. ``already_running``: it was under way before, and nothing was begun."""
+    """A job that runs. ``already_running``: it was under way before, and nothing was begun."""
 
     job_id: str
     already_running: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    location: str
-    title: str
-    model: ModelSignature | None
+async def check(work: Work, *, dry: bool = False) -> Checked:
+    """Refuse what cannot be done. Raises Usage, Unavailable, ForeignStore, ReadOnly, ModelMismatch, Refused.
 
-
-async def start_copy(plan: CopyPlan) -> Launched:
-    """Begin a copy in a process of its own; gives its job once the worker has taken it.
-
-    Raises, before a row or a table is made: Usage, Unavailable, ForeignStore, ReadOnly, ModelMismatch, Refused.
-    The target's tables are then made, or brought up, where need be.
+    Nothing is made, but a server in a folder of its own where the work is not ``dry``.
     """
-    source = await _check(plan)
-    async with open_store(plan.target, create=True, max_connections=2) as target:
+    checked: Checked = await _module(work.kind).check(work, dry=dry)
+    return checked
+
+
+async def dry_run(work: Work) -> dict[str, TableProgress]:
+    """What the work would read, table by table, and what it would leave behind. Makes nothing; raises as it would."""
+    counted: dict[str, TableProgress] = await _module(work.kind).dry_run(work)
+    return counted
+
+
+async def start(work: Work, *, fresh: bool = False) -> Launched:
+    """Begin a job in a process of its own; gives it once the worker has taken it.
+
+    A plan that ended before it was done goes on from its checkpoint, unless ``fresh``. Raises as ``check`` does,
+    before a row or a table is made; tables of a target are then made, or brought up, where need be.
+    """
+    checked = await check(work)
+    async with open_store(work.target, create=checked.creates, max_connections=2) as target:
         ledger = Ledger(target)
         where = without_password(target.location)
         run = await ledger.start(
-            kind="copy",
-            source=source.location,
+            kind=work.kind,
+            source=checked.source,
             target=where,
-            model=source.model.name if source.model else "",
-            task=f"copy {source.title} to {target.title}",
+            model=checked.model,
+            task=checked.task,
             owner=owner(),
+            options=checked.options,
+            fresh=fresh,
         )
-        remember(where, run.id, "copy")
+        remember(where, run.id, work.kind)
         if not run.already_running:
             try:
-                await asyncio.to_thread(_spawn, plan, run.id, run.first_started)
+                spec = {
+                    "job_id": run.id,
+                    "source": _absolute(work.source, checked.source),
+                    "target": _absolute(work.target, where),
+                }
+                await asyncio.to_thread(_spawn, spec)
             except VestigeError as error:
                 await ledger.transition(run.id, "failed", error=error.message)
                 raise
     return Launched(run.id, run.already_running)
 
 
-async def dry_run(plan: CopyPlan) -> dict[str, TableProgress]:
-    """What a copy would read, table by table, and what it would leave behind. Makes nothing; raises as a copy would."""
-    await _check(plan, dry=True)
-    return await asyncio.to_thread(_counted, sqlite_path(plan.source))
+async def resume(job: Job, known: Sequence[str] = ()) -> Launched:
+    """Begin the next attempt of a job's plan, from its checkpoint where it did not complete.
 
-
-def _counted(path: Path) -> dict[str, TableProgress]:
-    source = SqliteSource(path)
-    try:
-        tables = {table.name: TableProgress(total=source.count(table.name).rows) for table in TABLES}
-        left = {name: TableProgress(left_behind=rows) for name, rows in source.left_behind().items()}
-    finally:
-        source.close()
-    return tables | left
-
-
-async def _check(plan: CopyPlan, *, dry: bool = False) -> _Source:
-    sqlite_path(plan.source)
-    backend = open_backend(plan.target, create=not dry, max_connections=1)
-    if backend.dialect != "postgres":
-        raise Usage("A copy goes from a SQLite file to PostgreSQL.")
-    async with open_store(plan.source, read_only=True) as opened:
-        source = _Source(opened.location, opened.title, model_of(await opened.registered_model()))
-    backend.use_model(source.model)  # refuses vectors that are too wide
-    try:
-        await backend.open()
-    except StoreMissing:
-        if dry:  # an embedded server that the copy would make
-            return source
-        raise
-    try:
-        await _check_target(backend, source.model)
-    finally:
-        await backend.close()
-    return source
-
-
-async def _check_target(backend: Backend, model: ModelSignature | None) -> None:
-    if backend.read_only:
-        raise ReadOnly(f"{backend.title} is open read-only: {backend.reason}.")
-    if not await schema.is_ours(backend):
-        if taken := [str(row["name"]) for row in await backend.fetch("list_taken_names")]:
-            raise ForeignStore(f"{backend.title} already has a {taken[0]} that is not ours; it was not touched.")
-        return
-    if not any(info.state == "applied" for info in await schema.status(backend)):
-        return
-    found = await backend.fetch("get_model")
-    if not found or model is None:
-        return
-    there = read_model(found[0])
-    if not same_model(there.name, model.name) or there.dimension != model.dimension:
-        raise ModelMismatch(
-            f"The source belongs to {model.name} ({model.dimension} dimensions), the target to {there.name} "
-            f"({there.dimension}); nothing was copied."
+    ``known`` are store URLs with their passwords: they stand for the same stores of the job, which has none.
+    Raises Conflict where it still runs, and as ``start`` does.
+    """
+    if job.kind not in KINDS:
+        raise Usage(f"A {job.kind} is not a job of this program; whoever it was given to takes it up.")
+    with_password = {without_password(url): url for url in known}
+    launched = await start(
+        Work(
+            job.kind,
+            with_password.get(job.source, job.source),
+            with_password.get(job.target, job.target),
+            dict(job.options),
         )
+    )
+    if launched.already_running:
+        raise Conflict("This job is running already.")
+    return launched
 
 
-def _spawn(plan: CopyPlan, job_id: str, moment: datetime) -> None:
+def _module(kind: str) -> Any:
+    if kind not in KINDS:
+        raise Usage(f"There is no job of the kind {kind}.")
+    return import_module(KINDS[kind])
+
+
+def _absolute(url: str, location: str) -> str:
+    """A URL as a worker can use it: a server's with its password, a path without regard to where the worker is."""
+    return url if url.startswith(("postgresql:", "postgres:")) else location
+
+
+def _spawn(spec: Mapping[str, str]) -> None:
     """Start the worker in a session of its own, give it its work, and wait until it has taken the job."""
-    spec = {
-        "job_id": job_id,
-        "source": f"sqlite:{sqlite_path(plan.source)}",
-        "target": plan.target,
-        "batch": plan.batch,
-        "moment": format_time(moment),
-    }
     folder = state_dir() / "jobs"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _forget_old_logs(folder)
-    log = os.open(folder / f"{job_id}.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    path = folder / f"{spec['job_id']}.log"
+    log = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         # The launcher ends at once and leaves the worker to the system, so that nobody here has to wait for its end.
         starting = subprocess.Popen(
@@ -169,7 +174,7 @@ def _spawn(plan: CopyPlan, job_id: str, moment: datetime) -> None:
         starting.wait()
         # The end of the pipe comes with the word, or with the worker's own end.
         if _line(answers.fileno()) != TAKEN:
-            raise Unavailable(f"The worker did not begin; {folder / f'{job_id}.log'} says why.")
+            raise Unavailable(f"The worker did not begin; {path} says why.")
 
 
 def _forget_old_logs(folder: Path) -> None:

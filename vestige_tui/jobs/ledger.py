@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from vestige_tui.errors import Conflict, NotFound, Usage
+from vestige_tui.errors import Conflict, NotFound, ReadOnly, Unavailable, Usage, VestigeError
 from vestige_tui.model import Job, JobFinding, JobProgress, JobStatus, Page, TableProgress
 from vestige_tui.store.backend import Json
-from vestige_tui.store.rows import as_json, as_map, as_time
+from vestige_tui.store.rows import as_json, as_list, as_map, as_time
+from vestige_tui.text import short_id
 
 if TYPE_CHECKING:
-    from vestige_tui.store.backend import Row, Transaction
+    from vestige_tui.store.backend import Backend, Row, Transaction
     from vestige_tui.store.service import Store
 
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
@@ -43,8 +44,19 @@ PREVIEW_BYTES = 4_096
 DEADLINE = timedelta(hours=6)
 LEASE = timedelta(seconds=30)
 """A run whose worker gave no sign for so long has lost its owner, and may be begun anew."""
+STUCK_AFTER = timedelta(minutes=10)
+"""Work in flight that gave signs of life, and then none for so long, is stuck."""
 CANCELLED = "cancelled"
 LEASE_LOST = "lease lost"
+OVERDUE = "deadline exceeded by sweeper"
+GIVEN_UP = "marked as failed by a person"
+
+MOST_LISTED = 1_000
+FILTERS: Mapping[str, tuple[JobStatus, ...]] = {
+    "in_flight": IN_FLIGHT,
+    **{status: (status,) for status in STATUSES},
+}
+"""What a list of jobs can be asked for, by the word that asks for it."""
 
 Settled: TypeAlias = Literal["moved", "replayed", "missing"]
 """What telling the ledger a state came to: it moved (and whoever moved it ends the work), it was there, no such row."""
@@ -57,9 +69,12 @@ def plan_id(kind: str, source: str, target: str, model: str) -> uuid.UUID:
 
 def preview(text: str) -> str:
     """``text`` in at most 4,096 bytes of UTF-8, cut between two characters."""
-    text = text.replace("\0", "\u2400")
-    raw = text.encode("utf-8", "replace")
-    return raw[:PREVIEW_BYTES].decode("utf-8", "ignore")
+    return _storable(text).encode()[:PREVIEW_BYTES].decode("utf-8", "ignore")
+
+
+def _storable(text: str) -> str:
+    """``text`` without what no database takes: NUL becomes its symbol, half a surrogate pair a question mark."""
+    return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +86,39 @@ class Run:
     already_running: bool
     first_started: datetime
     """When the plan was tried for the first time: the moment of the copy, the same in each attempt."""
+    checkpoint: Mapping[str, Any] = field(default_factory=dict)
+    """From where it goes on; empty where it begins anew."""
+    progress: JobProgress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An attempt as its worker finds it: what to do, how, and how far the attempts before it came."""
+
+    id: str
+    attempt: int
+    kind: str
+    source: str
+    target: str
+    options: Mapping[str, Any]
+    checkpoint: Mapping[str, Any]
+    progress: JobProgress | None
+    dropped_indexes: tuple[str, ...]
+    """Which indexes this attempt or one before it has dropped and nobody has built again."""
+    first_started: datetime
+    """When the plan was tried for the first time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep came to: how many were over their deadline, how many are stuck now, how many it could not settle."""
+
+    deadline_failures: int = 0
+    stuck_marked: int = 0
+    errors: int = 0
+
+
+_NO_OPTIONS: Mapping[str, Any] = {}
 
 
 class Ledger:
@@ -91,11 +139,16 @@ class Ledger:
         deadline: datetime | None = None,
         idempotency_key: str | None = None,
     ) -> str:
-        """Note a delegation as queued; one that is there already, by id or key, is left as it is. Gives its id."""
+        """Note a delegation as queued, and give its id. One that has this id is left as it is, and so is one that has
+        this key of the same caller, whose id is then given."""
         made = delegation_id or str(uuid.uuid4())
         async with self._store.backend.write() as transaction:
-            await self._insert(transaction, made, caller, callee, task, deadline, 0, idempotency_key)
-        return made
+            if await self._insert(transaction, made, caller, callee, task, deadline, 0, idempotency_key):
+                return made
+            found = await transaction.fetch(
+                "find_delegation", {"id": made, "caller_id": str(caller), "idempotency_key": idempotency_key}
+            )
+        return str(found[0]["delegation_id"])
 
     async def _insert(
         self,
@@ -107,20 +160,23 @@ class Ledger:
         deadline: datetime | None,
         retries: int,
         idempotency_key: str | None,
-    ) -> None:
+    ) -> bool:
+        """Tells whether it was not there before."""
         now = self._store.now()
-        await transaction.execute(
-            "insert_delegation",
-            {
-                "id": delegation_id,
-                "caller_id": str(caller),
-                "callee_id": str(callee),
-                "task": preview(task),
-                "deadline": deadline or now + DEADLINE,
-                "retry_count": retries,
-                "now": now,
-                "idempotency_key": idempotency_key,
-            },
+        return bool(
+            await transaction.execute(
+                "insert_delegation",
+                {
+                    "id": delegation_id,
+                    "caller_id": str(caller),
+                    "callee_id": str(callee),
+                    "task": preview(task),
+                    "deadline": deadline or now + DEADLINE,
+                    "retry_count": retries,
+                    "now": now,
+                    "idempotency_key": idempotency_key,
+                },
+            )
         )
 
     async def transition(self, job_id: str, status: JobStatus, *, error: str = "", result: str = "") -> Settled:
@@ -137,7 +193,7 @@ class Ledger:
         told = {
             "id": job_id,
             "status": status,
-            "error": error.replace("\0", "\u2400") or None,
+            "error": _storable(error) or None,
             "result": preview(result) or None,
             "now": self._store.now(),
         }
@@ -152,14 +208,17 @@ class Ledger:
             # Somebody may have moved it since it was read: then it is read again.
             if await transaction.execute("transition_delegation", {**told, "observed": observed}):
                 if not TRANSITIONS[status]:
-                    await transaction.execute("finish_run", {"id": job_id, "now": self._store.now()})
+                    await transaction.execute("finish_run", {"id": job_id, "now": told["now"]})
                 return "moved"
         return "missing"
 
     async def heartbeat(
         self, job_id: str, progress: JobProgress | None = None, checkpoint: Mapping[str, Any] | None = None
     ) -> bool:
-        """A sign of life, with progress where there is some; tells whether the job is still in flight."""
+        """A sign of life, with progress where there is some; tells whether the job is still in flight.
+
+        The deadline of a job of ours moves along; that of anybody else's work stands.
+        """
         async with self._store.backend.write() as transaction:
             return await self.note(transaction, job_id, progress, checkpoint)
 
@@ -188,46 +247,117 @@ class Ledger:
 
     # Runs
 
-    async def start(self, *, kind: str, source: str, target: str, model: str, task: str, owner: str) -> Run:
-        """Begin the next attempt of a plan, or find the one under way; a run that lost its owner is failed first."""
-        plan = plan_id(kind, source, target, model)
+    async def start(
+        self,
+        *,
+        kind: str,
+        source: str,
+        target: str,
+        model: str,
+        task: str,
+        owner: str,
+        options: Mapping[str, Any] = _NO_OPTIONS,
+        fresh: bool = False,
+    ) -> Run:
+        """Begin the next attempt of a plan, or find the one under way; a run that lost its owner is failed first.
+
+        It goes on from where the attempt before came to, unless that one completed or this one is to be ``fresh``.
+        """
+        plan = str(plan_id(kind, source, target, model))
         async with self._store.backend.write() as transaction:
-            await transaction.fetch("lock_plan", {"plan": str(plan)})
+            await transaction.fetch("lock_plan", {"plan": plan})
             now = self._store.now()
-            found = await transaction.fetch("find_unfinished_run", {"plan": str(plan)})
-            [before] = await transaction.fetch("read_attempts", {"plan": str(plan)})
-            first = as_time(before["first_started"]) or now
-            if found:
-                running, last_sign = str(found[0]["delegation_id"]), as_time(found[0]["last_sign"]) or now
-                if now - last_sign <= LEASE:
-                    return Run(running, int(found[0]["attempt"]), True, first)
-                await self._transition(transaction, running, "failed", LEASE_LOST, "")
-                await transaction.execute("finish_run", {"id": running, "now": now})
+            if (running := await self._under_way(transaction, plan, now)) is not None:
+                return running
+            [before] = await transaction.fetch("read_attempts", {"plan": plan})
+            last = await transaction.fetch("read_last_attempt", {"plan": plan})
             job_id, attempt = str(uuid.uuid4()), int(before["last_attempt"]) + 1
-            await self._insert(transaction, job_id, CALLER, plan, task, None, attempt - 1, None)
+            unfinished = last[0] if last and last[0]["status"] != "completed" else None
+            goes_on = None if fresh else unfinished
+            checkpoint = as_map(goes_on["checkpoint"]) if goes_on else {}
+            progress = as_map(goes_on["progress"]) if goes_on else {}
+            await self._insert(transaction, job_id, CALLER, uuid.UUID(plan), task, None, attempt - 1, None)
             await transaction.execute(
                 "insert_run",
                 {
-                    "plan": str(plan),
+                    "plan": plan,
                     "attempt": attempt,
                     "id": job_id,
                     "kind": kind,
                     "source": source,
                     "target": target,
                     "owner": owner,
+                    "options": Json(dict(options)),
+                    "checkpoint": Json(checkpoint),
+                    "progress": Json(progress),
+                    # What was dropped is missing, whether the work itself begins anew or not.
+                    "dropped": list(as_list(unfinished["dropped_indexes"])) if unfinished else [],
+                    "began_with": int(goes_on["began_with"]) if goes_on else attempt,
                     "now": now,
                 },
             )
-        return Run(job_id, attempt, False, first)
+        first = as_time(before["first_started"]) or now
+        return Run(job_id, attempt, False, first, checkpoint, read_progress(progress) if progress else None)
 
-    async def take(self, job_id: str, owner: str) -> bool:
-        """A worker takes a queued run over; tells whether it was there to be taken."""
+    async def _under_way(self, transaction: Transaction, plan: str, now: datetime) -> Run | None:
+        """The unfinished attempt of a plan; one whose owner is gone is ended, and is none."""
+        found = await transaction.fetch("find_unfinished_run", {"plan": plan})
+        if not found:
+            return None
+        job_id, last_sign = str(found[0]["delegation_id"]), as_time(found[0]["last_sign"]) or now
+        if found[0]["status"] in IN_FLIGHT:
+            if now - last_sign <= LEASE:
+                taken = await self._read_run(transaction, job_id)
+                return Run(job_id, taken.attempt, True, taken.first_started, taken.checkpoint, taken.progress)
+            await self._transition(transaction, job_id, "failed", LEASE_LOST, "")
+        # Also where somebody ended the delegation and knew nothing of runs.
+        await transaction.execute("finish_run", {"id": job_id, "now": now})
+        return None
+
+    async def take(self, job_id: str, owner: str) -> Taken | None:
+        """A worker takes a queued run over; None where it is not there to be taken."""
         async with self._store.backend.write() as transaction:
+            found = await transaction.fetch("read_status", {"id": job_id})
+            if not found or found[0]["status"] not in ("queued", "dispatched"):
+                return None
             if not await transaction.execute("take_run", {"id": job_id, "owner": owner}):
-                return False
-            moved = await self._transition(transaction, job_id, "in_progress", "", "")
+                return None
+            if await self._transition(transaction, job_id, "in_progress", "", "") != "moved":
+                return None
             await self.note(transaction, job_id)
-        return moved == "moved"
+            return await self._read_run(transaction, job_id)
+
+    async def run(self, job_id: str) -> Taken:
+        """An attempt of one of our own jobs by its id. Raises NotFound."""
+        return await self._read_run(self._store.backend, job_id)
+
+    async def _read_run(self, asked: Transaction | Backend, job_id: str) -> Taken:
+        found = await asked.fetch("read_run", {"id": job_id})
+        if not found:
+            raise NotFound(f"{job_id!r} is no job of this program in {self._store.title}.")
+        row = found[0]
+        progress = as_map(row["progress"])
+        return Taken(
+            id=str(row["delegation_id"]),
+            attempt=int(row["attempt"]),
+            kind=str(row["kind"]),
+            source=str(row["source"]),
+            target=str(row["target"]),
+            options=as_map(row["options"]),
+            checkpoint=as_map(row["checkpoint"]),
+            progress=read_progress(progress) if progress else None,
+            dropped_indexes=as_list(row["dropped_indexes"]),
+            first_started=as_time(row["first_started"]) or self._store.now(),
+        )
+
+    async def step(self, job_id: str) -> int:
+        """How many steps of a run are stored, by its checkpoint; 0 where none is."""
+        found = await self._store.backend.fetch("read_checkpoint", {"id": job_id})
+        return int(_number(as_map(found[0]["checkpoint"]).get("step")) or 0) if found else 0
+
+    async def note_dropped(self, transaction: Transaction, job_id: str, names: Sequence[str]) -> None:
+        """Note which indexes are dropped now, in the transaction that drops them or has built them again (none)."""
+        await transaction.execute("save_dropped", {"id": job_id, "dropped": list(names)})
 
     async def cancelled(self, job_id: str) -> bool | None:
         """Has a person asked the job to stop? None where it has ended already."""
@@ -239,14 +369,137 @@ class Ledger:
         async with self._store.backend.write() as transaction:
             return bool(await transaction.execute("request_cancel", {"id": job_id}))
 
+    # What a person does about work of others, and about jobs whose worker is gone
+
+    async def cancel(self, job_id: str) -> Literal["asked", "ended"]:
+        """Stop work: a job of ours whose worker lives is asked to at its next checkpoint, anything else ends at once.
+
+        Either way it ends as failed, "cancelled". Raises NotFound, and Conflict where it has ended.
+        """
+        async with self._store.backend.write() as transaction:
+            job = await self._in_flight(transaction, job_id)
+            sign = job.last_heartbeat or job.created_at
+            lives = job.plan is not None and sign is not None and self._store.now() - sign <= LEASE
+            if lives and await transaction.execute("request_cancel", {"id": job_id}):
+                return "asked"
+            await self._transition(transaction, job_id, "failed", CANCELLED, "")
+        return "ended"
+
+    async def mark_failed(self, job_id: str, reason: str = "") -> None:
+        """End work in flight, stuck or not, as failed. A worker that still lives then stops at its next checkpoint.
+
+        Raises NotFound, and Conflict where it has ended.
+        """
+        async with self._store.backend.write() as transaction:
+            await self._in_flight(transaction, job_id)
+            await self._transition(transaction, job_id, "failed", reason or GIVEN_UP, "")
+
+    async def retry(self, job_id: str) -> str:
+        """Queue a delegation once more, for the same callee and with a deadline of its own; gives the new one's id.
+
+        The old one ends as failed where it had not ended. Raises NotFound; Conflict where it completed, where it gave
+        a sign of life within 30 s, and where it was retried before; Usage for a job of ours, which is resumed instead.
+        """
+        again = str(uuid.uuid5(NAMESPACE, f"retry\n{job_id}"))
+        async with self._store.backend.write() as transaction:
+            old = await self._known(transaction, job_id)
+            if old.plan is not None:
+                raise Usage(f"Job {short_id(job_id)} is a {old.kind} of this program, which is resumed, not queued.")
+            if old.status == "completed":
+                raise Conflict(f"Job {short_id(job_id)} is completed; there is nothing to do again.")
+            now = self._store.now()
+            if old.in_flight and old.last_heartbeat is not None and now - old.last_heartbeat < LEASE:
+                raise Conflict(f"Job {short_id(job_id)} is at work: its last sign of life is less than 30 s old.")
+            caller, callee = uuid.UUID(old.caller), uuid.UUID(old.callee)
+            # The new one's id follows from the old one's, so that two people who press the key make one.
+            if not await self._insert(transaction, again, caller, callee, old.task, None, old.retry_count + 1, None):
+                raise Conflict(f"Job {short_id(job_id)} was retried before, as {short_id(again)}.")
+            if old.in_flight:
+                await self._transition(transaction, job_id, "failed", f"retried as {again}", "")
+        return again
+
+    async def _known(self, transaction: Transaction, job_id: str) -> Job:
+        found = await transaction.fetch("get_job", {"id": job_id})
+        if not found:
+            raise NotFound(f"There is no job {job_id!r} in {self._store.title}.")
+        return self._job(found[0])
+
+    async def _in_flight(self, transaction: Transaction, job_id: str) -> Job:
+        job = await self._known(transaction, job_id)
+        if not job.in_flight:
+            raise Conflict(f"Job {short_id(job_id)} has ended already.")
+        return job
+
+    # The sweeper
+
+    async def sweep(self, *, now: datetime, since: datetime, threshold: timedelta = STUCK_AFTER) -> Swept:
+        """End what is over its deadline, then mark as stuck what gave signs of life and stopped.
+
+        ``since``: when this sweeper, or the database, began. Before that nobody could give a sign, so that nothing is
+        called stuck until one ``threshold`` has passed. Work that never gave a sign is left to its deadline, and so is
+        what is stuck already. A row that cannot be settled is counted, and the next one looked at; raises Unavailable
+        and ReadOnly.
+        """
+        expired = stuck = errors = 0
+        rows = await self._store.backend.fetch("list_sweepable", {"in_flight": list(IN_FLIGHT)})
+        for row in rows:
+            try:
+                if _moment(row["deadline"], _NEVER) < now:
+                    expired += await self._expire(row, now)
+                elif "stuck" in TRANSITIONS[row["status"]] and now - since >= threshold:
+                    silent = now - _moment(row["last_heartbeat"], now)
+                    if silent > threshold:
+                        stuck += await self._stall(row, now, silent)
+            except (Unavailable, ReadOnly):
+                raise
+            except VestigeError:
+                errors += 1
+        return Swept(expired, stuck, errors)
+
+    async def _expire(self, row: Row, now: datetime) -> int:
+        told = {"id": row["delegation_id"], "observed": row["status"], "now": now}
+        async with self._store.backend.write() as transaction:
+            moved = await transaction.execute(
+                "expire_delegation", {**told, "status": "failed", "error": OVERDUE, "deadline": row["deadline"]}
+            )
+            if moved:
+                await transaction.execute("finish_run", {"id": row["delegation_id"], "now": now})
+        return moved
+
+    async def _stall(self, row: Row, now: datetime, silent: timedelta) -> int:
+        told = {"id": row["delegation_id"], "observed": row["status"], "now": now}
+        error = f"no heartbeat for {silent // timedelta(seconds=1)} s"
+        async with self._store.backend.write() as transaction:
+            return await transaction.execute(
+                "stall_delegation",
+                {**told, "status": "stuck", "error": error, "last_heartbeat": row["last_heartbeat"]},
+            )
+
     # Reading
 
-    async def jobs(self, limit: int = 50) -> tuple[Job, ...]:
-        """What is in flight first, then the newest."""
+    async def jobs(self, limit: int = 50, status: str | None = None) -> tuple[Job, ...]:
+        """What is in flight first, then the newest; all of them, or those that a word of ``FILTERS`` stands for.
+
+        Raises Usage for another word, and for a limit outside 1 to 1,000.
+        """
+        if status is not None and status not in FILTERS:
+            raise Usage(f"There is no status {status!r}; give one of {', '.join(FILTERS)}.")
+        if not 1 <= limit <= MOST_LISTED:
+            raise Usage(f"A list of jobs has 1 to {MOST_LISTED:,} of them, not {limit:,}.")
         if self._store.backend.foreign:
             return ()
-        found = await self._store.backend.fetch("list_jobs", {"limit": limit, "in_flight": list(IN_FLIGHT)})
+        statuses = STATUSES if status is None else FILTERS[status]
+        found = await self._store.backend.fetch(
+            "list_jobs", {"limit": limit, "statuses": list(statuses), "in_flight": list(IN_FLIGHT)}
+        )
         return tuple(self._job(row) for row in found)
+
+    async def counts(self) -> dict[JobStatus, int]:
+        """How many there are in each of the six states."""
+        counted: dict[JobStatus, int] = dict.fromkeys(STATUSES, 0)
+        if not self._store.backend.foreign:
+            counted |= {row["status"]: int(row["jobs"]) for row in await self._store.backend.fetch("count_jobs")}
+        return counted
 
     async def job(self, id_or_prefix: str) -> Job:
         """One job, by its id or a unique beginning of at least six characters. Raises NotFound, Usage."""
@@ -301,7 +554,23 @@ class Ledger:
             error=row["error_detail"],
             result=row["result_preview"],
             cancel_requested=bool(row["cancel_requested"]),
+            caller=str(row["caller_id"]),
+            callee=str(row["callee_id"]),
+            retry_count=int(row["retry_count"]),
+            options=as_map(row["options"]),
         )
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def _moment(stored: object, default: datetime) -> datetime:
+    """A stored moment, the default where there is none. Raises VestigeError where it cannot be read."""
+    if stored is None:
+        return default
+    if (moment := as_time(stored)) is None:
+        raise VestigeError("A time in the ledger cannot be read.")
+    return moment
 
 
 _COUNTS = tuple(field.name for field in fields(TableProgress))

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from vestige_tui.errors import VestigeError
 from vestige_tui.jobs.index import watched, without_password
@@ -74,13 +74,44 @@ async def request_cancel(store: Store | None, job: Job) -> bool:
         return await Ledger(holder).request_cancel(job.id)
 
 
+async def cancel(store: Store | None, job: Job, urls: Sequence[str] = ()) -> Literal["asked", "ended"]:
+    """Stop work, wherever its row lies: one of our workers at its next checkpoint, anything else at once.
+
+    ``urls`` are stores known here with their passwords. Raises Conflict where it has ended.
+    """
+    async with _holding(store, job, read_only=False, urls=urls) as holder:
+        return await Ledger(holder).cancel(job.id)
+
+
+async def mark_failed(store: Store | None, job: Job, reason: str = "", urls: Sequence[str] = ()) -> None:
+    """End work in flight as failed, wherever its row lies. Raises Conflict where it has ended."""
+    async with _holding(store, job, read_only=False, urls=urls) as holder:
+        await Ledger(holder).mark_failed(job.id, reason)
+
+
+async def retry(store: Store | None, job: Job, urls: Sequence[str] = ()) -> str:
+    """Begin work again, wherever its row lies, and give the id of the new one.
+
+    A job of ours goes on from its checkpoint, in a worker of its own; a delegation is queued for whom it was given to.
+    Raises Conflict where it is at work, or completed with nothing left to do.
+    """
+    if job.plan is not None:
+        from vestige_tui.jobs.launch import resume
+
+        return (await resume(job, urls)).job_id
+    async with _holding(store, job, read_only=False, urls=urls) as holder:
+        return await Ledger(holder).retry(job.id)
+
+
 @asynccontextmanager
-async def _holding(store: Store | None, job: Job, *, read_only: bool) -> AsyncIterator[Store]:
+async def _holding(store: Store | None, job: Job, *, read_only: bool, urls: Sequence[str] = ()) -> AsyncIterator[Store]:
     """The store that a job's row lies in: the open one where it is that, and may be written where need be."""
     if store is not None and store.location == job.store and (read_only or not store.read_only):
         yield store
         return
-    async with open_store(without_password(job.store), read_only=read_only, max_connections=1) as opened:
+    known = {without_password(url): url for url in urls}
+    where = without_password(job.store)
+    async with open_store(known.get(where, where), read_only=read_only, max_connections=1) as opened:
         yield opened
 
 

@@ -16,21 +16,33 @@ import sys
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from vestige_tui.errors import Cancelled, Conflict, VestigeError
 from vestige_tui.jobs.ledger import CANCELLED, Ledger
+from vestige_tui.jobs.running import Meter, Running
 from vestige_tui.store import open_store
-from vestige_tui.store.service import Store
 from vestige_tui.text import redact
-from vestige_tui.times import format_time, parse_stored
+from vestige_tui.times import format_time
 
 log = logging.getLogger("vestige_tui.jobs")
 
+KINDS = {
+    "copy": "vestige_tui.jobs.copy",
+    "verify": "vestige_tui.jobs.verify",
+    "reembed": "vestige_tui.jobs.reembed",
+}
+"""The module of each kind of job: ``check`` makes its refusals in front, ``run`` does it."""
+
 TAKEN = "taken"
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.25
 BEAT_SECONDS = 2.0
+GRACE_SECONDS = 0.5
+"""So long a job that should stop may take to its next checkpoint."""
+NICENESS = 5
+"""Whoever sits at a terminal comes first."""
 FINAL_TRIES = 5
 CONNECTIONS = 4
 
@@ -41,18 +53,29 @@ def owner() -> str:
 
 
 async def run(spec: dict[str, Any]) -> None:
-    """Run the job that a spec describes to its end, whatever that is, and tell the ledger."""
+    """Run the job that a spec names to its end, whatever that is, and tell the ledger."""
     job_id = str(spec["job_id"])
-    async with open_store(spec["target"], max_connections=CONNECTIONS) as target:
-        ledger = Ledger(target)
-        if not await ledger.take(job_id, owner()):
+    async with open_store(spec["target"], max_connections=CONNECTIONS) as store:
+        ledger = Ledger(store)
+        taken = await ledger.take(job_id, owner())
+        if taken is None:
             log.error("job %s is not there to be taken", job_id)
             return
         _hand_over()
-        stop = asyncio.Event()
-        working = asyncio.create_task(_copy(spec, target, stop))
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        beating = asyncio.create_task(_beat(ledger, job_id, stop, working))
+        running = Running(
+            store,
+            job_id,
+            taken.kind,
+            source=str(spec["source"]),
+            target=str(spec["target"]),
+            options=taken.options,
+            moment=taken.first_started,
+            checkpoint=dict(taken.checkpoint),
+            meter=Meter(taken.progress),
+        )
+        working = asyncio.create_task(import_module(KINDS[taken.kind]).run(running))
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.stop.set)
+        beating = asyncio.create_task(_beat(ledger, job_id, running.stop, working))
         try:
             await _settle(ledger, job_id, working)
         finally:
@@ -61,36 +84,11 @@ async def run(spec: dict[str, Any]) -> None:
                 await beating
 
 
-async def _copy(spec: dict[str, Any], target: Store, stop: asyncio.Event) -> str:
-    from vestige_tui.jobs.copy import Copy
-    from vestige_tui.jobs.source import SqliteSource, sqlite_path
-    from vestige_tui.jobs.tables import model_of
-
-    async with open_store(spec["source"], read_only=True) as opened:
-        model = model_of(await opened.registered_model())
-    source = await asyncio.to_thread(SqliteSource, sqlite_path(spec["source"]))
-    try:
-        progress = await Copy(
-            source,
-            target,
-            str(spec["job_id"]),
-            model=model,
-            moment=parse_stored(spec["moment"]) or datetime.now(UTC),
-            batch=int(spec["batch"]),
-            stop=stop,
-        ).run()
-    finally:
-        source.close()
-    tables = progress.tables.values()
-    inserted, failed = sum(table.inserted for table in tables), sum(table.failed for table in tables)
-    await Ledger(target).heartbeat(str(spec["job_id"]), progress)
-    return f"{inserted:,} rows inserted, {sum(table.present for table in tables):,} present, {failed:,} failed"
-
-
 async def _beat(ledger: Ledger, job_id: str, stop: asyncio.Event, working: asyncio.Task[str]) -> None:
     """Give signs of life and look for a wish to stop, also while one statement takes long."""
     last = 0.0
     asked = 0.0
+    broken_off = False
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         with suppress(VestigeError):
@@ -102,8 +100,8 @@ async def _beat(ledger: Ledger, job_id: str, stop: asyncio.Event, working: async
         if stop.is_set():
             asked = asked or time.monotonic()
             # A checkpoint is never far, but in a statement that takes long: that one is stopped on the server.
-            if time.monotonic() - asked >= BEAT_SECONDS:
-                working.cancel()
+            if not broken_off and time.monotonic() - asked >= GRACE_SECONDS:
+                broken_off = working.cancel()
 
 
 async def _settle(ledger: Ledger, job_id: str, working: asyncio.Task[str]) -> None:
@@ -154,6 +152,7 @@ def _hand_over() -> None:
 def main() -> int:
     """Read the work from stdin and do it; the status says only whether it could be begun."""
     os.umask(0o077)
+    os.nice(NICENESS)
     with suppress(ValueError):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)

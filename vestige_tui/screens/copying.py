@@ -18,8 +18,7 @@ async def copy_from(place: Place) -> bool:
 
     Raises what stands in the way as one sentence, before anything was asked or made.
     """
-    from vestige_tui.jobs.copy import CopyPlan
-    from vestige_tui.jobs.launch import dry_run, start_copy
+    from vestige_tui.jobs.launch import Work, dry_run, start
 
     store = place.store
     if store is None:
@@ -38,7 +37,7 @@ async def copy_from(place: Place) -> bool:
         return False
     shown = redact(target.strip())
     place.say(f"Asking {shown}, and counting what would be copied…", severity="quiet")
-    plan = CopyPlan(store.location, target.strip())
+    plan = Work("copy", store.location, target.strip())
     tables = await dry_run(plan)
     agreed = await place.app.push_screen_wait(
         Confirm(
@@ -52,7 +51,7 @@ async def copy_from(place: Place) -> bool:
         place.say("Nothing was copied.", severity="quiet")
         return False
     place.say("Starting the copy…", severity="quiet")
-    launched = await start_copy(plan)
+    launched = await start(plan)
     place.say("This copy is running already." if launched.already_running else "The copy has started.")
     return True
 

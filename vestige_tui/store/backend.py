@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = Mapping[str, Any]
 Params: TypeAlias = Mapping[str, Any]
+ModelKey: TypeAlias = tuple[str, int]
+"""Which model a vector is of: name and dimension, as the registry spells them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,8 @@ class Json:
 class Asked:
     """A search as a backend answers it.
 
-    ``words`` rank (none: no branch by words; ``newest`` lists the newest instead), ``vector`` is of the registered
-    model, ``literal`` a string that has to occur as it stands. ``filters`` are names of blocks, ``params`` their
-    values.
+    ``words`` rank (none: no branch by words; ``newest`` lists the newest instead), ``vector`` is of ``model``,
+    ``literal`` a string that has to occur as it stands. ``filters`` are names of blocks, ``params`` their values.
     ``pieces`` are strings of a script without spaces: the more of them occur, the better, in place of words.
     ``limit`` rows are wanted, or the one row of ``only``, wherever it stands.
     """
@@ -48,6 +49,7 @@ class Asked:
     pieces: tuple[str, ...] = ()
     exact: bool = False
     """Measure everything, whatever it costs."""
+    model: ModelKey | None = None
 
     @property
     def depth(self) -> int:
@@ -63,6 +65,8 @@ class Found:
     steps: tuple[Step, ...]
     warnings: tuple[str, ...] = ()
     """What kept a branch from answering, in sentences."""
+    model: ModelKey | None = None
+    """Which model the vectors are of that a vector was compared with. Where that is another one, rows mean nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +171,14 @@ class Backend(Protocol):
         ...
 
     def use_model(self, model: ModelSignature | None) -> None:
-        """The vectors of this store are of this model's width from now on."""
+        """The vectors of this store are of this model from now on."""
         ...
 
     async def search(self, asked: Asked) -> Found:
-        """Both branches of a search fused, and the memories read."""
+        """Both branches of a search fused, and the memories read.
+
+        Raises nothing where the store has come to belong to another model than the vector: ``Found.model`` tells.
+        """
         ...
 
     async def word_counts(self, words: Sequence[str]) -> list[tuple[int, float]]:

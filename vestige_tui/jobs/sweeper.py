@@ -1,0 +1,64 @@
+"""The sweeper: looks through the ledger of an open store for work that nobody will end any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from vestige_tui.errors import VestigeError
+from vestige_tui.jobs.ledger import STUCK_AFTER, Ledger, Swept
+from vestige_tui.store.rows import as_time
+from vestige_tui.text import duration, grouped
+
+if TYPE_CHECKING:
+    from vestige_tui.store.service import Store
+
+SWEEP_SECONDS = 300.0
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+async def sweep(store: Store, *, since: datetime | None = None, threshold: timedelta = STUCK_AFTER) -> Swept:
+    """Sweep a store's ledger once, with grace since its server began, and since ``since`` where that was later."""
+    [server] = await store.backend.fetch("describe_server")
+    # A server that was down took nobody's signs of life.
+    began = as_time(server.get("started_at")) or _LONG_AGO
+    return await Ledger(store).sweep(now=store.now(), since=max(began, since or _LONG_AGO), threshold=threshold)
+
+
+async def sweeping(store: Store, interval: float = SWEEP_SECONDS) -> AsyncGenerator[Swept, None]:
+    """Sweep now and every ``interval`` seconds; gives what a sweep came to where it changed something.
+
+    A store that is open read-only is left alone; one that cannot be reached is swept next time.
+    """
+    since = last = store.now()
+    while not store.read_only:
+        now = store.now()
+        if now - last > timedelta(seconds=2 * interval):
+            # The machine slept, and the workers on it with it.
+            since = now
+        last = now
+        with suppress(VestigeError):
+            swept = await sweep(store, since=since)
+            if swept.deadline_failures or swept.stuck_marked:
+                yield swept
+        await asyncio.sleep(interval)
+
+
+def told(swept: Swept, threshold: timedelta = STUCK_AFTER) -> str:
+    """What a sweep came to, in a sentence or two."""
+    said = []
+    if count := swept.deadline_failures:
+        said.append(f"{_jobs(count)} over {'its' if count == 1 else 'their'} deadline and failed.")
+    if count := swept.stuck_marked:
+        silent = duration(threshold.total_seconds())
+        said.append(f"{_jobs(count)} stuck: no sign of life for more than {silent}.")
+    if count := swept.errors:
+        said.append(f"{grouped(count)} could not be settled.")
+    return " ".join(said) or "Nothing was over its deadline, and nothing is newly stuck."
+
+
+def _jobs(count: int) -> str:
+    return "1 job is" if count == 1 else f"{grouped(count)} jobs are"
