@@ -64,6 +64,9 @@ def test_drivers_are_imported_by_their_backends_only() -> None:
         "store/postgres.py": {"psycopg", "psycopg_pool", "pgvector"},
         "jobs/copy.py": {"sqlite3", "psycopg"},
         "jobs/source.py": {"sqlite3"},
+        "jobs/postgres_source.py": {"psycopg"},
+        "jobs/postgres_target.py": {"psycopg"},
+        "jobs/sqlite_target.py": {"sqlite3"},
     }
     for name, tree in modules():
         imported = set()

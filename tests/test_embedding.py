@@ -131,7 +131,7 @@ def test_models_that_are_not_here_say_so_at_once(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_runtime_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
+    def broken(threads: int) -> None:
         raise RuntimeError("no such operator")
 
     monkeypatch.setattr(embedding, "_load_default", broken)

@@ -31,19 +31,20 @@ from vestige_tui.errors import (
 from vestige_tui.screens.base import Place
 from vestige_tui.screens.modals import Confirm
 from vestige_tui.store import open_store
-from vestige_tui.text import grouped
+from vestige_tui.text import grouped, redact
 from vestige_tui.themes import DEFAULT_THEME, register
 from vestige_tui.widgets.header import Badge, Facts
 from vestige_tui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
-    from vestige_tui.model import Job
+    from vestige_tui.model import Job, ModelSignature
     from vestige_tui.store.service import Clock, Store
 
 JOBS_SECONDS = 0.25
 WAIT_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 CALM_SECONDS = 0.1
+LOADING = "Loading"
 KINDS = {"sqlite": "SQLite", "postgres": "PostgreSQL", "vestige": "Vestige file"}
 
 
@@ -127,12 +128,14 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.facts = Facts(store=store_url if "://" not in store_url else "")
         self.badges: Mapping[str, Badge] = {}
         self.jobs: tuple[Job, ...] = ()
+        self._typed: list[str] = []
         self.banner = ""
         self.store_changed: Signal[None] = Signal(self, "store_changed")
         self.frame_changed: Signal[None] = Signal(self, "frame_changed")
         self._check_now = asyncio.Event()
         self._troubled: dict[StatusLine, str] = {}
         self._opening: Worker[None] | None = None
+        self._prepared: ModelSignature | None = None
 
     def on_mount(self) -> None:
         register(self)
@@ -200,8 +203,6 @@ class VestigeApp(App[None], inherit_bindings=False):
 
     def store_url_shown(self) -> str:
         """Where the store is or will be, without a password."""
-        from vestige_tui.text import redact
-
         return redact(self.store_url)
 
     def _refused(self, error: VestigeError) -> None:
@@ -289,6 +290,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         badges["review"] = Badge(grouped(counts.due) if counts.due else "", waiting=counts.overdue > 0)
         self.badges = badges
         self._show_facts(memories=stats.total_memories, model=model, link="live")
+        await self._follow_model(store)
 
     def _show_facts(self, **changes: object) -> None:
         self.facts = replace(self.facts, **changes)  # type: ignore[arg-type]  # the names are those of Facts
@@ -296,12 +298,22 @@ class VestigeApp(App[None], inherit_bindings=False):
 
     # Jobs, wherever they run
 
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Stores known to this console, with the passwords that no ledger holds."""
+        return tuple(dict.fromkeys(filter(None, (*self._typed, self.store_url, self.config.postgres_url))))
+
+    def remember_url(self, url: str) -> None:
+        """Know the password in a URL that was typed, for as long as this console runs."""
+        if url not in self._typed and url != redact(url):
+            self._typed.insert(0, url)
+
     @work(group="jobs", exclusive=True, exit_on_error=False)
     async def _watch_jobs(self, store: Store) -> None:
         from vestige_tui.jobs.watch import watch
 
         # Closed by name: what it opened is closed even where this worker is cancelled in the middle.
-        async with aclosing(watch(store, JOBS_SECONDS)) as seen:
+        async with aclosing(watch(store, JOBS_SECONDS, self._typed)) as seen:
             async for jobs in seen:
                 if jobs == self.jobs:
                     continue
@@ -318,9 +330,22 @@ class VestigeApp(App[None], inherit_bindings=False):
             async for swept in sweeps:
                 place = self.screen_stack[0]
                 if isinstance(place, Place):
-                    place.say(told(swept), severity="quiet")
+                    place.say(told(swept), severity="waiting")
 
     # The model
+
+    def prepare_model(self) -> None:
+        """Look again which model the store needs, and load it."""
+        if self.store is not None:
+            self._prepare_model(self.store)
+
+    async def _follow_model(self, store: Store) -> None:
+        """Load another model where somebody has given the store the vectors of one."""
+        model, before = await store.refresh_model(), self._prepared
+        if model and before and (model.name, model.dimension) != (before.name, before.dimension):
+            self._prepared = model
+            self._show_banner(f"{LOADING} {model.name}: the store belongs to it now, no longer to {before.name}.")
+            self._prepare_model(store)
 
     @work(group="model", exclusive=True, exit_on_error=False)
     async def _prepare_model(self, store: Store) -> None:
@@ -328,23 +353,26 @@ class VestigeApp(App[None], inherit_bindings=False):
         with suppress(VestigeError):
             await store.warm()
         try:
-            registered = await store.registered_model()
+            registered = self._prepared = await store.registered_model()
             await self.embedders.get(registered)
         except (ModelMismatch, EmbedderUnavailable) as error:
-            self.banner = f"{error.message} Search answers by words alone."
-            self.frame_changed.publish(None)
+            self._show_banner(f"{error.message} Search answers by words alone.")
             return
+        self._show_banner("")
         if store.read_only or registered is None:
             return
         filled = await store.fill_embeddings(self._filling)
         if filled:
-            self.banner = ""
-            self.frame_changed.publish(None)
+            self._show_banner("")
             self.note_change()
 
     def _filling(self, done: int, total: int) -> None:
-        self.banner = f"Making the vectors that are missing: {grouped(done)} of {grouped(total)}."
-        self.frame_changed.publish(None)
+        self._show_banner(f"Making the vectors that are missing: {grouped(done)} of {grouped(total)}.")
+
+    def _show_banner(self, said: str) -> None:
+        if said != self.banner:
+            self.banner = said
+            self.frame_changed.publish(None)
 
     async def on_unmount(self) -> None:
         if self._opening is not None:

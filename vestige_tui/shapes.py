@@ -387,6 +387,11 @@ def table(progress: TableProgress) -> Document:
         "failed": progress.failed,
         "left_behind": progress.left_behind,
         "total": progress.total,
+        "updated": progress.updated,
+        "deleted": progress.deleted,
+        "differ": progress.differ,
+        "only_source": progress.only_source,
+        "only_target": progress.only_target,
     }
 
 
@@ -400,7 +405,7 @@ def finding(found: JobFinding) -> Document:
 
 
 def job(found: Job, now: datetime, findings: Sequence[JobFinding] = ()) -> Document:
-    """One job; ``seconds`` is how long it ran, or has been running, ``notes`` what befell rows that were copied."""
+    """One job; ``seconds`` is how long it ran, or has been running, ``notes`` what befell rows that did not fail."""
     ended = found.finished_at or (now if found.in_flight else found.updated_at)
     seconds = (ended - found.created_at).total_seconds() if ended and found.created_at else None
     return {
@@ -414,13 +419,24 @@ def job(found: Job, now: datetime, findings: Sequence[JobFinding] = ()) -> Docum
         "notes": [finding(each) for each in findings if each.outcome != "failed"],
         "seconds": seconds,
         "error": found.error,
+        "result": found.result,
+        "rate": number(found.progress.rate),
+        "eta": number(found.progress.eta),
+        "zero_vectors": found.progress.zero_vectors,
         "store": found.store,
         "source": found.source,
         "target": found.target,
         "task": found.task,
+        "plan": found.plan,
+        "options": finite(found.options),
         "owner": found.owner,
+        "caller": found.caller,
+        "callee": found.callee,
+        "retry_count": found.retry_count,
         "created_at": time(found.created_at),
+        "updated_at": time(found.updated_at),
         "last_heartbeat": time(found.last_heartbeat),
+        "deadline": time(found.deadline),
         "finished_at": time(found.finished_at),
         "cancel_requested": found.cancel_requested,
     }

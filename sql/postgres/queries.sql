@@ -603,7 +603,7 @@ SELECT vector_dims(e.embedding) AS width, count(*) AS n FROM node_embeddings e G
 -- list_embeddings_by_width --
 -- Vectors of one width that have no direction; the type itself refuses those that are not finite.
 SELECT 0 AS seq, e.node_id::text AS node_id, e.embedding::vector AS embedding FROM node_embeddings e WHERE vector_dims(e.embedding) = %(width)s
-AND vector_norm(e.embedding) = 0 AND %(seq)s = 0 LIMIT %(limit)s
+AND vector_norm(e.embedding::vector) = 0 AND %(seq)s = 0 LIMIT %(limit)s
 
 -- list_without_embedding --
 -- Memories that lack a vector, in a fixed order.

@@ -362,7 +362,7 @@ SELECT group_concat(m.seq) AS seqs FROM knowledge_nodes m WHERE m.superseded_by 
 
 -- still_the_same --
 -- The vectors are still those of one model since one of its turns: a table that came back later has other seqs.
-EXISTS (SELECT 1 FROM embedding_model k WHERE k.name = :model AND k.dimension = :dimension)
+EXISTS (SELECT 1 FROM embedding_model k WHERE k.name IS :model AND k.dimension IS :dimension)
     AND (SELECT coalesce(max(id), 0) FROM model_changes) = :turn
 
 -- list_embeddings_after --

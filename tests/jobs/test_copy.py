@@ -37,6 +37,10 @@ from vestige_tui.store.schema import migrations
 from vestige_tui.times import parse_stored
 
 PASSWORD = "s3cret-PW"
+PREPARED = tuple(
+    f"{verb}_" for verb in "any orphans present merge link update settle free delete clear rebuild list".split()
+)
+"""What the statements are called that only a transaction of a copy runs; its COPYs cannot be prepared."""
 # What both databases give in the same words; the logs have other numbers on the other side.
 TABLES = {
     "users": "SELECT id, handle, display_name FROM users WHERE handle <> 'local' ORDER BY id",
@@ -222,9 +226,13 @@ async def test_what_the_target_has_stays_as_it_is(tmp_path: Path, postgres_datab
     assert (job.progress.tables["memories"].inserted, job.progress.tables["memories"].present) == (0, 40)
     vectors = job.progress.tables["vectors"]
     assert (vectors.inserted, vectors.present, vectors.failed) == (1, 38, 1)
-    [finding] = await findings_of(postgres_database, job)
+    failed, differs = await findings_of(postgres_database, job)
     # A vector of the old text would be worse than none.
-    assert (finding.source_key, finding.reason) == (first, "Its memory was edited in the target.")
+    assert (failed.source_key, failed.reason) == (first, "Its memory was edited in the target.")
+    assert (differs.outcome, differs.source_key) == ("differs", first)
+    assert differs.reason == "Content and updated at differ."
+    assert job.result is not None
+    assert "1 differ" in job.result
     with psycopg.connect(postgres_database) as connection:
         assert rows(connection, "SELECT count(*) FROM knowledge_nodes WHERE content = 'edited here'") == [(1,)]
 
@@ -275,7 +283,9 @@ async def test_a_cancelled_copy_ends_soon_and_can_be_taken_up(tmp_path: Path, po
         assert rows(connection, "SELECT count(*) FROM knowledge_nodes") == [(read.inserted,)]
     again = await copied(source, postgres_database)
     assert again.attempt == 2
-    assert again.progress.tables["memories"].present == read.inserted
+    # It goes on behind the last row, and counts on from there.
+    memories = again.progress.tables["memories"]
+    assert (memories.inserted, memories.present) == (6_000, 0)
     assert_equal_stores(source, postgres_database)
 
 
@@ -323,8 +333,10 @@ async def test_what_cannot_be_copied_is_refused_in_front(tmp_path: Path, postgre
     for plan, error in (
         (Work("copy", str(tmp_path / "missing.db"), postgres_database), Unavailable),
         (Work("copy", str(foreign), postgres_database), ForeignStore),
-        (Work("copy", postgres_database, str(source)), Usage),
-        (Work("copy", str(source), str(tmp_path / "other.db")), Usage),
+        (Work("copy", postgres_database, str(source)), ForeignStore),
+        (Work("copy", str(source), str(source)), Usage),
+        (Work("copy", str(source), str(make_v18(tmp_path / "vestige.db", 3))), ForeignStore),
+        (Work("copy", str(source), "/proc/nowhere/new.db"), Unavailable),
         (Work("copy", str(source), postgres_database), ForeignStore),
         (Work("copy", str(source), f"postgresql://me:{PASSWORD}@127.0.0.1:1/d"), Unavailable),
     ):
@@ -502,7 +514,7 @@ def test_every_statement_of_a_copy_is_prepared(tmp_path: Path, postgres_database
             if name.startswith("stage_"):
                 theirs.execute(sql.encode())
         for name, sql in statements.items():
-            if name.startswith(("orphans_", "present_", "merge_", "link_", "rebuild_")):
+            if name.startswith(PREPARED):
                 text = re.sub(r"%\((\w+)\)s", lambda match: "$1" if match[1] == "low" else "$2", sql)
                 theirs.execute(f"PREPARE {name} AS {text.replace('{vector}', 'vector')}".encode())
 

@@ -5,16 +5,25 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import uuid
+from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.vestige_files import make_v18
+from vestige_tui.errors import NotFound
 from vestige_tui.jobs.index import remember
-from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.watch import findings, request_cancel, watch
-from vestige_tui.model import JobFinding
+from vestige_tui.jobs.launch import Launched
+from vestige_tui.jobs.ledger import CALLER, Ledger
+from vestige_tui.jobs.watch import cancel, findings, mark_failed, request_cancel, retry, watch
+from vestige_tui.model import Job, JobFinding
 from vestige_tui.store import open_store
 from vestige_tui.store.service import Store
+
+AGENT = uuid.UUID("11111111-1111-4111-8111-111111111111")
 
 
 async def begin(store: Store, source: str) -> str:
@@ -59,6 +68,47 @@ async def test_a_job_of_another_store_can_be_stopped_and_asked(tmp_path: Path, p
         assert (await Ledger(here).job(mine.id)).cancel_requested
     async with open_store(postgres_database) as there:
         assert (await Ledger(there).job(job.id)).cancel_requested
+
+
+async def test_work_in_another_store_can_be_ended_and_begun_again(tmp_path: Path, postgres_database: str) -> None:
+    async with open_store(postgres_database, create=True) as there:
+        ledger = Ledger(there)
+        jobs = [
+            await ledger.job(await ledger.insert(caller=CALLER, callee=AGENT, task=str(number))) for number in range(3)
+        ]
+        ours = await ledger.job(await begin(there, "b"))
+    async with open_store(f"sqlite:{tmp_path / 'open.db'}", create=True) as here:
+        for store in (here, None):
+            with pytest.raises(NotFound):
+                await mark_failed(store, replace(jobs[0], id="nothing-like-it"), urls=[postgres_database])
+        assert await cancel(here, jobs[0], [postgres_database]) == "ended"
+        assert await cancel(here, ours) == "asked"
+        await mark_failed(None, jobs[1], "the agent is gone")
+        again = await retry(here, jobs[2])
+        mine = await Ledger(here).job(await Ledger(here).insert(caller=CALLER, callee=AGENT, task="mine"))
+        assert (await Ledger(here).job(await retry(here, mine))).retry_count == 1
+    async with open_store(postgres_database) as there:
+        ledger = Ledger(there)
+        ended = [await ledger.job(job.id) for job in jobs]
+        assert [job.error for job in ended] == ["cancelled", "the agent is gone", f"retried as {again}"]
+        assert (await ledger.job(again)).task == "2"
+        assert (await ledger.job(ours.id)).cancel_requested
+
+
+async def test_a_job_of_ours_is_resumed_with_the_passwords_known_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resumed: list[tuple[Job, Sequence[str]]] = []
+
+    async def resume(job: Job, known: Sequence[str] = ()) -> Launched:
+        resumed.append((job, known))
+        return Launched("the-next-one", False)
+
+    monkeypatch.setattr("vestige_tui.jobs.launch.resume", resume)
+    async with open_store(f"sqlite:{tmp_path / 'open.db'}", create=True) as here:
+        job = await Ledger(here).job(await begin(here, "a"))
+        assert await retry(here, job, ["postgresql://me:secret@h/d"]) == "the-next-one"
+    assert resumed == [(job, ["postgresql://me:secret@h/d"])]
 
 
 async def test_a_vestige_file_and_no_store_have_no_jobs(tmp_path: Path) -> None:

@@ -245,6 +245,7 @@ class Gallery(App[None]):
     store: Store | None = None
     jobs: tuple[Job, ...] = ()
     banner = ""
+    urls: tuple[str, ...] = ()
     badges: Mapping[str, Badge] = {"review": Badge("37", waiting=True), "jobs": Badge("1")}
     facts = Facts(
         store="~/.local/share/core/vestige.db",
@@ -263,6 +264,12 @@ class Gallery(App[None]):
         self.embedders = cast("EmbedderSource", None)
         register(self)
         self.theme = theme
+
+    def remember_url(self, url: str) -> None:
+        """Do nothing: no page of the gallery opens a store."""
+
+    def prepare_model(self) -> None:
+        """Do nothing: no page of the gallery embeds anything."""
 
     def note_change(self) -> None:
         """Say that something was written."""

@@ -1,39 +1,59 @@
-"""Commands for jobs, whichever store they write to: jobs list, show, watch, cancel."""
+"""Commands for jobs and for work that agents were given, in whichever store: list, show, watch, cancel, retry …"""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vestige_tui import shapes
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.cli.session import is_file, settings, store_url
-from vestige_tui.errors import Conflict, NotFound, StoreMissing, VestigeError
+from vestige_tui.errors import NotFound, ReadOnly, StoreMissing, VestigeError
 from vestige_tui.text import ago, duration, grouped, plain, redact, short_id
 
 if TYPE_CHECKING:
-    from vestige_tui.model import Job, JobFinding
+    from vestige_tui.model import Job, JobFinding, JobStatus, TableProgress
     from vestige_tui.store.service import Store
 
 FAILED_ROWS = 4
 MOST_FINDINGS = 1_000
 WATCH_SECONDS = 0.5
+LONGEST_SECONDS = 10**9
 _SHOWN_FINDINGS = 20
+
+_COPIED = ("read", "inserted", "present", "repaired", "failed", "left_behind")
+_SOMETIMES = ("updated", "deleted", "differ", "only_source", "only_target")
+_HEADERS = {"differ": "differs", "only_source": "only in source", "only_target": "only in target"}
+_TROUBLE = ("failed", "differ", "only_source", "only_target")
 
 
 def add_commands(commands: Commands) -> None:
-    jobs = commands.add("jobs", None, "list, watch and cancel copies and other jobs")
+    jobs = commands.add("jobs", None, "list, watch, stop and retry copies and other jobs")
     below = commands.below(jobs, "step")
     listing = below.add("list", _list, "list the jobs of every store that had one here, running ones first")
-    listing.add_argument("--limit", metavar="N", type=whole, default=50)
+    listing.add_argument("--status", metavar="S", help="in_flight, queued, dispatched, in_progress, completed, …")
+    listing.add_argument("--limit", metavar="N", type=whole, default=50, help="at most so many, up to 1000")
     below.add("show", _show, "show one job, and what became of single rows").add_argument("id", metavar="ID")
     watch = below.add("watch", _watch, "print every change, of all jobs or of one until it ends")
     watch.add_argument("id", metavar="ID", nargs="?")
-    below.add("cancel", _cancel, "ask a job to stop at its next checkpoint").add_argument("id", metavar="ID")
+    below.add("cancel", _cancel, "stop a job at its next checkpoint, or end work that an agent was given").add_argument(
+        "id", metavar="ID"
+    )
+    below.add("retry", _retry, "go on with a job from its checkpoint, or queue work once more").add_argument(
+        "id", metavar="ID"
+    )
+    fail = below.add("fail", _fail, "mark work that nobody ends any more as failed")
+    fail.add_argument("id", metavar="ID")
+    fail.add_argument("--reason", metavar="TEXT", default="")
+    sweep = below.add("sweep", _sweep, "fail what is over its deadline, and mark as stuck what gives no sign of life")
+    sweep.add_argument("--threshold", metavar="SECONDS", type=whole, help="how long it may be silent (600)")
 
 
 def _urls(args: Namespace) -> tuple[str, ...]:
@@ -54,13 +74,17 @@ async def _store(url: str, *, read_only: bool) -> AsyncIterator[Store]:
 
 
 async def _list(args: Namespace, output: Output) -> int:
-    from vestige_tui.jobs.ledger import Ledger
+    from vestige_tui.jobs.ledger import Ledger, check_listing
 
+    check_listing(args.limit, args.status)
     found: list[Job] = []
+    counts: Counter[JobStatus] = Counter()
     for position, url in enumerate(_urls(args)):
         try:
             async with _store(url, read_only=True) as store:
-                found += await Ledger(store).jobs(args.limit)
+                ledger = Ledger(store)
+                found += await ledger.jobs(args.limit, args.status)
+                counts.update(await ledger.counts())
         except StoreMissing:
             if position == 0 and args.store:
                 raise
@@ -77,15 +101,21 @@ async def _list(args: Namespace, output: Output) -> int:
     elif found:
         rows = [(short_id(job.id), job.kind, _state(job), summary(job), _when(job, now)) for job in found[: args.limit]]
         output.table(rows, flexible=3, header=("id", "kind", "state", "job", "begun"), right=(4,))
-    else:
+    elif not counts.total():
         output.note("There are no jobs.")
+    if counts.total() and not output.as_json:
+        output.note(", ".join(f"{grouped(count)} {_words(status)}" for status, count in counts.items() if count) + ".")
     return 0
 
 
 def _state(job: Job) -> str:
     if job.cancel_requested and job.in_flight:
         return "stopping"
-    return job.status.replace("_", " ")
+    return _words(job.status)
+
+
+def _words(status: str) -> str:
+    return status.replace("_", " ")
 
 
 def _when(job: Job, now: datetime) -> str:
@@ -107,9 +137,14 @@ def summary(job: Job) -> str:
         parts.append(f"{grouped(round(job.progress.rate))} rows/s")
     if job.in_flight and job.progress.eta:
         parts.append(f"{duration(job.progress.eta)} left")
-    failed = sum(each.failed for each in tables)
-    if failed:
-        parts.append(f"{grouped(failed)} failed")
+    for count in _TROUBLE:
+        if rows := sum(getattr(each, count) for each in tables):
+            parts.append(f"{grouped(rows)} {count if count == 'differ' else _HEADERS.get(count, count)}")
+    if job.kind == "delegation" and job.in_flight:
+        now = datetime.now(UTC)
+        parts.append(f"last sign {ago(job.last_heartbeat, now)}" if job.last_heartbeat else "no sign of life yet")
+        if job.deadline:
+            parts.append(f"deadline {ago(job.deadline, now)}")
     if job.error:
         parts.append(job.error)
     return plain(", ".join(parts))
@@ -169,37 +204,51 @@ def show(output: Output, job: Job, notes: list[JobFinding]) -> None:
         ("id", job.id),
         ("job", job.task or job.kind),
         ("state", _state(job) + (f", {job.progress.phase}" if job.in_flight and job.progress.phase else "")),
-        ("attempt", str(job.attempt)),
+        ("attempt", str(job.attempt) if job.plan else ""),
+        ("retries", str(job.retry_count or "") if not job.plan else ""),
+        ("caller", job.caller if not job.plan else ""),
+        ("callee", job.callee if not job.plan else ""),
         ("begun", _when(job, now)),
-        ("heartbeat", ago(job.last_heartbeat, now) if job.in_flight and job.last_heartbeat else ""),
+        ("heartbeat", (ago(job.last_heartbeat, now) if job.last_heartbeat else "none yet") if job.in_flight else ""),
+        ("deadline", ago(job.deadline, now) if job.in_flight and job.deadline else ""),
         ("result", job.result or ""),
         ("error", job.error or ""),
     ]
     output.table([row for row in rows if row[1]], flexible=1)
-    tables = [
-        (
-            name,
-            *(grouped(count) for count in (each.read, each.inserted, each.present, each.repaired, each.failed)),
-            grouped(each.left_behind) if each.left_behind else "",
-        )
-        for name, each in job.progress.tables.items()
-        if each.read or each.left_behind
-    ]
+    tables = {name: each for name, each in job.progress.tables.items() if _counted(each)}
     if tables:
+        always = _COPIED if job.kind == "copy" else ("read",)
+        columns = [
+            count
+            for count in (*_COPIED, *_SOMETIMES)
+            if count in always or any(getattr(each, count) for each in tables.values())
+        ]
         output.line()
-        header = ("table", "read", "inserted", "present", "repaired", "failed", "left behind")
-        output.table(tables, flexible=0, header=header, right=range(1, 7))
+        output.table(
+            [(name, *(_cell(count, getattr(each, count)) for count in columns)) for name, each in tables.items()],
+            flexible=0,
+            header=("table", *(_HEADERS.get(count, _words(count)) for count in columns)),
+            right=range(1, len(columns) + 1),
+        )
     if notes:
         output.line()
         output.table(
             [
-                (each.subject, each.outcome.replace("_", " "), each.source_key, each.reason)
+                (each.subject, _HEADERS.get(each.outcome, _words(each.outcome)), each.source_key, each.reason)
                 for each in notes[:_SHOWN_FINDINGS]
             ],
             flexible=3,
         )
     if len(notes) > _SHOWN_FINDINGS:
         output.line(f"and {grouped(len(notes) - _SHOWN_FINDINGS)} more, with --json.")
+
+
+def _counted(table: TableProgress) -> bool:
+    return any(getattr(table, count) for count in (*_COPIED, *_SOMETIMES))
+
+
+def _cell(count: str, rows: int) -> str:
+    return grouped(rows) if rows or count != "left_behind" else ""
 
 
 async def _watch(args: Namespace, output: Output) -> int:
@@ -245,18 +294,77 @@ async def _watch_one(store: Store, job_id: str, output: Output) -> int:
 
 def status_of(job: Job) -> int:
     """The exit status that a job's end gives a command."""
-    if job.status != "completed":
+    tables = job.progress.tables.values()
+    if job.status != "completed" or (
+        job.kind == "verify" and any(each.differ or each.only_source or each.only_target for each in tables)
+    ):
         return 1
-    return FAILED_ROWS if any(each.failed for each in job.progress.tables.values()) else 0
+    return FAILED_ROWS if any(each.failed for each in tables) else 0
+
+
+def _tell(output: Output, changed: str, words: str) -> int:
+    if output.as_json:
+        output.document({"changed": [changed], "undo": None})
+    output.line(words)
+    return 0
 
 
 async def _cancel(args: Namespace, output: Output) -> int:
     from vestige_tui.jobs.ledger import Ledger
 
     async with _found(args, read_only=False) as (store, job):
-        if not await Ledger(store).request_cancel(job.id):
-            raise Conflict(f"Job {short_id(job.id)} has ended already.")
+        came_to = await Ledger(store).cancel(job.id)
+    said = "stops at its next checkpoint" if came_to == "asked" else "is cancelled"
+    return _tell(output, job.id, f"Job {short_id(job.id)} {said}.")
+
+
+async def _retry(args: Namespace, output: Output) -> int:
+    from vestige_tui.config import load_config
+    from vestige_tui.jobs.watch import retry
+
+    # The URLs of this run may hold passwords, which no job does.
+    configured = load_config(Path(args.config) if args.config else None).postgres_url
+    urls = [url for url in (configured, args.store) if url]
+    async with _found(args, read_only=False) as (store, job):
+        if store.read_only:
+            raise ReadOnly(f"{store.title} is open read-only; nothing was begun.")
+        again = await retry(store, job, urls)
+    new = short_id(again)
+    if job.plan is None:
+        return _tell(output, again, f"Job {short_id(job.id)} is queued once more, as {new}.")
+    return _tell(
+        output, again, f"Job {short_id(job.id)} is taken up again, as {new}; `vestige-tui jobs watch {new}` shows it."
+    )
+
+
+async def _fail(args: Namespace, output: Output) -> int:
+    from vestige_tui.jobs.ledger import Ledger
+
+    async with _found(args, read_only=False) as (store, job):
+        await Ledger(store).mark_failed(job.id, args.reason)
+    return _tell(output, job.id, f"Job {short_id(job.id)} is marked as failed.")
+
+
+async def _sweep(args: Namespace, output: Output) -> int:
+    from vestige_tui.jobs.ledger import STUCK_AFTER, Swept
+    from vestige_tui.jobs.sweeper import sweep, told
+
+    threshold = timedelta(seconds=min(args.threshold, LONGEST_SECONDS)) if args.threshold else STUCK_AFTER
+    in_all = Swept()
+    for url in (args.store,) if args.store else _urls(args):
+        try:
+            async with _store(url, read_only=args.read_only) as store:
+                if store.read_only:
+                    raise ReadOnly(f"{store.title} is open read-only; nothing was swept.")
+                swept = await sweep(store, threshold=threshold)
+        except VestigeError as error:
+            if args.store or args.read_only:
+                raise
+            if not isinstance(error, StoreMissing):
+                output.note(error.message)
+            continue
+        in_all += swept
     if output.as_json:
-        output.document({"changed": [job.id], "undo": None})
-    output.line(f"Job {short_id(job.id)} stops at its next checkpoint.")
-    return 0
+        output.document(asdict(in_all))
+    output.line(told(in_all, threshold))
+    return FAILED_ROWS if in_all.errors else 0

@@ -1,4 +1,4 @@
-"""The command that moves a store: migrate copy, which waits for the worker that does it."""
+"""The commands that move a store: migrate copy, which waits for the worker that does it, and reembed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from vestige_tui import shapes
+from vestige_tui.cli import reembed, verify
 from vestige_tui.cli.jobs import findings, show, status_of, summary
 from vestige_tui.cli.output import Output, Progress
 from vestige_tui.cli.parser import Commands, whole
@@ -31,15 +32,19 @@ PATIENCE_SECONDS = 120.0
 
 
 def add_commands(commands: Commands) -> None:
-    migrate = commands.add("migrate", _copy, "copy a SQLite store into PostgreSQL, in a process of its own")
-    migrate.add_argument("step", metavar="copy", nargs="?", choices=("copy",), default="copy")
+    migrate = commands.add("migrate", _copy, "copy a store into another one, or re-embed it, in a process of its own")
+    steps = ("copy", "verify", "reembed")
+    migrate.add_argument("step", metavar="|".join(steps), nargs="?", choices=steps, default="copy")
     migrate.add_argument("--from", dest="source_kind", choices=("sqlite",), default="sqlite")
     migrate.add_argument("--to", dest="target_kind", choices=("postgres",), default="postgres")
     migrate.add_argument("--sqlite-path", metavar="PATH", help="the source, else the store of --store or the settings")
     migrate.add_argument("--postgres-url", metavar="URL", help="the target, else the one of the settings")
-    migrate.add_argument("--batch-size", metavar="N", type=whole, default=500)
+    migrate.add_argument("--source", metavar="URL", help="the store to read, of any kind")
+    migrate.add_argument("--target", metavar="URL", help="the store to write or to compare with, of any kind")
+    migrate.add_argument("--batch-size", metavar="N", type=whole, help="rows a transaction (copy 500, reembed 128)")
     migrate.add_argument("--dry-run", action="store_true", help="only count what would be copied")
     migrate.add_argument("--detach", action="store_true", help="do not wait for the worker")
+    reembed.add_options(migrate)
 
 
 def _plan(args: Namespace) -> Work:
@@ -52,7 +57,7 @@ def _plan(args: Namespace) -> Work:
     target = args.postgres_url or config.postgres_url
     if not target:
         raise Usage("A copy needs the PostgreSQL store to write: --postgres-url URL.")
-    return Work("copy", source, target, {"batch": args.batch_size})
+    return Work("copy", source, target, {"batch": args.batch_size or 500})
 
 
 async def _copy(args: Namespace, output: Output) -> int:
@@ -60,6 +65,10 @@ async def _copy(args: Namespace, output: Output) -> int:
     from vestige_tui.jobs.ledger import Ledger
     from vestige_tui.store import open_store
 
+    if args.step == "reembed":
+        return await reembed.reembed(args, output)
+    if args.step == "verify":
+        return await verify.verify(args, output)
     plan = _plan(args)
     if args.dry_run:
         return _tell_plan(output, await dry_run(plan))
@@ -73,7 +82,7 @@ async def _copy(args: Namespace, output: Output) -> int:
             job, interrupted = await ledger.job(launched.job_id), False
         else:
             try:
-                job, interrupted = await _wait(ledger, launched.job_id, output, progress)
+                job, interrupted = await wait(ledger, launched.job_id, output, progress)
             finally:
                 progress.end()
         notes = [] if job.in_flight else await findings(store, job.id)
@@ -102,7 +111,7 @@ def _tell_plan(output: Output, tables: dict[str, TableProgress]) -> int:
     return 0
 
 
-async def _wait(ledger: Ledger, job_id: str, output: Output, progress: Progress) -> tuple[Job, bool]:
+async def wait(ledger: Ledger, job_id: str, output: Output, progress: Progress) -> tuple[Job, bool]:
     """Wait for the end of a job, or for a second ctrl-C; gives the job and whether ctrl-C was pressed."""
     from vestige_tui.jobs.ledger import LEASE
 

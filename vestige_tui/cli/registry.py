@@ -1,16 +1,21 @@
-"""Commands for the embedding model of a store: registry show, models, fill."""
+"""Commands for the embedding model of a store: registry show, models, fill, preview."""
 
 from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from vestige_tui import shapes
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.parser import Commands
+from vestige_tui.cli.parser import Commands, whole
+from vestige_tui.cli.reembed import add_rollback
 from vestige_tui.cli.session import chosen_store
-from vestige_tui.text import bytes_size, grouped, short_id
+from vestige_tui.text import bytes_size, cells, cut, duration, grouped, one_line, plain, short_id
+
+if TYPE_CHECKING:
+    from vestige_tui.jobs.preview import Preview, Ranked
 
 
 def add_commands(commands: Commands) -> None:
@@ -19,6 +24,21 @@ def add_commands(commands: Commands) -> None:
     below.add("show", _show, "print the registered model and what vectors are really there")
     below.add("models", _models, "list the models one could use")
     below.add("fill", _fill, "make the vectors that are missing")
+    add_rollback(below)
+    preview = below.add("preview", _preview, "ask sample questions under the store's model and under another one")
+    preview.add_argument("model", metavar="MODEL", help="the other model; see `registry models`")
+    preview.add_argument(
+        "--query",
+        metavar="TEXT",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="what to ask (first sentences of memories where none are given)",
+    )
+    preview.add_argument(
+        "--sample", metavar="N", type=whole, default=200, help="so many memories, spread over the store (200)"
+    )
+    preview.add_argument("--limit", metavar="K", type=whole, default=5, help="so many hits of each question (5)")
 
 
 async def _show(args: Namespace, output: Output) -> int:
@@ -79,3 +99,74 @@ async def _fill(args: Namespace, output: Output) -> int:
         output.document({"filled": filled})
     output.line(f"Made {grouped(filled)} vectors." if filled else "No vector was missing.")
     return 0
+
+
+async def _preview(args: Namespace, output: Output) -> int:
+    from vestige_tui.jobs.preview import preview
+
+    progress = output.progress("encoded")
+    async with chosen_store(args) as store:
+        try:
+            found = await preview(store, args.model, args.query, args.sample, args.limit, progress)
+        finally:
+            progress.end()
+    if output.as_json:
+        output.document(_side_by_side(found))
+        return 0
+    width = (output.width - 3) // 2
+
+    def beside(left: str, right: str) -> None:
+        cut_left = cut(plain(left), width)
+        output.line(f"{cut_left}{' ' * (width - cells(cut_left))} | {cut(plain(right), width)}".rstrip())
+
+    beside(*(f"{model.name} ({model.dimension})" for model in (found.current, found.other)))
+    for ranking in found.rankings:
+        output.line()
+        same = sum(hit.shared for hit in ranking.current)
+        output.line(f"{one_line(ranking.question, output.width - 20)}  ({same} of {len(ranking.current)} shared)")
+        for left, right in zip(ranking.current, ranking.other, strict=True):
+            beside(_ranked(left, width), _ranked(right, width))
+    output.line()
+    each = found.seconds_per_text
+    output.line(
+        f"{found.overlap:.0%} of the hits are the same (=), over {grouped(len(found.rankings))} questions "
+        f"to {grouped(found.sampled)} of {grouped(found.memories)} memories."
+    )
+    output.line(
+        f"{found.other.name} took {each * 1000:,.1f} ms a text: "
+        f"about {duration(each * found.memories)} for all of them on this machine."
+    )
+    return 0
+
+
+def _ranked(hit: Ranked, width: int) -> str:
+    head = f"{'=' if hit.shared else ' '} {hit.score:6.3f}  {short_id(hit.id)}  "
+    return head + one_line(hit.content, max(8, width - cells(head)))
+
+
+def _side_by_side(found: Preview) -> shapes.Document:
+    def hits(ranked: tuple[Ranked, ...]) -> list[shapes.Document]:
+        return [
+            {"id": hit.id, "content": hit.content, "score": shapes.number(hit.score), "shared": hit.shared}
+            for hit in ranked
+        ]
+
+    return {
+        "current": shapes.model(found.current),
+        "other": shapes.model(found.other),
+        "memories": found.memories,
+        "sampled": found.sampled,
+        "limit": found.limit,
+        "overlap": found.overlap,
+        "seconds_per_text": found.seconds_per_text,
+        "queries": [
+            {
+                "query": ranking.question,
+                "asked_of": ranking.asked_of,
+                "overlap": ranking.overlap,
+                "current": hits(ranking.current),
+                "other": hits(ranking.other),
+            }
+            for ranking in found.rankings
+        ],
+    }

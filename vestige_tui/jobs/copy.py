@@ -1,46 +1,57 @@
-"""A copy: one SQLite file into one PostgreSQL store, in batches that are each one transaction with their checkpoint.
+"""A copy: all that one store holds into another, in batches that are each one transaction with their checkpoint.
 
-What PostgreSQL would refuse never costs its batch: values are mended and rows that cannot be copied are left out, each
+What the target would refuse never costs its batch: values are mended and rows that cannot be copied are left out, each
 with a finding. For each table, at the end: read = inserted + present + failed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
+import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import psycopg
-from psycopg import errors
-
-from vestige_tui.embedding import same_model
-from vestige_tui.errors import Cancelled, ForeignStore, ModelMismatch, ReadOnly, StoreMissing, Usage
-from vestige_tui.jobs import wire
+from vestige_tui.embedding import load_embedder, same_model, signature
+from vestige_tui.errors import (
+    Busy,
+    Cancelled,
+    ForeignStore,
+    ModelMismatch,
+    ReadOnly,
+    StoreMissing,
+    Unavailable,
+    Usage,
+    VestigeError,
+)
+from vestige_tui.jobs.brought import REFUSED, Brought, mark_of
+from vestige_tui.jobs.filling import fill
+from vestige_tui.jobs.following import Following, failed_mark, marked
 from vestige_tui.jobs.index import without_password
 from vestige_tui.jobs.launch import Checked, Work
-from vestige_tui.jobs.ledger import CANCELLED, Ledger
-from vestige_tui.jobs.repair import shown
-from vestige_tui.jobs.running import Meter, Running
-from vestige_tui.jobs.source import Key, SqliteSource, end_key, sqlite_path, start_key
-from vestige_tui.jobs.tables import TABLES, Fit, Setting, Table, Unfit, model_of
-from vestige_tui.model import JobFinding, JobProgress, ModelSignature, TableProgress
+from vestige_tui.jobs.mirrors import mirror_of
+from vestige_tui.jobs.opening import open_source, refuse_foreign, target_of
+from vestige_tui.jobs.repair import sentence, shown
+from vestige_tui.jobs.source import sqlite_path
+from vestige_tui.jobs.tables import TABLES, Fit, Setting, Table
+from vestige_tui.jobs.verify import Comparison, Told, verdict
+from vestige_tui.model import JobFinding, ModelSignature, TableProgress
 from vestige_tui.store import open_backend, open_store, schema
-from vestige_tui.store.postgres import MAX_VECTOR, PostgresBackend
-from vestige_tui.store.queries import load
 from vestige_tui.store.rows import model as read_model
-from vestige_tui.text import redact
 
 if TYPE_CHECKING:
-    from vestige_tui.jobs.source import Count
-    from vestige_tui.store.backend import Backend
-    from vestige_tui.store.postgres import PostgresTransaction
-    from vestige_tui.store.service import Store
+    from vestige_tui.jobs.brought import Mark
+    from vestige_tui.jobs.ends import Batch, Count, Key, Outcome, Source
+    from vestige_tui.jobs.postgres_target import PostgresTarget
+    from vestige_tui.jobs.running import Running
+    from vestige_tui.store.backend import Backend, Transaction
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 BATCH = 500
@@ -49,88 +60,144 @@ MAX_BATCH_BYTES = 8_000_000
 QUICK_SECONDS, SLOW_SECONDS = 0.3, 0.8
 """A batch that was written faster than this is followed by a larger one, a slower one by a smaller."""
 LOG_ROWS = 1_000
-
-# What the server says of a row, not of itself.
-_REFUSALS = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded, errors.StatementTooComplex)
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Rows as they are staged: ``fits`` by their place, ``failed`` those that cannot be, ``after`` the last key."""
-
-    fits: Sequence[Fit]
-    failed: Sequence[JobFinding]
-    read: int
-    after: Key
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What became of staged rows, by place: how many are new, which were there, which were refused and why."""
-
-    inserted: int
-    present: frozenset[int]
-    refused: Mapping[int, str]
+PASSES = 50
+"""So often later changes of the source are looked for, where each look finds some."""
+LOOK_SECONDS, IDLE = 0.5, 9
+"""How often a source that is followed is asked for changes; after each look it is left alone so many times as long."""
+BESIDE = ("memories", "vectors", "scheduling", "edges")
+"""Tables that are large, and whose rows wait for no other row of their own: two batches are written at once."""
+DONE = ""
+"""Stands for a table in the checkpoint once all of them have been read."""
 
 
 async def check(work: Work, *, dry: bool = False) -> Checked:
     """Refuse what cannot be copied, before a row or a table is made."""
-    sqlite_path(work.source)
     backend = open_backend(work.target, create=not dry, max_connections=1)
-    if backend.dialect != "postgres":
-        raise Usage("A copy goes from a SQLite file to PostgreSQL.")
     async with open_store(work.source, read_only=True) as opened:
-        model = model_of(await opened.registered_model())
-        checked = Checked(
-            opened.location,
+        source = await asyncio.to_thread(open_source, work.source)
+        try:
+            model = source.model()
+        finally:
+            source.close()
+        there = None
+        if await _may_open(backend):
+            try:
+                await backend.open()
+            except StoreMissing:
+                if not dry:
+                    raise
+                # An embedded server that the copy would make.
+            else:
+                try:
+                    await _refuse_same(opened.backend, backend)
+                    there = await _check_target(backend)
+                finally:
+                    await backend.close()
+        wanted = await _wanted(model, there, work.options)
+        backend.use_model(wanted)  # refuses vectors that are too wide
+        made_here = wanted is not None and model is not None and not _same(wanted, model)
+        return Checked(
+            without_password(opened.location),
             without_password(backend.location()),
-            model.name if model else "",
+            wanted.name if wanted else "",
             f"copy {opened.title} to {backend.title}",
-            {"batch": int(work.options.get("batch", BATCH))},
+            {
+                "batch": int(work.options.get("batch", BATCH)),
+                **{name: True for name in ("follow", "reembed") if work.options.get(name)},
+                **({"model": work.options["model"]} if work.options.get("model") else {}),
+                **({} if work.options.get("verify", True) else {"verify": False}),
+                **({"encode": _spelt(wanted)} if made_here and wanted is not None else {}),
+            },
             creates=True,
         )
-    backend.use_model(model)  # refuses vectors that are too wide
-    try:
-        await backend.open()
-    except StoreMissing:
-        if dry:  # an embedded server that the copy would make
-            return checked
-        raise
-    try:
-        await _check_target(backend, model)
-    finally:
-        await backend.close()
-    return checked
 
 
-async def _check_target(backend: Backend, model: ModelSignature | None) -> None:
+async def _may_open(backend: Backend) -> bool:
+    """Is there a target to look at? A file that is not there is made by the copy alone. Raises Unavailable."""
+    if backend.dialect != "sqlite":
+        return True
+    path = sqlite_path(backend.location())
+    if path.exists():
+        return path.is_dir() or path.stat().st_size > 0
+    folder = next(each for each in path.parents if each.exists())
+    if not os.access(folder, os.W_OK | os.X_OK) or not folder.is_dir():
+        raise Unavailable(f"{backend.title} cannot be made: its directory cannot be written.")
+    return False
+
+
+async def _refuse_same(source: Backend, target: Backend) -> None:
+    if source.dialect != target.dialect:
+        return
+    if await _identity(source) == await _identity(target):
+        raise Usage(f"{target.title} cannot be copied to itself.")
+
+
+async def _identity(backend: Backend) -> tuple[object, ...]:
+    """What two ways to one store have alike, whatever they call it."""
+    if backend.dialect == "sqlite":
+        return (sqlite_path(backend.location()).resolve(),)
+    [server] = await backend.fetch("describe_server")
+    [store] = await backend.fetch("find_channel")
+    return server["started_at"], server["database"], store["key"]
+
+
+async def _check_target(backend: Backend) -> ModelSignature | None:
+    """Refuse what cannot be written; gives the model that the target belongs to already."""
+    refuse_foreign(backend)
     if backend.read_only:
         raise ReadOnly(f"{backend.title} is open read-only: {backend.reason}.")
     if not await schema.is_ours(backend):
         if taken := [str(row["name"]) for row in await backend.fetch("list_taken_names")]:
             raise ForeignStore(f"{backend.title} already has a {taken[0]} that is not ours; it was not touched.")
-        return
+        return None
     if not any(info.state == "applied" for info in await schema.status(backend)):
-        return
+        return None
     found = await backend.fetch("get_model")
-    if not found or model is None:
-        return
-    there = read_model(found[0])
-    if not same_model(there.name, model.name) or there.dimension != model.dimension:
-        raise ModelMismatch(
-            f"The source belongs to {model.name} ({model.dimension} dimensions), the target to {there.name} "
-            f"({there.dimension}); nothing was copied."
-        )
+    return read_model(found[0]) if found else None
+
+
+async def _wanted(
+    model: ModelSignature | None, there: ModelSignature | None, options: Mapping[str, Any]
+) -> ModelSignature | None:
+    """The model that the target will belong to. Raises ModelMismatch where the source's vectors are of another."""
+    name = options.get("model")
+    if not options.get("reembed"):
+        if name:
+            raise Usage("A model is named for a copy that makes new vectors: add --reembed.")
+        if there is not None and model is not None and not _same(there, model):
+            raise ModelMismatch(
+                f"The source belongs to {model.name} ({model.dimension} dimensions), the target to {there.name} "
+                f"({there.dimension}); nothing was copied. With --reembed the target's model makes new vectors."
+            )
+        return there or model
+    if name and there is not None and not same_model(str(name), there.name):
+        raise ModelMismatch(f"The target belongs to {there.name}, so that {name} cannot make its vectors.")
+    if there is None and (not name or (model is not None and same_model(str(name), model.name))):
+        return model
+    if there is not None and (model is None or _same(there, model)):
+        return there
+    # It is loaded here, in front: what cannot be encoded is not begun.
+    wanted, width = (there.name, there.dimension) if there is not None else (str(name), None)
+    found = signature(await asyncio.to_thread(load_embedder, wanted, dimension=width))
+    return there or found
+
+
+def _spelt(model: ModelSignature) -> dict[str, Any]:
+    return {"name": model.name, "dimension": model.dimension, "hash": model.hash}
+
+
+def _same(one: ModelSignature, other: ModelSignature) -> bool:
+    return same_model(one.name, other.name) and one.dimension == other.dimension
 
 
 async def dry_run(work: Work) -> dict[str, TableProgress]:
     """What a copy would read, table by table, and what it would leave behind. Makes nothing; raises as a copy would."""
     await check(work, dry=True)
-    return await asyncio.to_thread(_counted, sqlite_path(work.source))
+    return await asyncio.to_thread(_expected, work.source)
 
 
-def _counted(path: Path) -> dict[str, TableProgress]:
-    source = SqliteSource(path)
+def _expected(url: str) -> dict[str, TableProgress]:
+    source = open_source(url)
     try:
         tables = {table.name: TableProgress(total=source.count(table.name).rows) for table in TABLES}
         left = {name: TableProgress(left_behind=rows) for name, rows in source.left_behind().items()}
@@ -140,134 +207,288 @@ def _counted(path: Path) -> dict[str, TableProgress]:
 
 
 async def run(running: Running) -> str:
-    """Copy everything that is missing; gives what came of it in words."""
-    async with open_store(running.source, read_only=True) as opened:
-        model = model_of(await opened.registered_model())
-    source = await asyncio.to_thread(SqliteSource, sqlite_path(running.source))
+    """Copy everything that is missing; gives what came of it in words. Raises Cancelled at a checkpoint."""
+    source = await running.patiently(partial(asyncio.to_thread, open_source, running.source))
+    assert source is not None
     try:
-        progress = await Copy(
-            source,
-            running.store,
-            running.job_id,
-            model=model,
-            moment=running.moment,
-            batch=int(running.options.get("batch", BATCH)),
-            stop=running.stop,
-        ).run()
+        return await Copy(running, source, source.model()).run()
     finally:
         source.close()
-    tables = progress.tables.values()
-    inserted, failed = sum(table.inserted for table in tables), sum(table.failed for table in tables)
-    await running.ledger.heartbeat(running.job_id, progress)
-    return f"{inserted:,} rows inserted, {sum(table.present for table in tables):,} present, {failed:,} failed"
 
 
 class Copy:
-    """One run of a copy. ``stop``: set when it should end at its next checkpoint."""
+    """One attempt of a copy, from its checkpoint on: ``table`` and the key ``after`` its last row that was written."""
 
-    def __init__(
-        self,
-        source: SqliteSource,
-        target: Store,
-        job_id: str,
-        *,
-        model: ModelSignature | None,
-        moment: datetime,
-        batch: int,
-        stop: asyncio.Event,
-    ) -> None:
-        backend = target.backend
-        assert isinstance(backend, PostgresBackend)
-        self._backend = backend
+    def __init__(self, running: Running, source: Source, model: ModelSignature | None) -> None:
+        self._running = running
+        self._meter = running.meter
         self._source = source
-        self._target = target
-        self._ledger = Ledger(target)
-        self._job_id = job_id
-        self._model = model
-        self._moment = moment
-        self._limit = max(1, min(batch, MAX_BATCH))
-        self._stop = stop
-        self._sql = load("postgres", "copy")
-        self.meter = Meter()
+        self._store = running.store
+        self._target = target_of(running.store)
+        self._server: PostgresTarget | None = None
+        if running.store.backend.dialect == "postgres":
+            from vestige_tui.jobs.postgres_target import PostgresTarget
 
-    async def run(self) -> JobProgress:
-        """Copy everything that is missing. Raises Cancelled at a checkpoint, and whatever the stores raise."""
-        counts = await asyncio.to_thread(self._count)
-        await self._leave_behind(await asyncio.to_thread(self._source.left_behind))
-        setting = Setting(
-            moment=self._moment,
-            rivals=await asyncio.to_thread(self._source.rivals),
-            width=self._model.dimension if self._model else None,
-            half=self._model is not None and self._model.dimension > MAX_VECTOR,
-        )
+            self._target = self._server = PostgresTarget(running.store)
+        encode = running.options.get("encode")
+        self._encodes = ModelSignature(**encode) if encode else None
+        self._model = self._encodes or model
+        self._tables = [table for table in TABLES if self._encodes is None or table.name != "vectors"]
+        self._limit = max(1, min(int(running.options.get("batch", BATCH)), MAX_BATCH))
+        self._compared = bool(running.options.get("verify", True))
+        self._dropped: tuple[str, ...] = ()
+        self._resumed = "chain" in running.checkpoint
+        self._brought = Brought(str(running.checkpoint.get("chain", running.job_id)))
+        self._token: object = None
+        """Of the source, when it was looked at last and everything that it held had been brought."""
+
+    async def run(self) -> str:
+        self._dropped = (await self._running.ledger.run(self._running.job_id)).dropped_indexes
+        self._token = None if self._resumed else await self._asked(self._source.token)
+        done = False
+        try:
+            await self._begin()
+            await self._bulk()
+            await self._finish()
+            done = True
+        except BaseException:
+            await _surely(self._make_good())
+            raise
+        finally:
+            self._brought.close(forget=done)
+        return self._words()
+
+    def _words(self) -> str:
+        counted = [table for name, table in self._meter.tables.items() if name in {table.name for table in TABLES}]
+        words = [
+            f"{sum(table.inserted for table in counted):,} rows inserted",
+            f"{sum(table.present for table in counted):,} present",
+            f"{sum(table.failed for table in counted):,} failed",
+        ]
+        for what in ("updated", "deleted"):
+            if many := sum(getattr(table, what) for table in counted):
+                words.append(f"{many:,} {what}")
+        if self._compared:
+            words.append(verdict(self._meter.tables))
+        return ", ".join(words)
+
+    async def _asked(self, question: Callable[[], T]) -> T:
+        """What the source says; it is asked again while its database does not answer."""
+        found: list[T] = []
+
+        async def ask() -> None:
+            found.append(await asyncio.to_thread(question))
+
+        await self._running.patiently(ask)
+        return found[-1]
+
+    # Before and after the rows
+
+    async def _begin(self) -> None:
+        """Count what there is to read and note what the target has, once; make the target ready."""
+        if not self._resumed:
+            counts, left = await self._asked(self._counted)
+            fresh = [table.name for table in self._tables if await self._target.empty(table.name)]
+
+            async def begin(transaction: Transaction) -> None:
+                for name, count in counts.items():
+                    self._meter.expect(name, count.rows)
+                for name, (rows, _) in left.items():
+                    self._meter.tables[name] = TableProgress(left_behind=rows)
+                await self._note(
+                    transaction, [JobFinding(name, "left_behind", name, reason) for name, (_, reason) in left.items()]
+                )
+
+            await self._running.step(begin, {"chain": self._running.job_id, "fresh": fresh})
         if self._model is not None:
-            await self._target.register_model(self._model, finalize=False)
-        for table in TABLES:
-            self.meter.phase = f"copying {table.name}"
-            await self._copy(table, counts[table.name], setting)
-        await self._finish()
-        return self.meter.snapshot()
+            await self._running.patiently(partial(self._store.register_model, self._model, finalize=False))
+        self._setting = await self._asked(partial(self._set, self._model))
 
-    def _count(self) -> Mapping[str, Count]:
-        counts = {table.name: self._source.count(table.name) for table in TABLES}
-        for name, count in counts.items():
-            self.meter.expect(name, count.rows)
-        return counts
+    def _set(self, model: ModelSignature | None) -> Setting:
+        return Setting(
+            moment=self._running.moment,
+            rivals=self._source.rivals(),
+            width=model.dimension if model else None,
+            half=self._server is not None and self._server.half,
+        )
 
-    async def _leave_behind(self, tables: Mapping[str, int]) -> None:
-        findings = []
-        for name, rows in tables.items():
-            self.meter.tables[name] = TableProgress(left_behind=rows)
-            findings.append(
-                JobFinding(shown(name), "left_behind", shown(name), f"The target has no place for its {rows:,} rows.")
-            )
-        async with self._backend.transaction() as transaction:
-            await self._ledger.add_findings(transaction, self._job_id, findings)
-            await self._note(transaction, None)
+    def _counted(self) -> tuple[Mapping[str, Count], Mapping[str, tuple[int, str]]]:
+        """What is read of each table, and what is not, and why."""
+        left = {
+            shown(name): (rows, f"The target has no place for its {rows:,} rows.")
+            for name, rows in self._source.left_behind().items()
+        }
+        if self._encodes is not None:
+            rows = self._source.count("vectors").rows
+            left["vectors"] = (rows, f"They are of another model; {self._encodes.name} makes new ones.")
+        return {table.name: self._source.count(table.name) for table in self._tables}, left
 
     async def _finish(self) -> None:
-        self.meter.phase = "checking which memory replaces which"
-        await self._note_now()
-        async with self._backend.transaction() as transaction:
-            await transaction.connection.execute(self._sql["rebuild_winners"].encode())
-        if await self._target.registered_model() is not None:
-            self.meter.phase = "building the vector index"
-            await self._note_now()
-            await self._target.finalize_schema()
-        async with self._backend.transaction() as transaction:
-            await transaction.connection.execute(self._sql["analyze_target"].encode())
-        self.meter.phase = "done"
+        """Everything after the rows; each part finds by itself what is left of it to do."""
+        await self._running.phase("checking which memory replaces which")
+        await self._running.step(self._target.settle)
+        if self._dropped:
+            await self._running.phase("building the indexes")
+        while self._dropped:
+            await self._running.step(self._build_next)
+            self._dropped = self._dropped[1:]
+        await self._catch_up()
+        if await self._store.registered_model() is not None:
+            await self._running.phase("building the vector index")
+            await self._running.patiently(self._store.finalize_schema)
+        await self._running.step(self._target.analyze)
+        await self._catch_up()
+        if self._compared:
+            await self._verify()
+        if self._running.options.get("follow"):
+            await self._follow()
+        else:
+            await self._running.phase("done")
 
-    async def _note_now(self) -> None:
-        self._check()
-        async with self._backend.transaction() as transaction:
-            await self._note(transaction, None)
+    # What changed since
 
-    async def _note(self, transaction: PostgresTransaction, checkpoint: Mapping[str, Any] | None) -> None:
-        if not await self._ledger.note(transaction, self._job_id, self.meter.snapshot(), checkpoint):
-            # Somebody has ended this job in the ledger: what is in this transaction is taken back, too.
-            raise Cancelled(CANCELLED)
+    async def _catch_up(self) -> None:
+        """Bring what changed in the source since it was read, until nothing has."""
+        for _ in range(PASSES):
+            token = await self._asked(self._source.token)
+            if self._token is not None and token == self._token:
+                break
+            await self._running.phase("looking for later changes")
+            self._setting = await self._asked(partial(self._set, self._model))
+            if not await self._following.once(self._setting):
+                # What is brought by somebody in the very moment is left to the next look.
+                self._token = token
+                break
+        if self._encodes is not None:
+            await fill(self._running, self._encodes)
 
-    def _check(self) -> None:
-        if self._stop.is_set():
-            raise Cancelled(CANCELLED)
+    @cached_property
+    def _following(self) -> Following:
+        return Following(
+            self._running,
+            self._source,
+            self._target,
+            mirror_of(self._store),
+            self._brought,
+            self._record,
+            vectors=self._encodes is None,
+        )
 
-    # One table
-
-    async def _copy(self, table: Table, count: Count, setting: Setting) -> None:
-        if count.keyless:
-            await self._refuse_keyless(table, count.keyless)
-        limit = self._limit
-        reading = asyncio.create_task(asyncio.to_thread(self._read, table, start_key(table.name), limit, setting))
+    async def _follow(self) -> None:
+        """Go on bringing changes until somebody asks to stop, which is then no failure."""
         try:
-            while (batch := await asyncio.shield(reading)).read:
-                # The next batch is read and converted while the server works on this one.
-                reading = asyncio.create_task(asyncio.to_thread(self._read, table, batch.after, limit, setting))
-                self._check()
+            await self._running.phase("following")
+            while True:
                 began = time.monotonic()
-                await self._write(table, batch)
+                await self._catch_up()
+                if self._meter.phase != "following":
+                    await self._running.phase("following")
+                await self._rest(max(LOOK_SECONDS, IDLE * (time.monotonic() - began)))
+        except (Cancelled, asyncio.CancelledError):
+            if not self._running.stop.is_set():
+                raise
+        self._meter.phase = "done"
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._running.stop.wait(), seconds)
+        self._running.check()
+
+    async def _verify(self) -> None:
+        """Compare every row; what was told of already is only counted."""
+        done = list(self._running.checkpoint.get("compared", ()))
+        for name in {table.name for table in TABLES} - set(done):
+            # Counts of a comparison that did not come to its end.
+            before = self._meter.tables.get(name, TableProgress())
+            self._meter.tables[name] = replace(before, differ=0, only_source=0, only_target=0)
+        await self._running.phase("comparing")
+        refused = {table.name: self._brought.of(table.name) for table in TABLES}
+
+        def excused(table: str, fit: Fit) -> bool:
+            known = refused[table].get(mark_of(table, fit).key)
+            return known is not None and bool(known.what & REFUSED)
+
+        mirror = mirror_of(self._store, vectors=self._encodes is None)
+        setting = await self._asked(partial(self._set, self._source.model()))
+        report = _Comparing(self._running, self._following.told)
+        await Comparison(self._source, mirror, setting, report, counting=False, excused=excused).run(done)
+
+    async def _drop_indexes(self, server: PostgresTarget) -> None:
+        """An index is built faster than it is kept up to date: without them until the rows are there."""
+
+        async def drop(transaction: Transaction) -> tuple[str, ...]:
+            dropped = (*self._dropped, *await server.drop_indexes(transaction))
+            await self._running.ledger.note_dropped(transaction, self._running.job_id, dropped)
+            return dropped
+
+        self._dropped = await self._running.step(drop)
+
+    async def _build_next(self, transaction: Transaction) -> None:
+        assert self._server is not None
+        await self._server.build_index(transaction, self._dropped[0])
+        await self._running.ledger.note_dropped(transaction, self._running.job_id, self._dropped[1:])
+
+    async def _make_good(self) -> None:
+        """What was dropped is built again also where the copy does not come to its end."""
+        with suppress(VestigeError):
+            while self._dropped:
+                async with self._store.backend.write() as transaction:
+                    await self._build_next(transaction)
+                self._dropped = self._dropped[1:]
+
+    # The rows
+
+    async def _bulk(self) -> None:
+        if self._running.checkpoint.get("table") == DONE:
+            return
+        if self._server is not None and "memories" in self._running.checkpoint["fresh"] and self._mostly_ahead():
+            await self._drop_indexes(self._server)
+        await asyncio.to_thread(self._know_users)
+        names = [table.name for table in self._tables]
+        place = names.index(self._running.checkpoint.get("table", names[0]))
+        for table in self._tables[place:]:
+            self._meter.phase = f"copying {table.name}"
+            await self._copy(table)
+        await self._running.step(_nothing, {"table": DONE, "after": [], "beside": None})
+
+    def _mostly_ahead(self) -> bool:
+        """To drop the indexes pays where more is to come than is there."""
+        tables = [self._meter.tables[table.name] for table in self._tables]
+        return 2 * sum(table.read for table in tables) <= sum(table.total or 0 for table in tables)
+
+    def _know_users(self) -> None:
+        """Read who may own a memory, also where an earlier attempt has copied them."""
+        users = TABLES[0]
+        after = self._source.start(users.name)
+        while (batch := self._read(users, after, MAX_BATCH)).read:
+            after = batch.after
+
+    async def _copy(self, table: Table) -> None:
+        checkpoint = self._running.checkpoint
+        if checkpoint.get("table") == table.name:
+            after = read_key(checkpoint["after"])
+        else:
+            after = self._source.start(table.name)
+            await self._enter(table, after)
+        fresh = table.name in self._running.checkpoint["fresh"]
+        await self._make_sure(table)
+        lanes = 2 if fresh and self._server is not None and table.name in BESIDE else 1
+        limit = self._limit
+        reading = asyncio.create_task(asyncio.to_thread(self._read_ahead, table, after, limit, lanes))
+        try:
+            while batches := await asyncio.shield(reading):
+                # What comes next is read and converted while the database works on this.
+                ahead = partial(self._read_ahead, table, batches[-1].rows.after, limit, lanes)
+                reading = asyncio.create_task(asyncio.to_thread(ahead))
+                began = time.monotonic()
+                before = self._meter.tables[table.name]
+                if len(batches) == 1:
+                    await self._write(table, batches[0], fresh)
+                else:
+                    await self._write_two(table, *batches)
                 took = time.monotonic() - began
-                if took < QUICK_SECONDS and batch.read == limit:
+                self._log(table, before)
+                if took < QUICK_SECONDS and batches[0].rows.read == limit:
                     limit = min(limit * 2, MAX_BATCH)
                 elif took > SLOW_SECONDS:
                     limit = max(limit // 2, 1)
@@ -277,116 +498,186 @@ class Copy:
             if not reading.cancelled():
                 reading.exception()
 
-    def _read(self, table: Table, after: Key, limit: int, setting: Setting) -> _Batch:
-        rows = self._source.read(table.name, after, limit, MAX_BATCH_BYTES)
-        fits: list[Fit] = []
-        failed: list[JobFinding] = []
-        for raw in rows:
-            try:
-                fits.append(table.convert(raw, setting))
-            except (Unfit, ValueError, TypeError, OverflowError, RecursionError) as error:
-                reason = str(error) if isinstance(error, Unfit) else f"it could not be converted ({error!r})"
-                failed.append(JobFinding(table.name, "failed", shown(raw[0]), _sentence(reason)))
-        return _Batch(fits, failed, len(rows), end_key(table.name, rows) if rows else after)
+    def _read(self, table: Table, after: Key, limit: int) -> Batch:
+        return self._source.read(table, after, limit, MAX_BATCH_BYTES, self._setting)
 
-    async def _refuse_keyless(self, table: Table, keyless: int) -> None:
-        before = self.meter.tables[table.name]
-        self.meter.add(table.name, read=keyless, failed=keyless)
+    def _read_ahead(self, table: Table, after: Key, limit: int, many: int) -> list[_Marked]:
+        """The next batches, as many as are written at once; none at the end."""
+        batches: list[_Marked] = []
+        while len(batches) < many and (rows := self._read(table, after, limit)).read:
+            batches.append(_Marked(rows, [mark_of(table.name, fit) for fit in rows.fits]))
+            after = rows.after
+        return batches
+
+    async def _enter(self, table: Table, after: Key) -> None:
+        """Begin a table; what cannot be read of it is counted first."""
+        keyless = (await asyncio.to_thread(self._source.count, table.name)).keyless
+        if not keyless:
+            return
         finding = JobFinding(table.name, "failed", "NULL", f"{keyless:,} rows have no id.")
-        try:
-            async with self._backend.transaction() as transaction:
-                await self._ledger.add_findings(transaction, self._job_id, [finding])
-                await self._note(transaction, None)
-        except BaseException:
-            self.meter.tables[table.name] = before
-            raise
 
-    async def _write(self, table: Table, batch: _Batch) -> None:
-        before, zero_before = self.meter.tables[table.name], self.meter.zero_vectors
+        async def refuse(transaction: Transaction) -> None:
+            self._meter.add(table.name, read=keyless, failed=keyless)
+            await self._note(transaction, [finding])
+
+        await self._running.step(refuse, {"table": table.name, "after": write_key(after)})
+
+    async def _write(self, table: Table, batch: _Marked, fresh: bool) -> None:
+        async def write(transaction: Transaction) -> None:
+            outcome = await self._target.write(transaction, table, batch.rows.fits, fresh=fresh)
+            await self._count(transaction, table, batch, outcome)
+
+        await self._running.step(write, {"table": table.name, "after": write_key(batch.rows.after), "beside": None})
+
+    async def _write_two(self, table: Table, first: _Marked, second: _Marked) -> None:
+        """Two batches at once, the second in a transaction of its own, which ends after the checkpoint that counts it.
+
+        Whether it has arrived is then not known, where something comes between: it is written again, uncounted.
+        """
+        beside = _Beside(self._store.backend)
+
+        async def write(transaction: Transaction) -> None:
+            other = await beside.begin()
+            outcomes = await asyncio.gather(
+                self._target.write(transaction, table, first.rows.fits, fresh=True),
+                self._target.write(other, table, second.rows.fits, fresh=True),
+                return_exceptions=True,
+            )
+            for batch, outcome in zip((first, second), outcomes, strict=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                await self._count(transaction, table, batch, outcome)
+
+        doubtful = {"after": write_key(first.rows.after), "rows": second.rows.read}
+        checkpoint = {"table": table.name, "after": write_key(second.rows.after), "beside": doubtful}
         try:
-            async with self._backend.transaction() as transaction:
-                await transaction.connection.execute(self._sql[f"stage_{table.name}"].encode())
-                outcome = await self._settle(transaction, table, batch.fits, 0, len(batch.fits) - 1)
-                if table.linked:
-                    await transaction.connection.execute(self._sql[f"link_{table.name}"].encode())
-                findings = self._record(table, batch, outcome)
-                await self._ledger.add_findings(transaction, self._job_id, findings)
-                await self._note(transaction, {"table": table.name, "after": [shown(part) for part in batch.after]})
+            await self._running.step(write, checkpoint)
         except BaseException:
-            # What was rolled back was not copied.
-            self.meter.tables[table.name], self.meter.zero_vectors = before, zero_before
+            await beside.take_back()
             raise
-        after = self.meter.tables[table.name]
+        try:
+            await beside.keep()
+        except (Unavailable, Busy):
+            await self._make_sure(table)
+        else:
+            self._running.checkpoint["beside"] = None
+
+    async def _count(self, transaction: Transaction, table: Table, batch: _Marked, outcome: Outcome) -> None:
+        failed = batch.rows.failed
+        self._meter.add(table.name, read=len(failed), failed=len(failed))
+        findings = [*failed, *self._record(table, batch.rows.fits, outcome)]
+        self._brought.add(table.name, [*marked(batch.marks, outcome), *map(failed_mark, failed)])
+        await self._note(transaction, findings)
+
+    async def _make_sure(self, table: Table) -> None:
+        """Write again what may not have arrived beside the last checkpoint, which has counted it."""
+        doubtful = self._running.checkpoint.get("beside")
+        if not doubtful:
+            return
+        batch = await asyncio.to_thread(self._read, table, read_key(doubtful["after"]), int(doubtful["rows"]))
+
+        async def write(transaction: Transaction) -> None:
+            await self._target.write(transaction, table, batch.fits, fresh=False)
+
+        await self._running.step(write, {"beside": None})
+
+    async def _note(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
+        await self._running.ledger.add_findings(transaction, self._running.job_id, findings)
+
+    def _log(self, table: Table, before: TableProgress) -> None:
+        after = self._meter.tables[table.name]
         if before.read // LOG_ROWS != after.read // LOG_ROWS:
             log.info("%s: %s of %s rows read, %s inserted", table.name, after.read, after.total, after.inserted)
 
-    async def _settle(
-        self, transaction: PostgresTransaction, table: Table, fits: Sequence[Fit], low: int, high: int
-    ) -> _Outcome:
-        """Write the rows from one place to another; where the server refuses, find the row and leave only that out."""
-        if high < low:
-            return _Outcome(0, frozenset(), {})
-        try:
-            async with transaction.connection.transaction():
-                return await self._merge(transaction, table, fits, low, high)
-        except _REFUSALS as error:
-            if low == high:
-                said = str(error).splitlines()
-                return _Outcome(0, frozenset(), {low: f"PostgreSQL refused it: {redact(said[0]) if said else ''}"})
-        middle = (low + high) // 2
-        first = await self._settle(transaction, table, fits, low, middle)
-        second = await self._settle(transaction, table, fits, middle + 1, high)
-        return _Outcome(
-            first.inserted + second.inserted, first.present | second.present, {**first.refused, **second.refused}
-        )
-
-    async def _merge(
-        self, transaction: PostgresTransaction, table: Table, fits: Sequence[Fit], low: int, high: int
-    ) -> _Outcome:
-        connection = transaction.connection
-        body = b"".join(wire.row(wire.integer(place), *fits[place].values) for place in range(low, high + 1))
-        async with connection.cursor() as cursor:
-            async with cursor.copy(self._sql[f"load_{table.name}"].encode()) as copy:
-                await copy.write(wire.HEADER + body + wire.TRAILER)
-            refused: dict[int, str] = {}
-            if table.owned:
-                await cursor.execute(self._sql[f"orphans_{table.name}"].encode())
-                refused = {row["ord"]: row["reason"] for row in await cursor.fetchall() if low <= row["ord"] <= high}
-            present: frozenset[int] = frozenset()
-            if any(fits[place].notes for place in range(low, high + 1)):
-                await cursor.execute(self._sql[f"present_{table.name}"].encode())
-                present = frozenset(row["ord"] for row in await cursor.fetchall())
-            merge = self._backend.typed(self._sql[f"merge_{table.name}"]).encode()
-            await cursor.execute(merge, {"low": low, "high": high})
-            return _Outcome(cursor.rowcount, present, refused)
-
-    def _record(self, table: Table, batch: _Batch, outcome: _Outcome) -> list[JobFinding]:
-        findings = list(batch.failed)
+    def _record(self, table: Table, fits: Sequence[Fit], outcome: Outcome) -> list[JobFinding]:
+        """Count rows that were written, or found there; gives what is to be told of single ones."""
+        findings: list[JobFinding] = []
         repaired = 0
-        for place, fit in enumerate(batch.fits):
+        for place, fit in enumerate(fits):
             if place in outcome.refused:
-                findings.append(JobFinding(table.name, "failed", fit.key, _sentence(outcome.refused[place])))
+                findings.append(JobFinding(table.name, "failed", fit.key, sentence(outcome.refused[place])))
                 continue
             if fit.notes and place not in outcome.present:
                 repaired += 1
-                findings.append(JobFinding(table.name, "repaired", fit.key, _sentence("; ".join(fit.notes))))
+                findings.append(JobFinding(table.name, "repaired", fit.key, sentence("; ".join(fit.notes))))
             if fit.zero:
-                self.meter.zero_vectors += 1
+                self._meter.zero_vectors += 1
                 findings.append(
                     JobFinding(table.name, "zero_vector", fit.key, "It is zero, so that no search by meaning finds it.")
                 )
-        failed = len(batch.failed) + len(outcome.refused)
-        self.meter.add(
+        self._meter.add(
             table.name,
-            read=batch.read,
+            read=len(fits),
             inserted=outcome.inserted,
-            present=batch.read - outcome.inserted - failed,
+            present=len(fits) - outcome.inserted - len(outcome.refused),
             repaired=repaired,
-            failed=failed,
+            failed=len(outcome.refused),
         )
         return findings
 
 
-def _sentence(text: str) -> str:
-    text = shown(text).rstrip(".")
-    return f"{text[:1].upper()}{text[1:]}."
+@dataclass(frozen=True, slots=True)
+class _Marked:
+    """Rows that were read, with the marks by which they are known later."""
+
+    rows: Batch
+    marks: Sequence[Mark]
+
+
+class _Comparing(Told):
+    """The report of a comparison at the end of a copy, which has told of some differences itself."""
+
+    def __init__(self, running: Running, told: Set[tuple[str, str, str]]) -> None:
+        super().__init__(running)
+        self._before = told
+
+    async def table_done(self, table: str, findings: Sequence[JobFinding]) -> None:
+        new = [each for each in findings if (each.subject, each.outcome, each.source_key) not in self._before]
+        await super().table_done(table, new)
+
+
+class _Beside:
+    """A second transaction, open while a step has its own."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._open = AsyncExitStack()
+
+    async def begin(self) -> Transaction:
+        """Begin it, or begin it again."""
+        await self.take_back()
+        return await self._open.enter_async_context(self._backend.write())
+
+    async def keep(self) -> None:
+        await self._open.aclose()
+
+    async def take_back(self) -> None:
+        undone = Cancelled("taken back")
+        with suppress(VestigeError):
+            await self._open.__aexit__(Cancelled, undone, None)
+
+
+def write_key(key: Key) -> list[int | str]:
+    """A key as a checkpoint holds it: texts as the base64 of their bytes, because not every text is UTF-8."""
+    return [
+        part if isinstance(part, int) else base64.b64encode(part.encode("utf-8", "surrogateescape")).decode()
+        for part in key
+    ]
+
+
+def read_key(stored: Sequence[int | str]) -> Key:
+    return tuple(
+        part if isinstance(part, int) else base64.b64decode(part).decode("utf-8", "surrogateescape") for part in stored
+    )
+
+
+async def _surely(work: Coroutine[Any, Any, None]) -> None:
+    """Do a piece of work to its end, also where this task is cancelled meanwhile."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+
+
+async def _nothing(transaction: Transaction) -> None:
+    """A step that only says how far the job is."""

@@ -117,6 +117,14 @@ class Target(Protocol):
         """Delete rows by their keys, as ``Mirror.keys`` gives them; gives how many were there."""
         ...
 
+    async def settle(self, transaction: Transaction) -> None:
+        """Make what is derived from the rows follow them."""
+        ...
+
+    async def analyze(self, transaction: Transaction) -> None:
+        """Give the planner its figures."""
+        ...
+
 
 class Mirror(Protocol):
     """What a source is compared with: an open store of one dialect, which is only read."""
@@ -128,5 +136,8 @@ class Mirror(Protocol):
         ...
 
     async def keys(self, table: str, after: bytes | None, limit: int) -> Sequence[bytes]:
-        """The keys of a table's rows behind a key, in order: what tells a row from every other one, in wire form."""
+        """The keys of a table's rows behind a key, in order: what tells a row from every other one, in wire form.
+
+        They are those of ``keys.key_of``.
+        """
         ...

@@ -67,6 +67,15 @@ def plan_id(kind: str, source: str, target: str, model: str) -> uuid.UUID:
     return uuid.uuid5(NAMESPACE, "\n".join((kind, source, target, model)))
 
 
+def check_listing(limit: int, status: str | None) -> tuple[JobStatus, ...]:
+    """The states that a word of ``FILTERS`` asks for, all for None. Raises Usage for another word or a bad limit."""
+    if status is not None and status not in FILTERS:
+        raise Usage(f"There is no status {status!r}; give one of {', '.join(FILTERS)}.")
+    if not 1 <= limit <= MOST_LISTED:
+        raise Usage(f"A list of jobs has 1 to {MOST_LISTED:,} of them, not {limit:,}.")
+    return STATUSES if status is None else FILTERS[status]
+
+
 def preview(text: str) -> str:
     """``text`` in at most 4,096 bytes of UTF-8, cut between two characters."""
     return _storable(text).encode()[:PREVIEW_BYTES].decode("utf-8", "ignore")
@@ -116,6 +125,13 @@ class Swept:
     deadline_failures: int = 0
     stuck_marked: int = 0
     errors: int = 0
+
+    def __add__(self, other: Swept) -> Swept:
+        return Swept(
+            self.deadline_failures + other.deadline_failures,
+            self.stuck_marked + other.stuck_marked,
+            self.errors + other.errors,
+        )
 
 
 _NO_OPTIONS: Mapping[str, Any] = {}
@@ -350,6 +366,11 @@ class Ledger:
             first_started=as_time(row["first_started"]) or self._store.now(),
         )
 
+    async def first_started(self, plan: uuid.UUID) -> datetime | None:
+        """When a plan was tried for the first time; None where it never was."""
+        [row] = await self._store.backend.fetch("read_attempts", {"plan": str(plan)})
+        return as_time(row["first_started"])
+
     async def step(self, job_id: str) -> int:
         """How many steps of a run are stored, by its checkpoint; 0 where none is."""
         found = await self._store.backend.fetch("read_checkpoint", {"id": job_id})
@@ -478,17 +499,13 @@ class Ledger:
     # Reading
 
     async def jobs(self, limit: int = 50, status: str | None = None) -> tuple[Job, ...]:
-        """What is in flight first, then the newest; all of them, or those that a word of ``FILTERS`` stands for.
+        """What is in flight first, then the newest; all of them, or those that ``check_listing`` knows the word for.
 
-        Raises Usage for another word, and for a limit outside 1 to 1,000.
+        Raises Usage as that does.
         """
-        if status is not None and status not in FILTERS:
-            raise Usage(f"There is no status {status!r}; give one of {', '.join(FILTERS)}.")
-        if not 1 <= limit <= MOST_LISTED:
-            raise Usage(f"A list of jobs has 1 to {MOST_LISTED:,} of them, not {limit:,}.")
+        statuses = check_listing(limit, status)
         if self._store.backend.foreign:
             return ()
-        statuses = STATUSES if status is None else FILTERS[status]
         found = await self._store.backend.fetch(
             "list_jobs", {"limit": limit, "statuses": list(statuses), "in_flight": list(IN_FLIGHT)}
         )
@@ -517,7 +534,10 @@ class Ledger:
     async def add_findings(self, transaction: Transaction, job_id: str, findings: Sequence[JobFinding]) -> None:
         """Note what became of single rows."""
         if findings:
-            listed = [[each.subject, each.outcome, each.source_key, each.reason] for each in findings]
+            listed = [
+                [_storable(each.subject), each.outcome, _storable(each.source_key), _storable(each.reason)]
+                for each in findings
+            ]
             await transaction.execute("insert_findings", {"id": job_id, "findings": Json(listed)})
 
     async def findings(self, job_id: str, limit: int = 100, after: str | None = None) -> Page[JobFinding]:
@@ -583,7 +603,7 @@ def progress_json(progress: JobProgress) -> dict[str, Any]:
         # A list: JSON objects do not keep their order in every database.
         "tables": [
             {
-                "name": name,
+                "name": _storable(name),
                 **{
                     count: value
                     for count in _COUNTS

@@ -72,6 +72,12 @@ def shown(value: object) -> str:
     return clean("NULL" if value is None else str(value))[:1_000]
 
 
+def sentence(reason: str) -> str:
+    """A reason as a finding holds it: it begins with a capital and ends with a full stop."""
+    text = shown(reason).rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def as_uuid(raw: str) -> uuid.UUID | None:
     """The UUID that a text spells, in any spelling that PostgreSQL reads; None where it is none."""
     match = _SPELLING.fullmatch(raw)

@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from vestige_tui.errors import Unavailable, Usage
+from vestige_tui.errors import ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage, VestigeError
+from vestige_tui.jobs.ends import Batch, Count, Key
 from vestige_tui.jobs.repair import as_uuid, new_id
-from vestige_tui.store.queries import load
+from vestige_tui.jobs.tables import convert_all, model_of
+from vestige_tui.store.queries import compose, load
+from vestige_tui.store.rows import model as read_model
 from vestige_tui.store.vestige import survey
+from vestige_tui.text import below_home
 
-Key: TypeAlias = tuple[Any, ...]
-"""Where a read continues: a number, or one to three texts (with half surrogates for bytes that are no UTF-8)."""
+if TYPE_CHECKING:
+    from vestige_tui.jobs.tables import Setting, Table
+    from vestige_tui.model import ModelSignature
 
 _AFTER = ("after", "after_second", "after_third")
+_NUMBERED = ("memories", "reviews", "supersession")
 _BUSY_SECONDS = 5.0
 
 
@@ -28,24 +33,27 @@ def sqlite_path(url: str) -> Path:
     """The file that a store URL names. Raises Usage where it names something else."""
     scheme, _, rest = url.partition(":")
     if scheme in ("postgresql", "postgres", "pgembed"):
-        raise Usage("A copy goes from a SQLite file to PostgreSQL.")
+        raise Usage(f"A {scheme} URL names no SQLite file.")
     path = rest.removeprefix("//") if scheme == "sqlite" else url
+    if not path:
+        raise Usage("sqlite: needs a path.")
     return Path(path).expanduser().absolute()
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """Rows of one table; ``keyless`` of them cannot be told apart and are not read."""
-
-    rows: int
-    keyless: int
-
-
 class SqliteSource:
-    """An open source. Every read is short, so that a live server's checkpoints go on."""
+    """An open source. Every read is short, so that a live server's checkpoints go on.
+
+    Raises StoreMissing, ForeignStore, SchemaPending or Unavailable where there is nothing that can be read.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.location = f"sqlite:{path}"
+        self.title = below_home(str(path))
+        if not path.exists():
+            raise StoreMissing(f"There is no store at {self.title}.")
+        if path.is_dir():
+            raise ForeignStore(f"{self.title} is a directory, not a store.")
         # A -shm cannot be made where the folder cannot be written; nothing may then wait in a -wal.
         sealed = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
         mode = "mode=ro&immutable=1" if sealed else "mode=ro"
@@ -59,17 +67,36 @@ class SqliteSource:
                 check_same_thread=False,
             )
         except sqlite3.Error as error:
-            raise Unavailable(f"{path} cannot be opened: {error}.") from error
+            raise Unavailable(f"{self.title} cannot be opened: {error}.") from error
         try:
-            self.line = survey(self._connection).line
-            if script := survey(self._connection).script:
-                self._connection.executescript(script)
-        except sqlite3.Error as error:
+            self._look()
+        except BaseException:
             self._connection.close()
-            raise Unavailable(f"{path} cannot be read: {error}.") from error
+            raise
         self._connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
         self._sql: Mapping[str, str] = load("sqlite", "copy")
         self._reading = threading.RLock()
+
+    def _look(self) -> None:
+        """See whose file it is, and give each connection what it needs to read it."""
+        try:
+            found = survey(self._connection)
+            if found.script:
+                self._connection.executescript(found.script)
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+        if found.kind == "foreign":
+            raise ForeignStore(f"{self.title} is a SQLite file, but not a memory store; it was not touched.")
+        if found.kind == "empty":
+            raise SchemaPending(f"{self.title} holds no memory store yet.")
+        self.line = found.line
+
+    def _translate(self, error: sqlite3.Error) -> VestigeError:
+        if "no such table" in str(error) or "no such column" in str(error):
+            return SchemaPending(
+                f"{self.title} lacks tables that this needs ({error}); run `vestige-tui schema up` on it."
+            )
+        return Unavailable(f"{self.title} cannot be read: {error}.")
 
     def close(self) -> None:
         """Close the file; a read that another thread is at is broken off first."""
@@ -77,20 +104,37 @@ class SqliteSource:
         with self._reading:
             self._connection.close()
 
-    def _rows(self, name: str, params: Mapping[str, Any] | None = None, table: str = "") -> list[tuple[Any, ...]]:
-        sql = self._sql[name].replace("{table}", table)
+    def _rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         try:
             with self._reading, closing(self._connection.execute(sql, params or {})) as cursor:
                 return cursor.fetchall()
         except sqlite3.Error as error:
-            raise Unavailable(f"{self.path} cannot be read: {error}.") from error
+            raise self._translate(error) from error
+
+    def model(self) -> ModelSignature | None:
+        """The model that its vectors are of; None where it has none that a target could register."""
+        columns = ("name", "dimension", "hash", "created_at")
+        found = self._rows(compose("sqlite", "get_model"))
+        return model_of(read_model(dict(zip(columns, found[0], strict=True)))) if found else None
 
     def count(self, table: str) -> Count:
-        [(rows, keyless)] = self._rows(f"count_{table}")
+        [(rows, keyless)] = self._rows(self._sql[f"count_{table}"])
         return Count(int(rows), int(keyless))
 
-    def read(self, table: str, after: Key, limit: int, max_bytes: int) -> list[tuple[Any, ...]]:
+    def start(self, table: str) -> Key:
+        """The key before the first row of a table."""
+        if table in _NUMBERED:
+            return (-(2**63),)
+        return ("",) * {"memberships": 2, "edges": 3}.get(table, 1)
+
+    def read(self, table: Table, after: Key, limit: int, max_bytes: int, setting: Setting) -> Batch:
         """The next rows behind a key, at most ``limit``, and not many more bytes than ``max_bytes``."""
+        rows = self._read(table.name, after, limit, max_bytes)
+        fits, failed = convert_all(table.name, table.convert, rows, setting)
+        # A row ends with its key.
+        return Batch(fits, failed, len(rows), tuple(rows[-1][-len(after) :]) if rows else after)
+
+    def _read(self, table: str, after: Key, limit: int, max_bytes: int) -> list[tuple[Any, ...]]:
         params: dict[str, Any] = {"limit": limit}
         for name, value in zip(_AFTER, after, strict=False):
             params[name] = value if isinstance(value, int) else value.encode("utf-8", "surrogateescape")
@@ -104,15 +148,15 @@ class SqliteSource:
                     if size >= max_bytes:
                         break
         except sqlite3.Error as error:
-            raise Unavailable(f"{self.path} cannot be read: {error}.") from error
+            raise self._translate(error) from error
         return found
 
-    def left_behind(self) -> dict[str, int]:
-        """Tables that the target has no place for, with their counts; empty ones do not count."""
+    def left_behind(self) -> Mapping[str, int]:
+        """Tables that no target has a place for, with their counts; empty ones do not count."""
         found: dict[str, int] = {}
-        for (name,) in self._rows("list_left_behind"):
+        for (name,) in self._rows(self._sql["list_left_behind"]):
             quoted = '"' + str(name).replace('"', '""') + '"'
-            [(rows,)] = self._rows("count_rows", table=quoted)
+            [(rows,)] = self._rows(self._sql["count_rows"].replace("{table}", quoted))
             if rows:
                 found[str(name)] = int(rows)
         return found
@@ -122,7 +166,7 @@ class SqliteSource:
         lost: dict[str, str] = {}
         first: dict[bytes, tuple[int, str]] = {}
         after = -(2**63)
-        while rows := self._rows("read_odd_ids", {"after": after, "limit": 4_000}):
+        while rows := self._rows(self._sql["read_odd_ids"], {"after": after, "limit": 4_000}):
             after = int(rows[-1][0])
             for seq, raw in rows:
                 if isinstance(raw, str):
@@ -132,7 +176,7 @@ class SqliteSource:
     def _meet(self, seq: int, raw: str, first: dict[bytes, tuple[int, str]], lost: dict[str, str]) -> None:
         key = new_id(raw)
         canonical = "-".join(key.hex()[start:end] for start, end in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32)))
-        found = self._rows("find_seq", {"id": canonical})
+        found = self._rows(self._sql["find_seq"], {"id": canonical})
         if found and int(found[0][0]) < seq:
             lost[raw] = canonical
             return
@@ -145,14 +189,7 @@ class SqliteSource:
         if as_uuid(raw) is not None:
             first[key] = (seq, raw)
 
-
-def start_key(table: str) -> Key:
-    """The key before the first row of a table."""
-    if table in ("memories", "reviews", "supersession"):
-        return (-(2**63),)
-    return ("",) * {"memberships": 2, "edges": 3}.get(table, 1)
-
-
-def end_key(table: str, rows: Sequence[tuple[Any, ...]]) -> Key:
-    """The key of the last of some rows: their last columns."""
-    return tuple(rows[-1][-len(start_key(table)) :])
+    def token(self) -> object:
+        """Something that differs once anybody has changed the file."""
+        [(version,)] = self._rows(compose("sqlite", "read_change_token"))
+        return version

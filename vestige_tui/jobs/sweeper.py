@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -28,7 +28,9 @@ async def sweep(store: Store, *, since: datetime | None = None, threshold: timed
     return await Ledger(store).sweep(now=store.now(), since=max(began, since or _LONG_AGO), threshold=threshold)
 
 
-async def sweeping(store: Store, interval: float = SWEEP_SECONDS) -> AsyncGenerator[Swept, None]:
+async def sweeping(
+    store: Store, interval: float = SWEEP_SECONDS, pause: Callable[[float], Awaitable[object]] = asyncio.sleep
+) -> AsyncGenerator[Swept, None]:
     """Sweep now and every ``interval`` seconds; gives what a sweep came to where it changed something.
 
     A store that is open read-only is left alone; one that cannot be reached is swept next time.
@@ -40,11 +42,12 @@ async def sweeping(store: Store, interval: float = SWEEP_SECONDS) -> AsyncGenera
             # The machine slept, and the workers on it with it.
             since = now
         last = now
+        swept = Swept()
         with suppress(VestigeError):
             swept = await sweep(store, since=since)
-            if swept.deadline_failures or swept.stuck_marked:
-                yield swept
-        await asyncio.sleep(interval)
+        if swept.deadline_failures or swept.stuck_marked:
+            yield swept
+        await pause(interval)
 
 
 def told(swept: Swept, threshold: timedelta = STUCK_AFTER) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,9 +17,10 @@ from vestige_tui.jobs.repair import (
     dump,
     is_canonical,
     new_id,
+    sentence,
     shown,
 )
-from vestige_tui.model import LOCAL_USER, ModelSignature
+from vestige_tui.model import LOCAL_USER, JobFinding, ModelSignature
 
 if TYPE_CHECKING:
     from vestige_tui.model import Vector
@@ -62,6 +63,29 @@ class Fit:
 
 
 Convert: TypeAlias = Callable[[Raw, Setting], Fit]
+
+
+def _first(raw: Raw) -> str:
+    return shown(raw[0])
+
+
+def convert_all(
+    table: str,
+    convert: Convert,
+    rows: Iterable[Raw],
+    setting: Setting,
+    named: Callable[[Raw], str] = _first,
+) -> tuple[list[Fit], list[JobFinding]]:
+    """Rows of a table in their common form, and a finding for each that has none; ``named`` is what it calls one."""
+    fits: list[Fit] = []
+    failed: list[JobFinding] = []
+    for raw in rows:
+        try:
+            fits.append(convert(raw, setting))
+        except (Unfit, ValueError, TypeError, OverflowError, RecursionError) as error:
+            reason = str(error) if isinstance(error, Unfit) else f"it could not be converted ({error!r})"
+            failed.append(JobFinding(table, "failed", named(raw), sentence(reason)))
+    return fits, failed
 
 
 def _memory_id(raw: object, setting: Setting) -> bytes:
@@ -244,16 +268,21 @@ def _vector(blob: object) -> Vector:
     return vector
 
 
-def vector(raw: Raw, setting: Setting) -> Fit:
-    ident, blob, created, updated, *_ = raw
-    key = _memory_id(ident, setting)
-    found = _vector(blob)
+def measure(found: Vector, setting: Setting) -> None:
+    """Raises Unfit for a finite vector that the target cannot hold."""
     if setting.width is None:
         raise Unfit("the source has no registered model")
     if len(found) != setting.width:
         raise Unfit(f"it has {len(found):,} dimensions, the model has {setting.width:,}")
     if setting.half and float(abs(found).max()) > MAX_HALF:
         raise Unfit("it holds values too large for half precision")
+
+
+def vector(raw: Raw, setting: Setting) -> Fit:
+    ident, blob, created, updated, *_ = raw
+    key = _memory_id(ident, setting)
+    found = _vector(blob)
+    measure(found, setting)
     _, edited = _times(Mending(), created, updated, setting)
     return Fit(shown(ident), (key, wire.vector(found), wire.moment(edited)), zero=not found.any())
 

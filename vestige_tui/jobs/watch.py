@@ -129,7 +129,6 @@ async def watch(
     ``urls`` are stores known here with their passwords; they stand for the same stores of the index, which has none.
     Close the iterator (``aclose``) to close what it opened. A store that cannot be reached is left out until it can.
     """
-    known = {without_password(url): url for url in urls}
     others: dict[str, _Watched] = {}
     last: tuple[Job, ...] | None = None
     seen: dict[str, tuple[Job, ...]] = {}
@@ -138,13 +137,16 @@ async def watch(
         while True:
             if time.monotonic() >= next_index:
                 next_index = time.monotonic() + INDEX_SECONDS
+                # More of them may be known than when this began.
+                known = {without_password(url): url for url in urls}
                 here = None if store is None else without_password(store.location)
                 wanted = [url for url in {**dict.fromkeys(known), **dict.fromkeys(watched())} if url != here]
-                for url in wanted:
-                    others.setdefault(url, _Watched(known.get(url, url)))
-                for url in [url for url in others if url not in wanted]:
+                gone = [url for url, other in others.items() if url not in wanted or other.url != known.get(url, url)]
+                for url in gone:
                     await others.pop(url).close()
                     seen.pop(url, None)
+                for url in wanted:
+                    others.setdefault(url, _Watched(known.get(url, url)))
             if store is not None:
                 with suppress(VestigeError):
                     seen[""] = await Ledger(store).jobs()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
@@ -49,6 +50,19 @@ class Console(Protocol):
     """What the person should know about the model, empty where all is well."""
     embedders: EmbedderSource
     """What makes the vectors of this console."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Stores known to this console, with the passwords that no ledger holds: its own, and those typed since."""
+        ...
+
+    def remember_url(self, url: str) -> None:
+        """Know the password in a URL that was typed, for as long as this console runs."""
+        ...
+
+    def prepare_model(self) -> None:
+        """Look again which model the store needs, and load it."""
+        ...
 
     def note_change(self) -> None:
         """Something was written from this console: look at once."""
@@ -170,6 +184,22 @@ class Place(Screen[None]):
         if event.state is WorkerState.ERROR and event.worker.error is not None:
             event.stop()
             self.say_error(event.worker.error)
+
+    def why_not(self, action: str) -> str:
+        """Why a command cannot be given now, as a sentence; empty where it can. Its key then says so."""
+        return ""
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if self.is_mounted and self.why_not(action):
+            return None
+        return super().check_action(action, parameters)
+
+    def on_key(self, event: events.Key) -> None:
+        active = self.active_bindings.get(event.key)
+        if active is None or active.enabled or active.node is not self:
+            return
+        if why := self.why_not(active.binding.action.partition("(")[0]):
+            self.say(why, severity="quiet")
 
     # Commands ────────────────────────────────────────────────────────────────────────────────────────────────────
 

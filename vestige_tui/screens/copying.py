@@ -1,65 +1,100 @@
-"""Starting a copy from the console: where to, what it would bring, and only then the job."""
+"""Copying a store from the console: from where, where to, what would come along, and only then the job."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from vestige_tui.errors import Usage
-from vestige_tui.screens.modals import Ask, Confirm
-from vestige_tui.text import grouped, redact
+from vestige_tui.errors import ModelMismatch, Usage
+from vestige_tui.jobs.launch import check, dry_run
+from vestige_tui.screens.choice_step import ChoiceStep, Way
+from vestige_tui.screens.count_step import CountStep
+from vestige_tui.screens.start_step import StartStep, Switch
+from vestige_tui.screens.two_stores import BetweenStores, shown
+from vestige_tui.text import grouped
+from vestige_tui.widgets.job_words import where
 
 if TYPE_CHECKING:
     from vestige_tui.model import TableProgress
-    from vestige_tui.screens.base import Place
+    from vestige_tui.screens.base import Console, Place
+
+FOLLOW, VERIFY, REEMBED = "follow", "verify", "reembed"
+
+
+class CopyWizard(BetweenStores):
+    """From, to, what comes along, start."""
+
+    trail: ClassVar[Sequence[str]] = ("from", "to", "what comes along", "start")
+    kind = "copy"
+    source_note = "The store to copy, which is only read."
+    target_note = "Where to? Rows that are there already are left alone; a password is best left to libpq's own file."
+
+    def __init__(self, console: Console) -> None:
+        super().__init__("Copy a store", console)
+
+    async def settle(self) -> None:
+        await self._count({})
+
+    async def _count(self, options: Mapping[str, Any]) -> None:
+        """Show what would come along, or where the models differ the ways out."""
+        work = self.work(options)
+        try:
+            checked = await check(work, dry=True)
+        except ModelMismatch as error:
+            if options:
+                raise
+            why = error.message.partition("; nothing was copied")[0].removesuffix(".")
+            await self.go(ChoiceStep(self.trail[2], f"{why}. Vectors of two models cannot be compared.", self._ways()))
+            return
+        tables = await dry_run(work)
+        notes = [f"From {where(self.source)} to {where(self.target)}."]
+        if options:
+            notes.append("Its vectors are made anew with the target's model, which takes its time.")
+        elif checked.model:
+            notes.append(f"Its vectors are of {checked.model}.")
+        await self.go(CountStep(self.trail[2], notes, tables, lambda: self._ask_start(tables, options)))
+
+    def _ways(self) -> Sequence[Way]:
+        return (
+            Way(
+                "re-embed while copying",
+                "make the vectors anew with the target's model; that takes longer",
+                lambda: self.busy("counting …", lambda: self._count({REEMBED: True})),
+            ),
+            Way("another target", "go back; nothing was made", self.action_leave),
+        )
+
+    def _ask_start(self, tables: Mapping[str, TableProgress], options: Mapping[str, Any]) -> None:
+        rows = sum(each.total or 0 for each in tables.values())
+        left = sum(bool(each.left_behind) for each in tables.values())
+        lines = [
+            ("from", shown(self.source)),
+            ("to", shown(self.target)),
+            ("rows", grouped(rows) + (f", {left} {'table' if left == 1 else 'tables'} left behind" if left else "")),
+            *([("vectors", "made anew with the target's model")] if options else []),
+        ]
+        switches = (
+            Switch(VERIFY, "v", "compare every row at the end", True),
+            Switch(FOLLOW, "f", "bring later changes of the source, until stopped", False),
+        )
+
+        def agreed(turned: Mapping[str, bool]) -> None:
+            told = {**options, FOLLOW: turned[FOLLOW], VERIFY: turned[VERIFY]}
+            self.busy("starting the copy …", lambda: self.begin(told))
+
+        self.go_on(StartStep(lines, switches, "start the copy", agreed))
 
 
 async def copy_from(place: Place) -> bool:
-    """Ask for the target, show the dry run, start the worker; tells whether a job runs now.
+    """Lead through a copy, and show the job that it began; tells whether one runs now."""
+    from vestige_tui.screens.jobs import show_job
 
-    Raises what stands in the way as one sentence, before anything was asked or made.
-    """
-    from vestige_tui.jobs.launch import Work, dry_run, start
-
-    store = place.store
-    if store is None:
+    if place.store is None:
         raise Usage("The store is not open yet.")
-    if store.kind == "postgres":
-        raise Usage("A copy goes from a SQLite store to PostgreSQL; this one is on PostgreSQL already.")
-    target = await place.app.push_screen_wait(
-        Ask(
-            "Copy this store to PostgreSQL",
-            placeholder="postgresql://user@host/database",
-            note=f"From {store.title}, which is only read. The target is a PostgreSQL URL, or pgembed:DIR for a "
-            "server of its own in a folder. A password is best left to libpq's own file.",
-        )
-    )
-    if target is None or not target.strip():
-        return False
-    shown = redact(target.strip())
-    place.say(f"Asking {shown}, and counting what would be copied…", severity="quiet")
-    plan = Work("copy", store.location, target.strip())
-    tables = await dry_run(plan)
-    agreed = await place.app.push_screen_wait(
-        Confirm(
-            f"Copy to {shown}?",
-            _rows(tables),
-            verb="start the copy",
-            notes=["Rows that are there already are left alone. The job goes on when this console is closed."],
-        )
-    )
-    if not agreed:
+    launched = await place.app.push_screen_wait(CopyWizard(place.console))
+    if launched is None:
         place.say("Nothing was copied.", severity="quiet")
         return False
-    place.say("Starting the copy…", severity="quiet")
-    launched = await start(plan)
-    place.say("This copy is running already." if launched.already_running else "The copy has started.")
+    said = "This copy is running already." if launched.already_running else "The copy has started."
+    await show_job(place.app, launched.job_id, said)
     return True
-
-
-def _rows(tables: dict[str, TableProgress]) -> list[str]:
-    brought = {name: each.total for name, each in tables.items() if each.total}
-    left = {name: each.left_behind for name, each in tables.items() if each.left_behind}
-    names = max((len(name) for name in (*brought, *left)), default=0)
-    rows = [f"{name:<{names}}  {grouped(count):>11}" for name, count in brought.items()]
-    rows += [f"{name:<{names}}  {grouped(count):>11}  left behind" for name, count in left.items()]
-    return rows or ["This store is empty; only its tables are made."]

@@ -4,30 +4,45 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
-from textual.content import Content
 
-from vestige_tui.commands import IN_PLACE, ChooseRow, GoToJobs, bindings
+from vestige_tui.commands import (
+    IN_PLACE,
+    CancelJob,
+    ChooseRow,
+    FailJob,
+    GoToJobs,
+    Reembed,
+    RetryJob,
+    StartCopy,
+    VerifyCopy,
+    bindings,
+)
 from vestige_tui.errors import Usage
-from vestige_tui.model import Job, JobFinding
 from vestige_tui.screens.base import Place
 from vestige_tui.screens.copying import copy_from
-from vestige_tui.screens.modals import Confirm, Message
-from vestige_tui.text import ago, below_home, cells, cut, duration, grouped, plain, short_id
+from vestige_tui.screens.job_detail import about, counts_in_words, counts_of, progress_of
+from vestige_tui.screens.job_steps import cancel_job, fail_job, reasons, retry_job
+from vestige_tui.screens.modals import Message
+from vestige_tui.screens.reembedding import reembed_from
+from vestige_tui.screens.verifying import verify_from
+from vestige_tui.text import plain
 from vestige_tui.widgets.empty import Empty
 from vestige_tui.widgets.finding_list import OUTCOMES, FindingList
-from vestige_tui.widgets.job_list import CANCELLED, JobList, failed_rows, silent, standing, title
-from vestige_tui.widgets.job_progress import JobProgress, Progress, Rows, TableBar
+from vestige_tui.widgets.job_list import JobList
+from vestige_tui.widgets.job_progress import JobProgress
 from vestige_tui.widgets.memory_card import Section
 from vestige_tui.widgets.panels import Panels
 
+if TYPE_CHECKING:
+    from vestige_tui.model import Job, JobFinding
+
 SHOWN_FINDINGS = 100
-INKS = {"muted": "$text-muted", "accent": "$accent", "good": "$success", "bad": "$error", "waiting": "$warning"}
 
 
 class JobDetail(Panels):
@@ -48,17 +63,20 @@ class JobsPlace(Place):
     CSS_PATH: ClassVar[list[str | PurePath]] = ["jobs.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["jobs"])
     HELP = """\
-Copies run in a process of their own: they go on when this console is closed, and every console can watch them. What a
-job does is written in the store that it fills.
+Copies, comparisons and re-embeddings run in a process of their own: they go on when this console is closed, and every
+console can watch them. What a job does is written in the store that it fills. Agents stand under a heading of theirs:
+work that one program gave to another, with its last sign of life and what is left until its deadline.
 
-`enter` opens a job, again its findings: the rows that were repaired or could not be copied, each with its reason.
+`enter` opens a job, again its findings: the rows that were repaired, failed or differ, each with its reason.
 
-`x` asks the job to stop at its next checkpoint; what is written by then stays, and a second run goes on from there.
+`x` stops a job at its next checkpoint; what is written by then stays, and `R` goes on from there. `F` ends what nobody
+ends any more. `c` copies a store, `r` makes its vectors anew with another model, `v` compares two stores row by row.
 """
 
     def __init__(self) -> None:
         super().__init__()
-        self._findings_of: tuple[str, int] = ("", -1)
+        self._findings_of: tuple[str, int, int] = ("", -1, SHOWN_FINDINGS)
+        self._wanted = ""
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="work"):
@@ -68,8 +86,10 @@ job does is written in the store that it fills.
                 yield JobProgress(id="bars")
                 yield FindingList(id="findings")
             yield Empty(
-                "No job has run yet. Copies of a store, and work that agents were given, are shown here.",
-                ("c", "copy this store to PostgreSQL"),
+                "No job has run yet. Copies, re-embeddings and the work of agents are shown here.",
+                (StartCopy.key, "copy this store into another one"),
+                (Reembed.key, "make its vectors anew with another model"),
+                (VerifyCopy.key, "compare it with another store"),
                 id="nothing",
             )
 
@@ -92,11 +112,21 @@ job does is written in the store that it fills.
     def _paint(self) -> None:
         jobs = self.console.jobs
         self.set_class(not jobs, "-nothing")
-        self.query_one(JobList).show(jobs, self._now())
+        listed = self.query_one(JobList)
+        listed.show(jobs, self._now())
+        if self._wanted and listed.go_to(self._wanted):
+            self._wanted = ""
         self._paint_one()
         self.refresh_bindings()
 
-    def _job(self) -> Job | None:
+    def select(self, job_id: str) -> None:
+        """Put the cursor on a job, as soon as it is seen."""
+        self._wanted = job_id
+        self._paint()
+
+    @property
+    def job(self) -> Job | None:
+        """The job under the cursor."""
         return self.query_one(JobList).current
 
     def on_job_list_job_highlighted(self) -> None:
@@ -114,7 +144,7 @@ job does is written in the store that it fills.
     @on(FindingList.FindingChosen)
     def _read_finding(self, event: FindingList.FindingChosen) -> None:
         finding = event.finding
-        word = OUTCOMES.get(finding.outcome, (plain(finding.outcome), ""))[0]
+        word = OUTCOMES.get(finding.outcome, (plain(finding.outcome), "muted"))[0]
         told = f"{finding.reason}\n\ntable   {finding.subject}\nrow     {finding.source_key}"
         self.app.push_screen(Message(word, told))
 
@@ -127,147 +157,100 @@ job does is written in the store that it fills.
         else:
             super().action_back()
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action == "cancel_job" and self.is_mounted:
-            job = self._job()
-            return True if job is not None and job.in_flight and not job.cancel_requested else None
-        return super().check_action(action, parameters)
+    # One job
 
     def _paint_one(self) -> None:
-        job = self._job()
+        job = self.job
         if job is None:
             return
         now = self._now()
-        self.query_one("#about", Section).fill(lambda width: _about(job, now, width))
+        keys = {
+            "retry": self._key_of(RetryJob.id, RetryJob.key),
+            "fail": self._key_of(FailJob.id, FailJob.key),
+            "cancel": self._key_of(CancelJob.id, CancelJob.key),
+            "verify": self._key_of(VerifyCopy.id, VerifyCopy.key),
+        }
+        self.query_one("#about", Section).fill(lambda width: about(job, now, width, keys))
         bars = self.query_one(JobProgress)
-        bars.progress = _progress(job, now)
+        bars.progress = progress_of(job, now)
         bars.display = bars.progress is not None
-        tables = job.progress.tables.values()
-        troubled = sum(t.failed + t.repaired + bool(t.left_behind) for t in tables) + job.progress.zero_vectors
-        if (job.id, troubled) != self._findings_of:
+        told = sum(counts_of(job).values())
+        if (job.id, told) != self._findings_of[:2]:
+            limit = self._findings_of[2]
             if job.id != self._findings_of[0]:
-                self._show_findings((), 0)
-            self._findings_of = (job.id, troubled)
-            self._read_findings(job, troubled)
+                limit = SHOWN_FINDINGS
+                self._show_findings((), job, limit)
+            self._findings_of = (job.id, told, limit)
+            self._read_findings(job, limit)
+
+    @on(FindingList.MoreWanted)
+    def _want_more(self, event: FindingList.MoreWanted) -> None:
+        job_id, told, limit = self._findings_of
+        job = self.job
+        if job is not None and job.id == job_id and event.held == limit:
+            self._findings_of = (job_id, told, limit * 10)
+            self._read_findings(job, limit * 10)
 
     @work(group="findings", exclusive=True, exit_on_error=False)
-    async def _read_findings(self, job: Job, troubled: int) -> None:
+    async def _read_findings(self, job: Job, limit: int) -> None:
         from vestige_tui.jobs.watch import findings
 
-        found = await findings(self.store, job, SHOWN_FINDINGS) if troubled else ()
-        more = len(found) == SHOWN_FINDINGS and troubled > len(found)
-        self._show_findings(found, troubled if more else len(found))
+        found = await findings(self.store, job, limit) if sum(counts_of(job).values()) else ()
+        self._show_findings(found, job, limit)
 
-    def _show_findings(self, found: tuple[JobFinding, ...], total: int) -> None:
+    def _show_findings(self, found: tuple[JobFinding, ...], job: Job, limit: int) -> None:
         findings = self.query_one(FindingList)
-        findings.show(found, total)
+        more = len(found) == limit and sum(counts_of(job).values()) > limit
+        findings.show(found, counts_in_words(job), more=more)
         findings.display = bool(found)
+
+    # What a person does about a job
+
+    def why_not(self, action: str) -> str:
+        """Why a command cannot be given for the job under the cursor."""
+        return reasons(self.job, self.console.jobs, self._now()).get(action, "")
+
+    def _chosen(self) -> Job:
+        if (job := self.job) is None:
+            raise Usage("There is no job here yet.")
+        return job
 
     @work(group="write", exit_on_error=False)
     async def action_cancel_job(self) -> None:
-        from vestige_tui.jobs.watch import request_cancel
+        await cancel_job(self, self._chosen())
 
-        job = self._job()
-        if job is None:
-            raise Usage("There is no job to stop.")
-        if not job.in_flight:
-            raise Usage("This job has ended already.")
-        agreed = await self.app.push_screen_wait(
-            Confirm(
-                "Stop this job?",
-                [title(job), f"{grouped(sum(t.read for t in job.progress.tables.values()))} rows read so far"],
-                verb="stop it",
-                notes=["It ends at its next checkpoint. What is written stays, and a second run goes on from there."],
-            )
-        )
-        if not agreed:
-            return
-        if await request_cancel(self.store, job):
-            self.say("The job stops at its next checkpoint.")
-        else:
-            self.say("The job had ended meanwhile.", severity="quiet")
+    @work(group="write", exit_on_error=False)
+    async def action_retry_job(self) -> None:
+        if begun := await retry_job(self, self._chosen()):
+            self.select(begun)
 
-    @work(group="copy", exclusive=True, exit_on_error=False)
+    @work(group="write", exit_on_error=False)
+    async def action_fail_job(self) -> None:
+        await fail_job(self, self._chosen())
+
+    @work(group="write", exit_on_error=False)
+    async def action_copy_job_id(self) -> None:
+        job = self._chosen()
+        self.app.copy_to_clipboard(plain(job.id))
+        self.say("Copied the job's id.")
+
+    @work(group="begin", exclusive=True, exit_on_error=False)
     async def action_start_copy(self) -> None:
         await copy_from(self)
 
+    @work(group="begin", exclusive=True, exit_on_error=False)
+    async def action_reembed(self) -> None:
+        await reembed_from(self)
 
-def _about(job: Job, now: datetime, width: int) -> Content:
-    stands = standing(job, now)
-    parts = [f"attempt {job.attempt}"] if job.attempt > 1 else []
-    if job.created_at is not None:
-        parts.append(f"begun {ago(job.created_at, now)}")
-    if not job.in_flight and job.finished_at is not None and job.created_at is not None:
-        parts.append(f"took {duration((job.finished_at - job.created_at).total_seconds())}")
-    if job.in_flight and job.deadline is not None:
-        parts.append(f"deadline {ago(job.deadline, now)}")
-    parts.append(f"id {short_id(job.id)}")
-    lines = [Content.styled(cut(title(job), width), "$text bold")]
-    said = f"{stands.glyph} {stands.word}"
-    rest = cut("   ".join(parts), max(0, width - cells(said) - 3))
-    lines.append(Content.assemble((said, INKS.get(stands.ink, "$text")), "   ", (rest, "$text-muted")))
-    if job.kind != "delegation" and job.target:
-        for name, url in (("from", job.source), ("to", job.target)):
-            lines.append(
-                Content.assemble(
-                    (f"{name:<5}", "$text-disabled"), (cut(plain(below_home(url)), width - 5), "$text-muted")
-                )
-            )
-    lines += [Content(""), *told] if (told := _told(job, now)) else []
-    return Content("\n").join(lines)
+    @work(group="begin", exclusive=True, exit_on_error=False)
+    async def action_verify_copy(self) -> None:
+        await verify_from(self, self.job)
 
 
-def _told(job: Job, now: datetime) -> list[Content]:
-    """What a person should know about how the job stands, and what they can do."""
-    if (quiet := silent(job, now)) is not None:
-        return [
-            Content.styled(f"Its worker gave no sign for {duration(quiet)}.", "$warning"),
-            Content.styled("Starting the same copy again takes it over from its last checkpoint.", "$text-muted"),
-        ]
-    if job.in_flight:
-        return [Content.styled("It ends at its next checkpoint.", "$warning")] if job.cancel_requested else []
-    again = Content.styled("Starting the same copy again goes on from its last checkpoint.", "$text-muted")
-    if job.error == CANCELLED:
-        return [Content.styled("A person stopped it; what was written by then stays.", "$text"), again]
-    if job.status == "failed":
-        return [Content.styled(plain(job.error or "It gave no reason."), "$error"), again]
-    failed = failed_rows(job)
-    told = []
-    if failed:
-        rows = "row" if failed == 1 else "rows"
-        told.append(Content.styled(f"{grouped(failed)} {rows} could not be copied; the findings say why.", "$warning"))
-    elif job.result and job.kind == "delegation":
-        told.append(Content.styled(plain(job.result, newlines=True), "$text"))
-    elif job.kind == "copy":
-        told.append(Content.styled("Every row that was read is in the target.", "$text"))
-    return told
-
-
-def _progress(job: Job, now: datetime) -> Progress | None:
-    if not job.progress.tables:
-        return None
-    bars = []
-    for name, table in job.progress.tables.items():
-        note = ""
-        if table.left_behind and not table.read:
-            note = f"left behind, {grouped(table.left_behind)} {'row' if table.left_behind == 1 else 'rows'}"
-        elif not table.read and table.total:
-            note = f"waiting, {grouped(table.total)} rows" if job.in_flight else "not begun"
-        rows = Rows(table.read, table.inserted, table.present, table.repaired, table.failed)
-        if table.total or table.read or table.left_behind:
-            bars.append(TableBar(name, table.read, table.total, note, None if note else rows))
-    age = (now - job.last_heartbeat).total_seconds() if job.last_heartbeat and job.in_flight else None
-    zero = job.progress.zero_vectors
-    return Progress(
-        title="",
-        phase=job.progress.phase if job.in_flight else "",
-        tables=tuple(bars),
-        rate=job.progress.rate,
-        rates=job.progress.rates,
-        seconds_left=job.progress.eta if job.in_flight else None,
-        heartbeat_age=max(0.0, age) if age is not None else None,
-        note=f"{grouped(zero)} zero {'vector is' if zero == 1 else 'vectors are'} kept, but not searched."
-        if zero
-        else "",
-        running=job.in_flight,
-    )
+async def show_job(app: App[Any], job_id: str, said: str) -> None:
+    """Go to the Jobs place, with the cursor on this job, and say there what was done."""
+    await app.switch_mode(GoToJobs.place)
+    place = app.screen
+    if isinstance(place, JobsPlace):
+        place.select(job_id)
+        place.say(said)

@@ -4,66 +4,75 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.content import Content
+from textual.containers import Container
 
-from vestige_tui.commands import IN_PLACE, GoToRegistry, bindings
-from vestige_tui.embedding import catalog, same_model
+from vestige_tui.commands import IN_PLACE, ConfigureModel, DropOldVectors, GoToRegistry, Reembed, RollBack, bindings
+from vestige_tui.config import default_path, set_value
+from vestige_tui.embedding import CatalogModel, catalog
 from vestige_tui.errors import ReadOnly, Usage
 from vestige_tui.screens.base import Place
-from vestige_tui.text import ago, cells, cut, grouped, plain
+from vestige_tui.screens.reembedding import drop_old, preview_of, reembed_from, roll_back
+from vestige_tui.screens.registry_card import card, configured_otherwise, history, parts, second, widths
+from vestige_tui.screens.saved_filters import Configured
+from vestige_tui.text import below_home, grouped
 from vestige_tui.widgets.glyphs import level
 from vestige_tui.widgets.memory_card import Section
+from vestige_tui.widgets.model_list import ModelList
 from vestige_tui.widgets.panels import Panels
-from vestige_tui.widgets.stacked_bar import Part, StackedBar
+from vestige_tui.widgets.stacked_bar import StackedBar
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from vestige_tui.embedding import CatalogModel, EmbedderSource
-    from vestige_tui.model import ModelSignature, VectorCensus
+    from vestige_tui.model import Job, ModelChange, ModelSignature, SpareVectors
     from vestige_tui.store.service import Store
 
-LICENCE_CELLS = 14
 LOOK_SECONDS = 0.5
-FILLING = "Making the vectors"
+SHOWN_CHANGES = 12
 
 
 class RegistryPlace(Place):
-    """The registered model as a card, beneath it what is really there, then what could be used."""
+    """The registered model as a card, beneath it what is really there and what was before; beside it other models."""
 
     GO_TO = GoToRegistry
-    CSS_PATH: ClassVar[list[str | PurePath]] = ["panels.tcss"]
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["panels.tcss", "registry.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["registry"])
     HELP = """\
 Vectors of two models cannot be compared, so a store belongs to one. Searches by meaning use that model; where it is not
 available here, they answer by words alone and say so.
 
-`f` makes the vectors that are missing.
+Choose another model: `enter` or `p` asks the same questions of both, `r` makes the vectors anew with it, as a job,
+while searches go on. The vectors of the model before are kept: `b` goes back to them, `D` deletes them. `f` makes the
+vectors that are missing. `tab` goes from the models to what stands beside them.
 """
 
     def __init__(self) -> None:
         super().__init__()
         self._catalog: Sequence[CatalogModel] | None = None
         self._model: ModelSignature | None = None
-        self._standing: tuple[str, str] | None = None
+        self._spare: SpareVectors | None = None
+        self._changes: tuple[ModelChange, ...] = ()
+        self._standing: tuple[object, ...] | None = None
 
     def compose_body(self) -> ComposeResult:
-        with Panels(id="panels"):
-            yield Section("registered model", id="model")
-            yield Section("vectors in this store", id="vectors-title")
-            yield StackedBar(id="vectors")
-            yield Section("models", id="models")
+        with Container(id="registry-sides"):
+            with Panels(id="panels"):
+                yield Section("registered model", id="model")
+                yield Section("vectors in this store", id="vectors-title")
+                yield StackedBar(id="vectors")
+                yield Section("second vectors", id="second")
+                yield Section("models so far", id="history")
+            yield ModelList(id="models")
 
     def on_mount(self) -> None:
         super().on_mount()
         self.query_one("#vectors").display = False
-        self.query_one("#panels").focus()
+        self.query_one(ModelList).focus()
         self.every(LOOK_SECONDS, self._look_at_model)
 
     def refresh_place(self) -> None:
@@ -77,31 +86,112 @@ available here, they answer by words alone and say so.
     def _look_at_model(self) -> None:
         """Show anew how the model stands, where that has changed: it loads in the background."""
         store, source = self.store, self.console.embedders
-        standing = (source.state, self.console.banner or source.message)
+        job = self._reembedding()
+        standing = (source.state, self.console.banner or source.message, job)
         if store is not None and standing != self._standing:
             self._standing = standing
             self._show_model(store)
 
     def _show_model(self, store: Store) -> None:
         model, source, banner, now = self._model, self.console.embedders, self.console.banner, store.now()
-        self.query_one("#model", Section).fill(lambda width: _card(store, model, source, banner, now, width))
+        key = self._key_of(ConfigureModel.id, ConfigureModel.key)
+        self.query_one("#model", Section).fill(lambda width: card(store, model, source, banner, now, width, key))
+        spare, job = self._spare, self._reembedding()
+        named = {"back": RollBack, "drop": DropOldVectors, "again": Reembed}
+        keys = {name: self._key_of(command.id, command.key) for name, command in named.items()}
+        self.query_one("#second", Section).fill(
+            (lambda width: second(spare, job, now, width, keys)) if spare is not None or job is not None else None
+        )
+        self.refresh_bindings()
+
+    def _reembedding(self) -> Job | None:
+        """The re-embedding of this store that is in flight."""
+        location = self.store.location if self.store is not None else None
+        jobs = self.console.jobs
+        return next((job for job in jobs if job.kind == "reembed" and job.in_flight and job.store == location), None)
 
     @work(group="look", exclusive=True, exit_on_error=False)
     async def _look(self) -> None:
         store = self.store
         if store is None:
             return
-        model = self._model = await store.registered_model()
+        from vestige_tui.jobs.spare import history as changes_of
+        from vestige_tui.jobs.spare import spare
+
+        self._model = await store.registered_model()
+        self._spare = await spare(store)
         self._show_model(store)
-        census = await store.vector_census()
-        self.query_one("#vectors-title", Section).fill(lambda width: _widths(census, model))
+        model, census = self._model, await store.vector_census()
+        self.query_one("#vectors-title", Section).fill(lambda width: widths(census))
         bar = self.query_one(StackedBar)
-        bar.parts, bar.display = _parts(census, model), True
+        bar.parts, bar.display = parts(census, model), True
+        changes, now = await changes_of(store, SHOWN_CHANGES), store.now()
+        self.query_one("#history", Section).fill((lambda width: history(changes, now, width)) if changes else None)
         if self._catalog is None:
             # Asking for the list imports the encoder's library, which takes its time.
             self._catalog = await asyncio.to_thread(catalog)
-        known = self._catalog
-        self.query_one("#models", Section).fill(lambda width: _models(known, model, width))
+        self.query_one(ModelList).show(self._catalog, model.name if model is not None else "")
+        self.refresh_bindings()
+
+    # Models
+
+    def on_model_list_model_highlighted(self) -> None:
+        self.refresh_bindings()
+
+    def on_model_list_model_chosen(self) -> None:
+        if why := self.why_not("preview_model"):
+            self.say(why, severity="quiet")
+        else:
+            self.action_preview_model()
+
+    def why_not(self, action: str) -> str:
+        """Why something cannot be done with the chosen model, or with the vectors that are there."""
+        if action in ("preview_model", "reembed"):
+            return self._not_chosen(action)
+        if action in ("roll_back", "drop_old"):
+            if self._spare is None or (self._spare.role != "kept" and action == "roll_back"):
+                return "No vectors of a model before are kept in this store."
+            return self._not_written()
+        if action == "configure_model" and not configured_otherwise(self._model, self.console.embedders):
+            return "Your settings name no other model than the one that this store belongs to."
+        return ""
+
+    def _not_chosen(self, action: str) -> str:
+        chosen = self.query_one(ModelList).current
+        if action == "reembed":
+            return self._not_written()
+        if chosen is None:
+            return "No model is chosen yet."
+        if self.query_one(ModelList).uses(chosen):
+            return "The store belongs to this model; choose another one to compare it with."
+        return "" if self._model is not None else "This store has no model yet that another one could be compared with."
+
+    def _not_written(self) -> str:
+        if self.store is not None and self.store.read_only:
+            return f"This store is read-only ({self.store.read_only_reason})."
+        return "A re-embedding of this store is under way; F5 shows it." if self._reembedding() is not None else ""
+
+    @work(group="begin", exclusive=True, exit_on_error=False)
+    async def action_preview_model(self) -> None:
+        if (chosen := self.query_one(ModelList).current) is not None:
+            await preview_of(self, chosen)
+
+    @work(group="begin", exclusive=True, exit_on_error=False)
+    async def action_reembed(self) -> None:
+        models = self.query_one(ModelList)
+        chosen = models.current
+        await reembed_from(self, chosen if chosen is not None and not models.uses(chosen) else None)
+
+    @work(group="begin", exclusive=True, exit_on_error=False)
+    async def action_roll_back(self) -> None:
+        await roll_back(self)
+
+    @work(group="begin", exclusive=True, exit_on_error=False)
+    async def action_drop_old(self) -> None:
+        if self._spare is not None and await drop_old(self, self._spare):
+            self.refresh_place()
+
+    # What is missing
 
     @work(group="fill", exclusive=True, exit_on_error=False)
     async def action_fill_vectors(self) -> None:
@@ -127,116 +217,18 @@ available here, they answer by words alone and say so.
         full, rest = level(done / total if total else 1.0, 20)
         self.say(f"{full}{rest}  {grouped(done)} of {grouped(total)} vectors made", severity="quiet")
 
+    # Settings
 
-def _card(
-    store: Store, model: ModelSignature | None, source: EmbedderSource, banner: str, now: datetime, width: int
-) -> Content:
-    if model is None:
-        lines = [
-            Content.styled("none yet", "$text bold"),
-            Content.styled("The first memory that gets a vector registers its model here.", "$text-muted"),
-        ]
-    else:
-        lines = [Content.styled(cut(plain(model.name), width), "$text bold")]
-        parts = [f"{grouped(model.dimension)} dimensions"]
-        if model.hash:
-            parts.append(f"hash {plain(model.hash[:12])}")
-        if model.created_at is not None:
-            parts.append(f"since {model.created_at:%Y-%m-%d}, {ago(model.created_at, now)}")
-        elif store.kind == "vestige":
-            parts.append("as its vectors tell")
-        lines += [Content.styled(line, "$text-muted") for line in _flow(parts, width)]
-    return Content("\n").join([*lines, Content(""), *_state(model, source, banner)])
-
-
-def _flow(parts: Sequence[str], width: int) -> list[str]:
-    """Parts beside each other, three cells apart, on as many lines as they need."""
-    lines = [""]
-    for part in parts:
-        if lines[-1] and cells(lines[-1]) + 3 + cells(part) > width:
-            lines.append("")
-        lines[-1] += f"   {part}" if lines[-1] else part
-    return lines
-
-
-def _state(model: ModelSignature | None, source: EmbedderSource, banner: str) -> list[Content]:
-    """How the model stands in this console and, where it cannot be used, the ways out."""
-    filling = banner.startswith(FILLING)
-    if banner and not filling:
-        mismatch = model is not None and source.configured and not same_model(source.configured, model.name)
-        word = "◐ not the configured model" if mismatch else "◐ not usable here"
-        return [
-            Content.styled(word, "$warning bold"),
-            Content.styled(plain(banner), "$text"),
-            Content(""),
-            *_ways_out(model, bool(mismatch)),
-        ]
-    words = {
-        "ready": ("●", "loaded in this console; searches use it", "$text"),
-        "loading": ("◌", plain(source.message) or "loading; until then searches answer by words alone", "$text-muted"),
-        "failed": ("◐", plain(source.message), "$warning"),
-        "idle": ("○", "not loaded yet", "$text-muted"),
-    }
-    glyph, said, ink = words[source.state]
-    lines = [Content.styled(f"{glyph} {said}", ink)]
-    if filling:
-        lines.append(Content.styled(f"◌ {plain(banner)}", "$text-muted"))
-    return lines
-
-
-def _ways_out(model: ModelSignature | None, mismatch: bool) -> list[Content]:
-    if model is None:
-        return []
-    name = plain(model.name)
-    ways = []
-    if mismatch:
-        ways.append(("use it", f"set model under [embeddings] to {name}, or leave it out"))
-    else:
-        ways.append(("fetch it", "it is downloaded on first use; with a network, open the console again"))
-    ways.append(("go on", "searches answer by words alone, and nothing is lost"))
-    return [Content.assemble((f"  {way:<9} ", "$accent"), (said, "$text-muted")) for way, said in ways]
-
-
-def _parts(census: VectorCensus, model: ModelSignature | None) -> tuple[Part, ...]:
-    right = census.by_width.get(model.dimension, 0) if model else 0
-    other = sum(census.by_width.values()) - right
-    return (
-        Part("searched by meaning", right - census.zero - census.non_finite, "$accent"),
-        Part("without a vector", census.without, "$text-muted"),
-        Part("of another width, never searched", other, "$warning"),
-        Part("zero, never searched", census.zero, "$warning"),
-        Part("not finite, never searched", census.non_finite, "$error"),
-    )
-
-
-def _widths(census: VectorCensus, model: ModelSignature | None) -> Content:
-    said = "   ".join(f"{grouped(count)} of width {grouped(width)}" for width, count in census.by_width.items())
-    return Content.styled(said or "none", "$text-muted")
-
-
-def _models(models: Sequence[CatalogModel], registered: ModelSignature | None, width: int) -> Content:
-    licences = LICENCE_CELLS if width >= 64 else 0
-    names = max(16, min(56, width - 2 - 7 - 11 - (licences + 2 if licences else 0)))
-    head = f"  {'':<{names}}{'width':>7}{'size MB':>11}" + ("  licence" if licences else "")
-    lines = [Content.styled(head, "$text-disabled")]
-    here = [model for model in models if model.offline]
-    away = [model for model in models if not model.offline]
-    for title, group in (("usable here", here), ("to download on first use", away)):
-        if not group:
-            continue
-        if len(lines) > 1:
-            lines.append(Content(""))
-        lines.append(Content.styled(f"  {title}", "$text-disabled"))
-        for model in group:
-            used = registered is not None and same_model(model.name, registered.name)
-            size = f"{model.size_mb:,.0f}" if model.size_mb else "─"
-            name = cut(plain(model.name), names)
-            lines.append(
-                Content.assemble(
-                    ("● " if used else "  ", "$accent"),
-                    (f"{name:<{names}}", "$text" if model.offline or used else "$text-muted"),
-                    (f"{grouped(model.dimension):>7}{size:>11}", "$text-muted"),
-                    (f"  {cut(plain(model.licence), licences)}" if licences else "", "$text-muted"),
-                )
-            )
-    return Content("\n").join(lines)
+    @work(group="write", exclusive=True, exit_on_error=False)
+    async def action_configure_model(self) -> None:
+        model, app = self._model, self.app
+        if model is None or not isinstance(app, Configured):
+            return
+        path = app.config.path or default_path()
+        # The file may lie on a slow disk.
+        await asyncio.to_thread(set_value, path, "embeddings.model", model.name)
+        app.config = replace(app.config, model=model.name, path=path)
+        self.console.embedders.configured = model.name
+        self.console.prepare_model()
+        self.say(f"Wrote the model into {below_home(str(path))}.")
+        self.refresh_place()

@@ -18,6 +18,11 @@ ModelKey: TypeAlias = tuple[str, int]
 """Which model a vector is of: name and dimension, as the registry spells them."""
 
 
+def model_key(model: ModelSignature | None) -> ModelKey | None:
+    """By what the vectors of a model are told from those of another one."""
+    return None if model is None else (model.name, model.dimension)
+
+
 @dataclass(frozen=True, slots=True)
 class Json:
     """A value that is stored as JSON, told apart from a list, which is an array where the database has those."""

@@ -85,7 +85,7 @@ async def acquire(directory: Path) -> Lease:
     Raises ``Unavailable`` where the wheel is missing or the server does not start, ``Refused`` where the folder is
     somebody else's, ``Busy`` where another process keeps starting or stopping it.
     """
-    starting = asyncio.ensure_future(asyncio.to_thread(_acquire, directory))
+    starting = asyncio.ensure_future(asyncio.to_thread(acquire_now, directory))
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
@@ -96,7 +96,7 @@ async def acquire(directory: Path) -> Lease:
 
 async def release(lease: Lease) -> None:
     """Give a lease back; the server stops with the last one. A second release does nothing."""
-    await asyncio.shield(asyncio.to_thread(_release, lease))
+    await asyncio.shield(asyncio.to_thread(release_now, lease))
 
 
 def available() -> bool:
@@ -113,7 +113,8 @@ def _find_programs() -> Path | None:
     return None
 
 
-def _acquire(directory: Path) -> Lease:
+def acquire_now(directory: Path) -> Lease:
+    """The same as ``acquire`` for who may block."""
     programs = _find_programs()
     if programs is None:
         raise errors.Unavailable(f"The embedded PostgreSQL is not installed: {INSTALL}")
@@ -134,7 +135,8 @@ def _acquire(directory: Path) -> Lease:
     return Lease(url=url, directory=server.directory, token=token)
 
 
-def _release(lease: Lease) -> None:
+def release_now(lease: Lease) -> None:
+    """The same as ``release`` for who may block."""
     programs = _find_programs()
     if programs is None or not lease.directory.is_dir():
         return

@@ -48,6 +48,7 @@ from vestige_tui.text import redact
 
 if TYPE_CHECKING:
     from vestige_tui.model import ModelSignature
+    from vestige_tui.store.backend import ModelKey
 
 FEW = 4_000
 SCANNED = 200_000
@@ -392,6 +393,10 @@ class PostgresBackend:
         parts.setdefault("application_name", "vestige-tui")
         return make_conninfo("", **{**parts, **extra, "options": options})
 
+    def conninfo(self) -> str:
+        """How a connection of one's own reaches the same server; with a password, where there is one."""
+        return self._conninfo(connect_timeout="10")
+
     async def _open_pool(self) -> None:
         self._pool = AsyncConnectionPool(
             self._conninfo(connect_timeout="5"),
@@ -473,24 +478,29 @@ class PostgresBackend:
     # Reading
 
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
+        return await self.ask(name, self.sql(name, slots), params)
+
+    async def ask(self, name: str, statement: bytes | str, params: Params | None = None) -> list[Row]:
+        """The rows of a statement that only reads, called ``name`` among the times."""
+        sent = statement.encode() if isinstance(statement, str) else statement
         try:
-            return await self._fetch_once(name, params, slots)
+            return await self._fetch_once(name, sent, params)
         except psycopg.OperationalError as error:
             if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable | errors.InsufficientResources):
                 raise translate(error, self.title) from error
             # A read may be asked again, on a connection that outlived what ended this one.
             try:
-                return await self._fetch_once(name, params, slots)
+                return await self._fetch_once(name, sent, params)
             except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as again:
                 raise translate(again, self.title) from again
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
             raise translate(error, self.title) from error
 
-    async def _fetch_once(self, name: str, params: Params | None, slots: Slots | None) -> list[Row]:
+    async def _fetch_once(self, name: str, statement: bytes, params: Params | None) -> list[Row]:
         # Waiting for a connection is none of the query's time; the pool counts that.
         async with self._connection() as connection:
             with self.timings.of(name):
-                cursor = await connection.execute(self.sql(name, slots), _adapted(params))
+                cursor = await connection.execute(statement, _adapted(params))
                 return list(await cursor.fetchall()) if cursor.description else []
 
     def _usable(self) -> AsyncConnectionPool[AsyncConnection[dict[str, Any]]]:
@@ -691,14 +701,36 @@ class PostgresBackend:
             "filters": asked.filters,
             "chosen": ["chosen_one" if asked.only else "chosen_best"],
         }
-        found = await self.fetch("search_memories", params, slots)
+        found, model = await self._searched(params, slots, asked.model)
         walked = vectors in ("branch_vector_index", "branch_vector_either")
-        if walked and asked.only is None and len(found) < asked.limit:
+        if walked and model == asked.model and asked.only is None and len(found) < asked.limit:
             # A walk through the graph may end before enough rows passed the filters; measuring all of them cannot.
             steps.append(Step("meaning", "too few found that way: everything that passes measured"))
-            found = await self.fetch("search_memories", params, {**slots, "vector_branch": ["branch_vector_exact"]})
+            slots = {**slots, "vector_branch": ["branch_vector_exact"]}
+            found, model = await self._searched(params, slots, asked.model)
         took = (time.perf_counter() - started) * 1000
-        return Found(found, (*steps, Step("search", "both, their fusion and the memories, in one statement", took)))
+        steps.append(Step("search", "both, their fusion and the memories, in one statement", took))
+        return Found(found, tuple(steps), model=model)
+
+    async def _searched(
+        self, params: Params, slots: Slots, asked: ModelKey | None
+    ) -> tuple[list[Row], ModelKey | None]:
+        """The rows of a search, and the model that the vectors were of that it saw."""
+        try:
+            found = await self.fetch("search_memories", params, slots)
+        except (Busy, Cancelled, Unavailable):
+            raise
+        except VestigeError:
+            # Vectors of two widths, or of two types, cannot be compared: which is said, where they are of two models.
+            if asked is None or (there := await self._model_now()) == asked:
+                raise
+            return [], there
+        model = (str(found[0]["model"]), int(found[0]["width"])) if found and found[0]["model"] else None
+        return [row for row in found if row["place"] is not None], model
+
+    async def _model_now(self) -> ModelKey | None:
+        found = await self.fetch("get_model")
+        return (str(found[0]["name"]), int(found[0]["dimension"])) if found else None
 
     def _by_meaning(self, filters: Sequence[str]) -> str:
         # What was replaced is rare: the index meets few of them on its way, and nothing needs to be counted first.

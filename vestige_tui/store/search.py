@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from vestige_tui.errors import EmbedderUnavailable, ModelMismatch, Usage
+from vestige_tui.errors import Busy, EmbedderUnavailable, ModelMismatch, Usage
 from vestige_tui.model import (
     Answer,
     Explanation,
@@ -26,19 +26,23 @@ from vestige_tui.model import (
     WhyNot,
 )
 from vestige_tui.store import rows
-from vestige_tui.store.backend import Asked, Backend, Row
+from vestige_tui.store.backend import Asked, Backend, Found, Row, model_key
 from vestige_tui.store.grammar import Words, fold_ascii, is_unspaced, parse, pieces
 
 if TYPE_CHECKING:
     from vestige_tui.embedding import EmbedderSource
     from vestige_tui.model import ModelSignature, Vector
+    from vestige_tui.store.backend import ModelKey
 
+T = TypeVar("T")
 MAX_LIMIT = 1_000
 MAX_LITERAL = 1_000
 OVERFETCH = 3
 MIN_DEPTH = 30
 FLOOR = 0.75
 FAR = 10_000
+ASKED_AGAIN = 2
+"""How often a query is asked again where the store comes to belong to another model meanwhile."""
 WORDS_LOOKED_AT = 16
 
 _FILTER_WORDS = {
@@ -54,6 +58,10 @@ _FILTER_WORDS = {
 }
 
 
+class _Moved(Exception):
+    """The store belongs to another model than the one that the query was made for."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Prepared:
     """A query read, embedded and filtered: what the backend is asked, and what the person should know."""
@@ -67,7 +75,7 @@ class _Prepared:
 
 
 class Searcher:
-    """Answers search queries of one store; ``registered`` and ``filters`` are the store's."""
+    """Answers search queries of one store; ``registered``, ``refresh`` and ``filters`` are the store's."""
 
     def __init__(
         self,
@@ -75,31 +83,65 @@ class Searcher:
         embedders: EmbedderSource,
         *,
         registered: Callable[[], Awaitable[ModelSignature | None]],
+        refresh: Callable[[], Awaitable[ModelSignature | None]],
         filters: Callable[[Filter], tuple[list[str], dict[str, Any]]],
     ) -> None:
         self._backend = backend
         self._embedders = embedders
         self._registered = registered
+        self._refresh = refresh
         self._filters = filters
 
     async def answer(self, query: SearchQuery) -> Answer:
         """The best memories for a query. Raises Usage where there are neither words nor a vector."""
         started = time.perf_counter()
-        prepared = await self._prepare(query)
-        found = await self._backend.search(prepared.asked)
-        took = (time.perf_counter() - started) * 1000
-        return Answer(tuple(map(_hit, found.rows)), prepared.mode, took, (*prepared.warnings, *found.warnings))
+
+        async def answered(prepared: _Prepared) -> Answer:
+            found = await self._ask(prepared.asked)
+            took = (time.perf_counter() - started) * 1000
+            return Answer(tuple(map(_hit, found.rows)), prepared.mode, took, (*prepared.warnings, *found.warnings))
+
+        return await self._by_model_of_today(query, answered)
+
+    async def _by_model_of_today(self, query: SearchQuery, work: Callable[[_Prepared], Awaitable[T]]) -> T:
+        """Do what needs a query prepared; anew, where that was for a model that the store no longer belongs to."""
+        for _ in range(1 + ASKED_AGAIN):
+            made_for = await self._registered()
+            try:
+                return await work(await self._prepare(query))
+            except _Moved:
+                model = await self._refresh()
+                if query.embedding is not None and made_for and model:
+                    _refuse_width(query.embedding, model)
+                    raise ModelMismatch(
+                        f"The store has come to belong to {model.name}; this vector was given for {made_for.name}."
+                    ) from None
+        if query.mode == "vector" or query.embedding is not None:
+            raise Busy("The store came to belong to another embedding model again and again; try again later.")
+        return await work(await self._prepare(query, by_meaning=False))
+
+    async def _ask(self, asked: Asked) -> Found:
+        found = await self._backend.search(asked)
+        if asked.vector is not None and found.model != asked.model:
+            raise _Moved
+        return found
 
     async def explain(self, query: SearchQuery) -> Explanation:
         """The same answer, with both branches, what became of the words, and how it was found at what cost."""
         started = time.perf_counter()
-        prepared = await self._prepare(query)
+
+        async def explained(prepared: _Prepared) -> Explanation:
+            return await self._explained(query, prepared, started)
+
+        return await self._by_model_of_today(query, explained)
+
+    async def _explained(self, query: SearchQuery, prepared: _Prepared, started: float) -> Explanation:
         asked = prepared.asked
-        found = await self._backend.search(asked)
+        found = await self._ask(asked)
         took = (time.perf_counter() - started) * 1000
         warnings = (*prepared.warnings, *found.warnings)
         answer = Answer(tuple(map(_hit, found.rows)), prepared.mode, took, warnings)
-        whole = await self._backend.search(dataclasses.replace(asked, limit=2 * asked.fusion.depth))
+        whole = await self._ask(dataclasses.replace(asked, limit=2 * asked.fusion.depth))
         hits = [_hit(row) for row in whole.rows]
         return Explanation(
             query=query.text,
@@ -116,9 +158,15 @@ class Searcher:
 
     async def why_not(self, query: SearchQuery, memory: Memory) -> WhyNot:
         """Where a memory stands for a query, and what keeps it from the answer."""
-        prepared = await self._prepare(query)
+
+        async def looked_for(prepared: _Prepared) -> WhyNot:
+            return await self._looked_for(prepared, memory)
+
+        return await self._by_model_of_today(query, looked_for)
+
+    async def _looked_for(self, prepared: _Prepared, memory: Memory) -> WhyNot:
         asked = prepared.asked
-        answer = await self._backend.search(asked)
+        answer = await self._ask(asked)
         last = float(answer.rows[-1]["score"]) if len(answer.rows) >= asked.limit else 0.0
         fails = []
         for name, said in zip(asked.filters, prepared.filter_words, strict=True):
@@ -140,11 +188,11 @@ class Searcher:
     async def _place(self, asked: Asked, memory_id: str) -> tuple[Hit | None, int | None]:
         """The hit of one memory and its place in the fused list; behind all that counts where it is not among it."""
         counted = 2 * asked.fusion.depth
-        near = await self._backend.search(dataclasses.replace(asked, limit=counted))
+        near = await self._ask(dataclasses.replace(asked, limit=counted))
         for row in near.rows:
             if str(row["id"]) == memory_id:
                 return _hit(row), int(row["place"])
-        far = await self._backend.search(dataclasses.replace(asked, only=memory_id, far=FAR, exact=True))
+        far = await self._ask(dataclasses.replace(asked, only=memory_id, far=FAR, exact=True))
         if not far.rows:
             return None, None
         return _hit(far.rows[0]), max(int(far.rows[0]["place"]), len(near.rows) + 1)
@@ -179,7 +227,7 @@ class Searcher:
 
     # From the query to what the backend is asked
 
-    async def _prepare(self, query: SearchQuery) -> _Prepared:
+    async def _prepare(self, query: SearchQuery, *, by_meaning: bool = True) -> _Prepared:
         limit = max(1, min(query.limit, MAX_LIMIT))
         filters, params = self._filters(query.filter)
         if query.mode == "literal":
@@ -190,7 +238,11 @@ class Searcher:
         filters, params = self._constrained(words, filters, params)
         warnings: list[str] = []
         started = time.perf_counter()
-        vector = await self._query_vector(query, words, warnings)
+        if by_meaning:
+            vector, model = await self._query_vector(query, words, warnings)
+        else:
+            vector, model = None, None
+            warnings.append("The store is coming to belong to another embedding model; answered by words alone.")
         encoded = (time.perf_counter() - started) * 1000
         steps = (Step("query", "encoded by the store's model", encoded),) if vector is not None else ()
         by_words = query.mode != "vector" and bool(words.ranked)
@@ -208,6 +260,7 @@ class Searcher:
             fusion=_fusion(limit, text=by_words, vector=vector is not None),
             limit=limit,
             pieces=pieces(words.ranked) if unspaced else (),
+            model=model,
         )
         mode: Mode = "vector" if vector is not None and not by_words else "text" if vector is None else "hybrid"
         return _Prepared(words, asked, mode, _filter_words(filters, params, words), tuple(warnings), steps)
@@ -241,31 +294,43 @@ class Searcher:
         words = Words((), (), (), wanted, ())
         return _Prepared(words, asked, "literal", _filter_words(filters, params, words), (), ())
 
-    async def _query_vector(self, query: SearchQuery, words: Words, warnings: list[str]) -> Vector | None:
+    async def _query_vector(
+        self, query: SearchQuery, words: Words, warnings: list[str]
+    ) -> tuple[Vector | None, ModelKey | None]:
+        """The vector to look near to, and the model that it is of. Raises _Moved."""
         if query.mode == "text":
-            return None
+            return None, None
         registered: ModelSignature | None = await self._registered()
+        key = model_key(registered)
         if query.embedding is not None:
             if registered and query.embedding.shape != (registered.dimension,):
-                raise ModelMismatch(
-                    f"This vector has {query.embedding.shape[-1]} dimensions, the store's have {registered.dimension}."
-                )
-            return query.embedding if registered else None
+                registered = await self._refresh()
+            if registered is None:
+                return None, None
+            _refuse_width(query.embedding, registered)
+            return query.embedding, model_key(registered)
         if not words.spoken:
-            return None
+            return None, None
         if registered is None:
             if query.mode == "vector":
                 raise EmbedderUnavailable("This store has no vectors yet, so it cannot be searched by meaning.")
             warnings.append("This store has no vectors yet; answered by words alone.")
-            return None
+            return None, None
         try:
             [vector] = await self._embedders.embed([words.spoken], registered=registered, query=True)
         except (ModelMismatch, EmbedderUnavailable) as error:
+            if model_key(await self._refresh()) != key:
+                raise _Moved from None
             if query.mode == "vector":
                 raise
             warnings.append(f"{error.message} Answered by words alone.")
-            return None
-        return vector
+            return None, None
+        return vector, key
+
+
+def _refuse_width(vector: Vector, model: ModelSignature) -> None:
+    if vector.shape != (model.dimension,):
+        raise ModelMismatch(f"This vector has {vector.shape[-1]} dimensions, the store's have {model.dimension}.")
 
 
 def _fusion(limit: int, *, text: bool, vector: bool) -> Fusion:

@@ -69,7 +69,7 @@ from vestige_tui.model import (
 from vestige_tui.scheduling import Policy, forecast, horizon, local_midnight
 from vestige_tui.scheduling import review as fsrs_review
 from vestige_tui.store import concerns, rows, schema
-from vestige_tui.store.backend import Backend, Json, Row, Transaction, Write
+from vestige_tui.store.backend import Backend, Json, Row, Transaction, Write, model_key
 from vestige_tui.store.holders import holders
 from vestige_tui.store.search import Searcher
 from vestige_tui.store.snapshots import (
@@ -82,13 +82,15 @@ from vestige_tui.store.snapshots import (
     schedule_fields,
     schedule_params,
     time_text,
-    vector_text,
+    vector_fields,
+    vector_params,
 )
 from vestige_tui.store.undo import append_event, refuse_cycle, take_back
 from vestige_tui.times import format_time
 
 if TYPE_CHECKING:
     from vestige_tui.model import Vector
+    from vestige_tui.store.backend import ModelKey
 
 ALL_TEXT = 2**31 - 1
 FILL_BATCH = 32
@@ -96,6 +98,8 @@ MAX_NEIGHBORS = 256
 PARSED = 10_000
 MAX_LINEAGE = 64
 SESSIONS = 50
+TRIES = 3
+"""How often vectors are made anew for a store that comes to belong to another model meanwhile."""
 MEASURED = 256_000_000
 """Of a file larger than this, every page is not read only to say what each table takes."""
 _VACUUM = (
@@ -107,6 +111,18 @@ _VACUUM = (
 
 FacetName: TypeAlias = Literal["domains", "tags", "node_types", "codebases", "owners"]
 Clock: TypeAlias = Callable[[], datetime]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Encoded:
+    """Vectors of texts, in their order, and the model that they are of."""
+
+    model: ModelSignature
+    vectors: Sequence[Vector]
+
+    @property
+    def key(self) -> ModelKey:
+        return self.model.name, self.model.dimension
 
 
 def _clean(text: str) -> str:
@@ -145,8 +161,15 @@ class Store:
         self.policy = policy or Policy()
         self._clock: Clock = clock or (lambda: datetime.now(UTC))
         self._model: ModelSignature | None = None
+        self._reading_model = asyncio.Lock()
         self._actor = _actor()
-        self._searcher = Searcher(backend, self.embedders, registered=self.registered_model, filters=self._filters)
+        self._searcher = Searcher(
+            backend,
+            self.embedders,
+            registered=self.registered_model,
+            refresh=self.refresh_model,
+            filters=self._filters,
+        )
 
     # The store as a whole
 
@@ -194,7 +217,7 @@ class Store:
             await self._backend.open()
             if not self._backend.foreign:
                 await self._settle_schema()
-            await self.registered_model()
+            await self.refresh_model()
         except BaseException:
             await self._backend.close()
             raise
@@ -244,7 +267,7 @@ class Store:
 
     async def _concerns(self) -> list[Concern]:
         found: list[Concern] = []
-        model = await self.registered_model()
+        model = await self.refresh_model()
         if self._backend.dialect == "postgres":
             preflight = (await self._backend.fetch("preflight"))[0]
             found += concerns.of_pgvector(str(preflight["installed"] or ""), str(preflight["available"] or ""))
@@ -261,7 +284,7 @@ class Store:
         """Figures of the whole store."""
         [row] = await self._backend.fetch("get_stats")
         [size] = await self._backend.fetch("read_size")
-        model = await self.registered_model()
+        model = await self.refresh_model()
         return Stats(
             total_memories=row["total_memories"],
             memories_with_embeddings=row["memories_with_embeddings"],
@@ -344,6 +367,7 @@ class Store:
 
     async def warm(self) -> None:
         """Make ready what searches need, so that the first one need not wait for it."""
+        await self.refresh_model()
         await self._backend.warm()
 
     def _refuse_read_only(self) -> None:
@@ -383,17 +407,19 @@ class Store:
     async def insert(self, draft: Draft, *, embedding: Vector | None = None, embed: bool = True) -> Change:
         """Write one memory. Without a usable model it is stored without a vector, and the change says so."""
         self._refuse_read_only()
-        vectors, warnings = await self._vectors_for([draft.content], embedding, embed)
+        made, warnings = await self._vectors_for([draft.content], embedding, embed)
         memory_id = draft.id or str(uuid.uuid4())
         if not self._backend.is_id(memory_id):
             raise Usage(f"{memory_id!r} cannot be an id here; PostgreSQL takes UUIDs only.")
-        writes, stamps = self._writes([(memory_id, draft, vectors[0] if vectors else None)])
+        writes, stamps = self._writes([(memory_id, draft)], made)
         try:
-            *_, [row] = await self._backend.write_all([*writes, self._entry("add", [], stamps)])
+            *done, [row] = await self._backend.write_all([*writes, self._entry("add", [], stamps)])
         except Conflict:
             if await self._backend.fetch("list_existing", {"ids": [memory_id]}):
                 raise Conflict(f"A memory with the id {memory_id} is already there.") from None
             raise
+        if made and self._left_out(made, writes, done):
+            warnings += await self._make_up({memory_id: _clean(draft.content)}, given=embedding is not None)
         return Change((memory_id,), int(row["id"]), draft.scheduling, warnings)
 
     async def insert_many(
@@ -414,30 +440,35 @@ class Store:
             for index, (memory_id, draft) in enumerate(zip(ids, drafts, strict=True))
             if memory_id not in there
         }
-        vectors: Sequence[Vector] | None
+        made: _Encoded | None = None
         warnings: tuple[str, ...] = ()
-        if embeddings is not None:
-            vectors = [embeddings[index] for index, _ in fresh.values()]
-            await self._check_width(vectors)
-        else:
-            vectors, warnings = await self._vectors_for([draft.content for _, draft in fresh.values()], None, embed)
-        new = [
-            (memory_id, draft, vectors[position] if vectors else None)
-            for position, (memory_id, (_, draft)) in enumerate(fresh.items())
-        ]
+        if embeddings is not None and fresh:
+            made = await self._given([embeddings[index] for index, _ in fresh.values()])
+        elif embeddings is None:
+            made, warnings = await self._vectors_for([draft.content for _, draft in fresh.values()], None, embed)
+        new = {memory_id: draft for memory_id, (_, draft) in fresh.items()}
         while new:
+            writes, _ = self._writes(new.items(), made)
             try:
-                await self._backend.write_all(self._writes(new)[0])
-                break
+                done = await self._backend.write_all(writes)
             except Conflict:
                 # Somebody else wrote some of them just now: those are present, and the others are tried again.
-                raced = await self._there([memory_id for memory_id, _, _ in new])
+                raced = await self._there(list(new))
                 if not raced:
                     raise
-                new = [each for each in new if each[0] not in raced]
-        inserted = tuple(memory_id for memory_id, _, _ in new)
-        present = tuple(memory_id for memory_id in dict.fromkeys(ids) if memory_id not in set(inserted))
-        return inserted, present, warnings
+                if made:
+                    kept = [
+                        vector for memory_id, vector in zip(new, made.vectors, strict=True) if memory_id not in raced
+                    ]
+                    made = dataclasses.replace(made, vectors=kept)
+                new = {memory_id: draft for memory_id, draft in new.items() if memory_id not in raced}
+                continue
+            if made and self._left_out(made, writes, done):
+                texts = {memory_id: _clean(draft.content) for memory_id, draft in new.items()}
+                warnings += await self._make_up(texts, given=embeddings is not None)
+            break
+        present = tuple(memory_id for memory_id in dict.fromkeys(ids) if memory_id not in new)
+        return tuple(new), present, warnings
 
     async def _there(self, ids: list[str]) -> set[str]:
         found = await self._backend.fetch("list_existing", {"ids": ids}) if ids else []
@@ -454,14 +485,17 @@ class Store:
             return await self._journal(transaction, "import", [], list(stamps.values()))
 
     def _writes(
-        self, drafts: Iterable[tuple[str, Draft, Vector | None]]
+        self, drafts: Iterable[tuple[str, Draft]], made: _Encoded | None
     ) -> tuple[list[Write], list[dict[str, str | None]]]:
-        """What writes these drafts under their ids, and the stamps by which the journal knows them again."""
+        """What writes these drafts under their ids, and the stamps by which the journal knows them again.
+
+        With vectors it also reads the model that the store belongs to while they are written.
+        """
         memories: list[dict[str, Any]] = []
         embeddings: list[dict[str, Any]] = []
         schedules: list[dict[str, Any]] = []
         now = self.now()
-        for memory_id, draft, vector in drafts:
+        for place, (memory_id, draft) in enumerate(drafts):
             params = insert_params(draft, memory_id, now)
             params["content"] = _clean(draft.content)
             params["node_type"] = _clean(params["node_type"])
@@ -471,12 +505,14 @@ class Store:
             if draft.metadata:
                 params["metadata"] = Json(_clean_json(draft.metadata))
             memories.append(params)
-            if vector is not None:
-                embeddings.append({"id": memory_id, "embedding": vector})
+            if made:
+                embeddings.append(vector_params(memory_id, made.vectors[place], made.key))
             if draft.scheduling is not None:
                 schedules.append(schedule_params(memory_id, draft.scheduling))
         parts = {"insert_memory": memories, "insert_embedding": embeddings, "put_scheduling": schedules}
         writes = [Write(name, many=many) for name, many in parts.items() if many]
+        if embeddings:
+            writes.append(Write("get_model"))
         return writes, [_stamp(params["id"], rows.as_time(params["updated_at"])) for params in memories]
 
     async def _locked(self, transaction: Transaction, memory_id: str) -> Memory:
@@ -491,15 +527,19 @@ class Store:
     ) -> Change:
         """Edit a memory. ``expected`` is the updated_at that the person saw: Conflict where it has moved since."""
         self._refuse_read_only()
-        vectors: Sequence[Vector] | None = None
+        made: _Encoded | None = None
         warnings: tuple[str, ...] = ()
-        if patch.content is not None and (await self.get(memory_id)).content != _clean(patch.content):
-            vectors, warnings = await self._vectors_for([_clean(patch.content)], None, embed)
+        text = _clean(patch.content or "")
+        if patch.content is not None and (await self.get(memory_id)).content != text:
+            made, warnings = await self._vectors_for([text], None, embed)
         async with self._backend.write() as transaction:
             memory = await self._locked(transaction, memory_id)
             if expected is not None and memory.updated_at != expected:
                 raise Conflict(f"Memory {memory_id[:8]} was changed by somebody else meanwhile; nothing was saved.")
-            entry = await self._edit(transaction, "edit", [(memory, patch, vectors[0] if vectors else None)])
+            entry = await self._edit(transaction, "edit", [(memory, patch)], made)
+            current = await transaction.fetch("get_model") if made else []
+        if made and self._is_other(made, current) and memory.content != text:
+            warnings += await self._make_up({memory_id: text})
         return Change((memory_id,) if entry is not None else (), entry, None, warnings)
 
     async def tag(self, memory_ids: Sequence[str], add: Sequence[str] = (), remove: Sequence[str] = ()) -> Change:
@@ -507,20 +547,24 @@ class Store:
         self._refuse_read_only()
         gone = {_clean(tag) for tag in remove}
         async with self._backend.write() as transaction:
-            edits: list[tuple[Memory, Patch, Vector | None]] = []
+            edits: list[tuple[Memory, Patch]] = []
             for memory_id in dict.fromkeys(memory_ids):
                 memory = await self._locked(transaction, memory_id)
                 tags = dict.fromkeys([*memory.tags, *(_clean(tag).strip() for tag in add)])
-                edits.append((memory, Patch(tags=tuple(tag for tag in tags if tag and tag not in gone)), None))
+                edits.append((memory, Patch(tags=tuple(tag for tag in tags if tag and tag not in gone))))
             entry = await self._edit(transaction, "tag", edits)
-        return Change(tuple(memory.id for memory, patch, _ in edits if patch.tags != memory.tags), entry)
+        return Change(tuple(memory.id for memory, patch in edits if patch.tags != memory.tags), entry)
 
     async def _edit(
-        self, transaction: Transaction, verb: str, edits: Iterable[tuple[Memory, Patch, Vector | None]]
+        self,
+        transaction: Transaction,
+        verb: str,
+        edits: Sequence[tuple[Memory, Patch]],
+        made: _Encoded | None = None,
     ) -> int | None:
         before: list[dict[str, Any]] = []
         after: list[dict[str, Any]] = []
-        for memory, patch, vector in edits:
+        for place, (memory, patch) in enumerate(edits):
             changed = self._patched(memory, patch)
             old, new = memory_fields(memory), memory_fields(changed)
             if old == new:
@@ -529,8 +573,7 @@ class Store:
             new["updated_at"] = time_text(self.now() if moved else memory.updated_at)
             kept: dict[str, Any] = {"id": memory.id, "memory": old}
             if old["content"] != new["content"]:
-                found = await transaction.fetch("get_embedding", {"id": memory.id})
-                kept["embedding"] = vector_text(rows.as_vector(found[0]["embedding"])) if found else None
+                kept |= vector_fields(await transaction.fetch("get_embedding", {"id": memory.id}))
             await transaction.execute(
                 "update_memory",
                 {
@@ -548,8 +591,10 @@ class Store:
             if old["content"] != new["content"]:
                 # The old vector speaks of the old text: better none than a wrong one.
                 await transaction.execute("delete_embedding", {"id": memory.id})
-                if vector is not None:
-                    await transaction.execute("insert_embedding", {"id": memory.id, "embedding": vector})
+                if made:
+                    await transaction.execute(
+                        "insert_embedding", vector_params(memory.id, made.vectors[place], made.key)
+                    )
             before.append(kept)
             after.append({"id": memory.id, "memory": new})
         return await self._journal(transaction, verb, before, after) if after else None
@@ -594,13 +639,12 @@ class Store:
 
     async def _whole(self, transaction: Transaction, memory_id: str) -> dict[str, Any]:
         memory = await self._locked(transaction, memory_id)
-        vector = await transaction.fetch("get_embedding", {"id": memory_id})
         marks = await transaction.fetch("get_marks", {"id": memory_id})
         reviews = await transaction.fetch("list_reviews", {"id": memory_id})
         return {
             "id": memory_id,
             "memory": memory_fields(memory),
-            "embedding": vector_text(rows.as_vector(vector[0]["embedding"])) if vector else None,
+            **vector_fields(await transaction.fetch("get_embedding", {"id": memory_id})),
             "scheduling": schedule_fields(memory.scheduling),
             "marks": marks_fields(_marks(marks)) if marks else None,
             "edges": [
@@ -754,13 +798,20 @@ class Store:
     # Embedding model
 
     async def registered_model(self) -> ModelSignature | None:
-        """The embedding model that the store belongs to; None where it has no vectors yet."""
-        if self._model is None:
-            found = await self._backend.fetch("get_model")
-            if found:
-                self._model = rows.model(found[0])
-                self._backend.use_model(self._model)
-        return self._model
+        """The embedding model that the store belongs to, as last seen; None where it has no vectors yet."""
+        return self._model or await self.refresh_model()
+
+    async def refresh_model(self) -> ModelSignature | None:
+        """The same, read anew: another process may have given the store vectors of another model."""
+        async with self._reading_model:
+            self._note_model(await self._backend.fetch("get_model"))
+            return self._model
+
+    def _note_model(self, found: Sequence[Row]) -> None:
+        model = rows.model(found[0]) if found else None
+        if model_key(model) != model_key(self._model):
+            self._backend.use_model(model)
+        self._model = model
 
     async def register_model(self, model: ModelSignature, *, finalize: bool = True) -> ModelSignature:
         """Make this the store's model. Raises ModelMismatch where it already belongs to another.
@@ -804,7 +855,7 @@ class Store:
         import numpy as np
 
         widths = {int(row["width"]): int(row["n"]) for row in await self._backend.fetch("count_vectors_by_width")}
-        model = await self.registered_model()
+        model = await self.refresh_model()
         zero = non_finite = seq = 0
         while model:
             found = await self._backend.fetch(
@@ -826,32 +877,67 @@ class Store:
         total = await self.count(Filter(superseded=True, without_embedding=True))
         done, after = 0, self._backend.lowest_id
         while batch := await self._backend.fetch("list_without_embedding", {"after_id": after, "limit": FILL_BATCH}):
-            texts = [str(row["content"]) for row in batch]
-            vectors = await self._encode(texts)
-            made = [
-                {"id": str(row["id"]), "content": text, "embedding": vector}
-                for row, text, vector in zip(batch, texts, vectors, strict=True)
-            ]
-            await self._backend.write_all([Write("insert_embedding_if_current", many=made)])
+            await self._fill({str(row["id"]): str(row["content"]) for row in batch})
             after = str(batch[-1]["id"])
             done += len(batch)
             if progress:
                 progress(done, max(total, done))
         return done
 
-    async def _encode(self, texts: Sequence[str]) -> list[Vector]:
+    async def _fill(self, texts: Mapping[str, str]) -> None:
+        """Make vectors of these texts for the memories that still have them and no vector, whatever model comes."""
+        for _ in range(TRIES):
+            made = await self._encode(list(texts.values()))
+            many = [
+                {**vector_params(memory_id, vector, made.key), "content": text}
+                for (memory_id, text), vector in zip(texts.items(), made.vectors, strict=True)
+            ]
+            _, current = await self._backend.write_all(
+                [Write("insert_embedding_if_current", many=many), Write("get_model")]
+            )
+            if not self._is_other(made, current):
+                return
+        raise ModelMismatch("The store came to belong to another embedding model again and again; try again later.")
+
+    async def _make_up(self, texts: Mapping[str, str], *, given: bool = False) -> tuple[str, ...]:
+        """For vectors that were left out: make others by the model of today. Gives warnings."""
+        if given:
+            name = self._model.name if self._model else "another model"
+            return (f"The store has come to belong to {name}; stored without the vector that was given.",)
+        try:
+            await self._fill(texts)
+        except (ModelMismatch, EmbedderUnavailable) as error:
+            return (f"{error.message} Stored without a vector.",)
+        return ()
+
+    def _left_out(self, made: _Encoded, writes: Sequence[Write], done: Sequence[Sequence[Row]]) -> bool:
+        """Were the vectors left out of what ``_writes`` made, because they are of another model than the store's?"""
+        read = {write.name: found for write, found in zip(writes, done, strict=True)}
+        return self._is_other(made, read["get_model"])
+
+    def _is_other(self, made: _Encoded, current: Sequence[Row]) -> bool:
+        """Does the store belong to another model now than these vectors?"""
+        self._note_model(current)
+        return model_key(self._model) != made.key
+
+    async def _encode(self, texts: Sequence[str]) -> _Encoded:
         registered = await self.registered_model()
-        embedder = await self.embedders.get(registered)
+        try:
+            embedder = await self.embedders.get(registered)
+        except (ModelMismatch, EmbedderUnavailable):
+            seen, registered = registered, await self.refresh_model()
+            if model_key(registered) == model_key(seen):
+                raise
+            embedder = await self.embedders.get(registered)
         if registered is None:
             registered = await self.register_model(signature(embedder))
-        return await self.embedders.embed(texts, registered=registered)
+        return _Encoded(registered, await self.embedders.embed(texts, registered=registered))
 
     async def _vectors_for(
         self, texts: Sequence[str], given: Vector | None, embed: bool
-    ) -> tuple[Sequence[Vector] | None, tuple[str, ...]]:
+    ) -> tuple[_Encoded | None, tuple[str, ...]]:
         if given is not None:
-            await self._check_width([given])
-            return [given], ()
+            return await self._given([given]), ()
         if not embed or not texts:
             return None, ()
         try:
@@ -859,15 +945,19 @@ class Store:
         except (ModelMismatch, EmbedderUnavailable) as error:
             return None, (f"{error.message} Stored without a vector.",)
 
-    async def _check_width(self, vectors: Sequence[Vector]) -> None:
+    async def _given(self, vectors: Sequence[Vector]) -> _Encoded:
+        """Vectors that a caller brings: they are taken to be of the model that this store said it belongs to."""
         registered = await self.registered_model()
+        if registered is None:
+            raise Usage("This store has no registered model; register one before giving vectors.")
+        if any(vector.shape != (registered.dimension,) for vector in vectors):
+            registered = await self.refresh_model() or registered
         for vector in vectors:
-            if registered is None:
-                raise Usage("This store has no registered model; register one before giving vectors.")
             if vector.shape != (registered.dimension,):
                 raise ModelMismatch(
                     f"This vector has {vector.shape[-1]} dimensions, the store's have {registered.dimension}."
                 )
+        return _Encoded(registered, vectors)
 
     # Reviews
 
@@ -1275,13 +1365,17 @@ class Store:
                 raise Conflict(f"Change {taken.id} has already been taken back.")
             if taken.verb == "review" and await self._reviewed_since(transaction, taken):
                 raise Conflict(f"Memory {taken.ids[0][:8]} was graded again since; nothing was undone.")
-            changed = await take_back(transaction, taken, self.now())
+            changed, bare = await take_back(transaction, taken, self.now())
             stamps = [{"id": memory_id} for memory_id in changed]
             number = await self._journal(
                 transaction, "undo", [{"id": memory_id, "entry": taken.id} for memory_id in changed], stamps
             )
             await transaction.execute("mark_undone", {"id": taken.id, "undone_by": number})
-        return Change(tuple(changed))
+        warnings: tuple[str, ...] = ()
+        if bare:
+            await self.refresh_model()
+            warnings = await self._make_up(bare)
+        return Change(tuple(changed), warnings=warnings)
 
     async def _reviewed_since(self, transaction: Transaction, taken: JournalEntry) -> bool:
         last = await transaction.fetch("last_review", {"id": taken.ids[0]})

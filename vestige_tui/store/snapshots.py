@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from vestige_tui.model import Marks, Memory, Scheduling
 from vestige_tui.scheduling import from_json, to_json
 from vestige_tui.store.backend import Json
-from vestige_tui.store.rows import as_time
+from vestige_tui.store.rows import as_time, as_vector
 
 if TYPE_CHECKING:
     from vestige_tui.model import Draft, Edge, Review, SupersessionEvent, Vector
+    from vestige_tui.store.backend import ModelKey, Row
 
 EDITABLE = ("content", "node_type", "tags", "domains", "codebase", "visibility", "metadata")
 
@@ -56,12 +57,25 @@ def marks_value(data: Mapping[str, Any]) -> Marks:
     return Marks(bool(data.get("suspended")), as_time(data.get("buried_until")))
 
 
-def vector_text(vector: Vector | None) -> str | None:
-    return None if vector is None else base64.b64encode(vector.astype("<f4").tobytes()).decode()
+def vector_fields(found: Sequence[Row]) -> dict[str, Any]:
+    """The stored vector of a memory, where it has one, and the model that it is of."""
+    if not found:
+        return {"embedding": None}
+    vector = as_vector(found[0]["embedding"])
+    return {
+        "embedding": base64.b64encode(vector.astype("<f4").tobytes()).decode(),
+        "model": {"name": found[0]["model"], "dimension": found[0]["dimension"]},
+    }
 
 
-def vector_bytes(text: str) -> bytes:
-    return base64.b64decode(text)
+def vector_value(text: str) -> Vector:
+    return as_vector(base64.b64decode(text))
+
+
+def vector_params(memory_id: str, vector: Vector, model: ModelKey) -> dict[str, Any]:
+    """The parameters of ``insert_embedding``: it writes only where the store belongs to that model."""
+    name, dimension = model
+    return {"id": memory_id, "embedding": vector, "model": name, "dimension": dimension}
 
 
 def edge_fields(edge: Edge) -> dict[str, Any]:

@@ -45,6 +45,7 @@ from vestige_tui.text import below_home
 
 if TYPE_CHECKING:
     from vestige_tui.model import ModelSignature
+    from vestige_tui.store.backend import ModelKey
     from vestige_tui.store.vectors import Take
     from vestige_tui.store.wording import Ask
 
@@ -249,6 +250,8 @@ class _Branch:
     hits: list[Scored]
     step: Step
     warnings: tuple[str, ...] = ()
+    model: ModelKey | None = None
+    """Which model the vectors are of, where it is a branch by meaning."""
 
     def surely(self, depth: int) -> set[int]:
         """What is in the branch; nothing is sure where more tie for its last places than it has."""
@@ -272,23 +275,24 @@ class SqliteTransaction:
         self._translate = translate
         self._timings = timings
 
-    async def _run(self, name: str, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def run(self, name: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do a piece of work, named for its times, on the writing connection in one trip."""
         try:
             return await self._connection.run(partial(_timed, self._timings, name, work))
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
-        return await self._run(name, partial(_fetched, compose("sqlite", name, slots), _adapted(params)))
+        return await self.run(name, partial(_fetched, compose("sqlite", name, slots), _adapted(params)))
 
     async def execute(self, name: str, params: Params | None = None, slots: Slots | None = None) -> int:
-        return await self._run(name, partial(_changed, compose("sqlite", name, slots), _adapted(params)))
+        return await self.run(name, partial(_changed, compose("sqlite", name, slots), _adapted(params)))
 
     async def execute_many(self, name: str, many: Sequence[Params]) -> int:
         if not many:
             return 0
         adapted = [_adapted(params) for params in many]
-        return await self._run(name, partial(_changed_by_all, compose("sqlite", name), adapted))
+        return await self.run(name, partial(_changed_by_all, compose("sqlite", name), adapted))
 
     async def script(self, sql: str) -> None:
         # executescript() would commit what came before; a migration and its record are one transaction.
@@ -418,7 +422,7 @@ class SqliteBackend:
     async def close(self) -> None:
         if self._index is not None:
             await self._index.close()
-            self._index = VectorIndex(self._index.dimension, self._hand_over, rewritten=self.foreign)
+            self._index = self._index_of(*self._index.own)
         # The writer last: only a connection that may write folds the write-ahead log into the file when it goes.
         for connection in sorted(self._opened, key=lambda each: each is self._writer):
             with suppress(sqlite3.Error, ValueError):
@@ -435,6 +439,10 @@ class SqliteBackend:
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
         sql = compose("sqlite", name, slots)
         return await self._read(partial(_timed, self.timings, name, partial(_fetched, sql, _adapted(params))))
+
+    async def run(self, name: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do a piece of work, named for its times, on a connection that only reads."""
+        return await self._read(partial(_timed, self.timings, name, work))
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do a piece of work on a reader that is free; cancelling it ends its query."""
@@ -569,11 +577,15 @@ class SqliteBackend:
     # Meaning
 
     def use_model(self, model: ModelSignature | None) -> None:
-        if self._index is not None and (model is None or self._index.dimension != model.dimension):
-            self._index.stop()
+        index = self._index
+        if index is not None and (model is None or index.own != (model.name, model.dimension)):
+            index.stop()
             self._index = None
         if model is not None and self._index is None:
-            self._index = VectorIndex(model.dimension, self._hand_over, rewritten=self.foreign)
+            self._index = self._index_of(model.name, model.dimension)
+
+    def _index_of(self, name: str, dimension: int) -> VectorIndex:
+        return VectorIndex(dimension, self._hand_over, name=name, rewritten=self.foreign)
 
     async def warm(self) -> None:
         """Load the vectors, so that the first search by meaning need not wait for them."""
@@ -604,11 +616,13 @@ class SqliteBackend:
             steps.append(Step("words", "none to look for: the newest memories"))
         else:
             # Both branches bring their filters with them.
-            filters = ()
+            filters, index = (), self._index
             known = await self._known_now()
             (near, near_worded), held = await asyncio.gather(
-                self._by_meaning_and_worded(asked, known), self._by_words(asked, known)
+                self._by_meaning_and_worded(asked, index, known), self._by_words(asked, known)
             )
+            if near is not None and near.model != asked.model:
+                return Found([], (), model=near.model)
             if near is not None:
                 vectors, params["vector_hits"], params["vector_also"] = "branch_vector_given", near.hits, []
                 steps.append(near.step)
@@ -620,18 +634,21 @@ class SqliteBackend:
             elif held is not None:
                 texts, params["text_hits"], params["text_also"] = "branch_text", held.hits, []
                 steps.append(held.step)
-            if near is not None and held is not None and self._index is not None and asked.vector is not None:
+            if near is not None and held is not None and index is not None and asked.vector is not None:
                 meant, worded = near.surely(asked.depth), held.surely(asked.depth)
                 params["text_also"] = [hit for hit in near_worded if hit[0] not in worded]
                 others = [seq for seq, _ in held.hits if seq not in meant]
-                params["vector_also"] = await self._index.measured(asked.vector, others)
+                params["vector_also"] = await index.measured(asked.vector, others)
+                if index.model != asked.model:
+                    return Found([], (), model=index.model)
         slots = {
             "vector_branch": [vectors],
             "text_branch": [texts],
             "filters": filters,
             "chosen": ["chosen_one" if asked.only else "chosen_best"],
         }
-        return Found(await self.fetch("search_memories", params, slots), tuple(steps), tuple(warnings))
+        found = await self.fetch("search_memories", params, slots)
+        return Found(found, tuple(steps), tuple(warnings), asked.model)
 
     async def _known_now(self) -> _Known:
         """What has been found out about the store as it is now; nothing, where somebody has changed it."""
@@ -640,21 +657,29 @@ class SqliteBackend:
             self._known = _Known(token, PassingSets(self.fetch), {})
         return self._known
 
-    async def _by_meaning(self, asked: Asked, known: _Known) -> _Branch | None:
-        index = self._index
+    async def _by_meaning(self, asked: Asked, index: VectorIndex | None, known: _Known) -> _Branch | None:
         if asked.vector is None or index is None:
             return None
-        await index.sync(known.token)
-        if index.too_large:
-            return _Branch([], Step("meaning", "left out: too many vectors to hold in memory"), (_too_large(index),))
+        if index.own == asked.model:
+            await index.sync(known.token)
+        if self._index is not None and self._index is not index:
+            # What replaced it meanwhile knows better; this one may have been stopped half full.
+            index = self._index
         passing = await known.passing.of(asked.filters, asked.params)
+        if index.model != asked.model:
+            return _Branch([], Step("meaning", "of another model"), model=index.model)
+        if index.too_large:
+            left_out = Step("meaning", "left out: too many vectors to hold in memory")
+            return _Branch([], left_out, (_too_large(index),), index.model)
         started = time.perf_counter()
         hits, how = await index.nearest(asked.vector, asked.depth, passing, exact=asked.exact)
-        return _Branch(hits, Step("meaning", how, (time.perf_counter() - started) * 1000))
+        return _Branch(hits, Step("meaning", how, (time.perf_counter() - started) * 1000), model=asked.model)
 
-    async def _by_meaning_and_worded(self, asked: Asked, known: _Known) -> tuple[_Branch | None, list[Scored]]:
+    async def _by_meaning_and_worded(
+        self, asked: Asked, index: VectorIndex | None, known: _Known
+    ) -> tuple[_Branch | None, list[Scored]]:
         """The branch by meaning, and what the words are worth in the memories it found."""
-        near = await self._by_meaning(asked, known)
+        near = await self._by_meaning(asked, index, known)
         if near is None or not near.hits or not asked.words:
             return near, []
         seqs = [seq for seq, _ in near.hits]

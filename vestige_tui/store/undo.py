@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from vestige_tui.embedding import same_model
 from vestige_tui.errors import Conflict
 from vestige_tui.store import rows
 from vestige_tui.store.backend import Json
@@ -17,7 +18,8 @@ from vestige_tui.store.snapshots import (
     schedule_params,
     schedule_value,
     unchanged,
-    vector_bytes,
+    vector_params,
+    vector_value,
 )
 
 if TYPE_CHECKING:
@@ -27,15 +29,48 @@ if TYPE_CHECKING:
 Kept = Mapping[str, Any]
 
 
-async def take_back(transaction: Transaction, entry: JournalEntry, now: datetime) -> list[str]:
-    """Undo one entry; gives the ids that changed. Raises Conflict where that would overwrite somebody's change."""
-    before = {str(kept["id"]): kept for kept in entry.before or []}
-    after = {str(kept["id"]): kept for kept in entry.after or []}
+async def take_back(transaction: Transaction, entry: JournalEntry, now: datetime) -> tuple[list[str], dict[str, str]]:
+    """Undo one entry; gives the ids that changed, and the texts by id of those whose kept vector is of another model.
+
+    Raises Conflict where that would overwrite somebody's change.
+    """
     inverse = _INVERSES.get(entry.verb)
     if inverse is None:
         raise Conflict(f"A change of the kind '{entry.verb}' cannot be taken back.")
+    before, bare = await _with_fitting_vectors(transaction, entry)
+    after = {str(kept["id"]): kept for kept in entry.after or []}
     await inverse(transaction, before, after, now)
-    return list(after or before)
+    return list(after or before), bare
+
+
+async def _with_fitting_vectors(
+    transaction: Transaction, entry: JournalEntry
+) -> tuple[dict[str, Kept], dict[str, str]]:
+    """What was before, with those vectors alone that are of the store's model; and the texts that thereby lack one."""
+    before: dict[str, Kept] = {str(kept["id"]): kept for kept in entry.before or []}
+    if not any(kept.get("embedding") for kept in before.values()):
+        return before, {}
+    found = await transaction.fetch("get_model")
+    model = rows.model(found[0]) if found else None
+    [changes] = await transaction.fetch("count_model_changes", {"since": entry.at})
+    bare: dict[str, str] = {}
+    for memory_id, kept in before.items():
+        if not kept.get("embedding"):
+            continue
+        made_by = kept.get("model")
+        if model is None:
+            fits = False
+        elif made_by:
+            fits = same_model(str(made_by["name"]), model.name) and made_by["dimension"] == model.dimension
+        else:
+            # Kept before models were noted.
+            fits = not changes["n"] and vector_value(kept["embedding"]).shape == (model.dimension,)
+        if model is not None and fits:
+            before[memory_id] = {**kept, "model": {"name": model.name, "dimension": model.dimension}}
+        else:
+            before[memory_id] = {**kept, "embedding": None}
+            bare[memory_id] = str(kept["memory"]["content"])
+    return before, bare
 
 
 async def locked(transaction: Transaction, memory_id: str) -> Memory:
@@ -83,13 +118,13 @@ async def _restore_fields(
         )
         if fields["content"] != memory.content:
             await transaction.execute("delete_embedding", {"id": memory_id})
-            await _put_vector(transaction, memory_id, kept.get("embedding"))
+            await _put_vector(transaction, memory_id, kept)
 
 
-async def _put_vector(transaction: Transaction, memory_id: str, text: str | None) -> None:
-    if text:
-        vector = rows.as_vector(vector_bytes(text))
-        await transaction.execute("insert_embedding", {"id": memory_id, "embedding": vector})
+async def _put_vector(transaction: Transaction, memory_id: str, kept: Kept) -> None:
+    if text := kept.get("embedding"):
+        model = kept["model"]["name"], kept["model"]["dimension"]
+        await transaction.execute("insert_embedding", vector_params(memory_id, vector_value(text), model))
 
 
 async def _bring_back(
@@ -100,7 +135,7 @@ async def _bring_back(
     for memory_id, kept in before.items():
         await transaction.execute("insert_memory", insert_params(kept["memory"], memory_id, now))
     for memory_id, kept in before.items():
-        await _put_vector(transaction, memory_id, kept.get("embedding"))
+        await _put_vector(transaction, memory_id, kept)
         if state := schedule_value(kept["scheduling"]):
             await transaction.execute("put_scheduling", schedule_params(memory_id, state))
         if kept.get("marks"):

@@ -1,4 +1,4 @@
-"""The vector index beside a SQLite file: all vectors of the registered width in memory.
+"""The vector index beside a SQLite file: all vectors of the registered model in memory.
 
 A large store is searched in two steps: the signs of all vectors, packed into bits, say which of them may be near, and
 these are measured exactly. Nothing is written to disk, so nothing can go stale between two sittings.
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vestige_tui.model import Vector
+    from vestige_tui.store.backend import ModelKey
 
 Take: TypeAlias = "Callable[[list[tuple[Any, ...]]], None]"
 Read: TypeAlias = "Callable[[str, Mapping[str, object], Take], Awaitable[None]]"
@@ -105,11 +106,19 @@ def _bytes_for(count: int, dimension: int) -> int:
 class VectorIndex:
     """Unit vectors by the seq of their memory, kept current by ``sync``; ``read`` asks the store's named queries.
 
+    They are all of the model ``name`` (where none is given: the one that the store has at the first look). Once the
+    store belongs to another one, the index is empty, and ``model`` is that one.
     ``rewritten``: vectors may change in place, as somebody else's program changes them, so that a new look reads all.
     """
 
-    def __init__(self, dimension: int, read: Read, *, rewritten: bool = False, limit: int | None = None) -> None:
+    def __init__(
+        self, dimension: int, read: Read, *, name: str | None = None, rewritten: bool = False, limit: int | None = None
+    ) -> None:
         self.dimension = dimension
+        self.name = name
+        self._whose: tuple[Any, ...] = ()
+        self._moved: ModelKey | None = None
+        self._same = True
         self.limit = memory_limit() if limit is None else limit
         self._read = read
         self._rewritten = rewritten
@@ -130,6 +139,16 @@ class VectorIndex:
 
     def __len__(self) -> int:
         return self._alive
+
+    @property
+    def own(self) -> ModelKey:
+        """The model whose vectors this index can hold."""
+        return self.name or "", self.dimension
+
+    @property
+    def model(self) -> ModelKey:
+        """The model that the store belonged to at the last look."""
+        return self._moved or self.own
 
     @property
     def bytes(self) -> int:
@@ -171,35 +190,62 @@ class VectorIndex:
         return self._rewritten and self._alive > _SMALL
 
     async def _catch_up(self, token: object) -> None:
-        measured: list[tuple[Any, ...]] = []
-        await self._read("measure_embeddings", {}, measured.extend)
-        [(count, last)] = measured
+        count, last, whose = await self._look()
         if self._closed:
             return
-        self.too_large = int(count) if _bytes_for(int(count), self.dimension) > self.limit else 0
-        if self.too_large:
-            self._held, self._alive, self._token = None, 0, token
-            self._unusable, self._last = set(), 0
+        there = (str(whose[0] or ""), int(whose[1] or 0)) if whose else self.own
+        if self.name is None:
+            self.name = there[0]
+        of_another = there != self.own
+        self._moved = there if of_another else None
+        self.too_large = count if _bytes_for(count, self.dimension) > self.limit and not of_another else 0
+        if self.too_large or of_another:
+            self._forget()
+            self._token = token
             return
+        # Those that were away have come back in a table that may be another one, with other seqs.
+        anew = self._rewritten or (bool(self._whose) and whose != self._whose)
+        self._whose, self._same = whose, True
         started = time.monotonic()
         try:
-            if self._rewritten:
-                await self._read_all(int(count))
+            if anew:
+                await self._read_all(count)
             elif count != self._alive + len(self._unusable) or last != self._last:
-                await self._read_new(int(count))
+                await self._read_new(count)
         except _TooLarge:
-            self.too_large = int(count)
-            self._held, self._alive, self._unusable, self._last = None, 0, set(), 0
+            self.too_large = count
+            self._forget()
         except _Stopped:
+            return
+        if not self._same:
+            await self._catch_up(token)
             return
         self._rest_until = time.monotonic() + _REST * (time.monotonic() - started)
         self._token = token
 
+    async def _look(self) -> tuple[int, int, tuple[Any, ...]]:
+        """How many vectors there are, the seq of the last, and what model they are of, in which of its turns."""
+        measured: list[tuple[Any, ...]] = []
+        await self._read("measure_embeddings", {}, measured.extend)
+        [(count, last, *whose)] = measured
+        return int(count), int(last), tuple(whose)
+
+    def _forget(self) -> None:
+        self._held, self._alive, self._unusable, self._last = None, 0, set(), 0
+        self._changes += 1
+
+    def _only(self) -> dict[str, object]:
+        """How the named queries tell the vectors of this index from those of another model."""
+        return dict(zip(("model", "dimension", "turn"), self._whose, strict=False))
+
     async def _read_all(self, count: int) -> None:
         fresh = VectorIndex(self.dimension, self._read, limit=self.limit)
-        await fresh._read("list_embeddings_after", {"seq": -(2**63)}, partial(self._fill, fresh, count))
-        self._held, self._alive, self._unusable = fresh._held, fresh._alive, fresh._unusable
-        self._changes += 1
+        await fresh._read("list_embeddings_after", {"seq": -(2**63), **self._only()}, partial(self._fill, fresh, count))
+        self._same = (await self._look())[2] == self._whose
+        if self._same:
+            self._held, self._alive, self._unusable = fresh._held, fresh._alive, fresh._unusable
+            self._last = fresh._last
+            self._changes += 1
 
     def _fill(self, fresh: VectorIndex, count: int, rows: list[tuple[Any, ...]]) -> None:
         if self._closed:
@@ -208,9 +254,10 @@ class VectorIndex:
 
     async def _read_new(self, count: int) -> None:
         known = 0 if self._held is None else self._held.used
-        await self._read("list_embeddings_after", {"seq": self._last}, partial(self._add, count=count, known=known))
+        asked = {"seq": self._last, **self._only()}
+        await self._read("list_embeddings_after", asked, partial(self._add, count=count, known=known))
         if count != self._alive + len(self._unusable):
-            await self._read("list_embedding_seqs", {}, self._keep)
+            await self._read("list_embedding_seqs", self._only(), self._keep)
 
     def _add(self, rows: list[tuple[Any, ...]], *, count: int, known: int) -> None:
         """Take in rows of [seq, seq of the memory, blob], in the thread that reads; ``known`` were there before."""
@@ -263,7 +310,10 @@ class VectorIndex:
         """Give up what is not among these seqs; the room it took is only given back once it is a quarter of all."""
         import numpy as np
 
-        [(text,)] = rows
+        [(text, *same)] = rows
+        self._same = all(same)
+        if not self._same:
+            return
         seqs = np.array(str(text).split(",") if text else [], dtype=np.int64)
         self._unusable.intersection_update(seqs.tolist())
         held = self._held

@@ -1,4 +1,4 @@
-"""The jobs of all watched stores, two lines each: what it is and how far, and how it stands in words."""
+"""The jobs of all watched stores under three headings, two lines each: what it is and how far, and how it stands."""
 
 from __future__ import annotations
 
@@ -10,91 +10,28 @@ from typing import ClassVar
 from textual.message import Message
 
 from vestige_tui.model import Job
-from vestige_tui.text import ago, cells, cut, duration, grouped, plain
-from vestige_tui.widgets.job_progress import STALE_SECONDS
-from vestige_tui.widgets.row_list import Ink, Piece, RowList, fit
-
-CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a job stands: a shape, the word for it, and its ink."""
-
-    glyph: str
-    word: str
-    ink: Ink
-
-
-STATES = {
-    "queued": Standing("○", "waiting to start", "muted"),
-    "dispatched": Standing("○", "starting", "muted"),
-    "in_progress": Standing("►", "running", "accent"),
-    "completed": Standing("✓", "done", "good"),
-    "failed": Standing("■", "failed", "bad"),
-    "stuck": Standing("◌", "stuck", "waiting"),
-}
+from vestige_tui.text import ago, cells, cut, duration
+from vestige_tui.widgets.grouped_list import GroupedList
+from vestige_tui.widgets.job_words import (
+    GROUPS,
+    Standing,
+    countdown,
+    fraction,
+    group_of,
+    is_ours,
+    silent,
+    since_sign,
+    standing,
+    stuck_for,
+    title,
+)
+from vestige_tui.widgets.row_list import Piece, fit
 
 
-def standing(job: Job, now: datetime) -> Standing:
-    """Return how a job stands, told also from its heartbeat, its errors and what the person asked of it."""
-    found = STATES.get(job.status, Standing("○", plain(job.status), "muted"))
-    if job.in_flight:
-        if silent(job, now) is not None:
-            return Standing("◌", "no sign of life", "waiting")
-        return Standing("▫", "stopping", "waiting") if job.cancel_requested else found
-    if job.error == CANCELLED:
-        return Standing("▫", "cancelled", "muted")
-    if job.status == "completed" and failed_rows(job):
-        return Standing("◪", "done, but for some rows", "waiting")
-    return found
-
-
-def silent(job: Job, now: datetime) -> float | None:
-    """Return for how many seconds a job in flight has given no sign, None while that is no reason to worry."""
-    if not job.in_flight or job.last_heartbeat is None:
-        return None
-    seconds = (now - job.last_heartbeat).total_seconds()
-    return seconds if seconds > STALE_SECONDS else None
-
-
-def failed_rows(job: Job) -> int:
-    """Return how many rows could not be copied."""
-    return sum(table.failed for table in job.progress.tables.values())
-
-
-def fraction(job: Job) -> float | None:
-    """Return how much of its rows a job has read, 0..1; None while they are not counted."""
-    counted = [table for table in job.progress.tables.values() if table.total is not None]
-    total = sum(table.total or 0 for table in counted)
-    return min(1.0, sum(table.read for table in counted) / total) if total else None
-
-
-def where(url: str) -> str:
-    """Return enough of a store's URL to know it again: a file's or folder's name, a server and its database."""
-    scheme, _, rest = plain(url).partition(":")
-    rest = rest.partition("?")[0].rstrip("/")
-    if scheme in ("postgresql", "postgres"):
-        host, slash, database = rest.lstrip("/").rpartition("@")[2].partition("/")
-        named = host.partition(",")[0]
-        first, _, domain = named.partition(".")
-        return (named if domain[:1].isdigit() else first) + slash + database or "postgres"
-    return rest.rsplit("/", 1)[-1] or plain(url)
-
-
-def title(job: Job, *, short: bool = False) -> str:
-    """Return what a job does, in a few words."""
-    if job.kind == "delegation" or not job.target:
-        return plain(job.task) or plain(job.kind)
-    source = "" if short else f"{where(job.source)} "
-    return f"{plain(job.kind)} {source}→ {where(job.target)}"
-
-
-class JobList(RowList):
-    """Jobs as they come, in flight first; the cursor keeps its job when others arrive above it."""
+class JobList(GroupedList):
+    """What runs, what agents are at, what is over; the cursor keeps its job when others arrive above it."""
 
     row_height: ClassVar[int] = 2
-    head_height: ClassVar[int] = 1
 
     @dataclass
     class JobHighlighted(Message):
@@ -120,16 +57,25 @@ class JobList(RowList):
 
     def show(self, jobs: Sequence[Job], now: datetime) -> None:
         """Show these jobs as they stand at a moment."""
-        before, line = self.current, self._cursor * self.row_height - round(self.scroll_y)
-        self._jobs, self._now = tuple(jobs), now
+        before, line = self.current, self.first_line(self._cursor) - round(self.scroll_y)
+        self._jobs = tuple(sorted(jobs, key=lambda job: GROUPS.index(group_of(job))))
+        self._now = now
         ids = [job.id for job in self._jobs]
         stays = before is not None and before.id in ids
         self._cursor = ids.index(before.id) if before is not None and stays else 0
-        self._resize_to(len(self._jobs))
+        self.group([group_of(job) for job in self._jobs])
         if stays:
-            self.scroll_to(y=self._cursor * self.row_height - line, animate=False, force=True)
+            self.scroll_to(y=self.first_line(self._cursor) - line, animate=False, force=True)
         if self.current != before:
             self.post_message(self.JobHighlighted(self.current))
+
+    def go_to(self, job_id: str) -> bool:
+        """Put the cursor on a job; False where it is not here."""
+        for index, job in enumerate(self._jobs):
+            if job.id == job_id:
+                self.move_to(index)
+                return True
+        return False
 
     def cursor_moved(self) -> None:
         self.post_message(self.JobHighlighted(self.current))
@@ -138,39 +84,35 @@ class JobList(RowList):
         if self.current is not None:
             self.post_message(self.JobChosen(self.current))
 
-    def draw_head(self, width: int) -> Iterable[Piece]:
-        running = sum(job.in_flight for job in self._jobs)
-        ended = len(self._jobs) - running
-        said = "   ".join(filter(None, (f"{running} in flight" if running else "", f"{ended} ended" if ended else "")))
-        return [(cut(said, width), "faint")]
-
-    def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
+    def draw_item(self, index: int, line: int, width: int) -> Iterable[Piece]:
         job = self._jobs[index]
         stands = standing(job, self._now)
-        done = fraction(job) if job.in_flight else None
         if line == 0:
-            percent = f"{int(done * 100)} %" if done is not None else ""
-            room = max(6, width - 2 - cells(percent) - 1)
-            return [
-                (f"{stands.glyph} ", stands.ink),
-                (fit(title(job, short=True), room), "text" if job.in_flight else "muted"),
-                (f" {percent}", "strong"),
-            ]
+            done = fraction(job) if job.in_flight else None
+            percent = f" {int(done * 100):>3} %" if done is not None else ""
+            room = max(6, width - 2 - cells(percent))
+            ink = "text" if job.in_flight else "muted"
+            return [(f"{stands.glyph} ", stands.ink), (fit(title(job, short=True), room), ink), (percent, "strong")]
+        said, aside, late = self._said(job, stands)
         room = max(6, width - 2)
-        pieces = [
-            ("  ", "muted"),
-            (cut(said := self._said(job, stands), room), stands.ink if job.in_flight else "faint"),
-        ]
-        left = f"{duration(job.progress.eta)} left" if job.in_flight and job.progress.eta is not None else ""
-        if left and cells(said) + 2 + cells(left) <= room:
-            pieces.append((" " * (room - cells(said) - cells(left)) + left, "muted"))
+        pieces = [("  ", "muted"), (cut(said, room), stands.ink if job.in_flight else "faint")]
+        if aside and cells(said) + 2 + cells(aside) <= room:
+            pad = " " * (room - cells(said) - cells(aside))
+            pieces.append((pad + aside, "waiting" if late else "muted"))
         return pieces
 
-    def _said(self, job: Job, stands: Standing) -> str:
-        if job.in_flight:
-            quiet = silent(job, self._now)
-            return f"no sign for {duration(quiet)}" if quiet is not None else stands.word
-        failed = failed_rows(job)
-        said = f"{grouped(failed)} failed {'row' if failed == 1 else 'rows'}" if failed else stands.word
-        when = job.finished_at or job.updated_at
-        return said + (f", {ago(when, self._now)}" if when is not None else "")
+    def _said(self, job: Job, stands: Standing) -> tuple[str, str, bool]:
+        """How a job stands in words, what is left of its time, and whether that is nothing."""
+        if not job.in_flight:
+            when = job.finished_at or job.updated_at
+            return stands.word + (f", {ago(when, self._now)}" if when is not None else ""), "", False
+        if not is_ours(job):
+            left, late = countdown(job.deadline, self._now)
+            if (stuck := stuck_for(job, self._now)) is not None:
+                return f"stuck {duration(stuck)}", left, late
+            sign = since_sign(job, self._now)
+            return f"{stands.word}, {duration(sign)}" if sign is not None else stands.word, left, late
+        if (quiet := silent(job, self._now)) is not None:
+            return f"no sign for {duration(quiet)}", "", False
+        eta = job.progress.eta
+        return stands.word, f"{duration(eta)} left" if eta is not None else "", False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from textual.content import Content
@@ -14,9 +15,32 @@ from vestige_tui.widgets.glyphs import level, spark
 STALE_SECONDS = 30
 SPARK_CELLS = 16
 LEAST_BAR, MOST_BAR = 4, 24
-COLUMNS = (("inserted", 10), ("present", 9), ("repaired", 10), ("failed", 8))
-"""What became of rows, with the cells that each figure keeps."""
-FIRST_TO_GO = ("present", "repaired")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A figure of each table: its title, the cells that it keeps, the ink where it is not 0, and how a sum is said."""
+
+    title: str
+    cells: int
+    style: str
+    words: str
+
+
+COLUMNS: Mapping[str, Column] = {
+    "inserted": Column("inserted", 10, "$text", "inserted"),
+    "present": Column("present", 9, "$text", "already there"),
+    "updated": Column("updated", 9, "$text", "updated"),
+    "deleted": Column("deleted", 9, "$text", "deleted"),
+    "repaired": Column("repaired", 10, "$warning", "repaired"),
+    "failed": Column("failed", 8, "$error", "failed"),
+    "differ": Column("differ", 8, "$error", "differ"),
+    "only_source": Column("source only", 13, "$error", "only in the source"),
+    "only_target": Column("target only", 13, "$error", "only in the target"),
+}
+COPIED = ("inserted", "present", "repaired", "failed")
+COMPARED = ("differ", "only_source", "only_target")
+FIRST_TO_GO = ("deleted", "updated", "present", "repaired", "only_target", "only_source")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +52,11 @@ class Rows:
     present: int = 0
     repaired: int = 0
     failed: int = 0
+    updated: int = 0
+    deleted: int = 0
+    differ: int = 0
+    only_source: int = 0
+    only_target: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +83,10 @@ class Progress:
     heartbeat_age: float | None = None
     note: str = ""
     running: bool = True
+    columns: tuple[str, ...] = COPIED
+    """Which figures the tables show, by their names in ``COLUMNS``."""
+    checkpoint: int | None = None
+    """How many rows are safe: from there the job goes on if its worker dies."""
 
     @property
     def fraction(self) -> float | None:
@@ -102,7 +135,13 @@ class JobProgress(Widget):
             room = max(0, width - sum(cells(text) for text, _ in pulse))
             age = age if len(age) <= room else f"beat {duration(progress.heartbeat_age)}"
             pulse.append((age, "$warning" if late else "$text-muted"))
-        phase = cut(plain(progress.phase) or "not begun yet", width)
+        phase = plain(progress.phase) or "not begun yet"
+        safe = f"checkpoint at {grouped(progress.checkpoint)} rows" if progress.checkpoint else ""
+        room = width - cells(safe) - 2
+        if safe and room >= 12:
+            phase = cut(phase, room)
+            phase += " " * (width - cells(safe) - cells(phase)) + safe
+        phase = cut(phase, width)
         return [
             Content.assemble((full, "$accent"), (rest, "$text-disabled"), (said, "$text bold")),
             Content.styled(phase, "$text-muted"),
@@ -110,24 +149,23 @@ class JobProgress(Widget):
         ]
 
     def _tables(self, progress: Progress, width: int) -> list[Content]:
-        shown = list(COLUMNS)
+        shown = [name for name in COLUMNS if name in progress.columns]
         names = min(14, max((cells(plain(bar.name)) for bar in progress.tables), default=4))
         fixed = names + 2 + 6 + 4 + 9
         for name in FIRST_TO_GO:
-            if width < fixed + LEAST_BAR + 2 + sum(size for _, size in shown):
-                shown = [column for column in shown if column[0] != name]
-        bar_cells = max(LEAST_BAR, min(MOST_BAR, width - fixed - sum(size for _, size in shown)))
-        head = " " * (fixed + bar_cells) + "".join(f"{name:>{size}}" for name, size in shown)
+            if width < fixed + LEAST_BAR + 2 + _cells_of(shown):
+                shown = [column for column in shown if column != name]
+        bar_cells = max(LEAST_BAR, min(MOST_BAR, width - fixed - _cells_of(shown)))
+        titles = "".join(f"{COLUMNS[name].title:>{COLUMNS[name].cells}}" for name in shown)
+        head = " " * (fixed + bar_cells) + titles
         lines = [Content.styled(head, "$text-disabled")]
         lines += [self._table(bar, names, bar_cells, shown, progress.running, width) for bar in progress.tables]
-        if hidden := self._hidden(progress, [name for name, _ in shown]):
+        if hidden := self._hidden(progress, shown):
             lines += [Content(""), Content.styled(cut(hidden, width), "$text-muted")]
         return lines
 
     @staticmethod
-    def _table(
-        bar: TableBar, names: int, bar_cells: int, shown: list[tuple[str, int]], running: bool, width: int
-    ) -> Content:
+    def _table(bar: TableBar, names: int, bar_cells: int, shown: list[str], running: bool, width: int) -> Content:
         name = cut(plain(bar.name), names)
         name += " " * (names - cells(name) + 2)
         if bar.note and not bar.done:
@@ -143,19 +181,23 @@ class JobProgress(Widget):
             (" of ", "$text-disabled"),
             (f"{grouped(whole):>9}", "$text-muted"),
         ]
-        for title, size in shown:
-            count = getattr(bar.rows, title) if bar.rows is not None else 0
-            ink = "$text" if count else "$text-disabled"
-            if count and title in ("failed", "repaired"):
-                ink = "$error" if title == "failed" else "$warning"
-            pieces.append((f"{grouped(count) if count else '─':>{size}}", ink))
+        for name in shown:
+            column = COLUMNS[name]
+            count = getattr(bar.rows, name) if bar.rows is not None else 0
+            ink = column.style if count else "$text-disabled"
+            pieces.append((f"{grouped(count) if count else '─':>{column.cells}}", ink))
         return Content.assemble(*pieces)
 
     @staticmethod
     def _hidden(progress: Progress, shown: list[str]) -> str:
         """What the columns that found no room would say, in words."""
-        words = {"present": "already there", "repaired": "repaired"}
-        sums = {name: sum(getattr(bar.rows, name) for bar in progress.tables if bar.rows is not None) for name in words}
-        return "   ".join(
-            f"{grouped(count)} {words[name]}" for name, count in sums.items() if count and name not in shown
-        )
+        sums = {
+            name: sum(getattr(bar.rows, name) for bar in progress.tables if bar.rows is not None)
+            for name in progress.columns
+            if name not in shown
+        }
+        return "   ".join(f"{grouped(count)} {COLUMNS[name].words}" for name, count in sums.items() if count)
+
+
+def _cells_of(names: list[str]) -> int:
+    return sum(COLUMNS[name].cells for name in names)

@@ -91,6 +91,14 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
         """Whether row ``index`` is part of the selection."""
         return False
 
+    def top_of(self, index: int) -> int:
+        """Return the line on which row ``index`` begins, with what a subclass puts above it; ``count`` is the end."""
+        return index * self.row_height
+
+    def row_on(self, line: int) -> tuple[int, int]:
+        """Return the row on a line and which of its lines that is, negative for what stands above the row."""
+        return divmod(line, self.row_height)
+
     def cursor_moved(self) -> None:
         """The cursor is on another row, or another memory is under it."""
 
@@ -113,13 +121,13 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
     def visible_rows(self) -> range:
         """The rows that are at least partly on the screen."""
         height = max(0, self.size.height - self.head_height)
-        top = round(self.scroll_y) // self.row_height
-        return range(top, min(self._count, (round(self.scroll_y) + height - 1) // self.row_height + 1))
+        top = self.row_on(round(self.scroll_y))[0]
+        return range(top, min(self._count, self.row_on(round(self.scroll_y) + height - 1)[0] + 1))
 
     def _resize_to(self, count: int) -> None:
         self._count = count
         self._cursor = max(0, min(self._cursor, count - 1))
-        self.virtual_size = Size(0, count * self.row_height + self.head_height)
+        self.virtual_size = Size(0, self.top_of(count) + self.head_height)
         self.repaint()
 
     def repaint(self) -> None:
@@ -143,10 +151,10 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
         room = self.size.height - self.head_height
         if room <= 0:
             return
-        top, bottom = self._cursor * self.row_height, (self._cursor + 1) * self.row_height
+        top, bottom = self.top_of(self._cursor), self.top_of(self._cursor + 1)
         y = round(self.scroll_y)
         if center:
-            y = top - (room - self.row_height) // 2
+            y = top - (room - (bottom - top)) // 2
         elif top < y:
             y = top
         elif bottom > y + room:
@@ -193,7 +201,7 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
         """Return the row at line ``y`` of the widget, None in the head or below the last one."""
         if y < self.head_height:
             return None
-        index = (y - self.head_height + round(self.scroll_y)) // self.row_height
+        index = self.row_on(y - self.head_height + round(self.scroll_y))[0]
         return index if index < self._count else None
 
     def on_click(self, event: events.Click) -> None:
@@ -230,10 +238,10 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
         if y < self.head_height:
             return self._strip([("  ", "head"), *self.draw_head(width - 3)], width, ())
         at = y - self.head_height + round(self.scroll_y)
-        index, line = divmod(at, self.row_height)
+        index, line = self.row_on(at)
         if index >= self._count:
             return Strip.blank(width, self.rich_style)
-        here, selected, focused = index == self._cursor, self.is_selected(index), self.has_focus
+        here, selected, focused = index == self._cursor and line >= 0, self.is_selected(index), self.has_focus
         key = (index, line, width, here, selected, focused)
         strip = self._strips.get(key)
         if strip is None:

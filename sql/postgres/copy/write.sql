@@ -1,6 +1,10 @@
 -- How a copy writes its target, table by table: a batch goes by COPY to a staging table of the session's own, and from
 -- there to where it belongs, leaving alone what is there. ord is the row's place in the batch.
 
+-- any_users --
+-- Is anybody here but the user that a store begins with?
+SELECT true AS there FROM users WHERE id <> '00000000-0000-0000-0000-000000000001' LIMIT 1
+
 -- stage_users --
 -- Where a batch waits.
 CREATE TEMP TABLE IF NOT EXISTS stage_users (ord integer, id uuid, handle text, display_name text, created_at timestamptz,
@@ -21,6 +25,21 @@ SELECT s.id, CASE WHEN EXISTS (SELECT 1 FROM users t WHERE t.handle = s.handle A
     THEN s.handle || '-' || left(s.id::text, 8) ELSE s.handle END, s.display_name, s.created_at, s.metadata
 FROM stage_users s WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
 
+-- update_users --
+-- As the source has it, with the same care for its handle.
+UPDATE users t SET handle = CASE WHEN EXISTS (SELECT 1 FROM users o WHERE o.handle = s.handle AND o.id <> s.id)
+    THEN s.handle || '-' || left(s.id::text, 8) ELSE s.handle END, display_name = s.display_name, created_at = s.created_at,
+    metadata = s.metadata
+FROM stage_users s WHERE t.id = s.id AND s.ord BETWEEN %(low)s AND %(high)s
+
+-- delete_users --
+-- What is gone in the source and owns nothing here.
+DELETE FROM users t USING stage_users s WHERE t.id = s.id AND NOT EXISTS (SELECT 1 FROM knowledge_nodes m WHERE m.owner_user_id = t.id)
+
+-- any_groups --
+-- Is anything here?
+SELECT true AS there FROM groups LIMIT 1
+
 -- stage_groups --
 -- Where a batch waits.
 CREATE TEMP TABLE IF NOT EXISTS stage_groups (ord integer, id uuid, handle text, display_name text, created_at timestamptz,
@@ -40,6 +59,25 @@ INSERT INTO groups (id, handle, display_name, created_at, metadata)
 SELECT s.id, CASE WHEN EXISTS (SELECT 1 FROM groups t WHERE t.handle = s.handle AND t.id <> s.id)
     THEN s.handle || '-' || left(s.id::text, 8) ELSE s.handle END, s.display_name, s.created_at, s.metadata
 FROM stage_groups s WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
+
+-- update_groups --
+-- As the source has it, with the same care for its handle.
+UPDATE groups t SET handle = CASE WHEN EXISTS (SELECT 1 FROM groups o WHERE o.handle = s.handle AND o.id <> s.id)
+    THEN s.handle || '-' || left(s.id::text, 8) ELSE s.handle END, display_name = s.display_name, created_at = s.created_at,
+    metadata = s.metadata
+FROM stage_groups s WHERE t.id = s.id AND s.ord BETWEEN %(low)s AND %(high)s
+
+-- delete_groups --
+-- What is gone in the source.
+DELETE FROM groups t USING stage_groups s WHERE t.id = s.id
+
+-- any_memberships --
+-- Is anything here?
+SELECT true AS there FROM group_memberships LIMIT 1
+
+-- straight_memberships --
+-- The batch, where none of it can be there.
+COPY group_memberships (user_id, group_id, role, joined_at) FROM STDIN (FORMAT binary)
 
 -- stage_memberships --
 -- Where a batch waits.
@@ -65,6 +103,23 @@ INSERT INTO group_memberships (user_id, group_id, role, joined_at) SELECT s.user
 FROM stage_memberships s JOIN users u ON u.id = s.user_id JOIN groups g ON g.id = s.group_id
 WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
 
+-- update_memberships --
+-- As the source has it.
+UPDATE group_memberships t SET role = s.role, joined_at = s.joined_at
+FROM stage_memberships s WHERE t.user_id = s.user_id AND t.group_id = s.group_id AND s.ord BETWEEN %(low)s AND %(high)s
+
+-- delete_memberships --
+-- What is gone in the source.
+DELETE FROM group_memberships t USING stage_memberships s WHERE t.user_id = s.user_id AND t.group_id = s.group_id
+
+-- any_domains --
+-- Is anything here?
+SELECT true AS there FROM domains LIMIT 1
+
+-- straight_domains --
+-- The batch, where none of it can be there.
+COPY domains (id, label, centroid, top_terms, memory_count, created_at, metadata) FROM STDIN (FORMAT binary)
+
 -- stage_domains --
 -- Where a batch waits.
 CREATE TEMP TABLE IF NOT EXISTS stage_domains (ord integer, id text, label text, centroid vector, top_terms text[],
@@ -83,6 +138,25 @@ SELECT s.ord FROM stage_domains s JOIN domains t ON t.id = s.id
 INSERT INTO domains (id, label, centroid, top_terms, memory_count, created_at, metadata)
 SELECT s.id, s.label, s.centroid, s.top_terms, s.memory_count, s.created_at, s.metadata
 FROM stage_domains s WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
+
+-- update_domains --
+-- As the source has it.
+UPDATE domains t SET label = s.label, centroid = s.centroid, top_terms = s.top_terms, memory_count = s.memory_count,
+    created_at = s.created_at, metadata = s.metadata
+FROM stage_domains s WHERE t.id = s.id AND s.ord BETWEEN %(low)s AND %(high)s
+
+-- delete_domains --
+-- What is gone in the source.
+DELETE FROM domains t USING stage_domains s WHERE t.id = s.id
+
+-- any_memories --
+-- Is anything here?
+SELECT true AS there FROM knowledge_nodes LIMIT 1
+
+-- straight_memories --
+-- The batch, where none of it can be there.
+COPY knowledge_nodes (id, content, node_type, tags, metadata, domains, domain_scores, codebase, owner_user_id, visibility,
+    shared_with_groups, created_at, updated_at) FROM STDIN (FORMAT binary)
 
 -- stage_memories --
 -- Where a batch waits.
@@ -107,6 +181,34 @@ SELECT s.id, s.content, s.node_type, s.tags, s.metadata, s.domains, s.domain_sco
     s.shared_with_groups, s.created_at, s.updated_at
 FROM stage_memories s WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
 
+-- update_memories --
+-- As the source has it.
+UPDATE knowledge_nodes t SET content = s.content, node_type = s.node_type, tags = s.tags, metadata = s.metadata, domains = s.domains,
+    domain_scores = s.domain_scores, codebase = s.codebase, owner_user_id = s.owner_user_id, visibility = s.visibility,
+    shared_with_groups = s.shared_with_groups, created_at = s.created_at, updated_at = s.updated_at
+FROM stage_memories s WHERE t.id = s.id AND s.ord BETWEEN %(low)s AND %(high)s
+
+-- settle_memories --
+-- An edit that kept its time in the source keeps it here, where a trigger has taken it for a new one.
+UPDATE knowledge_nodes t SET updated_at = s.updated_at FROM stage_memories s
+WHERE t.id = s.id AND t.updated_at IS DISTINCT FROM s.updated_at
+
+-- free_memories --
+-- What a memory replaced is given back by the source's own decisions, which come along, not by a new one made here.
+UPDATE knowledge_nodes t SET superseded_by = NULL FROM stage_memories s WHERE t.superseded_by = s.id
+
+-- delete_memories --
+-- What is gone in the source, with all that belongs to it.
+DELETE FROM knowledge_nodes t USING stage_memories s WHERE t.id = s.id
+
+-- any_vectors --
+-- Is anything here?
+SELECT true AS there FROM node_embeddings LIMIT 1
+
+-- straight_vectors --
+-- The batch, where none of it can be there.
+COPY node_embeddings (node_id, embedding) FROM STDIN (FORMAT binary)
+
 -- stage_vectors --
 -- Where a batch waits; whatever the target's type, the vectors arrive with single precision.
 CREATE TEMP TABLE IF NOT EXISTS stage_vectors (ord integer, node_id uuid, embedding vector, updated_at timestamptz)
@@ -123,6 +225,10 @@ FROM stage_vectors s LEFT JOIN knowledge_nodes m ON m.id = s.node_id
 WHERE m.id IS NULL OR (m.updated_at IS DISTINCT FROM s.updated_at
     AND NOT EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = s.node_id))
 
+-- clear_vectors --
+-- What was only looked at.
+DELETE FROM stage_vectors
+
 -- present_vectors --
 -- Which of these rows are there already.
 SELECT s.ord FROM stage_vectors s JOIN node_embeddings t ON t.node_id = s.node_id
@@ -132,6 +238,24 @@ SELECT s.ord FROM stage_vectors s JOIN node_embeddings t ON t.node_id = s.node_i
 INSERT INTO node_embeddings (node_id, embedding) SELECT s.node_id, s.embedding::{vector}
 FROM stage_vectors s JOIN knowledge_nodes m ON m.id = s.node_id AND m.updated_at IS NOT DISTINCT FROM s.updated_at
 WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
+
+-- update_vectors --
+-- As the source has it, where the memory is in that state.
+UPDATE node_embeddings t SET embedding = s.embedding::{vector}
+FROM stage_vectors s JOIN knowledge_nodes m ON m.id = s.node_id AND m.updated_at IS NOT DISTINCT FROM s.updated_at
+WHERE t.node_id = s.node_id AND s.ord BETWEEN %(low)s AND %(high)s
+
+-- delete_vectors --
+-- What is gone in the source.
+DELETE FROM node_embeddings t USING stage_vectors s WHERE t.node_id = s.node_id
+
+-- any_scheduling --
+-- Is anything here?
+SELECT true AS there FROM scheduling LIMIT 1
+
+-- straight_scheduling --
+-- The batch, where none of it can be there.
+COPY scheduling (memory_id, stability, difficulty, retrievability, last_review, next_review, reps, lapses) FROM STDIN (FORMAT binary)
 
 -- stage_scheduling --
 -- Where a batch waits.
@@ -160,6 +284,24 @@ SELECT s.memory_id, s.stability, s.difficulty, s.retrievability, s.last_review, 
 FROM stage_scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
 WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
 
+-- update_scheduling --
+-- As the source has it.
+UPDATE scheduling t SET stability = s.stability, difficulty = s.difficulty, retrievability = s.retrievability,
+    last_review = s.last_review, next_review = s.next_review, reps = s.reps, lapses = s.lapses
+FROM stage_scheduling s WHERE t.memory_id = s.memory_id AND s.ord BETWEEN %(low)s AND %(high)s
+
+-- delete_scheduling --
+-- What is gone in the source.
+DELETE FROM scheduling t USING stage_scheduling s WHERE t.memory_id = s.memory_id
+
+-- any_edges --
+-- Is anything here?
+SELECT true AS there FROM edges LIMIT 1
+
+-- straight_edges --
+-- The batch, where none of it can be there.
+COPY edges (source_id, target_id, edge_type, weight, created_at) FROM STDIN (FORMAT binary)
+
 -- stage_edges --
 -- Where a batch waits.
 CREATE TEMP TABLE IF NOT EXISTS stage_edges (ord integer, source_id uuid, target_id uuid, edge_type text, weight double precision,
@@ -186,6 +328,23 @@ INSERT INTO edges (source_id, target_id, edge_type, weight, created_at)
 SELECT s.source_id, s.target_id, s.edge_type, s.weight, s.created_at
 FROM stage_edges s JOIN knowledge_nodes a ON a.id = s.source_id JOIN knowledge_nodes b ON b.id = s.target_id
 WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
+
+-- update_edges --
+-- As the source has it.
+UPDATE edges t SET weight = s.weight, created_at = s.created_at
+FROM stage_edges s WHERE t.source_id = s.source_id AND t.target_id = s.target_id AND t.edge_type = s.edge_type AND s.ord BETWEEN %(low)s AND %(high)s
+
+-- delete_edges --
+-- What is gone in the source.
+DELETE FROM edges t USING stage_edges s WHERE t.source_id = s.source_id AND t.target_id = s.target_id AND t.edge_type = s.edge_type
+
+-- any_reviews --
+-- Is anything here?
+SELECT true AS there FROM review_events LIMIT 1
+
+-- straight_reviews --
+-- The batch, where none of it can be there.
+COPY review_events (memory_id, timestamp, rating, prior_state, new_state) FROM STDIN (FORMAT binary)
 
 -- stage_reviews --
 -- Where a batch waits; alike counts the same lines before this one.
@@ -225,6 +384,19 @@ FROM stage_reviews s WHERE s.undone_memory_id IS NOT NULL AND v.undoes IS NULL
 AND v.id = (SELECT t.id FROM review_events t WHERE t.memory_id = s.memory_id AND t.timestamp = s.timestamp
     AND t.rating = s.rating ORDER BY t.id OFFSET s.alike LIMIT 1)
 
+-- delete_reviews --
+-- What is gone in the source; of lines that say the same, the one with so many before it.
+DELETE FROM review_events WHERE id IN (SELECT (SELECT t.id FROM review_events t WHERE t.memory_id = s.memory_id
+    AND t.timestamp = s.timestamp AND t.rating = s.rating ORDER BY t.id OFFSET s.alike LIMIT 1) FROM stage_reviews s)
+
+-- any_supersession --
+-- Is anything here?
+SELECT true AS there FROM supersession_events LIMIT 1
+
+-- straight_supersession --
+-- The batch, where none of it can be there.
+COPY supersession_events (loser_id, winner_id, kind, decided_at) FROM STDIN (FORMAT binary)
+
 -- stage_supersession --
 -- Where a batch waits; alike counts the same decisions before this one.
 CREATE TEMP TABLE IF NOT EXISTS stage_supersession (ord integer, loser_id uuid, winner_id uuid, kind text, decided_at timestamptz,
@@ -254,6 +426,20 @@ WHERE s.ord BETWEEN %(low)s AND %(high)s AND s.alike >= (SELECT count(*) FROM su
     AND t.decided_at = s.decided_at)
 ORDER BY s.ord
 
+-- delete_supersession --
+-- What is gone in the source; of decisions that say the same, the one with so many before it.
+DELETE FROM supersession_events WHERE id IN (SELECT (SELECT t.id FROM supersession_events t WHERE t.loser_id = s.loser_id
+    AND t.winner_id IS NOT DISTINCT FROM s.winner_id AND t.kind = s.kind AND t.decided_at = s.decided_at
+    ORDER BY t.id OFFSET s.alike LIMIT 1) FROM stage_supersession s)
+
+-- any_marks --
+-- Is anything here?
+SELECT true AS there FROM review_marks LIMIT 1
+
+-- straight_marks --
+-- The batch, where none of it can be there.
+COPY review_marks (memory_id, suspended, buried_until) FROM STDIN (FORMAT binary)
+
 -- stage_marks --
 -- Where a batch waits.
 CREATE TEMP TABLE IF NOT EXISTS stage_marks (ord integer, memory_id uuid, suspended boolean, buried_until timestamptz)
@@ -277,6 +463,35 @@ SELECT s.ord FROM stage_marks s JOIN review_marks t ON t.memory_id = s.memory_id
 INSERT INTO review_marks (memory_id, suspended, buried_until) SELECT s.memory_id, s.suspended, s.buried_until
 FROM stage_marks s JOIN knowledge_nodes m ON m.id = s.memory_id
 WHERE s.ord BETWEEN %(low)s AND %(high)s ORDER BY s.ord ON CONFLICT DO NOTHING
+
+-- update_marks --
+-- As the source has it.
+UPDATE review_marks t SET suspended = s.suspended, buried_until = s.buried_until
+FROM stage_marks s WHERE t.memory_id = s.memory_id AND s.ord BETWEEN %(low)s AND %(high)s
+
+-- delete_marks --
+-- What is gone in the source.
+DELETE FROM review_marks t USING stage_marks s WHERE t.memory_id = s.memory_id
+
+-- keep_plans --
+-- Foreign keys are checked row by row: a search wants a plan of its own each time, these do not.
+SET LOCAL plan_cache_mode = auto
+
+-- list_indexes --
+-- What only makes reading fast, each with the statements that drop it and make it again. Left out is what a copy itself
+-- looks rows up by.
+SELECT format('DROP INDEX %s', i.indexrelid::regclass) AS "drop", pg_get_indexdef(i.indexrelid) AS "create"
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE i.indrelid IN ('domains'::regclass, 'knowledge_nodes'::regclass, 'node_embeddings'::regclass, 'scheduling'::regclass,
+    'edges'::regclass, 'review_events'::regclass, 'supersession_events'::regclass, 'review_marks'::regclass)
+AND NOT i.indisunique AND i.indisvalid
+AND c.relname NOT IN ('idx_review_events_memory', 'idx_supersession_events_loser', 'idx_knowledge_nodes_superseded_by')
+ORDER BY c.relname
+
+-- more_memory --
+-- An index is built faster where there is room; a server that gives more keeps to that.
+SELECT set_config('maintenance_work_mem', greatest(pg_size_bytes(current_setting('maintenance_work_mem')), pg_size_bytes('256MB')) / 1024
+    || 'kB', true)
 
 -- rebuild_winners --
 -- The cache follows the log.

@@ -1,0 +1,106 @@
+-- How a comparison reads its target, table by table: the rows of some keys, with the values that a source gives of its own,
+-- so that both are brought into one form before they are compared. :ids is a list of the ids that the keys begin with.
+
+-- rows_users --
+-- Users.
+SELECT id, handle, display_name, created_at, metadata FROM users WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- rows_groups --
+-- Groups.
+SELECT id, handle, display_name, created_at, metadata FROM groups WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- rows_memberships --
+-- Who belongs to which group.
+SELECT user_id, group_id, role, joined_at FROM group_memberships WHERE user_id IN (SELECT value FROM json_each(:ids))
+
+-- rows_domains --
+-- Domains.
+SELECT id, label, centroid, top_terms, memory_count, created_at, metadata FROM domains
+WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- rows_memories --
+-- Memories; their schedules are compared on their own.
+SELECT m.id, m.content, m.node_type, m.tags, m.metadata, m.domains, m.domain_scores, m.codebase, m.owner_user_id,
+    m.visibility, m.shared_with_groups, m.created_at, m.updated_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, m.seq
+FROM knowledge_nodes m WHERE m.id IN (SELECT value FROM json_each(:ids))
+
+-- rows_vectors --
+-- Vectors, with the times of their memories.
+SELECT e.node_id, e.embedding, m.created_at, m.updated_at FROM node_embeddings e JOIN knowledge_nodes m ON m.id = e.node_id
+WHERE e.node_id IN (SELECT value FROM json_each(:ids))
+
+-- rows_scheduling --
+-- Schedules.
+SELECT memory_id, stability, difficulty, retrievability, last_review, next_review, reps, lapses, memory_id FROM scheduling
+WHERE memory_id IN (SELECT value FROM json_each(:ids))
+
+-- rows_edges --
+-- Links.
+SELECT source_id, target_id, edge_type, weight, created_at FROM edges WHERE source_id IN (SELECT value FROM json_each(:ids))
+
+-- rows_reviews --
+-- Lines of the review log, known by what they say and by how many that say the same came before.
+SELECT v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state,
+    (SELECT count(*) FROM review_events b WHERE b.memory_id = v.memory_id AND b.timestamp = v.timestamp
+        AND b.rating IS v.rating AND b.id < v.id) AS alike,
+    u.memory_id, u.timestamp, u.rating,
+    (SELECT count(*) FROM review_events b WHERE b.memory_id = u.memory_id AND b.timestamp = u.timestamp
+        AND b.rating IS u.rating AND b.id < u.id) AS undone_alike,
+    v.undoes, v.id
+FROM review_events v LEFT JOIN review_events u ON u.id = v.undoes
+WHERE v.memory_id IN (SELECT value FROM json_each(:ids))
+
+-- rows_supersession --
+-- Decisions, each with how many alike came before it.
+SELECT v.loser_id, v.winner_id, v.kind, v.decided_at,
+    (SELECT count(*) FROM supersession_events b WHERE b.loser_id = v.loser_id AND b.winner_id IS v.winner_id
+        AND b.kind = v.kind AND b.decided_at = v.decided_at AND b.id < v.id) AS alike, v.id
+FROM supersession_events v WHERE v.loser_id IN (SELECT value FROM json_each(:ids))
+
+-- rows_marks --
+-- Marks on reviews.
+SELECT memory_id, suspended, buried_until, memory_id FROM review_marks WHERE memory_id IN (SELECT value FROM json_each(:ids))
+
+-- ids_users --
+-- The ids that the keys of a page of rows begin with.
+SELECT id FROM users WHERE id > :after ORDER BY id LIMIT :limit
+
+-- ids_groups --
+-- The ids that the keys of a page of rows begin with.
+SELECT id FROM groups WHERE id > :after ORDER BY id LIMIT :limit
+
+-- ids_memberships --
+-- The ids that the keys of a page of rows begin with.
+SELECT DISTINCT user_id FROM group_memberships WHERE user_id > :after ORDER BY user_id LIMIT :limit
+
+-- ids_domains --
+-- The ids that the keys of a page of rows begin with.
+SELECT id FROM domains WHERE id > :after ORDER BY id LIMIT :limit
+
+-- ids_memories --
+-- The ids that the keys of a page of rows begin with.
+SELECT id FROM knowledge_nodes WHERE id > :after ORDER BY id LIMIT :limit
+
+-- ids_vectors --
+-- The ids that the keys of a page of rows begin with.
+SELECT node_id FROM node_embeddings WHERE node_id > :after ORDER BY node_id LIMIT :limit
+
+-- ids_scheduling --
+-- The ids that the keys of a page of rows begin with.
+SELECT memory_id FROM scheduling WHERE memory_id > :after ORDER BY memory_id LIMIT :limit
+
+-- ids_edges --
+-- The ids that the keys of a page of rows begin with.
+SELECT DISTINCT source_id FROM edges WHERE source_id > :after ORDER BY source_id LIMIT :limit
+
+-- ids_reviews --
+-- The ids that the keys of a page of rows begin with.
+SELECT DISTINCT memory_id FROM review_events WHERE memory_id > :after ORDER BY memory_id LIMIT :limit
+
+-- ids_supersession --
+-- The ids that the keys of a page of rows begin with.
+SELECT DISTINCT loser_id FROM supersession_events WHERE loser_id > :after ORDER BY loser_id LIMIT :limit
+
+-- ids_marks --
+-- The ids that the keys of a page of rows begin with.
+SELECT memory_id FROM review_marks WHERE memory_id > :after ORDER BY memory_id LIMIT :limit

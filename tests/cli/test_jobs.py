@@ -1,0 +1,275 @@
+"""Commands for jobs and for work that agents were given."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import HOSTILE, Command
+from tests.vestige_files import make_v18
+from vestige_tui.jobs.index import remember
+from vestige_tui.jobs.ledger import CALLER, Ledger, Run
+from vestige_tui.model import Job, JobFinding, JobProgress, JobStatus, TableProgress
+from vestige_tui.store import open_store
+
+AGENT = uuid.UUID("11111111-1111-4111-8111-111111111111")
+HOUR = timedelta(hours=1)
+
+
+class Clock:
+    """The present moment, or how much earlier."""
+
+    def __init__(self) -> None:
+        self.earlier = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) - self.earlier
+
+
+def fill(url: str) -> dict[str, str]:
+    """Work of agents: at work, silent for an hour, over its deadline, done; gives their ids by that word."""
+
+    async def write() -> dict[str, str]:
+        clock = Clock()
+        ids: dict[str, str] = {}
+        async with open_store(url, create=True, clock=clock) as store:
+            ledger = Ledger(store)
+
+            async def put(word: str, status: JobStatus, *, beat: bool = True, hours: float = 6.0) -> None:
+                ids[word] = await ledger.insert(
+                    caller=CALLER, callee=AGENT, task=f"{word} reindex", deadline=clock() + timedelta(hours=hours)
+                )
+                await ledger.transition(ids[word], status)
+                if beat:
+                    await ledger.heartbeat(ids[word])
+
+            clock.earlier = 2 * HOUR
+            await put("over", "in_progress", hours=1)
+            clock.earlier = HOUR
+            await put("silent", "dispatched")
+            clock.earlier = HOUR / 2
+            await put("done", "completed")
+            clock.earlier = timedelta()
+            await put("lively", "in_progress")
+        return ids
+
+    return asyncio.run(write())
+
+
+def job(url: str, job_id: str) -> Job:
+    async def read() -> Job:
+        async with open_store(url, read_only=True) as store:
+            return await Ledger(store).job(job_id)
+
+    return asyncio.run(read())
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store of either dialect that is not there yet."""
+    if request.param == "sqlite":
+        return f"sqlite:{tmp_path / 'ledger.db'}"
+    found: str = request.getfixturevalue("postgres_database")
+    return found
+
+
+def test_work_is_listed_by_its_state(run: Command, url: str) -> None:
+    ids = fill(url)
+    listed = run("--store", url, "jobs", "list", "--json").json
+    assert [item["id"] for item in listed["items"]] == [ids[word] for word in ("lively", "silent", "over", "done")]
+    assert listed["next"] is None
+    [item] = run("--store", url, "jobs", "list", "--status", "dispatched", "--json").json["items"]
+    assert (item["id"], item["kind"], item["task"]) == (ids["silent"], "delegation", "silent reindex")
+    assert (item["caller"], item["callee"], item["retry_count"]) == (str(CALLER), str(AGENT), 0)
+    assert item["last_heartbeat"] < item["deadline"]
+    flying = run("--store", url, "jobs", "list", "--status", "in_flight", "--limit", "2", "--json").json["items"]
+    assert [each["id"] for each in flying] == [ids["lively"], ids["silent"]]
+    assert run("--store", url, "jobs", "list", "--status", "stuck", "--json").json["items"] == []
+    shown = run("--store", url, "jobs", "list")
+    assert "silent reindex, last sign 1 h ago, deadline in 5 h" in shown.out
+    assert "1 dispatched, 2 in progress, 1 completed." in shown.err
+    for wrong in (["--status", "running"], ["--limit", "1001"], ["--limit", "0"]):
+        refused = run("--store", url, "--json", "jobs", "list", *wrong)
+        assert (refused.status, refused.json["error"]["code"]) == (2, "usage")
+    assert "in_flight, queued" in run("jobs", "list", "--status", "running").err
+
+
+def test_work_is_shown(run: Command, url: str) -> None:
+    ids = fill(url)
+    shown = run("--store", url, "jobs", "show", ids["silent"])
+    for said in ("silent reindex", "dispatched", str(AGENT), "1 h ago", "in 5 h"):
+        assert said in shown.out
+    assert "attempt" not in shown.out
+    assert run("--store", url, "jobs", "show", ids["done"], "--json").json["job"]["status"] == "completed"
+
+
+def test_work_is_cancelled_failed_and_retried(run: Command, url: str) -> None:
+    ids = fill(url)
+    for word, arguments, error in (
+        ("lively", ["cancel"], "cancelled"),
+        ("over", ["fail", "--reason", "nobody is there"], "nobody is there"),
+    ):
+        told = run("--store", url, "jobs", *arguments, ids[word], "--json")
+        assert (told.status, told.json) == (0, {"changed": [ids[word]], "undo": None})
+        ended = job(url, ids[word])
+        assert (ended.status, ended.error) == ("failed", error)
+        again = run("--store", url, "jobs", *arguments, ids[word], "--json")
+        assert (again.status, again.json["error"]["code"]) == (1, "conflict")
+    told = run("--store", url, "jobs", "retry", ids["silent"][:8], "--json")
+    [new] = told.json["changed"]
+    assert (told.status, told.json["undo"]) == (0, None)
+    assert (job(url, new).status, job(url, new).retry_count, job(url, new).task) == ("queued", 1, "silent reindex")
+    assert job(url, ids["silent"]).error == f"retried as {new}"
+    assert new[:8] in run("--store", url, "jobs", "show", ids["silent"]).out
+    refused = run("--store", url, "jobs", "retry", ids["done"], "--json")
+    assert (refused.status, refused.json["error"]["code"]) == (1, "conflict")
+    assert "is marked as failed" in run("--store", url, "jobs", "fail", new).out
+
+
+def test_a_sweep_gives_its_counts(run: Command, url: str) -> None:
+    ids = fill(url)
+    # A server that just began took nobody's signs of life, so that only a file calls anybody stuck at once.
+    stuck = 1 if url.startswith("sqlite") else 0
+    swept = run("--store", url, "jobs", "sweep", "--json")
+    assert swept.status == 0
+    assert swept.json["deadline_failures"] == 1
+    assert swept.json["stuck_marked"] >= stuck
+    assert swept.json["errors"] == 0
+    assert job(url, ids["over"]).error == "deadline exceeded by sweeper"
+    assert job(url, ids["lively"]).status == "in_progress"
+    assert "Nothing was over its deadline" in run("--store", url, "jobs", "sweep", "--threshold", "99999999999").out
+
+
+def test_a_shorter_threshold_finds_what_is_silent_for_less(run: Command, tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path / 'ledger.db'}"
+    ids = fill(url)
+    assert run("--store", url, "jobs", "sweep", "--threshold", "7200", "--json").json["stuck_marked"] == 0
+    assert run("--store", url, "jobs", "sweep", "--threshold", "1800", "--json").json["stuck_marked"] == 1
+    assert job(url, ids["silent"]).status == "stuck"
+    assert run("--store", url, "jobs", "sweep", "--threshold", "-1").status == 2
+
+
+def test_a_sweep_looks_through_every_store_that_had_jobs(run: Command, tmp_path: Path, postgres_database: str) -> None:
+    here = f"sqlite:{tmp_path / 'here.db'}"
+    fill(here)
+    fill(postgres_database)
+    for url in (here, postgres_database, "postgresql://me@127.0.0.1:1/nowhere"):
+        remember(url, str(uuid.uuid4()), "copy")
+    swept = run("jobs", "sweep", "--json")
+    assert (swept.status, swept.json["deadline_failures"]) == (0, 2)
+    assert "nowhere" in swept.err
+
+
+def test_nothing_is_done_to_a_store_that_is_read_only(run: Command, tmp_path: Path, url: str) -> None:
+    ids = fill(url)
+    for arguments in (["sweep"], ["cancel", ids["lively"]], ["fail", ids["over"]], ["retry", ids["silent"]]):
+        refused = run("--store", url, "--read-only", "--json", "jobs", *arguments)
+        assert (refused.status, refused.json["error"]["code"]) == (3, "refused"), arguments
+    assert [job(url, ids[word]).status for word in ("lively", "over", "silent")] == [
+        "in_progress",
+        "in_progress",
+        "dispatched",
+    ]
+    vestige = str(make_v18(tmp_path / "vestige.db", 3))
+    assert run("--store", vestige, "jobs", "sweep").status == 3
+    assert run("--store", vestige, "jobs", "list", "--json").json["items"] == []
+
+
+def of_ours(
+    url: str, kind: str, tables: Mapping[str, TableProgress], findings: list[JobFinding], source: str = "sqlite:a.db"
+) -> Run:
+    """A job of ours that completed, with what became of its rows."""
+
+    async def write() -> Run:
+        async with open_store(url, create=True) as store:
+            ledger = Ledger(store)
+            run = await ledger.start(kind=kind, source=source, target="t", model="m", task="", owner="1@here")
+            await ledger.take(run.id, "2@here")
+            async with store.backend.write() as transaction:
+                await ledger.add_findings(transaction, run.id, findings)
+                await ledger.note(transaction, run.id, JobProgress("done", tables))
+            await ledger.transition(run.id, "completed", result="compared")
+            return run
+
+    return asyncio.run(write())
+
+
+def test_a_comparison_is_shown_with_what_differs(run: Command, tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path / 'ledger.db'}"
+    found = [
+        JobFinding("memories", "differs", f"id-1{HOSTILE}", "content, tags"),
+        JobFinding("memories", "only_source", "id-2", "It is not in the target."),
+        JobFinding("edges", "only_target", "id-3", "It is not in the source."),
+    ]
+    tables = {
+        "memories": TableProgress(read=1_200, total=1_200, differ=1, only_source=1),
+        "edges": TableProgress(only_target=1),
+        "users": TableProgress(total=0),
+    }
+    made = of_ours(url, "verify", tables, found)
+    shown = run("--store", url, "jobs", "show", made.id)
+    assert all(character == "\n" or character.isprintable() for character in shown.out)
+    lines = [" ".join(line.split()) for line in shown.out.splitlines()]
+    assert "table read differs only in source only in target" in lines
+    assert "memories 1,200 1 1 0" in lines
+    assert "edges 0 0 0 1" in lines
+    assert not any(line.startswith("users") for line in lines)
+    assert any(line.startswith("memories only in source id-2") for line in lines)
+    document = run("--store", url, "jobs", "show", made.id, "--json").json["job"]
+    assert [each["outcome"] for each in document["notes"]] == ["differs", "only_source", "only_target"]
+    assert document["tables"]["memories"]["differ"] == 1
+    watched = run("--store", url, "jobs", "watch", made.id)
+    assert watched.status == 1
+    assert "1 differ, 1 only in source, 1 only in target" in watched.out
+    equal = of_ours(url, "verify", {"memories": TableProgress(read=5, total=5)}, [], "sqlite:b.db")
+    assert run("--store", url, "jobs", "watch", equal.id).status == 0
+
+
+def test_a_copy_is_shown_with_every_count(run: Command, tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path / 'ledger.db'}"
+    made = of_ours(url, "copy", {"memories": TableProgress(9, 7, 1, 0, 1, total=9, updated=3)}, [])
+    lines = [" ".join(line.split()) for line in run("--store", url, "jobs", "show", made.id).out.splitlines()]
+    assert "table read inserted present repaired failed left behind updated" in lines
+    assert "memories 9 7 1 0 1 3" in lines
+    assert run("--store", url, "jobs", "watch", made.id).status == 4
+
+
+def test_a_copy_whose_worker_is_gone_is_taken_up_again(run: Command, sample: str, postgres_database: str) -> None:
+    path = sample.removeprefix("sqlite:")
+    copied = run("--json", "migrate", "copy", "--sqlite-path", path, "--postgres-url", postgres_database)
+    assert copied.status == 0, copied
+    first = job(postgres_database, copied.json["job"]["id"])
+
+    async def lose() -> Run:
+        clock = Clock()
+        clock.earlier = HOUR
+        async with open_store(postgres_database, clock=clock) as store:
+            model = await store.registered_model()
+            assert model is not None
+            run = await Ledger(store).start(
+                kind=first.kind,
+                source=first.source,
+                target=first.target,
+                model=model.name,
+                task=first.task,
+                owner="1@here",
+                options=first.options,
+            )
+            await Ledger(store).take(run.id, "2@here")
+            return run
+
+    lost = asyncio.run(lose())
+    assert lost.attempt == 2
+    assert job(postgres_database, lost.id).plan == first.plan
+    told = run("jobs", "retry", lost.id, "--json")
+    assert told.status == 0, told
+    [again] = told.json["changed"]
+    assert run("jobs", "watch", again).status == 0
+    assert (job(postgres_database, lost.id).status, job(postgres_database, lost.id).error) == ("failed", "lease lost")
+    taken_up = job(postgres_database, again)
+    assert (taken_up.status, taken_up.attempt, taken_up.retry_count) == ("completed", 3, 2)

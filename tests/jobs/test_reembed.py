@@ -1,0 +1,811 @@
+"""A store taken to another embedding model: while it is in use, after a kill, in place, and back again."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+
+from tests.jobs.test_killed import Workers, begin, database, ended, killed, undisturbed, workers
+from tests.swapping import stored
+from vestige_tui import embedding
+from vestige_tui.embedding import DEFAULT_MODEL, Embedder, EmbedderSource, TestEmbedder, signature
+from vestige_tui.errors import EmbedderUnavailable, ReadOnly, Refused, Usage
+from vestige_tui.jobs import encoders, launch, reembed, reembedding, spare, worker
+from vestige_tui.jobs.launch import Work
+from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.model import Draft, Job, Patch, SearchQuery
+from vestige_tui.store import open_store
+from vestige_tui.store.service import Store
+
+OLD, NEW, OTHER = TestEmbedder(768), TestEmbedder(1_024), TestEmbedder(640)
+WORDS = "keys rotate harbour deploy cache queue index retry lease token batch signing".split()
+
+
+def texts(count: int) -> list[str]:
+    return [f"number {n} {WORDS[n % 12]} {WORDS[n // 12 % 12]} {WORDS[n // 144 % 12]}" for n in range(count)]
+
+
+@asynccontextmanager
+async def opened(url: str, embedder: Embedder | None = None, **options: Any) -> AsyncIterator[Store]:
+    embedders = EmbedderSource(embedder=embedder)
+    try:
+        async with open_store(url, embedders=embedders, **options) as store:
+            yield store
+    finally:
+        embedders.close()
+
+
+async def fill(url: str, count: int, embedder: Embedder = OLD) -> list[str]:
+    """So many memories with their vectors; gives their ids."""
+    written = texts(count)
+    async with opened(url, embedder, create=True) as store:
+        await store.register_model(signature(embedder))
+        ids, _, _ = await store.insert_many(
+            [Draft(text, domains=("auth",) if n % 2 else ()) for n, text in enumerate(written)],
+            embeddings=embedder.embed(written),
+        )
+    return list(ids)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:{tmp_path / 'store.db'}"
+    return str(request.getfixturevalue("postgres_database"))
+
+
+Run = Callable[..., Awaitable[Job]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a job to its end in this process; its encoders are processes of their own all the same."""
+    begun: list[dict[str, Any]] = []
+    monkeypatch.setattr(launch, "_spawn", begun.append)
+    monkeypatch.setattr(worker, "_hand_over", lambda: None)
+
+    async def run(url: str, **options: Any) -> Job:
+        launched = await launch.start(Work("reembed", url, url, options))
+        await worker.run(begun[-1])
+        return await ended(url, launched.job_id)
+
+    return run
+
+
+async def completed(running: Awaitable[Job]) -> Job:
+    job = await running
+    assert (job.status, job.error) == ("completed", None)
+    return job
+
+
+def everything_is_of(url: str, embedder: Embedder) -> int:
+    """Every vector is the one that this model gives for the text as it is; gives how many there are."""
+    found = stored(url)
+    for (text, vector), wanted in zip(found, embedder.embed([text for text, _ in found]), strict=True):
+        assert np.allclose(vector, wanted, atol=1e-6), text
+    return len(found)
+
+
+async def answers(url: str, embedder: Embedder) -> list[list[tuple[str, float]]]:
+    questions = ["rotate the signing keys", "harbour queue", "a batch of tokens"]
+    async with opened(url, embedder) as store:
+        found = [await store.search(SearchQuery(text=question, limit=10)) for question in questions]
+    assert {answer.mode for answer in found} == {"hybrid"}
+    assert all(hit.vector_rank or hit.text_rank for answer in found for hit in answer)
+    return [[(hit.memory.id, round(hit.score, 6)) for hit in answer] for answer in found]
+
+
+def names(url: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Indexes, constraints, triggers and the width of either table of vectors."""
+    if url.startswith("sqlite:"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:"))) as file:
+            asked = (
+                "SELECT type, name, tbl_name, replace(sql, '\"', '') FROM sqlite_master WHERE sql LIKE '%embeddings%'"
+            )
+            return {"sqlite": sorted(file.execute(f"{asked} OR tbl_name LIKE '%embeddings%'").fetchall(), key=repr)}
+    asked = {
+        "indexes": "SELECT tablename, indexname, replace(indexdef, 'half', '') FROM pg_indexes WHERE tablename LIKE '%embeddings'",
+        "constraints": "SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE conrelid::regclass::text LIKE '%embeddings'",
+        "triggers": "SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal",
+        "storage": "SELECT attrelid::regclass::text, attstorage FROM pg_attribute WHERE attname = 'embedding'"
+        " AND attrelid::regclass::text LIKE '%embeddings'",
+        "broken": "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid",
+    }
+    with psycopg.connect(url) as server:
+        return {name: sorted(server.execute(query.encode()).fetchall()) for name, query in asked.items()}
+
+
+def width(url: str, table: str) -> str:
+    with psycopg.connect(url) as server:
+        asked = b"SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = %s::regclass AND attname = 'embedding'"
+        [row] = server.execute(asked, (table,)).fetchall()
+    return str(row[0])
+
+
+def change(url: str, statement: str, *values: Any) -> None:
+    """Change the database behind everybody's back."""
+    if url.startswith("sqlite:"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:"), timeout=30)) as file, file:
+            file.execute("PRAGMA foreign_keys = ON")
+            file.execute(statement.replace("%s", "?"), values)
+        return
+    with psycopg.connect(url) as server:
+        server.execute(statement.encode(), values)
+
+
+# The whole way
+
+
+async def test_a_store_is_taken_to_another_width(url: str, run: Run) -> None:
+    ids = await fill(url, 500)
+    before = names(url)
+    async with opened(url) as store:
+        health = await store.health_check()
+    job = await completed(run(url, model=NEW.name))
+    assert everything_is_of(url, NEW) == 500
+    assert (job.progress.tables["memories"].inserted, job.progress.tables["memories"].read) == (500, 500)
+    async with opened(url, NEW) as store:
+        registered = await store.registered_model()
+        assert registered is not None
+        assert replace(registered, created_at=None) == signature(NEW)
+        assert {memory.id for memory in await store.get_many(ids)} == set(ids)
+        assert (await store.vector_census()).by_width == {1_024: 500}
+        assert (await store.health_check()).state == health.state
+        assert {info.state for info in await store.schema_status()} == {"applied"}
+        kept, [changed] = await reembed.spare(store), await reembed.history(store)
+        made = await reembed.report(store, job.id)
+    assert kept is not None
+    assert (kept.model.name, kept.model.dimension, kept.role, kept.vectors) == (OLD.name, 768, "kept", 500)
+    assert (changed.kind, changed.before.name, changed.after, changed.memories) == (
+        "reembed",
+        OLD.name,
+        signature(NEW),
+        500,
+    )
+    assert changed.job_id == job.id
+    assert made is not None
+    assert made.rows_updated == 500
+    assert made.swap_ms is not None
+    assert job.result is not None
+    assert "500 vectors of test-embedder-1024" in job.result
+    assert await answers(url, NEW)
+    after = names(url)
+    if url.startswith("sqlite:"):
+        assert after == before
+        return
+    assert (width(url, "node_embeddings"), width(url, "spare_embeddings")) == ("vector(1024)", "vector(768)")
+    spare_index = [("spare_embeddings", "idx_spare_embeddings_hnsw")]
+    assert [row[:2] for row in after["indexes"]] == sorted([*(row[:2] for row in before["indexes"]), *spare_index])
+    assert {name: rows for name, rows in after.items() if name != "indexes"} == {
+        name: rows for name, rows in before.items() if name != "indexes"
+    }
+
+
+async def test_wide_vectors_take_half_the_room(postgres_database: str, run: Run) -> None:
+    await fill(postgres_database, 20)
+    wide = TestEmbedder(3_000)
+    await completed(run(postgres_database, model=wide.name))
+    assert width(postgres_database, "node_embeddings") == "halfvec(3000)"
+    async with opened(postgres_database, wide) as store:
+        assert (await store.search(SearchQuery(text="number 7 cache", mode="vector", limit=1)))[0].vector_rank == 1
+    await completed(run(postgres_database, model=OLD.name))
+    assert everything_is_of(postgres_database, OLD) == 20
+    with pytest.raises(Refused, match="4,000 at most"):
+        await launch.check(Work("reembed", postgres_database, postgres_database, {"model": "test-embedder-4500"}))
+
+
+def put_domain(url: str, name: str, vector: Any) -> None:
+    value = vector.tobytes() if url.startswith("sqlite:") else str(vector.tolist())
+    change(
+        url,
+        "INSERT INTO domains (id, label, centroid, created_at) VALUES (%s, 'D', %s, '2026-01-01T00:00:00.000000+00:00')",
+        name,
+        value,
+    )
+
+
+def centre(url: str, name: str) -> Any:
+    if url.startswith("sqlite:"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:"))) as file:
+            [[blob]] = file.execute("SELECT centroid FROM domains WHERE id = ?", (name,)).fetchall()
+        return None if blob is None else np.frombuffer(blob, "<f4")
+    with psycopg.connect(url) as server:
+        [[text]] = server.execute("SELECT centroid::text FROM domains WHERE id = %s", (name,)).fetchall()
+    return None if text is None else np.array(text.strip("[]").split(","), dtype=np.float32)
+
+
+async def test_domains_get_a_centre_of_the_new_vectors(url: str, run: Run) -> None:
+    await fill(url, 30)
+    for name in ("auth", "nobody"):
+        put_domain(url, name, OLD.embed([name])[0])
+    await completed(run(url, model=NEW.name))
+    assert np.allclose(centre(url, "auth"), np.mean(NEW.embed(texts(30)[1::2]), axis=0), atol=1e-5)
+    assert centre(url, "nobody") is None
+
+
+async def test_the_real_model_takes_over_vectors_of_the_same_width(url: str, run: Run) -> None:
+    await fill(url, 12, TestEmbedder(384))
+    before = names(url)
+    await completed(run(url, model="all-MiniLM-L6-v2"))
+    real = await asyncio.to_thread(embedding.load_embedder)
+    assert everything_is_of(url, real) == 12
+    async with opened(url) as store:
+        found = await store.search(SearchQuery(text="sign with the key", limit=3))
+        registered = await store.registered_model()
+    assert found.mode == "hybrid"
+    assert registered is not None
+    assert (registered.name, registered.hash) == (DEFAULT_MODEL, real.hash)
+    assert {key: rows for key, rows in names(url).items() if key != "indexes"} == {
+        key: rows for key, rows in before.items() if key != "indexes"
+    }
+
+
+# What happens meanwhile
+
+
+async def test_what_is_written_meanwhile_is_caught_up(url: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = await fill(url, 60)
+    inner = reembedding.Reembedding._write
+    writes = 0
+
+    async def write(self: Any, table: Any, group: Any, cursor: bool) -> int:
+        nonlocal writes
+        writes += 1
+        async with opened(url, OLD) as store:
+            if writes == 1:
+                # One that is encoded and not yet written, one that is not yet read; one that goes, and a new one.
+                for each in (group[0][0].id, max(ids)):
+                    await store.update(each, Patch(content=f"changed {each}"))
+                await store.delete([group[1][0].id])
+                await store.insert(Draft("written meanwhile"))
+            if writes == 2:
+                # One that has its new vector.
+                await store.update(min(ids), Patch(content="changed again"))
+        return await inner(self, table, group, cursor)
+
+    monkeypatch.setattr(reembedding.Reembedding, "_write", write)
+    await completed(run(url, model=NEW.name, batch=16))
+    assert everything_is_of(url, NEW) == 60
+    assert {"written meanwhile", "changed again", f"changed {max(ids)}"} <= {text for text, _ in stored(url)}
+
+
+async def test_what_is_written_just_before_the_swap_gets_its_vector_after_it(
+    url: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await fill(url, 20)
+    inner = reembedding.Reembedding._swap
+
+    async def swap(self: Any) -> None:
+        async with opened(url, OLD) as store:
+            await store.insert(Draft("at the last moment"))
+            await store.update(ids[3], Patch(content="changed at the last moment"))
+            await inner(self)
+
+    monkeypatch.setattr(reembedding.Reembedding, "_swap", swap)
+    await completed(run(url, model=NEW.name))
+    assert everything_is_of(url, NEW) == 21
+
+
+async def test_an_edit_waits_for_the_vector_and_takes_it_away(postgres_database: str) -> None:
+    [one, two, *_] = await fill(postgres_database, 3)
+    async with opened(postgres_database) as store:
+        marks = {str(row["id"]): row["mark"] for row in await store.backend.fetch("read_texts", {"ids": [one, two]})}
+        asked = {"ids": list(marks), "marks": list(marks.values())}
+        async with await psycopg.AsyncConnection.connect(postgres_database) as editor:
+            await editor.execute("UPDATE knowledge_nodes SET content = 'being edited' WHERE id = %s", (one,))
+            async with store.backend.write() as transaction:
+                # Who is being edited is left out; nobody waits.
+                held = await transaction.fetch("hold_unchanged", asked)
+                assert [row["id"] for row in held] == [two]
+                await editor.commit()
+                assert [row["id"] for row in await transaction.fetch("hold_unchanged", asked)] == [two]
+                insert = "INSERT INTO spare_embeddings (node_id, embedding) VALUES (%s, '[1]')"
+                await transaction.connection.execute(insert, (two,))  # type: ignore[attr-defined]  # it is PostgreSQL's
+                await editor.execute("SET lock_timeout = '50ms'")
+                with pytest.raises(psycopg.errors.LockNotAvailable):
+                    await editor.execute("UPDATE knowledge_nodes SET content = 'too early' WHERE id = %s", (two,))
+                await editor.rollback()
+            await editor.execute("UPDATE knowledge_nodes SET content = 'edited' WHERE id = %s", (two,))
+            await editor.commit()
+            left_over = await (await editor.execute("SELECT node_id FROM spare_embeddings")).fetchall()
+    assert left_over == []
+
+
+async def test_an_edit_that_takes_long_is_waited_for(
+    postgres_database: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await fill(postgres_database, 20)
+    monkeypatch.setattr(reembedding, "PAUSE_SECONDS", 0.01)
+    async with await psycopg.AsyncConnection.connect(postgres_database) as editor:
+        await editor.execute("UPDATE knowledge_nodes SET content = 'took long' WHERE id = %s", (ids[7],))
+        building = asyncio.Event()
+        inner = reembedding.Reembedding._build
+
+        async def build(self: Any, phase: str, index: str) -> None:
+            building.set()
+            await inner(self, phase, index)
+
+        monkeypatch.setattr(reembedding.Reembedding, "_build", build)
+        running = asyncio.create_task(run(postgres_database, model=NEW.name))
+        await building.wait()
+        await editor.commit()
+    await completed(running)
+    assert everything_is_of(postgres_database, NEW) == 20
+    assert "took long" in {text for text, _ in stored(postgres_database)}
+
+
+async def test_the_swap_waits_for_who_reads_and_lets_others_through(
+    postgres_database: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(postgres_database, 20)
+    inner = reembedding.Reembedding._swapped
+    tries: list[str] = []
+    async with await psycopg.AsyncConnection.connect(postgres_database) as reader:
+
+        async def swapped(self: Any, transaction: Any) -> None:
+            tries.append("again" if tries else "first")
+            if len(tries) == 3:
+                await reader.rollback()
+            await inner(self, transaction)
+
+        monkeypatch.setattr(reembedding.Reembedding, "_swapped", swapped)
+        build = reembedding.Reembedding._build_spare_index
+
+        async def built(self: Any) -> None:
+            await build(self)
+            await reader.execute("SELECT count(*) FROM node_embeddings")
+
+        monkeypatch.setattr(reembedding.Reembedding, "_build_spare_index", built)
+        await completed(run(postgres_database, model=NEW.name))
+    assert tries == ["first", "again", "again"]
+    assert everything_is_of(postgres_database, NEW) == 20
+
+
+async def test_many_edits_leave_no_vector_of_an_old_text(url: str, run: Run) -> None:
+    ids = await fill(url, 120)
+    done = asyncio.Event()
+
+    async def edit() -> int:
+        async with opened(url) as store:
+            count = 0
+            while not done.is_set():
+                await store.update(ids[count * 7 % 120], Patch(content=f"edit {count} of {WORDS[count % 12]}"))
+                count += 1
+        return count
+
+    editing = asyncio.create_task(edit())
+    try:
+        await completed(run(url, model=NEW.name, batch=8))
+    finally:
+        done.set()
+        assert await editing > 0
+    async with opened(url, NEW) as store:
+        await store.fill_embeddings()
+    assert everything_is_of(url, NEW) == 120
+
+
+# What cannot be encoded
+
+
+async def test_a_text_that_cannot_be_encoded_costs_only_itself(
+    url: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoders, "_COMMAND", (sys.executable, "-m", "tests.jobs.fragile"))
+    await fill(url, 40, TestEmbedder(16))
+    async with opened(url) as store:
+        await store.insert_many([Draft("undone business"), Draft("hollow words"), Draft("deadly silence")], embed=False)
+    job = await run(url, model="test-embedder-8")
+    assert job.status == "completed"
+    counts = job.progress.tables["memories"]
+    assert (counts.read, counts.inserted, counts.failed) == (43, 40, 3)
+    async with opened(url) as store:
+        found = (await Ledger(store).findings(job.id)).items
+        census = await store.vector_census()
+    assert {each.outcome for each in found} == {"failed"}
+    assert len({each.source_key for each in found}) == len(found) == 3
+    assert (census.by_width, census.without) == ({8: 40}, 3)
+
+
+async def test_a_model_that_can_encode_nothing_changes_nothing(
+    url: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoders, "_COMMAND", (sys.executable, "-m", "tests.jobs.fragile"))
+    async with opened(url, create=True) as store:
+        await store.register_model(signature(TestEmbedder(16)))
+        await store.insert_many([Draft("undone one"), Draft("undone two")], embed=False)
+    job = await run(url, model="test-embedder-8")
+    assert job.status == "failed"
+    assert job.error == "test-embedder-8 could not encode a single text; the store stays as it was."
+    async with opened(url) as store:
+        assert (await store.registered_model() or signature(NEW)).name == "test-embedder-16"
+
+
+# There and back
+
+
+async def test_the_way_back_brings_the_old_answers(url: str, run: Run) -> None:
+    ids = await fill(url, 200)
+    before = await answers(url, OLD)
+    layout = names(url)
+    await completed(run(url, model=NEW.name))
+    assert await answers(url, NEW) != before
+    there = names(url)
+    await completed(run(url, rollback=True))
+    assert await answers(url, OLD) == before
+    assert everything_is_of(url, OLD) == 200
+    assert names(url) == there
+    async with opened(url, OLD) as store:
+        assert [each.kind for each in await reembed.history(store)] == ["rollback", "reembed"]
+        beside = await reembed.spare(store)
+        assert beside is not None
+        assert (beside.model.name, beside.vectors, beside.role) == (NEW.name, 200, "kept")
+    # And what is written after a swap is encoded before the next.
+    async with opened(url) as store:
+        await store.update(ids[0], Patch(content="changed since"))
+        await store.insert(Draft("new since"), embed=False)
+    job = await completed(run(url, rollback=True))
+    assert job.progress.tables["memories"].inserted == 2
+    assert everything_is_of(url, NEW) == 201
+    assert (width(url, "node_embeddings") if layout.get("indexes") else "vector(1024)") == "vector(1024)"
+
+
+async def test_the_way_back_without_its_model_is_asked_for_twice(url: str, run: Run) -> None:
+    await fill(url, 10)
+    with pytest.raises(Refused, match="keeps no vectors"):
+        await launch.check(Work("reembed", url, url, {"rollback": True}))
+    await completed(run(url, model=NEW.name))
+    change(url, "UPDATE spare_model SET name = 'no-such-model'")
+    async with opened(url) as store:
+        assert (await reembed.estimate_rollback(store)).loadable
+        await store.insert(Draft("new since"), embed=False)
+        estimated = await reembed.estimate_rollback(store)
+        assert (estimated.loadable, estimated.memories) == (False, 1)
+    with pytest.raises(Refused, match="1 memories that were written since would be without a vector"):
+        await launch.check(Work("reembed", url, url, {"rollback": True}))
+    await completed(run(url, rollback=True, partial=True))
+    async with opened(url) as store:
+        assert (await store.registered_model() or signature(NEW)).name == "no-such-model"
+        assert (await store.vector_census()).without == 1
+    assert everything_is_of(url, OLD) == 10
+
+
+async def test_old_vectors_can_be_let_go(url: str, run: Run) -> None:
+    await fill(url, 10)
+    await completed(run(url, model=NEW.name))
+    async with opened(url) as store:
+        dropped = await reembed.drop_spare(store)
+        assert dropped is not None
+        assert (dropped.model.name, dropped.vectors) == (OLD.name, 10)
+        assert await reembed.spare(store) is None
+        assert await reembed.drop_spare(store) is None
+    await completed(run(url, model=OLD.name, drop_old=True))
+    assert everything_is_of(url, OLD) == 10
+    async with opened(url) as store:
+        assert await reembed.spare(store) is None
+    with pytest.raises(Refused, match="nothing to go back to"):
+        await launch.check(Work("reembed", url, url, {"rollback": True}))
+
+
+async def test_a_second_change_lets_the_first_ones_vectors_go(url: str, run: Run) -> None:
+    await fill(url, 10)
+    await completed(run(url, model=NEW.name))
+    async with opened(url) as store:
+        estimated = await reembed.estimate(store, OTHER.name, measure=False)
+    assert estimated is not None
+    assert estimated.drops is not None
+    assert (estimated.drops.model.name, estimated.drops.vectors) == (OLD.name, 10)
+    await completed(run(url, model=OTHER.name))
+    assert everything_is_of(url, OTHER) == 10
+    async with opened(url) as store:
+        assert (await reembed.spare(store) or dropped_none()).model.name == NEW.name
+        assert [each.after.name for each in await reembed.history(store)] == [OTHER.name, NEW.name]
+
+
+def dropped_none() -> Any:
+    raise AssertionError("nothing is kept")
+
+
+# In place
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"drop_hnsw_first": True}, {"concurrent_index": True}, {"drop_hnsw_first": True, "batch": 7}]
+)
+async def test_in_place(url: str, run: Run, options: Mapping[str, Any]) -> None:
+    await fill(url, 60)
+    put_domain(url, "auth", OLD.embed(["auth"])[0])
+    before = names(url)
+    job = await completed(run(url, model=NEW.name, in_place=True, **options))
+    assert everything_is_of(url, NEW) == 60
+    assert await answers(url, NEW)
+    after = names(url)
+    assert after == before
+    async with opened(url) as store:
+        assert await reembed.spare(store) is None
+        [changed] = await reembed.history(store)
+        made = await reembed.report(store, job.id)
+        assert (await Ledger(store).run(job.id)).dropped_indexes == ()
+    assert (changed.kind, changed.memories, changed.job_id) == ("in_place", 60, job.id)
+    assert made is not None
+    assert (made.rows_updated, made.swap_ms) == (60, None)
+    assert np.allclose(centre(url, "auth"), np.mean(NEW.embed(texts(60)[1::2]), axis=0), atol=1e-5)
+    if url.startswith("postgres"):
+        assert width(url, "node_embeddings") == "vector(1024)"
+        assert made.index_rebuild_secs > 0
+    with pytest.raises(Refused, match="nothing to go back to"):
+        await launch.check(Work("reembed", url, url, {"rollback": True}))
+
+
+@pytest.mark.parametrize("first", [False, True])
+async def test_in_place_in_the_same_width(url: str, run: Run, first: bool) -> None:
+    await fill(url, 8, TestEmbedder(384))
+    before = names(url)
+    await completed(run(url, model=DEFAULT_MODEL, in_place=True, drop_hnsw_first=first))
+    assert everything_is_of(url, await asyncio.to_thread(embedding.load_embedder)) == 8
+    assert names(url) == before
+
+
+# Killed, stopped, taken up again
+
+
+def change_meanwhile(url: str) -> None:
+    """As other programs do it, between two attempts."""
+    change(url, "UPDATE knowledge_nodes SET content = 'changed meanwhile' WHERE content LIKE %s", "number 3 %")
+    change(
+        url,
+        "DELETE FROM node_embeddings WHERE node_id IN (SELECT id FROM knowledge_nodes WHERE content = 'changed meanwhile')",
+    )
+    change(url, "DELETE FROM knowledge_nodes WHERE content LIKE %s", "number 5 %")
+
+
+POINTS = 14
+"""At so many of its calls a worker is killed, spread over all of them; the last ones, around the swap, at each."""
+
+
+def deaths(calls: int) -> list[int]:
+    return sorted({*range(1, calls + 1, max(1, calls // POINTS)), *range(max(1, calls - 24), calls + 1, 3)})
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("options", [{}, {"in_place": True}], ids=["beside", "in place"])
+async def test_a_killed_worker_is_taken_up_in_postgres(
+    options: Mapping[str, Any], postgres_server: str, workers: Workers
+) -> None:
+    asked = {"model": "test-embedder-24", "batch": 8, **options}
+    with database(postgres_server, "made") as made:
+        await fill(made, 40, TestEmbedder(16))
+        with database(postgres_server, "whole", "made") as target:
+            whole, calls = await undisturbed(Work("reembed", target, target, asked), workers)
+        assert len(whole.rows["node_embeddings"]) == 40
+        for die_at in deaths(calls):
+            with database(postgres_server, "killed", "made") as target:
+                again = await killed(Work("reembed", target, target, asked), workers, die_at)
+                assert again == whole, die_at
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("options", [{}, {"in_place": True}], ids=["beside", "in place"])
+async def test_a_killed_worker_is_taken_up_in_a_file(
+    options: Mapping[str, Any], tmp_path: Path, workers: Workers
+) -> None:
+    asked = {"model": "test-embedder-24", "batch": 8, **options}
+    await fill(f"sqlite:{tmp_path / 'made.db'}", 40, TestEmbedder(16))
+
+    def work(name: str) -> Work:
+        shutil.copy(tmp_path / "made.db", tmp_path / name)
+        url = f"sqlite:{tmp_path / name}"
+        return Work("reembed", url, url, asked)
+
+    whole, calls = await undisturbed(work("whole.db"), workers)
+    assert len(whole.rows["node_embeddings"]) == 40
+    for die_at in deaths(calls):
+        again = await killed(work(f"killed {die_at}.db"), workers, die_at)
+        assert again == whole, die_at
+
+
+async def test_what_changes_between_two_attempts_is_taken_in(url: str, workers: Workers) -> None:
+    await fill(url, 40, TestEmbedder(16))
+    for rollback in (False, True):
+        asked = {"rollback": True} if rollback else {"model": "test-embedder-24", "batch": 4}
+        await begin(Work("reembed", url, url, asked))
+        assert workers.run(70)[0] == -9
+        if not rollback:
+            change_meanwhile(url)
+        async with opened(url) as store:
+            await store.insert(Draft(f"new {rollback}"), embed=False)
+        job_id = await begin(Work("reembed", url, url, asked))
+        assert workers.run()[0] == 0
+        assert (await ended(url, job_id)).status == "completed"
+        if not rollback:
+            assert everything_is_of(url, TestEmbedder(24)) == 40
+    assert everything_is_of(url, TestEmbedder(16)) == 41
+
+
+async def test_an_index_left_half_done_is_built_anew(postgres_database: str, workers: Workers) -> None:
+    await fill(postgres_database, 40, TestEmbedder(16))
+    work = Work("reembed", postgres_database, postgres_database, {"model": "test-embedder-24"})
+    phase, die_at = "", 60
+    while phase != "swapping":
+        # Until one is killed that had its index.
+        job_id = await begin(work)
+        status, _ = workers.run(die_at)
+        assert status == -9
+        phase, die_at = (await ended(postgres_database, job_id)).progress.phase, die_at + 3
+    change(
+        postgres_database,
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_spare_embeddings_hnsw'::regclass AND %s",
+        True,
+    )
+    await begin(work)
+    assert workers.run()[0] == 0
+    assert names(postgres_database)["broken"] == []
+    assert everything_is_of(postgres_database, TestEmbedder(24)) == 40
+
+
+async def test_a_cancelled_job_leaves_its_vectors_to_the_next(
+    url: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(url, 60)
+    inner = reembedding.Reembedding._write
+    asked = False
+
+    async def write(self: Any, *arguments: Any) -> int:
+        nonlocal asked
+        written = await inner(self, *arguments)
+        if not asked:
+            asked = True
+            self._running.stop.set()
+        return written
+
+    monkeypatch.setattr(reembedding.Reembedding, "_write", write)
+    job = await run(url, model=NEW.name, batch=16)
+    assert (job.status, job.error) == ("failed", "cancelled")
+    async with opened(url, OLD) as store:
+        there = await reembed.spare(store)
+        assert there is not None
+        assert (there.role, there.vectors) == ("building", 16)
+        assert (await store.search(SearchQuery(text="cache"))).mode == "hybrid"
+        estimated = await reembed.estimate(store, NEW.name, measure=False)
+        assert estimated is not None
+        assert estimated.memories == 44
+    with pytest.raises(Refused, match="test-embedder-1024 .* is not done; go on with it, or drop"):
+        await launch.check(Work("reembed", url, url, {"model": OTHER.name}))
+    with pytest.raises(Refused, match="is not done"):
+        await launch.check(Work("reembed", url, url, {"model": NEW.name, "in_place": True}))
+    job = await completed(run(url, model=NEW.name))
+    assert (job.attempt, job.progress.tables["memories"].inserted) == (2, 60)
+    assert everything_is_of(url, NEW) == 60
+
+
+async def test_vectors_of_another_build_are_not_mixed(url: str, workers: Workers) -> None:
+    await fill(url, 40, TestEmbedder(16))
+    work = Work("reembed", url, url, {"model": "test-embedder-24", "batch": 4})
+    await begin(work)
+    assert workers.run(60)[0] == -9
+    change(url, "UPDATE spare_model SET hash = %s", "another")
+    with pytest.raises(Refused, match=r"test-embedder-24 has other files here .* --drop-old` drops"):
+        await launch.start(work)
+    with pytest.raises(Refused, match="has other files here"):
+        await launch.start(replace(work, options={**work.options, "hash": "another"}))
+
+
+async def test_a_worker_that_finds_another_build_stops(url: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    await fill(url, 10, TestEmbedder(16))
+    other = TestEmbedder(24)
+    other.hash = "another"
+    monkeypatch.setattr(embedding, "load_embedder", lambda *_, **__: other)
+    job = await run(url, model="test-embedder-24")
+    assert job.status == "failed"
+    assert job.error is not None
+    assert "has other files here" in job.error
+    async with opened(url) as store:
+        assert (await store.registered_model() or signature(NEW)).name == "test-embedder-16"
+
+
+async def test_two_at_once(url: str, workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    await fill(url, 40, TestEmbedder(16))
+    first = Work("reembed", url, url, {"model": "test-embedder-24", "batch": 4})
+    second = Work("reembed", url, url, {"model": "test-embedder-32"})
+    await begin(first)
+    for other in (second, replace(second, options={**second.options, "in_place": True})):
+        with pytest.raises(Refused, match="Another re-embedding of .* is under way"):
+            await launch.start(other)
+    async with opened(url) as store:
+        with pytest.raises(Refused, match="under way"):
+            await reembed.drop_spare(store)
+    monkeypatch.setattr(spare, "LEASE", timedelta(seconds=-1))
+    # Both have been started by now: the first one to write goes on.
+    loser = await begin(second)
+    began, workers.begun[:] = list(workers.begun), workers.begun[:1]
+    assert workers.run(60)[0] == -9
+    workers.begun[:] = began
+    assert workers.run()[0] == 0
+    job = await ended(url, loser)
+    assert job.status == "failed"
+    assert job.error is not None
+    assert "is under way" in job.error or "is not done" in job.error
+    async with opened(url) as store:
+        await reembed.drop_spare(store)
+    await begin(second)
+    assert workers.run()[0] == 0
+    assert everything_is_of(url, TestEmbedder(32)) == 40
+
+
+# Refusals, and what is only looked at
+
+
+def rows_of(url: str) -> Any:
+    from tests.jobs.test_killed import postgres_rows, sqlite_rows
+
+    return sqlite_rows(url) if url.startswith("sqlite:") else postgres_rows(url)
+
+
+async def test_a_dry_run_writes_nothing(url: str) -> None:
+    await fill(url, 50)
+    before, layout = rows_of(url), names(url)
+    assert (await launch.dry_run(Work("reembed", url, url, {"model": NEW.name})))["memories"].total == 50
+    async with opened(url, read_only=True) as store:
+        estimated = await reembed.estimate(store, NEW.name)
+        in_place = await reembed.estimate(store, NEW.name, in_place=True, measure=False)
+        assert await reembed.estimate(store, OLD.name) is None
+    assert estimated is not None
+    assert estimated.texts_per_second is not None
+    assert estimated.seconds == pytest.approx(50 / estimated.texts_per_second)
+    assert (estimated.memories, estimated.drops) == (50, None)
+    assert 50 * 4 * 1_024 < estimated.bytes < 50 * 4 * 1_024 * 4
+    assert in_place is not None
+    assert in_place.drops is not None
+    assert (in_place.drops.model.name, in_place.drops.vectors) == (OLD.name, 50)
+    assert (rows_of(url), names(url)) == (before, layout)
+
+
+async def test_what_is_refused_before_anything(url: str) -> None:
+    async with opened(url, create=True):
+        pass
+    with pytest.raises(Refused, match="belongs to no model yet"):
+        await launch.check(Work("reembed", url, url, {"model": NEW.name}))
+    await fill(url, 3)
+    for options, error, words in (
+        ({}, Usage, "needs a model"),
+        ({"model": NEW.name, "batch": 5_000}, Usage, "1 to 4,096"),
+        ({"model": OLD.name}, Refused, "nothing to change"),
+        ({"model": "no-such-model"}, EmbedderUnavailable, "not one that fastembed knows"),
+        ({"rollback": True}, Refused, "nothing to go back to"),
+    ):
+        with pytest.raises(error, match=words):
+            await launch.start(Work("reembed", url, url, options))
+    async with opened(url, read_only=True) as store:
+        with pytest.raises(ReadOnly):
+            await reembed.drop_spare(store)
+        assert await Ledger(store).jobs() == ()
+
+
+async def test_the_file_of_a_vestige_server_is_left_alone(tmp_path: Path) -> None:
+    from tests.vestige_files import make
+
+    path = make(tmp_path / "vestige.db", 18)
+    before = path.read_bytes()
+    url = f"sqlite:{path}"
+    for options in ({"model": DEFAULT_MODEL}, {"rollback": True}):
+        with pytest.raises(ReadOnly, match="belongs to a Vestige server"):
+            await launch.start(Work("reembed", url, url, options))
+    async with opened(url) as store:
+        assert (await reembed.spare(store), await reembed.history(store)) == (None, ())
+        with pytest.raises(ReadOnly):
+            await reembed.estimate(store, DEFAULT_MODEL)
+    assert path.read_bytes() == before
+
+
+__all__ = ["workers"]

@@ -1,0 +1,242 @@
+"""Commands that take a store to another embedding model: migrate reembed, registry rollback."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from vestige_tui import shapes
+from vestige_tui.cli.jobs import findings, show, status_of
+from vestige_tui.cli.output import Output
+from vestige_tui.cli.parser import Commands, Parser, whole
+from vestige_tui.cli.session import chosen_store, opened, settings, store_url
+from vestige_tui.errors import Refused, Usage
+from vestige_tui.text import bytes_size, duration, grouped, plain, short_id
+
+if TYPE_CHECKING:
+    from vestige_tui.config import Config
+    from vestige_tui.jobs.launch import Work
+    from vestige_tui.jobs.reembed import Estimate
+    from vestige_tui.store.service import Store
+
+INTERRUPTED = 130
+_KINDS = {"reembed": "Re-embed", "in_place": "Re-embed in place", "rollback": "Go back"}
+
+
+def add_options(migrate: Parser) -> None:
+    """What ``migrate reembed`` takes beside the options that it shares with a copy."""
+    group = migrate.add_argument_group("reembed", "vectors of another model for every memory, while searches go on")
+    group.add_argument(
+        "--model", metavar="NAME", help="the model that the store is to belong to; see `registry models`"
+    )
+    group.add_argument("--dimension", metavar="N", type=whole, help="cut the model's vectors to this width")
+    group.add_argument("--in-place", action="store_true", help="on a small disk: search by meaning pauses, no way back")
+    group.add_argument(
+        "--drop-hnsw-first", action="store_true", help="in place: fill in without the index, build it last"
+    )
+    group.add_argument("--concurrent-index", action="store_true", help="in place: writers need not wait for the index")
+    group.add_argument("--drop-old", action="store_true", help="do not keep the old vectors; alone: drop what was kept")
+    group.add_argument("--yes", action="store_true", help="do it without asking")
+
+
+def add_rollback(registry: Commands) -> None:
+    """``registry rollback``."""
+    rollback = registry.add("rollback", _rollback, "go back to the model before, whose vectors were kept")
+    rollback.add_argument("--yes", action="store_true", help="do it without asking, even where vectors will be missing")
+    rollback.add_argument("--detach", action="store_true", help="do not wait for the worker")
+
+
+async def reembed(args: Namespace, output: Output) -> int:
+    """``migrate reembed``."""
+    from vestige_tui.jobs import reembed as jobs
+    from vestige_tui.jobs.launch import Work
+
+    if not args.model:
+        if args.drop_old:
+            return await _drop_old(args, output)
+        raise Usage("A re-embedding needs a model: --model NAME; `vestige-tui registry models` lists them.")
+    if not args.dry_run:
+        _refuse_unasked(args, f"This would make new vectors for every memory with {args.model}")
+    config = settings(args)
+    url = store_url(args, config)
+    progress = output.progress("loading")
+    async with opened(url, config, read_only=args.read_only or args.dry_run) as store:
+        if not args.dry_run:
+            jobs.refuse_unwritable(store)
+        try:
+            found = await jobs.estimate(
+                store,
+                args.model,
+                dimension=args.dimension,
+                in_place=args.in_place,
+                measure=not args.yes or args.dry_run,
+                tell=lambda said: progress.show(said, 0),
+            )
+        finally:
+            progress.end()
+        if found is None:
+            if output.as_json:
+                output.document({"rows_updated": 0, "changed": False})
+            output.line(f"{store.title} belongs to {args.model} already; there is nothing to change.")
+            return 0
+        _tell_estimate(args, output, store, found)
+        if args.dry_run:
+            return 0
+        location, dialect = store.location, store.kind
+    output.note(jobs.advice(location, dialect))
+    if not _confirmed(args, "Begin?"):
+        return 1
+    options = {
+        "model": args.model,
+        "dimension": args.dimension,
+        "batch": args.batch_size or jobs.BATCH,
+        "in_place": args.in_place,
+        "drop_hnsw_first": args.drop_hnsw_first,
+        "concurrent_index": args.concurrent_index,
+        "drop_old": args.drop_old,
+    }
+    return await _do(args, output, config, Work("reembed", url, url, options))
+
+
+async def _rollback(args: Namespace, output: Output) -> int:
+    from vestige_tui.jobs import reembed as jobs
+    from vestige_tui.jobs.launch import Work
+
+    _refuse_unasked(args, "This would take the store back to the model before")
+    config = settings(args)
+    url = store_url(args, config)
+    async with opened(url, config, read_only=args.read_only) as store:
+        jobs.refuse_unwritable(store)
+        found = await jobs.estimate_rollback(store)
+        _tell_estimate(args, output, store, found)
+    if not found.loadable:
+        output.note(
+            f"{found.after.name} cannot be loaded here: {grouped(found.memories)} memories that were written since "
+            "will be without a vector."
+        )
+    if not _confirmed(args, "Go back?"):
+        return 1
+    return await _do(args, output, config, Work("reembed", url, url, {"rollback": True, "partial": not found.loadable}))
+
+
+async def _drop_old(args: Namespace, output: Output) -> int:
+    from vestige_tui.jobs.reembed import drop_spare, refuse_unwritable, spare
+
+    if not args.dry_run:
+        _refuse_unasked(args, "This would drop the vectors that lie beside the store's own; there is no way back then")
+    async with chosen_store(args) as store:
+        found = await spare(store)
+        if not args.dry_run:
+            refuse_unwritable(store)
+            if found is not None and not _confirmed(args, f"Drop {grouped(found.vectors)} of {found.model.name}?"):
+                return 1
+            found = await drop_spare(store)
+    if output.as_json:
+        output.document({"dropped": _spare(found)})
+    what = f"{grouped(found.vectors)} vectors of {found.model.name}" if found else "No vectors"
+    output.line(f"{what} {'would be' if args.dry_run else 'were'} dropped.")
+    return 0
+
+
+async def _do(args: Namespace, output: Output, config: Config, work: Work) -> int:
+    """Start the job, wait for its end unless told otherwise, and say what it came to."""
+    from vestige_tui.cli.migrate import wait
+    from vestige_tui.jobs.launch import start
+    from vestige_tui.jobs.ledger import Ledger
+    from vestige_tui.jobs.reembed import report
+    from vestige_tui.store import open_store
+
+    launched = await start(work)
+    short = short_id(launched.job_id)
+    output.note(f"Job {short} was under way already." if launched.already_running else f"Job {short} has begun.")
+    progress = output.progress("encoded")
+    async with open_store(work.target, max_connections=2) as store:
+        ledger = Ledger(store)
+        if args.detach:
+            job, interrupted = await ledger.job(launched.job_id), False
+        else:
+            try:
+                job, interrupted = await wait(ledger, launched.job_id, output, progress)
+            finally:
+                progress.end()
+        notes = [] if job.in_flight else await findings(store, job.id)
+        made = await report(store, job.id)
+        model = await store.refresh_model()
+    if output.as_json:
+        output.document({"job": shapes.job(job, datetime.now(UTC), notes), **(asdict(made) if made else {})})
+    elif not job.in_flight:
+        show(output, job, notes)
+    if job.status == "completed" and model is not None:
+        _advise_setting(output, config, model.name)
+    if interrupted:
+        return INTERRUPTED
+    return 0 if job.in_flight else status_of(job)
+
+
+def _refuse_unasked(args: Namespace, what: str) -> None:
+    if not args.yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Refused(f"{what}; without a terminal to ask on, repeat with --yes to do it.")
+
+
+def _confirmed(args: Namespace, question: str) -> bool:
+    if args.yes:
+        return True
+    sys.stderr.write(f"{plain(question)} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _tell_estimate(args: Namespace, output: Output, store: Store, found: Estimate) -> None:
+    dry = bool(getattr(args, "dry_run", False))
+    if dry and output.as_json:
+        output.document(
+            {
+                "kind": found.kind,
+                "from": shapes.model(found.before),
+                "to": shapes.model(found.after),
+                "rows": found.memories,
+                "texts_per_second": shapes.number(found.texts_per_second),
+                "seconds": shapes.number(found.seconds),
+                "bytes": found.bytes,
+                "drops": _spare(found.drops),
+            }
+        )
+        return
+    rows = [
+        (_KINDS[found.kind], store.title),
+        ("from", f"{found.before.name} ({found.before.dimension} dimensions)"),
+        ("to", f"{found.after.name} ({found.after.dimension} dimensions)"),
+        ("memories to encode", grouped(found.memories)),
+    ]
+    if found.texts_per_second is not None:
+        rows.append(("measured on a sample", f"{found.texts_per_second:.1f} texts/s"))
+    if found.seconds is not None:
+        rows.append(("time, about", duration(found.seconds)))
+    if found.bytes:
+        rows.append(("room, about", bytes_size(found.bytes)))
+    if found.drops is not None:
+        rows.append(("dropped at the start", f"{grouped(found.drops.vectors)} vectors of {found.drops.model.name}"))
+    if found.kind == "in_place":
+        rows.append(("meanwhile", "search by meaning pauses; words are searched as ever. There is no way back."))
+    for name, said in rows:
+        if dry:
+            output.line(f"{name}: {said}")
+        else:
+            output.note(f"{name}: {said}")
+
+
+def _spare(found: Any) -> dict[str, Any] | None:
+    return None if found is None else {**shapes.model(found.model), "role": found.role, "vectors": found.vectors}
+
+
+def _advise_setting(output: Output, config: Config, name: str) -> None:
+    from vestige_tui.embedding import same_model
+
+    if config.model and not same_model(config.model, name):
+        output.note(
+            f"The settings still name {config.model}: set `model` under `[embeddings]` to {name}, "
+            "or searches are answered by words alone."
+        )

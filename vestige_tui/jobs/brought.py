@@ -1,0 +1,133 @@
+"""What a copy has brought, row by row: whose a row of the target is, and in which state it came.
+
+A file in the state directory, of one fixed record a row, so that it is known also after a restart which rows somebody
+deleted or edited in the source, and which in the target. Without it a copy deletes nothing and overwrites nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import time
+from array import array
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from vestige_tui.config import state_dir
+from vestige_tui.jobs.index import KEEP
+from vestige_tui.jobs.keys import key_of
+from vestige_tui.jobs.tables import TABLES
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vestige_tui.jobs.tables import Fit
+
+    Records: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
+
+OURS, ALIKE, REFUSED, GONE, TOLD = 1, 2, 4, 8, 16
+"""Inserted by this copy; last seen equal on both sides; not taken by the target; deleted since; told as a finding."""
+
+# What was it, of which table, its key, its state, and the time that an edit of it moves.
+_RECORD = struct.Struct("<BBQQq")
+_FORM = [("what", "u1"), ("table", "u1"), ("key", "<u8"), ("state", "<u8"), ("stamp", "<i8")]
+_NUMBERS = {table.name: number for number, table in enumerate(TABLES)}
+_STAMPS = {"memories": 12, "scheduling": 4}
+"""The value of a row that any edit of it moves."""
+
+
+class Mark(NamedTuple):
+    """A row as it came: ``key`` and ``state`` are hashes; ``stamp`` is in microseconds since 2000, 0 for none."""
+
+    key: int
+    state: int
+    stamp: int
+    what: int
+
+
+def mark_of(table: str, fit: Fit) -> Mark:
+    """The mark of a row in its present state."""
+    stamp = fit.values[_STAMPS[table]] if table in _STAMPS else None
+    state = b"\x1f".join([b"" if value is None else b"\x1e" + value for value in fit.values])
+    return Mark(hashed(key_of(table, fit.values)), hashed(state), int.from_bytes(stamp or b"", "big", signed=True), 0)
+
+
+def hashed(data: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+class Brought:
+    """The marks of one copy, over all its attempts; ``chain`` names it."""
+
+    def __init__(self, chain: str) -> None:
+        folder = state_dir() / "jobs"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path = folder / f"{chain}.rows"
+        _forget_old(folder)
+        self._file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        # Whoever was killed while writing may have left half a record.
+        size = os.fstat(self._file).st_size
+        os.ftruncate(self._file, size - size % _RECORD.size)
+
+    def close(self, *, forget: bool = False) -> None:
+        """Close the file; what is done for good needs it no more."""
+        os.close(self._file)
+        if forget:
+            self._path.unlink(missing_ok=True)
+
+    def add(self, table: str, marks: Iterable[Mark]) -> None:
+        number = _NUMBERS[table]
+        packed = b"".join([_RECORD.pack(mark.what, number, mark.key, mark.state, mark.stamp) for mark in marks])
+        while packed:
+            packed = packed[os.write(self._file, packed) :]
+
+    def of(self, table: str) -> Remembered:
+        """What is known of a table's rows."""
+        import numpy as np
+
+        if not os.fstat(self._file).st_size:
+            return Remembered(np.empty(0, dtype=_FORM))
+        found = np.memmap(self._path, dtype=_FORM, mode="r")
+        return Remembered(found[found["table"] == _NUMBERS[table]])
+
+
+class Remembered:
+    """The newest mark of each row of a table; it takes some 34 bytes of memory for each."""
+
+    def __init__(self, records: Records) -> None:
+        import numpy as np
+
+        # The last record of a key is the newest.
+        order = np.argsort(records["key"], kind="stable")
+        keys = records["key"][order]
+        newest = np.append(keys[1:] != keys[:-1], True) if len(keys) else np.zeros(0, dtype=bool)
+        self._records = records[order[newest]]
+        self._keys = np.ascontiguousarray(self._records["key"])
+
+    def get(self, key: int) -> Mark | None:
+        import numpy as np
+
+        place = int(self._keys.searchsorted(np.uint64(key)))
+        if place == len(self._keys) or int(self._keys[place]) != key:
+            return None
+        what, _, _, state, stamp = self._records[place].tolist()
+        return Mark(key, state, stamp, what)
+
+    def ours_but(self, seen: array[int]) -> set[int]:
+        """The keys of rows that this copy has inserted, and not deleted since, which are not in ``seen``."""
+        import numpy as np
+
+        what = self._records["what"]
+        ours = self._keys[(what & OURS > 0) & (what & GONE == 0)]
+        return set(np.setdiff1d(ours, np.frombuffer(seen, dtype=np.uint64)).tolist())
+
+
+def _forget_old(folder: Path) -> None:
+    oldest = time.time() - KEEP.total_seconds()
+    for path in folder.glob("*.rows"):
+        with suppress(OSError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()

@@ -1,0 +1,389 @@
+"""What changed in a source since it was read: additions, edits and deletions, brought by comparing all of it again.
+
+What somebody wrote into the target stays as it is: a row is edited only where it is as this copy left it, and deleted
+only where this copy has inserted it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from vestige_tui.jobs import unwire, wire
+from vestige_tui.jobs.brought import ALIKE, GONE, OURS, REFUSED, TOLD, Mark, hashed, mark_of
+from vestige_tui.jobs.repair import sentence
+from vestige_tui.jobs.tables import TABLES
+from vestige_tui.jobs.verify import name_of
+from vestige_tui.model import JobFinding
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from vestige_tui.jobs.brought import Brought, Remembered
+    from vestige_tui.jobs.ends import Batch, Mirror, Outcome, Source, Target
+    from vestige_tui.jobs.running import Running
+    from vestige_tui.jobs.tables import Fit, Setting, Table
+    from vestige_tui.model import Edge, Review
+    from vestige_tui.store.backend import Transaction
+
+BATCH = 1_000
+MAX_BATCH_BYTES = 8_000_000
+KEYS = 4_000
+SYNCED = OURS | ALIKE
+_OF_MEMORIES = ("memories", "vectors", "scheduling", "edges", "reviews", "supersession", "marks")
+
+
+@dataclass(slots=True)
+class _Row:
+    """A row of the source, what it is now, and what was known of it."""
+
+    fit: Fit
+    mark: Mark
+    known: Mark | None
+
+    def becomes(self, what: int) -> Mark:
+        return self.mark._replace(what=what)
+
+
+class Following:
+    """Passes over a source and its target. ``record`` counts written rows and gives what is to be told of them."""
+
+    def __init__(
+        self,
+        running: Running,
+        source: Source,
+        target: Target,
+        mirror: Mirror,
+        brought: Brought,
+        record: Callable[[Table, Sequence[Fit], Outcome], list[JobFinding]],
+        *,
+        vectors: bool,
+    ) -> None:
+        self._running = running
+        self._source = source
+        self._target = target
+        self._mirror = mirror
+        self._brought = brought
+        self._record = record
+        self._tables = [table for table in TABLES if vectors or table.name != "vectors"]
+        self._vectors = vectors
+        self.told: set[tuple[str, str, str]] = set()
+        """Which rows were told of as different, and stay so: table, outcome and key."""
+        self._absent: dict[str, set[int]] = {}
+        """What the last pass did not find: a row that is written anew may be missed once."""
+
+    async def once(self, setting: Setting) -> int:
+        """One pass over everything; gives how many rows of the target it changed."""
+        token = await self._token()
+        seen = {table.name: array("Q") for table in self._tables}
+        changed = 0
+        for table in self._tables:
+            remembered = self._brought.of(table.name)
+            after = self._source.start(table.name)
+            while (batch := await self._read(table, after, setting)).read:
+                after = batch.after
+                changed += await self._bring(table, batch, remembered, seen[table.name])
+        steady = token == await self._token()
+        gone: dict[str, set[int]] = {}
+        for table in self._tables:
+            absent = self._brought.of(table.name).ours_but(seen[table.name])
+            gone[table.name] = absent if steady else absent & self._absent.get(table.name, set())
+            self._absent[table.name] = absent
+        if any(gone.values()):
+            stays = await self._staying(gone)
+            for table in reversed(self._tables):
+                changed += await self._take_away(table, gone[table.name], stays)
+        if changed:
+            await self._running.step(self._target.settle)
+        return changed
+
+    async def _token(self) -> object:
+        return await self._running.patiently(partial(asyncio.to_thread, self._source.token))
+
+    async def _read(self, table: Table, after: tuple[object, ...], setting: Setting) -> Batch:
+        self._running.check()
+        read = partial(self._source.read, table, after, BATCH, MAX_BATCH_BYTES, setting)
+        batch = await self._running.patiently(partial(asyncio.to_thread, read))
+        assert batch is not None
+        return batch
+
+    # What is in the source
+
+    async def _bring(self, table: Table, batch: Batch, remembered: Remembered, seen: array[int]) -> int:
+        rows: list[_Row] = []
+        for fit in batch.fits:
+            mark = mark_of(table.name, fit)
+            seen.append(mark.key)
+            rows.append(_Row(fit, mark, remembered.get(mark.key)))
+        await self._tell_failed(table, batch, remembered)
+        compared = await self._running.patiently(partial(self._mirror.compare, table, batch.fits))
+        assert compared is not None
+        new: list[_Row] = []
+        edited: list[_Row] = []
+        present: list[_Row] = []
+        marks: list[Mark] = []
+        told: list[tuple[_Row, JobFinding]] = []
+        for place, row in enumerate(rows):
+            known = row.known.what if row.known is not None else GONE
+            same = row.known is not None and row.known.state == row.mark.state
+            if place in compared.missing:
+                if known & SYNCED and not known & GONE:
+                    # What belonged to it went with it.
+                    if not known & TOLD and not table.owned:
+                        reason = "It was deleted in the target after it was copied, and is not brought again."
+                        told.append((row, JobFinding(table.name, "only_source", row.fit.key, reason)))
+                elif not (known & REFUSED and same):
+                    new.append(row)
+            elif known & GONE:
+                present.append(row)
+            elif place in compared.differ:
+                if known & SYNCED and not same:
+                    edited.append(row)
+                elif known & SYNCED and not known & TOLD:
+                    reason = (
+                        f"It was edited in the target ({', '.join(compared.differ[place])}), and stays as it is there."
+                    )
+                    told.append((row, JobFinding(table.name, "differs", row.fit.key, reason)))
+            elif not same or not known & SYNCED:
+                marks.append(row.becomes(known & OURS | ALIKE))
+        changed = await self._insert(table, new)
+        changed += await self._edit(table, edited, told)
+        await self._find_present(table, present)
+        await self._tell(table, told)
+        self._brought.add(table.name, marks)
+        return changed
+
+    async def _insert(self, table: Table, rows: Sequence[_Row]) -> int:
+        if not rows:
+            return 0
+        fits = [row.fit for row in rows]
+
+        async def write(transaction: Transaction) -> Outcome:
+            outcome = await self._target.write(transaction, table, fits, fresh=False)
+            self._expect(table, len(fits))
+            await self._note(transaction, self._record(table, fits, outcome))
+            return outcome
+
+        # Before the rows it is noted that they may be there, after them whose they are.
+        self._brought.add(table.name, [row.becomes(0) for row in rows])
+        outcome = await self._running.step(write)
+        self._brought.add(table.name, marked([row.mark for row in rows], outcome))
+        return outcome.inserted
+
+    async def _edit(self, table: Table, rows: Sequence[_Row], told: list[tuple[_Row, JobFinding]]) -> int:
+        stamps = await self._stamps(table, rows)
+        mine: list[_Row] = []
+        for row in rows:
+            assert row.known is not None
+            if stamps is None or stamps.get(row.fit.values[0] or b"") == row.known.stamp:
+                mine.append(row)
+            elif not row.known.what & TOLD:
+                reason = "It was edited on both sides since it was copied, and stays as it is in the target."
+                told.append((row, JobFinding(table.name, "differs", row.fit.key, reason)))
+        if not mine:
+            return 0
+        fits = [row.fit for row in mine]
+
+        async def update(transaction: Transaction) -> Outcome:
+            outcome = await self._target.update(transaction, table, fits)
+            if table.name == "memories" and not self._vectors:
+                # Its vector was made here, of the text before.
+                many = [{"id": unwire.uuid(fit.values[0] or b"")} for fit in fits]
+                await transaction.execute_many("delete_embedding", many)
+            self._running.meter.add(table.name, updated=outcome.inserted)
+            findings = [
+                JobFinding(table.name, "failed", fit.key, sentence(outcome.refused[place]))
+                if place in outcome.refused
+                else JobFinding(table.name, "updated", fit.key, "It was edited in the source while it was copied.")
+                for place, fit in enumerate(fits)
+                if place in outcome.refused or outcome.inserted
+            ]
+            await self._note(transaction, findings)
+            return outcome
+
+        outcome = await self._running.step(update)
+        self._brought.add(
+            table.name,
+            [
+                row.becomes((row.known.what if row.known else 0) & OURS | (TOLD if place in outcome.refused else ALIKE))
+                for place, row in enumerate(mine)
+            ],
+        )
+        return outcome.inserted
+
+    async def _stamps(self, table: Table, rows: Sequence[_Row]) -> dict[bytes, int] | None:
+        """When these rows of the target were edited last; None for a table that does not say."""
+        if table.name not in ("memories", "scheduling") or not rows:
+            return None
+        ids = [unwire.uuid(row.fit.values[0] or b"") for row in rows]
+        memories = await self._running.patiently(partial(self._running.store.get_many, ids))
+        found: dict[bytes, int] = {}
+        for memory in memories or ():
+            edited = memory.updated_at
+            if table.name == "scheduling":
+                edited = memory.scheduling.last_review if memory.scheduling else None
+            found[UUID(memory.id).bytes] = _microseconds(edited)
+        return found
+
+    async def _find_present(self, table: Table, rows: Sequence[_Row]) -> None:
+        """Rows that are new in the source and were in the target before."""
+        if not rows:
+            return
+
+        async def count(transaction: Transaction) -> None:
+            self._expect(table, len(rows))
+            self._running.meter.add(table.name, read=len(rows), present=len(rows))
+
+        await self._running.step(count)
+        self._brought.add(table.name, [row.becomes(0) for row in rows])
+
+    async def _tell_failed(self, table: Table, batch: Batch, remembered: Remembered) -> None:
+        """Rows that became such as cannot be copied, each once."""
+        marks, findings = [], []
+        for finding in batch.failed:
+            mark = failed_mark(finding)
+            if remembered.get(mark.key) is None:
+                marks.append(mark)
+                findings.append(finding)
+        if not findings:
+            return
+
+        async def count(transaction: Transaction) -> None:
+            self._expect(table, len(findings))
+            self._running.meter.add(table.name, read=len(findings), failed=len(findings))
+            await self._note(transaction, findings)
+
+        await self._running.step(count)
+        self._brought.add(table.name, marks)
+
+    async def _tell(self, table: Table, told: Sequence[tuple[_Row, JobFinding]]) -> None:
+        if not told:
+            return
+
+        async def tell(transaction: Transaction) -> None:
+            await self._note(transaction, [finding for _, finding in told])
+
+        await self._running.step(tell)
+        self._brought.add(table.name, [row.becomes((row.known.what if row.known else 0) | TOLD) for row, _ in told])
+
+    # What is no longer in the source
+
+    async def _staying(self, gone: Mapping[str, set[int]]) -> dict[bytes, str]:
+        """Memories that somebody here has edited since they came, or has attached something to, and which of it."""
+        store, remembered = self._running.store, self._brought.of("memories")
+        kept: dict[bytes, str] = {}
+        keys = await self._keys("memories", gone["memories"])
+        for start in range(0, len(keys), KEYS):
+            ids = {unwire.uuid(key): key for key in keys[start : start + KEYS]}
+            memories = await self._running.patiently(partial(store.get_many, list(ids)))
+            for memory in memories or ():
+                key = ids[memory.id]
+                known = remembered.get(hashed(key))
+                links = [_edge_key(edge) for edge in await store.get_edges(memory.id)]
+                reviews = _review_keys(await store.reviews(memory.id))
+                if known is None or known.stamp != _microseconds(memory.updated_at):
+                    kept[key] = "edited"
+                elif any(hashed(each) not in gone["edges"] for each in links):
+                    kept[key] = "linked"
+                elif any(hashed(each) not in gone["reviews"] for each in reviews):
+                    kept[key] = "reviewed"
+        return kept
+
+    async def _keys(self, table: str, wanted: set[int]) -> list[bytes]:
+        """The keys of rows of the target by their hashes."""
+        found: list[bytes] = []
+        after: bytes | None = None
+        while wanted:
+            page = await self._running.patiently(partial(self._mirror.keys, table, after, KEYS))
+            if not page:
+                break
+            found += [key for key in page if hashed(key) in wanted]
+            after = page[-1]
+        return found
+
+    async def _take_away(self, table: Table, gone: set[int], stays: Mapping[bytes, str]) -> int:
+        if not gone:
+            return 0
+        keys = await self._keys(table.name, gone)
+        going = [key for key in keys if not _belongs(table.name, key, stays)]
+        told = [
+            JobFinding(table.name, "deleted", name_of(table.name, key), "It was deleted in the source.")
+            for key in going
+        ]
+        if table.name == "memories":
+            told += [
+                JobFinding(
+                    table.name,
+                    "only_target",
+                    name_of(table.name, key),
+                    f"It was deleted in the source, but {how} in the target since it came, and stays.",
+                )
+                for key, how in stays.items()
+            ]
+        deleted = 0
+        if told:
+
+            async def delete(transaction: Transaction) -> int:
+                deleted = await self._target.delete(transaction, table, going) if going else 0
+                self._running.meter.add(table.name, deleted=deleted)
+                await self._note(transaction, told)
+                return deleted
+
+            deleted = await self._running.step(delete)
+        own = {hashed(key) for key in keys} - {hashed(key) for key in going}
+        # What stays is the target's own from now on.
+        self._brought.add(table.name, [Mark(key, 0, 0, 0 if key in own else GONE) for key in gone])
+        return deleted
+
+    def _expect(self, table: Table, more: int) -> None:
+        total = self._running.meter.tables[table.name].total
+        if total is not None:
+            self._running.meter.add(table.name, total=more)
+
+    async def _note(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
+        self.told |= {(each.subject, each.outcome, each.source_key) for each in findings}
+        await self._running.ledger.add_findings(transaction, self._running.job_id, findings)
+
+
+def marked(marks: Sequence[Mark], outcome: Outcome) -> list[Mark]:
+    """The marks of rows that were written: refused, inserted, or only known to be there."""
+    ours = OURS if outcome.inserted + len(outcome.refused) == len(marks) else 0
+    if not outcome.refused:
+        return [Mark(key, state, stamp, ours) for key, state, stamp, _ in marks]
+    return [mark._replace(what=REFUSED if place in outcome.refused else ours) for place, mark in enumerate(marks)]
+
+
+def failed_mark(finding: JobFinding) -> Mark:
+    """The mark of a row that cannot be copied: it is told of once."""
+    return Mark(hashed(b"failed " + finding.source_key.encode()), 0, 0, REFUSED)
+
+
+def _belongs(table: str, key: bytes, memories: Mapping[bytes, str]) -> bool:
+    if table not in _OF_MEMORIES:
+        return False
+    return key[:16] in memories or (table == "edges" and key[16:32] in memories)
+
+
+def _edge_key(edge: Edge) -> bytes:
+    return UUID(edge.source_id).bytes + UUID(edge.target_id).bytes + edge.edge_type.encode()
+
+
+def _review_keys(reviews: Sequence[Review]) -> list[bytes]:
+    """The keys of a memory's reviews, oldest first."""
+    keys: list[bytes] = []
+    alike: Counter[bytes] = Counter()
+    for review in sorted(reviews, key=lambda each: each.id):
+        said = UUID(review.memory_id).bytes + wire.moment(review.at) + wire.smallint(review.rating)
+        keys.append(said + wire.integer(alike[said]))
+        alike[said] += 1
+    return keys
+
+
+def _microseconds(moment: datetime | None) -> int:
+    return int.from_bytes(wire.moment(moment), "big", signed=True) if moment else 0

@@ -1,0 +1,67 @@
+"""What a copy would bring: a table of counts, what would be left behind, and what is worth knowing first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from vestige_tui.model import TableProgress
+from vestige_tui.screens.wizard import Step
+from vestige_tui.text import cells, cut, grouped, plain
+
+FIGURE = 12
+"""The cells of a count."""
+
+
+def count_table(tables: Mapping[str, TableProgress]) -> Content:
+    """Return the tables with their rows, then those that the target has no place for."""
+    brought = {name: each.total for name, each in tables.items() if each.total}
+    left = {name: each.left_behind for name, each in tables.items() if each.left_behind}
+    shown = {name: cut(plain(name), 30) for name in (*brought, *left)}
+    names = max(len("in all"), *(cells(name) for name in shown.values())) if shown else 0
+    if not shown:
+        return Content.styled("The source is empty; only tables are made.", "$text-muted")
+
+    def line(name: str, count: int, word: str, style: str) -> Content:
+        pad = " " * (names - cells(shown[name]))
+        return Content.assemble(
+            (shown[name] + pad, style), (f"{grouped(count):>{FIGURE}}", style), (f"  {word}", "$text-disabled")
+        )
+
+    lines = [Content.styled(f"{'table':<{names}}{'rows':>{FIGURE}}", "$text-disabled")]
+    lines.append(Content.styled(f"{'in all':<{names}}{grouped(sum(brought.values())):>{FIGURE}}", "$text bold"))
+    lines += [line(name, count, "", "$text") for name, count in brought.items()]
+    if left:
+        lines += [Content(""), Content.styled("left behind: the target has no place for them", "$warning")]
+        lines += [line(name, count, "", "$text-muted") for name, count in left.items()]
+    return Content("\n").join(lines)
+
+
+class CountStep(Step):
+    """Counts to read before going on."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go_on", "go on", show=False)]
+
+    def __init__(
+        self, word: str, notes: Sequence[str], tables: Mapping[str, TableProgress], on: Callable[[], None]
+    ) -> None:
+        super().__init__()
+        self.word = word
+        self._notes, self._tables, self._on = notes, tables, on
+
+    def compose(self) -> ComposeResult:
+        yield Static(Content("\n").join(Content(plain(note)) for note in self._notes), classes="note", markup=False)
+        with VerticalScroll(classes="body"):
+            yield Static(count_table(self._tables), markup=False)
+
+    def begin(self) -> None:
+        self.query_one(VerticalScroll).focus()
+
+    def action_go_on(self) -> None:
+        self._on()

@@ -1,0 +1,128 @@
+"""What a person does about a job: stop it, go on with it, give it up; and why that cannot be done just now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from vestige_tui.screens.modals import Ask, Confirm
+from vestige_tui.text import duration, grouped, short_id
+from vestige_tui.widgets.job_progress import STALE_SECONDS
+from vestige_tui.widgets.job_words import is_ours, silent, since_sign, standing, title
+
+if TYPE_CHECKING:
+    from vestige_tui.model import Job
+    from vestige_tui.screens.base import Place
+
+NOTHING = "There is no job here yet."
+ENDED = "This job has ended already."
+
+
+def reasons(job: Job | None, jobs: Sequence[Job], now: datetime) -> dict[str, str]:
+    """Return why commands cannot be given for a job, by action; what is not in it can be done."""
+    if job is None:
+        return dict.fromkeys(("cancel_job", "retry_job", "fail_job", "copy_job_id"), NOTHING)
+    found = {
+        "cancel_job": _not_cancelled(job),
+        "retry_job": _not_retried(job, jobs, now),
+        "fail_job": _not_failed(job, now),
+    }
+    return {action: why for action, why in found.items() if why}
+
+
+def _not_cancelled(job: Job) -> str:
+    if not job.in_flight:
+        return ENDED
+    return "It has been asked to stop already, and ends at its next checkpoint." if job.cancel_requested else ""
+
+
+def _not_retried(job: Job, jobs: Sequence[Job], now: datetime) -> str:
+    if job.status == "completed":
+        return "It is done; there is nothing left to do again."
+    if not is_ours(job):
+        sign = since_sign(job, now)
+        if job.in_flight and sign is not None and sign < STALE_SECONDS:
+            return f"It is at work: its last sign of life is {duration(sign)} old."
+        return ""
+    if job.in_flight:
+        return "" if silent(job, now) is not None else "It is under way; there is nothing to take up again."
+    later = max((each for each in jobs if each.plan == job.plan), key=lambda each: each.attempt, default=job)
+    if job.plan is not None and later.attempt > job.attempt:
+        return f"Attempt {later.attempt} came after this one, and {'runs' if later.in_flight else 'has ended'}."
+    return ""
+
+
+def _not_failed(job: Job, now: datetime) -> str:
+    if not job.in_flight:
+        return ENDED
+    if is_ours(job) and silent(job, now) is None and job.last_heartbeat is not None:
+        return "Its worker is alive; stop it instead."
+    return ""
+
+
+async def cancel_job(place: Place, job: Job) -> None:
+    """Stop a job after asking: one of ours at its next checkpoint, an agent's work at once."""
+    from vestige_tui.jobs.watch import cancel
+
+    rows = [title(job)]
+    if is_ours(job):
+        rows.append(f"{grouped(sum(table.read for table in job.progress.tables.values()))} rows read so far")
+        note = "It ends at its next checkpoint. What is written stays, and a second run goes on from there."
+    else:
+        note = "It ends here as cancelled; whoever works on it is not told, and what it still reports is not taken."
+    if not await place.app.push_screen_wait(Confirm("Stop this job?", rows, verb="stop it", notes=[note])):
+        return
+    came_to = await cancel(place.store, job, place.console.urls)
+    place.say("The job stops at its next checkpoint." if came_to == "asked" else "The job is cancelled.")
+    place.console.note_change()
+
+
+async def retry_job(place: Place, job: Job) -> str:
+    """Go on with a job, or queue an agent's work once more; gives the id of the new attempt, empty where they left."""
+    from vestige_tui.jobs.watch import retry
+
+    if not is_ours(job):
+        notes = [
+            "It is queued for whom it was given to, with a new deadline.",
+            *(["The one here ends as failed, retried."] if job.in_flight else []),
+        ]
+        rows = [title(job), standing(job, place.store.now()).word if place.store is not None else job.status]
+        asked = Confirm("Queue this work once more?", rows, verb="queue it", notes=notes)
+        if not await place.app.push_screen_wait(asked):
+            return ""
+    place.say("Taking the job up again…" if is_ours(job) else "Queueing the work once more…", severity="quiet")
+    try:
+        begun = await retry(place.store, job, place.console.urls)
+    except BaseException:
+        place.say("")
+        raise
+    if is_ours(job):
+        place.say(f"The job goes on from its last checkpoint, as {short_id(begun)}.")
+    else:
+        place.say(f"The work is queued once more, as {short_id(begun)}.")
+    place.console.note_change()
+    return begun
+
+
+async def fail_job(place: Place, job: Job) -> None:
+    """Mark work as failed, with a reason, after asking."""
+    from vestige_tui.jobs.watch import mark_failed
+
+    reason = await place.app.push_screen_wait(
+        Ask(
+            f"Mark as failed: {title(job)}",
+            placeholder="why; may stay empty",
+            note="What you write here stands in the ledger as its error.",
+        )
+    )
+    if reason is None:
+        return
+    rows = [title(job), f"failed: {reason.strip() or 'marked as failed by a person'}"]
+    note = "It ends for good, and nothing of it is undone."
+    asked = Confirm("Mark it as failed?", rows, verb="mark it as failed", notes=[note])
+    if not await place.app.push_screen_wait(asked):
+        return
+    await mark_failed(place.store, job, reason.strip(), place.console.urls)
+    place.say("The job is marked as failed.")
+    place.console.note_change()

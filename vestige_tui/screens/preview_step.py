@@ -1,0 +1,170 @@
+"""Two models side by side: the same questions asked of a sample of the memories, and what each of them finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from vestige_tui.embedding import CatalogModel
+from vestige_tui.screens.wizard import Step, Wizard
+from vestige_tui.text import cells, cut, grouped, one_line
+from vestige_tui.widgets.glyphs import level
+from vestige_tui.widgets.job_words import short_model
+
+if TYPE_CHECKING:
+    from vestige_tui.jobs.preview import Preview, Ranked, Ranking
+    from vestige_tui.store.service import Store
+
+SHARED, ALONE = "=", " "
+BAR_CELLS = 20
+GAP = 3
+LEAST_COLUMN = 26
+"""Cells of a column; where there is less room, the rankings stand one above the other."""
+
+
+class PreviewStep(Step):
+    """Asks for a question, or makes some of the memories themselves; then shows both rankings.
+
+    ``on`` is what comes next; without it there is nothing to skip to.
+    """
+
+    word = "compare"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "skip", "skip", show=False, priority=True),
+        Binding("slash", "ask", "another question", show=False),
+        Binding("enter", "go_on", "go on", show=False),
+    ]
+
+    def __init__(self, store: Store, model: CatalogModel, used: str, on: Callable[[], None] | None) -> None:
+        super().__init__()
+        self._store, self._model, self._used, self._on = store, model, used, on
+        self._found: Preview | None = None
+
+    def compose(self) -> ComposeResult:
+        away = "" if self._model.offline else f" It is downloaded first, {_megabytes(self._model)}."
+        note = (
+            f"{short_model(self._used)} and {short_model(self._model.name)} rank a sample of the memories for the same "
+            f"questions; nothing is written.{away}"
+        )
+        yield Static(Content(note), classes="note", markup=False)
+        yield Input(placeholder="a question of your own; empty: some are taken from the memories", compact=True)
+        with VerticalScroll(classes="body", id="rankings"):
+            yield Static(id="preview", markup=False)
+
+    def begin(self) -> None:
+        self._set_keys()
+        if self._found is None:
+            self.query_one(Input).focus()
+        else:
+            self.query_one("#rankings").focus()
+
+    def _set_keys(self) -> None:
+        skip = (("tab", "skip"),) if self._on is not None else ()
+        if self._found is None or self.query_one(Input).has_focus:
+            self.keys = (("enter", "compare"), *skip)
+        else:
+            self.keys = ((("enter", "go on"),) if self._on is not None else ()) + (("/", "another question"),)
+        self._wizard.redraw()
+
+    @property
+    def _wizard(self) -> Wizard[object]:
+        screen = self.screen
+        assert isinstance(screen, Wizard)
+        return screen
+
+    def action_skip(self) -> None:
+        if self._on is not None and not self._wizard.is_busy:
+            self._on()
+
+    def action_go_on(self) -> None:
+        if self._on is not None and self._found is not None and not self._wizard.is_busy:
+            self._on()
+
+    def action_ask(self) -> None:
+        self.query_one(Input).focus()
+        self._set_keys()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        typed = event.value.strip()
+        self._wizard.busy(f"loading {short_model(self._model.name)} …", lambda: self._compare(typed))
+
+    async def _compare(self, typed: str) -> None:
+        from vestige_tui.jobs.preview import preview
+
+        queries = (typed,) if typed else ()
+        self._found = await preview(self._store, self._model.name, queries, progress=self._encoded)
+        self._draw()
+        self.query_one("#rankings").focus()
+        self._set_keys()
+        self._wizard.say("")
+
+    def _encoded(self, done: int, total: int) -> None:
+        full, rest = level(done / total if total else 1.0, BAR_CELLS)
+        self._wizard.say(f"{full}{rest}  {grouped(done)} of {grouped(total)} texts encoded")
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw)
+
+    def _draw(self) -> None:
+        found = self._found
+        if found is not None:
+            width = max(20, self.query_one("#rankings").scrollable_content_region.width)
+            self.query_one("#preview", Static).update(side_by_side(found, width))
+
+
+def _megabytes(model: CatalogModel) -> str:
+    return f"{model.size_mb:,.0f} MB" if model.size_mb else "of unknown size"
+
+
+def side_by_side(found: Preview, width: int) -> Content:
+    """Return both rankings of each question, and first how much of them is the same."""
+    same = f"{found.overlap:.0%} of the hits are the same"
+    sample = f"{grouped(found.sampled)} of {grouped(found.memories)} memories"
+    lines = [
+        Content.assemble((same, "$text bold"), (f"   over {len(found.rankings)} questions, {sample}", "$text-muted"))
+    ]
+    for ranking in found.rankings:
+        lines += [Content(""), *_ranking(ranking, found, width)]
+    return Content("\n").join(lines)
+
+
+def _ranking(ranking: Ranking, found: Preview, width: int) -> list[Content]:
+    shared = sum(each.shared for each in ranking.current)
+    count = f"{shared} of {len(ranking.current)} the same"
+    question = one_line(ranking.question, max(8, width - cells(count) - 2))
+    gap = " " * max(2, width - cells(question) - cells(count))
+    lines = [Content.assemble((question, "$text bold"), gap, (count, "$text-muted"))]
+    names = [short_model(found.current.name), short_model(found.other.name)]
+    column = (width - GAP) // 2
+    if column < LEAST_COLUMN:
+        for name, hits in zip(names, (ranking.current, ranking.other), strict=True):
+            lines.append(Content.styled(cut(name, width), "$text-disabled"))
+            lines += [Content.assemble(*_hit(place, hit, width)) for place, hit in enumerate(hits, 1)]
+        return lines
+    heads = [cut(name, column) for name in names]
+    lines.append(Content.styled(heads[0] + " " * (column - cells(heads[0]) + GAP) + heads[1], "$text-disabled"))
+    for place, (left, right) in enumerate(zip(ranking.current, ranking.other, strict=True), 1):
+        lines.append(Content.assemble(*_hit(place, left, column), " " * GAP, *_hit(place, right, column)))
+    return lines
+
+
+def _hit(place: int, hit: Ranked, width: int) -> list[tuple[str, str]]:
+    """A line of exactly ``width`` cells: rank, whether both find it, its text, and how near it is."""
+    room = width - 5 - 6
+    text = one_line(hit.content, room)
+    mark = SHARED if hit.shared else ALONE
+    style = "$text" if hit.shared else "$text-muted"
+    return [
+        (f"{place:>2} ", "$text-disabled"),
+        (f"{mark} ", "$accent"),
+        (text + " " * (room - cells(text)), style),
+        (f"{hit.score:>6.2f}", "$text-muted"),
+    ]

@@ -1,0 +1,101 @@
+"""The last step: what will be done, the switches that are left, and the one key that begins it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from vestige_tui.screens.job_detail import folded
+from vestige_tui.screens.wizard import Step, Wizard
+from vestige_tui.text import plain
+
+ON, OFF = "●", "○"
+LABEL = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Something that can be asked for besides: its name, the key that turns it, what it says, and how it stands."""
+
+    name: str
+    key: str
+    says: str
+    on: bool
+
+
+class StartStep(Step, can_focus=False):
+    """Shows exactly what will be done; only ``y`` begins it."""
+
+    word = "start"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "agree", "start", show=False)]
+
+    def __init__(
+        self,
+        rows: Sequence[tuple[str, str]],
+        switches: Sequence[Switch],
+        verb: str,
+        agreed: Callable[[Mapping[str, bool]], None],
+        notes: Sequence[str] = ("The job goes on when this console is closed, and any console can watch it.",),
+    ) -> None:
+        super().__init__()
+        self._rows, self._switches, self._agreed, self._notes = rows, tuple(switches), agreed, notes
+        self.keys = (("y", verb),)
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(classes="body"):
+            yield Static(markup=False)
+
+    def begin(self) -> None:
+        self.query_one(VerticalScroll).focus()
+        self._draw()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw)
+
+    def _draw(self) -> None:
+        width = max(20, self.query_one(VerticalScroll).size.width)
+        lines = []
+        for label, text in self._rows:
+            for place, line in enumerate(folded(text, width - LABEL)):
+                lines.append(
+                    Content.assemble((f"{label if not place else '':<{LABEL}}", "$text-disabled"), (line, "$text"))
+                )
+        if self._switches:
+            lines.append(Content(""))
+        for switch in self._switches:
+            lines.append(
+                Content.assemble(
+                    (f"{switch.key} ", "$accent bold"),
+                    (f"{ON if switch.on else OFF} ", "$accent" if switch.on else "$text-disabled"),
+                    (switch.says, "$text" if switch.on else "$text-muted"),
+                    (f"  {'yes' if switch.on else 'no'}", "$text-disabled"),
+                )
+            )
+        for note in self._notes:
+            lines += [Content(""), Content.styled(plain(note), "$text-muted")]
+        self.query_one(Static).update(Content("\n").join(lines))
+
+    def on_key(self, event: events.Key) -> None:
+        for place, switch in enumerate(self._switches):
+            if switch.key == event.key and not self._wizard.is_busy:
+                event.stop()
+                turned = replace(switch, on=not switch.on)
+                self._switches = (*self._switches[:place], turned, *self._switches[place + 1 :])
+                self._draw()
+
+    @property
+    def _wizard(self) -> Wizard[object]:
+        screen = self.screen
+        assert isinstance(screen, Wizard)
+        return screen
+
+    def action_agree(self) -> None:
+        self._agreed({switch.name: switch.on for switch in self._switches})
