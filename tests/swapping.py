@@ -1,31 +1,36 @@
-"""A second model's vectors put in the place of the first's, as a re-embedding does it in the end; from outside."""
+"""A second model's vectors put in the place of the first's, as a re-embedding does it in the end."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from vestige_tui import embedding
 from vestige_tui.embedding import Embedder, TestEmbedder
 from vestige_tui.errors import EmbedderUnavailable
+from vestige_tui.jobs import reembedding
+from vestige_tui.store.queries import Dialect, compose
 
 if TYPE_CHECKING:
     from vestige_tui.model import Vector
 
 
-_NOTED = (
-    "INSERT INTO model_changes (kind, from_name, from_dimension, from_hash, to_name, to_dimension, to_hash, memories, "
-    "seconds, changed_at) SELECT 'reembed', name, dimension, hash, %s, %s, %s, 0, 0, %s FROM embedding_model"
-)
+NAMED = ("name", "dimension", "hash")
+SWAPS: Mapping[Dialect, Sequence[str]] = {
+    "sqlite": reembedding._SWAP_OF_A_FILE,
+    "postgres": ("wait_briefly", "lock_tables", "swap_tables"),
+}
 
 
 class OtherEmbedder(TestEmbedder):
@@ -75,9 +80,19 @@ def offer(monkeypatch: pytest.MonkeyPatch, *models: Embedder) -> list[str]:
 
 def prepare(url: str, model: Embedder) -> None:
     """Lay the vectors of another model beside the store's, for every memory."""
+    noted = (
+        1,
+        model.name,
+        model.dimension,
+        model.hash,
+        datetime.now(UTC).isoformat(timespec="microseconds"),
+        "building",
+    )
     if url.startswith("sqlite:"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:"), timeout=30)) as file, file:
             file.execute("DELETE FROM spare_embeddings")
+            file.execute("DELETE FROM spare_model")
+            file.execute("INSERT INTO spare_model VALUES (?, ?, ?, ?, ?, ?)", noted)
             known = file.execute("SELECT id, content FROM knowledge_nodes").fetchall()
             vectors = model.embed([content for _, content in known])
             file.executemany(
@@ -89,8 +104,9 @@ def prepare(url: str, model: Embedder) -> None:
     column = sql.SQL(f"{sort}({model.dimension})")
     with psycopg.connect(url, autocommit=True) as server:
         server.execute("DROP INDEX IF EXISTS idx_spare_embeddings_hnsw")
-        server.execute("TRUNCATE spare_embeddings")
+        server.execute("TRUNCATE spare_embeddings, spare_model")
         server.execute(sql.SQL("ALTER TABLE spare_embeddings ALTER COLUMN embedding TYPE {}").format(column))
+        server.execute("INSERT INTO spare_model VALUES (%s, %s, %s, %s, %s, %s)", noted)
         found = server.execute("SELECT id, content FROM knowledge_nodes").fetchall()
         for (node, content), vector in zip(found, model.embed([content for _, content in found]), strict=True):
             server.execute(
@@ -105,32 +121,40 @@ def prepare(url: str, model: Embedder) -> None:
 
 
 def swap(url: str, model: Embedder) -> None:
-    """Give the store to the model whose vectors lie beside its own, in one transaction."""
-    row = (model.name, model.dimension, model.hash)
-    now = datetime.now(UTC)
-    if url.startswith("sqlite:"):
+    """Give the store to the model whose vectors lie beside its own, by the statements of the job that does it."""
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    dialect: Dialect = "sqlite" if url.startswith("sqlite:") else "postgres"
+
+    def swapped(ask: Callable[[str, Mapping[str, object]], Sequence[Mapping[str, Any]]]) -> None:
+        [before], [spare] = ask("get_model", {}), ask("get_spare", {})
+        assert spare["name"] == model.name
+        ask("set_model", spare)
+        ask("set_spare_model", before)
+        values = {f"{end}_{name}": row[name] for end, row in (("from", before), ("to", spare)) for name in NAMED}
+        noted = {"kind": "reembed", "memories": 0, "seconds": 0.0, "changed_at": now, "job": None}
+        ask("insert_model_change", {**values, **noted})
+        for name in SWAPS[dialect]:
+            ask(name, {})
+
+    if dialect == "sqlite":
         with closing(sqlite3.connect(url.removeprefix("sqlite:"), timeout=30, isolation_level=None)) as file:
+            file.row_factory = sqlite3.Row
             file.execute("BEGIN IMMEDIATE")
-            [[trigger]] = file.execute("SELECT sql FROM sqlite_master WHERE name = 'trg_knowledge_nodes_spare'")
-            file.execute("DROP TRIGGER trg_knowledge_nodes_spare")
-            for renamed in ("node_embeddings TO laid_aside", "spare_embeddings TO node_embeddings"):
-                file.execute(f"ALTER TABLE {renamed.replace(' TO ', ' RENAME TO ')}")
-            file.execute("ALTER TABLE laid_aside RENAME TO spare_embeddings")
-            file.execute(trigger)
-            file.execute(_NOTED.replace("%s", "?"), (*row, now.isoformat(timespec="microseconds")))
-            file.execute("UPDATE embedding_model SET name = ?, dimension = ?, hash = ?", row)
+            swapped(lambda name, values: file.execute(compose("sqlite", name), dict(values)).fetchall())
             file.execute("COMMIT")
         return
-    with psycopg.connect(url) as server:
-        server.execute("LOCK TABLE node_embeddings, spare_embeddings IN ACCESS EXCLUSIVE MODE")
-        server.execute("ALTER TABLE node_embeddings RENAME TO laid_aside")
-        server.execute("ALTER TABLE spare_embeddings RENAME TO node_embeddings")
-        server.execute("ALTER TABLE laid_aside RENAME TO spare_embeddings")
-        server.execute("ALTER INDEX idx_node_embeddings_hnsw RENAME TO idx_laid_aside")
-        server.execute("ALTER INDEX idx_spare_embeddings_hnsw RENAME TO idx_node_embeddings_hnsw")
-        server.execute("ALTER INDEX idx_laid_aside RENAME TO idx_spare_embeddings_hnsw")
-        server.execute(_NOTED.encode(), (*row, now))
-        server.execute("UPDATE embedding_model SET name = %s, dimension = %s, hash = %s", row)
+    while True:
+        # As the job does: who is in the middle of an edit is let through.
+        with suppress(psycopg.errors.LockNotAvailable), psycopg.connect(url, row_factory=dict_row) as server:
+            swapped(partial(_asked, server))
+            return
+
+
+def _asked(
+    server: psycopg.Connection[dict[str, Any]], name: str, values: Mapping[str, object]
+) -> Sequence[Mapping[str, Any]]:
+    cursor = server.execute(compose("postgres", name).encode(), dict(values))
+    return cursor.fetchall() if cursor.description else []
 
 
 def stored(url: str) -> list[tuple[str, Vector]]:

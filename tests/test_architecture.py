@@ -62,7 +62,6 @@ def test_drivers_are_imported_by_their_backends_only() -> None:
         "store/sqlite.py": {"sqlite3", "aiosqlite"},
         "store/vestige.py": {"sqlite3"},
         "store/postgres.py": {"psycopg", "psycopg_pool", "pgvector"},
-        "jobs/copy.py": {"sqlite3", "psycopg"},
         "jobs/source.py": {"sqlite3"},
         "jobs/postgres_source.py": {"psycopg"},
         "jobs/postgres_target.py": {"psycopg"},

@@ -37,5 +37,5 @@ def load(name: str | None = None, *, dimension: int | None = None, threads: int 
 
 
 if __name__ == "__main__":
-    encoders.load_embedder = load  # type: ignore[attr-defined]  # as much of it as is called
+    vars(encoders)["load_embedder"] = load
     sys.exit(encoders.serve())

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.jobs.filled import fill
+from tests.jobs.test_copy import TABLES, TIMES, assert_equal_stores, ended
+from tests.jobs.test_killed import database
+from vestige_tui.embedding import DEFAULT_DIMENSION, DEFAULT_MODEL
+from vestige_tui.errors import ModelMismatch, Refused, Usage
 from vestige_tui.jobs import copy
-from vestige_tui.jobs.copy import Copy, read_key, write_key
-from vestige_tui.jobs.launch import Work, check
+from vestige_tui.jobs.copy import Copy
+from vestige_tui.jobs.keys import read_key, write_key
+from vestige_tui.jobs.launch import Work, check, start
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.running import Meter, Running
-from vestige_tui.model import Draft, Edge, JobFinding, Patch, TableProgress
+from vestige_tui.jobs.tables import Table
+from vestige_tui.model import Draft, Edge, JobFinding, ModelSignature, Patch
 from vestige_tui.store import open_store
 
 
@@ -167,5 +175,138 @@ def test_a_key_survives_the_checkpoint_whatever_its_bytes() -> None:
     assert read_key(write_key((-(2**63),))) == (-(2**63),)
 
 
-def counts(tables: dict[str, TableProgress]) -> dict[str, tuple[int, int, int]]:
-    return {name: (table.read, table.inserted, table.failed) for name, table in tables.items()}
+async def test_a_store_that_goes_there_and_back_is_the_same(tmp_path: Path, postgres_database: str) -> None:
+    first, back, again = tmp_path / "first.db", tmp_path / "back.db", tmp_path / "again.db"
+    await fill(first, 120)
+    for source, target in (
+        (f"sqlite:{first}", postgres_database),
+        (postgres_database, f"sqlite:{back}"),
+        (f"sqlite:{back}", str(again)),
+    ):
+        running, result = await attempt(source, target, batch=30, verify=True)
+        assert result.endswith("every row is equal")
+        tables = running.meter.tables
+        assert (tables["memories"].inserted, tables["vectors"].inserted, tables["edges"].inserted) == (120, 120, 119)
+        assert [finding for finding in await findings_of(target, running) if finding.outcome != "left_behind"] == []
+    for sql in (*TABLES.values(), *TIMES.values(), "SELECT node_id, embedding FROM node_embeddings ORDER BY node_id"):
+        found = []
+        for path in (first, back, again):
+            with closing(sqlite3.connect(path)) as connection:
+                found.append(sorted(connection.execute(sql).fetchall(), key=repr))
+        assert found[0] == found[1] == found[2], sql
+
+
+async def test_one_server_is_copied_to_another(tmp_path: Path, postgres_server: str) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 50)
+    with database(postgres_server, "copy_one") as one, database(postgres_server, "copy_two") as two:
+        await attempt(f"sqlite:{path}", one)
+        _, result = await attempt(one, two, verify=True)
+        assert "every row is equal" in result
+        assert_equal_stores(path, two)
+        with pytest.raises(Usage, match="to itself"):
+            await check(Work("copy", one, one.replace("vestige@", "vestige:unneeded@")))
+
+
+async def test_a_store_cannot_be_copied_to_itself(tmp_path: Path) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 12)
+    (tmp_path / "alias.db").symlink_to(path)
+    for spelling in (str(path), f"sqlite:{tmp_path / 'alias.db'}"):
+        with pytest.raises(Usage, match="to itself"):
+            await check(Work("copy", f"sqlite:{path}", spelling))
+
+
+def indexes(target: str) -> dict[str, str]:
+    with psycopg.connect(target) as connection:
+        found = connection.execute("SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'")
+        return {str(name): str(definition) for name, definition in found.fetchall()}
+
+
+async def test_indexes_are_built_again_whatever_becomes_of_the_copy(
+    tmp_path: Path, postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 200)
+    source = f"sqlite:{path}"
+    async with open_store(postgres_database, create=True):
+        whole = indexes(postgres_database)
+    missing: list[int] = []
+    write = Copy._write
+
+    async def interrupted(self: Copy, table: Table, *args: Any) -> None:
+        if table.name == "reviews":
+            missing.append(len(whole) - len(indexes(postgres_database)))
+            raise Refused("Something else is wrong.")
+        await write(self, table, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Copy, "_write", interrupted)
+        with pytest.raises(Refused):
+            await attempt(source, postgres_database, batch=20)
+    assert missing[0] > 10
+    assert indexes(postgres_database) == whole
+    with monkeypatch.context() as patch:
+        # One that is killed builds nothing; what it noted is built by the next.
+        patch.setattr(Copy, "_make_good", _leave)
+        patch.setattr(Copy, "_mostly_ahead", lambda self: True)
+        patch.setattr(Copy, "_write", interrupted)
+        with pytest.raises(Refused):
+            await attempt(source, postgres_database, batch=20)
+    assert len(indexes(postgres_database)) < len(whole)
+    running, result = await attempt(source, postgres_database, batch=20, verify=True)
+    assert "every row is equal" in result
+    built = indexes(postgres_database)
+    assert {name: built[name] for name in whole} == whole
+    assert set(built) - set(whole) == {"idx_node_embeddings_hnsw"}
+    assert (running.meter.tables["memories"].inserted, running.meter.tables["memories"].present) == (200, 0)
+    assert_equal_stores(path, postgres_database)
+
+
+async def _leave(copy: Copy) -> None:
+    """What a worker that is killed does about its indexes."""
+
+
+async def test_a_target_of_another_model_gets_vectors_of_its_own(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 20)
+    async with open_store(target, create=True) as store:
+        own = await store.register_model(ModelSignature(DEFAULT_MODEL, DEFAULT_DIMENSION))
+    with pytest.raises(ModelMismatch, match="--reembed"):
+        await check(Work("copy", f"sqlite:{path}", target))
+    running, result = await attempt(f"sqlite:{path}", target, reembed=True, verify=True)
+    tables = running.meter.tables
+    assert tables["vectors"].left_behind == 20
+    assert (tables["embedding"].read, tables["embedding"].inserted, tables["embedding"].failed) == (20, 20, 0)
+    assert "every row is equal" in result
+    async with open_store(target) as store:
+        assert await store.registered_model() == own
+        assert (await store.vector_census()).by_width == {own.dimension: 20}
+
+
+async def test_a_source_is_followed_until_somebody_asks_to_stop(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 20)
+    launched = await start(Work("copy", f"sqlite:{path}", target, {"follow": True}))
+    at = "2026-02-01T00:00:00.000000+00:00"
+    new = "00000000-0000-4000-8000-0000000000aa"
+    async with open_store(target) as store:
+        ledger = Ledger(store)
+        async with asyncio.timeout(30):
+            while (await ledger.job(launched.job_id)).progress.phase != "following":
+                await store.backend.wait_for_change(0.1)
+                assert (await ledger.job(launched.job_id)).in_flight
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute(
+                "INSERT INTO knowledge_nodes (id, content, created_at, updated_at) VALUES (?, 'new', ?, ?)",
+                (new, at, at),
+            )
+        async with asyncio.timeout(30):
+            while not await store.get_many([new]):
+                await store.backend.wait_for_change(0.5)
+        assert await ledger.request_cancel(launched.job_id)
+    job = await ended(target, launched.job_id)
+    assert (job.status, job.error, job.progress.phase) == ("completed", None, "done")
+    assert job.progress.tables["memories"].inserted == 21
+    assert job.result is not None
+    assert job.result.startswith("101 rows inserted")

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.screens.corpus import NOW, Console, opened
+from tests.screens.corpus import NOW, Console, embedders, opened
 from tests.screens.work import FINDINGS, show
 from tests.vestige_files import make_v18
+from vestige_tui.app import VestigeApp
+from vestige_tui.config import Config
 from vestige_tui.jobs.ledger import CALLER, Ledger
 from vestige_tui.model import JobFinding, TableProgress
 from vestige_tui.text import cells
@@ -236,3 +238,19 @@ async def test_hostile_and_wide_names_stay_in_their_columns(corpus: Path, size: 
         assert all(cells(line) <= size[0] for line in console.lines)
         assert "\x1b" not in console.text
         assert "\u202e" not in console.text
+
+
+async def test_a_store_that_cannot_be_reached_has_no_jobs_to_read() -> None:
+    app = VestigeApp(Config(), "postgresql://127.0.0.1:1/nowhere", embedders=embedders())
+    async with app.run_test(size=(80, 24)) as pilot:
+        console = Console(app, pilot)
+        await console.press("f5")
+        await console.until("The store could not be opened, so that its jobs cannot be read.")
+        for key in ("c", "r", "v"):
+            await console.press(key)
+            await console.until("■ The store is not open yet.")
+        await console.press("f6")
+        await console.until("The store could not be opened.")
+        await console.until("usable here")
+        await console.press("r")
+        await console.until("■ The store is not open yet.")

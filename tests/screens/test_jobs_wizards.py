@@ -11,8 +11,12 @@ from textual.widgets import Input
 from tests.jobs.filled import fill as fill_large
 from tests.screens.corpus import MEMORIES, Console, clock, opened
 from tests.screens.work import show
+from tests.swapping import OtherEmbedder
+from vestige_tui.embedding import signature
+from vestige_tui.errors import EmbedderUnavailable
+from vestige_tui.jobs import copy
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.model import Job, ModelSignature
+from vestige_tui.model import Job
 from vestige_tui.store import open_store
 
 NOTHING_IS_THERE = "127.0.0.1:1/x"
@@ -79,10 +83,10 @@ async def test_what_comes_along_is_counted_first(corpus: Path, tmp_path: Path, s
         await console.press("enter")
         await console.until("start the copy")
         assert "v ● compare every row at the end  yes" in console.text
-        assert "f ○ bring later changes of the source, until stopped  no" in console.text
+        assert "f ○ bring later changes too, until stopped  no" in console.text
         await console.press("v", "f")
         await console.until("v ○ compare every row at the end  no")
-        assert "f ● bring later changes of the source, until stopped  yes" in console.text
+        assert "f ● bring later changes too, until stopped  yes" in console.text
 
 
 @pytest.mark.parametrize(
@@ -156,20 +160,32 @@ async def test_known_stores_are_offered(corpus: Path) -> None:
         )
 
 
-async def test_models_that_differ_leave_two_ways(corpus: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other.db"
+async def test_models_that_differ_leave_two_ways(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    second, other = OtherEmbedder(8), tmp_path / "other.db"
+    known: dict[str, OtherEmbedder] = {}
+
+    def load(name: str, *, dimension: int | None = None) -> OtherEmbedder:
+        if name not in known:
+            raise EmbedderUnavailable(f"The embedding model {name} is not on this machine.")
+        return known[name]
+
+    monkeypatch.setattr(copy, "load_embedder", load)
     async with open_store(f"sqlite:{other}", create=True) as store:
-        await store.register_model(ModelSignature("another-model", 8, "abc"))
+        await store.register_model(signature(second))
     async with opened(corpus) as console:
         await to_target(console)
         await give(console, f"sqlite:{other}")
         await console.until("re-embed while copying")
-        assert console.says("another-model")
+        assert "other-embedder-8" in console.text
+        assert "cannot be compared." in console.text
         assert "another target" in console.text
         await console.press("down", "enter")
         await console.until("Where to?")
         await console.press("enter")
         await console.until("re-embed while copying")
+        await console.press("enter")
+        await console.until("■ The embedding model other-embedder-8 is not on this machine.")
+        known[second.name] = second
         await console.press("enter")
         await console.until("Its vectors are made anew with the target's model")
         await console.press("enter")

@@ -45,6 +45,8 @@ class Picture:
     keys: tuple[str, ...] = ()
     arrange: Callable[[VestigeApp], Awaitable[object]] | None = None
     """What is put there instead of what differs from machine to machine."""
+    then: str = ""
+    """What the screen says once the keys have done their work."""
     name: str = ""
     """What it is called, where that is not its place."""
     size: tuple[int, int] = SIZE
@@ -55,8 +57,13 @@ PLACES = (
     Picture("search", "best 20", "how do webhook retries work", ("down", "x", "j"), name="explanation", size=(120, 40)),
     Picture("browse", "355 memories", keys=("j", "j", "space")),
     Picture("review", "1 of ", keys=("space",)),
-    Picture("jobs", "3 in flight", keys=("j",), arrange=show),
-    Picture("registry", "searched by meaning"),
+    Picture("jobs", "running  2", keys=("j",), arrange=show),
+    Picture("jobs", "running  2", keys=("j",), arrange=show, then="gave no sign", name="job", size=(120, 40)),
+    Picture("jobs", "running  2", keys=("j", "j"), arrange=show, then="given to", name="delegation", size=(80, 24)),
+    Picture("jobs", "running  2", keys=("c",), arrange=show, then="known stores", name="copying", size=(80, 24)),
+    Picture("registry", "usable here"),
+    Picture("registry", "usable here", name="models", size=(120, 40)),
+    Picture("registry", "usable here", keys=("r",), then="tab skip", name="reembedding", size=(80, 24)),
     Picture("store", "what it runs on"),
 )
 
@@ -98,6 +105,8 @@ def alike_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     known = [CatalogModel(f"models/number-{number}", 384, 90.0, "mit", "", number < 2) for number in range(9)]
     monkeypatch.setattr("vestige_tui.screens.registry.catalog", lambda: known)
+    monkeypatch.setattr("vestige_tui.screens.reembedding.catalog", lambda: known)
+    monkeypatch.setattr(Store, "location", "sqlite:/home/ada/vestige.db")
     monkeypatch.setattr(Store, "health_check", health)
     monkeypatch.setattr(Store, "report", report)
     monkeypatch.setattr(Store, "title", "~/vestige.db")
@@ -123,6 +132,7 @@ def test_looks(wanted: Picture, corpus: Path, snap_compare: Callable[..., bool])
             await console.paste(wanted.paste)
         await console.until(wanted.until)
         await console.press(*wanted.keys)
+        await console.until(wanted.then)
         await console.still()
         # What lies below the screen's end as well: the scroll bar tells of it.
         await console.until(lambda: all(worker.is_finished for worker in app.workers if worker.group == "look"))

@@ -186,7 +186,7 @@ async def test_a_vestige_file_is_read_only_and_stays_as_it_is(tmp_path: Path, si
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
 
 
-async def test_a_store_that_is_on_postgresql_is_not_copied(postgres_database: str) -> None:
+async def test_a_store_that_is_on_postgresql_is_copied_from_here_too(postgres_database: str) -> None:
     from vestige_tui.app import VestigeApp
     from vestige_tui.config import Config
     from vestige_tui.store import open_store
@@ -202,7 +202,8 @@ async def test_a_store_that_is_on_postgresql_is_not_copied(postgres_database: st
         await console.press("f7")
         await console.until("waits for a model")
         await console.press("c")
-        await console.until("this one is on PostgreSQL already")
+        await console.until("The store to copy, which is only read.")
+        assert "postgresql://" in console.text
 
 
 def test_months_without_memories_are_shown_as_such() -> None:

@@ -35,29 +35,58 @@ def add_commands(commands: Commands) -> None:
     migrate = commands.add("migrate", _copy, "copy a store into another one, or re-embed it, in a process of its own")
     steps = ("copy", "verify", "reembed")
     migrate.add_argument("step", metavar="|".join(steps), nargs="?", choices=steps, default="copy")
-    migrate.add_argument("--from", dest="source_kind", choices=("sqlite",), default="sqlite")
-    migrate.add_argument("--to", dest="target_kind", choices=("postgres",), default="postgres")
-    migrate.add_argument("--sqlite-path", metavar="PATH", help="the source, else the store of --store or the settings")
-    migrate.add_argument("--postgres-url", metavar="URL", help="the target, else the one of the settings")
+    kinds = ("sqlite", "postgres")
+    migrate.add_argument("--from", dest="source_kind", choices=kinds, help="what is read (sqlite)")
+    migrate.add_argument("--to", dest="target_kind", choices=kinds, help="what is written (postgres)")
+    migrate.add_argument("--sqlite-path", metavar="PATH", help="the file of the two, else that of the settings")
+    migrate.add_argument("--postgres-url", metavar="URL", help="the server of the two, else that of the settings")
     migrate.add_argument("--source", metavar="URL", help="the store to read, of any kind")
     migrate.add_argument("--target", metavar="URL", help="the store to write or to compare with, of any kind")
     migrate.add_argument("--batch-size", metavar="N", type=whole, help="rows a transaction (copy 500, reembed 128)")
     migrate.add_argument("--dry-run", action="store_true", help="only count what would be copied")
     migrate.add_argument("--detach", action="store_true", help="do not wait for the worker")
+    copy = migrate.add_argument_group("copy", "all that one store holds into another one")
+    copy.add_argument("--follow", action="store_true", help="go on bringing what changes in the source, until ctrl-C")
+    copy.add_argument(
+        "--reembed", action="store_true", help="leave the vectors out; the target's model, or --model, makes new ones"
+    )
+    copy.add_argument("--no-verify", action="store_true", help="do not compare every row at the end")
     reembed.add_options(migrate)
 
 
 def _plan(args: Namespace) -> Work:
     from vestige_tui.jobs.launch import Work
 
+    source, target = ends(args, "A copy", "write")
+    options: dict[str, object] = {"batch": args.batch_size or 500}
+    options |= {name: True for name in ("follow", "reembed") if getattr(args, name)}
+    if args.model:
+        options["model"] = args.model
+    if args.no_verify:
+        options["verify"] = False
+    return Work("copy", source, target, options)
+
+
+def ends(args: Namespace, what: str, done: str) -> tuple[str, str]:
+    """The first store and the second: by URL, or by the names that say which is the file and which the server."""
     config = settings(args)
-    source = args.sqlite_path or store_url(args, config)
-    if not is_file(source):
-        raise Usage("A copy needs the SQLite file to read: --sqlite-path PATH.")
-    target = args.postgres_url or config.postgres_url
+    back = args.source_kind == "postgres" or (args.source_kind is None and args.target_kind == "sqlite")
+    if back:
+        store = store_url(args, config)
+        source = args.source or args.postgres_url or (config.postgres_url if is_file(store) else store)
+        if not source:
+            raise Usage(f"{what} needs the PostgreSQL store to read: --postgres-url URL, or --source URL.")
+        target = args.target or (args.sqlite_path if args.target_kind != "postgres" else None)
+        if not target:
+            raise Usage(f"{what} needs the store to {done}: --sqlite-path PATH, or --target URL.")
+        return source, target
+    source = args.source or args.sqlite_path or store_url(args, config)
+    if not is_file(source) and not args.source and not args.target:
+        raise Usage(f"{what} needs the SQLite file to read: --sqlite-path PATH, or --source URL.")
+    target = args.target or (args.postgres_url or config.postgres_url if args.target_kind != "sqlite" else None)
     if not target:
-        raise Usage("A copy needs the PostgreSQL store to write: --postgres-url URL.")
-    return Work("copy", source, target, {"batch": args.batch_size or 500})
+        raise Usage(f"{what} needs the store to {done}: --postgres-url URL, or --target URL.")
+    return source, target
 
 
 async def _copy(args: Namespace, output: Output) -> int:
@@ -71,7 +100,7 @@ async def _copy(args: Namespace, output: Output) -> int:
         return await verify.verify(args, output)
     plan = _plan(args)
     if args.dry_run:
-        return _tell_plan(output, await dry_run(plan))
+        return tell_plan(output, await dry_run(plan))
     launched = await start(plan)
     short = short_id(launched.job_id)
     output.note(f"Job {short} was under way already." if launched.already_running else f"Job {short} has begun.")
@@ -90,12 +119,12 @@ async def _copy(args: Namespace, output: Output) -> int:
         output.document({"job": shapes.job(job, datetime.now(UTC), notes)})
     elif not job.in_flight:
         show(output, job, notes)
-    if interrupted:
+    if interrupted and job.status != "completed":
         return INTERRUPTED
     return 0 if job.in_flight else status_of(job)
 
 
-def _tell_plan(output: Output, tables: dict[str, TableProgress]) -> int:
+def tell_plan(output: Output, tables: dict[str, TableProgress]) -> int:
     if output.as_json:
         output.document({"tables": {name: shapes.table(progress) for name, progress in tables.items()}})
         return 0

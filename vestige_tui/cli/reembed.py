@@ -92,7 +92,7 @@ async def reembed(args: Namespace, output: Output) -> int:
     options = {
         "model": args.model,
         "dimension": args.dimension,
-        "batch": args.batch_size or jobs.BATCH,
+        "batch": args.batch_size,
         "in_place": args.in_place,
         "drop_hnsw_first": args.drop_hnsw_first,
         "concurrent_index": args.concurrent_index,
@@ -190,6 +190,8 @@ def _confirmed(args: Namespace, question: str) -> bool:
 
 
 def _tell_estimate(args: Namespace, output: Output, store: Store, found: Estimate) -> None:
+    from vestige_tui.jobs.spare import equal
+
     dry = bool(getattr(args, "dry_run", False))
     if dry and output.as_json:
         output.document(
@@ -219,6 +221,8 @@ def _tell_estimate(args: Namespace, output: Output, store: Store, found: Estimat
         rows.append(("room, about", bytes_size(found.bytes)))
     if found.drops is not None:
         rows.append(("dropped at the start", f"{grouped(found.drops.vectors)} vectors of {found.drops.model.name}"))
+    if found.kind == "reembed" and found.drops is not None and equal(found.drops.model, found.after):
+        rows.append(("quicker", "these are vectors of the very model; `vestige-tui registry rollback` takes them back"))
     if found.kind == "in_place":
         rows.append(("meanwhile", "search by meaning pauses; words are searched as ever. There is no way back."))
     for name, said in rows:

@@ -3,49 +3,54 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from vestige_tui.cli.jobs import findings
+from vestige_tui import shapes
 from vestige_tui.cli.output import Output, Progress
-from vestige_tui.cli.session import settings, store_url
-from vestige_tui.errors import ReadOnly, Usage
+from vestige_tui.errors import ReadOnly
 from vestige_tui.text import grouped, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vestige_tui.jobs.launch import Work
+    from vestige_tui.jobs.ledger import Ledger
     from vestige_tui.jobs.running import Meter
     from vestige_tui.model import JobFinding, TableProgress
 
 DIFFERENT = 1
+DIFFERENCES = ("differs", "only_source", "only_target")
+"""What of a comparison's findings is a difference; the others are rows that no copy can bring."""
+PAGE = 1_000
 _SHOWN = 20
 
 
 def work_of(args: Namespace) -> Work:
     """What is to be compared: the source and the target as for a copy."""
+    from vestige_tui.cli.migrate import ends
     from vestige_tui.jobs.launch import Work
 
-    config = settings(args)
-    target = args.target or args.postgres_url or config.postgres_url
-    if not target:
-        raise Usage("A comparison needs the store to compare with: --target URL.")
-    return Work("verify", args.source or args.sqlite_path or store_url(args, config), target)
+    return Work("verify", *ends(args, "A comparison", "compare with"))
 
 
 async def verify(args: Namespace, output: Output) -> int:
-    from vestige_tui.cli.migrate import INTERRUPTED, wait
-    from vestige_tui.jobs.launch import start
+    from vestige_tui.cli.migrate import INTERRUPTED, tell_plan, wait
+    from vestige_tui.jobs.launch import dry_run, start
     from vestige_tui.jobs.ledger import Ledger
     from vestige_tui.store import open_store
 
     work = work_of(args)
-    if args.read_only:
-        return await _here(work, output)
+    if args.dry_run:
+        return tell_plan(output, await dry_run(work))
     try:
+        if args.read_only:
+            raise ReadOnly("With --read-only no job is noted.")
         launched = await start(work)
     except ReadOnly as reason:
-        output.note(f"{reason.message} It is compared by this command itself.")
+        if args.detach:
+            raise
+        output.note(f"{reason.message} This command compares the two itself.")
         return await _here(work, output)
     short = short_id(launched.job_id)
     output.note(f"Job {short} was under way already." if launched.already_running else f"Job {short} has begun.")
@@ -55,38 +60,48 @@ async def verify(args: Namespace, output: Output) -> int:
         if args.detach:
             job = await ledger.job(launched.job_id)
             if output.as_json:
-                output.document({"job": {"id": job.id, "kind": job.kind, "status": job.status}})
+                output.document({"job": shapes.job(job, datetime.now(UTC), [])})
             return 0
         try:
             job, interrupted = await wait(ledger, launched.job_id, output, progress)
         finally:
             progress.end()
-        listed = await findings(store, job.id) if not job.in_flight else []
-    if interrupted:
-        return INTERRUPTED
-    if job.status != "completed":
-        output.note(job.error or "The comparison did not come to its end.")
-        return 1
-    return _tell(output, job.progress.tables, listed)
+        listed = await _all_findings(ledger, job.id) if job.status == "completed" else []
+    if job.status == "completed":
+        return _tell(output, job.progress.tables, listed)
+    if output.as_json:
+        output.document({"job": shapes.job(job, datetime.now(UTC), [])})
+    elif not interrupted:
+        output.note(f"The comparison did not come to its end: {job.error}")
+    return INTERRUPTED if interrupted else DIFFERENT
+
+
+async def _all_findings(ledger: Ledger, job_id: str) -> list[JobFinding]:
+    listed: list[JobFinding] = []
+    after: str | None = ""
+    while after is not None:
+        page = await ledger.findings(job_id, PAGE, after or None)
+        listed += page.items
+        after = page.next
+    return listed
 
 
 async def _here(work: Work, output: Output) -> int:
     """Compare in this process, where no job can be noted."""
     import asyncio
 
-    from vestige_tui.jobs.opening import open_source, refuse_foreign
+    from vestige_tui.jobs.opening import open_source
     from vestige_tui.jobs.running import Meter
-    from vestige_tui.jobs.verify import Aloud, Comparison, prepare
+    from vestige_tui.jobs.verify import Aloud, prepare, refuse_target
     from vestige_tui.store import open_store
 
     progress = output.progress("compared")
     source = await asyncio.to_thread(open_source, work.source)
     try:
         async with open_store(work.target, read_only=True, max_connections=2) as store:
-            refuse_foreign(store.backend)
-            mirror, setting = await prepare(source, store)
+            await refuse_target(store.backend)
             report = Aloud(Meter(), lambda meter: _show(progress, meter))
-            await Comparison(source, mirror, setting, report).run()
+            await (await prepare(source, store, report)).run()
     finally:
         progress.end()
         source.close()
@@ -108,6 +123,7 @@ def _tell(output: Output, tables: Mapping[str, TableProgress], listed: Sequence[
                 "differences": [
                     {"table": each.subject, "kind": each.outcome, "row": each.source_key, "reason": each.reason}
                     for each in listed
+                    if each.outcome in DIFFERENCES
                 ],
             }
         )
@@ -121,6 +137,8 @@ def _tell(output: Output, tables: Mapping[str, TableProgress], listed: Sequence[
     output.table(rows, flexible=0, header=header, right=range(1, 6))
     if listed:
         output.line()
+        # What differs comes before what could not be copied.
+        listed = sorted(listed, key=lambda each: each.outcome not in DIFFERENCES)
         shown = [
             (each.subject, each.outcome.replace("_", " "), each.source_key, each.reason) for each in listed[:_SHOWN]
         ]

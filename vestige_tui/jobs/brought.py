@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import struct
 import time
+import zlib
 from array import array
 from collections.abc import Iterable
 from contextlib import suppress
@@ -34,13 +36,14 @@ OURS, ALIKE, REFUSED, GONE, TOLD = 1, 2, 4, 8, 16
 # What was it, of which table, its key, its state, and the time that an edit of it moves.
 _RECORD = struct.Struct("<BBQQq")
 _FORM = [("what", "u1"), ("table", "u1"), ("key", "<u8"), ("state", "<u8"), ("stamp", "<i8")]
+_HEAD = 255
 _NUMBERS = {table.name: number for number, table in enumerate(TABLES)}
 _STAMPS = {"memories": 12, "scheduling": 4}
 """The value of a row that any edit of it moves."""
 
 
 class Mark(NamedTuple):
-    """A row as it came: ``key`` and ``state`` are hashes; ``stamp`` is in microseconds since 2000, 0 for none."""
+    """A row as it came: ``key`` and ``state`` are hashes, ``stamp`` microseconds since 2000, 0 for none."""
 
     key: int
     state: int
@@ -50,9 +53,12 @@ class Mark(NamedTuple):
 
 def mark_of(table: str, fit: Fit) -> Mark:
     """The mark of a row in its present state."""
-    stamp = fit.values[_STAMPS[table]] if table in _STAMPS else None
-    state = b"\x1f".join([b"" if value is None else b"\x1e" + value for value in fit.values])
-    return Mark(hashed(key_of(table, fit.values)), hashed(state), int.from_bytes(stamp or b"", "big", signed=True), 0)
+    values = fit.values
+    stamp = values[_STAMPS[table]] if table in _STAMPS else None
+    # Compared with an earlier state of the same row alone, and made for every row of a copy: it has to be fast.
+    said = b"\x1f".join([b"\x1e" if value is None else value for value in values])
+    state = zlib.crc32(said) << 32 | zlib.adler32(said)
+    return Mark(hashed(key_of(table, values)), state, int.from_bytes(stamp or b"", "big", signed=True), 0)
 
 
 def hashed(data: bytes) -> int:
@@ -60,17 +66,28 @@ def hashed(data: bytes) -> int:
 
 
 class Brought:
-    """The marks of one copy, over all its attempts; ``chain`` names it."""
+    """The marks of one copy, over all its attempts; ``chain`` names it.
 
-    def __init__(self, chain: str) -> None:
+    ``token`` is what the attempt before called the file, None for the first one. Where that file is not here, because
+    it was lost or another machine took the copy up, a new one begins ``blind``: what came before is not known.
+    """
+
+    def __init__(self, chain: str, token: int | None) -> None:
         folder = state_dir() / "jobs"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = folder / f"{chain}.rows"
         _forget_old(folder)
         self._file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        # Whoever was killed while writing may have left half a record.
-        size = os.fstat(self._file).st_size
-        os.ftruncate(self._file, size - size % _RECORD.size)
+        head = os.pread(self._file, _RECORD.size, 0)
+        if token is not None and len(head) == _RECORD.size and _RECORD.unpack(head)[2] == token:
+            self.token, self.blind = token, bool(_RECORD.unpack(head)[0])
+            # Whoever was killed while writing may have left half a record.
+            size = os.fstat(self._file).st_size
+            os.ftruncate(self._file, size - size % _RECORD.size)
+            return
+        self.token, self.blind = secrets.randbits(48), token is not None
+        os.ftruncate(self._file, 0)
+        os.write(self._file, _RECORD.pack(self.blind, _HEAD, self.token, 0, 0))
 
     def close(self, *, forget: bool = False) -> None:
         """Close the file; what is done for good needs it no more."""
@@ -88,8 +105,6 @@ class Brought:
         """What is known of a table's rows."""
         import numpy as np
 
-        if not os.fstat(self._file).st_size:
-            return Remembered(np.empty(0, dtype=_FORM))
         found = np.memmap(self._path, dtype=_FORM, mode="r")
         return Remembered(found[found["table"] == _NUMBERS[table]])
 

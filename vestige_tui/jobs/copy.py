@@ -7,13 +7,13 @@ with a finding. For each table, at the end: read = inserted + present + failed.
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +33,7 @@ from vestige_tui.jobs.brought import REFUSED, Brought, mark_of
 from vestige_tui.jobs.filling import fill
 from vestige_tui.jobs.following import Following, failed_mark, marked
 from vestige_tui.jobs.index import without_password
+from vestige_tui.jobs.keys import read_key, write_key
 from vestige_tui.jobs.launch import Checked, Work
 from vestige_tui.jobs.mirrors import mirror_of
 from vestige_tui.jobs.opening import open_source, refuse_foreign, target_of
@@ -59,7 +60,11 @@ MAX_BATCH = 4_000
 MAX_BATCH_BYTES = 8_000_000
 QUICK_SECONDS, SLOW_SECONDS = 0.3, 0.8
 """A batch that was written faster than this is followed by a larger one, a slower one by a smaller."""
+SWITCH_SECONDS = 0.0005
 LOG_ROWS = 1_000
+NODE_BYTES = 700
+"""What a vector takes in the graph beside itself, generously."""
+LEAST_MEMORY, MOST_MEMORY = 256 << 20, 1 << 30
 PASSES = 50
 """So often later changes of the source are looked for, where each look finds some."""
 LOOK_SECONDS, IDLE = 0.5, 9
@@ -235,17 +240,24 @@ class Copy:
         self._model = self._encodes or model
         self._tables = [table for table in TABLES if self._encodes is None or table.name != "vectors"]
         self._limit = max(1, min(int(running.options.get("batch", BATCH)), MAX_BATCH))
+        """Rows of a batch; more where that is quick."""
         self._compared = bool(running.options.get("verify", True))
         self._dropped: tuple[str, ...] = ()
         self._resumed = "chain" in running.checkpoint
-        self._brought = Brought(str(running.checkpoint.get("chain", running.job_id)))
+        self._brought = Brought(str(running.checkpoint.get("chain", running.job_id)), running.checkpoint.get("rows"))
+        running.checkpoint["rows"] = self._brought.token
         self._token: object = None
         """Of the source, when it was looked at last and everything that it held had been brought."""
 
     async def run(self) -> str:
+        if self._running.checkpoint.get("done"):
+            self._brought.close(forget=True)
+            return self._words()
         self._dropped = (await self._running.ledger.run(self._running.job_id)).dropped_indexes
         self._token = None if self._resumed else await self._asked(self._source.token)
-        done = False
+        done, interval = False, sys.getswitchinterval()
+        # The thread that reads ahead would keep the one that feeds the server waiting.
+        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             await self._begin()
             await self._bulk()
@@ -255,6 +267,7 @@ class Copy:
             await _surely(self._make_good())
             raise
         finally:
+            sys.setswitchinterval(interval)
             self._brought.close(forget=done)
         return self._words()
 
@@ -329,13 +342,11 @@ class Copy:
         await self._running.step(self._target.settle)
         if self._dropped:
             await self._running.phase("building the indexes")
-        while self._dropped:
-            await self._running.step(self._build_next)
-            self._dropped = self._dropped[1:]
+            await self._build_indexes()
         await self._catch_up()
         if await self._store.registered_model() is not None:
             await self._running.phase("building the vector index")
-            await self._running.patiently(self._store.finalize_schema)
+            await self._build_vectors()
         await self._running.step(self._target.analyze)
         await self._catch_up()
         if self._compared:
@@ -343,7 +354,28 @@ class Copy:
         if self._running.options.get("follow"):
             await self._follow()
         else:
-            await self._running.phase("done")
+            self._meter.phase = "done"
+            await self._running.step(_nothing, {"done": True})
+
+    async def _build_vectors(self) -> None:
+        """The graph in memory, by several at once; by one where the server has no room to share it."""
+        if self._server is None:
+            await self._running.patiently(self._store.finalize_schema)
+            return
+        width = self._model.dimension if self._model else 0
+        needed = self._meter.tables.get("vectors", TableProgress()).inserted * (4 * width + NODE_BYTES)
+        settings = {"maintenance_work_mem": f"{max(LEAST_MEMORY, min(MOST_MEMORY, needed)) // 1024}kB"}
+
+        async def build() -> None:
+            try:
+                await self._store.finalize_schema(settings)
+            except Unavailable as error:
+                if "shared memory" not in error.message or "max_parallel_maintenance_workers" in settings:
+                    raise
+                settings["max_parallel_maintenance_workers"] = "0"
+                await self._store.finalize_schema(settings)
+
+        await self._running.patiently(build)
 
     # What changed since
 
@@ -388,6 +420,7 @@ class Copy:
             if not self._running.stop.is_set():
                 raise
         self._meter.phase = "done"
+        await self._running.ledger.heartbeat(self._running.job_id, self._meter.snapshot())
 
     async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -396,11 +429,6 @@ class Copy:
 
     async def _verify(self) -> None:
         """Compare every row; what was told of already is only counted."""
-        done = list(self._running.checkpoint.get("compared", ()))
-        for name in {table.name for table in TABLES} - set(done):
-            # Counts of a comparison that did not come to its end.
-            before = self._meter.tables.get(name, TableProgress())
-            self._meter.tables[name] = replace(before, differ=0, only_source=0, only_target=0)
         await self._running.phase("comparing")
         refused = {table.name: self._brought.of(table.name) for table in TABLES}
 
@@ -411,7 +439,8 @@ class Copy:
         mirror = mirror_of(self._store, vectors=self._encodes is None)
         setting = await self._asked(partial(self._set, self._source.model()))
         report = _Comparing(self._running, self._following.told)
-        await Comparison(self._source, mirror, setting, report, counting=False, excused=excused).run(done)
+        comparison = Comparison(self._source, mirror, setting, report, counting=False, excused=excused)
+        await comparison.run(self._running.checkpoint.get("compared", {}))
 
     async def _drop_indexes(self, server: PostgresTarget) -> None:
         """An index is built faster than it is kept up to date: without them until the rows are there."""
@@ -423,17 +452,42 @@ class Copy:
 
         self._dropped = await self._running.step(drop)
 
-    async def _build_next(self, transaction: Transaction) -> None:
+    async def _build_indexes(self) -> None:
+        """Build what was dropped, the indexes of words and lists beside all others."""
+        beside = _Beside(self._store.backend)
+        lists = [each for each in self._dropped if " USING gin " in each]
+        others = [each for each in self._dropped if each not in lists]
+
+        async def build(transaction: Transaction) -> None:
+            other = await beside.begin()
+            for outcome in await asyncio.gather(
+                self._build(transaction, others), self._build(other, lists), return_exceptions=True
+            ):
+                if outcome is not None:
+                    raise outcome
+            # One that is there already is not built again.
+            await beside.keep()
+            await self._running.ledger.note_dropped(transaction, self._running.job_id, ())
+
+        try:
+            await self._running.step(build)
+        except BaseException:
+            await beside.take_back()
+            raise
+        self._dropped = ()
+
+    async def _build(self, transaction: Transaction, statements: Sequence[str]) -> None:
         assert self._server is not None
-        await self._server.build_index(transaction, self._dropped[0])
-        await self._running.ledger.note_dropped(transaction, self._running.job_id, self._dropped[1:])
+        for statement in statements:
+            await self._server.build_index(transaction, statement)
 
     async def _make_good(self) -> None:
         """What was dropped is built again also where the copy does not come to its end."""
         with suppress(VestigeError):
             while self._dropped:
                 async with self._store.backend.write() as transaction:
-                    await self._build_next(transaction)
+                    await self._build(transaction, self._dropped[:1])
+                    await self._running.ledger.note_dropped(transaction, self._running.job_id, self._dropped[1:])
                 self._dropped = self._dropped[1:]
 
     # The rows
@@ -473,12 +527,11 @@ class Copy:
         fresh = table.name in self._running.checkpoint["fresh"]
         await self._make_sure(table)
         lanes = 2 if fresh and self._server is not None and table.name in BESIDE else 1
-        limit = self._limit
-        reading = asyncio.create_task(asyncio.to_thread(self._read_ahead, table, after, limit, lanes))
+        reading = asyncio.create_task(asyncio.to_thread(self._read_ahead, table, after, self._limit, lanes))
         try:
             while batches := await asyncio.shield(reading):
                 # What comes next is read and converted while the database works on this.
-                ahead = partial(self._read_ahead, table, batches[-1].rows.after, limit, lanes)
+                ahead = partial(self._read_ahead, table, batches[-1].rows.after, self._limit, lanes)
                 reading = asyncio.create_task(asyncio.to_thread(ahead))
                 began = time.monotonic()
                 before = self._meter.tables[table.name]
@@ -488,10 +541,10 @@ class Copy:
                     await self._write_two(table, *batches)
                 took = time.monotonic() - began
                 self._log(table, before)
-                if took < QUICK_SECONDS and batches[0].rows.read == limit:
-                    limit = min(limit * 2, MAX_BATCH)
+                if took < QUICK_SECONDS and batches[0].rows.read == self._limit:
+                    self._limit = min(self._limit * 2, MAX_BATCH)
                 elif took > SLOW_SECONDS:
-                    limit = max(limit // 2, 1)
+                    self._limit = max(self._limit // 2, 1)
         finally:
             # A thread cannot be stopped: its read must end before the source may be closed.
             await asyncio.wait({reading})
@@ -631,9 +684,11 @@ class _Comparing(Told):
         super().__init__(running)
         self._before = told
 
-    async def table_done(self, table: str, findings: Sequence[JobFinding]) -> None:
+    async def note(
+        self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding], place: Mapping[str, Any]
+    ) -> None:
         new = [each for each in findings if (each.subject, each.outcome, each.source_key) not in self._before]
-        await super().table_done(table, new)
+        await super().note(table, counts, new, place)
 
 
 class _Beside:
@@ -655,20 +710,6 @@ class _Beside:
         undone = Cancelled("taken back")
         with suppress(VestigeError):
             await self._open.__aexit__(Cancelled, undone, None)
-
-
-def write_key(key: Key) -> list[int | str]:
-    """A key as a checkpoint holds it: texts as the base64 of their bytes, because not every text is UTF-8."""
-    return [
-        part if isinstance(part, int) else base64.b64encode(part.encode("utf-8", "surrogateescape")).decode()
-        for part in key
-    ]
-
-
-def read_key(stored: Sequence[int | str]) -> Key:
-    return tuple(
-        part if isinstance(part, int) else base64.b64decode(part).decode("utf-8", "surrogateescape") for part in stored
-    )
 
 
 async def _surely(work: Coroutine[Any, Any, None]) -> None:

@@ -241,4 +241,5 @@ def shortened(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(serve())
+    with contextlib.suppress(BrokenPipeError):  # whoever asked is gone
+        sys.exit(serve())

@@ -57,6 +57,8 @@ class Compared:
 
     missing: frozenset[int]
     differ: Mapping[int, tuple[str, ...]]
+    there: Mapping[int, tuple[bytes | None, ...]] = field(default_factory=dict)
+    """Of those that differ, the values in the target."""
 
 
 class Source(Protocol):
@@ -128,6 +130,11 @@ class Target(Protocol):
 
 class Mirror(Protocol):
     """What a source is compared with: an open store of one dialect, which is only read."""
+
+    vectors: bool
+    """Are vectors compared by what they are? Else it only matters whether there is one."""
+    half: bool
+    """Does it hold vectors in half precision?"""
 
     async def count(self, table: str) -> int: ...
 

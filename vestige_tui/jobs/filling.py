@@ -26,7 +26,7 @@ BATCH = 32
 async def fill(running: Running, model: ModelSignature) -> int:
     """Make the missing vectors, batch by batch; gives how many. One that failed before is not tried again.
 
-    Raises EmbedderUnavailable, and Refused where the model here is another build than the store's.
+    Raises EmbedderUnavailable.
     """
     lacking = await running.patiently(partial(running.store.count, Filter(superseded=True, without_embedding=True)))
     before = running.meter.tables.get(TABLE, TableProgress())
@@ -34,7 +34,7 @@ async def fill(running: Running, model: ModelSignature) -> int:
         return 0
     running.meter.tables[TABLE] = replace(before, total=before.read + lacking - before.failed)
     await running.phase("making vectors")
-    filling = _Filling(running, Encoders(model, texts=lacking))
+    filling = _Filling(running, model, Encoders(model, texts=lacking, any_build=True))
     try:
         return await filling.run()
     finally:
@@ -42,8 +42,9 @@ async def fill(running: Running, model: ModelSignature) -> int:
 
 
 class _Filling:
-    def __init__(self, running: Running, encoders: Encoders) -> None:
+    def __init__(self, running: Running, model: ModelSignature, encoders: Encoders) -> None:
         self._running = running
+        self._model = model
         self._encoders = encoders
 
     def close(self) -> None:
@@ -69,7 +70,13 @@ class _Filling:
 
     async def _write(self, batch: Sequence[Row], encoded: Sequence[Encoded], transaction: Transaction) -> int:
         made = [
-            {"id": str(row["id"]), "content": str(row["content"]), "embedding": vector}
+            {
+                "id": str(row["id"]),
+                "content": str(row["content"]),
+                "embedding": vector,
+                "model": self._model.name,
+                "dimension": self._model.dimension,
+            }
             for row, vector in zip(batch, encoded, strict=True)
             if not isinstance(vector, str)
         ]

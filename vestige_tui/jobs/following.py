@@ -130,6 +130,7 @@ class Following:
         marks: list[Mark] = []
         told: list[tuple[_Row, JobFinding]] = []
         for place, row in enumerate(rows):
+            # Of a row that is not known it is known, too, that it is none of ours.
             known = row.known.what if row.known is not None else GONE
             same = row.known is not None and row.known.state == row.mark.state
             if place in compared.missing:
@@ -140,7 +141,7 @@ class Following:
                         told.append((row, JobFinding(table.name, "only_source", row.fit.key, reason)))
                 elif not (known & REFUSED and same):
                     new.append(row)
-            elif known & GONE:
+            elif known & GONE and not self._brought.blind:
                 present.append(row)
             elif place in compared.differ:
                 if known & SYNCED and not same:
@@ -251,6 +252,10 @@ class Following:
             if remembered.get(mark.key) is None:
                 marks.append(mark)
                 findings.append(finding)
+        if self._brought.blind:
+            # It may have been told of, and counted, before.
+            self._brought.add(table.name, marks)
+            return
         if not findings:
             return
 

@@ -16,7 +16,12 @@ A log has no ids that travel, so a line is known by what it says and by how many
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vestige_tui.jobs.ends import Key
 
 NOBODY = bytes(16)
 
@@ -49,3 +54,17 @@ def key_parts(table: str, key: bytes) -> Mapping[int, bytes | None]:
     if at != len(key):
         raise ValueError(f"{len(key)} bytes are no key of {table}")
     return found
+
+
+def write_key(key: Key) -> list[int | str]:
+    """A key as a checkpoint holds it: texts as the base64 of their bytes, because not every text is UTF-8."""
+    return [
+        part if isinstance(part, int) else base64.b64encode(part.encode("utf-8", "surrogateescape")).decode()
+        for part in key
+    ]
+
+
+def read_key(stored: Sequence[int | str]) -> Key:
+    return tuple(
+        part if isinstance(part, int) else base64.b64decode(part).decode("utf-8", "surrogateescape") for part in stored
+    )

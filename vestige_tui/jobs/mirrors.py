@@ -11,24 +11,24 @@ import json
 import re
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from vestige_tui.errors import Conflict
 from vestige_tui.jobs import unwire, wire
 from vestige_tui.jobs.ends import Compared
-from vestige_tui.jobs.keys import key_of
-from vestige_tui.jobs.repair import new_id
+from vestige_tui.jobs.keys import key_of, key_parts
+from vestige_tui.jobs.repair import new_id, shown
 from vestige_tui.jobs.tables import TABLES, Fit, Setting, Table, convert_all
 from vestige_tui.model import LOCAL_USER
 from vestige_tui.store.queries import load
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from vestige_tui.jobs.ends import Mirror
+    from vestige_tui.jobs.tables import Raw
     from vestige_tui.store.backend import Row
     from vestige_tui.store.postgres import PostgresBackend
     from vestige_tui.store.service import Store
@@ -43,6 +43,7 @@ _JSON: Mapping[str, tuple[int, ...]] = {
     "reviews": (3, 4),
 }
 """Which values of a row are JSON: they are compared by what they say."""
+_FLOATS: Mapping[str, tuple[int, ...]] = {"scheduling": (1, 2, 3), "edges": (3,)}
 _NAMED = {"users": 1, "groups": 1}
 """The value that a copy may have lengthened, because another row had it: a handle."""
 
@@ -80,7 +81,16 @@ def _alike(table: str, place: int, row: Sequence[bytes | None], one: bytes | Non
         return False
     if place == _NAMED.get(table):
         return other == one + b"-" + unwire.uuid(row[0] or b"")[:8].encode()
-    return place in _JSON.get(table, ()) and _said(one) == _said(other)
+    if place in _FLOATS.get(table, ()):
+        return unwire.double(one) == unwire.double(other)  # SQLite knows no negative zero.
+    return place in _JSON.get(table, ()) and _say_the_same(one, other)
+
+
+def _say_the_same(one: bytes, other: bytes) -> bool:
+    try:
+        return bool(_said(one) == _said(other))
+    except (ValueError, ArithmeticError, RecursionError):
+        return False
 
 
 def _said(raw: bytes) -> Any:
@@ -175,13 +185,27 @@ def record(raw: bytes) -> tuple[bytes | None, ...]:
     return tuple(found)
 
 
+def _asked(table: str, rows: Sequence[Sequence[bytes | None]]) -> dict[str, Any]:
+    """Rows as ``differ_<table>`` is asked about them, column by column."""
+    params: dict[str, Any] = {
+        "key": [key_of(table, row) for row in rows],
+        "digest": [digest(table, row) for row in rows],
+    }
+    names = columns(table)
+    for place in _JSON.get(table, ()):
+        params[names[place]] = [unwire.jsonb(row[place] or b"").decode() for row in rows]
+    if (handle := _NAMED.get(table)) is not None:
+        params[names[handle]] = [(row[handle] or b"").decode() for row in rows]
+    return params
+
+
 class PostgresMirror:
     """The rows of a store on a PostgreSQL server."""
 
     def __init__(self, backend: PostgresBackend, *, vectors: bool = True) -> None:
         self._backend = backend
-        self._vectors = vectors
-        self._half = backend.typed("{vector}") == "halfvec"
+        self.vectors = vectors
+        self.half = backend.typed("{vector}") == "halfvec"
         self._sql = load("postgres", "copy")
 
     async def count(self, table: str) -> int:
@@ -193,38 +217,44 @@ class PostgresMirror:
         if not places:
             return Compared(frozenset(), {})
         rows = [self._rounded(table, fits[place].values) for place in places]
-        params: dict[str, Any] = {
-            "key": [key_of(table.name, row) for row in rows],
-            "digest": [digest(table.name, row) for row in rows],
-        }
-        names = columns(table.name)
-        for place in _JSON.get(table.name, ()):
-            params[names[place]] = [unwire.jsonb(row[place] or b"").decode() for row in rows]
-        if (handle := _NAMED.get(table.name)) is not None:
-            params[names[handle]] = [(row[handle] or b"").decode() for row in rows]
-        found = await self._ask(f"differ_{table.name}", params)
-        missing = frozenset(places[row["ord"] - 1] for row in found if row["missing"])
-        differ = [row["ord"] - 1 for row in found if not row["missing"]]
-        if not differ or (table.name == "vectors" and not self._vectors):
+        found = await self._judged(table, rows, 0, len(rows))
+        missing = frozenset(places[each] for each, gone in found if gone)
+        differ = [each for each, gone in found if not gone]
+        if not differ or (table.name == "vectors" and not self.vectors):
             return Compared(missing, {})
-        return Compared(missing, await self._named(table, places, rows, differ))
+        names: dict[int, tuple[str, ...]] = {}
+        there: dict[int, tuple[bytes | None, ...]] = {}
+        for each, row in await self._shown(table, rows, differ):
+            # A row that has gone or become alike meanwhile is left out.
+            if named := differing(table.name, rows[each][: len(row)], row):
+                names[places[each]], there[places[each]] = named, row
+        return Compared(missing, names, there)
 
-    async def _named(
-        self, table: Table, places: Sequence[int], rows: Sequence[Sequence[bytes | None]], differ: Sequence[int]
-    ) -> dict[int, tuple[str, ...]]:
-        """Which values differ, by place. A row that has gone or become alike meanwhile is left out."""
-        keys = [key_of(table.name, rows[each]) for each in differ]
-        named: dict[int, tuple[str, ...]] = {}
-        for row in await self._ask(f"show_{table.name}", {"key": keys}):
-            each = differ[row["ord"] - 1]
-            there = record(bytes(row["row"]))
-            if found := differing(table.name, rows[each][: len(there)], there):
-                named[places[each]] = found
-        return named
+    async def _judged(
+        self, table: Table, rows: Sequence[Sequence[bytes | None]], low: int, high: int
+    ) -> list[tuple[int, bool]]:
+        """Which rows from one place to another are not alike in the target, and whether they are missing there."""
+        try:
+            found = await self._ask(f"differ_{table.name}", _asked(table.name, rows[low:high]))
+        except Conflict:
+            # A row holds what the server cannot read, so that it cannot be there: the others are asked about without.
+            if high - low == 1:
+                return [(low, not await self._shown(table, rows, [low]))]
+            middle = (low + high) // 2
+            return [*await self._judged(table, rows, low, middle), *await self._judged(table, rows, middle, high)]
+        return [(low + row["ord"] - 1, bool(row["missing"])) for row in found]
+
+    async def _shown(
+        self, table: Table, rows: Sequence[Sequence[bytes | None]], places: Sequence[int]
+    ) -> list[tuple[int, tuple[bytes | None, ...]]]:
+        """The rows of the target with the keys of these, by their places."""
+        keys = [key_of(table.name, rows[each]) for each in places]
+        found = await self._ask(f"show_{table.name}", {"key": keys})
+        return [(places[row["ord"] - 1], record(bytes(row["row"]))) for row in found]
 
     def _rounded(self, table: Table, values: Sequence[bytes | None]) -> Sequence[bytes | None]:
         """A row as the target can hold it: in half precision a vector is not what it was."""
-        if table.name != "vectors" or not self._half or values[1] is None:
+        if table.name != "vectors" or not self.half or values[1] is None:
             return values
         return (values[0], wire.vector(unwire.vector(values[1]).astype("<f2").astype("<f4")), *values[2:])
 
@@ -246,14 +276,27 @@ class _Everybody(set[bytes]):
         return True
 
 
+_WHOLE = {"memberships": 2, "edges": 3}
+"""Rows that are asked for by their whole keys, which so many values make: very many may begin alike."""
+_LOGS = ("reviews", "supersession")
+_AFTER = ("after", "after_second", "after_third")
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
 class SqliteMirror:
     """The rows of a store of ours in a SQLite file."""
 
+    half = False
+
     def __init__(self, backend: SqliteBackend, *, vectors: bool = True) -> None:
         self._backend = backend
-        self._vectors = vectors
+        self.vectors = vectors
         self._sql = load("sqlite", "copy")
-        self._tables = {table.name: table for table in TABLES}
+        self._tables = {
+            table.name: replace(table, convert=_vector) if table.name == "vectors" else table for table in TABLES
+        }
+        self._left: dict[str, tuple[bytes, tuple[str, ...]]] = {}
+        """Behind which key the last page of a table ended, and how the file spells it."""
 
     async def count(self, table: str) -> int:
         [(rows, _)] = await self._ask(f"count_{table}", {})
@@ -261,46 +304,102 @@ class SqliteMirror:
 
     async def compare(self, table: Table, fits: Sequence[Fit]) -> Compared:
         places = _comparable(table, fits)
-        there = await self._rows(table, list(dict.fromkeys(_first_id(table.name, fits[place]) for place in places)))
+        rows = await self._rows(table.name, [_ids(table.name, fits[place].values) for place in places])
         missing: set[int] = set()
         differ: dict[int, tuple[str, ...]] = {}
+        there: dict[int, tuple[bytes | None, ...]] = {}
         for place in places:
             values = fits[place].values
-            row = there.get(key_of(table.name, values))
+            row = rows.get(key_of(table.name, values))
             if row is None:
                 missing.add(place)
-            elif table.name == "vectors" and not self._vectors:
+            elif table.name == "vectors" and not self.vectors:
                 continue
-            elif found := differing(table.name, values, row):
-                differ[place] = found
-        return Compared(frozenset(missing), differ)
+            elif names := differing(table.name, values, row):
+                differ[place], there[place] = names, row
+        return Compared(frozenset(missing), differ, there)
 
-    async def _rows(self, table: Table, ids: Sequence[str]) -> Mapping[bytes, Sequence[bytes | None]]:
-        raw = await self._ask(f"rows_{table.name}", {"ids": json.dumps(ids)})
-        width = None
-        if table.name == "vectors" and raw:
-            width = len(raw[0][1]) // 4 if isinstance(raw[0][1], bytes) else None
-        setting = Setting(
-            moment=datetime.min.replace(tzinfo=UTC), rivals={}, width=width, half=False, users=_Everybody()
-        )
-        fits, _ = convert_all(table.name, table.convert, raw, setting)
-        return {key_of(table.name, fit.values): fit.values for fit in fits}
+    async def _rows(self, name: str, ids: Sequence[tuple[str, ...]]) -> dict[bytes, tuple[bytes | None, ...]]:
+        """The rows that these ids, or the memories with these ids, have."""
+        asked = {"keys": json.dumps(ids)} if name in _WHOLE else {"ids": json.dumps([each for (each,) in set(ids)])}
+        table = self._tables[name]
+        setting = Setting(_NEVER, rivals={}, width=None, half=False, users=_Everybody())
+        fits, _ = convert_all(name, table.convert, await self._ask(f"rows_{name}", asked), setting)
+        return {key_of(name, fit.values): fit.values for fit in fits}
 
     async def keys(self, table: str, after: bytes | None, limit: int) -> Sequence[bytes]:
-        last = "" if after is None else after.decode() if table == "domains" else unwire.uuid(after[:16])
-        ids = [str(row[0]) for row in await self._ask(f"ids_{table}", {"after": last, "limit": limit})]
-        return sorted(await self._rows(self._tables[table], ids)) if ids else []
+        behind = ("",) * _WHOLE.get(table, 1)
+        if after is not None:
+            # Where somebody has spelt an id otherwise than we do, the key does not tell how.
+            last, spelt = self._left.get(table, (None, behind))
+            behind = spelt if last == after else _ids(table, tuple(_parts(table, after)))
+        found: list[bytes] = []
+        while not found:
+            raw = [value.encode("utf-8", "surrogateescape") for value in behind]
+            page = await self._ask(f"ids_{table}", {**dict(zip(_AFTER, raw, strict=False)), "limit": limit})
+            if not page:
+                return []
+            behind = tuple(map(_text, page[-1]))
+            if table in _LOGS:
+                found = sorted(await self._rows(table, [(_text(each),) for (each,) in page]))
+            else:
+                found = [_key(table, row) for row in page]
+        self._left[table] = (found[-1], behind)
+        return found
 
     async def _ask(self, name: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         return await self._backend.run(name, partial(_fetch, self._sql[name], params))
 
 
-def _first_id(table: str, fit: Fit) -> str:
-    first = fit.values[0] or b""
-    return first.decode() if table == "domains" else unwire.uuid(first)
+def _parts(table: str, key: bytes) -> list[bytes | None]:
+    parts = key_parts(table, key)
+    return [parts[place] for place in range(_WHOLE.get(table, 1))]
 
 
-def _fetch(sql: str, params: Mapping[str, Any], connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+def _ids(table: str, values: Sequence[bytes | None]) -> tuple[str, ...]:
+    """What the rows of a table are asked for by, as the file spells it."""
+    if table == "domains":
+        return ((values[0] or b"").decode(),)
+    spelt = [unwire.uuid(value or b"") for value in values[: min(2, _WHOLE.get(table, 1))]]
+    return (*spelt, (values[2] or b"").decode()) if table == "edges" else tuple(spelt)
+
+
+def _key(table: str, row: tuple[Any, ...]) -> bytes:
+    """The key of a row, by the values that ``ids_<table>`` gives."""
+    if table == "domains":
+        return _text(row[0]).encode("utf-8", "surrogateescape")
+    key = b"".join(map(new_id, row[:2]))
+    return key + _text(row[2]).encode("utf-8", "surrogateescape") if table == "edges" else key
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
+
+
+def _vector(raw: Raw, setting: Setting) -> Fit:
+    """A vector as it lies there, whatever it is; one that is none has no values."""
+    import numpy as np
+
+    ident, blob, *_ = raw
+    whole = isinstance(blob, bytes) and len(blob) % 4 == 0 and len(blob) <= _WIDEST
+    packed = wire.vector(np.frombuffer(blob, dtype="<f4")) if whole else b""
+    return Fit(shown(ident), (new_id(ident), packed, None))
+
+
+_WIDEST = 4 * (2**16 - 1)
+
+
+def _fetch(sql: str, params: Mapping[str, Any], connection: Any) -> list[tuple[Any, ...]]:
     cursor = connection.cursor()
     cursor.row_factory = None
-    return cursor.execute(sql, params).fetchall()
+    # What is no UTF-8 comes as in a source, or else its batch could not be read at all.
+    connection.text_factory = _decoded
+    try:
+        rows: list[tuple[Any, ...]] = cursor.execute(sql, params).fetchall()
+        return rows
+    finally:
+        connection.text_factory = str
+
+
+def _decoded(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")

@@ -151,17 +151,12 @@ class PostgresTarget:
         return fit.values[:columns]
 
     async def _belong(self, connection: AsyncConnection[Any], table: Table, fits: Sequence[Fit]) -> bool:
-        """Is the memory of each row there, and in the state that it belongs to?"""
-        await connection.execute(self._sql[f"stage_{table.name}"].encode())
-        bare = [wire.row(wire.integer(place), fit.values[0], None, *fit.values[2:]) for place, fit in enumerate(fits)]
-        async with connection.cursor() as cursor:
-            async with cursor.copy(self._sql[f"load_{table.name}"].encode()) as copy:
-                await copy.write(wire.HEADER + b"".join(bare) + wire.TRAILER)
-            await cursor.execute(self._sql[f"orphans_{table.name}"].encode())
-            if await cursor.fetchone() is None:
-                return True
-            await cursor.execute(self._sql[f"clear_{table.name}"].encode())
-        return False
+        """Is the memory of each row there, and in the state that the row belongs to?"""
+        keys = ",".join([(fit.values[0] or b"").hex() for fit in fits])
+        times = ",".join([str(int.from_bytes(fit.values[2] or b"", "big", signed=True)) for fit in fits])
+        asked = {"keys": f"{{{keys}}}", "times": f"{{{times}}}"}
+        cursor = await connection.execute(self._sql[f"belong_{table.name}"].encode(), asked)
+        return await cursor.fetchone() is None
 
     async def _settle(
         self, connection: AsyncConnection[Any], table: Table, fits: Sequence[Fit], low: int, high: int, verb: str

@@ -21,7 +21,7 @@ from vestige_tui.jobs.encoders import other_build, shortened
 from vestige_tui.jobs.index import without_password
 from vestige_tui.jobs.launch import Checked, Work
 from vestige_tui.jobs.ledger import Ledger, plan_id
-from vestige_tui.jobs.reembedding import BATCH, MOST_BATCH, PART, TABLE, Kind, Reembedding, Report, as_text, room
+from vestige_tui.jobs.reembedding import MOST_BATCH, PART, TABLE, Kind, Reembedding, Report, as_text, room
 from vestige_tui.jobs.spare import (
     drop_spare,
     equal,
@@ -164,8 +164,8 @@ class _Stand:
 async def check(work: Work, *, dry: bool = False) -> Checked:
     """Refuse what cannot be done, before anything is written. Loads the model, to know what it is."""
     options = dict(work.options)
-    batch = int(options.get("batch") or BATCH)
-    if not 1 <= batch <= MOST_BATCH:
+    batch = options.get("batch")
+    if batch is not None and not 1 <= int(batch) <= MOST_BATCH:
         raise Usage(f"A batch has 1 to {MOST_BATCH:,} memories, not {batch:,}.")
     async with open_store(work.target, read_only=dry, max_connections=2) as store:
         found: ModelSignature | None = None
@@ -198,7 +198,7 @@ async def check(work: Work, *, dry: bool = False) -> Checked:
             "model": stand.after.name,
             "dimension": stand.after.dimension,
             "hash": stand.after.hash,
-            "batch": batch,
+            **({"batch": int(batch)} if batch else {}),
             **{name: True for name in kept if options.get(name)},
         },
     )
@@ -304,7 +304,6 @@ async def run(running: Running) -> str:
 
 
 __all__ = [
-    "BATCH",
     "Estimate",
     "Report",
     "advice",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from vestige_tui.errors import Conflict, EmbedderUnavailable, Refused, Unavailable, VestigeError
 from vestige_tui.jobs import wire
-from vestige_tui.jobs.encoders import PROCESSES, Encoded, Encoders, shortened
+from vestige_tui.jobs.encoders import Encoded, Encoders, shortened
 from vestige_tui.jobs.spare import equal, forget_spare, named, read_spare, refuse_other_spare, refuse_rivals
 from vestige_tui.model import JobFinding, ModelSignature, SpareVectors, TableProgress
 from vestige_tui.store import open_backend, rows, schema
@@ -37,9 +37,9 @@ BATCH = 128
 MOST_BATCH = 4_096
 PART = 16
 """Texts that an encoder is given at once."""
-AHEAD = 2
-"""So many batches are read and encoded before the first of them is written."""
-READ_BYTES = 4_000_000
+AHEAD, AHEAD_BYTES = 2_048, 16_000_000
+"""So many texts are read, and may be encoded, before the first of them is written."""
+LISTED, READ_BYTES = 1_024, 4_000_000
 WRITE_SECONDS = 5.0
 """What is encoded is written at least so often, however slow the model is."""
 PAUSE_SECONDS = 0.5
@@ -89,6 +89,11 @@ class _Text:
     text: str = field(repr=False)
     mark: bytes = field(repr=False)
 
+    @property
+    def size(self) -> int:
+        """What it takes in memory, about."""
+        return len(self.text) + len(self.mark)
+
     @classmethod
     def of(cls, row: Row) -> _Text:
         return cls(str(row["id"]), shortened(as_text(row["content"])), bytes(row["mark"]))
@@ -100,6 +105,29 @@ class _Part:
 
     texts: Sequence[_Text]
     encoding: asyncio.Task[list[Encoded]]
+
+
+class _Ahead:
+    """Keeps what is read and not yet taken within bounds."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._texts = self._bytes = 0
+        self._left = asyncio.Event()
+
+    async def enter(self, texts: Sequence[_Text]) -> None:
+        """Wait until there is room for these."""
+        size = sum(each.size for each in texts)
+        while self._texts and (self._texts + len(texts) > self._most or self._bytes + size > AHEAD_BYTES):
+            self._left.clear()
+            await self._left.wait()
+        self._texts += len(texts)
+        self._bytes += size
+
+    def leave(self, part: _Part) -> None:
+        self._texts -= len(part.texts)
+        self._bytes -= sum(each.size for each in part.texts)
+        self._left.set()
 
 
 class Reembedding:
@@ -114,6 +142,7 @@ class Reembedding:
             "rollback" if options.get("rollback") else "in_place" if options.get("in_place") else "reembed"
         )
         self._batch = max(1, min(int(options.get("batch") or BATCH), MOST_BATCH))
+        self._most = self._batch if options.get("batch") else AHEAD
         self._began = time.monotonic()
         self._spent = float(running.checkpoint.get("seconds", 0.0))
         self._encoders: Encoders | None = None
@@ -298,23 +327,26 @@ class Reembedding:
 
         Texts are read and encoded ahead of what is written, so that no encoder waits for the database.
         """
-        ahead = asyncio.Semaphore(max(2 * PROCESSES, AHEAD * self._batch // PART))
+        ahead = _Ahead(max(AHEAD, 2 * self._batch))
         parts: asyncio.Queue[_Part | None] = asyncio.Queue()
         reading = asyncio.create_task(self._read_ahead(table, after, parts, ahead))
-        started: list[_Part] = []
+        unread: list[_Part | None] = []
         found = written = 0
         group: list[tuple[_Text, Encoded]] = []
         since = time.monotonic()
         try:
-            while (part := await parts.get()) is not None:
-                started = [part]
+            unread = [await parts.get()]
+            while (part := unread[0]) is not None:
                 group += zip(part.texts, await part.encoding, strict=True)
-                started = []
-                ahead.release()
+                ahead.leave(part)
                 found += len(part.texts)
-                if len(group) >= self._batch or time.monotonic() - since > WRITE_SECONDS:
+                unread = [] if parts.empty() else [parts.get_nowait()]
+                # More goes along where it is there already: an encoder that is faster than the store.
+                more = len(group) < self._most and unread and unread[0] is not None and unread[0].encoding.done()
+                if (len(group) >= self._batch and not more) or time.monotonic() - since > WRITE_SECONDS:
                     written += await self._write(table, group, cursor)
                     group, since = [], time.monotonic()
+                unread = unread or [await parts.get()]
             if group:
                 written += await self._write(table, group, cursor)
             await reading
@@ -322,26 +354,25 @@ class Reembedding:
             reading.cancel()
             await asyncio.wait({reading})
             while not parts.empty():
-                if (part := parts.get_nowait()) is not None:
-                    started.append(part)
-            for part in started:
-                part.encoding.cancel()
-            if started:
-                await asyncio.wait({part.encoding for part in started})
+                unread.append(parts.get_nowait())
+            left = [part.encoding for part in unread if part is not None]
+            for each in left:
+                each.cancel()
+            await asyncio.gather(reading, *left, return_exceptions=True)
         return found, written
 
     async def _read_ahead(
-        self, table: _Table, after: str | None, parts: asyncio.Queue[_Part | None], ahead: asyncio.Semaphore
+        self, table: _Table, after: str | None, parts: asyncio.Queue[_Part | None], ahead: _Ahead
     ) -> None:
         try:
-            while listed := await self._ask(table.listing, {"after": after, "limit": self._batch}):
+            while listed := await self._ask(table.listing, {"after": after, "limit": LISTED}):
                 after = str(listed[-1]["id"])
                 for ids in _portions(listed):
                     read = [_Text.of(row) for row in await self._ask("read_texts", {"ids": ids})]
                     fresh = [text for text in read if text.id not in self._failed or self._failed[text.id] != text.mark]
                     for start in range(0, len(fresh), PART):
                         texts = fresh[start : start + PART]
-                        await ahead.acquire()
+                        await ahead.enter(texts)
                         encoding = self._encoder().encode([each.text for each in texts])
                         parts.put_nowait(_Part(texts, asyncio.create_task(encoding)))
         finally:

@@ -42,6 +42,8 @@ def encode(text: str) -> bytes | None:
 
 def clean(text: str) -> str:
     """The text with NUL as its symbol and what is no UTF-8 replaced."""
+    if encode(text) is not None:
+        return text
     raw = text.encode("utf-8", "surrogateescape") if _escaped(text) else text.encode("utf-8", "replace")
     return raw.decode("utf-8", "replace").replace(_NUL, _NUL_SYMBOL)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -263,7 +264,10 @@ def _vector(blob: object) -> Vector:
     if not blob or len(blob) % 4:
         raise Unfit(f"its {len(blob):,} bytes are no vector of float32")
     vector = np.frombuffer(blob, dtype="<f4")
-    if not np.isfinite(vector).all():
+    # A finite sum of squares needs no look at each value.
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = vector.dot(vector)
+    if not math.isfinite(squares) and not np.isfinite(vector).all():
         raise Unfit("it holds values that are not finite")
     return vector
 
@@ -283,8 +287,10 @@ def vector(raw: Raw, setting: Setting) -> Fit:
     key = _memory_id(ident, setting)
     found = _vector(blob)
     measure(found, setting)
-    _, edited = _times(Mending(), created, updated, setting)
-    return Fit(shown(ident), (key, wire.vector(found), wire.moment(edited)), zero=not found.any())
+    edited = Mending().moment("updated_at", updated, created, default=setting.moment)
+    assert edited is not None
+    zero = not found[0] and not found.any()
+    return Fit(shown(ident), (key, wire.vector(found), wire.moment(edited)), zero=zero)
 
 
 def _schedule(mending: Mending, raw: list[Any]) -> tuple[bytes | None, ...]:

@@ -8,34 +8,35 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from vestige_tui.embedding import same_model
-from vestige_tui.errors import ReadOnly, SchemaPending, Usage
+from vestige_tui.errors import ForeignStore, ReadOnly, SchemaPending, Usage
+from vestige_tui.jobs import unwire
 from vestige_tui.jobs.brought import hashed
 from vestige_tui.jobs.index import without_password
-from vestige_tui.jobs.keys import key_of, key_parts
+from vestige_tui.jobs.keys import key_of, key_parts, read_key, write_key
 from vestige_tui.jobs.launch import Checked, Work
-from vestige_tui.jobs.ledger import Ledger, plan_id
-from vestige_tui.jobs.mirrors import mirror_of
-from vestige_tui.jobs.opening import open_source, refuse_foreign
+from vestige_tui.jobs.ledger import MOST_LISTED, Ledger, plan_id
+from vestige_tui.jobs.mirrors import columns, mirror_of
+from vestige_tui.jobs.opening import open_source
 from vestige_tui.jobs.repair import new_id, sentence, shown
 from vestige_tui.jobs.tables import TABLES, Setting, Table
-from vestige_tui.jobs.unwire import uuid as spell
 from vestige_tui.model import LOCAL_USER, JobFinding, TableProgress
-from vestige_tui.store import open_store, schema
+from vestige_tui.store import open_backend, schema
 from vestige_tui.text import grouped
+from vestige_tui.times import format_time
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from vestige_tui.jobs.ends import Batch, Compared, Key, Mirror, Source
     from vestige_tui.jobs.running import Meter, Running
     from vestige_tui.jobs.tables import Fit
-    from vestige_tui.model import ModelSignature
-    from vestige_tui.store.backend import Transaction
+    from vestige_tui.model import FindingKind, ModelSignature
+    from vestige_tui.store.backend import Backend, Transaction
     from vestige_tui.store.service import Store
 
 T = TypeVar("T")
@@ -43,38 +44,42 @@ T = TypeVar("T")
 BATCH = 2_000
 MAX_BATCH_BYTES = 8_000_000
 KEYS = 4_000
+PAGE = 1_000
 LISTED = 10_000
-"""So many differences of a table are listed; more are counted."""
+"""So many differences of a table are listed, and so many rows that failed; more are counted."""
+SHOWN = 60
+"""Values of at most so many characters are told in full."""
 
 
 class Report(Protocol):
-    """Where a comparison tells how far it is; a job's ``Running`` is one by way of ``Told``."""
+    """Where a comparison tells how far it is."""
 
     meter: Meter
 
-    async def progress(self) -> None: ...
-
-    async def table_done(self, table: str, findings: Sequence[JobFinding]) -> None: ...
+    async def note(
+        self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding], place: Mapping[str, Any]
+    ) -> None:
+        """Count and list what was found, and remember the ``place`` from which the comparison would go on."""
+        ...
 
     async def patiently(self, work: Callable[[], Awaitable[T]]) -> T: ...
 
 
 class Told:
-    """The report of a job, into the ledger."""
+    """The report of a job, into the ledger; the place goes into its checkpoint, under ``compared``."""
 
     def __init__(self, running: Running) -> None:
         self._running = running
         self.meter = running.meter
 
-    async def progress(self) -> None:
-        await self._running.step(_nothing)
-
-    async def table_done(self, table: str, findings: Sequence[JobFinding]) -> None:
-        async def note(transaction: Transaction) -> None:
+    async def note(
+        self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding], place: Mapping[str, Any]
+    ) -> None:
+        async def count(transaction: Transaction) -> None:
+            self.meter.add(table, **counts)
             await self._running.ledger.add_findings(transaction, self._running.job_id, findings)
 
-        done = [*self._running.checkpoint.get("compared", ()), table]
-        await self._running.step(note, {"compared": done})
+        await self._running.step(count, {"compared": place})
 
     async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         result = await self._running.patiently(work)
@@ -90,47 +95,92 @@ class Aloud:
         self.findings: list[JobFinding] = []
         self._tell = tell
 
-    async def progress(self) -> None:
-        self._tell(self.meter)
-
-    async def table_done(self, table: str, findings: Sequence[JobFinding]) -> None:
+    async def note(
+        self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding], place: Mapping[str, Any]
+    ) -> None:
+        self.meter.add(table, **counts)
         self.findings += findings
+        self._tell(self.meter)
 
     async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         return await work()
 
 
 class Keys:
-    """Which keys a source has, in eight bytes each."""
+    """Which keys a source has, in the order in which it gives them, in eight bytes each."""
 
     def __init__(self) -> None:
         self._seen = array("Q")
-        self._sorted = False
-
-    def __len__(self) -> int:
-        return len(self._seen)
+        self._sorted: Any = None
 
     def add(self, keys: Sequence[bytes]) -> None:
         self._seen.extend(map(hashed, keys))
-        self._sorted = False
+        self._sorted = None
 
     def lacking(self, keys: Sequence[bytes]) -> list[bytes]:
         """Those of these keys that are not among them."""
         import numpy as np
 
-        if not self._sorted:
-            self._seen = array("Q", np.sort(np.frombuffer(self._seen, dtype=np.uint64)).tobytes())
-            self._sorted = True
         if not len(self._seen):
             return list(keys)
-        seen = np.frombuffer(self._seen, dtype=np.uint64)
+        if self._sorted is None:
+            self._sorted = np.sort(np.frombuffer(self._seen, dtype=np.uint64))
         asked = np.array([hashed(key) for key in keys], dtype=np.uint64)
-        places = np.minimum(np.searchsorted(seen, asked), len(seen) - 1)
-        return [key for key, there in zip(keys, seen[places] == asked, strict=True) if not there]
+        places = np.minimum(np.searchsorted(self._sorted, asked), len(self._seen) - 1)
+        return [key for key, there in zip(keys, self._sorted[places] == asked, strict=True) if not there]
+
+    def repeated(self) -> dict[int, int]:
+        """The hashes of keys that came more than once, and where each came first."""
+        import numpy as np
+
+        seen = np.frombuffer(self._seen, dtype=np.uint64)
+        order = np.argsort(seen, kind="stable")
+        again = seen[order][1:] == seen[order][:-1]
+        firsts = np.flatnonzero(again & ~np.concatenate(([False], again[:-1])))
+        return {int(seen[order[place]]): int(order[place]) for place in firsts}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """How far a table is compared: up to which key, how many rows, and how many of these the target lacks.
+
+    ``walked`` is the last key of the target that was looked at, once all of the source's were.
+    """
+
+    after: Key
+    rows: int = 0
+    absent: int = 0
+    walked: bytes | None = None
+
+    def stored(self, table: str) -> dict[str, Any]:
+        walked = None if self.walked is None else self.walked.hex()
+        return {
+            "table": table,
+            "after": write_key(self.after),
+            "rows": self.rows,
+            "absent": self.absent,
+            "walked": walked,
+        }
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> _Place:
+        walked = stored["walked"]
+        return cls(
+            read_key(stored["after"]),
+            int(stored["rows"]),
+            int(stored["absent"]),
+            None if walked is None else bytes.fromhex(walked),
+        )
+
+
+_NOWHERE: Mapping[str, Any] = {}
 
 
 class Comparison:
-    """One comparison of everything. ``excused``: rows that a copy has already said it could not bring."""
+    """One comparison of everything.
+
+    ``excused``: rows that a copy has already said it could not bring. ``counting``: what is compared counts as read.
+    """
 
     def __init__(
         self,
@@ -148,116 +198,154 @@ class Comparison:
         self._report = report
         self._counting = counting
         self._excused = excused
+        self._done: list[str] = []
         self._owners: dict[str, Keys] = {}
+        self._repeated: dict[str, Mapping[int, int]] = {}
 
-    async def run(self, done: Sequence[str] = ()) -> None:
-        """Compare all tables but those that are ``done``; of these, only the keys are read that others need."""
+    async def run(self, place: Mapping[str, Any] = _NOWHERE) -> None:
+        """Compare all tables, from the place on that was noted last."""
+        self._done = list(place.get("done", ()))
         await self._know_users()
         for table in TABLES:
-            if table.name not in done:
-                await self._compare(table)
-            elif table.name in _OWNERS:
-                await self._learn(table)
+            if table.name not in self._done:
+                at = place.get("at")
+                await self._compare(table, _Place.read(at) if at and at["table"] == table.name else None)
 
     async def _know_users(self) -> None:
-        """Read who may own a memory, before the first memory is read."""
-        await self._each(TABLES[0], _forget)
+        """Read who may own a memory, before the first memory is read: the setting remembers them."""
+        async with aclosing(self._batches(TABLES[0])) as batches:
+            async for _ in batches:
+                pass
 
-    async def _learn(self, table: Table) -> None:
-        keys = self._owners[table.name] = Keys()
+    async def _batches(self, table: Table, after: Key | None = None) -> AsyncGenerator[Batch, None]:
+        """The batches of a table behind a key; the next one is read while somebody works on this one."""
 
-        async def learn(batch: Batch) -> None:
-            keys.add([key_of(table.name, fit.values) for fit in batch.fits])
+        def read(behind: Key) -> Batch:
+            return self._source.read(table, behind, BATCH, MAX_BATCH_BYTES, self._setting)
 
-        await self._each(table, learn)
+        async def patiently(behind: Key) -> Batch:
+            return await self._report.patiently(partial(asyncio.to_thread, read, behind))
 
-    async def _each(self, table: Table, work: Callable[[Batch], Awaitable[None]]) -> None:
-        """Every batch of a table; the next one is read while the database is asked about this one."""
-
-        def read(after: Key) -> Batch:
-            return self._source.read(table, after, BATCH, MAX_BATCH_BYTES, self._setting)
-
-        reading = asyncio.create_task(asyncio.to_thread(read, self._source.start(table.name)))
+        begin = self._source.start(table.name) if after is None else after
+        reading = asyncio.create_task(patiently(begin))
         try:
             while (batch := await asyncio.shield(reading)).read:
-                reading = asyncio.create_task(asyncio.to_thread(read, batch.after))
-                await work(batch)
+                reading = asyncio.create_task(patiently(batch.after))
+                yield batch
         finally:
             # A thread cannot be stopped: its read must end before the source may be closed.
             await asyncio.wait({reading})
             if not reading.cancelled():
                 reading.exception()
 
-    async def _compare(self, table: Table) -> None:
+    async def _compare(self, table: Table, at: _Place | None) -> None:
         meter, name = self._report.meter, table.name
         meter.phase = f"comparing {name}"
-        count = await asyncio.to_thread(self._source.count, name)
-        before = meter.tables.get(name, TableProgress())
-        if self._counting:
-            before = TableProgress(total=count.rows, read=count.keyless, failed=count.keyless)
-        meter.tables[name] = before
-        findings: list[JobFinding] = []
-        keys = Keys()
-        absent = 0
+        if at is None:
+            at = _Place(self._source.start(name))
+            before = meter.tables.get(name, TableProgress())
+            meter.tables[name] = replace(before, differ=0, only_source=0, only_target=0)
+            if self._counting:
+                count = await self._asked(partial(self._source.count, name))
+                meter.tables[name] = TableProgress(total=count.rows)
+                if count.keyless:
+                    finding = JobFinding(name, "failed", "NULL", f"{grouped(count.keyless)} rows have no id.")
+                    await self._note(name, {"read": count.keyless, "failed": count.keyless}, [finding], at)
+        if at.walked is None:
+            async with aclosing(self._batches(table, at.after)) as batches:
+                async for batch in batches:
+                    at = await self._compare_batch(table, batch, at)
+        await self._look_for_others(table, at)
+        self._done.append(name)
+        self._repeated.pop(name, None)
+        await self._note(name, {}, [], None)
 
-        async def compare(batch: Batch) -> None:
-            nonlocal absent
-            keys.add([key_of(name, fit.values) for fit in batch.fits])
-            compared = await self._report.patiently(partial(self._mirror.compare, table, batch.fits))
-            absent += len(compared.missing)
-            self._count(table, batch, compared, findings)
-            await self._report.progress()
+    async def _asked(self, question: Callable[[], T]) -> T:
+        return await self._report.patiently(partial(asyncio.to_thread, question))
 
-        await self._each(table, compare)
-        if name in _OWNERS:
-            self._owners[name] = keys
-        await self._look_for_others(table, keys, absent, findings)
-        if len(findings) > LISTED:
-            more = len(findings) - LISTED
-            del findings[LISTED:]
-            findings.append(JobFinding(name, findings[0].outcome, "", f"{grouped(more)} more rows differ."))
-        await self._report.table_done(name, findings)
+    async def _note(
+        self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding], at: _Place | None
+    ) -> None:
+        place = {"done": self._done, "at": at.stored(table) if at else None}
+        await self._report.note(table, counts, findings, place)
 
-    def _count(self, table: Table, batch: Batch, compared: Compared, findings: list[JobFinding]) -> None:
-        name, failed, alone = table.name, len(batch.failed), 0
+    async def _compare_batch(self, table: Table, batch: Batch, at: _Place) -> _Place:
+        name, before = table.name, self._report.meter.tables[table.name]
+        compared = await self._report.patiently(partial(self._mirror.compare, table, batch.fits))
+        failed, findings = list(batch.failed), list[JobFinding]()
         for place in sorted(compared.missing):
             fit = batch.fits[place]
-            if self._orphaned(table, fit) or self._excused(name, fit):
-                failed += 1
+            if reason := await self._why_absent(table, fit):
+                failed.append(JobFinding(name, "failed", fit.key, reason))
             else:
-                alone += 1
                 findings.append(JobFinding(name, "only_source", fit.key, "The target does not have it."))
-        for place, columns in sorted(compared.differ.items()):
-            findings.append(JobFinding(name, "differs", batch.fits[place].key, _what(columns)))
-        more = {"differ": len(compared.differ), "only_source": alone}
+        alone = len(findings)
+        for place in sorted(compared.differ):
+            fit = batch.fits[place]
+            if await self._came_before(table, fit, at.rows + place):
+                failed.append(JobFinding(name, "failed", fit.key, "It is the same row as one that came before it."))
+            else:
+                findings.append(JobFinding(name, "differs", fit.key, _what(name, fit, compared, place)))
+        counts = {"differ": len(findings) - alone, "only_source": alone}
+        listed = _listed(name, before.differ + before.only_source, findings)
         if self._counting:
-            more |= {"read": batch.read, "failed": failed}
-        self._report.meter.add(name, **more)
+            counts |= {"read": batch.read, "failed": len(failed)}
+            listed = [*_listed(name, before.failed, failed), *listed]
+        at = replace(at, after=batch.after, rows=at.rows + len(batch.fits), absent=at.absent + len(compared.missing))
+        await self._note(name, counts, listed, at)
+        return at
 
-    def _orphaned(self, table: Table, fit: Fit) -> bool:
-        """Does a row belong to one that is not in the source, so that it could not be copied?"""
-        return any(
-            bool(self._owners[owner].lacking([fit.values[place] or b""]))
-            for owner, place in _BELONGS.get(table.name, ())
-            if fit.values[place] is not None
-        )
+    async def _why_absent(self, table: Table, fit: Fit) -> str | None:
+        """Why a row could not be copied: the target refused it, or it belongs to one that is not in the source."""
+        if self._excused(table.name, fit):
+            return "The target did not take it."
+        for owner, place in _BELONGS.get(table.name, ()):
+            key = fit.values[place]
+            if key is not None and (await self._keys(owner)).lacking([key]):
+                return _ORPHANED.get(table.name, "Its memory is not there.")
+        return None
 
-    async def _look_for_others(self, table: Table, keys: Keys, absent: int, findings: list[JobFinding]) -> None:
-        """Where the target has more rows than were found there, find those that the source has not."""
+    async def _came_before(self, table: Table, fit: Fit, position: int) -> bool:
+        """Is a row the second of its key in the source, which another spelling has hidden?"""
+        if table.name not in self._repeated:
+            self._repeated[table.name] = (await self._keys(table.name)).repeated()
+        return self._repeated[table.name].get(hashed(key_of(table.name, fit.values)), position) < position
+
+    async def _keys(self, name: str) -> Keys:
+        """The keys of a table of the source, read again where somebody has to know them: seldom."""
+        if name in self._owners:
+            return self._owners[name]
+        keys = Keys()
+        async with aclosing(self._batches(_BY_NAME[name])) as batches:
+            async for batch in batches:
+                keys.add([key_of(name, fit.values) for fit in batch.fits])
+        if name in _OWNERS:
+            self._owners[name] = keys
+        return keys
+
+    async def _look_for_others(self, table: Table, at: _Place) -> None:
+        """Where the target has other rows than were found there, find those that the source has not."""
         name = table.name
-        if name == "users":
-            keys.add([new_id(LOCAL_USER)])
+        if name == "vectors" and not self._mirror.vectors:
+            return  # Another model makes a vector of every memory.
         there = await self._report.patiently(partial(self._mirror.count, name))
-        if there <= len(keys) - absent - (name == "users"):
+        if there == at.rows - at.absent and at.walked is None:
             return
-        after: bytes | None = None
-        while page := await self._report.patiently(partial(self._mirror.keys, name, after, KEYS)):
-            after = page[-1]
-            for key in keys.lacking(page):
-                self._report.meter.add(name, only_target=1)
-                if len(findings) <= LISTED:
-                    findings.append(JobFinding(name, "only_target", name_of(name, key), "The source does not have it."))
+        keys = await self._keys(name)
+        while page := await self._report.patiently(partial(self._mirror.keys, name, at.walked, KEYS)):
+            before = self._report.meter.tables[name]
+            findings = [
+                JobFinding(name, "only_target", name_of(name, key), "The source does not have it.")
+                for key in keys.lacking(page)
+                if name != "users" or key != _LOCAL
+            ]
+            at = replace(at, walked=page[-1])
+            listed = _listed(name, before.differ + before.only_source + before.only_target, findings)
+            await self._note(name, {"only_target": len(findings)}, listed, at)
 
+
+_LOCAL = new_id(LOCAL_USER)
+_BY_NAME = {table.name: table for table in TABLES}
 
 _OWNERS = ("users", "groups", "memories")
 _BELONGS: Mapping[str, tuple[tuple[str, int], ...]] = {
@@ -272,18 +360,85 @@ _BELONGS: Mapping[str, tuple[tuple[str, int], ...]] = {
 """Whose a row is: of which table, and which of its values says so."""
 
 
-async def _forget(batch: Batch) -> None:
-    """What was read is remembered by the source's setting alone."""
+_ORPHANED = {
+    "memberships": "Its user or group is not there.",
+    "edges": "One of its memories is not there.",
+}
 
 
-async def _nothing(transaction: Transaction) -> None:
-    """A step that only says how far the job is."""
+def _listed(table: str, before: int, findings: Sequence[JobFinding]) -> Sequence[JobFinding]:
+    """As many findings as may still be listed, and behind the last one that there are more."""
+    if before + len(findings) <= LISTED:
+        return findings
+    if before > LISTED:
+        return ()
+    kind: FindingKind = findings[LISTED - before].outcome
+    told = f"There are more than {grouped(LISTED)}: from here on they are only counted."
+    return [*findings[: LISTED - before], JobFinding(table, kind, "", told)]
 
 
-def _what(columns: Sequence[str]) -> str:
-    names = [each.replace("_", " ") for each in columns]
-    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-    return sentence(f"{listed} {'differs' if len(names) == 1 else 'differ'}")
+def _what(table: str, fit: Fit, compared: Compared, place: int) -> str:
+    """Which values of a row differ, and what they are on either side where they are short."""
+    differing = compared.differ[place]
+    names = list(dict.fromkeys("undoes" if each.startswith("undone_") else each for each in differing))
+    said = " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))).replace("_", " ")
+    told = f"{said} {'differs' if len(names) == 1 else 'differ'}"
+    there = compared.there.get(place)
+    if there is None:
+        return sentence(told)
+    sides: list[str] = []
+    for column, ours, theirs in zip(columns(table), fit.values, there, strict=False):
+        if column in differing and column in _FORMS:
+            one, other = _told(column, ours), _told(column, theirs)
+            if max(len(one), len(other)) <= SHOWN:
+                which = f"{column.replace('_', ' ')} is " if len(names) > 1 else ""
+                sides.append(f"{which}{one} in the source, {other} in the target")
+    return sentence(f"{told}: {'; '.join(sides)}" if sides else told)
+
+
+def _told(column: str, value: bytes | None) -> str:
+    if value is None:
+        return "nothing"
+    try:
+        return _FORMS[column](value) or "empty"
+    except ValueError:
+        return "unreadable"
+
+
+def _moment(raw: bytes) -> str:
+    return format_time(unwire.moment(raw))
+
+
+def _flag(raw: bytes) -> str:
+    return "yes" if unwire.boolean(raw) else "no"
+
+
+def _words(raw: bytes) -> str:
+    return ", ".join("NULL" if each is None else each.decode() for each in unwire.texts(raw))
+
+
+def _ids(raw: bytes) -> str:
+    return ", ".join("NULL" if each is None else unwire.uuid(each) for each in unwire.uuids(raw))
+
+
+def _json(raw: bytes) -> str:
+    return unwire.jsonb(raw).decode()
+
+
+_FORMS: Mapping[str, Callable[[bytes], str]] = {
+    **dict.fromkeys(("handle", "display_name", "role", "label", "content", "node_type", "codebase"), unwire.text),
+    **dict.fromkeys(("created_at", "updated_at", "joined_at", "last_review", "next_review", "buried_until"), _moment),
+    **dict.fromkeys(("stability", "difficulty", "retrievability", "weight"), lambda raw: repr(unwire.double(raw))),
+    **dict.fromkeys(("memory_count", "reps", "lapses"), lambda raw: str(unwire.integer(raw))),
+    **dict.fromkeys(("tags", "domains", "top_terms"), _words),
+    **dict.fromkeys(("metadata", "domain_scores", "prior_state", "new_state"), _json),
+    "visibility": unwire.text,
+    "owner_user_id": unwire.uuid,
+    "shared_with_groups": _ids,
+    "suspended": _flag,
+    "undone_timestamp": _moment,
+}
+"""How a value is told, by its column; one that is not here is not worth reading."""
 
 
 def name_of(table: str, key: bytes) -> str:
@@ -291,38 +446,53 @@ def name_of(table: str, key: bytes) -> str:
     parts = key_parts(table, key)
     first = parts[0] or b""
     if table == "domains":
-        return shown(first.decode("utf-8", "replace"))
-    named = spell(first)
+        return shown(first)
+    named = unwire.uuid(first)
     if table == "edges":
-        return f"{named} to {spell(parts[1] or b'')}, {shown((parts[2] or b'').decode('utf-8', 'replace'))}"
+        return f"{named} to {unwire.uuid(parts[1] or b'')}, {shown(parts[2] or b'')}"
     if table == "memberships":
-        return f"{named} in {spell(parts[1] or b'')}"
+        return f"{named} in {unwire.uuid(parts[1] or b'')}"
+    if table == "reviews":
+        return f"review of {named} at {_told('created_at', parts[1])}"
+    if table == "supersession":
+        return f"decision on {named} at {_told('created_at', parts[3])}, {shown(parts[2] or b'')}"
     return named
+
+
+async def _nothing(transaction: Transaction) -> None:
+    """A step that only says what there is to do."""
 
 
 # The job
 
 
 async def check(work: Work, *, dry: bool = False) -> Checked:
-    """Refuse what cannot be compared."""
-    if without_password(work.source) == without_password(work.target):
-        raise Usage("A store is equal to itself; name another one to compare it with.")
+    """Refuse what cannot be compared. Raises ReadOnly, last, for a target that takes no row of a job."""
     source = await asyncio.to_thread(open_source, work.source)
+    title, location = source.title, without_password(source.location)
+    await asyncio.to_thread(source.close)
+    backend = open_backend(work.target, max_connections=1)
+    await backend.open()
     try:
-        title, location = source.title, source.location
+        await refuse_target(backend)
+        where = without_password(backend.location())
+        if location == where:
+            raise Usage("A store is equal to itself; name another one to compare it with.")
+        if backend.read_only:
+            raise ReadOnly(f"{backend.title} is open read-only, so that no job can be noted there: {backend.reason}.")
     finally:
-        source.close()
-    async with open_store(work.target, read_only=True, max_connections=1) as target:
-        refuse_foreign(target.backend)
-        if not await schema.is_ours(target.backend):
-            raise SchemaPending(f"{target.title} has no tables yet; nothing was copied there.")
-        where, name = without_password(target.location), target.title
-    if location == where:
-        raise Usage("A store is equal to itself; name another one to compare it with.")
-    async with open_store(work.target, max_connections=1) as target:
-        if target.read_only:
-            raise ReadOnly(f"{name} is open read-only, so that no job can be noted there.")
-    return Checked(location, where, "", f"compare {title} with {name}")
+        await backend.close()
+    return Checked(location, where, "", f"compare {title} with {backend.title}")
+
+
+async def refuse_target(backend: Backend) -> None:
+    """Raises ForeignStore or SchemaPending for what no copy can have been written to."""
+    if backend.foreign:
+        raise ForeignStore(
+            f"{backend.title} is a file of a Vestige server: name it as the source, and the copy of it as the target."
+        )
+    if not await schema.is_ours(backend):
+        raise SchemaPending(f"{backend.title} has no tables yet; nothing was copied there.")
 
 
 async def dry_run(work: Work) -> dict[str, TableProgress]:
@@ -339,41 +509,40 @@ async def dry_run(work: Work) -> dict[str, TableProgress]:
     return await asyncio.to_thread(counted)
 
 
-async def prepare(source: Source, store: Store) -> tuple[Mirror, Setting]:
-    """The other side of a comparison, and what all its rows share."""
-    model, there = source.model(), await store.registered_model()
-    alike = model is None or there is None or _same(model, there)
-    mirror = mirror_of(store, vectors=alike)
+async def prepare(source: Source, store: Store, report: Report) -> Comparison:
+    """The comparison of a source with a store. Where it was copied there, what the copy left out is no difference."""
+    model, there = await asyncio.to_thread(source.model), await store.registered_model()
+    mirror = mirror_of(store, vectors=model is None or there is None or _same(model, there))
+    plan = plan_id("copy", without_password(source.location), without_password(store.location), _name(there or model))
     setting = Setting(
-        moment=await _moment(source, store, there),
+        # The time of what had none of its own is that of the copy.
+        moment=await Ledger(store).first_started(plan) or store.now(),
         rivals=await asyncio.to_thread(source.rivals),
         width=model.dimension if model else None,
-        half=False,
+        half=mirror.half,
     )
-    return mirror, setting
+    refused = await _refused(Ledger(store), str(plan))
+    return Comparison(source, mirror, setting, report, excused=lambda table, fit: (table, fit.key) in refused)
 
 
-async def _moment(source: Source, store: Store, model: ModelSignature | None) -> datetime:
-    """When the copy of this source to this store began: the time of what had none of its own."""
-    plan = plan_id("copy", source.location, without_password(store.location), model.name if model else "")
-    return await Ledger(store).first_started(plan) or store.now()
+async def _refused(ledger: Ledger, plan: str) -> set[tuple[str, str]]:
+    """The rows that the last copy of a plan has said it could not bring: table and key."""
+    found: set[tuple[str, str]] = set()
+    last = next((job.id for job in await ledger.jobs(MOST_LISTED) if job.plan == plan), None)
+    after: str | None = ""
+    while last is not None and after is not None:
+        page = await ledger.findings(last, PAGE, after or None)
+        found |= {(each.subject, each.source_key) for each in page.items if each.outcome == "failed"}
+        after = page.next
+    return found
+
+
+def _name(model: ModelSignature | None) -> str:
+    return model.name if model else ""
 
 
 def _same(one: ModelSignature, other: ModelSignature) -> bool:
     return same_model(one.name, other.name) and one.dimension == other.dimension
-
-
-async def compare_all(
-    running: Running,
-    source: Source,
-    mirror: Mirror,
-    setting: Setting,
-    *,
-    excused: Callable[[str, Fit], bool] = lambda table, fit: False,
-) -> None:
-    """The comparison that another job ends with: differences are counted and found, and nothing counts as read."""
-    comparison = Comparison(source, mirror, setting, Told(running), counting=False, excused=excused)
-    await comparison.run(running.checkpoint.get("compared", ()))
 
 
 async def run(running: Running) -> str:
@@ -381,14 +550,13 @@ async def run(running: Running) -> str:
     source = await running.patiently(partial(asyncio.to_thread, open_source, running.source))
     assert source is not None
     try:
-        prepared = await running.patiently(partial(prepare, source, running.store))
-        assert prepared is not None
-        mirror, setting = prepared
+        report = Told(running)
+        comparison = await report.patiently(partial(prepare, source, running.store, report))
         for table in TABLES:
             if table.name not in running.meter.tables:
-                count = await asyncio.to_thread(source.count, table.name)
+                count = await report.patiently(partial(asyncio.to_thread, source.count, table.name))
                 running.meter.expect(table.name, count.rows)
-        await Comparison(source, mirror, setting, Told(running)).run(running.checkpoint.get("compared", ()))
+        await comparison.run(running.checkpoint.get("compared", {}))
     finally:
         source.close()
     await running.phase("done")

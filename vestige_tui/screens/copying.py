@@ -75,7 +75,7 @@ class CopyWizard(BetweenStores):
         ]
         switches = (
             Switch(VERIFY, "v", "compare every row at the end", True),
-            Switch(FOLLOW, "f", "bring later changes of the source, until stopped", False),
+            Switch(FOLLOW, "f", "bring later changes too, until stopped", False),
         )
 
         def agreed(turned: Mapping[str, bool]) -> None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
 from vestige_tui.screens.job_detail import folded
 from vestige_tui.screens.wizard import Step
 from vestige_tui.text import bytes_size, duration, grouped, plain
+from vestige_tui.widgets.panels import Panels
 
 if TYPE_CHECKING:
     from vestige_tui.jobs.reembed import Estimate
@@ -40,11 +40,11 @@ class CostStep(Step):
         self._estimate, self._notes, self._on, self._turn = estimate, notes, on, turn
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(classes="body"):
+        with Panels(classes="body"):
             yield Static(markup=False)
 
     def begin(self) -> None:
-        self.query_one(VerticalScroll).focus()
+        self.query_one(Panels).focus()
         self._draw()
 
     def show(self, estimate: Estimate) -> None:
@@ -56,7 +56,7 @@ class CostStep(Step):
         self.call_after_refresh(self._draw)
 
     def _draw(self) -> None:
-        width = max(20, self.query_one(VerticalScroll).scrollable_content_region.width)
+        width = max(20, self.query_one(Panels).scrollable_content_region.width)
         lines = []
         for label, text, style in cost_rows(self._estimate):
             for place, line in enumerate(folded(text, width - LABEL)):

@@ -7,13 +7,13 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
 from vestige_tui.model import TableProgress
 from vestige_tui.screens.wizard import Step
 from vestige_tui.text import cells, cut, grouped, plain
+from vestige_tui.widgets.panels import Panels
 
 FIGURE = 12
 """The cells of a count."""
@@ -57,11 +57,11 @@ class CountStep(Step):
 
     def compose(self) -> ComposeResult:
         yield Static(Content("\n").join(Content(plain(note)) for note in self._notes), classes="note", markup=False)
-        with VerticalScroll(classes="body"):
+        with Panels(classes="body"):
             yield Static(count_table(self._tables), markup=False)
 
     def begin(self) -> None:
-        self.query_one(VerticalScroll).focus()
+        self.query_one(Panels).focus()
 
     def action_go_on(self) -> None:
         self._on()

@@ -11,7 +11,7 @@ from textual.content import Content
 from vestige_tui.jobs.ledger import CALLER, GIVEN_UP, LEASE_LOST, OVERDUE
 from vestige_tui.model import Job
 from vestige_tui.text import ago, below_home, cells, cut, duration, grouped, one_line, plain, redact, short_id
-from vestige_tui.widgets.job_progress import COLUMNS, COMPARED, COPIED, Progress, Rows, TableBar
+from vestige_tui.widgets.job_progress import COLUMNS, COMPARED, COPIED, ENCODED, Progress, Rows, TableBar
 from vestige_tui.widgets.job_words import (
     CANCELLED,
     countdown,
@@ -154,7 +154,7 @@ def _told(job: Job, now: datetime, keys: Mapping[str, str]) -> list[Content]:
             told.append(Content.styled(f"{keys['verify']} compares both, row by row.", "$text-muted"))
         return told
     if is_ours(job) and job.result:
-        return [Content.styled(plain(job.result), "$text")]
+        return [Content.styled(f"{plain(job.result).rstrip('.')}.", "$text")]
     return []
 
 
@@ -232,7 +232,7 @@ def progress_of(job: Job, now: datetime) -> Progress | None:
         if table.total or table.read or table.left_behind or table.only_target:
             bars.append(TableBar(name, table.read, table.total, note, None if note else rows))
     zero = job.progress.zero_vectors
-    wanted = COMPARED if job.kind == "verify" else COPIED
+    wanted = {"verify": COMPARED, "reembed": ENCODED}.get(job.kind, COPIED)
     extra = tuple(
         name
         for name in COLUMNS

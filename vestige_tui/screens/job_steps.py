@@ -68,7 +68,9 @@ async def cancel_job(place: Place, job: Job) -> None:
     rows = [title(job)]
     if is_ours(job):
         rows.append(f"{grouped(sum(table.read for table in job.progress.tables.values()))} rows read so far")
-        note = "It ends at its next checkpoint. What is written stays, and a second run goes on from there."
+        gone = place.store is not None and silent(job, place.store.now()) is not None
+        note = "Its worker is gone, so it ends at once." if gone else "It ends at its next checkpoint."
+        note += " What is written stays, and a second run goes on from there."
     else:
         note = "It ends here as cancelled; whoever works on it is not told, and what it still reports is not taken."
     if not await place.app.push_screen_wait(Confirm("Stop this job?", rows, verb="stop it", notes=[note])):

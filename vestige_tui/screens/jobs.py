@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     from vestige_tui.model import Job, JobFinding
 
 SHOWN_FINDINGS = 100
+BEGINNINGS = (
+    (StartCopy.key, "copy this store into another one"),
+    (Reembed.key, "make its vectors anew with another model"),
+    (VerifyCopy.key, "compare it with another store"),
+)
 
 
 class JobDetail(Panels):
@@ -85,13 +90,7 @@ ends any more. `c` copies a store, `r` makes its vectors anew with another model
                 yield Section("", id="about")
                 yield JobProgress(id="bars")
                 yield FindingList(id="findings")
-            yield Empty(
-                "No job has run yet. Copies, re-embeddings and the work of agents are shown here.",
-                (StartCopy.key, "copy this store into another one"),
-                (Reembed.key, "make its vectors anew with another model"),
-                (VerifyCopy.key, "compare it with another store"),
-                id="nothing",
-            )
+            yield Empty(id="nothing")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -112,12 +111,23 @@ ends any more. `c` copies a store, `r` makes its vectors anew with another model
     def _paint(self) -> None:
         jobs = self.console.jobs
         self.set_class(not jobs, "-nothing")
+        if not jobs:
+            self._say_why_empty()
         listed = self.query_one(JobList)
         listed.show(jobs, self._now())
         if self._wanted and listed.go_to(self._wanted):
             self._wanted = ""
         self._paint_one()
         self.refresh_bindings()
+
+    def _say_why_empty(self) -> None:
+        nothing = self.query_one("#nothing", Empty)
+        if self.store is not None:
+            nothing.say("No job has run yet. Copies, re-embeddings and the work of agents are shown here.", *BEGINNINGS)
+        elif self.console.facts.link == "opening":
+            nothing.say("The store is being opened.")
+        else:
+            nothing.say("The store could not be opened, so that its jobs cannot be read.")
 
     def select(self, job_id: str) -> None:
         """Put the cursor on a job, as soon as it is seen."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
@@ -16,6 +15,7 @@ from vestige_tui.screens.wizard import Step, Wizard
 from vestige_tui.text import cells, cut, grouped, one_line
 from vestige_tui.widgets.glyphs import level
 from vestige_tui.widgets.job_words import short_model
+from vestige_tui.widgets.panels import Panels
 
 if TYPE_CHECKING:
     from vestige_tui.jobs.preview import Preview, Ranked, Ranking
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SHARED, ALONE = "=", " "
 BAR_CELLS = 20
 GAP = 3
-LEAST_COLUMN = 26
+LEAST_COLUMN = 32
 """Cells of a column; where there is less room, the rankings stand one above the other."""
 
 
@@ -46,6 +46,7 @@ class PreviewStep(Step):
         super().__init__()
         self._store, self._model, self._used, self._on = store, model, used, on
         self._found: Preview | None = None
+        self._asking = True
 
     def compose(self) -> ComposeResult:
         away = "" if self._model.offline else f" It is downloaded first, {_megabytes(self._model)}."
@@ -55,19 +56,21 @@ class PreviewStep(Step):
         )
         yield Static(Content(note), classes="note", markup=False)
         yield Input(placeholder="a question of your own; empty: some are taken from the memories", compact=True)
-        with VerticalScroll(classes="body", id="rankings"):
+        with Panels(classes="body", id="rankings"):
             yield Static(id="preview", markup=False)
 
     def begin(self) -> None:
+        self._ask(self._found is None)
+
+    def _ask(self, asking: bool) -> None:
+        """Give the keyboard to the line, or to what was found."""
+        self._asking = asking
+        (self.query_one(Input) if asking else self.query_one("#rankings")).focus()
         self._set_keys()
-        if self._found is None:
-            self.query_one(Input).focus()
-        else:
-            self.query_one("#rankings").focus()
 
     def _set_keys(self) -> None:
         skip = (("tab", "skip"),) if self._on is not None else ()
-        if self._found is None or self.query_one(Input).has_focus:
+        if self._found is None or self._asking:
             self.keys = (("enter", "compare"), *skip)
         else:
             self.keys = ((("enter", "go on"),) if self._on is not None else ()) + (("/", "another question"),)
@@ -88,8 +91,7 @@ class PreviewStep(Step):
             self._on()
 
     def action_ask(self) -> None:
-        self.query_one(Input).focus()
-        self._set_keys()
+        self._ask(True)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -102,8 +104,8 @@ class PreviewStep(Step):
         queries = (typed,) if typed else ()
         self._found = await preview(self._store, self._model.name, queries, progress=self._encoded)
         self._draw()
-        self.query_one("#rankings").focus()
-        self._set_keys()
+        self.query_one("#rankings").scroll_home(animate=False)
+        self._ask(False)
         self._wizard.say("")
 
     def _encoded(self, done: int, total: int) -> None:
@@ -127,10 +129,11 @@ def _megabytes(model: CatalogModel) -> str:
 def side_by_side(found: Preview, width: int) -> Content:
     """Return both rankings of each question, and first how much of them is the same."""
     same = f"{found.overlap:.0%} of the hits are the same"
-    sample = f"{grouped(found.sampled)} of {grouped(found.memories)} memories"
-    lines = [
-        Content.assemble((same, "$text bold"), (f"   over {len(found.rankings)} questions, {sample}", "$text-muted"))
-    ]
+    asked = len(found.rankings)
+    over = f"over {asked} {'question' if asked == 1 else 'questions'}, "
+    over += f"{grouped(found.sampled)} of {grouped(found.memories)} memories"
+    between = "   " if cells(same) + 3 + cells(over) <= width else "\n"
+    lines = [Content.assemble((same, "$text bold"), between, (over, "$text-muted"))]
     for ranking in found.rankings:
         lines += [Content(""), *_ranking(ranking, found, width)]
     return Content("\n").join(lines)

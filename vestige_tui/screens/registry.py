@@ -19,7 +19,7 @@ from vestige_tui.embedding import CatalogModel, catalog
 from vestige_tui.errors import ReadOnly, Usage
 from vestige_tui.screens.base import Place
 from vestige_tui.screens.reembedding import drop_old, preview_of, reembed_from, roll_back
-from vestige_tui.screens.registry_card import card, configured_otherwise, history, parts, second, widths
+from vestige_tui.screens.registry_card import card, configured_otherwise, history, not_open, parts, second, widths
 from vestige_tui.screens.saved_filters import Configured
 from vestige_tui.text import below_home, grouped
 from vestige_tui.widgets.glyphs import level
@@ -80,7 +80,9 @@ vectors that are missing. `tab` goes from the models to what stands beside them.
 
     def _frame_changed(self, nothing: None) -> None:
         super()._frame_changed(nothing)
-        if self.is_mounted:
+        if self.is_mounted and self.store is None and self.is_current:
+            self._look()
+        elif self.is_mounted:
             self._look_at_model()
 
     def _look_at_model(self) -> None:
@@ -114,6 +116,9 @@ vectors that are missing. `tab` goes from the models to what stands beside them.
     async def _look(self) -> None:
         store = self.store
         if store is None:
+            link = self.console.facts.link
+            self.query_one("#model", Section).fill(lambda width: not_open(link))
+            await self._list_models("")
             return
         from vestige_tui.jobs.spare import history as changes_of
         from vestige_tui.jobs.spare import spare
@@ -122,15 +127,18 @@ vectors that are missing. `tab` goes from the models to what stands beside them.
         self._spare = await spare(store)
         self._show_model(store)
         model, census = self._model, await store.vector_census()
-        self.query_one("#vectors-title", Section).fill(lambda width: widths(census))
+        self.query_one("#vectors-title", Section).fill(lambda width: widths(census, width))
         bar = self.query_one(StackedBar)
         bar.parts, bar.display = parts(census, model), True
         changes, now = await changes_of(store, SHOWN_CHANGES), store.now()
         self.query_one("#history", Section).fill((lambda width: history(changes, now, width)) if changes else None)
+        await self._list_models(model.name if model is not None else "")
+
+    async def _list_models(self, used: str) -> None:
         if self._catalog is None:
             # Asking for the list imports the encoder's library, which takes its time.
             self._catalog = await asyncio.to_thread(catalog)
-        self.query_one(ModelList).show(self._catalog, model.name if model is not None else "")
+        self.query_one(ModelList).show(self._catalog, used)
         self.refresh_bindings()
 
     # Models

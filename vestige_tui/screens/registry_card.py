@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from vestige_tui.embedding import same_model
+from vestige_tui.screens.job_detail import folded
 from vestige_tui.text import ago, cells, cut, duration, grouped, plain
 from vestige_tui.widgets.glyphs import level
 from vestige_tui.widgets.job_words import fraction, short_model, standing
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 AT_WORK = ("Making the vectors", "Loading")
 """How a banner begins that tells what is done, not what is wrong."""
 BAR_CELLS = 20
+WAY = 13
 CHANGES = {"reembed": "re-embedded", "in_place": "re-embedded in place", "rollback": "rolled back"}
 
 
@@ -50,7 +52,7 @@ def card(
         elif store.kind == "vestige":
             parts.append("as its vectors tell")
         lines += [Content.styled(line, "$text-muted") for line in _flow(parts, width)]
-    return Content("\n").join([*lines, Content(""), *_state(model, source, banner, write_key)])
+    return Content("\n").join([*lines, Content(""), *_state(model, source, banner, width, write_key)])
 
 
 def _flow(parts: Sequence[str], width: int) -> list[str]:
@@ -68,7 +70,9 @@ def configured_otherwise(model: ModelSignature | None, source: EmbedderSource) -
     return model is not None and bool(source.configured) and not same_model(source.configured or "", model.name)
 
 
-def _state(model: ModelSignature | None, source: EmbedderSource, banner: str, write_key: str) -> list[Content]:
+def _state(
+    model: ModelSignature | None, source: EmbedderSource, banner: str, width: int, write_key: str
+) -> list[Content]:
     """How the model stands in this console and, where it cannot be used, the ways out."""
     at_work = banner.startswith(AT_WORK)
     if banner and not at_work:
@@ -78,7 +82,7 @@ def _state(model: ModelSignature | None, source: EmbedderSource, banner: str, wr
             Content.styled(word, "$warning bold"),
             Content.styled(plain(banner), "$text"),
             Content(""),
-            *_ways_out(model, mismatch, write_key),
+            *_ways_out(model, mismatch, width, write_key),
         ]
     words = {
         "ready": ("●", "loaded in this console; searches use it", "$text"),
@@ -93,17 +97,22 @@ def _state(model: ModelSignature | None, source: EmbedderSource, banner: str, wr
     return lines
 
 
-def _ways_out(model: ModelSignature | None, mismatch: bool, write_key: str) -> list[Content]:
+def _ways_out(model: ModelSignature | None, mismatch: bool, width: int, write_key: str) -> list[Content]:
     if model is None:
         return []
     ways = []
     if mismatch:
         ways.append(("use it", f"{write_key} writes {short_model(model.name)} into your settings"))
-        ways.append(("change it", "choose the configured model below, and re-embed"))
+        ways.append(("change it", "choose the configured model in the list, and re-embed"))
     else:
         ways.append(("fetch it", "it is downloaded on first use; with a network, open the console again"))
     ways.append(("go on", "searches answer by words alone, and nothing is lost"))
-    return [Content.assemble((f"  {way:<9} ", "$accent"), (said, "$text-muted")) for way, said in ways]
+    lines = []
+    for way, said in ways:
+        for place, line in enumerate(folded(said, max(12, width - WAY))):
+            head = f"  {way if not place else '':<{WAY - 2}}"
+            lines.append(Content.assemble((head, "$accent"), (line, "$text-muted")))
+    return lines
 
 
 def parts(census: VectorCensus, model: ModelSignature | None) -> tuple[Part, ...]:
@@ -119,10 +128,16 @@ def parts(census: VectorCensus, model: ModelSignature | None) -> tuple[Part, ...
     )
 
 
-def widths(census: VectorCensus) -> Content:
+def widths(census: VectorCensus, width: int) -> Content:
     """Return how many vectors there are of each width."""
-    said = "   ".join(f"{grouped(count)} of width {grouped(width)}" for width, count in census.by_width.items())
-    return Content.styled(said or "none", "$text-muted")
+    said = [f"{grouped(count)} of width {grouped(each)}" for each, count in census.by_width.items()]
+    return Content("\n").join(Content.styled(line, "$text-muted") for line in _flow(said or ["none"], width))
+
+
+def not_open(link: str) -> Content:
+    """Return why there is no model to show."""
+    said = "The store is being opened." if link == "opening" else "The store could not be opened."
+    return Content.styled(said, "$text-muted" if link == "opening" else "$warning")
 
 
 def second(spare: SpareVectors | None, job: Job | None, now: datetime, width: int, keys: Mapping[str, str]) -> Content:

@@ -9,13 +9,13 @@ from typing import ClassVar
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
 from vestige_tui.screens.job_detail import folded
 from vestige_tui.screens.wizard import Step, Wizard
 from vestige_tui.text import plain
+from vestige_tui.widgets.panels import Panels
 
 ON, OFF = "●", "○"
 LABEL = 10
@@ -50,18 +50,18 @@ class StartStep(Step, can_focus=False):
         self.keys = (("y", verb),)
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(classes="body"):
+        with Panels(classes="body"):
             yield Static(markup=False)
 
     def begin(self) -> None:
-        self.query_one(VerticalScroll).focus()
+        self.query_one(Panels).focus()
         self._draw()
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw)
 
     def _draw(self) -> None:
-        width = max(20, self.query_one(VerticalScroll).size.width)
+        width = max(20, self.query_one(Panels).size.width)
         lines = []
         for label, text in self._rows:
             for place, line in enumerate(folded(text, width - LABEL)):

@@ -146,9 +146,11 @@ async def up(backend: Backend, *, to: int | None = None, dry_run: bool = False) 
     return tuple(info for info in await status(backend) if info.version in {each.version for each in chosen})
 
 
-async def _apply(transaction: Transaction, migration: Migration) -> None:
+async def _apply(transaction: Transaction, migration: Migration, settings: Mapping[str, str] | None = None) -> None:
     started = time.perf_counter()
-    await transaction.script(migration.up)
+    # What is set last counts: the file sets first, then makes its index.
+    own = "".join(f"SET LOCAL {name} = '{value}';\n" for name, value in (settings or {}).items())
+    await transaction.script(migration.up.replace("CREATE INDEX", f"{own}CREATE INDEX", 1) if own else migration.up)
     await transaction.execute(
         "record_applied",
         {
@@ -161,8 +163,11 @@ async def _apply(transaction: Transaction, migration: Migration) -> None:
     )
 
 
-async def finalize(backend: Backend) -> bool:
-    """Apply the staged step, once a model has given the vectors their width; tells whether it was done now."""
+async def finalize(backend: Backend, settings: Mapping[str, str] | None = None) -> bool:
+    """Apply the staged step, once a model has given the vectors their width; tells whether it was done now.
+
+    ``settings`` of the server are those of this transaction, in place of what the step's file sets.
+    """
     done = False
     for migration in migrations(backend.dialect):
         if not migration.staged:
@@ -171,7 +176,7 @@ async def finalize(backend: Backend) -> bool:
             await transaction.fetch("lock_schema")
             applied = {int(row["version"]) for row in await transaction.fetch("list_applied")}
             if migration.version not in applied:
-                await _apply(transaction, migration)
+                await _apply(transaction, migration, settings)
                 done = True
     return done
 

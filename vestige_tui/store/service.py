@@ -248,9 +248,12 @@ class Store:
         """Every migration of this dialect with its state; none for a file that a Vestige server made."""
         return await schema.status(self._backend)
 
-    async def finalize_schema(self) -> bool:
-        """Build what had to wait for the width of the vectors; tells whether it was done now."""
-        return await schema.finalize(self._backend)
+    async def finalize_schema(self, settings: Mapping[str, str] | None = None) -> bool:
+        """Build what had to wait for the width of the vectors; tells whether it was done now.
+
+        ``settings`` of the server hold for that alone: memory and helpers.
+        """
+        return await schema.finalize(self._backend, settings)
 
     async def health_check(self) -> Health:
         """Is the store well, in words. Never raises: a store that does not answer is unavailable."""

@@ -39,6 +39,7 @@ COLUMNS: Mapping[str, Column] = {
     "only_target": Column("target only", 13, "$error", "only in the target"),
 }
 COPIED = ("inserted", "present", "repaired", "failed")
+ENCODED = ("inserted", "failed")
 COMPARED = ("differ", "only_source", "only_target")
 FIRST_TO_GO = ("deleted", "updated", "present", "repaired", "only_target", "only_source")
 

@@ -148,8 +148,9 @@ def title(job: Job, *, short: bool = False) -> str:
         if short and model:
             return f"{verb} → {model}"
         return f"{verb} {where(job.target)}" + (f" → {model}" if model else "")
-    source = "" if short else f"{where(job.source)} "
-    return f"{verb} {source}{'=' if job.kind == 'verify' else '→'} {where(job.target)}"
+    if job.kind == "verify":
+        return f"{verb} {where(job.target)}" if short else f"{verb} {where(job.source)} = {where(job.target)}"
+    return f"{verb} → {where(job.target)}" if short else f"{verb} {where(job.source)} → {where(job.target)}"
 
 
 def short_model(name: str) -> str:

@@ -54,26 +54,27 @@ FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN group_memberships
 
 -- keys_memberships --
 -- The keys of a page of rows.
-SELECT k.key FROM (SELECT uuid_send(t.user_id) || uuid_send(t.group_id) AS key FROM group_memberships t) k
-WHERE %(after)s::bytea IS NULL OR k.key > %(after)s::bytea ORDER BY k.key LIMIT %(limit)s
+SELECT uuid_send(t.user_id) || uuid_send(t.group_id) AS key FROM group_memberships t
+WHERE %(after)s::bytea IS NULL OR (t.user_id, t.group_id) > (encode(substring(%(after)s::bytea for 16), 'hex')::uuid, encode(substring(%(after)s::bytea from 17 for 16), 'hex')::uuid)
+ORDER BY t.user_id, t.group_id LIMIT %(limit)s
 
 -- differ_domains --
 -- Domains.
 SELECT u.ord::int AS ord, t.id IS NULL AS missing
 FROM unnest(%(key)b::bytea[], %(digest)b::bytea[], %(metadata)b::text[]) WITH ORDINALITY u(key, digest, metadata, ord)
-LEFT JOIN domains t ON t.id = convert_from(u.key, 'UTF8')
+LEFT JOIN domains t ON t.id = convert_from(u.key, 'UTF8') COLLATE "default"
 WHERE t.id IS NULL OR sha256(record_send(ROW(t.label, vector_send(t.centroid), t.top_terms, t.memory_count, t.created_at))) <> u.digest
     OR t.metadata <> u.metadata::jsonb
 
 -- show_domains --
 -- The values of rows that differ.
 SELECT u.ord::int AS ord, record_send(ROW(t.id, t.label, vector_send(t.centroid), t.top_terms, t.memory_count, t.created_at, t.metadata)) AS row
-FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN domains t ON t.id = convert_from(u.key, 'UTF8')
+FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN domains t ON t.id = convert_from(u.key, 'UTF8') COLLATE "default"
 
 -- keys_domains --
 -- The keys of a page of rows.
-SELECT k.key FROM (SELECT textsend(t.id) AS key FROM domains t) k
-WHERE %(after)s::bytea IS NULL OR k.key > %(after)s::bytea ORDER BY k.key LIMIT %(limit)s
+SELECT textsend(t.id) AS key FROM domains t
+WHERE %(after)s::bytea IS NULL OR t.id > convert_from(%(after)s::bytea, 'UTF8') COLLATE "default" ORDER BY t.id LIMIT %(limit)s
 
 -- differ_memories --
 -- Memories.
@@ -135,19 +136,21 @@ WHERE %(after)s::bytea IS NULL OR t.memory_id > encode(%(after)s::bytea, 'hex'):
 SELECT u.ord::int AS ord, t.source_id IS NULL AS missing
 FROM unnest(%(key)b::bytea[], %(digest)b::bytea[]) WITH ORDINALITY u(key, digest, ord)
 LEFT JOIN edges t ON t.source_id = encode(substring(u.key for 16), 'hex')::uuid AND t.target_id = encode(substring(u.key from 17 for 16), 'hex')::uuid
-    AND t.edge_type = convert_from(substring(u.key from 33), 'UTF8')
+    AND t.edge_type = convert_from(substring(u.key from 33), 'UTF8') COLLATE "default"
 WHERE t.source_id IS NULL OR sha256(record_send(ROW(t.weight, t.created_at))) <> u.digest
 
 -- show_edges --
 -- The values of rows that differ.
 SELECT u.ord::int AS ord, record_send(ROW(t.source_id, t.target_id, t.edge_type, t.weight, t.created_at)) AS row
 FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN edges t ON t.source_id = encode(substring(u.key for 16), 'hex')::uuid AND t.target_id = encode(substring(u.key from 17 for 16), 'hex')::uuid
-    AND t.edge_type = convert_from(substring(u.key from 33), 'UTF8')
+    AND t.edge_type = convert_from(substring(u.key from 33), 'UTF8') COLLATE "default"
 
 -- keys_edges --
 -- The keys of a page of rows.
-SELECT k.key FROM (SELECT uuid_send(t.source_id) || uuid_send(t.target_id) || textsend(t.edge_type) AS key FROM edges t) k
-WHERE %(after)s::bytea IS NULL OR k.key > %(after)s::bytea ORDER BY k.key LIMIT %(limit)s
+SELECT uuid_send(t.source_id) || uuid_send(t.target_id) || textsend(t.edge_type) AS key FROM edges t
+WHERE %(after)s::bytea IS NULL OR (t.source_id, t.target_id, t.edge_type)
+    > (encode(substring(%(after)s::bytea for 16), 'hex')::uuid, encode(substring(%(after)s::bytea from 17 for 16), 'hex')::uuid, convert_from(substring(%(after)s::bytea from 33), 'UTF8') COLLATE "default")
+ORDER BY t.source_id, t.target_id, t.edge_type LIMIT %(limit)s
 
 -- differ_marks --
 -- Marks on reviews.
@@ -200,12 +203,13 @@ SELECT u.ord::int AS ord, record_send(ROW(t.memory_id, t.timestamp, t.rating, t.
 FROM asked u JOIN lines t ON t.key = u.key
 
 -- keys_reviews --
--- The keys of a page of lines.
-SELECT k.key FROM (SELECT uuid_send(n.memory_id) || timestamptz_send(n.timestamp) || int2send(n.rating) || int4send(n.alike) AS key
-    FROM (SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes,
+-- The keys of all lines of a page of memories: the places of those that say the same are counted memory by memory.
+SELECT uuid_send(n.memory_id) || timestamptz_send(n.timestamp) || int2send(n.rating) || int4send(n.alike) AS key
+FROM (SELECT v.memory_id, v.timestamp, v.rating,
     (row_number() OVER (PARTITION BY v.memory_id, v.timestamp, v.rating ORDER BY v.id) - 1)::int AS alike
-    FROM review_events v) n) k
-WHERE %(after)s::bytea IS NULL OR k.key > %(after)s::bytea ORDER BY k.key LIMIT %(limit)s
+    FROM review_events v WHERE v.memory_id IN (SELECT DISTINCT w.memory_id FROM review_events w
+        WHERE %(after)s::bytea IS NULL OR w.memory_id > encode(substring(%(after)s::bytea for 16), 'hex')::uuid ORDER BY w.memory_id LIMIT %(limit)s)) n
+ORDER BY key
 
 -- differ_supersession --
 -- Decisions, known by all that they say: one that differs is another.
@@ -219,10 +223,11 @@ there AS MATERIALIZED (SELECT uuid_send(n.loser_id) || coalesce(uuid_send(n.winn
 SELECT u.ord::int AS ord, true AS missing FROM asked u WHERE NOT EXISTS (SELECT 1 FROM there t WHERE t.key = u.key)
 
 -- keys_supersession --
--- The keys of a page of decisions.
-SELECT k.key FROM (SELECT uuid_send(n.loser_id) || coalesce(uuid_send(n.winner_id), decode(repeat('00', 16), 'hex'))
+-- The keys of all decisions of a page of memories.
+SELECT uuid_send(n.loser_id) || coalesce(uuid_send(n.winner_id), decode(repeat('00', 16), 'hex'))
     || timestamptz_send(n.decided_at) || int4send(n.alike) || textsend(n.kind) AS key
-    FROM (SELECT v.loser_id, v.winner_id, v.kind, v.decided_at,
+FROM (SELECT v.loser_id, v.winner_id, v.kind, v.decided_at,
     (row_number() OVER (PARTITION BY v.loser_id, v.winner_id, v.kind, v.decided_at ORDER BY v.id) - 1)::int AS alike
-    FROM supersession_events v) n) k
-WHERE %(after)s::bytea IS NULL OR k.key > %(after)s::bytea ORDER BY k.key LIMIT %(limit)s
+    FROM supersession_events v WHERE v.loser_id IN (SELECT DISTINCT w.loser_id FROM supersession_events w
+        WHERE %(after)s::bytea IS NULL OR w.loser_id > encode(substring(%(after)s::bytea for 16), 'hex')::uuid ORDER BY w.loser_id LIMIT %(limit)s)) n
+ORDER BY key

@@ -225,9 +225,10 @@ FROM stage_vectors s LEFT JOIN knowledge_nodes m ON m.id = s.node_id
 WHERE m.id IS NULL OR (m.updated_at IS DISTINCT FROM s.updated_at
     AND NOT EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = s.node_id))
 
--- clear_vectors --
--- What was only looked at.
-DELETE FROM stage_vectors
+-- belong_vectors --
+-- One of these memories that is not there in the state of these times, in microseconds since 2000.
+SELECT true AS amiss FROM unnest(%(keys)s::uuid[], %(times)s::bigint[]) AS s (id, at) LEFT JOIN knowledge_nodes m ON m.id = s.id
+WHERE m.updated_at IS DISTINCT FROM timestamptz '2000-01-01 00:00:00+00' + s.at * interval '1 microsecond' LIMIT 1
 
 -- present_vectors --
 -- Which of these rows are there already.

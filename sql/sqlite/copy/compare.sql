@@ -1,5 +1,6 @@
 -- How a comparison reads its target, table by table: the rows of some keys, with the values that a source gives of its own,
--- so that both are brought into one form before they are compared. :ids is a list of the ids that the keys begin with.
+-- so that both are brought into one form before they are compared. :ids is a list of ids; where a key is made of several
+-- values, and there may be very many that begin alike, :keys is a list of lists of them.
 
 -- rows_users --
 -- Users.
@@ -11,7 +12,8 @@ SELECT id, handle, display_name, created_at, metadata FROM groups WHERE id IN (S
 
 -- rows_memberships --
 -- Who belongs to which group.
-SELECT user_id, group_id, role, joined_at FROM group_memberships WHERE user_id IN (SELECT value FROM json_each(:ids))
+SELECT m.user_id, m.group_id, m.role, m.joined_at FROM json_each(:keys) k JOIN group_memberships m
+ON m.user_id = json_extract(k.value, '$[0]') AND m.group_id = json_extract(k.value, '$[1]')
 
 -- rows_domains --
 -- Domains.
@@ -25,9 +27,8 @@ SELECT m.id, m.content, m.node_type, m.tags, m.metadata, m.domains, m.domain_sco
 FROM knowledge_nodes m WHERE m.id IN (SELECT value FROM json_each(:ids))
 
 -- rows_vectors --
--- Vectors, with the times of their memories.
-SELECT e.node_id, e.embedding, m.created_at, m.updated_at FROM node_embeddings e JOIN knowledge_nodes m ON m.id = e.node_id
-WHERE e.node_id IN (SELECT value FROM json_each(:ids))
+-- Vectors.
+SELECT node_id, embedding FROM node_embeddings WHERE node_id IN (SELECT value FROM json_each(:ids))
 
 -- rows_scheduling --
 -- Schedules.
@@ -36,7 +37,9 @@ WHERE memory_id IN (SELECT value FROM json_each(:ids))
 
 -- rows_edges --
 -- Links.
-SELECT source_id, target_id, edge_type, weight, created_at FROM edges WHERE source_id IN (SELECT value FROM json_each(:ids))
+SELECT e.source_id, e.target_id, e.edge_type, e.weight, e.created_at FROM json_each(:keys) k JOIN edges e
+ON e.source_id = json_extract(k.value, '$[0]') AND e.target_id = json_extract(k.value, '$[1]')
+AND e.edge_type = json_extract(k.value, '$[2]')
 
 -- rows_reviews --
 -- Lines of the review log, known by what they say and by how many that say the same came before.
@@ -62,45 +65,48 @@ FROM supersession_events v WHERE v.loser_id IN (SELECT value FROM json_each(:ids
 SELECT memory_id, suspended, buried_until, memory_id FROM review_marks WHERE memory_id IN (SELECT value FROM json_each(:ids))
 
 -- ids_users --
--- The ids that the keys of a page of rows begin with.
-SELECT id FROM users WHERE id > :after ORDER BY id LIMIT :limit
+-- The keys of a page of rows.
+SELECT id FROM users WHERE id > CAST(:after AS TEXT) ORDER BY id LIMIT :limit
 
 -- ids_groups --
--- The ids that the keys of a page of rows begin with.
-SELECT id FROM groups WHERE id > :after ORDER BY id LIMIT :limit
+-- The keys of a page of rows.
+SELECT id FROM groups WHERE id > CAST(:after AS TEXT) ORDER BY id LIMIT :limit
 
 -- ids_memberships --
--- The ids that the keys of a page of rows begin with.
-SELECT DISTINCT user_id FROM group_memberships WHERE user_id > :after ORDER BY user_id LIMIT :limit
+-- The keys of a page of rows.
+SELECT user_id, group_id FROM group_memberships WHERE (user_id, group_id) > (CAST(:after AS TEXT), CAST(:after_second AS TEXT))
+ORDER BY user_id, group_id LIMIT :limit
 
 -- ids_domains --
--- The ids that the keys of a page of rows begin with.
-SELECT id FROM domains WHERE id > :after ORDER BY id LIMIT :limit
+-- The keys of a page of rows.
+SELECT id FROM domains WHERE id > CAST(:after AS TEXT) ORDER BY id LIMIT :limit
 
 -- ids_memories --
--- The ids that the keys of a page of rows begin with.
-SELECT id FROM knowledge_nodes WHERE id > :after ORDER BY id LIMIT :limit
+-- The keys of a page of rows.
+SELECT id FROM knowledge_nodes WHERE id > CAST(:after AS TEXT) ORDER BY id LIMIT :limit
 
 -- ids_vectors --
--- The ids that the keys of a page of rows begin with.
-SELECT node_id FROM node_embeddings WHERE node_id > :after ORDER BY node_id LIMIT :limit
+-- The keys of a page of rows.
+SELECT node_id FROM node_embeddings WHERE node_id > CAST(:after AS TEXT) ORDER BY node_id LIMIT :limit
 
 -- ids_scheduling --
--- The ids that the keys of a page of rows begin with.
-SELECT memory_id FROM scheduling WHERE memory_id > :after ORDER BY memory_id LIMIT :limit
+-- The keys of a page of rows.
+SELECT memory_id FROM scheduling WHERE memory_id > CAST(:after AS TEXT) ORDER BY memory_id LIMIT :limit
 
 -- ids_edges --
--- The ids that the keys of a page of rows begin with.
-SELECT DISTINCT source_id FROM edges WHERE source_id > :after ORDER BY source_id LIMIT :limit
+-- The keys of a page of rows.
+SELECT source_id, target_id, edge_type FROM edges
+WHERE (source_id, target_id, edge_type) > (CAST(:after AS TEXT), CAST(:after_second AS TEXT), CAST(:after_third AS TEXT))
+ORDER BY source_id, target_id, edge_type LIMIT :limit
 
 -- ids_reviews --
--- The ids that the keys of a page of rows begin with.
-SELECT DISTINCT memory_id FROM review_events WHERE memory_id > :after ORDER BY memory_id LIMIT :limit
+-- A page of the ids that the keys of lines begin with.
+SELECT DISTINCT memory_id FROM review_events WHERE memory_id > CAST(:after AS TEXT) ORDER BY memory_id LIMIT :limit
 
 -- ids_supersession --
--- The ids that the keys of a page of rows begin with.
-SELECT DISTINCT loser_id FROM supersession_events WHERE loser_id > :after ORDER BY loser_id LIMIT :limit
+-- A page of the ids that the keys of lines begin with.
+SELECT DISTINCT loser_id FROM supersession_events WHERE loser_id > CAST(:after AS TEXT) ORDER BY loser_id LIMIT :limit
 
 -- ids_marks --
--- The ids that the keys of a page of rows begin with.
-SELECT memory_id FROM review_marks WHERE memory_id > :after ORDER BY memory_id LIMIT :limit
+-- The keys of a page of rows.
+SELECT memory_id FROM review_marks WHERE memory_id > CAST(:after AS TEXT) ORDER BY memory_id LIMIT :limit

@@ -1,0 +1,72 @@
+"""`registry preview`: two models in two columns, or as one document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.swapping import OtherEmbedder, offer
+from vestige_tui import embedding
+from vestige_tui.embedding import DEFAULT_MODEL
+
+OTHER = "other-embedder-64"
+
+
+@pytest.fixture(autouse=True)
+def models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default model, and another one."""
+    offer(monkeypatch, embedding.load_embedder(DEFAULT_MODEL), OtherEmbedder(64))
+
+
+def test_two_columns(run: Command, sample: str) -> None:
+    file = Path(sample.removeprefix("sqlite:"))
+    before = file.read_bytes()
+    ran = run(
+        "--store", sample, "registry", "preview", OTHER, "--query", "how are keys rotated", "the backup", "--limit", "2"
+    )
+    assert ran.status == 0
+    lines = ran.out.splitlines()
+    assert lines[0].split(" | ")[0].strip() == f"{DEFAULT_MODEL} (384)"
+    assert lines[0].split(" | ")[1] == f"{OTHER} (64)"
+    assert max(map(len, lines)) <= 100
+    asked = lines.index(next(line for line in lines if line.startswith("how are keys rotated")))
+    for line in lines[asked + 1 : asked + 3]:
+        left, right = line.split(" | ")
+        assert len(left) == len(lines[0].split(" | ")[0])
+        for half in (left, right):
+            mark, score = half[0], float(half[1:9])
+            assert mark in "= "
+            assert -1 <= score <= 1
+    assert "Signing keys" in lines[asked + 1].split(" | ")[0]
+    assert "over 2 questions to 5 of 6 memories" in ran.out
+    assert f"{OTHER} took" in lines[-1]
+    assert file.read_bytes() == before
+
+
+def test_one_document(run: Command, sample: str) -> None:
+    found = run("--store", sample, "registry", "preview", OTHER, "--sample", "4", "--limit", "3", "--json").json
+    assert (found["current"]["name"], found["current"]["dimension"]) == (DEFAULT_MODEL, 384)
+    assert (found["other"]["name"], found["other"]["dimension"]) == (OTHER, 64)
+    assert (found["sampled"], found["memories"], found["limit"], len(found["queries"])) == (4, 6, 3, 4)
+    for each in found["queries"]:
+        for side in ("current", "other"):
+            assert [hit["score"] for hit in each[side]] == sorted((hit["score"] for hit in each[side]), reverse=True)
+        ids = [{hit["id"] for hit in each[side]} for side in ("current", "other")]
+        assert each["overlap"] == pytest.approx(len(ids[0] & ids[1]) / 3)
+        assert {hit["id"] for hit in each["current"] if hit["shared"]} == ids[0] & ids[1]
+        assert each["asked_of"] in ids[0]
+    assert found["overlap"] == pytest.approx(sum(each["overlap"] for each in found["queries"]) / 4)
+
+
+def test_what_is_refused(run: Command, sample: str) -> None:
+    for arguments, status, code in (
+        ((DEFAULT_MODEL,), 3, "mismatch"),
+        (("all-MiniLM-L6-v2",), 3, "mismatch"),
+        (("nobody-knows-it",), 3, "mismatch"),
+        ((), 2, "usage"),
+        ((OTHER, "--sample", "0"), 2, "usage"),
+    ):
+        ran = run("--store", sample, "registry", "preview", *arguments, "--json")
+        assert (ran.status, ran.json["error"]["code"]) == (status, code)

@@ -1,0 +1,129 @@
+"""migrate reembed and registry rollback, as a person types them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command, fill_sample
+
+NEW = "test-embedder-96"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest) -> str:
+    if request.param == "sqlite":
+        return str(request.getfixturevalue("sample"))
+    target = str(request.getfixturevalue("postgres_database"))
+    asyncio.run(fill_sample(target))
+    return target
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """A person at a terminal."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal(said))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+
+
+def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
+    before = run("--store", url, "search", "signing keys", "--json").json["hits"]
+    planned = run("--store", url, "migrate", "reembed", "--model", NEW, "--dry-run", "--json")
+    assert planned.status == 0
+    assert (planned.json["rows"], planned.json["to"]["name"], planned.json["drops"]) == (6, NEW, None)
+    assert planned.json["texts_per_second"] > 0
+    assert planned.json["bytes"] > 6 * 4 * 96
+    assert run("--store", url, "jobs", "list", "--json").json["items"] == []
+    refused = run("--store", url, "migrate", "reembed", "--model", NEW, "--json")
+    assert (refused.status, refused.json["error"]["code"]) == (3, "refused")
+    assert "--yes" in refused.json["error"]["message"]
+    assert run("--store", url, "jobs", "list", "--json").json["items"] == []
+    ran = run("--store", url, "migrate", "reembed", "--model", NEW, "--yes", "--json", "--batch-size", "4")
+    assert ran.status == 0, ran
+    assert {"rows_updated", "duration_secs", "index_rebuild_secs", "swap_ms"} < set(ran.json)
+    assert (ran.json["rows_updated"], ran.json["job"]["status"], ran.json["job"]["kind"]) == (6, "completed", "reembed")
+    assert "A backup first is good advice (knowledge_nodes, node_embeddings, embedding_model, scheduling): " in ran.err
+    assert ("pg_dump" if url.startswith("postgres") else "sqlite3") in ran.err
+    shown = run("--store", url, "registry", "show", "--json").json
+    assert (shown["registered"]["name"], shown["vectors"]["by_width"]) == (NEW, {"96": 6})
+    again = run("--store", url, "migrate", "reembed", "--model", NEW, "--yes")
+    assert (again.status, "nothing to change" in again.out) == (0, True)
+    assert run("--store", url, "registry", "rollback", "--json").status == 3
+    old = run("--store", url, "migrate", "reembed", "--model", "all-MiniLM-L6-v2", "--dry-run")
+    assert "dropped at the start: 6 vectors of sentence-transformers/all-MiniLM-L6-v2" in old.out
+    assert "`vestige-tui registry rollback` takes them back" in old.out
+    back = run("--store", url, "registry", "rollback", "--yes")
+    assert back.status == 0, back
+    assert "completed" in back.out
+    hits = run("--store", url, "search", "signing keys", "--json").json["hits"]
+    assert [(hit["memory"]["id"], hit["score"]) for hit in hits] == [
+        (hit["memory"]["id"], hit["score"]) for hit in before
+    ]
+    dropped = run("--store", url, "migrate", "reembed", "--drop-old", "--yes", "--json")
+    assert (dropped.json["dropped"]["name"], dropped.json["dropped"]["vectors"]) == (NEW, 6)
+    assert run("--store", url, "registry", "rollback", "--yes", "--json").json["error"]["code"] == "refused"
+
+
+def test_in_place_says_what_it_means(run: Command, url: str) -> None:
+    planned = run("--store", url, "migrate", "reembed", "--model", NEW, "--in-place", "--dry-run")
+    assert planned.status == 0
+    assert "There is no way back." in planned.out
+    assert "6 vectors of sentence-transformers/all-MiniLM-L6-v2" in planned.out
+    ran = run("--store", url, "migrate", "reembed", "--model", NEW, "--in-place", "--yes", "--json")
+    assert (ran.status, ran.json["rows_updated"], ran.json["swap_ms"]) == (0, 6, None)
+    assert run("--store", url, "registry", "show", "--json").json["vectors"]["by_width"] == {"96": 6}
+
+
+def test_a_person_is_asked(run: Command, sample: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(monkeypatch, "no\n")
+    ran = run("--store", sample, "migrate", "reembed", "--model", NEW)
+    assert (ran.status, "Begin? [y/N]" in ran.err, "texts/s" in ran.err) == (1, True, True)
+    assert run("--store", sample, "jobs", "list", "--json").json["items"] == []
+    answer(monkeypatch, "y\n")
+    assert run("--store", sample, "migrate", "reembed", "--model", NEW).status == 0
+    answer(monkeypatch, "y\n")
+    ran = run("--store", sample, "registry", "rollback")
+    assert (ran.status, "Go back? [y/N]" in ran.err) == (0, True)
+
+
+def test_settings_that_name_the_old_model_are_told_of(run: Command, sample: str, home: Path) -> None:
+    settings = home / "vestige.toml"
+    settings.write_text('[embeddings]\nmodel = "all-MiniLM-L6-v2"\n')
+    ran = run("--config", str(settings), "--store", sample, "migrate", "reembed", "--model", NEW, "--yes")
+    assert ran.status == 0
+    assert f"set `model` under `[embeddings]` to {NEW}" in ran.err
+    ran = run("--config", str(settings), "--store", sample, "registry", "rollback", "--yes")
+    assert "[embeddings]" not in ran.err
+
+
+def test_a_job_can_be_left_running_and_watched(run: Command, sample: str) -> None:
+    detached = run("--store", sample, "migrate", "reembed", "--model", NEW, "--yes", "--detach", "--json")
+    assert detached.status == 0
+    assert run("jobs", "watch", detached.json["job"]["id"]).status == 0
+    [listed] = run("--store", sample, "jobs", "list", "--json").json["items"]
+    assert (listed["kind"], listed["status"], listed["options"]["model"]) == ("reembed", "completed", NEW)
+
+
+def test_what_is_refused(run: Command, sample: str) -> None:
+    for arguments, status in (
+        (["migrate", "reembed"], 2),
+        (["migrate", "reembed", "--model", NEW, "--batch-size", "0"], 2),
+        (["migrate", "reembed", "--model", "no-such-model", "--yes"], 3),
+        (["--read-only", "migrate", "reembed", "--model", NEW, "--yes"], 3),
+        (["registry", "rollback", "--yes"], 3),
+        (["migrate", "reembed", "--drop-old"], 3),
+    ):
+        assert run("--store", sample, *arguments).status == status, arguments
+    with closing(sqlite3.connect(sample.removeprefix("sqlite:"))) as file:
+        assert file.execute("SELECT count(*) FROM delegations").fetchone() == (0,)
+        assert file.execute("SELECT count(*) FROM spare_embeddings").fetchone() == (0,)

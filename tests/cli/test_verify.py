@@ -1,0 +1,126 @@
+"""``migrate verify``: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import HOSTILE, SENTENCES, Command, sample_id
+from tests.vestige_files import make_v18
+
+NOTHING = {"differ": 0, "only_source": 0, "only_target": 0}
+
+
+@pytest.fixture
+def copied(sample: str, tmp_path: Path, run: Command) -> tuple[str, str]:
+    """A store and its copy."""
+    target = f"sqlite:{tmp_path / 'target.db'}"
+    assert run("migrate", "copy", "--source", sample, "--target", target, "--no-verify").status == 0
+    return sample, target
+
+
+def change(url: str, sql: str, *values: object) -> None:
+    with closing(sqlite3.connect(url.removeprefix("sqlite:"))) as connection, connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        assert connection.execute(sql, values).rowcount == 1
+
+
+def test_equal_stores_end_with_0(copied: tuple[str, str], run: Command) -> None:
+    source, target = copied
+    ran = run("migrate", "verify", "--source", source, "--target", target, "--json")
+    assert (ran.status, ran.json["equal"], ran.json["differences"]) == (0, True, [])
+    assert ran.json["tables"]["memories"] == {"compared": len(SENTENCES), **NOTHING}
+    assert "has begun" in ran.err
+    ran = run("migrate", "verify", "--source", source, "--target", target)
+    assert ran.status == 0
+    assert ran.out.rstrip().endswith("Every row is equal.")
+
+
+def test_stores_that_differ_end_with_1(copied: tuple[str, str], run: Command) -> None:
+    source, target = copied
+    change(
+        target,
+        "UPDATE knowledge_nodes SET codebase = ? WHERE id = ?",
+        HOSTILE.replace("\0", "").replace("\ud800", ""),
+        sample_id(1),
+    )
+    change(target, "DELETE FROM knowledge_nodes WHERE id = ?", sample_id(4))
+    change(source, "DELETE FROM knowledge_nodes WHERE id = ?", sample_id(3))
+    ran = run("migrate", "verify", "--source", source, "--target", target, "--json")
+    assert (ran.status, ran.json["equal"]) == (1, False)
+    tables = ran.json["tables"]
+    assert tables["memories"] == {"compared": len(SENTENCES) - 1, "differ": 1, "only_source": 1, "only_target": 1}
+    found = {(each["table"], each["kind"], each["row"]): each["reason"] for each in ran.json["differences"]}
+    assert found["memories", "only_target", sample_id(3)] == "The source does not have it."
+    assert found["memories", "only_source", sample_id(4)] == "The target does not have it."
+    reason = found["memories", "differs", sample_id(1)]
+    assert reason.startswith("Codebase and updated at differ: codebase is nothing in the source, ")
+    assert "\x1b" not in ran.out
+    ran = run("migrate", "verify", "--source", source, "--target", target)
+    assert ran.status == 1
+    assert "\x1b" not in ran.out
+    assert "Codebase and updated at differ" in ran.out
+    assert ran.out.rstrip().endswith("only in the target.")
+
+
+def test_rows_that_no_copy_can_bring_are_no_differences(run: Command, tmp_path: Path, postgres_database: str) -> None:
+    path = make_v18(tmp_path / "vestige.db", 6, hostile=True)
+    both = ("--sqlite-path", str(path), "--postgres-url", postgres_database)
+    assert run("migrate", "copy", *both, "--no-verify").status == 4
+    ran = run("migrate", "verify", *both)
+    assert ran.status == 0
+    assert "not copyable" in ran.out
+    assert "It holds values that are not finite." in ran.out
+    ran = run("migrate", "verify", *both, "--json")
+    assert (ran.status, ran.json["equal"], ran.json["differences"]) == (0, True, [])
+
+
+def test_where_nothing_can_be_noted_the_command_compares_by_itself(
+    sample: str, run: Command, postgres_database: str
+) -> None:
+    both = ("--source", sample, "--target", postgres_database)
+    assert run("migrate", "copy", *both, "--no-verify").status == 0
+    join = "&" if "?" in postgres_database else "?"
+    only_read = f"{postgres_database}{join}options=-cdefault_transaction_read_only%3Don"
+    for arguments in (("--source", sample, "--target", only_read), (*both, "--read-only")):
+        ran = run("migrate", "verify", *arguments, "--json")
+        assert (ran.status, ran.json["equal"]) == (0, True)
+        assert ran.json["tables"]["memories"] == {"compared": len(SENTENCES), **NOTHING}
+        assert "This command compares the two itself." in ran.err
+        assert run("migrate", "verify", *arguments, "--detach").status == 3
+    jobs = run("jobs", "list", "--store", postgres_database, "--json").json["items"]
+    assert [each["kind"] for each in jobs] == ["copy"]
+
+
+def test_a_comparison_can_be_left_alone(copied: tuple[str, str], run: Command) -> None:
+    source, target = copied
+    ran = run("migrate", "verify", "--source", source, "--target", target, "--detach", "--json")
+    assert ran.status == 0
+    job = ran.json["job"]
+    assert job["kind"] == "verify"
+    ended = run("jobs", "watch", job["id"], "--store", target)
+    assert ended.status == 0
+    assert "completed" in ended.out
+
+
+def test_what_would_be_compared_is_counted(copied: tuple[str, str], run: Command) -> None:
+    source, target = copied
+    ran = run("migrate", "verify", "--source", source, "--target", target, "--dry-run")
+    assert ran.status == 0
+    rows = dict(line.split() for line in ran.out.splitlines()[1:])
+    assert rows["memories"] == str(len(SENTENCES))
+    assert [each["kind"] for each in run("jobs", "list", "--store", target, "--json").json["items"]] == ["copy"]
+
+
+def test_what_is_missing_is_said(sample: str, run: Command, tmp_path: Path) -> None:
+    ran = run("migrate", "verify", "--store", sample)
+    assert ran.status == 2
+    assert "A comparison needs the store to compare with: --postgres-url URL, or --target URL." in ran.err
+    ran = run("migrate", "verify", "--source", sample, "--target", str(tmp_path / "nowhere.db"), "--json")
+    assert (ran.status, ran.json["error"]["code"]) == (1, "unavailable")
+    ran = run("migrate", "verify", "--source", sample, "--target", sample)
+    assert ran.status == 2
+    assert "equal to itself" in ran.err
