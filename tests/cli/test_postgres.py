@@ -102,6 +102,20 @@ def test_a_copy_is_counted_then_made_then_found_again(run: Command, sample: str,
     assert run("jobs", "watch", detached.json["job"]["id"]).status == 0
 
 
+def test_a_copy_goes_back_into_a_file(run: Command, sample: str, postgres_database: str, tmp_path: Path) -> None:
+    assert run(*copy(sample, postgres_database, "--no-verify")).status == 0
+    back = str(tmp_path / "back.db")
+    named = ["--from", "postgres", "--to", "sqlite", "--postgres-url", postgres_database, "--sqlite-path", back]
+    ran = run("--json", "migrate", *named)
+    assert (ran.status, ran.json["job"]["tables"]["memories"]["inserted"]) == (0, 6), ran
+    third = f"sqlite:{tmp_path / 'third.db'}"
+    ran = run("--json", "migrate", "copy", "--source", back, "--target", third)
+    assert (ran.status, ran.json["job"]["tables"]["memories"]["inserted"]) == (0, 6), ran
+    assert run("--store", third, "search", "signing keys", "--json").json["mode"] == "hybrid"
+    assert run("migrate", "copy", "--source", back, "--target", back).status == 2
+    assert run("migrate", "copy", "--source", back, "--target", third, "--model", "another").status == 2
+
+
 def test_an_unknown_job(run: Command, sample: str) -> None:
     for arguments in (["jobs", "show", "ffffffff"], ["jobs", "cancel", "ffffffff"], ["jobs", "watch", "ffffffff"]):
         ran = run("--store", sample, "--json", *arguments)

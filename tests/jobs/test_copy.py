@@ -38,7 +38,21 @@ from vestige_tui.times import parse_stored
 
 PASSWORD = "s3cret-PW"
 PREPARED = tuple(
-    f"{verb}_" for verb in "any orphans present merge link update settle free delete clear rebuild list".split()
+    f"{verb}_"
+    for verb in [
+        "any",
+        "orphans",
+        "present",
+        "merge",
+        "link",
+        "update",
+        "settle",
+        "free",
+        "delete",
+        "clear",
+        "rebuild",
+        "list",
+    ]
 )
 """What the statements are called that only a transaction of a copy runs; its COPYs cannot be prepared."""
 # What both databases give in the same words; the logs have other numbers on the other side.

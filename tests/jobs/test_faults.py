@@ -116,7 +116,7 @@ async def test_a_copy_whose_disk_is_full_can_go_on(tmp_path: Path) -> None:
         launched = await start(work)
     job = await ended(f"sqlite:{target}", launched.job_id)
     assert job.status == "failed"
-    assert "full" in (job.error or "")
+    assert "disk" in (job.error or "")
     with closing(sqlite3.connect(target)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     async with open_store(f"sqlite:{target}") as store:

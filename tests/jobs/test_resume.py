@@ -15,6 +15,7 @@ import pytest
 from tests.jobs.filled import fill
 from tests.jobs.test_copy import TABLES, TIMES, assert_equal_stores, ended
 from tests.jobs.test_killed import database
+from tests.vestige_files import make_v18
 from vestige_tui.embedding import DEFAULT_DIMENSION, DEFAULT_MODEL
 from vestige_tui.errors import ModelMismatch, Refused, Usage
 from vestige_tui.jobs import copy
@@ -310,3 +311,37 @@ async def test_a_source_is_followed_until_somebody_asks_to_stop(tmp_path: Path, 
     assert job.progress.tables["memories"].inserted == 21
     assert job.result is not None
     assert job.result.startswith("101 rows inserted")
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_hostile_file_is_taken_up_without_counting_twice(
+    tmp_path: Path, postgres_server: str, state: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    path = make_v18(tmp_path / "vestige.db", 24, hostile=True)
+    write = Copy._write
+
+    async def interrupted(self: Copy, table: Table, *args: Any) -> None:
+        if table.name == "edges":
+            raise Refused("Something else is wrong.")
+        await write(self, table, *args)
+
+    with database(postgres_server, "copy_whole") as one, database(postgres_server, "copy_taken_up") as two:
+        for whole, taken_up in ((one, two), (str(tmp_path / "whole.db"), str(tmp_path / "taken_up.db"))):
+            first, _ = await attempt(str(path), whole, batch=7, verify=True)
+            with monkeypatch.context() as patch:
+                patch.setattr(Copy, "_write", interrupted)
+                # Whichever way the rows go.
+                patch.setattr(copy, "BESIDE", ("memories", "vectors"))
+                with pytest.raises(Refused):
+                    await attempt(str(path), taken_up, batch=7, verify=True)
+            marks = list((state / "jobs").glob("*.rows"))
+            assert len(marks) == 1
+            if lost:
+                marks[0].unlink()
+            second, result = await attempt(str(path), taken_up, batch=7, verify=True)
+            assert result.endswith("every row is equal")
+            assert second.meter.tables == first.meter.tables
+            assert second.meter.zero_vectors == first.meter.zero_vectors == 1
+            found = await findings_of(taken_up, second)
+            assert sorted(found, key=repr) == sorted(await findings_of(whole, first), key=repr)
+            assert list((state / "jobs").glob("*.rows")) == []

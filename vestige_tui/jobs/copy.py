@@ -213,7 +213,10 @@ def _expected(url: str) -> dict[str, TableProgress]:
 
 async def run(running: Running) -> str:
     """Copy everything that is missing; gives what came of it in words. Raises Cancelled at a checkpoint."""
-    source = await running.patiently(partial(asyncio.to_thread, open_source, running.source))
+    if running.source.startswith(("postgresql:", "postgres:", "pgembed:")):
+        source = await running.patiently(partial(asyncio.to_thread, open_source, running.source))
+    else:
+        source = await asyncio.to_thread(open_source, running.source)
     assert source is not None
     try:
         return await Copy(running, source, source.model()).run()
@@ -286,7 +289,9 @@ class Copy:
         return ", ".join(words)
 
     async def _asked(self, question: Callable[[], T]) -> T:
-        """What the source says; it is asked again while its database does not answer."""
+        """What the source says; a server is asked again while it does not answer, a file says at once what is wrong."""
+        if self._source.location.startswith("sqlite:"):
+            return await asyncio.to_thread(question)
         found: list[T] = []
 
         async def ask() -> None:
@@ -402,6 +407,7 @@ class Copy:
             self._target,
             mirror_of(self._store),
             self._brought,
+            self._asked,
             self._record,
             vectors=self._encodes is None,
         )
@@ -497,7 +503,7 @@ class Copy:
             return
         if self._server is not None and "memories" in self._running.checkpoint["fresh"] and self._mostly_ahead():
             await self._drop_indexes(self._server)
-        await asyncio.to_thread(self._know_users)
+        await self._asked(self._know_users)
         names = [table.name for table in self._tables]
         place = names.index(self._running.checkpoint.get("table", names[0]))
         for table in self._tables[place:]:
@@ -527,12 +533,12 @@ class Copy:
         fresh = table.name in self._running.checkpoint["fresh"]
         await self._make_sure(table)
         lanes = 2 if fresh and self._server is not None and table.name in BESIDE else 1
-        reading = asyncio.create_task(asyncio.to_thread(self._read_ahead, table, after, self._limit, lanes))
+        reading = asyncio.create_task(self._asked(partial(self._read_ahead, table, after, self._limit, lanes)))
         try:
             while batches := await asyncio.shield(reading):
                 # What comes next is read and converted while the database works on this.
                 ahead = partial(self._read_ahead, table, batches[-1].rows.after, self._limit, lanes)
-                reading = asyncio.create_task(asyncio.to_thread(ahead))
+                reading = asyncio.create_task(self._asked(ahead))
                 began = time.monotonic()
                 before = self._meter.tables[table.name]
                 if len(batches) == 1:
@@ -546,7 +552,8 @@ class Copy:
                 elif took > SLOW_SECONDS:
                     self._limit = max(self._limit // 2, 1)
         finally:
-            # A thread cannot be stopped: its read must end before the source may be closed.
+            # Its thread cannot be stopped; closing the source ends what it is at.
+            reading.cancel()
             await asyncio.wait({reading})
             if not reading.cancelled():
                 reading.exception()
@@ -564,7 +571,7 @@ class Copy:
 
     async def _enter(self, table: Table, after: Key) -> None:
         """Begin a table; what cannot be read of it is counted first."""
-        keyless = (await asyncio.to_thread(self._source.count, table.name)).keyless
+        keyless = (await self._asked(partial(self._source.count, table.name))).keyless
         if not keyless:
             return
         finding = JobFinding(table.name, "failed", "NULL", f"{keyless:,} rows have no id.")
@@ -627,7 +634,7 @@ class Copy:
         doubtful = self._running.checkpoint.get("beside")
         if not doubtful:
             return
-        batch = await asyncio.to_thread(self._read, table, read_key(doubtful["after"]), int(doubtful["rows"]))
+        batch = await self._asked(partial(self._read, table, read_key(doubtful["after"]), int(doubtful["rows"])))
 
         async def write(transaction: Transaction) -> None:
             await self._target.write(transaction, table, batch.fits, fresh=False)

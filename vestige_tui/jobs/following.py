@@ -6,17 +6,17 @@ only where this copy has inserted it.
 
 from __future__ import annotations
 
-import asyncio
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from vestige_tui.jobs import unwire, wire
 from vestige_tui.jobs.brought import ALIKE, GONE, OURS, REFUSED, TOLD, Mark, hashed, mark_of
+from vestige_tui.jobs.ends import Outcome
 from vestige_tui.jobs.repair import sentence
 from vestige_tui.jobs.tables import TABLES
 from vestige_tui.jobs.verify import name_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from vestige_tui.jobs.brought import Brought, Remembered
-    from vestige_tui.jobs.ends import Batch, Mirror, Outcome, Source, Target
+    from vestige_tui.jobs.ends import Batch, Key, Mirror, Source, Target
     from vestige_tui.jobs.running import Running
     from vestige_tui.jobs.tables import Fit, Setting, Table
     from vestige_tui.model import Edge, Review
@@ -52,7 +52,10 @@ class _Row:
 
 
 class Following:
-    """Passes over a source and its target. ``record`` counts written rows and gives what is to be told of them."""
+    """Passes over a source and its target.
+
+    ``asked`` puts a question to the source, in a thread; ``record`` counts written rows and gives what is to be told.
+    """
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Following:
         target: Target,
         mirror: Mirror,
         brought: Brought,
+        asked: Callable[[Callable[[], Any]], Awaitable[Any]],
         record: Callable[[Table, Sequence[Fit], Outcome], list[JobFinding]],
         *,
         vectors: bool,
@@ -70,6 +74,7 @@ class Following:
         self._target = target
         self._mirror = mirror
         self._brought = brought
+        self._asked = asked
         self._record = record
         self._tables = [table for table in TABLES if vectors or table.name != "vectors"]
         self._vectors = vectors
@@ -80,7 +85,7 @@ class Following:
 
     async def once(self, setting: Setting) -> int:
         """One pass over everything; gives how many rows of the target it changed."""
-        token = await self._token()
+        token = await self._asked(self._source.token)
         seen = {table.name: array("Q") for table in self._tables}
         changed = 0
         for table in self._tables:
@@ -89,7 +94,7 @@ class Following:
             while (batch := await self._read(table, after, setting)).read:
                 after = batch.after
                 changed += await self._bring(table, batch, remembered, seen[table.name])
-        steady = token == await self._token()
+        steady = token == await self._asked(self._source.token)
         gone: dict[str, set[int]] = {}
         for table in self._tables:
             absent = self._brought.of(table.name).ours_but(seen[table.name])
@@ -103,14 +108,9 @@ class Following:
             await self._running.step(self._target.settle)
         return changed
 
-    async def _token(self) -> object:
-        return await self._running.patiently(partial(asyncio.to_thread, self._source.token))
-
-    async def _read(self, table: Table, after: tuple[object, ...], setting: Setting) -> Batch:
+    async def _read(self, table: Table, after: Key, setting: Setting) -> Batch:
         self._running.check()
-        read = partial(self._source.read, table, after, BATCH, MAX_BATCH_BYTES, setting)
-        batch = await self._running.patiently(partial(asyncio.to_thread, read))
-        assert batch is not None
+        batch: Batch = await self._asked(partial(self._source.read, table, after, BATCH, MAX_BATCH_BYTES, setting))
         return batch
 
     # What is in the source
@@ -167,8 +167,13 @@ class Following:
 
         async def write(transaction: Transaction) -> Outcome:
             outcome = await self._target.write(transaction, table, fits, fresh=False)
-            self._expect(table, len(fits))
-            await self._note(transaction, self._record(table, fits, outcome))
+            counted, of_these = fits, outcome
+            if self._brought.blind:
+                # What is refused may have been counted before.
+                counted = [fit for place, fit in enumerate(fits) if place not in outcome.refused]
+                of_these = Outcome(outcome.inserted, frozenset())
+            self._expect(table, len(counted))
+            await self._note(transaction, self._record(table, counted, of_these))
             return outcome
 
         # Before the rows it is noted that they may be there, after them whose they are.
