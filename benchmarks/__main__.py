@@ -20,6 +20,7 @@ from benchmarks import (
     narrowing,
     operations,
     quality,
+    reembedding,
     searches,
     servers,
     startup,
@@ -40,7 +41,7 @@ ON_A_STORE: dict[str, Callable[[Bench], Awaitable[list[Figure]]]] = {
 }
 """What is measured on a store of each size; the last ones write to it."""
 
-PARTS = (*ON_A_STORE, "console", "copy", "quality", "encoder", "start")
+PARTS = (*ON_A_STORE, "console", "copy", "reembed", "quality", "encoder", "start")
 SIZES = (1_000, 10_000, 100_000)
 QUICK = SIZES[:2]
 COPIED = 5_000
@@ -81,6 +82,10 @@ async def _parts(
         _say("copies")
         source = await filling.filled(folder / "source.db", COPIED)
         found += await copying.measure(source, COPIED, server)
+    if "reembed" in wanted and server is not None:
+        _say("re-embeddings")
+        source = await filling.filled(folder / "to-reembed.db", COPIED)
+        found += await reembedding.measure(folder, source, COPIED, server)
     if "quality" in wanted:
         _say("known-item questions")
         found += await quality.measure(folder, server)

@@ -42,6 +42,11 @@ def measure() -> list[Figure]:
     ]
 
 
+def bare(count: int) -> float:
+    """Texts a second of our loop alone."""
+    return _in_process("ours", count).rate
+
+
 def measure_import() -> list[Figure]:
     """Thousands of texts through the store, with the real model; takes minutes."""
     encoder, stored = _in_process("ours", FEW), _in_process("import", MANY)

@@ -5,6 +5,10 @@
 -- Whose vectors lie beside the store's own, why, and how many.
 SELECT s.name, s.dimension, s.hash, s.created_at, s.role, (SELECT count(*) FROM spare_embeddings) AS vectors FROM spare_model s
 
+-- find_in_place --
+-- A job under way that makes the vectors in use anew, one by one.
+SELECT r.delegation_id FROM job_runs r WHERE r.kind = 'reembed' AND r.finished_at IS NULL AND json_extract(r.options, '$.in_place') LIMIT 1
+
 -- list_model_changes --
 -- The models that the store belonged to, the latest change first.
 SELECT c.id, c.kind, c.from_name, c.from_dimension, c.from_hash, c.to_name, c.to_dimension, c.to_hash, c.memories, c.seconds,

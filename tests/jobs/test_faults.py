@@ -127,3 +127,30 @@ async def test_a_copy_whose_disk_is_full_can_go_on(tmp_path: Path) -> None:
     assert (job.status, job.error, job.attempt) == ("completed", None, 2)
     assert job.progress.tables["memories"].inserted == 2_000
     assert ids_in(target) == ids_in(source)
+
+
+async def test_ten_thousand_memories_arrive_and_a_second_run_brings_nothing(
+    tmp_path: Path, postgres_database: str
+) -> None:
+    source = tmp_path / "source.db"
+    await fill(source, 10_000, dimension=16, words=12)
+    with closing(sqlite3.connect(source)) as connection, connection:
+        connection.execute(
+            "DELETE FROM scheduling WHERE memory_id NOT IN (SELECT id FROM knowledge_nodes ORDER BY id LIMIT 4000)"
+        )
+        connection.execute("DELETE FROM edges")
+        connection.execute(
+            "INSERT INTO edges (source_id, target_id, edge_type, weight, created_at)"
+            " SELECT a.id, b.id, 'related', 0.5, a.created_at FROM knowledge_nodes a"
+            " JOIN knowledge_nodes b ON b.seq = a.seq + 1 ORDER BY a.seq LIMIT 2000"
+        )
+    work = Work("copy", f"sqlite:{source}", postgres_database)
+    job = await ended(postgres_database, (await start(work)).job_id)
+    assert (job.status, job.error) == ("completed", None)
+    counts = {name: table.inserted for name, table in job.progress.tables.items()}
+    assert (counts["memories"], counts["scheduling"], counts["edges"]) == (10_000, 4_000, 2_000)
+    assert (job.result or "").endswith("every row is equal")
+    again = await ended(postgres_database, (await start(work)).job_id)
+    assert again.status == "completed"
+    assert sum(table.inserted for table in again.progress.tables.values()) == 0
+    assert again.progress.tables["memories"].present == 10_000

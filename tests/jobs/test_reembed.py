@@ -839,3 +839,23 @@ async def test_the_file_of_a_vestige_server_is_left_alone(tmp_path: Path) -> Non
 
 
 __all__ = ["workers"]
+
+
+async def test_search_by_meaning_pauses_in_place_and_says_so(url: str) -> None:
+    await fill(url, 20)
+    async with opened(url) as console, opened(url) as worker:
+        text = texts(20)[3]
+        assert (await console.search(SearchQuery(text=text))).mode == "hybrid"
+        ledger = Ledger(worker)
+        run = await ledger.start(
+            kind="reembed", source=url, target=url, model=NEW.name, task="", owner="me", options={"in_place": True}
+        )
+        await console.refresh_model()
+        answer = await console.search(SearchQuery(text=text))
+        assert (answer.mode, len(answer.hits) > 0) == ("text", True)
+        assert f"pauses while job {run.id[:8]}" in answer.warnings[0]
+        with pytest.raises(EmbedderUnavailable, match="pauses while job"):
+            await console.search(SearchQuery(text=text, mode="vector"))
+        await ledger.transition(run.id, "completed")
+        # The end of a job is no change that anybody is told of.
+        assert (await console.search(SearchQuery(text=text))).mode == "hybrid"

@@ -75,7 +75,7 @@ class _Prepared:
 
 
 class Searcher:
-    """Answers search queries of one store; ``registered``, ``refresh`` and ``filters`` are the store's."""
+    """Answers search queries of one store, which gives ``registered``, ``refresh``, ``remaking`` and ``filters``."""
 
     def __init__(
         self,
@@ -84,12 +84,14 @@ class Searcher:
         *,
         registered: Callable[[], Awaitable[ModelSignature | None]],
         refresh: Callable[[], Awaitable[ModelSignature | None]],
+        remaking: Callable[[], Awaitable[str | None]],
         filters: Callable[[Filter], tuple[list[str], dict[str, Any]]],
     ) -> None:
         self._backend = backend
         self._embedders = embedders
         self._registered = registered
         self._refresh = refresh
+        self._remaking = remaking
         self._filters = filters
 
     async def answer(self, query: SearchQuery) -> Answer:
@@ -315,6 +317,12 @@ class Searcher:
             if query.mode == "vector":
                 raise EmbedderUnavailable("This store has no vectors yet, so it cannot be searched by meaning.")
             warnings.append("This store has no vectors yet; answered by words alone.")
+            return None, None
+        if job := await self._remaking():
+            paused = f"Search by meaning pauses while job {job[:8]} makes the vectors anew in place."
+            if query.mode == "vector":
+                raise EmbedderUnavailable(paused)
+            warnings.append(f"{paused} Answered by words alone.")
             return None, None
         try:
             [vector] = await self._embedders.embed([words.spoken], registered=registered, query=True)

@@ -161,6 +161,7 @@ class Store:
         self.policy = policy or Policy()
         self._clock: Clock = clock or (lambda: datetime.now(UTC))
         self._model: ModelSignature | None = None
+        self._remaking: str | None = None
         self._reading_model = asyncio.Lock()
         self._actor = _actor()
         self._searcher = Searcher(
@@ -168,6 +169,7 @@ class Store:
             self.embedders,
             registered=self.registered_model,
             refresh=self.refresh_model,
+            remaking=self.remaking,
             filters=self._filters,
         )
 
@@ -808,7 +810,20 @@ class Store:
         """The same, read anew: another process may have given the store vectors of another model."""
         async with self._reading_model:
             self._note_model(await self._backend.fetch("get_model"))
+            self._remaking = await self._find_remaking()
             return self._model
+
+    async def remaking(self) -> str | None:
+        """The job that makes the vectors anew in place, if one does: searches by meaning wait for it."""
+        if self._remaking is not None:
+            self._remaking = await self._find_remaking()
+        return self._remaking
+
+    async def _find_remaking(self) -> str | None:
+        if self._backend.foreign:
+            return None
+        found = await self._backend.fetch("find_in_place")
+        return str(found[0]["delegation_id"]) if found else None
 
     def _note_model(self, found: Sequence[Row]) -> None:
         model = rows.model(found[0]) if found else None
