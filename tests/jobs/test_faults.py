@@ -154,3 +154,22 @@ async def test_ten_thousand_memories_arrive_and_a_second_run_brings_nothing(
     assert again.status == "completed"
     assert sum(table.inserted for table in again.progress.tables.values()) == 0
     assert again.progress.tables["memories"].present == 10_000
+
+
+async def test_rows_that_become_one_do_not_wait_for_each_other(tmp_path: Path, postgres_database: str) -> None:
+    source = tmp_path / "source.db"
+    await fill(source, 60, dimension=8)
+    with closing(sqlite3.connect(source)) as connection, connection:
+        # Two batches are written at once, and of these links, whose types are cut, only one can be there.
+        [(here, there)] = connection.execute("SELECT min(id), max(id) FROM knowledge_nodes").fetchall()
+        connection.execute("DELETE FROM edges")
+        connection.executemany(
+            "INSERT INTO edges (source_id, target_id, edge_type, weight, created_at)"
+            " VALUES (?, ?, ?, 0.5, '2026-01-01')",
+            [(here, there, "x" * 255 + str(number)) for number in range(400)],
+        )
+    work = Work("copy", f"sqlite:{source}", postgres_database, {"batch": 5, "verify": False})
+    job = await ended(postgres_database, (await start(work)).job_id)
+    assert (job.status, job.error) == ("completed", None)
+    edges = job.progress.tables["edges"]
+    assert (edges.read, edges.inserted, edges.present) == (400, 1, 399)

@@ -152,8 +152,9 @@ async def undisturbed(work: Work, workers: Workers) -> tuple[Left, int]:
 async def killed(work: Work, workers: Workers, die_at: int) -> Left:
     """What the job leaves when its worker is killed at a call, and another takes it up."""
     job_id = await begin(work)
-    status, _ = workers.run(die_at)
-    assert status == KILLED
+    status, calls = workers.run(die_at)
+    # A sign of life more or less is a call more or less: the last of them may not be reached.
+    assert status == KILLED or (status == 0 and calls < die_at)
     job = await ended(work.target, job_id)
     if job.status != "completed":
         job_id = await begin(work)

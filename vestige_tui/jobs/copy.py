@@ -504,11 +504,7 @@ class Copy:
         if self._server is not None and "memories" in self._running.checkpoint["fresh"] and self._mostly_ahead():
             await self._drop_indexes(self._server)
         await self._asked(self._know_users)
-        names = [table.name for table in self._tables]
-        place = names.index(self._running.checkpoint.get("table", names[0]))
-        for table in self._tables[place:]:
-            self._meter.phase = f"copying {table.name}"
-            await self._copy(table)
+        await self._copy()
         await self._running.step(_nothing, {"table": DONE, "after": [], "beside": None})
 
     def _mostly_ahead(self) -> bool:
@@ -523,34 +519,24 @@ class Copy:
         while (batch := self._read(users, after, MAX_BATCH)).read:
             after = batch.after
 
-    async def _copy(self, table: Table) -> None:
-        checkpoint = self._running.checkpoint
-        if checkpoint.get("table") == table.name:
+    async def _copy(self) -> None:
+        """Table by table, from the checkpoint on."""
+        checkpoint, place, begun = self._running.checkpoint, 0, -1
+        after = self._source.start(self._tables[0].name)
+        if "table" in checkpoint:
+            begun = place = [table.name for table in self._tables].index(checkpoint["table"])
             after = read_key(checkpoint["after"])
-        else:
-            after = self._source.start(table.name)
-            await self._enter(table, after)
-        fresh = table.name in self._running.checkpoint["fresh"]
-        await self._make_sure(table)
-        lanes = 2 if fresh and self._server is not None and table.name in BESIDE else 1
-        reading = asyncio.create_task(self._asked(partial(self._read_ahead, table, after, self._limit, lanes)))
+            await self._make_sure(self._tables[place])
+        reading = asyncio.create_task(self._asked(partial(self._read_ahead, place, after)))
         try:
-            while batches := await asyncio.shield(reading):
+            while ahead := await asyncio.shield(reading):
                 # What comes next is read and converted while the database works on this.
-                ahead = partial(self._read_ahead, table, batches[-1].rows.after, self._limit, lanes)
-                reading = asyncio.create_task(self._asked(ahead))
-                began = time.monotonic()
-                before = self._meter.tables[table.name]
-                if len(batches) == 1:
-                    await self._write(table, batches[0], fresh)
-                else:
-                    await self._write_two(table, *batches)
-                took = time.monotonic() - began
-                self._log(table, before)
-                if took < QUICK_SECONDS and batches[0].rows.read == self._limit:
-                    self._limit = min(self._limit * 2, MAX_BATCH)
-                elif took > SLOW_SECONDS:
-                    self._limit = max(self._limit // 2, 1)
+                more = partial(self._read_ahead, ahead.place, ahead.batches[-1].rows.after)
+                reading = asyncio.create_task(self._asked(more))
+                await self._enter(begun + 1, ahead.place)
+                begun = ahead.place
+                await self._write_ahead(self._tables[begun], ahead.batches)
+            await self._enter(begun + 1, len(self._tables) - 1)
         finally:
             # Its thread cannot be stopped; closing the source ends what it is at.
             reading.cancel()
@@ -558,29 +544,60 @@ class Copy:
             if not reading.cancelled():
                 reading.exception()
 
+    async def _write_ahead(self, table: Table, batches: Sequence[_Marked]) -> None:
+        began, before = time.monotonic(), self._meter.tables[table.name]
+        self._meter.phase = f"copying {table.name}"
+        if len(batches) == 2 and _apart(*batches):
+            await self._write_two(table, *batches)
+        else:
+            for batch in batches:
+                await self._write(table, batch, self._fresh(table))
+        took, after = time.monotonic() - began, self._meter.tables[table.name]
+        if before.read // LOG_ROWS != after.read // LOG_ROWS:
+            log.info("%s: %s of %s rows read, %s inserted", table.name, after.read, after.total, after.inserted)
+        if took < QUICK_SECONDS and batches[0].rows.read == self._limit:
+            self._limit = min(self._limit * 2, MAX_BATCH)
+        elif took > SLOW_SECONDS:
+            self._limit = max(self._limit // 2, 1)
+
+    def _fresh(self, table: Table) -> bool:
+        """Was nothing in this table when the copy began?"""
+        return table.name in self._running.checkpoint["fresh"]
+
     def _read(self, table: Table, after: Key, limit: int) -> Batch:
         return self._source.read(table, after, limit, MAX_BATCH_BYTES, self._setting)
 
-    def _read_ahead(self, table: Table, after: Key, limit: int, many: int) -> list[_Marked]:
-        """The next batches, as many as are written at once; none at the end."""
-        batches: list[_Marked] = []
-        while len(batches) < many and (rows := self._read(table, after, limit)).read:
-            batches.append(_Marked(rows, [mark_of(table.name, fit) for fit in rows.fits]))
-            after = rows.after
-        return batches
+    def _read_ahead(self, place: int, after: Key) -> _Ahead | None:
+        """What is written next, of this table or of one behind it; None where nothing is left."""
+        for at in range(place, len(self._tables)):
+            table = self._tables[at]
+            if at > place:
+                after = self._source.start(table.name)
+            many = 2 if self._server is not None and table.name in BESIDE and self._fresh(table) else 1
+            batches: list[_Marked] = []
+            while len(batches) < many and (rows := self._read(table, after, self._limit)).read:
+                batches.append(_Marked(rows, [mark_of(table.name, fit) for fit in rows.fits]))
+                after = rows.after
+            if batches:
+                return _Ahead(at, batches)
+        return None
 
-    async def _enter(self, table: Table, after: Key) -> None:
-        """Begin a table; what cannot be read of it is counted first."""
-        keyless = (await self._asked(partial(self._source.count, table.name))).keyless
-        if not keyless:
-            return
+    async def _enter(self, first: int, last: int) -> None:
+        """Begin some tables, one after the other; what cannot be read of them is counted first."""
+        for table in self._tables[first : last + 1]:
+            keyless = (await self._asked(partial(self._source.count, table.name))).keyless
+            if keyless:
+                await self._refuse_keyless(table, keyless)
+
+    async def _refuse_keyless(self, table: Table, keyless: int) -> None:
         finding = JobFinding(table.name, "failed", "NULL", f"{keyless:,} rows have no id.")
 
         async def refuse(transaction: Transaction) -> None:
             self._meter.add(table.name, read=keyless, failed=keyless)
             await self._note(transaction, [finding])
 
-        await self._running.step(refuse, {"table": table.name, "after": write_key(after)})
+        start = write_key(self._source.start(table.name))
+        await self._running.step(refuse, {"table": table.name, "after": start})
 
     async def _write(self, table: Table, batch: _Marked, fresh: bool) -> None:
         async def write(transaction: Transaction) -> None:
@@ -644,11 +661,6 @@ class Copy:
     async def _note(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
         await self._running.ledger.add_findings(transaction, self._running.job_id, findings)
 
-    def _log(self, table: Table, before: TableProgress) -> None:
-        after = self._meter.tables[table.name]
-        if before.read // LOG_ROWS != after.read // LOG_ROWS:
-            log.info("%s: %s of %s rows read, %s inserted", table.name, after.read, after.total, after.inserted)
-
     def _record(self, table: Table, fits: Sequence[Fit], outcome: Outcome) -> list[JobFinding]:
         """Count rows that were written, or found there; gives what is to be told of single ones."""
         findings: list[JobFinding] = []
@@ -682,6 +694,19 @@ class _Marked:
 
     rows: Batch
     marks: Sequence[Mark]
+
+
+def _apart(one: _Marked, other: _Marked) -> bool:
+    """Have two batches no row in common? Else one transaction would wait for the other's, which waits for both."""
+    return {mark.key for mark in one.marks}.isdisjoint(mark.key for mark in other.marks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What is written at once: the table by its place, and one batch of it, or two."""
+
+    place: int
+    batches: Sequence[_Marked]
 
 
 class _Comparing(Told):
