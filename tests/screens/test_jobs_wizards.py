@@ -48,7 +48,9 @@ async def ended(console: Console) -> Job:
 
 def typed(console: Console) -> str:
     """What stands in the line of a step, however much of it is seen."""
-    return console.app.screen.query_one(Input).value
+    line = console.app.focused
+    assert isinstance(line, Input)
+    return line.value
 
 
 async def test_escape_goes_back_a_step_and_then_out(corpus: Path, tmp_path: Path) -> None:
