@@ -18,7 +18,7 @@ from vestige_tui.errors import NotFound
 from vestige_tui.jobs.index import remember
 from vestige_tui.jobs.launch import Launched
 from vestige_tui.jobs.ledger import CALLER, Ledger
-from vestige_tui.jobs.watch import cancel, findings, mark_failed, request_cancel, retry, watch
+from vestige_tui.jobs.watch import cancel, findings, mark_failed, retry, watch
 from vestige_tui.model import Job, JobFinding
 from vestige_tui.store import open_store
 from vestige_tui.store.service import Store
@@ -62,9 +62,9 @@ async def test_a_job_of_another_store_can_be_stopped_and_asked(tmp_path: Path, p
                 await Ledger(there).add_findings(transaction, job.id, [written])
         for store in (here, None):
             assert await findings(store, job) == (written,)
-        assert await request_cancel(here, job)
+        assert await cancel(here, job) == "asked"
         mine = await Ledger(here).job(await begin(here, "a"))
-        assert await request_cancel(here, mine)
+        assert await cancel(here, mine) == "asked"
         assert (await Ledger(here).job(mine.id)).cancel_requested
     async with open_store(postgres_database) as there:
         assert (await Ledger(there).job(job.id)).cancel_requested

@@ -400,6 +400,15 @@ async def test_todays_new_ones_were_all_asked(tmp_path: Path) -> None:
         await at.sees("Nothing is due.", "3 new ones wait; today's 10 were asked.")
 
 
+async def test_what_others_did_alone_is_no_sitting(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        await at.sees("1 of 3")
+        for each in THREE:
+            await at.other.record_review(each.id or "", Rating.EASY)
+        shown = await at.sees("Nothing is due.", "Somebody else graded this memory meanwhile")
+        assert "This sitting is over" not in shown
+
+
 async def test_an_empty_store(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         await at.sees("This store holds no memories yet.", "write the first one")

@@ -30,6 +30,7 @@ from vestige_tui.themes import THEMES, register
 from vestige_tui.widgets.filter_bar import FilterBar
 from vestige_tui.widgets.glyphs import level
 from vestige_tui.widgets.hit_list import HitList
+from vestige_tui.widgets.job_progress import JobProgress, Progress, Rows, TableBar
 from vestige_tui.widgets.lineage import tree
 from vestige_tui.widgets.memory_card import SHOWN_CHARACTERS, MemoryCard, MemoryDetail
 from vestige_tui.widgets.memory_table import PAGE_ROWS, PAGES_HELD, MemoryTable
@@ -43,7 +44,7 @@ MILLION = 1_000_000
 class Stage(App[None]):
     """One widget alone, with a list of what it posted."""
 
-    def __init__(self, widget: MemoryTable | HitList | MemoryCard | FilterBar) -> None:
+    def __init__(self, widget: MemoryTable | HitList | MemoryCard | FilterBar | JobProgress) -> None:
         super().__init__()
         self.widget = widget
         self.posted: list[TextualMessage] = []
@@ -696,3 +697,20 @@ async def test_every_theme_with_and_without_colour(theme: str, colour: bool, mon
         await pilot.pause(0.1)
         assert sum(line.startswith("▌") for line in lines(app)) == 1
         assert "◐" in "\n".join(lines(app))
+
+
+@pytest.mark.parametrize("width", [44, 52, 57, 60, 80])
+async def test_the_tables_of_a_job_keep_to_one_line_each(width: int) -> None:
+    counts = Rows(374, 374, 0, 0, 2)
+    tables = tuple(TableBar(name, 374, 374, rows=counts) for name in ("memories", "supersession"))
+    bars = JobProgress()
+    app = Stage(bars)
+    async with app.run_test(size=(width, 12)) as pilot:
+        bars.progress = Progress("", "", tables, running=False)
+        await pilot.pause()
+        shown = [line.rstrip() for line in lines(app) if line.strip()]
+    [first] = [line for line in shown if line.startswith("memories")]
+    assert shown[shown.index(first) + 1].startswith("supersession")
+    # What found no column is said in words.
+    assert any("failed" in line for line in shown)
+    assert any("inserted" in line for line in shown)

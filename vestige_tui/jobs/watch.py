@@ -68,12 +68,6 @@ async def findings(store: Store | None, job: Job, limit: int = 100) -> tuple[Job
         return (await Ledger(holder).findings(job.id, limit)).items
 
 
-async def request_cancel(store: Store | None, job: Job) -> bool:
-    """Ask a job to stop at its next checkpoint, wherever its row lies; False where it has ended."""
-    async with _holding(store, job, read_only=False) as holder:
-        return await Ledger(holder).request_cancel(job.id)
-
-
 async def cancel(store: Store | None, job: Job, urls: Sequence[str] = ()) -> Literal["asked", "ended"]:
     """Stop work, wherever its row lies: one of our workers at its next checkpoint, anything else at once.
 

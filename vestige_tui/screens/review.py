@@ -156,9 +156,9 @@ What you did not know comes back once more in the same sitting, as practice: not
             due = await store.get_due_memories(limit=SITTING_CARDS, filter=chosen)
             new = await store.get_new_memories(self._counts.new_today, chosen) if self._counts.new_today else ()
             self._sitting = Sitting([memory.id for memory in (*due, *new)], self.now())
-            await self._advance(store, self._sitting)
+            await self._advance(store, self._sitting, fresh=True)
 
-    async def _advance(self, store: Store, sitting: Sitting, *, revealed: bool = False) -> None:
+    async def _advance(self, store: Store, sitting: Sitting, *, revealed: bool = False, fresh: bool = False) -> None:
         """Show the card whose turn it is, or what the sitting came to."""
         self._since = None
         while turn := sitting.turn:
@@ -169,10 +169,13 @@ What you did not know comes back once more in the same sitting, as practice: not
             sitting.set_aside(turn.memory_id, elsewhere=True)
         self._asked = None
         self._revealed = False
-        if sitting.handled:
+        if sitting.acted:
             await self._finish(store, sitting)
-        else:
-            await self._say_nothing(store)
+            return
+        await self._say_nothing(store)
+        if not fresh and self._counts is not None and self._counts.offered:
+            # Others emptied this sitting while more came due: that is asked in a new one.
+            self._begin()
 
     async def _fetch(self, store: Store, turn: Turn) -> Memory | None:
         """The memory of a turn with its reviews; None where there is nothing to ask any more."""

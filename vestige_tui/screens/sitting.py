@@ -61,6 +61,11 @@ class Sitting:
         return len(self._handled)
 
     @property
+    def acted(self) -> bool:
+        """Whether anything was done here, rather than by others alone."""
+        return bool(self.graded) or self.repeated > 0 or self.handled > self.elsewhere
+
+    @property
     def practice_left(self) -> int:
         return len(self._practice)
 

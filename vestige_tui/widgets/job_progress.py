@@ -42,6 +42,8 @@ COPIED = ("inserted", "present", "repaired", "failed")
 ENCODED = ("inserted", "failed")
 COMPARED = ("differ", "only_source", "only_target")
 FIRST_TO_GO = ("deleted", "updated", "present", "repaired", "only_target", "only_source")
+LAST_TO_GO = ("inserted", "differ", "failed")
+"""Figures that stay as long as they fit at all; what has gone is said in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +155,9 @@ class JobProgress(Widget):
         shown = [name for name in COLUMNS if name in progress.columns]
         names = min(14, max((cells(plain(bar.name)) for bar in progress.tables), default=4))
         fixed = names + 2 + 6 + 4 + 9
-        for name in FIRST_TO_GO:
-            if width < fixed + LEAST_BAR + 2 + _cells_of(shown):
+        for name in (*FIRST_TO_GO, *LAST_TO_GO):
+            air = 2 if name in FIRST_TO_GO else 0
+            if width < fixed + LEAST_BAR + air + _cells_of(shown):
                 shown = [column for column in shown if column != name]
         bar_cells = max(LEAST_BAR, min(MOST_BAR, width - fixed - _cells_of(shown)))
         titles = "".join(f"{COLUMNS[name].title:>{COLUMNS[name].cells}}" for name in shown)
