@@ -22,7 +22,7 @@ from typing import Literal, Self, TypeAlias
 
 import pyte
 
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 45.0
 KEYS: Mapping[str, str] = {
     "enter": "\r",
     "escape": "\x1b",

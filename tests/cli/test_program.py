@@ -211,6 +211,8 @@ def test_a_stdout_without_unicode(run: Command, tmp_path: Path, encoding: str) -
 
 
 def test_ctrl_c_ends_with_130(tmp_path: Path) -> None:
+    # Where the tests run in the background of a shell they would hand on that ctrl-C is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "vestige_tui", "--store", str(tmp_path / "new.db"), "import", "-"],
         stdin=subprocess.PIPE,

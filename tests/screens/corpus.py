@@ -25,7 +25,7 @@ from vestige_tui.store.service import Store
 NOW = datetime(2026, 11, 20, 14, 2, tzinfo=UTC)
 MEMORIES = 374
 REPLACED = 19
-PATIENCE_SECONDS = 8.0
+PATIENCE_SECONDS = 40.0
 
 
 def embedders() -> EmbedderSource:

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
-import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from vestige_tui import shapes
 from vestige_tui.cli import reembed, verify
-from vestige_tui.cli.jobs import findings, show, status_of, summary
-from vestige_tui.cli.output import Output, Progress
+from vestige_tui.cli.jobs import findings, show
+from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.cli.session import is_file, settings, store_url
-from vestige_tui.errors import Unavailable, Usage, VestigeError
-from vestige_tui.text import grouped, short_id
+from vestige_tui.cli.waiting import begun
+from vestige_tui.errors import Usage
+from vestige_tui.text import grouped
 
 if TYPE_CHECKING:
     from vestige_tui.jobs.launch import Work
-    from vestige_tui.jobs.ledger import Ledger
-    from vestige_tui.model import Job, TableProgress
-
-INTERRUPTED = 130
-POLL_SECONDS = 0.5
-PATIENCE_SECONDS = 120.0
-"""How long a database that went away is waited for; the worker waits for it by itself."""
+    from vestige_tui.model import TableProgress
 
 
 def add_commands(commands: Commands) -> None:
@@ -90,9 +80,7 @@ def ends(args: Namespace, what: str, done: str) -> tuple[str, str]:
 
 
 async def _copy(args: Namespace, output: Output) -> int:
-    from vestige_tui.jobs.launch import dry_run, start
-    from vestige_tui.jobs.ledger import Ledger
-    from vestige_tui.store import open_store
+    from vestige_tui.jobs.launch import dry_run
 
     if args.step == "reembed":
         return await reembed.reembed(args, output)
@@ -101,27 +89,14 @@ async def _copy(args: Namespace, output: Output) -> int:
     plan = _plan(args)
     if args.dry_run:
         return tell_plan(output, await dry_run(plan))
-    launched = await start(plan)
-    short = short_id(launched.job_id)
-    output.note(f"Job {short} was under way already." if launched.already_running else f"Job {short} has begun.")
-    progress = output.progress("copied")
-    async with open_store(plan.target, max_connections=2) as store:
-        ledger = Ledger(store)
-        if args.detach:
-            job, interrupted = await ledger.job(launched.job_id), False
-        else:
-            try:
-                job, interrupted = await wait(ledger, launched.job_id, output, progress)
-            finally:
-                progress.end()
-        notes = [] if job.in_flight else await findings(store, job.id)
+    async with begun(plan, output, "copied", detach=args.detach) as made:
+        job = made.job
+        notes = [] if job.in_flight else await findings(made.store, job.id)
     if output.as_json:
         output.document({"job": shapes.job(job, datetime.now(UTC), notes)})
     elif not job.in_flight:
         show(output, job, notes)
-    if interrupted and job.status != "completed":
-        return INTERRUPTED
-    return 0 if job.in_flight else status_of(job)
+    return made.status
 
 
 def tell_plan(output: Output, tables: dict[str, TableProgress]) -> int:
@@ -138,67 +113,3 @@ def tell_plan(output: Output, tables: dict[str, TableProgress]) -> int:
     ]
     output.table(rows, flexible=0, header=("table", "rows", ""), right=(1,))
     return 0
-
-
-async def wait(ledger: Ledger, job_id: str, output: Output, progress: Progress) -> tuple[Job, bool]:
-    """Wait for the end of a job, or for a second ctrl-C; gives the job and whether ctrl-C was pressed."""
-    from vestige_tui.jobs.ledger import LEASE
-
-    presses = 0
-    pressed = asyncio.Event()
-
-    def press() -> None:
-        nonlocal presses
-        presses += 1
-        pressed.set()
-
-    asked = False
-    lost_since: float | None = None
-    job: Job | None = None
-    with _interrupts(press):
-        while True:
-            try:
-                if presses and not asked:
-                    asked = True
-                    await ledger.request_cancel(job_id)
-                    progress.end()
-                    output.note("Stopping at the next checkpoint; ctrl-C again leaves the worker running.")
-                job = await ledger.job(job_id)
-                lost_since = None
-            except VestigeError as error:
-                asked = asked and job is not None
-                now = time.monotonic()
-                if lost_since is None:
-                    lost_since = now
-                    progress.end()
-                    output.note(f"{error.message} The worker goes on by itself.")
-                if now - lost_since > PATIENCE_SECONDS:
-                    raise
-            if job is not None and lost_since is None:
-                if not job.in_flight:
-                    return job, bool(presses)
-                read = sum(each.read for each in job.progress.tables.values())
-                progress.show(summary(job), read)
-                if job.last_heartbeat and datetime.now(UTC) - job.last_heartbeat > LEASE:
-                    raise Unavailable(
-                        f"The worker of job {short_id(job_id)} gave no sign for {LEASE.seconds} s; "
-                        "give the same command again to go on from its checkpoint."
-                    )
-            if presses > 1 and job is not None:
-                progress.end()
-                output.note(f"Job {short_id(job_id)} goes on; `vestige-tui jobs watch {short_id(job_id)}` shows it.")
-                return job, True
-            pressed.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(pressed.wait(), POLL_SECONDS)
-
-
-@contextlib.contextmanager
-def _interrupts(press: Callable[[], None]) -> Iterator[None]:
-    """While the block runs, ctrl-C calls ``press`` on the loop instead of ending the program."""
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, press)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui import shapes
-from vestige_tui.cli.jobs import findings, show, status_of
+from vestige_tui.cli.jobs import findings, show
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, Parser, whole
 from vestige_tui.cli.session import chosen_store, opened, settings, store_url
+from vestige_tui.cli.waiting import begun
 from vestige_tui.errors import Refused, Usage
-from vestige_tui.text import bytes_size, duration, grouped, plain, short_id
+from vestige_tui.text import bytes_size, duration, grouped, plain
 
 if TYPE_CHECKING:
     from vestige_tui.config import Config
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from vestige_tui.jobs.reembed import Estimate
     from vestige_tui.store.service import Store
 
-INTERRUPTED = 130
 _KINDS = {"reembed": "Re-embed", "in_place": "Re-embed in place", "rollback": "Go back"}
 
 
@@ -143,25 +143,10 @@ async def _drop_old(args: Namespace, output: Output) -> int:
 
 async def _do(args: Namespace, output: Output, config: Config, work: Work) -> int:
     """Start the job, wait for its end unless told otherwise, and say what it came to."""
-    from vestige_tui.cli.migrate import wait
-    from vestige_tui.jobs.launch import start
-    from vestige_tui.jobs.ledger import Ledger
     from vestige_tui.jobs.reembed import report
-    from vestige_tui.store import open_store
 
-    launched = await start(work)
-    short = short_id(launched.job_id)
-    output.note(f"Job {short} was under way already." if launched.already_running else f"Job {short} has begun.")
-    progress = output.progress("encoded")
-    async with open_store(work.target, max_connections=2) as store:
-        ledger = Ledger(store)
-        if args.detach:
-            job, interrupted = await ledger.job(launched.job_id), False
-        else:
-            try:
-                job, interrupted = await wait(ledger, launched.job_id, output, progress)
-            finally:
-                progress.end()
+    async with begun(work, output, "encoded", detach=args.detach) as ended:
+        job, store = ended.job, ended.store
         notes = [] if job.in_flight else await findings(store, job.id)
         made = await report(store, job.id)
         model = await store.refresh_model()
@@ -171,9 +156,7 @@ async def _do(args: Namespace, output: Output, config: Config, work: Work) -> in
         show(output, job, notes)
     if job.status == "completed" and model is not None:
         _advise_setting(output, config, model.name)
-    if interrupted:
-        return INTERRUPTED
-    return 0 if job.in_flight else status_of(job)
+    return ended.status
 
 
 def _refuse_unasked(args: Namespace, what: str) -> None:

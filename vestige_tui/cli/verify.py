@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from vestige_tui import shapes
 from vestige_tui.cli.output import Output, Progress
+from vestige_tui.cli.waiting import begun
 from vestige_tui.errors import ReadOnly
-from vestige_tui.text import grouped, short_id
+from vestige_tui.text import grouped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,10 +36,9 @@ def work_of(args: Namespace) -> Work:
 
 
 async def verify(args: Namespace, output: Output) -> int:
-    from vestige_tui.cli.migrate import INTERRUPTED, tell_plan, wait
-    from vestige_tui.jobs.launch import dry_run, start
+    from vestige_tui.cli.migrate import tell_plan
+    from vestige_tui.jobs.launch import dry_run
     from vestige_tui.jobs.ledger import Ledger
-    from vestige_tui.store import open_store
 
     work = work_of(args)
     if args.dry_run:
@@ -46,34 +46,21 @@ async def verify(args: Namespace, output: Output) -> int:
     try:
         if args.read_only:
             raise ReadOnly("With --read-only no job is noted.")
-        launched = await start(work)
+        async with begun(work, output, "compared", detach=args.detach) as ended:
+            job = ended.job
+            listed = await _all_findings(Ledger(ended.store), job.id) if job.status == "completed" else []
     except ReadOnly as reason:
         if args.detach:
             raise
         output.note(f"{reason.message} This command compares the two itself.")
         return await _here(work, output)
-    short = short_id(launched.job_id)
-    output.note(f"Job {short} was under way already." if launched.already_running else f"Job {short} has begun.")
-    progress = output.progress("compared")
-    async with open_store(work.target, max_connections=2) as store:
-        ledger = Ledger(store)
-        if args.detach:
-            job = await ledger.job(launched.job_id)
-            if output.as_json:
-                output.document({"job": shapes.job(job, datetime.now(UTC), [])})
-            return 0
-        try:
-            job, interrupted = await wait(ledger, launched.job_id, output, progress)
-        finally:
-            progress.end()
-        listed = await _all_findings(ledger, job.id) if job.status == "completed" else []
     if job.status == "completed":
         return _tell(output, job.progress.tables, listed)
     if output.as_json:
         output.document({"job": shapes.job(job, datetime.now(UTC), [])})
-    elif not interrupted:
+    elif not job.in_flight and not ended.interrupted:
         output.note(f"The comparison did not come to its end: {job.error}")
-    return INTERRUPTED if interrupted else DIFFERENT
+    return ended.status
 
 
 async def _all_findings(ledger: Ledger, job_id: str) -> list[JobFinding]:
