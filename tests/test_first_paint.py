@@ -104,6 +104,21 @@ def test_leaving_while_the_store_is_being_opened(tmp_path: Path, filled: str) ->
             assert is_restored(terminal)
 
 
+def test_leaving_closes_the_stores_whose_jobs_were_watched(tmp_path: Path, filled: str) -> None:
+    environment = alone(tmp_path)
+    for number in range(3):
+        target = f"sqlite:{tmp_path / f'copied-{number}.db'}"
+        command = [sys.executable, "-m", "vestige_tui", "migrate", "copy", "--source", filled, "--target", target]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+    with Terminal(console(filled), env=environment) as terminal:
+        terminal.until("● live")
+        terminal.press("f5")
+        terminal.until("verified")
+        terminal.press("ctrl+q")
+        assert terminal.wait() == 0
+        assert is_restored(terminal)
+
+
 def test_a_store_that_is_none_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("Dear all, " * 500)
     with Terminal(console("sqlite:letter.txt"), env=alone(tmp_path), folder=tmp_path) as terminal:

@@ -375,12 +375,13 @@ class VestigeApp(App[None], inherit_bindings=False):
             self.frame_changed.publish(None)
 
     async def on_unmount(self) -> None:
-        if self._opening is not None:
-            # What it has opened so far is closed before the loop ends, which would cut that short.
-            if not self._opening.is_cancelled:
-                self._opening.cancel()
+        # What these have opened is closed before the loop ends, which would cut that short.
+        opening = [self._opening] if self._opening is not None else []
+        for worker in [*opening, *(each for each in self.workers if each.group in ("jobs", "sweep"))]:
+            if not worker.is_cancelled:
+                worker.cancel()
             with suppress(WorkerError):
-                await self._opening.wait()
+                await worker.wait()
         if self.store is not None:
             await self.store.close()
         self.embedders.close()

@@ -154,8 +154,7 @@ async def watch(
                 yield merged
             await asyncio.sleep(interval)
     finally:
-        for other in others.values():
-            await other.close()
+        await asyncio.gather(*(other.close() for other in others.values()), return_exceptions=True)
 
 
 def _merged(groups: Iterable[tuple[Job, ...]]) -> tuple[Job, ...]:

@@ -420,16 +420,24 @@ class SqliteBackend:
         return connection
 
     async def close(self) -> None:
-        if self._index is not None:
-            await self._index.close()
-            self._index = self._index_of(*self._index.own)
         # The writer last: only a connection that may write folds the write-ahead log into the file when it goes.
-        for connection in sorted(self._opened, key=lambda each: each is self._writer):
-            with suppress(sqlite3.Error, ValueError):
-                await connection.close()
-        self._opened.clear()
-        self._readers = asyncio.LifoQueue()
-        self._writer = self._watch = None
+        opened = sorted(self._opened, key=lambda each: each is self._writer)
+        try:
+            if self._index is not None:
+                await self._index.close()
+                self._index = self._index_of(*self._index.own)
+            for connection in opened:
+                with suppress(sqlite3.Error, ValueError):
+                    await connection.close()
+        except BaseException:
+            # A thread that nobody stops would keep the whole process from ending.
+            for connection in opened:
+                connection.stop()
+            raise
+        finally:
+            self._opened.clear()
+            self._readers = asyncio.LifoQueue()
+            self._writer = self._watch = None
 
     async def reopen(self) -> None:
         """New tables need nothing new here."""
