@@ -707,6 +707,9 @@ class Job:
     target: str = ""
     plan: str | None = None
     attempt: int = 1
+    """Which of all attempts of the plan."""
+    tries: int = 1
+    """Which of those that go on from one another: 1 where it began anew."""
     owner: str = ""
     progress: JobProgress = field(default_factory=JobProgress)
     created_at: datetime | None = None
@@ -722,6 +725,11 @@ class Job:
     retry_count: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
     """What a job of ours was told besides source and target, so that it can be taken up anywhere."""
+
+    @property
+    def resumed(self) -> bool:
+        """Did it go on from where an earlier attempt was?"""
+        return self.tries > 1
 
     @property
     def in_flight(self) -> bool:

@@ -121,7 +121,8 @@ SELECT d.delegation_id, d.caller_id::text AS caller_id, d.callee_id::text AS cal
     CASE WHEN d.last_heartbeat BETWEEN '0001-01-02' AND '9999-12-31' THEN d.last_heartbeat END AS last_heartbeat,
     CASE WHEN d.deadline BETWEEN '0001-01-02' AND '9999-12-31' THEN d.deadline END AS deadline,
     d.result_preview, d.error_detail, d.retry_count, d.created_at, d.updated_at,
-    r.plan::text AS plan, r.attempt, r.kind, r.source, r.target, r.owner, r.options, r.progress, r.cancel_requested, r.finished_at
+    r.plan::text AS plan, r.attempt, r.attempt - r.began_with + 1 AS tries, r.kind, r.source, r.target, r.owner, r.options, r.progress,
+    r.cancel_requested, r.finished_at
 FROM delegations d LEFT JOIN job_runs r ON r.delegation_id = d.delegation_id
 
 -- get_job --
@@ -148,6 +149,16 @@ SELECT d.status, count(*) AS jobs FROM delegations d GROUP BY d.status
 -- What became of single rows: a list of [subject, outcome, key, reason].
 INSERT INTO job_findings (delegation_id, subject, outcome, source_key, reason)
 SELECT %(id)s, value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM jsonb_array_elements(%(findings)s) AS value
+
+-- delete_findings --
+-- Of rows that fared better after all, in this attempt or those that it goes on from.
+DELETE FROM job_findings WHERE delegation_id IN (
+    SELECT %(id)s::text UNION ALL
+    SELECT earlier.delegation_id FROM job_runs this JOIN job_runs earlier
+    ON earlier.plan = this.plan AND earlier.attempt >= this.began_with AND earlier.attempt < this.attempt
+    WHERE this.delegation_id = %(id)s)
+AND (subject, outcome, source_key) IN (
+    SELECT value ->> 0, value ->> 1, value ->> 2 FROM jsonb_array_elements(%(findings)s) AS value)
 
 -- list_findings --
 -- What became of single rows, in the order in which they were met, since the plan last began anew.

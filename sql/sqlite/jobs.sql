@@ -115,7 +115,8 @@ UPDATE job_runs SET cancel_requested = 1 WHERE delegation_id = :id AND finished_
 -- All jobs, those of ours with what is kept beside them; the questions below ask for some of them.
 SELECT d.delegation_id, d.caller_id, d.callee_id, d.task_preview, d.status, d.last_heartbeat,
     d.deadline, d.result_preview, d.error_detail, d.retry_count, d.created_at, d.updated_at,
-    r.plan, r.attempt, r.kind, r.source, r.target, r.owner, r.options, r.progress, r.cancel_requested, r.finished_at
+    r.plan, r.attempt, r.attempt - r.began_with + 1 AS tries, r.kind, r.source, r.target, r.owner, r.options, r.progress,
+    r.cancel_requested, r.finished_at
 FROM delegations d LEFT JOIN job_runs r ON r.delegation_id = d.delegation_id
 
 -- get_job --
@@ -142,6 +143,16 @@ SELECT d.status, count(*) AS jobs FROM delegations d GROUP BY d.status
 -- What became of single rows: a list of [subject, outcome, key, reason].
 INSERT INTO job_findings (delegation_id, subject, outcome, source_key, reason)
 SELECT :id, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), json_extract(value, '$[3]') FROM json_each(:findings)
+
+-- delete_findings --
+-- Of rows that fared better after all, in this attempt or those that it goes on from.
+DELETE FROM job_findings WHERE delegation_id IN (
+    SELECT :id UNION ALL
+    SELECT earlier.delegation_id FROM job_runs this JOIN job_runs earlier
+    ON earlier.plan = this.plan AND earlier.attempt >= this.began_with AND earlier.attempt < this.attempt
+    WHERE this.delegation_id = :id)
+AND (subject, outcome, source_key) IN (
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(:findings))
 
 -- list_findings --
 -- What became of single rows, in the order in which they were met, since the plan last began anew.

@@ -315,6 +315,13 @@ async def test_an_attempt_goes_on_from_where_the_one_before_came_to(store: Store
     await reach(store, fourth, 1)
     assert await steps_found(store, fourth.id) == ["1"]
     assert await steps_found(store, third.id) == ["3", "5"]
+    jobs = [await ledger.job(each.id) for each in (first, second, third, fourth)]
+    assert [(job.attempt, job.tries, job.resumed) for job in jobs] == [
+        (1, 1, False),
+        (2, 2, True),
+        (3, 3, True),
+        (4, 1, False),
+    ]
 
 
 async def test_an_attempt_can_be_told_to_begin_anew(store: Store) -> None:

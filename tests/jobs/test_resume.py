@@ -20,6 +20,7 @@ from vestige_tui.embedding import DEFAULT_DIMENSION, DEFAULT_MODEL
 from vestige_tui.errors import ModelMismatch, Refused, Usage
 from vestige_tui.jobs import copy
 from vestige_tui.jobs.copy import Copy
+from vestige_tui.jobs.ends import Batch, Key
 from vestige_tui.jobs.keys import read_key, write_key
 from vestige_tui.jobs.launch import Work, check, start
 from vestige_tui.jobs.ledger import Ledger
@@ -168,6 +169,49 @@ async def test_what_changes_meanwhile_is_brought_and_what_the_target_has_stays(
     assert "deleted in the target" in told["memories", "only_source", removed]
     assert ("memories", "deleted", gone) in told
     assert ("memories", "updated", edited) in told
+
+
+async def test_what_came_after_its_memory_was_asked_for_has_not_failed(
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 30)
+    new = [f"00000000-0000-4000-8000-0000000000{number:02x}" for number in range(5)]
+    at = "2026-02-01T00:00:00.000000+00:00"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO scheduling (memory_id) VALUES ('nobody')")
+    read = Copy._read
+    written: list[str] = []
+
+    def reading(self: Copy, table: Table, after: Key, limit: int) -> Batch:
+        # All memories have been read by now, and somebody goes on writing.
+        if table.name == "vectors" and not written:
+            written.extend(new)
+            with closing(sqlite3.connect(path)) as connection, connection:
+                for each in new:
+                    connection.execute(
+                        "INSERT INTO knowledge_nodes (id, content, created_at, updated_at) VALUES (?, 'new', ?, ?)",
+                        (each, at, at),
+                    )
+                    connection.execute(
+                        "INSERT INTO node_embeddings (node_id, embedding)"
+                        " SELECT ?, embedding FROM node_embeddings ORDER BY seq LIMIT 1",
+                        (each,),
+                    )
+                    connection.execute("INSERT INTO scheduling (memory_id) VALUES (?)", (each,))
+        return read(self, table, after, limit)
+
+    monkeypatch.setattr(Copy, "_read", reading)
+    running, result = await attempt(f"sqlite:{path}", target, batch=10, verify=True)
+    assert written
+    tables = running.meter.tables
+    assert (tables["memories"].inserted, tables["vectors"].inserted) == (35, 35)
+    assert {name: table.failed for name, table in tables.items() if table.failed} == {"scheduling": 1}
+    for name, table in tables.items():
+        assert table.read == table.inserted + table.present + table.failed == table.total, name
+    failed = [each for each in await findings_of(target, running) if each.outcome == "failed"]
+    assert [(each.subject, each.source_key) for each in failed] == [("scheduling", "nobody")]
+    assert "equal" in result
 
 
 def test_a_key_survives_the_checkpoint_whatever_its_bytes() -> None:

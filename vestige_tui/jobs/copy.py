@@ -65,8 +65,8 @@ LOG_ROWS = 1_000
 NODE_BYTES = 700
 """What a vector takes in the graph beside itself, generously."""
 LEAST_MEMORY, MOST_MEMORY = 256 << 20, 1 << 30
-PASSES = 50
-"""So often later changes of the source are looked for, where each look finds some."""
+PASSES = 10
+"""So often later changes of the source are looked for, where each look finds some; a busier one has to be followed."""
 LOOK_SECONDS, IDLE = 0.5, 9
 """How often a source that is followed is asked for changes; after each look it is left alone so many times as long."""
 BESIDE = ("memories", "vectors", "scheduling", "edges")

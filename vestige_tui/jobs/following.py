@@ -125,6 +125,7 @@ class Following:
         compared = await self._running.patiently(partial(self._mirror.compare, table, batch.fits))
         assert compared is not None
         new: list[_Row] = []
+        again: list[_Row] = []
         edited: list[_Row] = []
         present: list[_Row] = []
         marks: list[Mark] = []
@@ -141,6 +142,9 @@ class Following:
                         told.append((row, JobFinding(table.name, "only_source", row.fit.key, reason)))
                 elif not (known & REFUSED and same):
                     new.append(row)
+                elif table.owned:
+                    # What it belongs to may have come meanwhile.
+                    again.append(row)
             elif known & GONE and not self._brought.blind:
                 present.append(row)
             elif place in compared.differ:
@@ -154,6 +158,7 @@ class Following:
             elif not same or not known & SYNCED:
                 marks.append(row.becomes(known & OURS | ALIKE))
         changed = await self._insert(table, new)
+        changed += await self._insert_after_all(table, again)
         changed += await self._edit(table, edited, told)
         await self._find_present(table, present)
         await self._tell(table, told)
@@ -178,6 +183,26 @@ class Following:
 
         # Before the rows it is noted that they may be there, after them whose they are.
         self._brought.add(table.name, [row.becomes(0) for row in rows])
+        outcome = await self._running.step(write)
+        self._brought.add(table.name, marked([row.mark for row in rows], outcome))
+        return outcome.inserted
+
+    async def _insert_after_all(self, table: Table, rows: Sequence[_Row]) -> int:
+        """Write rows that were refused before; what is taken now is counted as failed no more."""
+        if not rows:
+            return 0
+        fits = [row.fit for row in rows]
+
+        async def write(transaction: Transaction) -> Outcome:
+            outcome = await self._target.write(transaction, table, fits, fresh=False)
+            taken = [fit for place, fit in enumerate(fits) if place not in outcome.refused]
+            if taken:
+                withdrawn = [JobFinding(table.name, "failed", fit.key, "") for fit in taken]
+                await self._running.ledger.withdraw_findings(transaction, self._running.job_id, withdrawn)
+                self._running.meter.add(table.name, read=-len(taken), failed=-len(taken))
+                await self._note(transaction, self._record(table, taken, Outcome(outcome.inserted, frozenset())))
+            return outcome
+
         outcome = await self._running.step(write)
         self._brought.add(table.name, marked([row.mark for row in rows], outcome))
         return outcome.inserted

@@ -540,6 +540,12 @@ class Ledger:
             ]
             await transaction.execute("insert_findings", {"id": job_id, "findings": Json(listed)})
 
+    async def withdraw_findings(self, transaction: Transaction, job_id: str, findings: Sequence[JobFinding]) -> None:
+        """Take back what was noted of rows, by this attempt or one that it goes on from; reasons are not compared."""
+        if findings:
+            listed = [[_storable(each.subject), each.outcome, _storable(each.source_key)] for each in findings]
+            await transaction.execute("delete_findings", {"id": job_id, "findings": Json(listed)})
+
     async def findings(self, job_id: str, limit: int = 100, after: str | None = None) -> Page[JobFinding]:
         """What became of single rows, in the order in which the job met them."""
         if after is not None and not after.isdigit():
@@ -564,6 +570,7 @@ class Ledger:
             target=str(row["target"] or ""),
             plan=row["plan"],
             attempt=int(row["attempt"] or 1),
+            tries=int(row["tries"] or 1),
             owner=str(row["owner"] or ""),
             progress=read_progress(row["progress"]),
             created_at=as_time(row["created_at"]),

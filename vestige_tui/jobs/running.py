@@ -46,8 +46,10 @@ class Meter:
         self.tables[name] = replace(self.tables.get(name, TableProgress()), total=total)
 
     def add(self, name: str, **more: int) -> None:
-        now = self.tables[name]
-        self.tables[name] = replace(now, **{count: getattr(now, count) + value for count, value in more.items()})
+        """Count more of a table; where it grew while it was read, there is more to read than was expected."""
+        before = self.tables[name]
+        now = replace(before, **{count: getattr(before, count) + value for count, value in more.items()})
+        self.tables[name] = replace(now, total=max(now.total, now.read)) if now.total is not None else now
 
     def keep(self) -> tuple[dict[str, TableProgress], int]:
         """What ``put_back`` takes: the counts before a step that may be taken back."""
