@@ -140,7 +140,7 @@ def visit_rest(terminal: Terminal) -> None:
     terminal.still()
     for _ in range(6):
         terminal.press("j")
-        terminal.still(0.05)
+        terminal.answer()
     terminal.press("enter")
     terminal.still()
     terminal.press("r")
@@ -195,7 +195,7 @@ def test_a_walk_past_hostile_rows_of_a_vestige_file(tmp_path: Path) -> None:
         for raw in (False, True):
             for _ in range(rows):
                 terminal.press("k" if raw else "j")
-                terminal.still(0.04)
+                terminal.answer()
             if not raw:
                 terminal.press("enter", "r")
                 terminal.still()

@@ -8,13 +8,17 @@ import resource
 import signal
 import sqlite3
 import uuid
-from collections.abc import Iterator
-from contextlib import aclosing, closing, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
+import psycopg
+
 from tests.jobs.filled import MODEL, fill
+from vestige_tui.errors import Unavailable
 from vestige_tui.jobs.launch import Work, resume, start
 from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.jobs.postgres_target import PostgresTarget
 from vestige_tui.jobs.watch import watch
 from vestige_tui.model import Filter, Job
 from vestige_tui.store import open_store
@@ -22,9 +26,22 @@ from vestige_tui.store import open_store
 PATIENCE_SECONDS = 90
 
 
+@asynccontextmanager
+async def watched(target: str, interval: float) -> AsyncIterator[AsyncIterator[tuple[Job, ...]]]:
+    """The jobs of a store, which may be away just when it is opened."""
+    async with asyncio.timeout(PATIENCE_SECONDS), AsyncExitStack() as opened:
+        while True:
+            try:
+                store = await opened.enter_async_context(open_store(target))
+                break
+            except Unavailable:
+                await asyncio.sleep(0.2)
+        yield await opened.enter_async_context(aclosing(watch(store, interval)))
+
+
 async def ended(target: str, job_id: str) -> Job:
     """The job, once it has ended."""
-    async with asyncio.timeout(PATIENCE_SECONDS), open_store(target) as store, aclosing(watch(store, 0.1)) as watching:
+    async with watched(target, 0.1) as watching:
         async for jobs in watching:
             for job in jobs:
                 if job.id == job_id and not job.in_flight:
@@ -34,7 +51,7 @@ async def ended(target: str, job_id: str) -> Job:
 
 async def read_so_far(target: str, job_id: str, rows: int) -> None:
     """Wait until a job has read so many rows."""
-    async with asyncio.timeout(PATIENCE_SECONDS), open_store(target) as store, aclosing(watch(store, 0.05)) as watching:
+    async with watched(target, 0.05) as watching:
         async for jobs in watching:
             for job in jobs:
                 if job.id == job_id and sum(table.read for table in job.progress.tables.values()) >= rows:
@@ -77,6 +94,37 @@ async def test_a_server_that_dies_under_a_copy_is_waited_for(tmp_path: Path) -> 
     for name, table in job.progress.tables.items():
         assert table.read == table.inserted + table.present + table.failed, name
     assert await ids_of(target) == ids_in(source)
+
+
+async def test_two_copies_drop_the_indexes_one_after_the_other(postgres_database: str) -> None:
+    async with open_store(postgres_database, create=True) as one, open_store(postgres_database) as other:
+
+        async def drop() -> tuple[str, ...]:
+            async with other.backend.write() as transaction:
+                return await PostgresTarget(other).drop_indexes(transaction)
+
+        async with one.backend.write() as transaction:
+            dropped = await PostgresTarget(one).drop_indexes(transaction)
+            dropping = asyncio.create_task(drop())
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await waiting(postgres_database)
+        assert len(dropped) > 5
+        assert await dropping == ()
+
+
+async def waiting(database: str) -> None:
+    """Wait until somebody waits for a lock there."""
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        said = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        async for _ in _ticks():
+            if await (await connection.execute(said)).fetchone() is not None:
+                return
+
+
+async def _ticks() -> AsyncIterator[None]:
+    while True:
+        yield
+        await asyncio.sleep(0.02)
 
 
 async def test_two_copies_fill_one_store(tmp_path: Path, postgres_database: str) -> None:

@@ -465,6 +465,8 @@ class Copy:
         others = [each for each in self._dropped if each not in lists]
 
         async def build(transaction: Transaction) -> None:
+            assert self._server is not None
+            await self._server.hold_indexes(transaction)
             other = await beside.begin()
             for outcome in await asyncio.gather(
                 self._build(transaction, others), self._build(other, lists), return_exceptions=True
@@ -492,6 +494,8 @@ class Copy:
         with suppress(VestigeError):
             while self._dropped:
                 async with self._store.backend.write() as transaction:
+                    if self._server is not None:
+                        await self._server.hold_indexes(transaction)
                     await self._build(transaction, self._dropped[:1])
                     await self._running.ledger.note_dropped(transaction, self._running.job_id, self._dropped[1:])
                 self._dropped = self._dropped[1:]

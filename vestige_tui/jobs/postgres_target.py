@@ -206,6 +206,7 @@ class PostgresTarget:
         try:
             async with connection.transaction():
                 await connection.execute(f"SET LOCAL lock_timeout = '{PATIENCE}'".encode())
+                await connection.execute(self._sql["hold_indexes"].encode())
                 cursor = await connection.execute(self._sql["list_indexes"].encode())
                 found = await cursor.fetchall()
                 for row in found:
@@ -213,6 +214,10 @@ class PostgresTarget:
         except (errors.LockNotAvailable, errors.InsufficientPrivilege):
             return ()
         return tuple(str(row["create"]) for row in found)
+
+    async def hold_indexes(self, transaction: Transaction) -> None:
+        """Wait until no other copy builds indexes here; nobody does until the transaction ends."""
+        await _connection(transaction).execute(self._sql["hold_indexes"].encode())
 
     async def build_index(self, transaction: Transaction, statement: str) -> None:
         """Make an index again by its statement, unless somebody has."""

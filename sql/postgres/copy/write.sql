@@ -478,6 +478,10 @@ DELETE FROM review_marks t USING stage_marks s WHERE t.memory_id = s.memory_id
 -- Foreign keys are checked row by row: a search wants a plan of its own each time, these do not.
 SET LOCAL plan_cache_mode = auto
 
+-- hold_indexes --
+-- Two copies that drop and build the indexes of one store do it one after the other.
+SELECT pg_advisory_xact_lock(8317441095320004)
+
 -- list_indexes --
 -- What only makes reading fast, each with the statements that drop it and make it again. Left out is what a copy itself
 -- looks rows up by.
