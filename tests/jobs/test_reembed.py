@@ -856,6 +856,10 @@ async def test_search_by_meaning_pauses_in_place_and_says_so(url: str) -> None:
         assert f"pauses while job {run.id[:8]}" in answer.warnings[0]
         with pytest.raises(EmbedderUnavailable, match="pauses while job"):
             await console.search(SearchQuery(text=text, mode="vector"))
+        # Its vector is left to the job, which makes all of them.
+        await console.insert(Draft("written meanwhile"), embed=False)
+        assert await console.fill_embeddings() == 0
         await ledger.transition(run.id, "completed")
+        assert await console.fill_embeddings() == 1
         # The end of a job is no change that anybody is told of.
         assert (await console.search(SearchQuery(text=text))).mode == "hybrid"

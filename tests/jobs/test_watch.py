@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,32 @@ async def test_jobs_of_the_open_store_and_of_the_index(tmp_path: Path, postgres_
             await Ledger(there).transition(theirs, "failed", error="no luck")
             jobs = await anext(watching)
             assert [(job.id, job.error) for job in jobs] == [(mine, None), (theirs, "no luck")]
+
+
+async def test_a_store_that_does_not_answer_holds_up_no_other(
+    tmp_path: Path, postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, jobs = asyncio.Event(), Ledger.jobs
+
+    async def answer(self: Ledger, *arguments: Any) -> tuple[Job, ...]:
+        if self._store.location == there.location:
+            asked.set()
+            await asyncio.Event().wait()
+        return await jobs(self, *arguments)
+
+    monkeypatch.setattr(Ledger, "jobs", answer)
+    async with (
+        open_store(f"sqlite:{tmp_path / 'open.db'}", create=True) as here,
+        open_store(postgres_database, create=True) as there,
+    ):
+        remember(postgres_database, "theirs", "copy")
+        await begin(there, "b")
+        async with asyncio.timeout(20), aclosing(watch(here, 0.05)) as watching:
+            assert await anext(watching) == ()
+            listening = asyncio.ensure_future(anext(watching))
+            await asked.wait()
+            mine = await begin(here, "a")
+            assert [job.id for job in await listening] == [mine]
 
 
 async def test_a_job_of_another_store_can_be_stopped_and_asked(tmp_path: Path, postgres_database: str) -> None:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 INDEX_SECONDS = 2.0
 RETRY_SECONDS = 10.0
+IDLE, LONGEST_PAUSE = 9, 2.0
+"""A look that takes long, because there is much to list, is followed by a pause of so many times as long."""
+PATIENCE_SECONDS = 0.5
+"""How long the others wait for a store that does not answer; its answer is taken when it comes."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -30,15 +34,22 @@ class _Watched:
         self.url = url
         self._store: Store | None = None
         self._opening: asyncio.Task[Store] | None = None
+        self._asking: asyncio.Task[tuple[Job, ...]] | None = None
         self._next_try = 0.0
 
     async def jobs(self) -> tuple[Job, ...] | None:
-        """Its jobs; None while it cannot be reached."""
+        """Its jobs; None while it cannot be reached, or does not answer."""
         store = self._opened()
         if store is None:
             return None
+        if self._asking is None:
+            self._asking = asyncio.create_task(Ledger(store).jobs())
+        await asyncio.wait({self._asking}, timeout=PATIENCE_SECONDS)
+        if not self._asking.done():
+            return None
+        asked, self._asking = self._asking, None
         try:
-            return await Ledger(store).jobs()
+            return asked.result()
         except VestigeError:
             return None
 
@@ -54,6 +65,9 @@ class _Watched:
         return self._store
 
     async def close(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
         if self._opening is not None:
             self._opening.cancel()
             with suppress(VestigeError, asyncio.CancelledError):
@@ -129,7 +143,8 @@ async def watch(
     next_index = 0.0
     try:
         while True:
-            if time.monotonic() >= next_index:
+            began = time.monotonic()
+            if began >= next_index:
                 next_index = time.monotonic() + INDEX_SECONDS
                 # More of them may be known than when this began.
                 known = {without_password(url): url for url in urls}
@@ -148,11 +163,12 @@ async def watch(
                 # What was last seen of a store stays on view while it cannot be reached.
                 if (found := await other.jobs()) is not None:
                     seen[url] = found
+            took = time.monotonic() - began
             merged = _merged(seen.values())
             if merged != last:
                 last = merged
                 yield merged
-            await asyncio.sleep(interval)
+            await asyncio.sleep(max(interval, min(IDLE * took, LONGEST_PAUSE)))
     finally:
         await asyncio.gather(*(other.close() for other in others.values()), return_exceptions=True)
 

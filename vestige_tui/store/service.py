@@ -890,11 +890,16 @@ class Store:
         return VectorCensus(widths, without, zero, non_finite)
 
     async def fill_embeddings(self, progress: Callable[[int, int], None] | None = None) -> int:
-        """Make the vectors that are missing; gives how many. ``progress`` hears (done, total) after each batch."""
+        """Make the vectors that are missing; gives how many. ``progress`` hears (done, total) after each batch.
+
+        While a job makes all of them anew in place, they are left to that.
+        """
         self._refuse_read_only()
         total = await self.count(Filter(superseded=True, without_embedding=True))
         done, after = 0, self._backend.lowest_id
         while batch := await self._backend.fetch("list_without_embedding", {"after_id": after, "limit": FILL_BATCH}):
+            if await self._find_remaking() is not None:
+                break
             await self._fill({str(row["id"]): str(row["content"]) for row in batch})
             after = str(batch[-1]["id"])
             done += len(batch)
