@@ -201,10 +201,6 @@ SELECT count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/
 -- How many of them a list by due date holds.
 SELECT count(*) AS n FROM knowledge_nodes m JOIN scheduling s ON s.memory_id = m.id WHERE true /*filters*/
 
--- count_up_to --
--- The same, but no further than a cap: a search only asks whether they are few.
-SELECT count(*) AS n FROM (SELECT 1 FROM knowledge_nodes m WHERE true /*filters*/ LIMIT %(cap)s)
-
 -- filter_domains --
 -- In any of these domains.
 AND m.domains && %(domains)s::text[]
@@ -508,11 +504,6 @@ WHERE true /*= not_resting */ /*filters*/
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE (s.memory_id IS NULL OR s.reps = 0) /*= not_resting */ /*filters*/
 ORDER BY m.created_at, m.id LIMIT %(limit)s
-
--- get_scheduling --
--- The schedule of one memory.
-SELECT s.memory_id::text AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses
-FROM scheduling s WHERE s.memory_id = %(id)s::uuid
 
 -- put_scheduling --
 -- Write a schedule, whether there was one or not.

@@ -476,11 +476,6 @@ SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.
 WHERE (s.memory_id IS NULL OR s.reps = 0) /*= not_resting */ /*filters*/
 ORDER BY m.created_at, m.id LIMIT :limit
 
--- get_scheduling --
--- The schedule of one memory.
-SELECT s.memory_id AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses
-FROM scheduling s WHERE s.memory_id = :id
-
 -- put_scheduling --
 -- Write a schedule, whether there was one or not.
 INSERT INTO scheduling (memory_id, stability, difficulty, retrievability, last_review, next_review, reps, lapses)

@@ -61,7 +61,6 @@ ONLY_POSTGRES = {
     "find_index",
     "list_sessions",
     "list_vacuumable",
-    "count_up_to",
     "hold_unchanged",
     "load_spare",
     "average_domain",

@@ -44,6 +44,7 @@ from vestige_tui.store.backend import Asked, Found, Inside, Json, Params, Row, T
 from vestige_tui.store.grammar import fold_ascii
 from vestige_tui.store.queries import Dialect, Slots, compose
 from vestige_tui.store.timings import Timings
+from vestige_tui.store.tokens import Tokens
 from vestige_tui.text import redact
 
 if TYPE_CHECKING:
@@ -314,7 +315,7 @@ class PostgresBackend:
         self.timings = Timings()
         self._listener: _Listener | None = None
         self._deaf = False
-        self._seen: object = None
+        self._tokens = Tokens(self.change_token, ASK_SECONDS)
         self._counting: asyncio.Task[None] | None = None
         self._count_again = 0.0
         self._counted = -1
@@ -793,7 +794,7 @@ class PostgresBackend:
 
     async def wait_for_change(self, seconds: float) -> bool:
         if self._deaf:
-            return await self._ask_for_change(seconds)
+            return await self._tokens.change(seconds)
         try:
             if self._listener is not None:
                 with suppress(psycopg.OperationalError):
@@ -827,18 +828,6 @@ class PostgresBackend:
         if self._listener is not None:
             listener, self._listener = self._listener, None
             await listener.connection.close()
-
-    async def _ask_for_change(self, seconds: float) -> bool:
-        clock = asyncio.get_running_loop().time
-        end = clock() + seconds
-        while True:
-            token = await self.change_token()
-            if token != self._seen:
-                self._seen = token
-                return True
-            if clock() >= end:
-                return False
-            await asyncio.sleep(ASK_SECONDS)
 
     async def change_token(self) -> object:
         [row] = await self.fetch("read_change_token")

@@ -38,6 +38,7 @@ from vestige_tui.store.grammar import fold_ascii
 from vestige_tui.store.passing import Passing, PassingSets
 from vestige_tui.store.queries import Dialect, Slots, compose
 from vestige_tui.store.timings import Timings
+from vestige_tui.store.tokens import Tokens
 from vestige_tui.store.vectors import VectorIndex
 from vestige_tui.store.vestige import survey
 from vestige_tui.store.wording import Scored, Wording, ranked
@@ -324,7 +325,7 @@ class SqliteBackend:
         self._waiting: list[_Waiting] = []
         self._watch: Connection | None = None
         self._watching = asyncio.Lock()
-        self._seen: object = None
+        self._tokens = Tokens(self.change_token, WATCH_SECONDS)
         # The one used last is asked first: it has in memory what was just read.
         self._readers: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
         self._opened: list[Connection] = []
@@ -716,16 +717,7 @@ class SqliteBackend:
         return ranked(ask, Wording(held, every, asked.depth, asked.exact), passing, known.count(ask))
 
     async def wait_for_change(self, seconds: float) -> bool:
-        clock = asyncio.get_running_loop().time
-        end = clock() + seconds
-        while True:
-            token = await self.change_token()
-            if token != self._seen:
-                self._seen = token
-                return True
-            if clock() >= end:
-                return False
-            await asyncio.sleep(WATCH_SECONDS)
+        return await self._tokens.change(seconds)
 
     async def change_token(self) -> object:
         if self._watch is None:
