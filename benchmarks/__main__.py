@@ -120,7 +120,8 @@ async def _stores(
     if "console" in wanted and last:
         _say("the console on it", began)
         parts = {f"{kind} {size:,}": url for kind, url in stores.items()}
-        found += await asyncio.to_thread(console.measure, folder, parts, size)
+        target = server.database() if server is not None else None
+        found += await asyncio.to_thread(console.measure, folder, parts, size, target)
     for kind, url in stores.items():
         raw = RawSqlite(path) if kind == "sqlite" else RawPostgres(url)
         async with open_store(url) as store:

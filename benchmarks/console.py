@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.clock import Times, timing
 from benchmarks.table import Figure
 from benchmarks.terminal import Terminal
+from vestige_tui.errors import Conflict
 from vestige_tui.text import grouped
 
 STARTS, PRESSES = 7, 30
+LARGE = 100_000
+"""From so many memories on a copy lasts longer than the keys that are pressed meanwhile."""
 BROWSE, DOWN = "\x1bOR", "\x1b[B"
 
 _EMPTY = """\
@@ -34,8 +40,11 @@ def environment(folder: Path) -> dict[str, str]:
     return {**kept, "HOME": str(folder)}
 
 
-def measure(folder: Path, stores: Mapping[str, str], size: int) -> list[Figure]:
-    """Each of these stores of a size, by the name of its part, beside a list of 200 lines in an empty Textual app."""
+def measure(folder: Path, stores: Mapping[str, str], size: int, target: str | None = None) -> list[Figure]:
+    """Each of these stores of a size, by the name of its part, beside a list of 200 lines in an empty Textual app.
+
+    ``target``: an empty database, which the first of them is copied into while keys are pressed once more.
+    """
     script = folder / "empty.py"
     script.write_text(_EMPTY, encoding="utf-8")
     empty = [sys.executable, str(script)]
@@ -44,7 +53,25 @@ def measure(folder: Path, stores: Mapping[str, str], size: int) -> list[Figure]:
         command = [sys.executable, "-m", "vestige_tui", "--store", url]
         found += _starts(f"console, {name}", command, empty, environment(folder), f"{grouped(size)} memories")
         found.append(_keys(f"console, {name}", command, empty, environment(folder)))
+    if target is not None and size >= LARGE:
+        name, url = next(iter(stores.items()))
+        command = [sys.executable, "-m", "vestige_tui", "--store", url]
+        with _copying(url, target, environment(folder)):
+            found.append(_keys(f"console, {name}", command, empty, environment(folder), "while it is copied"))
     return found
+
+
+@contextmanager
+def _copying(source: str, target: str, env: Mapping[str, str]) -> Iterator[None]:
+    """Copy a store into another one meanwhile, and cancel that at the end."""
+    command = [sys.executable, "-m", "vestige_tui", "migrate", "copy", "--source", source, "--target", target]
+    with subprocess.Popen(command, env=dict(env), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as copy:
+        try:
+            yield
+            if copy.poll() is not None:
+                raise Conflict("The copy ended before the last key was pressed.")
+        finally:
+            copy.send_signal(signal.SIGINT)
 
 
 def _starts(part: str, command: list[str], empty: list[str], env: Mapping[str, str], counted: str) -> list[Figure]:
@@ -62,7 +89,7 @@ def _starts(part: str, command: list[str], empty: list[str], env: Mapping[str, s
     ]
 
 
-def _keys(part: str, command: list[str], empty: list[str], env: Mapping[str, str]) -> Figure:
+def _keys(part: str, command: list[str], empty: list[str], env: Mapping[str, str], when: str = "") -> Figure:
     with Terminal(command, env) as ours, Terminal(empty, env) as raw:
         ours.until("memories")
         raw.until("painted")
@@ -74,4 +101,5 @@ def _keys(part: str, command: list[str], empty: list[str], env: Mapping[str, str
             for terminal, times in ((ours, pressed), (raw, bare)):
                 times.append(terminal.painted(DOWN) * 1_000)
                 terminal.quiet()
-    return timing(part, "down in Browse, key to paint", (Times(tuple(pressed)), Times(tuple(bare))), "an OptionList")
+    said = f"down in Browse, key to paint{when and f' {when}'}"
+    return timing(part, said, (Times(tuple(pressed)), Times(tuple(bare))), "an OptionList")

@@ -173,8 +173,13 @@ def test_a_model_on_this_machine_needs_no_network(monkeypatch: pytest.MonkeyPatc
     (kept / "tokenizer.json").write_text((kept / "tokenizer.json").read_text() + "\n")
     assert load_embedder(OTHER).hash != found.hash
     assert [each.name for each in catalog() if each.offline] == [DEFAULT_MODEL, OTHER]
-    (kept / FILE).unlink()
-    assert [each.name for each in catalog() if each.offline] == [DEFAULT_MODEL]
+    for needed in ("tokenizer_config.json", "tokenizer.json", FILE):
+        aside = (kept / needed).rename(cache / "aside")
+        assert [each.name for each in catalog() if each.offline] == [DEFAULT_MODEL]
+        aside.rename(kept / needed)
+    (kept / "tokenizer.json").unlink()
+    with pytest.raises(EmbedderUnavailable, match=f"(?i)belong into {cache / HUB}"):
+        load_embedder(OTHER)
 
 
 def test_a_missing_model_is_downloaded_with_progress(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:

@@ -196,7 +196,8 @@ def _load_named(name: str, megabytes: float, tell: Progress, stop: threading.Eve
     except Exception:  # whatever fastembed's loaders raise where a file is missing or cut short
         if os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in ("1", "ON", "YES", "TRUE") or not _network():
             raise EmbedderUnavailable(
-                f"The embedding model {name} is not on this machine, and it cannot be downloaded without a network."
+                f"The embedding model {name} is not on this machine, and it cannot be downloaded without a network; "
+                f"its files, brought from another machine, belong into {_folder_of(name)}."
             ) from None
     _download(name, cache, megabytes, tell, stop)
     tell(f"loading {_short(name)}")
@@ -211,6 +212,13 @@ def _cache() -> Path:
     from vestige_tui.config import cache_dir
 
     return cache_dir() / "models"
+
+
+def _folder_of(name: str) -> Path:
+    """Where the files of a model lie, once it is here."""
+    listed = _fastembed().list_supported_models()
+    hub = next((str(each["sources"].get("hf") or name) for each in listed if each["model"] == name), name)
+    return _cache() / f"models--{hub.replace('/', '--')}"
 
 
 def _open(name: str, cache: Path, threads: int) -> Any:
@@ -355,14 +363,18 @@ def catalog() -> list[CatalogModel]:
 
 
 def _cached(model: dict[str, Any]) -> bool:
-    """Are the weights here? A download that was cut short leaves a folder without them."""
+    """Is all here that loading needs? A download that was cut short leaves a folder without some of it."""
     cache, hub = _cache(), str((model.get("sources") or {}).get("hf") or "")
     if not hub or not cache.is_dir():
         return False
     # Older downloads lie under another casing of the same name, and are used.
     wanted = f"models--{hub.replace('/', '--')}".casefold()
     named = [each for each in cache.iterdir() if each.name.casefold() == wanted]
-    return any(found.is_file() for each in named for found in each.glob(f"snapshots/*/{model['model_file']}"))
+    needed = (str(model["model_file"]), *(model.get("additional_files") or ()), *_TOKENIZER)
+    return any(all((kept / name).is_file() for name in needed) for each in named for kept in each.glob("snapshots/*"))
+
+
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 
 
 # For tests and scripts

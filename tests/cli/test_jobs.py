@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import HOSTILE, Command
+from tests.cli.test_terminal_output import Screen
 from tests.vestige_files import make_v18
+from vestige_tui.cli.jobs import _View
+from vestige_tui.cli.output import Output
 from vestige_tui.jobs.index import remember
 from vestige_tui.jobs.ledger import CALLER, Ledger, Run
 from vestige_tui.model import Job, JobFinding, JobProgress, JobStatus, TableProgress
@@ -215,7 +220,7 @@ def test_a_comparison_is_shown_with_what_differs(run: Command, tmp_path: Path) -
     shown = run("--store", url, "jobs", "show", made.id)
     assert all(character == "\n" or character.isprintable() for character in shown.out)
     lines = [" ".join(line.split()) for line in shown.out.splitlines()]
-    assert "table read differs only in source only in target" in lines
+    assert "table read differ only in source only in target" in lines
     assert "memories 1,200 1 1 0" in lines
     assert "edges 0 0 0 1" in lines
     assert not any(line.startswith("users") for line in lines)
@@ -234,9 +239,104 @@ def test_a_copy_is_shown_with_every_count(run: Command, tmp_path: Path) -> None:
     url = f"sqlite:{tmp_path / 'ledger.db'}"
     made = of_ours(url, "copy", {"memories": TableProgress(9, 7, 1, 0, 1, total=9, updated=3)}, [])
     lines = [" ".join(line.split()) for line in run("--store", url, "jobs", "show", made.id).out.splitlines()]
-    assert "table read inserted present repaired failed left behind updated" in lines
+    assert "table read inserted present repaired failed updated" in lines
     assert "memories 9 7 1 0 1 3" in lines
     assert run("--store", url, "jobs", "watch", made.id).status == 4
+    left = of_ours(url, "copy", {"insights": TableProgress(left_behind=12)}, [], "sqlite:b.db")
+    lines = [" ".join(line.split()) for line in run("--store", url, "jobs", "show", left.id).out.splitlines()]
+    assert "table read inserted present repaired failed left behind" in lines
+    assert "insights 0 0 0 0 0 12" in lines
+
+
+def test_what_became_of_rows_is_whole_in_a_file_with_short_ids(run: Command, tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path / 'ledger.db'}"
+    one, two = (str(uuid.uuid5(AGENT, word)) for word in ("one", "two"))
+    reason = "One of its memories is not there, and nobody knows where it may have gone. " * 3
+    found = [JobFinding("edges", "failed", f"{one} to {two}, related", reason.strip())]
+    made = of_ours(url, "copy", {"edges": TableProgress(1, failed=1)}, found)
+    shown = run("--store", url, "jobs", "show", made.id).out
+    assert f"edges  failed  {one[:8]} to {two[:8]}, related  {reason.strip()}\n" in shown
+    [note] = run("--store", url, "jobs", "show", made.id, "--json").json["job"]["errors"]
+    assert one in str(note)
+
+
+def stopped(url: str, error: str) -> str:
+    """A copy that ended with an error, by its id."""
+
+    async def write() -> str:
+        async with open_store(url, create=True) as store:
+            ledger = Ledger(store)
+            run = await ledger.start(
+                kind="copy", source="sqlite:/far/old.db", target=url, model="m", task="", owner="1@here"
+            )
+            await ledger.take(run.id, "2@here")
+            await ledger.transition(run.id, "failed", error=error)
+            return run.id
+
+    return asyncio.run(write())
+
+
+def test_a_cancelled_job_is_called_so_and_how_to_go_on_is_said(run: Command, tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path / 'ledger.db'}"
+    made = stopped(url, "cancelled")
+    listed = run("--store", url, "jobs", "list")
+    assert made[:8] + "  cancelled" in listed.out
+    assert "copy old.db → ledger.db" in listed.out
+    assert "1 failed or cancelled." in listed.err
+    shown = [" ".join(line.split()) for line in run("--store", url, "jobs", "show", made).out.splitlines()]
+    assert "state cancelled" in shown
+    assert not any(line.startswith("error") for line in shown)
+    assert f"way on `vestige-tui jobs retry {made[:8]}` goes on from the checkpoint" in shown
+    document = run("--store", url, "jobs", "show", made, "--json").json["job"]
+    assert (document["status"], document["error"]) == ("failed", "cancelled")
+    lost = stopped(url, "lease lost")
+    for said in (run("--store", url, "jobs", "list").out, run("--store", url, "jobs", "show", lost).out):
+        assert "its worker was lost (no sign of life)" in said
+        assert "lease" not in said
+
+
+def test_a_job_goes_by_any_beginning_of_its_id_that_is_its_own(run: Command, tmp_path: Path) -> None:
+    here, there = (f"sqlite:{tmp_path / name}" for name in ("here.db", "there.db"))
+    ids = ["3e386aaa-0000-4000-8000-000000000000", "3e386abb-0000-4000-8000-000000000000"]
+
+    async def write(url: str, made: str) -> None:
+        async with open_store(url, create=True) as store:
+            await Ledger(store).insert(caller=CALLER, callee=AGENT, task=f"task of {made[:8]}", delegation_id=made)
+
+    for url, made in zip((here, there), ids, strict=True):
+        asyncio.run(write(url, made))
+        remember(url, made, "copy")
+    assert "task of 3e386aaa" in run("jobs", "show", "3e386aa").out
+    assert run("--store", there, "jobs", "show", "3e386ab").status == 0
+    for beginning in ("3e38", "3e386a"):
+        ran = run("jobs", "show", beginning)
+        assert ran.status == 2
+        for made in ids:
+            assert f"{made} (task of {made[:8]}" in ran.err
+    assert (run("jobs", "show", "3e3").status, run("jobs", "show", "3e39").status) == (2, 1)
+
+
+def test_a_watch_into_a_file_has_a_line_a_change(run: Command, tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path / 'ledger.db'}"
+    made = stopped(url, "cancelled")
+    ran = run("--store", url, "jobs", "watch", made)
+    assert (ran.status, ran.out) == (1, f"{made[:8]}  cancelled, copy old.db → ledger.db\n")
+
+
+def test_a_watch_on_a_terminal_writes_one_line_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "stdout", screen)
+    view = _View(Output(as_json=False))
+    running = Job("3e386aaa", "copy", "in_progress", "", target="b.db", source="a.db", plan="p")
+    for read in (1, 2):
+        view.show([replace(running, progress=JobProgress("copying", {"memories": TableProgress(read, total=3)}))])
+        assert screen.lines == [f"3e386aaa  {(33, 66)[read - 1]} %, {read} of 3 rows, copying, copy a.db → b.db"]
+    done = JobProgress("done", {"memories": TableProgress(3, total=3)})
+    for _ in range(2):
+        view.show([replace(running, status="completed", progress=done)])
+    view.close()
+    assert screen.lines == ["3e386aaa  completed, 3 rows, copy a.db → b.db", ""]
 
 
 def test_a_copy_whose_worker_is_gone_is_taken_up_again(run: Command, sample: str, postgres_database: str) -> None:
@@ -273,3 +373,7 @@ def test_a_copy_whose_worker_is_gone_is_taken_up_again(run: Command, sample: str
     assert (job(postgres_database, lost.id).status, job(postgres_database, lost.id).error) == ("failed", "lease lost")
     taken_up = job(postgres_database, again)
     assert (taken_up.status, taken_up.attempt, taken_up.retry_count) == ("completed", 3, 2)
+    # The second was no second attempt: the first had completed.
+    shown = [run("jobs", "show", each).out for each in (first.id, lost.id, again)]
+    assert ["attempt" in each for each in shown] == [False, False, True]
+    assert "attempt  2, which went on" in shown[2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Command, fill_sample
+from vestige_tui.jobs.reembed import advice
 
 NEW = "test-embedder-96"
 
@@ -46,7 +48,7 @@ def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
     assert run("--store", url, "jobs", "list", "--json").json["items"] == []
     refused = run("--store", url, "migrate", "reembed", "--model", NEW, "--json")
     assert (refused.status, refused.json["error"]["code"]) == (3, "refused")
-    assert "--yes" in refused.json["error"]["message"]
+    assert f"{NEW} (96 dimensions); without a terminal to ask on, repeat with --yes" in refused.json["error"]["message"]
     assert run("--store", url, "jobs", "list", "--json").json["items"] == []
     ran = run("--store", url, "migrate", "reembed", "--model", NEW, "--yes", "--json", "--batch-size", "4")
     assert ran.status == 0, ran
@@ -58,19 +60,31 @@ def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
     assert (shown["registered"]["name"], shown["vectors"]["by_width"]) == (NEW, {"96": 6})
     again = run("--store", url, "migrate", "reembed", "--model", NEW, "--yes")
     assert (again.status, "nothing to change" in again.out) == (0, True)
-    assert run("--store", url, "registry", "rollback", "--json").status == 3
+    asked = run("--store", url, "registry", "rollback", "--json")
+    assert (asked.status, "repeat with --yes" in asked.json["error"]["message"]) == (3, True)
     old = run("--store", url, "migrate", "reembed", "--model", "all-MiniLM-L6-v2", "--dry-run")
-    assert "dropped at the start: 6 vectors of sentence-transformers/all-MiniLM-L6-v2" in old.out
+    kept = "6 vectors of sentence-transformers/all-MiniLM-L6-v2 (384 dimensions)"
+    assert f"deleted at the start: the {kept} kept to go back to, not those in use" in old.out
+    assert f"afterwards: the vectors of {NEW} (96 dimensions) in use now are kept" in old.out
+    said = run("--store", url, "registry", "show")
+    assert f"{kept.replace('vectors ', '')}; `vestige-tui registry rollback` goes back to them" in said.out
+    second = run("--store", url, "registry", "show", "--json").json["second"]
+    assert (second["role"], second["vectors"], second["dimension"]) == ("kept", 6, 384)
     assert "`vestige-tui registry rollback` takes them back" in old.out
     back = run("--store", url, "registry", "rollback", "--yes")
     assert back.status == 0, back
     assert "completed" in back.out
+    assert "no vector had to be made" in back.out
     hits = run("--store", url, "search", "signing keys", "--json").json["hits"]
     assert [(hit["memory"]["id"], hit["score"]) for hit in hits] == [
         (hit["memory"]["id"], hit["score"]) for hit in before
     ]
+    asked = run("--store", url, "migrate", "reembed", "--drop-old")
+    assert asked.status == 3
+    assert f"the 6 vectors of {NEW} (96 dimensions) kept, by which one could go back" in asked.err
     dropped = run("--store", url, "migrate", "reembed", "--drop-old", "--yes", "--json")
     assert (dropped.json["dropped"]["name"], dropped.json["dropped"]["vectors"]) == (NEW, 6)
+    assert "keeps no vectors of an earlier model" in run("--store", url, "registry", "rollback").err
     assert run("--store", url, "registry", "rollback", "--yes", "--json").json["error"]["code"] == "refused"
 
 
@@ -78,7 +92,8 @@ def test_in_place_says_what_it_means(run: Command, url: str) -> None:
     planned = run("--store", url, "migrate", "reembed", "--model", NEW, "--in-place", "--dry-run")
     assert planned.status == 0
     assert "There is no way back." in planned.out
-    assert "6 vectors of sentence-transformers/all-MiniLM-L6-v2" in planned.out
+    old = "6 vectors of sentence-transformers/all-MiniLM-L6-v2 (384 dimensions)"
+    assert f"deleted at the start: the {old} in use" in planned.out
     ran = run("--store", url, "migrate", "reembed", "--model", NEW, "--in-place", "--yes", "--json")
     assert (ran.status, ran.json["rows_updated"], ran.json["swap_ms"]) == (0, 6, None)
     assert run("--store", url, "registry", "show", "--json").json["vectors"]["by_width"] == {"96": 6}
@@ -121,9 +136,58 @@ def test_what_is_refused(run: Command, sample: str) -> None:
         (["migrate", "reembed", "--model", "no-such-model", "--yes"], 3),
         (["--read-only", "migrate", "reembed", "--model", NEW, "--yes"], 3),
         (["registry", "rollback", "--yes"], 3),
-        (["migrate", "reembed", "--drop-old"], 3),
+        (["migrate", "reembed", "--drop-old"], 0),
+        (["migrate", "reembed", "--model", "all-MiniLM-L6-v2", "--dimension", "1"], 2),
+        (["migrate", "reembed", "--model", "all-MiniLM-L6-v2", "--dimension", "385"], 2),
+        (["migrate", "reembed", "--model", NEW, "--drop-hnsw-first", "--yes"], 2),
+        (["migrate", "reembed", "--model", NEW, "--in-place", "--drop-old", "--yes"], 2),
     ):
         assert run("--store", sample, *arguments).status == status, arguments
+    # What cannot be done is said before anybody is asked to agree to it.
+    for arguments, why in (
+        (["migrate", "reembed", "--model", "nonsense/model"], "not one that fastembed knows"),
+        (["registry", "rollback"], "keeps no vectors of an earlier model"),
+        (["migrate", "reembed", "--model", "BAAI/bge-small-en-v1.5"], "This would download BAAI/bge-small-en-v1.5"),
+    ):
+        assert why in run("--store", sample, *arguments).err
     with closing(sqlite3.connect(sample.removeprefix("sqlite:"))) as file:
         assert file.execute("SELECT count(*) FROM delegations").fetchone() == (0,)
         assert file.execute("SELECT count(*) FROM spare_embeddings").fetchone() == (0,)
+
+
+def test_a_store_s_own_model_in_another_width(run: Command, url: str) -> None:
+    own = "all-MiniLM-L6-v2"
+    narrow = ("--dimension", "128")
+    found = run("--store", url, "registry", "preview", own, *narrow, "--json").json
+    assert (found["current"]["dimension"], found["other"]["dimension"]) == (384, 128)
+    assert found["overlap"] > 0
+    planned = run("--store", url, "migrate", "reembed", "--model", own, *narrow, "--drop-old", "--dry-run").out
+    assert f"from: sentence-transformers/{own} (384 dimensions)\nto: sentence-transformers/{own} (128 " in planned
+    gone = f"the vectors of sentence-transformers/{own} (384 dimensions) in use now (--drop-old); there is no way back"
+    assert f"deleted at the end: {gone}" in planned
+    ran = run("--store", url, "migrate", "reembed", "--model", own, *narrow, "--yes")
+    assert ran.status == 0, ran
+    assert f"6 vectors of sentence-transformers/{own} (128 dimensions)" in ran.out
+    assert f"those of sentence-transformers/{own} (384 dimensions) are kept" in ran.out
+    assert f"{own} (384 dimensions) to sentence-transformers/{own} (128 dimensions)" in ran.out
+    assert (
+        f"{own} (128 dimensions) already"
+        in run("--store", url, "migrate", "reembed", "--model", own, *narrow, "--yes").out
+    )
+    assert run("--store", url, "registry", "preview", own, *narrow, "--json").json["error"]["code"] == "mismatch"
+
+
+@pytest.mark.parametrize("name", ["plain.db", "with space.db", "it's.db", 'a "$HOME" `x`.db'])
+def test_the_backup_that_is_advised_is_one(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("CREATE TABLE kept (x)")
+    said = advice(f"sqlite:{path}", "sqlite")
+    shell = ["sh", "-c", f"sqlite3() {{ printf '%s\\n' \"$@\"; }}; {said.partition('): ')[2]}"]
+    source, statement = subprocess.run(shell, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert source == str(path)
+    with closing(sqlite3.connect(source)) as file:
+        file.execute(statement)
+    with closing(sqlite3.connect(f"{path}.before-reembed")) as copy:
+        assert copy.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+    assert "'\"'" not in said

@@ -73,6 +73,7 @@ def test_rows_that_no_copy_can_bring_are_no_differences(run: Command, tmp_path: 
     ran = run("migrate", "verify", *both)
     assert ran.status == 0
     assert "not copyable" in ran.out
+    assert ran.out.endswith("Every row that could be copied is equal.\n")
     assert "It holds values that are not finite." in ran.out
     ran = run("migrate", "verify", *both, "--json")
     assert (ran.status, ran.json["equal"], ran.json["differences"]) == (0, True, [])

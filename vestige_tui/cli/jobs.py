@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from argparse import Namespace
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -12,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vestige_tui import shapes
-from vestige_tui.cli.output import Output
+from vestige_tui.cli.job_words import line, named, silent, state, summary, trouble, way_on
+from vestige_tui.cli.output import Live, Output
 from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.cli.session import is_file, settings, store_url
-from vestige_tui.errors import NotFound, ReadOnly, StoreMissing, VestigeError
-from vestige_tui.text import ago, duration, grouped, plain, redact, short_id
+from vestige_tui.errors import NotFound, ReadOnly, StoreMissing, Usage, VestigeError
+from vestige_tui.text import ago, cut, grouped, plain, short_id
 
 if TYPE_CHECKING:
     from vestige_tui.model import Job, JobFinding, JobStatus, TableProgress
@@ -26,12 +29,15 @@ FAILED_ROWS = 4
 MOST_FINDINGS = 1_000
 WATCH_SECONDS = 0.5
 LONGEST_SECONDS = 10**9
+SURE_ID = 8
+"""Where so many characters of an id are given, nobody looks in other stores for a second one."""
 _SHOWN_FINDINGS = 20
 
-_COPIED = ("read", "inserted", "present", "repaired", "failed", "left_behind")
-_SOMETIMES = ("updated", "deleted", "differ", "only_source", "only_target")
-_HEADERS = {"differ": "differs", "only_source": "only in source", "only_target": "only in target"}
-_TROUBLE = ("failed", "differ", "only_source", "only_target")
+_SHORT_KEY = 30
+_ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+
+_COPIED = ("read", "inserted", "present", "repaired", "failed")
+_SOMETIMES = ("left_behind", "updated", "deleted", "differ", "only_source", "only_target")
 
 
 def add_commands(commands: Commands) -> None:
@@ -99,77 +105,48 @@ async def _list(args: Namespace, output: Output) -> int:
     if output.as_json:
         output.document(shapes.listed(shapes.job(job, now) for job in found[: args.limit]))
     elif found:
-        rows = [(short_id(job.id), job.kind, _state(job), summary(job), _when(job, now)) for job in found[: args.limit]]
-        output.table(rows, flexible=3, header=("id", "kind", "state", "job", "begun"), right=(4,))
+        listed = found[: args.limit]
+        rows = [(short_id(job.id), state(job, now), _when(job, now), summary(job, now)) for job in listed]
+        output.table(rows, flexible=3, header=("id", "state", "begun", "job"), right=(2,), wrap=True)
     elif not counts.total():
         output.note("There are no jobs.")
     if counts.total() and not output.as_json:
-        output.note(", ".join(f"{grouped(count)} {_words(status)}" for status, count in counts.items() if count) + ".")
+        words = {"failed": "failed or cancelled"} if any(state(job, now) == "cancelled" for job in found) else {}
+        told = [f"{grouped(count)} {words.get(status, named(status))}" for status, count in counts.items() if count]
+        output.note(f"{', '.join(told)}.")
     return 0
-
-
-def _state(job: Job) -> str:
-    if job.cancel_requested and job.in_flight:
-        return "stopping"
-    return _words(job.status)
-
-
-def _words(status: str) -> str:
-    return status.replace("_", " ")
 
 
 def _when(job: Job, now: datetime) -> str:
     return ago(job.created_at, now) if job.created_at else ""
 
 
-def summary(job: Job) -> str:
-    """What a job is and how far it is, in a line."""
-    parts = [job.task or f"{redact(job.source)} → {redact(job.target)}"]
-    tables = job.progress.tables.values()
-    read, total = sum(each.read for each in tables), sum(each.total or 0 for each in tables)
-    if job.in_flight and job.progress.phase:
-        parts.append(job.progress.phase)
-    if read:
-        parts.append(
-            f"{grouped(read)} of {grouped(total)} rows" if total and job.in_flight else f"{grouped(read)} rows"
-        )
-    if job.in_flight and job.progress.rate:
-        parts.append(f"{grouped(round(job.progress.rate))} rows/s")
-    if job.in_flight and job.progress.eta:
-        parts.append(f"{duration(job.progress.eta)} left")
-    for count in _TROUBLE:
-        if rows := sum(getattr(each, count) for each in tables):
-            parts.append(f"{grouped(rows)} {count if count == 'differ' else _HEADERS.get(count, count)}")
-    if job.kind == "delegation" and job.in_flight:
-        now = datetime.now(UTC)
-        parts.append(f"last sign {ago(job.last_heartbeat, now)}" if job.last_heartbeat else "no sign of life yet")
-        if job.deadline:
-            parts.append(f"deadline {ago(job.deadline, now)}")
-    if job.error:
-        parts.append(job.error)
-    return plain(", ".join(parts))
-
-
 @asynccontextmanager
 async def _found(args: Namespace, *, read_only: bool) -> AsyncIterator[tuple[Store, Job]]:
     """The job with this id, in whichever store it lies."""
-    from vestige_tui.jobs.ledger import Ledger
+    from vestige_tui.jobs.ledger import LEAST_PREFIX, Ledger
 
+    if len(args.id) < LEAST_PREFIX:
+        raise Usage(f"Give {LEAST_PREFIX} or more characters of the job's id, not {args.id!r}.")
+    found: dict[str, tuple[str, Job]] = {}
     for url in _urls(args):
-        job: Job | None = None
         try:
             async with _store(url, read_only=True) as store:
-                job = await Ledger(store).job(args.id)
-        except (NotFound, StoreMissing):
+                found |= {job.id: (url, job) for job in await Ledger(store).matching(args.id)}
+        except VestigeError:
             continue
-        except VestigeError as error:
-            if error.exit_status == 2:
-                raise
-            continue
-        async with _store(url, read_only=read_only or args.read_only) as store:
-            yield store, job
-        return
-    raise NotFound(f"There is no job {args.id!r} in any store that is known here.")
+        # That two stores have jobs whose ids begin alike for so long will not happen.
+        if found and len(args.id) >= SURE_ID:
+            break
+    if not found:
+        raise NotFound(f"There is no job {args.id!r} in any store that is known here.")
+    if len(found) > 1:
+        now = datetime.now(UTC)
+        each = "; ".join(f"{job.id} ({summary(job, now)})" for _, job in found.values())
+        raise Usage(f"{args.id!r} is the beginning of several jobs; give more of it: {each}.")
+    [(url, job)] = found.values()
+    async with _store(url, read_only=read_only or args.read_only) as store:
+        yield store, job
 
 
 async def findings(store: Store, job_id: str) -> list[JobFinding]:
@@ -200,21 +177,23 @@ async def _show(args: Namespace, output: Output) -> int:
 def show(output: Output, job: Job, notes: list[JobFinding]) -> None:
     """A job in words: what it is, its tables, and what became of single rows."""
     now = datetime.now(UTC)
+    quiet = silent(job, now) is not None
     rows = [
         ("id", job.id),
         ("job", job.task or job.kind),
-        ("state", _state(job) + (f", {job.progress.phase}" if job.in_flight and job.progress.phase else "")),
-        ("attempt", str(job.attempt) if job.plan else ""),
+        ("state", state(job, now) + (f", {job.progress.phase}" if job.in_flight and job.progress.phase else "")),
+        ("attempt", f"{job.tries}, which went on from the checkpoint of the one before" if job.resumed else ""),
         ("retries", str(job.retry_count or "") if not job.plan else ""),
         ("caller", job.caller if not job.plan else ""),
         ("callee", job.callee if not job.plan else ""),
         ("begun", _when(job, now)),
-        ("heartbeat", (ago(job.last_heartbeat, now) if job.last_heartbeat else "none yet") if job.in_flight else ""),
-        ("deadline", ago(job.deadline, now) if job.in_flight and job.deadline else ""),
+        ("last sign", (ago(job.last_heartbeat, now) if job.last_heartbeat else "none yet") if job.in_flight else ""),
+        ("deadline", ago(job.deadline, now) if job.in_flight and job.deadline and not quiet else ""),
         ("result", job.result or ""),
-        ("error", job.error or ""),
+        ("error", trouble(job)),
+        ("way on", way_on(job, now)),
     ]
-    output.table([row for row in rows if row[1]], flexible=1)
+    output.table([row for row in rows if row[1]], flexible=1, wrap=True)
     tables = {name: each for name, each in job.progress.tables.items() if _counted(each)}
     if tables:
         always = _COPIED if job.kind == "copy" else ("read",)
@@ -227,18 +206,23 @@ def show(output: Output, job: Job, notes: list[JobFinding]) -> None:
         output.table(
             [(name, *(_cell(count, getattr(each, count)) for count in columns)) for name, each in tables.items()],
             flexible=0,
-            header=("table", *(_HEADERS.get(count, _words(count)) for count in columns)),
+            header=("table", *map(named, columns)),
             right=range(1, len(columns) + 1),
         )
     if notes:
         output.line()
-        output.table(
-            [
-                (each.subject, _HEADERS.get(each.outcome, _words(each.outcome)), each.source_key, each.reason)
-                for each in notes[:_SHOWN_FINDINGS]
-            ],
-            flexible=3,
-        )
+        tell_findings(output, notes)
+
+
+def tell_findings(output: Output, notes: Sequence[JobFinding]) -> None:
+    """What became of single rows, the first of them: the table, what it was, which row, and why."""
+    longest = max(_SHORT_KEY, output.width // 3) if output.terminal else None
+    rows = []
+    for each in notes[:_SHOWN_FINDINGS]:
+        # Who wants to look a row up in another program has --json.
+        key = _ID.sub(r"\1", plain(each.source_key))
+        rows.append((each.subject, named(each.outcome), key if longest is None else cut(key, longest), each.reason))
+    output.table(rows, flexible=3, wrap=True)
     if len(notes) > _SHOWN_FINDINGS:
         output.line(f"and {grouped(len(notes) - _SHOWN_FINDINGS)} more, with --json.")
 
@@ -252,54 +236,100 @@ def _cell(count: str, rows: int) -> str:
 
 
 async def _watch(args: Namespace, output: Output) -> int:
-    if args.id:
-        async with _found(args, read_only=True) as (store, job):
-            return await _watch_one(store, job.id, output)
+    view = _View(output)
+    try:
+        if args.id:
+            async with _found(args, read_only=True) as (store, job):
+                return await _watch_one(store, job.id, view)
+        await _watch_all(args, view)
+    finally:
+        view.close()
+    return 0
+
+
+async def _watch_all(args: Namespace, view: _View) -> None:
     from vestige_tui.jobs.watch import watch
 
     here = store_url(args, settings(args))
     known = () if is_file(here) and not args.store else (here,)
-    seen: dict[str, Job] = {}
     async with aclosing(watch(None, WATCH_SECONDS, known)) as changes:
-        async for jobs in changes:
-            for job in jobs:
-                if seen.get(job.id) != job:
-                    seen[job.id] = job
-                    _print(output, job)
-    return 0
+        upcoming: asyncio.Task[tuple[Job, ...]] | None = None
+        jobs: tuple[Job, ...] = ()
+        try:
+            while True:
+                upcoming = upcoming or asyncio.create_task(anext(changes))
+                # A worker that is gone changes nothing, and that is what there is to say.
+                await asyncio.wait({upcoming}, timeout=1.0)
+                if upcoming.done():
+                    try:
+                        jobs, upcoming = upcoming.result(), None
+                    except StopAsyncIteration:
+                        return
+                view.show(jobs)
+        finally:
+            if upcoming is not None:
+                upcoming.cancel()
+                await asyncio.wait({upcoming})
 
 
-def _print(output: Output, job: Job) -> None:
-    if output.as_json:
-        output.object({"job": shapes.job(job, datetime.now(UTC))})
-    else:
-        output.line(f"{short_id(job.id)}  {_state(job)}  {summary(job)}")
-
-
-async def _watch_one(store: Store, job_id: str, output: Output) -> int:
-    import asyncio
-
+async def _watch_one(store: Store, job_id: str, view: _View) -> int:
     from vestige_tui.jobs.ledger import Ledger
 
-    last: Job | None = None
-    while last is None or last.in_flight:
-        if last is not None:
-            await asyncio.sleep(WATCH_SECONDS)
-        job = await Ledger(store).job(job_id)
-        if job != last:
-            _print(output, job)
-        last = job
-    return status_of(last)
+    while (job := await Ledger(store).job(job_id)).in_flight:
+        view.show([job])
+        await asyncio.sleep(WATCH_SECONDS)
+    view.show([job])
+    return status_of(job)
+
+
+class _View:
+    """The jobs that are watched: on a terminal a line each, written anew while they run; elsewhere a line a change."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._live: Live | None = output.live() if output.terminal and not output.as_json else None
+        self._seen: dict[str, tuple[Job, bool]] = {}
+        self._said: dict[str, str] = {}
+
+    def show(self, jobs: Sequence[Job]) -> None:
+        now = datetime.now(UTC)
+        for job in jobs:
+            # That a worker went silent is told once, not second by second.
+            stands = (job, silent(job, now) is not None)
+            before, self._seen[job.id] = self._seen.get(job.id), stands
+            if self._output.as_json:
+                if before is None or before[0] != job:
+                    self._output.object({"job": shapes.job(job, now)})
+            elif before != stands and (self._live is None or not job.in_flight):
+                self._say(job, line(job, now))
+        if self._live is not None:
+            self._live.show([f"{short_id(job.id)}  {line(job, now)}" for job in jobs if job.in_flight])
+
+    def _say(self, job: Job, told: str) -> None:
+        if self._said.get(job.id) != told:
+            self._said[job.id] = told
+            if self._live is not None:
+                self._live.end()
+            self._output.table([(short_id(job.id), told)], flexible=1, wrap=True)
+            self._output.flush()
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.leave()
 
 
 def status_of(job: Job) -> int:
-    """The exit status that a job's end gives a command."""
+    """The exit status that a job's end gives a command: 1 also where its comparison found differences.
+
+    Rows that no copy can bring fail a copy; a comparison only names them.
+    """
     tables = job.progress.tables.values()
+    compared = job.kind == "verify" or (job.kind == "copy" and job.options.get("verify", True))
     if job.status != "completed" or (
-        job.kind == "verify" and any(each.differ or each.only_source or each.only_target for each in tables)
+        compared and any(each.differ or each.only_source or each.only_target for each in tables)
     ):
         return 1
-    return FAILED_ROWS if any(each.failed for each in tables) else 0
+    return FAILED_ROWS if job.kind != "verify" and any(each.failed for each in tables) else 0
 
 
 def _tell(output: Output, changed: str, words: str) -> int:
@@ -315,7 +345,8 @@ async def _cancel(args: Namespace, output: Output) -> int:
     async with _found(args, read_only=False) as (store, job):
         came_to = await Ledger(store).cancel(job.id)
     said = "stops at its next checkpoint" if came_to == "asked" else "is cancelled"
-    return _tell(output, job.id, f"Job {short_id(job.id)} {said}.")
+    then = f"; `vestige-tui jobs retry {short_id(job.id)}` goes on from there" if job.plan else ""
+    return _tell(output, job.id, f"Job {short_id(job.id)} {said}{then}.")
 
 
 async def _retry(args: Namespace, output: Output) -> int:

@@ -6,12 +6,13 @@ Everything stored passes ``text.plain`` here, and nothing that steers a terminal
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from vestige_tui.errors import VestigeError
@@ -20,7 +21,10 @@ from vestige_tui.text import REPLACEMENT, cells, cut, grouped, plain
 WIDE = 120
 REFRESH_SECONDS = 0.1
 LINE_EVERY = 1_000
+ECHO = 3
+"""Columns that a line which is written anew leaves free: a terminal shows ``^C`` there, which must not wrap."""
 _GAP = "  "
+LEAST_FLEXIBLE = 12
 _MAYBE_UNSAFE = re.compile(r"[^\n\x20-\x7e]")
 
 
@@ -57,6 +61,15 @@ class Output:
         """The columns there are; where stdout is no terminal, COLUMNS or 120."""
         return max(40, shutil.get_terminal_size((WIDE, 24)).columns)
 
+    @property
+    def terminal(self) -> bool:
+        """Does a person read along? What goes into a file or to another program is never cut or folded."""
+        return sys.stdout.isatty()
+
+    def live(self) -> Live:
+        """Lines of stdout that are written anew in their place; only for a terminal."""
+        return Live(sys.stdout)
+
     def document(self, data: Any) -> None:
         """The one JSON document of this run."""
         self.answered = True
@@ -72,27 +85,40 @@ class Output:
         if not self.as_json:
             self._write(plain(text, newlines=True) + "\n")
 
-    def note(self, text: str) -> None:
-        """A sentence to stderr."""
-        say(text)
+    def note(self, text: str, *, fold: bool = True) -> None:
+        """A sentence to stderr; not folded where a command in it is to be copied."""
+        say(text, fold=fold)
 
     def table(
-        self, rows: Sequence[Sequence[str]], *, flexible: int, header: Sequence[str] = (), right: Collection[int] = ()
+        self,
+        rows: Sequence[Sequence[str]],
+        *,
+        flexible: int,
+        header: Sequence[str] = (),
+        right: Collection[int] = (),
+        wrap: bool = False,
     ) -> None:
-        """Rows in aligned columns that fit the terminal; the flexible column takes, or gives up, what is left."""
+        """Rows in aligned columns that fit the terminal; the flexible column takes, or gives up, what is left.
+
+        ``wrap``: what finds no room in that column goes on below, and where there is no terminal nothing is cut.
+        """
         lines = [tuple(plain(cell) for cell in row) for row in ([header, *rows] if header else rows)]
         if not lines:
             return
         widths = [max(cells(row[column]) for row in lines) for column in range(len(lines[0]))]
         others = sum(widths) - widths[flexible] + len(_GAP) * (len(widths) - 1)
-        widths[flexible] = min(widths[flexible], max(12, self.width - others))
+        if self.terminal or not wrap:
+            widths[flexible] = min(widths[flexible], max(LEAST_FLEXIBLE, self.width - others))
         for row in lines:
-            shown = []
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
-                text = cut(cell, width)
-                space = " " * (width - cells(text))
-                shown.append(space + text if column in right else text + space)
-            self.line(_GAP.join(shown).rstrip())
+            room = widths[flexible]
+            parts = folded(row[flexible], room) if wrap else [cut(row[flexible], room)]
+            for place, part in enumerate(parts):
+                shown = []
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
+                    text = part if column == flexible else "" if place else cell
+                    space = " " * (width - cells(text))
+                    shown.append(space + text if column in right else text + space)
+                self.line(_GAP.join(shown).rstrip())
 
     def progress(self, label: str) -> Progress:
         """Progress to stderr: one refreshing line on a terminal, else a line for each thousand."""
@@ -122,14 +148,77 @@ def writing() -> Iterator[None]:
         raise Unwritable(f"The answer could not be written: {error.strerror}.") from None
 
 
-def say(text: str) -> None:
+def folded(text: str, width: int) -> list[str]:
+    """Plain text in lines of at most ``width`` cells; a word, a path or an id is broken only where it fills a line."""
+    lines = [""]
+    for word in text.split(" "):
+        if not lines[-1]:
+            lines[-1] = word
+        elif cells(lines[-1]) + 1 + cells(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+        while cells(lines[-1]) > width:
+            head = cut(lines[-1], width + 1)[:-1] or lines[-1][:1]
+            lines[-1:] = [head, lines[-1][len(head) :]]
+    return lines
+
+
+def say(text: str, *, fold: bool = True) -> None:
     """One sentence to stderr, whatever stderr can show; a closed stderr is no failure."""
     encoding = sys.stderr.encoding or "ascii"
+    told = plain(text)
     try:
-        sys.stderr.write(plain(text).encode(encoding, "replace").decode(encoding) + "\n")
+        if fold and sys.stderr.isatty():
+            told = "\n".join(folded(told, _size(sys.stderr)[0]))
+        sys.stderr.write(told.encode(encoding, "replace").decode(encoding) + "\n")
         sys.stderr.flush()
     except OSError:
         return
+
+
+class Live:
+    """The last lines of a terminal, written anew in their place as they change."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lines: list[str] = []
+
+    def show(self, lines: Sequence[str]) -> None:
+        """These lines instead of those before, each cut to the terminal."""
+        columns, rows = _size(self._stream)
+        room = max(20, columns - ECHO)
+        back = self._back()
+        self._lines = [cut(plain(line), room) for line in lines][: max(1, rows - 1)]
+        self._write(back + "\n".join(self._lines))
+
+    def leave(self) -> None:
+        """Let the lines stand as they are, and begin a new one below; what a key left on the last of them goes."""
+        if self._lines:
+            back, lines, self._lines = self._back(), self._lines, []
+            self._write(back + "\n".join(lines) + "\n")
+
+    def end(self) -> None:
+        """Take the lines away."""
+        back, self._lines = self._back(), []
+        self._write(back)
+
+    def _back(self) -> str:
+        return "\r\x1b[K" + "\x1b[A\x1b[K" * (len(self._lines) - 1) if self._lines else ""
+
+    def _write(self, text: str) -> None:
+        encoding = self._stream.encoding or "ascii"
+        self._stream.write(text.encode(encoding, "replace").decode(encoding))
+        self._stream.flush()
+
+
+def _size(stream: TextIO) -> tuple[int, int]:
+    """Columns and lines of the terminal behind a stream."""
+    with suppress(OSError, ValueError):
+        columns, rows = os.get_terminal_size(stream.fileno())
+        if columns and rows:
+            return columns, rows
+    return shutil.get_terminal_size((80, 24))
 
 
 class Progress:
@@ -137,10 +226,9 @@ class Progress:
 
     def __init__(self, label: str) -> None:
         self._label = label
-        self._live = sys.stderr.isatty()
+        self._live = Live(sys.stderr) if sys.stderr.isatty() else None
         self._shown = 0.0
         self._lines = 0
-        self._open = False
 
     def __call__(self, done: int, total: int | None = None) -> None:
         """So many are done, of so many where that is known."""
@@ -149,20 +237,17 @@ class Progress:
 
     def show(self, text: str, done: int) -> None:
         """The same in words of one's own."""
-        if self._live:
+        if self._live is not None:
             now = time.monotonic()
             if now - self._shown >= REFRESH_SECONDS:
-                self._shown, self._open = now, True
-                shown = cut(plain(text), max(20, shutil.get_terminal_size((80, 24)).columns - 1))
-                sys.stderr.write(f"\r\x1b[K{shown}")
-                sys.stderr.flush()
+                self._shown = now
+                self._live.show([text])
         elif done // LINE_EVERY > self._lines:
             self._lines = done // LINE_EVERY
             say(text)
 
     def end(self) -> None:
         """Take the refreshing line away."""
-        if self._open:
-            self._open = False
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+        if self._live is not None:
+            self._live.end()
+            self._shown = 0.0

@@ -7,9 +7,11 @@ import asyncio
 import contextlib
 import os
 import re
+import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from vestige_tui import __version__
 from vestige_tui.cli import (
@@ -90,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
         return status
     except SystemExit as done:  # --help and --version
         return done.code if isinstance(done.code, int) else 0
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return _failed(output, VestigeError.code, "Interrupted.", INTERRUPTED)
     except BrokenPipeError:
         _drop_stdout()
@@ -132,10 +134,23 @@ def _run(arguments: Sequence[str], output: Output) -> int:
     args.extra = extra
     if args.command is None:
         return _console(args, output)
-    status: int = asyncio.run(args.run(args, output))
+    status: int = asyncio.run(_told_to_end(args.run(args, output)))
     if status == 0 and "afterwards" in args:
         status = args.afterwards(args, output)
     return status
+
+
+async def _told_to_end(command: Coroutine[Any, Any, int]) -> int:
+    """A command that lets go of its stores also where it is told to end, or its terminal is closed.
+
+    An embedded server ends with the last who lets go of it.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            loop.add_signal_handler(each, task.cancel)
+    return await command
 
 
 def _console(args: argparse.Namespace, output: Output) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from vestige_tui.config import Config
     from vestige_tui.jobs.launch import Work
     from vestige_tui.jobs.reembed import Estimate
+    from vestige_tui.model import ModelSignature, SpareVectors
     from vestige_tui.store.service import Store
 
 _KINDS = {"reembed": "Re-embed", "in_place": "Re-embed in place", "rollback": "Go back"}
@@ -37,8 +40,16 @@ def add_options(migrate: Parser) -> None:
     group.add_argument(
         "--drop-hnsw-first", action="store_true", help="in place: fill in without the index, build it last"
     )
-    group.add_argument("--concurrent-index", action="store_true", help="in place: writers need not wait for the index")
-    group.add_argument("--drop-old", action="store_true", help="do not keep the old vectors; alone: drop what was kept")
+    group.add_argument(
+        "--concurrent-index",
+        action="store_true",
+        help="in place: writers need not wait for the index (without --in-place they never do)",
+    )
+    group.add_argument(
+        "--drop-old",
+        action="store_true",
+        help="delete the old vectors at the end: no way back then; without --model: delete what was kept",
+    )
     group.add_argument("--yes", action="store_true", help="do it without asking")
 
 
@@ -58,21 +69,25 @@ async def reembed(args: Namespace, output: Output) -> int:
         if args.drop_old:
             return await _drop_old(args, output)
         raise Usage("A re-embedding needs a model: --model NAME; `vestige-tui registry models` lists them.")
-    if not args.dry_run:
-        _refuse_unasked(args, f"This would make new vectors for every memory with {args.model}")
+    _refuse_contradictions(args)
+    await asyncio.to_thread(jobs.refuse_width, args.model, args.dimension)
     config = settings(args)
     url = store_url(args, config)
     progress = output.progress("loading")
     async with opened(url, config, read_only=args.read_only or args.dry_run) as store:
         if not args.dry_run:
             jobs.refuse_unwritable(store)
+            if not _may_ask(args) and await asyncio.to_thread(jobs.must_be_fetched, args.model):
+                _refuse_unasked(
+                    args, f"This would download {args.model}, and make new vectors for every memory with it"
+                )
         try:
             found = await jobs.estimate(
                 store,
                 args.model,
                 dimension=args.dimension,
                 in_place=args.in_place,
-                measure=not args.yes or args.dry_run,
+                measure=args.dry_run or (not args.yes and _may_ask(args)),
                 tell=lambda said: progress.show(said, 0),
             )
         finally:
@@ -80,13 +95,17 @@ async def reembed(args: Namespace, output: Output) -> int:
         if found is None:
             if output.as_json:
                 output.document({"rows_updated": 0, "changed": False})
-            output.line(f"{store.title} belongs to {args.model} already; there is nothing to change.")
+            model = await store.registered_model()
+            name = in_full(model) if model else args.model
+            output.line(f"{store.title} belongs to {name} already; there is nothing to change.")
             return 0
-        _tell_estimate(args, output, store, found)
+        if not args.dry_run:
+            _refuse_unasked(args, f"This would make new vectors for every memory with {in_full(found.after)}")
+        _tell_estimate(args, output, store, found, await jobs.spare(store))
         if args.dry_run:
             return 0
         location, dialect = store.location, store.kind
-    output.note(jobs.advice(location, dialect))
+    output.note(jobs.advice(location, dialect), fold=False)
     if not _confirmed(args, "Begin?"):
         return 1
     options = {
@@ -105,13 +124,13 @@ async def _rollback(args: Namespace, output: Output) -> int:
     from vestige_tui.jobs import reembed as jobs
     from vestige_tui.jobs.launch import Work
 
-    _refuse_unasked(args, "This would take the store back to the model before")
     config = settings(args)
     url = store_url(args, config)
     async with opened(url, config, read_only=args.read_only) as store:
         jobs.refuse_unwritable(store)
         found = await jobs.estimate_rollback(store)
-        _tell_estimate(args, output, store, found)
+        _refuse_unasked(args, f"This would take the store back to {in_full(found.after)}")
+        _tell_estimate(args, output, store, found, await jobs.spare(store))
     if not found.loadable:
         output.note(
             f"{found.after.name} cannot be loaded here: {grouped(found.memories)} memories that were written since "
@@ -125,20 +144,31 @@ async def _rollback(args: Namespace, output: Output) -> int:
 async def _drop_old(args: Namespace, output: Output) -> int:
     from vestige_tui.jobs.reembed import drop_spare, refuse_unwritable, spare
 
-    if not args.dry_run:
-        _refuse_unasked(args, "This would drop the vectors that lie beside the store's own; there is no way back then")
     async with chosen_store(args) as store:
         found = await spare(store)
         if not args.dry_run:
             refuse_unwritable(store)
-            if found is not None and not _confirmed(args, f"Drop {grouped(found.vectors)} of {found.model.name}?"):
-                return 1
+            if found is not None:
+                _refuse_unasked(args, f"This would delete {_beside(found)}; there is no way back then")
+                if not _confirmed(args, f"Delete {_beside(found)}? There is no way back then."):
+                    return 1
             found = await drop_spare(store)
     if output.as_json:
-        output.document({"dropped": _spare(found)})
-    what = f"{grouped(found.vectors)} vectors of {found.model.name}" if found else "No vectors"
-    output.line(f"{what} {'would be' if args.dry_run else 'were'} dropped.")
+        output.document({"dropped": spare_shape(found)})
+    what = _beside(found) if found else "No vectors"
+    output.line(f"{what[:1].upper()}{what[1:]} {'would be' if args.dry_run else 'were'} deleted.")
     return 0
+
+
+def in_full(model: ModelSignature) -> str:
+    """A model as it is told apart from itself in another width."""
+    return f"{model.name} ({model.dimension} dimensions)"
+
+
+def _beside(found: SpareVectors) -> str:
+    """The vectors that lie beside those in use."""
+    made = "kept, by which one could go back," if found.role == "kept" else "made so far"
+    return f"the {grouped(found.vectors)} vectors of {in_full(found.model)} {made}"
 
 
 async def _do(args: Namespace, output: Output, config: Config, work: Work) -> int:
@@ -159,8 +189,21 @@ async def _do(args: Namespace, output: Output, config: Config, work: Work) -> in
     return ended.status
 
 
+def _refuse_contradictions(args: Namespace) -> None:
+    """Raises Usage for options of which one makes no sense beside the others."""
+    if args.in_place and args.drop_old:
+        raise Usage("In place there are no old vectors to delete at the end: leave --drop-old out.")
+    if args.drop_hnsw_first and not args.in_place:
+        raise Usage("--drop-hnsw-first is for --in-place: else the index of the old vectors is searched to the end.")
+
+
+def _may_ask(args: Namespace) -> bool:
+    """Is there a person to ask, or no need to?"""
+    return bool(args.yes) or (sys.stdin.isatty() and sys.stderr.isatty())
+
+
 def _refuse_unasked(args: Namespace, what: str) -> None:
-    if not args.yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not _may_ask(args):
         raise Refused(f"{what}; without a terminal to ask on, repeat with --yes to do it.")
 
 
@@ -172,9 +215,8 @@ def _confirmed(args: Namespace, question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _tell_estimate(args: Namespace, output: Output, store: Store, found: Estimate) -> None:
-    from vestige_tui.jobs.spare import equal
-
+def _tell_estimate(args: Namespace, output: Output, store: Store, found: Estimate, beside: SpareVectors | None) -> None:
+    """The plan: what is made of what, how long it takes, and which vectors are there no longer at the end."""
     dry = bool(getattr(args, "dry_run", False))
     if dry and output.as_json:
         output.document(
@@ -186,14 +228,14 @@ def _tell_estimate(args: Namespace, output: Output, store: Store, found: Estimat
                 "texts_per_second": shapes.number(found.texts_per_second),
                 "seconds": shapes.number(found.seconds),
                 "bytes": found.bytes,
-                "drops": _spare(found.drops),
+                "drops": spare_shape(found.drops),
             }
         )
         return
     rows = [
         (_KINDS[found.kind], store.title),
-        ("from", f"{found.before.name} ({found.before.dimension} dimensions)"),
-        ("to", f"{found.after.name} ({found.after.dimension} dimensions)"),
+        ("from", in_full(found.before)),
+        ("to", in_full(found.after)),
         ("memories to encode", grouped(found.memories)),
     ]
     if found.texts_per_second is not None:
@@ -202,12 +244,7 @@ def _tell_estimate(args: Namespace, output: Output, store: Store, found: Estimat
         rows.append(("time, about", duration(found.seconds)))
     if found.bytes:
         rows.append(("room, about", bytes_size(found.bytes)))
-    if found.drops is not None:
-        rows.append(("dropped at the start", f"{grouped(found.drops.vectors)} vectors of {found.drops.model.name}"))
-    if found.kind == "reembed" and found.drops is not None and equal(found.drops.model, found.after):
-        rows.append(("quicker", "these are vectors of the very model; `vestige-tui registry rollback` takes them back"))
-    if found.kind == "in_place":
-        rows.append(("meanwhile", "search by meaning pauses; words are searched as ever. There is no way back."))
+    rows += _what_goes(found, beside, drops_old=bool(getattr(args, "drop_old", False)))
     for name, said in rows:
         if dry:
             output.line(f"{name}: {said}")
@@ -215,7 +252,39 @@ def _tell_estimate(args: Namespace, output: Output, store: Store, found: Estimat
             output.note(f"{name}: {said}")
 
 
-def _spare(found: Any) -> dict[str, Any] | None:
+def _what_goes(found: Estimate, beside: SpareVectors | None, *, drops_old: bool) -> Iterator[tuple[str, str]]:
+    """What becomes of the vectors that are there now."""
+    from vestige_tui.jobs.spare import equal
+
+    back = "`vestige-tui registry rollback`"
+    kept = beside if beside is not None and beside.role == "kept" else None
+    if found.kind == "in_place":
+        if found.drops is not None:
+            yield "deleted at the start", f"the {_of(found.drops)} in use"
+        if kept is not None:
+            yield "deleted at the start", f"the {_of(kept)} kept to go back to"
+        yield "meanwhile", "search by meaning pauses; words are searched as ever. There is no way back."
+        return
+    if found.kind == "rollback":
+        yield "afterwards", f"the vectors of {in_full(found.before)} are kept; {back} goes there again"
+        return
+    if kept is not None:
+        yield "deleted at the start", f"the {_of(kept)} kept to go back to, not those in use"
+        if equal(kept.model, found.after):
+            yield "quicker", f"these are vectors of the very model; {back} takes them back"
+    old = f"the vectors of {in_full(found.before)} in use now"
+    if drops_old:
+        yield "deleted at the end", f"{old} (--drop-old); there is no way back then"
+    else:
+        yield "afterwards", f"{old} are kept; {back} goes back to them"
+
+
+def _of(found: SpareVectors) -> str:
+    return f"{grouped(found.vectors)} vectors of {in_full(found.model)}"
+
+
+def spare_shape(found: SpareVectors | None) -> dict[str, Any] | None:
+    """The vectors of a second model as ``--json`` gives them."""
     return None if found is None else {**shapes.model(found.model), "role": found.role, "vectors": found.vectors}
 
 

@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING
 from vestige_tui import shapes
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, whole
-from vestige_tui.cli.reembed import add_rollback
+from vestige_tui.cli.reembed import add_rollback, in_full, spare_shape
 from vestige_tui.cli.session import chosen_store
 from vestige_tui.text import bytes_size, cells, cut, duration, grouped, one_line, plain, short_id
 
 if TYPE_CHECKING:
     from vestige_tui.jobs.preview import Preview, Ranked
+
+_WAYS = {
+    "building": "`vestige-tui migrate reembed` with that model goes on, `migrate reembed --drop-old` drops them",
+    "kept": "`vestige-tui registry rollback` goes back to them, `migrate reembed --drop-old` drops them",
+}
 
 
 def add_commands(commands: Commands) -> None:
@@ -27,6 +32,7 @@ def add_commands(commands: Commands) -> None:
     add_rollback(below)
     preview = below.add("preview", _preview, "ask sample questions under the store's model and under another one")
     preview.add_argument("model", metavar="MODEL", help="the other model; see `registry models`")
+    preview.add_argument("--dimension", metavar="N", type=whole, help="cut the other model's vectors to this width")
     preview.add_argument(
         "--query",
         metavar="TEXT",
@@ -42,16 +48,20 @@ def add_commands(commands: Commands) -> None:
 
 
 async def _show(args: Namespace, output: Output) -> int:
+    from vestige_tui.jobs.spare import spare
+
     async with chosen_store(args) as store:
         registered = await store.registered_model()
         census = await store.vector_census()
         configured = store.embedders.configured
+        beside = await spare(store)
     if output.as_json:
         output.document(
             {
                 "registered": shapes.model(registered) if registered else None,
                 "configured": configured,
                 "vectors": shapes.census(census),
+                "second": spare_shape(beside),
             }
         )
         return 0
@@ -63,7 +73,10 @@ async def _show(args: Namespace, output: Output) -> int:
     rows += [(f"vectors of {width}", grouped(count)) for width, count in sorted(census.by_width.items())]
     rows.append(("without a vector", grouped(census.without)))
     rows += [(name, grouped(count)) for name, count in (("zero", census.zero), ("broken", census.non_finite)) if count]
-    output.table(rows, flexible=1)
+    if beside is not None:
+        name = "being made" if beside.role == "building" else "kept"
+        rows.append((name, f"{grouped(beside.vectors)} of {in_full(beside.model)}; {_WAYS[beside.role]}"))
+    output.table(rows, flexible=1, wrap=True)
     return 0
 
 
@@ -74,17 +87,15 @@ async def _models(args: Namespace, output: Output) -> int:
     if output.as_json:
         output.document(shapes.listed(asdict(each) for each in found))
         return 0
-    rows = [
-        (
-            each.name,
-            str(each.dimension),
-            bytes_size(int(each.size_mb * 1_000_000)) if each.size_mb else "",
-            each.licence,
-            "here" if each.offline else "download",
-        )
-        for each in found
-    ]
-    output.table(rows, flexible=0, header=("model", "width", "size", "licence", ""), right=(1, 2))
+    rows = [("model", "width", "download", "licence")]
+    for each in found:
+        size = bytes_size(int(each.size_mb * 1_000_000)) if each.size_mb else "unknown"
+        rows.append((each.name, str(each.dimension), "here" if each.offline else size, each.licence))
+    # A name must be whole, to be typed after `--model`; on a narrow terminal the licences have no room.
+    fits = sum(max(cells(row[column]) for row in rows) + 2 for column in range(4)) <= output.width + 2
+    columns = 4 if fits or not output.terminal else 3
+    header, *listed = (row[:columns] for row in rows)
+    output.table(listed, flexible=0, header=header, right=(1, 2), wrap=True)
     return 0
 
 
@@ -103,11 +114,13 @@ async def _fill(args: Namespace, output: Output) -> int:
 
 async def _preview(args: Namespace, output: Output) -> int:
     from vestige_tui.jobs.preview import preview
+    from vestige_tui.jobs.reembed import refuse_width
 
     progress = output.progress("encoded")
+    await asyncio.to_thread(refuse_width, args.model, args.dimension)
     async with chosen_store(args) as store:
         try:
-            found = await preview(store, args.model, args.query, args.sample, args.limit, progress)
+            found = await preview(store, args.model, args.query, args.sample, args.limit, progress, args.dimension)
         finally:
             progress.end()
     if output.as_json:
@@ -119,7 +132,8 @@ async def _preview(args: Namespace, output: Output) -> int:
         cut_left = cut(plain(left), width)
         output.line(f"{cut_left}{' ' * (width - cells(cut_left))} | {cut(plain(right), width)}".rstrip())
 
-    beside(*(f"{model.name} ({model.dimension})" for model in (found.current, found.other)))
+    beside(found.current.name, found.other.name)
+    beside(*(f"{model.dimension} dimensions" for model in (found.current, found.other)))
     for ranking in found.rankings:
         output.line()
         same = sum(hit.shared for hit in ranking.current)
@@ -132,8 +146,9 @@ async def _preview(args: Namespace, output: Output) -> int:
         f"{found.overlap:.0%} of the hits are the same (=), over {grouped(len(found.rankings))} questions "
         f"to {grouped(found.sampled)} of {grouped(found.memories)} memories."
     )
+    alike = found.other.name == found.current.name
     output.line(
-        f"{found.other.name} took {each * 1000:,.1f} ms a text: "
+        f"{in_full(found.other) if alike else found.other.name} took {each * 1000:,.1f} ms a text: "
         f"about {duration(each * found.memories)} for all of them on this machine."
     )
     return 0

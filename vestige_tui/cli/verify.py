@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui import shapes
+from vestige_tui.cli.job_words import named, trouble
+from vestige_tui.cli.jobs import tell_findings
 from vestige_tui.cli.output import Output, Progress
 from vestige_tui.cli.waiting import begun
 from vestige_tui.errors import ReadOnly
@@ -24,7 +26,6 @@ DIFFERENT = 1
 DIFFERENCES = ("differs", "only_source", "only_target")
 """What of a comparison's findings is a difference; the others are rows that no copy can bring."""
 PAGE = 1_000
-_SHOWN = 20
 
 
 def work_of(args: Namespace) -> Work:
@@ -59,7 +60,7 @@ async def verify(args: Namespace, output: Output) -> int:
     if output.as_json:
         output.document({"job": shapes.job(job, datetime.now(UTC), [])})
     elif not job.in_flight and not ended.interrupted:
-        output.note(f"The comparison did not come to its end: {job.error}")
+        output.note(f"The comparison did not come to its end: {trouble(job) or 'it was cancelled.'}")
     return ended.status
 
 
@@ -120,18 +121,12 @@ def _tell(output: Output, tables: Mapping[str, TableProgress], listed: Sequence[
         for name, each in tables.items()
         if each.read or each.only_target
     ]
-    header = ("table", "compared", "differ", "only in source", "only in target", "not copyable")
+    header = ("table", "compared", *map(named, ("differ", "only_source", "only_target")), "not copyable")
     output.table(rows, flexible=0, header=header, right=range(1, 6))
     if listed:
         output.line()
         # What differs comes before what could not be copied.
-        listed = sorted(listed, key=lambda each: each.outcome not in DIFFERENCES)
-        shown = [
-            (each.subject, each.outcome.replace("_", " "), each.source_key, each.reason) for each in listed[:_SHOWN]
-        ]
-        output.table(shown, flexible=3)
-    if len(listed) > _SHOWN:
-        output.line(f"and {grouped(len(listed) - _SHOWN)} more, with --json.")
+        tell_findings(output, sorted(listed, key=lambda each: each.outcome not in DIFFERENCES))
     said = verdict(tables)
     output.line(f"{said[:1].upper()}{said[1:]}.")
     return 0 if equal(tables) else DIFFERENT

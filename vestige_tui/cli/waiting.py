@@ -6,19 +6,20 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from vestige_tui.cli.jobs import status_of, summary
+from vestige_tui.cli.job_words import line, silent, way_on
+from vestige_tui.cli.jobs import status_of
 from vestige_tui.cli.output import Output, Progress
 from vestige_tui.errors import Conflict, Unavailable, VestigeError
 from vestige_tui.text import short_id
 
 if TYPE_CHECKING:
-    from vestige_tui.jobs.launch import Work
+    from vestige_tui.jobs.launch import Launched, Work
     from vestige_tui.jobs.ledger import Ledger
     from vestige_tui.model import Job
     from vestige_tui.store.service import Store
@@ -50,86 +51,135 @@ class Begun:
 @asynccontextmanager
 async def begun(work: Work, output: Output, counted: str, *, detach: bool) -> AsyncIterator[Begun]:
     """Start a job and wait for its end, unless told otherwise; ``counted`` says what its rows are, as in "copied"."""
-    from vestige_tui.jobs.launch import start
     from vestige_tui.jobs.ledger import Ledger
     from vestige_tui.store import open_store
 
-    launched = await start(work)
-    short = short_id(launched.job_id)
-    output.note(f"Job {short} was under way already." if launched.already_running else f"Job {short} has begun.")
     progress = output.progress(counted)
-    async with open_store(work.target, max_connections=2) as store:
-        ledger = Ledger(store)
-        if detach:
-            yield Begun(await ledger.job(launched.job_id), False, store)
-            return
+    for folder in dict.fromkeys(url for url in (work.source, work.target) if url.startswith("pgembed:")):
+        output.note(f"Starting the server of {folder.removeprefix('pgembed:')} …")
+    with contextlib.ExitStack() as handling:
+        presses = handling.enter_context(_interrupts())
         try:
-            job, interrupted = await _wait(ledger, launched.job_id, output, progress)
+            progress.show("looking at the stores …", 0)
+            launched = await _started(work, presses, output, progress)
         finally:
             progress.end()
-        yield Begun(job, interrupted, store)
+        short = short_id(launched.job_id)
+        output.note(f"Job {short} was under way already." if launched.already_running else f"Job {short} has begun.")
+        async with open_store(work.target, max_connections=2) as store:
+            ledger = Ledger(store)
+            try:
+                waits = not detach or presses.count
+                told = (
+                    _wait(ledger, launched.job_id, presses, output, progress) if waits else ledger.job(launched.job_id)
+                )
+                job = await told
+            finally:
+                progress.end()
+                handling.close()
+            interrupted = bool(presses.count)
+            if interrupted and not job.in_flight and (way := way_on(job, datetime.now(UTC))):
+                output.note(f"Job {short} was cancelled; {way}.")
+            yield Begun(job, interrupted, store)
 
 
-async def _wait(ledger: Ledger, job_id: str, output: Output, progress: Progress) -> tuple[Job, bool]:
-    """Wait for the end of a job, or for a second ctrl-C; gives the job and whether ctrl-C was pressed."""
+async def _started(work: Work, presses: _Presses, output: Output, progress: Progress) -> Launched:
+    """Start a job. After ctrl-C it is still waited for, so that it can be cancelled; after a second one it is not."""
+    from vestige_tui.jobs.launch import start
+
+    starting = asyncio.create_task(start(work))
+    try:
+        while not starting.done() and (seen := presses.count) < 2:
+            if seen:
+                progress.end()
+                output.note("Waiting for the job to begin, to cancel it; ctrl-C again does not wait.")
+            pressing = asyncio.create_task(presses.more_than(seen))
+            await asyncio.wait({starting, pressing}, return_when=asyncio.FIRST_COMPLETED)
+            pressing.cancel()
+        if not starting.done():
+            output.note("Should the job begin nevertheless, `vestige-tui jobs list` shows it.")
+            raise KeyboardInterrupt
+        try:
+            return starting.result()
+        except VestigeError as error:
+            if not presses.count:
+                raise
+            # A terminal sends ctrl-C to what was being started, too.
+            output.note("It was broken off while it was being started; nothing was begun.")
+            raise KeyboardInterrupt from error
+    finally:
+        starting.cancel()
+
+
+async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, progress: Progress) -> Job:
+    """Wait for the end of a job, or for a second ctrl-C; gives the job as it stands then."""
     from vestige_tui.jobs.ledger import LEASE
-
-    presses = 0
-    pressed = asyncio.Event()
-
-    def press() -> None:
-        nonlocal presses
-        presses += 1
-        pressed.set()
 
     asked = False
     lost_since: float | None = None
     job: Job | None = None
-    with _interrupts(press):
-        while True:
-            try:
-                if presses and not asked:
-                    progress.end()
-                    # One that ended in this very moment says so itself, below.
-                    with contextlib.suppress(Conflict):
-                        if await ledger.cancel(job_id) == "asked":
-                            output.note("Stopping at the next checkpoint; ctrl-C again leaves the worker running.")
-                    asked = True
-                job = await ledger.job(job_id)
-                lost_since = None
-            except VestigeError as error:
-                now = time.monotonic()
-                if lost_since is None:
-                    lost_since = now
-                    progress.end()
-                    output.note(f"{error.message} The worker goes on by itself.")
-                if now - lost_since > PATIENCE_SECONDS:
-                    raise
-            if job is not None and lost_since is None:
-                if not job.in_flight:
-                    return job, bool(presses)
-                read = sum(each.read for each in job.progress.tables.values())
-                progress.show(summary(job), read)
-                if job.last_heartbeat and datetime.now(UTC) - job.last_heartbeat > LEASE:
-                    raise Unavailable(
-                        f"The worker of job {short_id(job_id)} gave no sign for {LEASE.seconds} s; "
-                        "give the same command again to go on from its checkpoint."
-                    )
-            if presses > 1 and job is not None:
+    while True:
+        seen = presses.count
+        try:
+            if seen and not asked:
                 progress.end()
-                output.note(f"Job {short_id(job_id)} goes on; `vestige-tui jobs watch {short_id(job_id)}` shows it.")
-                return job, True
-            pressed.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(pressed.wait(), POLL_SECONDS)
+                # One that ended in this very moment says so itself, below.
+                with contextlib.suppress(Conflict):
+                    if await ledger.cancel(job_id) == "asked":
+                        output.note("Stopping at the next checkpoint; ctrl-C again leaves the worker running.")
+                asked = True
+            job = await ledger.job(job_id)
+            lost_since = None
+        except VestigeError as error:
+            if lost_since is None:
+                lost_since = time.monotonic()
+                progress.end()
+                output.note(f"{error.message} The worker goes on by itself.")
+            if time.monotonic() - lost_since > PATIENCE_SECONDS:
+                raise
+        if job is not None and lost_since is None:
+            if not job.in_flight:
+                return job
+            now = datetime.now(UTC)
+            if silent(job, now) is not None:
+                raise Unavailable(
+                    f"The worker of job {short_id(job_id)} gave no sign of life for {LEASE.seconds} s; "
+                    f"{way_on(job, now)}, and so does the same command."
+                )
+            progress.show(line(job, now), sum(each.read for each in job.progress.tables.values()))
+        if seen > 1 and job is not None:
+            progress.end()
+            output.note(f"Job {short_id(job_id)} goes on; `vestige-tui jobs watch {short_id(job_id)}` shows it.")
+            return job
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(presses.more_than(seen), POLL_SECONDS)
+
+
+class _Presses:
+    """How often ctrl-C was pressed."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._pressed = asyncio.Event()
+
+    def press(self) -> None:
+        self.count += 1
+        self._pressed.set()
+
+    async def more_than(self, seen: int) -> None:
+        """Wait until it was pressed more often than that."""
+        while self.count <= seen:
+            self._pressed.clear()
+            await self._pressed.wait()
 
 
 @contextlib.contextmanager
-def _interrupts(press: Callable[[], None]) -> Iterator[None]:
-    """While the block runs, ctrl-C calls ``press`` on the loop instead of ending the program."""
+def _interrupts() -> Iterator[_Presses]:
+    """While the block runs, ctrl-C is counted instead of ending the program."""
+    presses = _Presses()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, press)
+    loop.add_signal_handler(signal.SIGINT, presses.press)
     try:
-        yield
+        yield presses
     finally:
         loop.remove_signal_handler(signal.SIGINT)

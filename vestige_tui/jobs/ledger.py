@@ -52,6 +52,8 @@ OVERDUE = "deadline exceeded by sweeper"
 GIVEN_UP = "marked as failed by a person"
 
 MOST_LISTED = 1_000
+LEAST_PREFIX = 4
+"""So many characters of a job's id name it, where no other one begins so."""
 FILTERS: Mapping[str, tuple[JobStatus, ...]] = {
     "in_flight": IN_FLIGHT,
     **{status: (status,) for status in STATUSES},
@@ -519,17 +521,22 @@ class Ledger:
         return counted
 
     async def job(self, id_or_prefix: str) -> Job:
-        """One job, by its id or a unique beginning of at least six characters. Raises NotFound, Usage."""
-        if self._store.backend.foreign:
-            raise NotFound(f"There is no job {id_or_prefix!r} in {self._store.title}.")
-        found = await self._store.backend.fetch("get_job", {"id": id_or_prefix})
-        if not found and len(id_or_prefix) >= 6:
-            found = await self._store.backend.fetch("find_jobs_by_prefix", {"prefix": id_or_prefix})
+        """One job, by its id or a unique beginning of at least four characters. Raises NotFound, Usage."""
+        found = await self.matching(id_or_prefix)
         if not found:
             raise NotFound(f"There is no job {id_or_prefix!r} in {self._store.title}.")
         if len(found) > 1:
             raise Usage(f"{id_or_prefix!r} is the beginning of several jobs; give more of it.")
-        return self._job(found[0])
+        return found[0]
+
+    async def matching(self, id_or_prefix: str) -> tuple[Job, ...]:
+        """The job of this id, else up to three whose ids begin so: with at least four characters."""
+        if self._store.backend.foreign:
+            return ()
+        found = await self._store.backend.fetch("get_job", {"id": id_or_prefix})
+        if not found and len(id_or_prefix) >= LEAST_PREFIX:
+            found = await self._store.backend.fetch("find_jobs_by_prefix", {"prefix": id_or_prefix})
+        return tuple(self._job(row) for row in found)
 
     async def add_findings(self, transaction: Transaction, job_id: str, findings: Sequence[JobFinding]) -> None:
         """Note what became of single rows."""

@@ -92,36 +92,40 @@ async def preview(
     sample: int = SAMPLE,
     limit: int = LIMIT,
     progress: Callable[[int, int], None] | None = None,
+    dimension: int | None = None,
 ) -> Preview:
     """Rank a sample under the store's model and under another one, by the name of that.
 
     Where no ``queries`` are given, first sentences of the sample are asked, the memories that they are of kept in.
-    ``progress`` hears (done, total) in texts. Raises Refused where the store has no vectors to compare with,
+    ``progress`` hears (done, total) in texts. ``dimension`` cuts the other model's vectors to this width; the store's
+    own model in another width is another one. Raises Refused where the store has no vectors to compare with,
     ModelMismatch where it belongs to that model, EmbedderUnavailable where either model cannot be had, Usage for a
     sample or limit below 1.
     """
     if sample < 1 or limit < 1:
         raise Usage("A preview needs a sample and a limit of 1 or more.")
     taken = await _sample(store, sample)
-    if same_model(taken.model.name, model):
-        raise ModelMismatch(f"The store belongs to {taken.model.name} already; there is nothing to compare.")
     asked = _questions(taken, queries)
     texts = [text for text, _ in asked]
     others, own = EmbedderSource(model), EmbedderSource()
+    wanted = ModelSignature(model, dimension, "") if dimension else None
     try:
         # First the one that is at hand: where it cannot be had, nothing was loaded in vain.
         mine = await _by_current(store, own, taken.model, texts)
-        other = signature(await others.get(None))
+        other = signature(await others.get(wanted))
+        if same_model(taken.model.name, other.name) and taken.model.dimension == other.dimension:
+            named = f"{other.name} ({other.dimension} dimensions)"
+            raise ModelMismatch(f"The store belongs to {named} already; there is nothing to compare.")
         done, total = 0, len(taken.texts)
         vectors: list[Vector] = []
         began = time.perf_counter()
         while done < total:
-            vectors += await others.embed(taken.texts[done : done + CHUNK], registered=None)
+            vectors += await others.embed(taken.texts[done : done + CHUNK], registered=wanted)
             done = len(vectors)
             if progress is not None:
                 progress(done, total)
         seconds = (time.perf_counter() - began) / total
-        theirs = await others.embed(texts, registered=None, query=True)
+        theirs = await others.embed(texts, registered=wanted, query=True)
     finally:
         others.close()
         own.close()

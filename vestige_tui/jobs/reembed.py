@@ -8,6 +8,7 @@ still to be done is never noted anywhere: it is the memories that have no vector
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from vestige_tui.store.service import Store
 
 SAMPLE, SAMPLE_SECONDS = 64, 4.0
+LEAST_DIMENSION = 8
+"""Vectors that are cut to less tell nothing apart."""
 PRECIOUS = ("knowledge_nodes", "node_embeddings", "embedding_model", "scheduling")
 """What a backup before a re-embedding should hold."""
 
@@ -81,6 +84,7 @@ async def estimate(
     ``measure``: encode some texts of the store, for a few seconds, to say how long it would take. ``tell`` hears, in a
     thread of its own, how far the model is loaded.
     """
+    await asyncio.to_thread(refuse_width, model, dimension)
     embedder = await _loaded(model, dimension, tell)
     found = await _stand(store, {"in_place": in_place}, signature(embedder), dry=True)
     if found is None:
@@ -128,9 +132,16 @@ def advice(location: str, dialect: str) -> str:
         copy = f"pg_dump --format=custom --file=before-reembed.dump {tables} {shlex.quote(without_password(location))}"
     else:
         path = location.removeprefix("sqlite:")
-        backup = ".backup '" + f"{path}.before-reembed".replace("'", "''") + "'"
-        copy = f"sqlite3 {shlex.quote(path)} {shlex.quote(backup)}"
+        into = "VACUUM INTO '" + f"{path}.before-reembed".replace("'", "''") + "'"
+        copy = f"sqlite3 {_quoted(path)} {_quoted(into)}"
     return f"A backup first is good advice ({', '.join(PRECIOUS)}): {copy}"
+
+
+def _quoted(word: str) -> str:
+    """A word for a shell, in the form that is the easiest to read where several are right."""
+    if shlex.quote(word) == word or "!" in word:
+        return shlex.quote(word)
+    return '"' + re.sub(r'(["$`\\])', r"\\\1", word) + '"'
 
 
 def _measured(embedder: embedding.Embedder, texts: Sequence[str]) -> float | None:
@@ -174,6 +185,7 @@ async def check(work: Work, *, dry: bool = False) -> Checked:
             if not name:
                 raise Usage("A re-embedding needs a model: --model NAME.")
             refuse_unwritable(store, dry=dry)
+            await asyncio.to_thread(refuse_width, str(name), options.get("dimension"))
             found = signature(await _loaded(str(name), options.get("dimension")))
             begun = options.get("hash")
             if begun and begun != found.hash:
@@ -181,7 +193,7 @@ async def check(work: Work, *, dry: bool = False) -> Checked:
         stand = await _stand(store, options, found, dry=dry)
         if stand is None:
             assert found is not None
-            raise Refused(f"{store.title} belongs to {found.name} already; there is nothing to change.")
+            raise Refused(f"{store.title} belongs to {_named(found)} already; there is nothing to change.")
         if stand.kind == "rollback" and stand.missing and not options.get("partial"):
             await _loadable(stand)
         where = without_password(store.location)
@@ -189,11 +201,13 @@ async def check(work: Work, *, dry: bool = False) -> Checked:
             open_backend(work.target, max_connections=1).use_model(stand.after)  # refuses vectors that are too wide
     verb = {"reembed": "re-embed", "in_place": "re-embed in place", "rollback": "roll back"}[stand.kind]
     kept = ("in_place", "drop_hnsw_first", "concurrent_index", "drop_old", "rollback", "partial")
+    alike = embedding.same_model(stand.before.name, stand.after.name)
+    before, after = (_named(model) if alike else model.name for model in (stand.before, stand.after))
     return Checked(
         where,
         where,
         key_of(stand.kind, stand.after),
-        f"{verb} {store.title}: {stand.before.name} to {stand.after.name}",
+        f"{verb} {store.title}: {before} to {after}",
         {
             "model": stand.after.name,
             "dimension": stand.after.dimension,
@@ -210,6 +224,31 @@ async def dry_run(work: Work) -> dict[str, TableProgress]:
     async with open_store(work.target, read_only=True, max_connections=2) as store:
         stand = await _stand(store, checked.options, named(checked.options), dry=True)
         return {TABLE: TableProgress(total=stand.missing if stand else 0)}
+
+
+def refuse_width(name: str, dimension: int | None) -> None:
+    """Raises Usage for a width that a model cannot be cut to. May import the encoder's library: call it in a thread."""
+    if dimension is None:
+        return
+    if dimension < LEAST_DIMENSION:
+        raise Usage(f"Vectors have {LEAST_DIMENSION} dimensions or more, not {dimension}.")
+    known = _known(name)
+    if known is not None and dimension > known.dimension:
+        raise Usage(f"{known.name} gives {known.dimension:,} dimensions; it cannot be cut to {dimension:,}.")
+
+
+def must_be_fetched(name: str) -> bool:
+    """Is a model to be downloaded before anything can be said of it? As ``refuse_width``."""
+    known = _known(name)
+    return known is not None and not known.offline
+
+
+def _known(name: str) -> embedding.CatalogModel | None:
+    return next((model for model in embedding.catalog() if embedding.same_model(model.name, name)), None)
+
+
+def _named(model: ModelSignature) -> str:
+    return f"{model.name} ({model.dimension} dimensions)"
 
 
 def key_of(kind: Kind, model: ModelSignature) -> str:
@@ -313,7 +352,9 @@ __all__ = [
     "estimate",
     "estimate_rollback",
     "history",
+    "must_be_fetched",
     "refuse_unwritable",
+    "refuse_width",
     "report",
     "run",
     "spare",

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
+from vestige_tui.embedding import same_model
 from vestige_tui.errors import Conflict, EmbedderUnavailable, Refused, Unavailable, VestigeError
 from vestige_tui.jobs import wire
 from vestige_tui.jobs.encoders import Encoded, Encoders, shortened
@@ -632,7 +633,12 @@ _SWAP_OF_A_FILE = (
 
 
 def _words(made: Report, model: ModelSignature, kept: SpareVectors | None, failed: int) -> str:
-    parts = [f"{made.rows_updated:,} vectors of {model.name} in {made.duration_secs:,.1f} s"]
+    alike = kept is not None and same_model(kept.model.name, model.name)
+    both = (model, kept.model if kept is not None else model)
+    new, old = (f"{each.name} ({each.dimension} dimensions)" if alike else each.name for each in both)
+    parts = ["no vector had to be made"]
+    if made.rows_updated:
+        parts = [f"{made.rows_updated:,} vectors of {new} in {made.duration_secs:,.1f} s"]
     if made.index_rebuild_secs:
         parts.append(f"index built in {made.index_rebuild_secs:,.1f} s")
     if made.swap_ms is not None:
@@ -640,7 +646,7 @@ def _words(made: Report, model: ModelSignature, kept: SpareVectors | None, faile
     if failed:
         parts.append(f"{failed:,} memories without a vector")
     if kept is not None:
-        parts.append(f"those of {kept.model.name} are kept")
+        parts.append(f"those of {old} are kept")
     return "; ".join(parts)
 
 

@@ -573,7 +573,10 @@ def verdict(tables: Mapping[str, TableProgress]) -> str:
         for count, words in ((differ, "differ"), (here, "only in the source"), (there, "only in the target"))
         if count
     ]
-    return ", ".join(parts) if parts else "every row is equal"
+    if parts:
+        return ", ".join(parts)
+    refused = any(table.failed for table in tables.values())
+    return "every row that could be copied is equal" if refused else "every row is equal"
 
 
 def equal(tables: Mapping[str, TableProgress]) -> bool:
