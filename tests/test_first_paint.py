@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from tests.screens.corpus import MEMORIES, fill
 from tests.terminal import Terminal, alone, console
+from vestige_tui.store import open_store
 
 SLOW_SECONDS = 1.5
 ALTERNATE, CURSOR, PASTE = "1049", "25", "2004"
@@ -119,6 +121,30 @@ def test_leaving_closes_the_stores_whose_jobs_were_watched(tmp_path: Path, fille
         assert is_restored(terminal)
 
 
+def test_leaving_that_takes_its_time_says_so(tmp_path: Path, filled: str) -> None:
+    script, gate = tmp_path / "slow.py", tmp_path / "gate"
+    script.write_text(
+        "import asyncio, pathlib, sys\n"
+        "import vestige_tui.app as app\n"
+        "from vestige_tui.config import Config\n"
+        "from vestige_tui.store.service import Store\n"
+        "closing = Store.close\n"
+        "async def close(store):\n"
+        "    while not pathlib.Path(sys.argv[2]).exists():\n"
+        "        await asyncio.sleep(0.02)\n"
+        "    await closing(store)\n"
+        "Store.close = close\n"
+        "sys.exit(app.run_console(Config(), sys.argv[1]))\n"
+    )
+    with Terminal([sys.executable, str(script), filled, str(gate)], env=alone(tmp_path)) as terminal:
+        terminal.until(f"{MEMORIES} memories")
+        terminal.press("ctrl+q")
+        terminal.until("Closing the store; jobs go on.")
+        gate.touch()
+        assert terminal.wait() == 0
+        assert is_restored(terminal)
+
+
 def test_a_store_that_is_none_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("Dear all, " * 500)
     with Terminal(console("sqlite:letter.txt"), env=alone(tmp_path), folder=tmp_path) as terminal:
@@ -136,6 +162,27 @@ def test_a_lost_terminal_ends_it(tmp_path: Path, filled: str) -> None:
         terminal.until(f"{MEMORIES} memories")
         terminal.hang_up()
         terminal.process.wait(10)
+
+
+async def make(url: str) -> None:
+    async with open_store(url, create=True):
+        pass
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, None], ids=["told", "hung up", "terminal lost"])
+def test_a_server_of_its_own_ends_with_it(tmp_path: Path, how: signal.Signals | None) -> None:
+    server = tmp_path / "own" / "data" / "postmaster.pid"
+    asyncio.run(make(f"pgembed:{tmp_path / 'own'}"))
+    with Terminal(console(f"pgembed:{tmp_path / 'own'}"), env=alone(tmp_path)) as terminal:
+        terminal.until("● live")
+        assert server.exists()
+        if how is None:
+            terminal.hang_up()
+        else:
+            terminal.process.send_signal(how)
+        status = terminal.process.wait(30)
+        assert how is None or status == 128 + how
+    assert not server.exists()
 
 
 def test_a_storm_of_sizes(tmp_path: Path, filled: str) -> None:
@@ -161,7 +208,7 @@ def test_any_size_goes_through_every_place(tmp_path: Path, filled: str, size: tu
         terminal.until("●")
         for place, title in zip(("f3", "f4", "f5", "f6", "f7", "f2"), TITLES, strict=True):
             terminal.press(place)
-            terminal.until(f"▌{place.upper()} {title}" if size[0] >= 90 else f"▌{title}")
+            terminal.until(f"▌{place.upper()} {title}")
             terminal.still(0.1)
         terminal.press("down", "enter")
         terminal.still()

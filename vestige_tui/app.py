@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
@@ -28,13 +31,13 @@ from vestige_tui.errors import (
     Unavailable,
     VestigeError,
 )
-from vestige_tui.screens.base import Place
+from vestige_tui.screens.base import Place, comes_back
 from vestige_tui.screens.modals import Confirm
 from vestige_tui.store import open_store
 from vestige_tui.text import grouped, redact
 from vestige_tui.themes import DEFAULT_THEME, register
 from vestige_tui.widgets.header import Badge, Facts
-from vestige_tui.widgets.status_line import StatusLine
+from vestige_tui.widgets.status_line import Severity, StatusLine
 
 if TYPE_CHECKING:
     from vestige_tui.model import Job, ModelSignature
@@ -43,9 +46,15 @@ if TYPE_CHECKING:
 JOBS_SECONDS = 0.25
 WAIT_SECONDS = 5.0
 RETRY_SECONDS = 0.5
+OPEN_AGAIN_SECONDS = 5.0
 CALM_SECONDS = 0.1
+LEAVING_SECONDS = 0.5
 LOADING = "Loading"
 KINDS = {"sqlite": "SQLite", "postgres": "PostgreSQL", "vestige": "Vestige file"}
+
+
+def _belongs(model: ModelSignature) -> str:
+    return f"The store now belongs to {model.name.rsplit('/', 1)[-1]}, {grouped(model.dimension)} dimensions"
 
 
 def _drop(waiting: asyncio.Task[bool] | None) -> None:
@@ -130,9 +139,11 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.jobs: tuple[Job, ...] = ()
         self._typed: list[str] = []
         self.banner = ""
+        self.refused: VestigeError | None = None
         self.store_changed: Signal[None] = Signal(self, "store_changed")
         self.frame_changed: Signal[None] = Signal(self, "frame_changed")
         self._check_now = asyncio.Event()
+        self._once_more = asyncio.Event()
         self._troubled: dict[StatusLine, str] = {}
         self._opening: Worker[None] | None = None
         self._prepared: ModelSignature | None = None
@@ -142,6 +153,10 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.theme = self.config.theme if self.config.theme in self.available_themes else DEFAULT_THEME
         self.set_keymap(dict(self.config.keys))
         self.watch(self, "theme", self._theme_chosen, init=False)
+        if not self.is_headless:
+            # Who is told to go, or loses the terminal, closes what is open: a server of ours ends with its last user.
+            for each in (signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(each, partial(self.exit, return_code=128 + each))
         # The first screen is painted before any store is touched.
         self.call_after_refresh(self._begin)
 
@@ -159,42 +174,62 @@ class VestigeApp(App[None], inherit_bindings=False):
 
     @work(group="open", exclusive=True, exit_on_error=False)
     async def _open(self) -> None:
-        create = self.create_confirmed
+        create, asked = self.create_confirmed, False
         while True:
-            store = open_store(
-                self.store_url,
-                create=create,
-                read_only=self.read_only,
-                embedders=self.embedders,
-                policy=self.config.policy(),
-                clock=self.clock,
-                max_connections=self.config.max_connections,
-                acquire_timeout=self.config.acquire_timeout_secs,
-            )
             try:
-                try:
-                    await store.open()
-                except BaseException:
-                    # Left half open, its threads would keep a console alive that is being left.
-                    await store.close()
-                    raise
-            except (StoreMissing, SchemaPending) as error:
-                if create or self.read_only or not await self._may_create(error):
-                    self._refused(error)
-                    return
-                create = True
+                store = await self._opened(create)
             except VestigeError as error:
-                self._refused(error)
-                return
+                new = isinstance(error, StoreMissing | SchemaPending)
+                if new and not (create or self.read_only) and await self._may_create(error):
+                    create = True
+                    continue
+                self._refuse(error, asked)
+                asked = await self._asked_once_more(OPEN_AGAIN_SECONDS if comes_back(error) else None)
             else:
                 break
+        self.refused = None
         self.store = store
         self._show_facts(store=store.title, backend=KINDS[store.kind], read_only=store.read_only, link="live")
         self.store_changed.publish(None)
+        if asked:
+            self._say("The store is open.")
         self._keep_true(store)
         self._watch_jobs(store)
         self._sweep_jobs(store)
         self._prepare_model(store)
+
+    async def _opened(self, create: bool) -> Store:
+        """The store, open."""
+        store = open_store(
+            self.store_url,
+            create=create,
+            read_only=self.read_only,
+            embedders=self.embedders,
+            policy=self.config.policy(),
+            clock=self.clock,
+            max_connections=self.config.max_connections,
+            acquire_timeout=self.config.acquire_timeout_secs,
+        )
+        if self.facts.store != store.title:
+            self._show_facts(store=store.title)
+        try:
+            await store.open()
+        except BaseException:
+            # Left half open, its threads would keep a console alive that is being left.
+            await store.close()
+            raise
+        return store
+
+    async def _asked_once_more(self, seconds: float | None) -> bool:
+        """Wait until it is time to open the store once more; tells whether the person asked for it."""
+        self._once_more.clear()
+        with suppress(TimeoutError):
+            return await asyncio.wait_for(self._once_more.wait(), seconds)
+        return False
+
+    def open_again(self) -> None:
+        """Try at once to open the store that could not be opened."""
+        self._once_more.set()
 
     async def _may_create(self, error: VestigeError) -> bool:
         return await self.push_screen_wait(
@@ -205,9 +240,24 @@ class VestigeApp(App[None], inherit_bindings=False):
         """Where the store is or will be, without a password."""
         return redact(self.store_url)
 
-    def _refused(self, error: VestigeError) -> None:
+    def _refuse(self, error: VestigeError, asked: bool) -> None:
+        """Let every place say why there is nothing in it."""
+        self.refused = error
         self._show_facts(link="closed")
-        self._say_error(error)
+        if asked:
+            self._say("Tried again just now; it still cannot be opened.", "waiting")
+
+    def _say(self, text: str, severity: Severity = "quiet") -> None:
+        """Say it in the place where the person is."""
+        place = self.screen_stack[0]
+        if isinstance(place, Place):
+            place.say(text, severity=severity)
+
+    def _say_unless_it_failed(self, text: str, severity: Severity) -> None:
+        """The same, but not over what the person has to know of a failure."""
+        place = self.screen_stack[0]
+        if isinstance(place, Place) and not place.complains:
+            place.say(text, severity=severity)
 
     def _say_error(self, error: BaseException) -> None:
         place = self.screen_stack[0]
@@ -328,9 +378,7 @@ class VestigeApp(App[None], inherit_bindings=False):
 
         async with aclosing(sweeping(store)) as sweeps:
             async for swept in sweeps:
-                place = self.screen_stack[0]
-                if isinstance(place, Place):
-                    place.say(told(swept), severity="waiting")
+                self._say(told(swept), "waiting")
 
     # The model
 
@@ -345,20 +393,24 @@ class VestigeApp(App[None], inherit_bindings=False):
         if model and before and (model.name, model.dimension) != (before.name, before.dimension):
             self._prepared = model
             self._show_banner(f"{LOADING} {model.name}: the store belongs to it now, no longer to {before.name}.")
-            self._prepare_model(store)
+            self._prepare_model(store, another=True)
 
     @work(group="model", exclusive=True, exit_on_error=False)
-    async def _prepare_model(self, store: Store) -> None:
-        """Load vectors and model in the background, say so where it is another one, and make missing vectors."""
+    async def _prepare_model(self, store: Store, *, another: bool = False) -> None:
+        """Load vectors and model in the background, say so where it is ``another`` one, and make missing vectors."""
         with suppress(VestigeError):
             await store.warm()
+        registered = self._prepared = await store.registered_model()
         try:
-            registered = self._prepared = await store.registered_model()
             await self.embedders.get(registered)
         except (ModelMismatch, EmbedderUnavailable) as error:
             self._show_banner(f"{error.message} Search answers by words alone.")
+            if another and registered is not None:
+                self._say_unless_it_failed(f"{_belongs(registered)}; here searches answer by words alone.", "waiting")
             return
         self._show_banner("")
+        if another and registered is not None:
+            self._say_unless_it_failed(f"{_belongs(registered)}; results are by it.", "quiet")
         if store.read_only or registered is None:
             return
         filled = await store.fill_embeddings(self._filling)
@@ -373,6 +425,18 @@ class VestigeApp(App[None], inherit_bindings=False):
         if said != self.banner:
             self.banner = said
             self.frame_changed.publish(None)
+
+    async def action_quit(self) -> None:
+        """Leave; where what is open takes its time to close, a word says so."""
+        if not self.is_headless:
+            asyncio.get_running_loop().call_later(LEAVING_SECONDS, self._say_leaving)
+        await super().action_quit()
+
+    def _say_leaving(self) -> None:
+        # No screen of ours is painted any more.
+        if (terminal := sys.__stderr__) is not None:
+            terminal.write(f"\x1b[{self.size.height};1H\x1b[0m\x1b[2K Closing the store; jobs go on.")
+            terminal.flush()
 
     async def on_unmount(self) -> None:
         # What these have opened is closed before the loop ends, which would cut that short.

@@ -492,6 +492,12 @@ class CopyJobId(Command):
     help = "Copy the job's whole id to the clipboard."
 
 
+class LeaveJob(Command):
+    id, key, label, action = "job.leave", "escape", "back", "screen.back"
+    group, footer, display = "Jobs", True, "esc"
+    help = "Go back from the findings to their job, and from the job to the list."
+
+
 class StartCopy(Command):
     id, key, label, action = "store.copy", "c", "copy store", "start_copy"
     group, footer = "Store", True
@@ -514,9 +520,21 @@ class FillVectors(Command):
 
 
 class PreviewModel(Command):
-    id, key, label, action = "registry.preview", "p", "preview", "preview_model"
-    group, footer = "Registry", True
+    id, key, label, action = "registry.preview", "p", "compare", "preview_model"
+    group = "Registry"
     help = "Compare how the chosen model and the present one answer the same questions."
+
+
+class ReadModelCard(Command):
+    id, key, label, action = "registry.card", "tab", "card", "read_card"
+    group, footer = "Registry", True
+    help = "Read about the store's model: its vectors, the ways out, second vectors, and the models so far."
+
+
+class LeaveModelCard(Command):
+    id, key, label, action = "registry.models", "tab,escape", "models", "leave_card"
+    group, footer, display = "Registry", True, "tab"
+    help = "Go back from the store's model to the list of models."
 
 
 class RollBack(Command):
@@ -621,8 +639,8 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         SupersedeMemory,
         UndoChange,
     ),
-    "jobs": (CancelJob, RetryJob, StartCopy, Reembed, VerifyCopy, FailJob, CopyJobId),
-    "registry": (PreviewModel, Reembed, RollBack, DropOldVectors, FillVectors, ConfigureModel),
+    "jobs": (CancelJob, RetryJob, FailJob, StartCopy, VerifyCopy, Reembed, CopyJobId),
+    "registry": (PreviewModel, Reembed, ReadModelCard, RollBack, DropOldVectors, FillVectors, ConfigureModel),
     "store": (StartCopy, Vacuum),
 }
 """What each place binds besides ``EVERYWHERE``."""

@@ -691,6 +691,10 @@ class JobProgress:
     zero_vectors: int = 0
 
 
+LEASE_SECONDS = 30
+"""A worker that gave no sign for so long is gone, and another one may take its job up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One delegation: a job of ours (``kind`` copy), or work that an agent was given (``kind`` delegation).
@@ -735,6 +739,17 @@ class Job:
     def in_flight(self) -> bool:
         """Not ended yet; ``stuck`` can recover."""
         return self.status not in ("completed", "failed")
+
+    def silence(self, now: datetime) -> float | None:
+        """For how many seconds a job of ours gave no sign of life; None while that is no reason to worry.
+
+        What an agent does may give signs as seldom as it likes: the ledger decides when that is stuck.
+        """
+        sign = self.last_heartbeat or self.created_at
+        if not self.in_flight or self.kind == "delegation" or sign is None:
+            return None
+        seconds = (now - sign).total_seconds()
+        return seconds if seconds > LEASE_SECONDS else None
 
 
 FindingKind: TypeAlias = Literal[

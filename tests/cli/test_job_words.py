@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from vestige_tui.cli.job_words import line, silent, state, summary, title, trouble, way_on, where
+from vestige_tui.cli.job_words import line, state, summary, title, trouble, way_on, where
 from vestige_tui.cli.jobs import status_of
 from vestige_tui.model import Job, JobProgress, TableProgress
 
@@ -41,14 +41,14 @@ def test_what_matters_comes_first() -> None:
 
 def test_a_worker_that_is_gone_is_told_of_once_its_lease_is_over() -> None:
     late = replace(RUNNING, last_heartbeat=NOW - timedelta(seconds=65))
-    assert silent(RUNNING, NOW) is None
-    assert silent(replace(RUNNING, last_heartbeat=NOW - timedelta(seconds=30)), NOW) is None
-    assert (silent(late, NOW), state(late, NOW)) == (65.0, "no sign of life for 1 min")
+    assert RUNNING.silence(NOW) is None
+    assert replace(RUNNING, last_heartbeat=NOW - timedelta(seconds=30)).silence(NOW) is None
+    assert (late.silence(NOW), state(late, NOW)) == (65.0, "no sign of life for 1 min")
     assert line(late, NOW).startswith("no sign of life for 1 min, 42 %, 1,234 of 2,931 rows")
     assert way_on(late, NOW) == "`vestige-tui jobs retry 3e386abc` goes on from the checkpoint"
     assert way_on(RUNNING, NOW) == ""
     # One that nobody ever took over has only its beginning.
-    assert silent(replace(RUNNING, last_heartbeat=None), NOW) == 120.0
+    assert replace(RUNNING, last_heartbeat=None).silence(NOW) == 120.0
     # An agent may be as silent as it likes: the ledger decides when its work is stuck.
     assert state(replace(late, plan=None), NOW) == "in progress"
 

@@ -48,6 +48,7 @@ from vestige_tui.widgets.stacked_bar import Part, StackedBar
 
 if TYPE_CHECKING:
     from vestige_tui.embedding import EmbedderSource
+    from vestige_tui.errors import VestigeError
     from vestige_tui.model import Job
     from vestige_tui.store.service import Store
 
@@ -245,6 +246,7 @@ class Gallery(App[None]):
     store: Store | None = None
     jobs: tuple[Job, ...] = ()
     banner = ""
+    refused: VestigeError | None = None
     urls: tuple[str, ...] = ()
     badges: Mapping[str, Badge] = {"review": Badge("37", waiting=True), "jobs": Badge("1")}
     facts = Facts(
@@ -266,6 +268,9 @@ class Gallery(App[None]):
         self.theme = theme
 
     def remember_url(self, url: str) -> None:
+        """Do nothing: no page of the gallery opens a store."""
+
+    def open_again(self) -> None:
         """Do nothing: no page of the gallery opens a store."""
 
     def prepare_model(self) -> None:

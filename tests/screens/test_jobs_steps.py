@@ -77,18 +77,18 @@ async def test_a_job_is_stopped_after_asking(corpus: Path) -> None:
         run = await begin(console.store)
         await console.until("waiting to start")
         await console.press("x")
-        await console.until("Stop this job?")
+        await console.until("Cancel this job?")
         await console.press("n")
-        await console.until("Stop this job?", gone=True)
+        await console.until("Cancel this job?", gone=True)
         assert not (await ledger.job(run.id)).cancel_requested
         await console.press("x")
-        await console.until("Stop this job?")
+        await console.until("Cancel this job?")
         await console.press("y")
-        await console.until("stopping")
-        await console.until("The job stops at its next checkpoint.")
+        await console.until("cancelling")
+        await console.until("The job is cancelled at its next checkpoint.")
         assert (await ledger.job(run.id)).cancel_requested
         await console.press("x")
-        await console.until("It has been asked to stop already")
+        await console.until("It is being cancelled already")
 
 
 async def test_work_of_an_agent_is_stopped_at_once(corpus: Path) -> None:
@@ -168,7 +168,10 @@ async def test_a_job_whose_worker_is_gone_is_taken_up_or_given_up(corpus: Path, 
         await ledger.heartbeat(run.id, JobProgress("copying", {"memories": TableProgress(5, 5, total=9)}))
         await console.press("f5")
         await console.until("► running")
-        for key, why in (("R", "It is under way"), ("F", "Its worker is alive; stop it instead.")):
+        for key, why in (
+            ("R", "Its last sign is 0 s old; from 30 s on R takes it up."),
+            ("F", "Its worker is alive; cancel it instead."),
+        ):
             await console.press(key)
             await console.until(why)
         hands.move(seconds=90)
@@ -205,6 +208,41 @@ async def test_keys_that_make_no_sense_say_why(corpus: Path) -> None:
             await console.until(why)
 
 
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("copy", "It is done; c brings what is missing, v compares."),
+        ("verify", "It is done; v compares the two once more."),
+        ("reembed", "It is done; there is nothing left to do again."),
+    ],
+)
+async def test_what_is_done_says_what_can_be_done_instead(corpus: Path, kind: str, why: str) -> None:
+    async with opened(corpus) as console:
+        ledger = Ledger(console.store)
+        run = await ledger.start(
+            kind=kind, source="sqlite:/gone/a.db", target="postgresql://127.0.0.1:1/c", model="", task="", owner="me"
+        )
+        await ledger.transition(run.id, "completed")
+        await console.press("f5")
+        await console.until("finished  1")
+        await console.press("R")
+        await console.until(why)
+
+
+async def test_a_job_that_no_worker_took_up_gives_no_sign_of_life(corpus: Path, hands: Hands) -> None:
+    async with opened(corpus) as console:
+        await begin(console.store)
+        await console.press("f5")
+        await console.until("waiting to start")
+        await console.press("R")
+        await console.until("It is starting; from 30 s on R takes it up.")
+        hands.move(seconds=31)
+        await console.until("no sign of life  1")
+        await console.press("F")
+        await console.until("Mark as failed:")
+        assert "enter go on" in console.text
+
+
 async def test_an_earlier_attempt_is_not_taken_up_again(corpus: Path) -> None:
     async with opened(corpus) as console:
         ledger = Ledger(console.store)
@@ -214,7 +252,7 @@ async def test_an_earlier_attempt_is_not_taken_up_again(corpus: Path) -> None:
         await console.press("f5")
         await console.until("running  1")
         await console.press("G", "R")
-        await console.until("Attempt 2 came after this one, and runs.")
+        await console.until("Attempt 2 came after this one, and is under way.")
 
 
 async def test_the_whole_id_is_copied(corpus: Path) -> None:
@@ -227,11 +265,18 @@ async def test_the_whole_id_is_copied(corpus: Path) -> None:
         assert console.app.clipboard == run.id
 
 
-async def test_what_can_be_done_stands_in_the_footer_and_in_help(corpus: Path) -> None:
-    async with opened(corpus) as console:
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)])
+async def test_what_can_be_done_stands_in_the_footer_and_in_help(
+    corpus: Path, hands: Hands, size: tuple[int, int]
+) -> None:
+    async with opened(corpus, size) as console:
         await begin(console.store)
         await console.press("f5")
         await console.until("waiting to start")
-        assert all(said in console.lines[-1] for said in ("x cancel", "R retry", "v verify", "F mark failed"))
+        hands.move(seconds=90)
+        # What the sentence beside the job names comes before what can always be done.
+        await console.until("R takes it over from its last checkpoint.")
+        await console.until("R retry")
+        assert all(said in console.lines[-1] for said in ("x cancel", "R retry", "F mark failed")), console.lines[-1]
         shown = {command: keys for keys, command in live_keys(console.app.screen)}
         assert {shown[command] for command in (CancelJob, RetryJob, FailJob)} == {"x", "R", "F"}

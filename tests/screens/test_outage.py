@@ -18,6 +18,7 @@ import pytest
 
 from tests.postgres import finish
 from tests.screens.corpus import Console, embedders
+from vestige_tui import app as app_module
 from vestige_tui.app import VestigeApp
 from vestige_tui.config import Config
 from vestige_tui.errors import Unavailable
@@ -185,6 +186,28 @@ async def console_on_new(url: str) -> AsyncIterator[Console]:
         pass
     async with console(url) as shown:
         yield shown
+
+
+async def test_a_server_that_was_not_there_is_opened_when_it_comes(
+    server: str, cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_module, "OPEN_AGAIN_SECONDS", 0.2)
+    async with store_at(server) as other:
+        await other.insert(Draft("there from the start"))
+    kill(cluster, signal.SIGKILL)
+    app = VestigeApp(Config(), server, embedders=embedders())
+    async with app.run_test(size=(120, 40)) as pilot:
+        shown = Console(app, pilot)
+        await shown.press("f7")
+        await shown.until("The store could not be opened.")
+        await shown.until("■ closed")
+        again = await pgembed.acquire(cluster)
+        await shown.until("● live")
+        await shown.until("what it runs on")
+        assert "could not be opened" not in shown.text
+        await shown.press("f3")
+        await shown.until("there from the start")
+        await pgembed.release(again)
 
 
 async def test_leaving_during_an_outage_is_quick(server: str, cluster: Path) -> None:

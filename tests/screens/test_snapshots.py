@@ -57,14 +57,14 @@ PLACES = (
     Picture("search", "best 20", "how do webhook retries work", ("down", "x", "j"), name="explanation", size=(120, 40)),
     Picture("browse", "355 memories", keys=("j", "j", "space")),
     Picture("review", "1 of ", keys=("space",)),
-    Picture("jobs", "running  2", keys=("j",), arrange=show),
-    Picture("jobs", "running  2", keys=("j",), arrange=show, then="gave no sign", name="job", size=(120, 40)),
-    Picture("jobs", "running  2", keys=("j", "j"), arrange=show, then="given to", name="delegation", size=(80, 24)),
-    Picture("jobs", "running  2", keys=("c",), arrange=show, then="known stores", name="copying", size=(80, 24)),
+    Picture("jobs", "running  1", keys=("j",), arrange=show),
+    Picture("jobs", "running  1", keys=("j",), arrange=show, then="gave no sign", name="job", size=(120, 40)),
+    Picture("jobs", "running  1", keys=("j", "j"), arrange=show, then="given to", name="delegation", size=(80, 24)),
+    Picture("jobs", "running  1", keys=("c",), arrange=show, then="known stores", name="copying", size=(80, 24)),
     Picture("registry", "usable here"),
     Picture("registry", "usable here", name="models", size=(120, 40)),
-    Picture("registry", "usable here", keys=("r",), then="tab skip", name="reembedding", size=(80, 24)),
-    Picture("store", "what it runs on"),
+    Picture("registry", "usable here", keys=("r",), then="of 384 dimensions", name="reembedding", size=(80, 24)),
+    Picture("store", "with a vector"),
 )
 
 

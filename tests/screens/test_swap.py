@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.screens.corpus import Console, clock
 from tests.swapping import OtherEmbedder, offer, prepare, swap
+from vestige_tui import embedding
 from vestige_tui.app import VestigeApp
 from vestige_tui.config import Config
 from vestige_tui.embedding import EmbedderSource, TestEmbedder
 from vestige_tui.model import Draft, SearchQuery
+from vestige_tui.widgets.hit_list import HitList
 
 
 @pytest.fixture(autouse=True)
@@ -51,9 +55,73 @@ async def test_the_console_goes_on_with_the_new_model(corpus: Path, monkeypatch:
         await console.until(lambda: console.app.banner == "")
         assert "Loading other-embedder-32: the store belongs to it now, no longer to test-embedder-64." in said
         assert loaded == ["test-embedder-64", "other-embedder-32"]
+        await console.until("The store now belongs to other-embedder-32, 32 dimensions; results are by it.")
         answer = await console.store.search(SearchQuery("carrier", limit=5))
         assert (answer.mode, answer.warnings) == ("hybrid", ())
         assert loaded == ["test-embedder-64", "other-embedder-32"]
+
+
+async def test_hits_stay_until_those_by_the_new_model_come(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    second, arrived = OtherEmbedder(32), threading.Event()
+    offer(monkeypatch, TestEmbedder(64), second)
+    load = embedding.load_embedder
+
+    def slowly(name: str | None = None, **options: Any) -> embedding.Embedder:
+        if name == second.name:
+            assert arrived.wait(30)
+        return load(name, **options)
+
+    monkeypatch.setattr(embedding, "load_embedder", slowly)
+    async with opened(corpus, EmbedderSource()) as console:
+        await console.type("carrier")
+        await console.until("words and meaning")
+        await console.still()
+        hits = console.app.screen.query_one(HitList)
+        before, shown = hits.hits, 0
+
+        def look(_: None) -> None:
+            nonlocal shown
+            assert hits.hits == before
+            assert hits.display
+            shown += 1
+
+        console.app.frame_changed.subscribe(console.app, look)
+        await asyncio.to_thread(prepare, f"sqlite:{corpus}", second)
+        await asyncio.to_thread(swap, f"sqlite:{corpus}", second)
+        try:
+            await console.until("Loading other-embedder-32")
+            # A new question while the model loads leaves them as well.
+            await console.type("s")
+            await console.until("searching …")
+            assert hits.hits == before
+            assert "first carrier scan" in console.text
+            assert shown
+            console.app.frame_changed.unsubscribe(console.app)
+        finally:
+            arrived.set()
+        await console.until("results are by it")
+        await console.until("searching …", gone=True)
+        assert hits.hits
+
+
+async def test_a_first_answer_that_waits_for_the_model_says_so(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrived, model = threading.Event(), TestEmbedder(64)
+
+    def slowly(name: str | None = None, **options: Any) -> embedding.Embedder:
+        assert arrived.wait(30)
+        return model
+
+    monkeypatch.setattr(embedding, "load_embedder", slowly)
+    app = VestigeApp(Config(), f"sqlite:{corpus}", embedders=EmbedderSource(), clock=clock)
+    async with app.run_test(size=(80, 24)) as pilot:
+        console = Console(app, pilot)
+        await console.type("carrier")
+        try:
+            await console.until("The embedding model is being loaded; the first answer waits for it.")
+        finally:
+            arrived.set()
+        await console.until("first carrier scan")
+        assert "being loaded" not in console.text
 
 
 async def test_memories_that_the_new_model_lacks_get_their_vectors(
@@ -93,5 +161,6 @@ async def test_where_the_new_model_is_not_here_that_is_said(corpus: Path, monkey
         await asyncio.to_thread(prepare, f"sqlite:{corpus}", second)
         await asyncio.to_thread(swap, f"sqlite:{corpus}", second)
         await console.until("The embedding model other-embedder-64 is not on this machine. Search answers by words")
+        await console.until("The store now belongs to other-embedder-64, 64 dimensions; here searches answer by words")
         await console.press("f6")
         await console.until("◐ not usable here")

@@ -30,7 +30,7 @@ from vestige_tui.themes import THEMES, register
 from vestige_tui.widgets.filter_bar import FilterBar
 from vestige_tui.widgets.glyphs import level
 from vestige_tui.widgets.hit_list import HitList
-from vestige_tui.widgets.job_progress import JobProgress, Progress, Rows, TableBar
+from vestige_tui.widgets.job_progress import COMPARED, JobProgress, Progress, Rows, TableBar
 from vestige_tui.widgets.lineage import tree
 from vestige_tui.widgets.memory_card import SHOWN_CHARACTERS, MemoryCard, MemoryDetail
 from vestige_tui.widgets.memory_table import PAGE_ROWS, PAGES_HELD, MemoryTable
@@ -714,3 +714,30 @@ async def test_the_tables_of_a_job_keep_to_one_line_each(width: int) -> None:
     # What found no column is said in words.
     assert any("failed" in line for line in shown)
     assert any("inserted" in line for line in shown)
+
+
+@pytest.mark.parametrize(("age", "rate", "ink"), [(2.0, "9,812 rows/s", True), (720.0, "─ rows/s", False)])
+async def test_figures_of_a_job_are_bright_only_while_it_lives(age: float, rate: str, ink: bool) -> None:
+    tables = (TableBar("memories", 40, 100, rows=Rows(40, 40)),)
+    bars = JobProgress()
+    app = Stage(bars)
+    async with app.run_test(size=(80, 12)) as pilot:
+        bars.progress = Progress("", "copying", tables, rate=9_812.0, seconds_left=60.0, heartbeat_age=age)
+        await pilot.pause()
+        assert any(rate in line for line in lines(app))
+        assert any("1 min left" in line for line in lines(app)) == ink
+        accents = [span for span in bars.render().spans if "accent" in str(span.style)]
+    assert bool(accents) == ink
+
+
+@pytest.mark.parametrize(("width", "titles"), [(100, "differ  only in source  only in target"), (60, "differences")])
+async def test_differences_are_told_apart_where_there_is_room(width: int, titles: str) -> None:
+    rows = Rows(9, differ=1, only_source=2, only_target=3)
+    bars = JobProgress()
+    app = Stage(bars)
+    async with app.run_test(size=(width, 12)) as pilot:
+        bars.progress = Progress("", "", (TableBar("edges", 9, 9, rows=rows),), running=False, columns=COMPARED)
+        await pilot.pause()
+        shown = [line.rstrip() for line in lines(app) if line.strip()]
+    assert shown[0].strip() == titles
+    assert shown[1].split()[-1] == ("3" if width == 100 else "6")

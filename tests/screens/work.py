@@ -55,6 +55,7 @@ async def jobs(store: Store) -> tuple[Job, ...]:
         source="sqlite:/home/ada/.local/share/core/vestige.db",
         target="postgresql://ada@db1.example.org/vestige",
         attempt=2,
+        tries=2,
         progress=JobProgress("copying vectors", TABLES, 9_812.4, 246.0, RATES),
         created_at=now - timedelta(minutes=9),
         updated_at=now,
@@ -67,6 +68,7 @@ async def jobs(store: Store) -> tuple[Job, ...]:
         progress=replace(running.progress, tables={"memories": TableProgress(4_961, 4_961, total=4_961)}, eta=None),
         status="completed",
         attempt=1,
+        tries=1,
         last_heartbeat=now - timedelta(hours=3),
     )
     return (

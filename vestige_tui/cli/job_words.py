@@ -27,21 +27,11 @@ def named(count: str) -> str:
     return HEADERS.get(count, count.replace("_", " "))
 
 
-def silent(job: Job, now: datetime) -> float | None:
-    """For how many seconds the worker of a job in flight gave no sign of life; None while nobody need worry."""
-    from vestige_tui.jobs.ledger import LEASE
-
-    sign = job.last_heartbeat or job.created_at
-    if not job.in_flight or job.plan is None or sign is None or now - sign <= LEASE:
-        return None
-    return (now - sign).total_seconds()
-
-
 def state(job: Job, now: datetime) -> str:
     """How a job stands."""
     from vestige_tui.jobs.ledger import CANCELLED
 
-    if (quiet := silent(job, now)) is not None:
+    if (quiet := job.silence(now)) is not None:
         return f"no sign of life for {duration(quiet)}"
     if job.cancel_requested and job.in_flight:
         return "stopping"
@@ -65,7 +55,7 @@ def trouble(job: Job) -> str:
 
 def way_on(job: Job, now: datetime) -> str:
     """The command that goes on with a job of ours where nobody else does; empty where there is nothing to do."""
-    if job.plan is None or not (job.status == "failed" or silent(job, now) is not None):
+    if job.plan is None or not (job.status == "failed" or job.silence(now) is not None):
         return ""
     return f"`vestige-tui jobs retry {short_id(job.id)}` goes on from the checkpoint"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vestige_tui import shapes
-from vestige_tui.cli.job_words import line, named, silent, state, summary, trouble, way_on
+from vestige_tui.cli.job_words import line, named, state, summary, trouble, way_on
 from vestige_tui.cli.output import Live, Output
 from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.cli.session import is_file, settings, store_url
@@ -177,7 +177,7 @@ async def _show(args: Namespace, output: Output) -> int:
 def show(output: Output, job: Job, notes: list[JobFinding]) -> None:
     """A job in words: what it is, its tables, and what became of single rows."""
     now = datetime.now(UTC)
-    quiet = silent(job, now) is not None
+    quiet = job.silence(now) is not None
     rows = [
         ("id", job.id),
         ("job", job.task or job.kind),
@@ -295,7 +295,7 @@ class _View:
         now = datetime.now(UTC)
         for job in jobs:
             # That a worker went silent is told once, not second by second.
-            stands = (job, silent(job, now) is not None)
+            stands = (job, job.silence(now) is not None)
             before, self._seen[job.id] = self._seen.get(job.id), stands
             if self._output.as_json:
                 if before is None or before[0] != job:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from vestige_tui.cli.job_words import line, silent, way_on
+from vestige_tui.cli.job_words import line, way_on
 from vestige_tui.cli.jobs import status_of
 from vestige_tui.cli.output import Output, Progress
 from vestige_tui.errors import Conflict, Unavailable, VestigeError
@@ -141,7 +141,7 @@ async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, 
             if not job.in_flight:
                 return job
             now = datetime.now(UTC)
-            if silent(job, now) is not None:
+            if job.silence(now) is not None:
                 raise Unavailable(
                     f"The worker of job {short_id(job_id)} gave no sign of life for {LEASE.seconds} s; "
                     f"{way_on(job, now)}, and so does the same command."

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from vestige_tui.errors import Conflict, NotFound, ReadOnly, Unavailable, Usage, VestigeError
-from vestige_tui.model import Job, JobFinding, JobProgress, JobStatus, Page, TableProgress
+from vestige_tui.model import LEASE_SECONDS, Job, JobFinding, JobProgress, JobStatus, Page, TableProgress
 from vestige_tui.store.backend import Json
 from vestige_tui.store.rows import as_json, as_list, as_map, as_time
 from vestige_tui.text import short_id
@@ -42,7 +42,7 @@ CALLER = uuid.uuid5(NAMESPACE, "vestige-tui")
 
 PREVIEW_BYTES = 4_096
 DEADLINE = timedelta(hours=6)
-LEASE = timedelta(seconds=30)
+LEASE = timedelta(seconds=LEASE_SECONDS)
 """A run whose worker gave no sign for so long has lost its owner, and may be begun anew."""
 STUCK_AFTER = timedelta(minutes=10)
 """Work in flight that gave signs of life, and then none for so long, is stuck."""

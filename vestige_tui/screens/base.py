@@ -13,11 +13,21 @@ from textual.signal import Signal
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 
-from vestige_tui.commands import EVERYWHERE, PLACES, GoTo, ShowErrorDetails, UndoChange, bindings
-from vestige_tui.errors import Cancelled, VestigeError
+from vestige_tui.commands import (
+    EVERYWHERE,
+    PLACES,
+    GoTo,
+    Quit,
+    Refresh,
+    ShowErrorDetails,
+    UndoChange,
+    bindings,
+)
+from vestige_tui.errors import Cancelled, StoreMissing, Unavailable, VestigeError
 from vestige_tui.screens.help import HelpScreen
 from vestige_tui.screens.modals import Message
 from vestige_tui.text import plain, redact
+from vestige_tui.widgets.empty import Empty
 from vestige_tui.widgets.header import Badge, Facts, Header
 from vestige_tui.widgets.key_line import KeyLine
 from vestige_tui.widgets.status_line import Severity, StatusLine
@@ -25,9 +35,14 @@ from vestige_tui.widgets.status_line import Severity, StatusLine
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from textual.widget import Widget
+
     from vestige_tui.embedding import EmbedderSource
     from vestige_tui.model import Job
     from vestige_tui.store.service import Store
+
+WITHOUT_A_STORE = {command.action.partition("(")[0] for command in EVERYWHERE}
+"""What can be done in a place also while no store is open."""
 
 
 @runtime_checkable
@@ -50,6 +65,12 @@ class Console(Protocol):
     """What the person should know about the model, empty where all is well."""
     embedders: EmbedderSource
     """What makes the vectors of this console."""
+    refused: VestigeError | None
+    """Why the store could not be opened; None once it is, and before that is known."""
+
+    def open_again(self) -> None:
+        """Try at once to open the store that could not be opened."""
+        ...
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -74,7 +95,8 @@ class Place(Screen[None]):
 
     ``refresh_place`` runs when the place is first shown, when it is shown again, and when the store changed while it is
     shown; while hidden it rests: timers made with ``every`` are paused. A worker started with ``exit_on_error=False``
-    that fails becomes one sentence in the status line, its details behind ``!``.
+    that fails becomes one sentence in the status line, its details behind ``!``. Where the store could not be opened,
+    its body gives way to the reason.
     """
 
     GO_TO: ClassVar[type[GoTo]]
@@ -87,6 +109,8 @@ class Place(Screen[None]):
 
     Place > StatusLine { dock: bottom; margin: 0 0 1 0; }
     Place.-narrow Grade { height: 3; margin: 0; }
+    Place > #refused { display: none; }
+    Place.-refused > #refused { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = bindings(*EVERYWHERE)
     HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (70, "-medium"), (100, "-wide")]  # noqa: RUF012 - Textual declares it so
@@ -95,6 +119,8 @@ class Place(Screen[None]):
         super().__init__(id=self.GO_TO.place)
         self._header = Header(self.GO_TO.place)
         self._status = StatusLine()
+        self._refused = Empty(id="refused")
+        self._focused_before: Widget | None = None
         self._timers_while_shown: list[Timer] = []
         self._shown = False
         self._stale = False
@@ -114,6 +140,7 @@ class Place(Screen[None]):
     def compose(self) -> ComposeResult:
         yield self._header
         yield from self.compose_body()
+        yield self._refused
         yield self._status
         yield KeyLine()
 
@@ -141,8 +168,18 @@ class Place(Screen[None]):
         self._stale = False
         self.refresh_place()
 
+    def set_focus(self, widget: Widget | None, scroll_visible: bool = True, from_app_focus: bool = False) -> None:
+        if widget is not None and self.has_class("-refused"):
+            # What is out of sight has no keyboard; it gets it once it is back.
+            self._focused_before = widget
+        else:
+            super().set_focus(widget, scroll_visible, from_app_focus)
+
     def on_screen_suspend(self) -> None:
         self._shown = False
+        if self.app.current_mode != self.GO_TO.place and not self.complains:
+            # What had just happened has not when somebody comes back; a dialog in front is no leaving.
+            self._status.say("")
         for timer in self._timers_while_shown:
             timer.pause()
 
@@ -156,6 +193,36 @@ class Place(Screen[None]):
 
     def _frame_changed(self, _: None) -> None:
         self._header.show(self.console.facts, self.console.badges)
+        self._show_refusal(self.console.refused if self.store is None else None)
+
+    def _show_refusal(self, error: VestigeError | None) -> None:
+        """Say instead of everything else why no store is open, and what to do about it; None brings all back."""
+        if error is not None:
+            sentence = redact(plain(str(error)))
+            again = "It is tried again every few seconds." if comes_back(error) else ""
+            keys = [(self._key_of(Refresh.id, Refresh.key), "try again now")]
+            if error.__cause__ is not None:
+                self._details = redact("\n\n".join(causes(error)))
+                keys.append((self._key_of(ShowErrorDetails.id, "!"), "details"))
+            keys.append((self._key_of(Quit.id, Quit.key), "leave"))
+            said = "\n".join(filter(None, (sentence, again)))
+            self._refused.say(said, *keys, failed="The store could not be opened.")
+        refused = error is not None
+        if refused == self.has_class("-refused"):
+            return
+        had_keyboard = self.focused
+        if refused:
+            self.set_focus(None)
+        self.set_class(refused, "-refused")
+        self._focused_before = had_keyboard if refused else self._focused_before
+        frame = (self._header, self._refused, self._status, *self.query_children(KeyLine))
+        for part in self.children:
+            if part not in frame:
+                # Whatever the place's own rules say of its parts.
+                part.styles.display = "none" if refused else None
+        self.refresh_bindings()
+        if not refused and self._focused_before is not None:
+            self.call_after_refresh(self.set_focus, self._focused_before)
 
     # Saying ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -174,6 +241,11 @@ class Place(Screen[None]):
         hint = f"{self._key_of(ShowErrorDetails.id, '!')} details"
         self._status.say(redact(sentence), "" if known and error.__cause__ is None else hint, "bad")
 
+    @property
+    def complains(self) -> bool:
+        """Whether its line tells of a failure."""
+        return self._status.said[2] == "bad"
+
     def _key_of(self, id: str, otherwise: str) -> str:
         for _, binding, _, _ in self.active_bindings.values():
             if binding.id == id:
@@ -190,7 +262,7 @@ class Place(Screen[None]):
         return ""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if self.is_mounted and self.why_not(action):
+        if self.is_mounted and (self._is_refused(action) or self.why_not(action)):
             return None
         return super().check_action(action, parameters)
 
@@ -198,8 +270,12 @@ class Place(Screen[None]):
         active = self.active_bindings.get(event.key)
         if active is None or active.enabled or active.node is not self:
             return
-        if why := self.why_not(active.binding.action.partition("(")[0]):
+        action = active.binding.action.partition("(")[0]
+        if why := "There is no store to do this with." if self._is_refused(action) else self.why_not(action):
             self.say(why, severity="quiet")
+
+    def _is_refused(self, action: str) -> bool:
+        return self.has_class("-refused") and action not in WITHOUT_A_STORE
 
     # Commands ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -211,6 +287,10 @@ class Place(Screen[None]):
         self.action_place(places[(places.index(self.GO_TO.place) + step) % len(places)])
 
     def action_refresh_place(self) -> None:
+        if self.has_class("-refused"):
+            self.say("Trying to open the store…", severity="quiet")
+            self.console.open_again()
+            return
         self.refresh_place()
         self.say("Asked the store again.", severity="quiet")
 
@@ -224,6 +304,11 @@ class Place(Screen[None]):
     def action_back(self) -> None:
         """Leave what is open; a place with something to leave overrides this."""
         self._status.say("")
+
+
+def comes_back(error: VestigeError) -> bool:
+    """Whether a store that could not be opened may open by itself later, as a server does that is started again."""
+    return isinstance(error, Unavailable) and not isinstance(error, StoreMissing)
 
 
 def causes(error: BaseException) -> list[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vestige_tui.errors import ModelMismatch, Usage
+from vestige_tui.errors import ModelMismatch, SchemaPending, StoreMissing, Usage
 from vestige_tui.jobs.launch import check, dry_run
 from vestige_tui.screens.choice_step import ChoiceStep, Way
 from vestige_tui.screens.count_step import CountStep
 from vestige_tui.screens.start_step import StartStep, Switch
 from vestige_tui.screens.two_stores import BetweenStores, shown
+from vestige_tui.store import open_store
 from vestige_tui.text import grouped
-from vestige_tui.widgets.job_words import where
 
 if TYPE_CHECKING:
     from vestige_tui.model import TableProgress
@@ -27,7 +27,7 @@ class CopyWizard(BetweenStores):
     trail: ClassVar[Sequence[str]] = ("from", "to", "what comes along", "start")
     kind = "copy"
     source_note = "The store to copy, which is only read."
-    target_note = "Where to? Rows that are there already are left alone; a password is best left to libpq's own file."
+    target_note = "Where to? A new store is made; of one that is there every row stays as it is."
 
     def __init__(self, console: Console) -> None:
         super().__init__("Copy a store", console)
@@ -47,12 +47,14 @@ class CopyWizard(BetweenStores):
             await self.go(ChoiceStep(self.trail[2], f"{why}. Vectors of two models cannot be compared.", self._ways()))
             return
         tables = await dry_run(work)
-        notes = [f"From {where(self.source)} to {where(self.target)}."]
+        there = await held(self.target)
+        rows = [("from", shown(self.source)), ("to", shown(self.target)), ("", there)]
         if options:
-            notes.append("Its vectors are made anew with the target's model, which takes its time.")
+            rows.append(("vectors", "made anew with the target's model, which takes its time"))
         elif checked.model:
-            notes.append(f"Its vectors are of {checked.model}.")
-        await self.go(CountStep(self.trail[2], notes, tables, lambda: self._ask_start(tables, options)))
+            rows.append(("vectors", f"of {checked.model}"))
+        rows.append(("rows", f"{grouped(sum(each.total or 0 for each in tables.values()))} in all"))
+        await self.go(CountStep(self.trail[2], rows, tables, lambda: self._ask_start(tables, options, there)))
 
     def _ways(self) -> Sequence[Way]:
         return (
@@ -64,12 +66,13 @@ class CopyWizard(BetweenStores):
             Way("another target", "go back; nothing was made", self.action_leave),
         )
 
-    def _ask_start(self, tables: Mapping[str, TableProgress], options: Mapping[str, Any]) -> None:
+    def _ask_start(self, tables: Mapping[str, TableProgress], options: Mapping[str, Any], there: str) -> None:
         rows = sum(each.total or 0 for each in tables.values())
         left = sum(bool(each.left_behind) for each in tables.values())
         lines = [
             ("from", shown(self.source)),
             ("to", shown(self.target)),
+            ("", there),
             ("rows", grouped(rows) + (f", {left} {'table' if left == 1 else 'tables'} left behind" if left else "")),
             *([("vectors", "made anew with the target's model")] if options else []),
         ]
@@ -85,12 +88,32 @@ class CopyWizard(BetweenStores):
         self.go_on(StartStep(lines, switches, "start the copy", agreed))
 
 
+async def held(url: str) -> str:
+    """What a target is before a copy, in words: new, empty, or what it holds and what becomes of that."""
+    try:
+        async with open_store(url, read_only=True, max_connections=1) as store:
+            found = await store.get_stats()
+    except StoreMissing:
+        return "new: it will be made"
+    except SchemaPending:
+        return "empty: its tables will be made"
+    if not found.total_memories:
+        return "holds no memories yet"
+    model = f" of {found.registered_model_name}" if found.registered_model_name else ""
+    memories = "memory" if found.total_memories == 1 else "memories"
+    return (
+        f"holds {grouped(found.total_memories)} {memories}{model}: what is there stays as it is, "
+        "only what is missing is brought"
+    )
+
+
 async def copy_from(place: Place) -> bool:
     """Lead through a copy, and show the job that it began; tells whether one runs now."""
     from vestige_tui.screens.jobs import show_job
 
     if place.store is None:
         raise Usage("The store is not open yet.")
+    place.say("")
     launched = await place.app.push_screen_wait(CopyWizard(place.console))
     if launched is None:
         place.say("Nothing was copied.", severity="quiet")

@@ -11,10 +11,12 @@ from textual.content import Content
 from textual.widgets import Static
 
 from vestige_tui.model import TableProgress
+from vestige_tui.screens.job_detail import folded
 from vestige_tui.screens.wizard import Step
 from vestige_tui.text import cells, cut, grouped, plain
 from vestige_tui.widgets.panels import Panels
 
+LABEL = 10
 FIGURE = 12
 """The cells of a count."""
 
@@ -24,44 +26,54 @@ def count_table(tables: Mapping[str, TableProgress]) -> Content:
     brought = {name: each.total for name, each in tables.items() if each.total}
     left = {name: each.left_behind for name, each in tables.items() if each.left_behind}
     shown = {name: cut(plain(name), 30) for name in (*brought, *left)}
-    names = max(len("in all"), *(cells(name) for name in shown.values())) if shown else 0
+    names = max(len("table"), *(cells(name) for name in shown.values())) if shown else 0
     if not shown:
         return Content.styled("The source is empty; only tables are made.", "$text-muted")
 
-    def line(name: str, count: int, word: str, style: str) -> Content:
+    def line(name: str, count: int, style: str) -> Content:
         pad = " " * (names - cells(shown[name]))
-        return Content.assemble(
-            (shown[name] + pad, style), (f"{grouped(count):>{FIGURE}}", style), (f"  {word}", "$text-disabled")
-        )
+        return Content.styled(f"{shown[name]}{pad}{grouped(count):>{FIGURE}}", style)
 
     lines = [Content.styled(f"{'table':<{names}}{'rows':>{FIGURE}}", "$text-disabled")]
-    lines.append(Content.styled(f"{'in all':<{names}}{grouped(sum(brought.values())):>{FIGURE}}", "$text bold"))
-    lines += [line(name, count, "", "$text") for name, count in brought.items()]
+    lines += [line(name, count, "$text") for name, count in brought.items()]
     if left:
         lines += [Content(""), Content.styled("left behind: the target has no place for them", "$warning")]
-        lines += [line(name, count, "", "$text-muted") for name, count in left.items()]
+        lines += [line(name, count, "$text-muted") for name, count in left.items()]
     return Content("\n").join(lines)
 
 
 class CountStep(Step):
-    """Counts to read before going on."""
+    """Counts to read before going on, under what there is to know, each with its label."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go_on", "go on", show=False)]
 
     def __init__(
-        self, word: str, notes: Sequence[str], tables: Mapping[str, TableProgress], on: Callable[[], None]
+        self, word: str, rows: Sequence[tuple[str, str]], tables: Mapping[str, TableProgress], on: Callable[[], None]
     ) -> None:
         super().__init__()
         self.word = word
-        self._notes, self._tables, self._on = notes, tables, on
+        self._rows, self._tables, self._on = tuple(rows), tables, on
 
     def compose(self) -> ComposeResult:
-        yield Static(Content("\n").join(Content(plain(note)) for note in self._notes), classes="note", markup=False)
         with Panels(classes="body"):
+            yield Static(classes="note", markup=False)
             yield Static(count_table(self._tables), markup=False)
 
     def begin(self) -> None:
         self.query_one(Panels).focus()
+        self._draw()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw)
+
+    def _draw(self) -> None:
+        width = max(20, self.query_one(Panels).scrollable_content_region.width)
+        lines = []
+        for label, text in self._rows:
+            for place, line in enumerate(folded(text, width - LABEL)):
+                said = label if not place else ""
+                lines.append(Content.assemble((f"{said:<{LABEL}}", "$text-disabled"), (line, "$text-muted")))
+        self.query_one(".note", Static).update(Content("\n").join(lines))
 
     def action_go_on(self) -> None:
         self._on()

@@ -2,19 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from itertools import groupby
+from textwrap import wrap
 from typing import Any
 
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
 from vestige_tui.commands import Command, catalogue
 from vestige_tui.screens.modals import Dialog
-from vestige_tui.text import plain
+from vestige_tui.text import cells, plain
+from vestige_tui.widgets.panels import Panels
+
+
+class Sheet(Static):
+    """What help says, set anew for the width at hand."""
+
+    def __init__(self, purpose: str, rows: Sequence[tuple[str, type[Command]]]) -> None:
+        super().__init__(markup=False)
+        self._purpose = purpose
+        self._rows = rows
+
+    def render(self) -> Content:
+        width = self.size.width or 60
+        lines = [prose(self._purpose)]
+        keys = max((cells(key) for key, _ in self._rows), default=1)
+        for group, rows in groupby(self._rows, key=lambda row: row[1].group):
+            lines += [Content(""), Content.styled(group, "$text-disabled")]
+            for key, command in rows:
+                said = wrap(command.help.rstrip("."), max(10, width - keys - 2), break_on_hyphens=False)
+                for number, line in enumerate(said):
+                    head = "" if number else key
+                    lines.append(Content.assemble((f"{head:>{keys}}  ", "$accent bold"), (line, "$text-muted")))
+        return Content("\n").join(lines)
+
+
+def prose(text: str) -> Content:
+    """Return paragraphs without the breaks inside them, and what stands between backticks as keys are written."""
+    paragraphs = []
+    for paragraph in re.split(r"\n\s*\n", plain(text, newlines=True).strip()):
+        parts = " ".join(paragraph.split()).split("`")
+        paragraphs.append(
+            Content.assemble(*((part, "$accent bold" if number % 2 else "$text") for number, part in enumerate(parts)))
+        )
+    return Content("\n\n").join(paragraphs)
 
 
 class HelpScreen(Dialog[None]):
@@ -22,7 +57,10 @@ class HelpScreen(Dialog[None]):
 
     DEFAULT_CSS = """
     HelpScreen #sheet { width: 84; height: 88%; max-height: 88%; }
-    HelpScreen #sheet-rows { height: 1fr; max-height: 100%; background: $panel; padding: 0; }
+    HelpScreen #sheet-rows { height: 1fr; max-height: 100%; background: $panel; padding: 0 1 0 0; }
+    HelpScreen.-narrow #sheet { width: 100%; max-width: 100%; height: 100%; max-height: 100%; padding: 0 1; }
+    HelpScreen.-narrow #sheet-title, HelpScreen.-narrow #sheet-keys { margin: 0; }
+    HelpScreen.-narrow #sheet-rows { max-height: 100%; }
     """
 
     def __init__(self, title: str, purpose: str, screen: Screen[Any]) -> None:
@@ -31,22 +69,11 @@ class HelpScreen(Dialog[None]):
         self._rows = tuple(live_keys(screen))
 
     def compose_body(self) -> ComposeResult:
-        with VerticalScroll(id="sheet-rows"):
-            yield Static(self._text(), markup=False)
+        with Panels(id="sheet-rows"):
+            yield Sheet(self._purpose, self._rows)
 
     def on_mount(self) -> None:
         self.query_one("#sheet-rows").focus()
-
-    def _text(self) -> Content:
-        lines = [Content.styled(plain(self._purpose, newlines=True).strip(), "$text")]
-        keys = max((len(key) for key, _ in self._rows), default=1)
-        for group, rows in groupby(self._rows, key=lambda row: row[1].group):
-            lines += [Content(""), Content.styled(group, "$text-disabled")]
-            for key, command in rows:
-                lines.append(
-                    Content.assemble((f"{key:>{keys}}  ", "$accent bold"), (command.help.rstrip("."), "$text-muted"))
-                )
-        return Content("\n").join(lines)
 
 
 def live_keys(screen: Screen[Any]) -> Iterator[tuple[str, type[Command]]]:

@@ -1,15 +1,15 @@
-"""What a person does about a job: stop it, go on with it, give it up; and why that cannot be done just now."""
+"""What a person does about a job: cancel it, go on with it, give it up; and why that cannot be done just now."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from vestige_tui.model import LEASE_SECONDS
 from vestige_tui.screens.modals import Ask, Confirm
-from vestige_tui.text import duration, grouped, short_id
-from vestige_tui.widgets.job_progress import STALE_SECONDS
-from vestige_tui.widgets.job_words import is_ours, silent, since_sign, standing, title
+from vestige_tui.text import duration
+from vestige_tui.widgets.job_words import came_after, is_ours, later_run, since_sign, standing, title
 
 if TYPE_CHECKING:
     from vestige_tui.model import Job
@@ -19,13 +19,16 @@ NOTHING = "There is no job here yet."
 ENDED = "This job has ended already."
 
 
-def reasons(job: Job | None, jobs: Sequence[Job], now: datetime) -> dict[str, str]:
-    """Return why commands cannot be given for a job, by action; what is not in it can be done."""
+def reasons(job: Job | None, jobs: Sequence[Job], now: datetime, keys: Mapping[str, str]) -> dict[str, str]:
+    """Return why commands cannot be given for a job, by action; what is not in it can be done.
+
+    ``keys`` are those that take up, copy and compare, as written.
+    """
     if job is None:
         return dict.fromkeys(("cancel_job", "retry_job", "fail_job", "copy_job_id"), NOTHING)
     found = {
         "cancel_job": _not_cancelled(job),
-        "retry_job": _not_retried(job, jobs, now),
+        "retry_job": _not_retried(job, jobs, now, keys),
         "fail_job": _not_failed(job, now),
     }
     return {action: why for action, why in found.items() if why}
@@ -34,49 +37,60 @@ def reasons(job: Job | None, jobs: Sequence[Job], now: datetime) -> dict[str, st
 def _not_cancelled(job: Job) -> str:
     if not job.in_flight:
         return ENDED
-    return "It has been asked to stop already, and ends at its next checkpoint." if job.cancel_requested else ""
+    return "It is being cancelled already, and ends at its next checkpoint." if job.cancel_requested else ""
 
 
-def _not_retried(job: Job, jobs: Sequence[Job], now: datetime) -> str:
+def _not_retried(job: Job, jobs: Sequence[Job], now: datetime, keys: Mapping[str, str]) -> str:
     if job.status == "completed":
-        return "It is done; there is nothing left to do again."
+        return _not_again(job, keys)
     if not is_ours(job):
         sign = since_sign(job, now)
-        if job.in_flight and sign is not None and sign < STALE_SECONDS:
+        if job.in_flight and sign is not None and sign < LEASE_SECONDS:
             return f"It is at work: its last sign of life is {duration(sign)} old."
         return ""
     if job.in_flight:
-        return "" if silent(job, now) is not None else "It is under way; there is nothing to take up again."
-    later = max((each for each in jobs if each.plan == job.plan), key=lambda each: each.attempt, default=job)
-    if job.plan is not None and later.attempt > job.attempt:
-        return f"Attempt {later.attempt} came after this one, and {'runs' if later.in_flight else 'has ended'}."
-    return ""
+        if job.silence(now) is not None:
+            return ""
+        sign = since_sign(job, now)
+        if sign is None:
+            return f"It is starting; from {LEASE_SECONDS} s on {keys['retry']} takes it up."
+        return f"Its last sign is {duration(sign)} old; from {LEASE_SECONDS} s on {keys['retry']} takes it up."
+    later = later_run(job, jobs)
+    return came_after(later) if later is not None else ""
+
+
+def _not_again(job: Job, keys: Mapping[str, str]) -> str:
+    """Why what is done is not taken up again, and what can be done instead."""
+    if job.kind == "verify":
+        return f"It is done; {keys['verify']} compares the two once more."
+    if job.kind == "copy":
+        return f"It is done; {keys['copy']} brings what is missing, {keys['verify']} compares."
+    return "It is done; there is nothing left to do again."
 
 
 def _not_failed(job: Job, now: datetime) -> str:
     if not job.in_flight:
         return ENDED
-    if is_ours(job) and silent(job, now) is None and job.last_heartbeat is not None:
-        return "Its worker is alive; stop it instead."
+    if is_ours(job) and job.silence(now) is None and job.last_heartbeat is not None:
+        return "Its worker is alive; cancel it instead."
     return ""
 
 
 async def cancel_job(place: Place, job: Job) -> None:
-    """Stop a job after asking: one of ours at its next checkpoint, an agent's work at once."""
+    """Cancel a job after asking: one of ours at its next checkpoint, an agent's work at once."""
     from vestige_tui.jobs.watch import cancel
 
     rows = [title(job)]
     if is_ours(job):
-        rows.append(f"{grouped(sum(table.read for table in job.progress.tables.values()))} rows read so far")
-        gone = place.store is not None and silent(job, place.store.now()) is not None
+        gone = place.store is not None and job.silence(place.store.now()) is not None
         note = "Its worker is gone, so it ends at once." if gone else "It ends at its next checkpoint."
         note += " What is written stays, and a second run goes on from there."
     else:
         note = "It ends here as cancelled; whoever works on it is not told, and what it still reports is not taken."
-    if not await place.app.push_screen_wait(Confirm("Stop this job?", rows, verb="stop it", notes=[note])):
+    if not await place.app.push_screen_wait(Confirm("Cancel this job?", rows, verb="cancel it", notes=[note])):
         return
     came_to = await cancel(place.store, job, place.console.urls)
-    place.say("The job stops at its next checkpoint." if came_to == "asked" else "The job is cancelled.")
+    place.say("The job is cancelled at its next checkpoint." if came_to == "asked" else "The job is cancelled.")
     place.console.note_change()
 
 
@@ -99,10 +113,6 @@ async def retry_job(place: Place, job: Job) -> str:
     except BaseException:
         place.say("")
         raise
-    if is_ours(job):
-        place.say(f"The job goes on from its last checkpoint, as {short_id(begun)}.")
-    else:
-        place.say(f"The work is queued once more, as {short_id(begun)}.")
     place.console.note_change()
     return begun
 
@@ -116,6 +126,7 @@ async def fail_job(place: Place, job: Job) -> None:
             f"Mark as failed: {title(job)}",
             placeholder="why; may stay empty",
             note="What you write here stands in the ledger as its error.",
+            verb="go on",
         )
     )
     if reason is None:

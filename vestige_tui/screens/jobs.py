@@ -15,8 +15,10 @@ from vestige_tui.commands import (
     IN_PLACE,
     CancelJob,
     ChooseRow,
+    Command,
     FailJob,
     GoToJobs,
+    LeaveJob,
     Reembed,
     RetryJob,
     StartCopy,
@@ -26,23 +28,34 @@ from vestige_tui.commands import (
 from vestige_tui.errors import Usage
 from vestige_tui.screens.base import Place
 from vestige_tui.screens.copying import copy_from
-from vestige_tui.screens.job_detail import about, counts_in_words, counts_of, progress_of
+from vestige_tui.screens.finding import FindingSheet, memories_of, memory_sheet
+from vestige_tui.screens.job_detail import about, counts_in_words, counts_of, ended, progress_of
 from vestige_tui.screens.job_steps import cancel_job, fail_job, reasons, retry_job
-from vestige_tui.screens.modals import Message
 from vestige_tui.screens.reembedding import reembed_from
 from vestige_tui.screens.verifying import verify_from
-from vestige_tui.text import plain
+from vestige_tui.text import plain, short_id
 from vestige_tui.widgets.empty import Empty
-from vestige_tui.widgets.finding_list import OUTCOMES, FindingList
+from vestige_tui.widgets.finding_list import FindingList
 from vestige_tui.widgets.job_list import JobList
 from vestige_tui.widgets.job_progress import JobProgress
+from vestige_tui.widgets.job_words import is_ours, later_run
 from vestige_tui.widgets.memory_card import Section
 from vestige_tui.widgets.panels import Panels
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vestige_tui.model import Job, JobFinding
 
 SHOWN_FINDINGS = 100
+KEYS: Mapping[str, type[Command]] = {
+    "retry": RetryJob,
+    "fail": FailJob,
+    "cancel": CancelJob,
+    "copy": StartCopy,
+    "verify": VerifyCopy,
+}
+"""The keys that sentences about a job name."""
 BEGINNINGS = (
     (StartCopy.key, "copy this store into another one"),
     (Reembed.key, "make its vectors anew with another model"),
@@ -53,12 +66,12 @@ BEGINNINGS = (
 class JobDetail(Panels):
     """One job in full; ``enter`` goes on to its findings."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings(ChooseRow)
+    BINDINGS: ClassVar[list[BindingType]] = bindings(ChooseRow, LeaveJob)
 
     def action_choose(self) -> None:
         findings = self.query_one(FindingList)
         if findings.count:
-            findings.focus()
+            findings.focus(scroll_visible=False)
 
 
 class JobsPlace(Place):
@@ -74,14 +87,17 @@ work that one program gave to another, with its last sign of life and what is le
 
 `enter` opens a job, again its findings: the rows that were repaired, failed or differ, each with its reason.
 
-`x` stops a job at its next checkpoint; what is written by then stays, and `R` goes on from there. `F` ends what nobody
-ends any more. `c` copies a store, `r` makes its vectors anew with another model, `v` compares two stores row by row.
+`x` cancels a job at its next checkpoint; what is written by then stays, and `R` goes on from there. `F` ends what
+nobody ends any more. `c` copies a store, `r` makes its vectors anew with another model, `v` compares two stores row by
+row.
 """
 
     def __init__(self) -> None:
         super().__init__()
         self._findings_of: tuple[str, int, int] = ("", -1, SHOWN_FINDINGS)
         self._wanted = ""
+        self._begun = self._said = ""
+        self._keys = {word: command.key for word, command in KEYS.items()}
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="work"):
@@ -117,12 +133,15 @@ ends any more. `c` copies a store, `r` makes its vectors anew with another model
         listed.show(jobs, self._now())
         if self._wanted and listed.go_to(self._wanted):
             self._wanted = ""
+        self._follow_beginning()
         self._paint_one()
         self.refresh_bindings()
 
     def _say_why_empty(self) -> None:
         nothing = self.query_one("#nothing", Empty)
-        if self.store is not None:
+        if self._wanted:
+            nothing.say("The job that has started is shown here in a moment.")
+        elif self.store is not None:
             nothing.say("No job has run yet. Copies, re-embeddings and the work of agents are shown here.", *BEGINNINGS)
         elif self.console.facts.link == "opening":
             nothing.say("The store is being opened.")
@@ -133,6 +152,25 @@ ends any more. `c` copies a store, `r` makes its vectors anew with another model
         """Put the cursor on a job, as soon as it is seen."""
         self._wanted = job_id
         self._paint()
+
+    def began(self, job_id: str, said: str) -> None:
+        """Say that a job has begun, until it is seen, and how it ended; put the cursor on it."""
+        self._begun, self._said = job_id, said
+        self.say(said)
+        self.select(job_id)
+
+    def _follow_beginning(self) -> None:
+        """Take back that a job has begun once it can be seen, and say what became of it once it has ended."""
+        job = next((job for job in self.console.jobs if job.id == self._begun), None)
+        if job is None:
+            return
+        if self._said and self._status.said[0] == self._said:
+            self.say("")
+        self._said = ""
+        if not job.in_flight:
+            self._begun = ""
+            told, severity = ended(job)
+            self.say(told, severity=severity)
 
     @property
     def job(self) -> Job | None:
@@ -149,14 +187,18 @@ ends any more. `c` copies a store, `r` makes its vectors anew with another model
         findings = self.query_one(FindingList)
         # Beside the list everything is in view already, so that only the findings are left to go to.
         straight = not self.has_class("-narrow") and findings.count
-        (findings if straight else self.query_one(JobDetail)).focus()
+        (findings if straight else self.query_one(JobDetail)).focus(scroll_visible=False)
 
     @on(FindingList.FindingChosen)
     def _read_finding(self, event: FindingList.FindingChosen) -> None:
-        finding = event.finding
-        word = OUTCOMES.get(finding.outcome, (plain(finding.outcome), "muted"))[0]
-        told = f"{finding.reason}\n\ntable   {finding.subject}\nrow     {finding.source_key}"
-        self.app.push_screen(Message(word, told))
+        self._open_finding(event.finding)
+
+    @work(group="finding", exclusive=True, exit_on_error=False)
+    async def _open_finding(self, finding: JobFinding) -> None:
+        memories = await memories_of(self.store, finding) if self.store is not None else ()
+        chosen = await self.app.push_screen_wait(FindingSheet(finding, memories))
+        if chosen is not None and self.store is not None:
+            self.app.push_screen(await memory_sheet(self.store, chosen))
 
     def action_back(self) -> None:
         if self.query_one(FindingList).has_focus and self.has_class("-narrow"):
@@ -174,13 +216,9 @@ ends any more. `c` copies a store, `r` makes its vectors anew with another model
         if job is None:
             return
         now = self._now()
-        keys = {
-            "retry": self._key_of(RetryJob.id, RetryJob.key),
-            "fail": self._key_of(FailJob.id, FailJob.key),
-            "cancel": self._key_of(CancelJob.id, CancelJob.key),
-            "verify": self._key_of(VerifyCopy.id, VerifyCopy.key),
-        }
-        self.query_one("#about", Section).fill(lambda width: about(job, now, width, keys))
+        keys = self._keys = {word: self._key_of(command.id, command.key) for word, command in KEYS.items()}
+        later = later_run(job, self.console.jobs)
+        self.query_one("#about", Section).fill(lambda width: about(job, now, width, keys, later))
         bars = self.query_one(JobProgress)
         bars.progress = progress_of(job, now)
         bars.display = bars.progress is not None
@@ -218,7 +256,9 @@ ends any more. `c` copies a store, `r` makes its vectors anew with another model
 
     def why_not(self, action: str) -> str:
         """Why a command cannot be given for the job under the cursor."""
-        return reasons(self.job, self.console.jobs, self._now()).get(action, "")
+        if action == "reembed" and self.store is not None and self.store.read_only:
+            return f"This store is open read-only: {self.store.read_only_reason}."
+        return reasons(self.job, self.console.jobs, self._now(), self._keys).get(action, "")
 
     def _chosen(self) -> Job:
         if (job := self.job) is None:
@@ -231,8 +271,14 @@ ends any more. `c` copies a store, `r` makes its vectors anew with another model
 
     @work(group="write", exit_on_error=False)
     async def action_retry_job(self) -> None:
-        if begun := await retry_job(self, self._chosen()):
+        job = self._chosen()
+        if not (begun := await retry_job(self, job)):
+            return
+        if is_ours(job):
+            self.began(begun, f"The job goes on from its last checkpoint, as {short_id(begun)}.")
+        else:
             self.select(begun)
+            self.say(f"The work is queued once more, as {short_id(begun)}.")
 
     @work(group="write", exit_on_error=False)
     async def action_fail_job(self) -> None:
@@ -262,5 +308,4 @@ async def show_job(app: App[Any], job_id: str, said: str) -> None:
     await app.switch_mode(GoToJobs.place)
     place = app.screen
     if isinstance(place, JobsPlace):
-        place.select(job_id)
-        place.say(said)
+        place.began(job_id, said)

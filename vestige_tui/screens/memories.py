@@ -291,11 +291,6 @@ class ReadingPlace(MemoryPlace):
         super().on_mount()
         self.add_class("-nothing")
 
-    def _frame_changed(self, _: None) -> None:
-        super()._frame_changed(_)
-        if self.store is None and self.console.facts.link == "closed":
-            self.query_one("#nothing", Empty).say("No store is open; the line below says why.")
-
     # The card
 
     def open_card(self) -> None:

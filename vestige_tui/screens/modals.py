@@ -121,8 +121,10 @@ class Confirm(Dialog[bool]):
 class Ask(Dialog[str | None]):
     """Asks for one line; None where the person left."""
 
-    def __init__(self, title: str, *, value: str = "", placeholder: str = "", note: str = "") -> None:
-        super().__init__(title, (("enter", "done"), ("esc", "leave")))
+    def __init__(
+        self, title: str, *, value: str = "", placeholder: str = "", note: str = "", verb: str = "done"
+    ) -> None:
+        super().__init__(title, (("enter", verb), ("esc", "leave")))
         self._value, self._placeholder, self._note = value, placeholder, note
 
     def compose_body(self) -> ComposeResult:

@@ -10,7 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from vestige_tui.embedding import CatalogModel
+from vestige_tui.embedding import CatalogModel, same_model
+from vestige_tui.model import ModelSignature
 from vestige_tui.screens.wizard import Step, Wizard
 from vestige_tui.text import cells, cut, grouped, one_line
 from vestige_tui.widgets.glyphs import level
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vestige_tui.store.service import Store
 
 SHARED, ALONE = "=", " "
+LEGEND = ("= found by both", "0.59 how near, 1 at most")
 BAR_CELLS = 20
 GAP = 3
 LEAST_COLUMN = 32
@@ -31,7 +33,7 @@ LEAST_COLUMN = 32
 class PreviewStep(Step):
     """Asks for a question, or makes some of the memories themselves; then shows both rankings.
 
-    ``on`` is what comes next; without it there is nothing to skip to.
+    ``on`` is what comes next; without it there is nothing to skip to. The other model's vectors are of ``dimension``.
     """
 
     word = "compare"
@@ -42,18 +44,19 @@ class PreviewStep(Step):
         Binding("enter", "go_on", "go on", show=False),
     ]
 
-    def __init__(self, store: Store, model: CatalogModel, used: str, on: Callable[[], None] | None) -> None:
+    def __init__(
+        self, store: Store, model: CatalogModel, dimension: int, used: ModelSignature, on: Callable[[], None] | None
+    ) -> None:
         super().__init__()
-        self._store, self._model, self._used, self._on = store, model, used, on
+        self._store, self._model, self._dimension, self._used, self._on = store, model, dimension, used, on
         self._found: Preview | None = None
         self._asking = True
 
     def compose(self) -> ComposeResult:
         away = "" if self._model.offline else f" It is downloaded first, {_megabytes(self._model)}."
-        note = (
-            f"{short_model(self._used)} and {short_model(self._model.name)} rank a sample of the memories for the same "
-            f"questions; nothing is written.{away}"
-        )
+        other = ModelSignature(self._model.name, self._dimension, "")
+        one, two = told_apart(self._used, other, cut=self._dimension != self._model.dimension)
+        note = f"{one} and {two} rank a sample of the memories for the same questions; nothing is written.{away}"
         yield Static(Content(note), classes="note", markup=False)
         yield Input(placeholder="a question of your own; empty: some are taken from the memories", compact=True)
         with Panels(classes="body", id="rankings"):
@@ -102,7 +105,9 @@ class PreviewStep(Step):
         from vestige_tui.jobs.preview import preview
 
         queries = (typed,) if typed else ()
-        self._found = await preview(self._store, self._model.name, queries, progress=self._encoded)
+        self._found = await preview(
+            self._store, self._model.name, queries, progress=self._encoded, dimension=self._dimension
+        )
         self._draw()
         self.query_one("#rankings").scroll_home(animate=False)
         self._ask(False)
@@ -122,6 +127,14 @@ class PreviewStep(Step):
             self.query_one("#preview", Static).update(side_by_side(found, width))
 
 
+def told_apart(one: ModelSignature, other: ModelSignature, *, cut: bool = False) -> tuple[str, str]:
+    """Return two models in short; with their widths where these are all that differs, or one is ``cut``."""
+    names = short_model(one.name), short_model(other.name)
+    if not cut and not same_model(one.name, other.name):
+        return names
+    return f"{names[0]}, {grouped(one.dimension)} dimensions", f"{names[1]}, {grouped(other.dimension)} dimensions"
+
+
 def _megabytes(model: CatalogModel) -> str:
     return f"{model.size_mb:,.0f} MB" if model.size_mb else "of unknown size"
 
@@ -134,6 +147,7 @@ def side_by_side(found: Preview, width: int) -> Content:
     over += f"{grouped(found.sampled)} of {grouped(found.memories)} memories"
     between = "   " if cells(same) + 3 + cells(over) <= width else "\n"
     lines = [Content.assemble((same, "$text bold"), between, (over, "$text-muted"))]
+    lines.append(Content.assemble((LEGEND[0][0], "$accent"), ("   ".join(LEGEND)[1:], "$text-muted")))
     for ranking in found.rankings:
         lines += [Content(""), *_ranking(ranking, found, width)]
     return Content("\n").join(lines)
@@ -145,7 +159,7 @@ def _ranking(ranking: Ranking, found: Preview, width: int) -> list[Content]:
     question = one_line(ranking.question, max(8, width - cells(count) - 2))
     gap = " " * max(2, width - cells(question) - cells(count))
     lines = [Content.assemble((question, "$text bold"), gap, (count, "$text-muted"))]
-    names = [short_model(found.current.name), short_model(found.other.name)]
+    names = told_apart(found.current, found.other)
     column = (width - GAP) // 2
     if column < LEAST_COLUMN:
         for name, hits in zip(names, (ranking.current, ranking.other), strict=True):

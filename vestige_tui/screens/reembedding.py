@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from vestige_tui.commands import DropOldVectors, FillVectors
 from vestige_tui.embedding import CatalogModel, catalog, same_model
 from vestige_tui.errors import Refused, Usage
 from vestige_tui.jobs.launch import Launched, Work, start
-from vestige_tui.screens.cost_step import CostStep
+from vestige_tui.model import SpareVectors
+from vestige_tui.screens.cost_step import CostStep, going
 from vestige_tui.screens.modals import Confirm
 from vestige_tui.screens.model_step import ModelStep
 from vestige_tui.screens.preview_step import PreviewStep
@@ -23,10 +25,11 @@ from vestige_tui.widgets.job_words import short_model
 
 if TYPE_CHECKING:
     from vestige_tui.jobs.reembed import Estimate
-    from vestige_tui.model import ModelSignature, SpareVectors
+    from vestige_tui.model import Job, ModelSignature
     from vestige_tui.screens.base import Console, Place
     from vestige_tui.store.service import Store
 
+UNDER_WAY = "A re-embedding of this store is under way; F5 shows it."
 BACK_UP = "Back the store up first: its memories, vectors, schedules, and which model it belongs to."
 IN_PLACE, DROP_OLD, CONCURRENTLY, DROP_INDEX = "in_place", "drop_old", "concurrent_index", "drop_hnsw_first"
 
@@ -36,42 +39,46 @@ class PreviewWizard(Wizard[None]):
 
     trail: ClassVar[Sequence[str]] = ("compare",)
 
-    def __init__(self, store: Store, model: CatalogModel, used: str) -> None:
+    def __init__(self, store: Store, model: CatalogModel, used: ModelSignature) -> None:
         super().__init__("Compare two models")
         self._store, self._model, self._used = store, model, used
 
     def first(self) -> Step:
-        return PreviewStep(self._store, self._model, self._used, None)
+        return PreviewStep(self._store, self._model, self._model.dimension, self._used, None)
 
 
 class ReembedWizard(Wizard[Launched]):
-    """Model, compare, cost, start; with a ``model`` that is chosen already it begins with comparing."""
+    """Model, compare, cost, start; the cursor begins ``at`` a model."""
 
     trail: ClassVar[Sequence[str]] = ("model", "compare", "cost", "start")
 
     def __init__(
-        self, console: Console, store: Store, models: Sequence[CatalogModel], used: str, model: CatalogModel | None
+        self, console: Console, store: Store, used: ModelSignature, models: Sequence[CatalogModel] = (), at: str = ""
     ) -> None:
         super().__init__("Re-embed this store")
-        self.console, self._store = console, store
-        self._models, self._used, self._model = models, used, model
+        self.console, self.store, self._models, self._used, self._at = console, store, models, used, at
 
     def first(self) -> Step:
-        return ModelStep(self._models, self._used, self._choose) if self._model is None else self._compare(self._model)
+        return ModelStep(self._models, self._used, self._choose, self._at)
 
-    def _choose(self, model: CatalogModel) -> None:
-        self._model = model
-        self.go_on(self._compare(model))
+    def _choose(self, model: CatalogModel, dimension: int) -> None:
+        def ask() -> None:
+            said = f"loading {short_model(model.name)}, and measuring how fast it is …"
+            self.busy(said, lambda: self._ask_cost(model.name, dimension))
 
-    def _compare(self, model: CatalogModel) -> Step:
-        return PreviewStep(self._store, model, self._used, lambda: self._ask_cost(model))
+        self.go_on(PreviewStep(self.store, model, dimension, self._used, ask))
 
     # What it costs
 
-    def _ask_cost(self, model: CatalogModel) -> None:
-        self.busy(f"loading {short_model(model.name)}, and measuring how fast it is …", lambda: self._cost(model))
+    async def _ask_cost(self, name: str, dimension: int) -> None:
+        found = await self.estimate(name, dimension)
+        in_use = (await self.store.get_stats()).memories_with_embeddings
+        # In place it is the same work; only what goes is another.
+        other = replace(found, kind="in_place", drops=SpareVectors(found.before, "kept", in_use))
+        await self.go(CostStep((found, other), self.notes(found.after.name), self.ask_start))
 
-    async def _cost(self, model: CatalogModel) -> None:
+    async def estimate(self, name: str, dimension: int) -> Estimate:
+        """What it takes to make the vectors of this model beside those in use."""
         from vestige_tui.jobs.reembed import estimate
 
         loop = asyncio.get_running_loop()
@@ -80,69 +87,136 @@ class ReembedWizard(Wizard[Launched]):
             # It is told in the thread that loads the model.
             loop.call_soon_threadsafe(self._heard, said)
 
-        found = await estimate(self._store, model.name, tell=tell)
+        found = await estimate(self.store, name, dimension=dimension, tell=tell)
         if found is None:
             raise Refused("The store belongs to this model already; there is nothing to change.")
-        await self.go(CostStep(found, self._notes(found), self._ask_start, self._turn))
+        return found
 
     def _heard(self, said: str) -> None:
         if self.is_mounted and self.is_busy:
             self.say(f"◌ {said} …")
 
-    def _notes(self, found: Estimate) -> tuple[str, ...]:
+    def notes(self, name: str) -> tuple[tuple[str, str], ...]:
+        """What to think of before the vectors are those of this model, each with its look."""
         configured = self.console.embedders.configured
-        notes = [BACK_UP]
-        if configured and not same_model(configured, found.after.name):
-            notes.append(
+        notes = [(BACK_UP, "$text")]
+        if configured and not same_model(configured, name):
+            said = (
                 f"Your settings name {configured}; once this is done, the Registry place offers to write the new model."
             )
+            notes.append((said, "$text-muted"))
         return tuple(notes)
-
-    def _turn(self, before: Estimate) -> None:
-        self.busy("estimating the other way …", lambda: self._other_way(before))
-
-    async def _other_way(self, before: Estimate) -> None:
-        from vestige_tui.jobs.reembed import estimate
-
-        in_place = before.kind != IN_PLACE
-        found = await estimate(self._store, before.after.name, in_place=in_place, measure=False)
-        if found is None:
-            raise Refused("The store belongs to this model already; there is nothing to change.")
-        each = before.texts_per_second
-        seconds = found.memories / each if each else None
-        step = self.step
-        if isinstance(step, CostStep):
-            step.show(replace(found, texts_per_second=each, seconds=seconds))
-        self.say("")
 
     # The start
 
-    def _ask_start(self, found: Estimate) -> None:
-        in_place, server = found.kind == IN_PLACE, self._store.kind == "postgres"
+    def ask_start(self, found: Estimate, kept: SpareVectors | None, begun: Mapping[str, Any] | None = None) -> None:
+        """Show what will be done; ``begun`` is what an attempt before was told, which then goes on."""
+        in_place, server = found.kind == IN_PLACE, self.store.kind == "postgres"
+        how = "in place; search by meaning pauses until it is done" if in_place else "beside the old vectors"
         rows = [
-            ("store", shown(self._store.location)),
-            ("from", f"{found.before.name}, {grouped(found.before.dimension)} dimensions"),
-            ("to", f"{found.after.name}, {grouped(found.after.dimension)} dimensions"),
-            ("how", "in place" if in_place else "beside the old vectors"),
+            ("store", shown(self.store.location)),
+            ("from", _named(found.before)),
+            ("to", _named(found.after)),
+            ("how", how if begun is None else f"{how}, from where it was left"),
         ]
-        switches = []
+        offered = []
         if server and in_place:
-            switches.append(Switch(DROP_INDEX, "d", "drop the index first, and build it again at the end", False))
-        if server and not in_place:
-            switches.append(Switch(CONCURRENTLY, "c", "build the index without keeping writers waiting", False))
+            offered.append((DROP_INDEX, "d", "drop the index first, and build it again at the end"))
+            # Beside the old vectors nobody has to wait for it anyway.
+            offered.append((CONCURRENTLY, "c", "build the index without keeping writers waiting"))
         if not in_place:
-            switches.append(Switch(DROP_OLD, "o", "delete the old vectors at the end; no way back then", False))
+            offered.append((DROP_OLD, "o", "delete the old vectors at the end; no way back"))
+        switches = [Switch(name, key, says, bool(begun and begun.get(name))) for name, key, says in offered]
+
+        def warned(turned: Mapping[str, bool]) -> Sequence[str]:
+            said = going(found, kept)
+            if turned.get(DROP_OLD):
+                said.append(
+                    f"The present vectors of {_named(found.before)}, are deleted at the end; there is no way back."
+                )
+            return (*said, BACK_UP) if said else ()
 
         def agreed(turned: Mapping[str, bool]) -> None:
-            options = {"model": found.after.name, **{name: True for name, on in turned.items() if on}}
+            options = {
+                "model": found.after.name,
+                "dimension": found.after.dimension,
+                **{name: True for name, on in turned.items() if on},
+            }
             if in_place:
                 options[IN_PLACE] = True
             self.busy("starting the re-embedding …", lambda: self._begin(options))
 
-        self.go_on(StartStep(rows, switches, "start re-embedding", agreed))
+        self.go_on(StartStep(rows, switches, "start re-embedding", agreed, warned=warned))
 
     async def _begin(self, options: Mapping[str, Any]) -> None:
-        self.dismiss(await start(_work(self.console, self._store, options)))
+        self.dismiss(await start(_work(self.console, self.store, options)))
+
+
+class GoOnWizard(ReembedWizard):
+    """Cost and start of a re-embedding that was left unfinished; ``drop`` is the key that drops what it made."""
+
+    trail: ClassVar[Sequence[str]] = ("cost", "start")
+
+    def __init__(self, console: Console, store: Store, used: ModelSignature, made: SpareVectors, drop: str) -> None:
+        super().__init__(console, store, used)
+        self._made, self._drop = made, drop
+
+    def first(self) -> Step:
+        model = self._made.model
+        known = [
+            ("from", _named(self._used)),
+            ("to", _named(model)),
+        ]
+        made = f"{grouped(self._made.vectors)} {'vector' if self._made.vectors == 1 else 'vectors'}"
+        other = (
+            f"This goes on with a re-embedding that is not done; {made} were made so far. For another model, drop them "
+            f"first: {self._drop} in the Registry place."
+        )
+        notes = ((other, "$text"), *self.notes(model.name))
+        return CostStep((), notes, self._go_on, known=known, measure=self._measure)
+
+    def _measure(self) -> None:
+        self.busy(f"loading {short_model(self._made.model.name)}, and measuring how fast it is …", self._show_cost)
+
+    async def _show_cost(self) -> None:
+        found = await self.estimate(self._made.model.name, self._made.model.dimension)
+        step = self.step
+        if isinstance(step, CostStep):
+            step.show(found)
+        self.say("")
+
+    def _go_on(self, found: Estimate, kept: SpareVectors | None) -> None:
+        model = self._made.model
+        begun: Mapping[str, Any] = next(
+            (
+                job.options
+                for job in sorted(self.console.jobs, key=lambda job: job.attempt, reverse=True)
+                if job.kind == "reembed"
+                and job.store == self.store.location
+                and job.options.get("dimension") == model.dimension
+                and same_model(str(job.options.get("model") or ""), model.name)
+            ),
+            {},
+        )
+        self.ask_start(found, kept, begun)
+
+
+def under_way(console: Console, store: Store) -> Job | None:
+    """The re-embedding of a store that somebody is at just now."""
+    now = store.now()
+    return next((job for job in of_store(console, store) if job.silence(now) is None), None)
+
+
+def of_store(console: Console, store: Store) -> Sequence[Job]:
+    """The re-embeddings of a store that nobody has ended, also those that give no sign of life."""
+    return [job for job in console.jobs if job.kind == "reembed" and job.in_flight and job.store == store.location]
+
+
+def no_model_yet(memories: int | None, fill: str) -> str:
+    """Why a store without a model cannot get another one, and what gives it its first; ``fill`` is the key for that."""
+    if memories:
+        return f"This store has no model yet; {fill} in the Registry place makes its first vectors."
+    return "This store has no model yet: the first memory that is written decides it."
 
 
 def _work(console: Console, store: Store, options: Mapping[str, Any]) -> Work:
@@ -160,23 +234,34 @@ async def preview_of(place: Place, model: CatalogModel) -> None:
     """Show how a model and the store's own rank the same memories."""
     store = _opened(place)
     used = await store.registered_model()
-    await place.app.push_screen_wait(PreviewWizard(store, model, used.name if used is not None else ""))
+    if used is not None:
+        await place.app.push_screen_wait(PreviewWizard(store, model, used))
 
 
-async def reembed_from(place: Place, model: CatalogModel | None = None) -> bool:
-    """Lead through a re-embedding, and show the job that it began; tells whether one runs now."""
-    from vestige_tui.jobs.spare import refuse_unwritable
+async def reembed_from(place: Place, at: str = "") -> bool:
+    """Lead through a re-embedding, and show the job that it began; tells whether one runs now.
+
+    One that was left unfinished is gone on with; else the models are offered, the cursor ``at`` one of them.
+    """
+    from vestige_tui.jobs.spare import refuse_unwritable, spare
     from vestige_tui.screens.jobs import show_job
 
     store = _opened(place)
     refuse_unwritable(store)
+    if under_way(place.console, store) is not None:
+        raise Refused(UNDER_WAY)
     used = await store.registered_model()
     if used is None:
-        raise Refused("This store belongs to no model yet; fill it in the Registry place first.")
-    place.say("Looking which models there are…", severity="quiet")
-    models = await asyncio.to_thread(catalog)
-    place.say("")
-    launched = await place.app.push_screen_wait(ReembedWizard(place.console, store, models, used.name, model))
+        raise Refused(no_model_yet((await store.get_stats()).total_memories, FillVectors.key))
+    made = await spare(store)
+    if made is not None and made.role == "building":
+        wizard: ReembedWizard = GoOnWizard(place.console, store, used, made, DropOldVectors.key)
+    else:
+        place.say("Looking which models there are…", severity="quiet")
+        models = await asyncio.to_thread(catalog)
+        place.say("")
+        wizard = ReembedWizard(place.console, store, used, models, at)
+    launched = await place.app.push_screen_wait(wizard)
     if launched is None:
         place.say("Nothing was re-embedded.", severity="quiet")
         return False
@@ -212,10 +297,9 @@ async def roll_back(place: Place) -> bool:
     options = {"rollback": True, **({} if found.loadable else {"partial": True})}
     try:
         launched = await start(_work(place.console, store, options))
-    except BaseException:
+    finally:
         place.say("")
-        raise
-    await show_job(place.app, launched.job_id, "The store is rolled back.")
+    await show_job(place.app, launched.job_id, "The way back has begun.")
     return True
 
 

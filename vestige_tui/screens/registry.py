@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,14 +12,47 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.message import Message
 
-from vestige_tui.commands import IN_PLACE, ConfigureModel, DropOldVectors, GoToRegistry, Reembed, RollBack, bindings
+from vestige_tui.commands import (
+    IN_PLACE,
+    MOTIONS,
+    ConfigureModel,
+    DropOldVectors,
+    FillVectors,
+    GoToRegistry,
+    LeaveModelCard,
+    ReadModelCard,
+    Reembed,
+    RollBack,
+    bindings,
+)
 from vestige_tui.config import default_path, set_value
-from vestige_tui.embedding import CatalogModel, catalog
+from vestige_tui.embedding import DEFAULT_MODEL, CatalogModel, catalog
 from vestige_tui.errors import ReadOnly, Usage
 from vestige_tui.screens.base import Place
-from vestige_tui.screens.reembedding import drop_old, preview_of, reembed_from, roll_back
-from vestige_tui.screens.registry_card import card, configured_otherwise, history, not_open, parts, second, widths
+from vestige_tui.screens.reembedding import (
+    UNDER_WAY,
+    drop_old,
+    no_model_yet,
+    of_store,
+    preview_of,
+    reembed_from,
+    roll_back,
+    under_way,
+)
+from vestige_tui.screens.registry_card import (
+    Seen,
+    brief,
+    card,
+    configured_otherwise,
+    has_second,
+    history,
+    not_open,
+    parts,
+    second,
+    widths,
+)
 from vestige_tui.screens.saved_filters import Configured
 from vestige_tui.text import below_home, grouped
 from vestige_tui.widgets.glyphs import level
@@ -29,15 +62,41 @@ from vestige_tui.widgets.panels import Panels
 from vestige_tui.widgets.stacked_bar import StackedBar
 
 if TYPE_CHECKING:
-    from vestige_tui.model import Job, ModelChange, ModelSignature, SpareVectors
+    from vestige_tui.model import Job, ModelChange, ModelSignature, SpareVectors, VectorCensus
     from vestige_tui.store.service import Store
 
 LOOK_SECONDS = 0.5
 SHOWN_CHANGES = 12
+KEYS = {
+    "write": ConfigureModel,
+    "back": RollBack,
+    "drop": DropOldVectors,
+    "again": Reembed,
+    "fill": FillVectors,
+    "card": ReadModelCard,
+}
+"""The keys that the card names."""
+WRITING = ("reembed", "roll_back", "drop_old", "fill_vectors")
+
+
+class ModelCard(Panels, inherit_bindings=False):
+    """All there is to read about the store's model."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(LeaveModelCard, *MOTIONS)
+
+    @dataclass
+    class Left(Message):
+        """The person goes back to the models."""
+
+    def action_leave_card(self) -> None:
+        self.post_message(self.Left())
 
 
 class RegistryPlace(Place):
-    """The registered model as a card, beneath it what is really there and what was before; beside it other models."""
+    """The registered model as a card, beneath it what is really there and what was before; beside it other models.
+
+    Where there is little room, the most telling of the card stands above the models, and all of it takes their place.
+    """
 
     GO_TO = GoToRegistry
     CSS_PATH: ClassVar[list[str | PurePath]] = ["panels.tcss", "registry.tcss"]
@@ -48,20 +107,24 @@ available here, they answer by words alone and say so.
 
 Choose another model: `enter` or `p` asks the same questions of both, `r` makes the vectors anew with it, as a job,
 while searches go on. The vectors of the model before are kept: `b` goes back to them, `D` deletes them. `f` makes the
-vectors that are missing. `tab` goes from the models to what stands beside them.
+vectors that are missing. `tab` goes from the models to all that is known of the store's own, and back.
 """
 
     def __init__(self) -> None:
         super().__init__()
         self._catalog: Sequence[CatalogModel] | None = None
+        self._looked = False
+        self._keys = {name: command.key for name, command in KEYS.items()}
         self._model: ModelSignature | None = None
+        self._census: VectorCensus | None = None
         self._spare: SpareVectors | None = None
         self._changes: tuple[ModelChange, ...] = ()
         self._standing: tuple[object, ...] | None = None
 
     def compose_body(self) -> ComposeResult:
         with Container(id="registry-sides"):
-            with Panels(id="panels"):
+            yield Section("", id="brief")
+            with ModelCard(id="panels"):
                 yield Section("registered model", id="model")
                 yield Section("vectors in this store", id="vectors-title")
                 yield StackedBar(id="vectors")
@@ -74,6 +137,21 @@ vectors that are missing. `tab` goes from the models to what stands beside them.
         self.query_one("#vectors").display = False
         self.query_one(ModelList).focus()
         self.every(LOOK_SECONDS, self._look_at_model)
+
+    def on_screen_resume(self) -> None:
+        # Another process may have fetched a model meanwhile.
+        self._catalog = None
+        super().on_screen_resume()
+
+    def action_place(self, place: str) -> None:
+        if place == self.GO_TO.place:
+            self._catalog = None
+            self.refresh_place()
+        super().action_place(place)
+
+    def action_refresh_place(self) -> None:
+        self._catalog = None
+        super().action_refresh_place()
 
     def refresh_place(self) -> None:
         self._look()
@@ -88,58 +166,111 @@ vectors that are missing. `tab` goes from the models to what stands beside them.
     def _look_at_model(self) -> None:
         """Show anew how the model stands, where that has changed: it loads in the background."""
         store, source = self.store, self.console.embedders
+        if store is None:
+            return
         job = self._reembedding()
-        standing = (source.state, self.console.banner or source.message, job)
-        if store is not None and standing != self._standing:
+        # A job that says nothing any more changes nothing but its age.
+        stale = job is not None and job.silence(store.now()) is not None
+        standing = (source.state, self.console.banner or source.message, job, stale)
+        if standing != self._standing:
             self._standing = standing
-            self._show_model(store)
+            if self._looked:
+                self._show(store)
+            if under_way(self.console, store) is None and self._status.said[0] == UNDER_WAY:
+                self.say("")
 
-    def _show_model(self, store: Store) -> None:
-        model, source, banner, now = self._model, self.console.embedders, self.console.banner, store.now()
-        key = self._key_of(ConfigureModel.id, ConfigureModel.key)
-        self.query_one("#model", Section).fill(lambda width: card(store, model, source, banner, now, width, key))
-        spare, job = self._spare, self._reembedding()
-        named = {"back": RollBack, "drop": DropOldVectors, "again": Reembed}
-        keys = {name: self._key_of(command.id, command.key) for name, command in named.items()}
-        self.query_one("#second", Section).fill(
-            (lambda width: second(spare, job, now, width, keys)) if spare is not None or job is not None else None
+    # What is shown
+
+    def _seen(self, store: Store) -> Seen:
+        source = self.console.embedders
+        return Seen(
+            self._model,
+            store.now(),
+            source.state,
+            message=source.message,
+            banner=self.console.banner,
+            mismatch=configured_otherwise(self._model, source),
+            first=source.configured or DEFAULT_MODEL,
+            listed=self.query_one(ModelList).knows_used,
+            census=self._census,
+            spare=self._spare,
+            job=self._reembedding(),
+            changes=self._changes,
+            read_only=store.read_only,
+            told=store.kind != "vestige",
         )
+
+    def _show(self, store: Store) -> None:
+        seen = self._seen(store)
+        # As they are bound: asking for them asks which of them can be given now.
+        keys = self._keys = {name: self._key_of(command.id, command.key) for name, command in KEYS.items()}
+        census = seen.census if seen.memories else None
+        self.query_one("#brief", Section).fill(lambda width: brief(seen, width, keys))
+        self.query_one("#model", Section).fill(lambda width: card(seen, width, keys))
+        self.query_one("#vectors-title", Section).fill(
+            (lambda width: widths(census, width)) if census is not None else None
+        )
+        bar = self.query_one(StackedBar)
+        bar.parts = parts(seen)
+        bar.display = bool(bar.parts)
+        self.query_one("#second", Section).fill((lambda width: second(seen, width, keys)) if has_second(seen) else None)
+        self.query_one("#history", Section).fill((lambda width: history(seen, width)) if seen.changes else None)
         self.refresh_bindings()
 
     def _reembedding(self) -> Job | None:
-        """The re-embedding of this store that is in flight."""
-        location = self.store.location if self.store is not None else None
-        jobs = self.console.jobs
-        return next((job for job in jobs if job.kind == "reembed" and job.in_flight and job.store == location), None)
+        """The re-embedding of this store that nobody has ended."""
+        found = of_store(self.console, self.store) if self.store is not None else ()
+        return found[0] if found else None
 
     @work(group="look", exclusive=True, exit_on_error=False)
     async def _look(self) -> None:
         store = self.store
         if store is None:
             link = self.console.facts.link
-            self.query_one("#model", Section).fill(lambda width: not_open(link))
-            await self._list_models("")
+            for section in ("#brief", "#model"):
+                self.query_one(section, Section).fill(lambda width: not_open(link))
+            await self._list_models(None)
             return
         from vestige_tui.jobs.spare import history as changes_of
         from vestige_tui.jobs.spare import spare
 
-        self._model = await store.registered_model()
-        self._spare = await spare(store)
-        self._show_model(store)
-        model, census = self._model, await store.vector_census()
-        self.query_one("#vectors-title", Section).fill(lambda width: widths(census, width))
-        bar = self.query_one(StackedBar)
-        bar.parts, bar.display = parts(census, model), True
-        changes, now = await changes_of(store, SHOWN_CHANGES), store.now()
-        self.query_one("#history", Section).fill((lambda width: history(changes, now, width)) if changes else None)
-        await self._list_models(model.name if model is not None else "")
+        model = await store.registered_model()
+        if self._looked and model != self._model:
+            self._catalog = None
+        self._model, self._spare = model, await spare(store)
+        if self._looked:
+            self._show(store)
+        self._census = await store.vector_census()
+        self._changes = await changes_of(store, SHOWN_CHANGES)
+        self._looked = True
+        self._show(store)
+        await self._list_models(model)
+        self._show(store)
 
-    async def _list_models(self, used: str) -> None:
+    async def _list_models(self, used: ModelSignature | None) -> None:
         if self._catalog is None:
             # Asking for the list imports the encoder's library, which takes its time.
             self._catalog = await asyncio.to_thread(catalog)
-        self.query_one(ModelList).show(self._catalog, used)
+        models = self.query_one(ModelList)
+        fetched = models.is_away
+        models.show(self._catalog, used.name if used is not None else "")
+        if fetched and not models.is_away and self.console.banner:
+            # Somebody has fetched the store's own model.
+            self.console.prepare_model()
         self.refresh_bindings()
+
+    # The card and the models
+
+    def on_descendant_focus(self) -> None:
+        self.set_class(self.query_one(ModelCard).has_focus, "-reading")
+
+    def action_read_card(self) -> None:
+        self.add_class("-reading")
+        self.call_after_refresh(self.query_one(ModelCard).focus)
+
+    def on_model_card_left(self) -> None:
+        self.remove_class("-reading")
+        self.call_after_refresh(self.query_one(ModelList).focus)
 
     # Models
 
@@ -154,30 +285,39 @@ vectors that are missing. `tab` goes from the models to what stands beside them.
 
     def why_not(self, action: str) -> str:
         """Why something cannot be done with the chosen model, or with the vectors that are there."""
-        if action in ("preview_model", "reembed"):
-            return self._not_chosen(action)
+        store = self.store
+        if action in WRITING and store is not None and store.read_only:
+            return f"Read-only store ({store.read_only_reason})."
+        if action == "preview_model":
+            return self._not_compared()
+        if action == "reembed":
+            if self._looked and self._model is None:
+                return no_model_yet(self._without, self._keys["fill"])
+            return self._not_now()
         if action in ("roll_back", "drop_old"):
             if self._spare is None or (self._spare.role != "kept" and action == "roll_back"):
                 return "No vectors of a model before are kept in this store."
-            return self._not_written()
+            return self._not_now()
         if action == "configure_model" and not configured_otherwise(self._model, self.console.embedders):
             return "Your settings name no other model than the one that this store belongs to."
         return ""
 
-    def _not_chosen(self, action: str) -> str:
+    @property
+    def _without(self) -> int:
+        return self._census.without if self._census is not None else 0
+
+    def _not_compared(self) -> str:
         chosen = self.query_one(ModelList).current
-        if action == "reembed":
-            return self._not_written()
         if chosen is None:
             return "No model is chosen yet."
-        if self.query_one(ModelList).uses(chosen):
+        width = self._model.dimension if self._model is not None else None
+        if self.query_one(ModelList).uses(chosen) and chosen.dimension == width:
             return "The store belongs to this model; choose another one to compare it with."
         return "" if self._model is not None else "This store has no model yet that another one could be compared with."
 
-    def _not_written(self) -> str:
-        if self.store is not None and self.store.read_only:
-            return f"This store is read-only ({self.store.read_only_reason})."
-        return "A re-embedding of this store is under way; F5 shows it." if self._reembedding() is not None else ""
+    def _not_now(self) -> str:
+        store = self.store
+        return UNDER_WAY if store is not None and under_way(self.console, store) is not None else ""
 
     @work(group="begin", exclusive=True, exit_on_error=False)
     async def action_preview_model(self) -> None:
@@ -188,7 +328,7 @@ vectors that are missing. `tab` goes from the models to what stands beside them.
     async def action_reembed(self) -> None:
         models = self.query_one(ModelList)
         chosen = models.current
-        await reembed_from(self, chosen if chosen is not None and not models.uses(chosen) else None)
+        await reembed_from(self, chosen.name if chosen is not None and not models.uses(chosen) else "")
 
     @work(group="begin", exclusive=True, exit_on_error=False)
     async def action_roll_back(self) -> None:

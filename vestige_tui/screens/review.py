@@ -129,7 +129,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             return None
         if action == "reveal" and self._asked is None and not self._more_due():
             return None
-        return True
+        return super().check_action(action, parameters)
 
     # Asking the store
 

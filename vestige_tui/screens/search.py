@@ -60,6 +60,7 @@ and `w` says of any memory why it is not in it.
         self._warnings: tuple[str, ...] = ()
         self._wanted = ""
         self._to_the_best = True
+        self._answered = False
         self._question: tuple[str, tuple[Chip, ...]] = ("", ())
 
     def compose_body(self) -> ComposeResult:
@@ -93,13 +94,20 @@ and `w` says of any memory why it is not in it.
         if store is None:
             return
         # What is shown stays until the answer is there; only a slow one is announced.
-        patience = self.set_timer(PATIENCE_SECONDS, lambda: bar.note("searching …"))
+        patience = self.set_timer(PATIENCE_SECONDS, self._say_it_takes_time)
         try:
             answer = await self.answered(self._ask(store, bar))
         finally:
             patience.stop()
         if answer is not None:
             self._show(*answer)
+
+    def _say_it_takes_time(self) -> None:
+        self.query_one(FilterBar).note("searching …")
+        if not self._answered:
+            loading = self.console.embedders.state in ("idle", "loading")
+            why = "The embedding model is being loaded; the first answer waits for it." if loading else "Searching…"
+            self.query_one("#nothing", Empty).say(why)
 
     async def _ask(self, store: Store, bar: FilterBar) -> tuple[Answer | None, Sequence[Hit]]:
         chosen = await self.wanted(store)
@@ -116,6 +124,7 @@ and `w` says of any memory why it is not in it.
 
     def _show(self, answer: Answer | None, hits: Sequence[Hit]) -> None:
         bar, nothing = self.query_one(FilterBar), self.query_one("#nothing", Empty)
+        self._answered = True
         self._warnings = answer.warnings if answer else ()
         self._show_notes()
         bar.note(self._summary(answer, len(hits)))

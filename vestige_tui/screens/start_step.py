@@ -31,8 +31,15 @@ class Switch:
     on: bool
 
 
+def _nothing_goes(turned: Mapping[str, bool]) -> Sequence[str]:
+    return ()
+
+
 class StartStep(Step, can_focus=False):
-    """Shows exactly what will be done; only ``y`` begins it."""
+    """Shows exactly what will be done; only ``y`` begins it.
+
+    ``warned`` gives what cannot be undone, as the switches stand.
+    """
 
     word = "start"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "agree", "start", show=False)]
@@ -44,9 +51,11 @@ class StartStep(Step, can_focus=False):
         verb: str,
         agreed: Callable[[Mapping[str, bool]], None],
         notes: Sequence[str] = ("The job goes on when this console is closed, and any console can watch it.",),
+        warned: Callable[[Mapping[str, bool]], Sequence[str]] = _nothing_goes,
     ) -> None:
         super().__init__()
         self._rows, self._switches, self._agreed, self._notes = rows, tuple(switches), agreed, notes
+        self._warned = warned
         self.keys = (("y", verb),)
 
     def compose(self) -> ComposeResult:
@@ -61,7 +70,7 @@ class StartStep(Step, can_focus=False):
         self.call_after_refresh(self._draw)
 
     def _draw(self) -> None:
-        width = max(20, self.query_one(Panels).size.width)
+        width = max(20, self.query_one(Panels).scrollable_content_region.width)
         lines = []
         for label, text in self._rows:
             for place, line in enumerate(folded(text, width - LABEL)):
@@ -79,6 +88,10 @@ class StartStep(Step, can_focus=False):
                     (f"  {'yes' if switch.on else 'no'}", "$text-disabled"),
                 )
             )
+        if warnings := self._warned(self._turned):
+            lines.append(Content(""))
+        for warning in warnings:
+            lines += [Content.styled(line, "$warning") for line in folded(f"◐ {warning}", width)]
         for note in self._notes:
             lines += [Content(""), Content.styled(plain(note), "$text-muted")]
         self.query_one(Static).update(Content("\n").join(lines))
@@ -97,5 +110,9 @@ class StartStep(Step, can_focus=False):
         assert isinstance(screen, Wizard)
         return screen
 
+    @property
+    def _turned(self) -> Mapping[str, bool]:
+        return {switch.name: switch.on for switch in self._switches}
+
     def action_agree(self) -> None:
-        self._agreed({switch.name: switch.on for switch in self._switches})
+        self._agreed(self._turned)

@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 from vestige_tui.jobs.index import watched, without_password
 from vestige_tui.model import Job
 from vestige_tui.screens.base import Console
-from vestige_tui.screens.wizard import Step
+from vestige_tui.screens.wizard import Step, Wizard
 from vestige_tui.text import below_home, cut, plain, redact
 
 MOST_STORES = 50
@@ -59,18 +59,20 @@ class StoreStep(Step):
         chosen: Callable[[str], None],
         *,
         value: str = "",
-        placeholder: str = "postgresql://user@host/database, pgembed:FOLDER, or a SQLite file",
+        placeholder: str = "FILE, pgembed:FOLDER or postgresql://user@host/name",
     ) -> None:
         super().__init__()
         self.word = word
         self._note, self._stores, self._chosen = note, tuple(stores), chosen
         self._value, self._placeholder = value, placeholder
         self._secrets: dict[str, str] = {}
+        self._tried = ""
         self.keys = (("enter", "go on"), ("↑↓", "known stores")) if stores else (("enter", "go on"),)
 
     def compose(self) -> ComposeResult:
         yield Static(Content(plain(self._note)), classes="note", markup=False)
-        yield Input(value=plain(self._value), placeholder=self._placeholder, compact=True, select_on_focus=False)
+        yield Input(value=plain(self._value), placeholder=self._placeholder, select_on_focus=False)
+        yield Static(classes="said", markup=False)
         if self._stores:
             yield Static(Content("known stores"), classes="label", markup=False)
             yield OptionList(*(Option(self._line(url)) for url in self._stores), markup=False)
@@ -86,6 +88,22 @@ class StoreStep(Step):
 
     def begin(self) -> None:
         self.query_one(Input).focus()
+
+    def say(self, said: Content) -> bool:
+        self.query_one(".said", Static).update(said)
+        return True
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        # What was said of another store says nothing of this one.
+        if event.value != self._tried and not self._wizard.is_busy:
+            self.say(Content(""))
+
+    @property
+    def _wizard(self) -> Wizard[object]:
+        screen = self.screen
+        assert isinstance(screen, Wizard)
+        return screen
 
     def action_move(self, step: int) -> None:
         for stores in self.query(OptionList):
@@ -103,15 +121,19 @@ class StoreStep(Step):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         self._take(event.option_index)
-        self._chosen(self._stores[event.option_index])
+        self._tried = self._stores[event.option_index]
+        self._chosen(self._tried)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         typed = event.value.strip()
         if not typed:
+            or_one = ", or take one with ↑↓" if self._stores else ""
+            self._wizard.say(f"Give the file or URL of a store{or_one}.", "waiting")
             return
         if (bare := without_password(typed)) != typed:
             # A password has been typed: from now on it stands on no screen.
             self._secrets[bare] = typed
             self.query_one(Input).value = bare
+        self._tried = bare
         self._chosen(self._secrets.get(bare, typed))

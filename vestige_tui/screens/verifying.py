@@ -28,7 +28,7 @@ class VerifyWizard(BetweenStores):
     trail: ClassVar[Sequence[str]] = ("source", "target", "start")
     kind = "verify"
     source_note = "The store that a copy was made of."
-    target_note = "The store to compare it with; a password is best left to libpq's own file."
+    target_note = "The store to compare it with."
 
     def __init__(self, console: Console, job: Job | None) -> None:
         super().__init__("Compare two stores", console)
@@ -59,6 +59,7 @@ async def verify_from(place: Place, job: Job | None) -> bool:
     if place.store is None:
         raise Usage("The store is not open yet.")
     both = job if job is not None and job.kind in ("copy", "verify") and job.source and job.target else None
+    place.say("")
     launched = await place.app.push_screen_wait(VerifyWizard(place.console, both))
     if launched is None:
         place.say("Nothing was compared.", severity="quiet")

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
@@ -33,12 +34,17 @@ class Step(Vertical):
     def begin(self) -> None:
         """The step comes to the front, for the first time or again: give the keyboard to what is asked."""
 
+    def say(self, said: Content) -> bool:
+        """Show what goes on or failed beside what it is about; False where a step has no place for it."""
+        return False
+
 
 class Wizard(Dialog[T | None], Generic[T]):
     """Answers what its last step made, None where the person left. Nothing is made before that step.
 
     A step goes on with ``go``; what takes time it does with ``busy``, which says so, and what fails there is said as
-    one sentence while the step stays. Escape stops what is under way, then goes back.
+    one sentence while the step stays. Escape stops what is under way, then goes back. Enter does what a step is for; a
+    step that wants another key for it says so.
     """
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["wizard.tcss"]
@@ -69,6 +75,7 @@ class Wizard(Dialog[T | None], Generic[T]):
 
     async def go(self, step: Step) -> None:
         """Go on to another step; the one left keeps what was typed into it."""
+        self.say("")
         self.step.display = False
         await self._show(step)
 
@@ -106,13 +113,24 @@ class Wizard(Dialog[T | None], Generic[T]):
         leave = "stop" if self.is_busy else "back" if len(self._steps) > 1 else "leave"
         keys = [*(() if self.is_busy else self.step.keys), ("esc", leave)]
         pieces = [((f"{key} ", "$accent bold"), (what, "$text-muted")) for key, what in keys]
+        if not self.is_busy:
+            # The one thing to do next stands out from what else can be done.
+            key, what = keys[0]
+            pieces[0] = ((f" {key} ", "$background on $accent bold"), (f" {what}", "$text bold"))
         return Content("   ").join(Content.assemble(*piece) for piece in pieces)
+
+    def on_key(self, event: events.Key) -> None:
+        wanted = self.step.keys[0] if self._steps and self.step.keys else ("enter", "")
+        if event.key == "enter" and wanted[0] != "enter" and not self.is_busy:
+            event.stop()
+            self.say(f"Press {wanted[0]} to {wanted[1]}; enter alone begins nothing.", "waiting")
 
     def say(self, text: str, severity: Severity = "quiet") -> None:
         """Say in one sentence what goes on here, or what failed."""
         glyph, style = STYLES[severity]
         said = Content.styled(glyph.lstrip() + plain(text), style) if text else Content("")
-        self.query_one("#wizard-said", Static).update(said)
+        beside = bool(self._steps) and self.step.say(said)
+        self.query_one("#wizard-said", Static).update(Content("") if beside else said)
 
     # What takes time
 

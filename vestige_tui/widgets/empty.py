@@ -17,21 +17,22 @@ class Empty(Widget):
     Empty { content-align: center middle; text-align: center; color: $text-muted; }
     """
 
-    shown: reactive[tuple[str, tuple[tuple[str, str], ...]]] = reactive(("", ()), layout=True)
+    shown: reactive[tuple[str, tuple[tuple[str, str], ...], str]] = reactive(("", (), ""), layout=True)
 
     def __init__(
         self, why: str = "", *keys: tuple[str, str], id: str | None = None, classes: str | None = None
     ) -> None:
         super().__init__(id=id, classes=classes)
-        self.set_reactive(Empty.shown, (why, keys))
+        self.set_reactive(Empty.shown, (why, keys, ""))
 
-    def say(self, why: str, *keys: tuple[str, str]) -> None:
-        """Say something else."""
-        self.shown = (why, keys)
+    def say(self, why: str, *keys: tuple[str, str], failed: str = "") -> None:
+        """Say something else, under ``failed`` where something went wrong."""
+        self.shown = (why, keys, failed)
 
     def render(self) -> Content:
-        why, keys = self.shown
-        lines = [Content(plain(why, newlines=True))]
+        why, keys, failed = self.shown
+        lines = [Content.styled(f"■ {plain(failed)}", "$error bold"), Content("")] if failed else []
+        lines.append(Content(plain(why, newlines=True)))
         if keys:
             lines.append(Content(""))
         widest = max((len(key) for key, _ in keys), default=0)

@@ -52,8 +52,15 @@ class GroupedList(RowList):
     def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
         if line >= 0:
             return self.draw_item(index, line, width)
-        heading = self._headings[index]
-        return [(cut(f"{heading}  {grouped(self._sizes[heading])}", width) if line == -1 else "", "faint")]
+        return self.draw_heading(self._headings[index], width) if line == -1 else ()
+
+    def size_of(self, heading: str) -> int:
+        """How many rows stand under a heading."""
+        return self._sizes[heading]
+
+    def draw_heading(self, heading: str, width: int) -> Iterable[Piece]:
+        """Return the line of a heading."""
+        return [(cut(f"{heading}  {grouped(self._sizes[heading])}", width), "faint")]
 
     def draw_item(self, index: int, line: int, width: int) -> Iterable[Piece]:
         """Return line ``line`` of row ``index``, as ``draw_row`` does elsewhere."""

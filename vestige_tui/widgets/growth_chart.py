@@ -36,9 +36,16 @@ def every_month(counted: Sequence[tuple[str, int]]) -> list[tuple[int, int, int]
 class GrowthChart(Widget):
     """Columns with their figures above and their months below; years where they begin."""
 
-    DEFAULT_CSS = "GrowthChart { height: auto; width: 1fr; }"
+    DEFAULT_CSS = """
+    GrowthChart { height: auto; width: 1fr; display: none; }
+    GrowthChart.-known { display: block; }
+    """
 
     growth: reactive[tuple[tuple[str, int], ...] | None] = reactive(None, layout=True)
+
+    def watch_growth(self) -> None:
+        # Before anything is known there is nothing to draw a box around.
+        self.set_class(self.growth is not None, "-known")
 
     def render(self) -> Content:
         title = Content.styled("memories made, by month", "$text-disabled")

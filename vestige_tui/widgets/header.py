@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from vestige_tui.commands import PLACES
+from vestige_tui.commands import PLACES, GoTo
 from vestige_tui.text import cells, cut, grouped, plain
 
 
@@ -43,8 +43,18 @@ LINKS = {
 }
 
 
+WHOLE_STORE, LEAST_STORE = 40, 16
+"""The cells that the store's name gets before anything else does, and those that it keeps as long as others can give
+way.
+"""
+
+
 class FactsLine(Widget):
-    """The first line: store, mode, size, model, and whether it is live; the store's name gives way first."""
+    """The first line: store, mode, size, model, and whether it is live.
+
+    Where there is no room for all, the least telling gives way: the brand, the kind of store, then the beginning of the
+    store's name, the model, the count, and last the word for the link, whose shape stays.
+    """
 
     DEFAULT_CSS = "FactsLine { height: 1; width: 1fr; padding: 0 1; background: $surface; color: $text-muted; }"
 
@@ -53,24 +63,40 @@ class FactsLine(Widget):
     def render(self) -> Content:
         facts, width = self.facts, self.size.width
         word, shape, style = LINKS[facts.link]
-        mode = ", ".join(filter(None, (plain(facts.backend), "read-only" if facts.read_only else "")))
+        kind, mode = plain(facts.backend), "read-only" if facts.read_only else ""
         count = f"{grouped(facts.memories)} memories" if facts.memories is not None else ""
         model = plain(facts.model) if facts.model else ""
-        parts = [("mode", mode), ("count", count), ("model", model)]
-        if width < 100:
-            parts = [part for part in parts if part[0] != "model"]
-        if width < 70:
-            parts = [("mode", "read-only" if facts.read_only else ""), ("count", count.removesuffix(" memories"))]
-            word = shape
-        rest = [text for _, text in parts if text]
-        right = "   ".join([*rest, word])
-        brand = "vestige  " if width >= 70 else ""
-        store = cut(plain(facts.store), max(8, width - len(brand) - cells(right) - 2))
-        gap = " " * max(2, width - len(brand) - cells(store) - cells(right))
-        facts_text = "   ".join(rest) + ("   " if rest else "")
-        return Content.assemble(
-            (brand, "$accent bold"), (store, "$text"), gap, (facts_text, "$text-muted"), (word, style)
-        )
+        whole = min(cells(plain(facts.store)), WHOLE_STORE)
+        least = min(whole, LEAST_STORE)
+        both = ", ".join(filter(None, (kind, mode)))
+        forms = [
+            ("vestige  ", (both, count, model), word, whole),
+            ("", (both, count, model), word, whole),
+            ("", (mode, count, model), word, whole),
+            ("", (mode, count, model), word, least),
+            ("", (mode, count), word, least),
+            ("", (mode,), word, least),
+            ("", (mode,), shape, least),
+            ("", (), shape, 0),
+        ]
+        for brand, told, link, room in forms:
+            right = "".join(f"{part}   " for part in told if part)
+            left = width - cells(brand) - cells(right) - cells(link) - 2
+            if left >= room:
+                break
+        store = cut_path(plain(facts.store), max(0, left))
+        gap = " " * (left - cells(store) + 2)
+        return Content.assemble((brand, "$accent bold"), (store, "$text"), gap, (right, "$text-muted"), (link, style))
+
+
+def cut_path(name: str, width: int) -> str:
+    """A store's name in at most ``width`` cells: of a path the end is kept, of a URL the beginning."""
+    if cells(name) <= width or "://" in name or width < 2:
+        return cut(name, width)
+    end = name[len(name) - width + 1 :]
+    while cells(end) > width - 1:
+        end = end[1:]
+    return f"…{end}"
 
 
 class PlacesLine(Widget):
@@ -82,32 +108,33 @@ class PlacesLine(Widget):
     badges: reactive[Mapping[str, Badge]] = reactive({})
 
     def _spans(self) -> list[tuple[str, list[tuple[str, str]]]]:
-        wide = self.size.width >= 90
-        spans = []
-        for place in PLACES:
-            badge = self.badges.get(place.place)
-            here = place.place == self.here
-            pieces = [("▌" if here else " ", "$accent")]
-            if wide:
-                pieces.append((f"{place.key.upper()} ", "$text-disabled"))
-            title = place.title if self.size.width >= 66 or here else place.title[:4]
-            pieces.append((title, "$text bold" if here else "$text-muted"))
-            if badge is not None and badge.text:
-                pieces.append((f" {plain(badge.text)}", "$warning" if badge.waiting else "$accent"))
-            spans.append((place.place, [*pieces, ("  " if self.size.width >= 66 else " ", "")]))
-        # Where there is no room for all, the first give way until the place one is at can be seen.
-        while len(spans) > 1 and spans[0][0] != self.here and self._reach(spans) > self.size.width:
+        """Each place in pieces: all named where there is room, else only the one where the person is."""
+        width = self.size.width
+        for gap, named in ((2, True), (1, True), (0, True), (1, False)):
+            spans = [(place.place, self._pieces(place, gap, named)) for place in PLACES]
+            if _cells_of(spans) - gap <= width:
+                return spans
+        # Where even that is too much, the first give way until the place one is at can be seen.
+        while len(spans) > 1 and spans[0][0] != self.here and self._reach(spans) > width:
             del spans[0]
         return spans
 
+    def _pieces(self, place: type[GoTo], gap: int, named: bool) -> list[tuple[str, str]]:
+        here, badge, key = place.place == self.here, self.badges.get(place.place), place.key.upper()
+        pieces = [("▌" if here else " ", "$accent")]
+        if named or here:
+            pieces += [(f"{key} ", "$text-disabled"), (place.title, "$text bold" if here else "$text-muted")]
+        else:
+            pieces.append((key, "$text-muted"))
+        if badge is not None and badge.text:
+            mark = " " if named or here else "·"
+            pieces.append((f"{mark}{plain(badge.text)}", "$warning" if badge.waiting else "$accent"))
+        return [*pieces, (" " * gap, "")]
+
     def _reach(self, spans: list[tuple[str, list[tuple[str, str]]]]) -> int:
         """How many cells it takes to the end of the place one is at."""
-        taken = 0
-        for place, pieces in spans:
-            taken += sum(cells(text) for text, _ in pieces)
-            if place == self.here:
-                break
-        return taken - 1
+        last = next(number for number, (place, _) in enumerate(spans) if place == self.here)
+        return _cells_of(spans[: last + 1]) - 1
 
     def render(self) -> Content:
         return Content.assemble(*(piece for _, pieces in self._spans() for piece in pieces))
@@ -120,6 +147,10 @@ class PlacesLine(Widget):
                 await self.app.run_action(f"place('{place}')", self.screen)
                 return
             at += size
+
+
+def _cells_of(spans: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> int:
+    return sum(cells(text) for _, pieces in spans for text, _ in pieces)
 
 
 class Header(Widget):

@@ -1,10 +1,10 @@
-"""The jobs of all watched stores under three headings, two lines each: what it is and how far, and how it stands."""
+"""The jobs of all watched stores under four headings, two lines each: what it is, and how far it is or how it ended."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from textual.message import Message
@@ -14,12 +14,12 @@ from vestige_tui.text import ago, cells, cut, duration
 from vestige_tui.widgets.grouped_list import GroupedList
 from vestige_tui.widgets.job_words import (
     GROUPS,
+    STATES,
     Standing,
     countdown,
-    fraction,
+    doing,
     group_of,
     is_ours,
-    silent,
     since_sign,
     standing,
     stuck_for,
@@ -58,12 +58,12 @@ class JobList(GroupedList):
     def show(self, jobs: Sequence[Job], now: datetime) -> None:
         """Show these jobs as they stand at a moment."""
         before, line = self.current, self.first_line(self._cursor) - round(self.scroll_y)
-        self._jobs = tuple(sorted(jobs, key=lambda job: GROUPS.index(group_of(job))))
+        self._jobs = tuple(sorted(jobs, key=lambda job: GROUPS.index(group_of(job, now))))
         self._now = now
         ids = [job.id for job in self._jobs]
         stays = before is not None and before.id in ids
         self._cursor = ids.index(before.id) if before is not None and stays else 0
-        self.group([group_of(job) for job in self._jobs])
+        self.group([group_of(job, now) for job in self._jobs])
         if stays:
             self.scroll_to(y=self.first_line(self._cursor) - line, animate=False, force=True)
         if self.current != before:
@@ -77,6 +77,11 @@ class JobList(GroupedList):
                 return True
         return False
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "choose" and not self._jobs:
+            return None
+        return super().check_action(action, parameters)
+
     def cursor_moved(self) -> None:
         self.post_message(self.JobHighlighted(self.current))
 
@@ -87,32 +92,65 @@ class JobList(GroupedList):
     def draw_item(self, index: int, line: int, width: int) -> Iterable[Piece]:
         job = self._jobs[index]
         stands = standing(job, self._now)
-        if line == 0:
-            done = fraction(job) if job.in_flight else None
-            percent = f" {int(done * 100):>3} %" if done is not None else ""
-            room = max(6, width - 2 - cells(percent))
-            ink = "text" if job.in_flight else "muted"
-            return [(f"{stands.glyph} ", stands.ink), (fit(title(job, short=True), room), ink), (percent, "strong")]
-        said, aside, late = self._said(job, stands)
         room = max(6, width - 2)
-        pieces = [("  ", "muted"), (cut(said, room), stands.ink if job.in_flight else "faint")]
-        if aside and cells(said) + 2 + cells(aside) <= room:
+        if line == 0:
+            ink = "text" if job.in_flight else "muted"
+            return [(f"{stands.glyph} ", stands.ink), (fit(title(job, room), room), ink)]
+        ways, late = self._said(job, stands)
+        said, aside = next((way for way in ways if _cells(*way) <= room), ways[-1])
+        said = cut(said, room)
+        pieces = [("  ", "muted"), (said, "muted" if stands.ink == "text" else stands.ink)]
+        if aside and _cells(said, aside) <= room:
             pad = " " * (room - cells(said) - cells(aside))
             pieces.append((pad + aside, "waiting" if late else "muted"))
         return pieces
 
-    def _said(self, job: Job, stands: Standing) -> tuple[str, str, bool]:
-        """How a job stands in words, what is left of its time, and whether that is nothing."""
+    def _said(self, job: Job, stands: Standing) -> tuple[Sequence[tuple[str, str]], bool]:
+        """How a job stands and what is left of its time, in fewer and fewer words; and whether its time is over."""
         if not job.in_flight:
-            when = job.finished_at or job.updated_at
-            return stands.word + (f", {ago(when, self._now)}" if when is not None else ""), "", False
+            return _ended(job, stands, self._now), False
         if not is_ours(job):
-            left, late = countdown(job.deadline, self._now)
-            if (stuck := stuck_for(job, self._now)) is not None:
-                return f"stuck {duration(stuck)}", left, late
-            sign = since_sign(job, self._now)
-            return f"{stands.word}, {duration(sign)}" if sign is not None else stands.word, left, late
-        if (quiet := silent(job, self._now)) is not None:
-            return f"no sign for {duration(quiet)}", "", False
+            return _with_agents(job, stands, self._now)
+        if (quiet := job.silence(self._now)) is not None:
+            done = doing(job)
+            return ((f"for {duration(quiet)}", f"at {done}" if done else ""), (f"for {duration(quiet)}", "")), False
+        said = (doing(job) if stands is STATES["in_progress"] else "") or stands.word
         eta = job.progress.eta
-        return stands.word, f"{duration(eta)} left" if eta is not None else "", False
+        return ((said, f"{duration(eta)} left" if eta is not None else ""), (said, "")), False
+
+
+def _cells(said: str, aside: str) -> int:
+    return cells(said) + (2 + cells(aside) if aside else 0)
+
+
+def _ended(job: Job, stands: Standing, now: datetime) -> Sequence[tuple[str, str]]:
+    when = job.finished_at or job.updated_at
+    if when is None:
+        return ((stands.word, ""),)
+    brief, since = stands.brief or stands.word, ago(when, now)
+    ways = (f"{stands.word}, {since}", f"{brief}, {since}", f"{brief}, {since.removesuffix(' ago')}")
+    return tuple((way, "") for way in ways)
+
+
+def _with_agents(job: Job, stands: Standing, now: datetime) -> tuple[Sequence[tuple[str, str]], bool]:
+    """Work of an agent: when it gave a sign last, and until when it should be done."""
+    left, late = countdown(job.deadline, now)
+    due, brief = (left, left) if late else (f"due {left}", f"due {_roughly(job.deadline, now)}") if left else ("", "")
+    if (stuck := stuck_for(job, now)) is not None:
+        long = short = f"stuck {duration(stuck)}"
+    elif (sign := since_sign(job, now)) is not None:
+        long, short = f"seen {duration(sign)} ago", f"seen {duration(sign)}"
+    else:
+        long = short = stands.word
+    ways = ((long, due), (long, brief), (short, brief))
+    # What is late is said before anything else.
+    return (*ways, (brief, "") if late else (long, "")), late
+
+
+def _roughly(deadline: datetime | None, now: datetime) -> str:
+    """What is left until a deadline, in one unit, never more than there is."""
+    left = (deadline - now if deadline is not None else timedelta()).total_seconds()
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if left >= seconds:
+            return f"in {int(left // seconds)} {unit}"
+    return f"in {max(0, int(left))} s"

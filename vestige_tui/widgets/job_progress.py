@@ -9,10 +9,10 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from vestige_tui.model import LEASE_SECONDS
 from vestige_tui.text import cells, cut, duration, grouped, plain
 from vestige_tui.widgets.glyphs import level, spark
 
-STALE_SECONDS = 30
 SPARK_CELLS = 16
 LEAST_BAR, MOST_BAR = 4, 24
 
@@ -28,6 +28,7 @@ class Column:
 
 
 COLUMNS: Mapping[str, Column] = {
+    "encoded": Column("encoded", 10, "$text", "encoded"),
     "inserted": Column("inserted", 10, "$text", "inserted"),
     "present": Column("present", 9, "$text", "already there"),
     "updated": Column("updated", 9, "$text", "updated"),
@@ -35,14 +36,16 @@ COLUMNS: Mapping[str, Column] = {
     "repaired": Column("repaired", 10, "$warning", "repaired"),
     "failed": Column("failed", 8, "$error", "failed"),
     "differ": Column("differ", 8, "$error", "differ"),
-    "only_source": Column("source only", 13, "$error", "only in the source"),
-    "only_target": Column("target only", 13, "$error", "only in the target"),
+    "only_source": Column("only in source", 16, "$error", "only in source"),
+    "only_target": Column("only in target", 16, "$error", "only in target"),
+    "differences": Column("differences", 13, "$error", "differences"),
 }
 COPIED = ("inserted", "present", "repaired", "failed")
-ENCODED = ("inserted", "failed")
+ENCODED = ("encoded", "failed")
 COMPARED = ("differ", "only_source", "only_target")
-FIRST_TO_GO = ("deleted", "updated", "present", "repaired", "only_target", "only_source")
-LAST_TO_GO = ("inserted", "differ", "failed")
+"""Three figures, of which ``differences`` is the sum: it stands for them where they do not fit all."""
+FIRST_TO_GO = ("deleted", "updated", "present", "repaired")
+LAST_TO_GO = ("inserted", "encoded", "differences", "failed")
 """Figures that stay as long as they fit at all; what has gone is said in words."""
 
 
@@ -60,6 +63,12 @@ class Rows:
     differ: int = 0
     only_source: int = 0
     only_target: int = 0
+    encoded: int = 0
+
+    @property
+    def differences(self) -> int:
+        """How many rows differ, or are on one side only."""
+        return self.differ + self.only_source + self.only_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,7 @@ class TableBar:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One job as it stands: ``rate`` in rows a second, ``rates`` its recent course, times in seconds."""
+    """One job as it stands: ``rate`` in rows (or ``what`` it counts) a second, its recent course, times in seconds."""
 
     title: str
     phase: str
@@ -90,6 +99,13 @@ class Progress:
     """Which figures the tables show, by their names in ``COLUMNS``."""
     checkpoint: int | None = None
     """How many rows are safe: from there the job goes on if its worker dies."""
+    what: str = "rows"
+    """What it counts."""
+
+    @property
+    def stale(self) -> bool:
+        """Whether its worker gave no sign for so long that its figures are of the past."""
+        return self.running and self.heartbeat_age is not None and self.heartbeat_age > LEASE_SECONDS
 
     @property
     def fraction(self) -> float | None:
@@ -123,31 +139,38 @@ class JobProgress(Widget):
 
     def _whole(self, progress: Progress, width: int) -> list[Content]:
         """The job as one bar, under it what it is doing and the signs of life; always the same number of lines."""
-        fraction = progress.fraction
+        fraction, stale = progress.fraction, progress.stale
+        # Once all rows are read, what is still to do has no figures.
+        moves = not stale and (fraction is None or fraction < 1)
         said = f"{int(fraction * 100):>4} %" if fraction is not None else "   ─ %"
         full, rest = level(fraction or 0.0, max(8, width - len(said)))
-        left = f"{duration(progress.seconds_left)} left" if progress.seconds_left is not None else ""
-        rate = f"{grouped(round(progress.rate))} rows/s" if progress.rate is not None else ""
+        left = f"{duration(progress.seconds_left)} left" if moves and progress.seconds_left is not None else "─ left"
+        rate = f"{grouped(round(progress.rate)) if moves and progress.rate is not None else '─'} {progress.what}/s"
+        ink = "$text" if moves else "$text-disabled"
         pulse: list[tuple[str, str]] = []
         if width >= 72:
-            pulse += [(f"{spark(progress.rates, SPARK_CELLS):<{SPARK_CELLS}}  ", "$accent")]
-        pulse += [(f"{rate:<15}", "$text"), (f"{left:<15}", "$text")]
+            course = "$accent" if moves else "$text-disabled"
+            pulse += [(f"{spark(progress.rates, SPARK_CELLS):<{SPARK_CELLS}}  ", course)]
+        pulse += [(f"{rate:<15}", ink), (f"{left:<15}", ink)]
         if progress.heartbeat_age is not None:
-            late = progress.heartbeat_age > STALE_SECONDS
             age = f"heartbeat {duration(progress.heartbeat_age)} ago"
             room = max(0, width - sum(cells(text) for text, _ in pulse))
             age = age if len(age) <= room else f"beat {duration(progress.heartbeat_age)}"
-            pulse.append((age, "$warning" if late else "$text-muted"))
+            pulse.append((age, "$warning" if stale else "$text-muted"))
         phase = plain(progress.phase) or "not begun yet"
-        safe = f"checkpoint at {grouped(progress.checkpoint)} rows" if progress.checkpoint else ""
+        safe = f"checkpoint at {grouped(progress.checkpoint)} {progress.what}" if progress.checkpoint else ""
         room = width - cells(safe) - 2
         if safe and room >= 12:
             phase = cut(phase, room)
             phase += " " * (width - cells(safe) - cells(phase)) + safe
         phase = cut(phase, width)
         return [
-            Content.assemble((full, "$accent"), (rest, "$text-disabled"), (said, "$text bold")),
-            Content.styled(phase, "$text-muted"),
+            Content.assemble(
+                (full, "$accent" if moves else "$text-muted"),
+                (rest, "$text-disabled"),
+                (said, "$text bold" if moves else "$text-muted"),
+            ),
+            Content.styled(phase, "$text-muted" if moves or stale else "$text"),
             Content.assemble(*pulse),
         ]
 
@@ -155,6 +178,8 @@ class JobProgress(Widget):
         shown = [name for name in COLUMNS if name in progress.columns]
         names = min(14, max((cells(plain(bar.name)) for bar in progress.tables), default=4))
         fixed = names + 2 + 6 + 4 + 9
+        if set(COMPARED) & set(shown) and width < fixed + LEAST_BAR + 2 + _cells_of(shown):
+            shown = [*(name for name in shown if name not in COMPARED), "differences"]
         for name in (*FIRST_TO_GO, *LAST_TO_GO):
             air = 2 if name in FIRST_TO_GO else 0
             if width < fixed + LEAST_BAR + air + _cells_of(shown):
@@ -163,13 +188,14 @@ class JobProgress(Widget):
         titles = "".join(f"{COLUMNS[name].title:>{COLUMNS[name].cells}}" for name in shown)
         head = " " * (fixed + bar_cells) + titles
         lines = [Content.styled(head, "$text-disabled")]
-        lines += [self._table(bar, names, bar_cells, shown, progress.running, width) for bar in progress.tables]
+        moves = progress.running and not progress.stale
+        lines += [self._table(bar, names, bar_cells, shown, moves, width) for bar in progress.tables]
         if hidden := self._hidden(progress, shown):
             lines += [Content(""), Content.styled(cut(hidden, width), "$text-muted")]
         return lines
 
     @staticmethod
-    def _table(bar: TableBar, names: int, bar_cells: int, shown: list[str], running: bool, width: int) -> Content:
+    def _table(bar: TableBar, names: int, bar_cells: int, shown: list[str], moves: bool, width: int) -> Content:
         name = cut(plain(bar.name), names)
         name += " " * (names - cells(name) + 2)
         if bar.note and not bar.done:
@@ -179,7 +205,7 @@ class JobProgress(Widget):
         whole = bar.total if bar.total is not None else bar.done
         pieces = [
             (name, "$text"),
-            (full, "$accent" if running and fraction < 1 else "$text-muted"),
+            (full, "$accent" if moves and fraction < 1 else "$text-muted"),
             (rest, "$text-disabled"),
             (f"{int(fraction * 100):>4} %", "$text" if fraction < 1 else "$text-muted"),
             (" of ", "$text-disabled"),
@@ -198,7 +224,7 @@ class JobProgress(Widget):
         sums = {
             name: sum(getattr(bar.rows, name) for bar in progress.tables if bar.rows is not None)
             for name in progress.columns
-            if name not in shown
+            if name not in shown and not (name in COMPARED and "differences" in shown)
         }
         return "   ".join(f"{grouped(count)} {COLUMNS[name].words}" for name, count in sums.items() if count)
 

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from vestige_tui.model import Job
-from vestige_tui.text import duration, grouped, plain
-from vestige_tui.widgets.job_progress import STALE_SECONDS
+from vestige_tui.text import cells, cut, duration, grouped, plain
 from vestige_tui.widgets.row_list import Ink
 
 CANCELLED = "cancelled"
 DELEGATION = "delegation"
 
-Group: TypeAlias = Literal["running", "agents", "finished"]
-GROUPS: tuple[Group, ...] = ("running", "agents", "finished")
+Group: TypeAlias = Literal["running", "no sign of life", "agents", "finished"]
+GROUPS: tuple[Group, ...] = ("running", "no sign of life", "agents", "finished")
 
 VERBS: Mapping[str, str] = {"copy": "copy", "verify": "verify", "reembed": "re-embed"}
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a job stands: a shape, the word for it, and its ink."""
+    """How a job stands: a shape, the word for it, its ink, and a shorter word for where there is little room."""
 
     glyph: str
     word: str
     ink: Ink
+    brief: str = ""
 
 
 STATES = {
@@ -45,44 +45,35 @@ def is_ours(job: Job) -> bool:
     return job.kind != DELEGATION
 
 
-def group_of(job: Job) -> Group:
+def group_of(job: Job, now: datetime) -> Group:
     """Return under which heading a job stands."""
     if not job.in_flight:
         return "finished"
-    return "running" if is_ours(job) else "agents"
+    if not is_ours(job):
+        return "agents"
+    return "running" if job.silence(now) is None else "no sign of life"
 
 
 def standing(job: Job, now: datetime) -> Standing:
     """Return how a job stands, told also from its heartbeat, its rows and what the person asked of it."""
     found = STATES.get(job.status, Standing("○", plain(job.status), "muted"))
     if job.in_flight:
-        if silent(job, now) is not None:
+        if job.silence(now) is not None:
             return Standing("◌", "no sign of life", "waiting")
-        return Standing("▫", "stopping", "waiting") if job.cancel_requested else found
+        return Standing("▫", "cancelling", "waiting") if job.cancel_requested else found
     if job.error == CANCELLED:
         return Standing("▫", "cancelled", "muted")
     if job.status != "completed":
         return found
     if differing := differences(job):
-        return Standing("◪", f"{grouped(differing)} {'differs' if differing == 1 else 'differ'}", "waiting")
+        return Standing("◪", counted(differing, "difference"), "waiting")
     if failed := failed_rows(job):
-        return Standing("◪", f"{grouped(failed)} failed {'row' if failed == 1 else 'rows'}", "waiting")
+        return Standing("◪", counted(failed, "failed row"), "waiting", f"{grouped(failed)} failed")
     if job.kind == "verify":
-        return Standing("✓", "verified, all equal", "good")
+        return Standing("✓", "verified, all equal", "good", "all equal")
     if job.kind == "copy" and job.options.get("verify", True):
         return Standing("✓", "verified", "good")
     return found
-
-
-def silent(job: Job, now: datetime) -> float | None:
-    """Return for how many seconds a job of ours has given no sign, None while that is no reason to worry.
-
-    What an agent does may give signs as seldom as it likes: the ledger decides when it is stuck.
-    """
-    if not job.in_flight or not is_ours(job) or job.last_heartbeat is None:
-        return None
-    seconds = (now - job.last_heartbeat).total_seconds()
-    return seconds if seconds > STALE_SECONDS else None
 
 
 def since_sign(job: Job, now: datetime) -> float | None:
@@ -116,6 +107,19 @@ def differences(job: Job) -> int:
     return sum(table.differ + table.only_source + table.only_target for table in job.progress.tables.values())
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number of things in words, ``1 difference`` or ``3 differences``."""
+    return f"{grouped(count)} {what}{'' if count == 1 else 's'}"
+
+
+def doing(job: Job) -> str:
+    """Return what a running job of ours is at: how much of its rows it has read, or what it does once they are read."""
+    done = fraction(job)
+    if done is not None and done < 1:
+        return f"{int(done * 100)} %"
+    return plain(job.progress.phase)
+
+
 def fraction(job: Job) -> float | None:
     """Return how much of its rows a job has read, 0..1; None while they are not counted."""
     counted = [table for table in job.progress.tables.values() if table.total is not None]
@@ -136,21 +140,71 @@ def where(url: str) -> str:
     return rest.rsplit("/", 1)[-1] or plain(url)
 
 
-def title(job: Job, *, short: bool = False) -> str:
-    """Return what a job does, in a few words."""
+def title(job: Job, width: int | None = None) -> str:
+    """Return what a job does, in a few words; in ``width`` cells, where given, its two ends are cut alike."""
     if not is_ours(job) or not job.target:
-        return plain(job.task) or plain(job.kind)
-    verb = VERBS.get(job.kind, plain(job.kind))
+        said = plain(job.task) or plain(job.kind)
+        return said if width is None else cut(said, width)
+    verb, target = VERBS.get(job.kind, plain(job.kind)), where(job.target)
     if job.kind == "reembed":
-        model = short_model(str(job.options.get("model") or ""))
-        if job.options.get("rollback"):
-            return f"roll {where(job.target)} back"
-        if short and model:
-            return f"{verb} → {model}"
-        return f"{verb} {where(job.target)}" + (f" → {model}" if model else "")
-    if job.kind == "verify":
-        return f"{verb} {where(job.target)}" if short else f"{verb} {where(job.source)} = {where(job.target)}"
-    return f"{verb} → {where(job.target)}" if short else f"{verb} {where(job.source)} → {where(job.target)}"
+        return _reembedding(job, verb, target, width)
+    return _between(f"{verb} ", where(job.source), " = " if job.kind == "verify" else " → ", target, width)
+
+
+def _reembedding(job: Job, verb: str, store: str, width: int | None) -> str:
+    if job.options.get("rollback"):
+        said = f"roll {store} back"
+        return said if width is None else cut(said, width)
+    name, wide = short_model(str(job.options.get("model") or "")), job.options.get("dimension")
+    if not name:
+        return _between(f"{verb} ", store, "", "", width)
+    # A model is known by its width as well: several jobs may differ in nothing else.
+    tail = f" {grouped(wide)}" if isinstance(wide, int) else ""
+    said = f"{verb} {store} → {name}{tail}"
+    if width is None or cells(said) <= width:
+        return said
+    head = f"{verb} → "
+    return head + cut(name, max(1, width - cells(head) - cells(tail))) + tail
+
+
+def _between(head: str, one: str, sign: str, other: str, width: int | None) -> str:
+    """Two ends with a sign between them, the longer one cut first."""
+    if width is not None:
+        room = max(2, width - cells(head) - cells(sign))
+        half = room // 2
+        if cells(one) + cells(other) > room:
+            left = max(half, room - cells(other))
+            one = cut(one, left)
+            other = cut(other, room - cells(one))
+    return head + one + sign + other
+
+
+def model_in_words(options: Mapping[str, Any]) -> str:
+    """Return the model that a job was given, with its width where that is known; empty where none was."""
+    name, wide = options.get("model"), options.get("dimension")
+    if not isinstance(name, str) or not name:
+        return ""
+    return plain(name) + (f", {grouped(wide)} dimensions" if isinstance(wide, int) else "")
+
+
+def later_run(job: Job, jobs: Iterable[Job]) -> Job | None:
+    """Return the last run of a job's plan, None where it is that itself."""
+    if job.plan is None:
+        return None
+    last = max((each for each in jobs if each.plan == job.plan), key=lambda each: each.attempt, default=job)
+    return last if last.attempt > job.attempt else None
+
+
+def came_after(later: Job) -> str:
+    """Return that another run of the same work came after one, and what became of it."""
+    if later.in_flight:
+        became = "is under way"
+    elif later.error == CANCELLED:
+        became = "was cancelled"
+    else:
+        became = "is done" if later.status == "completed" else "failed"
+    which = f"Attempt {grouped(later.tries)}" if later.resumed else "A run from the beginning"
+    return f"{which} came after this one, and {became}."
 
 
 def short_model(name: str) -> str:
@@ -170,13 +224,11 @@ _TOLD = {
 
 
 def in_words(options: Mapping[str, Any]) -> str:
-    """Return what a job was told, as words; what is off or not known by name is left out."""
+    """Return how a job was told to go about it, as words; what is off or not known by name is left out."""
     said = [words for name, words in _TOLD.items() if options.get(name)]
     if options.get("verify") is False:
         said.append("compares nothing at the end")
-    model, batch = options.get("model"), options.get("batch")
-    if isinstance(model, str) and model:
-        said.insert(0, plain(model))
+    batch = options.get("batch")
     if isinstance(batch, int) and batch:
         said.append(f"{grouped(batch)} rows a batch")
     return ", ".join(said)

@@ -1,4 +1,8 @@
-"""The last line: the keys that work here, as many as fit whole, with help and the palette always among them."""
+"""The last line: the keys that work here, as many as fit whole, with help and the palette always among them.
+
+Where not all fit, those that do nothing just now give way first; the way back out stays. What is shown keeps its order,
+so that nothing changes its place when a key comes to work.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from textual.dom import DOMNode
 
 GAP = 3
+BACK = "escape"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class Key:
     action: str
     node: DOMNode
     enabled: bool = True
+    leads_back: bool = False
 
     @property
     def cells(self) -> int:
@@ -52,7 +58,8 @@ class KeyLine(Widget):
         helps: Key | None = None
         palette: Key | None = None
         for key, (node, binding, enabled, _) in self.screen.active_bindings.items():
-            found = Key(self.app.get_key_display(binding), binding.description, binding.action, node, enabled)
+            written = self.app.get_key_display(binding)
+            found = Key(written, binding.description, binding.action, node, enabled, key == BACK)
             if key == self.app.COMMAND_PALETTE_BINDING:
                 palette = Key(found.written, "commands", binding.action, node)
             elif binding.id == ShowHelp.id:
@@ -60,13 +67,13 @@ class KeyLine(Widget):
             elif binding.show and binding.action not in shown:
                 shown[binding.action] = found
         room = self.size.width - (palette.cells + GAP if palette else 0) - (helps.cells + GAP if helps else 0)
-        fitting: list[Key] = []
-        for found in shown.values():
-            room -= found.cells + GAP
-            if room < 0:
-                break
-            fitting.append(found)
-        return [*fitting, *([helps] if helps else [])], palette
+        fitting: set[str] = set()
+        for found in sorted(shown.values(), key=lambda each: (not each.leads_back, not each.enabled)):
+            if found.cells + GAP <= room:
+                room -= found.cells + GAP
+                fitting.add(found.action)
+        keys = [found for action, found in shown.items() if action in fitting]
+        return [*keys, *([helps] if helps else [])], palette
 
     def render(self) -> Content:
         keys, palette = self._keys()

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from textual.binding import BindingType
 from textual.message import Message
 
+from vestige_tui.commands import MOTIONS, ChooseRow, bindings
 from vestige_tui.embedding import CatalogModel, same_model
-from vestige_tui.text import cells, cut, plain
+from vestige_tui.text import plain
 from vestige_tui.widgets.grouped_list import GroupedList
 from vestige_tui.widgets.row_list import Piece, fit
 
 HERE, AWAY = "usable here", "to download on first use"
-WIDTH_CELLS, SIZE_CELLS, LICENCE_CELLS = 7, 8, 14
-LEAST_NAME = 16
+WIDTH_CELLS, SIZE_CELLS, MAKER_CELLS, LICENCE_CELLS = 6, 6, 13, 12
+APART = 2
+"""Cells between two columns of words."""
+LEAST_NAME = 26
+"""Cells that a name keeps before a column beside it goes."""
 
 
-class ModelList(GroupedList):
+class ModelList(GroupedList, inherit_bindings=False):
     """Models as the catalog gives them; the one that the store belongs to has a dot before it."""
 
     head_height: ClassVar[int] = 1
+    BINDINGS: ClassVar[list[BindingType]] = [replace(ChooseRow.binding(), description="compare"), *bindings(*MOTIONS)]
 
     @dataclass
     class ModelChosen(Message):
@@ -55,9 +61,25 @@ class ModelList(GroupedList):
             self._cursor = names.index(before.name) if before.name in names else 0
         self.group([HERE if model.offline else AWAY for model in self._models])
 
+    def go_to(self, name: str) -> None:
+        """Put the cursor on a model; where there is none of that name, on the first that is not the store's own."""
+        places = [place for place, model in enumerate(self._models) if model.name == name]
+        places += [place for place, model in enumerate(self._models) if not self.uses(model)]
+        self.move_to(places[0] if places else 0)
+
     def uses(self, model: CatalogModel) -> bool:
         """Whether the store belongs to this model."""
         return bool(self._used) and same_model(model.name, self._used)
+
+    @property
+    def knows_used(self) -> bool:
+        """Whether the model that the store belongs to, if any, is among these."""
+        return not self._used or not self._models or any(self.uses(model) for model in self._models)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the model that the store belongs to is among these, and would have to be fetched."""
+        return any(self.uses(model) and not model.offline for model in self._models)
 
     def cursor_moved(self) -> None:
         if self.current is not None:
@@ -67,30 +89,36 @@ class ModelList(GroupedList):
         if self.current is not None:
             self.post_message(self.ModelChosen(self.current))
 
-    def _room(self, width: int) -> tuple[int, int]:
-        """The cells of the name, and of the licence where there is room for it."""
-        licence = LICENCE_CELLS + 2 if width >= 62 else 0
-        return max(LEAST_NAME, width - 2 - WIDTH_CELLS - SIZE_CELLS - licence), max(0, licence - 2)
+    def _room(self, width: int) -> tuple[int, int, int]:
+        """The cells of name, maker and licence; what there is no room for in one row is left out of all."""
+        room = width - 2 - WIDTH_CELLS - SIZE_CELLS
+        maker = MAKER_CELLS if room - MAKER_CELLS - APART >= LEAST_NAME else 0
+        room -= maker + APART if maker else 0
+        licence = LICENCE_CELLS if room - LICENCE_CELLS - APART >= LEAST_NAME else 0
+        return max(8, room - (licence + APART if licence else 0)), maker, licence
 
     def draw_head(self, width: int) -> Iterable[Piece]:
-        name, licence = self._room(width)
-        titles = f"{'width':>{WIDTH_CELLS}}{'MB':>{SIZE_CELLS}}" + ("  licence" if licence else "")
-        return [(fit("  models", name + 2) + titles, "faint")]
+        name, maker, licence = self._room(width)
+        if self.knows_used:
+            named = fit("models", name) + (" " * APART + fit("maker", maker) if maker else "")
+        else:
+            named = fit("models; the store's own is none of these", name + (maker + APART if maker else 0))
+        titles = f"{'width':>{WIDTH_CELLS}}{'MB':>{SIZE_CELLS}}" + (" " * APART + "licence" if licence else "")
+        return [(f"  {named}{titles}", "faint")]
 
     def draw_item(self, index: int, line: int, width: int) -> Iterable[Piece]:
         model = self._models[index]
-        name, licence = self._room(width)
+        name, maker, licence = self._room(width)
         used = self.uses(model)
-        shown = plain(model.name)
-        if cells(shown) > name:
-            # Whose it is matters less than which it is.
-            shown = shown.rsplit("/", 1)[-1]
+        house, _, shown = plain(model.name).rpartition("/")
         size = f"{model.size_mb:,.0f}" if model.size_mb else "─"
         pieces: list[Piece] = [
             ("● " if used else "  ", "accent"),
             (fit(shown, name), "strong" if used else "text" if model.offline else "muted"),
-            (f"{model.dimension:>{WIDTH_CELLS},}{size:>{SIZE_CELLS}}", "muted"),
         ]
+        if maker:
+            pieces.append((" " * APART + fit(house, maker), "muted"))
+        pieces.append((f"{model.dimension:>{WIDTH_CELLS},}{size:>{SIZE_CELLS}}", "muted"))
         if licence:
-            pieces.append(("  " + cut(plain(model.licence), licence), "muted"))
+            pieces.append((" " * APART + fit(plain(model.licence), licence), "muted"))
         return pieces
