@@ -258,7 +258,7 @@ class Terminal:
                 length, since = len(self.output), time.monotonic()
             time.sleep(0.02)
 
-    def answer(self, seconds: float = 0.05, *, patience: float = 1.0) -> None:
+    def answer(self, seconds: float = 0.05, *, patience: float = 0.5) -> None:
         """Wait until something was written, for a while, and then until nothing was written for so long."""
         began, length = time.monotonic(), len(self.output)
         while len(self.output) == length and time.monotonic() - began < patience:

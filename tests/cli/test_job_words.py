@@ -50,7 +50,7 @@ def test_a_worker_that_is_gone_is_told_of_once_its_lease_is_over() -> None:
     # One that nobody ever took over has only its beginning.
     assert replace(RUNNING, last_heartbeat=None).silence(NOW) == 120.0
     # An agent may be as silent as it likes: the ledger decides when its work is stuck.
-    assert state(replace(late, plan=None), NOW) == "in progress"
+    assert state(replace(late, kind="delegation", plan=None), NOW) == "in progress"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -140,7 +141,7 @@ class Keys(Line):
     @property
     def shown(self) -> list[str]:
         written = lines(self)[-1].replace("^q Quit", "")
-        return [key.strip() for key in written.split("   ") if key.strip()]
+        return [key for key in re.split(" {2,}", written.strip()) if key]
 
 
 @pytest.mark.parametrize(

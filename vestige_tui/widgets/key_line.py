@@ -6,6 +6,7 @@ so that nothing changes its place when a key comes to work.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,8 @@ from vestige_tui.text import cells
 if TYPE_CHECKING:
     from textual.dom import DOMNode
 
-GAP = 3
+WIDE, NARROW = 3, 2
+"""The cells between two keys; the fewer where that lets more keys in."""
 BACK = "escape"
 
 
@@ -52,8 +54,8 @@ class KeyLine(Widget):
     def _changed(self, screen: Screen[Any]) -> None:
         self.refresh()
 
-    def _keys(self) -> tuple[list[Key], Key | None]:
-        """Return the keys on the left, those that fit, and the palette's on the right."""
+    def _keys(self) -> tuple[list[Key], Key | None, int]:
+        """Return the keys on the left, those that fit, the palette's on the right, and the cells between two."""
         shown: dict[str, Key] = {}
         helps: Key | None = None
         palette: Key | None = None
@@ -66,23 +68,32 @@ class KeyLine(Widget):
                 helps = helps or found
             elif binding.show and binding.action not in shown:
                 shown[binding.action] = found
-        room = self.size.width - (palette.cells + GAP if palette else 0) - (helps.cells + GAP if helps else 0)
-        fitting: set[str] = set()
-        for found in sorted(shown.values(), key=lambda each: (not each.leads_back, not each.enabled)):
-            if found.cells + GAP <= room:
-                room -= found.cells + GAP
-                fitting.add(found.action)
+        ranked = sorted(shown.values(), key=lambda each: (not each.leads_back, not each.enabled))
+        always = [each for each in (helps, palette) if each is not None]
+        fitting, gap = self._fitting(ranked, always, WIDE), WIDE
+        if len(closer := self._fitting(ranked, always, NARROW)) > len(fitting):
+            fitting, gap = closer, NARROW
         keys = [found for action, found in shown.items() if action in fitting]
-        return [*keys, *([helps] if helps else [])], palette
+        return [*keys, *([helps] if helps else [])], palette, gap
+
+    def _fitting(self, ranked: Sequence[Key], always: Sequence[Key], gap: int) -> set[str]:
+        """The actions of the keys that find room, those in front first."""
+        room = self.size.width - sum(each.cells + gap for each in always)
+        fitting: set[str] = set()
+        for found in ranked:
+            if found.cells + gap <= room:
+                room -= found.cells + gap
+                fitting.add(found.action)
+        return fitting
 
     def render(self) -> Content:
-        keys, palette = self._keys()
+        keys, palette, gap = self._keys()
         pieces: list[tuple[str, str]] = []
         used = 0
         for key in keys:
             pieces += self._pieces(key)
-            pieces.append((" " * GAP, ""))
-            used += key.cells + GAP
+            pieces.append((" " * gap, ""))
+            used += key.cells + gap
         if palette is not None:
             pieces.append((" " * max(0, self.size.width - used - palette.cells), ""))
             pieces += self._pieces(palette)
@@ -96,13 +107,13 @@ class KeyLine(Widget):
 
     def on_click(self, event: events.Click) -> None:
         event.stop()
-        keys, palette = self._keys()
+        keys, palette, gap = self._keys()
         at = 1
         for key in keys:
             if at <= event.x < at + key.cells:
                 self._run(key)
                 return
-            at += key.cells + GAP
+            at += key.cells + gap
         if palette is not None and event.x >= self.size.width + 1 - palette.cells:
             self._run(palette)
 
