@@ -14,9 +14,9 @@ demo: $(VENV)/.installed-demo
 demo-check: $(VENV)/.installed-demo
 	$(BIN)/python tests/demo_check.py $(BIN)/vestige-tui
 
-# Two at a time: each has a database server of its own, and tests of time want a core to themselves.
+# Three at a time on two cores: much of what they do is waiting for a terminal, a server or a worker.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-COPIES = 24
+COPIES = 60
 """How often the sample corpus is repeated for the store that is copied, so that there is something to watch."""
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 INDEX_SECONDS = 2.0
 RETRY_SECONDS = 10.0
-IDLE, LONGEST_PAUSE = 9, 2.0
+IDLE, LONGEST_PAUSE = 9, 0.5
 """A look that takes long, because there is much to list, is followed by a pause of so many times as long."""
 PATIENCE_SECONDS = 0.5
 """How long the others wait for a store that does not answer; its answer is taken when it comes."""

@@ -347,7 +347,7 @@ class SqliteBackend:
         if not self.read_only:
             self._writer = await self._connect("rw")
             if made:
-                await self._writer.execute("PRAGMA journal_mode = WAL")
+                await self._log_ahead(self._writer)
             await self._writer.execute("PRAGMA synchronous = NORMAL")
             # Nothing ends such a wait before its time, so who leaves meanwhile waits for one turn only.
             await self._writer.execute(f"PRAGMA busy_timeout = {min(BUSY_MS, TURN_MS)}")
@@ -357,6 +357,18 @@ class SqliteBackend:
         self._watch = await self._connect(mode)
         for _ in range(READERS):
             self._readers.put_nowait(await self._connect(mode))
+
+    async def _log_ahead(self, writer: Connection) -> None:
+        """Turn the write-ahead log on, which no busy timeout waits for where others are opening the file, too."""
+        deadline = time.monotonic() + BUSY_MS / 1000
+        while True:
+            try:
+                await writer.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or time.monotonic() >= deadline:
+                    raise self._translate(error) from error
+            await asyncio.sleep(0.02)
 
     def _prepare(self) -> bool:
         """Look at the file before anything opens it for writing; tells whether it was made just now."""
