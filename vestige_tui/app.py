@@ -37,6 +37,7 @@ from vestige_tui.store import open_store
 from vestige_tui.text import grouped, redact
 from vestige_tui.themes import DEFAULT_THEME, register
 from vestige_tui.widgets.header import Badge, Facts
+from vestige_tui.widgets.job_words import short_model
 from vestige_tui.widgets.status_line import Severity, StatusLine
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ KINDS = {"sqlite": "SQLite", "postgres": "PostgreSQL", "vestige": "Vestige file"
 
 
 def _belongs(model: ModelSignature) -> str:
-    return f"The store now belongs to {model.name.rsplit('/', 1)[-1]}, {grouped(model.dimension)} dimensions"
+    return f"The store now belongs to {short_model(model.name)}, {grouped(model.dimension)} dimensions"
 
 
 def _drop(waiting: asyncio.Task[bool] | None) -> None:

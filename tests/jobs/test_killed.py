@@ -28,7 +28,7 @@ from vestige_tui.model import Job, JobFinding
 from vestige_tui.store import open_store
 
 KILLED = -9
-DEATHS = 12
+DEATHS = 24
 BOOKKEEPING = {
     "delegations",
     "job_runs",

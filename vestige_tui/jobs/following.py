@@ -204,7 +204,9 @@ class Following:
             return outcome
 
         outcome = await self._running.step(write)
-        self._brought.add(table.name, marked([row.mark for row in rows], outcome))
+        # What is refused again is known as such: noted at each look, it would make the file grow for ever.
+        marks = marked([row.mark for row in rows], outcome)
+        self._brought.add(table.name, [mark for mark in marks if not mark.what & REFUSED])
         return outcome.inserted
 
     async def _edit(self, table: Table, rows: Sequence[_Row], told: list[tuple[_Row, JobFinding]]) -> int:

@@ -159,10 +159,9 @@ async def watch(
             if store is not None:
                 with suppress(VestigeError):
                     seen[""] = await Ledger(store).jobs()
-            for url, other in others.items():
-                # What was last seen of a store stays on view while it cannot be reached.
-                if (found := await other.jobs()) is not None:
-                    seen[url] = found
+            answers = await asyncio.gather(*(other.jobs() for other in others.values()))
+            # What was last seen of a store stays on view while it cannot be reached.
+            seen |= {url: found for url, found in zip(others, answers, strict=True) if found is not None}
             took = time.monotonic() - began
             merged = _merged(seen.values())
             if merged != last:

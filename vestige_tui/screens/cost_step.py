@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from vestige_tui.screens.job_detail import folded
+from vestige_tui.screens.job_detail import folded, labelled
 from vestige_tui.screens.wizard import Step, Wizard
 from vestige_tui.text import bytes_size, duration, grouped
 from vestige_tui.widgets.job_words import short_model
@@ -87,12 +87,9 @@ class CostStep(Step):
             if found is not None
             else [(label, text, "$text") for label, text in self._known]
         )
-        lines = []
+        lines: list[Content] = []
         for label, text, style in rows:
-            for place, line in enumerate(folded(text, width - LABEL)):
-                lines.append(
-                    Content.assemble((f"{label if not place else '':<{LABEL}}", "$text-disabled"), (line, style))
-                )
+            lines += labelled(label, text, width, LABEL, style)
         for note, style in self._notes:
             lines.append(Content(""))
             lines += [Content.styled(line, style) for line in folded(note, width)]

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from vestige_tui.model import TableProgress
-from vestige_tui.screens.job_detail import folded
+from vestige_tui.screens.job_detail import labelled
 from vestige_tui.screens.wizard import Step
 from vestige_tui.text import cells, cut, grouped, plain
 from vestige_tui.widgets.panels import Panels
@@ -68,11 +68,9 @@ class CountStep(Step):
 
     def _draw(self) -> None:
         width = max(20, self.query_one(Panels).scrollable_content_region.width)
-        lines = []
+        lines: list[Content] = []
         for label, text in self._rows:
-            for place, line in enumerate(folded(text, width - LABEL)):
-                said = label if not place else ""
-                lines.append(Content.assemble((f"{said:<{LABEL}}", "$text-disabled"), (line, "$text-muted")))
+            lines += labelled(label, text, width, LABEL, "$text-muted")
         self.query_one(".note", Static).update(Content("\n").join(lines))
 
     def action_go_on(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from textwrap import wrap
 
@@ -131,13 +131,22 @@ def _theirs(job: Job, now: datetime, *, whole: bool) -> Iterator[tuple[str, str,
 
 
 def _row(label: str, text: str, style: str, width: int) -> Iterator[Content]:
-    """A label and its text, on as many lines as it needs."""
+    """A label and its text, on as many lines as it needs, up to a measure."""
     room = max(10, width - LABEL)
     lines = folded(text, room)
-    for place, line in enumerate(lines[:LONGEST_TOLD]):
-        more = place == LONGEST_TOLD - 1 and len(lines) > LONGEST_TOLD
-        shown = cut(f"{line} …", room) if more else line
-        yield Content.assemble((f"{label if not place else '':<{LABEL}}", "$text-disabled"), (shown, style))
+    if len(lines) > LONGEST_TOLD:
+        lines = [*lines[: LONGEST_TOLD - 1], cut(f"{lines[LONGEST_TOLD - 1]} …", room)]
+    return _in_column(label, lines, LABEL, style)
+
+
+def labelled(label: str, text: str, width: int, column: int, style: str) -> Iterator[Content]:
+    """Return a label in a column of its own and its text beside it, in lines of at most ``width`` cells in all."""
+    return _in_column(label, folded(text, width - column), column, style)
+
+
+def _in_column(label: str, lines: Sequence[str], column: int, style: str) -> Iterator[Content]:
+    for place, line in enumerate(lines):
+        yield Content.assemble((f"{label if not place else '':<{column}}", "$text-disabled"), (line, style))
 
 
 def folded(text: str, width: int) -> list[str]:

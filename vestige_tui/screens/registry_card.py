@@ -312,10 +312,17 @@ def _progress(job: Job, now: datetime, width: int) -> list[Content]:
     stands, done = standing(job, now), fraction(job)
     full, rest = level(done or 0.0, BAR_CELLS)
     said = f"{int(done * 100):>3} %" if done is not None else "  ─ %"
-    left = f"   {duration(job.progress.eta)} left" if job.progress.eta is not None else ""
+    # A worker that gave no sign of life is not on its way.
+    quiet = job.silence(now) is not None
+    left = f"   {duration(job.progress.eta)} left" if job.progress.eta is not None and not quiet else ""
     phase = plain(job.progress.phase) or stands.word
     return [
-        Content.assemble((full, "$accent"), (rest, "$text-disabled"), (f" {said}", "$text bold"), (left, "$text")),
+        Content.assemble(
+            (full, "$text-muted" if quiet else "$accent"),
+            (rest, "$text-disabled"),
+            (f" {said}", "$text bold"),
+            (left, "$text"),
+        ),
         Content.styled(cut(f"{stands.word}, {phase}" if phase != stands.word else phase, width), "$text-muted"),
     ]
 

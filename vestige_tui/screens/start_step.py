@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Static
 
-from vestige_tui.screens.job_detail import folded
+from vestige_tui.screens.job_detail import labelled
 from vestige_tui.screens.wizard import Step, Wizard
 from vestige_tui.text import plain
 from vestige_tui.widgets.panels import Panels
@@ -71,12 +71,9 @@ class StartStep(Step, can_focus=False):
 
     def _draw(self) -> None:
         width = max(20, self.query_one(Panels).scrollable_content_region.width)
-        lines = []
+        lines: list[Content] = []
         for label, text in self._rows:
-            for place, line in enumerate(folded(text, width - LABEL)):
-                lines.append(
-                    Content.assemble((f"{label if not place else '':<{LABEL}}", "$text-disabled"), (line, "$text"))
-                )
+            lines += labelled(label, text, width, LABEL, "$text")
         if self._switches:
             lines.append(Content(""))
         for switch in self._switches:
@@ -90,8 +87,7 @@ class StartStep(Step, can_focus=False):
             )
         if warnings := self._warned(self._turned):
             lines.append(Content(""))
-        for warning in warnings:
-            lines += [Content.styled(line, "$warning") for line in folded(f"◐ {warning}", width)]
+        lines += [Content.styled(f"◐ {plain(warning)}", "$warning") for warning in warnings]
         for note in self._notes:
             lines += [Content(""), Content.styled(plain(note), "$text-muted")]
         self.query_one(Static).update(Content("\n").join(lines))
