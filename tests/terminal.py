@@ -131,6 +131,8 @@ class Terminal:
             start_new_session=True,
         )
         self._closing = threading.Event()
+        self._pauses = 0
+        """How often there was nothing to read."""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -163,6 +165,8 @@ class Terminal:
                 data = os.read(self._master, 65_536) if ready else b""
             except (OSError, ValueError):
                 return
+            if not ready:
+                self._pauses += 1
             if data:
                 with self._lock:
                     self.first_byte = self.first_byte or time.monotonic()
@@ -299,7 +303,10 @@ class Terminal:
     def wait(self, patience: float = PATIENCE_SECONDS) -> int:
         """Wait for the end of the program; gives its status."""
         status = self.process.wait(patience)
-        self.still(0.1, patience=1)
+        # The pause that the reader is in may have begun before the last byte was written; the next one has not.
+        read, began = self._pauses + 2, time.monotonic()
+        while self._pauses < read and self._reader.is_alive() and time.monotonic() - began < patience:
+            time.sleep(0.01)
         return status
 
 

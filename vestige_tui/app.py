@@ -442,9 +442,11 @@ class VestigeApp(App[None], inherit_bindings=False):
     async def on_unmount(self) -> None:
         # What these have opened is closed before the loop ends, which would cut that short.
         opening = [self._opening] if self._opening is not None else []
-        for worker in [*opening, *(each for each in self.workers if each.group in ("jobs", "sweep"))]:
+        leaving = [*opening, *(each for each in self.workers if each.group in ("jobs", "sweep"))]
+        for worker in leaving:
             if not worker.is_cancelled:
                 worker.cancel()
+        for worker in leaving:
             with suppress(WorkerError):
                 await worker.wait()
         if self.store is not None:

@@ -334,9 +334,22 @@ async def test_leaving_a_server_that_is_silent_is_quick(server: str) -> None:
         async with console_on_new(url) as shown:
             line.fails = "silent"
             asked = [asyncio.create_task(shown.store.count()) for _ in range(3)]
-            await asyncio.sleep(0.1)
+            # By now the watch of the jobs has asked too, and waits.
+            await asyncio.sleep(2 * app_module.JOBS_SECONDS)
             began = time.monotonic()
             shown.app.exit()
         assert time.monotonic() - began < LEAVE_SECONDS
         await line.stop()
         await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_a_question_to_a_server_that_is_silent_can_be_cancelled(server: str) -> None:
+    async with line_to(server) as (line, url), console_on_new(url) as shown:
+        line.fails = "silent"
+        asked = asyncio.create_task(shown.store.count())
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        asked.cancel()
+        await asyncio.wait({asked})
+        assert time.monotonic() - began < LEAVE_SECONDS
+        assert asked.cancelled()
