@@ -115,12 +115,15 @@ class Desk:
 
 @asynccontextmanager
 async def desk(
-    folder: Path, *drafts: Draft, size: tuple[int, int] = (120, 40), read_only: bool = False
+    folder: Path, *drafts: Draft, graded: int = 0, size: tuple[int, int] = (120, 40), read_only: bool = False
 ) -> AsyncIterator[Desk]:
+    """A console on a store of these memories, the first ``graded`` of them graded before it is opened."""
     path, clock = folder / "vestige.db", Clock()
     async with open_store(str(path), create=True, embedders=embedders(), clock=clock) as other:
         for each in drafts:
             await other.insert(each)
+        for each in drafts[:graded]:
+            await other.record_review(each.id or "", Rating.EASY)
         app = VestigeApp(Config(), str(path), embedders=embedders(), clock=clock, read_only=read_only)
         async with app.run_test(size=size, notifications=True) as pilot:
             await pilot.press("f4")
@@ -392,11 +395,7 @@ async def test_the_next_one_is_far_away(tmp_path: Path) -> None:
 
 async def test_todays_new_ones_were_all_asked(tmp_path: Path) -> None:
     new = [draft(number, f"{BACKUPS} number {number}") for number in range(1, 14)]
-    async with desk(tmp_path) as at:
-        for each in new:
-            await at.other.insert(each)
-        for each in new[:10]:
-            await at.other.record_review(each.id or "", Rating.EASY)
+    async with desk(tmp_path, *new, graded=10) as at:
         await at.sees("Nothing is due.", "3 new ones wait; today's 10 were asked.")
 
 
