@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from vestige_tui.text import ago, bytes_size, cells, cut, duration, grouped, one_line, plain, redact, short_id
+from vestige_tui.text import ago, bytes_size, cells, cut, duration, grouped, masked, one_line, plain, redact, short_id
 
 FFFD = "\N{REPLACEMENT CHARACTER}"
 KEPT_FORMATS = set("\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}")
@@ -137,6 +137,14 @@ def test_redact_hides_every_password(text: str) -> None:
     assert not [part for part in ("3cr", "et@x", "tail") if part in shown]
 
 
+@pytest.mark.parametrize("text", SECRETS)
+def test_masked_hides_every_password_and_moves_nothing(text: str) -> None:
+    shown = masked(text)
+    assert len(shown) == len(text)
+    assert "•" in shown
+    assert not [part for part in ("3cr", "et@x", "tail") if part in shown]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -152,6 +160,22 @@ def test_redact_hides_every_password(text: str) -> None:
 )
 def test_redact_leaves_the_rest(text: str) -> None:
     assert redact(text) == text
+    assert masked(text) == text
+
+
+@pytest.mark.parametrize(
+    ("typed", "seen"),
+    [
+        ("postgresql://me:", "postgresql://me:"),
+        ("postgresql://me:54", "postgresql://me:54"),
+        ("postgresql://me:54x", "postgresql://me:•••"),
+        ("postgresql://me:s3/cr?", "postgresql://me:••••••"),
+        ("postgresql://me:54321@", "postgresql://me:•••••@"),
+        ("postgresql://host:5432/d", "postgresql://host:5432/d"),
+    ],
+)
+def test_masked_knows_a_password_before_it_is_whole(typed: str, seen: str) -> None:
+    assert masked(typed) == seen
 
 
 def test_redact_keeps_what_is_around_the_password() -> None:

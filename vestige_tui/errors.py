@@ -89,6 +89,10 @@ class Unavailable(VestigeError):
     code = "unavailable"
 
 
+class Unsure(Unavailable):
+    """The store went away while it saved something: whether that was saved is not known."""
+
+
 class StoreMissing(Unavailable):
     """There is no store there yet."""
 

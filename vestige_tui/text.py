@@ -9,6 +9,7 @@ import math
 import os
 import re
 import unicodedata
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 
@@ -150,17 +151,42 @@ def redact(url_or_message: str) -> str:
 
     Where a password that should have been percent-encoded makes it unclear where it ends, more is hidden, never less.
     """
-    starts = [match.start() for match in _URL.finditer(url_or_message)]
+    return _hidden(url_or_message, lambda _: HIDDEN)
+
+
+def masked(typed: str) -> str:
+    """``typed`` with a dot for each character of a password in it, and so as long as before.
+
+    While nobody can know yet whether a port or a password is being typed, digits are taken for a port.
+    """
+    hidden = _hidden(typed, _dots)
+    unfinished = re.match(r"(\s*postgres(?:ql)?://[^@/?#:\[\s]*:)([^@]*)\Z", hidden, re.IGNORECASE)
+    if unfinished and not re.match(r"\d*(?:[/?#,]|\Z)", unfinished[2]):
+        return unfinished[1] + _dots(unfinished[2])
+    return hidden
+
+
+def _dots(secret: str) -> str:
+    return "•" * len(secret)
+
+
+def _hidden(text: str, hide: Callable[[str], str]) -> str:
+    """``text`` with what ``hide`` makes of a password for each of its passwords."""
+
+    def hide_value(found: re.Match[str]) -> str:
+        return found[1] + hide(found.group()[len(found[1]) :])
+
+    starts = [match.start() for match in _URL.finditer(text)]
     if not starts:
-        return _secret()[2].sub(rf"\1{HIDDEN}", url_or_message)
-    parts = [_secret()[2].sub(rf"\1{HIDDEN}", url_or_message[: starts[0]])]
+        return _secret()[2].sub(hide_value, text)
+    parts = [_secret()[2].sub(hide_value, text[: starts[0]])]
     alone = len(starts) == 1 and not parts[0].strip()
-    for start, end in zip(starts, [*starts[1:], len(url_or_message)], strict=True):
-        parts.append(_redact_url(url_or_message[start:end], alone))
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        parts.append(_hidden_url(text[start:end], alone, hide, hide_value))
     return "".join(parts)
 
 
-def _redact_url(text: str, alone: bool) -> str:
+def _hidden_url(text: str, alone: bool, hide: Callable[[str], str], hide_value: Callable[[re.Match[str]], str]) -> str:
     """``text`` begins with a URL, and where it is not ``alone`` goes on with other words."""
     scheme, _, rest = text.partition("://")
     # libpq takes a password for anything up to an @ far behind; other URLs end their user part before their path.
@@ -169,10 +195,11 @@ def _redact_url(text: str, alone: bool) -> str:
     at = reach.rfind("@")
     colon = reach.find(":", 0, max(at, 0))
     if colon >= 0:
-        rest = f"{rest[:colon]}:{HIDDEN}{rest[at:]}"
-    tail = _secret()[1 if alone else 0].sub(rf"\1{HIDDEN}", rest)
+        rest = f"{rest[:colon]}:{hide(rest[colon + 1 : at])}{rest[at:]}"
+    tail = _secret()[1 if alone else 0].sub(hide_value, rest)
     if not alone:
-        tail = _secret()[2].sub(lambda found: found.group() if HIDDEN in found.group() else found[1] + HIDDEN, tail)
+        seen = hide("x")
+        tail = _secret()[2].sub(lambda found: found.group() if seen in found.group() else hide_value(found), tail)
     return f"{scheme}://{tail}"
 
 

@@ -101,6 +101,18 @@ async def test_what_comes_along_is_counted_first(corpus: Path, tmp_path: Path, s
         assert "f ● bring later changes too, until stopped  yes" in console.text
 
 
+async def test_a_password_is_never_seen_while_it_is_typed(corpus: Path) -> None:
+    async with opened(corpus) as console:
+        await to_target(console)
+        await console.press(*"postgresql://me:s3cret")
+        await console.until("postgresql://me:••••••")
+        await console.press(*"@host")
+        await console.until("postgresql://me:••••••@host")
+        line = console.app.focused
+        assert isinstance(line, Input)
+        assert line.value == "postgresql://me:s3cret@host"
+
+
 @pytest.mark.parametrize(
     ("target", "sentence"),
     [

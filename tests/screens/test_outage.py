@@ -21,8 +21,9 @@ from tests.screens.corpus import Console, embedders
 from vestige_tui import app as app_module
 from vestige_tui.app import VestigeApp
 from vestige_tui.config import Config
-from vestige_tui.errors import Unavailable
+from vestige_tui.errors import Unavailable, Unsure, Usage
 from vestige_tui.model import Draft, Rating
+from vestige_tui.screens.browse import BrowsePlace
 from vestige_tui.store import open_store, pgembed
 from vestige_tui.store.service import Store
 
@@ -327,6 +328,27 @@ async def test_what_may_have_been_saved_stays_said(server: str) -> None:
         await shown.until(lambda: shown.app.facts.link == "live")
         await asyncio.sleep(0.3)
         await shown.until("broke while saving, so it is not known")
+
+
+async def test_what_may_have_been_saved_is_said_over_what_cannot_be_read(tmp_path: Path) -> None:
+    away, unsure, again = Unavailable("It is away."), Unsure("Was that saved?"), Unavailable("It is still away.")
+    async with console_on_new(f"sqlite:{tmp_path / 'v.db'}") as shown:
+        place = shown.app.screen
+        assert isinstance(place, BrowsePlace)
+        place.complain(away)
+        await shown.until("It is away.")
+        place.say_error(unsure)
+        place.complain(again)
+        place.answered_again()
+        await shown.until("Was that saved?")
+        # A write that failed outright is news again, and so is a refusal.
+        place.say_error(again)
+        await shown.until("It is still away.")
+        place.say_error(unsure)
+        place.complain(Usage("That is no filter."))
+        await shown.until("That is no filter.")
+        place.answered_again()
+        await shown.until("That is no filter.", gone=True)
 
 
 async def test_leaving_a_server_that_is_silent_is_quick(server: str) -> None:

@@ -296,11 +296,11 @@ async def test_columns_stand_still_whatever_the_text_is() -> None:
 async def test_first_paint_of_a_million_rows_is_quick() -> None:
     async with table_of(Source(10)) as (table, pilot):
         source = Source(MILLION)
-        started = time.perf_counter()
+        started = time.process_time()
         table.set_source(source.total, source.fetch)
         for y in range(table.size.height):
             table.render_line(y)
-        assert time.perf_counter() - started < 0.5
+        assert time.process_time() - started < 0.5
         await settle(pilot)
 
 
@@ -399,10 +399,10 @@ async def test_hostile_text_in_the_card(raw: bool) -> None:
 async def test_markdown_that_wants_to_hurt(content: str) -> None:
     card = MemoryCard(clock=lambda: NOW)
     async with Stage(card).run_test(size=(80, 24)) as pilot:
-        started = time.perf_counter()
+        started = time.process_time()
         await card.show(MemoryDetail(memory(0, content)))
         await pilot.pause()
-        assert time.perf_counter() - started < 3
+        assert time.process_time() - started < 3
         assert card.detail is not None
 
 

@@ -23,14 +23,14 @@ from vestige_tui.commands import (
     UndoChange,
     bindings,
 )
-from vestige_tui.errors import Cancelled, StoreMissing, Unavailable, VestigeError
+from vestige_tui.errors import Cancelled, StoreMissing, Unavailable, Unsure, VestigeError
 from vestige_tui.screens.help import HelpScreen
 from vestige_tui.screens.modals import Message
 from vestige_tui.text import plain, redact
 from vestige_tui.widgets.empty import Empty
 from vestige_tui.widgets.header import Badge, Facts, Header
 from vestige_tui.widgets.key_line import KeyLine
-from vestige_tui.widgets.status_line import Severity, StatusLine
+from vestige_tui.widgets.status_line import Said, Severity, StatusLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -125,6 +125,8 @@ class Place(Screen[None]):
         self._shown = False
         self._stale = False
         self._details = ""
+        self._unsure: Said | None = None
+        self._complaint: Said | None = None
 
     # What a subclass says ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -240,6 +242,23 @@ class Place(Screen[None]):
         sentence = plain(str(error)) if known else "Something went wrong here; nothing was lost."
         hint = f"{self._key_of(ShowErrorDetails.id, '!')} details"
         self._status.say(redact(sentence), "" if known and error.__cause__ is None else hint, "bad")
+        self._unsure = self._status.said if isinstance(error, Unsure) else None
+
+    def complain(self, error: BaseException) -> None:
+        """Say why the store gives no answer, until it does (``answered_again``) or something else is said."""
+        if not self._outweighed(error):
+            self.say_error(error)
+            self._complaint = self._status.said
+
+    def answered_again(self) -> None:
+        """Take back what was complained of, if it is still said."""
+        if self._complaint is not None and self._status.said == self._complaint:
+            self.say("")
+        self._complaint = None
+
+    def _outweighed(self, error: BaseException) -> bool:
+        """Whether the line tells of a write that may have been saved, which matters more than that reading failed."""
+        return isinstance(error, Unavailable) and self._unsure is not None and self._status.said == self._unsure
 
     @property
     def complains(self) -> bool:
@@ -255,7 +274,8 @@ class Place(Screen[None]):
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR and event.worker.error is not None:
             event.stop()
-            self.say_error(event.worker.error)
+            if event.worker.group not in ("read", "look") or not self._outweighed(event.worker.error):
+                self.say_error(event.worker.error)
 
     def why_not(self, action: str) -> str:
         """Why a command cannot be given now, as a sentence; empty where it can. Its key then says so."""

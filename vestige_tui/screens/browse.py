@@ -107,8 +107,7 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
 
     @on(MemoryTable.Failed)
     def _failed(self, event: MemoryTable.Failed) -> None:
-        self._complained = True
-        self.say_error(event.error)
+        self.complain(event.error)
 
     def _say_nothing(self, filtered: bool) -> None:
         nothing = self.query_one("#nothing", Empty)

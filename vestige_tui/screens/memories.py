@@ -271,10 +271,6 @@ class ReadingPlace(MemoryPlace):
     A subclass composes a `FilterBar` and then ``compose_found``, and tells which widget the list is.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._complained = False
-
     def the_list(self) -> Widget:
         """The list beside the card."""
         raise NotImplementedError
@@ -331,12 +327,9 @@ class ReadingPlace(MemoryPlace):
             # Said in the line; what is shown stays.
             return None
         except VestigeError as error:
-            self._complained = True
-            self.say_error(error)
+            self.complain(error)
             return None
-        if self._complained:
-            self._complained = False
-            self.say("")
+        self.answered_again()
         return answer
 
     # The selection

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
+from rich.highlighter import Highlighter
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -15,7 +17,7 @@ from vestige_tui.jobs.index import watched, without_password
 from vestige_tui.model import Job
 from vestige_tui.screens.base import Console
 from vestige_tui.screens.wizard import Step, Wizard
-from vestige_tui.text import below_home, cut, plain, redact
+from vestige_tui.text import below_home, cut, masked, plain, redact
 
 MOST_STORES = 50
 
@@ -38,6 +40,13 @@ def with_password(console: Console, typed: str) -> str:
     """The URL that a person means: what they typed, with the password that this console knows for it."""
     typed = typed.strip()
     return {without_password(url): url for url in console.urls}.get(typed, typed)
+
+
+class _Masking(Highlighter):
+    """Shows a dot for each character of a password while it is typed."""
+
+    def highlight(self, text: Text) -> None:
+        text.plain = masked(text.plain)
 
 
 class StoreStep(Step):
@@ -71,7 +80,12 @@ class StoreStep(Step):
 
     def compose(self) -> ComposeResult:
         yield Static(Content(plain(self._note)), classes="note", markup=False)
-        yield Input(value=plain(self._value), placeholder=self._placeholder, select_on_focus=False)
+        yield Input(
+            value=plain(self._value),
+            placeholder=self._placeholder,
+            select_on_focus=False,
+            highlighter=_Masking(),
+        )
         yield Static(classes="said", markup=False)
         if self._stores:
             yield Static(Content("known stores"), classes="label", markup=False)

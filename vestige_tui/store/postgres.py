@@ -37,6 +37,7 @@ from vestige_tui.errors import (
     SchemaPending,
     StoreMissing,
     Unavailable,
+    Unsure,
     Usage,
     VestigeError,
 )
@@ -70,7 +71,7 @@ PATIENCE_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 ASK_SECONDS = 1.0
 CLOSE_SECONDS = 0.5
-CANCEL_SECONDS = 0.5
+CANCEL_SECONDS = 1.0
 """How long a server may take to accept that a question is cancelled, before the line to it is cut."""
 # A line that is cut without a word is noticed after eleven seconds; nothing is sent over one that is only listened to.
 _KEEPALIVE = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3"}
@@ -639,8 +640,8 @@ class PostgresBackend:
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
             raise translate(error, self.title) from error
 
-    def _unsure(self) -> Unavailable:
-        return Unavailable(
+    def _unsure(self) -> Unsure:
+        return Unsure(
             f"The connection to {self.title} broke while saving, so it is not known whether that was saved. "
             "Look before you do it again."
         )

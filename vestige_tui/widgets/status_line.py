@@ -13,6 +13,9 @@ from vestige_tui.text import cut, plain
 Severity: TypeAlias = Literal["quiet", "done", "waiting", "bad"]
 """quiet: what is so; done: what just happened; waiting: amber; bad: something failed."""
 
+Said: TypeAlias = tuple[str, str, Severity]
+"""A sentence, the hint to its right, and how grave it is."""
+
 STYLES: dict[Severity, tuple[str, str]] = {
     "quiet": ("  ", "$text-muted"),
     "done": ("▪ ", "$text"),
@@ -26,7 +29,7 @@ class StatusLine(Widget):
 
     DEFAULT_CSS = "StatusLine { height: auto; min-height: 1; max-height: 4; width: 1fr; padding: 0 1; }"
 
-    said: reactive[tuple[str, str, Severity]] = reactive(("", "", "quiet"), layout=True)
+    said: reactive[Said] = reactive(("", "", "quiet"), layout=True)
 
     def say(self, text: str, hint: str = "", severity: Severity = "quiet") -> None:
         """Show ``text``; ``hint`` names a key and what it does, such as ``u undo``."""
