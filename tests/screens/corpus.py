@@ -98,12 +98,14 @@ class Console:
         await self.pilot.pause()
 
     async def until(self, said: str | Callable[[], bool], *, gone: bool = False) -> None:
-        """Wait until the screen says this (or no longer does), or until something is so."""
+        """Wait until the screen says this (or no longer does), or until something is so, and the rest has followed."""
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while True:
             await self.pilot.pause(0)
             seen = self.says(said) if isinstance(said, str) else said()
             if seen != gone:
+                # What stands beside it is told of the same change by a message of its own.
+                await self.pilot.pause(0)
                 return
             if asyncio.get_running_loop().time() > deadline:
                 raise AssertionError(f"waited in vain for {said!r}\n{self.text}")

@@ -108,7 +108,7 @@ async def test_work_of_an_agent_is_stopped_at_once(corpus: Path) -> None:
 async def test_work_that_gets_stuck_is_said_so_and_queued_once_more(corpus: Path, hands: Hands) -> None:
     async with opened(corpus) as console:
         given = await stall(console, hands)
-        assert "It gave no sign of life since 14:02, for 11 min; it may still recover." in console.text
+        await console.until("It gave no sign of life since 14:02, for 11 min; it may still recover.")
         await console.press("R")
         await console.until("Queue this work once more?")
         await console.press("escape")

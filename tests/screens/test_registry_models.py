@@ -81,6 +81,13 @@ async def to_registry(console: Console, *keys: str) -> None:
     await console.press(*keys)
 
 
+async def skip_preview(console: Console) -> None:
+    """Take the model that is offered, and go past the comparison of the two."""
+    await console.press("enter")
+    await console.until("tab skip")
+    await console.press("tab")
+
+
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
 async def test_two_models_are_compared_side_by_side(
     small: Path, models: Sequence[CatalogModel], size: tuple[int, int]
@@ -164,9 +171,7 @@ async def test_escape_goes_back_through_a_re_embedding(small: Path, models: Sequ
         await console.press("j")
         await console.until("Another space.")
         assert "belongs to this model already" not in console.text
-        await console.press("enter")
-        await console.until("tab skip")
-        await console.press("tab")
+        await skip_preview(console)
         await console.until("6 to be encoded")
         for said in (
             "test-embedder-64, 64 dimensions",
@@ -227,9 +232,7 @@ async def test_in_place_is_chosen_at_once_and_said_again_in_amber_at_the_start(
     async with opened(small, size) as console:
         await to_registry(console, "j", "r")
         await console.until("of 32 dimensions")
-        await console.press("enter")
-        await console.until("tab skip")
-        await console.press("tab")
+        await skip_preview(console)
         await console.until("6 to be encoded")
         # Nothing is waited for between the two.
         await console.press("i", "enter")
@@ -245,9 +248,7 @@ async def test_the_advice_to_back_up_is_not_the_dimmest_line(small: Path, models
     async with opened(small) as console:
         await to_registry(console, "j", "r")
         await console.until("of 32 dimensions")
-        await console.press("enter")
-        await console.until("tab skip")
-        await console.press("tab")
+        await skip_preview(console)
         await console.until("6 to be encoded")
         assert inks(console, "Back the store up") == inks(console, "6 to be encoded")
 
@@ -330,9 +331,7 @@ async def test_a_model_that_is_not_here_stops_before_anything_is_made(
     async with opened(small) as console:
         await to_registry(console, "G", "r")
         await console.until("of 512 dimensions")
-        await console.press("enter")
-        await console.until("tab skip")
-        await console.press("tab")
+        await skip_preview(console)
         await console.until("The embedding model far/away-model is not on this machine.")
         assert "tab skip" in console.text
         assert not await Ledger(console.store).jobs()
@@ -492,9 +491,7 @@ async def test_a_real_re_embedding_and_the_way_back(small: Path, monkeypatch: py
         await console.until("usable here  1")
         await console.press("r")
         await console.until("of 384 dimensions")
-        await console.press("enter")
-        await console.until("tab skip")
-        await console.press("tab")
+        await skip_preview(console)
         await console.until("6 to be encoded")
         await console.press("enter")
         await console.until("start re-embedding")

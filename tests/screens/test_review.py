@@ -96,6 +96,8 @@ class Desk:
             await self.pilot.pause(0.01)
             place = self.app.screen
             if isinstance(place, ReviewPlace) and not place._grading and holds(self.text):
+                # What stands beside it is told of the same change by a message of its own.
+                await self.pilot.pause(0)
                 return self.text
         raise AssertionError(f"never came to be seen:\n{self.text}")
 

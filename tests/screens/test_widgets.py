@@ -64,7 +64,7 @@ class Stage(App[None]):
     def on_memory_table_memory_chosen(self, event: MemoryTable.MemoryChosen) -> None:
         self.posted.append(event)
 
-    def on_memory_table_selection_changed(self, event: MemoryTable.SelectionChanged) -> None:
+    def on_memory_rows_selection_changed(self, event: MemoryTable.SelectionChanged) -> None:
         self.posted.append(event)
 
     def on_hit_list_hit_highlighted(self, event: HitList.HitHighlighted) -> None:

@@ -97,7 +97,6 @@ class FilterBar(Vertical):
     class Asked(Message):
         """The question became ``text`` with ``chips``."""
 
-        bar: FilterBar
         text: str
         chips: tuple[Chip, ...]
 
@@ -223,7 +222,7 @@ class FilterBar(Vertical):
         asked = (self.text.strip(), self._chips)
         if asked != self._asked:
             self._asked = asked
-            self.post_message(self.Asked(self, *asked))
+            self.post_message(self.Asked(*asked))
 
 
 class Mark(Widget):

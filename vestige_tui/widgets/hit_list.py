@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import ClassVar
 
-from textual.actions import SkipAction
 from textual.binding import BindingType
 from textual.message import Message
 
@@ -17,7 +16,8 @@ from vestige_tui.model import Hit, Memory
 from vestige_tui.scheduling import retrievability
 from vestige_tui.text import cells, cut, grouped, one_line, plain
 from vestige_tui.widgets.glyphs import FULL, age, figure, state_of
-from vestige_tui.widgets.row_list import Piece, RowList, fit
+from vestige_tui.widgets.memory_rows import MemoryRows
+from vestige_tui.widgets.row_list import Piece, fit
 
 INDENT = 6
 RANK_CELLS = 22
@@ -25,7 +25,7 @@ SCORE_CELLS = 8
 LEAST_DOMAIN_CELLS = 9
 
 
-class HitList(RowList):
+class HitList(MemoryRows):
     """Hits, best first. ``show`` replaces them and keeps the cursor on its memory where that is still among them."""
 
     row_height: ClassVar[int] = 2
@@ -35,43 +35,20 @@ class HitList(RowList):
     class HitHighlighted(Message):
         """Another hit came under the cursor; None where there is none."""
 
-        list: HitList
         hit: Hit | None
-
-        @property
-        def control(self) -> HitList:
-            return self.list
 
     @dataclass
     class HitChosen(Message):
         """A hit was opened."""
 
-        list: HitList
         hit: Hit
-
-        @property
-        def control(self) -> HitList:
-            return self.list
-
-    @dataclass
-    class SelectionChanged(Message):
-        """The selection became ``memories``."""
-
-        list: HitList
-        memories: tuple[Memory, ...]
-
-        @property
-        def control(self) -> HitList:
-            return self.list
 
     def __init__(
         self, *, clock: Callable[[], datetime] | None = None, id: str | None = None, classes: str | None = None
     ) -> None:
-        super().__init__(id=id, classes=classes)
-        self._clock = clock or (lambda: datetime.now(UTC))
+        super().__init__(clock=clock, id=id, classes=classes)
         self._hits: tuple[Hit, ...] = ()
         self._wanted = ""
-        self._selected: dict[str, Memory] = {}
 
     def show(self, hits: Sequence[Hit], *, keep_cursor: bool = False, wanted: str = "") -> None:
         """Show these hits; the cursor goes to the best one, or with ``keep_cursor`` stays on its memory or row.
@@ -97,8 +74,8 @@ class HitList(RowList):
             self.scroll_to(y=self._cursor * self.row_height - line, animate=False, force=True)
         self._reveal()
         if lost:
-            self.post_message(self.SelectionChanged(self, self.selected))
-        self.post_message(self.HitHighlighted(self, self.current))
+            self.post_message(self.SelectionChanged(self.selected))
+        self.post_message(self.HitHighlighted(self.current))
 
     @property
     def hits(self) -> tuple[Hit, ...]:
@@ -110,48 +87,16 @@ class HitList(RowList):
         """The hit under the cursor."""
         return self._hits[self._cursor] if self._cursor < len(self._hits) else None
 
-    @property
-    def selected(self) -> tuple[Memory, ...]:
-        """The selected memories, in the order in which they were selected."""
-        return tuple(self._selected.values())
-
-    @property
-    def chosen_or_current(self) -> tuple[Memory, ...]:
-        """What a command acts on: the selection, or without one the memory under the cursor."""
-        if self._selected:
-            return self.selected
-        return (self.current.memory,) if self.current is not None else ()
+    def memory_at(self, index: int) -> Memory | None:
+        """Return the memory of hit ``index``."""
+        return self._hits[index].memory if index < len(self._hits) else None
 
     def cursor_moved(self) -> None:
-        self.post_message(self.HitHighlighted(self, self.current))
+        self.post_message(self.HitHighlighted(self.current))
 
     def row_chosen(self) -> None:
         if self.current is not None:
-            self.post_message(self.HitChosen(self, self.current))
-
-    def is_selected(self, index: int) -> bool:
-        return self._hits[index].memory.id in self._selected
-
-    def action_toggle_selected(self) -> None:
-        if self.current is None:
-            return
-        memory = self.current.memory
-        if self._selected.pop(memory.id, None) is None:
-            self._selected[memory.id] = memory
-        self.post_message(self.SelectionChanged(self, self.selected))
-        self.repaint()
-        self.move_to(self._cursor + 1)
-
-    def action_clear_selection(self) -> None:
-        if not self._selected:
-            raise SkipAction
-        self.select_none()
-
-    def select_none(self) -> None:
-        """Give up the selection."""
-        self._selected.clear()
-        self.repaint()
-        self.post_message(self.SelectionChanged(self, ()))
+            self.post_message(self.HitChosen(self.current))
 
     def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
         hit = self._hits[index]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import ClassVar, TypeAlias
 
-from textual.actions import SkipAction
 from textual.binding import BindingType
 from textual.message import Message
 from textual.worker import Worker, WorkerState
@@ -18,7 +17,8 @@ from vestige_tui.model import Memory, Page, Sort
 from vestige_tui.scheduling import retrievability
 from vestige_tui.text import grouped, one_line, plain
 from vestige_tui.widgets.glyphs import age, due, figure, level, state_of
-from vestige_tui.widgets.row_list import Piece, RowList, fit
+from vestige_tui.widgets.memory_rows import MemoryRows
+from vestige_tui.widgets.row_list import Piece, fit
 
 PAGE_ROWS = 100
 PAGES_HELD = 50
@@ -29,7 +29,7 @@ Fetch: TypeAlias = Callable[[int, int, str | None], Awaitable[Page[Memory]]]
 where it is known, so that only jumps need the offset. ``Page.next`` is the cursor behind the last row, if any."""
 
 
-class MemoryTable(RowList):
+class MemoryTable(MemoryRows):
     """Memories, one a line. ``set_source`` says what it shows, ``reload`` that the store changed under it."""
 
     head_height: ClassVar[int] = 1
@@ -39,61 +39,28 @@ class MemoryTable(RowList):
     class MemoryHighlighted(Message):
         """Another memory came under the cursor; None where there is none."""
 
-        table: MemoryTable
         memory: Memory | None
-
-        @property
-        def control(self) -> MemoryTable:
-            return self.table
 
     @dataclass
     class MemoryChosen(Message):
         """A memory was opened."""
 
-        table: MemoryTable
         memory: Memory
-
-        @property
-        def control(self) -> MemoryTable:
-            return self.table
-
-    @dataclass
-    class SelectionChanged(Message):
-        """The selection became ``memories``; ``cut`` where more than ``SELECTION_LIMIT`` were asked for."""
-
-        table: MemoryTable
-        memories: tuple[Memory, ...]
-        cut: bool = False
-
-        @property
-        def control(self) -> MemoryTable:
-            return self.table
-
-        @property
-        def ids(self) -> tuple[str, ...]:
-            return tuple(memory.id for memory in self.memories)
 
     @dataclass
     class Failed(Message):
         """Rows could not be fetched; those that are here stay."""
 
-        table: MemoryTable
         error: BaseException
-
-        @property
-        def control(self) -> MemoryTable:
-            return self.table
 
     def __init__(
         self, *, clock: Callable[[], datetime] | None = None, id: str | None = None, classes: str | None = None
     ) -> None:
-        super().__init__(id=id, classes=classes)
-        self._clock = clock or (lambda: datetime.now(UTC))
+        super().__init__(clock=clock, id=id, classes=classes)
         self._fetch: Fetch | None = None
         self._sort: Sort | None = None
         self._pages: OrderedDict[int, tuple[Memory, ...]] = OrderedDict()
         self._begins: dict[int, str] = {}
-        self._selected: dict[str, Memory] = {}
         self._range_from: int | None = None
         self._loader: Worker[None] | None = None
         self._told: str | None = None
@@ -113,9 +80,9 @@ class MemoryTable(RowList):
         self.scroll_to(y=0, animate=False, force=True)
         self._resize_to(count)
         if had_selection:
-            self.post_message(self.SelectionChanged(self, ()))
+            self.post_message(self.SelectionChanged(()))
         if not count:
-            self.post_message(self.MemoryHighlighted(self, None))
+            self.post_message(self.MemoryHighlighted(None))
         self._load_what_is_seen()
 
     def reload(self, count: int) -> None:
@@ -135,7 +102,7 @@ class MemoryTable(RowList):
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         # This message does not rise above the widget that began the work.
         if event.state is WorkerState.ERROR and event.worker.error is not None:
-            self.post_message(self.Failed(self, event.worker.error))
+            self.post_message(self.Failed(event.worker.error))
 
     async def _read(self, page: int) -> tuple[Memory, ...]:
         """Fetch page ``page``, by key where the page before it (or an earlier visit) told where it begins."""
@@ -215,24 +182,12 @@ class MemoryTable(RowList):
         """The memory under the cursor, None while it is not here."""
         return self.memory_at(self._cursor)
 
-    @property
-    def selected(self) -> tuple[Memory, ...]:
-        """The selected memories, in the order in which they were selected."""
-        return tuple(self._selected.values())
-
-    @property
-    def chosen_or_current(self) -> tuple[Memory, ...]:
-        """What a command acts on: the selection, or without one the memory under the cursor."""
-        if self._selected:
-            return self.selected
-        return (self.current,) if self.current is not None else ()
-
     def _tell(self) -> None:
         memory = self.current
         told = memory.id if memory is not None else None
         if told != self._told and (memory is not None or not self._count):
             self._told = told
-            self.post_message(self.MemoryHighlighted(self, memory))
+            self.post_message(self.MemoryHighlighted(memory))
 
     def cursor_moved(self) -> None:
         if self._range_from is not None:
@@ -242,7 +197,7 @@ class MemoryTable(RowList):
 
     def row_chosen(self) -> None:
         if self.current is not None:
-            self.post_message(self.MemoryChosen(self, self.current))
+            self.post_message(self.MemoryChosen(self.current))
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
@@ -257,10 +212,7 @@ class MemoryTable(RowList):
     def is_selected(self, index: int) -> bool:
         if self._range_from is not None and index in self._range():
             return True
-        if not self._selected:
-            return False
-        memory = self.memory_at(index)
-        return memory is not None and memory.id in self._selected
+        return super().is_selected(index)
 
     def _range(self) -> range:
         start = self._cursor if self._range_from is None else self._range_from
@@ -274,22 +226,13 @@ class MemoryTable(RowList):
     def select_none(self) -> None:
         """Give up range and selection."""
         self._range_from = None
-        self._selected.clear()
-        self.repaint()
-        self.post_message(self.SelectionChanged(self, ()))
+        super().select_none()
 
     def action_toggle_selected(self) -> None:
         if self._range_from is not None:
             self.action_toggle_range()
-            return
-        memory = self.current
-        if memory is None:
-            return
-        if self._selected.pop(memory.id, None) is None:
-            self._selected[memory.id] = memory
-        self.post_message(self.SelectionChanged(self, self.selected))
-        self.repaint()
-        self.move_to(self._cursor + 1)
+        else:
+            super().action_toggle_selected()
 
     def action_toggle_range(self) -> None:
         if self._range_from is None:
@@ -302,9 +245,10 @@ class MemoryTable(RowList):
         self._select_rows(range(self._count))
 
     def action_clear_selection(self) -> None:
-        if self._range_from is None and not self._selected:
-            raise SkipAction
-        self.select_none()
+        if self._range_from is not None:
+            self.select_none()
+        else:
+            super().action_clear_selection()
 
     def _select_rows(self, rows: range) -> None:
         self.run_worker(self._gather(rows), group="selection", exclusive=True, exit_on_error=False)
@@ -321,7 +265,7 @@ class MemoryTable(RowList):
                     self._selected[memory.id] = memory
         self._range_from = None
         self.repaint()
-        self.post_message(self.SelectionChanged(self, self.selected, cut))
+        self.post_message(self.SelectionChanged(self.selected, cut))
 
     # Painting ────────────────────────────────────────────────────────────────────────────────────────────────────
 

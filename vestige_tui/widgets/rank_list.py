@@ -62,20 +62,11 @@ class RankList(RowList):
         list: RankList
         memory_id: str
 
-        @property
-        def control(self) -> RankList:
-            return self.list
-
     @dataclass
     class MemoryChosen(Message):
         """A memory was opened."""
 
-        list: RankList
         memory_id: str
-
-        @property
-        def control(self) -> RankList:
-            return self.list
 
     def __init__(self, figures: Sequence[Figure], *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -131,7 +122,7 @@ class RankList(RowList):
 
     def row_chosen(self) -> None:
         if (row := self.current) is not None:
-            self.post_message(self.MemoryChosen(self, row.hit.memory.id))
+            self.post_message(self.MemoryChosen(row.hit.memory.id))
 
     def draw_head(self, width: int) -> Iterable[Piece]:
         figures = self._fitting(width)
