@@ -18,7 +18,7 @@ from textual.binding import BindingType
 from textual.command import Provider
 from textual.screen import Screen
 from textual.signal import Signal
-from textual.worker import Worker, WorkerError
+from textual.worker import Worker, WorkerError, WorkerState
 
 from vestige_tui.commands import CommandPalette, Quit, bindings, catalogue
 from vestige_tui.config import Config, check_keys, set_value
@@ -26,12 +26,14 @@ from vestige_tui.embedding import EmbedderSource
 from vestige_tui.errors import (
     EmbedderUnavailable,
     ModelMismatch,
+    Refused,
     SchemaPending,
     StoreMissing,
     Unavailable,
     VestigeError,
 )
 from vestige_tui.screens.base import Place, comes_back
+from vestige_tui.screens.help import HelpScreen
 from vestige_tui.screens.modals import Confirm
 from vestige_tui.store import open_store
 from vestige_tui.text import grouped, redact
@@ -148,6 +150,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         self._troubled: dict[StatusLine, str] = {}
         self._opening: Worker[None] | None = None
         self._prepared: ModelSignature | None = None
+        self._model_cut_off = False
 
     def on_mount(self) -> None:
         register(self)
@@ -223,10 +226,12 @@ class VestigeApp(App[None], inherit_bindings=False):
 
     async def _asked_once_more(self, seconds: float | None) -> bool:
         """Wait until it is time to open the store once more; tells whether the person asked for it."""
+        try:
+            await asyncio.wait_for(self._once_more.wait(), seconds)
+        except TimeoutError:
+            return False
         self._once_more.clear()
-        with suppress(TimeoutError):
-            return await asyncio.wait_for(self._once_more.wait(), seconds)
-        return False
+        return True
 
     def open_again(self) -> None:
         """Try at once to open the store that could not be opened."""
@@ -314,7 +319,13 @@ class VestigeApp(App[None], inherit_bindings=False):
             self._troubled[line] = error.message if line.said[0] == error.message else ""
 
     def _answers_again(self, store: Store) -> None:
-        """Take back what was said of the outage, in every place that was looked at meanwhile, and nothing else."""
+        """Take back what was said of the outage, in every place that was looked at meanwhile, and nothing else.
+
+        What it has cut off of the model is gone on with.
+        """
+        if self._troubled and self._model_cut_off:
+            self._model_cut_off = False
+            self._prepare_model(store)
         for line, said in self._troubled.items():
             if line.said[0] == said or line.said[0].startswith(f"{store.title} cannot be reached"):
                 line.say("")
@@ -364,7 +375,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         from vestige_tui.jobs.watch import watch
 
         # Closed by name: what it opened is closed even where this worker is cancelled in the middle.
-        async with aclosing(watch(store, JOBS_SECONDS, self._typed)) as seen:
+        async with aclosing(watch(store, JOBS_SECONDS, self._typed, self.urls)) as seen:
             async for jobs in seen:
                 if jobs == self.jobs:
                     continue
@@ -414,10 +425,22 @@ class VestigeApp(App[None], inherit_bindings=False):
             self._say_unless_it_failed(f"{_belongs(registered)}; results are by it.", "quiet")
         if store.read_only or registered is None:
             return
-        filled = await store.fill_embeddings(self._filling)
+        filled = 0
+        with suppress(Refused):  # a job makes all of them
+            filled = await store.fill_embeddings(self._filling)
+        self._show_banner("")
         if filled:
-            self._show_banner("")
             self.note_change()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Say what failed behind the places; what failed with the model is under way no more."""
+        error = event.worker.error
+        if event.state is not WorkerState.ERROR or error is None:
+            return
+        if event.worker.group == "model":
+            self._model_cut_off = isinstance(error, Unavailable)
+            self._show_banner("")
+        self._say_error(error)
 
     def _filling(self, done: int, total: int) -> None:
         self._show_banner(f"Making the vectors that are missing: {grouped(done)} of {grouped(total)}.")
@@ -426,6 +449,12 @@ class VestigeApp(App[None], inherit_bindings=False):
         if said != self.banner:
             self.banner = said
             self.frame_changed.publish(None)
+
+    def action_command_palette(self) -> None:
+        """Offer every command that can be given where the person is; help gives way to what it is about."""
+        if isinstance(self.screen, HelpScreen):
+            self.pop_screen()
+        super().action_command_palette()
 
     async def action_quit(self) -> None:
         """Leave; where what is open takes its time to close, a word says so."""

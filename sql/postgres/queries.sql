@@ -538,6 +538,10 @@ GROUP BY a.n
 SELECT v.id, v.memory_id::text AS memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes
 FROM review_events v WHERE v.memory_id = %(id)s::uuid ORDER BY v.id
 
+-- count_reviews_of --
+-- How many reviews these memories have, those that were taken back among them.
+SELECT count(*) AS n FROM review_events v WHERE v.memory_id = ANY (%(ids)s::uuid[])
+
 -- list_reviews_since --
 -- The reviews of a sitting, oldest first.
 SELECT v.id, v.memory_id::text AS memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes

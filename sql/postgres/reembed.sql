@@ -185,12 +185,13 @@ SELECT i.indisvalid AS valid FROM pg_index i JOIN pg_class c ON c.oid = i.indexr
 WHERE c.relname = 'idx_spare_embeddings_hnsw' AND c.relnamespace = current_schema()::regnamespace
 
 -- prepare_build --
--- An index is built in memory, by several at once: a setting of one transaction, or of the session.
-SELECT set_config('maintenance_work_mem', %(memory)s, %(local)s), set_config('max_parallel_maintenance_workers', %(workers)s, %(local)s)
+-- An index is built in memory, by several at once, for as long as it takes: settings of one transaction, or of the session.
+SELECT set_config('maintenance_work_mem', %(memory)s, %(local)s), set_config('max_parallel_maintenance_workers', %(workers)s, %(local)s),
+    set_config('statement_timeout', '0', %(local)s), set_config('idle_in_transaction_session_timeout', '0', %(local)s)
 
 -- wait_long --
 -- Who blocks nobody may wait for whoever began before.
-SELECT set_config('lock_timeout', '0', false)
+SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false)
 
 -- notice_hangup --
 -- A build ends soon after the one who asked for it is gone.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import uuid
-from collections.abc import Mapping
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,8 +15,9 @@ import pytest
 
 from tests.cli.conftest import HOSTILE, Command
 from tests.cli.test_terminal_output import Screen
+from tests.passwords import PASSWORD, demand_password, with_password
 from tests.vestige_files import make_v18
-from vestige_tui.cli.jobs import _View
+from vestige_tui.cli.jobs import _View, _watch_all
 from vestige_tui.cli.output import Output
 from vestige_tui.jobs.index import remember
 from vestige_tui.jobs.ledger import CALLER, Ledger, Run
@@ -377,3 +379,62 @@ def test_a_copy_whose_worker_is_gone_is_taken_up_again(run: Command, sample: str
     shown = [run("jobs", "show", each).out for each in (first.id, lost.id, again)]
     assert ["attempt" in each for each in shown] == [False, False, True]
     assert "attempt  2, which went on" in shown[2]
+
+
+def configured(home: Path, url: str) -> Path:
+    """Settings whose store is that one."""
+    path = home / "vestige.toml"
+    path.write_text(f'[storage]\nbackend = "postgres"\n[storage.postgres]\nurl = "{url}"\n')
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize("told", ["in the settings", "before the command"])
+def test_a_job_behind_a_password_is_reached_by_the_url_that_has_it(
+    run: Command, home: Path, tmp_path: Path, postgres_database: str, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    ids = fill(postgres_database)
+    known = with_password(postgres_database)
+    here = f"sqlite:{tmp_path / 'here.db'}"
+    fill(here)
+    before: tuple[str, ...] = ("--store", known)
+    if told == "in the settings":
+        before = ("--config", str(configured(home, known)), "--store", here)
+    remember(known, ids["lively"], "delegation")
+    remember(here, "theirs", "copy")
+    demand_password(monkeypatch)
+    listed = run(*before, "jobs", "list", "--json")
+    assert ids["lively"] in {each["id"] for each in listed.json["items"]}, listed
+    assert run(*before, "jobs", "show", ids["lively"], "--json").json["job"]["id"] == ids["lively"]
+    assert run(*before, "jobs", "cancel", ids["lively"]).status == 0
+    watched = run(*before, "jobs", "watch", ids["lively"], "--json")
+    assert (watched.status, watched.json["job"]["error"]) == (1, "cancelled")
+    [again] = run(*before, "jobs", "retry", ids["silent"], "--json").json["changed"]
+    assert run(*before, "jobs", "fail", again).status == 0
+    assert PASSWORD not in listed.out + listed.err + watched.out + watched.err
+
+
+def test_all_jobs_are_watched_with_the_password_of_the_settings(
+    home: Path, tmp_path: Path, postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = fill(postgres_database)
+    known = with_password(postgres_database)
+    remember(known, ids["lively"], "delegation")
+    settings = configured(home, known)
+    demand_password(monkeypatch)
+    output = Output(as_json=True)
+    seen: set[str] = set()
+
+    class Seen(Exception):
+        pass
+
+    class Watching(_View):
+        def show(self, jobs: Sequence[Job]) -> None:
+            seen.update(each.id for each in jobs)
+            if seen:
+                raise Seen
+
+    args = Namespace(config=str(settings), store=f"sqlite:{tmp_path / 'here.db'}")
+    with pytest.raises(Seen):
+        asyncio.run(asyncio.wait_for(_watch_all(args, Watching(output)), 30))
+    assert seen == set(ids.values())

@@ -8,19 +8,27 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeAlias, cast
 
 import pytest
 
 from tests.cli.conftest import run_process
+from vestige_tui.cli import waiting
 from vestige_tui.cli.output import Output, Progress
-from vestige_tui.cli.waiting import _Presses, _started
-from vestige_tui.errors import Unavailable
+from vestige_tui.cli.waiting import _Presses, _started, _wait
+from vestige_tui.errors import Unavailable, VestigeError
 from vestige_tui.jobs import launch
 from vestige_tui.jobs.launch import Launched, Work
+from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.model import Job
 
 WORK = Work("copy", "sqlite:a.db", "pgembed:/new")
+HALF = waiting.DOUBT_SECONDS / 2 + 1
+AWAY = Unavailable("The server cannot be reached.")
+Look: TypeAlias = tuple[float, float | VestigeError | None]
 
 
 @pytest.fixture
@@ -101,3 +109,53 @@ def test_a_command_that_is_told_to_end_lets_go_of_its_server(tmp_path: Path, tol
     assert not list(folder.glob("lease.*"))
     with open(folder / "running.lock", "rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class Looks:
+    """A ledger that is looked at so many seconds after the last time, and then tells what is given beside them.
+
+    That is how long ago the worker gave its last sign, None where the job has ended, or the error that it raises.
+    """
+
+    def __init__(self, looks: Sequence[Look]) -> None:
+        self._looks = list(looks)
+        self.seconds = 0.0
+
+    async def job(self, job_id: str) -> Job:
+        passed, stands = self._looks.pop(0)
+        self.seconds += passed
+        if isinstance(stands, VestigeError):
+            raise stands
+        sign = datetime.now(UTC) - timedelta(seconds=stands or 0)
+        status = "completed" if stands is None else "in_progress"
+        return Job(job_id, "copy", status, "sqlite:b.db", last_heartbeat=sign, plan="a plan")
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+async def waited(looks: Sequence[Look], monkeypatch: pytest.MonkeyPatch) -> Job:
+    """The job, after a wait whose clock is moved by its looks."""
+    ledger = Looks(looks)
+    monkeypatch.setattr(waiting, "time", ledger)
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.0)
+    return await _wait(cast(Ledger, ledger), "3e386abc", _Presses(), Telling(lambda: None), Progress("copied"))
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        pytest.param([(0.5, 600), (0.5, 600), (0.5, 0)], id="woken from a long sleep"),
+        pytest.param([(HALF, 60), (HALF, 0), (HALF, 60)], id="woken twice"),
+        pytest.param([(HALF, 60), (HALF, AWAY), (HALF, 60)], id="the database was away"),
+    ],
+)
+async def test_a_worker_that_was_silent_while_nobody_could_hear_it_is_not_given_up(
+    looks: list[Look], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await waited([(1.0, 1), *looks, (HALF, None)], monkeypatch)).status == "completed"
+
+
+async def test_a_worker_that_stays_silent_while_it_is_listened_for_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Unavailable, match="gave no sign of life for 30 s"):
+        await waited([(0.5, 60), (HALF, 70), (HALF, 80)], monkeypatch)

@@ -52,6 +52,11 @@ PREPARED = tuple(
         "clear",
         "rebuild",
         "list",
+        "keep",
+        "take",
+        "hold",
+        "belong",
+        "logged",
     ]
 )
 """What the statements are called that only a transaction of a copy runs; its COPYs cannot be prepared."""
@@ -529,7 +534,7 @@ def test_every_statement_of_a_copy_is_prepared(tmp_path: Path, postgres_database
                 theirs.execute(sql.encode())
         for name, sql in statements.items():
             if name.startswith(PREPARED):
-                text = re.sub(r"%\((\w+)\)s", lambda match: "$1" if match[1] == "low" else "$2", sql)
+                text = re.sub(r"%\((\w+)\)s", lambda match: "$1" if match[1] in ("low", "local", "keys") else "$2", sql)
                 theirs.execute(f"PREPARE {name} AS {text.replace('{vector}', 'vector')}".encode())
 
 

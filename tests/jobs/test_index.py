@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vestige_tui.jobs.index import MAX_JOBS, index_path, remember, watched, without_password
+from vestige_tui.jobs.index import MAX_JOBS, index_path, remember, watched, with_passwords, without_password
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,13 @@ from vestige_tui.jobs.index import MAX_JOBS, index_path, remember, watched, with
 )
 def test_a_url_loses_its_password_only(url: str, bare: str) -> None:
     assert without_password(url) == bare
+
+
+def test_a_store_is_reached_by_the_first_url_that_has_its_password() -> None:
+    ours = ["postgresql://me:one@h/d", "postgresql://me:two@h/d"]
+    for urls in (ours, ["postgresql://me@h/d", *ours], [*ours, "postgresql://me@h/d"]):
+        assert with_passwords([*urls, "sqlite:/a"]) == {"postgresql://me@h/d": ours[0], "sqlite:/a": "sqlite:/a"}
+    assert with_passwords(["postgresql://me@h/d"]) == {"postgresql://me@h/d": "postgresql://me@h/d"}
 
 
 def test_stores_are_remembered_in_a_private_file(state: Path, tmp_path: Path) -> None:

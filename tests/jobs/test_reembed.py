@@ -27,7 +27,7 @@ from vestige_tui.jobs.launch import Work
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.model import Draft, Job, Patch, SearchQuery
 from vestige_tui.store import open_store
-from vestige_tui.store.service import Store
+from vestige_tui.store.service import FILL_BATCH, Store
 
 OLD, NEW, OTHER = TestEmbedder(768), TestEmbedder(1_024), TestEmbedder(640)
 WORDS = (
@@ -449,6 +449,97 @@ async def test_a_model_that_can_encode_nothing_changes_nothing(
         assert (await store.registered_model() or signature(NEW)).name == "test-embedder-16"
 
 
+async def meaningless(url: str, *contents: str) -> tuple[str, ...]:
+    """Ids of memories without a vector, beside three that have one."""
+    await fill(url, 3, TestEmbedder(16))
+    async with opened(url) as store:
+        ids, _, _ = await store.insert_many([Draft(each) for each in contents], embed=False)
+    return tuple(ids)
+
+
+async def failures(url: str, job: Job) -> list[str]:
+    async with opened(url) as store:
+        found = (await Ledger(store).findings(job.id)).items
+    return sorted(each.source_key for each in found if each.outcome == "failed")
+
+
+def counts(job: Job) -> tuple[int, int, int]:
+    table = job.progress.tables["memories"]
+    return table.read, table.inserted, table.failed
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+async def test_a_text_that_failed_and_was_mended_has_failed_no_more(
+    url: str, run: Run, monkeypatch: pytest.MonkeyPatch, in_place: bool
+) -> None:
+    monkeypatch.setattr(encoders, "_COMMAND", (sys.executable, "-m", "tests.jobs.fragile"))
+    mended, stays = await meaningless(url, "undone business", "undone for ever")
+    inner = reembedding.Reembedding._pass
+    seen: list[tuple[int, int]] = []
+
+    async def look(self: Any, *arguments: Any) -> tuple[int, int]:
+        found: tuple[int, int] = await inner(self, *arguments)
+        seen.append(found)
+        if len(seen) == 1:
+            change(url, "UPDATE knowledge_nodes SET content = 'as usual' WHERE content = %s", "undone business")
+        return found
+
+    monkeypatch.setattr(reembedding.Reembedding, "_pass", look)
+    job = await completed(run(url, model="test-embedder-8", in_place=in_place))
+    assert seen[:2] == [(5, 3), (1, 1)]
+    assert (counts(job), await failures(url, job)) == ((5, 4, 1), [stays])
+    assert job.result is not None
+    assert "1 memory without a vector" in job.result
+    async with opened(url) as store:
+        assert [each.id for each in await store.get_many([mended]) if each.has_embedding] == [mended]
+
+
+async def interrupted(run: Run, monkeypatch: pytest.MonkeyPatch, url: str, **options: Any) -> Job:
+    """An attempt that ends once all texts were encoded."""
+
+    async def refuse(self: reembedding.Reembedding) -> None:
+        raise Refused("Something else is wrong.")
+
+    with monkeypatch.context() as patch:
+        for name in ("_swap", "_build_own_index"):
+            patch.setattr(reembedding.Reembedding, name, refuse)
+        job = await run(url, **options)
+    assert job.error == "Something else is wrong."
+    return job
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+async def test_what_failed_in_an_earlier_attempt_is_taken_back_where_the_next_succeeds(
+    url: str, run: Run, monkeypatch: pytest.MonkeyPatch, in_place: bool
+) -> None:
+    await meaningless(url, "undone business")
+    with monkeypatch.context() as patch:
+        patch.setattr(encoders, "_COMMAND", (sys.executable, "-m", "tests.jobs.fragile"))
+        first = await interrupted(run, monkeypatch, url, model="test-embedder-8", in_place=in_place)
+    assert (counts(first), len(await failures(url, first))) == ((4, 3, 1), 1)
+    job = await completed(run(url, model="test-embedder-8", in_place=in_place))
+    assert job.attempt == 2
+    assert (counts(job), await failures(url, job)) == ((4, 4, 0), [])
+    assert job.result is not None
+    assert "without a vector" not in job.result
+
+
+async def test_what_failed_is_counted_again_for_vectors_that_are_made_anew(
+    url: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoders, "_COMMAND", (sys.executable, "-m", "tests.jobs.fragile"))
+    [undone] = await meaningless(url, "undone business")
+    first = await interrupted(run, monkeypatch, url, model="test-embedder-8")
+    assert counts(first) == (4, 3, 1)
+    async with opened(url) as store:
+        await reembed.drop_spare(store)
+    job = await completed(run(url, model="test-embedder-8"))
+    assert job.attempt == 2
+    assert (counts(job), await failures(url, job)) == ((4, 3, 1), [undone])
+    assert job.result is not None
+    assert "1 memory without a vector" in job.result
+
+
 # There and back
 
 
@@ -489,7 +580,7 @@ async def test_the_way_back_without_its_model_is_asked_for_twice(url: str, run: 
         await store.insert(Draft("new since"), embed=False)
         estimated = await reembed.estimate_rollback(store)
         assert (estimated.loadable, estimated.memories) == (False, 1)
-    with pytest.raises(Refused, match="1 memories that were written since would be without a vector"):
+    with pytest.raises(Refused, match="1 memory that was written since would be without a vector"):
         await launch.check(Work("reembed", url, url, {"rollback": True}))
     await completed(run(url, rollback=True, partial=True))
     async with opened(url) as store:
@@ -858,8 +949,35 @@ async def test_search_by_meaning_pauses_in_place_and_says_so(url: str) -> None:
             await console.search(SearchQuery(text=text, mode="vector"))
         # Its vector is left to the job, which makes all of them.
         await console.insert(Draft("written meanwhile"), embed=False)
-        assert await console.fill_embeddings() == 0
+        left_to = f"Job {run.id[:8]} makes the vectors of this store anew; the missing ones are left to it."
+        with pytest.raises(Refused, match=left_to):
+            await console.fill_embeddings()
         await ledger.transition(run.id, "completed")
         assert await console.fill_embeddings() == 1
         # The end of a job is no change that anybody is told of.
         assert (await console.search(SearchQuery(text=text))).mode == "hybrid"
+
+
+async def test_filling_in_vectors_ends_where_a_job_begins_to_make_all_of_them(url: str) -> None:
+    await fill(url, 1)
+    async with opened(url) as console, opened(url) as worker:
+        await console.insert_many([Draft(f"without a vector {n}") for n in range(FILL_BATCH + 1)], embed=False)
+        begun: list[asyncio.Task[Any]] = []
+        embed = console.embedders.embed
+
+        async def embed_and_begin(*args: Any, **options: Any) -> Any:
+            if not begun:
+                started = Ledger(worker).start(
+                    kind="reembed", source=url, target=url, model="", task="", owner="me", options={"in_place": True}
+                )
+                begun.append(asyncio.ensure_future(started))
+                await begun[0]
+            return await embed(*args, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(console.embedders, "embed", embed_and_begin)
+            # What was made is said; only where nothing was, the job is named.
+            assert await console.fill_embeddings() == FILL_BATCH
+        assert (await console.vector_census()).without == 1
+        with pytest.raises(Refused, match=f"Job {begun[0].result().id[:8]} makes"):
+            await console.fill_embeddings()

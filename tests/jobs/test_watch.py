@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.passwords import demand_password, with_password
 from tests.vestige_files import make_v18
-from vestige_tui.errors import NotFound
+from vestige_tui.errors import NotFound, Unavailable
 from vestige_tui.jobs.index import remember
 from vestige_tui.jobs.launch import Launched
 from vestige_tui.jobs.ledger import CALLER, Ledger
@@ -95,6 +96,40 @@ async def test_a_job_of_another_store_can_be_stopped_and_asked(tmp_path: Path, p
         assert (await Ledger(here).job(mine.id)).cancel_requested
     async with open_store(postgres_database) as there:
         assert (await Ledger(there).job(job.id)).cancel_requested
+
+
+async def test_a_job_behind_a_password_is_watched_and_asked_by_whoever_knows_it(
+    tmp_path: Path, postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = JobFinding("memories", "failed", "id-1", "It has no id.")
+    known = with_password(postgres_database)
+    async with open_store(known, create=True) as there:
+        job = await Ledger(there).job(await begin(there, "b"))
+        async with there.backend.write() as transaction:
+            await Ledger(there).add_findings(transaction, job.id, [written])
+    remember(known, job.id, "copy")
+    demand_password(monkeypatch)
+    with pytest.raises(Unavailable):
+        await findings(None, job)
+    async with open_store(f"sqlite:{tmp_path / 'open.db'}", create=True) as here:
+        for store in (here, None):
+            assert await findings(store, job, urls=[known, postgres_database]) == (written,)
+            async with asyncio.timeout(20), aclosing(watch(store, 0.05, known=[known])) as watching:
+                while not (jobs := await anext(watching)):
+                    pass
+                assert [each.id for each in jobs] == [job.id]
+
+
+async def test_a_store_that_is_only_known_is_not_looked_at(tmp_path: Path) -> None:
+    async with open_store(f"sqlite:{tmp_path / 'known.db'}", create=True) as known:
+        await begin(known, "a")
+    async with open_store(f"sqlite:{tmp_path / 'looked.db'}", create=True) as looked:
+        mine = await begin(looked, "a")
+    urls = [f"sqlite:{tmp_path / name}.db" for name in ("known", "looked")]
+    async with asyncio.timeout(20), aclosing(watch(None, 0.05, urls[1:], urls[:1])) as watching:
+        while not (jobs := await anext(watching)):
+            pass
+    assert [job.id for job in jobs] == [mine]
 
 
 async def test_work_in_another_store_can_be_ended_and_begun_again(tmp_path: Path, postgres_database: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -105,7 +105,8 @@ class Console:
             seen = self.says(said) if isinstance(said, str) else said()
             if seen != gone:
                 # What stands beside it is told of the same change by a message of its own.
-                await self.pilot.pause(0)
+                for _ in range(4):
+                    await self.pilot.pause(0)
                 return
             if asyncio.get_running_loop().time() > deadline:
                 raise AssertionError(f"waited in vain for {said!r}\n{self.text}")
@@ -114,13 +115,15 @@ class Console:
     async def still(self) -> None:
         """Wait until nothing is being asked of the store (or the person is asked) and the screen shows it."""
         groups = {"search", "list", "rows", "selection", "read", "write", "pick"}
-        await self.until(
-            lambda: (
-                isinstance(self.app.screen, ModalScreen)
-                or not any(worker.group in groups and not worker.is_finished for worker in self.app.workers)
+        # Between a worker that found rows and the one that reads the first of them there are some messages.
+        for _ in range(2):
+            await self.until(
+                lambda: (
+                    isinstance(self.app.screen, ModalScreen)
+                    or not any(worker.group in groups and not worker.is_finished for worker in self.app.workers)
+                )
             )
-        )
-        await self.pilot.pause()
+            await self.pilot.pause()
 
 
 @asynccontextmanager
@@ -131,9 +134,10 @@ async def opened(
     read_only: bool = False,
     theme: str = "vestige-dark",
     notifications: bool = True,
+    keys: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Console]:
     """The console on a store, once its first list is there."""
-    config = replace(Config(), theme=theme)
+    config = replace(Config(), theme=theme, keys=keys or {})
     app = VestigeApp(config, f"sqlite:{path}", read_only=read_only, embedders=embedders(), clock=clock)
     async with app.run_test(size=size, notifications=notifications) as pilot:
         console = Console(app, pilot)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual import events
 
 from tests.screens.corpus import MEMORIES, REPLACED, Console, another_process, clock, embedders, opened
 from vestige_tui.app import VestigeApp
@@ -17,6 +18,7 @@ from vestige_tui.chips import Chip, write_chips
 from vestige_tui.config import Config, load_config
 from vestige_tui.errors import Unavailable
 from vestige_tui.model import LOCAL_USER, Draft, Facet, Filter
+from vestige_tui.screens import filter_picker
 from vestige_tui.screens.filter_picker import FilterPicker
 from vestige_tui.screens.modals import Ask, Confirm, Pick
 from vestige_tui.widgets.filter_bar import ChipView, FilterBar
@@ -61,7 +63,7 @@ async def picker(console: Console, key: str = "f8") -> FilterPicker:
 
 async def settle(console: Console) -> None:
     """Wait until the picker, or what is behind it, asks nothing any more."""
-    groups = {"values", "tally", "saved", "search", "list", "filter", "card"}
+    groups = {"values", "tally", "saved", "search", "list", "rows", "selection", "read", "write", "filter", "card"}
     await console.pilot.pause(0.15)
     await console.until(lambda: not any(w.group in groups and not w.is_finished for w in console.app.workers))
     await console.pilot.pause()
@@ -308,7 +310,7 @@ async def test_a_filter_is_saved_used_and_forgotten(corpus: Path, tmp_path: Path
         await console.until(lambda: isinstance(console.app.screen, Ask))
         await console.paste("my own [b]x[/]")
         await console.press("enter")
-        await console.until("Saved as my own [b]x[/]. f8 lists it")
+        await console.until("Saved as my own [b]x[/]. f lists it")
         assert load_config(file).filters == {"my own [b]x[/]": 'type:decision tag:"two words"'}
         assert file.read_text().startswith("# mine\n")
         # Over another one only after asking.
@@ -346,7 +348,8 @@ async def test_a_filter_is_saved_used_and_forgotten(corpus: Path, tmp_path: Path
         await console.press("ctrl+p")
         await console.paste("filter: second")
         await console.until("Filter: second")
-        await console.pilot.pause(0.5)
+        gathers = "--textual-command-palette-gather-commands"
+        await console.until(lambda: all(each.is_finished for each in console.app.workers if each.group == gathers))
         await console.press("enter")
         await console.until(lambda: len(bar(console).chips) == 2)
 
@@ -409,6 +412,44 @@ async def test_hostile_values_are_shown_and_obeyed_nowhere(corpus: Path, size: t
         for line in console.lines:
             assert not {"\x1b", "\u202e", "\u200f"} & set(line)
         assert console.app.is_running
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["key by key", "in one burst"])
+async def test_what_is_typed_is_chosen_before_it_is_counted(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    async def enter(keys: str) -> None:
+        if not at_once:
+            await console.type(keys)
+            await console.press("enter")
+        for key in (*keys, "\r") if at_once else ():
+            name = {"-": "minus", "\r": "enter", ".": "full_stop"}.get(key, key)
+            console.app.post_message(events.Key(name, key))
+        await console.pilot.pause()
+
+    async with opened(corpus) as console:
+        await picker(console)
+        await go(console, "since")
+        # Nothing that is typed settles in this test.
+        monkeypatch.setattr(filter_picker, "SETTLE_SECONDS", 600.0)
+        await enter("-45d")
+        await console.until(lambda: bar(console).chips == (Chip("since", "-45d"),))
+        await settle(console)
+        assert offered(console).keys() == {"since:-45d"}
+        await enter("x")
+        await console.until("“-45dx” is not a date such as")
+        assert bar(console).chips == (Chip("since", "-45d"),)
+        await go(console, "recall")
+        await enter("0.85")
+        await console.until(lambda: bar(console).chips == (Chip("since", "-45d"), Chip("recall", "0.85")))
+        await settle(console)
+        # What was offered for the text before is not what an empty line means.
+        await console.press("ctrl+u", "enter")
+        await settle(console)
+        assert bar(console).chips == (Chip("since", "-45d"), Chip("recall", "0.85"))
+        await go(console, "domain")
+        await enter("infra")
+        await console.until(lambda: Chip("domain", "infra") in bar(console).chips)
 
 
 async def test_typing_is_never_held_up_by_a_slow_store(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:

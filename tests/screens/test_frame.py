@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from textual.app import App, ComposeResult
 from textual.binding import Binding
+from textual.command import CommandPalette as Commands
 from textual.content import Content
 
 from tests.screens.corpus import Console, embedders, opened
 from tests.screens.pictures import lines
 from vestige_tui.app import VestigeApp
-from vestige_tui.commands import PLACES
+from vestige_tui.commands import PLACES, EditMemory
 from vestige_tui.config import Config
+from vestige_tui.errors import Refused, Unavailable
+from vestige_tui.model import ModelSignature, Stats
 from vestige_tui.screens.help import prose
+from vestige_tui.store.service import Store
 from vestige_tui.text import cells
 from vestige_tui.widgets.header import Badge, Facts, FactsLine, PlacesLine, cut_path
 from vestige_tui.widgets.key_line import KeyLine
@@ -73,6 +79,14 @@ async def test_the_first_line_fits_and_says_what_a_person_must_know(width: int) 
         if width >= 50:
             assert "end.db  " in shown
             assert "read-only   ◐ reconnecting" in shown or "read-only   4,961" in shown
+
+
+async def test_one_memory_is_one() -> None:
+    line = FactsLine()
+    async with Line(line).run_test(size=(120, 5)) as pilot:
+        line.facts = replace(OPEN, memories=1)
+        await pilot.pause()
+        assert "   1 memory   " in lines(pilot.app)[0]
 
 
 def test_of_a_path_the_end_is_kept_and_of_a_url_the_beginning() -> None:
@@ -192,6 +206,19 @@ async def test_help_uses_the_height_and_has_no_backticks(corpus: Path, size: tup
         assert len(written) >= size[1] * 3 // 5
 
 
+async def test_every_command_can_be_looked_for_from_help(corpus: Path) -> None:
+    async with opened(corpus) as console:
+        await console.press("f3", "f1")
+        await console.until("all commands by name")
+        await console.press("ctrl+p")
+        await console.until("all commands by name", gone=True)
+        await console.until(lambda: isinstance(console.app.screen, Commands))
+        await console.type("edit")
+        await console.until(EditMemory.help)
+        await console.press("escape")
+        await console.until(lambda: console.app.screen.id == "browse")
+
+
 # ── what just happened ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -213,6 +240,105 @@ async def test_what_just_happened_is_not_said_again_when_one_comes_back(corpus: 
         assert "Asked the store again." not in console.text
 
 
+# ── what the console does by itself ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(Unavailable("The line is cut."), "The line is cut."), (RuntimeError("a bug"), "Something went wrong here")],
+    ids=["outage", "bug"],
+)
+async def test_vectors_that_could_not_be_made_are_not_said_to_be_under_way(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    told: list[str] = []
+
+    async def broken(store: Store, progress: Callable[[int, int], None] | None = None) -> int:
+        assert progress is not None
+        progress(64, 700)
+        told.append(console.app.banner)
+        raise error
+
+    async with opened(corpus) as console:
+        monkeypatch.setattr(Store, "fill_embeddings", broken)
+        console.app.prepare_model()
+        await console.until(said)
+        assert told == ["Making the vectors that are missing: 64 of 700."]
+        assert console.app.banner == ""
+        assert "Making the vectors" not in console.text
+
+
+async def test_a_refusal_in_the_middle_ends_what_is_said_of_missing_vectors(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = asyncio.Event()
+
+    async def broken(store: Store, progress: Callable[[int, int], None] | None = None) -> int:
+        assert progress is not None
+        progress(64, 700)
+        refused.set()
+        raise Refused("A job makes all of them.")
+
+    async with opened(corpus) as console:
+        monkeypatch.setattr(Store, "fill_embeddings", broken)
+        console.app.prepare_model()
+        await asyncio.wait_for(refused.wait(), 30)
+        await console.until(lambda: console.app.banner == "")
+        await console.until("Making the vectors", gone=True)
+
+
+async def test_a_model_that_could_not_be_read_is_not_said_to_be_loading(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    other = ModelSignature("another-model", 32)
+
+    async def follows(store: Store) -> ModelSignature:
+        return other
+
+    async def lost(store: Store) -> ModelSignature:
+        told.append(console.app.banner)
+        raise Unavailable("The line is cut.")
+
+    async with opened(corpus) as console:
+        await console.until(lambda: console.app._prepared is not None)
+        monkeypatch.setattr(Store, "refresh_model", follows)
+        monkeypatch.setattr(Store, "registered_model", lost)
+        console.app.note_change()
+        await console.until("The line is cut.")
+        assert "Loading another-model: the store belongs to it now, no longer to test-embedder-64." in told
+        assert console.app.banner == ""
+
+
+async def test_what_an_outage_cut_off_of_the_model_is_gone_on_with(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stats, whole = Store.get_stats, asyncio.Event()
+    tries: list[bool] = []
+
+    async def filling(store: Store, progress: Callable[[int, int], None] | None = None) -> int:
+        tries.append(whole.is_set())
+        if not whole.is_set():
+            raise Unavailable("The line is cut.")
+        return 0
+
+    async def looked(store: Store) -> Stats:
+        if not whole.is_set():
+            raise Unavailable("The line is cut.")
+        return await stats(store)
+
+    async with opened(corpus) as console:
+        monkeypatch.setattr(Store, "fill_embeddings", filling)
+        monkeypatch.setattr(Store, "get_stats", looked)
+        console.app.note_change()
+        await console.until("◐ reconnecting")
+        console.app.prepare_model()
+        await console.until(lambda: tries == [False])
+        whole.set()
+        await console.until("● live")
+        await console.until(lambda: tries == [False, True])
+
+
 # ── a store that cannot be opened ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -226,8 +352,8 @@ async def test_every_place_says_why_there_is_no_store_and_what_to_do(size: tuple
             await console.press(place)
             await console.until(f"▌{place.upper()}")
             for said in ("The store could not be opened.", "cannot be reached", "tried again every few seconds"):
-                assert console.says(said), console.text
-            assert "^r  try again now" in console.text
+                await console.until(said)
+            await console.until("^r  try again now")
             assert "postgresql://127.0.0.1:1/nowhere" in console.lines[0]
             assert "s3cret" not in console.text
             assert "memories made" not in console.text

@@ -15,13 +15,15 @@ from tests.screens.work import FINDINGS, show
 from tests.vestige_files import make_v18
 from vestige_tui.app import VestigeApp
 from vestige_tui.config import Config
+from vestige_tui.errors import Unavailable
 from vestige_tui.jobs.ledger import CALLER, Ledger
 from vestige_tui.model import Job, JobFinding, JobProgress, TableProgress
 from vestige_tui.screens.finding import MemorySheet
-from vestige_tui.screens.job_detail import ended, folded, shortened
+from vestige_tui.screens.job_detail import ended, folded, progress_of, shortened
 from vestige_tui.screens.jobs import show_job
 from vestige_tui.text import cells, one_line, short_id
 from vestige_tui.widgets.finding_list import FindingList
+from vestige_tui.widgets.job_list import JobList
 from vestige_tui.widgets.job_progress import JobProgress as JobBars
 from vestige_tui.widgets.job_words import title
 
@@ -565,3 +567,53 @@ async def test_a_store_that_cannot_be_reached_has_no_jobs_to_read() -> None:
             await console.until("There is no store to do this with.")
             await console.press("escape")
             await console.until("There is no store to do this with.", gone=True)
+
+
+@pytest.mark.parametrize("key", ["tab", "enter"])
+async def test_escape_leads_from_the_job_back_to_the_list(corpus: Path, key: str) -> None:
+    async with opened(corpus) as console:
+        await console.press("f5")
+        await show(console.app)
+        await console.until("findings")
+        await console.press(key)
+        await console.until(lambda: not isinstance(console.app.focused, JobList))
+        assert "esc back" in console.text
+        await console.press("escape")
+        await console.until(lambda: isinstance(console.app.focused, JobList))
+
+
+async def test_findings_that_could_not_be_read_are_read_when_one_asks(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vestige_tui.jobs import watch
+
+    async def lost(*_: object) -> tuple[JobFinding, ...]:
+        raise Unavailable("The line is cut.")
+
+    async with opened(corpus) as console:
+        await console.press("f5")
+        with monkeypatch.context() as broken:
+            broken.setattr(watch, "findings", lost)
+            await show(console.app)
+            await console.until("The line is cut.")
+        assert FINDINGS[0].reason not in console.text
+        await console.press("ctrl+r")
+        await console.until(FINDINGS[0].reason)
+
+
+def test_one_row_that_waits_is_one() -> None:
+    progress = JobProgress("copying", {"edges": TableProgress(total=1), "memories": TableProgress(total=2)})
+    shown = progress_of(Job(id="j", kind="copy", status="in_progress", store="s", progress=progress), NOW)
+    assert shown is not None
+    assert [bar.note for bar in shown.tables] == ["waiting, 1 row", "waiting, 2 rows"]
+
+
+async def test_an_empty_place_names_the_keys_that_are_set(empty_store: Path) -> None:
+    config = replace(Config(), keys={"store.copy": "ctrl+k", "job.verify": "V"})
+    app = VestigeApp(config, f"sqlite:{empty_store}", embedders=embedders())
+    async with app.run_test(size=(120, 40)) as pilot:
+        console = Console(app, pilot)
+        await console.press("f5")
+        await console.until("No job has run yet.")
+        assert "^k  copy this store" in console.text
+        assert "V  compare it" in console.text

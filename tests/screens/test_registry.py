@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.screens.corpus import MEMORIES, clock, opened
+from tests.screens.corpus import MEMORIES, PATIENCE_SECONDS, clock, opened
 from tests.screens.pictures import lines
 from tests.vestige_files import make_v18
 from vestige_tui.app import VestigeApp
@@ -71,7 +71,7 @@ async def test_another_configured_model_is_named_with_the_ways_out(tmp_path: Pat
     embedders = EmbedderSource("BAAI/bge-small-en-v1.5")
     app = VestigeApp(Config(), f"sqlite:{path}", embedders=embedders, clock=clock)
     async with app.run_test(size=size) as pilot:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not app.banner:
                 await pilot.pause(0.05)
             await pilot.press("f6")
@@ -84,7 +84,7 @@ async def test_another_configured_model_is_named_with_the_ways_out(tmp_path: Pat
         if size[1] == 20:
             assert "w uses this one tab tells more" in text
             await pilot.press("tab")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while "use it" not in "\n".join(lines(app)):
                     await pilot.pause(0.05)
             text = " ".join(" ".join(lines(app)).split())

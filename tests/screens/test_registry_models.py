@@ -554,7 +554,7 @@ async def test_a_running_re_embedding_is_seen_beside_the_card(small: Path, model
         assert " 50 %   4 min left" in console.text
         assert "other-embedder-32, 32 dimensions" in console.text
         await console.press("r")
-        await console.until("A re-embedding of this store is under way; F5 shows it.")
+        await console.until("A re-embedding of this store is under way; the Jobs place shows it.")
         console.app.jobs = (replace(running, last_heartbeat=NOW - timedelta(minutes=3)),)
         console.app.frame_changed.publish(None)
         await console.until("no sign of life, encoding")

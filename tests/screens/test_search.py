@@ -67,7 +67,7 @@ async def test_typing_asks_and_each_hit_says_why_it_is_there(corpus: Path, size:
 
 async def test_old_hits_stay_until_the_new_ones_are_there(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with opened(corpus) as console:
-        await console.type("zone")
+        await console.paste("zone")
         await console.until("best 20")
         await console.still()
         before = console.app.screen.query_one(HitList).hits
@@ -181,7 +181,7 @@ async def test_nothing_found_says_so_and_names_the_ways_on(corpus: Path) -> None
 async def test_an_empty_store_says_which_key_fills_it(empty_store: Path) -> None:
     async with opened(empty_store, (60, 20)) as console:
         await console.until("This store holds no memories yet.")
-        assert "down a  write the first one" in console.text
+        assert "↓ a  write the first one" in console.text
         await console.press("down")
         assert console.app.focused is None
         async with another_process(empty_store) as other:
@@ -241,9 +241,9 @@ async def test_another_process_writes_and_the_list_follows_with_the_cursor_on_it
     async with opened(corpus) as console:
         await console.press("down", "j", "j")
         here = under_the_cursor(console)
-        started = asyncio.get_running_loop().time()
         async with another_process(corpus) as other:
             await other.insert(Draft("Written by somebody else just now"))
+            started = asyncio.get_running_loop().time()
         await console.until("Written by somebody else")
         assert asyncio.get_running_loop().time() - started < 2.5
         await console.until("375 memories")

@@ -131,7 +131,9 @@ def test_looks(wanted: Picture, corpus: Path, snap_compare: Callable[..., bool])
         if wanted.paste:
             await console.paste(wanted.paste)
         await console.until(wanted.until)
-        await console.press(*wanted.keys)
+        for key in wanted.keys:
+            await console.press(key)
+            await console.still()
         await console.until(wanted.then)
         await console.still()
         # What lies below the screen's end as well: the scroll bar tells of it.

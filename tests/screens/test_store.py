@@ -13,6 +13,7 @@ import pytest
 
 from tests.screens.corpus import MEMORIES, another_process, opened
 from tests.vestige_files import make_v18
+from vestige_tui.errors import Unavailable
 from vestige_tui.model import (
     Concern,
     Draft,
@@ -21,6 +22,7 @@ from vestige_tui.model import (
     Patch,
     PostgresServer,
     Session,
+    Stats,
     StoreReport,
     Vacuumed,
     VectorsHeld,
@@ -101,6 +103,20 @@ async def test_what_a_server_says_steers_no_terminal(corpus: Path, monkeypatch: 
         assert not set(console.text) & set("\x1b\u202e\x07")
 
 
+async def test_one_connection_more_is_one_other(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = Store.report
+
+    async def crowded(store: Store) -> StoreReport:
+        sessions = tuple(Session(number, "psql", "", "idle", None, False) for number in range(6))
+        return replace(await report(store), sessions=sessions)
+
+    monkeypatch.setattr(Store, "report", crowded)
+    async with opened(corpus, (120, 60)) as console:
+        await console.press("f7")
+        await console.until("and 1 other")
+        assert "and 1 others" not in console.text
+
+
 async def test_changes_show_by_themselves(corpus: Path) -> None:
     async with opened(corpus, (120, 90)) as console, another_process(corpus) as other:
         await console.press("f7")
@@ -157,6 +173,33 @@ async def test_a_vacuum_is_stopped_by_escape(corpus: Path, monkeypatch: pytest.M
         assert stopped == [True]
 
 
+async def test_a_store_that_went_away_is_not_said_to_be_healthy(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stats, whole = Store.get_stats, asyncio.Event()
+
+    async def looked(store: Store) -> Stats:
+        if not whole.is_set():
+            raise Unavailable("The line is cut.")
+        return await stats(store)
+
+    async with opened(corpus) as console:
+        await console.press("f7")
+        await console.until("● healthy")
+        await console.until("1,504")
+        monkeypatch.setattr(Store, "get_stats", looked)
+        console.app.note_change()
+        await console.until("The store went away; it is being tried again.")
+        assert "● healthy" not in console.text
+        # The figures of before stay, and asking again changes nothing of it.
+        assert "1,504" in console.text
+        await console.press("ctrl+r")
+        await console.until(lambda: not any(w.group == "look" and not w.is_finished for w in console.app.workers))
+        await console.pilot.pause()
+        assert "● healthy" not in console.text
+        whole.set()
+        await console.until("● healthy")
+        assert "The store went away" not in console.text
+
+
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])
 async def test_a_concern_stands_before_all_figures_with_what_to_do(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
@@ -167,6 +210,7 @@ async def test_a_concern_stands_before_all_figures_with_what_to_do(
     async with opened(corpus, size) as console:
         await console.press("f7")
         await console.until("◐ degraded")
+        await console.until("contents")
         # The scroll bar may stand between two lines.
         said = " ".join(word for line in console.lines for word in line.rstrip("▁▂▃▄▅▆▇█").split())
         assert "The 900,000 vectors need more than the 1.0 GB of memory" in said

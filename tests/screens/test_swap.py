@@ -73,7 +73,7 @@ async def test_hits_stay_until_those_by_the_new_model_come(corpus: Path, monkeyp
 
     monkeypatch.setattr(embedding, "load_embedder", slowly)
     async with opened(corpus, EmbedderSource()) as console:
-        await console.type("carrier")
+        await console.paste("carrier")
         await console.until("words and meaning")
         await console.still()
         hits = console.app.screen.query_one(HitList)

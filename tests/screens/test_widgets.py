@@ -27,7 +27,7 @@ from vestige_tui.screens.base import Place
 from vestige_tui.screens.help import HelpScreen
 from vestige_tui.screens.modals import Confirm, Message, Pick
 from vestige_tui.themes import THEMES, register
-from vestige_tui.widgets.filter_bar import FilterBar
+from vestige_tui.widgets.filter_bar import AskInput, FilterBar
 from vestige_tui.widgets.glyphs import level
 from vestige_tui.widgets.hit_list import HitList
 from vestige_tui.widgets.job_progress import COMPARED, JobProgress, Progress, Rows, TableBar
@@ -62,6 +62,12 @@ class Stage(App[None]):
         self.posted.append(event)
 
     def on_memory_table_memory_chosen(self, event: MemoryTable.MemoryChosen) -> None:
+        self.posted.append(event)
+
+    def on_memory_table_not_here(self, event: MemoryTable.NotHere) -> None:
+        self.posted.append(event)
+
+    def on_memory_table_failed(self, event: MemoryTable.Failed) -> None:
         self.posted.append(event)
 
     def on_memory_rows_selection_changed(self, event: MemoryTable.SelectionChanged) -> None:
@@ -465,7 +471,8 @@ async def test_typing_asks_once_it_settles_and_fields_become_chips() -> None:
     app = Stage(bar)
     async with app.run_test(size=(80, 10)) as pilot:
         bar.focus_input()
-        await pilot.press(*"keys")
+        for letter in "keys":
+            bar.query_one(AskInput).insert_text_at_cursor(letter)
         await pilot.pause(0.3)
         await pilot.press(*" type:note ")
         await pilot.pause(0.3)
@@ -582,7 +589,10 @@ async def test_brackets_step_and_hidden_places_rest() -> None:
         assert isinstance(place, Place)
         ticks: list[int] = []
         place.every(0.02, lambda: ticks.append(1))
-        await pilot.pause(0.1)
+        for _ in range(100):
+            await pilot.pause(0.02)
+            if ticks:
+                break
         assert ticks
         await pilot.press("f7")
         await pilot.pause(0.05)
@@ -661,20 +671,21 @@ async def test_confirm_shows_its_rows_and_only_y_agrees() -> None:
 async def test_pick_narrows_and_answers() -> None:
     async with Gallery().run_test(size=(80, 24)) as pilot:
         answers: list[str | None] = []
-        dialog = example()["pick"]
-        assert isinstance(dialog, Pick)
-        pilot.app.push_screen(dialog, answers.append)
-        await pilot.pause()
-        assert "1,204" in "\n".join(lines(pilot.app))
-        await pilot.press("p", "down", "enter")
-        await pilot.pause()
-        assert answers == ["people"]
+        for keys in (("p", "enter"), ("p", "down", "enter")):
+            dialog = example()["pick"]
+            assert isinstance(dialog, Pick)
+            pilot.app.push_screen(dialog, answers.append)
+            await pilot.pause()
+            assert "1,204" in "\n".join(lines(pilot.app))
+            await pilot.press(*keys)
+            await pilot.pause()
+        assert answers == ["people", "ops"]
 
 
 async def test_the_palette_lists_what_is_live_and_survives_brackets() -> None:
     async with Gallery().run_test(size=(100, 40)) as pilot:
         await pilot.press("f4", "ctrl+p")
-        for _ in range(50):
+        for _ in range(800):
             await pilot.pause(0.05)
             if "Suspend" in "\n".join(lines(pilot.app)):
                 break

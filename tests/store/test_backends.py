@@ -159,7 +159,7 @@ async def test_passwords_are_in_no_error(url: str) -> None:
 
 
 async def test_a_full_pool_is_busy(postgres_database: str) -> None:
-    backend = PostgresBackend(postgres_database, max_connections=1, acquire_timeout=0.3)
+    backend = PostgresBackend(postgres_database, max_connections=1, acquire_timeout=1.5)
     await backend.open()
     async with backend.transaction():
         with pytest.raises(Busy):

@@ -159,7 +159,7 @@ async def test_a_file_that_another_process_holds_is_busy_and_reads_go_on(
         )
         assert [type(end) for end in ends] == [Busy] * 4
         assert all("nothing was changed" in str(end) for end in ends)
-        assert 0.5 <= time.monotonic() - began < 4
+        assert 0.5 <= time.monotonic() - began < 10
         assert (await store.get(memory_id)).content == "held by another"
         assert [hit.memory.id for hit in await store.fts_search("another")] == [memory_id]
         assert await store.journal() == entries
@@ -182,7 +182,7 @@ async def test_who_leaves_while_the_file_is_held_need_not_wait(tmp_path: Path) -
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 3
             other.execute("ROLLBACK")
         await store.insert(Draft("written"), embed=False)
         assert await store.count() == 1
@@ -235,7 +235,7 @@ async def test_many_cancelled_questions_leave_no_connection_behind(
             monkeypatch.undo()
             began = time.monotonic()
             await asyncio.gather(*(backend.fetch("probe") for _ in range(8)))
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 3
         while not backend.pool_state().startswith("0 of"):
             assert time.monotonic() - began < 5, backend.pool_state()
             await asyncio.sleep(0.01)
@@ -249,7 +249,7 @@ async def test_a_transaction_is_told_of_once(postgres_database: str) -> None:
         await store.insert(Draft("The first registers the model."))
         async with told(postgres_database) as heard:
             await store.insert_many([Draft(f"memory {i}") for i in range(1_000)], embeddings=vectors)
-            assert await heard() == 1
+            assert await heard(1) == 1
             async with (
                 backend.transaction() as transaction,
                 transaction.connection.cursor() as cursor,
@@ -257,15 +257,15 @@ async def test_a_transaction_is_told_of_once(postgres_database: str) -> None:
             ):
                 for i in range(10_000):
                     await copy.write_row((f"copied {i}",))
-            assert await heard() == 1
+            assert await heard(1) == 1
             with pytest.raises(Conflict):
                 await store.insert(Draft("taken back", id=(await store.list_ids(limit=1))[0]), embed=False)
-            assert await heard() == 0
+            assert await heard(0) == 0
 
 
 @asynccontextmanager
-async def told(url: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
-    """A listener of its own; gives what counts the notifications that have come since it was last asked."""
+async def told(url: str) -> AsyncIterator[Callable[[int], Awaitable[int]]]:
+    """A listener of its own; gives what waits for so many notifications, and counts those since it was last asked."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as listener:
         [channel, key] = await (
             await listener.execute(
@@ -275,8 +275,9 @@ async def told(url: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
         await listener.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         await listener.execute("SELECT pg_advisory_lock_shared(%s)", [key])
 
-        async def heard() -> int:
-            return len([each async for each in listener.notifies(timeout=0.2)])
+        async def heard(least: int) -> int:
+            first = [each async for each in listener.notifies(timeout=20, stop_after=least)] if least else []
+            return len(first) + len([each async for each in listener.notifies(timeout=0.2)])
 
         yield heard
 
@@ -294,10 +295,10 @@ async def test_stores_of_one_database_do_not_wake_each_other(postgres_database: 
                 pass
         await two.insert(Draft("aside"), embed=False)
         assert not await one.wait_for_change(0.3)
-        assert await two.wait_for_change(0.3)
+        assert await two.wait_for_change(5.0)
         await one.insert(Draft("here"), embed=False)
         assert not await two.wait_for_change(0.3)
-        assert await one.wait_for_change(0.3)
+        assert await one.wait_for_change(5.0)
 
 
 async def test_what_was_begun_before_anybody_listened_is_told_of(postgres_database: str) -> None:

@@ -239,11 +239,11 @@ async def test_two_processes_start_at_once_and_share_one_server(tmp_path: Path) 
         urls = {said(one), said(two)}
         assert len(urls) == 1
         first = server_pid(directory)
-        one.communicate("\n", timeout=10)
+        one.communicate("\n", timeout=60)
         assert one.returncode == 0
         assert server_pid(directory) == first
         assert ask(urls.pop(), "SELECT 1") == 1
-        two.communicate("\n", timeout=10)
+        two.communicate("\n", timeout=60)
         assert two.returncode == 0
     assert not running(directory)
     assert not lives(first)

@@ -72,6 +72,10 @@ async def test_sessions_tell_ours_from_others(postgres_database: str) -> None:
         with psycopg.connect(postgres_database, application_name=hostile) as other:
             other.execute("SELECT 1")
             number = other.info.backend_pid
+            async with asyncio.timeout(20):
+                # The pool may be making connections yet, and tells nobody when it has.
+                while len(store.backend.inside().sessions) < store.backend.inside().connections.opened:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
             sessions = (await store.report()).sessions
         [theirs] = [each for each in sessions if each.pid == number]
         assert (theirs.mine, theirs.state) == (False, "idle in transaction")

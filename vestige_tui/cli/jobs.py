@@ -22,6 +22,7 @@ from vestige_tui.errors import NotFound, ReadOnly, StoreMissing, Usage, VestigeE
 from vestige_tui.text import ago, cut, grouped, plain, short_id
 
 if TYPE_CHECKING:
+    from vestige_tui.config import Config
     from vestige_tui.model import Job, JobFinding, JobStatus, TableProgress
     from vestige_tui.store.service import Store
 
@@ -64,11 +65,18 @@ def add_commands(commands: Commands) -> None:
 
 def _urls(args: Namespace) -> tuple[str, ...]:
     """The stores that may hold jobs: the one of this run, and those where jobs were started from here."""
-    from vestige_tui.jobs.index import watched, without_password
+    from vestige_tui.jobs.index import watched, with_passwords, without_password
 
-    here = store_url(args, settings(args))
-    others = (url for url in watched() if url != without_password(here))
+    config = settings(args)
+    here = store_url(args, config)
+    reached = with_passwords(_known(args, config))
+    others = (reached.get(url, url) for url in watched() if url != without_password(here))
     return (here, *others)
+
+
+def _known(args: Namespace, config: Config) -> tuple[str, ...]:
+    """Stores whose URLs of this run may hold passwords, which neither a job does nor the index."""
+    return tuple(url for url in (args.store, config.postgres_url) if url)
 
 
 @asynccontextmanager
@@ -250,9 +258,10 @@ async def _watch(args: Namespace, output: Output) -> int:
 async def _watch_all(args: Namespace, view: _View) -> None:
     from vestige_tui.jobs.watch import watch
 
-    here = store_url(args, settings(args))
-    known = () if is_file(here) and not args.store else (here,)
-    async with aclosing(watch(None, WATCH_SECONDS, known)) as changes:
+    config = settings(args)
+    here = store_url(args, config)
+    looked_at = () if is_file(here) and not args.store else (here,)
+    async with aclosing(watch(None, WATCH_SECONDS, looked_at, _known(args, config))) as changes:
         upcoming: asyncio.Task[tuple[Job, ...]] | None = None
         jobs: tuple[Job, ...] = ()
         try:
@@ -353,9 +362,7 @@ async def _retry(args: Namespace, output: Output) -> int:
     from vestige_tui.config import load_config
     from vestige_tui.jobs.watch import retry
 
-    # The URLs of this run may hold passwords, which no job does.
-    configured = load_config(Path(args.config) if args.config else None).postgres_url
-    urls = [url for url in (configured, args.store) if url]
+    urls = _known(args, load_config(Path(args.config) if args.config else None))
     async with _found(args, read_only=False) as (store, job):
         if store.read_only:
             raise ReadOnly(f"{store.title} is open read-only; nothing was begun.")

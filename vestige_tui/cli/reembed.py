@@ -132,8 +132,9 @@ async def _rollback(args: Namespace, output: Output) -> int:
         _refuse_unasked(args, f"This would take the store back to {in_full(found.after)}")
         _tell_estimate(args, output, store, found, await jobs.spare(store))
     if not found.loadable:
+        which = "memory that was" if found.memories == 1 else "memories that were"
         output.note(
-            f"{found.after.name} cannot be loaded here: {grouped(found.memories)} memories that were written since "
+            f"{found.after.name} cannot be loaded here: {grouped(found.memories)} {which} written since "
             "will be without a vector."
         )
     if not _confirmed(args, "Go back?"):

@@ -108,7 +108,8 @@ async def _fill(args: Namespace, output: Output) -> int:
             progress.end()
     if output.as_json:
         output.document({"filled": filled})
-    output.line(f"Made {grouped(filled)} vectors." if filled else "No vector was missing.")
+    vectors = "vector" if filled == 1 else "vectors"
+    output.line(f"Made {grouped(filled)} {vectors}." if filled else "No vector was missing.")
     return 0
 
 

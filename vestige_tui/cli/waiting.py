@@ -16,6 +16,7 @@ from vestige_tui.cli.job_words import line, way_on
 from vestige_tui.cli.jobs import status_of
 from vestige_tui.cli.output import Output, Progress
 from vestige_tui.errors import Conflict, Unavailable, VestigeError
+from vestige_tui.model import LEASE_SECONDS
 from vestige_tui.text import short_id
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ INTERRUPTED = 130
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 120.0
 """How long a database that went away is waited for; the worker waits for it by itself."""
+DOUBT_SECONDS = LEASE_SECONDS / 2
+"""How long a silent worker is listened for: this machine may have slept, or the database was away, and it with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +116,9 @@ async def _started(work: Work, presses: _Presses, output: Output, progress: Prog
 
 async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, progress: Progress) -> Job:
     """Wait for the end of a job, or for a second ctrl-C; gives the job as it stands then."""
-    from vestige_tui.jobs.ledger import LEASE
-
     asked = False
     lost_since: float | None = None
+    silent_since: float | None = None
     job: Job | None = None
     while True:
         seen = presses.count
@@ -131,6 +133,7 @@ async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, 
             job = await ledger.job(job_id)
             lost_since = None
         except VestigeError as error:
+            silent_since = None
             if lost_since is None:
                 lost_since = time.monotonic()
                 progress.end()
@@ -141,9 +144,13 @@ async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, 
             if not job.in_flight:
                 return job
             now = datetime.now(UTC)
-            if job.silence(now) is not None:
+            if job.silence(now) is None:
+                silent_since = None
+            elif silent_since is None:
+                silent_since = time.monotonic()
+            elif time.monotonic() - silent_since >= DOUBT_SECONDS:
                 raise Unavailable(
-                    f"The worker of job {short_id(job_id)} gave no sign of life for {LEASE.seconds} s; "
+                    f"The worker of job {short_id(job_id)} gave no sign of life for {LEASE_SECONDS} s; "
                     f"{way_on(job, now)}, and so does the same command."
                 )
             progress.show(line(job, now), sum(each.read for each in job.progress.tables.values()))

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
     Records: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
 
-OURS, ALIKE, REFUSED, GONE, TOLD = 1, 2, 4, 8, 16
-"""Inserted by this copy; last seen equal on both sides; not taken by the target; deleted since; told as a finding."""
+OURS, ALIKE, REFUSED, GONE, TOLD, UNTAKEN = 1, 2, 4, 8, 16, 32
+"""Inserted by this copy; last seen equal on both sides; not taken by the target; deleted since; told as a finding, that
+it stays as it is in the target; there, but its last edit was not taken."""
+TOUCH_SECONDS = 3_600.0
 
 # What was it, of which table, its key, its state, and the time that an edit of it moves.
 _RECORD = struct.Struct("<BBQQq")
@@ -76,8 +78,10 @@ class Brought:
         folder = state_dir() / "jobs"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = folder / f"{chain}.rows"
-        _forget_old(folder)
         self._file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._touched = 0.0
+        self.touch()
+        _forget_old(folder)
         head = os.pread(self._file, _RECORD.size, 0)
         if token is not None and len(head) == _RECORD.size and _RECORD.unpack(head)[2] == token:
             self.token, self.blind = token, bool(_RECORD.unpack(head)[0])
@@ -95,6 +99,13 @@ class Brought:
         if forget:
             self._path.unlink(missing_ok=True)
 
+    def touch(self) -> None:
+        """Say that the file is in use, at most every hour: what nobody touched for long is forgotten."""
+        now = time.time()
+        if now - self._touched >= TOUCH_SECONDS:
+            os.utime(self._file)
+            self._touched = now
+
     def add(self, table: str, marks: Iterable[Mark]) -> None:
         number = _NUMBERS[table]
         packed = b"".join([_RECORD.pack(mark.what, number, mark.key, mark.state, mark.stamp) for mark in marks])
@@ -105,6 +116,7 @@ class Brought:
         """What is known of a table's rows."""
         import numpy as np
 
+        self.touch()
         found = np.memmap(self._path, dtype=_FORM, mode="r")
         return Remembered(found[found["table"] == _NUMBERS[table]])
 

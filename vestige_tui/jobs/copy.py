@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,7 +31,7 @@ from vestige_tui.errors import (
     VestigeError,
 )
 from vestige_tui.jobs.brought import REFUSED, Brought, mark_of
-from vestige_tui.jobs.filling import fill
+from vestige_tui.jobs.filling import Filling
 from vestige_tui.jobs.following import Following, failed_mark, marked
 from vestige_tui.jobs.index import without_password
 from vestige_tui.jobs.keys import read_key, write_key
@@ -39,6 +40,7 @@ from vestige_tui.jobs.mirrors import mirror_of
 from vestige_tui.jobs.opening import open_source, refuse_foreign, target_of
 from vestige_tui.jobs.repair import sentence, shown
 from vestige_tui.jobs.source import sqlite_path
+from vestige_tui.jobs.spare import refuse_reembedding
 from vestige_tui.jobs.tables import TABLES, Fit, Setting, Table
 from vestige_tui.jobs.verify import Comparison, Told, verdict
 from vestige_tui.model import JobFinding, ModelSignature, TableProgress
@@ -155,8 +157,11 @@ async def _check_target(backend: Backend) -> ModelSignature | None:
         if taken := [str(row["name"]) for row in await backend.fetch("list_taken_names")]:
             raise ForeignStore(f"{backend.title} already has a {taken[0]} that is not ours; it was not touched.")
         return None
-    if not any(info.state == "applied" for info in await schema.status(backend)):
+    applied = {info.name for info in await schema.status(backend) if info.state == "applied"}
+    if not applied:
         return None
+    if "jobs" in applied:
+        await refuse_reembedding(backend, datetime.now(UTC))
     found = await backend.fetch("get_model")
     return read_model(found[0]) if found else None
 
@@ -240,7 +245,9 @@ class Copy:
             self._target = self._server = PostgresTarget(running.store)
         encode = running.options.get("encode")
         self._encodes = ModelSignature(**encode) if encode else None
+        self._filling = Filling(running, self._encodes) if self._encodes else None
         self._model = self._encodes or model
+        self._target.model = self._model
         self._tables = [table for table in TABLES if self._encodes is None or table.name != "vectors"]
         self._limit = max(1, min(int(running.options.get("batch", BATCH)), MAX_BATCH))
         """Rows of a batch; more where that is quick."""
@@ -396,8 +403,8 @@ class Copy:
                 # What is brought by somebody in the very moment is left to the next look.
                 self._token = token
                 break
-        if self._encodes is not None:
-            await fill(self._running, self._encodes)
+        if self._filling is not None:
+            await self._filling.once()
 
     @cached_property
     def _following(self) -> Following:
@@ -413,7 +420,7 @@ class Copy:
         )
 
     async def _follow(self) -> None:
-        """Go on bringing changes until somebody asks to stop, which is then no failure."""
+        """Go on bringing changes until a person asks to stop, which is then no failure; any other end is."""
         try:
             await self._running.phase("following")
             while True:
@@ -421,12 +428,19 @@ class Copy:
                 await self._catch_up()
                 if self._meter.phase != "following":
                     await self._running.phase("following")
+                self._brought.touch()
                 await self._rest(max(LOOK_SECONDS, IDLE * (time.monotonic() - began)))
         except (Cancelled, asyncio.CancelledError):
-            if not self._running.stop.is_set():
+            # A worker that is ended, or whose row somebody else has ended, leaves what the next attempt needs.
+            if not await self._asked_to_stop():
                 raise
         self._meter.phase = "done"
         await self._running.ledger.heartbeat(self._running.job_id, self._meter.snapshot())
+
+    async def _asked_to_stop(self) -> bool:
+        with suppress(VestigeError):
+            return await self._running.ledger.cancelled(self._running.job_id) is True
+        return False
 
     async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):

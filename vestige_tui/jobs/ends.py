@@ -98,7 +98,13 @@ class Source(Protocol):
 
 
 class Target(Protocol):
-    """What is written: an open store of one dialect."""
+    """What is written: an open store of one dialect.
+
+    What writes or deletes vectors raises ModelMismatch where the store has come to belong to another model.
+    """
+
+    model: ModelSignature | None
+    """The model of the vectors that are written; None where nobody knows it."""
 
     async def empty(self, table: str) -> bool:
         """Is there no row in this table yet?"""
@@ -125,6 +131,10 @@ class Target(Protocol):
 
     async def analyze(self, transaction: Transaction) -> None:
         """Give the planner its figures."""
+        ...
+
+    async def hold_model(self, transaction: Transaction) -> None:
+        """Keep the store with the model of the vectors until the transaction ends. Raises ModelMismatch."""
         ...
 
 

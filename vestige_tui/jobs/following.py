@@ -7,7 +7,6 @@ only where this copy has inserted it.
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from vestige_tui.jobs import unwire, wire
-from vestige_tui.jobs.brought import ALIKE, GONE, OURS, REFUSED, TOLD, Mark, hashed, mark_of
+from vestige_tui.jobs.brought import ALIKE, GONE, OURS, REFUSED, TOLD, UNTAKEN, Mark, hashed, mark_of
 from vestige_tui.jobs.ends import Outcome
+from vestige_tui.jobs.keys import key_of
 from vestige_tui.jobs.repair import sentence
 from vestige_tui.jobs.tables import TABLES
 from vestige_tui.jobs.verify import name_of
 from vestige_tui.model import JobFinding
+from vestige_tui.store.rows import edge as read_edge
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from vestige_tui.jobs.ends import Batch, Key, Mirror, Source, Target
     from vestige_tui.jobs.running import Running
     from vestige_tui.jobs.tables import Fit, Setting, Table
-    from vestige_tui.model import Edge, Review
+    from vestige_tui.model import Edge
     from vestige_tui.store.backend import Transaction
 
 BATCH = 1_000
@@ -148,14 +149,17 @@ class Following:
             elif known & GONE and not self._brought.blind:
                 present.append(row)
             elif place in compared.differ:
+                if known & TOLD:
+                    # It was said that it stays, whatever becomes of it in the source.
+                    continue
                 if known & SYNCED and not same:
                     edited.append(row)
-                elif known & SYNCED and not known & TOLD:
+                elif known & SYNCED and not known & UNTAKEN:
                     reason = (
                         f"It was edited in the target ({', '.join(compared.differ[place])}), and stays as it is there."
                     )
                     told.append((row, JobFinding(table.name, "differs", row.fit.key, reason)))
-            elif not same or not known & SYNCED:
+            elif not same or not known & SYNCED or known & (TOLD | UNTAKEN):
                 marks.append(row.becomes(known & OURS | ALIKE))
         changed = await self._insert(table, new)
         changed += await self._insert_after_all(table, again)
@@ -216,7 +220,7 @@ class Following:
             assert row.known is not None
             if stamps is None or stamps.get(row.fit.values[0] or b"") == row.known.stamp:
                 mine.append(row)
-            elif not row.known.what & TOLD:
+            else:
                 reason = "It was edited on both sides since it was copied, and stays as it is in the target."
                 told.append((row, JobFinding(table.name, "differs", row.fit.key, reason)))
         if not mine:
@@ -244,7 +248,9 @@ class Following:
         self._brought.add(
             table.name,
             [
-                row.becomes((row.known.what if row.known else 0) & OURS | (TOLD if place in outcome.refused else ALIKE))
+                row.becomes(
+                    (row.known.what if row.known else 0) & OURS | (UNTAKEN if place in outcome.refused else ALIKE)
+                )
                 for place, row in enumerate(mine)
             ],
         )
@@ -304,6 +310,9 @@ class Following:
             return
 
         async def tell(transaction: Transaction) -> None:
+            if table.name == "vectors":
+                # Of another model, all of them would look as if they had been edited.
+                await self._target.hold_model(transaction)
             await self._note(transaction, [finding for _, finding in told])
 
         await self._running.step(tell)
@@ -317,20 +326,41 @@ class Following:
         kept: dict[bytes, str] = {}
         keys = await self._keys("memories", gone["memories"])
         for start in range(0, len(keys), KEYS):
-            ids = {unwire.uuid(key): key for key in keys[start : start + KEYS]}
+            page = keys[start : start + KEYS]
+            ids = {unwire.uuid(key): key for key in page}
             memories = await self._running.patiently(partial(store.get_many, list(ids)))
+            linked = await self._linked(list(ids), gone["edges"])
+            reviewed = await self._reviewed(page, gone["reviews"])
             for memory in memories or ():
                 key = ids[memory.id]
                 known = remembered.get(hashed(key))
-                links = [_edge_key(edge) for edge in await store.get_edges(memory.id)]
-                reviews = _review_keys(await store.reviews(memory.id))
                 if known is None or known.stamp != _microseconds(memory.updated_at):
                     kept[key] = "edited"
-                elif any(hashed(each) not in gone["edges"] for each in links):
+                elif key in linked:
                     kept[key] = "linked"
-                elif any(hashed(each) not in gone["reviews"] for each in reviews):
+                elif key in reviewed:
                     kept[key] = "reviewed"
         return kept
+
+    async def _linked(self, ids: Sequence[str], going: set[int]) -> set[bytes]:
+        """The ends of those links of some memories that do not go with them."""
+        asked = partial(self._running.store.backend.fetch, "list_edges", {"ids": ids})
+        edges = map(read_edge, await self._running.patiently(asked) or ())
+        staying = [edge for edge in edges if hashed(_edge_key(edge)) not in going]
+        return {UUID(end).bytes for edge in staying for end in (edge.source_id, edge.target_id)}
+
+    async def _reviewed(self, memories: Sequence[bytes], going: set[int]) -> set[bytes]:
+        """Which of these memories have reviews that do not go with them."""
+        wanted, last = set(memories), max(memories)
+        before = int.from_bytes(min(memories), "big") - 1
+        after = key_of("reviews", _first_line(before.to_bytes(16, "big"))) if before >= 0 else None
+        found: set[bytes] = set()
+        while page := await self._running.patiently(partial(self._mirror.keys, "reviews", after, KEYS)):
+            found |= {key[:16] for key in page if key[:16] in wanted and hashed(key) not in going}
+            after = page[-1]
+            if after[:16] >= last:
+                break
+        return found
 
     async def _keys(self, table: str, wanted: set[int]) -> list[bytes]:
         """The keys of rows of the target by their hashes."""
@@ -348,35 +378,51 @@ class Following:
         if not gone:
             return 0
         keys = await self._keys(table.name, gone)
-        going = [key for key in keys if not _belongs(table.name, key, stays)]
-        told = [
-            JobFinding(table.name, "deleted", name_of(table.name, key), "It was deleted in the source.")
-            for key in going
+        remembered = self._brought.of(table.name)
+        going = [
+            key
+            for key in keys
+            if not _belongs(table.name, key, stays) and (table.name == "memories" or not _is_told(remembered, key))
         ]
-        if table.name == "memories":
-            told += [
-                JobFinding(
-                    table.name,
-                    "only_target",
-                    name_of(table.name, key),
-                    f"It was deleted in the source, but {how} in the target since it came, and stays.",
-                )
-                for key, how in stays.items()
-            ]
         deleted = 0
-        if told:
-
-            async def delete(transaction: Transaction) -> int:
-                deleted = await self._target.delete(transaction, table, going) if going else 0
-                self._running.meter.add(table.name, deleted=deleted)
-                await self._note(transaction, told)
-                return deleted
-
-            deleted = await self._running.step(delete)
+        # In parts, from the end: of lines that say the same, the places of the others stay as they were counted.
+        for end in range(len(going), 0, -KEYS):
+            deleted += await self._delete(table, going[max(0, end - KEYS) : end])
+        if table.name == "memories":
+            await self._tell_staying(table, stays)
         own = {hashed(key) for key in keys} - {hashed(key) for key in going}
         # What stays is the target's own from now on.
-        self._brought.add(table.name, [Mark(key, 0, 0, 0 if key in own else GONE) for key in gone])
+        rest = gone - {hashed(key) for key in going}
+        self._brought.add(table.name, [Mark(key, 0, 0, 0 if key in own else GONE) for key in rest])
         return deleted
+
+    async def _delete(self, table: Table, keys: Sequence[bytes]) -> int:
+        told = [
+            JobFinding(table.name, "deleted", name_of(table.name, key), "It was deleted in the source.") for key in keys
+        ]
+
+        async def delete(transaction: Transaction) -> int:
+            deleted = await self._target.delete(transaction, table, keys)
+            self._running.meter.add(table.name, deleted=deleted)
+            await self._note(transaction, told)
+            return deleted
+
+        deleted = await self._running.step(delete)
+        self._brought.add(table.name, [Mark(hashed(key), 0, 0, GONE) for key in keys])
+        return deleted
+
+    async def _tell_staying(self, table: Table, stays: Mapping[bytes, str]) -> None:
+        told = [
+            JobFinding(
+                table.name,
+                "only_target",
+                name_of(table.name, key),
+                f"It was deleted in the source, but {how} in the target since it came, and stays.",
+            )
+            for key, how in stays.items()
+        ]
+        for start in range(0, len(told), KEYS):
+            await self._running.step(partial(self._note, findings=told[start : start + KEYS]))
 
     def _expect(self, table: Table, more: int) -> None:
         total = self._running.meter.tables[table.name].total
@@ -401,6 +447,12 @@ def failed_mark(finding: JobFinding) -> Mark:
     return Mark(hashed(b"failed " + finding.source_key.encode()), 0, 0, REFUSED)
 
 
+def _is_told(remembered: Remembered, key: bytes) -> bool:
+    """Was it said of a row that it stays as it is in the target?"""
+    known = remembered.get(hashed(key))
+    return known is not None and bool(known.what & TOLD)
+
+
 def _belongs(table: str, key: bytes, memories: Mapping[bytes, str]) -> bool:
     if table not in _OF_MEMORIES:
         return False
@@ -411,15 +463,9 @@ def _edge_key(edge: Edge) -> bytes:
     return UUID(edge.source_id).bytes + UUID(edge.target_id).bytes + edge.edge_type.encode()
 
 
-def _review_keys(reviews: Sequence[Review]) -> list[bytes]:
-    """The keys of a memory's reviews, oldest first."""
-    keys: list[bytes] = []
-    alike: Counter[bytes] = Counter()
-    for review in sorted(reviews, key=lambda each: each.id):
-        said = UUID(review.memory_id).bytes + wire.moment(review.at) + wire.smallint(review.rating)
-        keys.append(said + wire.integer(alike[said]))
-        alike[said] += 1
-    return keys
+def _first_line(memory: bytes) -> tuple[bytes, ...]:
+    """A line of the review log before which a memory has none."""
+    return (memory, bytes(8), bytes(2), b"", b"", bytes(4))
 
 
 def _microseconds(moment: datetime | None) -> int:

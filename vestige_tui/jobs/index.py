@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +28,12 @@ def without_password(url: str) -> str:
     base, mark, query = bare.partition("?")
     kept = [part for part in query.split("&") if HIDDEN not in part]
     return base + (mark + "&".join(kept) if kept else "")
+
+
+def with_passwords(urls: Iterable[str]) -> dict[str, str]:
+    """How each store is to be reached, by its URL without a password: the first URL of it that has one, else any."""
+    ordered = sorted(urls, key=lambda url: without_password(url) == url)
+    return {without_password(url): url for url in reversed(ordered)}
 
 
 def index_path() -> Path:

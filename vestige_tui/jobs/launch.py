@@ -8,8 +8,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vestige_tui.config import state_dir
 from vestige_tui.errors import Conflict, Unavailable, Usage, VestigeError
-from vestige_tui.jobs.index import KEEP, remember, without_password
+from vestige_tui.jobs.index import KEEP, remember, with_passwords, without_password
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.worker import KINDS, TAKEN, owner
 from vestige_tui.store import launcher, open_store
@@ -99,17 +99,24 @@ async def start(work: Work, *, fresh: bool = False) -> Launched:
             options=checked.options,
             fresh=fresh,
         )
-        remember(where, run.id, work.kind)
-        if not run.already_running:
+        if run.already_running:
+            # It runs all the same where that cannot be noted here.
+            with suppress(OSError):
+                remember(where, run.id, work.kind)
+        else:
             try:
-                spec = {
-                    "job_id": run.id,
-                    "source": _absolute(work.source, checked.source),
-                    "target": _absolute(work.target, where),
-                }
-                await asyncio.to_thread(_spawn, spec)
+                with _no_worker():
+                    remember(where, run.id, work.kind)
+                    spec = {
+                        "job_id": run.id,
+                        "source": _absolute(work.source, checked.source),
+                        "target": _absolute(work.target, where),
+                    }
+                    await asyncio.to_thread(_spawn, spec)
             except VestigeError as error:
-                await ledger.transition(run.id, "failed", error=error.message)
+                # Where the same disk is full, the reason is still what there is to say.
+                with suppress(VestigeError):
+                    await ledger.transition(run.id, "failed", error=error.message)
                 raise
     return Launched(run.id, run.already_running)
 
@@ -122,12 +129,12 @@ async def resume(job: Job, known: Sequence[str] = ()) -> Launched:
     """
     if job.kind not in KINDS:
         raise Usage(f"A {job.kind} is not a job of this program; whoever it was given to takes it up.")
-    with_password = {without_password(url): url for url in known}
+    reached = with_passwords(known)
     launched = await start(
         Work(
             job.kind,
-            with_password.get(job.source, job.source),
-            with_password.get(job.target, job.target),
+            reached.get(job.source, job.source),
+            reached.get(job.target, job.target),
             dict(job.options),
         )
     )
@@ -147,6 +154,15 @@ def _absolute(url: str, location: str) -> str:
     return url if url.startswith(("postgresql:", "postgres:")) else location
 
 
+@contextmanager
+def _no_worker() -> Iterator[None]:
+    """What the system refuses a worker, its log or its note included, is that none could be started."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"No worker could be started: {error.strerror or error}.") from error
+
+
 def _spawn(spec: Mapping[str, str]) -> None:
     """Start the worker in a session of its own, give it its work, and wait until it has taken the job."""
     folder = state_dir() / "jobs"
@@ -162,8 +178,6 @@ def _spawn(spec: Mapping[str, str]) -> None:
             stdout=subprocess.PIPE,
             stderr=log,
         )
-    except OSError as error:
-        raise Unavailable(f"No worker could be started: {error.strerror}.") from error
     finally:
         os.close(log)
     assert starting.stdin is not None

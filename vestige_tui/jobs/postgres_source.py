@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import psycopg
-from psycopg import Connection, sql
+from psycopg import Connection, errors, sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from vestige_tui.errors import ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage
+from vestige_tui.errors import Cancelled, ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage
 from vestige_tui.jobs import unwire
 from vestige_tui.jobs.ends import Batch, Count, Key
 from vestige_tui.jobs.repair import shown
@@ -66,7 +66,7 @@ class PostgresSource:
         self._conninfo = ""
         self._sql = load("postgres", "copy")
         self._reading = threading.RLock()
-        self._open = True
+        self._open, self._closing = True, False
         if self._directory is None:
             self._conninfo = backend.conninfo()
         elif (self._directory / "data").is_dir():
@@ -99,7 +99,13 @@ class PostgresSource:
 
     def _connect(self) -> _Connection:
         try:
-            return psycopg.connect(self._conninfo, autocommit=True, row_factory=dict_row)
+            connection = psycopg.connect(self._conninfo, autocommit=True, row_factory=dict_row)
+            try:
+                connection.execute(self._sql["take_time"].encode(), {"local": False})
+            except BaseException:
+                connection.close()
+                raise
+            return connection
         except (psycopg.Error, OSError) as error:
             # The driver's words about a URL that it cannot parse may hold a password.
             raise translate(error, self.title) from None
@@ -114,6 +120,7 @@ class PostgresSource:
 
     def close(self) -> None:
         """Close the connection; a read that another thread is at is broken off first."""
+        self._closing = True
         if self._connection.info.transaction_status == TransactionStatus.ACTIVE:
             with suppress(psycopg.Error):
                 self._connection.cancel_safe(timeout=CANCEL_SECONDS)
@@ -135,6 +142,8 @@ class PostgresSource:
             try:
                 yield self._connection
             except (psycopg.Error, OSError) as error:
+                if self._closing and isinstance(error, errors.QueryCanceled):
+                    raise Cancelled("The read was cancelled.") from error
                 raise translate(error, self.title) from error
 
     def _connect_again(self) -> None:

@@ -12,6 +12,7 @@ from psycopg import errors
 from vestige_tui.jobs import wire
 from vestige_tui.jobs.ends import Outcome
 from vestige_tui.jobs.keys import key_parts
+from vestige_tui.jobs.spare import hold_model
 from vestige_tui.store.postgres import PostgresBackend, PostgresTransaction
 from vestige_tui.store.queries import load
 from vestige_tui.text import redact
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
     from vestige_tui.jobs.tables import Fit, Table
+    from vestige_tui.model import ModelSignature
     from vestige_tui.store.backend import Transaction
     from vestige_tui.store.service import Store
 
@@ -42,6 +44,8 @@ class _Straight:
     """The value that points at another line, which only a staging table can find."""
     dated: bool = False
     """Do they belong to one state of a memory?"""
+    log: int | None = None
+    """The value that is the time of a line: a log has no keys, and would take the same line twice."""
 
 
 _STRAIGHT = {
@@ -51,8 +55,8 @@ _STRAIGHT = {
     "vectors": _Straight(columns=2, dated=True),
     "scheduling": _Straight(),
     "edges": _Straight(),
-    "reviews": _Straight(columns=5, link=6),
-    "supersession": _Straight(columns=4),
+    "reviews": _Straight(columns=5, link=6, log=1),
+    "supersession": _Straight(columns=4, log=3),
     "marks": _Straight(),
 }
 """Users and groups are left out: their names are mended on the way."""
@@ -66,6 +70,7 @@ class PostgresTarget:
         assert isinstance(backend, PostgresBackend)
         self._backend = backend
         self._sql = load("postgres", "copy")
+        self.model: ModelSignature | None = None
         self._wary: set[str] = set()
         """Tables where the last batch met what can only be staged."""
 
@@ -86,6 +91,7 @@ class PostgresTarget:
         if not fits:
             return NOTHING
         await connection.execute(self._sql["keep_plans"].encode())
+        await self._hold(transaction, table)
         if fresh and table.name not in self._wary and await self._went_straight(connection, table, fits):
             return Outcome(len(fits), frozenset())
         await connection.execute(self._sql[f"stage_{table.name}"].encode())
@@ -100,17 +106,21 @@ class PostgresTarget:
         connection = _connection(transaction)
         if not fits or f"update_{table.name}" not in self._sql:
             return NOTHING  # A log is only added to.
+        await self._hold(transaction, table)
+        await self._take_time(connection)
         await connection.execute(self._sql[f"stage_{table.name}"].encode())
         return await self._settle(connection, table, fits, 0, len(fits) - 1, "update")
 
     async def delete(self, transaction: Transaction, table: Table, keys: Sequence[bytes]) -> int:
         connection = _connection(transaction)
+        await self._hold(transaction, table)
         load = self._sql[f"load_{table.name}"]
         columns = load[: load.index(")")].count(",")
         rows = []
         for key in keys:
             parts = key_parts(table.name, key)
             rows.append(wire.row(wire.integer(0), *(parts.get(place) for place in range(columns))))
+        await self._take_time(connection)
         await connection.execute(self._sql[f"stage_{table.name}"].encode())
         async with connection.cursor() as cursor:
             async with cursor.copy(load.encode()) as copy:
@@ -120,6 +130,17 @@ class PostgresTarget:
             await cursor.execute(self._sql[f"delete_{table.name}"].encode())
             return cursor.rowcount
 
+    async def hold_model(self, transaction: Transaction) -> None:
+        """Keep the store with the model of the vectors until the transaction ends. Raises ModelMismatch."""
+        await hold_model(transaction, self.model)
+
+    async def _hold(self, transaction: Transaction, table: Table) -> None:
+        """What must not change while rows of this table are written."""
+        if table.name == "vectors":
+            await self.hold_model(transaction)
+        elif (how := _STRAIGHT.get(table.name)) is not None and how.log is not None:
+            await _connection(transaction).execute(self._sql["hold_logs"].encode())
+
     async def _went_straight(self, connection: AsyncConnection[Any], table: Table, fits: Sequence[Fit]) -> bool:
         """Write rows without asking whether they are there; False, and nothing written, where one of them is amiss."""
         how = _STRAIGHT.get(table.name)
@@ -127,6 +148,8 @@ class PostgresTarget:
             return False
         if how.dated and not await self._belong(connection, table, fits):
             self._wary.add(table.name)
+            return False
+        if how.log is not None and await self._logged(connection, table, fits, how.log):
             return False
         try:
             async with (
@@ -152,11 +175,13 @@ class PostgresTarget:
 
     async def _belong(self, connection: AsyncConnection[Any], table: Table, fits: Sequence[Fit]) -> bool:
         """Is the memory of each row there, and in the state that the row belongs to?"""
-        keys = ",".join([(fit.values[0] or b"").hex() for fit in fits])
-        times = ",".join([str(int.from_bytes(fit.values[2] or b"", "big", signed=True)) for fit in fits])
-        asked = {"keys": f"{{{keys}}}", "times": f"{{{times}}}"}
-        cursor = await connection.execute(self._sql[f"belong_{table.name}"].encode(), asked)
+        cursor = await connection.execute(self._sql[f"belong_{table.name}"].encode(), _moments(fits, 2))
         return await cursor.fetchone() is None
+
+    async def _logged(self, connection: AsyncConnection[Any], table: Table, fits: Sequence[Fit], time: int) -> bool:
+        """Is a line of one of these memories and moments there already?"""
+        cursor = await connection.execute(self._sql[f"logged_{table.name}"].encode(), _moments(fits, time))
+        return await cursor.fetchone() is not None
 
     async def _settle(
         self, connection: AsyncConnection[Any], table: Table, fits: Sequence[Fit], low: int, high: int, verb: str
@@ -203,6 +228,7 @@ class PostgresTarget:
     async def drop_indexes(self, transaction: Transaction) -> tuple[str, ...]:
         """Drop what only makes reading fast; gives the statements that make it again, none where it has to stay."""
         connection = _connection(transaction)
+        await self._take_time(connection)
         try:
             async with connection.transaction():
                 await connection.execute(f"SET LOCAL lock_timeout = '{PATIENCE}'".encode())
@@ -217,25 +243,43 @@ class PostgresTarget:
 
     async def hold_indexes(self, transaction: Transaction) -> None:
         """Wait until no other copy builds indexes here; nobody does until the transaction ends."""
-        await _connection(transaction).execute(self._sql["hold_indexes"].encode())
+        connection = _connection(transaction)
+        await self._take_time(connection)
+        await connection.execute(self._sql["hold_indexes"].encode())
 
     async def build_index(self, transaction: Transaction, statement: str) -> None:
         """Make an index again by its statement, unless somebody has."""
         connection = _connection(transaction)
+        await self._take_time(connection)
         await connection.execute(self._sql["more_memory"].encode())
         await connection.execute(statement.replace("CREATE INDEX ", "CREATE INDEX IF NOT EXISTS ", 1).encode())
 
     async def settle(self, transaction: Transaction) -> None:
         """Make what is derived from the rows follow them."""
-        await _connection(transaction).execute(self._sql["rebuild_winners"].encode())
+        connection = _connection(transaction)
+        await self._take_time(connection)
+        await connection.execute(self._sql["rebuild_winners"].encode())
 
     async def analyze(self, transaction: Transaction) -> None:
-        await _connection(transaction).execute(self._sql["analyze_target"].encode())
+        connection = _connection(transaction)
+        await self._take_time(connection)
+        await connection.execute(self._sql["analyze_target"].encode())
+
+    async def _take_time(self, connection: AsyncConnection[Any]) -> None:
+        """What follows in this transaction takes as long as it takes, whatever the server allows others."""
+        await connection.execute(self._sql["take_time"].encode(), {"local": True})
 
 
 def _connection(transaction: Transaction) -> AsyncConnection[Any]:
     assert isinstance(transaction, PostgresTransaction)
     return transaction.connection
+
+
+def _moments(fits: Sequence[Fit], time: int) -> dict[str, str]:
+    """The memories of some rows and the times that are one of their values, in microseconds since 2000, as arrays."""
+    keys = ",".join([(fit.values[0] or b"").hex() for fit in fits])
+    times = ",".join([str(int.from_bytes(fit.values[time] or b"", "big", signed=True)) for fit in fits])
+    return {"keys": f"{{{keys}}}", "times": f"{{{times}}}"}
 
 
 def _half(vector: bytes) -> bytes:

@@ -265,8 +265,9 @@ async def _loadable(stand: _Stand) -> None:
     try:
         await _loaded(stand.after.name, stand.after.dimension)
     except EmbedderUnavailable as error:
+        which = "memory that was" if stand.missing == 1 else "memories that were"
         raise Refused(
-            f"{error.message} {stand.missing:,} memories that were written since would be without a vector; "
+            f"{error.message} {stand.missing:,} {which} written since would be without a vector; "
             "repeat with --yes to go back all the same."
         ) from None
 

@@ -149,6 +149,8 @@ class Reembedding:
         self._encoders: Encoders | None = None
         self._failed: dict[str, bytes | None] = {}
         """Memories whose texts could not be encoded, with the marks of those texts where they are known."""
+        self._told: list[JobFinding] = []
+        """What earlier attempts have told of single memories."""
         self._locked_at = 0.0
 
     async def close(self) -> None:
@@ -169,7 +171,7 @@ class Reembedding:
     async def run(self) -> str:
         """Raises Cancelled at a checkpoint, Refused where it may not begin, and whatever the store raises."""
         running = self._running
-        await self._read_failures()
+        await self._read_findings()
         await running.phase("counting")
         await self._begin()
         if self._kind == "in_place":
@@ -197,10 +199,11 @@ class Reembedding:
     ) -> T:
         return await self._running.step(work, {**(checkpoint or {}), "seconds": round(self._seconds, 3)})
 
-    async def _read_failures(self) -> None:
+    async def _read_findings(self) -> None:
         after: str | None = None
         while True:
             page = await self._running.ledger.findings(self._running.job_id, 1_000, after)
+            self._told += page.items
             self._failed.update({each.source_key: None for each in page.items if each.outcome == "failed"})
             if (after := page.next) is None:
                 return
@@ -219,12 +222,14 @@ class Reembedding:
         if not goes_on:
             checkpoint |= {"after": None, "index_secs": 0.0, "swap_ms": None}
 
-        async def work(transaction: Transaction) -> None:
-            await self._begun(transaction, goes_on=goes_on)
+        async def work(transaction: Transaction) -> bool:
+            return await self._begun(transaction, goes_on=goes_on)
 
-        await self._step(work, checkpoint)
+        if await self._step(work, checkpoint):
+            self._failed.clear()
 
-    async def _begun(self, transaction: Transaction, *, goes_on: bool) -> None:
+    async def _begun(self, transaction: Transaction, *, goes_on: bool) -> bool:
+        """Make the store ready; says whether all vectors are made from the first one on."""
         running, store = self._running, self._running.store
         await transaction.fetch("lock_schema")
         await refuse_rivals(transaction, store, mine=running.job_id, begun=True)
@@ -233,22 +238,24 @@ class Reembedding:
         if self._kind == "rollback":
             if there is None or there.role != "kept" or not equal(there.model, self._model):
                 raise Refused(f"{store.title} keeps no vectors of {self._model.name}; there is nothing to go back to.")
-            return
+            return False
         if there is not None and there.role == "building":
             refuse_other_spare(store, there.model, self._model, in_place=self._kind == "in_place")
         if goes_on != (there is not None and there.role == "building"):
             raise Conflict("The vectors made so far were dropped just now; start the job again.")
         if goes_on:
-            return
+            return False
         # What an earlier attempt had counted is of vectors that are gone.
         running.meter.tables.pop(TABLE, None)
         running.meter.zero_vectors = 0
+        await running.ledger.withdraw_findings(transaction, running.job_id, self._told)
         await forget_spare(transaction, self._backend)
         if self._kind == "reembed":
             await self._typed(transaction, "stamp_spare")
             await transaction.execute("put_spare_model", _model_fields(self._model, store.now()))
         else:
             await self._take_over(transaction, before)
+        return True
 
     async def _take_over(self, transaction: Transaction, before: ModelSignature) -> None:
         """In place: from now on the store belongs to the new model, and has no vectors."""
@@ -392,20 +399,25 @@ class Reembedding:
         made = [(text, vector) for text, vector in group if not isinstance(vector, str)]
         refused = [(text, reason) for text, reason in group if isinstance(reason, str)]
         new = [(text, reason) for text, reason in refused if text.id not in self._failed]
+        mended = [JobFinding(TABLE, "failed", text.id, "") for text, _ in made if text.id in self._failed]
 
         async def work(transaction: Transaction) -> int:
             await self._hold(transaction, table)
             inserted = await self._insert(transaction, table, made)
             findings = [JobFinding(TABLE, "failed", text.id, reason) for text, reason in new]
             findings += [JobFinding(TABLE, "zero_vector", text.id, _ZERO) for text, vector in made if not vector.any()]
+            await running.ledger.withdraw_findings(transaction, running.job_id, mended)
             await running.ledger.add_findings(transaction, running.job_id, findings)
             running.meter.zero_vectors += len(findings) - len(new)
-            running.meter.add(TABLE, read=inserted + len(new), inserted=inserted, failed=len(new))
+            failed = len(new) - len(mended)
+            running.meter.add(TABLE, read=inserted + failed, inserted=inserted, failed=failed)
             counted = running.meter.tables[TABLE]
             running.meter.expect(TABLE, max(counted.total or 0, counted.read))
             return inserted
 
         inserted: int = await self._step(work, {"after": group[-1][0].id} if cursor else None)
+        for finding in mended:
+            del self._failed[finding.source_key]
         self._failed.update({text.id: text.mark for text, _ in refused})
         return inserted
 
@@ -644,7 +656,7 @@ def _words(made: Report, model: ModelSignature, kept: SpareVectors | None, faile
     if made.swap_ms is not None:
         parts.append(f"swapped in {made.swap_ms:,.1f} ms")
     if failed:
-        parts.append(f"{failed:,} memories without a vector")
+        parts.append(f"{failed:,} {'memory' if failed == 1 else 'memories'} without a vector")
     if kept is not None:
         parts.append(f"those of {old} are kept")
     return "; ".join(parts)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.embedding import same_model
-from vestige_tui.errors import ReadOnly, Refused
+from vestige_tui.errors import ModelMismatch, ReadOnly, Refused
 from vestige_tui.jobs.encoders import other_build
 from vestige_tui.jobs.ledger import IN_FLIGHT, LEASE
 from vestige_tui.model import ModelChange, ModelSignature, SpareVectors
@@ -90,6 +90,30 @@ def refuse_unwritable(store: Store, *, dry: bool = False) -> None:
         raise ReadOnly(f"{store.title} belongs to a Vestige server and is only read; its vectors stay as they are.")
     if store.read_only and not dry:
         raise ReadOnly(f"{store.title} is open read-only: {store.read_only_reason}.")
+
+
+async def hold_model(transaction: Transaction, model: ModelSignature | None) -> None:
+    """Keep the store with a copy's model until the transaction ends. Raises ModelMismatch where it has another."""
+    if model is None:
+        return
+    found = await transaction.fetch("hold_model")
+    there = rows.model(found[0]) if found else None
+    if there is None or not same_model(there.name, model.name) or there.dimension != model.dimension:
+        now = f"{there.name} ({there.dimension} dimensions)" if there is not None else "no model"
+        raise ModelMismatch(
+            f"The target has come to belong to {now}; no more vectors of {model.name} ({model.dimension}) are copied."
+        )
+
+
+async def refuse_reembedding(backend: Backend, now: datetime) -> None:
+    """Raises Refused where a re-embedding of this store is under way: what a copy brings would be of the old model."""
+    for row in await backend.fetch("list_writing_jobs", {"in_flight": list(IN_FLIGHT)}):
+        last = rows.as_time(row["last_sign"])
+        if row["kind"] == "reembed" and last is not None and now - last <= LEASE:
+            job = short_id(str(row["delegation_id"]))
+            raise Refused(
+                f"A re-embedding of {backend.title} is under way, as job {job}; wait for its end, or cancel it."
+            )
 
 
 async def refuse_rivals(

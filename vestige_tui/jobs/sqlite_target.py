@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from vestige_tui.jobs import unwire
 from vestige_tui.jobs.ends import Outcome
 from vestige_tui.jobs.keys import key_parts
+from vestige_tui.jobs.spare import hold_model
 from vestige_tui.store.queries import load
 from vestige_tui.store.sqlite import SqliteBackend, SqliteTransaction
 from vestige_tui.times import format_time
 
 if TYPE_CHECKING:
     from vestige_tui.jobs.tables import Fit, Table
+    from vestige_tui.model import ModelSignature
     from vestige_tui.store.backend import Transaction
     from vestige_tui.store.service import Store
 
@@ -141,6 +143,7 @@ class SqliteTarget:
         assert isinstance(backend, SqliteBackend)
         self._backend = backend
         self._sql = load("sqlite", "copy")
+        self.model: ModelSignature | None = None
 
     async def empty(self, table: str) -> bool:
         name = f"any_{table}"
@@ -149,15 +152,26 @@ class SqliteTarget:
     # Rows
 
     async def write(self, transaction: Transaction, table: Table, fits: Sequence[Fit], *, fresh: bool) -> Outcome:
+        await self._hold(transaction, table)
         return await _run(transaction, f"merge_{table.name}", partial(self._write, table, fits, self._merge))
 
     async def update(self, transaction: Transaction, table: Table, fits: Sequence[Fit]) -> Outcome:
         if f"update_{table.name}" not in self._sql:
             return Outcome(0, frozenset())  # A log is only added to.
+        await self._hold(transaction, table)
         return await _run(transaction, f"update_{table.name}", partial(self._write, table, fits, self._update))
 
     async def delete(self, transaction: Transaction, table: Table, keys: Sequence[bytes]) -> int:
+        await self._hold(transaction, table)
         return await _run(transaction, f"delete_{table.name}", partial(self._delete, table.name, keys))
+
+    async def hold_model(self, transaction: Transaction) -> None:
+        """Keep the store with the model of the vectors until the transaction ends. Raises ModelMismatch."""
+        await hold_model(transaction, self.model)
+
+    async def _hold(self, transaction: Transaction, table: Table) -> None:
+        if table.name == "vectors":
+            await self.hold_model(transaction)
 
     def _write(
         self,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from vestige_tui.errors import VestigeError
-from vestige_tui.jobs.index import watched, without_password
+from vestige_tui.jobs.index import watched, with_passwords, without_password
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.store import open_store
 
@@ -76,9 +76,12 @@ class _Watched:
             await self._store.close()
 
 
-async def findings(store: Store | None, job: Job, limit: int = 100) -> tuple[JobFinding, ...]:
-    """What became of single rows of a job, the first of them, wherever its row lies."""
-    async with _holding(store, job, read_only=True) as holder:
+async def findings(store: Store | None, job: Job, limit: int = 100, urls: Sequence[str] = ()) -> tuple[JobFinding, ...]:
+    """What became of single rows of a job, the first of them, wherever its row lies.
+
+    ``urls`` are stores known here with their passwords.
+    """
+    async with _holding(store, job, read_only=True, urls=urls) as holder:
         return (await Ledger(holder).findings(job.id, limit)).items
 
 
@@ -117,9 +120,8 @@ async def _holding(store: Store | None, job: Job, *, read_only: bool, urls: Sequ
     if store is not None and store.location == job.store and (read_only or not store.read_only):
         yield store
         return
-    known = {without_password(url): url for url in urls}
     where = without_password(job.store)
-    async with open_store(known.get(where, where), read_only=read_only, max_connections=1) as opened:
+    async with open_store(with_passwords(urls).get(where, where), read_only=read_only, max_connections=1) as opened:
         yield opened
 
 
@@ -130,11 +132,12 @@ async def _open(url: str) -> Store:
 
 
 async def watch(
-    store: Store | None, interval: float = 0.5, urls: Sequence[str] = ()
+    store: Store | None, interval: float = 0.5, urls: Sequence[str] = (), known: Sequence[str] = ()
 ) -> AsyncGenerator[tuple[Job, ...], None]:
     """All jobs, in flight first and then the newest, now and whenever something about them has changed.
 
     ``urls`` are stores known here with their passwords; they stand for the same stores of the index, which has none.
+    So do those that are ``known``, which are not looked at for themselves.
     Close the iterator (``aclose``) to close what it opened. A store that cannot be reached is left out until it can.
     """
     others: dict[str, _Watched] = {}
@@ -147,15 +150,15 @@ async def watch(
             if began >= next_index:
                 next_index = time.monotonic() + INDEX_SECONDS
                 # More of them may be known than when this began.
-                known = {without_password(url): url for url in urls}
+                reached = with_passwords((*urls, *known))
                 here = None if store is None else without_password(store.location)
-                wanted = [url for url in {**dict.fromkeys(known), **dict.fromkeys(watched())} if url != here]
-                gone = [url for url, other in others.items() if url not in wanted or other.url != known.get(url, url)]
+                wanted = [url for url in dict.fromkeys((*map(without_password, urls), *watched())) if url != here]
+                gone = [url for url, other in others.items() if url not in wanted or other.url != reached.get(url, url)]
                 for url in gone:
                     await others.pop(url).close()
                     seen.pop(url, None)
                 for url in wanted:
-                    others.setdefault(url, _Watched(known.get(url, url)))
+                    others.setdefault(url, _Watched(reached.get(url, url)))
             if store is not None:
                 with suppress(VestigeError):
                     seen[""] = await Ledger(store).jobs()

@@ -45,6 +45,7 @@ NICENESS = 5
 """Whoever sits at a terminal comes first."""
 FINAL_TRIES = 5
 CONNECTIONS = 4
+BROKEN_OFF = "A part of the job was broken off by nobody here."
 
 
 def owner() -> str:
@@ -77,7 +78,7 @@ async def run(spec: dict[str, Any]) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.stop.set)
         beating = asyncio.create_task(_beat(ledger, job_id, running.stop, working))
         try:
-            await _settle(ledger, job_id, working)
+            await _settle(ledger, job_id, running.stop, working)
         finally:
             beating.cancel()
             with suppress(asyncio.CancelledError):
@@ -104,12 +105,17 @@ async def _beat(ledger: Ledger, job_id: str, stop: asyncio.Event, working: async
                 broken_off = working.cancel()
 
 
-async def _settle(ledger: Ledger, job_id: str, working: asyncio.Task[str]) -> None:
+async def _settle(ledger: Ledger, job_id: str, stop: asyncio.Event, working: asyncio.Task[str]) -> None:
     try:
         result = await working
-    except (Cancelled, asyncio.CancelledError):
-        log.info("job %s was cancelled", job_id)
-        await _tell(ledger, job_id, error=CANCELLED)
+    except (Cancelled, asyncio.CancelledError) as error:
+        if stop.is_set() or working.cancelling():
+            log.info("job %s was cancelled", job_id)
+            await _tell(ledger, job_id, error=CANCELLED)
+        else:
+            said = redact(str(error)) or BROKEN_OFF
+            log.error("job %s was broken off: %s", job_id, said)
+            await _tell(ledger, job_id, error=said)
     except VestigeError as error:
         log.error("job %s failed: %s", job_id, redact(error.message))
         await _tell(ledger, job_id, error=redact(error.message))

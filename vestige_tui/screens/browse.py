@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.widget import Widget
 
 from vestige_tui.chips import Chip
-from vestige_tui.commands import IN_PLACE, GoToBrowse, bindings
+from vestige_tui.commands import (
+    IN_PLACE,
+    AddMemory,
+    GoToBrowse,
+    GoToReview,
+    GoToSearch,
+    Leave,
+    PickFilters,
+    ToggleSuperseded,
+    bindings,
+)
+from vestige_tui.commands import (
+    Sort as SortCommand,
+)
 from vestige_tui.model import Filter, Memory, Page, Sort
-from vestige_tui.screens.memories import ReadingPlace
+from vestige_tui.screens.memories import STILL_SELECTING, ReadingPlace
 from vestige_tui.screens.modals import Choice, Pick
 from vestige_tui.text import grouped
 from vestige_tui.widgets.empty import Empty
@@ -54,7 +65,10 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one(MemoryTable).focus()
+        table = self.query_one(MemoryTable)
+        table.focus()
+        # Rows that are not here come into view only by scrolling; the table tells of those that are.
+        self.watch(table, "scroll_y", self.tell_keys, init=False)
 
     # The list
 
@@ -65,7 +79,8 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
     @on(FilterBar.Asked)
     def _asked(self, event: FilterBar.Asked) -> None:
         if event.text:
-            self.say("Words are looked for in Search (F2); here a filter reads field:value.", severity="quiet")
+            there = self.key_named(GoToSearch).upper()
+            self.say(f"Words are looked for in Search ({there}); here a filter reads field:value.", severity="quiet")
         self.refresh_place()
 
     @work(group="list", exclusive=True, exit_on_error=False)
@@ -94,6 +109,7 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
         else:
             self._asked_for = asked_for
             table.set_source(count, self._fetcher(store, self._sort), sort=self._sort)
+        self.tell_keys()
 
     async def _count(self, store: Store) -> tuple[Filter, int]:
         chosen = await self.wanted(store)
@@ -111,13 +127,16 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
 
     def _say_nothing(self, filtered: bool) -> None:
         nothing = self.query_one("#nothing", Empty)
-        keys = [] if self.replaced_too else [("o", "look at replaced memories too")]
+        key = self.key_named
+        keys = [] if self.replaced_too else [(key(ToggleSuperseded), "look at replaced memories too")]
         if filtered:
-            nothing.say("No memory passes these filters.", ("f8", "change the filters"), ("esc", "clear them"), *keys)
+            change, clear = key(PickFilters, typing=True), key(Leave)
+            nothing.say("No memory passes these filters.", (change, "change the filters"), (clear, "clear them"), *keys)
         elif self._sort == "due":
-            nothing.say("No memory has a due date yet.", ("s", "sort by something else"), ("F4", "review new ones"))
+            review = (key(GoToReview).upper(), "review new ones")
+            nothing.say("No memory has a due date yet.", (key(SortCommand), "sort by something else"), review)
         else:
-            nothing.say("This store holds no memories yet.", ("a", "write the first one"))
+            nothing.say("This store holds no memories yet.", (key(AddMemory), "write the first one"))
 
     def action_filter(self) -> None:
         self.remove_class("-reading")
@@ -153,6 +172,11 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
     @on(MemoryTable.MemoryHighlighted)
     def _highlighted(self, event: MemoryTable.MemoryHighlighted) -> None:
         self.read_memory(event.memory)
+        self.tell_keys()
+
+    @on(MemoryTable.NotHere)
+    def _not_here(self) -> None:
+        self.say(STILL_SELECTING if self.still_selecting else self.why_no_memory(), severity="quiet")
 
     @on(MemoryTable.MemoryChosen)
     def _chosen(self, event: MemoryTable.MemoryChosen) -> None:
@@ -164,14 +188,12 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
 
     # What commands are about
 
-    def the_list(self) -> Widget:
+    @property
+    def still_selecting(self) -> bool:
+        return self.query_one(MemoryTable).selecting
+
+    def the_list(self) -> MemoryTable:
         return self.query_one(MemoryTable)
 
     def current_memory(self) -> Memory | None:
         return self.query_one(MemoryTable).current
-
-    def chosen_memories(self) -> Sequence[Memory]:
-        return self.query_one(MemoryTable).chosen_or_current
-
-    def forget_selection(self) -> None:
-        self.query_one(MemoryTable).select_none()

@@ -184,7 +184,9 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         self._say(found, " ".join(dict.fromkeys(filter(None, (*found.answer.warnings, *missing)))))
         if not whole:
             self._current = None
-            key = AskWhyNot.key
+            bound = (each.binding for each in self.active_bindings.values())
+            own = (self.app.get_key_display(binding) for binding in bound if binding.id == AskWhyNot.id)
+            key = next(own, AskWhyNot.key)
             self.query_one("#nothing", Empty).say(
                 "No memory answers this.", (key, "why not this one"), ("esc", "ask something else")
             )

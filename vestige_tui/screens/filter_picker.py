@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
@@ -15,7 +16,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import Worker, WorkerState
 
-from vestige_tui.chips import FIELDS, MANY, Chip, same_chips, settled, without_field, write_chips
+from vestige_tui.chips import FIELDS, MANY, BadChip, Chip, filter_of, same_chips, settled, without_field, write_chips
 from vestige_tui.errors import VestigeError
 from vestige_tui.model import Filter
 from vestige_tui.screens.filter_values import MOST_VALUES, OPEN, Value, resolved, saved_values, values_of
@@ -88,6 +89,7 @@ class FilterPicker(Dialog[None]):
         self._field = field
         self._values: tuple[Value, ...] = ()
         self._found: tuple[Value, ...] = ()
+        self._narrowed = ""
         self._loaded: tuple[object, ...] | None = None
         self._fault = ""
         self._said = ""
@@ -189,7 +191,8 @@ class FilterPicker(Dialog[None]):
 
     def _narrow(self, *, keep: bool = False) -> None:
         """Show the values that hold what is typed; ``keep`` the cursor where it is."""
-        typed = self._typed.casefold()
+        self._narrowed = self._typed
+        typed = self._narrowed.casefold()
         if self._field in OPEN:
             self._found = self._values
         else:
@@ -262,7 +265,27 @@ class FilterPicker(Dialog[None]):
     # Choosing
 
     def action_choose(self) -> None:
-        self._toggle(self.query_one("#values", OptionList).highlighted)
+        # What was typed just before it may still be on its way to the line.
+        self.query_one(NarrowInput).call_later(self._choose)
+
+    def _choose(self) -> None:
+        """Toggle what is typed where that is a value itself, else the one under the cursor."""
+        if not self.is_attached:
+            return
+        typed = self._typed
+        if self._field not in OPEN:
+            if typed != self._narrowed:
+                self._narrow()
+            self._toggle(self.query_one("#values", OptionList).highlighted)
+        elif not typed:
+            # What is listed may still be what was typed before the line was cleared.
+            if self._loaded is not None and self._loaded[1] == "":
+                self._toggle(self.query_one("#values", OptionList).highlighted)
+        elif _says_something(chip := Chip(self._field, typed), self._store.now()):
+            self._take(Value(chip, typed))
+        else:
+            self._values, self._found, self._loaded = (), (), None
+            self._say_why(*self._why())
 
     @on(OptionList.OptionSelected, "#values")
     def _value_clicked(self, event: OptionList.OptionSelected) -> None:
@@ -270,9 +293,10 @@ class FilterPicker(Dialog[None]):
         self._toggle(event.option_index)
 
     def _toggle(self, index: int | None) -> None:
-        if index is None or index >= len(self._found):
-            return
-        value = self._found[index]
+        if index is not None and index < len(self._found):
+            self._take(self._found[index])
+
+    def _take(self, value: Value) -> None:
         chosen = self._is_chosen(value)
         if value.chip.field == SAVED:
             self._change(() if chosen else self._saved.chips(value.chip.value))
@@ -348,3 +372,11 @@ class FilterPicker(Dialog[None]):
             event.stop()
             known = isinstance(event.worker.error, VestigeError)
             self._tell(str(event.worker.error) if known else "Something went wrong; nothing was changed.", "$error")
+
+
+def _says_something(chip: Chip, now: datetime) -> bool:
+    try:
+        filter_of([chip], now)
+    except BadChip:
+        return False
+    return True

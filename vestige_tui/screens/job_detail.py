@@ -309,7 +309,7 @@ def progress_of(job: Job, now: datetime) -> Progress | None:
         if table.left_behind and not table.read:
             note = f"left behind, {grouped(table.left_behind)} {'row' if table.left_behind == 1 else 'rows'}"
         elif not table.read and table.total:
-            note = f"waiting, {grouped(table.total)} rows" if job.in_flight else "not begun"
+            note = f"waiting, {counted(table.total, 'row')}" if job.in_flight else "not begun"
         rows = Rows(**{count: getattr(table, count) for count in COUNTS}, encoded=table.inserted)
         # Rows of the target alone are found where nothing was read.
         if table.only_target and not table.read:

@@ -25,7 +25,7 @@ from vestige_tui.commands import (
     VerifyCopy,
     bindings,
 )
-from vestige_tui.errors import Usage
+from vestige_tui.errors import Usage, VestigeError
 from vestige_tui.screens.base import Place
 from vestige_tui.screens.copying import copy_from
 from vestige_tui.screens.finding import FindingSheet, memories_of, memory_sheet
@@ -56,10 +56,10 @@ KEYS: Mapping[str, type[Command]] = {
     "verify": VerifyCopy,
 }
 """The keys that sentences about a job name."""
-BEGINNINGS = (
-    (StartCopy.key, "copy this store into another one"),
-    (Reembed.key, "make its vectors anew with another model"),
-    (VerifyCopy.key, "compare it with another store"),
+BEGINNINGS: tuple[tuple[type[Command], str], ...] = (
+    (StartCopy, "copy this store into another one"),
+    (Reembed, "make its vectors anew with another model"),
+    (VerifyCopy, "compare it with another store"),
 )
 
 
@@ -95,6 +95,7 @@ row.
     def __init__(self) -> None:
         super().__init__()
         self._findings_of: tuple[str, int, int] = ("", -1, SHOWN_FINDINGS)
+        self._unread = False
         self._wanted = ""
         self._begun = self._said = ""
         self._keys = {word: command.key for word, command in KEYS.items()}
@@ -114,6 +115,9 @@ row.
         self.every(1.0, self._paint)
 
     def refresh_place(self) -> None:
+        if self._unread:
+            job_id, _, limit = self._findings_of
+            self._findings_of = (job_id, -1, limit)
         self._paint()
 
     def _frame_changed(self, nothing: None) -> None:
@@ -142,7 +146,8 @@ row.
         if self._wanted:
             nothing.say("The job that has started is shown here in a moment.")
         elif self.store is not None:
-            nothing.say("No job has run yet. Copies, re-embeddings and the work of agents are shown here.", *BEGINNINGS)
+            keys = ((self._key_of(command.id, command.key), what) for command, what in BEGINNINGS)
+            nothing.say("No job has run yet. Copies, re-embeddings and the work of agents are shown here.", *keys)
         elif self.console.facts.link == "opening":
             nothing.say("The store is being opened.")
         else:
@@ -203,7 +208,7 @@ row.
     def action_back(self) -> None:
         if self.query_one(FindingList).has_focus and self.has_class("-narrow"):
             self.query_one(JobDetail).focus()
-        elif self.has_class("-reading"):
+        elif self.has_class("-reading") or self.query_one(JobDetail).has_focus_within:
             self.remove_class("-reading")
             self.query_one(JobList).focus()
         else:
@@ -243,7 +248,13 @@ row.
     async def _read_findings(self, job: Job, limit: int) -> None:
         from vestige_tui.jobs.watch import findings
 
-        found = await findings(self.store, job, limit) if sum(counts_of(job).values()) else ()
+        self._unread = False
+        try:
+            found = await findings(self.store, job, limit, self.console.urls) if sum(counts_of(job).values()) else ()
+        except VestigeError:
+            # Not tried again before the person asks for it, or the store has changed.
+            self._unread = True
+            raise
         self._show_findings(found, job, limit)
 
     def _show_findings(self, found: tuple[JobFinding, ...], job: Job, limit: int) -> None:

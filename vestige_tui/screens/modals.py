@@ -170,20 +170,20 @@ class Pick(Dialog[str | None]):
     def on_mount(self) -> None:
         self.query_one(OptionList).can_focus = False
         self.query_one(Input).focus()
-        self.call_after_refresh(self._narrow, "")
+        self.call_after_refresh(self._narrow)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        self._narrow(event.value)
+        self._narrow()
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._narrow, self.query_one(Input).value)
+        self.call_after_refresh(self._narrow)
 
-    def _narrow(self, text: str) -> None:
-        words = text.casefold().split()
-        self._found = tuple(
-            choice for choice in self._choices if all(word in choice.label.casefold() for word in words)
-        )
+    def _narrow(self) -> None:
+        typed = self.query_one(Input).value.casefold().strip()
+        found = [choice for choice in self._choices if all(word in choice.label.casefold() for word in typed.split())]
+        # What begins so is meant before what only holds it: "3" is the third grade, not the one that is due in 3 days.
+        self._found = tuple(sorted(found, key=lambda choice: not choice.label.casefold().startswith(typed)))
         options = self.query_one(OptionList)
         width = max(12, options.size.width - 2)
         options.clear_options()

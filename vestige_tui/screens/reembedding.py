@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vestige_tui.commands import DropOldVectors, FillVectors
+from textual.binding import Binding
+
+from vestige_tui.commands import Command, DropOldVectors, FillVectors
 from vestige_tui.embedding import CatalogModel, catalog, same_model
 from vestige_tui.errors import Refused, Usage
 from vestige_tui.jobs.launch import Launched, Work, start
@@ -16,6 +18,7 @@ from vestige_tui.screens.cost_step import CostStep, going
 from vestige_tui.screens.modals import Confirm
 from vestige_tui.screens.model_step import ModelStep
 from vestige_tui.screens.preview_step import PreviewStep
+from vestige_tui.screens.saved_filters import Configured
 from vestige_tui.screens.start_step import StartStep, Switch
 from vestige_tui.screens.store_step import with_password
 from vestige_tui.screens.two_stores import shown
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from vestige_tui.screens.base import Console, Place
     from vestige_tui.store.service import Store
 
-UNDER_WAY = "A re-embedding of this store is under way; F5 shows it."
+UNDER_WAY = "A re-embedding of this store is under way; the Jobs place shows it."
 BACK_UP = "Back the store up first: its memories, vectors, schedules, and which model it belongs to."
 IN_PLACE, DROP_OLD, CONCURRENTLY, DROP_INDEX = "in_place", "drop_old", "concurrent_index", "drop_hnsw_first"
 
@@ -230,6 +233,13 @@ def _opened(place: Place) -> Store:
     return place.store
 
 
+def _key(place: Place, command: type[Command]) -> str:
+    """The key of a command that is heard in another place, as the person's keymap has it."""
+    app = place.app
+    set_by = app.config.keys.get(command.id) if isinstance(app, Configured) else None
+    return app.get_key_display(Binding((set_by or command.key).split(",")[0], command.action))
+
+
 async def preview_of(place: Place, model: CatalogModel) -> None:
     """Show how a model and the store's own rank the same memories."""
     store = _opened(place)
@@ -252,10 +262,10 @@ async def reembed_from(place: Place, at: str = "") -> bool:
         raise Refused(UNDER_WAY)
     used = await store.registered_model()
     if used is None:
-        raise Refused(no_model_yet((await store.get_stats()).total_memories, FillVectors.key))
+        raise Refused(no_model_yet((await store.get_stats()).total_memories, _key(place, FillVectors)))
     made = await spare(store)
     if made is not None and made.role == "building":
-        wizard: ReembedWizard = GoOnWizard(place.console, store, used, made, DropOldVectors.key)
+        wizard: ReembedWizard = GoOnWizard(place.console, store, used, made, _key(place, DropOldVectors))
     else:
         place.say("Looking which models there are…", severity="quiet")
         models = await asyncio.to_thread(catalog)
@@ -285,7 +295,7 @@ async def roll_back(place: Place) -> bool:
     if not found.memories:
         then = "Every memory has a vector of it."
     elif found.loadable:
-        then = f"{missing} get a vector of it."
+        then = f"{missing} {'gets' if found.memories == 1 else 'get'} a vector of it."
     else:
         then = f"{missing} will have none: the model is not to be had here."
     rows = [f"from {_named(found.before)}", f"to   {_named(found.after)}", then]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePath
@@ -31,7 +32,7 @@ from vestige_tui.commands import (
 from vestige_tui.commands import (
     Filter as FilterCommand,
 )
-from vestige_tui.errors import Conflict, NotFound, VestigeError
+from vestige_tui.errors import Conflict, NotFound, Unsure, VestigeError
 from vestige_tui.model import Filter, Memory, QueueCounts, Rating, Review
 from vestige_tui.scheduling import preview
 from vestige_tui.screens.memories import MemoryPlace
@@ -151,6 +152,9 @@ What you did not know comes back once more in the same sitting, as practice: not
             store = self.store
             if store is None or (not again and self._has_begun()):
                 return
+            with suppress(BadChip):
+                # It may have been asked for before there was a store to read it.
+                self._chosen = await self.wanted(store)
             chosen = self._chosen
             self._counts = await store.queue_counts(chosen)
             due = await store.get_due_memories(limit=SITTING_CARDS, filter=chosen)
@@ -256,12 +260,15 @@ What you did not know comes back once more in the same sitting, as practice: not
             if store is None or sitting is None:
                 return
             self._counts = await store.queue_counts(self._chosen)
-            if self._asked is None:
-                if self.has_class("-done"):
-                    await self._finish(store, sitting)
-                return
-            self._show_progress()
-            await self._check_card(store, sitting, self._asked)
+            asked = self._asked
+            if asked is not None and _is_turn(sitting, asked):
+                self._show_progress()
+                await self._check_card(store, sitting, asked)
+            elif asked is None and sitting.turn is None and self.has_class("-done"):
+                await self._finish(store, sitting)
+            else:
+                # What comes next could not be read when it was time.
+                await self._advance(store, sitting)
 
     async def _check_card(self, store: Store, sitting: Sitting, asked: Asked) -> None:
         known = asked.memory
@@ -340,7 +347,9 @@ What you did not know comes back once more in the same sitting, as practice: not
                 store, sitting = self.store, self._sitting
                 if store is None or sitting is None or self._asked is None or self._asked.memory.id != asked.memory.id:
                     return
-                if asked.practice:
+                if not _is_turn(sitting, asked):
+                    pass
+                elif asked.practice:
                     sitting.practise(asked.memory.id, rating, self._seconds())
                     self.say("Practised; nothing was written.", severity="quiet")
                 else:
@@ -366,6 +375,10 @@ What you did not know comes back once more in the same sitting, as practice: not
             self.say(f"Somebody else graded this memory meanwhile; nothing was written.{when}", severity="waiting")
             sitting.set_aside(memory.id, elsewhere=True)
             return
+        except Unsure:
+            # If it was saved, nobody else did it.
+            self._just_changed.add(memory.id)
+            raise
         new = change.scheduling
         assert new is not None
         sitting.grade(memory.id, rating, memory.scheduling, new, self._seconds())
@@ -410,10 +423,18 @@ What you did not know comes back once more in the same sitting, as practice: not
             if sitting is None or self._asked is not asked:
                 return
             memory = asked.memory
-            change = await (store.bury(memory.id) if bury else store.suspend(memory.id))
-            sitting.set_aside(memory.id)
-            self._wrote(change, f"{said}: {one_line(memory.content, 40)}")
+            if _is_turn(sitting, asked):
+                change = await self._put_to_rest(store, memory.id, bury=bury)
+                sitting.set_aside(memory.id)
+                self._wrote(change, f"{said}: {one_line(memory.content, 40)}")
             await self._advance(store, sitting)
+
+    async def _put_to_rest(self, store: Store, memory_id: str, *, bury: bool) -> Change:
+        try:
+            return await (store.bury(memory_id) if bury else store.suspend(memory_id))
+        except Unsure:
+            self._just_changed.add(memory_id)
+            raise
 
     @work(group="card", exit_on_error=False)
     async def action_undo(self) -> None:
@@ -425,11 +446,17 @@ What you did not know comes back once more in the same sitting, as practice: not
             sitting = self._sitting or Sitting((), self.now())
             self._sitting = sitting
             if self._written:
-                last = self._written.pop()
-                change = await store.undo(last.entry)
+                last = self._written[-1]
+                try:
+                    change = await store.undo(last.entry)
+                except (Conflict, NotFound):
+                    # It never can be; the one before it may.
+                    self._written.remove(last)
+                    raise
+                self._written.remove(last)
                 [memory_id, *_] = change.changed
                 graded, back = last.grade, last.grade or sitting.has_seen(memory_id)
-                self.say(f"Undone: {last.sentence}")
+                said = f"Undone: {last.sentence}"
             else:
                 try:
                     change = await store.undo_review()
@@ -437,12 +464,13 @@ What you did not know comes back once more in the same sitting, as practice: not
                     self.say(error.message, severity="quiet")
                     return
                 [memory_id, *_] = change.changed
-                graded, back = False, True
-                self.say(await self._what_was_undone(store, memory_id))
+                graded, back, said = False, True, ""
             self.console.note_change()
             self._just_changed.update(change.changed)
             if back:
                 sitting.bring_back(memory_id)
+            self.say(said or await self._what_was_undone(store, memory_id))
+            if back:
                 await self._advance(store, sitting, revealed=graded)
         if not back:
             self._look_again()
@@ -551,3 +579,9 @@ What you did not know comes back once more in the same sitting, as practice: not
 
     def current_memory(self) -> Memory | None:
         return self._asked.memory if self._asked is not None else None
+
+
+def _is_turn(sitting: Sitting, asked: Asked) -> bool:
+    """Whether the card that is shown is the one whose turn it is, and not one that was done with."""
+    turn = sitting.turn
+    return turn is not None and (turn.memory_id, turn.practice) == (asked.memory.id, asked.practice)

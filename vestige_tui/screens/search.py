@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.widget import Widget
 
 from vestige_tui.chips import Chip
-from vestige_tui.commands import IN_PLACE, GoToRegistry, GoToSearch, bindings
+from vestige_tui.commands import (
+    IN_PLACE,
+    AddMemory,
+    CycleMode,
+    GoToRegistry,
+    GoToSearch,
+    LeaveLine,
+    ToggleSuperseded,
+    bindings,
+)
 from vestige_tui.explained import MODE_NAMES
 from vestige_tui.model import Answer, Hit, Memory, Mode, SearchQuery
 from vestige_tui.screens.filters import REPLACED
@@ -61,6 +69,8 @@ and `w` says of any memory why it is not in it.
         self._wanted = ""
         self._to_the_best = True
         self._answered = False
+        self._announced = False
+        self._noted = ""
         self._question: tuple[str, tuple[Chip, ...]] = ("", ())
 
     def compose_body(self) -> ComposeResult:
@@ -101,8 +111,20 @@ and `w` says of any memory why it is not in it.
             patience.stop()
         if answer is not None:
             self._show(*answer)
+        else:
+            self._announce_no_more()
+
+    def _announce_no_more(self) -> None:
+        """Take back that an answer is on its way."""
+        if not self._announced:
+            return
+        self._announced = False
+        self.query_one(FilterBar).note(self._noted)
+        if not self._answered:
+            self.query_one("#nothing", Empty).say("There is no answer yet.")
 
     def _say_it_takes_time(self) -> None:
+        self._announced = True
         self.query_one(FilterBar).note("searching …")
         if not self._answered:
             loading = self.console.embedders.state in ("idle", "loading")
@@ -127,7 +149,8 @@ and `w` says of any memory why it is not in it.
         self._answered = True
         self._warnings = answer.warnings if answer else ()
         self._show_notes()
-        bar.note(self._summary(answer, len(hits)))
+        self._announced, self._noted = False, self._summary(answer, len(hits))
+        bar.note(self._noted)
         self.set_class(not hits, "-nothing")
         if not hits:
             self.remove_class("-reading")
@@ -161,19 +184,20 @@ and `w` says of any memory why it is not in it.
 
     def _say_nothing(self, nothing: Empty, asked: bool, filtered: bool) -> None:
         keys: list[tuple[str, str]] = []
+        key, leave = self.key_named, self.key_named(LeaveLine)
         if filtered:
             keys.append(("home backspace" if asked else "backspace", "take a filter away"))
-        # Letters are keys only outside the line, and ``down`` leaves it also where there is no list to go to.
+        # Letters are keys only outside the line, which is left also where there is no list to go to.
         if not self.replaced_too and (asked or filtered):
-            keys.append(("down o", "look at replaced memories too"))
+            keys.append((f"{leave} {key(ToggleSuperseded)}", "look at replaced memories too"))
         if asked:
             mode = MODES[(MODES.index(self._mode) + 1) % len(MODES)]
-            keys.append(("down m", f"search by {MODE_NAMES[mode]}"))
+            keys.append((f"{leave} {key(CycleMode)}", f"search by {MODE_NAMES[mode]}"))
             nothing.say("No memory answers this.", *keys)
         elif filtered:
             nothing.say("No memory passes these filters.", *keys)
         else:
-            nothing.say("This store holds no memories yet.", ("down a", "write the first one"))
+            nothing.say("This store holds no memories yet.", (f"{leave} {key(AddMemory)}", "write the first one"))
 
     def action_cycle_mode(self) -> None:
         self._mode = MODES[(MODES.index(self._mode) + 1) % len(MODES)]
@@ -187,15 +211,17 @@ and `w` says of any memory why it is not in it.
 
     # Why this answer
 
-    async def _question_asked(self) -> tuple[Store, SearchQuery] | None:
-        """The store and the question of the line; without one, a line says what is missing."""
+    async def _question_asked(self, gone_on: str) -> tuple[Store, SearchQuery] | None:
+        """The store and the question of the line; without one, a line says what is missing, or ``gone_on``."""
         store, text = self.store, self.bar.text.strip()
+        if self.app.screen is not self:
+            return None
         if store is None:
             self.say("The store is not open yet.", severity="waiting")
         elif not text:
             self.say("Type a question first; without one the newest memories are listed.", severity="quiet")
         else:
-            chosen = await self.answered(self.wanted(store))
+            chosen = await self.looked(self.answered(self.wanted(store)), slow="Reading the filters…", gone_on=gone_on)
             if chosen is not None:
                 return store, SearchQuery.within(chosen, text, mode=self._mode, limit=self._limit)
         return None
@@ -204,7 +230,7 @@ and `w` says of any memory why it is not in it.
     async def action_explain_answer(self) -> None:
         from vestige_tui.screens.explanation import ExplanationScreen
 
-        if (asked := await self._question_asked()) is not None:
+        if (asked := await self._question_asked("Nothing was explained; you had gone on.")) is not None:
             memory = self.current_memory()
             await self.app.push_screen(ExplanationScreen(asked[1], memory.id if memory else None))
 
@@ -212,7 +238,7 @@ and `w` says of any memory why it is not in it.
     async def action_ask_why_not(self) -> None:
         from vestige_tui.screens.why_not import tell_why_not
 
-        if (asked := await self._question_asked()) is not None:
+        if (asked := await self._question_asked("Nothing was asked; you had gone on.")) is not None:
             await tell_why_not(self.app, *asked)
 
     # Moving between line, list and card
@@ -233,6 +259,7 @@ and `w` says of any memory why it is not in it.
 
     @on(HitList.HitHighlighted)
     def _highlighted(self, event: HitList.HitHighlighted) -> None:
+        self.tell_keys()
         # What holds exact characters stands by its age; no figure says more.
         self.read_memory(event.hit.memory if event.hit else None, None if self._wanted else event.hit)
 
@@ -246,18 +273,12 @@ and `w` says of any memory why it is not in it.
 
     # What commands are about
 
-    def the_list(self) -> Widget:
+    def the_list(self) -> HitList:
         return self.query_one(HitList)
 
     def current_memory(self) -> Memory | None:
         hit = self.query_one(HitList).current
         return hit.memory if hit else None
-
-    def chosen_memories(self) -> Sequence[Memory]:
-        return self.query_one(HitList).chosen_or_current
-
-    def forget_selection(self) -> None:
-        self.query_one(HitList).select_none()
 
 
 def _counted(count: int, what: str) -> str:

@@ -50,7 +50,8 @@ async def why_nothing(store: Store, counts: QueueCounts, chosen: Filter) -> str:
         week = grouped(counts.week) if counts.week else "none"
         said.append(f"The next one is due {ago(upcoming, store.now())}; {week} within a week.")
     if counts.new:
-        asked = f"; today's {grouped(store.policy.new_per_day)} were asked" if store.policy.new_per_day else ""
+        share = store.policy.new_per_day
+        asked = f"; today's {grouped(share)} {'was' if share == 1 else 'were'} asked" if share else ""
         said.append(f"{grouped(counts.new)} new {'one waits' if counts.new == 1 else 'ones wait'}{asked}.")
     return "\n".join(said)
 

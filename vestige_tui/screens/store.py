@@ -74,6 +74,7 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
     def __init__(self) -> None:
         super().__init__()
         self._looked = False
+        self._away = False
         self._vacuuming: Worker[None] | None = None
 
     def compose_body(self) -> ComposeResult:
@@ -103,8 +104,15 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
 
     def _frame_changed(self, nothing: None) -> None:
         super()._frame_changed(nothing)
-        if self.store is None and self.is_mounted:
-            self._fill("health", lambda width: _opening(self.console.facts.link))
+        if not self.is_mounted:
+            return
+        link, was_away = self.console.facts.link, self._away
+        self._away = link == "reconnecting"
+        if self.store is None or (self._away and not was_away):
+            # How it was before it went away is no news any more.
+            self._fill("health", lambda width: _opening(link))
+        elif was_away and not self._away and self._shown:
+            self.refresh_place()
 
     @work(group="look", exclusive=True, exit_on_error=False)
     async def _look(self) -> None:
@@ -114,10 +122,10 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
         if not self._looked:
             # The word that matters most need not wait for all the figures.
             health = await store.health_check()
-            self._fill("health", lambda width: _health(store, health))
+            self._show_health(store, health)
         report, now = await store.report(), store.now()
         self._looked = True
-        self._fill("health", lambda width: _health(store, report.health))
+        self._show_health(store, report.health)
         stats, server = report.stats, report.server
         if stats is None or server is None:
             return
@@ -135,6 +143,11 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
         self._fill("schema", lambda width: _schema(store, migrations, width))
         changes = await store.journal(limit=SHOWN_CHANGES)
         self._fill("changes", lambda width: _changes(changes, now, width))
+
+    def _show_health(self, store: Store, health: Health) -> None:
+        """Say how the store is, but not that it answers while it is waited for."""
+        if health.state == "unavailable" or not self._away:
+            self._fill("health", lambda width: _health(store, health))
 
     def _fill(self, id: str, body: Callable[[int], Content]) -> None:
         self.query_one(f"#{id}", Section).fill(body)
@@ -228,7 +241,8 @@ def _connections(report: StoreReport, now: datetime, width: int) -> Content:
             )
         )
     if len(others) > SHOWN_SESSIONS:
-        lines.append(Content.styled(f"and {grouped(len(others) - SHOWN_SESSIONS)} others", "$text-muted"))
+        more = len(others) - SHOWN_SESSIONS
+        lines.append(Content.styled(f"and {grouped(more)} {'other' if more == 1 else 'others'}", "$text-muted"))
     return Content("\n").join(lines)
 
 

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from vestige_tui.jobs.index import watched, without_password
+from vestige_tui.jobs.index import watched, with_passwords, without_password
 from vestige_tui.model import Job
 from vestige_tui.screens.base import Console
 from vestige_tui.screens.wizard import Step, Wizard
@@ -39,7 +39,7 @@ def _ends(job: Job) -> tuple[str, ...]:
 def with_password(console: Console, typed: str) -> str:
     """The URL that a person means: what they typed, with the password that this console knows for it."""
     typed = typed.strip()
-    return {without_password(url): url for url in console.urls}.get(typed, typed)
+    return with_passwords(console.urls).get(typed, typed)
 
 
 class _Masking(Highlighter):

@@ -29,7 +29,6 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 
 from vestige_tui.errors import (
     Busy,
-    Cancelled,
     Conflict,
     NotFound,
     ReadOnly,
@@ -128,7 +127,8 @@ def translate(error: Exception, title: str) -> VestigeError:
     if isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected | errors.SerializationFailure):
         return Busy(f"{title} is busy: another session holds what this needs. Nothing was changed; try again.")
     if isinstance(error, errors.QueryCanceled):
-        return Cancelled("The query was cancelled.")
+        # Whoever asks for that here waits for no answer: this is the server's own doing, or somebody else's there.
+        return VestigeError(f"The server broke the query off: {_first_line(error)}.")
     if isinstance(error, errors.ReadOnlySqlTransaction):
         return ReadOnly(f"{title} only accepts reads.")
     if isinstance(error, errors.InsufficientPrivilege):
@@ -738,7 +738,7 @@ class PostgresBackend:
         """The rows of a search, and the model that the vectors were of that it saw."""
         try:
             found = await self.fetch("search_memories", params, slots)
-        except (Busy, Cancelled, Unavailable):
+        except (Busy, Unavailable):
             raise
         except VestigeError:
             # Vectors of two widths, or of two types, cannot be compared: which is said, where they are of two models.

@@ -86,6 +86,7 @@ from vestige_tui.store.snapshots import (
     vector_params,
 )
 from vestige_tui.store.undo import append_event, refuse_cycle, take_back
+from vestige_tui.text import short_id
 from vestige_tui.times import format_time
 
 if TYPE_CHECKING:
@@ -625,12 +626,15 @@ class Store:
         ids = list(dict.fromkeys(memory_ids))
         found = await self.get_many(ids)
         if len(found) < len(ids):
-            missing = next(memory_id for memory_id in ids if memory_id not in {memory.id for memory in found})
+            there = {memory.id for memory in found}
+            missing = next(memory_id for memory_id in ids if memory_id not in there)
             raise NotFound(f"No memory has the id {missing!r}.")
         edges = await self._backend.fetch("list_edges", {"ids": ids})
-        reviews = sum([len(await self._backend.fetch("list_reviews", {"id": memory_id})) for memory_id in ids])
+        [reviews] = await self._backend.fetch("count_reviews_of", {"ids": ids})
         losers = [rows.memory(row) for row in await self._backend.fetch("list_losers", {"ids": ids})]
-        return DeletePreview(found, len(edges), reviews, tuple(loser for loser in losers if loser.id not in set(ids)))
+        going = set(ids)
+        back = tuple(loser for loser in losers if loser.id not in going)
+        return DeletePreview(found, len(edges), int(reviews["n"]), back)
 
     async def delete(self, memory_ids: Sequence[str]) -> Change:
         """Delete memories, all or none; the journal keeps each of them whole."""
@@ -892,14 +896,18 @@ class Store:
     async def fill_embeddings(self, progress: Callable[[int, int], None] | None = None) -> int:
         """Make the vectors that are missing; gives how many. ``progress`` hears (done, total) after each batch.
 
-        While a job makes all of them anew in place, they are left to that.
+        While a job makes all of them anew in place, they are left to that. Raises Refused where none was made for it.
         """
         self._refuse_read_only()
         total = await self.count(Filter(superseded=True, without_embedding=True))
         done, after = 0, self._backend.lowest_id
         while batch := await self._backend.fetch("list_without_embedding", {"after_id": after, "limit": FILL_BATCH}):
-            if await self._find_remaking() is not None:
-                break
+            if job := await self._find_remaking():
+                if done:
+                    break
+                raise Refused(
+                    f"Job {short_id(job)} makes the vectors of this store anew; the missing ones are left to it."
+                )
             await self._fill({str(row["id"]): str(row["content"]) for row in batch})
             after = str(batch[-1]["id"])
             done += len(batch)

@@ -64,7 +64,9 @@ class FactsLine(Widget):
         facts, width = self.facts, self.size.width
         word, shape, style = LINKS[facts.link]
         kind, mode = plain(facts.backend), "read-only" if facts.read_only else ""
-        count = f"{grouped(facts.memories)} memories" if facts.memories is not None else ""
+        count = ""
+        if facts.memories is not None:
+            count = f"{grouped(facts.memories)} {'memory' if facts.memories == 1 else 'memories'}"
         model = plain(facts.model) if facts.model else ""
         whole = min(cells(plain(facts.store)), WHOLE_STORE)
         least = min(whole, LEAST_STORE)

@@ -68,12 +68,13 @@ class HitList(MemoryRows):
         lost = [id for id in self._selected if id not in ids]
         for id in lost:
             del self._selected[id]
+        renewed = self._renew(hit.memory for hit in self._hits)
         self._resize_to(len(self._hits))
         if stays and self.scroll_y > 0:
             # What arrives above pushes nothing, except at the top, where one waits for it.
             self.scroll_to(y=self._cursor * self.row_height - line, animate=False, force=True)
         self._reveal()
-        if lost:
+        if lost or renewed:
             self.post_message(self.SelectionChanged(self.selected))
         self.post_message(self.HitHighlighted(self.current))
 

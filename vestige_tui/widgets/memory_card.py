@@ -128,6 +128,7 @@ class MemoryCard(Panels):
         self._detail: MemoryDetail | None = None
         self._whole = False
         self._raw = False
+        self._cut_of: int | None = None
         self.add_class("-empty")
 
     def compose(self) -> ComposeResult:
@@ -185,17 +186,29 @@ class MemoryCard(Panels):
         cut_short = len(content) > SHOWN_CHARACTERS and not self._whole
         text = plain(content[:SHOWN_CHARACTERS] if cut_short else content, newlines=True)
         self.set_class(cut_short or (too_much_for_markdown(text) and not self._raw), "-cut")
-        self.query_one("#card-cut", Static).update(
-            f"The first {grouped(SHOWN_CHARACTERS)} of {grouped(len(content))} characters; w shows the whole text."
-            if cut_short
-            else "Shown as it is stored: as Markdown it would have too many parts."
-        )
+        self._say_cut(len(content) if cut_short else None)
         as_stored = self._raw or too_much_for_markdown(text)
         self.set_class(as_stored, "-raw")
         if as_stored:
             self.query_one("#card-raw", Static).update(Content(text))
         else:
             await self.query_one("#card-text", Markdown).update(text)
+
+    def _say_cut(self, characters: int | None) -> None:
+        """Say what is left out of a text of so many characters; None where only its form is."""
+        self._cut_of = characters
+        said = "Shown as it is stored: as Markdown it would have too many parts."
+        if characters is not None:
+            # The card's own key is heard once the card has the keyboard.
+            way = "w shows" if self.has_focus_within else "enter, then w, shows"
+            said = f"The first {grouped(SHOWN_CHARACTERS)} of {grouped(characters)} characters; {way} the whole text."
+        self.query_one("#card-cut", Static).update(said)
+
+    def on_focus(self) -> None:
+        self._say_cut(self._cut_of)
+
+    def on_blur(self) -> None:
+        self._say_cut(self._cut_of)
 
     def _show_around(self, detail: MemoryDetail) -> None:
         memory, now = detail.memory, self._clock()

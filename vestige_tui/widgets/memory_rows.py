@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -52,17 +52,34 @@ class MemoryRows(RowList):
         memory = self.memory_at(self._cursor)
         return (memory,) if memory is not None else ()
 
+    @property
+    def selecting(self) -> bool:
+        """Whether memories that were selected are still being read, so that ``selected`` does not hold them yet."""
+        return False
+
     def is_selected(self, index: int) -> bool:
         if not self._selected:
             return False
         memory = self.memory_at(index)
         return memory is not None and memory.id in self._selected
 
+    def _renew(self, memories: Iterable[Memory]) -> bool:
+        """Let the selection hold these memories as they are now; tells whether any of it was another before."""
+        renewed = {memory.id: memory for memory in memories if self._selected.get(memory.id, memory) != memory}
+        self._selected |= renewed
+        return bool(renewed)
+
     def select_none(self) -> None:
         """Give up the selection."""
         self._selected.clear()
         self.repaint()
         self.post_message(self.SelectionChanged(()))
+
+    def deselect(self, ids: Iterable[str]) -> None:
+        """Take these memories out of the selection."""
+        if any([self._selected.pop(id, None) is not None for id in ids]):
+            self.repaint()
+            self.post_message(self.SelectionChanged(self.selected))
 
     def action_toggle_selected(self) -> None:
         memory = self.memory_at(self._cursor)

@@ -48,6 +48,10 @@ class MemoryTable(MemoryRows):
         memory: Memory
 
     @dataclass
+    class NotHere(Message):
+        """Nothing was done: what the key was about is still being read."""
+
+    @dataclass
     class Failed(Message):
         """Rows could not be fetched; those that are here stay."""
 
@@ -63,6 +67,7 @@ class MemoryTable(MemoryRows):
         self._begins: dict[int, str] = {}
         self._range_from: int | None = None
         self._loader: Worker[None] | None = None
+        self._selector: Worker[None] | None = None
         self._told: str | None = None
 
     # Source ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -71,6 +76,7 @@ class MemoryTable(MemoryRows):
         """Show ``count`` memories that ``fetch`` gives page by page, the cursor on the first, nothing selected."""
         self._fetch, self._sort = fetch, sort
         self._stop_loading()
+        self._stop_selecting()
         self._forget()
         self._range_from = None
         had_selection = bool(self._selected)
@@ -104,12 +110,12 @@ class MemoryTable(MemoryRows):
         if event.state is WorkerState.ERROR and event.worker.error is not None:
             self.post_message(self.Failed(event.worker.error))
 
-    async def _read(self, page: int) -> tuple[Memory, ...]:
-        """Fetch page ``page``, by key where the page before it (or an earlier visit) told where it begins."""
+    async def _read(self, page: int, begins: dict[int, str]) -> tuple[Memory, ...]:
+        """Fetch page ``page``, by key where ``begins`` knows its first row, and note there that of the next one."""
         assert self._fetch is not None
-        answer = await self._fetch(page * PAGE_ROWS, PAGE_ROWS, self._begins.get(page))
+        answer = await self._fetch(page * PAGE_ROWS, PAGE_ROWS, begins.get(page))
         if answer.next is not None:
-            self._begins[page + 1] = answer.next
+            begins[page + 1] = answer.next
         return tuple(answer.items)
 
     def _keep(self, page: int, rows: tuple[Memory, ...]) -> None:
@@ -117,6 +123,8 @@ class MemoryTable(MemoryRows):
         self._pages.move_to_end(page)
         while len(self._pages) > PAGES_HELD:
             self._pages.popitem(last=False)
+        if self._renew(rows):
+            self.post_message(self.SelectionChanged(self.selected, len(self._selected) >= SELECTION_LIMIT))
 
     def _wanted(self) -> int | None:
         """Return the next page to fetch: one that is seen, else the one behind those; None when all are here."""
@@ -135,25 +143,20 @@ class MemoryTable(MemoryRows):
 
     async def _load(self) -> None:
         while (page := self._wanted()) is not None:
-            self._keep(page, await self._read(page))
+            self._keep(page, await self._read(page, self._begins))
             self.repaint()
             self._tell()
 
     async def _reload(self, count: int) -> None:
-        memory, old_cursor, old_count = self.current, self._cursor, self._count
         self._begins.clear()
         fresh: dict[int, tuple[Memory, ...]] = {}
-        cursor = max(0, min(old_cursor, count - 1))
-        if memory is not None and self._fetch is not None:
-            guesses = [old_cursor + count - old_count, old_cursor]
-            pages = [guess // PAGE_ROWS + near for near in (0, -1, 1) for guess in guesses]
-            for page in dict.fromkeys(page for page in pages if 0 <= page * PAGE_ROWS < count):
-                fresh[page] = await self._read(page)
-                found = [row.id for row in fresh[page]]
-                if memory.id in found:
-                    cursor = page * PAGE_ROWS + found.index(memory.id)
-                    break
-        shift = cursor - old_cursor
+        while True:
+            noted = self._cursor
+            cursor = await self._place_among(count, fresh)
+            # The old rows stay in use until the new ones are here: the cursor may have moved on them.
+            if noted == self._cursor:
+                break
+        shift = cursor - self._cursor
         self._pages.clear()
         for page, rows in fresh.items():
             self._keep(page, rows)
@@ -168,6 +171,20 @@ class MemoryTable(MemoryRows):
         self._told = None
         await self._load()
         self._tell()
+
+    async def _place_among(self, count: int, fresh: dict[int, tuple[Memory, ...]]) -> int:
+        """Return where the memory under the cursor stands among ``count`` new rows; their pages gather in ``fresh``."""
+        memory, old = self.current, self._cursor
+        if memory is not None and self._fetch is not None:
+            guesses = [old + count - self._count, old]
+            pages = [guess // PAGE_ROWS + near for near in (0, -1, 1) for guess in guesses]
+            for page in dict.fromkeys(page for page in pages if 0 <= page * PAGE_ROWS < count):
+                if page not in fresh:
+                    fresh[page] = await self._read(page, self._begins)
+                found = [row.id for row in fresh[page]]
+                if memory.id in found:
+                    return page * PAGE_ROWS + found.index(memory.id)
+        return max(0, min(old, count - 1))
 
     # What is there ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -198,6 +215,13 @@ class MemoryTable(MemoryRows):
     def row_chosen(self) -> None:
         if self.current is not None:
             self.post_message(self.MemoryChosen(self.current))
+        else:
+            self._wait_for_rows()
+
+    def _wait_for_rows(self) -> None:
+        self.post_message(self.NotHere())
+        # Nothing reads them any more where that has failed.
+        self._load_what_is_seen()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
@@ -223,19 +247,34 @@ class MemoryTable(MemoryRows):
         """Whether a range was started and not yet selected."""
         return self._range_from is not None
 
+    @property
+    def selecting(self) -> bool:
+        return self._selector is not None and not self._selector.is_finished
+
     def select_none(self) -> None:
-        """Give up range and selection."""
+        """Give up range and selection, also one whose rows are still being read."""
+        self._stop_selecting()
         self._range_from = None
         super().select_none()
+
+    def _stop_selecting(self) -> None:
+        if self._selector is not None:
+            self._selector.cancel()
+            self._selector = None
 
     def action_toggle_selected(self) -> None:
         if self._range_from is not None:
             self.action_toggle_range()
+        elif self._count and (self.current is None or self.selecting):
+            # What is taken out while more is being put in would come back with it.
+            self._wait_for_rows()
         else:
             super().action_toggle_selected()
 
     def action_toggle_range(self) -> None:
-        if self._range_from is None:
+        if self._range_from is None and self.selecting:
+            self._wait_for_rows()
+        elif self._range_from is None:
             self._range_from = self._cursor if self._count else None
             self.repaint()
         else:
@@ -245,24 +284,31 @@ class MemoryTable(MemoryRows):
         self._select_rows(range(self._count))
 
     def action_clear_selection(self) -> None:
-        if self._range_from is not None:
+        if self._range_from is not None or self.selecting:
             self.select_none()
         else:
             super().action_clear_selection()
 
     def _select_rows(self, rows: range) -> None:
-        self.run_worker(self._gather(rows), group="selection", exclusive=True, exit_on_error=False)
+        self._selector = self.run_worker(self._gather(rows), group="selection", exclusive=True, exit_on_error=False)
 
     async def _gather(self, rows: range) -> None:
         cut = len(rows) > SELECTION_LIMIT
         rows = rows[:SELECTION_LIMIT]
+        found: dict[str, Memory] = {}
+        # As they are numbered now: the list may be read again meanwhile.
+        pages, begins = dict(self._pages), dict(self._begins)
         for page in range(rows.start // PAGE_ROWS, (rows.stop - 1) // PAGE_ROWS + 1) if rows else ():
-            held = self._pages.get(page)
+            held = pages.get(page)
             if held is None:
-                held = await self._read(page)
+                held = await self._read(page, begins)
             for place, memory in enumerate(held, page * PAGE_ROWS):
                 if place in rows:
-                    self._selected[memory.id] = memory
+                    found[memory.id] = memory
+        # All at once: half of what was asked for is never a selection.
+        self._selected |= found
+        for held in self._pages.values():
+            self._renew(held)
         self._range_from = None
         self.repaint()
         self.post_message(self.SelectionChanged(self.selected, cut))

@@ -363,6 +363,13 @@ COPY stage_reviews (ord, memory_id, timestamp, rating, prior_state, new_state, a
 SELECT s.ord, 'its memory is not there' AS reason FROM stage_reviews s
 WHERE NOT EXISTS (SELECT 1 FROM knowledge_nodes m WHERE m.id = s.memory_id)
 
+-- logged_reviews --
+-- One of these lines, by memory and time in microseconds since 2000, that is there already; each is looked up by itself,
+-- because the planner does not know yet how many there are.
+SELECT true AS there FROM unnest(%(keys)s::uuid[], %(times)s::bigint[]) AS s (id, at) CROSS JOIN LATERAL (
+    SELECT FROM review_events v WHERE v.memory_id = s.id
+    AND v.timestamp = timestamptz '2000-01-01 00:00:00+00' + s.at * interval '1 microsecond' LIMIT 1) v LIMIT 1
+
 -- present_reviews --
 -- Which of these rows are there already.
 SELECT s.ord FROM stage_reviews s WHERE s.alike < (SELECT count(*) FROM review_events t
@@ -411,6 +418,12 @@ COPY stage_supersession (ord, loser_id, winner_id, kind, decided_at, alike) FROM
 -- Rows of a batch whose memory is not there.
 SELECT s.ord, 'its memory is not there' AS reason FROM stage_supersession s
 WHERE NOT EXISTS (SELECT 1 FROM knowledge_nodes m WHERE m.id = s.loser_id)
+
+-- logged_supersession --
+-- One of these decisions that is there already, looked up in the same way.
+SELECT true AS there FROM unnest(%(keys)s::uuid[], %(times)s::bigint[]) AS s (id, at) CROSS JOIN LATERAL (
+    SELECT FROM supersession_events v WHERE v.loser_id = s.id
+    AND v.decided_at = timestamptz '2000-01-01 00:00:00+00' + s.at * interval '1 microsecond' LIMIT 1) v LIMIT 1
 
 -- present_supersession --
 -- Which of these rows are there already.
@@ -475,12 +488,22 @@ FROM stage_marks s WHERE t.memory_id = s.memory_id AND s.ord BETWEEN %(low)s AND
 DELETE FROM review_marks t USING stage_marks s WHERE t.memory_id = s.memory_id
 
 -- keep_plans --
--- Foreign keys are checked row by row: a search wants a plan of its own each time, these do not.
-SET LOCAL plan_cache_mode = auto
+-- Foreign keys are checked row by row: a search wants a plan of its own each time, these do not. A batch may also take as
+-- long as it takes, and wait for its source.
+SELECT set_config('plan_cache_mode', 'auto', true), set_config('statement_timeout', '0', true),
+    set_config('idle_in_transaction_session_timeout', '0', true)
+
+-- take_time --
+-- Who has much to do is not to be broken off for it: a setting of one transaction, or of the session.
+SELECT set_config('statement_timeout', '0', %(local)s), set_config('idle_in_transaction_session_timeout', '0', %(local)s)
 
 -- hold_indexes --
 -- Two copies that drop and build the indexes of one store do it one after the other.
 SELECT pg_advisory_xact_lock(8317441095320004)
+
+-- hold_logs --
+-- Two copies that write the logs of one store do it one after the other: a log has no key that would refuse a second line.
+SELECT pg_advisory_xact_lock(8317441095320005)
 
 -- list_indexes --
 -- What only makes reading fast, each with the statements that drop it and make it again. Left out is what a copy itself

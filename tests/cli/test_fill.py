@@ -1,0 +1,41 @@
+"""`registry fill` while a job makes all vectors anew: it says whom the missing ones are left to."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.cli.conftest import Command
+from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.model import Draft
+from vestige_tui.store import open_store
+
+
+async def remade(url: str) -> str:
+    """Begin a job that makes the vectors in place, while one is missing; gives its id."""
+    async with open_store(url) as store:
+        await store.insert(Draft("without a vector"), embed=False)
+        run = await Ledger(store).start(
+            kind="reembed", source=url, target=url, model="", task="", owner="me", options={"in_place": True}
+        )
+    return run.id
+
+
+async def over(url: str, job_id: str) -> None:
+    async with open_store(url) as store:
+        await Ledger(store).transition(job_id, "completed")
+
+
+def test_fill_leaves_the_vectors_to_a_job_that_makes_them_anew(run: Command, sample: str) -> None:
+    job = asyncio.run(remade(sample))
+    said = f"Job {job[:8]} makes the vectors of this store anew; the missing ones are left to it."
+    ran = run("--store", sample, "registry", "fill")
+    assert (ran.status, ran.out) == (3, "")
+    assert said in " ".join(ran.err.split())
+    ran = run("--store", sample, "registry", "fill", "--json")
+    assert ran.status == 3
+    assert ran.json["error"]["message"] == said
+    asyncio.run(over(sample, job))
+    ran = run("--store", sample, "registry", "fill")
+    assert (ran.status, ran.out) == (0, "Made 1 vector.\n")
+    ran = run("--store", sample, "registry", "fill")
+    assert (ran.status, ran.out) == (0, "No vector was missing.\n")

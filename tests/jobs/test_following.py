@@ -1,0 +1,425 @@
+"""A copy that goes on bringing what changes in its source."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.jobs.filled import fill
+from tests.jobs.test_copy import ended
+from tests.jobs.test_resume import attempt
+from tests.swapping import prepare, stored, swap
+from vestige_tui.embedding import TestEmbedder
+from vestige_tui.errors import Cancelled, ModelMismatch, Refused, Unavailable, VestigeError
+from vestige_tui.jobs import brought, copy
+from vestige_tui.jobs import following as following_module
+from vestige_tui.jobs.brought import Brought
+from vestige_tui.jobs.launch import Work, check, resume, start
+from vestige_tui.jobs.ledger import CANCELLED, Ledger
+from vestige_tui.jobs.opening import target_of
+from vestige_tui.jobs.running import Meter, Running
+from vestige_tui.jobs.tables import Table
+from vestige_tui.model import Draft, Edge, Job, Marks, Patch, Rating
+from vestige_tui.store import open_store
+from vestige_tui.store.backend import Transaction
+from vestige_tui.store.service import Store
+from vestige_tui.times import format_time
+
+AT = "2026-02-01T00:00:00.000000+00:00"
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store that is not there yet, of either dialect."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_database"))
+    return f"sqlite:{tmp_path / 'target.db'}"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source is looked at again at once."""
+    monkeypatch.setattr(copy, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(copy, "IDLE", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A copy that follows its source, in this process."""
+
+    store: Store
+    running: Running
+    working: asyncio.Task[str]
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.store)
+
+    async def until(self, seen: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until something is so, as long as the copy is at work."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await seen():
+                assert not self.working.done()
+                await asyncio.wait({self.working}, timeout=0.02)
+
+    async def told(self, *said: str) -> bool:
+        """Does a finding have all of these words?"""
+        page = await self.ledger.findings(self.running.job_id, limit=1_000)
+        return any(all(word in f"{each.subject} {each.reason}" for word in said) for each in page.items)
+
+
+@asynccontextmanager
+async def following(source: str, target: str) -> AsyncIterator[Followed]:
+    """Copy, and follow; it is let go of at the end without a word in the ledger."""
+    checked = await check(Work("copy", source, target, {"verify": False, "follow": True}))
+    async with open_store(target, create=True) as store:
+        ledger = Ledger(store)
+        run = await ledger.start(
+            kind="copy",
+            source=checked.source,
+            target=checked.target,
+            model=checked.model,
+            task=checked.task,
+            owner="test",
+            options=checked.options,
+        )
+        taken = await ledger.take(run.id, "test")
+        assert taken is not None
+        running = Running(
+            store,
+            run.id,
+            "copy",
+            source=source,
+            target=target,
+            options=taken.options,
+            moment=taken.first_started,
+            checkpoint=dict(taken.checkpoint),
+            meter=Meter(taken.progress),
+        )
+        followed = Followed(store, running, asyncio.create_task(copy.run(running)))
+
+        async def follows() -> bool:
+            return running.meter.phase == "following"
+
+        try:
+            await followed.until(follows)
+            yield followed
+        finally:
+            running.stop.set()
+            with suppress(VestigeError):
+                await followed.working
+
+
+def written(path: Path, *statements: tuple[str, tuple[Any, ...]]) -> None:
+    """Change a source."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        for sql, values in statements:
+            connection.execute(sql, values)
+
+
+def ids_in(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return [str(each) for (each,) in connection.execute("SELECT id FROM knowledge_nodes ORDER BY seq")]
+
+
+def memories_of(state: Path) -> list[Path]:
+    """What copies remember of what they brought."""
+    return sorted((state / "jobs").glob("*.rows"))
+
+
+# Its end
+
+
+@pytest.mark.parametrize("how", ["failed", "terminated"])
+async def test_a_following_copy_that_no_person_stopped_goes_on_knowing_what_it_brought(
+    tmp_path: Path, target: str, state: Path, how: str
+) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 20)
+    edited, gone = ids_in(path)[10:12]
+    async with following(f"sqlite:{path}", target) as followed:
+        if how == "failed":
+            await followed.ledger.mark_failed(followed.running.job_id)
+        followed.running.stop.set()
+        with pytest.raises(Cancelled):
+            await followed.working
+        if how == "terminated":
+            await followed.ledger.transition(followed.running.job_id, "failed", error=CANCELLED)
+    assert len(memories_of(state)) == 1
+    written(
+        path,
+        ("UPDATE knowledge_nodes SET content = 'edited since', updated_at = ? WHERE id = ?", (AT, edited)),
+        ("DELETE FROM knowledge_nodes WHERE id = ?", (gone,)),
+    )
+    running, _ = await attempt(f"sqlite:{path}", target)
+    counted = running.meter.tables["memories"]
+    assert (counted.updated, counted.deleted, counted.inserted, counted.present) == (1, 1, 20, 0)
+    async with open_store(target) as store:
+        assert {each.id: each.content for each in await store.get_many([edited, gone])} == {edited: "edited since"}
+
+
+async def test_a_following_copy_that_a_person_stopped_leaves_nothing(tmp_path: Path, target: str, state: Path) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 20)
+    async with following(f"sqlite:{path}", target) as followed:
+        assert len(memories_of(state)) == 1
+        assert await followed.ledger.request_cancel(followed.running.job_id)
+        followed.running.stop.set()
+        assert "rows inserted" in await followed.working
+    assert followed.running.meter.phase == "done"
+    assert memories_of(state) == []
+
+
+async def test_a_following_worker_that_is_terminated_is_taken_up(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 20)
+    [gone] = ids_in(path)[10:11]
+
+    async def job_that(job_id: str, seen: Callable[[Job], bool]) -> Job:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not seen(job := await ledger.job(job_id)):
+                assert job.in_flight, job.error
+                await store.backend.wait_for_change(0.1)
+            return job
+
+    launched = await start(Work("copy", f"sqlite:{path}", target, {"follow": True, "verify": False}))
+    async with open_store(target) as store:
+        ledger = Ledger(store)
+        job = await job_that(launched.job_id, lambda job: job.progress.phase == "following")
+        assert job.owner is not None
+        os.kill(int(job.owner.split("@")[0]), signal.SIGTERM)
+        job = await ended(target, launched.job_id)
+        assert (job.status, job.error) == ("failed", CANCELLED)
+        written(path, ("DELETE FROM knowledge_nodes WHERE id = ?", (gone,)))
+        again = await resume(job)
+        await job_that(
+            again.job_id,
+            lambda job: job.progress.phase == "following" and job.progress.tables["memories"].deleted == 1,
+        )
+        assert await store.get_many([gone]) == ()
+        assert await ledger.request_cancel(again.job_id)
+    assert (await ended(target, again.job_id)).status == "completed"
+
+
+async def test_a_quiet_source_is_not_forgotten(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 6)
+    monkeypatch.setattr(brought, "TOUCH_SECONDS", 0.0)
+    async with following(f"sqlite:{path}", f"sqlite:{tmp_path / 'target.db'}") as followed:
+        [remembered] = memories_of(state)
+        os.utime(remembered, (0, 0))
+
+        async def touched() -> bool:
+            return remembered.stat().st_mtime > 0
+
+        await followed.until(touched)
+        Brought("another", None).close()
+        assert remembered in memories_of(state)
+
+
+def test_what_nobody_used_for_long_is_forgotten_and_what_is_taken_up_is_not(state: Path) -> None:
+    for name in ("one", "other"):
+        Brought(name, None).close()
+    one, other = memories_of(state)
+    token = Brought("one", None)
+    token.close()
+    for path in (one, other):
+        os.utime(path, (0, 0))
+    again = Brought("one", token.token)
+    assert not again.blind
+    again.close()
+    assert memories_of(state) == [one]
+
+
+# Another model
+
+
+@pytest.mark.parametrize("change", ["new", "edited"])
+async def test_a_store_that_was_reembedded_while_a_copy_slept_keeps_its_vectors(
+    tmp_path: Path, target: str, change: str
+) -> None:
+    path, model = tmp_path / "source.db", TestEmbedder(64)
+    await fill(path, 20)
+    new = "00000000-0000-4000-8000-0000000000aa"
+    async with following(f"sqlite:{path}", target) as followed:
+        await asyncio.to_thread(prepare, target, model)
+        await asyncio.to_thread(swap, target, model)
+        before = stored(target)
+        if change == "new":
+            written(
+                path,
+                (
+                    "INSERT INTO knowledge_nodes (id, content, created_at, updated_at) VALUES (?, 'new', ?, ?)",
+                    (new, AT, AT),
+                ),
+                ("INSERT INTO node_embeddings (node_id, embedding) VALUES (?, zeroblob(256))", (new,)),
+            )
+        else:
+            written(path, ("UPDATE edges SET weight = 0.25", ()))
+        with pytest.raises(
+            ModelMismatch, match=f"belong to {model.name} .64 dimensions.; no more vectors of test-model"
+        ):
+            await followed.working
+        assert not await followed.told("vectors")
+    after = stored(target)
+    assert [text for text, _ in after] == [text for text, _ in before]
+    assert all((one == other).all() for (_, one), (_, other) in zip(after, before, strict=True))
+
+
+# What stays
+
+
+async def looked(followed: Followed, path: Path) -> None:
+    """Wait until everything that is in the source by now has been looked at."""
+    for _ in range(3):
+        # Each is brought by a look of its own, and what goes on meanwhile may put off a deletion by one look.
+        new = str(uuid.uuid4())
+        said = "INSERT INTO knowledge_nodes (id, content, created_at, updated_at) VALUES (?, 'new', ?, ?)"
+        written(path, (said, (new, AT, AT)))
+
+        async def brought(new: str = new) -> bool:
+            return bool(await followed.store.get_many([new]))
+
+        await followed.until(brought)
+
+
+async def test_what_was_told_to_stay_is_not_overwritten(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 20)
+    marked, until = ids_in(path)[2], datetime(2027, 3, 1, tzinfo=UTC)
+    async with following(f"sqlite:{path}", target) as followed:
+        store = followed.store
+        assert await store.marks(marked) == Marks(suspended=True)
+        await store.bury(marked, until)
+        await looked(followed, path)
+        assert await followed.told("marks", "edited in the target (suspended, buried_until)", "stays as it is there")
+        written(path, ("UPDATE review_marks SET buried_until = ? WHERE memory_id = ?", (AT, marked)))
+        await looked(followed, path)
+        assert await store.marks(marked) == Marks(buried_until=until)
+        assert not await followed.told("marks", "edited in the source")
+        assert followed.running.meter.tables["marks"].updated == 0
+
+        # Once both are alike again, it follows as before.
+        alike = "UPDATE review_marks SET suspended = 0, buried_until = ? WHERE memory_id = ?"
+        written(path, (alike, (format_time(until), marked)))
+        await looked(followed, path)
+        written(path, ("UPDATE review_marks SET suspended = 1 WHERE memory_id = ?", (marked,)))
+        await looked(followed, path)
+        assert await store.marks(marked) == Marks(suspended=True, buried_until=until)
+        assert followed.running.meter.tables["marks"].updated == 1
+
+
+async def test_what_was_told_to_stay_is_not_deleted(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 20)
+    marked, until = ids_in(path)[2], datetime(2027, 3, 1, tzinfo=UTC)
+    async with following(f"sqlite:{path}", target) as followed:
+        await followed.store.bury(marked, until)
+        await looked(followed, path)
+        assert await followed.told("marks", "stays as it is there")
+        written(path, ("DELETE FROM review_marks", ()))
+        await looked(followed, path)
+        assert await followed.store.marks(marked) == Marks(buried_until=until)
+        assert followed.running.meter.tables["marks"].deleted == 0
+
+
+# Many deletions
+
+
+async def test_many_deletions_are_brought_in_parts(
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 30)
+    ids = ids_in(path)
+    gone, alike = ids[5:25], ids[1]
+    edited, linked, reviewed = gone[3], gone[9], gone[14]
+    own = "00000000-0000-4000-8000-0000000000bb"
+    monkeypatch.setattr(following_module, "KEYS", 2)
+    sizes: list[tuple[str, int]] = []
+    async with following(f"sqlite:{path}", target) as followed:
+        store = followed.store
+        delete, fetch = type(target_of(store)).delete, type(store.backend).fetch
+        unanswered = ["list_edges"]
+
+        async def deleting(self: Any, transaction: Transaction, table: Table, keys: Sequence[bytes]) -> int:
+            sizes.append((table.name, len(keys)))
+            return await delete(self, transaction, table, keys)
+
+        async def fetching(self: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+            if name in unanswered:
+                unanswered.remove(name)
+                raise Unavailable("The server is starting.")
+            return await fetch(self, name, *args, **kwargs)
+
+        monkeypatch.setattr(type(target_of(store)), "delete", deleting)
+        await store.update(edited, Patch(content="edited in the target"), embed=False)
+        await store.insert(Draft("the target's own", id=own), embed=False)
+        await store.add_edge(Edge(own, linked, "cites", 0.7))
+        await store.record_review(reviewed, Rating.GOOD)
+        assert len(await store.reviews(alike)) == 3
+        monkeypatch.setattr(type(store.backend), "fetch", fetching)
+        written(
+            path,
+            *(("DELETE FROM knowledge_nodes WHERE id = ?", (each,)) for each in gone),
+            ("DELETE FROM review_events WHERE memory_id = ?", (alike,)),
+        )
+        await looked(followed, path)
+        assert unanswered == []
+        assert {each.id for each in await store.get_many(gone)} == {edited, linked, reviewed}
+        assert await store.reviews(alike) == ()
+        for how in ("edited", "linked", "reviewed"):
+            assert await followed.told("memories", f"but {how} in the target")
+        counted = followed.running.meter.tables
+        assert (counted["memories"].deleted, counted["reviews"].deleted) == (17, 11)
+        listed = (await followed.ledger.findings(followed.running.job_id, limit=1_000)).items
+        told = {each.source_key for each in listed if (each.subject, each.outcome) == ("memories", "deleted")}
+        assert told == {*gone} - {edited, linked, reviewed}
+    assert max(size for _, size in sizes) == 2
+    assert len([size for name, size in sizes if name == "memories"]) == 9
+
+
+async def test_deletions_that_were_broken_off_go_on_and_count_once(
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 30)
+    gone = ids_in(path)[5:25]
+    monkeypatch.setattr(following_module, "KEYS", 4)
+    async with following(f"sqlite:{path}", target) as followed:
+        store, begun = followed.store, 0
+        delete = type(target_of(store)).delete
+
+        async def deleting(self: Any, transaction: Transaction, table: Table, keys: Sequence[bytes]) -> int:
+            nonlocal begun
+            begun += table.name == "memories"
+            if begun == 3:
+                raise Refused("Something else is wrong.")
+            return await delete(self, transaction, table, keys)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(target_of(store)), "delete", deleting)
+            written(path, *(("DELETE FROM knowledge_nodes WHERE id = ?", (each,)) for each in gone))
+            with pytest.raises(Refused):
+                await followed.working
+        assert len(await store.get_many(gone)) == 12
+        await followed.ledger.transition(followed.running.job_id, "failed", error="broken off")
+    running, _ = await attempt(f"sqlite:{path}", target)
+    assert running.meter.tables["memories"].deleted == 20
+    async with open_store(target) as store:
+        assert await store.get_many(gone) == ()
+        listed = (await Ledger(store).findings(running.job_id, limit=1_000)).items
+    assert len([each for each in listed if (each.subject, each.outcome) == ("memories", "deleted")]) == 20

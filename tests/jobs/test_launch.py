@@ -1,0 +1,88 @@
+"""A job that cannot be started, or not be noted: what the ledger holds then, and what the person reads."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from tests.jobs.filled import fill
+from vestige_tui.errors import Unavailable
+from vestige_tui.jobs.launch import Work, start
+from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.model import Job
+from vestige_tui.store import open_store
+
+
+def full(*arguments: Any, **options: Any) -> NoReturn:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def stand_in_the_way(folder: Path) -> None:
+    folder.parent.mkdir(parents=True)
+    folder.write_text("no folder")
+
+
+async def jobs_in(target: str) -> tuple[Job, ...]:
+    async with open_store(target, read_only=True) as store:
+        return await Ledger(store).jobs()
+
+
+@pytest.mark.parametrize("where", ["the note", "the folder of logs", "the log", "the process"])
+async def test_a_job_whose_worker_cannot_be_started_ends_with_the_reason(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    source, target = tmp_path / "source.db", f"sqlite:{tmp_path / 'target.db'}"
+    await fill(source, 20)
+    said = "No worker could be started: No space left on device."
+    with monkeypatch.context() as patch:
+        if where == "the note":
+            stand_in_the_way(state)
+            said = "No worker could be started: File exists."
+        elif where == "the folder of logs":
+            stand_in_the_way(state / "jobs")
+            said = "No worker could be started: File exists."
+        elif where == "the log":
+            opened = os.open
+            patch.setattr(
+                "vestige_tui.jobs.launch.os.open",
+                lambda path, *more: full() if str(path).endswith(".log") else opened(path, *more),
+            )
+        else:
+            patch.setattr(subprocess, "Popen", full)
+        with pytest.raises(Unavailable) as told:
+            await start(Work("copy", f"sqlite:{source}", target))
+    assert told.value.message == said
+    [job] = await jobs_in(target)
+    assert (job.status, job.error) == ("failed", said)
+
+
+async def test_the_reason_is_told_also_where_the_ledger_cannot_take_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*arguments: Any, **options: Any) -> NoReturn:
+        raise Unavailable("The disk is full; nothing was changed.")
+
+    source = tmp_path / "source.db"
+    await fill(source, 20)
+    monkeypatch.setattr("vestige_tui.jobs.launch.remember", full)
+    monkeypatch.setattr(Ledger, "transition", refuse)
+    with pytest.raises(Unavailable, match="No worker could be started: No space left on device"):
+        await start(Work("copy", f"sqlite:{source}", f"sqlite:{tmp_path / 'target.db'}"))
+
+
+async def test_a_job_that_runs_already_is_found_where_it_cannot_be_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "source.db", f"sqlite:{tmp_path / 'target.db'}"
+    await fill(source, 20)
+    work = Work("copy", f"sqlite:{source}", target)
+    monkeypatch.setattr("vestige_tui.jobs.launch._spawn", lambda spec: None)
+    begun = await start(work)
+    monkeypatch.setattr("vestige_tui.jobs.launch.remember", full)
+    again = await start(work)
+    assert (again.job_id, again.already_running) == (begun.job_id, True)
