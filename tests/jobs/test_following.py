@@ -18,17 +18,17 @@ import pytest
 
 from tests.jobs.filled import fill
 from tests.jobs.test_copy import ended
-from tests.jobs.test_resume import attempt
+from tests.jobs.test_resume import attempt, taken_up
 from tests.swapping import prepare, stored, swap
 from vestige_tui.embedding import TestEmbedder
 from vestige_tui.errors import Cancelled, ModelMismatch, Refused, Unavailable, VestigeError
 from vestige_tui.jobs import brought, copy
 from vestige_tui.jobs import following as following_module
 from vestige_tui.jobs.brought import Brought
-from vestige_tui.jobs.launch import Work, check, resume, start
+from vestige_tui.jobs.launch import Work, resume, start
 from vestige_tui.jobs.ledger import CANCELLED, Ledger
 from vestige_tui.jobs.opening import target_of
-from vestige_tui.jobs.running import Meter, Running
+from vestige_tui.jobs.running import Running
 from vestige_tui.jobs.tables import Table
 from vestige_tui.model import Draft, Edge, Job, Marks, Patch, Rating
 from vestige_tui.store import open_store
@@ -83,32 +83,8 @@ class Followed:
 @asynccontextmanager
 async def following(source: str, target: str) -> AsyncIterator[Followed]:
     """Copy, and follow; it is let go of at the end without a word in the ledger."""
-    checked = await check(Work("copy", source, target, {"verify": False, "follow": True}))
-    async with open_store(target, create=True) as store:
-        ledger = Ledger(store)
-        run = await ledger.start(
-            kind="copy",
-            source=checked.source,
-            target=checked.target,
-            model=checked.model,
-            task=checked.task,
-            owner="test",
-            options=checked.options,
-        )
-        taken = await ledger.take(run.id, "test")
-        assert taken is not None
-        running = Running(
-            store,
-            run.id,
-            "copy",
-            source=source,
-            target=target,
-            options=taken.options,
-            moment=taken.first_started,
-            checkpoint=dict(taken.checkpoint),
-            meter=Meter(taken.progress),
-        )
-        followed = Followed(store, running, asyncio.create_task(copy.run(running)))
+    async with taken_up(source, target, follow=True) as running:
+        followed = Followed(running.store, running, asyncio.create_task(copy.run(running)))
 
         async def follows() -> bool:
             return running.meter.phase == "following"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,10 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"sqlite:{tmp_path / 'target.db'}"
 
 
-async def attempt(source: str, target: str, **options: Any) -> tuple[Running, str]:
-    """One attempt of a copy in this process."""
-    work = Work("copy", source, target, {"verify": False, **options})
-    checked = await check(work)
+@asynccontextmanager
+async def taken_up(source: str, target: str, **options: Any) -> AsyncIterator[Running]:
+    """A copy that this process has begun, or goes on with, in the open store of its target."""
+    checked = await check(Work("copy", source, target, {"verify": False, **options}))
     async with open_store(target, create=True) as store:
         ledger = Ledger(store)
         run = await ledger.start(
@@ -55,7 +55,7 @@ async def attempt(source: str, target: str, **options: Any) -> tuple[Running, st
         )
         taken = await ledger.take(run.id, "test")
         assert taken is not None
-        running = Running(
+        yield Running(
             store,
             run.id,
             "copy",
@@ -66,12 +66,18 @@ async def attempt(source: str, target: str, **options: Any) -> tuple[Running, st
             checkpoint=dict(taken.checkpoint),
             meter=Meter(taken.progress),
         )
+
+
+async def attempt(source: str, target: str, **options: Any) -> tuple[Running, str]:
+    """One attempt of a copy in this process."""
+    async with taken_up(source, target, **options) as running:
+        ledger = running.ledger
         try:
             result = await copy.run(running)
         except BaseException as error:
-            await ledger.transition(run.id, "failed", error=str(error))
+            await ledger.transition(running.job_id, "failed", error=str(error))
             raise
-        await ledger.transition(run.id, "completed", result=result)
+        await ledger.transition(running.job_id, "completed", result=result)
         return running, result
 
 

@@ -28,7 +28,7 @@ from vestige_tui.store import open_store, pgembed
 from vestige_tui.store.service import Store
 
 SHOWN_SECONDS = 0.3
-LEAVE_SECONDS = 4.5
+LEAVE_SECONDS = 3.0
 """The driver alone would wait 5 s for a cancelled question, 10 s for a connection, 30 s for its pool."""
 
 

@@ -159,7 +159,7 @@ async def test_a_file_that_another_process_holds_is_busy_and_reads_go_on(
         )
         assert [type(end) for end in ends] == [Busy] * 4
         assert all("nothing was changed" in str(end) for end in ends)
-        assert 0.5 <= time.monotonic() - began < 10
+        assert 0.5 <= time.monotonic() - began < 4
         assert (await store.get(memory_id)).content == "held by another"
         assert [hit.memory.id for hit in await store.fts_search("another")] == [memory_id]
         assert await store.journal() == entries
@@ -182,7 +182,7 @@ async def test_who_leaves_while_the_file_is_held_need_not_wait(tmp_path: Path) -
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 1
             other.execute("ROLLBACK")
         await store.insert(Draft("written"), embed=False)
         assert await store.count() == 1
@@ -235,7 +235,7 @@ async def test_many_cancelled_questions_leave_no_connection_behind(
             monkeypatch.undo()
             began = time.monotonic()
             await asyncio.gather(*(backend.fetch("probe") for _ in range(8)))
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 1
         while not backend.pool_state().startswith("0 of"):
             assert time.monotonic() - began < 5, backend.pool_state()
             await asyncio.sleep(0.01)

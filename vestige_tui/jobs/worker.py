@@ -45,7 +45,7 @@ NICENESS = 5
 """Whoever sits at a terminal comes first."""
 FINAL_TRIES = 5
 CONNECTIONS = 4
-BROKEN_OFF = "A part of the job was broken off by nobody here."
+BROKEN_OFF = "The work was broken off, and nobody had asked for that."
 
 
 def owner() -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.signal import Signal
 from textual.timer import Timer
@@ -16,6 +16,7 @@ from textual.worker import Worker, WorkerState
 from vestige_tui.commands import (
     EVERYWHERE,
     PLACES,
+    Command,
     GoTo,
     Quit,
     Refresh,
@@ -26,6 +27,7 @@ from vestige_tui.commands import (
 from vestige_tui.errors import Cancelled, StoreMissing, Unavailable, Unsure, VestigeError
 from vestige_tui.screens.help import HelpScreen
 from vestige_tui.screens.modals import Message
+from vestige_tui.screens.saved_filters import Configured
 from vestige_tui.text import plain, redact
 from vestige_tui.widgets.empty import Empty
 from vestige_tui.widgets.header import Badge, Facts, Header
@@ -270,6 +272,18 @@ class Place(Screen[None]):
             if binding.id == id:
                 return self.app.get_key_display(binding)
         return otherwise
+
+    def key_named(self, command: type[Command], *, typing: bool = False) -> str:
+        """A key of this command as it is written, also where it is not heard just now.
+
+        With ``typing`` one that is no letter, if it has one: a line that is typed in would take it.
+        """
+        app = self.app
+        set_by = app.config.keys.get(command.id) if isinstance(app, Configured) else None
+        keys = (set_by or command.key).split(",")
+        key = next((each for each in keys if len(each) > 1), keys[0]) if typing else keys[0]
+        display = None if set_by else command.display
+        return app.get_key_display(Binding(key, command.action, key_display=display))
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR and event.worker.error is not None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from textual import work
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.timer import Timer
 from textual.widget import Widget
@@ -17,7 +16,6 @@ from textual.widget import Widget
 from vestige_tui.chips import BadChip
 from vestige_tui.commands import (
     ClearSelection,
-    Command,
     CopyId,
     CopyMemory,
     DeleteMemory,
@@ -34,7 +32,6 @@ from vestige_tui.screens.details import detail_of
 from vestige_tui.screens.editor import Draft
 from vestige_tui.screens.filters import FilteredPlace
 from vestige_tui.screens.modals import Ask, Choice, Confirm, Pick
-from vestige_tui.screens.saved_filters import Configured
 from vestige_tui.text import cells, cut, grouped, one_line, plain, short_id
 from vestige_tui.widgets.empty import Empty
 from vestige_tui.widgets.memory_card import MemoryCard
@@ -453,18 +450,6 @@ class ReadingPlace(MemoryPlace):
     def _tell_keys_now(self) -> None:
         self._keys_told = self.why_not(CopyMemory.action), self.why_not(DeleteMemory.action)
         self.refresh_bindings()
-
-    def key_named(self, command: type[Command], *, typing: bool = False) -> str:
-        """A key of this command as it is written, also where it is not heard just now.
-
-        With ``typing`` one that is no letter, if it has one: a line that is typed in would take it.
-        """
-        app = self.app
-        set_by = app.config.keys.get(command.id) if isinstance(app, Configured) else None
-        keys = (set_by or command.key).split(",")
-        key = next((each for each in keys if len(each) > 1), keys[0]) if typing else keys[0]
-        display = None if set_by else command.display
-        return app.get_key_display(Binding(key, command.action, key_display=display))
 
     # The card
 

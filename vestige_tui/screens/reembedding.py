@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.binding import Binding
-
-from vestige_tui.commands import Command, DropOldVectors, FillVectors
+from vestige_tui.commands import DropOldVectors, FillVectors
 from vestige_tui.embedding import CatalogModel, catalog, same_model
 from vestige_tui.errors import Refused, Usage
 from vestige_tui.jobs.launch import Launched, Work, start
@@ -18,7 +16,6 @@ from vestige_tui.screens.cost_step import CostStep, going
 from vestige_tui.screens.modals import Confirm
 from vestige_tui.screens.model_step import ModelStep
 from vestige_tui.screens.preview_step import PreviewStep
-from vestige_tui.screens.saved_filters import Configured
 from vestige_tui.screens.start_step import StartStep, Switch
 from vestige_tui.screens.store_step import with_password
 from vestige_tui.screens.two_stores import shown
@@ -233,13 +230,6 @@ def _opened(place: Place) -> Store:
     return place.store
 
 
-def _key(place: Place, command: type[Command]) -> str:
-    """The key of a command that is heard in another place, as the person's keymap has it."""
-    app = place.app
-    set_by = app.config.keys.get(command.id) if isinstance(app, Configured) else None
-    return app.get_key_display(Binding((set_by or command.key).split(",")[0], command.action))
-
-
 async def preview_of(place: Place, model: CatalogModel) -> None:
     """Show how a model and the store's own rank the same memories."""
     store = _opened(place)
@@ -262,10 +252,10 @@ async def reembed_from(place: Place, at: str = "") -> bool:
         raise Refused(UNDER_WAY)
     used = await store.registered_model()
     if used is None:
-        raise Refused(no_model_yet((await store.get_stats()).total_memories, _key(place, FillVectors)))
+        raise Refused(no_model_yet((await store.get_stats()).total_memories, place.key_named(FillVectors)))
     made = await spare(store)
     if made is not None and made.role == "building":
-        wizard: ReembedWizard = GoOnWizard(place.console, store, used, made, _key(place, DropOldVectors))
+        wizard: ReembedWizard = GoOnWizard(place.console, store, used, made, place.key_named(DropOldVectors))
     else:
         place.say("Looking which models there are…", severity="quiet")
         models = await asyncio.to_thread(catalog)
