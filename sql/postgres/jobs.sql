@@ -169,3 +169,22 @@ WHERE f.delegation_id IN (
     ON earlier.plan = this.plan AND earlier.attempt >= this.began_with AND earlier.attempt < this.attempt
     WHERE this.delegation_id = %(id)s)
 AND f.id > %(after)s ORDER BY f.id LIMIT %(limit)s
+
+-- add_sync_state --
+-- What a copy knows of the rows of one batch.
+INSERT INTO sync_state (chain, records) VALUES (%(chain)s, %(records)s)
+
+-- list_sync_state --
+-- What a copy knows, in the order in which it was written.
+SELECT id, records FROM sync_state WHERE chain = %(chain)s AND id > %(after)s ORDER BY id LIMIT %(limit)s
+
+-- forget_sync_state --
+-- A copy is done for good.
+DELETE FROM sync_state WHERE chain = %(chain)s
+
+-- forget_old_sync_state --
+-- What other copies left: of the same plan, which has begun anew, or of one that nobody has taken up for long.
+DELETE FROM sync_state WHERE chain <> %(chain)s AND NOT EXISTS (
+    SELECT 1 FROM job_runs began JOIN job_runs latest ON latest.plan = began.plan
+    WHERE began.delegation_id = sync_state.chain AND (latest.finished_at IS NULL OR latest.finished_at > %(since)s)
+    AND began.plan <> (SELECT this.plan FROM job_runs this WHERE this.delegation_id = %(chain)s))

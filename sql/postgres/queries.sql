@@ -22,7 +22,7 @@ SELECT count(*) AS n FROM pg_class WHERE relname = 'vestige_migrations' AND relk
 SELECT relname AS name FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname IN (
     'embedding_model', 'domains', 'users', 'groups', 'group_memberships', 'knowledge_nodes', 'node_embeddings', 'scheduling',
     'edges', 'review_events', 'supersession_events', 'delegations', 'job_runs', 'job_findings', 'journal', 'review_marks',
-    'spare_embeddings', 'spare_model', 'model_changes', 'term_stats')
+    'spare_embeddings', 'spare_model', 'model_changes', 'sync_state', 'term_stats')
 ORDER BY relname
 
 -- list_applied --

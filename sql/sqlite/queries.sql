@@ -22,7 +22,7 @@ SELECT count(*) AS n FROM sqlite_master WHERE type = 'table' AND name = 'vestige
 SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name IN (
     'embedding_model', 'domains', 'users', 'groups', 'group_memberships', 'knowledge_nodes', 'node_embeddings', 'scheduling',
     'edges', 'review_events', 'supersession_events', 'delegations', 'job_runs', 'job_findings', 'journal', 'review_marks',
-    'spare_embeddings', 'spare_model', 'model_changes')
+    'spare_embeddings', 'spare_model', 'model_changes', 'sync_state')
 ORDER BY name
 
 -- list_applied --

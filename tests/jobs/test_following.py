@@ -10,25 +10,27 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.jobs.filled import fill
 from tests.jobs.test_copy import ended
-from tests.jobs.test_resume import attempt, taken_up
+from tests.jobs.test_resume import attempt, change, taken_up
 from tests.swapping import prepare, stored, swap
 from vestige_tui.embedding import TestEmbedder
 from vestige_tui.errors import Cancelled, ModelMismatch, Refused, Unavailable, VestigeError
-from vestige_tui.jobs import brought, copy
+from vestige_tui.jobs import copy
 from vestige_tui.jobs import following as following_module
 from vestige_tui.jobs.brought import Brought
 from vestige_tui.jobs.launch import Work, resume, start
 from vestige_tui.jobs.ledger import CANCELLED, Ledger
 from vestige_tui.jobs.opening import target_of
 from vestige_tui.jobs.running import Running
+from vestige_tui.jobs.source import sqlite_path
 from vestige_tui.jobs.tables import Table
 from vestige_tui.model import Draft, Edge, Job, Marks, Patch, Rating
 from vestige_tui.store import open_store
@@ -111,9 +113,14 @@ def ids_in(path: Path) -> list[str]:
         return [str(each) for (each,) in connection.execute("SELECT id FROM knowledge_nodes ORDER BY seq")]
 
 
-def memories_of(state: Path) -> list[Path]:
-    """What copies remember of what they brought."""
-    return sorted((state / "jobs").glob("*.rows"))
+async def known_by(store: Store) -> list[str]:
+    """The copies whose sync state a store holds."""
+    query = "SELECT DISTINCT chain FROM sync_state ORDER BY chain"
+    if store.backend.dialect == "sqlite":
+        with closing(sqlite3.connect(sqlite_path(store.location))) as connection:
+            return [str(chain) for (chain,) in connection.execute(query)]
+    with psycopg.connect(store.location) as server:
+        return [str(chain) for (chain,) in server.execute(query).fetchall()]
 
 
 # Its end
@@ -121,7 +128,7 @@ def memories_of(state: Path) -> list[Path]:
 
 @pytest.mark.parametrize("how", ["failed", "terminated"])
 async def test_a_following_copy_that_no_person_stopped_goes_on_knowing_what_it_brought(
-    tmp_path: Path, target: str, state: Path, how: str
+    tmp_path: Path, target: str, how: str
 ) -> None:
     path = tmp_path / "source.db"
     await fill(path, 20)
@@ -134,7 +141,7 @@ async def test_a_following_copy_that_no_person_stopped_goes_on_knowing_what_it_b
             await followed.working
         if how == "terminated":
             await followed.ledger.transition(followed.running.job_id, "failed", error=CANCELLED)
-    assert len(memories_of(state)) == 1
+        assert await known_by(followed.store) == [followed.running.job_id]
     written(
         path,
         ("UPDATE knowledge_nodes SET content = 'edited since', updated_at = ? WHERE id = ?", (AT, edited)),
@@ -147,16 +154,18 @@ async def test_a_following_copy_that_no_person_stopped_goes_on_knowing_what_it_b
         assert {each.id: each.content for each in await store.get_many([edited, gone])} == {edited: "edited since"}
 
 
-async def test_a_following_copy_that_a_person_stopped_leaves_nothing(tmp_path: Path, target: str, state: Path) -> None:
+async def test_a_following_copy_that_a_person_stopped_leaves_nothing(tmp_path: Path, target: str) -> None:
     path = tmp_path / "source.db"
     await fill(path, 20)
     async with following(f"sqlite:{path}", target) as followed:
-        assert len(memories_of(state)) == 1
+        assert await known_by(followed.store) == [followed.running.job_id]
         assert await followed.ledger.request_cancel(followed.running.job_id)
         followed.running.stop.set()
         assert "rows inserted" in await followed.working
-    assert followed.running.meter.phase == "done"
-    assert memories_of(state) == []
+        assert followed.running.meter.phase == "done"
+        assert await known_by(followed.store) == []
+        # What it knew and its end are one transaction.
+        assert (await followed.ledger.job(followed.running.job_id)).status == "completed"
 
 
 async def test_a_following_worker_that_is_terminated_is_taken_up(tmp_path: Path, target: str) -> None:
@@ -190,34 +199,47 @@ async def test_a_following_worker_that_is_terminated_is_taken_up(tmp_path: Path,
     assert (await ended(target, again.job_id)).status == "completed"
 
 
-async def test_a_quiet_source_is_not_forgotten(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_nobody_takes_up_for_long_is_forgotten_and_what_is_at_work_is_not(
+    tmp_path: Path, target: str
+) -> None:
     path = tmp_path / "source.db"
     await fill(path, 6)
-    monkeypatch.setattr(brought, "TOUCH_SECONDS", 0.0)
-    async with following(f"sqlite:{path}", f"sqlite:{tmp_path / 'target.db'}") as followed:
-        [remembered] = memories_of(state)
-        os.utime(remembered, (0, 0))
+    others = [tmp_path / "other.db", tmp_path / "third.db"]
+    for other in others:
+        await fill(other, 6)
+        async with following(f"sqlite:{other}", target) as followed:
+            await followed.ledger.mark_failed(followed.running.job_id)
+    async with following(f"sqlite:{path}", target) as followed:
+        store = followed.store
+        assert len(await known_by(store)) == 3
+        old = format_time(store.now() - timedelta(days=31))
+        first, *_ = sorted(job.source for job in await followed.ledger.jobs() if job.source.endswith("other.db"))
+        forgotten = f"UPDATE job_runs SET finished_at = '{old}' WHERE source = '{first}'"
+        await asyncio.to_thread(change, target, forgotten)
+        chain = str(followed.running.checkpoint["chain"])
+        with closing(Brought(followed.running, chain, blind=False)) as again:
+            async with store.backend.write() as transaction:
+                await again.begin(transaction, store.now())
+        assert len(await known_by(store)) == 2
 
-        async def touched() -> bool:
-            return remembered.stat().st_mtime > 0
 
-        await followed.until(touched)
-        Brought("another", None).close()
-        assert remembered in memories_of(state)
-
-
-def test_what_nobody_used_for_long_is_forgotten_and_what_is_taken_up_is_not(state: Path) -> None:
-    for name in ("one", "other"):
-        Brought(name, None).close()
-    one, other = memories_of(state)
-    token = Brought("one", None)
-    token.close()
-    for path in (one, other):
-        os.utime(path, (0, 0))
-    again = Brought("one", token.token)
-    assert not again.blind
-    again.close()
-    assert memories_of(state) == [one]
+async def test_a_plan_that_begins_anew_forgets_what_it_knew_before(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 6)
+    async with following(f"sqlite:{path}", target) as followed:
+        [before] = await known_by(followed.store)
+        await followed.ledger.mark_failed(followed.running.job_id)
+    launched = await start(Work("copy", f"sqlite:{path}", target, {"follow": True}), fresh=True)
+    async with open_store(target) as store:
+        ledger = Ledger(store)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await ledger.job(launched.job_id)).progress.phase != "following":
+                await store.backend.wait_for_change(0.1)
+        assert before == followed.running.job_id
+        assert await known_by(store) == [launched.job_id]
+        assert await ledger.request_cancel(launched.job_id)
+        await ended(target, launched.job_id)
+        assert await known_by(store) == []
 
 
 # Another model

@@ -33,6 +33,7 @@ BOOKKEEPING = {
     "delegations",
     "job_runs",
     "job_findings",
+    "sync_state",
     "vestige_migrations",
     "term_stats",
     "sqlite_sequence",

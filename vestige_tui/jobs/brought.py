@@ -1,44 +1,49 @@
-"""What a copy has brought, row by row: whose a row of the target is, and in which state it came.
+"""The sync state of a copy: whose each row of the target is, and in which state it came.
 
-A file in the state directory, of one fixed record a row, so that it is known also after a restart which rows somebody
-deleted or edited in the source, and which in the target. Without it a copy deletes nothing and overwrites nothing.
+It lies in the target itself, as packed records that are written in the transaction of the rows that they speak of: what
+is in the target and what is known of it cannot come apart, whatever ends a worker, and on whichever machine the copy is
+taken up. Without it a copy deletes nothing and overwrites nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 import struct
-import time
-import zlib
+import tempfile
 from array import array
 from collections.abc import Iterable
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from datetime import timedelta
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from vestige_tui.config import state_dir
-from vestige_tui.jobs.index import KEEP
+from vestige_tui.jobs import wire
 from vestige_tui.jobs.keys import key_of
 from vestige_tui.jobs.tables import TABLES
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import numpy as np
 
+    from vestige_tui.jobs.running import Running
     from vestige_tui.jobs.tables import Fit
+    from vestige_tui.store.backend import Row, Transaction
 
     Records: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
 
 OURS, ALIKE, REFUSED, GONE, TOLD, UNTAKEN = 1, 2, 4, 8, 16, 32
 """Inserted by this copy; last seen equal on both sides; not taken by the target; deleted since; told as a finding, that
 it stays as it is in the target; there, but its last edit was not taken."""
-TOUCH_SECONDS = 3_600.0
+
+KEPT = timedelta(days=30)
+"""So long the sync state of a copy that nobody took up again stays in its target."""
+CHUNKS = 64
+"""Rows of the sync state that are read at once, each the records of a batch."""
 
 # What was it, of which table, its key, its state, and the time that an edit of it moves.
 _RECORD = struct.Struct("<BBQQq")
 _FORM = [("what", "u1"), ("table", "u1"), ("key", "<u8"), ("state", "<u8"), ("stamp", "<i8")]
-_HEAD = 255
 _NUMBERS = {table.name: number for number, table in enumerate(TABLES)}
 _STAMPS = {"memories": 12, "scheduling": 4}
 """The value of a row that any edit of it moves."""
@@ -56,69 +61,90 @@ class Mark(NamedTuple):
 def mark_of(table: str, fit: Fit) -> Mark:
     """The mark of a row in its present state."""
     values = fit.values
-    stamp = values[_STAMPS[table]] if table in _STAMPS else None
-    # Compared with an earlier state of the same row alone, and made for every row of a copy: it has to be fast.
-    said = b"\x1f".join([b"\x1e" if value is None else value for value in values])
-    state = zlib.crc32(said) << 32 | zlib.adler32(said)
-    return Mark(hashed(key_of(table, values)), state, int.from_bytes(stamp or b"", "big", signed=True), 0)
+    stamp = int.from_bytes(values[_STAMPS[table]] or b"", "big", signed=True) if table in _STAMPS else 0
+    return Mark(hashed(key_of(table, values)), hashed(wire.row(*values)), stamp, 0)
 
 
 def hashed(data: bytes) -> int:
+    """The first 64 bits of a BLAKE2b digest."""
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
 class Brought:
-    """The marks of one copy, over all its attempts; ``chain`` names it.
+    """The marks of one copy, over all its attempts; ``chain``, the job of the first of them, names it.
 
-    ``token`` is what the attempt before called the file, None for the first one. Where that file is not here, because
-    it was lost or another machine took the copy up, a new one begins ``blind``: what came before is not known.
+    ``blind``: what came before this attempt is not known, because the copy was begun by a version that noted it
+    elsewhere, or because nobody took it up for long.
     """
 
-    def __init__(self, chain: str, token: int | None) -> None:
+    def __init__(self, running: Running, chain: str, *, blind: bool) -> None:
+        self.chain = chain
+        self.blind = blind
+        self._running = running
+        self._last = 0
+        # What was read of the target, so that each look reads only what is new; the disk keeps it out of memory.
         folder = state_dir() / "jobs"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._path = folder / f"{chain}.rows"
-        self._file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._touched = 0.0
-        self.touch()
-        _forget_old(folder)
-        head = os.pread(self._file, _RECORD.size, 0)
-        if token is not None and len(head) == _RECORD.size and _RECORD.unpack(head)[2] == token:
-            self.token, self.blind = token, bool(_RECORD.unpack(head)[0])
-            # Whoever was killed while writing may have left half a record.
-            size = os.fstat(self._file).st_size
-            os.ftruncate(self._file, size - size % _RECORD.size)
-            return
-        self.token, self.blind = secrets.randbits(48), token is not None
-        os.ftruncate(self._file, 0)
-        os.write(self._file, _RECORD.pack(self.blind, _HEAD, self.token, 0, 0))
+        self._spool: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by ``close``
+        self._size = 0
 
-    def close(self, *, forget: bool = False) -> None:
-        """Close the file; what is done for good needs it no more."""
-        os.close(self._file)
-        if forget:
-            self._path.unlink(missing_ok=True)
+    @classmethod
+    async def of_run(cls, running: Running) -> Brought:
+        """The marks of the copy that an attempt belongs to."""
+        chain = running.checkpoint.get("chain")
+        if chain is None:
+            return cls(running, running.job_id, blind=False)
+        rows = await _asked(running, "list_sync_state", {"chain": chain, "after": 0, "limit": 1})
+        return cls(running, str(chain), blind=not rows or bool(running.checkpoint.get("blind")))
 
-    def touch(self) -> None:
-        """Say that the file is in use, at most every hour: what nobody touched for long is forgotten."""
-        now = time.time()
-        if now - self._touched >= TOUCH_SECONDS:
-            os.utime(self._file)
-            self._touched = now
+    def close(self) -> None:
+        """Let go of what was read."""
+        self._spool.close()
 
-    def add(self, table: str, marks: Iterable[Mark]) -> None:
+    async def begin(self, transaction: Transaction, now: datetime) -> None:
+        """Begin to note, in the transaction of the attempt's first step; what other copies left for long is deleted."""
+        await transaction.execute("forget_old_sync_state", {"chain": self.chain, "since": now - KEPT})
+        await self._append(transaction, b"")
+
+    async def add(self, transaction: Transaction, table: str, marks: Iterable[Mark]) -> None:
+        """Note marks in the transaction that makes them true."""
         number = _NUMBERS[table]
         packed = b"".join([_RECORD.pack(mark.what, number, mark.key, mark.state, mark.stamp) for mark in marks])
-        while packed:
-            packed = packed[os.write(self._file, packed) :]
+        if packed:
+            await self._append(transaction, packed)
 
-    def of(self, table: str) -> Remembered:
-        """What is known of a table's rows."""
+    async def _append(self, transaction: Transaction, packed: bytes) -> None:
+        await transaction.execute("add_sync_state", {"chain": self.chain, "records": packed})
+
+    async def forget(self, transaction: Transaction) -> None:
+        """Delete all marks, in the transaction that ends the copy: what is done for good needs them no more."""
+        await transaction.execute("forget_sync_state", {"chain": self.chain})
+
+    async def of(self, table: str) -> Remembered:
+        """What is known of a table's rows, by all transactions that have ended."""
         import numpy as np
 
-        self.touch()
-        found = np.memmap(self._path, dtype=_FORM, mode="r")
+        await self._read()
+        if not self._size:
+            return Remembered(np.zeros(0, dtype=_FORM))
+        found = np.memmap(self._spool, dtype=_FORM, mode="r")
         return Remembered(found[found["table"] == _NUMBERS[table]])
+
+    async def _read(self) -> None:
+        asked = {"chain": self.chain, "limit": CHUNKS}
+        while rows := await _asked(self._running, "list_sync_state", {**asked, "after": self._last}):
+            for row in rows:
+                # The end of the file is known by what was written to it whole.
+                self._spool.seek(self._size)
+                self._spool.write(row["records"])
+                self._size += len(row["records"])
+            self._last = int(rows[-1]["id"])
+        self._spool.truncate(self._size)
+        self._spool.flush()
+
+
+async def _asked(running: Running, name: str, params: dict[str, Any]) -> list[Row]:
+    return await running.patiently(partial(running.store.backend.fetch, name, params)) or []
 
 
 class Remembered:
@@ -150,11 +176,3 @@ class Remembered:
         what = self._records["what"]
         ours = self._keys[(what & OURS > 0) & (what & GONE == 0)]
         return set(np.setdiff1d(ours, np.frombuffer(seen, dtype=np.uint64)).tolist())
-
-
-def _forget_old(folder: Path) -> None:
-    oldest = time.time() - KEEP.total_seconds()
-    for path in folder.glob("*.rows"):
-        with suppress(OSError):
-            if path.stat().st_mtime < oldest:
-                path.unlink()

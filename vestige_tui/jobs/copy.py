@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from vestige_tui.embedding import load_embedder, same_model, signature
 from vestige_tui.errors import (
@@ -42,7 +42,7 @@ from vestige_tui.jobs.repair import sentence, shown
 from vestige_tui.jobs.source import sqlite_path
 from vestige_tui.jobs.spare import refuse_reembedding
 from vestige_tui.jobs.tables import TABLES, Fit, Setting, Table
-from vestige_tui.jobs.verify import Comparison, Told, verdict
+from vestige_tui.jobs.verify import DIFFERENCES, LISTED, Comparison, Told, verdict
 from vestige_tui.model import JobFinding, ModelSignature, TableProgress
 from vestige_tui.store import open_backend, open_store, schema
 from vestige_tui.store.rows import model as read_model
@@ -52,9 +52,11 @@ if TYPE_CHECKING:
     from vestige_tui.jobs.ends import Batch, Count, Key, Outcome, Source
     from vestige_tui.jobs.postgres_target import PostgresTarget
     from vestige_tui.jobs.running import Running
+    from vestige_tui.model import FindingKind
     from vestige_tui.store.backend import Backend, Transaction
 
 T = TypeVar("T")
+_Identity: TypeAlias = "tuple[str, FindingKind, str]"
 log = logging.getLogger(__name__)
 
 BATCH = 500
@@ -224,7 +226,11 @@ async def run(running: Running) -> str:
         source = await asyncio.to_thread(open_source, running.source)
     assert source is not None
     try:
-        return await Copy(running, source, source.model()).run()
+        brought = await Brought.of_run(running)
+        try:
+            return await Copy(running, source, source.model(), brought).run()
+        finally:
+            brought.close()
     finally:
         source.close()
 
@@ -232,7 +238,7 @@ async def run(running: Running) -> str:
 class Copy:
     """One attempt of a copy, from its checkpoint on: ``table`` and the key ``after`` its last row that was written."""
 
-    def __init__(self, running: Running, source: Source, model: ModelSignature | None) -> None:
+    def __init__(self, running: Running, source: Source, model: ModelSignature | None, brought: Brought) -> None:
         self._running = running
         self._meter = running.meter
         self._source = source
@@ -254,31 +260,28 @@ class Copy:
         self._compared = bool(running.options.get("verify", True))
         self._dropped: tuple[str, ...] = ()
         self._resumed = "chain" in running.checkpoint
-        self._brought = Brought(str(running.checkpoint.get("chain", running.job_id)), running.checkpoint.get("rows"))
-        running.checkpoint["rows"] = self._brought.token
+        self._brought = brought
+        if self._resumed:
+            # Each attempt tells what its own comparison came to.
+            self._meter.forget_comparison()
         self._token: object = None
         """Of the source, when it was looked at last and everything that it held had been brought."""
 
     async def run(self) -> str:
-        if self._running.checkpoint.get("done"):
-            self._brought.close(forget=True)
-            return self._words()
         self._dropped = (await self._running.ledger.run(self._running.job_id)).dropped_indexes
         self._token = None if self._resumed else await self._asked(self._source.token)
-        done, interval = False, sys.getswitchinterval()
+        interval = sys.getswitchinterval()
         # The thread that reads ahead would keep the one that feeds the server waiting.
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
             await self._begin()
             await self._bulk()
             await self._finish()
-            done = True
         except BaseException:
             await _surely(self._make_good())
             raise
         finally:
             sys.setswitchinterval(interval)
-            self._brought.close(forget=done)
         return self._words()
 
     def _words(self) -> str:
@@ -292,7 +295,8 @@ class Copy:
             if many := sum(getattr(table, what) for table in counted):
                 words.append(f"{many:,} {what}")
         if self._compared:
-            words.append(verdict(self._meter.tables))
+            before = "before it followed: " if self._running.options.get("follow") else ""
+            words.append(before + verdict(self._meter.tables))
         return ", ".join(words)
 
     async def _asked(self, question: Callable[[], T]) -> T:
@@ -316,6 +320,7 @@ class Copy:
             fresh = [table.name for table in self._tables if await self._target.empty(table.name)]
 
             async def begin(transaction: Transaction) -> None:
+                await self._brought.begin(transaction, self._store.now())
                 for name, count in counts.items():
                     self._meter.expect(name, count.rows)
                 for name, (rows, _) in left.items():
@@ -324,7 +329,9 @@ class Copy:
                     transaction, [JobFinding(name, "left_behind", name, reason) for name, (_, reason) in left.items()]
                 )
 
-            await self._running.step(begin, {"chain": self._running.job_id, "fresh": fresh})
+            await self._running.step(begin, {"chain": self._brought.chain, "fresh": fresh})
+        elif self._brought.blind:
+            await self._running.step(partial(self._brought.begin, now=self._store.now()), {"blind": True})
         if self._model is not None:
             await self._running.patiently(partial(self._store.register_model, self._model, finalize=False))
         self._setting = await self._asked(partial(self._set, self._model))
@@ -365,9 +372,8 @@ class Copy:
             await self._verify()
         if self._running.options.get("follow"):
             await self._follow()
-        else:
-            self._meter.phase = "done"
-            await self._running.step(_nothing, {"done": True})
+        self._meter.phase = "done"
+        await self._running.complete(self._brought.forget, self._words())
 
     async def _build_vectors(self) -> None:
         """The graph in memory, by several at once; by one where the server has no room to share it."""
@@ -428,14 +434,11 @@ class Copy:
                 await self._catch_up()
                 if self._meter.phase != "following":
                     await self._running.phase("following")
-                self._brought.touch()
                 await self._rest(max(LOOK_SECONDS, IDLE * (time.monotonic() - began)))
         except (Cancelled, asyncio.CancelledError):
             # A worker that is ended, or whose row somebody else has ended, leaves what the next attempt needs.
             if not await self._asked_to_stop():
                 raise
-        self._meter.phase = "done"
-        await self._running.ledger.heartbeat(self._running.job_id, self._meter.snapshot())
 
     async def _asked_to_stop(self) -> bool:
         with suppress(VestigeError):
@@ -450,7 +453,7 @@ class Copy:
     async def _verify(self) -> None:
         """Compare every row; what was told of already is only counted."""
         await self._running.phase("comparing")
-        refused = {table.name: self._brought.of(table.name) for table in TABLES}
+        refused = {table.name: await self._brought.of(table.name) for table in TABLES}
 
         def excused(table: str, fit: Fit) -> bool:
             known = refused[table].get(mark_of(table, fit).key)
@@ -458,9 +461,9 @@ class Copy:
 
         mirror = mirror_of(self._store, vectors=self._encodes is None)
         setting = await self._asked(partial(self._set, self._source.model()))
-        report = _Comparing(self._running, self._following.told)
-        comparison = Comparison(self._source, mirror, setting, report, counting=False, excused=excused)
-        await comparison.run(self._running.checkpoint.get("compared", {}))
+        report = await _Comparing.begin(self._running)
+        await Comparison(self._source, mirror, setting, report, counting=False, excused=excused).run()
+        await report.end()
 
     async def _drop_indexes(self, server: PostgresTarget) -> None:
         """An index is built faster than it is kept up to date: without them until the rows are there."""
@@ -661,7 +664,7 @@ class Copy:
         failed = batch.rows.failed
         self._meter.add(table.name, read=len(failed), failed=len(failed))
         findings = [*failed, *self._record(table, batch.rows.fits, outcome)]
-        self._brought.add(table.name, [*marked(batch.marks, outcome), *map(failed_mark, failed)])
+        await self._brought.add(transaction, table.name, [*marked(batch.marks, outcome), *map(failed_mark, failed)])
         await self._note(transaction, findings)
 
     async def _make_sure(self, table: Table) -> None:
@@ -728,17 +731,46 @@ class _Ahead:
 
 
 class _Comparing(Told):
-    """The report of a comparison at the end of a copy, which has told of some differences itself."""
+    """The report of a comparison at the end of a copy: a difference that was told before is told once, and one that is
+    none any more is withdrawn."""
 
-    def __init__(self, running: Running, told: Set[tuple[str, str, str]]) -> None:
+    def __init__(self, running: Running, told: Set[_Identity]) -> None:
         super().__init__(running)
-        self._before = told
+        self._told = told
+        self._met: set[_Identity] = set()
 
-    async def note(
-        self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding], place: Mapping[str, Any]
-    ) -> None:
-        new = [each for each in findings if (each.subject, each.outcome, each.source_key) not in self._before]
-        await super().note(table, counts, new, place)
+    @classmethod
+    async def begin(cls, running: Running) -> _Comparing:
+        """Know what this copy has told of rows that differ, in this attempt and in those that it goes on from."""
+        told: set[_Identity] = set()
+        after: str | None = ""
+        while after is not None:
+            page = await running.patiently(partial(running.ledger.findings, running.job_id, LISTED, after or None))
+            assert page is not None
+            told |= {_identity_of(each) for each in page.items if each.outcome in DIFFERENCES}
+            after = page.next
+        return cls(running, told)
+
+    async def note(self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding]) -> None:
+        self._met |= {_identity_of(each) for each in findings}
+        await super().note(table, counts, [each for each in findings if _identity_of(each) not in self._told])
+
+    async def end(self) -> None:
+        """Withdraw what was told of rows that do not differ any more."""
+        # Where more differ than are listed, it is not known of each whether it still does.
+        whole = {name for name, each in self.meter.tables.items() if each.differ + each.only_source <= LISTED}
+        over = [JobFinding(*each, "") for each in self._told - self._met if each[0] in whole]
+
+        async def withdraw(transaction: Transaction) -> None:
+            await self._running.ledger.withdraw_findings(transaction, self._running.job_id, over)
+
+        if over:
+            await self._running.step(withdraw)
+
+
+def _identity_of(finding: JobFinding) -> _Identity:
+    """What tells a finding from all others of a copy."""
+    return finding.subject, finding.outcome, finding.source_key
 
 
 class _Beside:

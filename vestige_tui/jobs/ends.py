@@ -44,7 +44,6 @@ class Outcome:
 
     inserted: int
     present: frozenset[int]
-    """Known only for rows that were mended: of others nobody needs to know which they were."""
     refused: Mapping[int, str] = field(default_factory=dict)
 
 

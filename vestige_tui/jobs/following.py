@@ -79,8 +79,6 @@ class Following:
         self._record = record
         self._tables = [table for table in TABLES if vectors or table.name != "vectors"]
         self._vectors = vectors
-        self.told: set[tuple[str, str, str]] = set()
-        """Which rows were told of as different, and stay so: table, outcome and key."""
         self._absent: dict[str, set[int]] = {}
         """What the last pass did not find: a row that is written anew may be missed once."""
 
@@ -90,7 +88,7 @@ class Following:
         seen = {table.name: array("Q") for table in self._tables}
         changed = 0
         for table in self._tables:
-            remembered = self._brought.of(table.name)
+            remembered = await self._brought.of(table.name)
             after = self._source.start(table.name)
             while (batch := await self._read(table, after, setting)).read:
                 after = batch.after
@@ -98,13 +96,16 @@ class Following:
         steady = token == await self._asked(self._source.token)
         gone: dict[str, set[int]] = {}
         for table in self._tables:
-            absent = self._brought.of(table.name).ours_but(seen[table.name])
+            absent = (await self._brought.of(table.name)).ours_but(seen[table.name])
             gone[table.name] = absent if steady else absent & self._absent.get(table.name, set())
             self._absent[table.name] = absent
         if any(gone.values()):
             stays = await self._staying(gone)
+            kept: dict[str, list[Mark]] = {}
             for table in reversed(self._tables):
-                changed += await self._take_away(table, gone[table.name], stays)
+                deleted, kept[table.name] = await self._take_away(table, gone[table.name], stays)
+                changed += deleted
+            await self._keep(stays, kept)
         if changed:
             await self._running.step(self._target.settle)
         return changed
@@ -166,8 +167,13 @@ class Following:
         changed += await self._edit(table, edited, told)
         await self._find_present(table, present)
         await self._tell(table, told)
-        self._brought.add(table.name, marks)
+        await self._remember(table, marks)
         return changed
+
+    async def _remember(self, table: Table, marks: Sequence[Mark]) -> None:
+        """Note what was seen of rows that stay as they are."""
+        if marks:
+            await self._running.step(partial(self._brought.add, table=table.name, marks=marks))
 
     async def _insert(self, table: Table, rows: Sequence[_Row]) -> int:
         if not rows:
@@ -183,13 +189,10 @@ class Following:
                 of_these = Outcome(outcome.inserted, frozenset())
             self._expect(table, len(counted))
             await self._note(transaction, self._record(table, counted, of_these))
+            await self._brought.add(transaction, table.name, marked([row.mark for row in rows], outcome))
             return outcome
 
-        # Before the rows it is noted that they may be there, after them whose they are.
-        self._brought.add(table.name, [row.becomes(0) for row in rows])
-        outcome = await self._running.step(write)
-        self._brought.add(table.name, marked([row.mark for row in rows], outcome))
-        return outcome.inserted
+        return (await self._running.step(write)).inserted
 
     async def _insert_after_all(self, table: Table, rows: Sequence[_Row]) -> int:
         """Write rows that were refused before; what is taken now is counted as failed no more."""
@@ -205,13 +208,12 @@ class Following:
                 await self._running.ledger.withdraw_findings(transaction, self._running.job_id, withdrawn)
                 self._running.meter.add(table.name, read=-len(taken), failed=-len(taken))
                 await self._note(transaction, self._record(table, taken, Outcome(outcome.inserted, frozenset())))
+                # What is refused again is known as such: noted at each look, it would make the state grow for ever.
+                marks = marked([row.mark for row in rows], outcome)
+                await self._brought.add(transaction, table.name, [mark for mark in marks if not mark.what & REFUSED])
             return outcome
 
-        outcome = await self._running.step(write)
-        # What is refused again is known as such: noted at each look, it would make the file grow for ever.
-        marks = marked([row.mark for row in rows], outcome)
-        self._brought.add(table.name, [mark for mark in marks if not mark.what & REFUSED])
-        return outcome.inserted
+        return (await self._running.step(write)).inserted
 
     async def _edit(self, table: Table, rows: Sequence[_Row], told: list[tuple[_Row, JobFinding]]) -> int:
         stamps = await self._stamps(table, rows)
@@ -242,19 +244,14 @@ class Following:
                 if place in outcome.refused or outcome.inserted
             ]
             await self._note(transaction, findings)
+            marks = [
+                row.becomes(_ours(row) | (UNTAKEN if place in outcome.refused else ALIKE))
+                for place, row in enumerate(mine)
+            ]
+            await self._brought.add(transaction, table.name, marks)
             return outcome
 
-        outcome = await self._running.step(update)
-        self._brought.add(
-            table.name,
-            [
-                row.becomes(
-                    (row.known.what if row.known else 0) & OURS | (UNTAKEN if place in outcome.refused else ALIKE)
-                )
-                for place, row in enumerate(mine)
-            ],
-        )
-        return outcome.inserted
+        return (await self._running.step(update)).inserted
 
     async def _stamps(self, table: Table, rows: Sequence[_Row]) -> dict[bytes, int] | None:
         """When these rows of the target were edited last; None for a table that does not say."""
@@ -278,9 +275,9 @@ class Following:
         async def count(transaction: Transaction) -> None:
             self._expect(table, len(rows))
             self._running.meter.add(table.name, read=len(rows), present=len(rows))
+            await self._brought.add(transaction, table.name, [row.becomes(0) for row in rows])
 
         await self._running.step(count)
-        self._brought.add(table.name, [row.becomes(0) for row in rows])
 
     async def _tell_failed(self, table: Table, batch: Batch, remembered: Remembered) -> None:
         """Rows that became such as cannot be copied, each once."""
@@ -292,7 +289,7 @@ class Following:
                 findings.append(finding)
         if self._brought.blind:
             # It may have been told of, and counted, before.
-            self._brought.add(table.name, marks)
+            await self._remember(table, marks)
             return
         if not findings:
             return
@@ -301,9 +298,9 @@ class Following:
             self._expect(table, len(findings))
             self._running.meter.add(table.name, read=len(findings), failed=len(findings))
             await self._note(transaction, findings)
+            await self._brought.add(transaction, table.name, marks)
 
         await self._running.step(count)
-        self._brought.add(table.name, marks)
 
     async def _tell(self, table: Table, told: Sequence[tuple[_Row, JobFinding]]) -> None:
         if not told:
@@ -314,15 +311,16 @@ class Following:
                 # Of another model, all of them would look as if they had been edited.
                 await self._target.hold_model(transaction)
             await self._note(transaction, [finding for _, finding in told])
+            marks = [row.becomes((row.known.what if row.known else 0) | TOLD) for row, _ in told]
+            await self._brought.add(transaction, table.name, marks)
 
         await self._running.step(tell)
-        self._brought.add(table.name, [row.becomes((row.known.what if row.known else 0) | TOLD) for row, _ in told])
 
     # What is no longer in the source
 
     async def _staying(self, gone: Mapping[str, set[int]]) -> dict[bytes, str]:
         """Memories that somebody here has edited since they came, or has attached something to, and which of it."""
-        store, remembered = self._running.store, self._brought.of("memories")
+        store, remembered = self._running.store, await self._brought.of("memories")
         kept: dict[bytes, str] = {}
         keys = await self._keys("memories", gone["memories"])
         for start in range(0, len(keys), KEYS):
@@ -374,11 +372,12 @@ class Following:
             after = page[-1]
         return found
 
-    async def _take_away(self, table: Table, gone: set[int], stays: Mapping[bytes, str]) -> int:
+    async def _take_away(self, table: Table, gone: set[int], stays: Mapping[bytes, str]) -> tuple[int, list[Mark]]:
+        """Delete rows that are no longer in the source; gives how many, and the marks of those that stay."""
         if not gone:
-            return 0
+            return 0, []
         keys = await self._keys(table.name, gone)
-        remembered = self._brought.of(table.name)
+        remembered = await self._brought.of(table.name)
         going = [
             key
             for key in keys
@@ -388,13 +387,32 @@ class Following:
         # In parts, from the end: of lines that say the same, the places of the others stay as they were counted.
         for end in range(len(going), 0, -KEYS):
             deleted += await self._delete(table, going[max(0, end - KEYS) : end])
-        if table.name == "memories":
-            await self._tell_staying(table, stays)
         own = {hashed(key) for key in keys} - {hashed(key) for key in going}
-        # What stays is the target's own from now on.
         rest = gone - {hashed(key) for key in going}
-        self._brought.add(table.name, [Mark(key, 0, 0, 0 if key in own else GONE) for key in rest])
-        return deleted
+        return deleted, [Mark(key, 0, 0, 0 if key in own else GONE) for key in rest]
+
+    async def _keep(self, stays: Mapping[bytes, str], kept: Mapping[str, Sequence[Mark]]) -> None:
+        """Tell which memories stay, and note what stays as the target's own: all at once, because whether a memory
+        stays is seen by what belongs to it."""
+        if not any(kept.values()):
+            return
+        told = [
+            JobFinding(
+                "memories",
+                "only_target",
+                name_of("memories", key),
+                f"It was deleted in the source, but {how} in the target since it came, and stays.",
+            )
+            for key, how in stays.items()
+        ]
+
+        async def keep(transaction: Transaction) -> None:
+            for start in range(0, len(told), KEYS):
+                await self._note(transaction, told[start : start + KEYS])
+            for table, marks in kept.items():
+                await self._brought.add(transaction, table, marks)
+
+        await self._running.step(keep)
 
     async def _delete(self, table: Table, keys: Sequence[bytes]) -> int:
         told = [
@@ -405,24 +423,10 @@ class Following:
             deleted = await self._target.delete(transaction, table, keys)
             self._running.meter.add(table.name, deleted=deleted)
             await self._note(transaction, told)
+            await self._brought.add(transaction, table.name, [Mark(hashed(key), 0, 0, GONE) for key in keys])
             return deleted
 
-        deleted = await self._running.step(delete)
-        self._brought.add(table.name, [Mark(hashed(key), 0, 0, GONE) for key in keys])
-        return deleted
-
-    async def _tell_staying(self, table: Table, stays: Mapping[bytes, str]) -> None:
-        told = [
-            JobFinding(
-                table.name,
-                "only_target",
-                name_of(table.name, key),
-                f"It was deleted in the source, but {how} in the target since it came, and stays.",
-            )
-            for key, how in stays.items()
-        ]
-        for start in range(0, len(told), KEYS):
-            await self._running.step(partial(self._note, findings=told[start : start + KEYS]))
+        return await self._running.step(delete)
 
     def _expect(self, table: Table, more: int) -> None:
         total = self._running.meter.tables[table.name].total
@@ -430,21 +434,30 @@ class Following:
             self._running.meter.add(table.name, total=more)
 
     async def _note(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
-        self.told |= {(each.subject, each.outcome, each.source_key) for each in findings}
         await self._running.ledger.add_findings(transaction, self._running.job_id, findings)
 
 
 def marked(marks: Sequence[Mark], outcome: Outcome) -> list[Mark]:
     """The marks of rows that were written: refused, inserted, or only known to be there."""
-    ours = OURS if outcome.inserted + len(outcome.refused) == len(marks) else 0
-    if not outcome.refused:
-        return [Mark(key, state, stamp, ours) for key, state, stamp, _ in marks]
-    return [mark._replace(what=REFUSED if place in outcome.refused else ours) for place, mark in enumerate(marks)]
+    left_out = outcome.present | outcome.refused.keys()
+    inserted = {mark.key for place, mark in enumerate(marks) if place not in left_out}
+    if len(inserted) != outcome.inserted:
+        # Somebody else has written some of them in that moment: whose they are is not known.
+        inserted = set()
+    return [
+        mark._replace(what=OURS if mark.key in inserted else REFUSED if place in outcome.refused else 0)
+        for place, mark in enumerate(marks)
+    ]
 
 
 def failed_mark(finding: JobFinding) -> Mark:
     """The mark of a row that cannot be copied: it is told of once."""
     return Mark(hashed(b"failed " + finding.source_key.encode()), 0, 0, REFUSED)
+
+
+def _ours(row: _Row) -> int:
+    """Whether this copy has inserted a row, as its mark says it."""
+    return row.known.what & OURS if row.known is not None else 0
 
 
 def _is_told(remembered: Remembered, key: bytes) -> bool:

@@ -54,6 +54,8 @@ class Checked:
     options: Mapping[str, Any] = field(default_factory=dict)
     creates: bool = False
     """May the target, or its tables, be made?"""
+    anew: bool = False
+    """Does every attempt begin anew, because nothing of an earlier one counts?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,9 @@ async def dry_run(work: Work) -> dict[str, TableProgress]:
 async def start(work: Work, *, fresh: bool = False) -> Launched:
     """Begin a job in a process of its own; gives it once the worker has taken it.
 
-    A plan that ended before it was done goes on from its checkpoint, unless ``fresh``. Raises as ``check`` does,
-    before a row or a table is made; tables of a target are then made, or brought up, where need be.
+    A plan that ended before it was done goes on from its checkpoint, unless ``fresh`` or of a kind that begins anew.
+    Raises as ``check`` does, before a row or a table is made; tables of a target are then made, or brought up, where
+    need be.
     """
     checked = await check(work)
     async with open_store(work.target, create=checked.creates, max_connections=2) as target:
@@ -97,7 +100,7 @@ async def start(work: Work, *, fresh: bool = False) -> Launched:
             task=checked.task,
             owner=owner(),
             options=checked.options,
-            fresh=fresh,
+            fresh=fresh or checked.anew,
         )
         if run.already_running:
             # It runs all the same where that cannot be noted here.
@@ -193,7 +196,8 @@ def _spawn(spec: Mapping[str, str]) -> None:
 
 def _forget_old_logs(folder: Path) -> None:
     oldest = time.time() - KEEP.total_seconds()
-    for path in folder.glob("*.log"):
+    # .rows: what copies knew was once kept here.
+    for path in (*folder.glob("*.log"), *folder.glob("*.rows")):
         with suppress(OSError):
             if path.stat().st_mtime < oldest:
                 path.unlink()

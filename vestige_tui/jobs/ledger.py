@@ -203,11 +203,12 @@ class Ledger:
         Exactly one of several who tell the same end gets ``moved``. An end also finishes the run.
         """
         async with self._store.backend.write() as transaction:
-            return await self._transition(transaction, job_id, status, error, result)
+            return await self.settle(transaction, job_id, status, error=error, result=result)
 
-    async def _transition(
-        self, transaction: Transaction, job_id: str, status: JobStatus, error: str, result: str
+    async def settle(
+        self, transaction: Transaction, job_id: str, status: JobStatus, *, error: str = "", result: str = ""
     ) -> Settled:
+        """The same inside a write of the job itself, so that its last rows and its end are one transaction."""
         told = {
             "id": job_id,
             "status": status,
@@ -327,7 +328,7 @@ class Ledger:
             if now - last_sign <= LEASE:
                 taken = await self._read_run(transaction, job_id)
                 return Run(job_id, taken.attempt, True, taken.first_started, taken.checkpoint, taken.progress)
-            await self._transition(transaction, job_id, "failed", LEASE_LOST, "")
+            await self.settle(transaction, job_id, "failed", error=LEASE_LOST)
         # Also where somebody ended the delegation and knew nothing of runs.
         await transaction.execute("finish_run", {"id": job_id, "now": now})
         return None
@@ -340,7 +341,7 @@ class Ledger:
                 return None
             if not await transaction.execute("take_run", {"id": job_id, "owner": owner}):
                 return None
-            if await self._transition(transaction, job_id, "in_progress", "", "") != "moved":
+            if await self.settle(transaction, job_id, "in_progress") != "moved":
                 return None
             await self.note(transaction, job_id)
             return await self._read_run(transaction, job_id)
@@ -405,7 +406,7 @@ class Ledger:
             lives = job.plan is not None and sign is not None and self._store.now() - sign <= LEASE
             if lives and await transaction.execute("request_cancel", {"id": job_id}):
                 return "asked"
-            await self._transition(transaction, job_id, "failed", CANCELLED, "")
+            await self.settle(transaction, job_id, "failed", error=CANCELLED)
         return "ended"
 
     async def mark_failed(self, job_id: str, reason: str = "") -> None:
@@ -415,7 +416,7 @@ class Ledger:
         """
         async with self._store.backend.write() as transaction:
             await self._in_flight(transaction, job_id)
-            await self._transition(transaction, job_id, "failed", reason or GIVEN_UP, "")
+            await self.settle(transaction, job_id, "failed", error=reason or GIVEN_UP)
 
     async def retry(self, job_id: str) -> str:
         """Queue a delegation once more, for the same callee and with a deadline of its own; gives the new one's id.
@@ -438,7 +439,7 @@ class Ledger:
             if not await self._insert(transaction, again, caller, callee, old.task, None, old.retry_count + 1, None):
                 raise Conflict(f"Job {short_id(job_id)} was retried before, as {short_id(again)}.")
             if old.in_flight:
-                await self._transition(transaction, job_id, "failed", f"retried as {again}", "")
+                await self.settle(transaction, job_id, "failed", error=f"retried as {again}")
         return again
 
     async def _known(self, transaction: Transaction, job_id: str) -> Job:

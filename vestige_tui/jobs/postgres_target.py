@@ -213,9 +213,9 @@ class PostgresTarget:
                 await cursor.execute(self._sql[f"orphans_{table.name}"].encode())
                 refused = {row["ord"]: row["reason"] for row in await cursor.fetchall() if low <= row["ord"] <= high}
             present: frozenset[int] = frozenset()
-            if verb == "merge" and any(fits[place].notes for place in range(low, high + 1)):
+            if verb == "merge":
                 await cursor.execute(self._sql[f"present_{table.name}"].encode())
-                present = frozenset(row["ord"] for row in await cursor.fetchall())
+                present = frozenset(row["ord"] for row in await cursor.fetchall() if low <= row["ord"] <= high)
             statement = self._backend.typed(self._sql[f"{verb}_{table.name}"]).encode()
             await cursor.execute(statement, {"low": low, "high": high})
             changed = cursor.rowcount

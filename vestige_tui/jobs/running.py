@@ -51,6 +51,11 @@ class Meter:
         now = replace(before, **{count: getattr(before, count) + value for count, value in more.items()})
         self.tables[name] = replace(now, total=max(now.total, now.read)) if now.total is not None else now
 
+    def forget_comparison(self) -> None:
+        """Count nothing as different: a comparison begins anew."""
+        for name, table in self.tables.items():
+            self.tables[name] = replace(table, differ=0, only_source=0, only_target=0)
+
     def keep(self) -> tuple[dict[str, TableProgress], int]:
         """What ``put_back`` takes: the counts before a step that may be taken back."""
         return dict(self.tables), self.zero_vectors
@@ -148,6 +153,24 @@ class Running:
             raise
         self.checkpoint = upcoming
         return result[0]
+
+    async def complete(self, work: Callable[[Transaction], Awaitable[None]], result: str) -> None:
+        """Do the last piece of work, in the transaction that ends the job as completed, with its result in words.
+
+        Raises Cancelled where somebody ended the job in the ledger.
+        """
+
+        async def once() -> None:
+            async with self.store.backend.write() as transaction:
+                await work(transaction)
+                if not await self.ledger.note(transaction, self.job_id, self.meter.snapshot(), self.checkpoint):
+                    raise Cancelled(CANCELLED)
+                await self.ledger.settle(transaction, self.job_id, "completed", result=result)
+
+        async def arrived() -> bool:
+            return (await self.ledger.job(self.job_id)).status == "completed"
+
+        await self.patiently(once, arrived)
 
     async def patiently(
         self, work: Callable[[], Awaitable[T]], arrived: Callable[[], Awaitable[bool]] | None = None

@@ -19,7 +19,7 @@ from vestige_tui.errors import ForeignStore, ReadOnly, SchemaPending, Usage
 from vestige_tui.jobs import unwire
 from vestige_tui.jobs.brought import hashed
 from vestige_tui.jobs.index import without_password
-from vestige_tui.jobs.keys import key_of, key_parts, read_key, write_key
+from vestige_tui.jobs.keys import key_of, key_parts
 from vestige_tui.jobs.launch import Checked, Work
 from vestige_tui.jobs.ledger import MOST_LISTED, Ledger, plan_id
 from vestige_tui.jobs.mirrors import columns, mirror_of
@@ -45,6 +45,8 @@ BATCH = 2_000
 MAX_BATCH_BYTES = 8_000_000
 KEYS = 4_000
 PAGE = 1_000
+DIFFERENCES: tuple[FindingKind, ...] = ("differs", "only_source", "only_target")
+"""What of a comparison's findings is a difference; the others are rows that no copy can bring."""
 LISTED = 10_000
 """So many differences of a table are listed, and so many rows that failed; more are counted."""
 SHOWN = 60
@@ -56,30 +58,26 @@ class Report(Protocol):
 
     meter: Meter
 
-    async def note(
-        self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding], place: Mapping[str, Any]
-    ) -> None:
-        """Count and list what was found, and remember the ``place`` from which the comparison would go on."""
+    async def note(self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding]) -> None:
+        """Count and list what was found."""
         ...
 
     async def patiently(self, work: Callable[[], Awaitable[T]]) -> T: ...
 
 
 class Told:
-    """The report of a job, into the ledger; the place goes into its checkpoint, under ``compared``."""
+    """The report of a job, into the ledger."""
 
     def __init__(self, running: Running) -> None:
         self._running = running
         self.meter = running.meter
 
-    async def note(
-        self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding], place: Mapping[str, Any]
-    ) -> None:
+    async def note(self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding]) -> None:
         async def count(transaction: Transaction) -> None:
             self.meter.add(table, **counts)
             await self._running.ledger.add_findings(transaction, self._running.job_id, findings)
 
-        await self._running.step(count, {"compared": place})
+        await self._running.step(count)
 
     async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         result = await self._running.patiently(work)
@@ -95,9 +93,7 @@ class Aloud:
         self.findings: list[JobFinding] = []
         self._tell = tell
 
-    async def note(
-        self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding], place: Mapping[str, Any]
-    ) -> None:
+    async def note(self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding]) -> None:
         self.meter.add(table, **counts)
         self.findings += findings
         self._tell(self.meter)
@@ -142,38 +138,10 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """How far a table is compared: up to which key, how many rows, and how many of these the target lacks.
+    """How far a table is compared: how many rows, and how many of these the target lacks."""
 
-    ``walked`` is the last key of the target that was looked at, once all of the source's were.
-    """
-
-    after: Key
     rows: int = 0
     absent: int = 0
-    walked: bytes | None = None
-
-    def stored(self, table: str) -> dict[str, Any]:
-        walked = None if self.walked is None else self.walked.hex()
-        return {
-            "table": table,
-            "after": write_key(self.after),
-            "rows": self.rows,
-            "absent": self.absent,
-            "walked": walked,
-        }
-
-    @classmethod
-    def read(cls, stored: Mapping[str, Any]) -> _Place:
-        walked = stored["walked"]
-        return cls(
-            read_key(stored["after"]),
-            int(stored["rows"]),
-            int(stored["absent"]),
-            None if walked is None else bytes.fromhex(walked),
-        )
-
-
-_NOWHERE: Mapping[str, Any] = {}
 
 
 class Comparison:
@@ -198,18 +166,14 @@ class Comparison:
         self._report = report
         self._counting = counting
         self._excused = excused
-        self._done: list[str] = []
         self._owners: dict[str, Keys] = {}
         self._repeated: dict[str, Mapping[int, int]] = {}
 
-    async def run(self, place: Mapping[str, Any] = _NOWHERE) -> None:
-        """Compare all tables, from the place on that was noted last."""
-        self._done = list(place.get("done", ()))
+    async def run(self) -> None:
+        """Compare all tables, from their beginnings: what was compared by an attempt before has changed since."""
         await self._know_users()
         for table in TABLES:
-            if table.name not in self._done:
-                at = place.get("at")
-                await self._compare(table, _Place.read(at) if at and at["table"] == table.name else None)
+            await self._compare(table)
 
     async def _know_users(self) -> None:
         """Read who may own a memory, before the first memory is read: the setting remembers them."""
@@ -217,8 +181,8 @@ class Comparison:
             async for _ in batches:
                 pass
 
-    async def _batches(self, table: Table, after: Key | None = None) -> AsyncGenerator[Batch, None]:
-        """The batches of a table behind a key; the next one is read while somebody works on this one."""
+    async def _batches(self, table: Table) -> AsyncGenerator[Batch, None]:
+        """The batches of a table; the next one is read while somebody works on this one."""
 
         def read(behind: Key) -> Batch:
             return self._source.read(table, behind, BATCH, MAX_BATCH_BYTES, self._setting)
@@ -226,8 +190,7 @@ class Comparison:
         async def patiently(behind: Key) -> Batch:
             return await self._report.patiently(partial(asyncio.to_thread, read, behind))
 
-        begin = self._source.start(table.name) if after is None else after
-        reading = asyncio.create_task(patiently(begin))
+        reading = asyncio.create_task(patiently(self._source.start(table.name)))
         try:
             while (batch := await asyncio.shield(reading)).read:
                 reading = asyncio.create_task(patiently(batch.after))
@@ -238,36 +201,26 @@ class Comparison:
             if not reading.cancelled():
                 reading.exception()
 
-    async def _compare(self, table: Table, at: _Place | None) -> None:
+    async def _compare(self, table: Table) -> None:
         meter, name = self._report.meter, table.name
         meter.phase = f"comparing {name}"
-        if at is None:
-            at = _Place(self._source.start(name))
-            before = meter.tables.get(name, TableProgress())
-            meter.tables[name] = replace(before, differ=0, only_source=0, only_target=0)
-            if self._counting:
-                count = await self._asked(partial(self._source.count, name))
-                meter.tables[name] = TableProgress(total=count.rows)
-                if count.keyless:
-                    finding = JobFinding(name, "failed", "NULL", f"{grouped(count.keyless)} rows have no id.")
-                    await self._note(name, {"read": count.keyless, "failed": count.keyless}, [finding], at)
-        if at.walked is None:
-            async with aclosing(self._batches(table, at.after)) as batches:
-                async for batch in batches:
-                    at = await self._compare_batch(table, batch, at)
+        at = _Place()
+        meter.tables[name] = replace(meter.tables.get(name, TableProgress()), differ=0, only_source=0, only_target=0)
+        if self._counting:
+            count = await self._asked(partial(self._source.count, name))
+            meter.tables[name] = TableProgress(total=count.rows)
+            if count.keyless:
+                finding = JobFinding(name, "failed", "NULL", f"{grouped(count.keyless)} rows have no id.")
+                await self._report.note(name, {"read": count.keyless, "failed": count.keyless}, [finding])
+        async with aclosing(self._batches(table)) as batches:
+            async for batch in batches:
+                at = await self._compare_batch(table, batch, at)
         await self._look_for_others(table, at)
-        self._done.append(name)
+        await self._report.note(name, {}, [])
         self._repeated.pop(name, None)
-        await self._note(name, {}, [], None)
 
     async def _asked(self, question: Callable[[], T]) -> T:
         return await self._report.patiently(partial(asyncio.to_thread, question))
-
-    async def _note(
-        self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding], at: _Place | None
-    ) -> None:
-        place = {"done": self._done, "at": at.stored(table) if at else None}
-        await self._report.note(table, counts, findings, place)
 
     async def _compare_batch(self, table: Table, batch: Batch, at: _Place) -> _Place:
         name, before = table.name, self._report.meter.tables[table.name]
@@ -291,8 +244,8 @@ class Comparison:
         if self._counting:
             counts |= {"read": batch.read, "failed": len(failed)}
             listed = [*_listed(name, before.failed, failed), *listed]
-        at = replace(at, after=batch.after, rows=at.rows + len(batch.fits), absent=at.absent + len(compared.missing))
-        await self._note(name, counts, listed, at)
+        at = replace(at, rows=at.rows + len(batch.fits), absent=at.absent + len(compared.missing))
+        await self._report.note(name, counts, listed)
         return at
 
     async def _why_absent(self, table: Table, fit: Fit) -> str | None:
@@ -329,19 +282,20 @@ class Comparison:
         if name == "vectors" and not self._mirror.vectors:
             return  # Another model makes a vector of every memory.
         there = await self._report.patiently(partial(self._mirror.count, name))
-        if there == at.rows - at.absent and at.walked is None:
+        if there == at.rows - at.absent:
             return
         keys = await self._keys(name)
-        while page := await self._report.patiently(partial(self._mirror.keys, name, at.walked, KEYS)):
+        walked: bytes | None = None
+        while page := await self._report.patiently(partial(self._mirror.keys, name, walked, KEYS)):
             before = self._report.meter.tables[name]
             findings = [
                 JobFinding(name, "only_target", name_of(name, key), "The source does not have it.")
                 for key in keys.lacking(page)
                 if name != "users" or key != _LOCAL
             ]
-            at = replace(at, walked=page[-1])
+            walked = page[-1]
             listed = _listed(name, before.differ + before.only_source + before.only_target, findings)
-            await self._note(name, {"only_target": len(findings)}, listed, at)
+            await self._report.note(name, {"only_target": len(findings)}, listed)
 
 
 _LOCAL = new_id(LOCAL_USER)
@@ -482,7 +436,7 @@ async def check(work: Work, *, dry: bool = False) -> Checked:
             raise ReadOnly(f"{backend.title} is open read-only, so that no job can be noted there: {backend.reason}.")
     finally:
         await backend.close()
-    return Checked(location, where, "", f"compare {title} with {backend.title}")
+    return Checked(location, where, "", f"compare {title} with {backend.title}", anew=True)
 
 
 async def refuse_target(backend: Backend) -> None:
@@ -556,7 +510,7 @@ async def run(running: Running) -> str:
             if table.name not in running.meter.tables:
                 count = await report.patiently(partial(asyncio.to_thread, source.count, table.name))
                 running.meter.expect(table.name, count.rows)
-        await comparison.run(running.checkpoint.get("compared", {}))
+        await comparison.run()
     finally:
         source.close()
     await running.phase("done")

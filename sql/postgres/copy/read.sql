@@ -123,7 +123,7 @@ AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
 AND c.relname NOT IN (
     'users', 'groups', 'group_memberships', 'domains', 'knowledge_nodes', 'node_embeddings', 'scheduling', 'edges', 'review_events',
     'supersession_events', 'review_marks', 'embedding_model', 'vestige_migrations', 'delegations', 'job_runs', 'job_findings',
-    'journal', 'term_stats', 'spare_model', 'model_changes')
+    'journal', 'term_stats', 'spare_model', 'model_changes', 'sync_state')
 ORDER BY c.relname
 
 -- count_rows --

@@ -128,7 +128,7 @@ SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqli
 AND name NOT LIKE 'knowledge\_fts%' ESCAPE '\' AND name NOT IN (
     'users', 'groups', 'group_memberships', 'domains', 'knowledge_nodes', 'node_embeddings', 'scheduling', 'edges', 'review_events',
     'supersession_events', 'review_marks', 'embedding_model', 'memory_connections', 'console_extra', 'schema_version',
-    'vestige_migrations', 'delegations', 'job_runs', 'job_findings', 'journal', 'spare_model', 'model_changes')
+    'vestige_migrations', 'delegations', 'job_runs', 'job_findings', 'journal', 'spare_model', 'model_changes', 'sync_state')
 ORDER BY name
 
 -- count_rows --
