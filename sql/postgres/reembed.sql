@@ -17,9 +17,9 @@ FROM model_changes c ORDER BY c.id DESC LIMIT %(limit)s
 
 -- list_writing_jobs --
 -- The attempts of jobs that write vectors and that nobody has ended, with their last sign of life.
-SELECT r.delegation_id, r.kind, r.plan::text AS plan, r.options, r.checkpoint, coalesce(d.last_heartbeat, d.created_at) AS last_sign
+SELECT r.delegation_id, r.kind, r.source, r.plan::text AS plan, r.options, r.checkpoint, coalesce(d.last_heartbeat, d.created_at) AS last_sign
 FROM job_runs r JOIN delegations d ON d.delegation_id = r.delegation_id
-WHERE r.kind IN ('copy', 'reembed') AND r.finished_at IS NULL AND d.status = ANY (%(in_flight)s::text[])
+WHERE r.kind IN ('copy', 'repair', 'reembed') AND r.finished_at IS NULL AND d.status = ANY (%(in_flight)s::text[])
 
 -- get_last_reembedding --
 -- The attempt of a re-embedding that was begun last, and how it ended.

@@ -333,7 +333,7 @@ def status_of(job: Job) -> int:
     Rows that no copy can bring fail a copy; a comparison only names them.
     """
     tables = job.progress.tables.values()
-    compared = job.kind == "verify" or (job.kind == "copy" and job.options.get("verify", True))
+    compared = job.kind in ("verify", "repair") or (job.kind == "copy" and job.options.get("verify", True))
     if job.status != "completed" or (
         compared and any(each.differ or each.only_source or each.only_target for each in tables)
     ):

@@ -41,6 +41,11 @@ def add_commands(commands: Commands) -> None:
         "--reembed", action="store_true", help="leave the vectors out; the target's model, or --model, makes new ones"
     )
     copy.add_argument("--no-verify", action="store_true", help="do not compare every row at the end")
+    compare = migrate.add_argument_group("verify", "compare every row of two stores")
+    compare.add_argument("--repair", action="store_true", help="show what differs, and bring it into the target")
+    compare.add_argument(
+        "--delete", action="store_true", help="with --repair: also delete rows that only the target has"
+    )
     reembed.add_options(migrate)
 
 

@@ -129,7 +129,7 @@ async def refuse_rivals(
             continue
         if row["kind"] == "reembed" and begun and not rows.as_map(row["checkpoint"]).get("begun"):
             continue
-        what = "A copy into" if row["kind"] == "copy" else "Another re-embedding of"
+        what = {"copy": "A copy into", "repair": "A repair of"}.get(row["kind"], "Another re-embedding of")
         raise Refused(f"{what} {store.title} is under way, as job {short_id(job)}; wait for its end, or cancel it.")
 
 

@@ -137,11 +137,14 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """How far a table is compared: how many rows, and how many of these the target lacks."""
+class Judged:
+    """What a comparison says of a batch: the places of rows that the target lacks, those that differ and in what, and
+    the rows that no copy can bring."""
 
-    rows: int = 0
-    absent: int = 0
+    missing: Sequence[int]
+    differ: Sequence[int]
+    failed: Sequence[JobFinding]
+    compared: Compared
 
 
 class Comparison:
@@ -171,17 +174,17 @@ class Comparison:
 
     async def run(self) -> None:
         """Compare all tables, from their beginnings: what was compared by an attempt before has changed since."""
-        await self._know_users()
+        await self.know_users()
         for table in TABLES:
             await self._compare(table)
 
-    async def _know_users(self) -> None:
+    async def know_users(self) -> None:
         """Read who may own a memory, before the first memory is read: the setting remembers them."""
-        async with aclosing(self._batches(TABLES[0])) as batches:
+        async with aclosing(self.batches(TABLES[0])) as batches:
             async for _ in batches:
                 pass
 
-    async def _batches(self, table: Table) -> AsyncGenerator[Batch, None]:
+    async def batches(self, table: Table) -> AsyncGenerator[Batch, None]:
         """The batches of a table; the next one is read while somebody works on this one."""
 
         def read(behind: Key) -> Batch:
@@ -204,7 +207,7 @@ class Comparison:
     async def _compare(self, table: Table) -> None:
         meter, name = self._report.meter, table.name
         meter.phase = f"comparing {name}"
-        at = _Place()
+        rows = absent = 0
         meter.tables[name] = replace(meter.tables.get(name, TableProgress()), differ=0, only_source=0, only_target=0)
         if self._counting:
             count = await self._asked(partial(self._source.count, name))
@@ -212,41 +215,57 @@ class Comparison:
             if count.keyless:
                 finding = JobFinding(name, "failed", "NULL", f"{grouped(count.keyless)} rows have no id.")
                 await self._report.note(name, {"read": count.keyless, "failed": count.keyless}, [finding])
-        async with aclosing(self._batches(table)) as batches:
+        async with aclosing(self.batches(table)) as batches:
             async for batch in batches:
-                at = await self._compare_batch(table, batch, at)
-        await self._look_for_others(table, at)
+                judged = await self.judge(table, batch, rows)
+                await self._note(table, batch, judged)
+                rows += len(batch.fits)
+                absent += len(judged.compared.missing)
+        if await self._has_others(table, rows - absent):
+            await self._note_others(table)
         await self._report.note(name, {}, [])
         self._repeated.pop(name, None)
 
     async def _asked(self, question: Callable[[], T]) -> T:
         return await self._report.patiently(partial(asyncio.to_thread, question))
 
-    async def _compare_batch(self, table: Table, batch: Batch, at: _Place) -> _Place:
-        name, before = table.name, self._report.meter.tables[table.name]
+    async def judge(self, table: Table, batch: Batch, rows: int) -> Judged:
+        """Compare a batch, before which so many rows of its table were read."""
+        name = table.name
         compared = await self._report.patiently(partial(self._mirror.compare, table, batch.fits))
-        failed, findings = list(batch.failed), list[JobFinding]()
+        failed = list(batch.failed)
+        missing: list[int] = []
+        differ: list[int] = []
         for place in sorted(compared.missing):
             fit = batch.fits[place]
             if reason := await self._why_absent(table, fit):
                 failed.append(JobFinding(name, "failed", fit.key, reason))
             else:
-                findings.append(JobFinding(name, "only_source", fit.key, "The target does not have it."))
-        alone = len(findings)
+                missing.append(place)
         for place in sorted(compared.differ):
             fit = batch.fits[place]
-            if await self._came_before(table, fit, at.rows + place):
+            if await self._came_before(table, fit, rows + place):
                 failed.append(JobFinding(name, "failed", fit.key, "It is the same row as one that came before it."))
             else:
-                findings.append(JobFinding(name, "differs", fit.key, _what(name, fit, compared, place)))
-        counts = {"differ": len(findings) - alone, "only_source": alone}
+                differ.append(place)
+        return Judged(missing, differ, failed, compared)
+
+    async def _note(self, table: Table, batch: Batch, judged: Judged) -> None:
+        name, before = table.name, self._report.meter.tables[table.name]
+        findings = [
+            JobFinding(name, "only_source", batch.fits[place].key, "The target does not have it.")
+            for place in judged.missing
+        ]
+        findings += [
+            JobFinding(name, "differs", batch.fits[place].key, _what(name, batch.fits[place], judged.compared, place))
+            for place in judged.differ
+        ]
+        counts = {"differ": len(judged.differ), "only_source": len(judged.missing)}
         listed = _listed(name, before.differ + before.only_source, findings)
         if self._counting:
-            counts |= {"read": batch.read, "failed": len(failed)}
-            listed = [*_listed(name, before.failed, failed), *listed]
-        at = replace(at, rows=at.rows + len(batch.fits), absent=at.absent + len(compared.missing))
+            counts |= {"read": batch.read, "failed": len(judged.failed)}
+            listed = [*_listed(name, before.failed, judged.failed), *listed]
         await self._report.note(name, counts, listed)
-        return at
 
     async def _why_absent(self, table: Table, fit: Fit) -> str | None:
         """Why a row could not be copied: the target refused it, or it belongs to one that is not in the source."""
@@ -269,33 +288,38 @@ class Comparison:
         if name in self._owners:
             return self._owners[name]
         keys = Keys()
-        async with aclosing(self._batches(_BY_NAME[name])) as batches:
+        async with aclosing(self.batches(_BY_NAME[name])) as batches:
             async for batch in batches:
                 keys.add([key_of(name, fit.values) for fit in batch.fits])
         if name in _OWNERS:
             self._owners[name] = keys
         return keys
 
-    async def _look_for_others(self, table: Table, at: _Place) -> None:
-        """Where the target has other rows than were found there, find those that the source has not."""
+    async def _has_others(self, table: Table, shared: int) -> bool:
+        """Has the target other rows than those that both have?"""
+        if table.name == "vectors" and not self._mirror.vectors:
+            return False  # Another model makes a vector of every memory.
+        return await self._report.patiently(partial(self._mirror.count, table.name)) != shared
+
+    async def _note_others(self, table: Table) -> None:
         name = table.name
-        if name == "vectors" and not self._mirror.vectors:
-            return  # Another model makes a vector of every memory.
-        there = await self._report.patiently(partial(self._mirror.count, name))
-        if there == at.rows - at.absent:
-            return
+        async with aclosing(self.others(table)) as pages:
+            async for page in pages:
+                before = self._report.meter.tables[name]
+                findings = [
+                    JobFinding(name, "only_target", name_of(name, key), "The source does not have it.") for key in page
+                ]
+                listed = _listed(name, before.differ + before.only_source + before.only_target, findings)
+                await self._report.note(name, {"only_target": len(findings)}, listed)
+
+    async def others(self, table: Table) -> AsyncGenerator[Sequence[bytes], None]:
+        """The keys of rows that only the target has, page by page."""
+        name = table.name
         keys = await self._keys(name)
         walked: bytes | None = None
         while page := await self._report.patiently(partial(self._mirror.keys, name, walked, KEYS)):
-            before = self._report.meter.tables[name]
-            findings = [
-                JobFinding(name, "only_target", name_of(name, key), "The source does not have it.")
-                for key in keys.lacking(page)
-                if name != "users" or key != _LOCAL
-            ]
+            yield [key for key in keys.lacking(page) if name != "users" or key != _LOCAL]
             walked = page[-1]
-            listed = _listed(name, before.differ + before.only_source + before.only_target, findings)
-            await self._report.note(name, {"only_target": len(findings)}, listed)
 
 
 _LOCAL = new_id(LOCAL_USER)
@@ -463,8 +487,18 @@ async def dry_run(work: Work) -> dict[str, TableProgress]:
     return await asyncio.to_thread(counted)
 
 
-async def prepare(source: Source, store: Store, report: Report) -> Comparison:
-    """The comparison of a source with a store. Where it was copied there, what the copy left out is no difference."""
+@dataclass(frozen=True, slots=True)
+class AsCopied:
+    """What a source is compared with, how its rows are read to be what a copy would have written, and which of them
+    the last copy could not bring."""
+
+    mirror: Mirror
+    setting: Setting
+    refused: frozenset[tuple[str, str]]
+
+
+async def as_copied(source: Source, store: Store) -> AsCopied:
+    """How a source was, or would be, copied into a store."""
     model, there = await asyncio.to_thread(source.model), await store.registered_model()
     mirror = mirror_of(store, vectors=model is None or there is None or _same(model, there))
     plan = plan_id("copy", without_password(source.location), without_password(store.location), _name(there or model))
@@ -475,8 +509,19 @@ async def prepare(source: Source, store: Store, report: Report) -> Comparison:
         width=model.dimension if model else None,
         half=mirror.half,
     )
-    refused = await _refused(Ledger(store), str(plan))
-    return Comparison(source, mirror, setting, report, excused=lambda table, fit: (table, fit.key) in refused)
+    return AsCopied(mirror, setting, frozenset(await _refused(Ledger(store), str(plan))))
+
+
+async def prepare(source: Source, store: Store, report: Report) -> Comparison:
+    """The comparison of a source with a store. Where it was copied there, what the copy left out is no difference."""
+    copied = await as_copied(source, store)
+    return Comparison(
+        source,
+        copied.mirror,
+        copied.setting,
+        report,
+        excused=lambda table, fit: (table, fit.key) in copied.refused,
+    )
 
 
 async def _refused(ledger: Ledger, plan: str) -> set[tuple[str, str]]:

@@ -32,6 +32,7 @@ log = logging.getLogger("vestige_tui.jobs")
 KINDS = {
     "copy": "vestige_tui.jobs.copy",
     "verify": "vestige_tui.jobs.verify",
+    "repair": "vestige_tui.jobs.reconcile",
     "reembed": "vestige_tui.jobs.reembed",
 }
 """The module of each kind of job: ``check`` makes its refusals in front, ``run`` does it."""

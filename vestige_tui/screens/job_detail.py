@@ -210,7 +210,7 @@ def _told(job: Job, now: datetime, keys: Mapping[str, str], later: Job | None) -
         rows = "row" if failed == 1 else "rows"
         said = f"{grouped(failed)} {rows} could not be copied; the findings say why."
         return [Content.styled(said, "$warning")]
-    if job.kind == "verify":
+    if job.kind in ("verify", "repair"):
         return [Content.styled("Every row is the same on both sides.", "$success")]
     if job.kind == "copy":
         told = [Content.styled("Every row that was read is in the target.", "$text")]
@@ -256,7 +256,7 @@ def _why(job: Job) -> str:
     return plain(error) or "It gave no reason."
 
 
-KINDS = {"copy": "copy", "verify": "comparison", "reembed": "re-embedding"}
+KINDS = {"copy": "copy", "verify": "comparison", "repair": "repair", "reembed": "re-embedding"}
 
 
 def ended(job: Job) -> tuple[str, Severity]:

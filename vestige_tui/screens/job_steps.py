@@ -61,7 +61,7 @@ def _not_retried(job: Job, jobs: Sequence[Job], now: datetime, keys: Mapping[str
 
 def _not_again(job: Job, keys: Mapping[str, str]) -> str:
     """Why what is done is not taken up again, and what can be done instead."""
-    if job.kind == "verify":
+    if job.kind in ("verify", "repair"):
         return f"It is done; {keys['verify']} compares the two once more."
     if job.kind == "copy":
         return f"It is done; {keys['copy']} brings what is missing, {keys['verify']} compares."

@@ -58,7 +58,7 @@ async def verify_from(place: Place, job: Job | None) -> bool:
 
     if place.store is None:
         raise Usage("The store is not open yet.")
-    both = job if job is not None and job.kind in ("copy", "verify") and job.source and job.target else None
+    both = job if job is not None and job.kind in ("copy", "verify", "repair") and job.source and job.target else None
     place.say("")
     launched = await place.app.push_screen_wait(VerifyWizard(place.console, both))
     if launched is None:

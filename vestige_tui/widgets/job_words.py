@@ -17,7 +17,7 @@ DELEGATION = "delegation"
 Group: TypeAlias = Literal["running", "no sign of life", "agents", "finished"]
 GROUPS: tuple[Group, ...] = ("running", "no sign of life", "agents", "finished")
 
-VERBS: Mapping[str, str] = {"copy": "copy", "verify": "verify", "reembed": "re-embed"}
+VERBS: Mapping[str, str] = {"copy": "copy", "verify": "verify", "repair": "repair", "reembed": "re-embed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def standing(job: Job, now: datetime) -> Standing:
         return Standing("◪", counted(failed, "failed row"), "waiting", f"{grouped(failed)} failed")
     if job.kind == "verify":
         return Standing("✓", "verified, all equal", "good", "all equal")
-    if job.kind == "copy" and job.options.get("verify", True):
+    if job.kind == "repair" or (job.kind == "copy" and job.options.get("verify", True)):
         return Standing("✓", "verified", "good")
     return found
 

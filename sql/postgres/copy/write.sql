@@ -384,6 +384,15 @@ WHERE s.ord BETWEEN %(low)s AND %(high)s AND s.alike >= (SELECT count(*) FROM re
     WHERE t.memory_id = s.memory_id AND t.timestamp = s.timestamp AND t.rating = s.rating)
 ORDER BY s.ord
 
+-- update_reviews --
+-- As the source has it, and which line it takes back.
+UPDATE review_events v SET prior_state = s.prior_state, new_state = s.new_state,
+    undoes = (SELECT u.id FROM review_events u WHERE u.memory_id = s.undone_memory_id AND u.timestamp = s.undone_timestamp
+        AND u.rating = s.undone_rating ORDER BY u.id OFFSET s.undone_alike LIMIT 1)
+FROM stage_reviews s WHERE s.ord BETWEEN %(low)s AND %(high)s
+AND v.id = (SELECT t.id FROM review_events t WHERE t.memory_id = s.memory_id AND t.timestamp = s.timestamp
+    AND t.rating = s.rating ORDER BY t.id OFFSET s.alike LIMIT 1)
+
 -- link_reviews --
 -- Which line takes which other back: both have new ids here.
 UPDATE review_events v SET undoes = (SELECT u.id FROM review_events u WHERE u.memory_id = s.undone_memory_id

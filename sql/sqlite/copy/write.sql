@@ -212,6 +212,14 @@ INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state)
 SELECT :memory_id, :timestamp, :rating, :prior_state, :new_state WHERE :alike >= (SELECT count(*) FROM review_events t
     WHERE t.memory_id = :memory_id AND t.timestamp = :timestamp AND t.rating = :rating)
 
+-- update_reviews --
+-- As the source has it, and which line it takes back.
+UPDATE review_events SET prior_state = :prior_state, new_state = :new_state,
+    undoes = (SELECT u.id FROM review_events u WHERE u.memory_id = :undone_memory_id AND u.timestamp = :undone_timestamp
+        AND u.rating = :undone_rating ORDER BY u.id LIMIT 1 OFFSET coalesce(:undone_alike, 0))
+WHERE id = (SELECT t.id FROM review_events t WHERE t.memory_id = :memory_id AND t.timestamp = :timestamp
+    AND t.rating = :rating ORDER BY t.id LIMIT 1 OFFSET :alike)
+
 -- link_reviews --
 -- Which line takes which other back: both have new ids here.
 UPDATE review_events SET undoes = (SELECT u.id FROM review_events u WHERE u.memory_id = :undone_memory_id
