@@ -13,12 +13,14 @@ import re
 import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from vestige_tui import files
 from vestige_tui.chips import read_chips
-from vestige_tui.errors import ConfigError, Refused, Usage
+from vestige_tui.errors import ConfigError, Refused, Unavailable, Usage
 from vestige_tui.scheduling import DEFAULT_WEIGHTS, Policy
 from vestige_tui.text import plain, redact
 
@@ -204,45 +206,43 @@ def make_private_dir(path: Path) -> None:
 
 def write_default(path: Path) -> None:
     """Write a commented file of defaults, readable by its owner alone. Raises ``Refused`` where ``path`` exists."""
-    try:
-        make_private_dir(path.parent)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        if os.path.lexists(path):
-            raise Refused(f"{path} exists already; nothing was changed.") from None
-        raise ConfigError(f"{path} could not be written: {error.strerror}.") from None
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(DEFAULT_FILE)
+    with _settings_written(path):
+        make_private_dir(Path(os.path.realpath(path)).parent)
+        target = files.examine(path)
+        if target.found is not None:
+            raise Refused(f"{path} exists already; nothing was changed.")
+        files.write(target, DEFAULT_FILE)
 
 
 def set_value(path: Path, dotted_key: str, value: str | int | float | Sequence[float] | None) -> None:
     """Set one value in the file, None to remove it; comments, order and foreign tables stay. Makes the file if need be.
 
     What follows ``keys.`` or ``filters.`` is one name, dots and all. Raises ``ConfigError`` and writes nothing where
-    the result would be wrong.
+    the result would be wrong, ``Refused`` where ``path`` is no file of settings or was changed meanwhile.
     """
-    target = path.resolve()
-    source = _source(target) if target.exists() else ""
+    with _settings_written(path):
+        target = files.examine(path) if path.exists() else None
+    source = _source(path) if target else ""
     _read(source, path, os.environ)
     document = _parsed(source, path)
     names = dotted_key.split(".", 1) if dotted_key.startswith(("keys.", "filters.")) else dotted_key.split(".")
     _assign(document, names, value)
     text = document.as_string()
     _read(text, path, os.environ)
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    with _settings_written(path):
+        if target is None:
+            make_private_dir(Path(os.path.realpath(path)).parent)
+        files.write(target or files.examine(path), text, overwrite=target is not None)
+
+
+@contextmanager
+def _settings_written(path: Path) -> Iterator[None]:
     try:
-        make_private_dir(target.parent)
-        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o600
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(mode)
-        draft.replace(target)
+        yield
     except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise ConfigError(f"{path} could not be written: {error.strerror}.") from None
+        raise ConfigError(f"{path} could not be written: {error.strerror or error}.") from None
+    except Unavailable as error:
+        raise ConfigError(error.message) from None
 
 
 def _assign(document: TOMLDocument, names: Sequence[str], value: object) -> None:

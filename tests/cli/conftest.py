@@ -9,8 +9,8 @@ import sqlite3
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,6 +50,7 @@ class Ran:
 
 
 Command: TypeAlias = Callable[..., Ran]
+Answer: TypeAlias = Callable[[str], None]
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +78,21 @@ def run(capsys: pytest.CaptureFixture[str]) -> Command:
         return Ran(status, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answer]:
+    """A person at a terminal, who types this."""
+    with ExitStack() as stack:
+
+        def answer(typed: str) -> None:
+            person, terminal = os.openpty()
+            stack.callback(os.close, person)
+            os.write(person, typed.encode())
+            monkeypatch.setattr(sys, "stdin", stack.enter_context(open(terminal, encoding="utf-8")))
+            monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+
+        yield answer
 
 
 def run_process(*arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Ran:

@@ -45,7 +45,7 @@ def test_memories_only_and_filters(run: Command, sample: str, tmp_path: Path) ->
     path = tmp_path / "out.jsonl"
     run("--store", sample, "export", str(path), "--memories-only")
     assert {line["kind"] for line in lines(path)} == {"memory"}
-    run("--store", sample, "export", str(path), "--codebase", "auth")
+    run("--store", sample, "export", str(path), "--yes", "--codebase", "auth")
     assert sorted(str(line["kind"]) for line in lines(path)) == ["memory", "memory", "review", "supersession"]
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Command, fill_sample
+from tests.cli.conftest import Answer, Command, fill_sample
 from vestige_tui.jobs.reembed import advice
 
 NEW = "test-embedder-96"
@@ -25,17 +23,6 @@ def url(request: pytest.FixtureRequest) -> str:
     target = str(request.getfixturevalue("postgres_database"))
     asyncio.run(fill_sample(target))
     return target
-
-
-def answer(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
-    """A person at a terminal."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setattr(sys, "stdin", Terminal(said))
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
 
 
 def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
@@ -99,14 +86,14 @@ def test_in_place_says_what_it_means(run: Command, url: str) -> None:
     assert run("--store", url, "registry", "show", "--json").json["vectors"]["by_width"] == {"96": 6}
 
 
-def test_a_person_is_asked(run: Command, sample: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer(monkeypatch, "no\n")
+def test_a_person_is_asked(run: Command, sample: str, answer: Answer) -> None:
+    answer("no\n")
     ran = run("--store", sample, "migrate", "reembed", "--model", NEW)
     assert (ran.status, "Begin? [y/N]" in ran.err, "texts/s" in ran.err) == (1, True, True)
     assert run("--store", sample, "jobs", "list", "--json").json["items"] == []
-    answer(monkeypatch, "y\n")
+    answer("y\n")
     assert run("--store", sample, "migrate", "reembed", "--model", NEW).status == 0
-    answer(monkeypatch, "y\n")
+    answer("y\n")
     ran = run("--store", sample, "registry", "rollback")
     assert (ran.status, "Go back? [y/N]" in ran.err) == (0, True)
 

@@ -50,7 +50,7 @@ async def test_a_job_whose_worker_cannot_be_started_ends_with_the_reason(
             opened = os.open
             patch.setattr(
                 "vestige_tui.jobs.launch.os.open",
-                lambda path, *more: full() if str(path).endswith(".log") else opened(path, *more),
+                lambda path, *more, **named: full() if str(path).endswith(".log") else opened(path, *more, **named),
             )
         else:
             patch.setattr(subprocess, "Popen", full)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vestige_tui import shapes
+from vestige_tui import files, shapes
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
 from vestige_tui.cli.session import chosen_store
@@ -136,19 +137,25 @@ def _refuse_constant(name: str) -> object:
 @contextlib.contextmanager
 def draft_file(content: str) -> Iterator[Path]:
     """A private file with ``content`` to edit; it is kept, and named on stderr, where saving fails afterwards."""
-    descriptor, name = tempfile.mkstemp(prefix="vestige-", suffix=".md")
-    path = Path(name)
-    with open(descriptor, "w", encoding="utf-8", errors="replace", newline="") as file:
-        file.write(content)
+    # What a file can hold: half a surrogate pair cannot be written.
+    content = content.encode("utf-8", "replace").decode("utf-8")
+    folder = Path(tempfile.mkdtemp(prefix="vestige-"))
+    path = folder / "memory.md"
     try:
+        files.write(files.examine(path), content)
         yield path
     except VestigeError as error:
         if _read(path).strip() and _read(path) != content:
             raise type(error)(f"{error.message} Your text is in {path}.") from error
-        path.unlink(missing_ok=True)
+        _discard(folder)
         raise
     else:
-        path.unlink(missing_ok=True)
+        _discard(folder)
+
+
+def _discard(folder: Path) -> None:
+    """Remove a draft, and what an editor left beside it."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_editor(path: Path) -> None:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from vestige_tui import shapes
+from vestige_tui import files, shapes
+from vestige_tui.cli.consent import confirmed, refuse_unasked
 from vestige_tui.cli.filters import add_filters, chosen_filter
 from vestige_tui.cli.lines import BadLine, Line, read_line
-from vestige_tui.cli.output import Output, dumps, writing
+from vestige_tui.cli.output import Output, dumps
 from vestige_tui.cli.parser import Commands
-from vestige_tui.cli.session import chosen_store
-from vestige_tui.errors import Conflict, NotFound, Refused, Unavailable, Usage
+from vestige_tui.cli.session import chosen_store, is_file
+from vestige_tui.errors import Cancelled, Conflict, NotFound, Refused, Unavailable, Usage
 from vestige_tui.model import Draft, Edge, Filter, Review, SupersessionEvent
 from vestige_tui.text import grouped
 
@@ -42,7 +43,8 @@ def add_commands(commands: Commands) -> None:
     bring.add_argument("file", metavar="FILE", help="- reads stdin")
     bring.add_argument("--format", choices=("auto", "jsonl"), default="auto")
     out = commands.add("export", _export, "write memories, links, reviews and replacements as JSON lines")
-    out.add_argument("file", metavar="FILE", help="- writes to stdout")
+    out.add_argument("file", metavar="FILE", help="- writes to stdout; a pipe or a device is written into")
+    out.add_argument("--yes", action="store_true", help="replace a file that exists; never a database")
     out.add_argument("--memories-only", action="store_true", help="no links, reviews and replacements")
     add_filters(out, superseded=False)
 
@@ -270,50 +272,41 @@ async def _write(
 
 
 async def _export(args: Namespace, output: Output) -> int:
-    if args.file == "-" and output.as_json:
-        raise Usage("export - writes JSON lines to stdout by itself; leave --json out.")
+    to_stdout = _examine(args).is_stdout
+    if to_stdout and output.as_json:
+        raise Usage(f"export {args.file} writes JSON lines to stdout by itself; leave --json out.")
     counts: dict[str, int] = {}
     progress = output.progress("exported")
     async with chosen_store(args) as store:
         chosen = await chosen_filter(args, store, superseded=True)
-        with _target(args.file) as file:
+        target = _examine(args, store)
+        if target.occupied and not await confirmed(args, f"Replace {args.file}?"):
+            raise Cancelled(f"{args.file} stays as it is.")
+        waiting = partial(output.note, f"Waiting for a reader of {args.file}.")
+        async with files.written(target, overwrite=target.occupied, waiting=waiting) as sink:
             try:
                 async for line in _exported(store, chosen, args.memories_only):
                     counts[line["kind"]] = counts.get(line["kind"], 0) + 1
-                    file.write(dumps(line) + "\n")
+                    await sink.write(dumps(line) + "\n")
                     progress(sum(counts.values()))
             finally:
                 progress.end()
     if output.as_json:
         output.document({"path": args.file, "written": counts})
-    elif args.file != "-":
+    elif not to_stdout:
         output.line(f"Wrote {grouped(sum(counts.values()))} lines to {args.file}.")
     return 0
 
 
-@contextlib.contextmanager
-def _target(name: str) -> Iterator[IO[str]]:
-    """A file that appears under its name only when it is whole, readable by its owner alone; ``-`` is stdout."""
-    if name == "-":
-        stream = open(sys.stdout.fileno(), "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-        with writing(), stream:
-            yield stream
-        return
-    path = Path(name).expanduser()
-    if path.is_dir():
-        raise Refused(f"{name} is a directory.")
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise Unavailable(f"{name} could not be written: {error.strerror}.") from None
-    finally:
-        draft.unlink(missing_ok=True)
+def _examine(args: Namespace, store: Store | None = None) -> files.Target:
+    """What the export would be written to, before the store is opened and once more beside it. Raises Refused."""
+    own = Path(store.location.removeprefix("sqlite:")) if store is not None and is_file(store.location) else None
+    if args.file == "-":
+        return files.examine_stdout(store=own)
+    target = files.examine(args.file, store=own)
+    if target.occupied:
+        refuse_unasked(args, f"This would replace {args.file}")
+    return target
 
 
 async def _exported(store: Store, chosen: Filter, memories_only: bool) -> AsyncIterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from vestige_tui import __version__
@@ -183,18 +184,19 @@ def _drop_stdout() -> None:
 
 def _logged(error: Exception) -> str:
     """One sentence for what nobody foresaw; what is needed to mend it goes to a file for the person alone."""
+    from vestige_tui import files
     from vestige_tui.config import make_private_dir, state_dir
     from vestige_tui.text import plain, redact
 
     name = type(error).__name__
     report = plain(redact("".join(traceback.format_exception(error))), newlines=True)
     folder = state_dir()
-    path = folder / f"failure-{os.getpid()}.log"
+    now = datetime.now(UTC)
+    path = folder / f"failure-{now:%Y%m%dT%H%M%S}-{os.getpid()}.log"
+    head = f"vestige-tui {__version__}, Python {sys.version.split()[0]}, {sys.platform}\n"
     try:
         make_private_dir(folder)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "w", encoding="utf-8", errors="replace") as file:
-            file.write(f"vestige-tui {__version__}, Python {sys.version.split()[0]}, {sys.platform}\n{report}")
-    except OSError:
+        files.write(files.examine(path), (head + report).encode("utf-8", "replace").decode("utf-8"))
+    except (OSError, VestigeError):
         return f"Something unexpected went wrong ({name}), and no report of it could be written."
     return f"Something unexpected went wrong ({name}); {path} says what."

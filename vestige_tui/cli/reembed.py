@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,13 +10,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui import shapes
+from vestige_tui.cli.consent import confirmed, may_ask, refuse_unasked
 from vestige_tui.cli.jobs import findings, show
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, Parser, whole
 from vestige_tui.cli.session import chosen_store, opened, settings, store_url
 from vestige_tui.cli.waiting import begun
-from vestige_tui.errors import Refused, Usage
-from vestige_tui.text import bytes_size, duration, grouped, plain
+from vestige_tui.errors import Usage
+from vestige_tui.text import bytes_size, duration, grouped
 
 if TYPE_CHECKING:
     from vestige_tui.config import Config
@@ -77,17 +77,15 @@ async def reembed(args: Namespace, output: Output) -> int:
     async with opened(url, config, read_only=args.read_only or args.dry_run) as store:
         if not args.dry_run:
             jobs.refuse_unwritable(store)
-            if not _may_ask(args) and await asyncio.to_thread(jobs.must_be_fetched, args.model):
-                _refuse_unasked(
-                    args, f"This would download {args.model}, and make new vectors for every memory with it"
-                )
+            if not may_ask(args) and await asyncio.to_thread(jobs.must_be_fetched, args.model):
+                refuse_unasked(args, f"This would download {args.model}, and make new vectors for every memory with it")
         try:
             found = await jobs.estimate(
                 store,
                 args.model,
                 dimension=args.dimension,
                 in_place=args.in_place,
-                measure=args.dry_run or (not args.yes and _may_ask(args)),
+                measure=args.dry_run or (not args.yes and may_ask(args)),
                 tell=lambda said: progress.show(said, 0),
             )
         finally:
@@ -100,13 +98,13 @@ async def reembed(args: Namespace, output: Output) -> int:
             output.line(f"{store.title} belongs to {name} already; there is nothing to change.")
             return 0
         if not args.dry_run:
-            _refuse_unasked(args, f"This would make new vectors for every memory with {in_full(found.after)}")
+            refuse_unasked(args, f"This would make new vectors for every memory with {in_full(found.after)}")
         _tell_estimate(args, output, store, found, await jobs.spare(store))
         if args.dry_run:
             return 0
         location, dialect = store.location, store.kind
     output.note(jobs.advice(location, dialect), fold=False)
-    if not _confirmed(args, "Begin?"):
+    if not await confirmed(args, "Begin?"):
         return 1
     options = {
         "model": args.model,
@@ -129,7 +127,7 @@ async def _rollback(args: Namespace, output: Output) -> int:
     async with opened(url, config, read_only=args.read_only) as store:
         jobs.refuse_unwritable(store)
         found = await jobs.estimate_rollback(store)
-        _refuse_unasked(args, f"This would take the store back to {in_full(found.after)}")
+        refuse_unasked(args, f"This would take the store back to {in_full(found.after)}")
         _tell_estimate(args, output, store, found, await jobs.spare(store))
     if not found.loadable:
         which = "memory that was" if found.memories == 1 else "memories that were"
@@ -137,7 +135,7 @@ async def _rollback(args: Namespace, output: Output) -> int:
             f"{found.after.name} cannot be loaded here: {grouped(found.memories)} {which} written since "
             "will be without a vector."
         )
-    if not _confirmed(args, "Go back?"):
+    if not await confirmed(args, "Go back?"):
         return 1
     return await _do(args, output, config, Work("reembed", url, url, {"rollback": True, "partial": not found.loadable}))
 
@@ -150,8 +148,8 @@ async def _drop_old(args: Namespace, output: Output) -> int:
         if not args.dry_run:
             refuse_unwritable(store)
             if found is not None:
-                _refuse_unasked(args, f"This would delete {_beside(found)}; there is no way back then")
-                if not _confirmed(args, f"Delete {_beside(found)}? There is no way back then."):
+                refuse_unasked(args, f"This would delete {_beside(found)}; there is no way back then")
+                if not await confirmed(args, f"Delete {_beside(found)}? There is no way back then."):
                     return 1
             found = await drop_spare(store)
     if output.as_json:
@@ -196,24 +194,6 @@ def _refuse_contradictions(args: Namespace) -> None:
         raise Usage("In place there are no old vectors to delete at the end: leave --drop-old out.")
     if args.drop_hnsw_first and not args.in_place:
         raise Usage("--drop-hnsw-first is for --in-place: else the index of the old vectors is searched to the end.")
-
-
-def _may_ask(args: Namespace) -> bool:
-    """Is there a person to ask, or no need to?"""
-    return bool(args.yes) or (sys.stdin.isatty() and sys.stderr.isatty())
-
-
-def _refuse_unasked(args: Namespace, what: str) -> None:
-    if not _may_ask(args):
-        raise Refused(f"{what}; without a terminal to ask on, repeat with --yes to do it.")
-
-
-def _confirmed(args: Namespace, question: str) -> bool:
-    if args.yes:
-        return True
-    sys.stderr.write(f"{plain(question)} [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _tell_estimate(args: Namespace, output: Output, store: Store, found: Estimate, beside: SpareVectors | None) -> None:

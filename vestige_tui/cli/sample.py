@@ -6,7 +6,7 @@ from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vestige_tui import shapes
+from vestige_tui import files, shapes
 from vestige_tui.cli.console import open_console, refuse_without_terminal
 from vestige_tui.cli.output import Output, Progress
 from vestige_tui.cli.parser import Commands
@@ -55,7 +55,7 @@ async def _make(args: Namespace, output: Output) -> int:
         if fresh:
             make_private_dir(folder)
             if not mark.exists():
-                mark.write_text(format_time(datetime.now(UTC)), encoding="ascii")
+                files.write(files.examine(mark), format_time(datetime.now(UTC)))
     except OSError as error:
         raise Unavailable(f"{folder} cannot be made: {error.strerror}.") from None
     if fresh:

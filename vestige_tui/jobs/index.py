@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from vestige_tui import files
 from vestige_tui.config import state_dir
 from vestige_tui.text import HIDDEN, redact
 from vestige_tui.times import format_time, parse_stored
@@ -41,7 +42,7 @@ def index_path() -> Path:
 
 
 def remember(store_url: str, job_id: str, kind: str) -> None:
-    """Note that a job's row lies in a store."""
+    """Note that a job's row lies in a store. Raises OSError, Unavailable or Refused where that cannot be written."""
     now = datetime.now(UTC)
     with _locked() as stores:
         jobs = stores.setdefault(without_password(store_url), {})
@@ -98,13 +99,9 @@ def _locked() -> Iterator[dict[str, Any]]:
     lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        target = files.examine(path)
         stores = _read()
         yield stores
-        new = path.with_suffix(f".{os.getpid()}.new")
-        with os.fdopen(os.open(new, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump({"version": 1, "stores": _live(stores)}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
+        files.write(target, json.dumps({"version": 1, "stores": _live(stores)}, indent=1), overwrite=True)
     finally:
         os.close(lock)

@@ -104,7 +104,7 @@ async def start(work: Work, *, fresh: bool = False) -> Launched:
         )
         if run.already_running:
             # It runs all the same where that cannot be noted here.
-            with suppress(OSError):
+            with suppress(OSError, VestigeError):
                 remember(where, run.id, work.kind)
         else:
             try:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import SuspendNotSupported
 
+from vestige_tui import files
 from vestige_tui.errors import VestigeError
 
 if TYPE_CHECKING:
@@ -33,9 +34,11 @@ class Draft:
         self.path = self.folder / f"{re.sub(r'[^0-9A-Za-z-]', '-', name)}.md"
         # What a file can hold: half a surrogate pair cannot be written.
         self.before = self.text = text.encode("utf-8", "replace").decode("utf-8")
-        descriptor = os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(self.before)
+        try:
+            files.write(files.examine(self.path), self.before)
+        except VestigeError:
+            self.discard()
+            raise
 
     def edit(self, app: App[object]) -> bool:
         """Suspend the console, run the editor; tells whether the text is another one now. Raises VestigeError.
