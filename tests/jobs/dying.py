@@ -1,8 +1,9 @@
 """Workers killed at their n-th call of a database: ``python -m tests.jobs.dying`` takes a line of JSON for each.
 
-A line is ``{"spec": …, "die_at": n}``; the answer ``{"status": …, "calls": …}``: how it ended (-9 where it was
-killed) and how many calls it had begun. Each is a fork of one process that has everything imported, because hundreds of
-interpreters would take minutes to start.
+A line is ``{"spec": …, "die_at": n, "edits": […]}``; the answer ``{"status": …, "calls": …, "edited_at": …}``: how it
+ended (-9 where it was killed), how many calls it had begun, and how many when all rows had been read. Just then the
+``edits`` are made behind its back, each a store's URL and a statement. Each worker is a fork of one process that has
+everything imported, because hundreds of interpreters would take minutes to start.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import json
 import mmap
 import os
 import signal
+import sqlite3
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from importlib import import_module
 from typing import Any
 
@@ -22,9 +25,10 @@ import psycopg
 import psycopg.transaction
 
 from vestige_tui.jobs import worker
+from vestige_tui.jobs.copy import Copy
 from vestige_tui.store import sqlite
 
-_COUNT = struct.Struct("q")
+_COUNT = struct.Struct("qq")
 
 
 class Calls:
@@ -38,11 +42,18 @@ class Calls:
     def count(self) -> int:
         return int(_COUNT.unpack(self._memory[:])[0])
 
+    @property
+    def edited_at(self) -> int:
+        return int(_COUNT.unpack(self._memory[:])[1])
+
     def forget(self) -> None:
-        self._memory[:] = _COUNT.pack(0)
+        self._memory[:] = _COUNT.pack(0, 0)
+
+    def edited(self) -> None:
+        self._memory[:] = _COUNT.pack(self.count, self.count)
 
     def next(self) -> None:
-        self._memory[:] = _COUNT.pack(self.count + 1)
+        self._memory[:] = _COUNT.pack(self.count + 1, self.edited_at)
         if self.count == self.die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -58,6 +69,25 @@ def _counted(calls: Calls, owner: type, name: str) -> None:
     setattr(owner, name, outer)
 
 
+def _edit_between(calls: Calls, edits: Sequence[Sequence[str]]) -> None:
+    """Change stores once all rows of a copy have been read, and before later changes are looked for."""
+    finish = Copy._finish
+
+    async def finishing(self: Copy) -> None:
+        for url, sql in edits:
+            if url.startswith("sqlite:"):
+                with closing(sqlite3.connect(url.removeprefix("sqlite:"))) as connection, connection:
+                    connection.execute("PRAGMA foreign_keys = ON")
+                    connection.execute(sql)
+            else:
+                with psycopg.connect(url) as server:
+                    server.execute(sql.encode())
+        calls.edited()
+        await finish(self)
+
+    Copy._finish = finishing  # type: ignore[method-assign]
+
+
 def serve() -> None:
     calls = Calls()
     for owner, name in (
@@ -69,7 +99,7 @@ def serve() -> None:
         (psycopg.transaction.AsyncTransaction, "__aexit__"),
     ):
         _counted(calls, owner, name)
-    for module in ["vestige_tui.jobs.copy", "vestige_tui.jobs.reembed"]:
+    for module in worker.KINDS.values():
         import_module(module)
     for line in sys.stdin:
         asked = json.loads(line)
@@ -82,12 +112,18 @@ def serve() -> None:
             os.dup2(quiet, 1)
             status = 1
             try:
+                _edit_between(calls, asked.get("edits", ()))
                 asyncio.run(worker.run(asked["spec"]))
                 status = 0
             finally:
                 os._exit(status)
         _, ended = os.waitpid(child, 0)
-        print(json.dumps({"status": os.waitstatus_to_exitcode(ended), "calls": calls.count}), flush=True)
+        print(
+            json.dumps(
+                {"status": os.waitstatus_to_exitcode(ended), "calls": calls.count, "edited_at": calls.edited_at}
+            ),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -53,12 +54,18 @@ class Workers:
     begun: list[dict[str, Any]]
     asked: IO[str]
     answers: IO[str]
+    edited_at: int = 0
+    """How many calls the last one had begun when all rows had been read."""
 
-    def run(self, die_at: int = 0) -> tuple[int, int]:
-        """Run the worker that was begun last; gives its exit status and how many calls it began."""
-        self.asked.write(json.dumps({"spec": self.begun[-1], "die_at": die_at}) + "\n")
+    def run(self, die_at: int = 0, edits: Sequence[tuple[str, str]] = ()) -> tuple[int, int]:
+        """Run the worker that was begun last; gives its exit status and how many calls it began.
+
+        The ``edits``, each a store and a statement, are made behind its back once it has read all rows.
+        """
+        self.asked.write(json.dumps({"spec": self.begun[-1], "die_at": die_at, "edits": edits}) + "\n")
         self.asked.flush()
         answer = json.loads(self.answers.readline())
+        self.edited_at = answer["edited_at"]
         return answer["status"], answer["calls"]
 
 
@@ -141,19 +148,19 @@ async def ended(target: str, job_id: str) -> Job:
         return await Ledger(store).job(job_id)
 
 
-async def undisturbed(work: Work, workers: Workers) -> tuple[Left, int]:
+async def undisturbed(work: Work, workers: Workers, edits: Sequence[tuple[str, str]] = ()) -> tuple[Left, int]:
     """What the job leaves when nothing comes between, and how many calls it takes."""
     job_id = await begin(work)
-    status, calls = workers.run()
+    status, calls = workers.run(0, edits)
     job = await ended(work.target, job_id)
     assert (status, job.status, job.error) == (0, "completed", None)
     return await left(work.target, job), calls
 
 
-async def killed(work: Work, workers: Workers, die_at: int) -> Left:
+async def killed(work: Work, workers: Workers, die_at: int, edits: Sequence[tuple[str, str]] = ()) -> Left:
     """What the job leaves when its worker is killed at a call, and another takes it up."""
     job_id = await begin(work)
-    status, calls = workers.run(die_at)
+    status, calls = workers.run(die_at, edits)
     # A sign of life more or less is a call more or less: the last of them may not be reached.
     assert status == KILLED or (status == 0 and calls < die_at)
     job = await ended(work.target, job_id)
@@ -174,9 +181,10 @@ def assert_alike(again: Left, whole: Left, die_at: int) -> None:
     assert again.rows.keys() == whole.rows.keys()
 
 
-def deaths(calls: int) -> range:
+def deaths(calls: int, after: int = 0) -> range:
     """The calls at which a worker is killed: some of them, evenly spread, or every one where there is time for that."""
-    return range(1, calls + 1, 1 if os.environ.get("VESTIGE_EVERY_DEATH") else max(1, calls // DEATHS))
+    step = 1 if os.environ.get("VESTIGE_EVERY_DEATH") else max(1, (calls - after) // DEATHS)
+    return range(after + 1, calls + 1, step)
 
 
 async def filled(path: Path) -> str:
@@ -228,3 +236,90 @@ async def test_a_copy_to_a_file_survives_every_death(tmp_path: Path, workers: Wo
         again = await killed(Work("copy", source, f"sqlite:{folder / 'killed.db'}", options), workers, die_at)
         assert_alike(again, whole, die_at)
         shutil.rmtree(folder)
+
+
+# What changes meanwhile
+
+AT = "2026-02-01T00:00:00.000000+00:00"
+NEW = "00000000-0000-4000-8000-0000000000aa"
+OWN = "00000000-0000-4000-8000-0000000000bb"
+
+
+def between(source: str, target: str) -> list[tuple[str, str]]:
+    """What somebody changes on both sides: rows that are to follow, and rows that are to stay."""
+    with closing(sqlite3.connect(source.removeprefix("sqlite:"))) as connection:
+        ids = [str(each) for (each,) in connection.execute("SELECT id FROM knowledge_nodes ORDER BY seq")]
+    memory = "INSERT INTO knowledge_nodes (id, content, created_at, updated_at)"
+    edge = "INSERT INTO edges (source_id, target_id, edge_type, weight, created_at)"
+    edited = "UPDATE knowledge_nodes SET content = '{}' WHERE id IN ({})"
+    in_source = [
+        edited.format("edited since", f"'{ids[1]}', '{ids[2]}', '{ids[5]}'"),
+        f"UPDATE node_embeddings SET embedding = zeroblob(32) WHERE node_id = '{ids[1]}'",
+        f"UPDATE edges SET weight = 0.25 WHERE source_id = '{ids[2]}'",
+        f"UPDATE scheduling SET reps = 9, last_review = '{AT}' WHERE memory_id = '{ids[6]}'",
+        f"UPDATE review_marks SET buried_until = '{AT}'",
+        f"DELETE FROM review_events WHERE memory_id = '{ids[1]}'",
+        *(f"DELETE FROM knowledge_nodes WHERE id = '{ids[place]}'" for place in (7, 8, 9, 10)),
+        f"{memory} VALUES ('{NEW}', 'new', '{AT}', '{AT}')",
+        f"INSERT INTO node_embeddings (node_id, embedding) VALUES ('{NEW}', zeroblob(32))",
+        f"{edge} VALUES ('{NEW}', '{ids[0]}', 'cites', 1, '{AT}')",
+    ]
+    in_target = [
+        edited.format("edited in the target", f"'{ids[4]}', '{ids[5]}', '{ids[8]}'"),
+        f"DELETE FROM knowledge_nodes WHERE id = '{ids[11]}'",
+        f"{memory} VALUES ('{OWN}', 'the target''s own', '{AT}', '{AT}')",
+        f"{edge} VALUES ('{OWN}', '{ids[9]}', 'cites', 0.7, '{AT}')",
+    ]
+    return [*((source, sql) for sql in in_source), *((target, sql) for sql in in_target)]
+
+
+def told_apart(left: Left) -> Left:
+    """Without the times that a trigger has set in the target, and the sides of a difference that name them."""
+    findings = [replace(each, reason=re.sub(r": .*|\(.*\)", "", each.reason)) for each in left.findings]
+    rows = {
+        name: [re.sub(r"20[2-9]\d-\d\d-\d\d[T ][^'\",]*", "", row) for row in rows] for name, rows in left.rows.items()
+    }
+    return replace(left, findings=sorted(findings, key=repr), rows={name: sorted(each) for name, each in rows.items()})
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
+async def test_later_changes_survive_every_death(
+    tmp_path: Path, workers: Workers, dialect: str, request: pytest.FixtureRequest
+) -> None:
+    original = await filled(tmp_path / "original.db")
+    options = {"batch": 5}
+
+    @contextmanager
+    def pair(name: str) -> Iterator[tuple[Work, list[tuple[str, str]]]]:
+        folder = tmp_path / name
+        folder.mkdir()
+        shutil.copy(original.removeprefix("sqlite:"), folder / "source.db")
+        source = f"sqlite:{folder / 'source.db'}"
+        if dialect == "sqlite":
+            target = f"sqlite:{folder / 'target.db'}"
+            yield Work("copy", source, target, options), between(source, target)
+        else:
+            server = str(request.getfixturevalue("postgres_server"))
+            with database(server, name, "made") as target:
+                yield Work("copy", source, target, options), between(source, target)
+        shutil.rmtree(folder)
+
+    async def every_death() -> None:
+        with pair("whole") as (work, edits):
+            whole, calls = await undisturbed(work, workers, edits)
+            edited_at = workers.edited_at
+        assert 0 < edited_at < calls
+        assert whole.counts["memories"].updated == 2
+        assert whole.counts["memories"].deleted == 2
+        for die_at in deaths(calls, edited_at):
+            with pair("killed") as (work, edits):
+                again = await killed(work, workers, die_at, edits)
+                assert_alike(told_apart(again), told_apart(whole), die_at)
+
+    if dialect == "sqlite":
+        await every_death()
+    else:
+        with database(str(request.getfixturevalue("postgres_server")), "made") as made:
+            async with open_store(made, create=True):
+                pass
+            await every_death()

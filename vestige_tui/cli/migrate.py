@@ -35,6 +35,7 @@ def add_commands(commands: Commands) -> None:
     migrate.add_argument("--batch-size", metavar="N", type=whole, help="rows a transaction (copy 500, reembed 128)")
     migrate.add_argument("--dry-run", action="store_true", help="only count what would be copied")
     migrate.add_argument("--detach", action="store_true", help="do not wait for the worker")
+    migrate.add_argument("--yes", action="store_true", help="do it without asking (reembed, verify --repair)")
     copy = migrate.add_argument_group("copy", "all that one store holds into another one")
     copy.add_argument("--follow", action="store_true", help="go on bringing what changes in the source, until ctrl-C")
     copy.add_argument(

@@ -50,7 +50,6 @@ def add_options(migrate: Parser) -> None:
         action="store_true",
         help="delete the old vectors at the end: no way back then; without --model: delete what was kept",
     )
-    group.add_argument("--yes", action="store_true", help="do it without asking")
 
 
 def add_rollback(registry: Commands) -> None:

@@ -1,22 +1,23 @@
-"""``migrate verify``: compare every row of two stores, and say where they differ."""
+"""``migrate verify``: compare every row of two stores, say where they differ, and with --repair bring what does."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui import shapes
+from vestige_tui.cli.consent import confirmed, refuse_unasked
 from vestige_tui.cli.job_words import named, trouble
 from vestige_tui.cli.jobs import tell_findings
 from vestige_tui.cli.output import Output, Progress
 from vestige_tui.cli.waiting import begun
-from vestige_tui.errors import ReadOnly
+from vestige_tui.errors import ReadOnly, Usage
 from vestige_tui.text import grouped
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from vestige_tui.jobs.launch import Work
     from vestige_tui.jobs.ledger import Ledger
     from vestige_tui.jobs.running import Meter
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 DIFFERENT = 1
 DIFFERENCES = ("differs", "only_source", "only_target")
 """What of a comparison's findings is a difference; the others are rows that no copy can bring."""
+COUNTS = ("differ", "only_source", "only_target")
+REPAIRED = ("inserted", "updated", "deleted", "failed")
 PAGE = 1_000
 
 
@@ -37,13 +40,52 @@ def work_of(args: Namespace) -> Work:
 
 
 async def verify(args: Namespace, output: Output) -> int:
+    """``migrate verify``."""
     from vestige_tui.cli.migrate import tell_plan
     from vestige_tui.jobs.launch import dry_run
-    from vestige_tui.jobs.ledger import Ledger
 
     work = work_of(args)
+    _refuse_contradictions(args)
+    if args.repair:
+        return await _repair(args, output, work)
     if args.dry_run:
         return tell_plan(output, await dry_run(work))
+    compared = await _compared(args, output, work)
+    return compared if isinstance(compared, int) else compared.tell(output)
+
+
+def _refuse_contradictions(args: Namespace) -> None:
+    if args.delete and not args.repair:
+        raise Usage("--delete goes with --repair.")
+    if args.repair and args.detach:
+        raise Usage("A repair shows first what it would change: leave --detach out.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What a comparison came to."""
+
+    tables: Mapping[str, TableProgress]
+    listed: Sequence[JobFinding]
+    repaired: Mapping[str, int] | None = None
+    """What a repair did before it."""
+
+    @property
+    def status(self) -> int:
+        from vestige_tui.jobs.verify import equal
+
+        return 0 if equal(self.tables) else DIFFERENT
+
+    def tell(self, output: Output) -> int:
+        """Show it; gives the exit status."""
+        _tell(output, self)
+        return self.status
+
+
+async def _compared(args: Namespace, output: Output, work: Work) -> _Compared | int:
+    """Compare; gives the exit status where it came to nothing, which has then been told."""
+    from vestige_tui.jobs.ledger import Ledger
+
     try:
         if args.read_only:
             raise ReadOnly("With --read-only no job is noted.")
@@ -56,12 +98,91 @@ async def verify(args: Namespace, output: Output) -> int:
         output.note(f"{reason.message} This command compares the two itself.")
         return await _here(work, output)
     if job.status == "completed":
-        return _tell(output, job.progress.tables, listed)
+        return _Compared(job.progress.tables, listed)
     if output.as_json:
         output.document({"job": shapes.job(job, datetime.now(UTC), [])})
     elif not job.in_flight and not ended.interrupted:
         output.note(f"The comparison did not come to its end: {trouble(job) or 'it was cancelled.'}")
     return ended.status
+
+
+async def _repair(args: Namespace, output: Output, work: Work) -> int:
+    """Compare, show what differs, ask, and bring it into the target."""
+    from vestige_tui.jobs.launch import Work, check
+    from vestige_tui.jobs.ledger import Ledger
+
+    repair = Work("repair", work.source, work.target, {"delete": args.delete})
+    if not args.dry_run:
+        if args.read_only:
+            raise ReadOnly("A repair writes the target: leave --read-only out.")
+        refuse_unasked(args, "This would overwrite rows of the target")
+    await check(repair)
+    compared = await _compared(args, output, work)
+    if isinstance(compared, int):
+        return compared
+    plan = _Plan.of(compared.tables, delete=args.delete)
+    if args.dry_run or not plan.changes:
+        status = compared.tell(output)
+        _say_plan(output, plan)
+        return status
+    if not output.as_json:
+        compared.tell(output)
+    _say_plan(output, plan)
+    if not await confirmed(args, f"{plan.question()}?"):
+        return DIFFERENT
+    async with begun(repair, output, "repaired", detach=False) as ended:
+        job = ended.job
+        listed = await _all_findings(Ledger(ended.store), job.id) if job.status == "completed" else []
+    if job.status != "completed":
+        if output.as_json:
+            output.document({"job": shapes.job(job, datetime.now(UTC), [])})
+        elif not job.in_flight and not ended.interrupted:
+            output.note(f"The repair did not come to its end: {trouble(job) or 'it was cancelled.'}")
+        return ended.status
+    sums = {verb: sum(getattr(each, verb) for each in job.progress.tables.values()) for verb in REPAIRED}
+    return max(_Compared(job.progress.tables, listed, sums).tell(output), ended.status)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a repair would do."""
+
+    insert: int
+    update: int
+    delete: int
+    stays: int
+    """Rows that only the target has, and that are not deleted."""
+
+    @classmethod
+    def of(cls, tables: Mapping[str, TableProgress], *, delete: bool) -> _Plan:
+        others = sum(each.only_target for each in tables.values())
+        return cls(
+            sum(each.only_source for each in tables.values()),
+            sum(each.differ for each in tables.values()),
+            others if delete else 0,
+            0 if delete else others,
+        )
+
+    @property
+    def changes(self) -> int:
+        """How many rows of the target would change."""
+        return self.insert + self.update + self.delete
+
+    def question(self) -> str:
+        """What would be done, as a question without its mark."""
+        parts = [
+            f"{verb} {grouped(count)} {'row' if count == 1 else 'rows'}"
+            for verb, count in (("insert", self.insert), ("overwrite", self.update), ("delete", self.delete))
+            if count
+        ]
+        said = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+        return f"{said[:1].upper()}{said[1:]} in the target"
+
+
+def _say_plan(output: Output, plan: _Plan) -> None:
+    if plan.stays:
+        rows = "row that only the target has stays" if plan.stays == 1 else "rows that only the target has stay"
+        output.note(f"{grouped(plan.stays)} {rows}; --repair --delete deletes {'it' if plan.stays == 1 else 'them'}.")
 
 
 async def _all_findings(ledger: Ledger, job_id: str) -> list[JobFinding]:
@@ -74,7 +195,7 @@ async def _all_findings(ledger: Ledger, job_id: str) -> list[JobFinding]:
     return listed
 
 
-async def _here(work: Work, output: Output) -> int:
+async def _here(work: Work, output: Output) -> _Compared:
     """Compare in this process, where no job can be noted."""
     import asyncio
 
@@ -93,16 +214,17 @@ async def _here(work: Work, output: Output) -> int:
     finally:
         progress.end()
         source.close()
-    return _tell(output, report.meter.tables, report.findings)
+    return _Compared(report.meter.tables, report.findings)
 
 
 def _show(progress: Progress, meter: Meter) -> None:
     progress.show(meter.phase, sum(table.read for table in meter.tables.values()))
 
 
-def _tell(output: Output, tables: Mapping[str, TableProgress], listed: Sequence[JobFinding]) -> int:
+def _tell(output: Output, compared: _Compared) -> None:
     from vestige_tui.jobs.verify import equal, verdict
 
+    tables, repaired = compared.tables, compared.repaired
     if output.as_json:
         output.document(
             {
@@ -110,26 +232,28 @@ def _tell(output: Output, tables: Mapping[str, TableProgress], listed: Sequence[
                 "tables": {name: _shape(table) for name, table in tables.items()},
                 "differences": [
                     {"table": each.subject, "kind": each.outcome, "row": each.source_key, "reason": each.reason}
-                    for each in listed
+                    for each in compared.listed
                     if each.outcome in DIFFERENCES
                 ],
+                **({} if repaired is None else {"repaired": repaired}),
             }
         )
-        return 0 if equal(tables) else DIFFERENT
+        return
+    header = ("table", "compared", *map(named, COUNTS), "not copyable")
     rows = [
-        (name, *(grouped(count) for count in (each.read, each.differ, each.only_source, each.only_target, each.failed)))
+        (name, *(grouped(count) for count in (each.read, *(getattr(each, count) for count in COUNTS), each.failed)))
         for name, each in tables.items()
         if each.read or each.only_target
     ]
-    header = ("table", "compared", *map(named, ("differ", "only_source", "only_target")), "not copyable")
     output.table(rows, flexible=0, header=header, right=range(1, 6))
-    if listed:
+    if compared.listed:
         output.line()
         # What differs comes before what could not be copied.
-        tell_findings(output, sorted(listed, key=lambda each: each.outcome not in DIFFERENCES))
+        tell_findings(output, sorted(compared.listed, key=lambda each: each.outcome not in DIFFERENCES))
+    if repaired is not None:
+        output.line(f"Repaired: {', '.join(f'{grouped(count)} {verb}' for verb, count in repaired.items())}.")
     said = verdict(tables)
     output.line(f"{said[:1].upper()}{said[1:]}.")
-    return 0 if equal(tables) else DIFFERENT
 
 
 def _shape(table: TableProgress) -> dict[str, Any]:
