@@ -9,7 +9,7 @@ import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from vestige_tui.jobs.opening import target_of
 from vestige_tui.jobs.running import Running
 from vestige_tui.jobs.source import sqlite_path
 from vestige_tui.jobs.tables import Table
-from vestige_tui.model import Draft, Edge, Job, Marks, Patch, Rating
+from vestige_tui.model import Draft, Edge, Job, JobFinding, Marks, Patch, Rating
 from vestige_tui.store import open_store
 from vestige_tui.store.backend import Transaction
 from vestige_tui.store.service import Store
@@ -240,6 +240,38 @@ async def test_a_plan_that_begins_anew_forgets_what_it_knew_before(tmp_path: Pat
         assert await ledger.request_cancel(launched.job_id)
         await ended(target, launched.job_id)
         assert await known_by(store) == []
+
+
+async def test_an_attempt_tells_of_its_own_comparison(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 20)
+    same, other = ids_in(path)[3:5]
+    async with following(f"sqlite:{path}", target) as followed:
+        await followed.ledger.mark_failed(followed.running.job_id)
+    async with taken_up(f"sqlite:{path}", target, follow=True, verify=True) as running:
+        # Its worker died after it had compared, and had found one row that is alike by now.
+        for name, table in running.meter.tables.items():
+            running.meter.tables[name] = replace(table, differ=int(name == "memories"))
+
+        async def tell(transaction: Transaction) -> None:
+            stale = JobFinding("memories", "differs", same, "Content differs.")
+            await running.ledger.add_findings(transaction, running.job_id, [stale])
+
+        await running.step(tell, {"table": ""})
+        await running.ledger.mark_failed(running.job_id)
+        await running.store.update(other, Patch(content="edited in the target"), embed=False)
+    running, result = await attempt(f"sqlite:{path}", target, verify=True)
+    # Its vector has gone with the text that it was of.
+    assert result.endswith("1 differ, 1 only in the source")
+    assert running.meter.tables["memories"].differ == 1
+    async with open_store(target) as store:
+        listed = (await Ledger(store).findings(running.job_id, limit=1_000)).items
+    told = [(each.subject, each.source_key, each.outcome) for each in listed]
+    assert told == [("memories", other, "differs"), ("vectors", other, "only_source")]
+    change(target, f"DELETE FROM knowledge_nodes WHERE id = '{other}'")
+    running, result = await attempt(f"sqlite:{path}", target, verify=True)
+    assert result.endswith("every row is equal")
+    assert running.meter.tables["memories"].inserted == 1
 
 
 # Another model

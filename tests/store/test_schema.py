@@ -17,8 +17,8 @@ from vestige_tui.store import open_backend, open_store, schema
 from vestige_tui.store.service import Store
 
 STEPS = {
-    "sqlite": ["init", "fts", "supersession", "ledger", "journal", "jobs"],
-    "postgres": ["init", "hnsw", "supersession", "ledger", "journal", "notify", "term_stats", "jobs"],
+    "sqlite": ["init", "fts", "supersession", "ledger", "journal", "jobs", "sync_state"],
+    "postgres": ["init", "hnsw", "supersession", "ledger", "journal", "notify", "term_stats", "jobs", "sync_state"],
 }
 
 
