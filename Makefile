@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 DEMO_DIR ?=
 SIZE ?=
 
-.PHONY: demo demo-check test lint types contracts check bench clean
+.PHONY: demo demo-check test lint types contracts check bench deaths soak clean
 
 ## The console on a sample store; your own stores and settings stay untouched.
 demo: $(VENV)/.installed-demo
@@ -33,6 +33,14 @@ check: lint types contracts test demo-check
 ## Speed and quality beside their raw alternatives, as one table and bench.json; SIZE=1000000 for stores of that size.
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks $(if $(SIZE),--size $(SIZE))
+
+## Jobs killed at every single call of their databases (about half an hour).
+deaths: $(VENV)/.installed-test
+	VESTIGE_EVERY_DEATH=1 $(BIN)/python -m pytest -n 3 --timeout 3600 tests/jobs/test_killed.py tests/jobs/test_reconcile.py
+
+## Followed copies killed twenty times while somebody writes their source.
+soak: $(VENV)/.installed-test
+	VESTIGE_KILLS=20 $(BIN)/python -m pytest -n 2 tests/jobs/test_soak.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import HOSTILE, SENTENCES, Command, sample_id
+from tests.terminal import Terminal, alone
 from tests.vestige_files import make_v18
 
+OWN = "00000000-0000-4000-8000-0000000000bb"
 NOTHING = {"differ": 0, "only_source": 0, "only_target": 0}
 
 
@@ -125,3 +128,86 @@ def test_what_is_missing_is_said(sample: str, run: Command, tmp_path: Path) -> N
     ran = run("migrate", "verify", "--source", sample, "--target", sample)
     assert ran.status == 2
     assert "equal to itself" in ran.err
+
+
+def spoil(target: str) -> None:
+    """Make one row differ, one missing, and one the target's own."""
+    change(target, "UPDATE knowledge_nodes SET codebase = 'other' WHERE id = ?", sample_id(1))
+    change(target, "DELETE FROM knowledge_nodes WHERE id = ?", sample_id(4))
+    change(
+        target,
+        "INSERT INTO knowledge_nodes (id, content, created_at, updated_at) SELECT ?, 'own', created_at, updated_at"
+        " FROM knowledge_nodes WHERE id = ?",
+        OWN,
+        sample_id(1),
+    )
+
+
+def contents(url: str) -> dict[str, tuple[str, str | None]]:
+    with closing(sqlite3.connect(url.removeprefix("sqlite:"))) as connection:
+        rows = connection.execute("SELECT id, content, codebase FROM knowledge_nodes")
+        return {str(each): (str(content), codebase) for each, content, codebase in rows}
+
+
+def test_a_repair_brings_what_differs(copied: tuple[str, str], run: Command) -> None:
+    source, target = copied
+    spoil(target)
+    both = ("--source", source, "--target", target, "--repair")
+    ran = run("migrate", "verify", *both, "--yes", "--json")
+    assert (ran.status, ran.json["equal"]) == (1, False)
+    assert ran.json["tables"]["memories"] == {
+        "compared": len(SENTENCES),
+        "differ": 0,
+        "only_source": 0,
+        "only_target": 1,
+    }
+    assert ran.json["repaired"]["updated"] == 1
+    assert ran.json["repaired"]["inserted"] >= 1
+    assert ran.json["repaired"]["deleted"] == ran.json["repaired"]["failed"] == 0
+    assert [(each["kind"], each["row"]) for each in ran.json["differences"]] == [("only_target", OWN)]
+    assert "1 row that only the target has stays; --repair --delete deletes it." in ran.err
+    assert contents(target) == {**contents(source), OWN: ("own", None)}
+    ran = run("migrate", "verify", *both, "--delete", "--yes")
+    assert ran.status == 0
+    assert "Repaired: 0 inserted, 0 updated, 1 deleted, 0 failed." in ran.out
+    assert ran.out.rstrip().endswith("Every row is equal.")
+    assert contents(target) == contents(source)
+    # There is nothing left to do, and so nothing to begin.
+    ran = run("migrate", "verify", *both, "--delete", "--yes", "--json")
+    assert (ran.status, ran.json["equal"], "repaired" in ran.json) == (0, True, False)
+
+
+def test_a_repair_changes_nothing_unasked(copied: tuple[str, str], run: Command) -> None:
+    source, target = copied
+    spoil(target)
+    before = contents(target)
+    both = ("--source", source, "--target", target)
+    ran = run("migrate", "verify", *both, "--repair", "--json")
+    assert (ran.status, ran.json["error"]["code"]) == (3, "refused")
+    assert "--yes" in ran.json["error"]["message"]
+    ran = run("migrate", "verify", *both, "--repair", "--read-only", "--yes")
+    assert ran.status == 3
+    ran = run("migrate", "verify", *both, "--repair", "--dry-run")
+    assert ran.status == 1
+    assert "Codebase" in ran.out
+    assert run("migrate", "verify", *both, "--delete").status == 2
+    assert run("migrate", "verify", *both, "--repair", "--detach", "--yes").status == 2
+    assert contents(target) == before
+    kinds = [each["kind"] for each in run("jobs", "list", "--store", target, "--json").json["items"]]
+    assert kinds == ["verify", "copy"]
+
+
+def test_a_repair_at_a_terminal_shows_first_what_it_would_do(copied: tuple[str, str], tmp_path: Path) -> None:
+    source, target = copied
+    spoil(target)
+    before = contents(target)
+    command = [sys.executable, "-m", "vestige_tui", "migrate", "verify", "--source", source, "--target", target]
+    for answer, status in (("n", 1), ("y", 0)):
+        with Terminal([*command, "--repair", "--delete"], env=alone(tmp_path)) as terminal:
+            terminal.until("[y/N]")
+            assert "Codebase and updated at differ" in terminal.text
+            assert "overwrite 1 row and delete 1 row in the target? [y/N]" in terminal.text
+            assert contents(target) == before
+            terminal.send(f"{answer}\n")
+            assert terminal.wait() == status
+    assert contents(target) == contents(source)
