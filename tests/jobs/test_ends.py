@@ -551,9 +551,19 @@ async def test_rows_are_made_like_the_sources(empty_store: Store, tmp_path: Path
         schedule = await empty_store.get_scheduling(changed.id)
         assert schedule is not None
         assert schedule.reps == reps
-    review = Fit("?", (key, at(), wire.smallint(3), *(wire.jsonb(b"{}"),) * 2, wire.integer(0), *(None,) * 4))
-    assert await put(empty_store, "reviews", review, update=True) == Outcome(0, frozenset())
+
+    def review(state: bytes) -> Fit:
+        states = wire.jsonb(b"{}"), wire.jsonb(state)
+        return Fit("?", (key, at(), wire.smallint(3), *states, wire.integer(0), *(None,) * 4))
+
+    # A line of a log that is not there is not made by an update; one that is there is made like the source's.
+    assert (await put(empty_store, "reviews", review(b"{}"), update=True)).inserted == 0
     assert await empty_store.reviews(changed.id) == ()
+    assert (await put(empty_store, "reviews", review(b"{}"))).inserted == 1
+    assert (await put(empty_store, "reviews", review(b'{"stability": 2.5}'), update=True)).inserted == 1
+    assert [each.new_state.stability for each in await empty_store.reviews(changed.id)] == [2.5]
+    decision = Fit("?", (key, uuid.UUID(int=11).bytes, b"supersede", at(), wire.integer(0)))
+    assert await put(empty_store, "supersession", decision, update=True) == Outcome(0, frozenset())
 
 
 async def test_rows_are_deleted_by_their_keys(filled: Path) -> None:
