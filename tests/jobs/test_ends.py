@@ -561,7 +561,7 @@ async def test_rows_are_made_like_the_sources(empty_store: Store, tmp_path: Path
     assert await empty_store.reviews(changed.id) == ()
     assert (await put(empty_store, "reviews", review(b"{}"))).inserted == 1
     assert (await put(empty_store, "reviews", review(b'{"stability": 2.5}'), update=True)).inserted == 1
-    assert [each.new_state.stability for each in await empty_store.reviews(changed.id)] == [2.5]
+    assert [each.new.stability for each in await empty_store.reviews(changed.id)] == [2.5]
     decision = Fit("?", (key, uuid.UUID(int=11).bytes, b"supersede", at(), wire.integer(0)))
     assert await put(empty_store, "supersession", decision, update=True) == Outcome(0, frozenset())
 
