@@ -736,6 +736,11 @@ class Job:
         return self.tries > 1
 
     @property
+    def resumable(self) -> bool:
+        """Does its next attempt go on from its checkpoint? A comparison, and a repair by one, begin anew."""
+        return self.kind not in ("verify", "repair")
+
+    @property
     def in_flight(self) -> bool:
         """Not ended yet; ``stuck`` can recover."""
         return self.status not in ("completed", "failed")

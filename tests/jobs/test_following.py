@@ -128,7 +128,7 @@ async def known_by(store: Store) -> list[str]:
 
 @pytest.mark.parametrize("how", ["failed", "terminated"])
 async def test_a_following_copy_that_no_person_stopped_goes_on_knowing_what_it_brought(
-    tmp_path: Path, target: str, how: str
+    tmp_path: Path, target: str, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "source.db"
     await fill(path, 20)
@@ -142,6 +142,8 @@ async def test_a_following_copy_that_no_person_stopped_goes_on_knowing_what_it_b
         if how == "terminated":
             await followed.ledger.transition(followed.running.job_id, "failed", error=CANCELLED)
         assert await known_by(followed.store) == [followed.running.job_id]
+    # Nothing of it lies on this machine.
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
     written(
         path,
         ("UPDATE knowledge_nodes SET content = 'edited since', updated_at = ? WHERE id = ?", (AT, edited)),

@@ -57,7 +57,8 @@ def way_on(job: Job, now: datetime) -> str:
     """The command that goes on with a job of ours where nobody else does; empty where there is nothing to do."""
     if job.plan is None or not (job.status == "failed" or job.silence(now) is not None):
         return ""
-    return f"`vestige-tui jobs retry {short_id(job.id)}` goes on from the checkpoint"
+    how = "goes on from the checkpoint" if job.resumable else "begins anew"
+    return f"`vestige-tui jobs retry {short_id(job.id)}` {how}"
 
 
 def where(url: str, *, more: bool = False) -> str:

@@ -204,7 +204,7 @@ def show(output: Output, job: Job, notes: list[JobFinding]) -> None:
     output.table([row for row in rows if row[1]], flexible=1, wrap=True)
     tables = {name: each for name, each in job.progress.tables.items() if _counted(each)}
     if tables:
-        always = _COPIED if job.kind == "copy" else ("read",)
+        always = _COPIED if job.kind in ("copy", "repair") else ("read",)
         columns = [
             count
             for count in (*_COPIED, *_SOMETIMES)

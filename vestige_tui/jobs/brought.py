@@ -17,6 +17,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from vestige_tui.config import state_dir
+from vestige_tui.errors import Refused
 from vestige_tui.jobs import wire
 from vestige_tui.jobs.keys import key_of
 from vestige_tui.jobs.tables import TABLES
@@ -83,9 +84,9 @@ class Brought:
         self._running = running
         self._last = 0
         # What was read of the target, so that each look reads only what is new; the disk keeps it out of memory.
-        folder = state_dir() / "jobs"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._spool: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by ``close``
+        self._folder = state_dir() / "jobs"
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._spool: IO[bytes] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by ``close``
         self._size = 0
 
     @classmethod
@@ -133,14 +134,14 @@ class Brought:
     async def _read(self) -> None:
         asked = {"chain": self.chain, "limit": CHUNKS}
         while rows := await _asked(self._running, "list_sync_state", {**asked, "after": self._last}):
-            for row in rows:
-                # The end of the file is known by what was written to it whole.
+            try:
                 self._spool.seek(self._size)
-                self._spool.write(row["records"])
-                self._size += len(row["records"])
+                self._spool.write(b"".join([row["records"] for row in rows]))
+                self._spool.flush()
+            except OSError as error:
+                raise Refused(f"What the copy knows finds no room in {self._folder}: {error.strerror}.") from error
+            self._size += sum(len(row["records"]) for row in rows)
             self._last = int(rows[-1]["id"])
-        self._spool.truncate(self._size)
-        self._spool.flush()
 
 
 async def _asked(running: Running, name: str, params: dict[str, Any]) -> list[Row]:

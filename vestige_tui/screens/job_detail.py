@@ -194,7 +194,7 @@ def _told(job: Job, now: datetime, keys: Mapping[str, str], later: Job | None) -
         if later is not None:
             then = came_after(later)
         elif is_ours(job):
-            then = f"{keys['retry']} goes on from its last checkpoint."
+            then = f"{keys['retry']} {'goes on from its last checkpoint' if job.resumable else 'begins it anew'}."
         else:
             then = f"{keys['retry']} queues it once more."
         return [Content.styled(what, style), Content.styled(then, "$text-muted")]
@@ -237,7 +237,10 @@ def _told_in_flight(job: Job, now: datetime, keys: Mapping[str, str]) -> list[Co
     if (quiet := job.silence(now)) is not None:
         return [
             Content.styled(f"Its worker gave no sign for {duration(quiet)}.", "$warning"),
-            Content.styled(f"{keys['retry']} takes it over from its last checkpoint.", "$text-muted"),
+            Content.styled(
+                f"{keys['retry']} {'takes it over from its last checkpoint' if job.resumable else 'begins it anew'}.",
+                "$text-muted",
+            ),
         ]
     return [Content.styled("It ends at its next checkpoint.", "$warning")] if job.cancel_requested else []
 

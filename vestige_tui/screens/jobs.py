@@ -286,7 +286,8 @@ row.
         if not (begun := await retry_job(self, job)):
             return
         if is_ours(job):
-            self.began(begun, f"The job goes on from its last checkpoint, as {short_id(begun)}.")
+            how = "goes on from its last checkpoint" if job.resumable else "begins anew"
+            self.began(begun, f"The job {how}, as {short_id(begun)}.")
         else:
             self.select(begun)
             self.say(f"The work is queued once more, as {short_id(begun)}.")
