@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from vestige_tui.errors import Conflict
 from vestige_tui.jobs import unwire, wire
 from vestige_tui.jobs.ends import Compared
-from vestige_tui.jobs.keys import key_of, key_parts
+from vestige_tui.jobs.keys import bound, key_of, key_parts
 from vestige_tui.jobs.repair import new_id, shown
 from vestige_tui.jobs.tables import TABLES, Fit, Setting, Table, convert_all
 from vestige_tui.model import LOCAL_USER
@@ -356,8 +356,8 @@ class SqliteMirror:
             behind = spelt if last == after else _ids(table, tuple(_parts(table, after)))
         found: list[bytes] = []
         while not found:
-            raw = [value.encode("utf-8", "surrogateescape") for value in behind]
-            page = await self._ask(f"ids_{table}", {**dict(zip(_AFTER, raw, strict=False)), "limit": limit})
+            after_this = dict(zip(_AFTER, map(bound, behind), strict=False))
+            page = await self._ask(f"ids_{table}", {**after_this, "limit": limit})
             if not page:
                 return []
             behind = tuple(map(_text, page[-1]))

@@ -279,14 +279,14 @@ def check_encoding(info: psycopg.ConnectionInfo) -> None:
     stored = info.parameter_status("server_encoding")
     if stored != ENCODING:
         raise Unsuitable(
-            f"has the encoding {stored or 'unknown'}, which cannot hold every text; nothing was changed. "
-            "Create the store's database with ENCODING 'UTF8' TEMPLATE template0."
+            f"has the encoding {stored or 'unknown'}, and a store needs UTF8: "
+            "create its database with ENCODING 'UTF8' TEMPLATE template0."
         )
     sent = info.parameter_status("client_encoding")
     if sent != ENCODING:
         raise Unsuitable(
-            f"answers in the encoding {sent or 'unknown'} although UTF8 was asked for; nothing was changed. "
-            "Name the server itself in the URL instead of a pooler, or let the pooler pass client_encoding on."
+            f"answers in the encoding {sent or 'unknown'} although UTF8 was asked for: "
+            "connect to the server itself, or let the pooler in front of it pass client_encoding on."
         )
 
 
