@@ -60,7 +60,7 @@ class SqliteSource:
         mode = "mode=ro&immutable=1" if sealed else "mode=ro"
         try:
             self._connection = sqlite3.connect(
-                f"file:{quote(str(path))}?{mode}",
+                f"file:{quote(bytes(path))}?{mode}",
                 uri=True,
                 isolation_level=None,
                 timeout=_BUSY_SECONDS,
