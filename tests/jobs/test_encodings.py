@@ -20,14 +20,15 @@ from psycopg import sql
 from tests.postgres import new_database, with_any_encoding
 from vestige_tui.embedding import EmbedderSource, TestEmbedder
 from vestige_tui.errors import Refused
-from vestige_tui.jobs import launch, verify, worker
+from vestige_tui.jobs import launch, worker
 from vestige_tui.jobs.ends import Source
 from vestige_tui.jobs.launch import Work, start
 from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.jobs.mirrors import mirror_of
 from vestige_tui.jobs.opening import open_source
 from vestige_tui.jobs.postgres_source import PostgresSource
 from vestige_tui.jobs.running import Meter
-from vestige_tui.jobs.tables import TABLES
+from vestige_tui.jobs.tables import TABLES, Setting
 from vestige_tui.jobs.verify import Aloud, prepare
 from vestige_tui.model import Draft, Scheduling, SearchQuery
 from vestige_tui.store import open_store, postgres
@@ -430,21 +431,40 @@ async def test_a_text_that_was_read_in_another_encoding_differs(
 # Files
 
 
-@pytest.mark.parametrize("encoding", ["UTF-16le", "UTF-16be"])
-async def test_a_file_of_utf16_is_read_written_and_compared_page_by_page(
-    encoding: str, tmp_path: Path, postgres_database: str, copy: Copy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def empty(name: str) -> Path:
-        with closing(sqlite3.connect(tmp_path / name)) as connection:
-            # The encoding of a file is settled with its first table.
-            connection.executescript(f"PRAGMA encoding = '{encoding}'; CREATE TABLE t (a); DROP TABLE t")
-        return tmp_path / name
+def utf16(path: Path, encoding: str) -> Path:
+    """An empty SQLite file of that encoding, which is settled with its first table."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"PRAGMA encoding = '{encoding}'; CREATE TABLE t (a); DROP TABLE t")
+    return path
 
+
+@pytest.mark.parametrize("encoding", ["UTF-16le", "UTF-16be"])
+async def test_every_row_of_a_file_of_utf16_is_read_once(encoding: str, tmp_path: Path) -> None:
+    url = await fill_file(utf16(tmp_path / "source.db", encoding))
+    setting = Setting(MADE, rivals={}, width=16, half=False, users=set())
+    async with source_of(url) as source, open_store(url, read_only=True) as store:
+        mirror = mirror_of(store)
+        for table in TABLES:
+            read = 0
+            after = source.start(table.name)
+            while (batch := await asyncio.to_thread(source.read, table, after, 3, 10**6, setting)).read:
+                read += batch.read
+                after = batch.after
+            rows = source.count(table.name).rows
+            assert read == rows, table.name
+            keys: list[bytes] = []
+            while page := await mirror.keys(table.name, keys[-1] if keys else None, 3):
+                keys += page
+            assert len(keys) == len(set(keys)) == rows, table.name
+
+
+@pytest.mark.parametrize("encoding", ["UTF-16le", "UTF-16be"])
+async def test_a_file_of_utf16_is_copied_compared_and_searched(
+    encoding: str, tmp_path: Path, postgres_database: str, copy: Copy
+) -> None:
     plain = await fill_file(tmp_path / "plain.db")
-    source = await fill_file(empty("source.db"))
-    target = f"sqlite:{empty('target.db')}"
-    monkeypatch.setattr(verify, "BATCH", 3)
-    monkeypatch.setattr(verify, "KEYS", 3)
+    source = await fill_file(utf16(tmp_path / "source.db", encoding))
+    target = f"sqlite:{utf16(tmp_path / 'target.db', encoding)}"
     assert "every row is equal" in await copy(source, postgres_database, batch=3)
     assert stored(postgres_database) == sorted(TEXTS)
     assert "every row is equal" in await copy(postgres_database, target, batch=3)
