@@ -323,6 +323,8 @@ def behind_a_pooler(postgres_database: str, monkeypatch: pytest.MonkeyPatch, tmp
 async def test_what_the_start_of_a_session_did_not_take_is_set_afterwards(behind_a_pooler: str, tmp_path: Path) -> None:
     await fill(behind_a_pooler)
     assert stored(behind_a_pooler) == sorted(TEXTS)
+    await fill(f"sqlite:{tmp_path / 'same.db'}")
+    assert await contents(behind_a_pooler) == await contents(f"sqlite:{tmp_path / 'same.db'}")
     async with source_of(behind_a_pooler) as source:
         assert source.count("memories").rows == len(TEXTS)
 
@@ -330,7 +332,7 @@ async def test_what_the_start_of_a_session_did_not_take_is_set_afterwards(behind
 async def test_a_session_that_keeps_another_encoding_is_refused(
     behind_a_pooler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "_settling", lambda settings: sql.SQL("SELECT 1"))
+    monkeypatch.setattr(postgres, "_SETTLE", "SELECT 1")
     with pytest.raises(Refused, match="answers in the encoding LATIN1"):
         await fill(behind_a_pooler)
     with pytest.raises(Refused, match="answers in the encoding LATIN1"):

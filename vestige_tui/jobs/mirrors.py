@@ -114,8 +114,7 @@ def _comparable(table: Table, fits: Sequence[Fit]) -> list[int]:
 
 # PostgreSQL
 
-_UUID, _TIME, _FLOAT, _INT, _SMALL, _BOOL, _BYTES = 2950, 1184, 701, 23, 21, 16, 17
-_UUIDS = 2951
+_UUID, _UUIDS, _TIME, _FLOAT, _INT, _SMALL, _BOOL, _BYTES = 2950, 2951, 1184, 701, 23, 21, 16, 17
 _LISTS: Mapping[str, tuple[int, ...]] = {"domains": (3,), "memories": (3, 5)}
 """Which values of a row are lists of texts: between us and the server they are JSON."""
 _SHORT = 256
@@ -169,7 +168,7 @@ def digest(table: str, values: Sequence[bytes | None]) -> bytes:
     for place, oid in chosen:
         value = values[place]
         if value is not None and place in lists:
-            value = _common_list(value) if len(value) <= _SHORT else unwire.json_of_texts(value)
+            value = _spell_list(value) if len(value) <= _SHORT else unwire.json_of_texts(value)
         if value is None:
             parts.append(_pack_head(oid, -1))
         else:
@@ -179,7 +178,7 @@ def digest(table: str, values: Sequence[bytes | None]) -> bytes:
 
 
 @lru_cache(maxsize=4_096)
-def _common_list(raw: bytes) -> bytes:
+def _spell_list(raw: bytes) -> bytes:
     return unwire.json_of_texts(raw)
 
 
@@ -196,7 +195,7 @@ def record(raw: bytes) -> tuple[bytes | None, ...]:
     return tuple(found)
 
 
-def _shown(table: str, raw: bytes) -> tuple[bytes | None, ...]:
+def _read_row(table: str, raw: bytes) -> tuple[bytes | None, ...]:
     """The values that ``show_<table>`` gives of a row, in wire form."""
     found = list(record(raw))
     for places, read in ((_LISTS, wire.texts_of_json), (_JSON, wire.jsonb)):
@@ -271,7 +270,7 @@ class PostgresMirror:
         """The rows of the target with the keys of these, by their places."""
         keys = [key_of(table.name, rows[each]) for each in places]
         found = await self._ask(f"show_{table.name}", {"key": keys})
-        return [(places[row["ord"] - 1], _shown(table.name, bytes(row["row"]))) for row in found]
+        return [(places[row["ord"] - 1], _read_row(table.name, bytes(row["row"]))) for row in found]
 
     def _rounded(self, table: Table, values: Sequence[bytes | None]) -> Sequence[bytes | None]:
         """A row as the target can hold it: in half precision a vector is not what it was."""

@@ -91,8 +91,9 @@ _REPORTED = {
     "TimeZone": "UTC",
     "standard_conforming_strings": "on",
 }
+_VALUES = {**_REPORTED, "extra_float_digits": "1"}
 # They travel behind the options of the URL, because of two the later one counts.
-_VALUE_SETTINGS = " ".join(f"-c {name}={value}" for name, value in {**_REPORTED, "extra_float_digits": "1"}.items())
+_VALUE_OPTIONS = " ".join(f"-c {name}={value}" for name, value in _VALUES.items())
 
 # Driver and pool log what they also raise; a console has one quiet place for that, and it is not stderr.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
@@ -262,16 +263,13 @@ class PostgresTransaction:
             raise translate(error, self._backend.title) from error
 
 
-def _deviating(info: psycopg.ConnectionInfo) -> dict[str, str]:
-    """The settings of a session on which values depend and that are not as they have to be, as they have to be."""
+_SETTLE = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _VALUES.items())
+
+
+def _deviates(info: psycopg.ConnectionInfo) -> bool:
+    """Did a session start with other settings, because something between us and the server dropped ours?"""
     # DateStyle is reported with the order of day and month, which only matters to what is not ISO.
-    said = {name: (info.parameter_status(name) or "").partition(",")[0] for name in _REPORTED}
-    return {name: value for name, value in _REPORTED.items() if said[name] != value}
-
-
-def _settling(settings: Mapping[str, str]) -> sql.Composed:
-    calls = [sql.SQL("set_config({}, {}, false)").format(name, value) for name, value in settings.items()]
-    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls))
+    return any((info.parameter_status(name) or "").partition(",")[0] != value for name, value in _REPORTED.items())
 
 
 def check_encoding(info: psycopg.ConnectionInfo) -> None:
@@ -300,8 +298,8 @@ class _Connection(AsyncConnection[dict[str, Any]]):
     async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
         connection = await super().connect(conninfo, **kwargs)
         try:
-            if wrong := _deviating(connection.info):
-                await connection.execute(_settling(wrong))
+            if _deviates(connection.info):
+                await connection.execute(_SETTLE.encode())
             check_encoding(connection.info)
         except BaseException:
             await connection.close()
@@ -325,8 +323,8 @@ class BlockingConnection(psycopg.Connection[dict[str, Any]]):
     def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
         connection = super().connect(conninfo, **kwargs)
         try:
-            if wrong := _deviating(connection.info):
-                connection.execute(_settling(wrong))
+            if _deviates(connection.info):
+                connection.execute(_SETTLE.encode())
             check_encoding(connection.info)
         except BaseException:
             connection.close()
@@ -484,7 +482,7 @@ class PostgresBackend:
 
     def _conninfo(self, **extra: str) -> str:
         parts = parse_url(self._url)
-        options = " ".join(filter(None, [_SETTINGS, str(parts.get("options") or ""), _VALUE_SETTINGS]))
+        options = " ".join(filter(None, [_SETTINGS, str(parts.get("options") or ""), _VALUE_OPTIONS]))
         if self.read_only:
             options += " -c default_transaction_read_only=on"
         parts.setdefault("application_name", "vestige-tui")
