@@ -121,7 +121,7 @@ def test_arguments_files_and_pipes_are_utf8_in_every_locale(locale: str, run: Co
     assert all(text in piped.out or json.dumps(text)[1:-1] in piped.out for text in TEXTS)
 
 
-def test_bytes_that_are_no_utf8_stay_what_they_were(run: Command, tmp_path: Path) -> None:
+def test_an_argument_is_the_text_that_its_bytes_are_in_utf8(run: Command, tmp_path: Path) -> None:
     url = f"sqlite:{tmp_path / 'store.db'}"
     assert run("--store", url, "schema", "up").status == 0
     for bytes_, text in ((b"caf\xe9", "caf?"), ("café".encode(), "café")):

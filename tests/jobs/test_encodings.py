@@ -8,7 +8,6 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -343,10 +342,12 @@ async def test_a_source_whose_session_changes_is_not_read_on(postgres_database: 
     await fill(postgres_database)
     async with source_of(postgres_database) as source:
         assert isinstance(source, PostgresSource)
-        source._connection.execute("SET client_encoding = 'LATIN1'")
-        memories = next(table for table in TABLES if table.name == "domains")
-        with pytest.raises(Refused, match="answers in the encoding LATIN1"):
-            await asyncio.to_thread(partial(source.read, memories, ("",), 10, 10_000, None))  # type: ignore[arg-type]
+        setting = Setting(MADE, rivals={}, width=16, half=False, users=set())
+        [memories] = [table for table in TABLES if table.name == "memories"]
+        assert source.read(memories, source.start("memories"), 10, 10**6, setting).read == len(TEXTS)
+        source._connection.execute("SET client_encoding = 'GB18030'")
+        with pytest.raises(Refused, match="answers in the encoding GB18030"):
+            source.read(memories, source.start("memories"), 1, 10**6, setting)
 
 
 # Comparisons
