@@ -22,6 +22,7 @@ from vestige_tui.store import pgembed
 
 IMAGE = "pgvector/pgvector:0.8.5-pg18"
 PROBE_SECONDS = 1.0
+ENCODING = "client_encoding=UTF8"
 
 Result = TypeVar("Result")
 
@@ -30,7 +31,7 @@ Result = TypeVar("Result")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server with pgvector, as a user who may create databases."""
     if url := os.environ.get("VESTIGE_TEST_POSTGRES_URL"):
-        yield url
+        yield in_utf8(url)
         return
     server = _container() if _engine_answers() else _embedded(tmp_path_factory.mktemp("postgres") / "server")
     with server as url:
@@ -45,15 +46,38 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def postgres_database(postgres_server: str) -> Iterator[str]:
     """The URL of an empty database of the test's own."""
+    with new_database(postgres_server) as url:
+        yield url
+
+
+@contextmanager
+def new_database(server: str, encoding: str = "UTF8") -> Iterator[str]:
+    """The URL of an empty database, which goes with the block."""
     name = f"test_{secrets.token_hex(8)}"
     database = sql.Identifier(name)
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(database))
+    made = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(database)
+    if encoding != "UTF8":
+        # No other locale goes with every encoding.
+        made += sql.SQL(" ENCODING {} LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'").format(encoding)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(made)
     try:
-        yield on_database(postgres_server, name)
+        yield on_database(server, name)
     finally:
-        with psycopg.connect(postgres_server, autocommit=True) as connection:
+        with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
+
+
+def in_utf8(url: str) -> str:
+    """The URL for sessions of UTF-8, whatever the environment of the tests says."""
+    return f"{url}{'&' if '?' in url else '?'}{ENCODING}"
+
+
+def with_any_encoding(url: str) -> str:
+    """The URL of a test's database without an encoding, as a person would write it."""
+    bare = url.replace(f"&{ENCODING}", "").replace(f"?{ENCODING}", "")
+    assert "client_encoding" not in bare
+    return bare
 
 
 def on_database(url: str, name: str) -> str:
@@ -86,7 +110,7 @@ def _container() -> Iterator[str]:
     from testcontainers.community.postgres import PostgresContainer
 
     with PostgresContainer(IMAGE, driver=None) as container:
-        yield container.get_connection_url()
+        yield in_utf8(container.get_connection_url())
 
 
 def _engine_answers() -> bool:

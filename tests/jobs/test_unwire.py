@@ -7,7 +7,7 @@ import math
 import random
 import struct
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -171,3 +171,29 @@ def test_a_key_says_what_it_is_made_of(winner: bytes | None) -> None:
         if table != "domains":
             with pytest.raises(ValueError, match="no key"):
                 key_parts(table, key_of(table, values)[:15])
+
+
+LISTS: Sequence[Any] = (
+    [],
+    ["a", "", "NULL", None, "鍵", "🚀", "e\u0301", "\u2028", "\x7f"],
+    ["\x01\x08\t\n\x0b\x0c\r\x1b\x1f", '"', "\\", "/", "{}", "[]", ",", "\\u0041", "</script>"],
+    [["a", None], ["c", "d"]],
+    [[["a"], ["b"]], [["c"], ["d"]]],
+    [[["a", "b", "c"]], [["d", "e", "f"]]],
+)
+
+
+@pytest.mark.parametrize("values", LISTS)
+def test_the_server_spells_lists_of_texts_in_json_alike(values: Any, postgres_database: str) -> None:
+    statement = "SELECT v, convert_to(array_to_json(v)::text, 'UTF8') FROM (SELECT %s::text[] AS v) AS given"
+    with psycopg.connect(postgres_database) as connection:
+        found = connection.execute(statement, (values,), binary=True)
+        assert found.pgresult is not None
+        raw, said = (found.pgresult.get_value(0, column) or b"" for column in range(2))
+    assert unwire.json_of_texts(raw) == said
+    assert json.loads(said) == values
+    assert wire.texts_of_json(said) == raw
+
+
+def test_bytes_of_another_encoding_are_no_less_comparable() -> None:
+    assert unwire.json_of_texts(wire.texts([b"caf\xe9", b"a"])) == b'["caf\xe9","a"]'

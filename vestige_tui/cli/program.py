@@ -35,6 +35,8 @@ from vestige_tui.cli.parser import Commands, Parser
 from vestige_tui.errors import Usage, VestigeError
 
 INTERRUPTED = 130
+_PLACES = frozenset({"config", "store", "file", "dir", "sqlite_path", "postgres_url", "source", "target"})
+"""Arguments that name a file or a server: the system is given them as they came."""
 _BACKWARDS = re.compile(r"-[0-9]+(?:s|min|h|d|w|mo|y)")
 
 _FAMILIES = (
@@ -126,6 +128,16 @@ def _joined(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
+def _typed(value: Any) -> Any:
+    """An argument as the text that was typed: in a locale without UTF-8, Python keeps its bytes as half surrogates."""
+    if isinstance(value, list):
+        return [_typed(each) for each in value]
+    if isinstance(value, str) and not value.isascii():
+        with contextlib.suppress(UnicodeError):
+            return value.encode("ascii", "surrogateescape").decode("utf-8")
+    return value
+
+
 def _run(arguments: Sequence[str], output: Output) -> int:
     program = parser()
     args, extra = program.parse_known_args(_joined(arguments))
@@ -133,6 +145,9 @@ def _run(arguments: Sequence[str], output: Output) -> int:
     if unknown:
         program.error(f"unrecognized arguments: {' '.join(unknown)}")
     args.extra = extra
+    for name, value in list(vars(args).items()):
+        if name not in _PLACES:
+            setattr(args, name, _typed(value))
     if args.command is None:
         return _console(args, output)
     status: int = asyncio.run(_told_to_end(args.run(args, output)))

@@ -56,6 +56,19 @@ def key_parts(table: str, key: bytes) -> Mapping[int, bytes | None]:
     return found
 
 
+def bound(text: str) -> str | bytes:
+    """A part of a key as a statement on a SQLite file takes it, inside CAST(… AS TEXT).
+
+    A text with half surrogates for bytes that are no UTF-8 goes as its bytes. Every other one goes as text: in a file
+    of UTF-16 the cast would read bytes as UTF-16.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape")
+    return text
+
+
 def write_key(key: Key) -> list[int | str]:
     """A key as a checkpoint holds it: texts as the base64 of their bytes, because not every text is UTF-8."""
     return [

@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.errors import Conflict
 from vestige_tui.jobs import unwire, wire
 from vestige_tui.jobs.ends import Compared
-from vestige_tui.jobs.keys import key_of, key_parts
+from vestige_tui.jobs.keys import bound, key_of, key_parts
 from vestige_tui.jobs.repair import new_id, shown
 from vestige_tui.jobs.tables import TABLES, Fit, Setting, Table, convert_all
 from vestige_tui.model import LOCAL_USER
@@ -114,31 +114,34 @@ def _comparable(table: Table, fits: Sequence[Fit]) -> list[int]:
 
 # PostgreSQL
 
-_TEXT, _UUID, _TIME, _FLOAT, _INT, _SMALL, _BOOL, _BYTES = 25, 2950, 1184, 701, 23, 21, 16, 17
-_TEXTS, _UUIDS = 1009, 2951
+_UUID, _UUIDS, _TIME, _FLOAT, _INT, _SMALL, _BOOL, _BYTES = 2950, 2951, 1184, 701, 23, 21, 16, 17
+_LISTS: Mapping[str, tuple[int, ...]] = {"domains": (3,), "memories": (3, 5)}
+"""Which values of a row are lists of texts: between us and the server they are JSON."""
+_SHORT = 256
+"""Bytes of a list that very many rows may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Digested:
-    """Which values of a row are in its digest, each with the type (oid) that the server has it in."""
+    """Which values of a row are in its digest, each with the type (oid) that the server has it in: texts are bytes."""
 
     values: tuple[tuple[int, int], ...]
 
 
 _DIGESTED: Mapping[str, _Digested] = {
-    "users": _Digested(((2, _TEXT), (3, _TIME))),
-    "groups": _Digested(((2, _TEXT), (3, _TIME))),
-    "memberships": _Digested(((2, _TEXT), (3, _TIME))),
-    "domains": _Digested(((1, _TEXT), (2, _BYTES), (3, _TEXTS), (4, _INT), (5, _TIME))),
+    "users": _Digested(((2, _BYTES), (3, _TIME))),
+    "groups": _Digested(((2, _BYTES), (3, _TIME))),
+    "memberships": _Digested(((2, _BYTES), (3, _TIME))),
+    "domains": _Digested(((1, _BYTES), (2, _BYTES), (3, _BYTES), (4, _INT), (5, _TIME))),
     "memories": _Digested(
         (
-            (1, _TEXT),
-            (2, _TEXT),
-            (3, _TEXTS),
-            (5, _TEXTS),
-            (7, _TEXT),
+            (1, _BYTES),
+            (2, _BYTES),
+            (3, _BYTES),
+            (5, _BYTES),
+            (7, _BYTES),
             (8, _UUID),
-            (9, _TEXT),
+            (9, _BYTES),
             (10, _UUIDS),
             (11, _TIME),
             (12, _TIME),
@@ -160,16 +163,23 @@ _pack_head = struct.Struct(">Ii").pack
 
 def digest(table: str, values: Sequence[bytes | None]) -> bytes:
     """SHA-256 over what ``record_send`` says of a row: the number of values, then type, length and bytes of each."""
-    chosen = _DIGESTED[table].values
+    chosen, lists = _DIGESTED[table].values, _LISTS.get(table, ())
     parts = [_pack_count(len(chosen))]
     for place, oid in chosen:
         value = values[place]
+        if value is not None and place in lists:
+            value = _spell_list(value) if len(value) <= _SHORT else unwire.json_of_texts(value)
         if value is None:
             parts.append(_pack_head(oid, -1))
         else:
             parts.append(_pack_head(oid, len(value)))
             parts.append(value)
     return hashlib.sha256(b"".join(parts)).digest()
+
+
+@lru_cache(maxsize=4_096)
+def _spell_list(raw: bytes) -> bytes:
+    return unwire.json_of_texts(raw)
 
 
 def record(raw: bytes) -> tuple[bytes | None, ...]:
@@ -185,6 +195,16 @@ def record(raw: bytes) -> tuple[bytes | None, ...]:
     return tuple(found)
 
 
+def _read_row(table: str, raw: bytes) -> tuple[bytes | None, ...]:
+    """The values that ``show_<table>`` gives of a row, in wire form."""
+    found = list(record(raw))
+    for places, read in ((_LISTS, wire.texts_of_json), (_JSON, wire.jsonb)):
+        for place in places.get(table, ()):
+            value = found[place]
+            found[place] = None if value is None else read(value)
+    return tuple(found)
+
+
 def _asked(table: str, rows: Sequence[Sequence[bytes | None]]) -> dict[str, Any]:
     """Rows as ``differ_<table>`` is asked about them, column by column."""
     params: dict[str, Any] = {
@@ -193,9 +213,9 @@ def _asked(table: str, rows: Sequence[Sequence[bytes | None]]) -> dict[str, Any]
     }
     names = columns(table)
     for place in _JSON.get(table, ()):
-        params[names[place]] = [unwire.jsonb(row[place] or b"").decode() for row in rows]
+        params[names[place]] = [unwire.jsonb(row[place] or b"") for row in rows]
     if (handle := _NAMED.get(table)) is not None:
-        params[names[handle]] = [(row[handle] or b"").decode() for row in rows]
+        params[names[handle]] = [row[handle] or b"" for row in rows]
     return params
 
 
@@ -250,7 +270,7 @@ class PostgresMirror:
         """The rows of the target with the keys of these, by their places."""
         keys = [key_of(table.name, rows[each]) for each in places]
         found = await self._ask(f"show_{table.name}", {"key": keys})
-        return [(places[row["ord"] - 1], record(bytes(row["row"]))) for row in found]
+        return [(places[row["ord"] - 1], _read_row(table.name, bytes(row["row"]))) for row in found]
 
     def _rounded(self, table: Table, values: Sequence[bytes | None]) -> Sequence[bytes | None]:
         """A row as the target can hold it: in half precision a vector is not what it was."""
@@ -335,8 +355,8 @@ class SqliteMirror:
             behind = spelt if last == after else _ids(table, tuple(_parts(table, after)))
         found: list[bytes] = []
         while not found:
-            raw = [value.encode("utf-8", "surrogateescape") for value in behind]
-            page = await self._ask(f"ids_{table}", {**dict(zip(_AFTER, raw, strict=False)), "limit": limit})
+            after_this = dict(zip(_AFTER, map(bound, behind), strict=False))
+            page = await self._ask(f"ids_{table}", {**after_this, "limit": limit})
             if not page:
                 return []
             behind = tuple(map(_text, page[-1]))

@@ -20,7 +20,7 @@ from vestige_tui.jobs.ends import Batch, Count, Key
 from vestige_tui.jobs.repair import shown
 from vestige_tui.jobs.tables import Fit, convert_all, measure, model_of
 from vestige_tui.store import pgembed
-from vestige_tui.store.postgres import PostgresBackend, translate
+from vestige_tui.store.postgres import BlockingConnection, PostgresBackend, check_encoding, translate
 from vestige_tui.store.queries import compose, load
 from vestige_tui.store.rows import model as read_model
 
@@ -99,7 +99,7 @@ class PostgresSource:
 
     def _connect(self) -> _Connection:
         try:
-            connection = psycopg.connect(self._conninfo, autocommit=True, row_factory=dict_row)
+            connection = BlockingConnection.connect(self._conninfo, autocommit=True, row_factory=dict_row)
             try:
                 connection.execute(self._sql["take_time"].encode(), {"local": False})
             except BaseException:
@@ -204,6 +204,8 @@ class PostgresSource:
                 size += sum(len(value) for value in row if value is not None)
                 if size >= max_bytes:
                     raise _Enough
+        # Texts of another encoding look like texts, and a comparison reads them here once more.
+        check_encoding(connection.info)
         return found
 
     def left_behind(self) -> Mapping[str, int]:

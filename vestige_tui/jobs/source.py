@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from vestige_tui.errors import ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage, VestigeError
 from vestige_tui.jobs.ends import Batch, Count, Key
+from vestige_tui.jobs.keys import bound
 from vestige_tui.jobs.repair import as_uuid, new_id
 from vestige_tui.jobs.tables import convert_all, model_of
 from vestige_tui.store.queries import compose, load
@@ -59,7 +60,7 @@ class SqliteSource:
         mode = "mode=ro&immutable=1" if sealed else "mode=ro"
         try:
             self._connection = sqlite3.connect(
-                f"file:{quote(str(path))}?{mode}",
+                f"file:{quote(bytes(path))}?{mode}",
                 uri=True,
                 isolation_level=None,
                 timeout=_BUSY_SECONDS,
@@ -137,7 +138,7 @@ class SqliteSource:
     def _read(self, table: str, after: Key, limit: int, max_bytes: int) -> list[tuple[Any, ...]]:
         params: dict[str, Any] = {"limit": limit}
         for name, value in zip(_AFTER, after, strict=False):
-            params[name] = value if isinstance(value, int) else value.encode("utf-8", "surrogateescape")
+            params[name] = value if isinstance(value, int) else bound(value)
         found: list[tuple[Any, ...]] = []
         size = 0
         try:

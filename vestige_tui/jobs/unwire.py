@@ -5,10 +5,11 @@ Each raises ValueError for bytes that are none of its kind, and for what Python'
 
 from __future__ import annotations
 
+import json
 import math
 import struct
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vestige_tui.model import Vector
@@ -117,6 +118,11 @@ def uuids(raw: bytes) -> list[bytes | None]:
 
 
 def _elements(raw: bytes) -> list[bytes | None]:
+    return _array_parts(raw)[1]
+
+
+def _array_parts(raw: bytes) -> tuple[list[int], list[bytes | None]]:
+    """How many elements an array has in each of its dimensions, and all of them."""
     if len(raw) < _array.size:
         raise ValueError("an array is cut off")
     dimensions = _array.unpack_from(raw)[0]
@@ -131,7 +137,16 @@ def _elements(raw: bytes) -> list[bytes | None]:
         found.append(value)
     if at != len(raw):
         raise ValueError(f"{len(raw) - at} bytes too many in an array")
-    return found
+    return sizes, found
+
+
+def json_of_texts(raw: bytes) -> bytes:
+    """A text[] as the server's array_to_json spells it, in UTF-8: lists in lists where it has several dimensions."""
+    sizes, elements = _array_parts(raw)
+    listed: list[Any] = [None if each is None else each.decode("utf-8", "surrogateescape") for each in elements]
+    for size in reversed(sizes[1:]):
+        listed = [listed[start : start + size] for start in range(0, len(listed), size)]
+    return json.dumps(listed, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
 
 
 def vector(raw: bytes) -> Vector:

@@ -6,6 +6,7 @@ manual, and the ``recv`` functions of its types and of pgvector's.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,7 @@ _pack_big = struct.Struct(">q").pack
 _pack_double = struct.Struct(">d").pack
 _pack_array = struct.Struct(">iiIii").pack
 _pack_empty = struct.Struct(">iiI").pack
+_pack_dimension = struct.Struct(">ii").pack
 _pack_vector = struct.Struct(">HH").pack
 
 TRUE, FALSE = b"\x01", b"\x00"
@@ -88,6 +90,22 @@ def _array(values: Sequence[bytes], oid: int) -> bytes:
     for value in values:
         parts.append(_pack_length(len(value)))
         parts.append(value)
+    return b"".join(parts)
+
+
+def texts_of_json(raw: bytes) -> bytes:
+    """text[] of what the server's array_to_json made of one: lists in lists where it has several dimensions."""
+    listed = json.loads(raw)
+    sizes = [len(listed)]
+    while listed and isinstance(listed[0], list):
+        sizes.append(len(listed[0]))
+        listed = [each for inner in listed for each in inner]
+    if not listed:
+        return _pack_empty(0, 0, _TEXT_OID)
+    parts = [_pack_empty(len(sizes), int(None in listed), _TEXT_OID), *(_pack_dimension(size, 1) for size in sizes)]
+    for each in listed:
+        value = None if each is None else each.encode()
+        parts.append(_NULL if value is None else _pack_length(len(value)) + value)
     return b"".join(parts)
 
 

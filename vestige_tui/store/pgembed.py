@@ -73,7 +73,7 @@ class Lease:
     """The right to use a running server until it is released."""
 
     url: str
-    """For libpq: ``postgresql://vestige@/vestige?host=…``."""
+    """For libpq: ``postgresql://vestige@/vestige?host=…``, with sessions of UTF-8 for whoever uses it."""
     directory: Path
     token: str
     """The name of the lease's file."""
@@ -131,7 +131,7 @@ def acquire_now(directory: Path) -> Lease:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise errors.Unavailable(f"The embedded PostgreSQL in {directory} failed: {error.strerror}{where}.") from error
-    url = f"postgresql://vestige@/vestige?host={quote(str(sockets), safe='/')}&port={_PORT}"
+    url = f"postgresql://vestige@/vestige?host={quote(str(sockets), safe='/')}&port={_PORT}&client_encoding=UTF8"
     return Lease(url=url, directory=server.directory, token=token)
 
 

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
 import psycopg
@@ -77,9 +77,23 @@ _KEEPALIVE = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives_co
 
 # A search reads its plan from its own parameters: a generic plan takes a LIMIT for a tenth of the table.
 _SETTINGS = (
-    "-c timezone=UTC -c plan_cache_mode=force_custom_plan -c jit=off"
+    "-c plan_cache_mode=force_custom_plan -c jit=off"
     " -c hnsw.ef_search=200 -c hnsw.iterative_scan=relaxed_order -c lock_timeout=15s"
 )
+
+ENCODING = "UTF8"
+# What stored and read values depend on. Environment (PGCLIENTENCODING, PGDATESTYLE, PGTZ), service file, URL, role and
+# database may each say otherwise. The server reports all of these to every session.
+_REPORTED = {
+    "client_encoding": ENCODING,
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "standard_conforming_strings": "on",
+}
+_VALUES = {**_REPORTED, "extra_float_digits": "1"}
+# They travel behind the options of the URL, because of two the later one counts.
+_VALUE_OPTIONS = " ".join(f"-c {name}={value}" for name, value in _VALUES.items())
 
 # Driver and pool log what they also raise; a console has one quiet place for that, and it is not stderr.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
@@ -120,8 +134,14 @@ def parse_url(url: str) -> dict[str, Any]:
         raise Usage("The PostgreSQL URL cannot be read; expected postgresql://USER@HOST:PORT/DATABASE.") from None
 
 
+class Unsuitable(psycopg.InterfaceError):
+    """A session that would spoil texts; its message is the rest of a sentence that begins with the store's name."""
+
+
 def translate(error: Exception, title: str) -> VestigeError:
     """One of our sentences for whatever the driver or the pool raised."""
+    if isinstance(error, Unsuitable):
+        return Refused(f"{title} {error}")
     if isinstance(error, PoolTimeout | TooManyRequests):
         return Busy(f"All connections to {title} are in use; try again.")
     if isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected | errors.SerializationFailure):
@@ -243,8 +263,48 @@ class PostgresTransaction:
             raise translate(error, self._backend.title) from error
 
 
+_SETTLE = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _VALUES.items())
+
+
+def _deviates(info: psycopg.ConnectionInfo) -> bool:
+    """Did a session start with other settings, because something between us and the server dropped ours?"""
+    # DateStyle is reported with the order of day and month, which only matters to what is not ISO.
+    return any((info.parameter_status(name) or "").partition(",")[0] != value for name, value in _REPORTED.items())
+
+
+def check_encoding(info: psycopg.ConnectionInfo) -> None:
+    """See that a session stores and sends every text as it is. Raises Unsuitable."""
+    stored = info.parameter_status("server_encoding")
+    if stored != ENCODING:
+        raise Unsuitable(
+            f"has the encoding {stored or 'unknown'}, and a store needs UTF8: "
+            "create its database with ENCODING 'UTF8' TEMPLATE template0."
+        )
+    sent = info.parameter_status("client_encoding")
+    if sent != ENCODING:
+        raise Unsuitable(
+            f"answers in the encoding {sent or 'unknown'} although UTF8 was asked for: "
+            "connect to the server itself, or let the pooler in front of it pass client_encoding on."
+        )
+
+
 class _Connection(AsyncConnection[dict[str, Any]]):
-    """A connection that is given up soon where a question is cancelled that its server does not answer."""
+    """A session with all settings on which values depend.
+
+    It is given up soon where a question is cancelled that its server does not answer.
+    """
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        connection = await super().connect(conninfo, **kwargs)
+        try:
+            if _deviates(connection.info):
+                await connection.execute(_SETTLE.encode())
+            check_encoding(connection.info)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
 
     async def cancel_safe(self, *, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - the driver's signature
         try:
@@ -254,6 +314,22 @@ class _Connection(AsyncConnection[dict[str, Any]]):
             with socket.socket(fileno=os.dup(self.fileno())) as line:
                 line.shutdown(socket.SHUT_RDWR)
             raise
+
+
+class BlockingConnection(psycopg.Connection[dict[str, Any]]):
+    """The same for a thread without an event loop."""
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        connection = super().connect(conninfo, **kwargs)
+        try:
+            if _deviates(connection.info):
+                connection.execute(_SETTLE.encode())
+            check_encoding(connection.info)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
 class _Listener:
@@ -406,11 +482,12 @@ class PostgresBackend:
 
     def _conninfo(self, **extra: str) -> str:
         parts = parse_url(self._url)
-        options = " ".join(filter(None, [_SETTINGS, str(parts.get("options") or "")]))
+        options = " ".join(filter(None, [_SETTINGS, str(parts.get("options") or ""), _VALUE_OPTIONS]))
         if self.read_only:
             options += " -c default_transaction_read_only=on"
         parts.setdefault("application_name", "vestige-tui")
-        return make_conninfo("", **{**parts, **extra, "options": options})
+        # A startup parameter beats what options, role and database say; the URL's own beats environment and service.
+        return make_conninfo("", **{**parts, **extra, "client_encoding": ENCODING, "options": options})
 
     def conninfo(self) -> str:
         """How a connection of one's own reaches the same server; with a password, where there is one."""

@@ -394,7 +394,7 @@ class SqliteBackend:
         mode = "mode=ro&immutable=1" if self._immutable() else "mode=ro"
         try:
             with closing(
-                sqlite3.connect(f"file:{quote(str(self.path))}?{mode}", uri=True, timeout=BUSY_MS / 1000)
+                sqlite3.connect(f"file:{quote(bytes(self.path))}?{mode}", uri=True, timeout=BUSY_MS / 1000)
             ) as connection:
                 found = survey(connection)
         except sqlite3.Error as error:
@@ -414,7 +414,7 @@ class SqliteBackend:
         return not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists()
 
     async def _connect(self, mode: str) -> Connection:
-        address = f"file:{quote(str(self.path))}?mode={mode}"
+        address = f"file:{quote(bytes(self.path))}?mode={mode}"
         opened = partial(sqlite3.connect, address, uri=True, isolation_level=None, timeout=BUSY_MS / 1000)
         try:
             connection = Connection(opened, iter_chunk_size=64)

@@ -1,19 +1,22 @@
 -- How a comparison asks its target, table by table. Rows are known by their keys, in wire form; their other values come as
 -- a digest, over what record_send says of them, and JSON as itself, because one value of it has many spellings. Only the
 -- places of rows that are missing or differ come back.
+-- Texts are bytes of UTF-8 on both ways, and a list of them is JSON: the server would translate text to and from the encoding
+-- of the session, and a comparison in a wrong one would find whatever a copy in the same one had stored equal.
 
 -- differ_users --
 -- Users; one whose handle another has here bears the beginning of its id.
 SELECT u.ord::int AS ord, t.id IS NULL AS missing
-FROM unnest(%(key)b::bytea[], %(digest)b::bytea[], %(handle)b::text[], %(metadata)b::text[]) WITH ORDINALITY u(key, digest, handle, metadata, ord)
+FROM unnest(%(key)b::bytea[], %(digest)b::bytea[], %(handle)b::bytea[], %(metadata)b::bytea[]) WITH ORDINALITY u(key, digest, handle, metadata, ord)
 LEFT JOIN users t ON t.id = encode(substring(u.key for 16), 'hex')::uuid
-WHERE t.id IS NULL OR sha256(record_send(ROW(t.display_name, t.created_at))) <> u.digest
-    OR (t.handle <> u.handle AND t.handle <> u.handle || '-' || left(t.id::text, 8))
-    OR t.metadata <> u.metadata::jsonb
+WHERE t.id IS NULL OR sha256(record_send(ROW(convert_to(t.display_name, 'UTF8'), t.created_at))) <> u.digest
+    OR t.handle NOT IN (convert_from(u.handle, 'UTF8'), convert_from(u.handle, 'UTF8') || '-' || left(t.id::text, 8))
+    OR t.metadata <> convert_from(u.metadata, 'UTF8')::jsonb
 
 -- show_users --
 -- The values of rows that differ.
-SELECT u.ord::int AS ord, record_send(ROW(t.id, t.handle, t.display_name, t.created_at, t.metadata)) AS row
+SELECT u.ord::int AS ord, record_send(ROW(t.id, convert_to(t.handle, 'UTF8'), convert_to(t.display_name, 'UTF8'), t.created_at,
+    convert_to(t.metadata::text, 'UTF8'))) AS row
 FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN users t ON t.id = encode(substring(u.key for 16), 'hex')::uuid
 
 -- keys_users --
@@ -24,15 +27,16 @@ WHERE %(after)s::bytea IS NULL OR t.id > encode(%(after)s::bytea, 'hex')::uuid O
 -- differ_groups --
 -- Groups; one whose handle another has here bears the beginning of its id.
 SELECT u.ord::int AS ord, t.id IS NULL AS missing
-FROM unnest(%(key)b::bytea[], %(digest)b::bytea[], %(handle)b::text[], %(metadata)b::text[]) WITH ORDINALITY u(key, digest, handle, metadata, ord)
+FROM unnest(%(key)b::bytea[], %(digest)b::bytea[], %(handle)b::bytea[], %(metadata)b::bytea[]) WITH ORDINALITY u(key, digest, handle, metadata, ord)
 LEFT JOIN groups t ON t.id = encode(substring(u.key for 16), 'hex')::uuid
-WHERE t.id IS NULL OR sha256(record_send(ROW(t.display_name, t.created_at))) <> u.digest
-    OR (t.handle <> u.handle AND t.handle <> u.handle || '-' || left(t.id::text, 8))
-    OR t.metadata <> u.metadata::jsonb
+WHERE t.id IS NULL OR sha256(record_send(ROW(convert_to(t.display_name, 'UTF8'), t.created_at))) <> u.digest
+    OR t.handle NOT IN (convert_from(u.handle, 'UTF8'), convert_from(u.handle, 'UTF8') || '-' || left(t.id::text, 8))
+    OR t.metadata <> convert_from(u.metadata, 'UTF8')::jsonb
 
 -- show_groups --
 -- The values of rows that differ.
-SELECT u.ord::int AS ord, record_send(ROW(t.id, t.handle, t.display_name, t.created_at, t.metadata)) AS row
+SELECT u.ord::int AS ord, record_send(ROW(t.id, convert_to(t.handle, 'UTF8'), convert_to(t.display_name, 'UTF8'), t.created_at,
+    convert_to(t.metadata::text, 'UTF8'))) AS row
 FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN groups t ON t.id = encode(substring(u.key for 16), 'hex')::uuid
 
 -- keys_groups --
@@ -45,11 +49,11 @@ WHERE %(after)s::bytea IS NULL OR t.id > encode(%(after)s::bytea, 'hex')::uuid O
 SELECT u.ord::int AS ord, t.user_id IS NULL AS missing
 FROM unnest(%(key)b::bytea[], %(digest)b::bytea[]) WITH ORDINALITY u(key, digest, ord)
 LEFT JOIN group_memberships t ON t.user_id = encode(substring(u.key for 16), 'hex')::uuid AND t.group_id = encode(substring(u.key from 17 for 16), 'hex')::uuid
-WHERE t.user_id IS NULL OR sha256(record_send(ROW(t.role, t.joined_at))) <> u.digest
+WHERE t.user_id IS NULL OR sha256(record_send(ROW(convert_to(t.role, 'UTF8'), t.joined_at))) <> u.digest
 
 -- show_memberships --
 -- The values of rows that differ.
-SELECT u.ord::int AS ord, record_send(ROW(t.user_id, t.group_id, t.role, t.joined_at)) AS row
+SELECT u.ord::int AS ord, record_send(ROW(t.user_id, t.group_id, convert_to(t.role, 'UTF8'), t.joined_at)) AS row
 FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN group_memberships t ON t.user_id = encode(substring(u.key for 16), 'hex')::uuid AND t.group_id = encode(substring(u.key from 17 for 16), 'hex')::uuid
 
 -- keys_memberships --
@@ -61,35 +65,40 @@ ORDER BY t.user_id, t.group_id LIMIT %(limit)s
 -- differ_domains --
 -- Domains.
 SELECT u.ord::int AS ord, t.id IS NULL AS missing
-FROM unnest(%(key)b::bytea[], %(digest)b::bytea[], %(metadata)b::text[]) WITH ORDINALITY u(key, digest, metadata, ord)
+FROM unnest(%(key)b::bytea[], %(digest)b::bytea[], %(metadata)b::bytea[]) WITH ORDINALITY u(key, digest, metadata, ord)
 LEFT JOIN domains t ON t.id = convert_from(u.key, 'UTF8') COLLATE "default"
-WHERE t.id IS NULL OR sha256(record_send(ROW(t.label, vector_send(t.centroid), t.top_terms, t.memory_count, t.created_at))) <> u.digest
-    OR t.metadata <> u.metadata::jsonb
+WHERE t.id IS NULL OR sha256(record_send(ROW(convert_to(t.label, 'UTF8'), vector_send(t.centroid),
+    convert_to(array_to_json(t.top_terms)::text, 'UTF8'), t.memory_count, t.created_at))) <> u.digest
+    OR t.metadata <> convert_from(u.metadata, 'UTF8')::jsonb
 
 -- show_domains --
 -- The values of rows that differ.
-SELECT u.ord::int AS ord, record_send(ROW(t.id, t.label, vector_send(t.centroid), t.top_terms, t.memory_count, t.created_at, t.metadata)) AS row
+SELECT u.ord::int AS ord, record_send(ROW(convert_to(t.id, 'UTF8'), convert_to(t.label, 'UTF8'), vector_send(t.centroid),
+    convert_to(array_to_json(t.top_terms)::text, 'UTF8'), t.memory_count, t.created_at, convert_to(t.metadata::text, 'UTF8'))) AS row
 FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN domains t ON t.id = convert_from(u.key, 'UTF8') COLLATE "default"
 
 -- keys_domains --
 -- The keys of a page of rows.
-SELECT textsend(t.id) AS key FROM domains t
+SELECT convert_to(t.id, 'UTF8') AS key FROM domains t
 WHERE %(after)s::bytea IS NULL OR t.id > convert_from(%(after)s::bytea, 'UTF8') COLLATE "default" ORDER BY t.id LIMIT %(limit)s
 
 -- differ_memories --
 -- Memories.
 SELECT u.ord::int AS ord, t.id IS NULL AS missing
-FROM unnest(%(key)b::bytea[], %(digest)b::bytea[], %(metadata)b::text[], %(domain_scores)b::text[]) WITH ORDINALITY u(key, digest, metadata, domain_scores, ord)
+FROM unnest(%(key)b::bytea[], %(digest)b::bytea[], %(metadata)b::bytea[], %(domain_scores)b::bytea[]) WITH ORDINALITY u(key, digest, metadata, domain_scores, ord)
 LEFT JOIN knowledge_nodes t ON t.id = encode(substring(u.key for 16), 'hex')::uuid
-WHERE t.id IS NULL OR sha256(record_send(ROW(t.content, t.node_type, t.tags, t.domains, t.codebase, t.owner_user_id, t.visibility, t.shared_with_groups,
-    t.created_at, t.updated_at))) <> u.digest
-    OR t.metadata <> u.metadata::jsonb
-    OR t.domain_scores <> u.domain_scores::jsonb
+WHERE t.id IS NULL OR sha256(record_send(ROW(convert_to(t.content, 'UTF8'), convert_to(t.node_type, 'UTF8'),
+    convert_to(array_to_json(t.tags)::text, 'UTF8'), convert_to(array_to_json(t.domains)::text, 'UTF8'), convert_to(t.codebase, 'UTF8'),
+    t.owner_user_id, convert_to(t.visibility, 'UTF8'), t.shared_with_groups, t.created_at, t.updated_at))) <> u.digest
+    OR t.metadata <> convert_from(u.metadata, 'UTF8')::jsonb
+    OR t.domain_scores <> convert_from(u.domain_scores, 'UTF8')::jsonb
 
 -- show_memories --
 -- The values of rows that differ.
-SELECT u.ord::int AS ord, record_send(ROW(t.id, t.content, t.node_type, t.tags, t.metadata, t.domains, t.domain_scores, t.codebase, t.owner_user_id,
-    t.visibility, t.shared_with_groups, t.created_at, t.updated_at)) AS row
+SELECT u.ord::int AS ord, record_send(ROW(t.id, convert_to(t.content, 'UTF8'), convert_to(t.node_type, 'UTF8'),
+    convert_to(array_to_json(t.tags)::text, 'UTF8'), convert_to(t.metadata::text, 'UTF8'), convert_to(array_to_json(t.domains)::text, 'UTF8'),
+    convert_to(t.domain_scores::text, 'UTF8'), convert_to(t.codebase, 'UTF8'), t.owner_user_id, convert_to(t.visibility, 'UTF8'),
+    t.shared_with_groups, t.created_at, t.updated_at)) AS row
 FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN knowledge_nodes t ON t.id = encode(substring(u.key for 16), 'hex')::uuid
 
 -- keys_memories --
@@ -141,13 +150,13 @@ WHERE t.source_id IS NULL OR sha256(record_send(ROW(t.weight, t.created_at))) <>
 
 -- show_edges --
 -- The values of rows that differ.
-SELECT u.ord::int AS ord, record_send(ROW(t.source_id, t.target_id, t.edge_type, t.weight, t.created_at)) AS row
+SELECT u.ord::int AS ord, record_send(ROW(t.source_id, t.target_id, convert_to(t.edge_type, 'UTF8'), t.weight, t.created_at)) AS row
 FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN edges t ON t.source_id = encode(substring(u.key for 16), 'hex')::uuid AND t.target_id = encode(substring(u.key from 17 for 16), 'hex')::uuid
     AND t.edge_type = convert_from(substring(u.key from 33), 'UTF8') COLLATE "default"
 
 -- keys_edges --
 -- The keys of a page of rows.
-SELECT uuid_send(t.source_id) || uuid_send(t.target_id) || textsend(t.edge_type) AS key FROM edges t
+SELECT uuid_send(t.source_id) || uuid_send(t.target_id) || convert_to(t.edge_type, 'UTF8') AS key FROM edges t
 WHERE %(after)s::bytea IS NULL OR (t.source_id, t.target_id, t.edge_type)
     > (encode(substring(%(after)s::bytea for 16), 'hex')::uuid, encode(substring(%(after)s::bytea from 17 for 16), 'hex')::uuid, convert_from(substring(%(after)s::bytea from 33), 'UTF8') COLLATE "default")
 ORDER BY t.source_id, t.target_id, t.edge_type LIMIT %(limit)s
@@ -171,7 +180,7 @@ WHERE %(after)s::bytea IS NULL OR t.memory_id > encode(%(after)s::bytea, 'hex'):
 
 -- differ_reviews --
 -- Lines of the review log, known by what they say and by how many that say the same came before.
-WITH asked AS (SELECT * FROM unnest(%(key)b::bytea[], %(digest)b::bytea[], %(prior_state)b::text[], %(new_state)b::text[])
+WITH asked AS (SELECT * FROM unnest(%(key)b::bytea[], %(digest)b::bytea[], %(prior_state)b::bytea[], %(new_state)b::bytea[])
     WITH ORDINALITY u(key, digest, prior_state, new_state, ord)),
 numbered AS MATERIALIZED (SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes,
     (row_number() OVER (PARTITION BY v.memory_id, v.timestamp, v.rating ORDER BY v.id) - 1)::int AS alike
@@ -184,7 +193,8 @@ lines AS MATERIALIZED (SELECT n.*, uuid_send(n.memory_id) || timestamptz_send(n.
     FROM numbered n LEFT JOIN numbered w ON w.id = n.undoes)
 SELECT u.ord::int AS ord, t.id IS NULL AS missing FROM asked u LEFT JOIN lines t ON t.key = u.key
 WHERE t.id IS NULL OR sha256(record_send(t.undone)) <> u.digest
-    OR t.prior_state <> u.prior_state::jsonb OR t.new_state <> u.new_state::jsonb
+    OR t.prior_state <> convert_from(u.prior_state, 'UTF8')::jsonb
+    OR t.new_state <> convert_from(u.new_state, 'UTF8')::jsonb
 
 -- show_reviews --
 -- The values of lines that differ.
@@ -198,7 +208,8 @@ numbered AS MATERIALIZED (SELECT v.id, v.memory_id, v.timestamp, v.rating, v.pri
 lines AS MATERIALIZED (SELECT n.*, uuid_send(n.memory_id) || timestamptz_send(n.timestamp) || int2send(n.rating) || int4send(n.alike) AS key,
     w.memory_id AS undone_memory_id, w.timestamp AS undone_timestamp, w.rating AS undone_rating, w.alike AS undone_alike
     FROM numbered n LEFT JOIN numbered w ON w.id = n.undoes)
-SELECT u.ord::int AS ord, record_send(ROW(t.memory_id, t.timestamp, t.rating, t.prior_state, t.new_state, t.alike,
+SELECT u.ord::int AS ord, record_send(ROW(t.memory_id, t.timestamp, t.rating, convert_to(t.prior_state::text, 'UTF8'),
+    convert_to(t.new_state::text, 'UTF8'), t.alike,
     t.undone_memory_id, t.undone_timestamp, t.undone_rating, t.undone_alike)) AS row
 FROM asked u JOIN lines t ON t.key = u.key
 
@@ -215,7 +226,7 @@ ORDER BY key
 -- Decisions, known by all that they say: one that differs is another.
 WITH asked AS (SELECT * FROM unnest(%(key)b::bytea[], %(digest)b::bytea[]) WITH ORDINALITY u(key, digest, ord)),
 there AS MATERIALIZED (SELECT uuid_send(n.loser_id) || coalesce(uuid_send(n.winner_id), decode(repeat('00', 16), 'hex'))
-    || timestamptz_send(n.decided_at) || int4send(n.alike) || textsend(n.kind) AS key
+    || timestamptz_send(n.decided_at) || int4send(n.alike) || convert_to(n.kind, 'UTF8') AS key
     FROM (SELECT v.loser_id, v.winner_id, v.kind, v.decided_at,
     (row_number() OVER (PARTITION BY v.loser_id, v.winner_id, v.kind, v.decided_at ORDER BY v.id) - 1)::int AS alike
     FROM supersession_events v
@@ -225,7 +236,7 @@ SELECT u.ord::int AS ord, true AS missing FROM asked u WHERE NOT EXISTS (SELECT 
 -- keys_supersession --
 -- The keys of all decisions of a page of memories.
 SELECT uuid_send(n.loser_id) || coalesce(uuid_send(n.winner_id), decode(repeat('00', 16), 'hex'))
-    || timestamptz_send(n.decided_at) || int4send(n.alike) || textsend(n.kind) AS key
+    || timestamptz_send(n.decided_at) || int4send(n.alike) || convert_to(n.kind, 'UTF8') AS key
 FROM (SELECT v.loser_id, v.winner_id, v.kind, v.decided_at,
     (row_number() OVER (PARTITION BY v.loser_id, v.winner_id, v.kind, v.decided_at ORDER BY v.id) - 1)::int AS alike
     FROM supersession_events v WHERE v.loser_id IN (SELECT DISTINCT w.loser_id FROM supersession_events w
