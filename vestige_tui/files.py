@@ -109,6 +109,13 @@ def examine(name: str | Path, *, store: Path | None = None) -> Target:
     return target
 
 
+def examine_document(path: Path) -> Target:
+    """Look at where a document of our own lies or is to lie. Raises like ``examine``, and Refused for a pipe."""
+    target = examine(path)
+    _refuse_stream(target)
+    return target
+
+
 def examine_stdout(*, store: Path | None = None) -> Target:
     """Look at where stdout leads. Raises like ``examine``."""
     return _examine_descriptor("The answer", sys.stdout.fileno(), store, is_stdout=True)
@@ -157,6 +164,11 @@ def _refuse_kind(name: str, found: os.stat_result | None) -> None:
         raise Refused(f"{name} is a socket; name a file.")
     if found is not None and stat.S_ISBLK(found.st_mode):
         raise Refused(f"{name} is a disk, which is never overwritten; name a file.")
+
+
+def _refuse_stream(target: Target) -> None:
+    if target.is_stream:
+        raise Refused(f"{target.name} is not a regular file; nothing was written to it.")
 
 
 def _check(target: Target) -> None:
@@ -283,8 +295,7 @@ async def written(
 
 def write(target: Target, text: str, *, overwrite: bool = False) -> None:
     """Put a whole document in place. Raises like ``written``, and Refused for what is no regular file."""
-    if target.is_stream:
-        raise Refused(f"{target.name} is not a regular file; nothing was written to it.")
+    _refuse_stream(target)
     with _draft(target, overwrite) as draft:
         draft.add(text)
 
