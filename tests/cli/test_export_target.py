@@ -126,6 +126,17 @@ def test_the_files_of_an_embedded_server_are_never_replaced(tmp_path: Path) -> N
 # Files that exist
 
 
+def test_a_long_line_goes_through_a_pipe(run: Command, folder: Path) -> None:
+    store, pipe = str(folder / "s.db"), folder / "pipe"
+    with (folder / "in.jsonl").open("w") as file:
+        json.dump({"content": "x" * 5_000_000}, file)
+    assert run("--store", store, "import", str(folder / "in.jsonl")).status == 0
+    os.mkfifo(pipe)
+    with collected(pipe) as got:
+        assert run("--store", store, "export", str(pipe)).status == 0
+    assert len(json.loads(got[0])["content"]) == 5_000_000
+
+
 def test_an_export_that_exists_is_replaced_with_yes_alone(run: Command, sample: str, folder: Path) -> None:
     path = folder / "out.jsonl"
     path.write_text("old\n")
@@ -240,7 +251,7 @@ def test_a_pipe_without_a_reader_is_waited_for_until_told_to_end(
     command = [sys.executable, "-m", "vestige_tui", "--store", sample, "export", str(folder / "pipe")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        assert process.stderr.readline() == f"Waiting for a reader of {folder / 'pipe'}.\n"
+        assert process.stderr.readline() == f"Waiting for a reader of {folder / 'pipe'}; ctrl-C cancels.\n"
         process.send_signal(end)
         assert process.wait(PATIENCE_SECONDS) == 130
         assert process.stderr.read() == "Interrupted.\n"

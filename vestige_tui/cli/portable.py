@@ -281,7 +281,7 @@ async def _export(args: Namespace, output: Output) -> int:
         target = _examine(args, store)
         if target.occupied and not await confirmed(args, f"Replace {args.file}?"):
             raise Cancelled(f"{args.file} stays as it is.")
-        waiting = partial(output.note, f"Waiting for a reader of {args.file}.")
+        waiting = partial(output.note, f"Waiting for a reader of {args.file}; ctrl-C cancels.")
         async with files.written(target, overwrite=target.occupied, waiting=waiting) as sink:
             try:
                 async for line in _exported(store, chosen, args.memories_only):
