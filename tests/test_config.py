@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from textual.keys import _character_to_key
 
+from vestige_tui import config as config_module
 from vestige_tui.config import (
     DEFAULT_FILE,
     Config,
@@ -358,6 +360,54 @@ def test_setting_a_value_follows_a_link(tmp_path: Path) -> None:
     set_value(link, "ui.theme", "nord")
     assert link.is_symlink()
     assert load_config(real, {}).theme == "nord"
+
+
+def test_a_link_that_leads_nowhere_gets_its_file(tmp_path: Path) -> None:
+    for name, write in (("one", write_default), ("two", lambda path: set_value(path, "ui.theme", "nord"))):
+        link = tmp_path / f"{name}.toml"
+        link.symlink_to(f"dotfiles/{name}.toml")
+        write(link)
+        assert link.is_symlink()
+        assert load_config(tmp_path / "dotfiles" / f"{name}.toml", {}).backend is None
+
+
+def test_settings_are_written_into_no_pipe_and_no_device(tmp_path: Path) -> None:
+    person, terminal = os.openpty()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    try:
+        for path in (pipe, Path(os.ttyname(terminal))):
+            with pytest.raises(Refused, match="exists already"):
+                write_default(path)
+            with pytest.raises(Refused, match=f"{path.name} is not a regular file; nothing was written to it"):
+                set_value(path, "ui.theme", "nord")
+            assert not path.is_file()
+    finally:
+        os.close(person)
+        os.close(terminal)
+
+
+def test_what_another_program_wrote_meanwhile_is_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read(file, "[ui]\ntheme = 'nord'\n")
+    parsed = config_module._parsed
+
+    def slow(source: str, path: Path) -> object:
+        file.write_text("[ui]\ntheme = 'theirs'\n")
+        return parsed(source, path)
+
+    monkeypatch.setattr(config_module, "_parsed", slow)
+    with pytest.raises(Refused, match="changed meanwhile"):
+        set_value(file, "ui.theme", "dracula")
+    assert file.read_text() == "[ui]\ntheme = 'theirs'\n"
+
+
+def test_a_draft_that_somebody_planted_is_not_written(tmp_path: Path, file: Path) -> None:
+    file.write_text("")
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    file.with_name(f".{file.name}.{os.getpid()}").symlink_to(victim)
+    set_value(file, "ui.theme", "nord")
+    assert (victim.read_text(), load_config(file, {}).theme, file.is_symlink()) == ("precious", "nord", False)
 
 
 @pytest.mark.parametrize(

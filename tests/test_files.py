@@ -111,6 +111,17 @@ def test_an_empty_file_holds_nothing_and_keeps_its_rights(tmp_path: Path) -> Non
 
 
 @needs_root
+def test_an_empty_file_of_somebody_else_is_filled_by_agreement_alone(tmp_path: Path) -> None:
+    path = tmp_path / "planted"
+    path.touch()
+    os.chown(path, NOBODY, NOBODY)
+    with pytest.raises(Refused, match="planted exists"):
+        put(path, overwrite=False)
+    put(path)
+    assert (path.read_text(), path.stat().st_uid) == ("new\n", NOBODY)
+
+
+@needs_root
 def test_owner_and_group_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "old"
     path.write_text("old\n")
@@ -134,8 +145,8 @@ def test_a_group_that_cannot_be_kept_leaves_nobody_elses_group_its_rights(theirs
 def test_the_list_of_who_may_read_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "old"
     path.write_text("old\n")
-    # Version 2; owner rw-, user 1234 r--, group ---, mask r--, others ---.
-    entries = ((1, 6, 0xFFFFFFFF), (2, 4, 1234), (4, 0, 0xFFFFFFFF), (16, 4, 0xFFFFFFFF), (32, 0, 0xFFFFFFFF))
+    # Version 2; owner rw-, a user by name r--, group ---, mask r--, others ---.
+    entries = ((1, 6, 0xFFFFFFFF), (2, 4, os.getuid()), (4, 0, 0xFFFFFFFF), (16, 4, 0xFFFFFFFF), (32, 0, 0xFFFFFFFF))
     rights = b"\2\0\0\0" + b"".join(
         tag.to_bytes(2, "little") + right.to_bytes(2, "little") + who.to_bytes(4, "little")
         for tag, right, who in entries
@@ -228,7 +239,8 @@ def test_what_lies_beside_a_database_is_never_written(tmp_path: Path, side: str)
 
 @pytest.mark.parametrize("side", files.SIDES)
 def test_another_file_may_end_like_one_of_a_database(tmp_path: Path, side: str) -> None:
-    (tmp_path / "notes").write_text("no database")
+    (tmp_path / "text").write_text("no database")
+    (tmp_path / "notes").symlink_to("text")
     put(tmp_path / f"notes{side}")
     assert (tmp_path / f"notes{side}").read_text() == "new\n"
 
@@ -267,13 +279,23 @@ def test_the_files_of_a_server_are_never_written(tmp_path: Path, name: str) -> N
     assert not (tmp_path / name).exists() or (tmp_path / name).read_text() == "18\n"
 
 
+def test_a_folder_that_a_server_keeps_elsewhere_is_its_own_too(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "PG_VERSION").write_text("18\n")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "data" / "pg_wal").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Refused, match="name a file elsewhere"):
+        put(tmp_path / "data" / "pg_wal" / "new")
+    assert names(tmp_path / "elsewhere") == []
+
+
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     with closing(socket.socket(socket.AF_UNIX)) as line:
         line.bind(str(tmp_path / "socket"))
         with pytest.raises(Refused, match="socket is a socket"):
             put(tmp_path / "socket")
-    for name in (str(tmp_path), f"{tmp_path}/new/", ""):
-        with pytest.raises(Refused, match="is a directory"):
+    for name, sentence in ((str(tmp_path), "is a directory"), (f"{tmp_path}/new/", "is a directory"), ("", "is empty")):
+        with pytest.raises(Refused, match=sentence):
             examine(name)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(Refused, match="pipe is not a regular file"):

@@ -221,7 +221,7 @@ def set_value(path: Path, dotted_key: str, value: str | int | float | Sequence[f
     the result would be wrong, ``Refused`` where ``path`` is no file of settings or was changed meanwhile.
     """
     with _settings_written(path):
-        target = files.examine(path) if path.exists() else None
+        target = files.examine_document(path) if path.exists() else None
     source = _source(path) if target else ""
     _read(source, path, os.environ)
     document = _parsed(source, path)
@@ -232,7 +232,7 @@ def set_value(path: Path, dotted_key: str, value: str | int | float | Sequence[f
     with _settings_written(path):
         if target is None:
             make_private_dir(Path(os.path.realpath(path)).parent)
-        files.write(target or files.examine(path), text, overwrite=target is not None)
+        files.write(target or files.examine_document(path), text, overwrite=target is not None)
 
 
 @contextmanager

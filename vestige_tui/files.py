@@ -74,8 +74,13 @@ class Target:
 
     @property
     def occupied(self) -> bool:
-        """Does it hold something that a person must agree to lose? An empty file, as ``mktemp`` makes it, does not."""
-        return not self.is_stream and self.found is not None and self.found.st_size > 0
+        """Does it hold something that a person must agree to lose? An empty file, as ``mktemp`` makes it, does not.
+
+        But one of somebody else may lie there to be filled, with rights that let its owner read along.
+        """
+        if self.is_stream or self.found is None:
+            return False
+        return self.found.st_size > 0 or self.found.st_uid != os.geteuid()
 
 
 class Sink(Protocol):
@@ -105,7 +110,16 @@ def examine(name: str | Path, *, store: Path | None = None) -> Target:
             return Target(shown, Path(given), found, held)
         target = Target(shown, Path(os.path.realpath(given)), found, held)
         _check(target)
+        # A server keeps some of its folders behind links.
+        _refuse_server(shown, Path(os.path.abspath(given)).parent)
         _refuse_unwritable(target)
+    return target
+
+
+def examine_document(path: Path) -> Target:
+    """Look at where a document of our own lies or is to lie. Raises like ``examine``, and Refused for a pipe."""
+    target = examine(path)
+    _refuse_stream(target)
     return target
 
 
@@ -151,12 +165,19 @@ def _held(store: Path | None) -> frozenset[Identity]:
 
 def _refuse_kind(name: str, found: os.stat_result | None) -> None:
     """Raises Refused for what is neither a file nor something to write into."""
-    if not name or (found is None and name.endswith("/")) or (found is not None and stat.S_ISDIR(found.st_mode)):
-        raise Refused(f"{name or 'An empty name'} is a directory; name a file in it.")
+    if not name:
+        raise Refused("The name of the file is empty; name a file.")
+    if stat.S_ISDIR(found.st_mode) if found is not None else name.endswith("/"):
+        raise Refused(f"{name} is a directory; name a file in it.")
     if found is not None and stat.S_ISSOCK(found.st_mode):
         raise Refused(f"{name} is a socket; name a file.")
     if found is not None and stat.S_ISBLK(found.st_mode):
         raise Refused(f"{name} is a disk, which is never overwritten; name a file.")
+
+
+def _refuse_stream(target: Target) -> None:
+    if target.is_stream:
+        raise Refused(f"{target.name} is not a regular file; nothing was written to it.")
 
 
 def _check(target: Target) -> None:
@@ -164,7 +185,7 @@ def _check(target: Target) -> None:
     if target.found is not None and not _same(_stat(target.path), target.found):
         raise Unavailable(f"{target.name} leads to a file that has no name any more; name a file.")
     _refuse_database(target)
-    _refuse_server(target)
+    _refuse_server(target.name, target.path.parent)
 
 
 def _refuse_database(target: Target) -> None:
@@ -191,7 +212,9 @@ def _is_database(path: Path, held: frozenset[Identity]) -> bool:
     found = _stat(path)
     if found is None or not stat.S_ISREG(found.st_mode):
         return False
-    return not found.st_size or _identity(found) in held or _database(path, found) is not None
+    if not found.st_size or _identity(found) in held:
+        return True
+    return _database(Path(os.path.realpath(path)), found) is not None
 
 
 def _database(path: Path, found: os.stat_result) -> str | None:
@@ -224,14 +247,13 @@ def _is_text(head: bytes) -> bool:
     return all(character >= " " or character in "\t\n\f\r\x1b" for character in text)
 
 
-def _refuse_server(target: Target) -> None:
+def _refuse_server(name: str, parent: Path) -> None:
     """Raises Refused for what lies in the data directory of a PostgreSQL server, or beside an embedded one."""
-    parent = target.path.parent
     for folder in (parent, *parent.parents):
         if os.path.isfile(folder / "PG_VERSION"):
-            raise Refused(f"{target.name} lies in the data of a PostgreSQL server ({folder}); name a file elsewhere.")
-    if os.path.isfile(parent / "vestige.lock") and any(os.path.isdir(parent / name) for name in ("data", "data.new")):
-        raise Refused(f"{target.name} lies in the folder of an embedded PostgreSQL; name a file elsewhere.")
+            raise Refused(f"{name} lies in the data of a PostgreSQL server ({folder}); name a file elsewhere.")
+    if os.path.isfile(parent / "vestige.lock") and any(os.path.isdir(parent / each) for each in ("data", "data.new")):
+        raise Refused(f"{name} lies in the folder of an embedded PostgreSQL; name a file elsewhere.")
 
 
 def _refuse_unwritable(target: Target) -> None:
@@ -283,8 +305,7 @@ async def written(
 
 def write(target: Target, text: str, *, overwrite: bool = False) -> None:
     """Put a whole document in place. Raises like ``written``, and Refused for what is no regular file."""
-    if target.is_stream:
-        raise Refused(f"{target.name} is not a regular file; nothing was written to it.")
+    _refuse_stream(target)
     with _draft(target, overwrite) as draft:
         draft.add(text)
 
@@ -306,7 +327,7 @@ class _Draft:
             self.flush()
 
     def flush(self) -> None:
-        data, self._waiting = bytes(self._waiting), bytearray()
+        data, self._waiting = memoryview(self._waiting), bytearray()
         with _told(self._target.name):
             while data:
                 data = data[os.write(self._descriptor, data) :]
@@ -448,7 +469,7 @@ class _Stream:
         self._ready.register(descriptor, select.POLLOUT)
 
     async def write(self, text: str) -> None:
-        data = text.encode("utf-8")
+        data = memoryview(text.encode("utf-8"))
         try:
             while data:
                 data = data[await self._part(data) :]
@@ -460,7 +481,7 @@ class _Stream:
         except OSError as error:
             raise _unwritten(self._target.name, error) from None
 
-    async def _part(self, data: bytes) -> int:
+    async def _part(self, data: memoryview) -> int:
         """Write what surely finds room, and so never waits inside the system."""
         await self._room()
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,9 @@ def test_a_conflict_keeps_what_was_written(
 ) -> None:
     import sys
 
+    drafts = tmp_path / "drafts"
+    drafts.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(drafts))
     other = f"{sys.executable} -m vestige_tui --store {sample} edit {sample_id(2)} --content 'Quicker.' >/dev/null"
     monkeypatch.setenv("EDITOR", editor(tmp_path, f'{other}\necho "Slower." > "$1"'))
     ran = run("--store", sample, "edit", sample_id(2), "--json")
@@ -93,8 +97,19 @@ def test_a_conflict_keeps_what_was_written(
     assert ran.json["error"]["code"] == "conflict"
     kept = Path(ran.json["error"]["message"].split(" is in ")[1].rstrip("."))
     assert kept.read_text() == "Slower.\n"
-    kept.unlink()
+    assert (kept.parent.parent, stat.S_IMODE(kept.stat().st_mode)) == (drafts, 0o600)
     assert content(run, sample, sample_id(2)) == "Quicker."
+
+
+def test_nothing_is_left_of_a_draft_that_was_saved(
+    run: Command, sample: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafts = tmp_path / "drafts"
+    drafts.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(drafts))
+    monkeypatch.setenv("EDITOR", editor(tmp_path, 'cp "$1" "$1~"; echo "Saved." > "$1"'))
+    assert run("--store", sample, "edit", sample_id(2)).status == 0
+    assert list(drafts.glob("vestige-*")) == []
 
 
 def test_tags(run: Command, sample: str) -> None:

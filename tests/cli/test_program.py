@@ -194,6 +194,29 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     assert done.stderr == "The answer could not be written: File too large.\n"
 
 
+def test_what_nobody_foresaw_leaves_a_report_each_time(
+    run: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError("postgresql://me:s3cret@h/d")
+
+    monkeypatch.setattr("vestige_tui.cli.preferences._place", fail)
+    folder = home / ".local" / "state" / "vestige-tui"
+    for reports in (1, 2):
+        ran = run("config", "path")
+        assert ran.status == 1
+        assert "Something unexpected went wrong (ZeroDivisionError); " in ran.err
+        assert len(list(folder.iterdir())) == reports
+    for path in folder.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert "test_program.py" in path.read_text()
+        assert "s3cret" not in path.read_text()
+    folder.chmod(0o700)
+    (folder.parent / "vestige-tui").rename(folder.parent / "other")
+    folder.write_text("no folder")
+    assert "no report of it could be written" in run("config", "path").err
+
+
 def test_closed_streams(sample: str) -> None:
     command = f"{sys.executable} -m vestige_tui --store {sample} list <&- >&- 2>&-"
     assert subprocess.run(["bash", "-c", command], check=False).returncode == 0

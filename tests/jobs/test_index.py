@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -56,6 +57,18 @@ def test_many_writers_lose_nothing(state: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: remember("postgresql://h/d", f"job-{n}", "copy"), range(40)))
     assert len(json.loads(index_path().read_text())["stores"]["postgresql://h/d"]) == 40
+
+
+def test_a_link_of_the_index_stays_and_a_planted_draft_is_not_written(state: Path, tmp_path: Path) -> None:
+    state.mkdir(parents=True)
+    victim, elsewhere = tmp_path / "victim", tmp_path / "elsewhere.json"
+    victim.write_text("precious")
+    index_path().symlink_to(elsewhere)
+    index_path().with_suffix(f".{os.getpid()}.new").symlink_to(victim)
+    for job in ("job-1", "job-2"):
+        remember("postgresql://h/d", job, "copy")
+    assert (index_path().is_symlink(), victim.read_text()) == (True, "precious")
+    assert len(json.loads(elsewhere.read_text())["stores"]["postgresql://h/d"]) == 2
 
 
 def test_old_entries_go_and_a_broken_file_is_begun_anew(state: Path) -> None:

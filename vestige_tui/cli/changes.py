@@ -142,7 +142,7 @@ def draft_file(content: str) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="vestige-"))
     path = folder / "memory.md"
     try:
-        files.write(files.examine(path), content)
+        files.write(files.examine_document(path), content)
         yield path
     except VestigeError as error:
         if _read(path).strip() and _read(path) != content:

@@ -110,13 +110,11 @@ def _source(name: str) -> Iterator[IO[bytes]]:
         raise Unavailable(f"{name} cannot be read: {error.strerror}.") from None
     with file:
         try:
-            head = file.read(16)
+            head = file.peek(16)  # what is read of a pipe does not come back
         except OSError as error:
             raise Unavailable(f"{name} cannot be read: {error.strerror}.") from None
         if head.startswith(b"SQLite format 3"):
             raise Refused(f"{name} is a SQLite file; `vestige-tui migrate copy` copies it.")
-        if file.seekable():
-            file.seek(0)
         yield file
 
 
@@ -272,7 +270,8 @@ async def _write(
 
 
 async def _export(args: Namespace, output: Output) -> int:
-    to_stdout = _examine(args).is_stdout
+    # Before any store is opened, and once more when it is.
+    to_stdout = args.file == "-" or _examine(args).is_stdout
     if to_stdout and output.as_json:
         raise Usage(f"export {args.file} writes JSON lines to stdout by itself; leave --json out.")
     counts: dict[str, int] = {}
@@ -282,7 +281,7 @@ async def _export(args: Namespace, output: Output) -> int:
         target = _examine(args, store)
         if target.occupied and not await confirmed(args, f"Replace {args.file}?"):
             raise Cancelled(f"{args.file} stays as it is.")
-        waiting = partial(output.note, f"Waiting for a reader of {args.file}.")
+        waiting = partial(output.note, f"Waiting for a reader of {args.file}; ctrl-C cancels.")
         async with files.written(target, overwrite=target.occupied, waiting=waiting) as sink:
             try:
                 async for line in _exported(store, chosen, args.memories_only):
@@ -299,7 +298,7 @@ async def _export(args: Namespace, output: Output) -> int:
 
 
 def _examine(args: Namespace, store: Store | None = None) -> files.Target:
-    """What the export would be written to, before the store is opened and once more beside it. Raises Refused."""
+    """What the export of a store would be written to. Raises Refused and Unavailable where it must not or cannot be."""
     own = Path(store.location.removeprefix("sqlite:")) if store is not None and is_file(store.location) else None
     if args.file == "-":
         return files.examine_stdout(store=own)

@@ -207,11 +207,11 @@ def _logged(error: Exception) -> str:
     report = plain(redact("".join(traceback.format_exception(error))), newlines=True)
     folder = state_dir()
     now = datetime.now(UTC)
-    path = folder / f"failure-{now:%Y%m%dT%H%M%S}-{os.getpid()}.log"
+    path = folder / f"failure-{now:%Y%m%dT%H%M%S%f}-{os.getpid()}.log"
     head = f"vestige-tui {__version__}, Python {sys.version.split()[0]}, {sys.platform}\n"
     try:
         make_private_dir(folder)
-        files.write(files.examine(path), (head + report).encode("utf-8", "replace").decode("utf-8"))
+        files.write(files.examine_document(path), (head + report).encode("utf-8", "replace").decode("utf-8"))
     except (OSError, VestigeError):
         return f"Something unexpected went wrong ({name}), and no report of it could be written."
     return f"Something unexpected went wrong ({name}); {path} says what."

@@ -55,7 +55,7 @@ async def _make(args: Namespace, output: Output) -> int:
         if fresh:
             make_private_dir(folder)
             if not mark.exists():
-                files.write(files.examine(mark), format_time(datetime.now(UTC)))
+                files.write(files.examine_document(mark), format_time(datetime.now(UTC)))
     except OSError as error:
         raise Unavailable(f"{folder} cannot be made: {error.strerror}.") from None
     if fresh:

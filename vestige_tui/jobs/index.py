@@ -99,7 +99,7 @@ def _locked() -> Iterator[dict[str, Any]]:
     lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        target = files.examine(path)
+        target = files.examine_document(path)
         stores = _read()
         yield stores
         files.write(target, json.dumps({"version": 1, "stores": _live(stores)}, indent=1), overwrite=True)

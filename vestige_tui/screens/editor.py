@@ -35,7 +35,7 @@ class Draft:
         # What a file can hold: half a surrogate pair cannot be written.
         self.before = self.text = text.encode("utf-8", "replace").decode("utf-8")
         try:
-            files.write(files.examine(self.path), self.before)
+            files.write(files.examine_document(self.path), self.before)
         except VestigeError:
             self.discard()
             raise

@@ -39,7 +39,7 @@ class SavedFilters:
         return read_chips(text) if text is not None else ()
 
     async def put(self, name: str, chips: Sequence[Chip]) -> None:
-        """Write one down, in place of any other of that name. Raises Usage or ConfigError."""
+        """Write one down, in place of any other of that name. Raises Usage, ConfigError or Refused."""
         if fault := filter_name_fault(name):
             raise Usage(f"The name of a saved filter {fault}.")
         text = write_chips(chips)
@@ -47,7 +47,7 @@ class SavedFilters:
         await self._set(name, text)
 
     async def drop(self, name: str) -> None:
-        """Forget one. Raises ConfigError."""
+        """Forget one. Raises ConfigError or Refused."""
         await self._set(name, None)
 
     async def _set(self, name: str, text: str | None) -> None:
