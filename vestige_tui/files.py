@@ -1,7 +1,7 @@
 """The one door through which a document reaches the disk: an export, the settings, an index, a report, a draft.
 
 A document appears under its name whole or not at all: it is written beside it under a name that nobody can guess, and
-put in place by one step. What holds something is replaced only where a person agreed; databases, and what belongs to
+put in place by one step. A file that is there is replaced only where a person agreed; databases, and what belongs to
 them, never. A pipe or a device is written into and stays what it is.
 """
 
@@ -74,13 +74,8 @@ class Target:
 
     @property
     def occupied(self) -> bool:
-        """Does it hold something that a person must agree to lose? An empty file, as ``mktemp`` makes it, does not.
-
-        But one of somebody else may lie there to be filled, with rights that let its owner read along.
-        """
-        if self.is_stream or self.found is None:
-            return False
-        return self.found.st_size > 0 or self.found.st_uid != os.geteuid()
+        """Is a file there that a person must agree to lose? An empty one, too: an empty database is nothing else."""
+        return self.found is not None and not self.is_stream
 
 
 class Sink(Protocol):
@@ -289,7 +284,7 @@ async def written(
 ) -> AsyncIterator[Sink]:
     """Where to write a document, or a stream of lines; a document is in place once the block has ended without a fault.
 
-    Raises Refused where the target holds something and ``overwrite`` does not allow its loss, or where another file
+    Raises Refused where a file is there and ``overwrite`` does not allow its loss, or where another file
     came meanwhile; Unavailable where the system refuses. ``waiting`` is told where a pipe has no reader yet.
     """
     if not target.is_stream:

@@ -198,11 +198,13 @@ def test_ctrl_c_at_the_question_ends_it(sample: str, folder: Path) -> None:
     assert contents(folder) == {"out.jsonl": b"old\n"}
 
 
-def test_an_empty_file_is_filled_and_keeps_its_rights(run: Command, sample: str, folder: Path) -> None:
+def test_an_empty_file_is_replaced_with_yes_alone_and_keeps_its_rights(run: Command, sample: str, folder: Path) -> None:
     path = folder / "out.jsonl"
     path.touch()
     path.chmod(0o640)
-    assert run("--store", sample, "export", str(path)).status == 0
+    assert run("--store", sample, "export", str(path)).status == 3
+    assert path.read_bytes() == b""
+    assert run("--store", sample, "export", str(path), "--yes").status == 0
     assert_whole(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
