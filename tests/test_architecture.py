@@ -77,6 +77,22 @@ def test_drivers_are_imported_by_their_backends_only() -> None:
         assert imported & DRIVERS <= allowed.get(name, set()), name
 
 
+def test_workers_begin_alike_on_every_python() -> None:
+    """None is begun by Textual itself: its body would run before the line after it, on some Pythons."""
+    ours = 0
+    for name, tree in modules():
+        if name == "workers.py":
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                names = {alias.name for alias in node.names}
+                assert not (node.module or "").startswith("textual") or "work" not in names, f"{name}:{node.lineno}"
+                ours += node.module == "vestige_tui.workers"
+            elif isinstance(node, ast.Attribute):
+                assert node.attr != "run_worker", f"{name}:{node.lineno}"
+    assert ours
+
+
 def test_nothing_shows_markup() -> None:
     """Every widget that would read stored text as markup is told not to."""
     readers = {
