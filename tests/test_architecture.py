@@ -93,6 +93,26 @@ def test_workers_begin_alike_on_every_python() -> None:
     assert ours
 
 
+def test_what_starts_the_program_in_a_terminal_is_marked() -> None:
+    """So that it can be run alone, on every Python that is here."""
+    starting = {"tests.terminal", "tests.start_check"}
+    marked = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        imported |= {
+            f"{node.module}.{alias.name}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        if imported & starting:
+            attributes = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+            assert "pytest.mark.terminal" in attributes, path
+            marked.append(path.name)
+    assert "test_first_paint.py" in marked
+
+
 def test_nothing_shows_markup() -> None:
     """Every widget that would read stored text as markup is told not to."""
     readers = {
