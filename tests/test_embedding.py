@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.task_factory import EAGER
 from vestige_tui import embedding
 from vestige_tui.embedding import (
     DEFAULT_MODEL,
@@ -360,6 +362,24 @@ async def test_a_failure_that_nobody_waits_for_is_quiet(monkeypatch: pytest.Monk
     gc.collect()
     assert source.state == "failed"
     assert complaints == []
+    source.close()
+
+
+async def test_a_load_that_cannot_be_started_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the console, where a task runs while it is created: its end comes before it is known."""
+    asyncio.get_running_loop().set_task_factory(EAGER)
+    source = EmbedderSource("test-embedder-384")
+    with monkeypatch.context() as patch:
+
+        def no_thread(source: EmbedderSource) -> ThreadPoolExecutor:
+            raise RuntimeError("can't start new thread")
+
+        patch.setattr(EmbedderSource, "_worker", no_thread)
+        with pytest.raises(RuntimeError, match="new thread"):
+            await source.get(None)
+    seen = [source.state]
+    assert (await source.get(None)).dimension == 384
+    assert [*seen, source.state] == ["idle", "ready"]
     source.close()
 
 

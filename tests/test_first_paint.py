@@ -17,6 +17,8 @@ from tests.screens.corpus import MEMORIES, fill
 from tests.terminal import Terminal, alone, console
 from vestige_tui.store import open_store
 
+pytestmark = pytest.mark.terminal
+
 SLOW_SECONDS = 1.5
 ALTERNATE, CURSOR, PASTE = "1049", "25", "2004"
 TITLES = ("Browse", "Review", "Jobs", "Registry", "Store", "Search")
@@ -54,7 +56,7 @@ def test_the_frame_is_painted_before_the_store_is_touched(tmp_path: Path, filled
     script.write_text(
         "import asyncio, sys\n"
         "import vestige_tui.app as app\n"
-        "from vestige_tui.config import Config\n"
+        "from vestige_tui.__main__ import main\n"
         "real = app.open_store\n"
         "def slow(*arguments, **options):\n"
         "    store = real(*arguments, **options)\n"
@@ -65,7 +67,7 @@ def test_the_frame_is_painted_before_the_store_is_touched(tmp_path: Path, filled
         "    store.open = open\n"
         "    return store\n"
         "app.open_store = slow\n"
-        "sys.exit(app.run_console(Config(), sys.argv[1]))\n"
+        "sys.exit(main(['--store', sys.argv[1]]))\n"
     )
     with Terminal([sys.executable, str(script), filled], env=alone(tmp_path)) as terminal:
         terminal.until("F7 Store")
@@ -125,8 +127,7 @@ def test_leaving_that_takes_its_time_says_so(tmp_path: Path, filled: str) -> Non
     script, gate = tmp_path / "slow.py", tmp_path / "gate"
     script.write_text(
         "import asyncio, pathlib, sys\n"
-        "import vestige_tui.app as app\n"
-        "from vestige_tui.config import Config\n"
+        "from vestige_tui.__main__ import main\n"
         "from vestige_tui.store.service import Store\n"
         "closing = Store.close\n"
         "async def close(store):\n"
@@ -134,7 +135,7 @@ def test_leaving_that_takes_its_time_says_so(tmp_path: Path, filled: str) -> Non
         "        await asyncio.sleep(0.02)\n"
         "    await closing(store)\n"
         "Store.close = close\n"
-        "sys.exit(app.run_console(Config(), sys.argv[1]))\n"
+        "sys.exit(main(['--store', sys.argv[1]]))\n"
     )
     with Terminal([sys.executable, str(script), filled, str(gate)], env=alone(tmp_path)) as terminal:
         terminal.until(f"{MEMORIES} memories")

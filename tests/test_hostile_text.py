@@ -177,6 +177,7 @@ def leave(terminal: Terminal) -> None:
     assert terminal.now == terminal.before
 
 
+@pytest.mark.terminal
 def test_a_walk_past_hostile_rows_of_a_vestige_file(tmp_path: Path) -> None:
     path = make_v18(tmp_path / "memory.db", 3, hostile=True)
     before = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -209,6 +210,7 @@ def test_a_walk_past_hostile_rows_of_a_vestige_file(tmp_path: Path) -> None:
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
 
 
+@pytest.mark.terminal
 def test_a_walk_past_hostile_rows_of_our_own_file(tmp_path: Path, own_file: tuple[Path, list[Memory]]) -> None:
     path, memories = own_file
     with Terminal(console(f"sqlite:{path}"), size=SIZE, env=alone(tmp_path)) as terminal:
@@ -263,6 +265,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.terminal
 @pytest.mark.parametrize("kind", ["own", "vestige"])
 def test_every_command_keeps_it_out_of_the_terminal(
     tmp_path: Path, own_file: tuple[Path, list[Memory]], kind: str

@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import work
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
@@ -41,6 +40,7 @@ from vestige_tui.themes import DEFAULT_THEME, register
 from vestige_tui.widgets.header import Badge, Facts
 from vestige_tui.widgets.job_words import short_model
 from vestige_tui.widgets.status_line import Severity, StatusLine
+from vestige_tui.workers import work
 
 if TYPE_CHECKING:
     from vestige_tui.model import Job, ModelSignature
@@ -53,6 +53,7 @@ OPEN_AGAIN_SECONDS = 5.0
 CALM_SECONDS = 0.1
 LEAVING_SECONDS = 0.5
 LOADING = "Loading"
+FIRST_PLACE = "search"
 KINDS = {"sqlite": "SQLite", "postgres": "PostgreSQL", "vestige": "Vestige file"}
 
 
@@ -116,7 +117,6 @@ class VestigeApp(App[None], inherit_bindings=False):
         "registry": _registry,
         "store": _store,
     }
-    DEFAULT_MODE = "search"
     BINDINGS: ClassVar[list[BindingType]] = bindings(Quit)
 
     def __init__(
@@ -152,7 +152,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         self._prepared: ModelSignature | None = None
         self._model_cut_off = False
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         register(self)
         self.theme = self.config.theme if self.config.theme in self.available_themes else DEFAULT_THEME
         self.set_keymap(dict(self.config.keys))
@@ -161,6 +161,10 @@ class VestigeApp(App[None], inherit_bindings=False):
             # Who is told to go, or loses the terminal, closes what is open: a server of ours ends with its last user.
             for each in (signal.SIGTERM, signal.SIGHUP):
                 asyncio.get_running_loop().add_signal_handler(each, partial(self.exit, return_code=128 + each))
+        # Not DEFAULT_MODE: from Python 3.12 on tasks run while they are created, so the screen of that mode would be
+        # mounted before it is on the stack, and its widgets ask the app for its screen. The other places are mounted
+        # over the place before; this one over Textual's own empty screen.
+        await self.switch_mode(FIRST_PLACE)
         # The first screen is painted before any store is touched.
         self.call_after_refresh(self._begin)
 

@@ -317,7 +317,7 @@ class FastEmbedder:
         for index, raw in zip(order, self._encoder.embed(cut, batch_size=BATCH), strict=True):
             vector = np.asarray(raw, dtype=np.float32)[: self.dimension]
             norm = np.linalg.norm(vector)
-            found[index] = vector / norm if norm > 0 else vector
+            found[index] = np.divide(vector, norm, dtype=np.float32) if norm > 0 else vector
         return found
 
 
@@ -456,7 +456,8 @@ class EmbedderSource:
         key = (name, dimension)
         if self._failed and self._failed[0] == key and time.monotonic() - self._failed[1] < RETRY_SECONDS:
             raise self._failed[2]
-        if self._loading is None or self._loading[0] != key:
+        # A load that failed while it was being started has cleaned up before it was kept here.
+        if self._loading is None or self._loading[0] != key or self._loading[1].done():
             self._state = "loading"
             load = asyncio.ensure_future(self._load(name, dimension))
             # Where every caller has given up, nobody else asks what became of it.

@@ -187,6 +187,7 @@ def test_a_person_is_asked(run: Command, sample: str, folder: Path, answer: Answ
     assert (ran.status, "[y/N]" in ran.err) == (3, False)
 
 
+@pytest.mark.terminal
 def test_ctrl_c_at_the_question_ends_it(sample: str, folder: Path) -> None:
     path = folder / "out.jsonl"
     path.write_text("old\n")

@@ -197,6 +197,7 @@ def test_a_repair_changes_nothing_unasked(copied: tuple[str, str], run: Command)
     assert kinds == ["verify", "copy"]
 
 
+@pytest.mark.terminal
 def test_a_repair_at_a_terminal_shows_first_what_it_would_do(copied: tuple[str, str], tmp_path: Path) -> None:
     source, target = copied
     spoil(target)

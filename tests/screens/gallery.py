@@ -19,6 +19,7 @@ from textual.signal import Signal
 
 from tests.screens.pictures import picture
 from tests.screens.samples import NOW, Source, hits, memory, reviews
+from vestige_tui.app import FIRST_PLACE
 from vestige_tui.chips import Chip
 from vestige_tui.commands import (
     IN_PLACE,
@@ -241,7 +242,6 @@ class Gallery(App[None]):
         "registry": GalleryRegistry,
         "store": GalleryStore,
     }
-    DEFAULT_MODE = "search"
 
     store: Store | None = None
     jobs: tuple[Job, ...] = ()
@@ -266,6 +266,9 @@ class Gallery(App[None]):
         self.embedders = cast("EmbedderSource", None)
         register(self)
         self.theme = theme
+
+    async def on_mount(self) -> None:
+        await self.switch_mode(FIRST_PLACE)
 
     def remember_url(self, url: str) -> None:
         """Do nothing: no page of the gallery opens a store."""

@@ -172,13 +172,22 @@ async def _contents(store: Store) -> list[str]:
     return [memory.content for memory in await store.get_many(await store.list_ids())]
 
 
-async def test_a_server_of_ones_own_is_started_again(tmp_path: Path) -> None:
+async def test_a_server_of_ones_own_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"pgembed:{tmp_path / 'own'}"
+    start, told = pgembed.acquire, asyncio.Event()
+
+    async def start_once_told(directory: Path) -> pgembed.Lease:
+        # Started before anybody looks, it would not have been missed.
+        await told.wait()
+        return await start(directory)
+
     async with console_on_new(url) as shown:
         await shown.store.insert(Draft("before"))
         await shown.until("before")
+        monkeypatch.setattr(pgembed, "acquire", start_once_told)
         kill(tmp_path / "own", signal.SIGKILL)
         await shown.until("◐ reconnecting")
+        told.set()
         await shown.until("● live")
         await shown.store.insert(Draft("in the server that was started again"))
         await shown.until("in the server that was started again")

@@ -274,11 +274,13 @@ def _vector(blob: object) -> Vector:
 
 def measure(found: Vector, setting: Setting) -> None:
     """Raises Unfit for a finite vector that the target cannot hold."""
+    import numpy as np
+
     if setting.width is None:
         raise Unfit("the source has no registered model")
     if len(found) != setting.width:
         raise Unfit(f"it has {len(found):,} dimensions, the model has {setting.width:,}")
-    if setting.half and float(abs(found).max()) > MAX_HALF:
+    if setting.half and float(np.max(np.abs(found))) > MAX_HALF:
         raise Unfit("it holds values too large for half precision")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
@@ -31,6 +31,7 @@ from vestige_tui.text import grouped
 from vestige_tui.widgets.empty import Empty
 from vestige_tui.widgets.filter_bar import FilterBar
 from vestige_tui.widgets.memory_table import Fetch, MemoryTable
+from vestige_tui.workers import work
 
 if TYPE_CHECKING:
     from vestige_tui.store.service import Store

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from textwrap import wrap
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
@@ -47,6 +47,7 @@ from vestige_tui.widgets.rank_list import (
     RankList,
 )
 from vestige_tui.widgets.status_line import StatusLine
+from vestige_tui.workers import work
 
 if TYPE_CHECKING:
     from vestige_tui.store.service import Store

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -25,6 +25,7 @@ from vestige_tui.screens.saved_filters import SavedFilters, ask_to_drop, ask_to_
 from vestige_tui.text import cut, grouped, plain
 from vestige_tui.widgets.empty import Empty
 from vestige_tui.widgets.filter_bar import AskInput, FilterBar
+from vestige_tui.workers import work
 
 if TYPE_CHECKING:
     from vestige_tui.store.service import Store

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from textual import work
 from textual.markup import escape
 
 from vestige_tui.chips import BadChip, Chip
@@ -18,6 +17,7 @@ from vestige_tui.screens.modals import Choice, Pick
 from vestige_tui.screens.saved_filters import SavedFilters, ask_to_save
 from vestige_tui.text import cut, grouped, plain
 from vestige_tui.widgets.filter_bar import FilterBar
+from vestige_tui.workers import work
 
 if TYPE_CHECKING:
     from vestige_tui.store.service import Store

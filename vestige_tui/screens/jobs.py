@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
@@ -41,6 +41,7 @@ from vestige_tui.widgets.job_progress import JobProgress
 from vestige_tui.widgets.job_words import is_ours, later_run
 from vestige_tui.widgets.memory_card import Section
 from vestige_tui.widgets.panels import Panels
+from vestige_tui.workers import work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.timer import Timer
@@ -37,6 +36,7 @@ from vestige_tui.widgets.empty import Empty
 from vestige_tui.widgets.memory_card import MemoryCard
 from vestige_tui.widgets.memory_table import selection_line
 from vestige_tui.widgets.status_line import Said, StatusLine
+from vestige_tui.workers import work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence

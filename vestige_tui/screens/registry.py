@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
@@ -60,6 +59,7 @@ from vestige_tui.widgets.memory_card import Section
 from vestige_tui.widgets.model_list import ModelList
 from vestige_tui.widgets.panels import Panels
 from vestige_tui.widgets.stacked_bar import StackedBar
+from vestige_tui.workers import work
 
 if TYPE_CHECKING:
     from vestige_tui.model import Job, ModelChange, ModelSignature, SpareVectors, VectorCensus

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -48,6 +48,7 @@ from vestige_tui.widgets.retention_plot import Retention, RetentionPlot
 from vestige_tui.widgets.review_card import Asked, ReviewCard
 from vestige_tui.widgets.sitting_line import Progress, SittingLine
 from vestige_tui.widgets.sitting_summary import SittingSummary, Summary
+from vestige_tui.workers import work
 
 if TYPE_CHECKING:
     from vestige_tui.model import Change

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
@@ -30,6 +30,7 @@ from vestige_tui.widgets.empty import Empty
 from vestige_tui.widgets.filter_bar import FilterBar
 from vestige_tui.widgets.hit_list import HitList
 from vestige_tui.widgets.status_line import StatusLine
+from vestige_tui.workers import work
 
 if TYPE_CHECKING:
     from vestige_tui.store.service import Store

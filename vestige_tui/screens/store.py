@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
@@ -27,6 +26,7 @@ from vestige_tui.widgets.growth_chart import GrowthChart
 from vestige_tui.widgets.header import cut_path
 from vestige_tui.widgets.memory_card import Section
 from vestige_tui.widgets.panels import Panels
+from vestige_tui.workers import work
 
 if TYPE_CHECKING:
     from vestige_tui.store.service import Store

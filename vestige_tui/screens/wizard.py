@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
@@ -18,6 +17,7 @@ from vestige_tui.errors import Cancelled, VestigeError
 from vestige_tui.screens.modals import Dialog
 from vestige_tui.text import plain, redact
 from vestige_tui.widgets.status_line import STYLES, Severity
+from vestige_tui.workers import work
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -79,9 +79,10 @@ class Wizard(Dialog[T | None], Generic[T]):
         self.step.display = False
         await self._show(step)
 
-    def go_on(self, step: Step) -> None:
+    @work(group="wizard-go", exit_on_error=False)
+    async def go_on(self, step: Step) -> None:
         """The same, from where nothing can be waited for."""
-        self.run_worker(self.go(step), group="wizard-go", exit_on_error=False)
+        await self.go(step)
 
     async def _show(self, step: Step) -> None:
         self._steps.append(step)
@@ -144,11 +145,11 @@ class Wizard(Dialog[T | None], Generic[T]):
         if self.is_busy:
             return
         self.say(f"◌ {said}")
-        self._under_way = self.run_worker(partial(self._do, what), group="wizard", exit_on_error=False)
+        self._under_way = self._do(what)
         self.redraw()
 
-    @staticmethod
-    async def _do(what: Callable[[], Awaitable[None]]) -> None:
+    @work(group="wizard", exit_on_error=False)
+    async def _do(self, what: Callable[[], Awaitable[None]]) -> None:
         await what()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:

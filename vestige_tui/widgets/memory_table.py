@@ -19,6 +19,7 @@ from vestige_tui.text import grouped, one_line, plain
 from vestige_tui.widgets.glyphs import age, due, figure, level, state_of
 from vestige_tui.widgets.memory_rows import MemoryRows
 from vestige_tui.widgets.row_list import Piece, fit
+from vestige_tui.workers import work
 
 PAGE_ROWS = 100
 PAGES_HELD = 50
@@ -94,7 +95,7 @@ class MemoryTable(MemoryRows):
     def reload(self, count: int) -> None:
         """The store changed and has ``count`` rows now: look again, and keep the cursor on its memory and line."""
         self._stop_loading()
-        self._loader = self.run_worker(self._reload(count), group="rows", exclusive=True, exit_on_error=False)
+        self._loader = self._reload(count)
 
     def _forget(self) -> None:
         self._pages.clear()
@@ -139,14 +140,19 @@ class MemoryTable(MemoryRows):
         if self._fetch is None or (self._loader is not None and self._loader.is_running):
             return
         if self._wanted() is not None:
-            self._loader = self.run_worker(self._load(), group="rows", exclusive=True, exit_on_error=False)
+            self._loader = self._load()
 
+    @work(group="rows", exclusive=True, exit_on_error=False)
     async def _load(self) -> None:
+        await self._read_wanted()
+
+    async def _read_wanted(self) -> None:
         while (page := self._wanted()) is not None:
             self._keep(page, await self._read(page, self._begins))
             self.repaint()
             self._tell()
 
+    @work(group="rows", exclusive=True, exit_on_error=False)
     async def _reload(self, count: int) -> None:
         self._begins.clear()
         fresh: dict[int, tuple[Memory, ...]] = {}
@@ -169,7 +175,7 @@ class MemoryTable(MemoryRows):
             self.scroll_to(y=self.scroll_y + shift * self.row_height, animate=False, force=True)
         self._reveal()
         self._told = None
-        await self._load()
+        await self._read_wanted()
         self._tell()
 
     async def _place_among(self, count: int, fresh: dict[int, tuple[Memory, ...]]) -> int:
@@ -290,8 +296,9 @@ class MemoryTable(MemoryRows):
             super().action_clear_selection()
 
     def _select_rows(self, rows: range) -> None:
-        self._selector = self.run_worker(self._gather(rows), group="selection", exclusive=True, exit_on_error=False)
+        self._selector = self._gather(rows)
 
+    @work(group="selection", exclusive=True, exit_on_error=False)
     async def _gather(self, rows: range) -> None:
         cut = len(rows) > SELECTION_LIMIT
         rows = rows[:SELECTION_LIMIT]
