@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.jobs.filled import fill
+from tests.jobs.test_copy import ended
 from vestige_tui.errors import Unavailable
 from vestige_tui.jobs.launch import Work, start
 from vestige_tui.jobs.ledger import Ledger
@@ -86,3 +87,19 @@ async def test_a_job_that_runs_already_is_found_where_it_cannot_be_noted(
     monkeypatch.setattr("vestige_tui.jobs.launch.remember", full)
     again = await start(work)
     assert (again.job_id, again.already_running) == (begun.job_id, True)
+
+
+async def test_modules_in_the_folder_that_a_person_stands_in_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target, folder = tmp_path / "source.db", f"sqlite:{tmp_path / 'target.db'}", tmp_path / "folder"
+    await fill(source, 6)
+    for name in ("vestige_tui/__init__.py", "aiosqlite.py", "numpy.py", "json.py"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("raise SystemExit('a module of somebody else')")
+    monkeypatch.chdir(folder)
+    # A worker, and the encoders that it starts.
+    launched = await start(Work("copy", f"sqlite:{source}", target, {"reembed": True, "model": "test-embedder-8"}))
+    job = await ended(target, launched.job_id)
+    assert (job.status, job.error) == ("completed", None)
+    assert job.progress.tables["embedding"].inserted == 6

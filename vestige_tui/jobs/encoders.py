@@ -38,7 +38,8 @@ WORTH_ANOTHER = 64
 Encoded: TypeAlias = "Vector | str"
 """A vector, or why there is none."""
 
-_COMMAND = (sys.executable, "-m", "vestige_tui.jobs.encoders")
+# Without -P the folder that a person stands in would come first among those that modules are looked for in.
+_COMMAND = (sys.executable, "-P", "-m", "vestige_tui.jobs.encoders")
 
 
 class _Died(Exception):

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 HANDSHAKE_SECONDS = 60.0
 
-_WORKER = (sys.executable, "-m", "vestige_tui.jobs.worker")
+# Without -P the folder that a person stands in would come first among those that modules are looked for in.
+_WORKER = (sys.executable, "-P", "-m", "vestige_tui.jobs.worker")
 
 
 @dataclass(frozen=True, slots=True)
