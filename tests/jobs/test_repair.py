@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from vestige_tui.jobs.repair import LATEST, MAX_TAGS, Mending, as_uuid, clean, encode, kept, new_id, shown
+from vestige_tui.jobs.repair import LATEST, MAX_DEPTH, MAX_TAGS, Mending, as_uuid, clean, encode, kept, new_id, shown
 
 ONE = "a1b2c3d4-0000-4000-8000-00000000000f"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -82,6 +82,21 @@ def test_json_that_cannot_be_stored_is_mended_and_kept(text: str | None, data: o
     assert mending.json("metadata", text, dict) == (data, None)
     assert mending.originals["metadata"] == text
     json.dumps(mending.originals, allow_nan=False).encode()
+
+
+@pytest.mark.parametrize("form", ['{"a":%s}', '{"b": [], "a":[%s]}'], ids=["objects", "lists between"])
+def test_json_is_nested_no_deeper_than_every_python_reads(form: str) -> None:
+    each = form.count("{") + form.count("[") - form.count("[]")
+    fits = form
+    for _ in range(MAX_DEPTH // each - 1):
+        fits = form.replace("%s", fits)
+    deep, bottomless = form.replace("%s", fits), '{"a":' * 100_000 + "1" + "}" * 100_000
+    for text, kept_as_it_is in ((fits, True), (deep, False), (bottomless, False)):
+        mending, written = Mending(), text.replace("%s", "1")
+        data, raw = mending.json("metadata", written, dict)
+        assert (data != {}, raw == written.encode()) == (kept_as_it_is, kept_as_it_is)
+        assert mending.originals == ({} if kept_as_it_is else {"metadata": written})
+        assert mending.notes == ([] if kept_as_it_is else ["metadata was nested too deeply"])
 
 
 def test_labels_are_cut() -> None:

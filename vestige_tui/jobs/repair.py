@@ -19,6 +19,8 @@ from vestige_tui.times import parse_stored
 MAX_LABEL = 255
 MAX_TAGS = 1_000
 MAX_INTEGER = 2**31 - 1
+MAX_DEPTH = 920
+"""How deep JSON may be nested: what every Python reads again, 3.11 a little less than a thousand."""
 MAX_STABILITY = 36_500.0
 LATEST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
@@ -187,12 +189,15 @@ class Mending:
             data = json.loads(value)
             if not isinstance(data, kind):
                 raise ValueError
+            if value.count("{") + value.count("[") > MAX_DEPTH and _is_deep(data):
+                raise RecursionError
             if raw is not None and not _SUSPECT.search(value):
                 return data, raw
             mended = _storable(data)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
             if field not in self.originals:
-                self.changed(field, value, f"was no JSON {'object' if kind is dict else 'list'}")
+                none = f"was no JSON {'object' if kind is dict else 'list'}"
+                self.changed(field, value, "was nested too deeply" if isinstance(error, RecursionError) else none)
             return empty, None
         if mended != data and field not in self.originals:
             self.changed(field, value, "held values that cannot be stored")
@@ -228,6 +233,17 @@ def dump(data: Any) -> bytes:
 
 def _as_text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _is_deep(data: Any) -> bool:
+    """Whether containers lie in one another more than MAX_DEPTH deep."""
+    level = [data]
+    for _ in range(MAX_DEPTH):
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _storable(data: Any) -> Any:
