@@ -172,6 +172,10 @@ INSERT INTO sync_state (chain, records) VALUES (:chain, :records)
 -- What a copy knows, in the order in which it was written.
 SELECT id, records FROM sync_state WHERE chain = :chain AND id > :after ORDER BY id LIMIT :limit
 
+-- last_sync_state --
+-- What a copy knows of the batch that it has written last.
+SELECT records FROM sync_state WHERE chain = :chain ORDER BY id DESC LIMIT 1
+
 -- forget_sync_state --
 -- A copy is done for good.
 DELETE FROM sync_state WHERE chain = :chain

@@ -338,7 +338,8 @@ def status_of(job: Job) -> int:
         compared and any(each.differ or each.only_source or each.only_target for each in tables)
     ):
         return 1
-    return FAILED_ROWS if job.kind != "verify" and any(each.failed for each in tables) else 0
+    failed = any(each.failed for each in tables)
+    return FAILED_ROWS if failed and job.kind not in ("verify", "repair") else 0
 
 
 def _tell(output: Output, changed: str, words: str) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vestige_tui import shapes
 from vestige_tui.cli.consent import confirmed, refuse_unasked
 from vestige_tui.cli.job_words import named, trouble
-from vestige_tui.cli.jobs import tell_findings
+from vestige_tui.cli.jobs import FAILED_ROWS, tell_findings
 from vestige_tui.cli.output import Output, Progress
 from vestige_tui.cli.waiting import begun
 from vestige_tui.errors import ReadOnly, Usage
@@ -36,7 +36,8 @@ def work_of(args: Namespace) -> Work:
     from vestige_tui.cli.migrate import ends
     from vestige_tui.jobs.launch import Work
 
-    return Work("verify", *ends(args, "A comparison", "compare with"))
+    # A repair tries once more what an earlier copy could not bring.
+    return Work("verify", *ends(args, "A comparison", "compare with"), {"strict": True} if args.repair else {})
 
 
 async def verify(args: Namespace, output: Output) -> int:
@@ -140,7 +141,9 @@ async def _repair(args: Namespace, output: Output, work: Work) -> int:
             output.note(f"The repair did not come to its end: {trouble(job) or 'it was cancelled.'}")
         return ended.status
     sums = {verb: sum(getattr(each, verb) for each in job.progress.tables.values()) for verb in REPAIRED}
-    return max(_Compared(job.progress.tables, listed, sums).tell(output), ended.status)
+    # Rows that no copy can bring are named, and no failure of the repair.
+    sums["failed"] -= sum(each.failed for each in compared.tables.values())
+    return _Compared(job.progress.tables, listed, sums).tell(output) or (FAILED_ROWS if sums["failed"] > 0 else 0)
 
 
 @dataclass(frozen=True, slots=True)

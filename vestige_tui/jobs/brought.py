@@ -131,6 +131,13 @@ class Brought:
         found = np.memmap(self._spool, dtype=_FORM, mode="r")
         return Remembered(found[found["table"] == _NUMBERS[table]])
 
+    async def last(self) -> set[int]:
+        """The keys of the batch that was written last."""
+        import numpy as np
+
+        [row] = await _asked(self._running, "last_sync_state", {"chain": self.chain})
+        return set(np.frombuffer(row["records"], dtype=_FORM)["key"].tolist())
+
     async def _read(self) -> None:
         asked = {"chain": self.chain, "limit": CHUNKS}
         while rows := await _asked(self._running, "list_sync_state", {**asked, "after": self._last}):

@@ -40,7 +40,7 @@ from vestige_tui.jobs.mirrors import mirror_of
 from vestige_tui.jobs.opening import open_source, refuse_foreign, target_of
 from vestige_tui.jobs.repair import sentence, shown
 from vestige_tui.jobs.source import sqlite_path
-from vestige_tui.jobs.spare import refuse_reembedding
+from vestige_tui.jobs.spare import refuse_reembedding, refuse_repair
 from vestige_tui.jobs.tables import TABLES, Fit, Setting, Table
 from vestige_tui.jobs.verify import DIFFERENCES, LISTED, Comparison, Told, verdict
 from vestige_tui.model import JobFinding, ModelSignature, TableProgress
@@ -164,6 +164,7 @@ async def _check_target(backend: Backend) -> ModelSignature | None:
         return None
     if "jobs" in applied:
         await refuse_reembedding(backend, datetime.now(UTC))
+        await refuse_repair(backend, datetime.now(UTC))
     found = await backend.fetch("get_model")
     return read_model(found[0]) if found else None
 
@@ -403,6 +404,7 @@ class Copy:
             token = await self._asked(self._source.token)
             if self._token is not None and token == self._token:
                 break
+            await self._refuse_another_model()
             await self._running.phase("looking for later changes")
             self._setting = await self._asked(partial(self._set, self._model))
             if not await self._following.once(self._setting):
@@ -411,6 +413,16 @@ class Copy:
                 break
         if self._filling is not None:
             await self._filling.once()
+
+    async def _refuse_another_model(self) -> None:
+        """Raises ModelMismatch where the source has come to belong to another model since the copy began."""
+        model = await self._asked(self._source.model)
+        if self._encodes is None and model is not None and (self._model is None or not _same(self._model, model)):
+            before = f"{self._model.name} ({self._model.dimension} dimensions)" if self._model else "no model"
+            raise ModelMismatch(
+                f"The source belonged to {before} when it was copied, and belongs to {model.name} ({model.dimension}) "
+                "now; nothing more is brought. Copy it into another store."
+            )
 
     @cached_property
     def _following(self) -> Following:
@@ -668,14 +680,25 @@ class Copy:
         await self._note(transaction, findings)
 
     async def _make_sure(self, table: Table) -> None:
-        """Write again what may not have arrived beside the last checkpoint, which has counted it."""
+        """Write again what may not have arrived beside the last checkpoint, which has counted it.
+
+        Those rows are known by their marks: what lies between them in the source may have changed since.
+        """
         doubtful = self._running.checkpoint.get("beside")
         if not doubtful:
             return
-        batch = await self._asked(partial(self._read, table, read_key(doubtful["after"]), int(doubtful["rows"])))
+        wanted = await self._brought.last()
+        fits: list[Fit] = []
+        after = read_key(doubtful["after"])
+        while wanted and (batch := await self._asked(partial(self._read, table, after, MAX_BATCH))).read:
+            after = batch.after
+            for fit in batch.fits:
+                if (key := mark_of(table.name, fit).key) in wanted:
+                    wanted.remove(key)
+                    fits.append(fit)
 
         async def write(transaction: Transaction) -> None:
-            await self._target.write(transaction, table, batch.fits, fresh=False)
+            await self._target.write(transaction, table, fits, fresh=False)
 
         await self._running.step(write, {"beside": None})
 

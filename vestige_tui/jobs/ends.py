@@ -36,11 +36,17 @@ class Batch:
     failed: Sequence[JobFinding]
     read: int
     after: Key
+    unread: Sequence[bytes | None] = ()
+    """The keys of those that failed, None where that cannot be known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of written rows, by their place in the batch: new, there before, refused and why."""
+    """What became of written rows, by their place in the batch: refused and why; ``present``, which stay as they are.
+
+    Of rows that were to be inserted these were there before; of rows that were to be updated they are not there, or
+    belong to another state of their memory. ``inserted`` counts all others.
+    """
 
     inserted: int
     present: frozenset[int]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from vestige_tui.jobs.brought import Brought, Remembered
-    from vestige_tui.jobs.ends import Batch, Key, Mirror, Source, Target
+    from vestige_tui.jobs.ends import Batch, Compared, Key, Mirror, Source, Target
     from vestige_tui.jobs.running import Running
     from vestige_tui.jobs.tables import Fit, Setting, Table
     from vestige_tui.model import Edge
@@ -37,6 +37,8 @@ BATCH = 1_000
 MAX_BATCH_BYTES = 8_000_000
 KEYS = 4_000
 SYNCED = OURS | ALIKE
+_EXACT = ("scheduling", "edges", "marks")
+"""Tables whose rows the target gives back as they were written, so that their state tells whether it was edited."""
 _OF_MEMORIES = ("memories", "vectors", "scheduling", "edges", "reviews", "supersession", "marks")
 
 
@@ -44,6 +46,7 @@ _OF_MEMORIES = ("memories", "vectors", "scheduling", "edges", "reviews", "supers
 class _Row:
     """A row of the source, what it is now, and what was known of it."""
 
+    place: int
     fit: Fit
     mark: Mark
     known: Mark | None
@@ -79,6 +82,8 @@ class Following:
         self._record = record
         self._tables = [table for table in TABLES if vectors or table.name != "vectors"]
         self._vectors = vectors
+        self._hidden: set[str] = set()
+        """Tables where the present look met rows whose keys it cannot know: nothing of these is deleted."""
         self._absent: dict[str, set[int]] = {}
         """What the last pass did not find: a row that is written anew may be missed once."""
 
@@ -86,6 +91,7 @@ class Following:
         """One pass over everything; gives how many rows of the target it changed."""
         token = await self._asked(self._source.token)
         seen = {table.name: array("Q") for table in self._tables}
+        self._hidden.clear()
         changed = 0
         for table in self._tables:
             remembered = await self._brought.of(table.name)
@@ -96,7 +102,9 @@ class Following:
         steady = token == await self._asked(self._source.token)
         gone: dict[str, set[int]] = {}
         for table in self._tables:
-            absent = (await self._brought.of(table.name)).ours_but(seen[table.name])
+            absent = set[int]()
+            if table.name not in self._hidden:
+                absent = (await self._brought.of(table.name)).ours_but(seen[table.name])
             gone[table.name] = absent if steady else absent & self._absent.get(table.name, set())
             self._absent[table.name] = absent
         if any(gone.values()):
@@ -119,13 +127,21 @@ class Following:
 
     async def _bring(self, table: Table, batch: Batch, remembered: Remembered, seen: array[int]) -> int:
         rows: list[_Row] = []
-        for fit in batch.fits:
+        before = len(seen)
+        for place, fit in enumerate(batch.fits):
             mark = mark_of(table.name, fit)
             seen.append(mark.key)
-            rows.append(_Row(fit, mark, remembered.get(mark.key)))
+            rows.append(_Row(place, fit, mark, remembered.get(mark.key)))
+        for key in batch.unread:
+            # What cannot be copied as it is now is there all the same.
+            if key is None:
+                self._hidden.add(table.name)
+            else:
+                seen.append(hashed(key))
         await self._tell_failed(table, batch, remembered)
         compared = await self._running.patiently(partial(self._mirror.compare, table, batch.fits))
         assert compared is not None
+        second = _came_before(seen, before, rows) if compared.differ else frozenset[int]()
         new: list[_Row] = []
         again: list[_Row] = []
         edited: list[_Row] = []
@@ -142,16 +158,18 @@ class Following:
                     if not known & TOLD and not table.owned:
                         reason = "It was deleted in the target after it was copied, and is not brought again."
                         told.append((row, JobFinding(table.name, "only_source", row.fit.key, reason)))
-                elif not (known & REFUSED and same):
+                elif known & REFUSED or _has_failed(row, remembered):
+                    # What it belongs to may have come meanwhile, or what was wrong with it was mended.
+                    if table.owned or not same:
+                        again.append(row)
+                else:
                     new.append(row)
-                elif table.owned:
-                    # What it belongs to may have come meanwhile.
-                    again.append(row)
             elif known & GONE and not self._brought.blind:
-                present.append(row)
+                (again if _has_failed(row, remembered) else present).append(row)
             elif place in compared.differ:
-                if known & TOLD:
-                    # It was said that it stays, whatever becomes of it in the source.
+                if known & TOLD or place in second:
+                    # It was said that it stays, whatever becomes of it in the source; or it is the second row of its
+                    # key there, and the first one counts.
                     continue
                 if known & SYNCED and not same:
                     edited.append(row)
@@ -164,7 +182,7 @@ class Following:
                 marks.append(row.becomes(known & OURS | ALIKE))
         changed = await self._insert(table, new)
         changed += await self._insert_after_all(table, again)
-        changed += await self._edit(table, edited, told)
+        changed += await self._edit(table, edited, compared, told)
         await self._find_present(table, present)
         await self._tell(table, told)
         await self._remember(table, marks)
@@ -208,19 +226,33 @@ class Following:
                 await self._running.ledger.withdraw_findings(transaction, self._running.job_id, withdrawn)
                 self._running.meter.add(table.name, read=-len(taken), failed=-len(taken))
                 await self._note(transaction, self._record(table, taken, Outcome(outcome.inserted, frozenset())))
-                # What is refused again is known as such: noted at each look, it would make the state grow for ever.
-                marks = marked([row.mark for row in rows], outcome)
-                await self._brought.add(transaction, table.name, [mark for mark in marks if not mark.what & REFUSED])
+            marks = marked([row.mark for row in rows], outcome)
+            # What is refused again as it was is known as such: noted at each look, it would make the state grow.
+            fresh = [
+                mark
+                for mark, row in zip(marks, rows, strict=True)
+                if not mark.what & REFUSED or row.known is None or row.known.state != mark.state
+            ]
+            over = [
+                Mark(_failed_key(row.fit.key), 0, 0, 0)
+                for place, row in enumerate(rows)
+                if place not in outcome.refused
+            ]
+            await self._brought.add(transaction, table.name, [*fresh, *over])
             return outcome
 
         return (await self._running.step(write)).inserted
 
-    async def _edit(self, table: Table, rows: Sequence[_Row], told: list[tuple[_Row, JobFinding]]) -> int:
+    async def _edit(
+        self, table: Table, rows: Sequence[_Row], compared: Compared, told: list[tuple[_Row, JobFinding]]
+    ) -> int:
         stamps = await self._stamps(table, rows)
         mine: list[_Row] = []
         for row in rows:
             assert row.known is not None
-            if stamps is None or stamps.get(row.fit.values[0] or b"") == row.known.stamp:
+            there = compared.there.get(row.place) if table.name in _EXACT else None
+            as_left = there is None or hashed(wire.row(*there)) == row.known.state
+            if as_left and (stamps is None or stamps.get(row.fit.values[0] or b"") == row.known.stamp):
                 mine.append(row)
             else:
                 reason = "It was edited on both sides since it was copied, and stays as it is in the target."
@@ -241,12 +273,14 @@ class Following:
                 if place in outcome.refused
                 else JobFinding(table.name, "updated", fit.key, "It was edited in the source while it was copied.")
                 for place, fit in enumerate(fits)
-                if place in outcome.refused or outcome.inserted
+                if place not in outcome.present
             ]
             await self._note(transaction, findings)
             marks = [
                 row.becomes(_ours(row) | (UNTAKEN if place in outcome.refused else ALIKE))
                 for place, row in enumerate(mine)
+                # A vector of a later state of its memory is brought once that is: until then it is known as it was.
+                if place not in outcome.present
             ]
             await self._brought.add(transaction, table.name, marks)
             return outcome
@@ -284,7 +318,8 @@ class Following:
         marks, findings = [], []
         for finding in batch.failed:
             mark = failed_mark(finding)
-            if remembered.get(mark.key) is None:
+            known = remembered.get(mark.key)
+            if known is None or not known.what & REFUSED:
                 marks.append(mark)
                 findings.append(finding)
         if self._brought.blind:
@@ -420,11 +455,13 @@ class Following:
         ]
 
         async def delete(transaction: Transaction) -> int:
-            deleted = await self._target.delete(transaction, table, keys)
-            self._running.meter.add(table.name, deleted=deleted)
-            await self._note(transaction, told)
-            await self._brought.add(transaction, table.name, [Mark(hashed(key), 0, 0, GONE) for key in keys])
-            return deleted
+            used = await delete_unused(self._target, transaction, table, keys)
+            self._running.meter.add(table.name, deleted=len(keys) - len(used))
+            await self._note(transaction, [each for key, each in zip(keys, told, strict=True) if key not in used])
+            await self._note(transaction, [still_used(table, key) for key in used])
+            marks = [Mark(hashed(key), 0, 0, 0 if key in used else GONE) for key in keys]
+            await self._brought.add(transaction, table.name, marks)
+            return len(keys) - len(used)
 
         return await self._running.step(delete)
 
@@ -435,6 +472,23 @@ class Following:
 
     async def _note(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
         await self._running.ledger.add_findings(transaction, self._running.job_id, findings)
+
+
+async def delete_unused(
+    target: Target, transaction: Transaction, table: Table, keys: Sequence[bytes]
+) -> Sequence[bytes]:
+    """Delete rows by their keys; gives the keys of those that stay, because others belong to them."""
+    if table.name not in ("users", "groups", "domains"):
+        await target.delete(transaction, table, keys)
+        return ()
+    # There are few of them, and each may be refused by itself.
+    return [key for key in keys if not await target.delete(transaction, table, [key])]
+
+
+def still_used(table: Table, key: bytes) -> JobFinding:
+    """The finding about a row that is gone in the source and stays, because others in the target belong to it."""
+    reason = "It was deleted in the source, but something in the target belongs to it, and it stays."
+    return JobFinding(table.name, "only_target", name_of(table.name, key), reason)
 
 
 def marked(marks: Sequence[Mark], outcome: Outcome) -> list[Mark]:
@@ -452,12 +506,33 @@ def marked(marks: Sequence[Mark], outcome: Outcome) -> list[Mark]:
 
 def failed_mark(finding: JobFinding) -> Mark:
     """The mark of a row that cannot be copied: it is told of once."""
-    return Mark(hashed(b"failed " + finding.source_key.encode()), 0, 0, REFUSED)
+    return Mark(_failed_key(finding.source_key), 0, 0, REFUSED)
+
+
+def _failed_key(key: str) -> int:
+    return hashed(b"failed " + key.encode())
+
+
+def _has_failed(row: _Row, remembered: Remembered) -> bool:
+    """Was it told of a row, which nothing else is known of, that it cannot be copied?"""
+    failed = remembered.get(_failed_key(row.fit.key)) if row.known is None else None
+    return failed is not None and bool(failed.what & REFUSED)
 
 
 def _ours(row: _Row) -> int:
     """Whether this copy has inserted a row, as its mark says it."""
     return row.known.what & OURS if row.known is not None else 0
+
+
+def _came_before(seen: array[int], before: int, rows: Sequence[_Row]) -> frozenset[int]:
+    """The places of rows whose key came before: in the ``before`` first ones of those seen, or in these rows."""
+    import numpy as np
+
+    keys = np.array([row.mark.key for row in rows], dtype=np.uint64)
+    again = np.ones(len(keys), dtype=bool)
+    again[np.unique(keys, return_index=True)[1]] = False
+    again |= np.isin(keys, np.frombuffer(seen, dtype=np.uint64, count=before))
+    return frozenset(np.flatnonzero(again).tolist())
 
 
 def _is_told(remembered: Remembered, key: bytes) -> bool:

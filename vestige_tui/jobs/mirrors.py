@@ -344,7 +344,7 @@ class SqliteMirror:
         asked = {"keys": json.dumps(ids)} if name in _WHOLE else {"ids": json.dumps([each for (each,) in set(ids)])}
         table = self._tables[name]
         setting = Setting(_NEVER, rivals={}, width=None, half=False, users=_Everybody())
-        fits, _ = convert_all(name, table.convert, await self._ask(f"rows_{name}", asked), setting)
+        fits, *_ = convert_all(name, table.convert, await self._ask(f"rows_{name}", asked), setting)
         return {key_of(name, fit.values): fit.values for fit in fits}
 
     async def keys(self, table: str, after: bytes | None, limit: int) -> Sequence[bytes]:

@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 from vestige_tui.errors import Cancelled, ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage
 from vestige_tui.jobs import unwire
 from vestige_tui.jobs.ends import Batch, Count, Key
+from vestige_tui.jobs.keys import key_of
 from vestige_tui.jobs.repair import shown
 from vestige_tui.jobs.tables import Fit, convert_all, measure, model_of
 from vestige_tui.store import pgembed
@@ -187,10 +188,11 @@ class PostgresSource:
     def read(self, table: Table, after: Key, limit: int, max_bytes: int, setting: Setting) -> Batch:
         """The next rows behind a key, at most ``limit``, and not many more bytes than ``max_bytes``."""
         rows = self._twice(lambda connection: self._copied(connection, table.name, after, limit, max_bytes))
-        fits, failed = convert_all(
+        fits, failed, unfit = convert_all(
             table.name, partial(_fit, table.name), rows, setting, named=partial(_name, table.name)
         )
-        return Batch(fits, failed, len(rows), _key(table.name, rows[-1]) if rows else after)
+        unread = [key_of(table.name, raw) for raw in unfit]
+        return Batch(fits, failed, len(rows), _key(table.name, rows[-1]) if rows else after, unread)
 
     def _copied(self, connection: _Connection, table: str, after: Key, limit: int, max_bytes: int) -> list[Raw]:
         params: dict[str, Any] = dict(zip(_AFTER, after, strict=False)) | {"limit": limit}

@@ -212,16 +212,18 @@ class PostgresTarget:
             if table.owned:
                 await cursor.execute(self._sql[f"orphans_{table.name}"].encode())
                 refused = {row["ord"]: row["reason"] for row in await cursor.fetchall() if low <= row["ord"] <= high}
-            present: frozenset[int] = frozenset()
-            if verb == "merge":
-                await cursor.execute(self._sql[f"present_{table.name}"].encode())
-                present = frozenset(row["ord"] for row in await cursor.fetchall() if low <= row["ord"] <= high)
-            statement = self._backend.typed(self._sql[f"{verb}_{table.name}"]).encode()
-            await cursor.execute(statement, {"low": low, "high": high})
-            changed = cursor.rowcount
-            if verb == "update" and (then := self._sql.get(f"settle_{table.name}")):
-                await cursor.execute(then.encode())
-            return Outcome(changed, present, refused)
+            asked = {"low": low, "high": high}
+            statement = self._backend.typed(self._sql[f"{verb}_{table.name}"])
+            if verb == "update":
+                await cursor.execute(f"{statement} RETURNING s.ord".encode(), asked)
+                changed = {row["ord"] for row in await cursor.fetchall()}
+                if then := self._sql.get(f"settle_{table.name}"):
+                    await cursor.execute(then.encode())
+                return Outcome(len(changed), frozenset(range(low, high + 1)) - changed - refused.keys(), refused)
+            await cursor.execute(self._sql[f"present_{table.name}"].encode())
+            present = frozenset(row["ord"] for row in await cursor.fetchall() if low <= row["ord"] <= high)
+            await cursor.execute(statement.encode(), asked)
+            return Outcome(cursor.rowcount, present, refused)
 
     # Indexes
 

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING
 
 from vestige_tui.errors import Conflict
 from vestige_tui.jobs import unwire
+from vestige_tui.jobs.following import delete_unused
+from vestige_tui.jobs.index import without_password
 from vestige_tui.jobs.launch import Checked, Work
 from vestige_tui.jobs.ledger import IN_FLIGHT, LEASE
 from vestige_tui.jobs.opening import open_source, target_of
 from vestige_tui.jobs.repair import sentence
+from vestige_tui.jobs.source import sqlite_path
 from vestige_tui.jobs.spare import refuse_reembedding
 from vestige_tui.jobs.tables import TABLES
 from vestige_tui.jobs.verify import KEYS, Comparison, Told, as_copied, name_of, verdict
@@ -61,9 +64,16 @@ async def check(work: Work, *, dry: bool = False) -> Checked:
 async def _refuse_copy(backend: Backend, source: str, now: datetime) -> None:
     for row in await backend.fetch("list_writing_jobs", {"in_flight": list(IN_FLIGHT)}):
         last = as_time(row["last_sign"])
-        if row["kind"] == "copy" and row["source"] == source and last is not None and now - last <= LEASE:
+        if row["kind"] == "copy" and _same(row["source"], source) and last is not None and now - last <= LEASE:
             job = short_id(str(row["delegation_id"]))
             raise Conflict(f"A copy of the same store is at work, as job {job}; wait for its end, or cancel it.")
+
+
+def _same(one: str, other: str) -> bool:
+    """Are two locations, without passwords, one store?"""
+    if one.startswith("sqlite:") and other.startswith("sqlite:"):
+        return sqlite_path(one).resolve() == sqlite_path(other).resolve()
+    return one == other
 
 
 async def dry_run(work: Work) -> dict[str, TableProgress]:
@@ -79,6 +89,8 @@ async def run(running: Running) -> str:
     try:
         copied = await running.patiently(partial(as_copied, source, running.store))
         assert copied is not None
+        # One may have begun since the person was asked.
+        await _refuse_copy(running.store.backend, without_password(source.location), running.store.now())
         repair = Repair(running, source, copied)
         await repair.run()
         comparison = Comparison(
@@ -159,7 +171,11 @@ class Repair:
             updated = await self._target.update(transaction, table, differing)
             if table.name == "memories" and not self._mirror.vectors:
                 # Its vector was made here, of the text before.
-                many = [{"id": unwire.uuid(fit.values[0] or b"")} for fit in differing]
+                many = [
+                    {"id": unwire.uuid(batch.fits[place].values[0] or b"")}
+                    for place in judged.differ
+                    if "content" in judged.compared.differ[place]
+                ]
                 await transaction.execute_many("delete_embedding", many)
             refused = len(inserted.refused) + len(updated.refused)
             failed = len(judged.failed) + refused
@@ -194,13 +210,14 @@ class Repair:
             await self._running.step(partial(self._delete, table=table, keys=keys[max(0, end - KEYS) : end]))
 
     async def _delete(self, transaction: Transaction, table: Table, keys: Sequence[bytes]) -> None:
-        deleted = await self._target.delete(transaction, table, keys)
-        self._running.meter.add(table.name, deleted=deleted)
+        used = await delete_unused(self._target, transaction, table, keys)
+        self._running.meter.add(table.name, deleted=len(keys) - len(used))
         await self._note(
             transaction,
             [
                 JobFinding(table.name, "deleted", name_of(table.name, key), "The source does not have it.")
                 for key in keys
+                if key not in used
             ],
         )
 
@@ -217,6 +234,6 @@ def _told(table: Table, fits: Sequence[Fit], outcome: Outcome, updated: str) -> 
     for place, fit in enumerate(fits):
         if place in outcome.refused:
             findings.append(JobFinding(table.name, "failed", fit.key, sentence(outcome.refused[place])))
-        elif updated and outcome.inserted:
+        elif updated and place not in outcome.present:
             findings.append(JobFinding(table.name, "updated", fit.key, updated))
     return findings

@@ -15,7 +15,7 @@ from vestige_tui.errors import ForeignStore, SchemaPending, StoreMissing, Unavai
 from vestige_tui.jobs.ends import Batch, Count, Key
 from vestige_tui.jobs.keys import bound
 from vestige_tui.jobs.repair import as_uuid, new_id
-from vestige_tui.jobs.tables import convert_all, model_of
+from vestige_tui.jobs.tables import convert_all, model_of, probable_key
 from vestige_tui.store.queries import compose, load
 from vestige_tui.store.rows import model as read_model
 from vestige_tui.store.vestige import survey
@@ -131,9 +131,10 @@ class SqliteSource:
     def read(self, table: Table, after: Key, limit: int, max_bytes: int, setting: Setting) -> Batch:
         """The next rows behind a key, at most ``limit``, and not many more bytes than ``max_bytes``."""
         rows = self._read(table.name, after, limit, max_bytes)
-        fits, failed = convert_all(table.name, table.convert, rows, setting)
+        fits, failed, unfit = convert_all(table.name, table.convert, rows, setting)
+        unread = [probable_key(table.name, raw) for raw in unfit]
         # A row ends with its key.
-        return Batch(fits, failed, len(rows), tuple(rows[-1][-len(after) :]) if rows else after)
+        return Batch(fits, failed, len(rows), tuple(rows[-1][-len(after) :]) if rows else after, unread)
 
     def _read(self, table: str, after: Key, limit: int, max_bytes: int) -> list[tuple[Any, ...]]:
         params: dict[str, Any] = {"limit": limit}

@@ -107,13 +107,20 @@ async def hold_model(transaction: Transaction, model: ModelSignature | None) -> 
 
 async def refuse_reembedding(backend: Backend, now: datetime) -> None:
     """Raises Refused where a re-embedding of this store is under way: what a copy brings would be of the old model."""
+    await _refuse_beside(backend, now, "reembed", "A re-embedding of")
+
+
+async def refuse_repair(backend: Backend, now: datetime) -> None:
+    """Raises Refused where a repair of this store is under way, which could take for different what a copy brings."""
+    await _refuse_beside(backend, now, "repair", "A repair of")
+
+
+async def _refuse_beside(backend: Backend, now: datetime, kind: str, what: str) -> None:
     for row in await backend.fetch("list_writing_jobs", {"in_flight": list(IN_FLIGHT)}):
         last = rows.as_time(row["last_sign"])
-        if row["kind"] == "reembed" and last is not None and now - last <= LEASE:
+        if row["kind"] == kind and last is not None and now - last <= LEASE:
             job = short_id(str(row["delegation_id"]))
-            raise Refused(
-                f"A re-embedding of {backend.title} is under way, as job {job}; wait for its end, or cancel it."
-            )
+            raise Refused(f"{what} {backend.title} is under way, as job {job}; wait for its end, or cancel it.")
 
 
 async def refuse_rivals(

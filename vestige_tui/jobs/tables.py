@@ -76,17 +76,31 @@ def convert_all(
     rows: Iterable[Raw],
     setting: Setting,
     named: Callable[[Raw], str] = _first,
-) -> tuple[list[Fit], list[JobFinding]]:
-    """Rows of a table in their common form, and a finding for each that has none; ``named`` is what it calls one."""
+) -> tuple[list[Fit], list[JobFinding], list[Raw]]:
+    """Rows of a table in their common form; those that have none, and a finding for each; ``named`` is what it calls
+    one."""
     fits: list[Fit] = []
     failed: list[JobFinding] = []
+    unfit: list[Raw] = []
     for raw in rows:
         try:
             fits.append(convert(raw, setting))
         except (Unfit, ValueError, TypeError, OverflowError, RecursionError) as error:
             reason = str(error) if isinstance(error, Unfit) else f"it could not be converted ({error!r})"
             failed.append(JobFinding(table, "failed", named(raw), sentence(reason)))
-    return fits, failed
+            unfit.append(raw)
+    return fits, failed, unfit
+
+
+def probable_key(table: str, raw: Raw) -> bytes | None:
+    """The key that a row of a SQLite file would have if it could be converted; None where that cannot be known."""
+    if table in ("reviews", "supersession"):
+        return None
+    mending = Mending()
+    if table == "domains":
+        return mending.text("id", raw[0], limit=MAX_LABEL)
+    ids = b"".join(map(new_id, raw[: 2 if table in ("memberships", "edges") else 1]))
+    return ids + mending.text("edge_type", raw[2], limit=MAX_LABEL) if table == "edges" else ids
 
 
 def _memory_id(raw: object, setting: Setting) -> bytes:

@@ -207,7 +207,7 @@ class Comparison:
     async def _compare(self, table: Table) -> None:
         meter, name = self._report.meter, table.name
         meter.phase = f"comparing {name}"
-        rows = absent = 0
+        rows, shared = 0, array("Q")
         meter.tables[name] = replace(meter.tables.get(name, TableProgress()), differ=0, only_source=0, only_target=0)
         if self._counting:
             count = await self._asked(partial(self._source.count, name))
@@ -220,8 +220,12 @@ class Comparison:
                 judged = await self.judge(table, batch, rows)
                 await self._note(table, batch, judged)
                 rows += len(batch.fits)
-                absent += len(judged.compared.missing)
-        if await self._has_others(table, rows - absent):
+                shared.extend(
+                    hashed(key_of(name, fit.values))
+                    for place, fit in enumerate(batch.fits)
+                    if place not in judged.compared.missing
+                )
+        if await self._has_others(table, _distinct(shared)):
             await self._note_others(table)
         await self._report.note(name, {}, [])
         self._repeated.pop(name, None)
@@ -320,6 +324,13 @@ class Comparison:
         while page := await self._report.patiently(partial(self._mirror.keys, name, walked, KEYS)):
             yield [key for key in keys.lacking(page) if name != "users" or key != _LOCAL]
             walked = page[-1]
+
+
+def _distinct(keys: array[int]) -> int:
+    """How many different ones there are: one key may have several spellings in a source."""
+    import numpy as np
+
+    return len(np.unique(np.frombuffer(keys, dtype=np.uint64)))
 
 
 _LOCAL = new_id(LOCAL_USER)
@@ -460,7 +471,8 @@ async def check(work: Work, *, dry: bool = False) -> Checked:
             raise ReadOnly(f"{backend.title} is open read-only, so that no job can be noted there: {backend.reason}.")
     finally:
         await backend.close()
-    return Checked(location, where, "", f"compare {title} with {backend.title}", anew=True)
+    strict = {"strict": True} if work.options.get("strict") else {}
+    return Checked(location, where, "", f"compare {title} with {backend.title}", strict, anew=True)
 
 
 async def refuse_target(backend: Backend) -> None:
@@ -512,15 +524,16 @@ async def as_copied(source: Source, store: Store) -> AsCopied:
     return AsCopied(mirror, setting, frozenset(await _refused(Ledger(store), str(plan))))
 
 
-async def prepare(source: Source, store: Store, report: Report) -> Comparison:
-    """The comparison of a source with a store. Where it was copied there, what the copy left out is no difference."""
+async def prepare(source: Source, store: Store, report: Report, *, strict: bool = False) -> Comparison:
+    """The comparison of a source with a store. Where it was copied there, what the copy left out is no difference,
+    unless it is to be ``strict``."""
     copied = await as_copied(source, store)
     return Comparison(
         source,
         copied.mirror,
         copied.setting,
         report,
-        excused=lambda table, fit: (table, fit.key) in copied.refused,
+        excused=lambda table, fit: not strict and (table, fit.key) in copied.refused,
     )
 
 
@@ -550,7 +563,8 @@ async def run(running: Running) -> str:
     assert source is not None
     try:
         report = Told(running)
-        comparison = await report.patiently(partial(prepare, source, running.store, report))
+        strict = bool(running.options.get("strict"))
+        comparison = await report.patiently(partial(prepare, source, running.store, report, strict=strict))
         for table in TABLES:
             if table.name not in running.meter.tables:
                 count = await report.patiently(partial(asyncio.to_thread, source.count, table.name))

@@ -533,9 +533,10 @@ SELECT set_config('maintenance_work_mem', greatest(pg_size_bytes(current_setting
 -- rebuild_winners --
 -- The cache follows the log.
 UPDATE knowledge_nodes m SET superseded_by = e.winner_id
-FROM (SELECT DISTINCT ON (v.loser_id) v.loser_id, v.winner_id FROM supersession_events v
-    ORDER BY v.loser_id, v.decided_at DESC, v.id DESC) e
-WHERE e.loser_id = m.id AND m.superseded_by IS DISTINCT FROM e.winner_id
+FROM (SELECT coalesce(l.loser_id, n.id) AS id, l.winner_id FROM (SELECT DISTINCT ON (v.loser_id) v.loser_id, v.winner_id
+    FROM supersession_events v ORDER BY v.loser_id, v.decided_at DESC, v.id DESC) l
+    FULL JOIN (SELECT id FROM knowledge_nodes WHERE superseded_by IS NOT NULL) n ON n.id = l.loser_id) e
+WHERE e.id = m.id AND m.superseded_by IS DISTINCT FROM e.winner_id
 
 -- analyze_target --
 -- The planner should know what came.
