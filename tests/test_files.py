@@ -153,6 +153,45 @@ def test_the_list_of_who_may_read_is_kept(tmp_path: Path) -> None:
     assert os.getxattr(path, "system.posix_acl_access") == rights
 
 
+def test_a_list_that_the_folder_gives_to_new_files_opens_no_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "old"
+    path.write_text("old\n")
+    path.chmod(0o640)
+    # Version 2; what new files get: owner rwx, a user by name rwx, group r-x, mask rwx, others ---.
+    entries = ((1, 7, 0xFFFFFFFF), (2, 7, 1234), (4, 5, 0xFFFFFFFF), (16, 7, 0xFFFFFFFF), (32, 0, 0xFFFFFFFF))
+    rights = b"\2\0\0\0" + b"".join(
+        tag.to_bytes(2, "little") + right.to_bytes(2, "little") + who.to_bytes(4, "little")
+        for tag, right, who in entries
+    )
+    try:
+        os.setxattr(tmp_path, "system.posix_acl_default", rights)
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        pytest.skip("this file system has no access lists")
+    put(path)
+    put(tmp_path / "new")
+    for each, expected in ((path, 0o640), (tmp_path / "new", 0o600)):
+        assert mode(each) == expected
+        assert "system.posix_acl_access" not in os.listxattr(each)
+
+
+def test_a_file_that_was_closed_to_others_meanwhile_stays_closed(tmp_path: Path) -> None:
+    path = tmp_path / "old"
+    path.write_text("old\n")
+    path.chmod(0o644)
+    target = examine(path)
+    path.chmod(0o600)
+    write(target, "new\n", overwrite=True)
+    assert (path.read_text(), mode(path)) == ("new\n", 0o600)
+
+
+def test_a_descriptor_of_our_own_is_no_file(tmp_path: Path) -> None:
+    one, other = socket.socketpair()
+    with closing(one), closing(other), pytest.raises(Refused, match="is no file, pipe or device"):
+        examine(f"/dev/fd/{one.fileno()}")
+
+
 # Links
 
 

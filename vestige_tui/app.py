@@ -52,6 +52,8 @@ RETRY_SECONDS = 0.5
 OPEN_AGAIN_SECONDS = 5.0
 CALM_SECONDS = 0.1
 LEAVING_SECONDS = 0.5
+BEGIN_SECONDS = 2.0
+"""After so long the store is opened, whatever was painted by then."""
 LOADING = "Loading"
 FIRST_PLACE = "search"
 KINDS = {"sqlite": "SQLite", "postgres": "PostgreSQL", "vestige": "Vestige file"}
@@ -165,8 +167,10 @@ class VestigeApp(App[None], inherit_bindings=False):
         # mounted before it is on the stack, and its widgets ask the app for its screen. The other places are mounted
         # over the place before; this one over Textual's own empty screen.
         await self.switch_mode(FIRST_PLACE)
-        # The first screen is painted before any store is touched.
+        # The first screen is painted before any store is touched. But what waits for a paint waits with the screen that
+        # is in front by then, and goes with it where that is the palette, opened and closed meanwhile.
         self.call_after_refresh(self._begin)
+        self.set_timer(BEGIN_SECONDS, self._begin)
 
     def _theme_chosen(self, theme: str) -> None:
         if self.config.path is not None and theme != self.config.theme:
@@ -178,7 +182,8 @@ class VestigeApp(App[None], inherit_bindings=False):
     # The store
 
     def _begin(self) -> None:
-        self._opening = self._open()
+        if self._opening is None:
+            self._opening = self._open()
 
     @work(group="open", exclusive=True, exit_on_error=False)
     async def _open(self) -> None:

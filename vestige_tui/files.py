@@ -126,6 +126,10 @@ def examine_stdout(*, store: Path | None = None) -> Target:
 def _examine_descriptor(name: str, descriptor: int, store: Path | None, *, is_stdout: bool) -> Target:
     with _told(name):
         found = os.fstat(descriptor)
+        usual = stat.S_ISREG(found.st_mode) or stat.S_ISFIFO(found.st_mode) or stat.S_ISCHR(found.st_mode)
+        # Other descriptors than the caller's may be the program's own, such as those that its event loop waits with.
+        if not (usual or is_stdout):
+            raise Refused(f"{name} is no file, pipe or device; name a file.")
         if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
             raise Unavailable(f"{name} could not be written: it is open for reading only.")
         path = Path(os.path.realpath(f"/dev/fd/{descriptor}"))
@@ -342,7 +346,9 @@ def _draft(target: Target, overwrite: bool) -> Iterator[_Draft]:
             yield sink
             sink.flush()
             with _told(target.name):
-                _keep_rights(descriptor, target)
+                # Somebody may have closed the file to others since it was looked at.
+                now = _lstat(target.path.name, folder)
+                _keep_rights(descriptor, replace(target, found=now if target.found is not None else None))
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -366,19 +372,20 @@ def _create(target: Target, draft: str, folder: int) -> int:
 
 def _keep_rights(descriptor: int, target: Target) -> None:
     """Give a draft the rights of the file that it replaces, as far as we may; a new document is its owner's alone."""
-    mode = _PRIVATE
+    mode, same_group = _PRIVATE, True
     if (before := target.found) is not None:
         mode = stat.S_IMODE(before.st_mode)
         own = os.fstat(descriptor)
-        if before.st_gid != own.st_gid and not _give(descriptor, -1, before.st_gid):
+        same_group = before.st_gid == own.st_gid or _give(descriptor, -1, before.st_gid)
+        if not same_group:
             mode &= ~(stat.S_IRWXG | stat.S_ISGID)  # they were another group's
         if before.st_uid != own.st_uid and not _give(descriptor, before.st_uid, -1):
             mode &= ~stat.S_ISUID
+    if sys.platform == "linux":
+        _keep_access_list(descriptor, target.path if before is not None and same_group else None)
     if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
         with contextlib.suppress(PermissionError):  # a file system such as FAT has one mode for all
             os.fchmod(descriptor, mode)
-    if target.found is not None and sys.platform == "linux":
-        _keep_access_list(descriptor, target.path)
 
 
 def _give(descriptor: int, user: int, group: int) -> bool:
@@ -391,15 +398,26 @@ def _give(descriptor: int, user: int, group: int) -> bool:
     return True
 
 
-def _keep_access_list(descriptor: int, path: Path) -> None:
-    """Without its access control list the group of a file would get all that the list gives to anybody."""
+def _keep_access_list(descriptor: int, path: Path | None) -> None:
+    """Give a draft the access control list of the file that it replaces: none where that has none, or is none.
+
+    Without it the group of a file would get all that the list gives to anybody; and the folder may have given the draft
+    a list of its own.
+    """
+    rights = None
     try:
-        rights = os.getxattr(path, _ACL)
+        rights = os.getxattr(path, _ACL) if path is not None else None
     except OSError as error:
         if error.errno not in _NO_LIST:
             raise
-    else:
+    if rights is not None:
         os.setxattr(descriptor, _ACL, rights)
+        return
+    try:
+        os.removexattr(descriptor, _ACL)
+    except OSError as error:
+        if error.errno not in _NO_LIST:
+            raise
 
 
 def _put_in_place(target: Target, draft: str, folder: int) -> None:

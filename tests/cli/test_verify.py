@@ -7,6 +7,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.cli.conftest import HOSTILE, SENTENCES, Command, sample_id
@@ -212,3 +213,15 @@ def test_a_repair_at_a_terminal_shows_first_what_it_would_do(copied: tuple[str, 
             terminal.send(f"{answer}\n")
             assert terminal.wait() == status
     assert contents(target) == contents(source)
+
+
+def test_what_no_copy_can_bring_is_no_failure_of_a_repair(run: Command, tmp_path: Path, postgres_database: str) -> None:
+    path = make_v18(tmp_path / "vestige.db", 6, hostile=True)
+    both = ("--sqlite-path", str(path), "--postgres-url", postgres_database)
+    assert run("migrate", "copy", *both, "--no-verify").status == 4
+    with psycopg.connect(postgres_database) as server:
+        first = "(SELECT min(id::text)::uuid FROM knowledge_nodes)"
+        server.execute(f"UPDATE knowledge_nodes SET content = 'another' WHERE id = {first}".encode())
+    ran = run("migrate", "verify", *both, "--repair", "--yes", "--json")
+    assert (ran.status, ran.json["equal"], ran.json["differences"]) == (0, True, [])
+    assert ran.json["repaired"] == {"inserted": 0, "updated": 1, "deleted": 0, "failed": 0}

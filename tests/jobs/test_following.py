@@ -14,18 +14,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 
 from tests.jobs.filled import fill
 from tests.jobs.test_copy import ended
 from tests.jobs.test_resume import attempt, change, taken_up
+from tests.jobs.test_verify import compare, sums
 from tests.swapping import prepare, stored, swap
 from vestige_tui.embedding import TestEmbedder
 from vestige_tui.errors import Cancelled, ModelMismatch, Refused, Unavailable, VestigeError
 from vestige_tui.jobs import copy
 from vestige_tui.jobs import following as following_module
 from vestige_tui.jobs.brought import Brought
+from vestige_tui.jobs.ends import Batch
+from vestige_tui.jobs.following import Following
 from vestige_tui.jobs.launch import Work, resume, start
 from vestige_tui.jobs.ledger import CANCELLED, Ledger
 from vestige_tui.jobs.opening import target_of
@@ -455,3 +459,168 @@ async def test_deletions_that_were_broken_off_go_on_and_count_once(
         assert await store.get_many(gone) == ()
         listed = (await Ledger(store).findings(running.job_id, limit=1_000)).items
     assert len([each for each in listed if (each.subject, each.outcome) == ("memories", "deleted")]) == 20
+
+
+# What changes under a look
+
+
+async def alike(followed: Followed, path: Path, target: str) -> None:
+    """Wait until everything in the source has been looked at, and see that the target has it."""
+    await looked(followed, path)
+    assert sums(await compare(f"sqlite:{path}", target)) == {}
+
+
+async def test_a_vector_that_changes_with_its_text_between_two_reads_is_brought(
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 20)
+    changing = ids_in(path)[3]
+    between: list[int] = []
+    read = Following._read
+
+    async def reading(self: Following, table: Table, *rest: Any) -> Batch:
+        if table.name == "vectors" and between:
+            between.pop()
+            written(path, *both(changing, "edited under the look"))
+        return await read(self, table, *rest)
+
+    monkeypatch.setattr(Following, "_read", reading)
+    async with following(f"sqlite:{path}", target) as followed:
+        between.append(1)
+        written(path, *both(changing, "edited before the look"))
+        await alike(followed, path, target)
+        assert between == []
+        assert not await followed.told("vectors", "stays as it is there")
+        [memory] = await followed.store.get_many([changing])
+        assert memory.content == "edited under the look"
+
+
+def both(memory: str, text: str) -> list[tuple[str, tuple[Any, ...]]]:
+    vector = np.random.default_rng(len(text)).standard_normal(64).astype("<f4").tobytes()
+    at = format_time(datetime.now(UTC))
+    return [
+        ("UPDATE knowledge_nodes SET content = ?, updated_at = ? WHERE id = ?", (text, at, memory)),
+        ("UPDATE node_embeddings SET embedding = ? WHERE node_id = ?", (vector, memory)),
+    ]
+
+
+async def test_a_row_that_cannot_be_copied_any_more_stays_as_it_was(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 10)
+    spoilt = ids_in(path)[3]
+    vector = "UPDATE node_embeddings SET embedding = ? WHERE node_id = ?"
+    with closing(sqlite3.connect(path)) as connection:
+        [good] = connection.execute("SELECT embedding FROM node_embeddings WHERE node_id = ?", (spoilt,)).fetchone()
+    async with following(f"sqlite:{path}", target) as followed:
+        for _ in range(2):
+            written(path, (vector, (np.full(64, np.nan, "<f4").tobytes(), spoilt)))
+            await looked(followed, path)
+            counted = followed.running.meter.tables["vectors"]
+            assert (counted.deleted, counted.failed) == (0, 1)
+            assert await followed.told("vectors", "not finite")
+            assert (await followed.store.vector_census()).by_width == {64: 10}
+            written(path, (vector, (good, spoilt)))
+            await alike(followed, path, target)
+
+
+@pytest.mark.parametrize("name", ["first", "new", "wider"])
+async def test_a_source_that_comes_to_belong_to_another_model_ends_the_copy(
+    tmp_path: Path, target: str, name: str
+) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 10)
+    if name == "first":
+        written(path, ("DELETE FROM embedding_model", ()), ("DELETE FROM node_embeddings", ()))
+    model = (1, "another", 128 if name == "wider" else 64, "abc", AT)
+    async with following(f"sqlite:{path}", target) as followed:
+        before = stored(target) if name != "first" else []
+        written(
+            path,
+            ("DELETE FROM embedding_model", ()),
+            ("INSERT INTO embedding_model (id, name, dimension, hash, created_at) VALUES (?, ?, ?, ?, ?)", model),
+            ("UPDATE node_embeddings SET embedding = zeroblob(?)", (4 * model[2],)),
+        )
+        with pytest.raises(ModelMismatch, match="nothing more is brought"):
+            await followed.working
+        assert len(stored(target) if name != "first" else []) == len(before)
+        assert followed.running.meter.tables["vectors"].deleted == 0
+
+
+async def test_what_was_edited_on_both_sides_stays_as_it_is_in_the_target(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 10)
+    linked, marked, scheduled = ids_in(path)[1:4]
+    async with following(f"sqlite:{path}", target) as followed:
+        await followed.ledger.mark_failed(followed.running.job_id)
+    later = "2030-01-01T00:00:00.000000+00:00"
+    for change_one, value in ((change, 0.11), (in_source(path), 0.9)):
+        sides = [
+            f"UPDATE edges SET weight = {value} WHERE source_id = '{linked}'",
+            f"UPDATE scheduling SET stability = {value + 40} WHERE memory_id = '{scheduled}'",
+            f"UPDATE review_marks SET buried_until = '{AT if value < 0.5 else later}' WHERE memory_id = '{marked}'",
+        ]
+        for sql in sides:
+            change_one(target, sql)
+    running, _ = await attempt(f"sqlite:{path}", target)
+    assert [running.meter.tables[name].updated for name in ("edges", "scheduling", "marks")] == [0, 0, 0]
+    assert set(sums(await compare(f"sqlite:{path}", target))) == {"edges", "scheduling", "marks"}
+    async with open_store(target) as store:
+        assert {each.weight for each in await store.get_edges(linked) if each.source_id == linked} == {0.11}
+        listed = (await Ledger(store).findings(running.job_id, limit=1_000)).items
+    told = {each.subject for each in listed if "on both sides" in each.reason}
+    assert told == {"edges", "scheduling", "marks"}
+
+
+def in_source(path: Path) -> Callable[[str, str], None]:
+    return lambda _, sql: written(path, (sql, ()))
+
+
+async def test_of_two_rows_of_one_key_the_first_counts_at_every_look(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 10)
+    first, second = ids_in(path)[:2]
+    edge = "INSERT INTO edges (source_id, target_id, edge_type, weight, created_at) VALUES (?, ?, ?, ?, ?)"
+    for end, weight in (("a", 0.1), ("b", 0.2)):
+        written(path, (edge, (first, second, "x" * 255 + end, weight, AT)))
+    async with following(f"sqlite:{path}", target) as followed:
+        await looked(followed, path)
+        assert followed.running.meter.tables["edges"].updated == 0
+        assert not await followed.told("edges", "edited in the target")
+        written(path, ("UPDATE edges SET weight = 0.3 WHERE weight = 0.1", ()))
+        await looked(followed, path)
+        assert followed.running.meter.tables["edges"].updated == 1
+        weights = {each.weight for each in await followed.store.get_edges(first) if each.edge_type.startswith("xx")}
+        assert weights == {0.3}
+
+
+async def test_who_still_owns_something_in_the_target_stays(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 10)
+    ann = str(uuid.UUID(int=5, version=4))
+    async with following(f"sqlite:{path}", target) as followed:
+        await followed.store.insert(Draft("the target's own", owner_user_id=ann), embed=False)
+        written(
+            path,
+            ("UPDATE knowledge_nodes SET owner_user_id = '00000000-0000-0000-0000-000000000001'", ()),
+            ("DELETE FROM users WHERE id = ?", (ann,)),
+        )
+        await looked(followed, path)
+        assert followed.running.meter.tables["users"].deleted == 0
+        assert await followed.told("users", "something in the target belongs to it")
+        listed = (await followed.ledger.findings(followed.running.job_id, limit=1_000)).items
+        assert [each.outcome for each in listed if each.subject == "users"] == ["only_target"]
+
+
+async def test_a_memory_that_is_replaced_no_more_is_active_again(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 10)
+    loser = ids_in(path)[0]
+    written(path, ("DELETE FROM supersession_events WHERE kind = 'unsupersede'", ()))
+    async with following(f"sqlite:{path}", target) as followed:
+        [memory] = await followed.store.get_many([loser])
+        assert memory.superseded_by is not None
+        written(path, ("DELETE FROM supersession_events", ()))
+        await looked(followed, path)
+        [memory] = await followed.store.get_many([loser])
+        assert memory.superseded_by is None

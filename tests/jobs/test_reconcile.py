@@ -18,7 +18,7 @@ from tests.jobs.test_killed import KILLED, Workers, database, deaths, workers
 from tests.jobs.test_killed import ended as as_it_stands
 from tests.jobs.test_resume import attempt, taken_up
 from tests.jobs.test_verify import compare, sums
-from vestige_tui.errors import Conflict, ReadOnly
+from vestige_tui.errors import Conflict, ReadOnly, Refused
 from vestige_tui.jobs.launch import Work, check, start
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.model import Job, JobFinding, ModelSignature
@@ -154,11 +154,13 @@ async def test_a_store_of_another_model_keeps_its_vectors(source: str, target: s
             (AT,),
         )
     spoil(target, [f"UPDATE knowledge_nodes SET content = 'another' WHERE id = '{ids[1]}'"])
+    # Only what was made of another text is.
+    spoil(target, [f"UPDATE knowledge_nodes SET visibility = 'public' WHERE id = '{ids[2]}'"])
     job, _ = await repaired(source, target)
     async with open_store(target) as store:
         assert (await store.vector_census()).by_width == {3: len(ids) - 1}
     # Its own vector was of another text: the model of the target makes it anew.
-    assert job.progress.tables["memories"].updated == 1
+    assert job.progress.tables["memories"].updated == 2
 
 
 async def test_a_repair_is_refused_while_the_same_store_is_copied(source: str, target: str) -> None:
@@ -166,6 +168,58 @@ async def test_a_repair_is_refused_while_the_same_store_is_copied(source: str, t
     async with taken_up(source, target, follow=True):
         with pytest.raises(Conflict, match="A copy of the same store is at work"):
             await check(Work("repair", source, target))
+
+
+async def test_a_repair_is_refused_whatever_the_store_is_called(source: str, target: str, tmp_path: Path) -> None:
+    await attempt(source, target)
+    (tmp_path / "link.db").symlink_to(source.removeprefix("sqlite:"))
+    async with taken_up(source, target, follow=True):
+        with pytest.raises(Conflict, match="A copy of the same store is at work"):
+            await check(Work("repair", f"sqlite:{tmp_path / 'link.db'}", target))
+
+
+async def test_a_copy_is_refused_while_its_target_is_repaired(source: str, target: str) -> None:
+    await attempt(source, target)
+    async with open_store(target) as store:
+        ledger = Ledger(store)
+        repair = await check(Work("repair", source, target))
+        await ledger.start(
+            kind="repair", source=repair.source, target=repair.target, model="", task="", owner="me", fresh=True
+        )
+        with pytest.raises(Refused, match=r"A repair of .* is under way"):
+            await check(Work("copy", source, target))
+
+
+async def test_a_row_that_an_earlier_copy_could_not_bring_is_tried_again(
+    source: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [refused] = ids_of(source)[3:4]
+    vector = f"UPDATE node_embeddings SET embedding = x'00' WHERE node_id = '{refused}'"
+    with closing(sqlite3.connect(source.removeprefix("sqlite:"))) as connection, connection:
+        [good] = connection.execute(f"SELECT embedding FROM node_embeddings WHERE node_id = '{refused}'").fetchone()
+        connection.execute(vector)
+    running, _ = await attempt(source, target)
+    assert running.meter.tables["vectors"].failed == 1
+    with closing(sqlite3.connect(source.removeprefix("sqlite:"))) as connection, connection:
+        connection.execute("UPDATE node_embeddings SET embedding = ? WHERE node_id = ?", (good, refused))
+    strict = await start(Work("verify", source, target, {"strict": True}))
+    assert sums(await ended(target, strict.job_id)) == {"vectors": (0, 1, 0)}
+    job, _ = await repaired(source, target)
+    assert (job.progress.tables["vectors"].inserted, sums(job)) == (1, {})
+
+
+async def test_rows_of_one_key_hide_nothing_that_the_target_alone_has(source: str, target: str) -> None:
+    first, second, third = ids_of(source)[:3]
+    edge = "INSERT INTO edges (source_id, target_id, edge_type, weight, created_at) VALUES ('{}', '{}', '{}', 1, '" + AT
+    with closing(sqlite3.connect(source.removeprefix("sqlite:"))) as connection, connection:
+        for end in ("a", "b"):
+            connection.execute(edge.format(first, second, "x" * 255 + end) + "')")
+    await attempt(source, target)
+    spoil(target, [edge.format(first, third, "own") + "')"])
+    assert sums(await compare(source, target)) == {"edges": (0, 0, 1)}
+    job, told = await repaired(source, target, delete=True)
+    assert sums(job) == {}
+    assert [each.outcome for each in told if each.subject == "edges"].count("deleted") == 1
 
 
 async def test_a_repair_needs_a_target_that_can_be_written(source: str, postgres_database: str) -> None:

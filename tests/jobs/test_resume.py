@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -407,3 +408,56 @@ async def test_a_hostile_file_is_taken_up_without_counting_twice(
                 assert (
                     await store.backend.fetch("list_sync_state", {"chain": first.job_id, "after": 0, "limit": 1}) == []
                 )
+
+
+class _Killed(BaseException):
+    """What ends a worker without a word."""
+
+
+@pytest.mark.parametrize("change", ["added", "deleted"])
+@pytest.mark.parametrize("table", ["memories", "vectors", "edges"])
+async def test_a_batch_that_was_lost_beside_its_checkpoint_is_known_row_by_row(
+    tmp_path: Path, postgres_server: str, monkeypatch: pytest.MonkeyPatch, table: str, change: str
+) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 60)
+    with database(postgres_server, "lost_source") as source, database(postgres_server, "lost_target") as target:
+        await attempt(f"sqlite:{path}", source)
+        keep, current = copy._Beside.keep, [""]
+        kept: list[int] = []
+        two = Copy._write_two
+
+        async def writing(self: Copy, table: Table, *batches: Any) -> None:
+            current[0] = table.name
+            await two(self, table, *batches)
+
+        async def keeping(self: Any) -> None:
+            if current[0] == table and not kept:
+                kept.append(1)
+                raise _Killed
+            await keep(self)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Copy, "_write_two", writing)
+            patch.setattr(copy._Beside, "keep", keeping)
+            patch.setattr(copy, "MAX_BATCH", 10)
+            with pytest.raises(_Killed):
+                await attempt(source, target, batch=10)
+        assert kept
+        with psycopg.connect(source) as server:
+            ids = [str(each) for (each,) in server.execute("SELECT id FROM knowledge_nodes ORDER BY id").fetchall()]
+            # Between two rows of the batch that was lost.
+            low, high = ids[12:14]
+            if change == "added":
+                new = str(uuid.UUID(int=uuid.UUID(low).int + 1))
+                into = "INSERT INTO knowledge_nodes (id, content, created_at, updated_at)"
+                server.execute(f"{into} VALUES (%s, 'new', now(), now())".encode(), [new])
+                vector = "INSERT INTO node_embeddings SELECT %s, embedding FROM node_embeddings WHERE node_id = %s"
+                server.execute(vector, [new, low])
+            else:
+                server.execute("DELETE FROM knowledge_nodes WHERE id = %s", [high])
+        running, result = await attempt(source, target, batch=10, verify=True)
+        assert result.endswith("every row is equal")
+        for name, counted in running.meter.tables.items():
+            assert counted.read == counted.inserted + counted.present + counted.failed, name
+            assert (counted.present, counted.failed) == (int(name == "users"), 0), name

@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.jobs.filled import fill
@@ -71,17 +72,18 @@ def _change(connection: sqlite3.Connection, ids: list[str], chance: random.Rando
                 "INSERT INTO knowledge_nodes (id, content, created_at, updated_at) VALUES (?, ?, ?, ?)",
                 (memory, f"new {len(ids)}", at, at),
             )
-            connection.execute(
-                "INSERT INTO node_embeddings (node_id, embedding) VALUES (?, ?)", (memory, chance.randbytes(64))
-            )
+            connection.execute("INSERT INTO node_embeddings (node_id, embedding) VALUES (?, zeroblob(64))", (memory,))
             connection.execute(
                 "INSERT OR IGNORE INTO edges (source_id, target_id, edge_type, weight, created_at)"
                 " VALUES (?, ?, 'x', 1, ?)",
                 (memory, picked, at),
             )
         case "edit":
+            # As servers do: a text with its vector.
             said = f"edited {chance.random()}"
             connection.execute("UPDATE knowledge_nodes SET content = ? WHERE id = ?", (said, picked))
+            vector = np.array([chance.random() for _ in range(16)], dtype="<f4").tobytes()
+            connection.execute("UPDATE node_embeddings SET embedding = ? WHERE node_id = ?", (vector, picked))
         case "review":
             connection.execute(
                 "UPDATE scheduling SET reps = reps + 1, last_review = ? WHERE memory_id = ?", (at, picked)

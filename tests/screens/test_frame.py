@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.app import App, ComposeResult
@@ -384,3 +385,17 @@ async def test_a_store_that_came_to_be_is_opened_when_one_asks(corpus: Path, tmp
         await console.still()
         await console.press("j", "space")
         await console.until("1 selected")
+
+
+async def test_the_store_is_opened_also_where_what_waits_for_a_paint_is_lost(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a screen that was in front while the console started, and is gone before it was painted."""
+    waits = VestigeApp.call_after_refresh
+
+    def losing(self: VestigeApp, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
+        return callback == self._begin or waits(self, callback, *args, **kwargs)
+
+    monkeypatch.setattr(VestigeApp, "call_after_refresh", losing)
+    async with opened(corpus) as console:
+        assert "● live" in console.text
