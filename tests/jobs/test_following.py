@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -522,6 +523,9 @@ async def test_a_row_that_cannot_be_copied_any_more_stays_as_it_was(tmp_path: Pa
             assert (await followed.store.vector_census()).by_width == {64: 10}
             written(path, (vector, (good, spoilt)))
             await alike(followed, path, target)
+            counted = followed.running.meter.tables["vectors"]
+            assert (counted.read, counted.inserted, counted.failed) == (10, 10, 0)
+            assert not await followed.told("vectors", "not finite")
 
 
 @pytest.mark.parametrize("name", ["first", "new", "wider"])
@@ -605,9 +609,8 @@ async def test_who_still_owns_something_in_the_target_stays(tmp_path: Path, targ
             ("UPDATE knowledge_nodes SET owner_user_id = '00000000-0000-0000-0000-000000000001'", ()),
             ("DELETE FROM users WHERE id = ?", (ann,)),
         )
-        await looked(followed, path)
+        await followed.until(partial(followed.told, "users", "something in the target belongs to it"))
         assert followed.running.meter.tables["users"].deleted == 0
-        assert await followed.told("users", "something in the target belongs to it")
         listed = (await followed.ledger.findings(followed.running.job_id, limit=1_000)).items
         assert [each.outcome for each in listed if each.subject == "users"] == ["only_target"]
 
@@ -621,6 +624,9 @@ async def test_a_memory_that_is_replaced_no_more_is_active_again(tmp_path: Path,
         [memory] = await followed.store.get_many([loser])
         assert memory.superseded_by is not None
         written(path, ("DELETE FROM supersession_events", ()))
-        await looked(followed, path)
-        [memory] = await followed.store.get_many([loser])
-        assert memory.superseded_by is None
+
+        async def active() -> bool:
+            [memory] = await followed.store.get_many([loser])
+            return memory.superseded_by is None
+
+        await followed.until(active)

@@ -167,6 +167,8 @@ class Remembered:
         newest = np.append(keys[1:] != keys[:-1], True) if len(keys) else np.zeros(0, dtype=bool)
         self._records = records[order[newest]]
         self._keys = np.ascontiguousarray(self._records["key"])
+        self.refusals = bool((self._records["what"] & REFUSED).any())
+        """Is there a row that could not be copied?"""
 
     def get(self, key: int) -> Mark | None:
         import numpy as np

@@ -139,6 +139,7 @@ class Following:
             else:
                 seen.append(hashed(key))
         await self._tell_failed(table, batch, remembered)
+        await self._tell_mended(table, [row for row in rows if row.known is not None and _has_failed(row, remembered)])
         compared = await self._running.patiently(partial(self._mirror.compare, table, batch.fits))
         assert compared is not None
         second = _came_before(seen, before, rows) if compared.differ else frozenset[int]()
@@ -158,14 +159,15 @@ class Following:
                     if not known & TOLD and not table.owned:
                         reason = "It was deleted in the target after it was copied, and is not brought again."
                         told.append((row, JobFinding(table.name, "only_source", row.fit.key, reason)))
-                elif known & REFUSED or _has_failed(row, remembered):
+                elif known & REFUSED or (row.known is None and _has_failed(row, remembered)):
                     # What it belongs to may have come meanwhile, or what was wrong with it was mended.
                     if table.owned or not same:
                         again.append(row)
                 else:
                     new.append(row)
             elif known & GONE and not self._brought.blind:
-                (again if _has_failed(row, remembered) else present).append(row)
+                failed = row.known is None and _has_failed(row, remembered)
+                (again if failed else present).append(row)
             elif place in compared.differ:
                 if known & TOLD or place in second:
                     # It was said that it stays, whatever becomes of it in the source; or it is the second row of its
@@ -336,6 +338,20 @@ class Following:
             await self._brought.add(transaction, table.name, marks)
 
         await self._running.step(count)
+
+    async def _tell_mended(self, table: Table, rows: Sequence[_Row]) -> None:
+        """Rows that were copied, could not be any more, and can be again: they are counted as failed no more."""
+        if not rows:
+            return
+
+        async def withdraw(transaction: Transaction) -> None:
+            over = [JobFinding(table.name, "failed", row.fit.key, "") for row in rows]
+            await self._running.ledger.withdraw_findings(transaction, self._running.job_id, over)
+            self._running.meter.add(table.name, read=-len(rows), failed=-len(rows))
+            marks = [Mark(_failed_key(row.fit.key), 0, 0, 0) for row in rows]
+            await self._brought.add(transaction, table.name, marks)
+
+        await self._running.step(withdraw)
 
     async def _tell(self, table: Table, told: Sequence[tuple[_Row, JobFinding]]) -> None:
         if not told:
@@ -514,8 +530,8 @@ def _failed_key(key: str) -> int:
 
 
 def _has_failed(row: _Row, remembered: Remembered) -> bool:
-    """Was it told of a row, which nothing else is known of, that it cannot be copied?"""
-    failed = remembered.get(_failed_key(row.fit.key)) if row.known is None else None
+    """Was it told of a row that it cannot be copied?"""
+    failed = remembered.get(_failed_key(row.fit.key)) if remembered.refusals else None
     return failed is not None and bool(failed.what & REFUSED)
 
 
