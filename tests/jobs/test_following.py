@@ -466,9 +466,13 @@ async def test_deletions_that_were_broken_off_go_on_and_count_once(
 
 
 async def alike(followed: Followed, path: Path, target: str) -> None:
-    """Wait until everything in the source has been looked at, and see that the target has it."""
+    """Wait until everything in the source has been looked at, and the target has it."""
     await looked(followed, path)
-    assert sums(await compare(f"sqlite:{path}", target)) == {}
+
+    async def equal() -> bool:
+        return sums(await compare(f"sqlite:{path}", target)) == {}
+
+    await followed.until(equal)
 
 
 async def test_a_vector_that_changes_with_its_text_between_two_reads_is_brought(
