@@ -133,13 +133,16 @@ async def test_a_vacuum_says_what_it_gave_back(store: Store) -> None:
     added = await store.insert(Draft("long " * 200_000), embed=False)
     await store.delete(added.changed)
     done = await store.vacuum()
-    assert done.after == (await store.get_stats()).size_bytes
+    size = (await store.get_stats()).size_bytes
     if store.kind == "sqlite":
+        assert done.after == size
         assert done.before - done.after > 500_000
         server = (await store.report()).server
         assert isinstance(server, SqliteFile)
         assert (server.free_pages, server.wal_bytes) == (0, 0)
     else:
+        # A server's own housekeeping may come between the two looks.
+        assert abs(done.after - size) < 1_000_000
         sizes = (await store.report()).sizes
         assert sizes
         assert all(each.vacuumed_at and each.analyzed_at for each in sizes)

@@ -378,11 +378,13 @@ class SqliteBackend:
                 raise StoreMissing(f"There is no store at {self.title}.")
             try:
                 if not self.path.parent.exists():
-                    self.path.parent.mkdir(parents=True, mode=0o700)
+                    self.path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+                made = True
             except OSError as error:
-                raise Unavailable(f"{self.title} cannot be made: {error.strerror}.") from error
-            made = True
+                # Another process may have made it in this very moment; a link that leads nowhere is none.
+                if not (isinstance(error, FileExistsError) and self.path.exists()):
+                    raise Unavailable(f"{self.title} cannot be made: {error.strerror}.") from error
         if self.path.is_dir():
             raise ForeignStore(f"{self.title} is a directory, not a store.")
         if not os.access(self.path, os.R_OK):
