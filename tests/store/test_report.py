@@ -142,6 +142,7 @@ async def test_a_vacuum_says_what_it_gave_back(store: Store) -> None:
         assert (server.free_pages, server.wal_bytes) == (0, 0)
     else:
         # A server's own housekeeping may come between the two looks.
+        assert size is not None
         assert abs(done.after - size) < 1_000_000
         sizes = (await store.report()).sizes
         assert sizes
