@@ -14,7 +14,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -82,6 +82,21 @@ def theirs() -> Iterator[Path]:
         folder.chmod(0o755)
 
 
+def give_list(path: Path, kind: str, entries: Iterable[tuple[int, int, int]]) -> bytes:
+    """Give a file an access list, or a folder the one of its new files; each entry is who (kind, id) may do what."""
+    rights = b"\2\0\0\0" + b"".join(
+        tag.to_bytes(2, "little") + right.to_bytes(2, "little") + who.to_bytes(4, "little")
+        for tag, right, who in entries
+    )
+    try:
+        os.setxattr(path, f"system.posix_acl_{kind}", rights)
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        pytest.skip("this file system has no access lists")
+    return rights
+
+
 # What is replaced
 
 
@@ -139,16 +154,7 @@ def test_the_list_of_who_may_read_is_kept(tmp_path: Path) -> None:
     path.write_text("old\n")
     # Version 2; owner rw-, a user by name r--, group ---, mask r--, others ---.
     entries = ((1, 6, 0xFFFFFFFF), (2, 4, os.getuid()), (4, 0, 0xFFFFFFFF), (16, 4, 0xFFFFFFFF), (32, 0, 0xFFFFFFFF))
-    rights = b"\2\0\0\0" + b"".join(
-        tag.to_bytes(2, "little") + right.to_bytes(2, "little") + who.to_bytes(4, "little")
-        for tag, right, who in entries
-    )
-    try:
-        os.setxattr(path, "system.posix_acl_access", rights)
-    except OSError as error:
-        if error.errno != errno.ENOTSUP:
-            raise
-        pytest.skip("this file system has no access lists")
+    rights = give_list(path, "access", entries)
     put(path)
     assert os.getxattr(path, "system.posix_acl_access") == rights
 
@@ -159,16 +165,7 @@ def test_a_list_that_the_folder_gives_to_new_files_opens_no_old_one(tmp_path: Pa
     path.chmod(0o640)
     # Version 2; what new files get: owner rwx, a user by name rwx, group r-x, mask rwx, others ---.
     entries = ((1, 7, 0xFFFFFFFF), (2, 7, 1234), (4, 5, 0xFFFFFFFF), (16, 7, 0xFFFFFFFF), (32, 0, 0xFFFFFFFF))
-    rights = b"\2\0\0\0" + b"".join(
-        tag.to_bytes(2, "little") + right.to_bytes(2, "little") + who.to_bytes(4, "little")
-        for tag, right, who in entries
-    )
-    try:
-        os.setxattr(tmp_path, "system.posix_acl_default", rights)
-    except OSError as error:
-        if error.errno != errno.ENOTSUP:
-            raise
-        pytest.skip("this file system has no access lists")
+    give_list(tmp_path, "default", entries)
     put(path)
     put(tmp_path / "new")
     for each, expected in ((path, 0o640), (tmp_path / "new", 0o600)):

@@ -133,17 +133,20 @@ async def test_a_vacuum_says_what_it_gave_back(store: Store) -> None:
     added = await store.insert(Draft("long " * 200_000), embed=False)
     await store.delete(added.changed)
     done = await store.vacuum()
-    size = (await store.get_stats()).size_bytes
+    before = done.before
+    for _ in range(5):
+        if done.after == (await store.get_stats()).size_bytes:
+            break
+        # A server's own housekeeping came between the two looks.
+        done = await store.vacuum()
+    else:
+        pytest.fail("what a vacuum says is never the size of the store")
     if store.kind == "sqlite":
-        assert done.after == size
-        assert done.before - done.after > 500_000
+        assert before - done.after > 500_000
         server = (await store.report()).server
         assert isinstance(server, SqliteFile)
         assert (server.free_pages, server.wal_bytes) == (0, 0)
     else:
-        # A server's own housekeeping may come between the two looks.
-        assert size is not None
-        assert abs(done.after - size) < 1_000_000
         sizes = (await store.report()).sizes
         assert sizes
         assert all(each.vacuumed_at and each.analyzed_at for each in sizes)

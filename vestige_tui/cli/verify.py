@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from vestige_tui.model import JobFinding, TableProgress
 
 DIFFERENT = 1
-DIFFERENCES = ("differs", "only_source", "only_target")
-"""What of a comparison's findings is a difference; the others are rows that no copy can bring."""
 COUNTS = ("differ", "only_source", "only_target")
 REPAIRED = ("inserted", "updated", "deleted", "failed")
 PAGE = 1_000
@@ -225,7 +223,7 @@ def _show(progress: Progress, meter: Meter) -> None:
 
 
 def _tell(output: Output, compared: _Compared) -> None:
-    from vestige_tui.jobs.verify import equal, verdict
+    from vestige_tui.jobs.verify import DIFFERENCES, equal, verdict
 
     tables, repaired = compared.tables, compared.repaired
     if output.as_json:

@@ -88,6 +88,8 @@ class Brought:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._spool: IO[bytes] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by ``close``
         self._size = 0
+        self._stale = True
+        """Is there more in the target than was read?"""
 
     @classmethod
     async def of_run(cls, running: Running) -> Brought:
@@ -116,6 +118,7 @@ class Brought:
 
     async def _append(self, transaction: Transaction, packed: bytes) -> None:
         await transaction.execute("add_sync_state", {"chain": self.chain, "records": packed})
+        self._stale = True
 
     async def forget(self, transaction: Transaction) -> None:
         """Delete all marks, in the transaction that ends the copy: what is done for good needs them no more."""
@@ -125,7 +128,8 @@ class Brought:
         """What is known of a table's rows, by all transactions that have ended."""
         import numpy as np
 
-        await self._read()
+        if self._stale:
+            await self._read()
         if not self._size:
             return Remembered(np.zeros(0, dtype=_FORM))
         found = np.memmap(self._spool, dtype=_FORM, mode="r")
@@ -149,6 +153,8 @@ class Brought:
                 raise Refused(f"What the copy knows finds no room in {self._folder}: {error.strerror}.") from error
             self._size += sum(len(row["records"]) for row in rows)
             self._last = int(rows[-1]["id"])
+        # Nobody else writes to it: until this copy does, there is nothing new.
+        self._stale = False
 
 
 async def _asked(running: Running, name: str, params: dict[str, Any]) -> list[Row]:

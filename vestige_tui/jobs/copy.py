@@ -687,9 +687,15 @@ class Copy:
         doubtful = self._running.checkpoint.get("beside")
         if not doubtful:
             return
-        wanted = await self._brought.last()
-        fits: list[Fit] = []
         after = read_key(doubtful["after"])
+        fits: list[Fit] = []
+        wanted: set[int] = set()
+        if self._brought.blind:
+            # They are not known: what lies there now is the best that there is.
+            batch = await self._asked(partial(self._read, table, after, int(doubtful["rows"])))
+            fits += batch.fits
+        else:
+            wanted = await self._brought.last()
         while wanted and (batch := await self._asked(partial(self._read, table, after, MAX_BATCH))).read:
             after = batch.after
             for fit in batch.fits:

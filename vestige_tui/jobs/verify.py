@@ -227,7 +227,6 @@ class Comparison:
                 )
         if await self._has_others(table, _distinct(shared)):
             await self._note_others(table)
-        await self._report.note(name, {}, [])
         self._repeated.pop(name, None)
 
     async def _asked(self, question: Callable[[], T]) -> T:
