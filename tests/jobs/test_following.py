@@ -567,17 +567,80 @@ async def test_what_was_edited_on_both_sides_stays_as_it_is_in_the_target(tmp_pa
             f"UPDATE edges SET weight = {value} WHERE source_id = '{linked}'",
             f"UPDATE scheduling SET stability = {value + 40} WHERE memory_id = '{scheduled}'",
             f"UPDATE review_marks SET buried_until = '{AT if value < 0.5 else later}' WHERE memory_id = '{marked}'",
+            f"UPDATE users SET display_name = '{value}' WHERE handle = 'ann'",
+            f"""UPDATE groups SET metadata = '{{"level": {value}}}' WHERE handle = 'team'""",
+            f"UPDATE group_memberships SET joined_at = '{AT if value < 0.5 else later}'",
+            f"UPDATE domains SET memory_count = {value * 100:.0f}",
         ]
         for sql in sides:
             change_one(target, sql)
     running, _ = await attempt(f"sqlite:{path}", target)
-    assert [running.meter.tables[name].updated for name in ("edges", "scheduling", "marks")] == [0, 0, 0]
-    assert set(sums(await compare(f"sqlite:{path}", target))) == {"edges", "scheduling", "marks"}
+    both = {"users", "groups", "memberships", "domains", "edges", "scheduling", "marks"}
+    assert {running.meter.tables[name].updated for name in both} == {0}
+    assert set(sums(await compare(f"sqlite:{path}", target))) == both
     async with open_store(target) as store:
         assert {each.weight for each in await store.get_edges(linked) if each.source_id == linked} == {0.11}
         listed = (await Ledger(store).findings(running.job_id, limit=1_000)).items
     told = {each.subject for each in listed if "on both sides" in each.reason}
-    assert told == {"edges", "scheduling", "marks"}
+    assert told == both
+
+
+async def test_another_spelling_in_the_target_is_no_edit(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 10)
+    written(
+        path,
+        ("UPDATE users SET metadata = ? WHERE handle = 'ann'", ('{"b": 1.50, "a":  [1, true]}',)),
+        ("UPDATE groups SET metadata = ? WHERE handle = 'team'", ('{"n": 1e2}',)),
+        ("UPDATE domains SET metadata = ?", ('{"x":0.10}',)),
+        ("UPDATE edges SET weight = -0.0", ()),
+    )
+    async with open_store(target, create=True):
+        # A person of the target already has that name, so that the copied one gets a longer one.
+        other = uuid.UUID(int=9, version=4)
+        change(target, f"INSERT INTO users (id, handle, created_at) VALUES ('{other}', 'ann', '{AT}')")
+    async with following(f"sqlite:{path}", target) as followed:
+        changes = [
+            "UPDATE users SET display_name = 'Ann' WHERE handle = 'ann'",
+            "UPDATE groups SET display_name = 'The team' WHERE handle = 'team'",
+            "UPDATE domains SET memory_count = 99",
+            "UPDATE edges SET weight = 0.75",
+        ]
+        written(path, *((each, ()) for each in changes))
+        await looked(followed, path)
+        updated = {name: each.updated for name, each in followed.running.meter.tables.items()}
+        assert {name: count for name, count in updated.items() if count} == {
+            "users": 1,
+            "groups": 1,
+            "domains": 1,
+            "edges": 9,
+        }
+        assert not await followed.told("both sides")
+
+
+@pytest.mark.parametrize("what", ["suspended", "unsuspended", "replaced", "replaces"])
+async def test_a_deleted_memory_stays_where_the_target_has_made_something_of_it(
+    tmp_path: Path, target: str, what: str
+) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 10)
+    there, suspended, other, going = (ids_in(path)[each] for each in (7, 2, 5, 9))
+    kept = suspended if what == "unsuspended" else there
+    async with following(f"sqlite:{path}", target) as followed:
+        store = followed.store
+        if what == "suspended":
+            await store.suspend(kept)
+        elif what == "unsuspended":
+            await store.resume(kept)
+        else:
+            pair = (kept, other) if what == "replaced" else (other, kept)
+            await store.supersede(*pair)
+        for each in (kept, going):
+            written(path, ("DELETE FROM knowledge_nodes WHERE id = ?", (each,)))
+        await followed.until(partial(followed.told, "memories", "in the target since it came, and stays"))
+        found = {each.id: each for each in await store.get_many([kept, going, other])}
+        assert set(found) == {kept, other}
+        assert found[other].superseded_by == (kept if what == "replaces" else None)
 
 
 def in_source(path: Path) -> Callable[[str, str], None]:

@@ -11,7 +11,7 @@ import hashlib
 import struct
 import tempfile
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -20,6 +20,7 @@ from vestige_tui.config import state_dir
 from vestige_tui.errors import Refused
 from vestige_tui.jobs import wire
 from vestige_tui.jobs.keys import key_of
+from vestige_tui.jobs.mirrors import meaning
 from vestige_tui.jobs.tables import TABLES
 
 if TYPE_CHECKING:
@@ -46,12 +47,19 @@ CHUNKS = 64
 _RECORD = struct.Struct("<BBQQq")
 _FORM = [("what", "u1"), ("table", "u1"), ("key", "<u8"), ("state", "<u8"), ("stamp", "<i8")]
 _NUMBERS = {table.name: number for number, table in enumerate(TABLES)}
-_STAMPS = {"memories": 12, "scheduling": 4}
-"""The value of a row that any edit of it moves."""
+_UPDATED_AT = 12
+"""The value of a memory that any edit of it moves."""
+UNDATED = ("users", "groups", "memberships", "domains", "scheduling", "edges", "marks")
+"""Tables without such a value: what their rows say is noted in its stead. A log has no edits, and a vector's are those
+of its memory."""
 
 
 class Mark(NamedTuple):
-    """A row as it came: ``key`` and ``state`` are hashes, ``stamp`` microseconds since 2000, 0 for none."""
+    """A row as it came.
+
+    ``key`` and ``state`` are hashes. ``stamp`` is the time of its last edit in microseconds since 2000; in a table
+    without such a time a hash of what the row says, however it is spelt; 0 for none.
+    """
 
     key: int
     state: int
@@ -62,8 +70,14 @@ class Mark(NamedTuple):
 def mark_of(table: str, fit: Fit) -> Mark:
     """The mark of a row in its present state."""
     values = fit.values
-    stamp = int.from_bytes(values[_STAMPS[table]] or b"", "big", signed=True) if table in _STAMPS else 0
-    return Mark(hashed(key_of(table, values)), hashed(wire.row(*values)), stamp, 0)
+    return Mark(hashed(key_of(table, values)), hashed(wire.row(*values)), stamp_of(table, values), 0)
+
+
+def stamp_of(table: str, values: Sequence[bytes | None]) -> int:
+    """What an edit of a row changes, read off its values as a source has them or as the target gives them back."""
+    if table in UNDATED:
+        return hashed(meaning(table, values)) - 2**63
+    return int.from_bytes(values[_UPDATED_AT] or b"", "big", signed=True) if table == "memories" else 0
 
 
 def hashed(data: bytes) -> int:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from vestige_tui.jobs import unwire, wire
-from vestige_tui.jobs.brought import ALIKE, GONE, OURS, REFUSED, TOLD, UNTAKEN, Mark, hashed, mark_of
+from vestige_tui.jobs.brought import ALIKE, GONE, OURS, REFUSED, TOLD, UNTAKEN, Mark, hashed, mark_of, stamp_of
 from vestige_tui.jobs.ends import Outcome
-from vestige_tui.jobs.keys import key_of
+from vestige_tui.jobs.keys import NOBODY, key_of
 from vestige_tui.jobs.repair import sentence
-from vestige_tui.jobs.tables import TABLES
+from vestige_tui.jobs.tables import TABLES, Fit
 from vestige_tui.jobs.verify import name_of
 from vestige_tui.model import JobFinding
 from vestige_tui.store.rows import edge as read_edge
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vestige_tui.jobs.brought import Brought, Remembered
     from vestige_tui.jobs.ends import Batch, Compared, Key, Mirror, Source, Target
     from vestige_tui.jobs.running import Running
-    from vestige_tui.jobs.tables import Fit, Setting, Table
+    from vestige_tui.jobs.tables import Setting, Table
     from vestige_tui.model import Edge
     from vestige_tui.store.backend import Transaction
 
@@ -37,8 +37,8 @@ BATCH = 1_000
 MAX_BATCH_BYTES = 8_000_000
 KEYS = 4_000
 SYNCED = OURS | ALIKE
-_EXACT = ("scheduling", "edges", "marks")
-"""Tables whose rows the target gives back as they were written, so that their state tells whether it was edited."""
+UNSET = (wire.boolean(False), None)
+"""What a mark on reviews says that says nothing: not suspended, not buried."""
 _OF_MEMORIES = ("memories", "vectors", "scheduling", "edges", "reviews", "supersession", "marks")
 
 
@@ -248,13 +248,10 @@ class Following:
     async def _edit(
         self, table: Table, rows: Sequence[_Row], compared: Compared, told: list[tuple[_Row, JobFinding]]
     ) -> int:
-        stamps = await self._stamps(table, rows)
         mine: list[_Row] = []
         for row in rows:
             assert row.known is not None
-            there = compared.there.get(row.place) if table.name in _EXACT else None
-            as_left = there is None or hashed(wire.row(*there)) == row.known.state
-            if as_left and (stamps is None or stamps.get(row.fit.values[0] or b"") == row.known.stamp):
+            if stamp_of(table.name, compared.there[row.place]) == row.known.stamp:
                 mine.append(row)
             else:
                 reason = "It was edited on both sides since it was copied, and stays as it is in the target."
@@ -288,20 +285,6 @@ class Following:
             return outcome
 
         return (await self._running.step(update)).inserted
-
-    async def _stamps(self, table: Table, rows: Sequence[_Row]) -> dict[bytes, int] | None:
-        """When these rows of the target were edited last; None for a table that does not say."""
-        if table.name not in ("memories", "scheduling") or not rows:
-            return None
-        ids = [unwire.uuid(row.fit.values[0] or b"") for row in rows]
-        memories = await self._running.patiently(partial(self._running.store.get_many, ids))
-        found: dict[bytes, int] = {}
-        for memory in memories or ():
-            edited = memory.updated_at
-            if table.name == "scheduling":
-                edited = memory.scheduling.last_review if memory.scheduling else None
-            found[UUID(memory.id).bytes] = _microseconds(edited)
-        return found
 
     async def _find_present(self, table: Table, rows: Sequence[_Row]) -> None:
         """Rows that are new in the source and were in the target before."""
@@ -374,12 +357,14 @@ class Following:
         store, remembered = self._running.store, await self._brought.of("memories")
         kept: dict[bytes, str] = {}
         keys = await self._keys("memories", gone["memories"])
+        decided = await self._decided(gone["supersession"]) if keys else set[bytes]()
         for start in range(0, len(keys), KEYS):
             page = keys[start : start + KEYS]
             ids = {unwire.uuid(key): key for key in page}
             memories = await self._running.patiently(partial(store.get_many, list(ids)))
             linked = await self._linked(list(ids), gone["edges"])
             reviewed = await self._reviewed(page, gone["reviews"])
+            marked_here = await self._marked(page)
             for memory in memories or ():
                 key = ids[memory.id]
                 known = remembered.get(hashed(key))
@@ -389,6 +374,10 @@ class Following:
                     kept[key] = "linked"
                 elif key in reviewed:
                     kept[key] = "reviewed"
+                elif key in decided:
+                    kept[key] = "named in a decision"
+                elif key in marked_here:
+                    kept[key] = "suspended or buried"
         return kept
 
     async def _linked(self, ids: Sequence[str], going: set[int]) -> set[bytes]:
@@ -410,6 +399,42 @@ class Following:
             if after[:16] >= last:
                 break
         return found
+
+    async def _decided(self, going: set[int]) -> set[bytes]:
+        """The memories that replace another one, or are replaced, by a decision that was made in the target."""
+        remembered = await self._brought.of("supersession")
+        found: set[bytes] = set()
+        after: bytes | None = None
+        while page := await self._running.patiently(partial(self._mirror.keys, "supersession", after, KEYS)):
+            for key in page:
+                loser, winner, line = key[:16], key[16:32], hashed(key)
+                known = remembered.get(line)
+                brought = line in going or (known is not None and bool(known.what & SYNCED))
+                if winner != NOBODY and not brought:
+                    found |= {loser, winner}
+            after = page[-1]
+        return found
+
+    async def _marked(self, memories: Sequence[bytes]) -> set[bytes]:
+        """Which of these memories have a mark that was set, or changed, in the target."""
+        remembered, table = await self._brought.of("marks"), self._table("marks")
+        # Asked for as unset, so that each one that is set is given back.
+        fits = [Fit("", (key, *UNSET)) for key in memories]
+        compared = await self._running.patiently(partial(self._mirror.compare, table, fits))
+        assert compared is not None
+        found: set[bytes] = set()
+        for place, key in enumerate(memories):
+            if place in compared.missing:
+                continue
+            known = remembered.get(hashed(key))
+            there = compared.there.get(place, fits[place].values)
+            as_it_came = known.stamp if known and known.what & SYNCED else stamp_of("marks", fits[place].values)
+            if stamp_of("marks", there) != as_it_came:
+                found.add(key)
+        return found
+
+    def _table(self, name: str) -> Table:
+        return next(table for table in self._tables if table.name == name)
 
     async def _keys(self, table: str, wanted: set[int]) -> list[bytes]:
         """The keys of rows of the target by their hashes."""

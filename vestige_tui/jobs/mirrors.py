@@ -11,6 +11,7 @@ import json
 import re
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -44,6 +45,7 @@ _JSON: Mapping[str, tuple[int, ...]] = {
 }
 """Which values of a row are JSON: they are compared by what they say."""
 _FLOATS: Mapping[str, tuple[int, ...]] = {"scheduling": (1, 2, 3), "edges": (3,)}
+_ZERO, _NEGATIVE_ZERO = wire.double(0.0), wire.double(-0.0)
 _NAMED = {"users": 1, "groups": 1}
 """The value that a copy may have lengthened, because another row had it: a handle."""
 
@@ -84,6 +86,34 @@ def _alike(table: str, place: int, row: Sequence[bytes | None], one: bytes | Non
     if place in _FLOATS.get(table, ()):
         return unwire.double(one) == unwire.double(other)  # SQLite knows no negative zero.
     return place in _JSON.get(table, ()) and _say_the_same(one, other)
+
+
+def meaning(table: str, values: Sequence[bytes | None]) -> bytes:
+    """What a row says, in one spelling: as a source has it, and as the target gives it back.
+
+    Rows that ``differing`` calls equal have the same one.
+    """
+    told: list[bytes | None] = list(values)
+    for place in _JSON.get(table, ()):
+        if (value := told[place]) is not None:
+            with suppress(ValueError, ArithmeticError, RecursionError):
+                told[place] = repr(_hashable(_said(value))).encode("utf-8", "surrogateescape")
+    if (place := _NAMED.get(table, -1)) >= 0:
+        told[place] = (told[place] or b"").removesuffix(b"-" + unwire.uuid(values[0] or b"")[:8].encode())
+    for place in _FLOATS.get(table, ()):
+        if told[place] == _NEGATIVE_ZERO:
+            told[place] = _ZERO
+    return wire.row(*told)
+
+
+def _hashable(value: Any) -> Any:
+    """A plain value with its members in one order and its numbers by their hash, which no spelling changes."""
+    if isinstance(value, dict):
+        return sorted((key, _hashable(each)) for key, each in value.items())
+    if isinstance(value, list):
+        return [_hashable(each) for each in value]
+    kind, plain = value
+    return (kind, hash(plain) if isinstance(plain, Decimal) else plain)
 
 
 def _say_the_same(one: bytes, other: bytes) -> bool:
