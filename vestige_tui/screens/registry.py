@@ -237,11 +237,12 @@ vectors that are missing. `tab` goes from the models to all that is known of the
         model = await store.registered_model()
         if self._looked and model != self._model:
             self._catalog = None
-        self._model, self._spare = model, await spare(store)
+        kept, changes = await spare(store), await changes_of(store, SHOWN_CHANGES)
+        # All at once, so that nothing grows under somebody who reads it; only counting the vectors takes long.
+        self._model, self._spare, self._changes = model, kept, changes
         if self._looked:
             self._show(store)
         self._census = await store.vector_census()
-        self._changes = await changes_of(store, SHOWN_CHANGES)
         self._looked = True
         self._show(store)
         await self._list_models(model)
@@ -266,11 +267,11 @@ vectors that are missing. `tab` goes from the models to all that is known of the
 
     def action_read_card(self) -> None:
         self.add_class("-reading")
-        self.call_after_refresh(self.query_one(ModelCard).focus)
+        self.set_focus(self.query_one(ModelCard))
 
     def on_model_card_left(self) -> None:
         self.remove_class("-reading")
-        self.call_after_refresh(self.query_one(ModelList).focus)
+        self.set_focus(self.query_one(ModelList))
 
     # Models
 
