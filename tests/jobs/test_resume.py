@@ -414,10 +414,10 @@ class _Killed(BaseException):
     """What ends a worker without a word."""
 
 
-@pytest.mark.parametrize("change", ["added", "deleted"])
+@pytest.mark.parametrize("meanwhile", ["added", "deleted", "forgotten"])
 @pytest.mark.parametrize("table", ["memories", "vectors", "edges"])
-async def test_a_batch_that_was_lost_beside_its_checkpoint_is_known_row_by_row(
-    tmp_path: Path, postgres_server: str, monkeypatch: pytest.MonkeyPatch, table: str, change: str
+async def test_a_batch_that_was_lost_beside_its_checkpoint_is_written_again(
+    tmp_path: Path, postgres_server: str, monkeypatch: pytest.MonkeyPatch, table: str, meanwhile: str
 ) -> None:
     path = tmp_path / "source.db"
     await fill(path, 60)
@@ -448,14 +448,17 @@ async def test_a_batch_that_was_lost_beside_its_checkpoint_is_known_row_by_row(
             ids = [str(each) for (each,) in server.execute("SELECT id FROM knowledge_nodes ORDER BY id").fetchall()]
             # Between two rows of the batch that was lost.
             low, high = ids[12:14]
-            if change == "added":
+            if meanwhile == "added":
                 new = str(uuid.UUID(int=uuid.UUID(low).int + 1))
                 into = "INSERT INTO knowledge_nodes (id, content, created_at, updated_at)"
                 server.execute(f"{into} VALUES (%s, 'new', now(), now())".encode(), [new])
                 vector = "INSERT INTO node_embeddings SELECT %s, embedding FROM node_embeddings WHERE node_id = %s"
                 server.execute(vector, [new, low])
-            else:
+            elif meanwhile == "deleted":
                 server.execute("DELETE FROM knowledge_nodes WHERE id = %s", [high])
+        if meanwhile == "forgotten":
+            # As a copy that was begun before the target kept what a copy knows.
+            change(target, "DELETE FROM sync_state")
         running, result = await attempt(source, target, batch=10, verify=True)
         assert result.endswith("every row is equal")
         for name, counted in running.meter.tables.items():
