@@ -54,11 +54,11 @@ bench: $(VENV)/.installed-test
 
 ## Jobs killed at every single call of their databases (about half an hour).
 deaths: $(VENV)/.installed-test
-	VESTIGE_EVERY_DEATH=1 $(BIN)/python -m pytest -n 3 --timeout 3600 tests/jobs/test_killed.py tests/jobs/test_reconcile.py
+	VESTIGE_EVERY_DEATH=1 $(BIN)/python -m pytest -n 3 --timeout 3600 tests/transfer/test_killed.py tests/transfer/test_reconcile.py
 
 ## Followed copies killed twenty times while somebody writes their source.
 soak: $(VENV)/.installed-test
-	VESTIGE_KILLS=20 $(BIN)/python -m pytest -n 2 tests/jobs/test_soak.py
+	VESTIGE_KILLS=20 $(BIN)/python -m pytest -n 2 tests/transfer/test_soak.py
 
 clean:
 	rm -rf $(VENV) .venv-3.* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

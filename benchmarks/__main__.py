@@ -30,7 +30,8 @@ from benchmarks.bench import Bench
 from benchmarks.corpus import corpus
 from benchmarks.raw import RawPostgres, RawSqlite
 from benchmarks.table import Figure, render, write
-from vestige_tui.store import open_store, pgembed
+from vestige_tui.store.backends import embedded_postgres
+from vestige_tui.store.open import open_store
 
 ON_A_STORE: dict[str, Callable[[Bench], Awaitable[list[Figure]]]] = {
     "searches": searches.measure,
@@ -63,7 +64,7 @@ async def run(arguments: argparse.Namespace, found: list[Figure]) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         os.environ["XDG_STATE_HOME"] = str(folder / "state")
-        if arguments.no_postgres or not pgembed.available():
+        if arguments.no_postgres or not embedded_postgres.available():
             await _parts(arguments, folder, None, found)
             return
         async with servers.server(folder / "postgres") as server:

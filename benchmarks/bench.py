@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from benchmarks.corpus import questions, vectors
 from benchmarks.raw import LIMIT
-from vestige_tui.model import Filter, Mode, SearchQuery
+from vestige_tui.core.memories import Filter
+from vestige_tui.core.search import Mode, SearchQuery
 
 if TYPE_CHECKING:
     from benchmarks.corpus import Corpus
     from benchmarks.raw import Raw
-    from vestige_tui.model import Vector
-    from vestige_tui.store.service import Store
+    from vestige_tui.core.embeddings import Vector
+    from vestige_tui.store.store import Store
 
 LARGE = 100_000
 

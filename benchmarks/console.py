@@ -13,8 +13,8 @@ from pathlib import Path
 from benchmarks.clock import Times, timing
 from benchmarks.table import Figure
 from benchmarks.terminal import Terminal
-from vestige_tui.errors import Conflict
-from vestige_tui.text import grouped
+from vestige_tui.core.errors import Conflict
+from vestige_tui.core.text import grouped
 
 STARTS, PRESSES = 7, 30
 LARGE = 100_000

@@ -11,12 +11,12 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.table import Figure
-from vestige_tui.errors import Conflict
-from vestige_tui.jobs import copy as jobs
-from vestige_tui.jobs.launch import Work
+from vestige_tui.core.errors import Conflict
+from vestige_tui.jobs.context import Running
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.running import Running
-from vestige_tui.store import open_store
+from vestige_tui.jobs.start import Work
+from vestige_tui.store.open import open_store
+from vestige_tui.transfer import copy as jobs
 
 if TYPE_CHECKING:
     from benchmarks.servers import Server

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vestige_tui.model import LOCAL_USER, Draft, Filter, Scheduling
-from vestige_tui.store.grammar import STOP_WORDS
+from vestige_tui.core.memories import LOCAL_USER, Draft, Filter
+from vestige_tui.core.reviews import Scheduling
+from vestige_tui.store.search.query_syntax import STOP_WORDS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

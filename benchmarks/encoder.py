@@ -65,7 +65,7 @@ def _in_process(what: str, count: int) -> Run:
 
 
 def _ours(found: Sequence[str]) -> float:
-    from vestige_tui.embedding import load_embedder
+    from vestige_tui.embedding.models import load_embedder
 
     embedder = load_embedder()
     embedder.embed(found[:4])
@@ -77,7 +77,7 @@ def _ours(found: Sequence[str]) -> float:
 def _fastembed(found: Sequence[str]) -> float:
     from fastembed import TextEmbedding
 
-    from vestige_tui.embedding import load_embedder
+    from vestige_tui.embedding.models import load_embedder
 
     load_embedder()  # makes the same model known to fastembed
     [own] = [
@@ -97,9 +97,9 @@ def _model_folder() -> Path:
 
 
 async def _import(found: Sequence[str]) -> float:
-    from vestige_tui.embedding import EmbedderSource
-    from vestige_tui.model import Draft
-    from vestige_tui.store import open_store
+    from vestige_tui.core.memories import Draft
+    from vestige_tui.embedding.models import EmbedderSource
+    from vestige_tui.store.open import open_store
 
     embedders = EmbedderSource()
     with tempfile.TemporaryDirectory() as folder:

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.corpus import DIMENSION, OWNERS, corpus
-from vestige_tui.model import ModelSignature
-from vestige_tui.store import open_store
+from vestige_tui.core.embeddings import ModelSignature
+from vestige_tui.store.open import open_store
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from benchmarks.corpus import Corpus
-    from vestige_tui.model import Draft
+    from vestige_tui.core.memories import Draft
 
 MODEL = ModelSignature("benchmark/clusters", DIMENSION)
 BATCH = 10_000

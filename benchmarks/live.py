@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.table import Figure
-from vestige_tui.model import Draft
-from vestige_tui.store import open_store
+from vestige_tui.core.memories import Draft
+from vestige_tui.store.open import open_store
 
 if TYPE_CHECKING:
     from benchmarks.bench import Bench
-    from vestige_tui.store.service import Store
+    from vestige_tui.store.store import Store
 
 CHANGES = 30
 LONGEST_MS = 300.0

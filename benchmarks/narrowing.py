@@ -14,7 +14,8 @@ from benchmarks.table import Figure
 
 if TYPE_CHECKING:
     from benchmarks.bench import Bench
-    from vestige_tui.model import Explanation, Filter
+    from vestige_tui.core.memories import Filter
+    from vestige_tui.core.search import Explanation
 
 TIMED = 15
 RECALLED = 6

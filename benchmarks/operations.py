@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from benchmarks.clock import side_by_side, timing
 from benchmarks.corpus import drafts, vectors
 from benchmarks.table import Figure
-from vestige_tui.model import Draft, Patch, Rating
+from vestige_tui.core.memories import Draft, Patch
+from vestige_tui.core.reviews import Rating
 
 if TYPE_CHECKING:
     from benchmarks.bench import Bench
-    from vestige_tui.model import Vector
+    from vestige_tui.core.embeddings import Vector
 
 ASKED = 100
 WRITTEN = 30

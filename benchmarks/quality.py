@@ -19,15 +19,16 @@ from benchmarks.copying import copy
 from benchmarks.corpus import known_items
 from benchmarks.raw import DEPTH, Raw, RawPostgres, RawSqlite, fused
 from benchmarks.table import Figure
-from vestige_tui.demo import fill, memory_id
-from vestige_tui.embedding import EmbedderSource
-from vestige_tui.model import Draft, Mode, SearchQuery
-from vestige_tui.store import open_store
+from vestige_tui.core.memories import Draft
+from vestige_tui.core.search import Mode, SearchQuery
+from vestige_tui.embedding.models import EmbedderSource
+from vestige_tui.sample_store import fill, memory_id
+from vestige_tui.store.open import open_store
 
 if TYPE_CHECKING:
     from benchmarks.servers import Server
-    from vestige_tui.model import Vector
-    from vestige_tui.store.service import Store
+    from vestige_tui.core.embeddings import Vector
+    from vestige_tui.store.store import Store
 
 FIRST = 10
 BATCH = 64

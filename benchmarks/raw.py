@@ -15,10 +15,12 @@ import psycopg
 from pgvector.psycopg import register_vector
 
 from benchmarks import textbook
-from vestige_tui.store.grammar import parse
+from vestige_tui.store.search.query_syntax import parse
 
 if TYPE_CHECKING:
-    from vestige_tui.model import Draft, Mode, Vector
+    from vestige_tui.core.embeddings import Vector
+    from vestige_tui.core.memories import Draft
+    from vestige_tui.core.search import Mode
 
 DEPTH, LIMIT = 30, 10
 RRF = 60

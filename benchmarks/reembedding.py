@@ -16,14 +16,14 @@ from psycopg import sql
 from benchmarks import copying, encoder
 from benchmarks.corpus import texts
 from benchmarks.table import Figure
-from vestige_tui.embedding import DEFAULT_MODEL, EmbedderSource, TestEmbedder
-from vestige_tui.jobs import reembed as jobs
-from vestige_tui.jobs.launch import Work
+from vestige_tui.core.memories import Draft
+from vestige_tui.embedding.models import DEFAULT_MODEL, EmbedderSource, TestEmbedder
+from vestige_tui.jobs.context import Running
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.reembedding import Reembedding, Report
-from vestige_tui.jobs.running import Running
-from vestige_tui.model import Draft
-from vestige_tui.store import open_store
+from vestige_tui.jobs.start import Work
+from vestige_tui.reembed import plan as jobs
+from vestige_tui.reembed.run import Reembedding, Report
+from vestige_tui.store.open import open_store
 
 if TYPE_CHECKING:
     from benchmarks.servers import Server

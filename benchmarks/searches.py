@@ -10,8 +10,8 @@ from benchmarks.bench import Asked, asked
 from benchmarks.clock import side_by_side, timing
 from benchmarks.raw import DEPTH, LIMIT, RawPostgres, RawSqlite, hybrid
 from benchmarks.table import Figure
-from vestige_tui.model import Mode, SearchQuery
-from vestige_tui.store import open_store
+from vestige_tui.core.search import Mode, SearchQuery
+from vestige_tui.store.open import open_store
 
 if TYPE_CHECKING:
     from benchmarks.bench import Bench

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
-from vestige_tui.store import pgembed
+from vestige_tui.store.backends import embedded_postgres
 
 
 @dataclass(slots=True)
@@ -34,8 +34,8 @@ class Server:
 @asynccontextmanager
 async def server(directory: Path) -> AsyncIterator[Server]:
     """Start a server with its data in this folder, and stop it."""
-    lease = await pgembed.acquire(directory)
+    lease = await embedded_postgres.acquire(directory)
     try:
         yield Server(lease.url)
     finally:
-        await pgembed.release(lease)
+        await embedded_postgres.release(lease)

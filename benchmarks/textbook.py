@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vestige_tui.model import Mode
+    from vestige_tui.core.search import Mode
 
 _PARAMS = """
 WITH params AS (

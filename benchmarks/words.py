@@ -9,7 +9,7 @@ from benchmarks.clock import side_by_side, timing
 from benchmarks.corpus import common_words, rare_words
 from benchmarks.raw import LIMIT
 from benchmarks.table import Figure
-from vestige_tui.model import Mode
+from vestige_tui.core.search import Mode
 
 if TYPE_CHECKING:
     from benchmarks.bench import Bench

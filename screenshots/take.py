@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vestige_tui.model import Job
+    from vestige_tui.core.jobs import Job
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -29,9 +29,9 @@ async def shoot(
     url: str, place: str, name: str, keys: Sequence[str], size: tuple[int, int] = (120, 40), theme: str = "vestige-dark"
 ) -> None:
     """Open the console on a store, go to a place, press keys, and draw what is seen."""
-    from tests.screens.pictures import picture
-    from vestige_tui.app import VestigeApp
+    from tests.support.pictures import picture
     from vestige_tui.config import Config
+    from vestige_tui.tui.app import VestigeApp
 
     app = VestigeApp(Config(theme=theme), url)
     async with app.run_test(size=size) as pilot:
@@ -62,8 +62,8 @@ def _done(job: Job) -> float:
 
 
 async def make_demo(path: Path) -> str:
-    from vestige_tui.demo import fill
-    from vestige_tui.store import open_store
+    from vestige_tui.sample_store import fill
+    from vestige_tui.store.open import open_store
 
     url = f"sqlite:{path}"
     async with open_store(url, create=True) as store:
@@ -75,9 +75,9 @@ async def make_large(demo: str, path: Path) -> str:
     """The sample corpus many times over, with its vectors."""
     import numpy as np
 
-    from vestige_tui.model import Draft, Filter
-    from vestige_tui.store import open_store
-    from vestige_tui.store.rows import as_vector
+    from vestige_tui.core.memories import Draft, Filter
+    from vestige_tui.store.open import open_store
+    from vestige_tui.store.schema.rows import as_vector
 
     url = f"sqlite:{path}"
     async with open_store(demo, read_only=True) as source, open_store(url, create=True) as target:
@@ -121,7 +121,7 @@ async def main() -> None:
         await shoot(demo, "review", "review", ["space"])
         await shoot(demo, "registry", "registry", [])
         await shoot(demo, "store", "store", [])
-        from vestige_tui.jobs.launch import Work, start
+        from vestige_tui.jobs.start import Work, start
 
         large = await make_large(demo, home / "agents.db")
         watching = asyncio.create_task(shoot(demo, "jobs", "jobs", ["wait for a running job"]))

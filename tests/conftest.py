@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from textual.app import App
 
-from tests import task_factory
-from tests.postgres import postgres_database, postgres_server
+from tests.support import task_factory
+from tests.support.postgres import postgres_database, postgres_server
 
 __all__ = ["postgres_database", "postgres_server"]
 

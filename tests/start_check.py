@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.terminal import Terminal, alone
+from tests.support.terminal import Terminal, alone
 
 PLACE, COUNTED, CRASH = "▌F2 Search", " memories", "Traceback"
 FILL_SECONDS = 180.0

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from vestige_tui.store.queries import sql_folder
+import vestige_tui
+from vestige_tui.jobs.worker import KINDS
+from vestige_tui.store.schema.named_sql import sql_folder
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "vestige_tui"
@@ -52,20 +56,20 @@ def test_table_names_occur_only_under_sql() -> None:
                 r"\b(SELECT .* FROM (?!pragma_)|INSERT INTO|UPDATE \w+ SET|DELETE FROM|CREATE TABLE)\b", node.value
             )
             words = set(re.findall(r"\w+", node.value))
-            if statement or ((telling & words) and not name.startswith("jobs/")):
+            if statement or ((telling & words) and not name.startswith(("jobs/", "transfer/", "reembed/"))):
                 offences.append(f"{name}:{node.lineno}: {node.value[:60]!r}")
     assert offences == []
 
 
 def test_drivers_are_imported_by_their_backends_only() -> None:
     allowed = {
-        "store/sqlite.py": {"sqlite3", "aiosqlite"},
-        "store/vestige.py": {"sqlite3"},
-        "store/postgres.py": {"psycopg", "psycopg_pool", "pgvector"},
-        "jobs/source.py": {"sqlite3"},
-        "jobs/postgres_source.py": {"psycopg"},
-        "jobs/postgres_target.py": {"psycopg"},
-        "jobs/sqlite_target.py": {"sqlite3"},
+        "store/backends/sqlite.py": {"sqlite3", "aiosqlite"},
+        "store/schema/vestige_files.py": {"sqlite3"},
+        "store/backends/postgres.py": {"psycopg", "psycopg_pool", "pgvector"},
+        "transfer/sqlite_source.py": {"sqlite3"},
+        "transfer/postgres_source.py": {"psycopg"},
+        "transfer/postgres_target.py": {"psycopg"},
+        "transfer/sqlite_target.py": {"sqlite3"},
     }
     for name, tree in modules():
         imported = set()
@@ -81,13 +85,13 @@ def test_workers_begin_alike_on_every_python() -> None:
     """None is begun by Textual itself: its body would run before the line after it, on some Pythons."""
     ours = 0
     for name, tree in modules():
-        if name == "workers.py":
+        if name == "tui/workers.py":
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):
                 names = {alias.name for alias in node.names}
                 assert not (node.module or "").startswith("textual") or "work" not in names, f"{name}:{node.lineno}"
-                ours += node.module == "vestige_tui.workers"
+                ours += node.module == "vestige_tui.tui.workers"
             elif isinstance(node, ast.Attribute):
                 assert node.attr != "run_worker", f"{name}:{node.lineno}"
     assert ours
@@ -95,7 +99,7 @@ def test_workers_begin_alike_on_every_python() -> None:
 
 def test_what_starts_the_program_in_a_terminal_is_marked() -> None:
     """So that it can be run alone, on every Python that is here."""
-    starting = {"tests.terminal", "tests.start_check"}
+    starting = {"tests.support.terminal", "tests.start_check"}
     marked = []
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -127,7 +131,7 @@ def test_nothing_shows_markup() -> None:
         "Collapsible",
     }
     for name, tree in modules():
-        if not name.startswith(("screens/", "widgets/", "app.py")):
+        if not name.startswith("tui/"):
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in readers:
@@ -154,9 +158,26 @@ def imported_by(code: str) -> set[str]:
     [("sqlite:store.db", {"psycopg", "psycopg_pool", "pgvector"}), ("postgresql://host/db", {"aiosqlite", "sqlite3"})],
 )
 def test_a_store_imports_only_its_own_driver(url: str, foreign: set[str]) -> None:
-    found = imported_by(f"from vestige_tui.store import open_store; open_store({url!r})")
+    found = imported_by(f"from vestige_tui import open_store; open_store({url!r})")
     assert not found & foreign
     assert not found & {"textual", "rich", "fastembed", "onnxruntime"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_job_has_its_module(kind: str) -> None:
+    """They are named by strings, because jobs know neither what is copied nor what is embedded."""
+    module = import_module(KINDS[kind])
+    assert inspect.iscoroutinefunction(module.check)
+    assert inspect.iscoroutinefunction(module.run)
+
+
+def test_the_package_is_light_and_gives_every_public_name() -> None:
+    assert not {each for each in imported_by("import vestige_tui") if each.startswith("vestige_tui.")}
+    assert set(vestige_tui.__all__) <= set(dir(vestige_tui))
+    for name in vestige_tui.__all__:
+        assert getattr(vestige_tui, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'open_shop'"):
+        vestige_tui.open_shop  # noqa: B018
 
 
 def test_the_entry_is_light() -> None:
@@ -192,6 +213,6 @@ def test_sql_reaches_an_installed_package(tmp_path: Path) -> None:
         "vestige_tui/sql/sqlite/vestige/views.sql",
         "vestige_tui/models/all-MiniLM-L6-v2/tokenizer.json",
         "vestige_tui/data/demo.jsonl",
-        "vestige_tui/screens/reading.tcss",
+        "vestige_tui/tui/memory_place.tcss",
     ):
         assert needed in names

@@ -14,8 +14,8 @@ from benchmarks.bench import asked
 from benchmarks.corpus import LONGEST, NARROWINGS, SHORTEST, corpus, known_items
 from benchmarks.raw import LIMIT, RawPostgres, RawSqlite, fused
 from benchmarks.table import Figure, render
-from vestige_tui.store import open_store
-from vestige_tui.store.grammar import parse
+from vestige_tui.store.open import open_store
+from vestige_tui.store.search.query_syntax import parse
 
 SIZE = 300
 

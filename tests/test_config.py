@@ -26,8 +26,8 @@ from vestige_tui.config import (
     state_dir,
     write_default,
 )
-from vestige_tui.errors import ConfigError, Refused
-from vestige_tui.scheduling import DEFAULT_WEIGHTS, Policy
+from vestige_tui.core.errors import ConfigError, Refused
+from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, Policy
 
 FASTEMBED = '[embeddings]\nprovider = "fastembed"\nmodel = "BAAI/bge-base-en-v1.5"\n'
 

@@ -10,17 +10,29 @@ import pytest
 
 from tests.test_architecture import modules
 
-DOOR = "files.py"
+DOOR = "core/files.py"
 OTHERS = {
     ("cli/program.py", "_open_closed_streams", "open"): "the null device, where a stream came closed",
     ("cli/program.py", "_drop_stdout", "os.open"): "the null device, where the reader of stdout went away",
-    ("jobs/encoders.py", "serve", "os.fdopen"): "a pipe",
-    ("jobs/index.py", "_locked", "os.open"): "a lock, which stays empty",
-    ("jobs/launch.py", "_spawn", "os.open"): "a worker's log, which is appended to",
-    ("store/pgembed.py", "_Server.open", "os.open"): "locks, leases and the server's log, which follow no link",
-    ("store/pgembed.py", "_Server.launch", "os.ftruncate"): "the server's log, begun again where it has grown too long",
-    ("store/pgembed.py", "_Server.make_cluster", ".rename"): "a whole directory, where there is none",
-    ("store/sqlite.py", "SqliteBackend._prepare", "os.open"): "a store, made empty where there is none",
+    ("embedding/encoder_pool.py", "serve", "os.fdopen"): "a pipe",
+    ("jobs/known_stores.py", "_locked", "os.open"): "a lock, which stays empty",
+    ("jobs/start.py", "_spawn", "os.open"): "a worker's log, which is appended to",
+    (
+        "store/backends/embedded_postgres.py",
+        "_Server.open",
+        "os.open",
+    ): "locks, leases and the server's log, which follow no link",
+    (
+        "store/backends/embedded_postgres.py",
+        "_Server.launch",
+        "os.ftruncate",
+    ): "the server's log, begun again where it has grown too long",
+    (
+        "store/backends/embedded_postgres.py",
+        "_Server.make_cluster",
+        ".rename",
+    ): "a whole directory, where there is none",
+    ("store/backends/sqlite.py", "SqliteBackend._prepare", "os.open"): "a store, made empty where there is none",
 }
 """What writes past the door, and what it is."""
 

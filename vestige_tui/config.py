@@ -18,11 +18,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from vestige_tui import files
-from vestige_tui.chips import read_chips
-from vestige_tui.errors import ConfigError, Refused, Unavailable, Usage
-from vestige_tui.scheduling import DEFAULT_WEIGHTS, Policy
-from vestige_tui.text import plain, redact
+from vestige_tui.core import files
+from vestige_tui.core.errors import ConfigError, Refused, Unavailable, Usage
+from vestige_tui.core.filter_syntax import read_chips
+from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, Policy
+from vestige_tui.core.text import plain, redact
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument

@@ -19,9 +19,11 @@ from typing import Any, TypeAlias
 import pytest
 
 from vestige_tui.__main__ import main
-from vestige_tui.model import Draft, Edge, Rating, Review, Scheduling
-from vestige_tui.scheduling import review
-from vestige_tui.store import open_store
+from vestige_tui.core.links import Edge
+from vestige_tui.core.memories import Draft
+from vestige_tui.core.reviews import Rating, Review, Scheduling
+from vestige_tui.core.scheduling import review
+from vestige_tui.store.open import open_store
 
 HOSTILE = "\x1b]52;c;ZXZpbA==\x07\x1b[2J\x9b31m \u202edlrow [bold]x[/bold] \x00 \x7f \ud800 evil"
 SENTENCES = (

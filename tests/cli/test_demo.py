@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Command, copied
-from vestige_tui import demo
+from vestige_tui import sample_store
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_everything_of_the_corpus_is_there(run: Command, made: Path) -> None:
-    notes = list(demo.notes())
+    notes = list(sample_store.notes())
     url = f"sqlite:{made / 'demo.db'}"
     stats = run("--store", url, "stats", "--json").json
     assert stats["total_memories"] == stats["memories_with_embeddings"] == len(notes)
@@ -28,7 +28,7 @@ def test_everything_of_the_corpus_is_there(run: Command, made: Path) -> None:
     assert stats["total_reviews"] == sum(len(note["reviews"]) for note in notes)
     assert stats["superseded"] == sum(note["superseded_by"] is not None for note in notes)
     reviewed = next(note for note in notes if len(note["reviews"]) > 2 and note["source"])
-    shown = run("--store", url, "show", demo.memory_id(reviewed["key"]), "--json").json
+    shown = run("--store", url, "show", sample_store.memory_id(reviewed["key"]), "--json").json
     assert len(shown["reviews"]) == shown["memory"]["scheduling"]["reps"] == len(reviewed["reviews"])
     assert shown["reviews"][-1]["new"]["next_review"] == shown["memory"]["scheduling"]["next_review"]
     assert shown["memory"]["metadata"] == {"source": reviewed["source"]}
@@ -60,9 +60,9 @@ def filled_at(memory: dict[str, str]) -> str:
     """The moment from which a demo store was dated back, told from one of its memories."""
     from datetime import timedelta
 
-    from vestige_tui.times import format_time, parse_stored
+    from vestige_tui.core.times import format_time, parse_stored
 
-    [note] = [note for note in demo.notes() if demo.memory_id(note["key"]) == memory["id"]]
+    [note] = [note for note in sample_store.notes() if sample_store.memory_id(note["key"]) == memory["id"]]
     created = parse_stored(memory["created_at"])
     assert created is not None
     return format_time(created + timedelta(days=note["days_ago"]))
@@ -83,7 +83,7 @@ def test_the_default_folder_and_postgres(run: Command, home: Path) -> None:
     place = home / ".local/share/vestige-tui/demo/postgres"
     assert ran.json["store"] == f"pgembed:{place}"
     assert ran.json["stats"]["backend"] == "postgres"
-    assert ran.json["stats"]["total_memories"] == len(list(demo.notes()))
+    assert ran.json["stats"]["total_memories"] == len(list(sample_store.notes()))
     found = run("--store", f"pgembed:{place}", "search", "rotate keys", "--json").json
     assert found["mode"] == "hybrid"
     assert len(found["hits"]) == 10

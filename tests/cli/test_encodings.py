@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.cli.conftest import Command, run_process
-from tests.postgres import new_database, with_any_encoding
+from tests.support.postgres import new_database, with_any_encoding
 
 TEXTS = ("café crème", "漢字かな交じり文", "rocket 🚀", "combining e\u0301", "line\u2028separator", "four bytes 𠀋")
 LATIN = {"PGCLIENTENCODING": "LATIN1", "PGDATESTYLE": "German", "PGTZ": "Asia/Tokyo"}

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Answer, Command, copied, fill_sample, run_process
-from tests.postgres import finish
-from tests.terminal import PATIENCE_SECONDS, Terminal, alone
+from tests.support.postgres import finish
+from tests.support.terminal import PATIENCE_SECONDS, Terminal, alone
 
 LINES = 10
 """What an export of the sample store comes to."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from tests.cli.conftest import Command
+from vestige_tui.core.memories import Draft
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.model import Draft
-from vestige_tui.store import open_store
+from vestige_tui.store.open import open_store
 
 
 async def remade(url: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Command, sample_id
-from vestige_tui.model import LOCAL_USER
+from vestige_tui.core.memories import LOCAL_USER
 
 
 @pytest.fixture

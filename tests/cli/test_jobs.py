@@ -15,14 +15,14 @@ import pytest
 
 from tests.cli.conftest import HOSTILE, Command
 from tests.cli.test_terminal_output import Screen
-from tests.passwords import PASSWORD, demand_password, with_password
-from tests.vestige_files import make_v18
+from tests.support.passwords import PASSWORD, demand_password, with_password
+from tests.support.vestige_files import make_v18
 from vestige_tui.cli.jobs import _View, _watch_all
 from vestige_tui.cli.output import Output
-from vestige_tui.jobs.index import remember
+from vestige_tui.core.jobs import Job, JobFinding, JobProgress, JobStatus, TableProgress
+from vestige_tui.jobs.known_stores import remember
 from vestige_tui.jobs.ledger import CALLER, Ledger, Run
-from vestige_tui.model import Job, JobFinding, JobProgress, JobStatus, TableProgress
-from vestige_tui.store import open_store
+from vestige_tui.store.open import open_store
 
 AGENT = uuid.UUID("11111111-1111-4111-8111-111111111111")
 HOUR = timedelta(hours=1)

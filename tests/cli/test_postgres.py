@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import SENTENCES, Command, fill_sample, sample_id
-from tests.postgres import finish
+from tests.support.postgres import finish
 
 
 @pytest.fixture
@@ -132,8 +132,8 @@ def test_a_copy_is_refused_before_anything_is_made(run: Command, sample: str, po
 
 
 def test_ctrl_c_cancels_a_copy(run: Command, postgres_database: str, tmp_path: Path) -> None:
-    from vestige_tui.model import Draft
-    from vestige_tui.store import open_store
+    from vestige_tui.core.memories import Draft
+    from vestige_tui.store.open import open_store
 
     source = f"sqlite:{tmp_path / 'large.db'}"
 

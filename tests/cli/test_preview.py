@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Command
-from tests.swapping import OtherEmbedder, offer
-from vestige_tui import embedding
-from vestige_tui.embedding import DEFAULT_MODEL
+from tests.support.swapping import OtherEmbedder, offer
+from vestige_tui.embedding import models as embedding
+from vestige_tui.embedding.models import DEFAULT_MODEL
 
 OTHER = "other-embedder-64"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Answer, Command, fill_sample
-from vestige_tui.jobs.reembed import advice
+from vestige_tui.reembed.plan import advice
 
 NEW = "test-embedder-96"
 

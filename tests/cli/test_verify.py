@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from tests.cli.conftest import HOSTILE, SENTENCES, Command, sample_id
-from tests.terminal import Terminal, alone
-from tests.vestige_files import make_v18
+from tests.support.terminal import Terminal, alone
+from tests.support.vestige_files import make_v18
 
 OWN = "00000000-0000-4000-8000-0000000000bb"
 NOTHING = {"differ": 0, "only_source": 0, "only_target": 0}

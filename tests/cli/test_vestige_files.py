@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.test_hostile_output import FORBIDDEN
-from tests.vestige_files import make_line, memory_id
+from tests.support.vestige_files import make_line, memory_id
 
 LINES = (14, 18, 40)
 QUESTIONS = (

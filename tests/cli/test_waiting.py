@@ -16,17 +16,17 @@ from typing import TypeAlias, cast
 import pytest
 
 from tests.cli.conftest import run_process
-from vestige_tui.cli import waiting
+from vestige_tui.cli import job_wait
+from vestige_tui.cli.job_wait import _Presses, _started, _wait
 from vestige_tui.cli.output import Output, Progress
-from vestige_tui.cli.waiting import _Presses, _started, _wait
-from vestige_tui.errors import Unavailable, VestigeError
-from vestige_tui.jobs import launch
-from vestige_tui.jobs.launch import Launched, Work
+from vestige_tui.core.errors import Unavailable, VestigeError
+from vestige_tui.core.jobs import Job
+from vestige_tui.jobs import start as launch
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.model import Job
+from vestige_tui.jobs.start import Launched, Work
 
 WORK = Work("copy", "sqlite:a.db", "pgembed:/new")
-HALF = waiting.DOUBT_SECONDS / 2 + 1
+HALF = job_wait.DOUBT_SECONDS / 2 + 1
 AWAY = Unavailable("The server cannot be reached.")
 Look: TypeAlias = tuple[float, float | VestigeError | None]
 
@@ -137,8 +137,8 @@ class Looks:
 async def waited(looks: Sequence[Look], monkeypatch: pytest.MonkeyPatch) -> Job:
     """The job, after a wait whose clock is moved by its looks."""
     ledger = Looks(looks)
-    monkeypatch.setattr(waiting, "time", ledger)
-    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(job_wait, "time", ledger)
+    monkeypatch.setattr(job_wait, "POLL_SECONDS", 0.0)
     return await _wait(cast(Ledger, ledger), "3e386abc", _Presses(), Telling(lambda: None), Progress("copied"))
 
 

@@ -10,18 +10,18 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.jobs.filled import fill
-from tests.jobs.test_copy import ended
-from vestige_tui.errors import Busy, Cancelled, Unavailable, VestigeError
+from tests.support.filled import fill
+from tests.transfer.test_copy import ended
+from vestige_tui.core.errors import Busy, Cancelled, Unavailable, VestigeError
+from vestige_tui.core.search import SearchQuery
 from vestige_tui.jobs import worker
-from vestige_tui.jobs.launch import Work, start
 from vestige_tui.jobs.ledger import CANCELLED, Ledger
-from vestige_tui.jobs.postgres_source import PostgresSource
-from vestige_tui.jobs.postgres_target import PostgresTarget
-from vestige_tui.model import SearchQuery
-from vestige_tui.store import open_store
-from vestige_tui.store.postgres import PostgresBackend, PostgresTransaction
-from vestige_tui.store.service import Store
+from vestige_tui.jobs.start import Work, start
+from vestige_tui.store.backends.postgres import PostgresBackend, PostgresTransaction
+from vestige_tui.store.open import open_store
+from vestige_tui.store.store import Store
+from vestige_tui.transfer.postgres_source import PostgresSource
+from vestige_tui.transfer.postgres_target import PostgresTarget
 
 SAID = "The server broke the query off: canceling statement due to "
 HASTY = "?options=-c%20statement_timeout%3D200ms"

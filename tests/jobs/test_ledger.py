@@ -8,8 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.jobs.conftest import Clock
-from vestige_tui.errors import Conflict, NotFound, Usage
+from tests.support.job_fixtures import Clock
+from vestige_tui.core.errors import Conflict, NotFound, Usage
+from vestige_tui.core.jobs import JobFinding, JobProgress, JobStatus, TableProgress
 from vestige_tui.jobs.ledger import (
     CALLER,
     CANCELLED,
@@ -25,8 +26,7 @@ from vestige_tui.jobs.ledger import (
     plan_id,
     preview,
 )
-from vestige_tui.model import JobFinding, JobProgress, JobStatus, TableProgress
-from vestige_tui.store.service import Store
+from vestige_tui.store.store import Store
 
 AGENT = uuid.UUID("11111111-1111-4111-8111-111111111111")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from vestige_tui.embedding import EmbedderSource, TestEmbedder
-from vestige_tui.store import open_store
-from vestige_tui.store.service import Store
+from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.store.open import open_store
+from vestige_tui.store.store import Store
 
 
 class Clock:

@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 from tests.store.conftest import Clock
-from vestige_tui.embedding import EmbedderSource, TestEmbedder
-from vestige_tui.model import Draft, Edge, Filter, Rating, Scheduling, SearchQuery
-from vestige_tui.store import open_store
-from vestige_tui.store.service import Store
+from vestige_tui.core.links import Edge
+from vestige_tui.core.memories import Draft, Filter
+from vestige_tui.core.reviews import Rating, Scheduling
+from vestige_tui.core.search import SearchQuery
+from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.store.open import open_store
+from vestige_tui.store.store import Store
 
 QUESTIONS = [
     "how do we rotate the signing keys", "what does Mara want", "postgres index missing", "incident root cause",

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.store.conftest import Clock
-from vestige_tui.errors import Conflict, NotFound, ReadOnly
-from vestige_tui.model import Draft, Edge, Filter, Rating, Review, Scheduling
-from vestige_tui.scheduling import forecast, local_midnight
-from vestige_tui.store import open_store
-from vestige_tui.store.backend import Write
-from vestige_tui.store.service import Store
+from vestige_tui.core.errors import Conflict, NotFound, ReadOnly
+from vestige_tui.core.links import Edge
+from vestige_tui.core.memories import Draft, Filter
+from vestige_tui.core.reviews import Rating, Review, Scheduling
+from vestige_tui.core.scheduling import forecast, local_midnight
+from vestige_tui.store.backends.protocol import Write
+from vestige_tui.store.open import open_store
+from vestige_tui.store.store import Store
 
 
 def key(number: int) -> str:

@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 
 from tests.store.conftest import Clock
-from vestige_tui.embedding import EmbedderSource, TestEmbedder, signature
-from vestige_tui.errors import Conflict, ModelMismatch, NotFound, ReadOnly, SchemaPending, Usage
-from vestige_tui.model import Draft, Edge, Filter, ModelSignature, Patch, Rating, Scheduling, SearchQuery
-from vestige_tui.store import open_store
-from vestige_tui.store.schema import migrations
-from vestige_tui.store.service import Store
+from vestige_tui.core.embeddings import ModelSignature
+from vestige_tui.core.errors import Conflict, ModelMismatch, NotFound, ReadOnly, SchemaPending, Usage
+from vestige_tui.core.links import Edge
+from vestige_tui.core.memories import Draft, Filter, Patch
+from vestige_tui.core.reviews import Rating, Scheduling
+from vestige_tui.core.search import SearchQuery
+from vestige_tui.embedding.models import EmbedderSource, TestEmbedder, signature
+from vestige_tui.store.open import open_store
+from vestige_tui.store.schema.migrations import migrations
+from vestige_tui.store.store import Store
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 
@@ -787,7 +791,7 @@ async def test_read_only_reads_and_refuses_writes(store: Store, store_url: str) 
 
 
 async def test_nothing_is_made_unasked(tmp_path: object, store_url: str) -> None:
-    from vestige_tui.errors import Unavailable
+    from vestige_tui.core.errors import Unavailable
 
     with pytest.raises((Unavailable, SchemaPending)):
         async with open_store(store_url):

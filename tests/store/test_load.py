@@ -17,12 +17,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from vestige_tui.embedding import EmbedderSource, TestEmbedder
-from vestige_tui.errors import Busy, Conflict
-from vestige_tui.model import Draft, Patch, Rating, SearchQuery
-from vestige_tui.store import open_store
-from vestige_tui.store.postgres import PostgresBackend
-from vestige_tui.store.service import Store
+from vestige_tui.core.errors import Busy, Conflict
+from vestige_tui.core.memories import Draft, Patch
+from vestige_tui.core.reviews import Rating
+from vestige_tui.core.search import SearchQuery
+from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.store.backends.postgres import PostgresBackend
+from vestige_tui.store.open import open_store
+from vestige_tui.store.store import Store
 
 WRITERS, EACH = 16, 100
 WIDTH = 32
@@ -136,7 +138,7 @@ async def test_two_stores_edit_one_memory_once(store_url: str) -> None:
 async def test_a_file_that_another_process_holds_is_busy_and_reads_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vestige_tui.store.sqlite.BUSY_MS", 500)
+    monkeypatch.setattr("vestige_tui.store.backends.sqlite.BUSY_MS", 500)
     path = tmp_path / "store.db"
     async with opened(f"sqlite:{path}", create=True) as store:
         memory_id = (await store.insert(Draft("held by another"))).changed[0]

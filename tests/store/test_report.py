@@ -13,12 +13,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.vestige_files import make_v18
-from vestige_tui.errors import ReadOnly
-from vestige_tui.model import Draft, PostgresServer, SqliteFile
-from vestige_tui.store import open_store
-from vestige_tui.store.service import Store
-from vestige_tui.store.timings import NAMES, OTHER, Timings
+from tests.support.vestige_files import make_v18
+from vestige_tui.core.errors import ReadOnly
+from vestige_tui.core.health import PostgresServer, SqliteFile
+from vestige_tui.core.memories import Draft
+from vestige_tui.store.backends.query_timings import NAMES, OTHER, Timings
+from vestige_tui.store.open import open_store
+from vestige_tui.store.store import Store
 
 
 async def test_the_server_is_described(store: Store) -> None:
@@ -53,7 +54,7 @@ async def test_sizes_come_biggest_first(store: Store) -> None:
 
 
 async def test_a_large_file_is_not_read_to_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vestige_tui.store.service.MEASURED", 4_096)
+    monkeypatch.setattr("vestige_tui.store.store.MEASURED", 4_096)
     async with open_store(f"sqlite:{tmp_path / 'store.db'}", create=True) as store:
         assert (await store.report()).sizes is None
         assert "list_sizes" not in {each.name for each in (await store.report()).queries}

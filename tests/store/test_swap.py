@@ -14,15 +14,16 @@ import psycopg
 import pytest
 
 from tests.store.conftest import Clock
-from tests.swapping import BetweenEmbedder, OtherEmbedder, offer, prepare, stored, swap
-from vestige_tui.embedding import Embedder, EmbedderSource, TestEmbedder
-from vestige_tui.errors import EmbedderUnavailable, ModelMismatch
-from vestige_tui.model import Draft, Hit, Patch, SearchQuery
-from vestige_tui.store import open_store
-from vestige_tui.store.passing import EVERYTHING
-from vestige_tui.store.service import Store
-from vestige_tui.store.sqlite import SqliteBackend
-from vestige_tui.store.vectors import Take, VectorIndex
+from tests.support.swapping import BetweenEmbedder, OtherEmbedder, offer, prepare, stored, swap
+from vestige_tui.core.errors import EmbedderUnavailable, ModelMismatch
+from vestige_tui.core.memories import Draft, Patch
+from vestige_tui.core.search import Hit, SearchQuery
+from vestige_tui.embedding.models import Embedder, EmbedderSource, TestEmbedder
+from vestige_tui.store.backends.sqlite import SqliteBackend
+from vestige_tui.store.open import open_store
+from vestige_tui.store.search.filter_sets import EVERYTHING
+from vestige_tui.store.search.vector_index import Take, VectorIndex
+from vestige_tui.store.store import Store
 
 PLACES = ("harbour", "lighthouse", "kitchen", "orchard", "station", "archive")
 THINGS = ("key", "lamp", "ledger", "rope", "kettle", "map", "clock")

@@ -11,10 +11,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from vestige_tui.errors import Refused
-from vestige_tui.model import Draft
-from vestige_tui.store import open_store
-from vestige_tui.store.service import Store
+from vestige_tui.core.errors import Refused
+from vestige_tui.core.memories import Draft
+from vestige_tui.store.open import open_store
+from vestige_tui.store.store import Store
 
 
 async def test_it_says_what_it_works_on(store: Store) -> None:

@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vestige_tui import files, shapes
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
 from vestige_tui.cli.session import chosen_store
-from vestige_tui.errors import Refused, Usage, VestigeError
-from vestige_tui.model import Change, DeletePreview, Draft, Patch
-from vestige_tui.text import grouped, one_line, short_id
+from vestige_tui.core import files
+from vestige_tui.core.errors import Refused, Usage, VestigeError
+from vestige_tui.core.memories import Change, DeletePreview, Draft, Patch
+from vestige_tui.core.text import grouped, one_line, short_id
+from vestige_tui.presenters import json_shapes
 
 MANY = 100
 STDERR = 2
@@ -225,7 +226,7 @@ def tell(output: Output, change: Change, verb: str, **more: Any) -> int:
     for warning in change.warnings:
         output.note(warning)
     if output.as_json:
-        output.document({**shapes.change(change), **more})
+        output.document({**json_shapes.change(change), **more})
         return 0
     if not change.changed:
         output.line("Nothing changed.")

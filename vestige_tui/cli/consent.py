@@ -6,8 +6,8 @@ import asyncio
 import sys
 from argparse import Namespace
 
-from vestige_tui.errors import Refused
-from vestige_tui.text import plain
+from vestige_tui.core.errors import Refused
+from vestige_tui.core.text import plain
 
 
 def may_ask(args: Namespace) -> bool:

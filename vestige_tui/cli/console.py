@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from vestige_tui.errors import Refused
+from vestige_tui.core.errors import Refused
 
 if TYPE_CHECKING:
     from vestige_tui.config import Config
@@ -19,6 +19,6 @@ def refuse_without_terminal() -> None:
 
 def open_console(config: Config, store_url: str, *, read_only: bool) -> int:
     """Stay in the console until the person leaves; gives the exit status."""
-    from vestige_tui.app import run_console
+    from vestige_tui.tui.app import run_console
 
     return run_console(config, store_url, read_only=read_only)

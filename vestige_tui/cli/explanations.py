@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from vestige_tui import explained, shapes
-from vestige_tui.explained import Branch, figure
-from vestige_tui.text import grouped, one_line, short_id
+from vestige_tui.core.text import grouped, one_line, short_id
+from vestige_tui.presenters import explanation, json_shapes
+from vestige_tui.presenters.explanation import Branch, figure
 
 if TYPE_CHECKING:
     from vestige_tui.cli.output import Output
-    from vestige_tui.model import Explanation, Mode, SearchQuery, WhyNot
-    from vestige_tui.store.service import Store
+    from vestige_tui.core.search import Explanation, Mode, SearchQuery, WhyNot
+    from vestige_tui.store.store import Store
 
 
 async def tell(store: Store, query: SearchQuery, output: Output, *, why_not: str | None) -> int:
@@ -21,7 +21,7 @@ async def tell(store: Store, query: SearchQuery, output: Output, *, why_not: str
     if why_not is not None:
         stands = await store.why_not(query, await store.resolve(why_not))
         if output.as_json:
-            output.document(shapes.why_not(stands, now, weights))
+            output.document(json_shapes.why_not(stands, now, weights))
         else:
             _stands(output, stands)
         return 0
@@ -29,14 +29,14 @@ async def tell(store: Store, query: SearchQuery, output: Output, *, why_not: str
     for warning in found.answer.warnings:
         output.note(warning)
     if output.as_json:
-        output.document(shapes.explanation(found, now, weights))
+        output.document(json_shapes.explanation(found, now, weights))
     else:
         _explain(output, found, query.mode)
     return 0
 
 
 def _explain(output: Output, found: Explanation, asked: Mode) -> None:
-    said = explained.summary(found)
+    said = explanation.summary(found)
     output.line(f"{said[:1].upper()}{said[1:]}.")
     if found.answer.hits:
         _fused(output, found)
@@ -46,21 +46,21 @@ def _explain(output: Output, found: Explanation, asked: Mode) -> None:
     for branch in branches:
         _branch(output, found, branch, asked)
     if found.words:
-        rows = [explained.word_row(word) for word in found.words]
+        rows = [explanation.word_row(word) for word in found.words]
         _table(output, "Words", rows, ("word", "use", "memories", "weight"), flexible=0, right=(2, 3))
     filters = [(each.text, grouped(each.memories)) for each in found.filters]
     rows_and_all = [*filters, ("all together", f"{grouped(found.passing)} of {grouped(found.total)}")]
     _table(output, "Filters", rows_and_all, ("filter", "memories"), flexible=0, right=(1,))
     output.line("\nHow one list is made")
-    for rule in explained.rules(found):
+    for rule in explanation.rules(found):
         output.line(f"  {rule}")
-    steps = [(each.what, each.how, explained.milliseconds(each.ms)) for each in found.steps]
+    steps = [(each.what, each.how, explanation.milliseconds(each.ms)) for each in found.steps]
     _table(output, "Steps", steps, ("for", "how", "took"), flexible=1, right=(2,))
 
 
 def _fused(output: Output, found: Explanation) -> None:
     words, meaning = found.fusion.text_weight > 0 or not found.fusion.vector_weight, found.fusion.vector_weight > 0
-    name = explained.branch_name(found, "text")
+    name = explanation.branch_name(found, "text")
     header = ["place", "total"]
     header += [name, "score", "share"] if words else []
     header += ["meaning", "cosine", "share"] if meaning else []
@@ -76,14 +76,14 @@ def _fused(output: Output, found: Explanation) -> None:
 
 def _branch(output: Output, found: Explanation, branch: Branch, asked: Mode) -> None:
     title = {"meaning": "By meaning", "newest": "The newest", "characters": "By characters", "words": "By words"}[
-        explained.branch_name(found, branch)
+        explanation.branch_name(found, branch)
     ]
-    why = explained.why_missing(found, branch, asked)
+    why = explanation.why_missing(found, branch, asked)
     if why:
         output.line(f"\n{title}\n  {why}")
         return
     hits = found.text if branch == "text" else found.vector
-    places = {hit.memory.id: place for place, hit in enumerate(explained.fused(found), start=1)}
+    places = {hit.memory.id: place for place, hit in enumerate(explanation.fused(found), start=1)}
     shown = hits[: max(1, len(found.answer))]
     rows = [
         (
@@ -102,14 +102,14 @@ def _branch(output: Output, found: Explanation, branch: Branch, asked: Mode) -> 
 
 
 def _rank(rank: int | None) -> str:
-    return explained.NONE if rank is None else grouped(rank)
+    return explanation.NONE if rank is None else grouped(rank)
 
 
 def _stands(output: Output, found: WhyNot) -> None:
     output.line(found.reason)
     output.line()
     output.table(
-        [("memory", f"{short_id(found.memory.id)}  {one_line(found.memory.content)}"), *explained.standing(found)],
+        [("memory", f"{short_id(found.memory.id)}  {one_line(found.memory.content)}"), *explanation.standing(found)],
         flexible=1,
     )
 

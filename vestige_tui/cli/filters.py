@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vestige_tui.chips import Chip, filter_of, read_chips
 from vestige_tui.cli.parser import Parser, share
-from vestige_tui.errors import Usage
-from vestige_tui.times import parse_argument
+from vestige_tui.core.errors import Usage
+from vestige_tui.core.filter_syntax import Chip, filter_of, read_chips
+from vestige_tui.core.times import parse_argument
 
 if TYPE_CHECKING:
-    from vestige_tui.model import Filter
-    from vestige_tui.store.service import Store
+    from vestige_tui.core.memories import Filter
+    from vestige_tui.store.store import Store
 
 
 def add_filters(parser: Parser, *, superseded: bool = True) -> None:

@@ -13,18 +13,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vestige_tui import shapes
-from vestige_tui.cli.job_words import line, named, state, summary, trouble, way_on
 from vestige_tui.cli.output import Live, Output
 from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.cli.session import is_file, settings, store_url
-from vestige_tui.errors import NotFound, ReadOnly, StoreMissing, Usage, VestigeError
-from vestige_tui.text import ago, cut, grouped, plain, short_id
+from vestige_tui.core.errors import NotFound, ReadOnly, StoreMissing, Usage, VestigeError
+from vestige_tui.core.text import ago, cut, grouped, plain, short_id
+from vestige_tui.presenters import json_shapes
+from vestige_tui.presenters.shell_jobs import line, named, state, summary, trouble, way_on
 
 if TYPE_CHECKING:
     from vestige_tui.config import Config
-    from vestige_tui.model import Job, JobFinding, JobStatus, TableProgress
-    from vestige_tui.store.service import Store
+    from vestige_tui.core.jobs import Job, JobFinding, JobStatus, TableProgress
+    from vestige_tui.store.store import Store
 
 FAILED_ROWS = 4
 MOST_FINDINGS = 1_000
@@ -65,7 +65,7 @@ def add_commands(commands: Commands) -> None:
 
 def _urls(args: Namespace) -> tuple[str, ...]:
     """The stores that may hold jobs: the one of this run, and those where jobs were started from here."""
-    from vestige_tui.jobs.index import watched, with_passwords, without_password
+    from vestige_tui.jobs.known_stores import watched, with_passwords, without_password
 
     config = settings(args)
     here = store_url(args, config)
@@ -81,7 +81,7 @@ def _known(args: Namespace, config: Config) -> tuple[str, ...]:
 
 @asynccontextmanager
 async def _store(url: str, *, read_only: bool) -> AsyncIterator[Store]:
-    from vestige_tui.store import open_store
+    from vestige_tui.store.open import open_store
 
     async with open_store(url, read_only=read_only, max_connections=2) as store:
         yield store
@@ -111,7 +111,7 @@ async def _list(args: Namespace, output: Output) -> int:
     found.sort(key=lambda job: job.created_at or oldest, reverse=True)
     found.sort(key=lambda job: not job.in_flight)
     if output.as_json:
-        output.document(shapes.listed(shapes.job(job, now) for job in found[: args.limit]))
+        output.document(json_shapes.listed(json_shapes.job(job, now) for job in found[: args.limit]))
     elif found:
         listed = found[: args.limit]
         rows = [(short_id(job.id), state(job, now), _when(job, now), summary(job, now)) for job in listed]
@@ -176,7 +176,7 @@ async def _show(args: Namespace, output: Output) -> int:
     async with _found(args, read_only=True) as (store, job):
         notes = await findings(store, job.id)
     if output.as_json:
-        output.document({"job": shapes.job(job, datetime.now(UTC), notes)})
+        output.document({"job": json_shapes.job(job, datetime.now(UTC), notes)})
         return 0
     show(output, job, notes)
     return 0
@@ -256,7 +256,7 @@ async def _watch(args: Namespace, output: Output) -> int:
 
 
 async def _watch_all(args: Namespace, view: _View) -> None:
-    from vestige_tui.jobs.watch import watch
+    from vestige_tui.jobs.monitor import watch
 
     config = settings(args)
     here = store_url(args, config)
@@ -308,7 +308,7 @@ class _View:
             before, self._seen[job.id] = self._seen.get(job.id), stands
             if self._output.as_json:
                 if before is None or before[0] != job:
-                    self._output.object({"job": shapes.job(job, now)})
+                    self._output.object({"job": json_shapes.job(job, now)})
             elif before != stands and (self._live is None or not job.in_flight):
                 self._say(job, line(job, now))
         if self._live is not None:
@@ -361,7 +361,7 @@ async def _cancel(args: Namespace, output: Output) -> int:
 
 async def _retry(args: Namespace, output: Output) -> int:
     from vestige_tui.config import load_config
-    from vestige_tui.jobs.watch import retry
+    from vestige_tui.jobs.monitor import retry
 
     urls = _known(args, load_config(Path(args.config) if args.config else None))
     async with _found(args, read_only=False) as (store, job):

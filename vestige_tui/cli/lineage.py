@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from vestige_tui import shapes
 from vestige_tui.cli.changes import tell
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
 from vestige_tui.cli.session import chosen_store
-from vestige_tui.model import Lineage
-from vestige_tui.text import ago, one_line, plain, short_id
+from vestige_tui.core.links import Lineage
+from vestige_tui.core.text import ago, one_line, plain, short_id
+from vestige_tui.presenters import json_shapes
 
 _WORDS = {
     "supersede": "was replaced by",
@@ -48,7 +48,7 @@ async def _history(args: Namespace, output: Output) -> int:
         memory_id = await store.resolve(args.id)
         events = await store.supersession_history(memory_id)
         if output.as_json:
-            output.document(shapes.listed(map(shapes.event, events)))
+            output.document(json_shapes.listed(map(json_shapes.event, events)))
             return 0
         family = await store.lineage(memory_id)
         now = store.now()

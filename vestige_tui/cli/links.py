@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from vestige_tui import shapes
 from vestige_tui.cli.changes import tell
 from vestige_tui.cli.memories import fraction, since
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, share, whole
 from vestige_tui.cli.session import chosen_store
-from vestige_tui.model import Edge
-from vestige_tui.text import one_line, short_id
+from vestige_tui.core.links import Edge
+from vestige_tui.core.text import one_line, short_id
+from vestige_tui.presenters import json_shapes
 
 
 def add_commands(commands: Commands) -> None:
@@ -37,7 +37,7 @@ async def _edges(args: Namespace, output: Output) -> int:
         memory_id = await store.resolve(args.id)
         edges = await store.get_edges(memory_id, args.type)
         if output.as_json:
-            output.document(shapes.listed(map(shapes.edge, edges)))
+            output.document(json_shapes.listed(map(json_shapes.edge, edges)))
             return 0
         others = [edge.target_id if edge.source_id == memory_id else edge.source_id for edge in edges]
         firsts = {each.id: one_line(each.content) for each in await store.get_many(others)}
@@ -79,7 +79,7 @@ async def _neighbors(args: Namespace, output: Output) -> int:
         found = await store.get_neighbors(await store.resolve(args.id), args.depth)
         now, weights = store.now(), store.policy.weights
     if output.as_json:
-        output.document(shapes.listed(shapes.neighbor(each, now, weights) for each in found))
+        output.document(json_shapes.listed(json_shapes.neighbor(each, now, weights) for each in found))
         return 0
     if not found:
         output.note("It has no links.")

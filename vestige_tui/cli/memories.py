@@ -7,20 +7,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from vestige_tui import shapes
 from vestige_tui.cli import explanations
 from vestige_tui.cli.filters import add_filters, chosen_filter
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.cli.session import chosen_store
-from vestige_tui.errors import Usage
-from vestige_tui.explained import around
-from vestige_tui.model import Edge, Hit, Memory, Review, Scheduling, SearchQuery
-from vestige_tui.scheduling import retrievability
-from vestige_tui.text import ago, grouped, one_line, plain, short_id
+from vestige_tui.core.errors import Usage
+from vestige_tui.core.links import Edge
+from vestige_tui.core.memories import Memory
+from vestige_tui.core.reviews import Review, Scheduling
+from vestige_tui.core.scheduling import retrievability
+from vestige_tui.core.search import Hit, SearchQuery
+from vestige_tui.core.text import ago, grouped, one_line, plain, short_id
+from vestige_tui.presenters import json_shapes
+from vestige_tui.presenters.explanation import around
 
 if TYPE_CHECKING:
-    from vestige_tui.store.service import Store
+    from vestige_tui.store.store import Store
 
 RATINGS = ("", "again", "hard", "good", "easy")
 _HEAD = 400
@@ -60,7 +63,7 @@ async def _search(args: Namespace, output: Output) -> int:
     for warning in answer.warnings:
         output.note(warning)
     if output.as_json:
-        output.document(shapes.answer(answer, now, weights))
+        output.document(json_shapes.answer(answer, now, weights))
         return 0
     for rank, hit in enumerate(answer.hits, start=1):
         output.line(f"{rank:>3}  {_what(hit.memory, query, output.width - 5)}")
@@ -100,7 +103,7 @@ async def _list(args: Namespace, output: Output) -> int:
         )
         now, weights = store.now(), store.policy.weights
     if output.as_json:
-        output.document(shapes.listed((shapes.memory(each, now, weights) for each in page.items), page.next))
+        output.document(json_shapes.listed((json_shapes.memory(each, now, weights) for each in page.items), page.next))
         return 0
     table(output, page.items, now, due=args.sort == "due")
     if page.next:
@@ -139,10 +142,10 @@ async def _show(args: Namespace, output: Output) -> int:
         if output.as_json:
             output.document(
                 {
-                    "memory": shapes.memory(memory, now, weights),
-                    "edges": [shapes.edge(each) for each in edges],
-                    "reviews": [shapes.review(each) for each in reviews],
-                    "supersession": [shapes.event(each) for each in events],
+                    "memory": json_shapes.memory(memory, now, weights),
+                    "edges": [json_shapes.edge(each) for each in edges],
+                    "reviews": [json_shapes.review(each) for each in reviews],
+                    "supersession": [json_shapes.event(each) for each in events],
                 }
             )
             return 0
@@ -203,7 +206,7 @@ def _schedule(state: Scheduling | None, now: datetime) -> str:
 def _value(value: object) -> str:
     from vestige_tui.cli.output import dumps
 
-    return value if isinstance(value, str) else dumps(shapes.finite(value))
+    return value if isinstance(value, str) else dumps(json_shapes.finite(value))
 
 
 def recall(state: Scheduling | None, now: datetime) -> str:

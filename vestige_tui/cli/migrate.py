@@ -6,19 +6,16 @@ from argparse import Namespace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from vestige_tui import shapes
 from vestige_tui.cli import reembed, verify
+from vestige_tui.cli.job_options import ends, tell_plan
+from vestige_tui.cli.job_wait import begun
 from vestige_tui.cli.jobs import findings, show
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, whole
-from vestige_tui.cli.session import is_file, settings, store_url
-from vestige_tui.cli.waiting import begun
-from vestige_tui.errors import Usage
-from vestige_tui.text import grouped
+from vestige_tui.presenters import json_shapes
 
 if TYPE_CHECKING:
-    from vestige_tui.jobs.launch import Work
-    from vestige_tui.model import TableProgress
+    from vestige_tui.jobs.start import Work
 
 
 def add_commands(commands: Commands) -> None:
@@ -51,7 +48,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _plan(args: Namespace) -> Work:
-    from vestige_tui.jobs.launch import Work
+    from vestige_tui.jobs.start import Work
 
     source, target = ends(args, "A copy", "write")
     options: dict[str, object] = {"batch": args.batch_size or 500}
@@ -63,30 +60,8 @@ def _plan(args: Namespace) -> Work:
     return Work("copy", source, target, options)
 
 
-def ends(args: Namespace, what: str, done: str) -> tuple[str, str]:
-    """The first store and the second: by URL, or by the names that say which is the file and which the server."""
-    config = settings(args)
-    back = args.source_kind == "postgres" or (args.source_kind is None and args.target_kind == "sqlite")
-    if back:
-        store = store_url(args, config)
-        source = args.source or args.postgres_url or (config.postgres_url if is_file(store) else store)
-        if not source:
-            raise Usage(f"{what} needs the PostgreSQL store to read: --postgres-url URL, or --source URL.")
-        target = args.target or (args.sqlite_path if args.target_kind != "postgres" else None)
-        if not target:
-            raise Usage(f"{what} needs the store to {done}: --sqlite-path PATH, or --target URL.")
-        return source, target
-    source = args.source or args.sqlite_path or store_url(args, config)
-    if not is_file(source) and not args.source and not args.target:
-        raise Usage(f"{what} needs the SQLite file to read: --sqlite-path PATH, or --source URL.")
-    target = args.target or (args.postgres_url or config.postgres_url if args.target_kind != "sqlite" else None)
-    if not target:
-        raise Usage(f"{what} needs the store to {done}: --postgres-url URL, or --target URL.")
-    return source, target
-
-
 async def _copy(args: Namespace, output: Output) -> int:
-    from vestige_tui.jobs.launch import dry_run
+    from vestige_tui.jobs.start import dry_run
 
     if args.step == "reembed":
         return await reembed.reembed(args, output)
@@ -99,23 +74,7 @@ async def _copy(args: Namespace, output: Output) -> int:
         job = made.job
         notes = [] if job.in_flight else await findings(made.store, job.id)
     if output.as_json:
-        output.document({"job": shapes.job(job, datetime.now(UTC), notes)})
+        output.document({"job": json_shapes.job(job, datetime.now(UTC), notes)})
     elif not job.in_flight:
         show(output, job, notes)
     return made.status
-
-
-def tell_plan(output: Output, tables: dict[str, TableProgress]) -> int:
-    if output.as_json:
-        output.document({"tables": {name: shapes.table(progress) for name, progress in tables.items()}})
-        return 0
-    rows = [
-        (
-            name,
-            grouped(each.total) if each.total is not None else "",
-            f"{grouped(each.left_behind)} left behind" if each.left_behind else "",
-        )
-        for name, each in tables.items()
-    ]
-    output.table(rows, flexible=0, header=("table", "rows", ""), right=(1,))
-    return 0

@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-from vestige_tui.errors import VestigeError
-from vestige_tui.text import REPLACEMENT, cells, cut, grouped, plain
+from vestige_tui.core.errors import VestigeError
+from vestige_tui.core.text import REPLACEMENT, cells, cut, grouped, plain
 
 WIDE = 120
 REFRESH_SECONDS = 0.1

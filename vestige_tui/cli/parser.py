@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from vestige_tui.errors import Usage
+from vestige_tui.core.errors import Usage
 
 if TYPE_CHECKING:
     from vestige_tui.cli.output import Output

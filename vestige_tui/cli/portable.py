@@ -13,19 +13,22 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from vestige_tui import files, shapes
 from vestige_tui.cli.consent import confirmed, refuse_unasked
 from vestige_tui.cli.filters import add_filters, chosen_filter
-from vestige_tui.cli.lines import BadLine, Line, read_line
+from vestige_tui.cli.jsonl import BadLine, Line, read_line
 from vestige_tui.cli.output import Output, dumps
 from vestige_tui.cli.parser import Commands
 from vestige_tui.cli.session import chosen_store, is_file
-from vestige_tui.errors import Cancelled, Conflict, NotFound, Refused, Unavailable, Usage
-from vestige_tui.model import Draft, Edge, Filter, Review, SupersessionEvent
-from vestige_tui.text import grouped
+from vestige_tui.core import files
+from vestige_tui.core.errors import Cancelled, Conflict, NotFound, Refused, Unavailable, Usage
+from vestige_tui.core.links import Edge, SupersessionEvent
+from vestige_tui.core.memories import Draft, Filter
+from vestige_tui.core.reviews import Review
+from vestige_tui.core.text import grouped
+from vestige_tui.presenters import json_shapes
 
 if TYPE_CHECKING:
-    from vestige_tui.store.service import Store
+    from vestige_tui.store.store import Store
 
 BATCH = 64
 BATCH_CHARACTERS = 4_000_000
@@ -316,7 +319,7 @@ async def _exported(store: Store, chosen: Filter, memories_only: bool) -> AsyncI
         page = await store.page(chosen, limit=PAGE, after=after)
         for memory in page.items:
             ids[memory.id] = None
-            yield shapes.memory_line(memory)
+            yield json_shapes.memory_line(memory)
         after = page.next
         if after is None:
             break
@@ -325,11 +328,11 @@ async def _exported(store: Store, chosen: Filter, memories_only: bool) -> AsyncI
     for memory_id in ids:
         for edge in await store.get_edges(memory_id):
             if edge.source_id == memory_id and edge.target_id in ids:
-                yield shapes.edge_line(edge)
+                yield json_shapes.edge_line(edge)
     for review in await store.reviews_since(datetime.fromtimestamp(0, UTC)):
         if review.memory_id in ids:
-            yield shapes.review_line(review)
+            yield json_shapes.review_line(review)
     for memory_id in ids:
         for event in await store.supersession_history(memory_id):
             if event.loser_id == memory_id and (event.winner_id is None or event.winner_id in ids):
-                yield shapes.supersession_line(event)
+                yield json_shapes.supersession_line(event)

@@ -19,7 +19,7 @@ def add_commands(commands: Commands) -> None:
 
 
 async def _show(args: Namespace, output: Output) -> int:
-    from vestige_tui.text import redact
+    from vestige_tui.core.text import redact
 
     config = settings(args)
     values = {

@@ -17,22 +17,22 @@ from typing import Any
 from vestige_tui import __version__
 from vestige_tui.cli import (
     changes,
+    demo,
     jobs,
     lineage,
     links,
+    maintenance,
     memories,
     migrate,
     portable,
     preferences,
     registry,
     reviews,
-    sample,
-    upkeep,
 )
 from vestige_tui.cli.console import open_console, refuse_without_terminal
 from vestige_tui.cli.output import Output, Unwritable, dumps, say
 from vestige_tui.cli.parser import Commands, Parser
-from vestige_tui.errors import Usage, VestigeError
+from vestige_tui.core.errors import Usage, VestigeError
 
 INTERRUPTED = 130
 _PLACES = frozenset({"config", "store", "file", "dir", "sqlite_path", "postgres_url", "source", "target"})
@@ -40,14 +40,14 @@ _PLACES = frozenset({"config", "store", "file", "dir", "sqlite_path", "postgres_
 _BACKWARDS = re.compile(r"-[0-9]+(?:s|min|h|d|w|mo|y)")
 
 _FAMILIES = (
-    sample,
+    demo,
     memories,
     changes,
     reviews,
     lineage,
     links,
     portable,
-    upkeep,
+    maintenance,
     migrate,
     registry,
     jobs,
@@ -180,7 +180,7 @@ def _console(args: argparse.Namespace, output: Output) -> int:
 
 
 def _failed(output: Output, code: str, message: str, status: int) -> int:
-    from vestige_tui.text import redact
+    from vestige_tui.core.text import redact
 
     sentence = redact(message)
     say(sentence)
@@ -199,9 +199,9 @@ def _drop_stdout() -> None:
 
 def _logged(error: Exception) -> str:
     """One sentence for what nobody foresaw; what is needed to mend it goes to a file for the person alone."""
-    from vestige_tui import files
     from vestige_tui.config import make_private_dir, state_dir
-    from vestige_tui.text import plain, redact
+    from vestige_tui.core import files
+    from vestige_tui.core.text import plain, redact
 
     name = type(error).__name__
     report = plain(redact("".join(traceback.format_exception(error))), newlines=True)

@@ -9,22 +9,22 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from vestige_tui import shapes
 from vestige_tui.cli.consent import confirmed, may_ask, refuse_unasked
+from vestige_tui.cli.job_wait import begun
 from vestige_tui.cli.jobs import findings, show
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, Parser, whole
 from vestige_tui.cli.session import chosen_store, opened, settings, store_url
-from vestige_tui.cli.waiting import begun
-from vestige_tui.errors import Usage
-from vestige_tui.text import bytes_size, duration, grouped
+from vestige_tui.core.errors import Usage
+from vestige_tui.core.text import bytes_size, duration, grouped
+from vestige_tui.presenters import json_shapes
 
 if TYPE_CHECKING:
     from vestige_tui.config import Config
-    from vestige_tui.jobs.launch import Work
-    from vestige_tui.jobs.reembed import Estimate
-    from vestige_tui.model import ModelSignature, SpareVectors
-    from vestige_tui.store.service import Store
+    from vestige_tui.core.embeddings import ModelSignature, SpareVectors
+    from vestige_tui.jobs.start import Work
+    from vestige_tui.reembed.plan import Estimate
+    from vestige_tui.store.store import Store
 
 _KINDS = {"reembed": "Re-embed", "in_place": "Re-embed in place", "rollback": "Go back"}
 
@@ -61,8 +61,8 @@ def add_rollback(registry: Commands) -> None:
 
 async def reembed(args: Namespace, output: Output) -> int:
     """``migrate reembed``."""
-    from vestige_tui.jobs import reembed as jobs
-    from vestige_tui.jobs.launch import Work
+    from vestige_tui.jobs.start import Work
+    from vestige_tui.reembed import plan as jobs
 
     if not args.model:
         if args.drop_old:
@@ -118,8 +118,8 @@ async def reembed(args: Namespace, output: Output) -> int:
 
 
 async def _rollback(args: Namespace, output: Output) -> int:
-    from vestige_tui.jobs import reembed as jobs
-    from vestige_tui.jobs.launch import Work
+    from vestige_tui.jobs.start import Work
+    from vestige_tui.reembed import plan as jobs
 
     config = settings(args)
     url = store_url(args, config)
@@ -140,7 +140,7 @@ async def _rollback(args: Namespace, output: Output) -> int:
 
 
 async def _drop_old(args: Namespace, output: Output) -> int:
-    from vestige_tui.jobs.reembed import drop_spare, refuse_unwritable, spare
+    from vestige_tui.reembed.plan import drop_spare, refuse_unwritable, spare
 
     async with chosen_store(args) as store:
         found = await spare(store)
@@ -171,7 +171,7 @@ def _beside(found: SpareVectors) -> str:
 
 async def _do(args: Namespace, output: Output, config: Config, work: Work) -> int:
     """Start the job, wait for its end unless told otherwise, and say what it came to."""
-    from vestige_tui.jobs.reembed import report
+    from vestige_tui.reembed.plan import report
 
     async with begun(work, output, "encoded", detach=args.detach) as ended:
         job, store = ended.job, ended.store
@@ -179,7 +179,7 @@ async def _do(args: Namespace, output: Output, config: Config, work: Work) -> in
         made = await report(store, job.id)
         model = await store.refresh_model()
     if output.as_json:
-        output.document({"job": shapes.job(job, datetime.now(UTC), notes), **(asdict(made) if made else {})})
+        output.document({"job": json_shapes.job(job, datetime.now(UTC), notes), **(asdict(made) if made else {})})
     elif not job.in_flight:
         show(output, job, notes)
     if job.status == "completed" and model is not None:
@@ -202,11 +202,11 @@ def _tell_estimate(args: Namespace, output: Output, store: Store, found: Estimat
         output.document(
             {
                 "kind": found.kind,
-                "from": shapes.model(found.before),
-                "to": shapes.model(found.after),
+                "from": json_shapes.model(found.before),
+                "to": json_shapes.model(found.after),
                 "rows": found.memories,
-                "texts_per_second": shapes.number(found.texts_per_second),
-                "seconds": shapes.number(found.seconds),
+                "texts_per_second": json_shapes.number(found.texts_per_second),
+                "seconds": json_shapes.number(found.seconds),
                 "bytes": found.bytes,
                 "drops": spare_shape(found.drops),
             }
@@ -234,7 +234,7 @@ def _tell_estimate(args: Namespace, output: Output, store: Store, found: Estimat
 
 def _what_goes(found: Estimate, beside: SpareVectors | None, *, drops_old: bool) -> Iterator[tuple[str, str]]:
     """What becomes of the vectors that are there now."""
-    from vestige_tui.jobs.spare import equal
+    from vestige_tui.reembed.spare_vectors import equal
 
     back = "`vestige-tui registry rollback`"
     kept = beside if beside is not None and beside.role == "kept" else None
@@ -265,11 +265,11 @@ def _of(found: SpareVectors) -> str:
 
 def spare_shape(found: SpareVectors | None) -> dict[str, Any] | None:
     """The vectors of a second model as ``--json`` gives them."""
-    return None if found is None else {**shapes.model(found.model), "role": found.role, "vectors": found.vectors}
+    return None if found is None else {**json_shapes.model(found.model), "role": found.role, "vectors": found.vectors}
 
 
 def _advise_setting(output: Output, config: Config, name: str) -> None:
-    from vestige_tui.embedding import same_model
+    from vestige_tui.embedding.models import same_model
 
     if config.model and not same_model(config.model, name):
         output.note(

@@ -7,15 +7,15 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from vestige_tui import shapes
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.cli.reembed import add_rollback, in_full, spare_shape
 from vestige_tui.cli.session import chosen_store
-from vestige_tui.text import bytes_size, cells, cut, duration, grouped, one_line, plain, short_id
+from vestige_tui.core.text import bytes_size, cells, cut, duration, grouped, one_line, plain, short_id
+from vestige_tui.presenters import json_shapes
 
 if TYPE_CHECKING:
-    from vestige_tui.jobs.preview import Preview, Ranked
+    from vestige_tui.reembed.preview import Preview, Ranked
 
 _WAYS = {
     "building": "`vestige-tui migrate reembed` with that model goes on, `migrate reembed --drop-old` drops them",
@@ -48,7 +48,7 @@ def add_commands(commands: Commands) -> None:
 
 
 async def _show(args: Namespace, output: Output) -> int:
-    from vestige_tui.jobs.spare import spare
+    from vestige_tui.reembed.spare_vectors import spare
 
     async with chosen_store(args) as store:
         registered = await store.registered_model()
@@ -58,9 +58,9 @@ async def _show(args: Namespace, output: Output) -> int:
     if output.as_json:
         output.document(
             {
-                "registered": shapes.model(registered) if registered else None,
+                "registered": json_shapes.model(registered) if registered else None,
                 "configured": configured,
-                "vectors": shapes.census(census),
+                "vectors": json_shapes.census(census),
                 "second": spare_shape(beside),
             }
         )
@@ -81,11 +81,11 @@ async def _show(args: Namespace, output: Output) -> int:
 
 
 async def _models(args: Namespace, output: Output) -> int:
-    from vestige_tui.embedding import catalog
+    from vestige_tui.embedding.models import catalog
 
     found = await asyncio.to_thread(catalog)
     if output.as_json:
-        output.document(shapes.listed(asdict(each) for each in found))
+        output.document(json_shapes.listed(asdict(each) for each in found))
         return 0
     rows = [("model", "width", "download", "licence")]
     for each in found:
@@ -114,8 +114,8 @@ async def _fill(args: Namespace, output: Output) -> int:
 
 
 async def _preview(args: Namespace, output: Output) -> int:
-    from vestige_tui.jobs.preview import preview
-    from vestige_tui.jobs.reembed import refuse_width
+    from vestige_tui.reembed.plan import refuse_width
+    from vestige_tui.reembed.preview import preview
 
     progress = output.progress("encoded")
     await asyncio.to_thread(refuse_width, args.model, args.dimension)
@@ -160,16 +160,16 @@ def _ranked(hit: Ranked, width: int) -> str:
     return head + one_line(hit.content, max(8, width - cells(head)))
 
 
-def _side_by_side(found: Preview) -> shapes.Document:
-    def hits(ranked: tuple[Ranked, ...]) -> list[shapes.Document]:
+def _side_by_side(found: Preview) -> json_shapes.Document:
+    def hits(ranked: tuple[Ranked, ...]) -> list[json_shapes.Document]:
         return [
-            {"id": hit.id, "content": hit.content, "score": shapes.number(hit.score), "shared": hit.shared}
+            {"id": hit.id, "content": hit.content, "score": json_shapes.number(hit.score), "shared": hit.shared}
             for hit in ranked
         ]
 
     return {
-        "current": shapes.model(found.current),
-        "other": shapes.model(found.other),
+        "current": json_shapes.model(found.current),
+        "other": json_shapes.model(found.other),
         "memories": found.memories,
         "sampled": found.sampled,
         "limit": found.limit,

@@ -5,17 +5,17 @@ from __future__ import annotations
 from argparse import Namespace
 from datetime import timedelta
 
-from vestige_tui import shapes
 from vestige_tui.cli.changes import tell
 from vestige_tui.cli.filters import add_filters, chosen_filter, moment
 from vestige_tui.cli.memories import table
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.cli.session import chosen_store
-from vestige_tui.errors import Usage
-from vestige_tui.model import Rating
-from vestige_tui.scheduling import forecast
-from vestige_tui.text import ago, grouped
+from vestige_tui.core.errors import Usage
+from vestige_tui.core.reviews import Rating
+from vestige_tui.core.scheduling import forecast
+from vestige_tui.core.text import ago, grouped
+from vestige_tui.presenters import json_shapes
 
 _GRADES = {rating.name.lower(): rating for rating in Rating}
 _MARKS = ("undo", "suspend", "bury", "resume")
@@ -45,7 +45,7 @@ async def _due(args: Namespace, output: Output) -> int:
         if args.count and before is None:
             counts = await store.queue_counts(chosen)
             if output.as_json:
-                output.document(shapes.queue(counts))
+                output.document(json_shapes.queue(counts))
             output.line(str(counts.overdue + counts.today))
             return 0
         found = await store.get_due_memories(before, _ALL if args.count else args.limit, chosen)
@@ -54,7 +54,7 @@ async def _due(args: Namespace, output: Output) -> int:
             output.document({"count": len(found)})
         output.line(str(len(found)))
     elif output.as_json:
-        output.document(shapes.listed(shapes.memory(each, now, weights) for each in found))
+        output.document(json_shapes.listed(json_shapes.memory(each, now, weights) for each in found))
     else:
         table(output, found, now, due=True)
     return 0
@@ -70,7 +70,10 @@ async def _review(args: Namespace, output: Output) -> int:
         now, weights = store.now(), store.policy.weights
     state = change.scheduling
     tell(
-        output, change, "Reviewed", **{"scheduling": None if state is None else shapes.scheduling(state, now, weights)}
+        output,
+        change,
+        "Reviewed",
+        **{"scheduling": None if state is None else json_shapes.scheduling(state, now, weights)},
     )
     if state and state.next_review:
         output.line(f"Due {ago(state.next_review, now)}.")
@@ -90,14 +93,14 @@ async def _mark(args: Namespace, output: Output) -> int:
                 output,
                 change,
                 "Review taken back for",
-                scheduling=None if state is None else shapes.scheduling(state, now, weights),
+                scheduling=None if state is None else json_shapes.scheduling(state, now, weights),
             )
         assert memory_id is not None
         act = {"suspend": store.suspend, "bury": store.bury, "resume": store.resume}[args.what]
         change = await act(memory_id)
         state = await store.get_scheduling(memory_id)
     verb = {"suspend": "Suspended", "bury": "Buried until tomorrow:", "resume": "Resumed"}[args.what]
-    return tell(output, change, verb, scheduling=None if state is None else shapes.scheduling(state, now, weights))
+    return tell(output, change, verb, scheduling=None if state is None else json_shapes.scheduling(state, now, weights))
 
 
 async def _forecast(args: Namespace, output: Output) -> int:
@@ -107,7 +110,7 @@ async def _forecast(args: Namespace, output: Output) -> int:
     today = now.astimezone().date()
     days = [(today + timedelta(days=offset), count) for offset, count in enumerate(counts)]
     if output.as_json:
-        output.document(shapes.listed({"date": day.isoformat(), "due": count} for day, count in days))
+        output.document(json_shapes.listed({"date": day.isoformat(), "due": count} for day, count in days))
         return 0
     most = max(1, *counts)
     for day, count in days:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vestige_tui.config import Config
-    from vestige_tui.store.service import Store
+    from vestige_tui.store.store import Store
 
 
 def settings(args: Namespace) -> Config:
@@ -45,8 +45,8 @@ def chosen_store(args: Namespace, *, create: bool = False) -> AbstractAsyncConte
 @asynccontextmanager
 async def opened(url: str, config: Config, *, read_only: bool = False, create: bool = False) -> AsyncIterator[Store]:
     """A store by its URL under these settings, with the embedding model in reach."""
-    from vestige_tui.embedding import EmbedderSource
-    from vestige_tui.store import open_store
+    from vestige_tui.embedding.models import EmbedderSource
+    from vestige_tui.store.open import open_store
 
     embedders = EmbedderSource(configured=config.model)
     try:

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from vestige_tui import shapes
 from vestige_tui.cli.consent import confirmed, refuse_unasked
-from vestige_tui.cli.job_words import named, trouble
+from vestige_tui.cli.job_options import ends, tell_plan
+from vestige_tui.cli.job_wait import begun
 from vestige_tui.cli.jobs import FAILED_ROWS, tell_findings
 from vestige_tui.cli.output import Output, Progress
-from vestige_tui.cli.waiting import begun
-from vestige_tui.errors import ReadOnly, Usage
-from vestige_tui.text import grouped
+from vestige_tui.core.errors import ReadOnly, Usage
+from vestige_tui.core.text import grouped
+from vestige_tui.presenters import json_shapes
+from vestige_tui.presenters.shell_jobs import named, trouble
 
 if TYPE_CHECKING:
-    from vestige_tui.jobs.launch import Work
+    from vestige_tui.core.jobs import JobFinding, TableProgress
+    from vestige_tui.jobs.context import Meter
     from vestige_tui.jobs.ledger import Ledger
-    from vestige_tui.jobs.running import Meter
-    from vestige_tui.model import JobFinding, TableProgress
+    from vestige_tui.jobs.start import Work
 
 DIFFERENT = 1
 COUNTS = ("differ", "only_source", "only_target")
@@ -31,8 +32,7 @@ PAGE = 1_000
 
 def work_of(args: Namespace) -> Work:
     """What is to be compared: the source and the target as for a copy."""
-    from vestige_tui.cli.migrate import ends
-    from vestige_tui.jobs.launch import Work
+    from vestige_tui.jobs.start import Work
 
     # A repair tries once more what an earlier copy could not bring.
     return Work("verify", *ends(args, "A comparison", "compare with"), {"strict": True} if args.repair else {})
@@ -40,8 +40,7 @@ def work_of(args: Namespace) -> Work:
 
 async def verify(args: Namespace, output: Output) -> int:
     """``migrate verify``."""
-    from vestige_tui.cli.migrate import tell_plan
-    from vestige_tui.jobs.launch import dry_run
+    from vestige_tui.jobs.start import dry_run
 
     work = work_of(args)
     _refuse_contradictions(args)
@@ -71,7 +70,7 @@ class _Compared:
 
     @property
     def status(self) -> int:
-        from vestige_tui.jobs.verify import equal
+        from vestige_tui.transfer.verify import equal
 
         return 0 if equal(self.tables) else DIFFERENT
 
@@ -99,7 +98,7 @@ async def _compared(args: Namespace, output: Output, work: Work) -> _Compared | 
     if job.status == "completed":
         return _Compared(job.progress.tables, listed)
     if output.as_json:
-        output.document({"job": shapes.job(job, datetime.now(UTC), [])})
+        output.document({"job": json_shapes.job(job, datetime.now(UTC), [])})
     elif not job.in_flight and not ended.interrupted:
         output.note(f"The comparison did not come to its end: {trouble(job) or 'it was cancelled.'}")
     return ended.status
@@ -107,8 +106,8 @@ async def _compared(args: Namespace, output: Output, work: Work) -> _Compared | 
 
 async def _repair(args: Namespace, output: Output, work: Work) -> int:
     """Compare, show what differs, ask, and bring it into the target."""
-    from vestige_tui.jobs.launch import Work, check
     from vestige_tui.jobs.ledger import Ledger
+    from vestige_tui.jobs.start import Work, check
 
     repair = Work("repair", work.source, work.target, {"delete": args.delete})
     if not args.dry_run:
@@ -134,7 +133,7 @@ async def _repair(args: Namespace, output: Output, work: Work) -> int:
         listed = await _all_findings(Ledger(ended.store), job.id) if job.status == "completed" else []
     if job.status != "completed":
         if output.as_json:
-            output.document({"job": shapes.job(job, datetime.now(UTC), [])})
+            output.document({"job": json_shapes.job(job, datetime.now(UTC), [])})
         elif not job.in_flight and not ended.interrupted:
             output.note(f"The repair did not come to its end: {trouble(job) or 'it was cancelled.'}")
         return ended.status
@@ -200,10 +199,10 @@ async def _here(work: Work, output: Output) -> _Compared:
     """Compare in this process, where no job can be noted."""
     import asyncio
 
-    from vestige_tui.jobs.opening import open_source
-    from vestige_tui.jobs.running import Meter
-    from vestige_tui.jobs.verify import Aloud, prepare, refuse_target
-    from vestige_tui.store import open_store
+    from vestige_tui.jobs.context import Meter
+    from vestige_tui.store.open import open_store
+    from vestige_tui.transfer.open import open_source
+    from vestige_tui.transfer.verify import Aloud, prepare, refuse_target
 
     progress = output.progress("compared")
     source = await asyncio.to_thread(open_source, work.source)
@@ -223,7 +222,7 @@ def _show(progress: Progress, meter: Meter) -> None:
 
 
 def _tell(output: Output, compared: _Compared) -> None:
-    from vestige_tui.jobs.verify import DIFFERENCES, equal, verdict
+    from vestige_tui.transfer.verify import DIFFERENCES, equal, verdict
 
     tables, repaired = compared.tables, compared.repaired
     if output.as_json:

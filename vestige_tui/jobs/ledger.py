@@ -13,15 +13,16 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from vestige_tui.errors import Conflict, NotFound, ReadOnly, Unavailable, Usage, VestigeError
-from vestige_tui.model import LEASE_SECONDS, Job, JobFinding, JobProgress, JobStatus, Page, TableProgress
-from vestige_tui.store.backend import Json
-from vestige_tui.store.rows import as_json, as_list, as_map, as_time
-from vestige_tui.text import short_id
+from vestige_tui.core.errors import Conflict, NotFound, ReadOnly, Unavailable, Usage, VestigeError
+from vestige_tui.core.jobs import LEASE_SECONDS, Job, JobFinding, JobProgress, JobStatus, TableProgress
+from vestige_tui.core.memories import Page
+from vestige_tui.core.text import short_id
+from vestige_tui.store.backends.protocol import Json
+from vestige_tui.store.schema.rows import as_json, as_list, as_map, as_time
 
 if TYPE_CHECKING:
-    from vestige_tui.store.backend import Backend, Row, Transaction
-    from vestige_tui.store.service import Store
+    from vestige_tui.store.backends.protocol import Backend, Row, Transaction
+    from vestige_tui.store.store import Store
 
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     "queued": frozenset({"dispatched", "in_progress", "completed", "failed", "stuck"}),

@@ -8,13 +8,13 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from vestige_tui.errors import VestigeError
+from vestige_tui.core.errors import VestigeError
+from vestige_tui.core.text import duration, grouped
 from vestige_tui.jobs.ledger import STUCK_AFTER, Ledger, Swept
-from vestige_tui.store.rows import as_time
-from vestige_tui.text import duration, grouped
+from vestige_tui.store.schema.rows import as_time
 
 if TYPE_CHECKING:
-    from vestige_tui.store.service import Store
+    from vestige_tui.store.store import Store
 
 SWEEP_SECONDS = 300.0
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)

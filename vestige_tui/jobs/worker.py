@@ -20,20 +20,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from vestige_tui.errors import Cancelled, Conflict, VestigeError
+from vestige_tui.core.errors import Cancelled, Conflict, VestigeError
+from vestige_tui.core.text import redact
+from vestige_tui.core.times import format_time
+from vestige_tui.jobs.context import Meter, Running
 from vestige_tui.jobs.ledger import CANCELLED, Ledger
-from vestige_tui.jobs.running import Meter, Running
-from vestige_tui.store import open_store
-from vestige_tui.text import redact
-from vestige_tui.times import format_time
+from vestige_tui.store.open import open_store
 
 log = logging.getLogger("vestige_tui.jobs")
 
 KINDS = {
-    "copy": "vestige_tui.jobs.copy",
-    "verify": "vestige_tui.jobs.verify",
-    "repair": "vestige_tui.jobs.reconcile",
-    "reembed": "vestige_tui.jobs.reembed",
+    "copy": "vestige_tui.transfer.copy",
+    "verify": "vestige_tui.transfer.verify",
+    "repair": "vestige_tui.transfer.reconcile",
+    "reembed": "vestige_tui.reembed.plan",
 }
 """The module of each kind of job: ``check`` makes its refusals in front, ``run`` does it."""
 

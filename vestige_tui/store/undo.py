@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from vestige_tui.embedding import same_model
-from vestige_tui.errors import Conflict
-from vestige_tui.store import rows
-from vestige_tui.store.backend import Json
-from vestige_tui.store.snapshots import (
+from vestige_tui.core.errors import Conflict
+from vestige_tui.embedding.models import same_model
+from vestige_tui.store.backends.protocol import Json
+from vestige_tui.store.journal_snapshots import (
     insert_params,
     marks_value,
     memory_fields,
@@ -21,10 +20,11 @@ from vestige_tui.store.snapshots import (
     vector_params,
     vector_value,
 )
+from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
-    from vestige_tui.model import JournalEntry, Memory
-    from vestige_tui.store.backend import Transaction
+    from vestige_tui.core.memories import JournalEntry, Memory
+    from vestige_tui.store.backends.protocol import Transaction
 
 Kept = Mapping[str, Any]
 

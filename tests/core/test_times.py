@@ -1,0 +1,169 @@
+"""Moments are read tolerantly from stores, helpfully from people, and written in one form only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from vestige_tui.core.errors import Usage
+from vestige_tui.core.times import format_time, local_midnight, parse_argument, parse_stored
+
+NOW = datetime(2026, 5, 31, 12, 30, tzinfo=UTC)
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0, micro: int = 0) -> datetime:
+    return datetime(year, month, day, hour, minute, second, micro, UTC)
+
+
+@pytest.fixture
+def in_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-05-01T12:00:00+00:00", utc(2026, 5, 1, 12)),
+        ("2026-05-01T12:00:00.123456789+00:00", utc(2026, 5, 1, 12, 0, 0, 123456)),
+        ("2026-05-01T12:00:00.9999999Z", utc(2026, 5, 1, 12, 0, 0, 999999)),
+        ("2026-05-01T12:00:00.5z", utc(2026, 5, 1, 12, 0, 0, 500000)),
+        ("2026-05-01t12:00:00,25Z", utc(2026, 5, 1, 12, 0, 0, 250000)),
+        ("2026-05-01 12:00:00", utc(2026, 5, 1, 12)),
+        ("2026-05-01 12:00", utc(2026, 5, 1, 12)),
+        (" 2026-05-01 12:00:00 UTC\n", utc(2026, 5, 1, 12)),
+        ("2026-05-01T12:00:00+02:00", utc(2026, 5, 1, 10)),
+        ("2026-05-01T12:00:00-0530", utc(2026, 5, 1, 17, 30)),
+        ("2026-05-01 12:00:00+02", utc(2026, 5, 1, 10)),
+        ("2026-12-31T23:59:60Z", utc(2027, 1, 1)),
+        ("2026-05-01", utc(2026, 5, 1)),
+        ("0001-01-01T00:00:00Z", utc(1, 1, 1)),
+    ],
+)
+def test_stored_moments(text: str, moment: datetime) -> None:
+    assert parse_stored(text) == moment
+    assert parse_stored(text).utcoffset() == timedelta()  # type: ignore[union-attr]  # equal to a moment just above
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            None,
+            "",
+            "never",
+            "1767225600",
+            "1767225600.5",
+            "2026-13-01T00:00:00Z",
+            "2026-02-30",
+            "10000-01-01T00:00:00Z",
+        ),
+        *(
+            "+12026-01-01T00:00:00Z",
+            "0000-01-01",
+            "2026-05-01T25:00:00Z",
+            "2026-05-01T12:00:61Z",
+            "9999-12-31T23:59:60Z",
+        ),
+        *("2026-05-01T12:00:00+99:00", "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00", "٢٠٢٦-05-01"),
+        *("2026-05-01T12:00:00Z; drop", "2026-05-01\x00"),
+    ],
+)
+def test_unreadable_stored_moments_are_none(text: str | None) -> None:
+    assert parse_stored(text) is None
+
+
+def test_what_is_no_text_is_none() -> None:
+    numbers: list[object] = [1767225600, 1.5, b"2026-05-01"]
+    assert [parse_stored(number) for number in numbers] == [None] * 3  # type: ignore[arg-type]  # SQLite columns hold any type
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("now", NOW),
+        ("today", utc(2026, 5, 30, 22)),
+        ("Yesterday", utc(2026, 5, 29, 22)),
+        ("tomorrow", utc(2026, 5, 31, 22)),
+        ("-7d", utc(2026, 5, 24, 12, 30)),
+        ("+2h", utc(2026, 5, 31, 14, 30)),
+        ("-30min", utc(2026, 5, 31, 12)),
+        ("-3w", utc(2026, 5, 10, 12, 30)),
+        ("-3mo", utc(2026, 2, 28, 12, 30)),
+        ("+1y", utc(2027, 5, 31, 12, 30)),
+        ("2026-11-01", utc(2026, 10, 31, 23)),
+        ("2026-07-01", utc(2026, 6, 30, 22)),
+        ("2026-07-01 12:00", utc(2026, 7, 1, 10)),
+        ("2026-07-01T12:00:00Z", utc(2026, 7, 1, 12)),
+        ("2026-07-01T12:00:00.5-04:00", datetime(2026, 7, 1, 16, 0, 0, 500000, tzinfo=UTC)),
+    ],
+)
+def test_arguments(text: str, moment: datetime) -> None:
+    assert parse_argument(text, NOW, BERLIN) == moment
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "7d", "-7", "-7 parsecs", "2026-13-01", "1767225600", "\x1b[2J", "-999999y"]
+)
+def test_an_argument_that_says_no_time_is_one_sentence(text: str) -> None:
+    with pytest.raises(Usage) as caught:
+        parse_argument(text, NOW, BERLIN)
+    assert caught.value.message.endswith(".")
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.usefixtures("in_new_york")
+def test_without_a_zone_it_is_the_machines() -> None:
+    assert parse_argument("2026-11-01", NOW) == utc(2026, 11, 1, 4)
+    assert parse_argument("2026-11-02", NOW) == utc(2026, 11, 2, 5)
+    assert parse_argument("2026-07-01 12:00", NOW) == utc(2026, 7, 1, 16)
+    assert local_midnight(utc(2026, 11, 2, 4, 59)) == utc(2026, 11, 1, 4)
+    assert local_midnight(utc(2026, 3, 9, 3)) == utc(2026, 3, 8, 5)
+
+
+@pytest.mark.parametrize(
+    ("zone", "now", "midnight"),
+    [
+        ("Europe/Berlin", utc(2026, 3, 29, 12), utc(2026, 3, 28, 23)),
+        ("Europe/Berlin", utc(2026, 3, 30, 12), utc(2026, 3, 29, 22)),
+        ("Europe/Berlin", utc(2026, 10, 25, 12), utc(2026, 10, 24, 22)),
+        ("America/Sao_Paulo", utc(2018, 11, 4, 12), utc(2018, 11, 4, 3)),  # midnight was skipped
+        ("America/Havana", utc(2025, 11, 2, 12), utc(2025, 11, 2, 4)),  # midnight came twice
+        ("Asia/Kathmandu", utc(2026, 5, 1, 0), utc(2026, 4, 30, 18, 15)),
+        ("Pacific/Apia", utc(2011, 12, 30, 12), utc(2011, 12, 30, 10)),  # a day was skipped
+    ],
+)
+def test_local_midnight_over_clock_changes(zone: str, now: datetime, midnight: datetime) -> None:
+    assert local_midnight(now, ZoneInfo(zone)) == midnight
+
+
+def test_midnights_of_a_year_follow_each_other() -> None:
+    for zone in (BERLIN, ZoneInfo("America/Santiago"), ZoneInfo("Australia/Lord_Howe")):
+        for day in range(365):
+            here = local_midnight(NOW, zone, days=day)
+            gone = local_midnight(NOW, zone, days=day + 1) - here
+            assert timedelta(hours=23) <= gone <= timedelta(hours=25)
+            assert local_midnight(here, zone) == here
+
+
+def test_written_moments_have_one_width_and_sort_as_text() -> None:
+    moments = [
+        utc(1, 1, 1),
+        utc(2026, 5, 1),
+        datetime(2026, 5, 1, 2, 0, 0, 1, timezone(timedelta(hours=2))),
+        datetime(2026, 5, 1, 1),
+    ]
+    written = [format_time(moment) for moment in moments]
+    assert written == sorted(written)
+    assert {len(text) for text in written} == {32}
+    assert written[1] == "2026-05-01T00:00:00.000000+00:00"
+    assert written[2] == "2026-05-01T00:00:00.000001+00:00"
+    assert parse_stored(written[2]) == moments[2]

@@ -1,0 +1,151 @@
+"""Migrations: recorded, checked, locked, staged, and taken back only where nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.store.conftest import Clock
+from vestige_tui.core.embeddings import ModelSignature
+from vestige_tui.core.errors import ForeignStore, Refused, SchemaBroken, SchemaPending
+from vestige_tui.core.memories import Draft
+from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.store.open import open_backend, open_store
+from vestige_tui.store.schema import migrations
+from vestige_tui.store.store import Store
+
+STEPS = {
+    "sqlite": ["init", "fts", "supersession", "ledger", "journal", "jobs", "sync_state"],
+    "postgres": ["init", "hnsw", "supersession", "ledger", "journal", "notify", "term_stats", "jobs", "sync_state"],
+}
+
+
+def execute(url: str, sql: str) -> None:
+    """Run a statement behind the store's back."""
+    if url.startswith("sqlite:"):
+        connection = sqlite3.connect(url.removeprefix("sqlite:"))
+        with connection:
+            connection.execute(sql)
+        connection.close()
+    else:
+        with psycopg.connect(url, autocommit=True) as postgres:
+            postgres.execute(sql.encode())
+
+
+async def opened(url: str, **options: bool) -> None:
+    async with open_store(url, **options):  # type: ignore[arg-type]  # create and read_only
+        pass
+
+
+async def test_every_step_is_recorded(store: Store) -> None:
+    infos = await store.schema_status()
+    assert [info.name for info in infos] == STEPS[store.kind]
+    assert [info.version for info in infos] == list(range(1, len(infos) + 1))
+    for info in infos:
+        if info.state == "applied":
+            assert info.applied_at
+            assert info.duration_ms is not None
+            assert len(info.checksum) == 64
+
+
+async def test_the_index_waits_for_a_model_and_is_no_gap(store: Store, store_url: str) -> None:
+    waiting = [info for info in await store.schema_status() if info.state != "applied"]
+    if store.kind == "sqlite":
+        assert waiting == []
+        return
+    assert [(info.name, info.state, info.waits_for) for info in waiting] == [("hnsw", "waiting", "a model")]
+    await opened(store_url)
+    await store.register_model(ModelSignature("m", 8), finalize=False)
+    assert [info.name for info in await store.schema_status() if info.state == "waiting"] == ["hnsw"]
+    assert await store.finalize_schema()
+    assert not await store.finalize_schema()
+    assert all(info.state == "applied" for info in await store.schema_status())
+
+
+async def test_widths_beyond_the_index(store: Store) -> None:
+    if store.kind == "sqlite":
+        return
+    with pytest.raises(Refused):
+        await store.register_model(ModelSignature("too-wide", 5_000))
+    await store.register_model(ModelSignature("wide", 3_072))
+    assert all(info.state == "applied" for info in await store.schema_status())
+
+
+async def test_stores_that_start_together_do_not_race(store_url: str) -> None:
+    await asyncio.gather(*(opened(store_url, create=True) for _ in range(5)))
+    async with open_store(store_url) as store:
+        assert migrations.version_of(await store.schema_status()) == len(STEPS[store.kind])
+
+
+async def test_a_changed_file_a_gap_and_the_future_are_errors(store: Store, store_url: str) -> None:
+    execute(store_url, "UPDATE vestige_migrations SET sha256 = 'other' WHERE version = 3")
+    with pytest.raises(SchemaBroken, match="0003_supersession"):
+        await opened(store_url)
+    execute(store_url, "DELETE FROM vestige_migrations WHERE version = 3")
+    with pytest.raises(SchemaBroken, match="0003_supersession"):
+        await opened(store_url)
+    execute(
+        store_url,
+        "INSERT INTO vestige_migrations (version, name, sha256, applied_at, duration_ms) "
+        "VALUES (99, 'later', 'x', '2026-01-01T00:00:00.000000+00:00', 1)",
+    )
+    with pytest.raises(SchemaBroken, match="0099_later"):
+        await opened(store_url)
+
+
+async def test_pending_steps_are_applied_with_write_access_only(store: Store, store_url: str) -> None:
+    backend = store.backend
+    later = STEPS[store.kind][4:]
+    taken = await migrations.down(backend, to=4)
+    assert [info.name for info in taken] == later[::-1]
+    with pytest.raises(SchemaPending, match="0005_journal"):
+        await opened(store_url, read_only=True)
+    planned = await migrations.up(backend, dry_run=True)
+    assert [info.name for info in planned] == later
+    assert [info.name for info in await migrations.up(backend)] == later
+    assert await migrations.up(backend) == ()
+
+
+async def test_down_refuses_to_delete_memories(store_url: str, clock: Clock) -> None:
+    async with open_store(
+        store_url, create=True, embedders=EmbedderSource(embedder=TestEmbedder(8)), clock=clock
+    ) as store:
+        await store.insert(Draft("Precious."))
+        with pytest.raises(Refused, match="--yes"):
+            await migrations.down(store.backend)
+        assert await store.count() == 1
+        planned = await migrations.down(store.backend, dry_run=True)
+        assert [info.name for info in planned] == STEPS[store.kind][::-1]
+        await migrations.down(store.backend, yes=True)
+        assert await migrations.is_ours(store.backend)
+        await migrations.up(store.backend)
+    async with open_store(store_url) as store:
+        assert await store.count() == 0
+
+
+async def test_down_of_an_empty_store_needs_no_yes(store: Store) -> None:
+    assert len(await migrations.down(store.backend)) >= 4
+
+
+async def test_tables_of_others_are_not_touched(store_url: str, tmp_path: Path) -> None:
+    execute(store_url, "CREATE TABLE knowledge_nodes (id INTEGER PRIMARY KEY, body TEXT)")
+    for create in (True, False):
+        with pytest.raises(ForeignStore):
+            await opened(store_url, create=create)
+    execute(store_url, "SELECT body FROM knowledge_nodes")
+
+
+async def test_opening_without_leave_makes_no_table(store_url: str) -> None:
+    if store_url.startswith("sqlite:"):
+        await asyncio.to_thread(Path(store_url.removeprefix("sqlite:")).touch)
+    with pytest.raises(SchemaPending):
+        await opened(store_url)
+    backend = open_backend(store_url)
+    await backend.open()
+    assert not await migrations.is_ours(backend)
+    assert await backend.fetch("list_taken_names") == []
+    await backend.close()

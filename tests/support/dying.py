@@ -1,0 +1,130 @@
+"""Workers killed at their n-th call of a database: ``python -m tests.support.dying`` takes a line of JSON for each.
+
+A line is ``{"spec": …, "die_at": n, "edits": […]}``; the answer ``{"status": …, "calls": …, "edited_at": …}``: how it
+ended (-9 where it was killed), how many calls it had begun, and how many when all rows had been read. Just then the
+``edits`` are made behind its back, each a store's URL and a statement. Each worker is a fork of one process that has
+everything imported, because hundreds of interpreters would take minutes to start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import mmap
+import os
+import signal
+import sqlite3
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from importlib import import_module
+from typing import Any
+
+import psycopg
+import psycopg.transaction
+
+from vestige_tui.jobs import worker
+from vestige_tui.store.backends import sqlite
+from vestige_tui.transfer.copy import Copy
+
+_COUNT = struct.Struct("qq")
+
+
+class Calls:
+    """Counts the calls of databases in memory that the parent sees, and ends the process at one of them."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _COUNT.size)
+        self.die_at = 0
+
+    @property
+    def count(self) -> int:
+        return int(_COUNT.unpack(self._memory[:])[0])
+
+    @property
+    def edited_at(self) -> int:
+        return int(_COUNT.unpack(self._memory[:])[1])
+
+    def forget(self) -> None:
+        self._memory[:] = _COUNT.pack(0, 0)
+
+    def edited(self) -> None:
+        self._memory[:] = _COUNT.pack(self.count, self.count)
+
+    def next(self) -> None:
+        self._memory[:] = _COUNT.pack(self.count + 1, self.edited_at)
+        if self.count == self.die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _counted(calls: Calls, owner: type, name: str) -> None:
+    """Count before each call: what is done by then is done, whether or not its answer was heard."""
+    inner: Callable[..., Any] = getattr(owner, name)
+
+    async def outer(*args: Any, **kwargs: Any) -> Any:
+        calls.next()
+        return await inner(*args, **kwargs)
+
+    setattr(owner, name, outer)
+
+
+def _edit_between(calls: Calls, edits: Sequence[Sequence[str]]) -> None:
+    """Change stores once all rows of a copy have been read, and before later changes are looked for."""
+    finish = Copy._finish
+
+    async def finishing(self: Copy) -> None:
+        for url, sql in edits:
+            if url.startswith("sqlite:"):
+                with closing(sqlite3.connect(url.removeprefix("sqlite:"))) as connection, connection:
+                    connection.execute("PRAGMA foreign_keys = ON")
+                    connection.execute(sql)
+            else:
+                with psycopg.connect(url) as server:
+                    server.execute(sql.encode())
+        calls.edited()
+        await finish(self)
+
+    Copy._finish = finishing  # type: ignore[method-assign]
+
+
+def serve() -> None:
+    calls = Calls()
+    for owner, name in (
+        (sqlite.Connection, "_execute"),
+        (psycopg.AsyncCursor, "execute"),
+        (psycopg.AsyncCursor, "executemany"),
+        (psycopg.AsyncCopy, "write"),
+        (psycopg.AsyncCopy, "finish"),
+        (psycopg.transaction.AsyncTransaction, "__aexit__"),
+    ):
+        _counted(calls, owner, name)
+    for module in worker.KINDS.values():
+        import_module(module)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        calls.forget()
+        calls.die_at = int(asked["die_at"])
+        child = os.fork()
+        if not child:
+            quiet = os.open(os.devnull, os.O_RDWR)
+            os.dup2(quiet, 0)
+            os.dup2(quiet, 1)
+            status = 1
+            try:
+                _edit_between(calls, asked.get("edits", ()))
+                asyncio.run(worker.run(asked["spec"]))
+                status = 0
+            finally:
+                os._exit(status)
+        _, ended = os.waitpid(child, 0)
+        print(
+            json.dumps(
+                {"status": os.waitstatus_to_exitcode(ended), "calls": calls.count, "edited_at": calls.edited_at}
+            ),
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,27 @@
+"""A server that nobody reaches without its password, where the one that tests have asks for none."""
+
+from __future__ import annotations
+
+import pytest
+
+from vestige_tui.core.errors import Unavailable
+from vestige_tui.store.backends.postgres import PostgresBackend, parse_url
+
+PASSWORD = "s3cret-PW"
+
+
+def with_password(url: str) -> str:
+    """The URL of a test's database with the password in it."""
+    return f"{url}{'&' if '?' in url else '?'}password={PASSWORD}"
+
+
+def demand_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on a server opens only to a URL that holds the password."""
+    opens = PostgresBackend.open
+
+    async def refuse(self: PostgresBackend) -> None:
+        if parse_url(self._url).get("password") != PASSWORD:
+            raise Unavailable(f"{self.title} cannot be reached: fe_sendauth: no password supplied.")
+        await opens(self)
+
+    monkeypatch.setattr(PostgresBackend, "open", refuse)

@@ -1,0 +1,133 @@
+"""The real PostgreSQL that tests run against: a given one, else a container, else the embedded one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from vestige_tui.store.backends import embedded_postgres
+
+IMAGE = "pgvector/pgvector:0.8.5-pg18"
+PROBE_SECONDS = 1.0
+ENCODING = "client_encoding=UTF8"
+
+Result = TypeVar("Result")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server with pgvector, as a user who may create databases."""
+    if url := os.environ.get("VESTIGE_TEST_POSTGRES_URL"):
+        yield in_utf8(url)
+        return
+    server = _container() if _engine_answers() else _embedded(tmp_path_factory.mktemp("postgres") / "server")
+    with server as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            # What tests write need not outlive the machine.
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
+            connection.execute("SELECT pg_reload_conf()")
+        yield url
+
+
+@pytest.fixture
+def postgres_database(postgres_server: str) -> Iterator[str]:
+    """The URL of an empty database of the test's own."""
+    with new_database(postgres_server) as url:
+        yield url
+
+
+@contextmanager
+def new_database(server: str, encoding: str = "UTF8") -> Iterator[str]:
+    """The URL of an empty database, which goes with the block."""
+    name = f"test_{secrets.token_hex(8)}"
+    database = sql.Identifier(name)
+    made = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(database)
+    if encoding != "UTF8":
+        # No other locale goes with every encoding.
+        made += sql.SQL(" ENCODING {} LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'").format(encoding)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(made)
+    try:
+        yield on_database(server, name)
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
+
+
+def in_utf8(url: str) -> str:
+    """The URL for sessions of UTF-8, whatever the environment of the tests says."""
+    return f"{url}{'&' if '?' in url else '?'}{ENCODING}"
+
+
+def with_any_encoding(url: str) -> str:
+    """The URL of a test's database without an encoding, as a person would write it."""
+    bare = url.replace(f"&{ENCODING}", "").replace(f"?{ENCODING}", "")
+    assert "client_encoding" not in bare
+    return bare
+
+
+def on_database(url: str, name: str) -> str:
+    """The same server's URL for another database."""
+    parts = urlsplit(url)
+    # Not _replace and unsplit: those drop the slashes of an address without a host.
+    query = f"?{parts.query}" if parts.query else ""
+    changed = f"{parts.scheme}://{parts.netloc}/{name}{query}"
+    assert conninfo_to_dict(changed)["dbname"] == name
+    return changed
+
+
+def finish(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run to the end in a thread with an event loop of its own, whatever loop the test has."""
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        return threads.submit(asyncio.run, work).result()
+
+
+@contextmanager
+def _embedded(directory: Path) -> Iterator[str]:
+    lease = finish(embedded_postgres.acquire(directory))
+    try:
+        yield lease.url
+    finally:
+        finish(embedded_postgres.release(lease))
+
+
+@contextmanager
+def _container() -> Iterator[str]:
+    from testcontainers.community.postgres import PostgresContainer
+
+    with PostgresContainer(IMAGE, driver=None) as container:
+        yield in_utf8(container.get_connection_url())
+
+
+def _engine_answers() -> bool:
+    """Does a container engine answer a ping at once?"""
+    host = urlsplit(os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
+    with suppress(OSError):
+        if host.scheme == "unix":
+            line = socket.socket(socket.AF_UNIX)
+            address: Any = host.path
+        elif host.scheme in ("tcp", "http") and host.hostname:
+            line = socket.socket()
+            address = (host.hostname, host.port or 2375)
+        else:
+            return False
+        with closing(line):
+            line.settimeout(PROBE_SECONDS)
+            line.connect(address)
+            line.sendall(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")
+            return b" 200 " in line.recv(64)
+    return False

@@ -1,0 +1,196 @@
+"""A copy beside others that write the same store: a re-embedding, or another copy of the same."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.support.filled import MODEL, START, fill
+from tests.support.swapping import prepare, stored, swap
+from tests.transfer.test_copy import rows
+from tests.transfer.test_faults import PATIENCE_SECONDS, waiting
+from tests.transfer.test_resume import attempt
+from vestige_tui.core.errors import ModelMismatch, Refused
+from vestige_tui.core.memories import Draft
+from vestige_tui.embedding.models import TestEmbedder
+from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.jobs.start import Work, check
+from vestige_tui.store.backends import pgbinary_encode
+from vestige_tui.store.open import open_store
+from vestige_tui.store.store import Store
+from vestige_tui.transfer import copy
+from vestige_tui.transfer.convert import TABLES, Fit, Table
+from vestige_tui.transfer.copy import Copy
+from vestige_tui.transfer.open import target_of
+from vestige_tui.transfer.protocols import Outcome
+
+NEW = TestEmbedder(64)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store that is not there yet, of either dialect."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_database"))
+    return f"sqlite:{tmp_path / 'target.db'}"
+
+
+# A re-embedding
+
+
+@pytest.mark.parametrize("table", ["memories", "vectors"])
+async def test_no_vector_of_the_old_model_comes_after_the_swap(
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 60)
+    write, met = Copy._write_ahead, list[str]()
+
+    async def writing(self: Copy, into: Table, batches: Sequence[Any]) -> None:
+        met.append(into.name)
+        if into.name == table and met.count(table) == 2:
+            await asyncio.to_thread(prepare, target, NEW)
+            await asyncio.to_thread(swap, target, NEW)
+        await write(self, into, batches)
+
+    monkeypatch.setattr(Copy, "_write_ahead", writing)
+    monkeypatch.setattr(copy, "MAX_BATCH", 10)
+    with pytest.raises(ModelMismatch, match="no more vectors of test-model"):
+        await attempt(f"sqlite:{path}", target, batch=10)
+    there = dict(stored(target))
+    assert there
+    for text, made in zip(there, NEW.embed(list(there)), strict=True):
+        assert (abs(there[text] - made) < 1e-6).all(), text
+
+
+async def test_the_swap_waits_for_the_vectors_of_a_copy(tmp_path: Path, postgres_database: str) -> None:
+    async with open_store(postgres_database, create=True) as store:
+        await store.register_model(MODEL)
+        prepare(postgres_database, NEW)
+        target = target_of(store)
+        target.model = MODEL
+        async with store.backend.write() as transaction:
+            await target.hold_model(transaction)
+            swapping = asyncio.create_task(asyncio.to_thread(swap, postgres_database, NEW))
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await waiting(postgres_database)
+            assert not swapping.done()
+        await swapping
+        async with store.backend.write() as transaction:
+            with pytest.raises(ModelMismatch):
+                await target.hold_model(transaction)
+
+
+async def test_nothing_is_copied_into_a_store_that_is_being_reembedded(tmp_path: Path, target: str) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 20)
+    work = Work("copy", f"sqlite:{path}", target)
+    async with open_store(target, create=True) as store:
+        ledger = Ledger(store)
+        run = await ledger.start(kind="reembed", source=target, target=target, model="new", task="reembed", owner="me")
+        for dry in (False, True):
+            with pytest.raises(Refused, match=f"A re-embedding of .* is under way, as job {run.id[:8]}"):
+                await check(work, dry=dry)
+        await ledger.transition(run.id, "failed", error="given up")
+    assert (await check(work)).model == MODEL.name
+
+
+# Another copy of the same
+
+
+def logs_of(url: str) -> list[list[Any]]:
+    """The lines of both logs, without their numbers."""
+    asked = (
+        "SELECT memory_id, rating FROM review_events",
+        "SELECT loser_id, winner_id, kind FROM supersession_events",
+    )
+    if url.startswith("sqlite:"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:"))) as connection:
+            return [sorted(rows(connection, sql), key=repr) for sql in asked]
+    with psycopg.connect(url) as server:
+        return [sorted(rows(server, sql), key=repr) for sql in asked]
+
+
+async def test_two_copies_of_the_same_that_begin_together_leave_each_line_once(
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = tmp_path / "one.db", tmp_path / "other.db"
+    await fill(one, 60)
+    shutil.copy(one, other)
+    async with open_store(target, create=True) as store:
+        await store.register_model(MODEL)
+    begin, both = Copy._begin, asyncio.Barrier(2)
+
+    async def beginning(self: Copy) -> None:
+        await begin(self)
+        assert set(self._running.checkpoint["fresh"]) >= {"reviews", "supersession"}
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await both.wait()
+
+    monkeypatch.setattr(Copy, "_begin", beginning)
+    attempts = await asyncio.gather(*(attempt(f"sqlite:{path}", target, batch=7) for path in (one, other)))
+    assert logs_of(target) == logs_of(f"sqlite:{one}")
+    for name in ("reviews", "supersession"):
+        counted = [running.meter.tables[name] for running, _ in attempts]
+        assert sum(table.inserted for table in counted) == counted[0].read == counted[1].read, name
+        assert [table.failed for table in counted] == [0, 0], name
+
+
+async def test_a_copy_that_is_taken_up_after_another_brought_the_same_adds_nothing(
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = tmp_path / "one.db", tmp_path / "other.db"
+    await fill(one, 60)
+    shutil.copy(one, other)
+    write = Copy._write_ahead
+
+    async def interrupted(self: Copy, table: Table, batches: Sequence[Any]) -> None:
+        if table.name == "vectors":
+            raise Refused("Something else is wrong.")
+        await write(self, table, batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Copy, "_write_ahead", interrupted)
+        with pytest.raises(Refused):
+            await attempt(f"sqlite:{one}", target, batch=7)
+    await attempt(f"sqlite:{other}", target, batch=7)
+    running, _ = await attempt(f"sqlite:{one}", target, batch=7, verify=True)
+    assert "reviews" in running.checkpoint["fresh"]
+    assert logs_of(target) == logs_of(f"sqlite:{one}")
+    for name in ("reviews", "supersession"):
+        counted = running.meter.tables[name]
+        assert (counted.inserted, counted.present, counted.failed) == (0, counted.read, 0), name
+
+
+async def test_the_logs_of_one_store_are_written_one_after_the_other(postgres_database: str) -> None:
+    async with open_store(postgres_database, create=True) as one, open_store(postgres_database) as other:
+        reviews = next(table for table in TABLES if table.name == "reviews")
+        line = (
+            bytes(15) + b"\x01",
+            pgbinary_encode.moment(START),
+            pgbinary_encode.smallint(3),
+            pgbinary_encode.jsonb(b"{}"),
+            pgbinary_encode.jsonb(b"{}"),
+        )
+        fit = Fit("line", (*line, pgbinary_encode.integer(0), None, None, None, None))
+
+        async def write(store: Store) -> Outcome:
+            async with store.backend.write() as transaction:
+                return await target_of(store).write(transaction, reviews, [fit], fresh=True)
+
+        await one.insert(Draft("reviewed", id="00000000-0000-0000-0000-000000000001"), embed=False)
+        async with one.backend.write() as transaction:
+            assert (await target_of(one).write(transaction, reviews, [fit], fresh=True)).inserted == 1
+            writing = asyncio.create_task(write(other))
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await waiting(postgres_database)
+        assert (await writing).inserted == 0
+        assert len(await one.reviews("00000000-0000-0000-0000-000000000001")) == 1

@@ -1,0 +1,269 @@
+"""Browse: keys pressed, lines seen, on the sample corpus."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.support.corpus import MEMORIES, REPLACED, Console, another_process, opened
+from vestige_tui.core.errors import Unavailable
+from vestige_tui.core.filter_syntax import Chip
+from vestige_tui.core.memories import Draft, Memory, Page
+from vestige_tui.tui.browse.memory_table import MemoryTable
+from vestige_tui.tui.dialogs.modals import Ask, Confirm, Pick
+from vestige_tui.tui.filters.bar import FilterBar
+from vestige_tui.tui.widgets.memory_card import MemoryCard
+
+SIZES = [(120, 40), (80, 24), (60, 20)]
+ACTIVE = MEMORIES - REPLACED
+
+
+async def browse(console: Console) -> MemoryTable:
+    """Go to Browse and wait for its rows."""
+    await console.press("f3")
+    await console.until("newest first")
+    await console.still()
+    return console.app.screen.query_one(MemoryTable)
+
+
+async def pick(console: Console, text: str) -> None:
+    """Narrow the list that is offered, and take what is left on top."""
+    await console.until(lambda: isinstance(console.app.screen, Pick))
+    await console.paste(text)
+    await console.press("enter")
+    await console.still()
+
+
+def line_of_cursor(console: Console) -> str:
+    """The row under the cursor, as it is seen."""
+    return next(line for line in console.lines[3:] if line.startswith(("▌", "▏")))
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_every_memory_is_one_line_and_the_text_has_the_room(corpus: Path, size: tuple[int, int]) -> None:
+    async with opened(corpus, size) as console:
+        table = await browse(console)
+        assert f"{ACTIVE} memories" in console.text
+        assert table.count == ACTIVE
+        assert "From this morning: Priya is back on" in line_of_cursor(console)
+        assert "5 h" in line_of_cursor(console)
+        assert console.app.screen.query_one(MemoryCard).display == (size[0] >= 100)
+
+
+async def test_enter_opens_the_card_as_a_page_and_escape_returns(corpus: Path) -> None:
+    async with opened(corpus, (60, 20)) as console:
+        table = await browse(console)
+        await console.press("j", "j", "enter")
+        await console.still()
+        assert console.app.screen.has_class("-reading")
+        assert "#caching #performance" in console.text
+        assert "esc back" in console.lines[-1]
+        await console.press("escape")
+        assert not console.app.screen.has_class("-reading")
+        assert table.cursor == 2
+        assert table.has_focus
+
+
+async def test_slash_goes_to_the_line_and_escape_clears(corpus: Path) -> None:
+    async with opened(corpus, (60, 20)) as console:
+        table = await browse(console)
+        await console.press("slash")
+        assert console.app.screen.query_one(FilterBar).has_focus_within
+        await console.paste("since:-30d domain:auth ")
+        await console.until("since -30d")
+        await console.still()
+        assert console.app.screen.query_one(FilterBar).chips == (Chip("since", "-30d"), Chip("domain", "auth"))
+        assert 0 < table.count < ACTIVE
+        await console.press("enter", "escape")
+        await console.until(f"{ACTIVE} memories")
+
+
+async def test_a_filter_that_leaves_nothing_names_the_ways_out(corpus: Path) -> None:
+    async with opened(corpus, (60, 20)) as console:
+        await browse(console)
+        console.app.screen.query_one(FilterBar).focus_input()
+        await console.paste("tag:nowhere ")
+        await console.until("No memory passes these filters.")
+        assert "change the filters" in console.text
+        assert "clear them" in console.text
+
+
+async def test_sorting_shows_what_it_sorts_by(corpus: Path) -> None:
+    async with opened(corpus, (80, 24)) as console:
+        table = await browse(console)
+        assert "made ▼" in console.text
+        await console.press("s")
+        await pick(console, "due")
+        await console.until("next due first")
+        await console.until("due ▼")
+        assert "late" in line_of_cursor(console)
+        assert table.count < ACTIVE
+        await console.press("s")
+        await pick(console, "edited")
+        await console.until("edited ▼")
+        assert table.count == ACTIVE
+
+
+async def test_replaced_memories_come_and_go_with_one_key(corpus: Path) -> None:
+    async with opened(corpus, (60, 20)) as console:
+        await browse(console)
+        await console.press("o")
+        await console.until(f"{MEMORIES} memories")
+        assert "Replaced memories are shown too." in console.text
+        await console.press("o")
+        await console.until(f"{ACTIVE} memories")
+
+
+async def test_a_selection_stays_said_until_it_is_given_up(corpus: Path) -> None:
+    async with opened(corpus, (80, 24)) as console:
+        table = await browse(console)
+        await console.press("space", "space", "v", "j", "v")
+        await console.until("4 selected, from")
+        await console.press("y")
+        await console.until("Copied the text")
+        assert "4 selected, from" in console.text
+        await console.press("asterisk")
+        await console.until(f"{ACTIVE} selected, from 12 domains")
+        await console.press("escape")
+        await console.until("selected, from", gone=True)
+        assert table.selected == ()
+
+
+async def test_bulk_tags_and_bulk_deletes_show_their_rows_and_one_key_takes_each_back(corpus: Path) -> None:
+    async with opened(corpus, (100, 40)) as console:
+        table = await browse(console)
+        await console.press("space", "space", "space", "t")
+        await console.until(lambda: isinstance(console.app.screen, Ask))
+        await console.paste("+checked -communication")
+        await console.press("enter")
+        await console.until("Tagged 3 memories.")
+        ids = [memory.id for memory in table.selected]
+        assert all("checked" in memory.tags for memory in await console.store.get_many(ids))
+        await console.press("u")
+        await console.until("Took back the last change of 3 memories.")
+        assert not any("checked" in memory.tags for memory in await console.store.get_many(ids))
+        await console.press("d")
+        await console.until(lambda: isinstance(console.app.screen, Confirm))
+        await console.until("Delete 3 memories?")
+        assert "From this morning" in console.text
+        assert "One merchant's key reached" in console.text
+        assert "With them go 7 links." in console.text
+        await console.press("escape")
+        await console.still()
+        assert table.count == ACTIVE
+        await console.press("d")
+        await console.until(lambda: isinstance(console.app.screen, Confirm))
+        await console.press("y")
+        await console.until("Deleted 3 memories.")
+        await console.until(f"{ACTIVE - 3} memories")
+        assert table.selected == ()
+        await console.press("u")
+        await console.until(f"{ACTIVE} memories")
+        assert len(await console.store.get_many(ids)) == 3
+
+
+async def test_link_supersede_and_grade_from_the_list(corpus: Path) -> None:
+    async with opened(corpus) as console:
+        table = await browse(console)
+        current = table.current
+        assert current is not None
+        edges = len(await console.store.get_edges(current.id))
+        await console.press("l")
+        await console.until(lambda: isinstance(console.app.screen, Ask))
+        await console.paste("webhook retry schedule")
+        await console.press("enter")
+        await pick(console, "")
+        await console.until("How are they related?")
+        await pick(console, "supports")
+        await console.until("Linked the two memories.")
+        assert len(await console.store.get_edges(current.id)) == edges + 1
+        await console.press("R")
+        await console.until(lambda: isinstance(console.app.screen, Pick))
+        await console.until("3 Good")
+        await pick(console, "3")
+        await console.until("Graded Good; due in")
+        graded = await console.store.get_scheduling(current.id)
+        assert graded is not None
+        assert graded.reps == 1
+        winner = table.memory_at(3)
+        assert winner is not None
+        await console.press("S")
+        await console.until(lambda: isinstance(console.app.screen, Ask))
+        await console.paste(winner.id)
+        await console.press("enter")
+        await console.until("Another memory replaces this one now.")
+        await console.until(f"{ACTIVE - 1} memories")
+        assert (await console.store.get(current.id)).superseded_by == winner.id
+        await console.press("u")
+        await console.until(f"{ACTIVE} memories")
+
+
+async def test_another_process_writes_and_the_cursor_keeps_its_memory(corpus: Path) -> None:
+    async with opened(corpus, (80, 24)) as console:
+        table = await browse(console)
+        await console.press("pagedown", "pagedown")
+        await console.still()
+        here, line = table.current, console.lines.index(line_of_cursor(console))
+        async with another_process(corpus) as other:
+            for number in range(3):
+                await other.insert(Draft(f"Arrived from elsewhere, number {number}"))
+            started = asyncio.get_running_loop().time()
+        await console.until(f"{ACTIVE + 3} memories")
+        assert asyncio.get_running_loop().time() - started < 2.5
+        await console.still()
+        assert table.current == here
+        assert console.lines.index(line_of_cursor(console)) == line
+        await console.press("g")
+        await console.until("Arrived from elsewhere, number 2")
+
+
+async def test_rows_that_cannot_be_fetched_are_said_and_fetched_later(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(corpus, (60, 20)) as console:
+        page = console.store.page
+
+        async def broken(*args: object, **options: object) -> Page[Memory]:
+            raise Unavailable("The store cannot be reached; trying again.")
+
+        monkeypatch.setattr(console.store, "page", broken)
+        await console.press("f3")
+        await console.until("The store cannot be reached; trying again.")
+        monkeypatch.setattr(console.store, "page", page)
+        await console.press("ctrl+r")
+        await console.until("From this morning")
+
+
+async def test_hostile_memories_are_shown_and_obeyed_nowhere(corpus: Path) -> None:
+    evil = "zz [/x] [bold]hi[/] [@click=app.quit]y[/] \x1b]52;c;aGk=\x07 \x9b31m \u202ereversed\u200f end"
+    async with another_process(corpus) as other:
+        await other.insert(Draft(evil, node_type=evil, tags=(evil,), domains=(evil,), codebase=evil))
+    async with opened(corpus) as console:
+        await browse(console)
+        console.app.screen.query_one(FilterBar).set_chips([Chip("tag", evil), Chip("type", evil)])
+        await console.until("1 memory")
+        await console.press("space", "d")
+        await console.still()
+        await console.press("t")
+        for line in console.lines:
+            assert not [letter for letter in line if ord(letter) < 32 or 0x7F <= ord(letter) < 0xA0]
+            assert not {"\u202e", "\u200f"} & set(line)
+        assert console.app.is_running
+
+
+@pytest.mark.parametrize("theme", ["vestige-light", "vestige-ansi"])
+@pytest.mark.parametrize("colour", [True, False])
+async def test_state_and_selection_are_seen_without_colour(
+    corpus: Path, theme: str, colour: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not colour:
+        monkeypatch.setenv("NO_COLOR", "1")
+    async with opened(corpus, (60, 20), theme=theme) as console:
+        await browse(console)
+        await console.press("space")
+        await console.until("1 selected")
+        assert [line for line in console.lines if "■ ○" in line]
+        assert [line for line in console.lines if "◐" in line]
+        assert line_of_cursor(console).startswith("▌")

@@ -1,0 +1,63 @@
+"""A small real store for every test of a place: the sample corpus, filled once and copied for each."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.corpus import fill
+
+
+@pytest.fixture(autouse=True)
+def state_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the jobs that run on this machine out of what a console watches."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture(autouse=True)
+def one_clock_everywhere() -> Iterator[None]:
+    """Let the times of day that a screen shows be the same on every machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.fixture(scope="session")
+def filled_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample corpus in a store that nobody writes to."""
+    path = tmp_path_factory.mktemp("corpus") / "vestige.db"
+    asyncio.run(fill(path))
+    return path
+
+
+@pytest.fixture
+def corpus(filled_corpus: Path, tmp_path: Path) -> Path:
+    """The sample corpus in a store of one's own."""
+    path = tmp_path / "vestige.db"
+    shutil.copy(filled_corpus, path)
+    return path
+
+
+@pytest.fixture
+def empty_store(tmp_path: Path) -> Path:
+    """A store without a memory."""
+
+    async def make() -> None:
+        from tests.support.corpus import clock, embedders
+        from vestige_tui.store.open import open_store
+
+        source = embedders()
+        async with open_store(f"sqlite:{path}", create=True, embedders=source, clock=clock):
+            pass
+        source.close()
+
+    path = tmp_path / "empty.db"
+    asyncio.run(make())
+    return path

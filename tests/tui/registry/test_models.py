@@ -1,0 +1,600 @@
+"""Another model for a store: comparing, estimating, re-embedding, going back; and escape at each step."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.corpus import NOW, Console, clock, embedders, opened
+from tests.support.swapping import OtherEmbedder, offer, prepare, swap
+from tests.support.work import show
+from vestige_tui.config import Config, load_config
+from vestige_tui.core.embeddings import ModelChange, ModelSignature, SpareVectors, VectorCensus
+from vestige_tui.core.jobs import Job, JobProgress, TableProgress
+from vestige_tui.core.memories import Draft
+from vestige_tui.embedding.models import DEFAULT_MODEL, CatalogModel, EmbedderSource, TestEmbedder
+from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.jobs.start import Launched, Work
+from vestige_tui.reembed.plan import Estimate
+from vestige_tui.store.open import open_store
+from vestige_tui.tui.app import VestigeApp
+from vestige_tui.tui.registry.card import Seen, brief, card, has_second, history, parts
+from vestige_tui.tui.wizards.cost_step import going
+
+if TYPE_CHECKING:
+    from vestige_tui.core.embeddings import Vector
+
+OTHER = OtherEmbedder(32)
+TEXTS = (
+    "Signing keys rotate every 90 days. The old one stays for a while.",
+    "倉庫の在庫は毎朝数える。",
+    "[/red] deploy on Fridays \x1b[2J only with two people.",
+    "The cache is warmed at 05:00.",
+    "Webhooks are retried five times.",
+    "Mira owns the billing service.",
+)
+
+
+@pytest.fixture
+async def small(tmp_path: Path) -> Path:
+    """A store of a few memories, each with its vector."""
+    path = tmp_path / "small.db"
+    source = embedders()
+    async with open_store(f"sqlite:{path}", create=True, embedders=source, clock=clock) as store:
+        for text in TEXTS:
+            await store.insert(Draft(text))
+    source.close()
+    return path
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> Sequence[CatalogModel]:
+    """One model that is here, one that is not, and the store's own; only the first two can be loaded."""
+    known = [
+        CatalogModel("test-embedder-64", 64, 1.0, "mit", "The store's own.", True),
+        CatalogModel(OTHER.name, 32, 12.0, "apache-2.0", "Another space.", True),
+        CatalogModel("far/away-model", 512, 640.0, "mit", "Not here.", False),
+    ]
+    for module in ("registry.place", "wizards.reembed"):
+        monkeypatch.setattr(f"vestige_tui.tui.{module}.catalog", lambda: known)
+    offer(monkeypatch, TestEmbedder(64), OTHER)
+    return known
+
+
+async def to_registry(console: Console, *keys: str) -> None:
+    await console.press("f6")
+    await console.until("usable here  2")
+    await console.press(*keys)
+
+
+async def skip_preview(console: Console) -> None:
+    """Take the model that is offered, and go past the comparison of the two."""
+    await console.press("enter")
+    await console.until("tab skip")
+    await console.press("tab")
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
+async def test_two_models_are_compared_side_by_side(
+    small: Path, models: Sequence[CatalogModel], size: tuple[int, int]
+) -> None:
+    async with opened(small, size) as console:
+        await to_registry(console, "j", "p")
+        await console.until("Compare two models")
+        await console.press("enter")
+        await console.until("of the hits are the same")
+        assert console.says("over 6 questions, 6 of 6 memories")
+        assert "test-embedder-64" in console.text
+        assert "other-embedder-32" in console.text
+        top = console.text
+        await console.press("G")
+        await console.until(lambda: console.text != top)
+        assert "of the hits are the same" not in console.text
+        await console.press("slash")
+        await console.type("deploy fridays")
+        await console.press("enter")
+        await console.until("over 1 question, 6 of 6 memories")
+        assert "deploy fridays" in console.text
+        assert " of 5 the same" in console.text
+        # What the texts themselves say is shown, and steers nothing.
+        assert "[/red] deploy" in console.text
+        assert "\x1b" not in console.text
+        assert "= found by both   0.59 how near, 1 at most" in top
+        await console.press("escape")
+        await console.until("enter compare")
+
+
+async def test_a_comparison_is_stopped_while_it_encodes(
+    small: Path, models: Sequence[CatalogModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work, go_on = threading.Event(), threading.Event()
+
+    class Slow(OtherEmbedder):
+        __test__ = False
+
+        def embed(self, texts: Sequence[str], *, query: bool = False) -> list[Vector]:
+            at_work.set()
+            assert go_on.wait(30)
+            return super().embed(texts, query=query)
+
+    offer(monkeypatch, TestEmbedder(64), Slow(32))
+    async with opened(small) as console:
+        await to_registry(console, "j", "enter")
+        await console.until("a question of your own")
+        await console.press("enter")
+        await console.until(at_work.is_set)
+        assert "esc stop" in console.text
+        await console.press("escape")
+        await console.until("Stopped.")
+        go_on.set()
+        await console.press("escape")
+        await console.until("registered model")
+
+
+async def test_what_cannot_be_compared_says_why(small: Path, models: Sequence[CatalogModel]) -> None:
+    async with opened(small) as console:
+        await to_registry(console, "g", "p")
+        await console.until("The store belongs to this model; choose another one to compare it with.")
+        await console.press("G", "p")
+        await console.until("It is downloaded first, 640 MB.")
+        await console.press("enter")
+        await console.until("The embedding model far/away-model is not on this machine.")
+        assert "a question of your own" in console.text
+        await console.press("escape", "b")
+        await console.until("No vectors of a model before are kept in this store.")
+        await console.press("w")
+        await console.until("Your settings name no other model")
+
+
+async def test_escape_goes_back_through_a_re_embedding(small: Path, models: Sequence[CatalogModel]) -> None:
+    async with opened(small) as console:
+        await console.press("f5", "r")
+        await console.until("to download on first use  1")
+        # The cursor begins where there is something to choose.
+        await console.until("Another space.")
+        await console.press("k", "enter")
+        await console.until("The store belongs to this model already; choose another one")
+        await console.press("j")
+        await console.until("Another space.")
+        assert "belongs to this model already" not in console.text
+        await skip_preview(console)
+        await console.until("6 to be encoded")
+        for said in (
+            "test-embedder-64, 64 dimensions",
+            "other-embedder-32, 32 dimensions",
+            "beside the old ones",
+            "texts a second, measured here just now",
+            "for the new vectors and their index",
+            "Back the store up first",
+        ):
+            assert console.says(said), said
+        assert "i in place instead" in console.text
+        await console.press("i")
+        await console.until("in place: for a small disk")
+        assert on_sheet(console, "6 vectors of test-embedder-64, 64 dimensions, all that are in use, are deleted first")
+        await console.press("i")
+        await console.until("beside the old ones")
+        await console.press("enter")
+        await console.until("start re-embedding")
+        assert "o ○ delete the old vectors at the end; no way back  no" in console.text
+        assert "deleted at the end; there is no way back." not in console.text
+        await console.press("o")
+        said = "The present vectors of test-embedder-64, 64 dimensions, are deleted at the end; there is no way back."
+        await console.until(lambda: on_sheet(console, said))
+        assert inks(console, "The present vectors", "deleted at the end") == {console.app.theme_variables["warning"]}
+        assert on_sheet(console, "Back the store up first")
+        for said in ("6 to be encoded", "tab skip", "to download on first use  1"):
+            await console.press("escape")
+            await console.until(said)
+        await console.press("escape")
+        await console.until("Nothing was re-embedded.")
+        assert not await Ledger(console.store).jobs()
+        assert console.app.current_mode == "jobs"
+
+
+def on_sheet(console: Console, words: str) -> bool:
+    """Whether these words stand on the sheet in front, also where a line of them was wrapped."""
+    return words in " ".join(console.text.replace("▌", " ").split())
+
+
+def inks(console: Console, *said: str) -> set[str]:
+    """The colours of the lines of the screen that say these."""
+    found: dict[str, set[str]] = {each: set() for each in said}
+    for strip in console.app.screen._compositor.render_strips():
+        for each in said:
+            if each in strip.text:
+                place = next(segment for segment in strip if each in segment.text)
+                assert place.style is not None
+                assert place.style.color is not None
+                found[each].add(place.style.color.name.upper())
+    assert all(found.values()), found
+    return set().union(*found.values())
+
+
+@pytest.mark.parametrize("size", [(120, 40), (60, 20)])
+async def test_in_place_is_chosen_at_once_and_said_again_in_amber_at_the_start(
+    small: Path, models: Sequence[CatalogModel], size: tuple[int, int]
+) -> None:
+    async with opened(small, size) as console:
+        await to_registry(console, "j", "r")
+        await console.until("of 32 dimensions")
+        await skip_preview(console)
+        await console.until("6 to be encoded")
+        # Nothing is waited for between the two.
+        await console.press("i", "enter")
+        await console.until("start re-embedding")
+        assert on_sheet(console, "in place; search by meaning pauses until it is done")
+        said = "all that are in use, are deleted first; there is no way back."
+        assert on_sheet(console, f"6 vectors of test-embedder-64, 64 dimensions, {said}")
+        assert on_sheet(console, "Back the store up first")
+        assert inks(console, "6 vectors of test", "Back the store up") == {console.app.theme_variables["warning"]}
+
+
+async def test_the_advice_to_back_up_is_not_the_dimmest_line(small: Path, models: Sequence[CatalogModel]) -> None:
+    async with opened(small) as console:
+        await to_registry(console, "j", "r")
+        await console.until("of 32 dimensions")
+        await skip_preview(console)
+        await console.until("6 to be encoded")
+        assert inks(console, "Back the store up") == inks(console, "6 to be encoded")
+
+
+async def test_a_width_is_chosen_with_the_model(small: Path, models: Sequence[CatalogModel]) -> None:
+    asked: list[object] = []
+
+    async with opened(small) as console:
+        await to_registry(console, "j", "r")
+        await console.until("of 32 dimensions")
+        for wrong in ("33", "7", ""):
+            await console.press("w", "delete", *wrong, "enter")
+            await console.until("other-embedder-32 makes vectors of 8 to 32 dimensions.")
+            await console.press("up", "up", "down")
+            await console.until("makes vectors of", gone=True)
+        await console.press("w", "1", "6", "enter")
+        await console.until("tab skip")
+        two = "test-embedder-64, 64 dimensions and other-embedder-32, 16 dimensions rank a sample"
+        assert on_sheet(console, two)
+        await console.press("escape")
+        await console.until("of 32 dimensions")
+
+        # So is the store's own model, in another width than its own.
+        def load(name: str | None = None, **options: object) -> TestEmbedder:
+            asked.append((name, options.get("dimension")))
+            found = TestEmbedder(16)
+            found.name, found.hash = "test-embedder-64", TestEmbedder(64).hash
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("vestige_tui.embedding.models.load_embedder", load)
+            await console.press("up", "up", "w", "1", "6", "enter")
+            await console.until("tab skip")
+            await console.press("enter")
+            await console.until("of the hits are the same")
+            for wide in (64, 16):
+                assert f"test-embedder-64, {wide} dimensions" in console.text
+            await console.press("enter")
+            await console.until("6 to be encoded")
+        assert set(asked) == {("test-embedder-64", 16)}
+        assert "test-embedder-64, 64 dimensions" in console.text
+        assert "test-embedder-64, 16 dimensions" in console.text
+
+
+async def test_an_unfinished_one_is_gone_on_with_in_its_width(
+    small: Path, models: Sequence[CatalogModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Work] = []
+
+    async def start(work: Work) -> Launched:
+        begun.append(work)
+        return Launched("4ee3bed0", False)
+
+    monkeypatch.setattr("vestige_tui.tui.wizards.reembed.start", start)
+    cut = OtherEmbedder(16)
+    cut.name = OTHER.name
+    offer(monkeypatch, TestEmbedder(64), cut)
+    async with opened(small) as console:
+        await asyncio.to_thread(prepare, f"sqlite:{small}", cut)
+        await to_registry(console, "G")
+        await console.until("Nobody is making them just now.")
+        assert console.says("other-embedder-32, 16 dimensions 6 vectors made so far")
+        await console.press("r")
+        await console.until("0 to be encoded")
+        assert "compare" not in next(line for line in console.lines if "► cost" in line)
+        assert "other-embedder-32, 16 dimensions" in console.text
+        assert "instead" not in console.text
+        assert on_sheet(console, "For another model, drop them first: D in the Registry place.")
+        assert "migrate" not in console.text
+        await console.press("enter")
+        await console.until("beside the old vectors, from where it was left")
+        await console.press("y")
+        await console.until(lambda: bool(begun))
+        assert begun[0].options == {"model": OTHER.name, "dimension": 16}
+
+
+async def test_a_model_that_is_not_here_stops_before_anything_is_made(
+    small: Path, models: Sequence[CatalogModel]
+) -> None:
+    async with opened(small) as console:
+        await to_registry(console, "G", "r")
+        await console.until("of 512 dimensions")
+        await skip_preview(console)
+        await console.until("The embedding model far/away-model is not on this machine.")
+        assert "tab skip" in console.text
+        assert not await Ledger(console.store).jobs()
+
+
+async def test_a_read_only_store_is_left_alone(small: Path, models: Sequence[CatalogModel]) -> None:
+    await asyncio.to_thread(prepare, f"sqlite:{small}", OTHER)
+    await asyncio.to_thread(swap, f"sqlite:{small}", OTHER)
+    async with opened(small, read_only=True) as console:
+        await to_registry(console, "j")
+        await console.until("6 vectors kept as the way back")
+        assert "b goes back to it" not in console.text
+        for key in ("r", "b", "D", "f"):
+            assert not console.app.screen.active_bindings[key].enabled
+            await console.press(key)
+            await console.until("Read-only store (opened with --read-only).")
+            await console.press("escape")
+            await console.until("Read-only store (", gone=True)
+        assert "enter compare" in console.lines[-1]
+
+
+async def test_a_store_without_a_model_says_what_decides_it(empty_store: Path, models: Sequence[CatalogModel]) -> None:
+    async with opened(empty_store) as console:
+        await to_registry(console)
+        await console.until("No model yet: the first memory that is")
+        assert "all-MiniLM-L6-v2 as" in console.text
+        for said in ("● loaded", "nothing here yet", "vectors in this store"):
+            assert said not in console.text
+        assert not console.app.screen.active_bindings["r"].enabled
+        await console.press("r")
+        await console.until("This store has no model yet: the first memory that is written decides it.")
+
+
+MODEL = ModelSignature("acme/small-model", 64, "6dc5", NOW)
+
+
+def seen(**changes: Any) -> Seen:
+    """A store of ten memories and their model, loaded, with what is told otherwise."""
+    known = Seen(MODEL, NOW, "ready", census=VectorCensus({64: 10}, 0, 0, 0))
+    return replace(known, **changes)
+
+
+KEYS = {name: name[0] for name in ("write", "back", "drop", "again", "fill", "card")}
+
+
+def test_vectors_of_a_model_that_cannot_be_used_are_not_called_searched() -> None:
+    assert [part.label for part in parts(seen()) if part.count] == ["searched by meaning"]
+    unusable = seen(state="failed", banner="It is not here. Search answers by words alone.")
+    [part] = [part for part in parts(unusable) if part.count]
+    assert (part.label, part.style) == ("vectors of this model", "$text-muted")
+    for width in (40, 80):
+        assert "searches answer by words alone" in " ".join(brief(unusable, width, KEYS).plain.split())
+
+
+def test_a_model_that_cannot_be_fetched_is_not_to_be_fetched() -> None:
+    away = seen(state="failed", banner="It is not here.")
+    assert "fetch it" in card(away, 60, KEYS).plain
+    unlisted = " ".join(card(replace(away, listed=False), 60, KEYS).plain.split())
+    assert "fetch it" not in unlisted
+    assert "a makes the vectors anew with a model of the list" in unlisted
+
+
+def test_while_vectors_are_made_in_place_one_thing_is_true() -> None:
+    change = ModelChange("in_place", ModelSignature("acme/small-model", 128, "x"), MODEL, 0, 0.1, NOW)
+    job = Job(
+        id="4ee3bed0",
+        kind="reembed",
+        status="in_progress",
+        store="sqlite:x.db",
+        progress=JobProgress("encoding", {"memories": TableProgress(4, 4, total=10)}, 12.0, 240.0),
+        last_heartbeat=NOW,
+        options={"model": "acme/small-model", "in_place": True},
+    )
+    making = seen(census=VectorCensus({64: 4}, 6, 0, 0), job=job, changes=(change,))
+    for said in (card(making, 44, KEYS).plain, brief(making, 58, KEYS).plain):
+        text = " ".join(said.split())
+        assert "◐ search by meaning pauses: 4 of 10 vectors are made, 4 min left" in text
+        assert "searches use it" not in text
+    assert parts(making)[0].label == "made so far"
+    assert not has_second(making)
+    assert history(making, 60).plain.splitlines() == [
+        "● just now  re-embedded in place, under way",
+        "│ small-model, 128 dimensions → 64",
+    ]
+    left = replace(making, job=None)
+    assert "re-embedded in place, not finished" in history(left, 60).plain
+    assert "4 of 10 memories have a vector of it; f makes the rest" in brief(left, 60, KEYS).plain
+
+
+def test_a_change_keeps_its_distance_from_when_it_was() -> None:
+    before = replace(MODEL, name="a/other")
+    change = ModelChange("in_place", before, MODEL, 10, 34.0, NOW - timedelta(minutes=10))
+    told = history(seen(changes=(change,)), 60).plain.splitlines()
+    assert told == ["● 10 min ago  re-embedded in place in 34 s, 10 memories", "│ other 64 → small-model 64"]
+
+
+def test_what_goes_is_not_taken_for_what_is_in_use() -> None:
+    kept = SpareVectors(ModelSignature("b/other", 256, "x"), "kept", 374)
+    beside = Estimate("reembed", MODEL, replace(MODEL, dimension=32), 374, None, None, 96_000, kept)
+    said = "The kept ones of the way back, 374 vectors of other, 256 dimensions, are deleted at the start."
+    assert going(beside, kept) == [said]
+    in_place = replace(beside, kind="in_place", drops=SpareVectors(MODEL, "kept", 374))
+    assert going(in_place, kept)[1:] == [said]
+    assert going(replace(beside, drops=None), None) == []
+
+
+async def test_the_list_of_models_is_asked_for_again(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [CatalogModel("test-embedder-64", 64, 1.0, "mit", "The store's own.", False)]
+    monkeypatch.setattr("vestige_tui.tui.registry.place.catalog", lambda: known)
+    offered = offer(monkeypatch)
+    app = VestigeApp(Config(), f"sqlite:{small}", embedders=EmbedderSource(), clock=clock)
+    async with app.run_test(size=(120, 40)) as pilot:
+        console = Console(app, pilot)
+        await console.until(lambda: bool(app.banner))
+        await console.press("f6")
+        await console.until("to download on first use  1")
+        await console.until("◐ not usable here")
+        # Another process has fetched it.
+        known = [replace(known[0], offline=True)]
+        monkeypatch.setattr("vestige_tui.embedding.models.RETRY_SECONDS", 0.0)
+        offered = offer(monkeypatch, TestEmbedder(64))
+        await console.press("f6")
+        await console.until("usable here  1")
+        await console.until("● loaded in this console")
+        assert offered == ["test-embedder-64"]
+
+
+async def test_a_list_without_the_stores_own_model_says_so(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [CatalogModel("maker/short", 64, 1.0, "mit", "", True), CatalogModel("bare", 64, 1.0, "mit", "", True)]
+    monkeypatch.setattr("vestige_tui.tui.registry.place.catalog", lambda: known)
+    async with opened(small) as console:
+        await to_registry(console)
+        await console.until("models; the store's own is none of these")
+        # Names stand for themselves, their makers in a column of their own.
+        line = next(line for line in console.lines if "maker" in line)
+        assert "short   " in line
+        assert line.index("maker") > line.index("short")
+
+
+async def ended(console: Console, number: int) -> Job:
+    """The latest of so many jobs, once all have ended."""
+    async with asyncio.timeout(120):
+        while True:
+            jobs = console.app.jobs
+            if len(jobs) == number and not any(job.in_flight for job in jobs):
+                return max(jobs, key=lambda job: job.created_at or NOW)
+            await console.pilot.pause(0.1)
+
+
+async def test_a_real_re_embedding_and_the_way_back(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [CatalogModel(DEFAULT_MODEL, 384, 22.0, "apache-2.0", "The default.", True)]
+    for module in ("registry.place", "wizards.reembed"):
+        monkeypatch.setattr(f"vestige_tui.tui.{module}.catalog", lambda: known)
+    monkeypatch.setattr("tests.support.corpus.PATIENCE_SECONDS", 60.0)
+    async with opened(small) as console:
+        await console.press("f6")
+        await console.until("usable here  1")
+        await console.press("r")
+        await console.until("of 384 dimensions")
+        await skip_preview(console)
+        await console.until("6 to be encoded")
+        await console.press("enter")
+        await console.until("start re-embedding")
+        await console.press("y")
+        await console.until(lambda: console.app.current_mode == "jobs")
+        job = await ended(console, 1)
+        assert (job.kind, job.status, job.error) == ("reembed", "completed", None)
+        await console.until("re-embed small.db → all-MiniLM-L6-v2")
+        await console.until("those of test-embedder-64 are kept.")
+        await console.press("f6")
+        await console.until("6 of width 384")
+        await console.until("test-embedder-64, 64 dimensions 6 vectors kept as the way back")
+        await console.press("tab", "G")
+        await console.until("│ test-embedder-64 64")
+        assert "│ → all-MiniLM-L6-v2 384" in console.text
+        assert "  re-embedded in" in console.text
+        await console.press("tab")
+        await console.press("b")
+        await console.until("Go back to the model before?")
+        assert "Every memory has a vector of it." in console.text
+        await console.press("escape")
+        await console.until("Go back to the model before?", gone=True)
+        await console.press("b")
+        await console.until("Go back to the model before?")
+        await console.press("y")
+        job = await ended(console, 2)
+        assert (job.status, job.error) == ("completed", None)
+        await console.until("roll small.db back")
+        await console.press("f6")
+        await console.until("6 of width 64")
+        await console.press("D")
+        await console.until("Delete these vectors?")
+        assert "6 vectors" in console.text
+        await console.press("y")
+        await console.until("The vectors were deleted.")
+        await console.until("kept as the way back", gone=True)
+        await console.press("D")
+        await console.until("No vectors of a model before are kept in this store.")
+
+
+async def test_a_running_re_embedding_is_seen_beside_the_card(small: Path, models: Sequence[CatalogModel]) -> None:
+    async with opened(small) as console:
+        await asyncio.to_thread(prepare, f"sqlite:{small}", OTHER)
+        await show(console.app)
+        running = Job(
+            id="4ee3bed0",
+            kind="reembed",
+            status="in_progress",
+            store=console.store.location,
+            source=console.store.location,
+            target=console.store.location,
+            progress=JobProgress("encoding", {"memories": TableProgress(3, 3, total=6)}, 12.0, 240.0),
+            created_at=NOW,
+            last_heartbeat=NOW,
+            options={"model": OTHER.name},
+        )
+        console.app.jobs = (running,)
+        await to_registry(console)
+        await console.until("other-embedder-32, 32 dimensions 6 vectors being made")
+        assert " 50 %   4 min left" in console.text
+        assert "other-embedder-32, 32 dimensions" in console.text
+        await console.press("r")
+        await console.until("A re-embedding of this store is under way; the Jobs place shows it.")
+        console.app.jobs = (replace(running, last_heartbeat=NOW - timedelta(minutes=3)),)
+        console.app.frame_changed.publish(None)
+        await console.until("no sign of life, encoding")
+        assert "r goes on with it" in console.text
+        # What was said of it is true no more.
+        await console.until("is under way", gone=True)
+        console.app.jobs = ()
+        console.app.frame_changed.publish(None)
+        await console.until("Nobody is making them just now.")
+
+
+async def test_the_models_name_is_written_into_the_settings(
+    small: Path, tmp_path: Path, models: Sequence[CatalogModel]
+) -> None:
+    file = tmp_path / "vestige.toml"
+    file.write_text('# mine\n[server]\nport = 1\n\n[embeddings]\nmodel = "other-embedder-32"\n')
+    config = load_config(file)
+    app = VestigeApp(config, f"sqlite:{small}", embedders=EmbedderSource(config.model), clock=clock)
+    async with app.run_test(size=(120, 40)) as pilot:
+        console = Console(app, pilot)
+        await console.until(lambda: bool(app.banner))
+        await console.press("f6")
+        await console.until("◐ not the configured model")
+        assert console.says("w writes test-embedder-64")
+        await console.press("w")
+        await console.until("Wrote the model into")
+        await console.until("● loaded in this console")
+        assert load_config(file).model == "test-embedder-64"
+        assert file.read_text().startswith("# mine\n[server]\nport = 1\n")
+        assert app.banner == ""
+
+
+async def test_settings_follow_a_store_that_was_re_embedded(
+    small: Path, tmp_path: Path, models: Sequence[CatalogModel]
+) -> None:
+    file = tmp_path / "vestige.toml"
+    file.write_text('[embeddings]\nmodel = "test-embedder-64"\n')
+    config = replace(Config(), model="test-embedder-64", path=file)
+    app = VestigeApp(config, f"sqlite:{small}", embedders=EmbedderSource(config.model), clock=clock)
+    async with app.run_test(size=(120, 40)) as pilot:
+        console = Console(app, pilot)
+        await console.until("test-embedder-64 64")
+        await console.press("f6")
+        await console.until("● loaded in this console")
+        await asyncio.to_thread(prepare, f"sqlite:{small}", OTHER)
+        await asyncio.to_thread(swap, f"sqlite:{small}", OTHER)
+        await console.until("◐ not the configured model")
+        await console.press("w")
+        await console.until("● loaded in this console")
+        assert load_config(file).model == OTHER.name

@@ -1,0 +1,95 @@
+"""Registry: keys pressed, lines seen."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.support.corpus import MEMORIES, PATIENCE_SECONDS, clock, opened
+from tests.support.pictures import lines
+from tests.support.vestige_files import make_v18
+from vestige_tui.config import Config
+from vestige_tui.core.memories import Draft
+from vestige_tui.embedding.models import EmbedderSource
+from vestige_tui.tui.app import VestigeApp
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of nobody else are watched."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.mark.parametrize("size", [(120, 40), (60, 20)])
+async def test_the_registered_model_and_what_is_there(corpus: Path, size: tuple[int, int]) -> None:
+    async with opened(corpus, size) as console:
+        await console.press("f6")
+        wide = size[0] >= 100
+        await console.until(f"{MEMORIES} of width 64" if wide else f"{MEMORIES} vectors, one for each memory")
+        for said in ("test-embedder-64", "64 dimensions", "● loaded in this console"):
+            assert said in console.text
+        assert "tab card" in console.lines[-1]
+        await console.until("usable here")
+        await console.press("G")
+        await console.until("gte-large")
+        # All there is to read stands beside the models, or takes their place, and scrolls for itself.
+        await console.press("tab")
+        await console.until("tab models")
+        await console.press("G")
+        await console.until("100.0 %  searched by meaning")
+        assert f"{MEMORIES} of width 64" in console.text
+        assert ("gte-large" in console.text) == wide
+        await console.press("escape")
+        await console.until("gte-large")
+
+
+async def test_models_usable_here_come_first(corpus: Path) -> None:
+    async with opened(corpus) as console:
+        await console.press("f6")
+        await console.until("to download on first use")
+        assert console.text.index("all-MiniLM-L6-v2") < console.text.index("to download on first use")
+
+
+async def test_fill_makes_what_is_missing(corpus: Path) -> None:
+    async with opened(corpus) as console:
+        for number in range(40):
+            await console.store.insert(Draft(f"memory {number} without a vector"), embed=False)
+        await console.press("f6")
+        await console.until("40    9.7 %  without a vector")
+        await console.press("f")
+        await console.until("Made 40 vectors.")
+        await console.until("without a vector", gone=True)
+        await console.press("f")
+        await console.until("Every memory has a vector already.")
+
+
+@pytest.mark.parametrize("size", [(120, 40), (60, 20)])
+async def test_another_configured_model_is_named_with_the_ways_out(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = make_v18(tmp_path / "memory.db", 5, hostile=True)
+    embedders = EmbedderSource("BAAI/bge-small-en-v1.5")
+    app = VestigeApp(Config(), f"sqlite:{path}", embedders=embedders, clock=clock)
+    async with app.run_test(size=size) as pilot:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not app.banner:
+                await pilot.pause(0.05)
+            await pilot.press("f6")
+            while "go on" not in "\n".join(lines(app)) and size[1] == 40:
+                await pilot.pause(0.05)
+            while "nomic-embed" not in "\n".join(lines(app)):
+                await pilot.pause(0.05)
+        text = " ".join(" ".join(lines(app)).split())
+        assert "not the configured model" in text
+        if size[1] == 20:
+            assert "w uses this one tab tells more" in text
+            await pilot.press("tab")
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while "use it" not in "\n".join(lines(app)):
+                    await pilot.pause(0.05)
+            text = " ".join(" ".join(lines(app)).split())
+        assert "bge-small-en-v1.5 is configured" in text
+        assert "use it" in text
+        await pilot.press("f")
+        await pilot.pause(0.3)
+        assert "Read-only store (Vestige V18 file, not adopted)." in " ".join(" ".join(lines(app)).split())

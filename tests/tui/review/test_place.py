@@ -1,0 +1,607 @@
+"""Review: keys pressed, lines seen, and what the store then holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from tests.support.corpus import PATIENCE_SECONDS
+from tests.support.pictures import lines
+from tests.support.vestige_files import NOW as FILE_NOW
+from tests.support.vestige_files import make_v18
+from vestige_tui.config import Config
+from vestige_tui.core.memories import Draft, Filter, Memory
+from vestige_tui.core.reviews import Rating, Scheduling
+from vestige_tui.core.scheduling import LEECH_LAPSES, preview
+from vestige_tui.core.text import ago
+from vestige_tui.core.times import local_midnight
+from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.store.open import open_store
+from vestige_tui.store.store import Store
+from vestige_tui.tui.app import VestigeApp
+from vestige_tui.tui.review.cloze import prompt_of
+from vestige_tui.tui.review.place import ReviewPlace
+from vestige_tui.tui.review.session import CARD_SECONDS, PRACTICE_AFTER, Sitting, Turn
+from vestige_tui.tui.review.summary import why_nothing
+
+NOW = datetime(2026, 11, 20, 12, 2, tzinfo=UTC)
+HOSTILE = "[/foo] [bold]x[/] [@click=app.quit]y \x1b[2Jgone \x9b31m \u202eesrever \x00 \x07 \u200fend of Kubernetes"
+KEYS = "Signing keys rotate every 90 days; the old public key stays in the JWKS for one more period"
+BACKUPS = "Backups are restored on the first Monday of each month, by hand, from cold storage"
+RUNBOOK = "# Rotating keys\n\nTell the mobile team first.\n\n- publish the new key\n- wait for one period"
+NEW = "Deploys on Fridays need a second person who stays until the graphs are flat"
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.moment = NOW
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+
+def embedders() -> EmbedderSource:
+    return EmbedderSource(embedder=TestEmbedder(64))
+
+
+def known(days_late: float, *, stability: float = 20.0, lapses: int = 0) -> Scheduling:
+    """A schedule that fell due so many days ago."""
+    due = NOW - timedelta(days=days_late)
+    return Scheduling(stability, 5.0, 1.0, due - timedelta(days=stability), due, 3, lapses)
+
+
+def draft(
+    number: int,
+    content: str,
+    scheduling: Scheduling | None = None,
+    tags: tuple[str, ...] = (),
+    domains: tuple[str, ...] = (),
+) -> Draft:
+    return Draft(
+        content,
+        id=f"{number:08d}-0000-4000-8000-000000000000",
+        node_type="decision",
+        created_at=NOW - timedelta(days=200 - number),
+        updated_at=NOW - timedelta(days=200 - number),
+        scheduling=scheduling,
+        tags=tags,
+        domains=domains,
+    )
+
+
+THREE = (
+    draft(1, KEYS, known(9), tags=("security",), domains=("auth",)),
+    draft(2, BACKUPS, known(3), tags=("operations",)),
+    draft(3, NEW),
+)
+
+
+class Desk:
+    """A console in its Review place, and a second handle on the same store, as another console would have it."""
+
+    def __init__(self, pilot: Pilot[None], app: VestigeApp, other: Store, clock: Clock) -> None:
+        self.pilot, self.app, self.other, self.clock = pilot, app, other, clock
+
+    @property
+    def text(self) -> str:
+        return "\n".join(lines(self.app))
+
+    async def until(self, holds: Callable[[str], bool]) -> str:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            await self.pilot.pause(0.01)
+            place = self.app.screen
+            if isinstance(place, ReviewPlace) and not place._grading and holds(self.text):
+                # What stands beside it is told of the same change by a message of its own.
+                for _ in range(4):
+                    await self.pilot.pause(0)
+                return self.text
+        raise AssertionError(f"never came to be seen:\n{self.text}")
+
+    async def sees(self, *parts: str) -> str:
+        return await self.until(lambda text: all(part in text for part in parts))
+
+    async def press(self, *keys: str, sees: str) -> str:
+        await self.pilot.press(*keys)
+        return await self.sees(sees)
+
+    async def state(self, number: int) -> Scheduling | None:
+        return await self.other.get_scheduling(draft(number, "").id or "")
+
+    async def ratings(self, number: int) -> list[int]:
+        return [review.rating for review in await self.other.reviews(draft(number, "").id or "")]
+
+
+@asynccontextmanager
+async def desk(
+    folder: Path, *drafts: Draft, graded: int = 0, size: tuple[int, int] = (120, 40), read_only: bool = False
+) -> AsyncIterator[Desk]:
+    """A console on a store of these memories, the first ``graded`` of them graded before it is opened."""
+    path, clock = folder / "vestige.db", Clock()
+    async with open_store(str(path), create=True, embedders=embedders(), clock=clock) as other:
+        for each in drafts:
+            await other.insert(each)
+        for each in drafts[:graded]:
+            await other.record_review(each.id or "", Rating.EASY)
+        app = VestigeApp(Config(), str(path), embedders=embedders(), clock=clock, read_only=read_only)
+        async with app.run_test(size=size, notifications=True) as pilot:
+            await pilot.press("f4")
+            at = Desk(pilot, app, other, clock)
+            await at.until(lambda text: "opening" not in text and "Opening" not in text)
+            yield at
+
+
+def when(state: Scheduling | None, rating: Rating) -> str:
+    """The date that a button promises."""
+    due = preview(state, NOW)[rating].next_review
+    assert due is not None
+    return ago(due, NOW)
+
+
+async def test_a_whole_sitting(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        first = await at.sees("1 of 3", "overdue 2", "9 d late", "space shows the answer")
+        assert "decision" in first
+        assert "auth" in first
+        assert "#security" in first
+        assert "▁▁" in first
+        assert "JWKS" not in first
+        assert "every ▁▁ days" in first
+
+        assert "space first" in await at.press("3", sees="space first")
+        assert await at.ratings(1) == []
+
+        shown = await at.press("space", sees=KEYS[:40])
+        for rating in Rating:
+            assert when(THREE[0].scheduling, rating) in shown
+        assert "reviewed 3 times" in shown
+        assert "▲" in shown
+
+        after = await at.press("3", sees="2 of 3")
+        assert f"Good, due {when(THREE[0].scheduling, Rating.GOOD)}" in after
+        assert "u undo" in after
+        assert await at.state(1) == preview(THREE[0].scheduling, NOW)[Rating.GOOD]
+
+        await at.press("space", sees="Monday")
+        assert "new" in await at.press("2", sees="3 of 3")
+        assert await at.state(2) == preview(THREE[1].scheduling, NOW)[Rating.HARD]
+
+        await at.press("space", sees="never reviewed before")
+        at.clock.moment += timedelta(seconds=30)
+        end = await at.press("4", sees="3 graded")
+        state = await at.state(3)
+        assert state is not None
+        assert state.reps == 1
+        for part in (
+            "true retention  100 %   2 of 2 remembered",
+            "coming back",
+            "the coming 30 days",
+            "The curves expec",
+        ):
+            assert part in end
+
+
+async def test_prompt_and_answer_stand_in_the_same_place(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        before = (await at.sees("space shows the answer")).splitlines()
+        after = (await at.press("space", sees="JWKS")).splitlines()
+        asked = next(index for index, line in enumerate(before) if "Signing keys" in line)
+        assert after[asked].index("Signing") == before[asked].index("Signing")
+        assert after[asked].index("days") == before[asked].index("days")
+        grades = next(index for index, line in enumerate(before) if "1 Again" in line)
+        assert "1 Again" in after[grades]
+
+
+async def test_exact_days_on_demand(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        await at.press("space", sees="JWKS")
+        due = preview(THREE[0].scheduling, NOW)[Rating.GOOD].next_review
+        assert due is not None
+        await at.press("space", sees=f"{due.astimezone():%Y-%m-%d}")
+        await at.press("space", sees=ago(due, NOW))
+
+
+async def test_forgotten_comes_back_as_practice_that_writes_nothing(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE[:2]) as at:
+        await at.press("space", sees="JWKS")
+        said = await at.press("1", sees="2 of 2")
+        assert f"Again, due {when(THREE[0].scheduling, Rating.AGAIN)}, and once more here as practice" in said
+        assert await at.ratings(1) == [1]
+        await at.press("space", sees="Monday")
+        await at.press("3", sees="practice, 1 left")
+        await at.press("space", sees="practice, nothing is written")
+        await at.press("1", sees="Practised; nothing was written.")
+        assert "practice, 1 left" in at.text
+        await at.press("space", sees="practice, nothing is written")
+        end = await at.press("3", sees="2 graded")
+        assert "practised 2" in end
+        assert "true retention  50 %   1 of 2 remembered" in end
+        assert await at.ratings(1) == [1]
+        assert await at.state(1) == preview(THREE[0].scheduling, NOW)[Rating.AGAIN]
+
+
+async def test_undo_brings_the_card_back_shown(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        await at.press("space", sees="JWKS")
+        await at.press("1", sees="2 of 3")
+        back = await at.press("u", sees="1 of 3")
+        assert "JWKS" in back
+        assert "Undone: Again" in back
+        assert await at.state(1) == THREE[0].scheduling
+        await at.press("3", sees="2 of 3")
+        assert await at.state(1) == preview(THREE[0].scheduling, NOW)[Rating.GOOD]
+        await at.press("space", "3", sees="3 of 3")
+        end = await at.press("space", "3", sees="3 graded")
+        assert "practised" not in end
+
+
+async def test_undo_at_the_end_reopens_the_sitting(tmp_path: Path) -> None:
+    async with desk(tmp_path, THREE[0]) as at:
+        await at.press("space", sees="JWKS")
+        await at.press("3", sees="1 graded")
+        await at.press("u", sees="1 of 1")
+        assert await at.state(1) == THREE[0].scheduling
+
+
+async def test_undo_reaches_what_another_console_graded(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        await at.sees("1 of 3")
+        await at.other.record_review(THREE[1].id or "", Rating.AGAIN)
+        await at.pilot.press("u")
+        said = await at.sees("Took back Again", "Backups are restored")
+        assert "it is asked again" in said
+        assert await at.state(2) == THREE[1].scheduling
+        # Nothing is left to take back, which is no error.
+        await at.press("u", sees="There is no review to take back.")
+
+
+async def test_undo_when_nothing_is_due_asks_again(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        await at.sees("holds no memories")
+        await at.other.insert(THREE[0])
+        await at.other.record_review(THREE[0].id or "", Rating.GOOD)
+        await at.sees("Nothing is due")
+        await at.press("u", sees="1 of 1")
+        assert await at.state(1) == THREE[0].scheduling
+
+
+@pytest.mark.parametrize("patient", [False, True], ids=["before it is noticed", "after it is noticed"])
+async def test_a_second_console_graded_the_card(tmp_path: Path, patient: bool) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        await at.press("space", sees="JWKS")
+        if not patient:
+            at.app.workers.cancel_group(at.app, "watch")
+        change = await at.other.record_review(THREE[0].id or "", Rating.EASY)
+        if not patient:
+            await at.pilot.press("3")
+        said = await at.sees("2 of 3", "Somebody else graded this memory meanwhile")
+        assert change.scheduling is not None
+        assert change.scheduling.next_review is not None
+        assert f"due {ago(change.scheduling.next_review, NOW)}" in said
+        assert "Backups" in said
+        assert await at.ratings(1) == [int(Rating.EASY)]
+
+
+async def test_the_queue_is_not_shuffled_by_what_arrives(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        await at.press("space", sees="JWKS")
+        await at.other.insert(draft(9, "An older one that waits much longer for Helsinki", known(90)))
+        still = await at.sees("overdue 3")
+        assert "1 of 3" in still
+        assert "JWKS" in still
+        await at.press("3", sees="Backups")
+        assert "2 of 3" in at.text
+
+
+async def test_an_edit_elsewhere_shows_in_place(tmp_path: Path) -> None:
+    from vestige_tui.core.memories import Patch
+
+    async with desk(tmp_path, *THREE) as at:
+        await at.press("space", sees="JWKS")
+        await at.other.update(THREE[0].id or "", Patch(content=KEYS.replace("90", "30")))
+        await at.sees("every 30 days", "1 of 3")
+        await at.press("3", sees="2 of 3")
+        assert await at.ratings(1) == [3]
+
+
+async def test_deleted_elsewhere_is_left_out(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        await at.sees("1 of 3")
+        await at.other.delete([THREE[0].id or ""])
+        await at.sees("was deleted meanwhile", "2 of 3")
+
+
+@pytest.mark.parametrize(
+    ("key", "said"), [("x", "Suspended; it is not asked any more"), ("b", "Buried until tomorrow"), ("d", "Deleted")]
+)
+async def test_setting_a_card_aside_and_taking_that_back(tmp_path: Path, key: str, said: str) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        await at.sees("1 of 3")
+        after = await at.press(key, sees="2 of 3")
+        assert said in after
+        assert "Backups" in after
+        assert THREE[0].id not in [memory.id for memory in await at.other.get_due_memories()]
+        back = await at.press("u", sees="1 of 3")
+        assert "Undone" in back
+        assert "Signing keys" in back
+        assert THREE[0].id in [memory.id for memory in await at.other.get_due_memories()]
+
+
+async def test_buried_until_the_next_local_midnight(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        await at.sees("1 of 3")
+        await at.press("b", sees="2 of 3")
+        assert (await at.other.marks(THREE[0].id or "")).buried_until == local_midnight(NOW, days=1)
+
+
+async def test_supersede_without_leaving(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        await at.sees("1 of 3")
+        await at.pilot.press("S")
+        while not isinstance(at.app.focused, Input):
+            await at.pilot.pause(0.01)
+        await at.pilot.press(*"00000002", "enter")
+        await at.sees("2 of 3", "Another memory replaces this one now.", "Backups")
+        assert (await at.other.get(THREE[0].id or "")).superseded_by == THREE[1].id
+
+
+async def test_filtered_by_tag(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        assert "tag:keys" not in await at.sees("1 of 3")
+        # Digits are typing here, and no grades.
+        await at.pilot.press("slash", *"tag:operations 3")
+        await at.sees("1 of 1", "operations", "Backups")
+        await at.pilot.press("escape")
+        await at.press("space", sees="Monday")
+        assert await at.ratings(2) == []
+        await at.press("3", sees="1 graded")
+        await at.press("escape", sees="1 of 2")
+
+
+async def test_a_filter_without_a_card(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        await at.sees("1 of 3")
+        await at.pilot.press("slash", *"tag:nosuch ", "enter")
+        await at.sees("Nothing that passes this filter is due.", "change the filter")
+        await at.press("escape", sees="1 of 3")
+
+
+async def test_a_filter_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        await at.sees("1 of 3")
+        await at.pilot.press("slash", *"since:never ", "enter")
+        await at.sees("The time 'never' was not understood", "1 of 3")
+        await at.press("space", sees="JWKS")
+
+
+async def test_an_addition_is_taken_back_before_any_review(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        await at.press("space", sees="JWKS")
+        await at.press("3", sees="2 of 3")
+        await at.press("x", sees="3 of 3")
+        await at.press("u", sees="Undone: Suspended")
+        await at.press("u", sees="Undone: Good")
+        assert await at.state(1) == THREE[0].scheduling
+
+
+async def test_nothing_is_due(tmp_path: Path) -> None:
+    async with desk(tmp_path, draft(1, KEYS, known(-2)), draft(2, BACKUPS, known(-40))) as at:
+        await at.sees("Nothing is due.", "The next one is due in 2 d; 1 within a week.", "F3")
+
+
+async def test_the_next_one_is_far_away(tmp_path: Path) -> None:
+    async with desk(tmp_path, draft(2, BACKUPS, known(-70))) as at:
+        await at.sees("Nothing is due.", "The next one is due in 2 mo; none within a week.")
+
+
+async def test_todays_new_ones_were_all_asked(tmp_path: Path) -> None:
+    new = [draft(number, f"{BACKUPS} number {number}") for number in range(1, 14)]
+    async with desk(tmp_path, *new, graded=10) as at:
+        await at.sees("Nothing is due.", "3 new ones wait; today's 10 were asked.")
+
+
+async def test_a_share_of_one_is_one(tmp_path: Path) -> None:
+    policy = Config(new_per_day=1).policy()
+    async with open_store(
+        str(tmp_path / "v.db"), create=True, embedders=embedders(), clock=Clock(), policy=policy
+    ) as store:
+        await store.insert(draft(1, KEYS))
+        await store.insert(draft(2, BACKUPS))
+        await store.record_review(draft(1, "").id or "", Rating.EASY)
+        said = await why_nothing(store, await store.queue_counts(), Filter())
+    assert said.endswith("1 new one waits; today's 1 was asked.")
+
+
+async def test_what_others_did_alone_is_no_sitting(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        await at.sees("1 of 3")
+        for each in THREE:
+            await at.other.record_review(each.id or "", Rating.EASY)
+        shown = await at.sees("Nothing is due.", "Somebody else graded this memory meanwhile")
+        assert "This sitting is over" not in shown
+
+
+async def test_an_empty_store(tmp_path: Path) -> None:
+    async with desk(tmp_path) as at:
+        await at.sees("This store holds no memories yet.", "write the first one")
+        await at.other.insert(THREE[0])
+        await at.sees("1 of 1", "Signing keys")
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)])
+async def test_every_size_does_the_main_job(tmp_path: Path, size: tuple[int, int]) -> None:
+    async with desk(tmp_path, *THREE, size=size) as at:
+        first = await at.sees("1 of 3", "overdue 2", "space shows the answer")
+        assert "Signing keys" in first
+        shown = await at.press("space", sees="JWKS")
+        assert ("▲" in shown) == (size[1] >= 24)
+        assert all(name in shown for name in ("1 Again", "2 Hard", "3 Good", "4 Easy"))
+        assert when(THREE[0].scheduling, Rating.EASY) in shown
+        assert "u undo" in await at.press("4", sees="2 of 3")
+        await at.press("space", "3", sees="3 of 3")
+        end = await at.press("space", "3", sees="3 graded")
+        assert "true retention" in end
+        assert "the coming 30 days" in end
+
+
+async def test_hostile_text_is_only_shown(tmp_path: Path) -> None:
+    bad = draft(1, HOSTILE, known(1), tags=("[red]t[/]", "\x1b]0;x\x07"), domains=("[/d]",))
+    many = draft(2, f"# {HOSTILE}\n\n{HOSTILE}\n\n- {HOSTILE}", known(0.1))
+    async with desk(tmp_path, bad, many) as at:
+        for turn in ("1 of 2", "2 of 2"):
+            await at.sees(turn)
+            shown = await at.press("space", sees="end of")
+            assert "[/foo]" in shown
+            assert not any(each in shown for each in "\x1b\x9b\u202e\x00\x07\u200f")
+            await at.pilot.press("3")
+        await at.sees("2 graded")
+
+
+async def test_several_paragraphs_are_asked_by_their_heading(tmp_path: Path) -> None:
+    async with desk(tmp_path, draft(1, RUNBOOK, known(1))) as at:
+        first = await at.sees("Rotating keys")
+        assert "mobile team" not in first
+        shown = await at.press("space", sees="mobile team")
+        assert "• publish the new key" in shown
+        assert "# Rotating" not in shown
+
+
+async def test_a_leech_is_said_in_words(tmp_path: Path) -> None:
+    async with desk(tmp_path, draft(1, KEYS, known(1, lapses=LEECH_LAPSES))) as at:
+        await at.sees("leech")
+        await at.press("space", sees=f"a leech: forgotten {LEECH_LAPSES} times")
+        await at.sees("e rewrite", "x suspend")
+
+
+async def test_read_only_shows_and_says_why_it_cannot_grade(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE, read_only=True) as at:
+        await at.sees("1 of 3")
+        await at.press("space", sees="JWKS")
+        said = await at.press("3", sees="read-only:")
+        assert "1 of 3" in said
+        assert await at.ratings(1) == []
+        assert "read-only:" in await at.press("x", sees="read-only:")
+        assert (await at.other.marks(THREE[0].id or "")).suspended is False
+
+
+async def test_the_file_of_a_vestige_server_is_shown_and_not_graded(tmp_path: Path) -> None:
+    path = make_v18(tmp_path / "vestige.db")
+    app = VestigeApp(Config(), str(path), embedders=embedders(), clock=lambda: FILE_NOW)
+    async with (
+        open_store(str(path), embedders=embedders(), clock=lambda: FILE_NOW) as other,
+        app.run_test(size=(120, 40), notifications=True) as pilot,
+    ):
+        await pilot.press("f4")
+        at = Desk(pilot, app, other, Clock())
+        first = await other.get_due_memories(limit=1)
+        await at.sees("1 of ", "space shows the answer")
+        await at.press("space", sees=first[0].content[:30])
+        await at.press("3", sees="read-only:")
+        assert await other.get_due_memories(limit=1) == first
+
+
+async def test_a_grade_can_be_clicked(tmp_path: Path) -> None:
+    async with desk(tmp_path, *THREE) as at:
+        await at.sees("1 of 3")
+        await at.pilot.click("#card")
+        await at.sees("JWKS")
+        await at.pilot.click("RatingBar Grade:last-child")
+        await at.sees("2 of 3")
+        assert await at.state(1) == preview(THREE[0].scheduling, NOW)[Rating.EASY]
+
+
+async def test_more_that_fell_due_meanwhile_goes_on_after_the_end(tmp_path: Path) -> None:
+    async with desk(tmp_path, THREE[0]) as at:
+        await at.press("space", sees="JWKS")
+        await at.press("3", sees="1 graded")
+        await at.other.insert(THREE[1])
+        await at.sees("go on: 1 more waits")
+        await at.press("space", sees="1 of 1")
+        assert "Backups" in at.text
+
+
+def asks(content: str, tags: tuple[str, ...] = ()) -> str:
+    """A prompt with its blanks as underscores."""
+    prompt = prompt_of(Memory("x", content, tags=tags))
+    text = list(prompt.text)
+    for start, end in prompt.blanks:
+        text[start:end] = "_" * (end - start)
+    return "".join(text)
+
+
+def test_a_cloze_hides_what_is_told() -> None:
+    assert asks(KEYS) == KEYS.replace("90", "__").replace("JWKS", "____")
+    assert asks(KEYS) == asks(KEYS)
+    assert "JWKS" in asks(KEYS, tags=("jwks",)), "the tags would give it away"
+    assert asks("Use `lru_cache` for it. It is why `lru_cache` was made.").count("_________") == 2
+    assert asks("Never **ever** merge on `main` before *noon*") == "Never ever merge on ____ before noon"
+
+
+@pytest.mark.parametrize(
+    ("content", "asked"),
+    [
+        ("# Heading\n\ntext", "Heading"),
+        ("First line.\n\nSecond paragraph.", "First line."),
+        ("- one\n- two", "one"),
+        ("hello world", "hello…"),
+        ("a", "…"),
+        ("", "(this memory has no text)"),
+        ("x " * 700, "x " * 199 + "x…"),
+    ],
+)
+def test_what_is_no_sentence_is_asked_by_its_beginning(content: str, asked: str) -> None:
+    prompt = prompt_of(Memory("x", content))
+    assert prompt.text == asked
+    assert prompt.blanks == ()
+
+
+def test_japanese_has_blanks_too() -> None:
+    content = "検索結果は全角文字でも列が揃うこと、長い行は省略記号で終わること"
+    prompt = prompt_of(Memory("x", content))
+    assert prompt.blanks
+    assert all(end - start <= 6 for start, end in prompt.blanks)
+
+
+def graded(sitting: Sitting, memory_id: str, rating: Rating, seconds: float = 5.0) -> None:
+    sitting.grade(memory_id, rating, None, preview(None, NOW)[rating], seconds)
+
+
+def test_practice_comes_after_some_others_and_before_the_end() -> None:
+    ids = [str(number) for number in range(9)]
+    sitting = Sitting(ids, NOW)
+    graded(sitting, "0", Rating.AGAIN)
+    for number in range(1, 1 + PRACTICE_AFTER):
+        assert sitting.turn == Turn(str(number))
+        graded(sitting, str(number), Rating.GOOD)
+    assert sitting.turn == Turn("0", practice=True)
+    sitting.practise("0", Rating.GOOD, 5.0)
+    assert sitting.turn == Turn(str(1 + PRACTICE_AFTER))
+    assert (sitting.handled, sitting.total) == (1 + PRACTICE_AFTER, 9)
+
+
+def test_the_pace_is_the_median_of_the_cards_so_far() -> None:
+    sitting = Sitting([str(number) for number in range(13)], NOW)
+    assert sitting.seconds_left() == 13 * CARD_SECONDS
+    for number, seconds in enumerate((4.0, 6.0, 90.0)):
+        graded(sitting, str(number), Rating.GOOD, seconds)
+    assert sitting.seconds_left() == 10 * 6.0
+
+
+def test_a_card_brought_back_is_next_and_counts_no_more() -> None:
+    sitting = Sitting(["a", "b"], NOW)
+    graded(sitting, "a", Rating.AGAIN)
+    sitting.bring_back("a")
+    assert sitting.turn == Turn("a", brought_back=True)
+    assert sitting.graded == []
+    assert (sitting.handled, sitting.total, sitting.practice_left) == (0, 2, 0)
+    sitting.bring_back("c")
+    assert (sitting.handled, sitting.total) == (0, 3)

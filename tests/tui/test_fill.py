@@ -1,0 +1,45 @@
+"""Missing vectors while a job makes all of them anew: nobody is told that none is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.corpus import opened
+from vestige_tui.core.memories import Draft
+from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.store.open import open_store
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of nobody else are watched."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+async def remade(path: Path) -> str:
+    """Begin a job that makes the vectors in place, while one is missing; gives its id."""
+    url = f"sqlite:{path}"
+    async with open_store(url) as store:
+        await store.insert(Draft("without a vector"), embed=False)
+        run = await Ledger(store).start(
+            kind="reembed", source=url, target=url, model="", task="", owner="me", options={"in_place": True}
+        )
+    return run.id
+
+
+async def test_fill_names_the_job_that_makes_all_vectors(corpus: Path) -> None:
+    job = await remade(corpus)
+    async with opened(corpus) as console:
+        # The console itself leaves them to the job, too, and has nothing to say about it.
+        await console.app._prepare_model(console.store).wait()
+        assert "makes the vectors" not in console.text
+        assert console.app.banner == ""
+        await console.press("f6")
+        await console.until("without a vector")
+        await console.press("f")
+        await console.until(f"Job {job[:8]} makes the vectors of this store anew; the missing ones are left to it.")
+        await Ledger(console.store).transition(job, "completed")
+        await console.press("f")
+        await console.until("Made 1 vector.")

@@ -1,0 +1,44 @@
+"""Sentences that name a key name the one of the person's own keymap."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from tests.support.corpus import Console, clock, embedders
+from tests.tui.search.test_explanation import laid_open
+from vestige_tui.config import Config
+from vestige_tui.core.memories import Draft
+from vestige_tui.embedding.models import EmbedderSource
+from vestige_tui.store.open import open_store
+from vestige_tui.tui.app import VestigeApp
+
+
+@asynccontextmanager
+async def with_keys(path: Path, keys: Mapping[str, str], source: EmbedderSource) -> AsyncIterator[Console]:
+    app = VestigeApp(replace(Config(), keys=keys), f"sqlite:{path}", embedders=source, clock=clock)
+    async with app.run_test(size=(120, 40)) as pilot:
+        console = Console(app, pilot)
+        await console.until(lambda: app.store is not None and app.facts.memories is not None)
+        await console.still()
+        yield console
+
+
+async def test_why_not_this_one(empty_store: Path) -> None:
+    async with with_keys(empty_store, {"search.why_not": "ctrl+y"}, embedders()) as console:
+        await laid_open(console, "nothing")
+        await console.until("No memory answers this.")
+        assert "^y  why not this one" in console.text
+
+
+async def test_the_key_that_makes_the_first_vectors(tmp_path: Path) -> None:
+    path = tmp_path / "vestige.db"
+    async with open_store(f"sqlite:{path}", create=True, clock=clock) as store:
+        await store.insert(Draft("written without a vector"), embed=False)
+    async with with_keys(path, {"registry.fill": "ctrl+g"}, embedders()) as console:
+        await console.press("f5")
+        await console.until("No job has run yet.")
+        await console.press("r")
+        await console.until("This store has no model yet; ^g in the Registry place makes its first vectors.")

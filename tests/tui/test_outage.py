@@ -1,0 +1,392 @@
+"""A console whose store changes under it, goes away, and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Literal
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+
+from tests.support.corpus import PATIENCE_SECONDS, Console, embedders
+from tests.support.postgres import finish
+from vestige_tui.config import Config
+from vestige_tui.core.errors import Unavailable, Unsure, Usage
+from vestige_tui.core.memories import Draft
+from vestige_tui.core.reviews import Rating
+from vestige_tui.store.backends import embedded_postgres
+from vestige_tui.store.open import open_store
+from vestige_tui.store.store import Store
+from vestige_tui.tui import app as app_module
+from vestige_tui.tui.app import VestigeApp
+from vestige_tui.tui.browse.place import BrowsePlace
+
+SHOWN_SECONDS = 0.3
+LEAVE_SECONDS = 3.0
+"""The driver alone would wait 5 s for a cancelled question, 10 s for a connection, 30 s for its pool."""
+
+
+@asynccontextmanager
+async def console(url: str) -> AsyncIterator[Console]:
+    """The console on a store, in Browse, once it is live."""
+    app = VestigeApp(Config(), url, embedders=embedders())
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        opened = Console(app, pilot)
+        await opened.until(lambda: app.store is not None and app.facts.link == "live")
+        await opened.press("f3")
+        await opened.still()
+        yield opened
+
+
+@asynccontextmanager
+async def store_at(url: str) -> AsyncIterator[Store]:
+    source = embedders()
+    async with open_store(url, create=True, embedders=source) as store:
+        yield store
+    source.close()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a server that may be killed."""
+    directory = tmp_path_factory.mktemp("outage") / "server"
+    finish(embedded_postgres.release(finish(embedded_postgres.acquire(directory))))
+    return directory
+
+
+@pytest.fixture
+def server(cluster: Path) -> Iterator[str]:
+    """The URL of that server, running."""
+    lease = finish(embedded_postgres.acquire(cluster))
+    yield lease.url
+    # Whatever a test did to it, it ends.
+    finish(embedded_postgres.release(finish(embedded_postgres.acquire(cluster))))
+    finish(embedded_postgres.release(lease))
+
+
+def kill(directory: Path, how: signal.Signals) -> None:
+    os.kill(int((directory / "data" / "postmaster.pid").read_text().splitlines()[0]), how)
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgres"])
+async def test_what_another_process_writes_is_seen_at_once(
+    backend: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite:{tmp_path / 'v.db'}" if backend == "sqlite" else request.getfixturevalue("postgres_database")
+    async with store_at(url) as other:
+        await other.insert(Draft("there from the start"))
+        async with console(url) as shown:
+            await shown.until("there from the start")
+            took = []
+            for turn in range(35):
+                await asyncio.sleep(0.25)
+                await other.insert(Draft(f"change number {turn}"))
+                committed = time.perf_counter()
+                while f"change number {turn}" not in shown.text:
+                    assert time.perf_counter() - committed < 5, shown.text
+                    await asyncio.sleep(0.005)
+                took.append(time.perf_counter() - committed)
+                if len(took) % 7 == 0 and statistics.median(took[-7:]) < SHOWN_SECONDS:
+                    # Others share the machine: what is late by itself is late in every round.
+                    break
+            assert statistics.median(took[-7:]) < SHOWN_SECONDS, took
+
+
+async def test_two_consoles_show_the_same(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path / 'v.db'}"
+    async with store_at(url) as other:
+        await other.insert(Draft("there from the start"))
+    async with console(url) as one, console(url) as two:
+        await one.store.insert(Draft("by the first console"))
+        await two.until("by the first console")
+        await two.store.delete(await two.store.list_ids(limit=1))
+        await one.until("by the first console", gone=True)
+
+
+async def test_a_flood_of_changes_is_looked_at_now_and_then(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path / 'v.db'}"
+    async with store_at(url) as other, console(url) as shown:
+        looks = 0
+
+        def count(_: None) -> None:
+            nonlocal looks
+            looks += 1
+
+        shown.app.store_changed.subscribe(shown.app, count)
+        began = time.monotonic()
+        turn = 0
+        while turn <= 30 or looks < 2 or time.monotonic() - began < 1.5:
+            assert time.monotonic() - began < PATIENCE_SECONDS, "nobody looks while changes go on"
+            await other.insert(Draft(f"one of many {turn}"), embed=False)
+            turn += 1
+        await shown.until(f"newest first   {turn:,} memories")
+        assert looks <= 10 * (time.monotonic() - began)
+
+
+async def test_a_server_that_is_killed_is_waited_for(server: str, cluster: Path) -> None:
+    async with store_at(server) as other:
+        await other.insert(Draft("there from the start"))
+        async with console(server) as shown:
+            await shown.until("there from the start")
+            for how in (signal.SIGKILL, signal.SIGQUIT):
+                kill(cluster, how)
+                await shown.until("◐ reconnecting")
+                await shown.until("cannot be reached")
+                assert "there from the start" in shown.text
+                with pytest.raises(Unavailable):
+                    await shown.store.insert(Draft("never written"), embed=False)
+                again = await embedded_postgres.acquire(cluster)
+                await shown.until("● live")
+                await other.insert(Draft(f"after {how.name}"))
+                await shown.until(f"after {how.name}")
+                await shown.until("cannot be reached", gone=True)
+                # It is told of changes again, not asked for them.
+                await other.insert(Draft(f"told again after {how.name}"))
+                committed = time.perf_counter()
+                await shown.until(f"told again after {how.name}")
+                assert time.perf_counter() - committed < 1
+                await embedded_postgres.release(again)
+            assert "never written" not in await _contents(shown.store)
+
+
+async def test_a_place_visited_during_an_outage_says_so(server: str, cluster: Path) -> None:
+    async with console_on_new(server) as shown:
+        kill(cluster, signal.SIGKILL)
+        await shown.until("◐ reconnecting")
+        await shown.press("f7")
+        await shown.until("unavailable")
+        await shown.press("f3")
+        await shown.until("▌F3 Browse")
+        began = time.monotonic()
+        shown.app.exit()
+    assert time.monotonic() - began < LEAVE_SECONDS
+
+
+async def _contents(store: Store) -> list[str]:
+    return [memory.content for memory in await store.get_many(await store.list_ids())]
+
+
+async def test_a_server_of_ones_own_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"pgembed:{tmp_path / 'own'}"
+    start, told = embedded_postgres.acquire, asyncio.Event()
+
+    async def start_once_told(directory: Path) -> embedded_postgres.Lease:
+        # Started before anybody looks, it would not have been missed.
+        await told.wait()
+        return await start(directory)
+
+    async with console_on_new(url) as shown:
+        await shown.store.insert(Draft("before"))
+        await shown.until("before")
+        monkeypatch.setattr(embedded_postgres, "acquire", start_once_told)
+        kill(tmp_path / "own", signal.SIGKILL)
+        await shown.until("◐ reconnecting")
+        told.set()
+        await shown.until("● live")
+        await shown.store.insert(Draft("in the server that was started again"))
+        await shown.until("in the server that was started again")
+        assert sorted(await _contents(shown.store)) == ["before", "in the server that was started again"]
+
+
+@asynccontextmanager
+async def console_on_new(url: str) -> AsyncIterator[Console]:
+    async with store_at(url):
+        pass
+    async with console(url) as shown:
+        yield shown
+
+
+async def test_a_server_that_was_not_there_is_opened_when_it_comes(
+    server: str, cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app_module, "OPEN_AGAIN_SECONDS", 0.2)
+    async with store_at(server) as other:
+        await other.insert(Draft("there from the start"))
+    kill(cluster, signal.SIGKILL)
+    app = VestigeApp(Config(), server, embedders=embedders())
+    async with app.run_test(size=(120, 40)) as pilot:
+        shown = Console(app, pilot)
+        await shown.press("f7")
+        await shown.until("The store could not be opened.")
+        await shown.until("■ closed")
+        again = await embedded_postgres.acquire(cluster)
+        await shown.until("● live")
+        await shown.until("what it runs on")
+        assert "could not be opened" not in shown.text
+        await shown.press("f3")
+        await shown.until("there from the start")
+        await embedded_postgres.release(again)
+
+
+async def test_leaving_during_an_outage_is_quick(server: str, cluster: Path) -> None:
+    async with console_on_new(server) as shown:
+        kill(cluster, signal.SIGKILL)
+        await shown.until("◐ reconnecting")
+        # Reads and writes are under way when the person leaves.
+        asked = [asyncio.create_task(shown.store.count()) for _ in range(20)]
+        asked += [asyncio.create_task(_swallow(shown.store)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        shown.app.exit()
+    assert time.monotonic() - began < LEAVE_SECONDS
+    await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def _swallow(store: Store) -> int:
+    with suppress(Unavailable):
+        await store.insert(Draft("never written"), embed=False)
+    return 0
+
+
+# A line that breaks at the worst moment
+
+
+class Line:
+    """Passes bytes between clients and the server's socket, until it is told to break at a commit or to fall silent."""
+
+    def __init__(self, server: Path) -> None:
+        self.server = server
+        self.fails: Literal["", "before", "after", "silent"] = ""
+        """before: break where a commit would be passed on; after: once it was; silent: pass nothing on any more."""
+        self._passing: set[asyncio.Task[None]] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_unix_connection(str(self.server))
+        cut = asyncio.Event()
+        passing = {
+            asyncio.create_task(self._pass(reader, back, cut, asks=True)),
+            asyncio.create_task(self._pass(there, writer, cut, asks=False)),
+        }
+        self._passing |= passing
+        await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
+        for each in passing:
+            each.cancel()
+        await asyncio.wait(passing)
+        for end in (back, writer):
+            end.transport.abort()
+
+    async def _pass(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, cut: asyncio.Event, *, asks: bool
+    ) -> None:
+        with suppress(ConnectionError):
+            while data := await source.read(65_536):
+                if self.fails == "silent":
+                    await asyncio.Event().wait()
+                if asks and b"COMMIT" in data and self.fails:
+                    cut.set()
+                    if self.fails == "before":
+                        return
+                if not asks and cut.is_set():
+                    # The server has answered, and nobody will know.
+                    return
+                target.write(data)
+                await target.drain()
+
+    async def stop(self) -> None:
+        for task in self._passing:
+            task.cancel()
+        await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def line_to(url: str) -> AsyncIterator[tuple[Line, str]]:
+    """A line to the server, and the URL that goes through it."""
+    parts = urlsplit(url)
+    asked = parse_qs(parts.query)
+    name = f".s.PGSQL.{asked['port'][0]}"
+    line = Line(Path(asked["host"][0]) / name)
+    # A socket's name has to be short.
+    with tempfile.TemporaryDirectory() as folder:
+        async with await asyncio.start_unix_server(line.serve, f"{folder}/{name}"):
+            try:
+                yield line, f"postgresql://vestige@{parts.path}?host={quote(folder, safe='/')}&port={asked['port'][0]}"
+            finally:
+                await line.stop()
+
+
+@pytest.mark.parametrize("fails", ["before", "after"])
+async def test_a_write_that_may_have_been_saved_is_said_to_be(server: str, fails: Literal["before", "after"]) -> None:
+    async with line_to(server) as (line, url), console_on_new(url) as shown:
+        memory_id = (await shown.store.insert(Draft(f"graded {fails}"))).changed[0]
+        before, reviews = await shown.store.count(), await shown.store.reviews(memory_id)
+        line.fails = fails
+        with pytest.raises(Unavailable, match="not known whether that was saved"):
+            await shown.store.insert(Draft(f"inserted {fails}"), embed=False)
+        with pytest.raises(Unavailable, match="not known whether that was saved"):
+            await shown.store.record_review(memory_id, Rating.GOOD)
+        line.fails = ""
+        await shown.until("● live")
+        done = int(fails == "after")
+        assert await shown.store.count() == before + done
+        assert len(await shown.store.reviews(memory_id)) == len(reviews) + done
+        await shown.store.record_review(memory_id, Rating.GOOD)
+        assert len(await shown.store.reviews(memory_id)) == len(reviews) + done + 1
+
+
+async def test_what_may_have_been_saved_stays_said(server: str) -> None:
+    async with line_to(server) as (line, url), console_on_new(url) as shown:
+        await shown.store.insert(Draft("put aside by a person"))
+        await shown.until("put aside by a person")
+        await shown.still()
+        line.fails = "before"
+        await shown.press("d")
+        await shown.until("broke while saving, so it is not known")
+        line.fails = ""
+        await shown.until(lambda: shown.app.facts.link == "live")
+        await asyncio.sleep(0.3)
+        await shown.until("broke while saving, so it is not known")
+
+
+async def test_what_may_have_been_saved_is_said_over_what_cannot_be_read(tmp_path: Path) -> None:
+    away, unsure, again = Unavailable("It is away."), Unsure("Was that saved?"), Unavailable("It is still away.")
+    async with console_on_new(f"sqlite:{tmp_path / 'v.db'}") as shown:
+        place = shown.app.screen
+        assert isinstance(place, BrowsePlace)
+        place.complain(away)
+        await shown.until("It is away.")
+        place.say_error(unsure)
+        place.complain(again)
+        place.answered_again()
+        await shown.until("Was that saved?")
+        # A write that failed outright is news again, and so is a refusal.
+        place.say_error(again)
+        await shown.until("It is still away.")
+        place.say_error(unsure)
+        place.complain(Usage("That is no filter."))
+        await shown.until("That is no filter.")
+        place.answered_again()
+        await shown.until("That is no filter.", gone=True)
+
+
+async def test_leaving_a_server_that_is_silent_is_quick(server: str) -> None:
+    async with line_to(server) as (line, url):
+        async with console_on_new(url) as shown:
+            line.fails = "silent"
+            asked = [asyncio.create_task(shown.store.count()) for _ in range(3)]
+            # By now the watch of the jobs has asked too, and waits.
+            await asyncio.sleep(2 * app_module.JOBS_SECONDS)
+            began = time.monotonic()
+            shown.app.exit()
+        assert time.monotonic() - began < LEAVE_SECONDS
+        await line.stop()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_a_question_to_a_server_that_is_silent_can_be_cancelled(server: str) -> None:
+    async with line_to(server) as (line, url), console_on_new(url) as shown:
+        line.fails = "silent"
+        asked = asyncio.create_task(shown.store.count())
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        asked.cancel()
+        await asyncio.wait({asked})
+        assert time.monotonic() - began < LEAVE_SECONDS
+        assert asked.cancelled()

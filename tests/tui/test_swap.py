@@ -1,0 +1,167 @@
+"""A console that stays open while another process gives its store another embedding model."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.corpus import Console, clock
+from tests.support.swapping import OtherEmbedder, offer, prepare, swap
+from vestige_tui.config import Config
+from vestige_tui.core.memories import Draft
+from vestige_tui.core.search import SearchQuery
+from vestige_tui.embedding import models
+from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.tui.app import VestigeApp
+from vestige_tui.tui.search.hit_list import HitList
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of nobody else are watched."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@asynccontextmanager
+async def opened(path: Path, source: EmbedderSource) -> AsyncIterator[Console]:
+    app = VestigeApp(Config(), f"sqlite:{path}", embedders=source, clock=clock)
+    async with app.run_test(size=(120, 40)) as pilot:
+        console = Console(app, pilot)
+        await console.until("test-embedder-64 64")
+        await console.until(lambda: source.state == "ready")
+        await console.still()
+        yield console
+
+
+async def test_the_console_goes_on_with_the_new_model(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = OtherEmbedder(32)
+    loaded = offer(monkeypatch, TestEmbedder(64), second)
+    source = EmbedderSource()
+    async with opened(corpus, source) as console:
+        said: list[str] = []
+        console.app.frame_changed.subscribe(console.app, lambda _: said.append(console.app.banner))
+        await console.press("f6")
+        await console.until("64 dimensions")
+        await asyncio.to_thread(prepare, f"sqlite:{corpus}", second)
+        await asyncio.to_thread(swap, f"sqlite:{corpus}", second)
+        await console.until("other-embedder-32 32")
+        await console.until("32 dimensions")
+        await console.until("● loaded in this console")
+        await console.until(lambda: console.app.banner == "")
+        assert "Loading other-embedder-32: the store belongs to it now, no longer to test-embedder-64." in said
+        assert loaded == ["test-embedder-64", "other-embedder-32"]
+        await console.until("The store now belongs to other-embedder-32, 32 dimensions; results are by it.")
+        answer = await console.store.search(SearchQuery("carrier", limit=5))
+        assert (answer.mode, answer.warnings) == ("hybrid", ())
+        assert loaded == ["test-embedder-64", "other-embedder-32"]
+
+
+async def test_hits_stay_until_those_by_the_new_model_come(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    second, arrived = OtherEmbedder(32), threading.Event()
+    offer(monkeypatch, TestEmbedder(64), second)
+    load = models.load_embedder
+
+    def slowly(name: str | None = None, **options: Any) -> models.Embedder:
+        if name == second.name:
+            assert arrived.wait(30)
+        return load(name, **options)
+
+    monkeypatch.setattr(models, "load_embedder", slowly)
+    async with opened(corpus, EmbedderSource()) as console:
+        await console.paste("carrier")
+        await console.until("words and meaning")
+        await console.still()
+        hits = console.app.screen.query_one(HitList)
+        before, shown = hits.hits, 0
+
+        def look(_: None) -> None:
+            nonlocal shown
+            assert hits.hits == before
+            assert hits.display
+            shown += 1
+
+        console.app.frame_changed.subscribe(console.app, look)
+        await asyncio.to_thread(prepare, f"sqlite:{corpus}", second)
+        await asyncio.to_thread(swap, f"sqlite:{corpus}", second)
+        try:
+            await console.until("Loading other-embedder-32")
+            # A new question while the model loads leaves them as well.
+            await console.type("s")
+            await console.until("searching …")
+            assert hits.hits == before
+            assert "first carrier scan" in console.text
+            assert shown
+            console.app.frame_changed.unsubscribe(console.app)
+        finally:
+            arrived.set()
+        await console.until("results are by it")
+        await console.until("searching …", gone=True)
+        assert hits.hits
+
+
+async def test_a_first_answer_that_waits_for_the_model_says_so(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrived, model = threading.Event(), TestEmbedder(64)
+
+    def slowly(name: str | None = None, **options: Any) -> models.Embedder:
+        assert arrived.wait(30)
+        return model
+
+    monkeypatch.setattr(models, "load_embedder", slowly)
+    app = VestigeApp(Config(), f"sqlite:{corpus}", embedders=EmbedderSource(), clock=clock)
+    async with app.run_test(size=(80, 24)) as pilot:
+        console = Console(app, pilot)
+        await console.type("carrier")
+        try:
+            await console.until("The embedding model is being loaded; the first answer waits for it.")
+        finally:
+            arrived.set()
+        await console.until("first carrier scan")
+        assert "being loaded" not in console.text
+
+
+async def test_memories_that_the_new_model_lacks_get_their_vectors(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = TestEmbedder(64), OtherEmbedder(64)
+    offer(monkeypatch, first, second)
+    async with opened(corpus, EmbedderSource()) as console:
+        await asyncio.to_thread(prepare, f"sqlite:{corpus}", second)
+        written = await console.store.insert(Draft("Written while the other vectors were made."))
+        await asyncio.to_thread(swap, f"sqlite:{corpus}", second)
+        await console.until("other-embedder-64 64")
+        await console.press("f6")
+        await console.until("100.0 %  searched by meaning")
+        await console.until("375 of width 64")
+        assert (await console.store.get(written.changed[0])).has_embedding
+
+
+async def test_where_the_old_model_is_configured_the_way_out_is_said(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = OtherEmbedder(64)
+    offer(monkeypatch, TestEmbedder(64), second)
+    async with opened(corpus, EmbedderSource("test-embedder-64")) as console:
+        await asyncio.to_thread(prepare, f"sqlite:{corpus}", second)
+        await asyncio.to_thread(swap, f"sqlite:{corpus}", second)
+        await console.until("The store belongs to other-embedder-64, but test-embedder-64 is configured.")
+        await console.press("f6")
+        await console.until("◐ not the configured model")
+        assert "set model under [embeddings] to other-embedder-64" in console.app.banner
+
+
+async def test_where_the_new_model_is_not_here_that_is_said(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = OtherEmbedder(64)
+    offer(monkeypatch, TestEmbedder(64))
+    async with opened(corpus, EmbedderSource()) as console:
+        await asyncio.to_thread(prepare, f"sqlite:{corpus}", second)
+        await asyncio.to_thread(swap, f"sqlite:{corpus}", second)
+        await console.until("The embedding model other-embedder-64 is not on this machine. Search answers by words")
+        await console.until("The store now belongs to other-embedder-64, 64 dimensions; here searches answer by words")
+        await console.press("f6")
+        await console.until("◐ not usable here")

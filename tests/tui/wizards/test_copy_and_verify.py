@@ -1,0 +1,345 @@
+"""Beginning a copy or a comparison: the steps, what stands against one, and escape at each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input
+
+from tests.support.corpus import MEMORIES, Console, clock, opened
+from tests.support.filled import fill as fill_large
+from tests.support.swapping import OtherEmbedder
+from tests.support.work import show
+from vestige_tui.core.errors import EmbedderUnavailable
+from vestige_tui.core.jobs import Job
+from vestige_tui.embedding.models import signature
+from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.store.open import open_store
+from vestige_tui.transfer import copy
+from vestige_tui.tui.jobs.place import JobsPlace
+from vestige_tui.tui.widgets.status_line import StatusLine
+from vestige_tui.tui.wizards.wizard import Wizard
+
+NOTHING_IS_THERE = "127.0.0.1:1/x"
+
+
+async def to_target(console: Console) -> None:
+    """Go from the Jobs place to the step that asks for the target of a copy."""
+    await console.press("f5", "c")
+    await console.until("The store to copy, which is only read.")
+    await console.press("enter")
+    await console.until("Where to?")
+
+
+async def give(console: Console, url: str) -> None:
+    await console.press("ctrl+u")
+    await console.paste(url)
+    await console.press("enter")
+
+
+async def ended(console: Console) -> Job:
+    """The job under the cursor, once it has ended."""
+    async with asyncio.timeout(90):
+        while True:
+            jobs = console.app.jobs
+            if jobs and all(job.status in ("completed", "failed") for job in jobs):
+                return max(jobs, key=lambda job: job.created_at or clock())
+            await console.pilot.pause(0.1)
+
+
+def typed(console: Console) -> str:
+    """What stands in the line of a step, however much of it is seen."""
+    line = console.app.focused
+    assert isinstance(line, Input)
+    return line.value
+
+
+async def test_escape_goes_back_a_step_and_then_out(corpus: Path, tmp_path: Path) -> None:
+    target = tmp_path / "pg"
+    async with opened(corpus) as console:
+        await to_target(console)
+        await give(console, f"pgembed:{target}")
+        await console.until("in all")
+        await console.press("enter")
+        await console.until("start the copy")
+        await console.press("escape")
+        await console.until("in all")
+        await console.press("escape")
+        await console.until("Where to?")
+        # What was typed is still there.
+        assert typed(console) == f"pgembed:{target}"
+        await console.press("escape")
+        await console.until("The store to copy, which is only read.")
+        assert typed(console) == f"sqlite:{corpus}"
+        await console.press("escape")
+        await console.until("Nothing was copied.")
+        assert not target.exists()
+        assert not await Ledger(console.store).jobs()
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
+async def test_what_comes_along_is_counted_first(corpus: Path, tmp_path: Path, size: tuple[int, int]) -> None:
+    async with opened(corpus, size) as console:
+        await to_target(console)
+        await give(console, f"pgembed:{tmp_path / 'pg'}")
+        await console.until("in all")
+        figures = {line.split()[-2]: line.split()[-1] for line in console.lines if len(line.split()) >= 2}
+        assert figures["memories"] == str(MEMORIES)
+        if size[1] > 20:
+            assert figures["reviews"] == "1,504"
+        assert "rows      2,925 in all" in console.text
+        assert "vectors   of test-embedder-64" in console.text
+        await console.press("enter")
+        await console.until("start the copy")
+        assert "v ● compare every row at the end  yes" in console.text
+        assert "f ○ bring later changes too, until stopped  no" in console.text
+        await console.press("v", "f")
+        await console.until("v ○ compare every row at the end  no")
+        assert "f ● bring later changes too, until stopped  yes" in console.text
+
+
+async def test_a_password_is_never_seen_while_it_is_typed(corpus: Path) -> None:
+    async with opened(corpus) as console:
+        await to_target(console)
+        await console.press(*"postgresql://me:s3cret")
+        await console.until("postgresql://me:••••••")
+        await console.press(*"@host")
+        await console.until("postgresql://me:••••••@host")
+        line = console.app.focused
+        assert isinstance(line, Input)
+        assert line.value == "postgresql://me:s3cret@host"
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        (f"postgresql://me:s3cret@{NOTHING_IS_THERE}", "127.0.0.1"),
+        ("ftp://somewhere/x", "A store cannot be a ftp URL"),
+        ("postgresql://[broken", "■"),
+    ],
+)
+async def test_what_cannot_be_copied_is_one_sentence(corpus: Path, target: str, sentence: str) -> None:
+    async with opened(corpus) as console:
+        await to_target(console)
+        await give(console, target)
+        await console.until("■")
+        assert console.says(sentence)
+        # A password that was typed stands on the screen no longer.
+        assert "s3cret" not in console.text
+        assert "Where to?" in console.text
+        assert not console.app.jobs
+
+
+async def test_the_same_store_is_no_target_and_a_missing_one_no_source(corpus: Path, tmp_path: Path) -> None:
+    async with opened(corpus) as console:
+        await to_target(console)
+        await give(console, f"sqlite:{corpus}")
+        await console.until("These two are the same store.")
+        await console.press("escape")
+        await console.until("The store to copy, which is only read.")
+        await give(console, f"sqlite:{tmp_path}/nowhere.db")
+        await console.until("■")
+        assert console.says("nowhere.db")
+        assert "Where to?" not in console.text
+
+
+async def test_what_was_said_of_a_store_goes_with_it(corpus: Path, tmp_path: Path) -> None:
+    async with opened(corpus) as console:
+        await to_target(console)
+        await console.press("enter")
+        await console.until("Give the file or URL of a store.")
+        await give(console, f"sqlite:{corpus}")
+        await console.until("These two are the same store.")
+        said = next(number for number, line in enumerate(console.lines) if "the same store" in line)
+        assert f"sqlite:{corpus}"[:40] in console.lines[said - 1]
+        await console.press("backspace")
+        await console.until("These two are the same store.", gone=True)
+        # Also where the store before turns out to be good.
+        await console.press("escape")
+        await give(console, f"sqlite:{tmp_path}/nowhere.db")
+        await console.until("■")
+        await give(console, f"sqlite:{corpus}")
+        await console.until("Where to?")
+        await console.press("escape")
+        await console.until("The store to copy, which is only read.")
+        assert "■" not in console.text
+        assert "◌" not in console.text
+
+
+async def test_a_target_says_what_it_holds(corpus: Path, tmp_path: Path) -> None:
+    new, bare, filled = tmp_path / "new.db", tmp_path / "bare.db", tmp_path / "filled.db"
+    shutil.copy(corpus, filled)
+    async with open_store(f"sqlite:{bare}", create=True):
+        pass
+    async with opened(corpus) as console:
+        await to_target(console)
+        for path, said in (
+            (new, "new: it will be made"),
+            (bare, "holds no memories yet"),
+            (filled, "holds 374 memories of test-embedder-64: what is there stays as it is"),
+        ):
+            await give(console, f"sqlite:{path}")
+            await console.until("in all")
+            assert console.says(said)
+            # Both are told apart by more than their last names.
+            assert path.name in console.text
+            assert path.parent.name in console.text
+            await console.press("escape")
+            await console.until("Where to?")
+        assert not new.exists()
+
+
+async def test_enter_alone_begins_nothing(corpus: Path, tmp_path: Path) -> None:
+    async with opened(corpus) as console:
+        await to_target(console)
+        await give(console, f"sqlite:{tmp_path}/new.db")
+        await console.until("in all")
+        await console.press("enter")
+        await console.until("start the copy")
+        await console.press("enter")
+        await console.until("Press y to start the copy; enter alone begins nothing.")
+        assert not await Ledger(console.store).jobs()
+
+
+async def test_what_was_not_copied_is_forgotten_with_the_next_beginning(corpus: Path) -> None:
+    async with opened(corpus) as console:
+        for key, said in (("c", "Nothing was copied."), ("v", "Nothing was compared.")):
+            await console.press("f5", key)
+            await console.until("which is only read." if key == "c" else "The store that a copy was made of.")
+            await console.press("escape")
+            await console.until(said)
+            await console.press(key)
+            await console.until(lambda: isinstance(console.app.screen, Wizard))
+            place = console.app.screen_stack[0]
+            assert isinstance(place, JobsPlace)
+            assert place.query_children(StatusLine).last().said[0] == ""
+            await console.press("escape")
+            await console.until(said)
+
+
+async def test_escape_stops_what_is_under_way_and_stays(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, stopped = asyncio.Event(), asyncio.Event()
+
+    async def never(*_: object, **__: object) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    monkeypatch.setattr("vestige_tui.tui.wizards.copy.check", never)
+    async with opened(corpus) as console:
+        await to_target(console)
+        await give(console, "postgresql://somewhere/x")
+        await console.until("asking postgresql://somewhere/x …")
+        await begun.wait()
+        assert "esc stop" in console.text
+        await console.press("escape")
+        await stopped.wait()
+        await console.until("Stopped.")
+        assert "Where to?" in console.text
+        await console.press("escape")
+        await console.until("The store to copy, which is only read.")
+
+
+async def test_known_stores_are_offered(corpus: Path) -> None:
+    async with opened(corpus) as console:
+        await console.press("f5")
+        await show(console.app)
+        await to_target(console)
+        assert "known stores" in console.text
+        assert "pgembed:/srv/memory" in console.text
+        await console.press("down", "down")
+        await console.until(
+            lambda: console.app.screen.query(Input).last().value == "postgresql://ada@db1.example.org/vestige"
+        )
+
+
+async def test_models_that_differ_leave_two_ways(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    second, other = OtherEmbedder(8), tmp_path / "other.db"
+    known: dict[str, OtherEmbedder] = {}
+
+    def load(name: str, *, dimension: int | None = None) -> OtherEmbedder:
+        if name not in known:
+            raise EmbedderUnavailable(f"The embedding model {name} is not on this machine.")
+        return known[name]
+
+    monkeypatch.setattr(copy, "load_embedder", load)
+    async with open_store(f"sqlite:{other}", create=True) as store:
+        await store.register_model(signature(second))
+    async with opened(corpus) as console:
+        await to_target(console)
+        await give(console, f"sqlite:{other}")
+        await console.until("re-embed while copying")
+        assert "other-embedder-8" in console.text
+        assert "cannot be compared." in console.text
+        assert "another target" in console.text
+        await console.press("down", "enter")
+        await console.until("Where to?")
+        await console.press("enter")
+        await console.until("re-embed while copying")
+        await console.press("enter")
+        await console.until("■ The embedding model other-embedder-8 is not on this machine.")
+        known[second.name] = second
+        await console.press("enter")
+        await console.until("made anew with the target's model, which takes its time")
+        await console.press("enter")
+        await console.until("vectors   made anew with the target's model")
+        for said in ("which takes its time", "re-embed while copying", "Where to?"):
+            await console.press("escape")
+            await console.until(said)
+        await console.press("escape", "escape")
+        await console.until("Nothing was copied.")
+
+
+async def test_a_real_copy_is_started_watched_and_compared(tmp_path: Path, postgres_database: str) -> None:
+    path = tmp_path / "large.db"
+    await fill_large(path, 400)
+    async with opened(path) as console:
+        console.app.clock = None
+        # From another place, too.
+        await console.press("f7", "c")
+        await console.until("The store to copy, which is only read.")
+        await console.press("enter")
+        await console.until("Where to?")
+        await give(console, postgres_database)
+        await console.until("in all")
+        await console.press("enter")
+        await console.until("start the copy")
+        await console.press("y")
+        job = await ended(console)
+        assert (job.kind, job.status, job.error) == ("copy", "completed", None)
+        rows = sum(table.read for table in job.progress.tables.values())
+        await console.until(f"▪ The copy is done: {rows:,} rows, verified.")
+        await console.until("Every row that was read is in the target.")
+        memories = next(line for line in console.lines if "memories  " in line and " % of " in line)
+        assert memories.split()[-5:] == ["400", "400", "─", "─", "─"]
+        # The two stores of the job that is under the cursor.
+        await console.press("v")
+        await console.until("start the comparison")
+        assert path.name in console.text
+        await console.press("escape")
+        await console.until("Nothing was compared.")
+        await console.press("v")
+        await console.until("start the comparison")
+        await console.press("y")
+        await console.until(lambda: len(console.app.jobs) == 2)
+        job = await ended(console)
+        assert (job.kind, job.status, job.error) == ("verify", "completed", None)
+        await console.until("Every row is the same on both sides.")
+        await console.until("▪ The comparison is done: ")
+
+
+async def test_a_comparison_without_a_job_asks_for_both(corpus: Path) -> None:
+    async with opened(corpus) as console:
+        await console.press("f5", "v")
+        await console.until("The store that a copy was made of.")
+        await console.press("enter")
+        await console.until("The store to compare it with")
+        await give(console, f"postgresql://{NOTHING_IS_THERE}")
+        await console.until("■")
+        await console.press("escape", "escape")
+        await console.until("Nothing was compared.")

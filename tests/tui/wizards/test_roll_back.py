@@ -1,0 +1,36 @@
+"""What a person is told before the model before is gone back to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.corpus import opened
+from vestige_tui.core.embeddings import ModelSignature
+from vestige_tui.reembed import plan
+from vestige_tui.reembed.plan import Estimate
+from vestige_tui.store.store import Store
+from vestige_tui.tui.registry.place import RegistryPlace
+
+
+@pytest.mark.parametrize(
+    ("memories", "said"),
+    [
+        (1, "1 memory written or edited since gets a vector of it."),
+        (2, "2 memories written or edited since get a vector of it."),
+    ],
+)
+async def test_how_many_get_a_vector(corpus: Path, monkeypatch: pytest.MonkeyPatch, memories: int, said: str) -> None:
+    async def estimated(store: Store) -> Estimate:
+        now, then = ModelSignature("now", 64), ModelSignature("then", 32)
+        return Estimate("rollback", now, then, memories, None, None, 0, None)
+
+    monkeypatch.setattr(plan, "estimate_rollback", estimated)
+    async with opened(corpus) as console:
+        await console.press("f6")
+        await console.until(lambda: isinstance(console.app.screen, RegistryPlace))
+        place = console.app.screen
+        assert isinstance(place, RegistryPlace)
+        place.action_roll_back()
+        await console.until(said)

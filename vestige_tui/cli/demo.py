@@ -1,0 +1,94 @@
+"""The command that makes, or opens again, a store to try things on: demo."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vestige_tui.cli.console import open_console, refuse_without_terminal
+from vestige_tui.cli.output import Output, Progress
+from vestige_tui.cli.parser import Commands
+from vestige_tui.cli.session import is_file
+from vestige_tui.core import files
+from vestige_tui.core.errors import Refused, Unavailable
+from vestige_tui.core.times import format_time, parse_stored
+from vestige_tui.presenters import json_shapes
+
+_MARK = ".filling"
+
+
+def add_commands(commands: Commands) -> None:
+    demo = commands.add("demo", None, "open the console on a sample store; your own stores and settings stay untouched")
+    demo.add_argument("dir", metavar="DIR", nargs="?", help="where it lives, else in your data directory")
+    demo.add_argument("--postgres", action="store_true", help="in a PostgreSQL server of its own")
+    demo.add_argument("--no-console", action="store_true", help="only make the store")
+    demo.set_defaults(run=_make, afterwards=_open)
+
+
+def _folder(args: Namespace) -> Path:
+    from vestige_tui.config import data_dir
+
+    return Path(args.dir).expanduser().absolute() if args.dir else data_dir() / "demo"
+
+
+def _url(args: Namespace) -> str:
+    folder = _folder(args)
+    return f"pgembed:{folder / 'postgres'}" if args.postgres else f"sqlite:{folder / 'demo.db'}"
+
+
+async def _make(args: Namespace, output: Output) -> int:
+    """Make the store where there is none; one that was begun and not finished is finished."""
+    from vestige_tui.config import make_private_dir
+    from vestige_tui.store.open import open_store
+
+    if args.store:
+        raise Refused("demo has a store of its own; leave --store out.")
+    if not (args.no_console or output.as_json):
+        refuse_without_terminal()
+    folder, url = _folder(args), _url(args)
+    place = folder / ("demo.db" if is_file(url) else "postgres")
+    mark = folder / f"{_MARK}-{place.name}"
+    fresh = not place.exists() or mark.exists()
+    if fresh and args.read_only:
+        raise Refused(f"There is no demo in {folder} yet, and --read-only makes none.")
+    try:
+        if fresh:
+            make_private_dir(folder)
+            if not mark.exists():
+                files.write(files.examine_document(mark), format_time(datetime.now(UTC)))
+    except OSError as error:
+        raise Unavailable(f"{folder} cannot be made: {error.strerror}.") from None
+    if fresh:
+        begun = parse_stored(mark.read_text(encoding="ascii", errors="replace").strip()) or datetime.now(UTC)
+        await _fill(url, begun, output.progress("demo memories"))
+        mark.unlink(missing_ok=True)
+    if output.as_json:
+        async with open_store(url, read_only=True) as store:
+            output.document({"store": url, "created": fresh, "stats": json_shapes.stats(await store.get_stats())})
+    elif args.no_console:
+        output.line(f"{'Made' if fresh else 'Found'} {url}.")
+    return 0
+
+
+async def _fill(url: str, begun: datetime, progress: Progress) -> None:
+    from vestige_tui.embedding.models import EmbedderSource
+    from vestige_tui.sample_store import fill
+    from vestige_tui.store.open import open_store
+
+    embedders = EmbedderSource()
+    try:
+        async with open_store(url, create=True, embedders=embedders) as store:
+            await fill(store, begun, progress)
+    finally:
+        progress.end()
+        embedders.close()
+
+
+def _open(args: Namespace, output: Output) -> int:
+    """The console on the demo, after the loop that made it has ended: the console has one of its own."""
+    from vestige_tui.config import Config
+
+    if args.no_console or output.as_json:
+        return 0
+    return open_console(Config(), _url(args), read_only=args.read_only)

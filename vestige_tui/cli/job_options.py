@@ -1,0 +1,50 @@
+"""Options that the commands of jobs share: the two stores, and what a dry run tells."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from vestige_tui.cli.output import Output
+from vestige_tui.cli.session import is_file, settings, store_url
+from vestige_tui.core.errors import Usage
+from vestige_tui.core.jobs import TableProgress
+from vestige_tui.core.text import grouped
+from vestige_tui.presenters import json_shapes
+
+
+def ends(args: Namespace, what: str, done: str) -> tuple[str, str]:
+    """The first store and the second: by URL, or by the names that say which is the file and which the server."""
+    config = settings(args)
+    back = args.source_kind == "postgres" or (args.source_kind is None and args.target_kind == "sqlite")
+    if back:
+        store = store_url(args, config)
+        source = args.source or args.postgres_url or (config.postgres_url if is_file(store) else store)
+        if not source:
+            raise Usage(f"{what} needs the PostgreSQL store to read: --postgres-url URL, or --source URL.")
+        target = args.target or (args.sqlite_path if args.target_kind != "postgres" else None)
+        if not target:
+            raise Usage(f"{what} needs the store to {done}: --sqlite-path PATH, or --target URL.")
+        return source, target
+    source = args.source or args.sqlite_path or store_url(args, config)
+    if not is_file(source) and not args.source and not args.target:
+        raise Usage(f"{what} needs the SQLite file to read: --sqlite-path PATH, or --source URL.")
+    target = args.target or (args.postgres_url or config.postgres_url if args.target_kind != "sqlite" else None)
+    if not target:
+        raise Usage(f"{what} needs the store to {done}: --postgres-url URL, or --target URL.")
+    return source, target
+
+
+def tell_plan(output: Output, tables: dict[str, TableProgress]) -> int:
+    if output.as_json:
+        output.document({"tables": {name: json_shapes.table(progress) for name, progress in tables.items()}})
+        return 0
+    rows = [
+        (
+            name,
+            grouped(each.total) if each.total is not None else "",
+            f"{grouped(each.left_behind)} left behind" if each.left_behind else "",
+        )
+        for name, each in tables.items()
+    ]
+    output.table(rows, flexible=0, header=("table", "rows", ""), right=(1,))
+    return 0

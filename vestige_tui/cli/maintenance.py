@@ -1,0 +1,232 @@
+"""Commands for a store as a whole: schema, stats, vacuum."""
+
+from __future__ import annotations
+
+import contextlib
+from argparse import Namespace
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
+
+from vestige_tui.cli.output import Output
+from vestige_tui.cli.parser import Commands
+from vestige_tui.cli.session import chosen_store, settings, store_url
+from vestige_tui.core.errors import Refused, StoreMissing
+from vestige_tui.core.text import ago, bytes_size, grouped
+from vestige_tui.presenters import json_shapes, store_report
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from vestige_tui.core.health import MigrationInfo, Occupied, QueryTiming, Session
+    from vestige_tui.store.backends.protocol import Backend
+
+SHOWN_SIZES = 12
+SHOWN_QUERIES = 6
+
+
+def add_commands(commands: Commands) -> None:
+    schema = commands.add("schema", None, "say, or change, which version the store's tables have")
+    below = commands.below(schema, "step")
+    below.add("info", _info, "list every step of the schema with its state")
+    up = below.add("up", _up, "make the tables, or bring them up to date")
+    up.add_argument("--to", metavar="N", type=int, help="no further than this version")
+    up.add_argument("--dry-run", action="store_true", help="only list what would be done")
+    down = below.add("down", _down, "take the newest step back, or all above --to")
+    down.add_argument("--to", metavar="N", type=int, help="the version to keep; 0 takes every table away")
+    down.add_argument("--dry-run", action="store_true", help="only list what would be done")
+    down.add_argument("--yes", action="store_true", help="even where memories, reviews or events are deleted")
+    commands.add("stats", _stats, "print figures of the whole store")
+    commands.add("vacuum", _vacuum, "give unused space back")
+
+
+@contextlib.asynccontextmanager
+async def _tables(args: Namespace, *, create: bool = False) -> AsyncIterator[Backend]:
+    """The database without the service above it, which would bring the schema up by itself."""
+    from vestige_tui.store.open import open_backend
+
+    config = settings(args)
+    url = store_url(args, config)
+    backend = open_backend(
+        url, create=create, read_only=args.read_only, acquire_timeout=config.acquire_timeout_secs, max_connections=2
+    )
+    await backend.open()
+    try:
+        yield backend
+    finally:
+        await backend.close()
+
+
+async def _info(args: Namespace, output: Output) -> int:
+    from vestige_tui.store.schema import migrations as schema
+
+    async with _tables(args) as backend:
+        steps, foreign = await schema.status(backend), backend.foreign
+    if output.as_json:
+        output.document(json_shapes.listed(map(json_shapes.migration, steps)))
+        return 0
+    if foreign:
+        output.line("A Vestige server made this file and keeps its schema; no step of ours is applied.")
+    _list_steps(output, steps)
+    return 0
+
+
+def _list_steps(output: Output, steps: Sequence[MigrationInfo]) -> None:
+    from datetime import UTC, datetime
+
+    now = datetime.now(UTC)
+    rows = []
+    for step in steps:
+        state = f"waits for {step.waits_for}" if step.state == "waiting" else step.state
+        rows.append((f"{step.version:04d}", step.name, state, ago(step.applied_at, now) if step.applied_at else ""))
+    if rows:
+        output.table(rows, flexible=1)
+
+
+async def _up(args: Namespace, output: Output) -> int:
+    from vestige_tui.store.schema import migrations as schema
+
+    if args.dry_run:
+        try:
+            async with _tables(args) as backend:
+                steps = () if backend.foreign else await schema.up(backend, to=args.to, dry_run=True)
+        except StoreMissing:
+            steps = _from_nothing(args)
+        return _tell_steps(output, steps, "Would be applied:", "Nothing is pending.")
+    if args.read_only:
+        raise Refused("--read-only and schema up exclude each other.")
+    async with _tables(args, create=True) as backend:
+        _refuse_foreign(backend)
+        steps = await schema.up(backend, to=args.to)
+    return _tell_steps(output, steps, "Applied:", "Nothing was pending.")
+
+
+def _from_nothing(args: Namespace) -> tuple[MigrationInfo, ...]:
+    """The steps that a store which is not there yet would take."""
+    from vestige_tui.cli.session import is_file
+    from vestige_tui.core.health import MigrationInfo
+    from vestige_tui.store.schema.migrations import migrations
+
+    steps = migrations("sqlite" if is_file(store_url(args, settings(args))) else "postgres")
+    return tuple(
+        MigrationInfo(step.version, step.name, "pending", step.checksum)
+        for step in steps
+        if not step.staged and (args.to is None or step.version <= args.to)
+    )
+
+
+async def _down(args: Namespace, output: Output) -> int:
+    from vestige_tui.store.schema import migrations as schema
+
+    async with _tables(args) as backend:
+        _refuse_foreign(backend)
+        if backend.read_only and not args.dry_run:
+            raise Refused(f"{backend.title} is open read-only: {backend.reason}.")
+        applied = [step.version for step in await schema.status(backend) if step.state == "applied"]
+        to = max(applied, default=1) - 1 if args.to is None else args.to
+        steps = await schema.down(backend, to=to, yes=args.yes, dry_run=args.dry_run)
+    return _tell_steps(
+        output, steps, "Would be taken back:" if args.dry_run else "Taken back:", "There is nothing to take back."
+    )
+
+
+def _refuse_foreign(backend: Backend) -> None:
+    if backend.foreign:
+        raise Refused(f"A Vestige server made {backend.title} and keeps its schema; it was not touched.")
+
+
+def _tell_steps(output: Output, steps: Sequence[MigrationInfo], what: str, nothing: str) -> int:
+    names = [f"{step.version:04d}_{step.name}" for step in steps]
+    if output.as_json:
+        output.document({"changed": names, "undo": None})
+    for name in names:
+        output.line(f"{what} {name}")
+    if not names:
+        output.line(nothing)
+    return 0
+
+
+async def _stats(args: Namespace, output: Output) -> int:
+    async with chosen_store(args) as store:
+        report, now, title = await store.report(thorough=True), store.now(), store.title
+        found = report.stats or await store.get_stats()
+    if output.as_json:
+        output.document({**json_shapes.stats(found), **json_shapes.report(report)})
+        return 0
+    model = f"{found.registered_model_name} ({found.registered_model_dim})" if found.registered_model_name else "none"
+    output.line(title)
+    output.line(report.health.state)
+    for sentence in store_report.concerns(report.health):
+        output.line(sentence)
+    output.line()
+    output.table(
+        [
+            ("memories", grouped(found.total_memories)),
+            ("with a vector", grouped(found.memories_with_embeddings)),
+            ("replaced", grouped(found.superseded)),
+            ("links", grouped(found.total_edges)),
+            ("domains", grouped(found.total_domains)),
+            ("reviews", grouped(found.total_reviews)),
+            ("model", model),
+            ("backend", found.backend),
+            ("schema", str(found.schema_version)),
+            ("size", bytes_size(found.size_bytes) if found.size_bytes is not None else "unknown"),
+            *(store_report.server(report.server, now) if report.server else ()),
+            *store_report.connections(report),
+            *store_report.vectors(report.vectors),
+        ],
+        flexible=1,
+    )
+    _list_sessions(output, report.sessions, now)
+    _list_sizes(output, report.sizes or (), now)
+    _list_queries(output, report.queries)
+    return 0
+
+
+def _list_sessions(output: Output, sessions: Sequence[Session], now: datetime) -> None:
+    if sessions:
+        output.line()
+        rows = [
+            ("this one" if each.mine else str(each.pid), each.application, each.user, store_report.state(each, now))
+            for each in sessions
+        ]
+        output.table(rows, flexible=3, header=("session", "application", "role", "state"))
+
+
+def _list_sizes(output: Output, sizes: Sequence[Occupied], now: datetime) -> None:
+    if not sizes:
+        return
+    output.line()
+    header = ["table", "rows", "indexes", "in all"]
+    kept = any(each.dead_rows is not None for each in sizes)
+    if kept:
+        header += ["dead rows", "vacuum", "analyze"]
+    rows = []
+    for each in sizes[:SHOWN_SIZES]:
+        parts = [bytes_size(part) for part in (each.heap + each.outside, each.indexes, each.bytes)]
+        rows.append((each.name, *parts, *(store_report.upkeep(each, now) if kept else ())))
+    output.table(rows, flexible=0, header=header, right=range(1, len(header)))
+
+
+def _list_queries(output: Output, queries: Sequence[QueryTiming]) -> None:
+    if not queries:
+        return
+    output.line()
+    rows = []
+    for each in queries[:SHOWN_QUERIES]:
+        spans = (each.total_ms, each.median_ms, each.p95_ms, each.longest_ms)
+        rows.append((each.name, grouped(each.count), *map(store_report.milliseconds, spans)))
+    header = ("queries of this command", "times", "in all", "median", "95 %", "longest")
+    output.table(rows, flexible=0, header=header, right=range(1, len(header)))
+
+
+async def _vacuum(args: Namespace, output: Output) -> int:
+    async with chosen_store(args) as store:
+        progress = output.progress("vacuum")
+        try:
+            done = await store.vacuum(lambda what: progress.show(f"vacuum: {what}", 0))
+        finally:
+            progress.end()
+    if output.as_json:
+        output.document({"changed": [], "undo": None, "bytes_before": done.before, "bytes_after": done.after})
+    output.line(store_report.vacuumed(done))
+    return 0

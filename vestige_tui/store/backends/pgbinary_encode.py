@@ -1,0 +1,114 @@
+"""The binary format of PostgreSQL's COPY, and how its types spell their values in it.
+
+Every value is made here as bytes, so that a batch is one write to the server. Formats: the COPY page of PostgreSQL's
+manual, and the ``recv`` functions of its types and of pgvector's.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vestige_tui.core.embeddings import Vector
+
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER = b"\xff\xff"
+
+_NULL = b"\xff\xff\xff\xff"
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_TEXT_OID, _UUID_OID = 25, 2950
+
+_pack_count = struct.Struct(">h").pack
+_pack_length = struct.Struct(">i").pack
+_pack_big = struct.Struct(">q").pack
+_pack_double = struct.Struct(">d").pack
+_pack_array = struct.Struct(">iiIii").pack
+_pack_empty = struct.Struct(">iiI").pack
+_pack_dimension = struct.Struct(">ii").pack
+_pack_vector = struct.Struct(">HH").pack
+
+TRUE, FALSE = b"\x01", b"\x00"
+
+
+def row(*values: bytes | None) -> bytes:
+    """One row of these values; None is NULL."""
+    parts = [_pack_count(len(values))]
+    for value in values:
+        if value is None:
+            parts.append(_NULL)
+        else:
+            parts.append(_pack_length(len(value)))
+            parts.append(value)
+    return b"".join(parts)
+
+
+def integer(value: int) -> bytes:
+    return _pack_length(value)
+
+
+def smallint(value: int) -> bytes:
+    return _pack_count(value)
+
+
+def double(value: float) -> bytes:
+    return _pack_double(value)
+
+
+def boolean(value: bool) -> bytes:
+    return TRUE if value else FALSE
+
+
+def moment(value: datetime) -> bytes:
+    """timestamptz: microseconds since 2000."""
+    return _pack_big((value - _EPOCH) // _MICROSECOND)
+
+
+def jsonb(text: bytes) -> bytes:
+    """A JSON text in UTF-8."""
+    return b"\x01" + text
+
+
+def texts(values: Sequence[bytes]) -> bytes:
+    """text[]"""
+    return _array(values, _TEXT_OID)
+
+
+def uuids(values: Sequence[bytes]) -> bytes:
+    """uuid[], of sixteen bytes each."""
+    return _array(values, _UUID_OID)
+
+
+def _array(values: Sequence[bytes], oid: int) -> bytes:
+    if not values:
+        return _pack_empty(0, 0, oid)
+    parts = [_pack_array(1, 0, oid, len(values), 1)]
+    for value in values:
+        parts.append(_pack_length(len(value)))
+        parts.append(value)
+    return b"".join(parts)
+
+
+def texts_of_json(raw: bytes) -> bytes:
+    """text[] of what the server's array_to_json made of one: lists in lists where it has several dimensions."""
+    listed = json.loads(raw)
+    sizes = [len(listed)]
+    while listed and isinstance(listed[0], list):
+        sizes.append(len(listed[0]))
+        listed = [each for inner in listed for each in inner]
+    if not listed:
+        return _pack_empty(0, 0, _TEXT_OID)
+    parts = [_pack_empty(len(sizes), int(None in listed), _TEXT_OID), *(_pack_dimension(size, 1) for size in sizes)]
+    for each in listed:
+        value = None if each is None else each.encode()
+        parts.append(_NULL if value is None else _pack_length(len(value)) + value)
+    return b"".join(parts)
+
+
+def vector(value: Vector) -> bytes:
+    """pgvector's vector, of finite float32."""
+    return _pack_vector(len(value), 0) + value.astype(">f4").tobytes()

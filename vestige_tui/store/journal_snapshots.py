@@ -1,0 +1,154 @@
+"""What the journal keeps of a memory, as plain JSON data, and back: enough to bring a deleted one back whole."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from vestige_tui.core.memories import Memory
+from vestige_tui.core.reviews import Marks, Scheduling
+from vestige_tui.core.scheduling import from_json, to_json
+from vestige_tui.store.backends.protocol import Json
+from vestige_tui.store.schema.rows import as_time, as_vector
+
+if TYPE_CHECKING:
+    from vestige_tui.core.embeddings import Vector
+    from vestige_tui.core.links import Edge, SupersessionEvent
+    from vestige_tui.core.memories import Draft
+    from vestige_tui.core.reviews import Review
+    from vestige_tui.store.backends.protocol import ModelKey, Row
+
+EDITABLE = ("content", "node_type", "tags", "domains", "codebase", "visibility", "metadata")
+
+
+def time_text(value: datetime | None) -> str | None:
+    return value.isoformat() if value else None
+
+
+def memory_fields(memory: Memory) -> dict[str, Any]:
+    """All stored fields of a memory but its schedule."""
+    return {
+        "content": memory.content,
+        "node_type": memory.node_type,
+        "tags": list(memory.tags),
+        "domains": list(memory.domains),
+        "domain_scores": dict(memory.domain_scores),
+        "codebase": memory.codebase,
+        "metadata": dict(memory.metadata),
+        "created_at": time_text(memory.created_at),
+        "updated_at": time_text(memory.updated_at),
+        "owner_user_id": memory.owner_user_id,
+        "visibility": memory.visibility,
+        "shared_with_groups": list(memory.shared_with_groups),
+    }
+
+
+def schedule_fields(state: Scheduling | None) -> dict[str, Any] | None:
+    return None if state is None else to_json(state)
+
+
+def schedule_value(data: Mapping[str, Any] | None) -> Scheduling | None:
+    return None if not data else from_json(data)
+
+
+def marks_fields(marks: Marks) -> dict[str, Any]:
+    return {"suspended": marks.suspended, "buried_until": time_text(marks.buried_until)}
+
+
+def marks_value(data: Mapping[str, Any]) -> Marks:
+    return Marks(bool(data.get("suspended")), as_time(data.get("buried_until")))
+
+
+def vector_fields(found: Sequence[Row]) -> dict[str, Any]:
+    """The stored vector of a memory, where it has one, and the model that it is of."""
+    if not found:
+        return {"embedding": None}
+    vector = as_vector(found[0]["embedding"])
+    return {
+        "embedding": base64.b64encode(vector.astype("<f4").tobytes()).decode(),
+        "model": {"name": found[0]["model"], "dimension": found[0]["dimension"]},
+    }
+
+
+def vector_value(text: str) -> Vector:
+    return as_vector(base64.b64decode(text))
+
+
+def vector_params(memory_id: str, vector: Vector, model: ModelKey) -> dict[str, Any]:
+    """The parameters of ``insert_embedding``: it writes only where the store belongs to that model."""
+    name, dimension = model
+    return {"id": memory_id, "embedding": vector, "model": name, "dimension": dimension}
+
+
+def edge_fields(edge: Edge) -> dict[str, Any]:
+    return {
+        "source_id": edge.source_id,
+        "target_id": edge.target_id,
+        "edge_type": edge.edge_type,
+        "weight": edge.weight,
+        "created_at": time_text(edge.created_at),
+    }
+
+
+def review_fields(review: Review) -> dict[str, Any]:
+    return {
+        "id": review.id,
+        "at": time_text(review.at),
+        "rating": review.rating,
+        "prior": to_json(review.prior),
+        "new": to_json(review.new),
+        "undoes": review.undoes,
+    }
+
+
+def event_fields(event: SupersessionEvent) -> dict[str, Any]:
+    return {
+        "loser_id": event.loser_id,
+        "winner_id": event.winner_id,
+        "kind": event.kind,
+        "decided_at": time_text(event.decided_at),
+    }
+
+
+def insert_params(source: Draft | Mapping[str, Any], memory_id: str, now: datetime) -> dict[str, Any]:
+    """The parameters of ``insert_memory``, from a draft or from what the journal kept."""
+    fields: Mapping[str, Any] = (
+        source if isinstance(source, Mapping) else {name: getattr(source, name) for name in source.__slots__}
+    )
+    created = as_time(fields["created_at"]) or now
+    return {
+        "id": memory_id,
+        "content": fields["content"],
+        "node_type": fields["node_type"] or "fact",
+        "tags": list(fields["tags"]),
+        "metadata": Json(dict(fields["metadata"])),
+        "domains": list(fields["domains"]),
+        "domain_scores": Json(dict(fields["domain_scores"])),
+        "codebase": fields["codebase"],
+        "owner_user_id": fields["owner_user_id"],
+        "visibility": fields["visibility"],
+        "shared_with_groups": list(fields["shared_with_groups"]),
+        "created_at": created,
+        "updated_at": as_time(fields["updated_at"]) or created,
+    }
+
+
+def schedule_params(memory_id: str, state: Scheduling) -> dict[str, Any]:
+    return {
+        "id": memory_id,
+        "stability": state.stability,
+        "difficulty": state.difficulty,
+        "retrievability": state.retrievability,
+        "last_review": state.last_review,
+        "next_review": state.next_review,
+        "reps": state.reps,
+        "lapses": state.lapses,
+    }
+
+
+def unchanged(memory: Memory, kept: Mapping[str, Any], fields: Sequence[str] = EDITABLE) -> bool:
+    """Is the memory still as the journal left it?"""
+    current = memory_fields(memory)
+    return all(current[name] == kept[name] for name in fields)

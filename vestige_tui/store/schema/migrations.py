@@ -1,0 +1,215 @@
+"""Migrations: which are pending, applied one by one, each with its record in one transaction and under a lock."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vestige_tui.core.errors import ForeignStore, Refused, SchemaBroken
+from vestige_tui.core.health import MigrationInfo
+from vestige_tui.store.schema.named_sql import Dialect, sql_folder
+from vestige_tui.store.schema.rows import as_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vestige_tui.store.backends.protocol import Backend, Row, Transaction
+
+_FILE = re.compile(r"(\d{4})_(\w+)\.up\.sql")
+
+# What a migration made that a person would miss, each counted only where that migration is applied.
+_PRECIOUS = {
+    "init": "count_precious",
+    "supersession": "count_precious_events",
+    "ledger": "count_precious_ledger",
+    "journal": "count_precious_journal",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of the schema. ``staged``: its file waits for the width of a model."""
+
+    version: int
+    name: str
+    path: Path
+    up: str
+    down: str
+    checksum: str
+
+    @property
+    def staged(self) -> bool:
+        return "{vector}" in self.up
+
+
+@cache
+def migrations(dialect: Dialect) -> tuple[Migration, ...]:
+    """All migrations of a dialect, in order; the checksum is over the file as it lies there."""
+    found: list[Migration] = []
+    for path in sorted((sql_folder() / dialect / "migrations").glob("*.up.sql")):
+        match = _FILE.fullmatch(path.name)
+        if match is None:
+            raise SchemaBroken(f"{path.name} is no name for a migration.")
+        text = path.read_text(encoding="utf-8")
+        down = path.with_name(path.name.replace(".up.", ".down.")).read_text(encoding="utf-8")
+        checksum = hashlib.sha256(text.encode()).hexdigest()
+        found.append(Migration(int(match[1]), match[2], path, text, down, checksum))
+    return tuple(found)
+
+
+async def is_ours(backend: Backend) -> bool:
+    """Does the store carry our bookkeeping?"""
+    [row] = await backend.fetch("find_bookkeeping")
+    return bool(row["n"])
+
+
+async def status(backend: Backend) -> tuple[MigrationInfo, ...]:
+    """Every migration with its state. Raises SchemaBroken where the store does not follow our files."""
+    if backend.foreign:
+        return ()
+    applied = (
+        {int(row["version"]): row for row in await backend.fetch("list_applied")} if await is_ours(backend) else {}
+    )
+    known = migrations(backend.dialect)
+    _check(known, applied)
+    waits_for = await _waits_for(backend, applied)
+    return tuple(_info(migration, applied.get(migration.version), waits_for) for migration in known)
+
+
+async def _waits_for(backend: Backend, applied: Mapping[int, Row]) -> str:
+    ledger = {migration.version for migration in migrations(backend.dialect) if migration.name == "ledger"}
+    if ledger & applied.keys() and (rows := await backend.fetch("find_unfinished_copy")):
+        return f"job {str(rows[0]['delegation_id'])[:8]}"
+    return "a model"
+
+
+def _info(migration: Migration, row: Row | None, waits_for: str) -> MigrationInfo:
+    if row is not None:
+        return MigrationInfo(
+            migration.version,
+            migration.name,
+            "applied",
+            migration.checksum,
+            as_time(row["applied_at"]),
+            float(row["duration_ms"]),
+        )
+    if migration.staged:
+        return MigrationInfo(migration.version, migration.name, "waiting", migration.checksum, waits_for=waits_for)
+    return MigrationInfo(migration.version, migration.name, "pending", migration.checksum)
+
+
+def _check(known: Sequence[Migration], applied: Mapping[int, Row]) -> None:
+    by_version = {migration.version: migration for migration in known}
+    for version, row in sorted(applied.items()):
+        migration = by_version.get(version)
+        if migration is None:
+            raise SchemaBroken(
+                f"The store has migration {version:04d}_{row['name']}, which this program does not know: "
+                "it is newer. Update vestige-tui."
+            )
+        if row["sha256"] != migration.checksum:
+            raise SchemaBroken(
+                f"{migration.path.name} has changed since it was applied to this store; reinstall vestige-tui."
+            )
+    newest = max(applied, default=0)
+    for migration in known:
+        if migration.version < newest and migration.version not in applied and not migration.staged:
+            raise SchemaBroken(f"The store lacks {migration.path.name} although later migrations are applied.")
+
+
+async def up(backend: Backend, *, to: int | None = None, dry_run: bool = False) -> tuple[MigrationInfo, ...]:
+    """Apply what is pending, up to a version, but the staged step; gives what was, or would be, applied."""
+    if not await is_ours(backend):
+        taken = [str(row["name"]) for row in await backend.fetch("list_taken_names")]
+        if taken:
+            raise ForeignStore(f"{backend.title} already has a {taken[0]} that is not ours; it was not touched.")
+        pending = [_info(migration, None, "a model") for migration in migrations(backend.dialect)]
+    else:
+        pending = [info for info in await status(backend) if info.state != "applied"]
+    chosen = [info for info in pending if info.state == "pending" and (to is None or info.version <= to)]
+    if dry_run or not chosen:
+        return tuple(chosen)
+    for info in chosen:
+        async with backend.write() as transaction:
+            await transaction.fetch("lock_schema")
+            await transaction.execute("create_bookkeeping")
+            applied = {int(row["version"]) for row in await transaction.fetch("list_applied")}
+            if info.version not in applied:
+                await _apply(transaction, _by_version(backend.dialect, info.version))
+    await backend.reopen()
+    return tuple(info for info in await status(backend) if info.version in {each.version for each in chosen})
+
+
+async def _apply(transaction: Transaction, migration: Migration, settings: Mapping[str, str] | None = None) -> None:
+    started = time.perf_counter()
+    # What is set last counts: the file sets first, then makes its index.
+    own = "".join(f"SET LOCAL {name} = '{value}';\n" for name, value in (settings or {}).items())
+    await transaction.script(migration.up.replace("CREATE INDEX", f"{own}CREATE INDEX", 1) if own else migration.up)
+    await transaction.execute(
+        "record_applied",
+        {
+            "version": migration.version,
+            "name": migration.name,
+            "sha256": migration.checksum,
+            "applied_at": datetime.now(UTC),
+            "duration_ms": (time.perf_counter() - started) * 1000,
+        },
+    )
+
+
+async def finalize(backend: Backend, settings: Mapping[str, str] | None = None) -> bool:
+    """Apply the staged step, once a model has given the vectors their width; tells whether it was done now.
+
+    ``settings`` of the server are those of this transaction, in place of what the step's file sets.
+    """
+    done = False
+    for migration in migrations(backend.dialect):
+        if not migration.staged:
+            continue
+        async with backend.write() as transaction:
+            await transaction.fetch("lock_schema")
+            applied = {int(row["version"]) for row in await transaction.fetch("list_applied")}
+            if migration.version not in applied:
+                await _apply(transaction, migration, settings)
+                done = True
+    return done
+
+
+async def down(backend: Backend, *, to: int = 0, yes: bool = False, dry_run: bool = False) -> tuple[MigrationInfo, ...]:
+    """Take migrations back, newest first. Refuses to delete memories, reviews or events, unless ``yes``."""
+    chosen = [info for info in reversed(await status(backend)) if info.state == "applied" and info.version > to]
+    if dry_run or not chosen:
+        return tuple(chosen)
+    if not yes:
+        lost = 0
+        for info in chosen:
+            if info.name in _PRECIOUS:
+                [row] = await backend.fetch(_PRECIOUS[info.name])
+                lost += int(row["n"])
+        if lost:
+            raise Refused(
+                f"This would delete {lost:,} memories, reviews and events from {backend.title}; "
+                "repeat with --yes to do it."
+            )
+    for info in chosen:
+        async with backend.write() as transaction:
+            await transaction.fetch("lock_schema")
+            await transaction.script(_by_version(backend.dialect, info.version).down)
+            await transaction.execute("forget_applied", {"version": info.version})
+    await backend.reopen()
+    return tuple(chosen)
+
+
+def _by_version(dialect: Dialect, version: int) -> Migration:
+    return next(migration for migration in migrations(dialect) if migration.version == version)
+
+
+def version_of(infos: Sequence[MigrationInfo]) -> int:
+    """The newest applied version, 0 where nothing is."""
+    return max((info.version for info in infos if info.state == "applied"), default=0)

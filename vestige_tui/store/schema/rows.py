@@ -1,0 +1,250 @@
+"""Rows to values: reads what either driver gives, and never trips over what somebody else stored."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from vestige_tui.core.embeddings import ModelSignature
+from vestige_tui.core.health import Occupied, PostgresServer, Session, SqliteFile
+from vestige_tui.core.links import Edge, SupersessionEvent
+from vestige_tui.core.memories import LOCAL_USER, JournalEntry, Memory
+from vestige_tui.core.reviews import Review, Scheduling
+from vestige_tui.core.scheduling import from_json
+from vestige_tui.core.times import parse_stored
+
+if TYPE_CHECKING:
+    from vestige_tui.core.embeddings import Vector
+    from vestige_tui.store.backends.protocol import Inside, Row
+
+MAX_STABILITY = 36_500.0
+_MOST = 2**31
+_SHORT = 200
+
+
+def as_time(value: object) -> datetime | None:
+    if isinstance(value, str):
+        return parse_stored(value)
+    if isinstance(value, datetime):
+        return value if value.tzinfo is UTC else value.astimezone(UTC)
+    return None
+
+
+def as_json(value: object) -> Any:
+    """JSON data, whether the driver parsed it or not; None where it is broken."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+
+
+def as_list(value: object) -> tuple[str, ...]:
+    """A list of strings; anything that is none of that becomes empty."""
+    if isinstance(value, str):
+        return _short_list(value) if len(value) <= _SHORT else _strings(as_json(value))
+    return _strings(value)
+
+
+@lru_cache(maxsize=2_048)
+def _short_list(text: str) -> tuple[str, ...]:
+    # The same few tags, domains and groups come back in row after row.
+    return () if text == "[]" else _strings(as_json(text))
+
+
+def _strings(data: object) -> tuple[str, ...]:
+    return tuple([str(item) for item in data if item is not None]) if isinstance(data, list) else ()
+
+
+def as_map(value: object) -> dict[str, Any]:
+    if value == "{}":
+        return {}
+    data = as_json(value)
+    return data if isinstance(data, dict) else {}
+
+
+def as_vector(value: object) -> Vector:
+    """A float32 array of shape (dimension,), from a little-endian blob or from pgvector's own type."""
+    import numpy as np
+
+    if isinstance(value, bytes):
+        return np.frombuffer(value[: len(value) - len(value) % 4], dtype="<f4").astype(np.float32)
+    to_numpy = getattr(value, "to_numpy", None)
+    return np.asarray(to_numpy() if to_numpy else value, dtype=np.float32)
+
+
+def _number(value: object, low: float, high: float, default: float) -> float:
+    if type(value) is float and low <= value <= high:
+        return value
+    if not isinstance(value, (int, float)) or math.isnan(value):
+        return default
+    return min(max(float(value), low), high)
+
+
+def _count(value: object) -> int:
+    return value if type(value) is int and 0 <= value <= _MOST else int(_number(value, 0, _MOST, 0))
+
+
+def scheduling(row: Row) -> Scheduling | None:
+    """The schedule in a row, its figures put inside the bounds of FSRS; None where the memory has none."""
+    if row["scheduled"] is None:
+        return None
+    reps = _count(row["reps"])
+    return Scheduling(
+        _number(row["stability"], 0.001 if reps else 0.0, MAX_STABILITY, 0.001),
+        _number(row["difficulty"], 1.0 if reps else 0.0, 10.0, 5.0),
+        _number(row["retrievability"], 0.0, 1.0, 1.0),
+        as_time(row["last_review"]),
+        as_time(row["next_review"]),
+        reps,
+        _count(row["lapses"]),
+    )
+
+
+def memory(row: Row) -> Memory:
+    scores, codebase, winner = row["domain_scores"], row["codebase"], row["superseded_by"]
+    # In the order of the fields: names would cost as much again, and a page makes many.
+    return Memory(
+        str(row["id"]),
+        _text(row["content"]),
+        _text(row["node_type"]) or "fact",
+        as_list(row["tags"]),
+        as_list(row["domains"]),
+        {} if scores == "{}" else _scores(as_map(scores)),
+        None if codebase is None else _text(codebase),
+        as_map(row["metadata"]),
+        as_time(row["created_at"]),
+        as_time(row["updated_at"]),
+        str(row["owner_user_id"] or LOCAL_USER),
+        str(row["visibility"] or "private"),
+        as_list(row["shared_with_groups"]),
+        None if winner is None else str(winner),
+        scheduling(row),
+        bool(row["has_embedding"]),
+    )
+
+
+def _scores(scores: Mapping[str, Any]) -> dict[str, float]:
+    return {key: float(score) for key, score in scores.items() if isinstance(score, (int, float))}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return "" if value is None else str(value)
+
+
+def review(row: Row) -> Review:
+    return Review(
+        id=int(row["id"]),
+        memory_id=str(row["memory_id"]),
+        at=as_time(row["timestamp"]) or datetime.fromtimestamp(0, UTC),
+        rating=int(row["rating"]),
+        prior=from_json(as_map(row["prior_state"])),
+        new=from_json(as_map(row["new_state"])),
+        undoes=row["undoes"],
+    )
+
+
+def edge(row: Row) -> Edge:
+    return Edge(
+        source_id=str(row["source_id"]),
+        target_id=str(row["target_id"]),
+        edge_type=_text(row["edge_type"]),
+        weight=_number(row["weight"], 0.0, 1.0, 1.0),
+        created_at=as_time(row["created_at"]),
+    )
+
+
+def event(row: Row) -> SupersessionEvent:
+    return SupersessionEvent(
+        id=int(row["id"]),
+        loser_id=str(row["loser_id"]),
+        winner_id=None if row["winner_id"] is None else str(row["winner_id"]),
+        kind=str(row["kind"]),
+        decided_at=as_time(row["decided_at"]) or datetime.fromtimestamp(0, UTC),
+    )
+
+
+def journal_entry(row: Row) -> JournalEntry:
+    return JournalEntry(
+        id=int(row["id"]),
+        at=as_time(row["at"]) or datetime.fromtimestamp(0, UTC),
+        actor=str(row["actor"]),
+        verb=str(row["verb"]),
+        before=as_json(row["before"]),
+        after=as_json(row["after"]),
+        undone_by=row["undone_by"],
+    )
+
+
+def model(row: Row) -> ModelSignature:
+    return ModelSignature(
+        name=_text(row["name"]),
+        dimension=int(row["dimension"]),
+        hash=_text(row["hash"]),
+        created_at=as_time(row["created_at"]),
+    )
+
+
+def postgres_server(row: Row) -> PostgresServer:
+    return PostgresServer(
+        version=str(row["version"]),
+        vector_version=str(row["vector_version"] or ""),
+        vector_available=str(row["available"] or ""),
+        host=str(row["host"] or ""),
+        port=row["port"],
+        database=str(row["database"]),
+        user=str(row["username"]),
+        encoding=str(row["encoding"] or ""),
+        started_at=as_time(row["started_at"]),
+        recovering=bool(row["recovering"]),
+    )
+
+
+def sqlite_file(row: Row, inside: Inside) -> SqliteFile:
+    return SqliteFile(
+        version=str(row["version"]),
+        path=inside.path,
+        mode=inside.mode,
+        journal_mode=str(row["journal_mode"]),
+        encoding=str(row["encoding"]),
+        page_size=int(row["page_size"]),
+        pages=int(row["pages"]),
+        free_pages=int(row["free_pages"]),
+        wal_bytes=inside.wal_bytes,
+        line=inside.line,
+        notes=inside.notes,
+    )
+
+
+def session(row: Row) -> Session:
+    state = row["state"]
+    return Session(
+        pid=int(row["pid"]),
+        application=str(row["application"] or ""),
+        user=str(row["username"]),
+        state=None if state is None else str(state),
+        since=as_time(row["since"]),
+        mine=bool(row["mine"]),
+    )
+
+
+def occupied(row: Row) -> Occupied:
+    return Occupied(
+        name=str(row["name"]),
+        heap=int(row["heap"]),
+        indexes=int(row["indexes"]),
+        outside=int(row["outside"]),
+        rows=row["rows"],
+        dead_rows=row["dead_rows"],
+        vacuumed_at=as_time(row["vacuumed_at"]),
+        analyzed_at=as_time(row["analyzed_at"]),
+    )

@@ -1,0 +1,259 @@
+"""The PostgreSQL store that a copy reads: one connection beside everybody's, its rows as the server's own bytes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import psycopg
+from psycopg import Connection, errors, sql
+from psycopg.pq import TransactionStatus
+from psycopg.rows import dict_row
+
+from vestige_tui.core.errors import Cancelled, ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage
+from vestige_tui.store.backends import embedded_postgres, pgbinary_decode
+from vestige_tui.store.backends.postgres import BlockingConnection, PostgresBackend, check_encoding, translate
+from vestige_tui.store.schema.named_sql import compose, load
+from vestige_tui.store.schema.rows import model as read_model
+from vestige_tui.transfer.convert import Fit, convert_all, measure, model_of
+from vestige_tui.transfer.protocols import Batch, Count, Key
+from vestige_tui.transfer.row_keys import key_of
+from vestige_tui.transfer.sanitize import shown
+
+if TYPE_CHECKING:
+    from vestige_tui.core.embeddings import ModelSignature
+    from vestige_tui.transfer.convert import Raw, Setting, Table
+
+CANCEL_SECONDS = 2.0
+_AFTER = ("after", "after_second", "after_third")
+_KEYS: Mapping[str, tuple[Callable[[bytes], str], ...]] = {
+    "memberships": (pgbinary_decode.uuid, pgbinary_decode.uuid),
+    "domains": (pgbinary_decode.text,),
+    "edges": (pgbinary_decode.uuid, pgbinary_decode.uuid, pgbinary_decode.text),
+}
+"""What the first values of a row are read as, which tell it from every other one, where that is not one UUID."""
+_LOGS = {"reviews": "review {} of", "supersession": "decision {} on"}
+"""Tables that are read by their number, which is the last value of a row, and what a line is called."""
+
+T = TypeVar("T")
+_Connection: TypeAlias = Connection[dict[str, Any]]
+
+
+class _Enough(Exception):
+    """As many bytes were read as a batch may have."""
+
+
+class PostgresSource:
+    """An open source. Nothing is locked and no snapshot is held; a connection that broke is made anew.
+
+    ``url`` is a libpq URL or ``pgembed:DIR``, whose server is started where need be and leased until ``close``.
+    Raises Usage, StoreMissing, ForeignStore, SchemaPending, Refused or Unavailable where nothing can be read.
+    """
+
+    def __init__(self, url: str) -> None:
+        scheme, _, rest = url.partition(":")
+        if scheme == "pgembed" and not rest:
+            raise Usage("pgembed: needs a directory.")
+        self._directory = Path(rest).expanduser().absolute() if scheme == "pgembed" else None
+        backend = PostgresBackend(self._directory or url, read_only=True)
+        self.location = backend.location()
+        self.title = backend.title
+        self._lease: embedded_postgres.Lease | None = None
+        self._conninfo = ""
+        self._sql = load("postgres", "copy")
+        self._reading = threading.RLock()
+        self._open, self._closing = True, False
+        if self._directory is None:
+            self._conninfo = backend.conninfo()
+        elif (self._directory / "data").is_dir():
+            self._take_lease(self._directory)
+        else:
+            raise StoreMissing(f"There is no store at {self.title}.")
+        try:
+            self._connection = self._connect()
+        except BaseException:
+            self._release()
+            raise
+        try:
+            self._look()
+        except BaseException:
+            self.close()
+            raise
+
+    def _take_lease(self, directory: Path) -> None:
+        lease, before = embedded_postgres.acquire_now(directory), self._lease
+        self._lease = lease
+        if before is not None:
+            embedded_postgres.release_now(before)
+        # Its socket may lie elsewhere than before.
+        self._conninfo = PostgresBackend(lease.url, read_only=True).conninfo()
+
+    def _release(self) -> None:
+        if self._lease is not None:
+            lease, self._lease = self._lease, None
+            embedded_postgres.release_now(lease)
+
+    def _connect(self) -> _Connection:
+        try:
+            connection = BlockingConnection.connect(self._conninfo, autocommit=True, row_factory=dict_row)
+            try:
+                connection.execute(self._sql["take_time"].encode(), {"local": False})
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+        except (psycopg.Error, OSError) as error:
+            # The driver's words about a URL that it cannot parse may hold a password.
+            raise translate(error, self.title) from None
+
+    def _look(self) -> None:
+        """See whose database it is."""
+        [found] = self._rows(compose("postgres", "find_bookkeeping"))
+        if not found["n"]:
+            for row in self._rows(compose("postgres", "list_taken_names")):
+                raise ForeignStore(f"{self.title} already has a {row['name']} that is not ours; it was not touched.")
+            raise SchemaPending(f"{self.title} holds no memory store yet.")
+
+    def close(self) -> None:
+        """Close the connection; a read that another thread is at is broken off first."""
+        self._closing = True
+        if self._connection.info.transaction_status == TransactionStatus.ACTIVE:
+            with suppress(psycopg.Error):
+                self._connection.cancel_safe(timeout=CANCEL_SECONDS)
+        with self._reading:
+            self._open = False
+            self._connection.close()
+            self._release()
+
+    # Asking
+
+    @contextmanager
+    def _asking(self) -> Iterator[_Connection]:
+        """The connection, for one thread alone; another one where it broke since the last question."""
+        with self._reading:
+            if not self._open:
+                raise Unavailable(f"{self.title} is not open.")
+            if self._connection.closed:
+                self._connect_again()
+            try:
+                yield self._connection
+            except (psycopg.Error, OSError) as error:
+                if self._closing and isinstance(error, errors.QueryCanceled):
+                    raise Cancelled("The read was cancelled.") from error
+                raise translate(error, self.title) from error
+
+    def _connect_again(self) -> None:
+        try:
+            self._connection = self._connect()
+        except Unavailable:
+            if self._directory is None:
+                raise
+            self._take_lease(self._directory)
+            self._connection = self._connect()
+
+    def _rows(self, statement: str) -> list[dict[str, Any]]:
+        return self._twice(lambda connection: connection.execute(statement.encode()).fetchall())
+
+    def _twice(self, ask: Callable[[_Connection], T]) -> T:
+        """What a question gives; it is asked again where the connection turns out to have broken before it."""
+        try:
+            with self._asking() as connection:
+                return ask(connection)
+        except Unavailable:
+            if not self._connection.closed:
+                raise
+        with self._asking() as connection:
+            return ask(connection)
+
+    def model(self) -> ModelSignature | None:
+        """The model that its vectors are of; None where it has none that a target could register."""
+        found = self._rows(compose("postgres", "get_model"))
+        return model_of(read_model(found[0])) if found else None
+
+    def count(self, table: str) -> Count:
+        [row] = self._rows(self._sql[f"count_{table}"])
+        return Count(int(row["n"]), int(row.get("keyless", 0)))
+
+    def start(self, table: str) -> Key:
+        """The key before the first row of a table."""
+        if table in _LOGS:
+            return (-(2**63),)
+        return ("",) * len(_KEYS.get(table, (pgbinary_decode.uuid,)))
+
+    def read(self, table: Table, after: Key, limit: int, max_bytes: int, setting: Setting) -> Batch:
+        """The next rows behind a key, at most ``limit``, and not many more bytes than ``max_bytes``."""
+        rows = self._twice(lambda connection: self._copied(connection, table.name, after, limit, max_bytes))
+        fits, failed, unfit = convert_all(
+            table.name, partial(_fit, table.name), rows, setting, named=partial(_name, table.name)
+        )
+        unread = [key_of(table.name, raw) for raw in unfit]
+        return Batch(fits, failed, len(rows), _key(table.name, rows[-1]) if rows else after, unread)
+
+    def _copied(self, connection: _Connection, table: str, after: Key, limit: int, max_bytes: int) -> list[Raw]:
+        params: dict[str, Any] = dict(zip(_AFTER, after, strict=False)) | {"limit": limit}
+        statement = f"COPY ({self._sql[f'read_{table}']}) TO STDOUT (FORMAT binary)"
+        found: list[Raw] = []
+        size = 0
+        # An early end has to be an error: only then the driver tells the server to stop.
+        with suppress(_Enough), closing(connection.cursor()) as cursor, cursor.copy(statement.encode(), params) as copy:
+            for row in copy.rows():
+                found.append(row)
+                size += sum(len(value) for value in row if value is not None)
+                if size >= max_bytes:
+                    raise _Enough
+        # Texts of another encoding look like texts, and a comparison reads them here once more.
+        check_encoding(connection.info)
+        return found
+
+    def left_behind(self) -> Mapping[str, int]:
+        """Tables beside the store's own that no target has a place for, with their counts; empty ones do not count."""
+        found: dict[str, int] = {}
+        for row in self._rows(self._sql["list_left_behind"]):
+            quoted = sql.Identifier(row["name"]).as_string(None)
+            [counted] = self._rows(self._sql["count_rows"].replace("{table}", quoted))
+            if counted["n"]:
+                found[row["name"]] = int(counted["n"])
+        return found
+
+    def rivals(self) -> Mapping[str, str]:
+        """None: a UUID has one spelling here."""
+        return {}
+
+    def token(self) -> object:
+        """Something that differs some time after anybody has changed the store."""
+        [row] = self._rows(compose("postgres", "read_change_token"))
+        return row["token"]
+
+
+def _key(table: str, row: Raw) -> Key:
+    """Where a read continues behind a row."""
+    if table in _LOGS:
+        return (_number(row),)
+    return tuple(read(value) for read, value in zip(_KEYS.get(table, (pgbinary_decode.uuid,)), row, strict=False))
+
+
+def _number(row: Raw) -> int:
+    return int.from_bytes(row[-1], "big", signed=True)
+
+
+def _name(table: str, row: Raw) -> str:
+    """What a finding calls a row."""
+    if table in _LOGS:
+        return f"{_LOGS[table].format(_number(row))} {pgbinary_decode.uuid(row[0])}"
+    parts = [shown(part) for part in _key(table, row)]
+    if table == "memberships":
+        return f"{parts[0]} in {parts[1]}"
+    return f"{parts[0]} to {parts[1]}, {parts[2]}" if table == "edges" else parts[0]
+
+
+def _fit(table: str, row: Raw, setting: Setting) -> Fit:
+    """A row of our own needs no mending: what is looked at is what the target cannot hold."""
+    if table == "vectors":
+        vector = pgbinary_decode.vector(row[1])
+        measure(vector, setting)
+        return Fit(_name(table, row), row, zero=not vector.any())
+    return Fit(_name(table, row), row[:-1] if table in _LOGS else row)

@@ -1,0 +1,258 @@
+"""From what a SQLite file may hold to what PostgreSQL takes: values are mended one by one, and what was done is kept.
+
+TEXT arrives with invalid UTF-8 as half surrogates (``surrogateescape``), so that the original bytes can be kept.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from vestige_tui.core.times import parse_stored
+
+MAX_LABEL = 255
+MAX_TAGS = 1_000
+MAX_INTEGER = 2**31 - 1
+MAX_DEPTH = 920
+"""How deep JSON may be nested: what every Python reads again, 3.11 a little less than a thousand."""
+MAX_STABILITY = 36_500.0
+LATEST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+
+_NUL, _NUL_SYMBOL = "\0", "\u2400"
+_CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_SPELLING = re.compile(r"(?:urn:uuid:)?\{?([0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12})\}?", re.IGNORECASE)
+_FAR_YEAR = re.compile(r"\+?[0-9]{5,}-[0-9]{2}-[0-9]{2}")
+# What Python's reader of JSON lets pass and PostgreSQL's does not, or what overflows in between.
+_SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])|NaN|Infinity|[0-9][eE]\+?[0-9]{3}|[0-9]{300}")
+
+
+def encode(text: str) -> bytes | None:
+    """UTF-8 as PostgreSQL takes it, or None where the text must be mended first."""
+    if _NUL in text:
+        return None
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return None
+
+
+def clean(text: str) -> str:
+    """The text with NUL as its symbol and what is no UTF-8 replaced."""
+    if encode(text) is not None:
+        return text
+    raw = text.encode("utf-8", "surrogateescape") if _escaped(text) else text.encode("utf-8", "replace")
+    return raw.decode("utf-8", "replace").replace(_NUL, _NUL_SYMBOL)
+
+
+def _escaped(text: str) -> bool:
+    """Are all its half surrogates those that stand for single bytes?"""
+    return all(not "\ud800" <= character <= "\udfff" or "\udc80" <= character <= "\udcff" for character in text)
+
+
+def kept(value: object) -> Any:
+    """An original as JSON can hold it: as it is, else as base64 of its bytes."""
+    if isinstance(value, str):
+        if encode(value) is not None:
+            return value
+        raw = value.encode("utf-8", "surrogateescape" if _escaped(value) else "surrogatepass")
+        return {"base64": base64.b64encode(raw).decode()}
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def shown(value: object) -> str:
+    """A key of a source row as a finding holds it, at most 1,000 characters."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "surrogateescape")
+    return clean("NULL" if value is None else str(value))[:1_000]
+
+
+def sentence(reason: str) -> str:
+    """A reason as a finding holds it: it begins with a capital and ends with a full stop."""
+    text = shown(reason).rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def as_uuid(raw: str) -> uuid.UUID | None:
+    """The UUID that a text spells, in any spelling that PostgreSQL reads; None where it is none."""
+    match = _SPELLING.fullmatch(raw)
+    return uuid.UUID(match[1].replace("-", "")) if match else None
+
+
+def is_canonical(raw: object) -> bool:
+    return isinstance(raw, str) and _CANONICAL.fullmatch(raw) is not None
+
+
+def new_id(raw: object) -> bytes:
+    """The sixteen bytes of the UUID that a source id becomes, the same wherever the id occurs."""
+    if isinstance(raw, str):
+        if _CANONICAL.fullmatch(raw):
+            return bytes.fromhex(raw.replace("-", ""))
+        if found := as_uuid(raw):
+            return found.bytes
+    name = raw.decode("utf-8", "surrogateescape") if isinstance(raw, bytes) else str(raw)
+    try:
+        return uuid.uuid5(uuid.NAMESPACE_URL, f"vestige:{name}").bytes
+    except UnicodeEncodeError:
+        return uuid.uuid5(uuid.NAMESPACE_URL, f"vestige:{clean(name)}").bytes
+
+
+class Mending:
+    """One row being mended: gives values that PostgreSQL takes, and remembers what it had to change."""
+
+    __slots__ = ("notes", "originals")
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.originals: dict[str, Any] = {}
+
+    def changed(self, field: str, original: object, note: str) -> None:
+        self.notes.append(f"{field.replace('_', ' ')} {note}")
+        self.originals[field] = kept(original)
+
+    def text(self, field: str, value: object, default: str = "", limit: int = 0) -> bytes:
+        """Text in UTF-8, cut at ``limit`` characters where one is given."""
+        if type(value) is str and (raw := encode(value)) is not None:
+            if not limit or len(value) <= limit:
+                return raw
+            self.changed(field, value, f"was cut from {len(value):,} to {limit} characters")
+            return value[:limit].encode()
+        if value is None:
+            self.changed(field, None, "was missing")
+            return default.encode()
+        if isinstance(value, bytes):
+            text, note = value.decode("utf-8", "surrogateescape"), "was stored as bytes"
+        elif isinstance(value, str):
+            text = value
+            note = "held NUL characters" if _NUL in value else "was not valid UTF-8"
+        else:
+            text, note = str(value), "was stored as a number"
+        self.changed(field, value, note)
+        mended = clean(text)
+        return (mended[:limit] if limit else mended).encode()
+
+    def optional(self, field: str, value: object, limit: int = 0) -> bytes | None:
+        return None if value is None else self.text(field, value, limit=limit)
+
+    def moment(self, field: str, value: object, *others: object, default: datetime | None = None) -> datetime | None:
+        """A time; else the first of the others that is one, else ``default``. A missing one stays None without it."""
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        if isinstance(text, str):
+            if found := parse_stored(text):
+                return found
+            if _FAR_YEAR.match(text.strip()):
+                self.changed(field, value, "lay beyond the year 9999")
+                return LATEST
+        elif text is None and default is None:
+            return None
+        instead = next((found for other in others if (found := parse_stored(_as_text(other)))), default)
+        self.changed(field, value, "was missing" if text is None else "was no readable time")
+        return instead
+
+    def number(self, field: str, value: object, low: float, high: float, default: float) -> float:
+        if type(value) is float or type(value) is int:
+            if low <= value <= high:
+                return float(value)
+            if value == value:
+                self.changed(field, value, f"was {value!r}, outside {low:g} to {high:g}")
+                return low if value < low else high
+        self.changed(field, value, "was no number")
+        return default
+
+    def count(self, field: str, value: object) -> int:
+        if type(value) is int and 0 <= value <= MAX_INTEGER:
+            return value
+        return int(self.number(field, value, 0, MAX_INTEGER, 0))
+
+    def json(self, field: str, value: object, kind: type[dict[str, Any]] | type[list[Any]]) -> tuple[Any, bytes | None]:
+        """JSON data of one kind; its own text, too, where that can be stored as it is."""
+        empty = kind()
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "surrogateescape")
+        if not isinstance(value, str):
+            self.changed(field, value, "was missing" if value is None else "was no JSON")
+            return empty, None
+        raw = encode(value)
+        if raw is None:
+            self.changed(field, value, "was not valid UTF-8")
+            value = clean(value)
+        try:
+            data = json.loads(value)
+            if not isinstance(data, kind):
+                raise ValueError
+            if value.count("{") + value.count("[") > MAX_DEPTH and _is_deep(data):
+                raise RecursionError
+            if raw is not None and not _SUSPECT.search(value):
+                return data, raw
+            mended = _storable(data)
+        except (ValueError, RecursionError) as error:
+            if field not in self.originals:
+                none = f"was no JSON {'object' if kind is dict else 'list'}"
+                self.changed(field, value, "was nested too deeply" if isinstance(error, RecursionError) else none)
+            return empty, None
+        if mended != data and field not in self.originals:
+            self.changed(field, value, "held values that cannot be stored")
+        return mended, None
+
+    def labels(self, field: str, value: object) -> list[bytes]:
+        """A JSON list of short texts: tags, domains."""
+        if value == "[]":
+            return []
+        before = len(self.notes)
+        data, _ = self.json(field, value, list)
+        items = [item if type(item) is str else json.dumps(item) for item in data if item is not None]
+        if len(self.notes) == before:
+            if len(items) > MAX_TAGS:
+                self.changed(field, value, f"were {len(items):,}; {MAX_TAGS:,} were kept")
+            elif any(len(item) > MAX_LABEL for item in items):
+                self.changed(field, value, f"were cut at {MAX_LABEL} characters")
+            elif len(items) != len(data) or any(type(item) is not str for item in data):
+                self.changed(field, value, "held values that are no text")
+        return [item[:MAX_LABEL].encode() for item in items[:MAX_TAGS]]
+
+    def choice(self, field: str, value: object, allowed: Sequence[str], default: str) -> bytes:
+        if value not in allowed:
+            self.changed(field, value, f"was none of {', '.join(allowed)}")
+            value = default
+        return str(value).encode()
+
+
+def dump(data: Any) -> bytes:
+    """JSON in UTF-8 as PostgreSQL takes it."""
+    return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _as_text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _is_deep(data: Any) -> bool:
+    """Whether containers lie in one another more than MAX_DEPTH deep."""
+    level = [data]
+    for _ in range(MAX_DEPTH):
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _storable(data: Any) -> Any:
+    if isinstance(data, str):
+        return data if encode(data) is not None else clean(data)
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, list):
+        return [_storable(item) for item in data]
+    if isinstance(data, dict):
+        return {_storable(key): _storable(value) for key, value in data.items()}
+    return data

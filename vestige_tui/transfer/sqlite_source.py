@@ -1,0 +1,197 @@
+"""The SQLite file that a copy reads: ours or one that a Vestige server made, never written, never held for long."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from vestige_tui.core.errors import ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage, VestigeError
+from vestige_tui.core.text import below_home
+from vestige_tui.store.schema.named_sql import compose, load
+from vestige_tui.store.schema.rows import model as read_model
+from vestige_tui.store.schema.vestige_files import survey
+from vestige_tui.transfer.convert import convert_all, model_of, probable_key
+from vestige_tui.transfer.protocols import Batch, Count, Key
+from vestige_tui.transfer.row_keys import bound
+from vestige_tui.transfer.sanitize import as_uuid, new_id
+
+if TYPE_CHECKING:
+    from vestige_tui.core.embeddings import ModelSignature
+    from vestige_tui.transfer.convert import Setting, Table
+
+_AFTER = ("after", "after_second", "after_third")
+_NUMBERED = ("memories", "reviews", "supersession")
+_BUSY_SECONDS = 5.0
+
+
+def sqlite_path(url: str) -> Path:
+    """The file that a store URL names. Raises Usage where it names something else."""
+    scheme, _, rest = url.partition(":")
+    if scheme in ("postgresql", "postgres", "pgembed"):
+        raise Usage(f"A {scheme} URL names no SQLite file.")
+    path = rest.removeprefix("//") if scheme == "sqlite" else url
+    if not path:
+        raise Usage("sqlite: needs a path.")
+    return Path(path).expanduser().absolute()
+
+
+class SqliteSource:
+    """An open source. Every read is short, so that a live server's checkpoints go on.
+
+    Raises StoreMissing, ForeignStore, SchemaPending or Unavailable where there is nothing that can be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.location = f"sqlite:{path}"
+        self.title = below_home(str(path))
+        if not path.exists():
+            raise StoreMissing(f"There is no store at {self.title}.")
+        if path.is_dir():
+            raise ForeignStore(f"{self.title} is a directory, not a store.")
+        # A -shm cannot be made where the folder cannot be written; nothing may then wait in a -wal.
+        sealed = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
+        mode = "mode=ro&immutable=1" if sealed else "mode=ro"
+        try:
+            self._connection = sqlite3.connect(
+                f"file:{quote(bytes(path))}?{mode}",
+                uri=True,
+                isolation_level=None,
+                timeout=_BUSY_SECONDS,
+                # Batches are read by threads, one at a time.
+                check_same_thread=False,
+            )
+        except sqlite3.Error as error:
+            raise Unavailable(f"{self.title} cannot be opened: {error}.") from error
+        try:
+            self._look()
+        except BaseException:
+            self._connection.close()
+            raise
+        self._connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+        self._sql: Mapping[str, str] = load("sqlite", "copy")
+        self._reading = threading.RLock()
+
+    def _look(self) -> None:
+        """See whose file it is, and give each connection what it needs to read it."""
+        try:
+            found = survey(self._connection)
+            if found.script:
+                self._connection.executescript(found.script)
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+        if found.kind == "foreign":
+            raise ForeignStore(f"{self.title} is a SQLite file, but not a memory store; it was not touched.")
+        if found.kind == "empty":
+            raise SchemaPending(f"{self.title} holds no memory store yet.")
+        self.line = found.line
+
+    def _translate(self, error: sqlite3.Error) -> VestigeError:
+        if "no such table" in str(error) or "no such column" in str(error):
+            return SchemaPending(
+                f"{self.title} lacks tables that this needs ({error}); run `vestige-tui schema up` on it."
+            )
+        return Unavailable(f"{self.title} cannot be read: {error}.")
+
+    def close(self) -> None:
+        """Close the file; a read that another thread is at is broken off first."""
+        self._connection.interrupt()
+        with self._reading:
+            self._connection.close()
+
+    def _rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        try:
+            with self._reading, closing(self._connection.execute(sql, params or {})) as cursor:
+                return cursor.fetchall()
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+
+    def model(self) -> ModelSignature | None:
+        """The model that its vectors are of; None where it has none that a target could register."""
+        columns = ("name", "dimension", "hash", "created_at")
+        found = self._rows(compose("sqlite", "get_model"))
+        return model_of(read_model(dict(zip(columns, found[0], strict=True)))) if found else None
+
+    def count(self, table: str) -> Count:
+        [(rows, keyless)] = self._rows(self._sql[f"count_{table}"])
+        return Count(int(rows), int(keyless))
+
+    def start(self, table: str) -> Key:
+        """The key before the first row of a table."""
+        if table in _NUMBERED:
+            return (-(2**63),)
+        return ("",) * {"memberships": 2, "edges": 3}.get(table, 1)
+
+    def read(self, table: Table, after: Key, limit: int, max_bytes: int, setting: Setting) -> Batch:
+        """The next rows behind a key, at most ``limit``, and not many more bytes than ``max_bytes``."""
+        rows = self._read(table.name, after, limit, max_bytes)
+        fits, failed, unfit = convert_all(table.name, table.convert, rows, setting)
+        unread = [probable_key(table.name, raw) for raw in unfit]
+        # A row ends with its key.
+        return Batch(fits, failed, len(rows), tuple(rows[-1][-len(after) :]) if rows else after, unread)
+
+    def _read(self, table: str, after: Key, limit: int, max_bytes: int) -> list[tuple[Any, ...]]:
+        params: dict[str, Any] = {"limit": limit}
+        for name, value in zip(_AFTER, after, strict=False):
+            params[name] = value if isinstance(value, int) else bound(value)
+        found: list[tuple[Any, ...]] = []
+        size = 0
+        try:
+            with self._reading, closing(self._connection.execute(self._sql[f"read_{table}"], params)) as cursor:
+                for row in cursor:
+                    found.append(row)
+                    size += sum(len(value) for value in row if isinstance(value, str | bytes))
+                    if size >= max_bytes:
+                        break
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+        return found
+
+    def left_behind(self) -> Mapping[str, int]:
+        """Tables that no target has a place for, with their counts; empty ones do not count."""
+        found: dict[str, int] = {}
+        for (name,) in self._rows(self._sql["list_left_behind"]):
+            quoted = '"' + str(name).replace('"', '""') + '"'
+            [(rows,)] = self._rows(self._sql["count_rows"].replace("{table}", quoted))
+            if rows:
+                found[str(name)] = int(rows)
+        return found
+
+    def rivals(self) -> Mapping[str, str]:
+        """Ids that are one UUID with another id, which came first: {the later: the first}, in the source's spelling."""
+        lost: dict[str, str] = {}
+        first: dict[bytes, tuple[int, str]] = {}
+        after = -(2**63)
+        while rows := self._rows(self._sql["read_odd_ids"], {"after": after, "limit": 4_000}):
+            after = int(rows[-1][0])
+            for seq, raw in rows:
+                if isinstance(raw, str):
+                    self._meet(int(seq), raw, first, lost)
+        return lost
+
+    def _meet(self, seq: int, raw: str, first: dict[bytes, tuple[int, str]], lost: dict[str, str]) -> None:
+        key = new_id(raw)
+        canonical = "-".join(key.hex()[start:end] for start, end in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32)))
+        found = self._rows(self._sql["find_seq"], {"id": canonical})
+        if found and int(found[0][0]) < seq:
+            lost[raw] = canonical
+            return
+        if key in first:
+            lost[raw] = first[key][1]
+            return
+        if found:
+            lost[canonical] = raw
+        # Only spellings of a UUID can meet one another; any other id stands for its own.
+        if as_uuid(raw) is not None:
+            first[key] = (seq, raw)
+
+    def token(self) -> object:
+        """Something that differs once anybody has changed the file."""
+        [(version,)] = self._rows(compose("sqlite", "read_change_token"))
+        return version

@@ -1,0 +1,273 @@
+"""The SQLite store of ours that a copy writes: row by row in the batch's transaction, spelt as such a file has it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from vestige_tui.core.times import format_time
+from vestige_tui.jobs.conflicts import hold_model
+from vestige_tui.store.backends import pgbinary_decode
+from vestige_tui.store.backends.sqlite import SqliteBackend, SqliteTransaction
+from vestige_tui.store.schema.named_sql import load
+from vestige_tui.transfer.protocols import Outcome
+from vestige_tui.transfer.row_keys import key_parts
+
+if TYPE_CHECKING:
+    from vestige_tui.core.embeddings import ModelSignature
+    from vestige_tui.store.backends.protocol import Transaction
+    from vestige_tui.store.store import Store
+    from vestige_tui.transfer.convert import Fit, Table
+
+T = TypeVar("T")
+Form: TypeAlias = Callable[[bytes], object]
+_Params: TypeAlias = dict[str, Any]
+
+# What is wrong with a row, not with the file; a ValueError says that a value has no spelling here.
+_REFUSALS = (sqlite3.IntegrityError, sqlite3.DataError, ValueError)
+
+_dumped = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _time(raw: bytes) -> str:
+    return format_time(pgbinary_decode.moment(raw))
+
+
+def _json(raw: bytes) -> str:
+    return pgbinary_decode.jsonb(raw).decode()
+
+
+def _texts(raw: bytes) -> str:
+    return _dumped([None if each is None else each.decode() for each in pgbinary_decode.texts(raw)])
+
+
+def _uuids(raw: bytes) -> str:
+    return _dumped([None if each is None else pgbinary_decode.uuid(each) for each in pgbinary_decode.uuids(raw)])
+
+
+def _blob(raw: bytes) -> bytes:
+    return pgbinary_decode.vector(raw).tobytes()
+
+
+_PERSON: Mapping[str, Form] = {
+    "id": pgbinary_decode.uuid,
+    "handle": pgbinary_decode.text,
+    "display_name": pgbinary_decode.text,
+    "created_at": _time,
+    "metadata": _json,
+}
+_FORMS: Mapping[str, Mapping[str, Form]] = {
+    "users": _PERSON,
+    "groups": _PERSON,
+    "memberships": {
+        "user_id": pgbinary_decode.uuid,
+        "group_id": pgbinary_decode.uuid,
+        "role": pgbinary_decode.text,
+        "joined_at": _time,
+    },
+    "domains": {
+        "id": pgbinary_decode.text,
+        "label": pgbinary_decode.text,
+        "centroid": _blob,
+        "top_terms": _texts,
+        "memory_count": pgbinary_decode.integer,
+        "created_at": _time,
+        "metadata": _json,
+    },
+    "memories": {
+        "id": pgbinary_decode.uuid,
+        "content": pgbinary_decode.text,
+        "node_type": pgbinary_decode.text,
+        "tags": _texts,
+        "metadata": _json,
+        "domains": _texts,
+        "domain_scores": _json,
+        "codebase": pgbinary_decode.text,
+        "owner_user_id": pgbinary_decode.uuid,
+        "visibility": pgbinary_decode.text,
+        "shared_with_groups": _uuids,
+        "created_at": _time,
+        "updated_at": _time,
+    },
+    "vectors": {"node_id": pgbinary_decode.uuid, "embedding": _blob, "updated_at": _time},
+    "scheduling": {
+        "memory_id": pgbinary_decode.uuid,
+        "stability": pgbinary_decode.double,
+        "difficulty": pgbinary_decode.double,
+        "retrievability": pgbinary_decode.double,
+        "last_review": _time,
+        "next_review": _time,
+        "reps": pgbinary_decode.integer,
+        "lapses": pgbinary_decode.integer,
+    },
+    "edges": {
+        "source_id": pgbinary_decode.uuid,
+        "target_id": pgbinary_decode.uuid,
+        "edge_type": pgbinary_decode.text,
+        "weight": pgbinary_decode.double,
+        "created_at": _time,
+    },
+    "reviews": {
+        "memory_id": pgbinary_decode.uuid,
+        "timestamp": _time,
+        "rating": pgbinary_decode.smallint,
+        "prior_state": _json,
+        "new_state": _json,
+        "alike": pgbinary_decode.integer,
+        "undone_memory_id": pgbinary_decode.uuid,
+        "undone_timestamp": _time,
+        "undone_rating": pgbinary_decode.smallint,
+        "undone_alike": pgbinary_decode.integer,
+    },
+    "supersession": {
+        "loser_id": pgbinary_decode.uuid,
+        "winner_id": pgbinary_decode.uuid,
+        "kind": pgbinary_decode.text,
+        "decided_at": _time,
+        "alike": pgbinary_decode.integer,
+    },
+    "marks": {"memory_id": pgbinary_decode.uuid, "suspended": pgbinary_decode.boolean, "buried_until": _time},
+}
+"""The values of a row in the order of ``load_<table>``: what a statement calls each, and how it is spelt."""
+
+
+def spelt(table: str, values: Sequence[bytes | None]) -> _Params:
+    """A row as a SQLite file of ours spells it. Raises ValueError for what has no spelling there."""
+    pairs = zip(_FORMS[table].items(), values, strict=True)
+    return {name: None if value is None else form(value) for (name, form), value in pairs}
+
+
+class SqliteTarget:
+    """An open store of ours in a SQLite file; its indexes stay, whatever comes."""
+
+    def __init__(self, store: Store) -> None:
+        backend = store.backend
+        assert isinstance(backend, SqliteBackend)
+        self._backend = backend
+        self._sql = load("sqlite", "copy")
+        self.model: ModelSignature | None = None
+
+    async def empty(self, table: str) -> bool:
+        name = f"any_{table}"
+        return await self._backend.run(name, lambda connection: not connection.execute(self._sql[name]).fetchone())
+
+    # Rows
+
+    async def write(self, transaction: Transaction, table: Table, fits: Sequence[Fit], *, fresh: bool) -> Outcome:
+        await self._hold(transaction, table)
+        return await _run(transaction, f"merge_{table.name}", partial(self._write, table, fits, self._merge))
+
+    async def update(self, transaction: Transaction, table: Table, fits: Sequence[Fit]) -> Outcome:
+        if f"update_{table.name}" not in self._sql:
+            return Outcome(0, frozenset())  # A log is only added to.
+        await self._hold(transaction, table)
+        return await _run(transaction, f"update_{table.name}", partial(self._write, table, fits, self._update))
+
+    async def delete(self, transaction: Transaction, table: Table, keys: Sequence[bytes]) -> int:
+        await self._hold(transaction, table)
+        return await _run(transaction, f"delete_{table.name}", partial(self._delete, table.name, keys))
+
+    async def hold_model(self, transaction: Transaction) -> None:
+        """Keep the store with the model of the vectors until the transaction ends. Raises ModelMismatch."""
+        await hold_model(transaction, self.model)
+
+    async def _hold(self, transaction: Transaction, table: Table) -> None:
+        if table.name == "vectors":
+            await self.hold_model(transaction)
+
+    def _write(
+        self,
+        table: Table,
+        fits: Sequence[Fit],
+        put: Callable[[sqlite3.Connection, str, _Params], int],
+        connection: sqlite3.Connection,
+    ) -> Outcome:
+        written, present, refused = 0, set[int](), dict[int, str]()
+        for place, fit in enumerate(fits):
+            try:
+                params = spelt(table.name, fit.values)
+            except ValueError as error:
+                refused[place] = f"SQLite cannot hold it: {error}"
+                continue
+            try:
+                changed = put(connection, table.name, params)
+            except _REFUSALS as error:
+                refused[place] = self._orphaned(connection, table, params) or f"SQLite refused it: {error}"
+                continue
+            if changed:
+                written += 1
+            elif reason := self._orphaned(connection, table, params):
+                refused[place] = reason
+            else:
+                present.add(place)
+        if table.linked:
+            for place, fit in enumerate(fits):
+                if place not in refused:
+                    self._link(connection, table.name, fit)
+        return Outcome(written, frozenset(present), refused)
+
+    def _merge(self, connection: sqlite3.Connection, table: str, params: _Params) -> int:
+        return connection.execute(self._sql[f"merge_{table}"], params).rowcount
+
+    def _update(self, connection: sqlite3.Connection, table: str, params: _Params) -> int:
+        changed = connection.execute(self._sql[f"update_{table}"], params).rowcount
+        if then := self._sql.get(f"settle_{table}"):
+            changed = max(changed, connection.execute(then, params).rowcount)
+        return changed
+
+    def _orphaned(self, connection: sqlite3.Connection, table: Table, params: _Params) -> str | None:
+        """Why a row has no place here; None where it has one."""
+        if not table.owned:
+            return None
+        found = connection.execute(self._sql[f"orphans_{table.name}"], params).fetchone()
+        return str(found["reason"]) if found else None
+
+    def _link(self, connection: sqlite3.Connection, table: str, fit: Fit) -> None:
+        params = spelt(table, fit.values)
+        if params["undone_memory_id"] is not None:
+            connection.execute(self._sql[f"link_{table}"], params)
+
+    def _delete(self, table: str, keys: Sequence[bytes], connection: sqlite3.Connection) -> int:
+        forms = list(_FORMS[table].items())
+        deleted = 0
+        # Of lines that say the same the last goes first: the places of the others stay as they were counted.
+        for key in sorted(keys, reverse=True):
+            params: _Params = {}
+            for place, value in key_parts(table, key).items():
+                name, form = forms[place]
+                params[name] = None if value is None else form(value)
+            deleted += self._deleted(connection, table, params)
+        return deleted
+
+    def _deleted(self, connection: sqlite3.Connection, table: str, params: _Params) -> int:
+        try:
+            if before := self._sql.get(f"free_{table}"):
+                connection.execute(before, params)
+            return connection.execute(self._sql[f"delete_{table}"], params).rowcount
+        except sqlite3.IntegrityError:
+            # Something here still belongs to it.
+            return 0
+
+    # What follows the rows
+
+    async def settle(self, transaction: Transaction) -> None:
+        """Make what is derived from the rows follow them."""
+        await self._once(transaction, "rebuild_winners")
+
+    async def analyze(self, transaction: Transaction) -> None:
+        await self._once(transaction, "limit_analysis")
+        await self._once(transaction, "analyze_target")
+
+    async def _once(self, transaction: Transaction, name: str) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(self._sql[name])
+
+        await _run(transaction, name, work)
+
+
+async def _run(transaction: Transaction, name: str, work: Callable[[sqlite3.Connection], T]) -> T:
+    assert isinstance(transaction, SqliteTransaction)
+    return await transaction.run(name, work)

@@ -1,0 +1,425 @@
+"""A table of memories that scrolls a million rows: it holds a few pages and asks for others as they come into view."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, TypeAlias
+
+from textual.binding import BindingType
+from textual.message import Message
+from textual.worker import Worker, WorkerState
+
+from vestige_tui.core.memories import Memory, Page, Sort
+from vestige_tui.core.scheduling import retrievability
+from vestige_tui.core.text import grouped, one_line, plain
+from vestige_tui.tui.commands import SELECTING, bindings
+from vestige_tui.tui.widgets.glyphs import age, due, figure, level, state_of
+from vestige_tui.tui.widgets.memory_rows import MemoryRows
+from vestige_tui.tui.widgets.row_list import Piece, fit
+from vestige_tui.tui.workers import work
+
+PAGE_ROWS = 100
+PAGES_HELD = 50
+SELECTION_LIMIT = 10_000
+
+Fetch: TypeAlias = Callable[[int, int, str | None], Awaitable[Page[Memory]]]
+"""``fetch(offset, limit, after)``: rows ``offset`` .. ``offset + limit``; ``after`` is the cursor at which they begin,
+where it is known, so that only jumps need the offset. ``Page.next`` is the cursor behind the last row, if any."""
+
+
+class MemoryTable(MemoryRows):
+    """Memories, one a line. ``set_source`` says what it shows, ``reload`` that the store changed under it."""
+
+    head_height: ClassVar[int] = 1
+    BINDINGS: ClassVar[list[BindingType]] = bindings(*SELECTING)
+
+    @dataclass
+    class MemoryHighlighted(Message):
+        """Another memory came under the cursor; None where there is none."""
+
+        memory: Memory | None
+
+    @dataclass
+    class MemoryChosen(Message):
+        """A memory was opened."""
+
+        memory: Memory
+
+    @dataclass
+    class NotHere(Message):
+        """Nothing was done: what the key was about is still being read."""
+
+    @dataclass
+    class Failed(Message):
+        """Rows could not be fetched; those that are here stay."""
+
+        error: BaseException
+
+    def __init__(
+        self, *, clock: Callable[[], datetime] | None = None, id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(clock=clock, id=id, classes=classes)
+        self._fetch: Fetch | None = None
+        self._sort: Sort | None = None
+        self._pages: OrderedDict[int, tuple[Memory, ...]] = OrderedDict()
+        self._begins: dict[int, str] = {}
+        self._range_from: int | None = None
+        self._loader: Worker[None] | None = None
+        self._selector: Worker[None] | None = None
+        self._told: str | None = None
+
+    # Source ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def set_source(self, count: int, fetch: Fetch, *, sort: Sort | None = None) -> None:
+        """Show ``count`` memories that ``fetch`` gives page by page, the cursor on the first, nothing selected."""
+        self._fetch, self._sort = fetch, sort
+        self._stop_loading()
+        self._stop_selecting()
+        self._forget()
+        self._range_from = None
+        had_selection = bool(self._selected)
+        self._selected.clear()
+        self._cursor = 0
+        self._told = None
+        self.scroll_to(y=0, animate=False, force=True)
+        self._resize_to(count)
+        if had_selection:
+            self.post_message(self.SelectionChanged(()))
+        if not count:
+            self.post_message(self.MemoryHighlighted(None))
+        self._load_what_is_seen()
+
+    def reload(self, count: int) -> None:
+        """The store changed and has ``count`` rows now: look again, and keep the cursor on its memory and line."""
+        self._stop_loading()
+        self._loader = self._reload(count)
+
+    def _forget(self) -> None:
+        self._pages.clear()
+        self._begins.clear()
+
+    def _stop_loading(self) -> None:
+        if self._loader is not None:
+            self._loader.cancel()
+            self._loader = None
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        # This message does not rise above the widget that began the work.
+        if event.state is WorkerState.ERROR and event.worker.error is not None:
+            self.post_message(self.Failed(event.worker.error))
+
+    async def _read(self, page: int, begins: dict[int, str]) -> tuple[Memory, ...]:
+        """Fetch page ``page``, by key where ``begins`` knows its first row, and note there that of the next one."""
+        assert self._fetch is not None
+        answer = await self._fetch(page * PAGE_ROWS, PAGE_ROWS, begins.get(page))
+        if answer.next is not None:
+            begins[page + 1] = answer.next
+        return tuple(answer.items)
+
+    def _keep(self, page: int, rows: tuple[Memory, ...]) -> None:
+        self._pages[page] = rows
+        self._pages.move_to_end(page)
+        while len(self._pages) > PAGES_HELD:
+            self._pages.popitem(last=False)
+        if self._renew(rows):
+            self.post_message(self.SelectionChanged(self.selected, len(self._selected) >= SELECTION_LIMIT))
+
+    def _wanted(self) -> int | None:
+        """Return the next page to fetch: one that is seen, else the one behind those; None when all are here."""
+        seen = self.visible_rows
+        if not self._count or not len(seen):
+            return None
+        first, last = seen.start // PAGE_ROWS, (seen.stop - 1) // PAGE_ROWS
+        pages = [*range(first, last + 1), last + 1]
+        return next((page for page in pages if page not in self._pages and page * PAGE_ROWS < self._count), None)
+
+    def _load_what_is_seen(self) -> None:
+        if self._fetch is None or (self._loader is not None and self._loader.is_running):
+            return
+        if self._wanted() is not None:
+            self._loader = self._load()
+
+    @work(group="rows", exclusive=True, exit_on_error=False)
+    async def _load(self) -> None:
+        await self._read_wanted()
+
+    async def _read_wanted(self) -> None:
+        while (page := self._wanted()) is not None:
+            self._keep(page, await self._read(page, self._begins))
+            self.repaint()
+            self._tell()
+
+    @work(group="rows", exclusive=True, exit_on_error=False)
+    async def _reload(self, count: int) -> None:
+        self._begins.clear()
+        fresh: dict[int, tuple[Memory, ...]] = {}
+        while True:
+            noted = self._cursor
+            cursor = await self._place_among(count, fresh)
+            # The old rows stay in use until the new ones are here: the cursor may have moved on them.
+            if noted == self._cursor:
+                break
+        shift = cursor - self._cursor
+        self._pages.clear()
+        for page, rows in fresh.items():
+            self._keep(page, rows)
+        self._resize_to(count)
+        self._cursor = cursor
+        if self._range_from is not None:
+            self._range_from = max(0, min(self._range_from + shift, count - 1))
+        if self.scroll_y > 0:
+            # What arrives above pushes nothing, except at the top, where one waits for it.
+            self.scroll_to(y=self.scroll_y + shift * self.row_height, animate=False, force=True)
+        self._reveal()
+        self._told = None
+        await self._read_wanted()
+        self._tell()
+
+    async def _place_among(self, count: int, fresh: dict[int, tuple[Memory, ...]]) -> int:
+        """Return where the memory under the cursor stands among ``count`` new rows; their pages gather in ``fresh``."""
+        memory, old = self.current, self._cursor
+        if memory is not None and self._fetch is not None:
+            guesses = [old + count - self._count, old]
+            pages = [guess // PAGE_ROWS + near for near in (0, -1, 1) for guess in guesses]
+            for page in dict.fromkeys(page for page in pages if 0 <= page * PAGE_ROWS < count):
+                if page not in fresh:
+                    fresh[page] = await self._read(page, self._begins)
+                found = [row.id for row in fresh[page]]
+                if memory.id in found:
+                    return page * PAGE_ROWS + found.index(memory.id)
+        return max(0, min(old, count - 1))
+
+    # What is there ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def memory_at(self, index: int) -> Memory | None:
+        """Return the memory of row ``index``, None while its page is not here."""
+        page, place = divmod(index, PAGE_ROWS)
+        rows = self._pages.get(page)
+        return rows[place] if rows is not None and 0 <= place < len(rows) else None
+
+    @property
+    def current(self) -> Memory | None:
+        """The memory under the cursor, None while it is not here."""
+        return self.memory_at(self._cursor)
+
+    def _tell(self) -> None:
+        memory = self.current
+        told = memory.id if memory is not None else None
+        if told != self._told and (memory is not None or not self._count):
+            self._told = told
+            self.post_message(self.MemoryHighlighted(memory))
+
+    def cursor_moved(self) -> None:
+        if self._range_from is not None:
+            self.repaint()
+        self._tell()
+        self._load_what_is_seen()
+
+    def row_chosen(self) -> None:
+        if self.current is not None:
+            self.post_message(self.MemoryChosen(self.current))
+        else:
+            self._wait_for_rows()
+
+    def _wait_for_rows(self) -> None:
+        self.post_message(self.NotHere())
+        # Nothing reads them any more where that has failed.
+        self._load_what_is_seen()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self._load_what_is_seen()
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self._load_what_is_seen()
+
+    # Selection ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def is_selected(self, index: int) -> bool:
+        if self._range_from is not None and index in self._range():
+            return True
+        return super().is_selected(index)
+
+    def _range(self) -> range:
+        start = self._cursor if self._range_from is None else self._range_from
+        return range(min(start, self._cursor), max(start, self._cursor) + 1)
+
+    @property
+    def range_open(self) -> bool:
+        """Whether a range was started and not yet selected."""
+        return self._range_from is not None
+
+    @property
+    def selecting(self) -> bool:
+        return self._selector is not None and not self._selector.is_finished
+
+    def select_none(self) -> None:
+        """Give up range and selection, also one whose rows are still being read."""
+        self._stop_selecting()
+        self._range_from = None
+        super().select_none()
+
+    def _stop_selecting(self) -> None:
+        if self._selector is not None:
+            self._selector.cancel()
+            self._selector = None
+
+    def action_toggle_selected(self) -> None:
+        if self._range_from is not None:
+            self.action_toggle_range()
+        elif self._count and (self.current is None or self.selecting):
+            # What is taken out while more is being put in would come back with it.
+            self._wait_for_rows()
+        else:
+            super().action_toggle_selected()
+
+    def action_toggle_range(self) -> None:
+        if self._range_from is None and self.selecting:
+            self._wait_for_rows()
+        elif self._range_from is None:
+            self._range_from = self._cursor if self._count else None
+            self.repaint()
+        else:
+            self._select_rows(self._range())
+
+    def action_select_all(self) -> None:
+        self._select_rows(range(self._count))
+
+    def action_clear_selection(self) -> None:
+        if self._range_from is not None or self.selecting:
+            self.select_none()
+        else:
+            super().action_clear_selection()
+
+    def _select_rows(self, rows: range) -> None:
+        self._selector = self._gather(rows)
+
+    @work(group="selection", exclusive=True, exit_on_error=False)
+    async def _gather(self, rows: range) -> None:
+        cut = len(rows) > SELECTION_LIMIT
+        rows = rows[:SELECTION_LIMIT]
+        found: dict[str, Memory] = {}
+        # As they are numbered now: the list may be read again meanwhile.
+        pages, begins = dict(self._pages), dict(self._begins)
+        for page in range(rows.start // PAGE_ROWS, (rows.stop - 1) // PAGE_ROWS + 1) if rows else ():
+            held = pages.get(page)
+            if held is None:
+                held = await self._read(page, begins)
+            for place, memory in enumerate(held, page * PAGE_ROWS):
+                if place in rows:
+                    found[memory.id] = memory
+        # All at once: half of what was asked for is never a selection.
+        self._selected |= found
+        for held in self._pages.values():
+            self._renew(held)
+        self._range_from = None
+        self.repaint()
+        self.post_message(self.SelectionChanged(self.selected, cut))
+
+    # Painting ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def draw_head(self, width: int) -> Iterable[Piece]:
+        columns = Columns.of(width, self._sort)
+
+        def title(name: str, *sorts: Sort) -> str:
+            return f"{name} ▼" if self._sort in sorts else name
+
+        yield "    ", "head"
+        if columns.kind:
+            yield fit("type", columns.kind) + "  ", "head"
+        yield fit("memory", columns.text), "head"
+        if columns.tags:
+            yield "  " + fit("tags", columns.tags), "head"
+        moment = {"updated": "edited", "due": "due"}.get(self._sort or "", "made")
+        shown = title(moment, "created", "updated", "due")
+        yield "  " + fit(shown, columns.age, right=True), "head"
+        yield "  " + fit("recall" if columns.recall >= 6 else "R", columns.recall, right=True), "head"
+        if columns.due:
+            # By due date, the column before it says when that is: here then stands how old the memory is.
+            yield "  " + fit("made" if self._sort == "due" else "due", columns.due, right=True), "head"
+
+    def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
+        columns = Columns.of(width, self._sort)
+        memory = self.memory_at(index)
+        yield ("■ " if self.is_selected(index) else "  "), "accent"
+        if memory is None:
+            yield from self._draw_waiting(columns)
+            return
+        now = self._clock()
+        state = state_of(memory, now)
+        yield state.glyph + " ", state.ink
+        gone = memory.superseded_by is not None
+        if columns.kind:
+            yield fit(plain(memory.node_type), columns.kind) + "  ", "muted"
+        yield fit(one_line(memory.content, columns.text), columns.text), "muted" if gone else "text"
+        if columns.tags:
+            yield "  " + fit(", ".join(plain(tag) for tag in memory.tags), columns.tags), "muted"
+        made: Piece = (age(memory.created_at, now), "muted")
+        first: Piece = made
+        if self._sort == "updated":
+            first = (age(memory.updated_at, now), "muted")
+        elif self._sort == "due":
+            first = due(memory, now)
+        yield "  " + fit(first[0], columns.age, right=True), first[1]
+        yield from self._draw_recall(memory, now, columns)
+        if columns.due:
+            last = made if self._sort == "due" else due(memory, now)
+            yield "  " + fit(last[0], columns.due, right=True), last[1]
+
+    def _draw_recall(self, memory: Memory, now: datetime, columns: Columns) -> Iterable[Piece]:
+        recall = retrievability(memory.scheduling, now) if memory.scheduling is not None else None
+        if recall is None:
+            yield "  " + fit("─", columns.recall, right=True), "faint"
+            return
+        yield "  ", "text"
+        if columns.recall > 6:
+            full, rest = level(recall, columns.recall - 4)
+            yield full, "muted"
+            yield rest, "faint"
+            yield " " + figure(recall), "text"
+        else:
+            yield fit(figure(recall), columns.recall, right=True), "text"
+
+    def _draw_waiting(self, columns: Columns) -> Iterable[Piece]:
+        yield "· ", "faint"
+        if columns.kind:
+            yield fit("·", columns.kind) + "  ", "faint"
+        yield fit("·", columns.text), "faint"
+        if columns.tags:
+            yield "  " + fit("·", columns.tags), "faint"
+        for size in (columns.age, columns.recall, columns.due):
+            if size:
+                yield "  " + fit("·", size, right=True), "faint"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """How many cells each column has in a given width; 0 where it is folded away to give the text room."""
+
+    kind: int
+    text: int
+    tags: int
+    age: int
+    recall: int
+    due: int
+
+    @classmethod
+    def of(cls, width: int, sort: Sort | None = None) -> Columns:
+        kind = 10 if width >= 72 else 0
+        tags = 0 if width < 110 else 16 if width < 140 else 24
+        due_cells = 10 if width >= 92 else 0
+        recall = 9 if width >= 110 else 6 if width >= 66 else 3
+        age_cells = {"updated": 8, "due": 10}.get(sort or "", 6)
+        rest = sum(cells + 2 for cells in (kind, tags, due_cells, recall, age_cells) if cells)
+        return cls(kind, max(4, width - 4 - rest), tags, age_cells, recall, due_cells)
+
+
+def selection_line(memories: tuple[Memory, ...]) -> str:
+    """Return what is selected in words: ``34 selected, from 12 domains``."""
+    domains = {domain for memory in memories for domain in memory.domains}
+    said = f"{grouped(len(memories))} selected"
+    return f"{said}, from {len(domains)} {'domain' if len(domains) == 1 else 'domains'}" if domains else said

@@ -1,0 +1,198 @@
+"""Browse: every memory in one table, filtered and sorted, with one beside it to read."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from vestige_tui.core.filter_syntax import Chip
+from vestige_tui.core.memories import Filter, Memory, Page, Sort
+from vestige_tui.core.text import grouped
+from vestige_tui.tui.browse.memory_table import Fetch, MemoryTable
+from vestige_tui.tui.commands import (
+    IN_PLACE,
+    AddMemory,
+    GoToBrowse,
+    GoToReview,
+    GoToSearch,
+    Leave,
+    PickFilters,
+    ToggleSuperseded,
+    bindings,
+)
+from vestige_tui.tui.commands import Sort as SortCommand
+from vestige_tui.tui.dialogs.modals import Choice, Pick
+from vestige_tui.tui.filters.bar import FilterBar
+from vestige_tui.tui.memory_place import STILL_SELECTING, ReadingPlace
+from vestige_tui.tui.widgets.empty import Empty
+from vestige_tui.tui.workers import work
+
+if TYPE_CHECKING:
+    from vestige_tui.store.store import Store
+
+HEAD = 400
+SORTS: dict[Sort, str] = {"created": "newest first", "updated": "last edited first", "due": "next due first"}
+
+
+class BrowsePlace(ReadingPlace):
+    """A table over the whole store; the line above narrows it by words of its filters."""
+
+    GO_TO = GoToBrowse
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["../memory_place.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["browse"])
+    HELP = """\
+Every memory of the store. `f` opens the filters there are, with counts. Or `/` and type: `type:decision`,
+`domain:auth`, `tag:"two words"`, `codebase:api`, `owner:mira`, `since:-30d`, `until:2026-11-01`, `recall:0.8`,
+`is:replaced`, `is:without-vector`. `ctrl+s` saves them under a name, `F` takes them to Search or Review.
+
+`space` selects, `v` starts a range, `*` selects all that the filters match; commands then act on the selection.
+"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sort: Sort = "created"
+        self._filter = Filter()
+        self._asked_for: tuple[tuple[Chip, ...], Sort] | None = None
+
+    def compose_body(self) -> ComposeResult:
+        yield FilterBar("Filter: type:decision  domain:auth  since:-30d", id="ask")
+        yield from self.compose_found(MemoryTable(clock=self.now, id="list"))
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        table = self.query_one(MemoryTable)
+        table.focus()
+        # Rows that are not here come into view only by scrolling; the table tells of those that are.
+        self.watch(table, "scroll_y", self.tell_keys, init=False)
+
+    # The list
+
+    def refresh_place(self) -> None:
+        if self.store is not None:
+            self._list()
+
+    @on(FilterBar.Asked)
+    def _asked(self, event: FilterBar.Asked) -> None:
+        if event.text:
+            there = self.key_named(GoToSearch).upper()
+            self.say(f"Words are looked for in Search ({there}); here a filter reads field:value.", severity="quiet")
+        self.refresh_place()
+
+    @work(group="list", exclusive=True, exit_on_error=False)
+    async def _list(self) -> None:
+        store, bar = self.store, self.query_one(FilterBar)
+        if store is None:
+            return
+        found = await self.answered(self._count(store))
+        if found is None:
+            return
+        chosen, count = found
+        bar.note(f"{SORTS[self._sort]}   {grouped(count)} {'memory' if count == 1 else 'memories'}")
+        if not count and self.query_one(MemoryTable).has_focus:
+            # Else the line would get the keyboard when the table goes, and letters were no keys any more.
+            self.set_focus(None)
+        self.set_class(not count, "-nothing")
+        if count and self.focused is None:
+            self.query_one(MemoryTable).focus()
+        if not count:
+            self.remove_class("-reading")
+            self._say_nothing(bool(bar.chips))
+        # By the chips, not by the moments that they mean: -3h is another one each time.
+        table, asked_for, self._filter = self.query_one(MemoryTable), (bar.chips, self._sort), chosen
+        if asked_for == self._asked_for:
+            table.reload(count)
+        else:
+            self._asked_for = asked_for
+            table.set_source(count, self._fetcher(store, self._sort), sort=self._sort)
+        self.tell_keys()
+
+    async def _count(self, store: Store) -> tuple[Filter, int]:
+        chosen = await self.wanted(store)
+        return chosen, await store.count(chosen, sort=self._sort)
+
+    def _fetcher(self, store: Store, sort: Sort) -> Fetch:
+        async def fetch(offset: int, limit: int, after: str | None) -> Page[Memory]:
+            return await store.page(self._filter, sort=sort, limit=limit, after=after, offset=offset, head=HEAD)
+
+        return fetch
+
+    @on(MemoryTable.Failed)
+    def _failed(self, event: MemoryTable.Failed) -> None:
+        self.complain(event.error)
+
+    def _say_nothing(self, filtered: bool) -> None:
+        nothing = self.query_one("#nothing", Empty)
+        key = self.key_named
+        keys = [] if self.replaced_too else [(key(ToggleSuperseded), "look at replaced memories too")]
+        if filtered:
+            change, clear = key(PickFilters, typing=True), key(Leave)
+            nothing.say("No memory passes these filters.", (change, "change the filters"), (clear, "clear them"), *keys)
+        elif self._sort == "due":
+            review = (key(GoToReview).upper(), "review new ones")
+            nothing.say("No memory has a due date yet.", (key(SortCommand), "sort by something else"), review)
+        else:
+            nothing.say("This store holds no memories yet.", (key(AddMemory), "write the first one"))
+
+    def action_filter(self) -> None:
+        self.remove_class("-reading")
+        self.query_one(FilterBar).focus_input()
+
+    @work(group="pick", exclusive=True, exit_on_error=False)
+    async def action_sort(self) -> None:
+        choices = [Choice(sort, said) for sort, said in SORTS.items()]
+        picked = await self.app.push_screen_wait(Pick("Sort by", choices))
+        for sort in SORTS:
+            if sort == picked:
+                self._sort = sort
+                self.refresh_place()
+
+    # Moving between list and card
+
+    @on(FilterBar.Left)
+    def _to_the_table(self) -> None:
+        self.query_one(MemoryTable).focus()
+
+    def action_back(self) -> None:
+        bar = self.query_one(FilterBar)
+        if self.close_card():
+            return
+        if bar.has_focus_within:
+            bar.set_text("")
+        elif bar.chips:
+            bar.set_chips(())
+        else:
+            super().action_back()
+        self.query_one(MemoryTable).focus()
+
+    @on(MemoryTable.MemoryHighlighted)
+    def _highlighted(self, event: MemoryTable.MemoryHighlighted) -> None:
+        self.read_memory(event.memory)
+        self.tell_keys()
+
+    @on(MemoryTable.NotHere)
+    def _not_here(self) -> None:
+        self.say(STILL_SELECTING if self.still_selecting else self.why_no_memory(), severity="quiet")
+
+    @on(MemoryTable.MemoryChosen)
+    def _chosen(self, event: MemoryTable.MemoryChosen) -> None:
+        self.open_card()
+
+    @on(MemoryTable.SelectionChanged)
+    def _selected(self, event: MemoryTable.SelectionChanged) -> None:
+        self.show_selection(event.memories, cut=event.cut)
+
+    # What commands are about
+
+    @property
+    def still_selecting(self) -> bool:
+        return self.query_one(MemoryTable).selecting
+
+    def the_list(self) -> MemoryTable:
+        return self.query_one(MemoryTable)
+
+    def current_memory(self) -> Memory | None:
+        return self.query_one(MemoryTable).current

@@ -1,0 +1,231 @@
+"""The four dialogs: confirm a loss, ask for a line, pick from a list, read a message. Escape leaves each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from vestige_tui.core.text import cut, grouped, plain
+
+T = TypeVar("T")
+
+
+class Dialog(ModalScreen[T]):
+    """What every dialog has: a sheet with a title, a line of keys, and escape, which answers None (or False)."""
+
+    DEFAULT_CSS = """
+    Dialog {
+        align: center middle;
+        background: $background 60%;
+    }
+
+    Dialog #sheet {
+        width: 72;
+        max-width: 94%;
+        height: auto;
+        max-height: 88%;
+        padding: 1 2;
+        background: $panel;
+        border-left: outer $accent;
+    }
+
+    Dialog:ansi #sheet {
+        border: round $accent;
+    }
+
+    Dialog #sheet-title { height: auto; text-style: bold; margin: 0 0 1 0; }
+    Dialog #sheet-notes { height: auto; color: $text-muted; margin: 0 0 1 0; }
+    Dialog #sheet-rows { height: auto; max-height: 14; padding: 0 1; background: $surface; scrollbar-size-vertical: 1; }
+    Dialog #sheet-rows > Static { height: auto; }
+    Dialog #sheet-keys { height: 1; margin: 1 0 0 0; }
+    Dialog Input { height: 1; border: none; padding: 0 1; background: $surface; }
+    Dialog Input:focus { border: none; }
+    Dialog OptionList {
+        height: auto;
+        max-height: 12;
+        margin: 1 0 0 0;
+        padding: 0;
+        border: none;
+        background: $panel;
+        scrollbar-size-vertical: 1;
+    }
+    Dialog.-narrow #sheet-rows { max-height: 8; }
+    """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-medium"), (100, "-wide")]  # noqa: RUF012 - Textual declares it so
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False)]
+
+    def __init__(self, title: str, keys: Sequence[tuple[str, str]]) -> None:
+        super().__init__()
+        self._title = title
+        self._keys = keys
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="sheet"):
+            yield Static(Content(plain(self._title)), id="sheet-title", markup=False)
+            yield from self.compose_body()
+            yield Static(self._key_line(), id="sheet-keys", markup=False)
+
+    def compose_body(self) -> ComposeResult:
+        """What stands between title and keys."""
+        raise NotImplementedError
+
+    def _key_line(self) -> Content:
+        pieces: list[tuple[str, str]] = []
+        for key, what in self._keys:
+            pieces += [(key, "$accent bold"), (f" {what}    ", "$text-muted")]
+        return Content.assemble(*pieces)
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+
+class Confirm(Dialog[bool]):
+    """Shows exactly what will go, row by row, and asks; only ``y`` agrees."""
+
+    DEFAULT_CSS = "Confirm #sheet-rows > Static { text-wrap: nowrap; text-overflow: ellipsis; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "agree", "yes", show=False),
+        Binding("n", "leave", "no", show=False),
+    ]
+
+    def __init__(self, title: str, rows: Sequence[str], *, verb: str = "delete", notes: Sequence[str] = ()) -> None:
+        super().__init__(title, (("y", verb), ("esc", "leave everything as it is")))
+        self._rows, self._notes = rows, notes
+
+    def compose_body(self) -> ComposeResult:
+        if self._notes:
+            notes = Content("\n").join(Content(plain(note)) for note in self._notes)
+            yield Static(notes, id="sheet-notes", markup=False)
+        with VerticalScroll(id="sheet-rows"):
+            yield Static(Content("\n").join(Content(cut(plain(row), 200)) for row in self._rows), markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#sheet-rows").focus()
+
+    def action_agree(self) -> None:
+        self.dismiss(True)
+
+    def action_leave(self) -> None:
+        self.dismiss(False)
+
+
+class Ask(Dialog[str | None]):
+    """Asks for one line; None where the person left."""
+
+    def __init__(
+        self, title: str, *, value: str = "", placeholder: str = "", note: str = "", verb: str = "done"
+    ) -> None:
+        super().__init__(title, (("enter", verb), ("esc", "leave")))
+        self._value, self._placeholder, self._note = value, placeholder, note
+
+    def compose_body(self) -> ComposeResult:
+        if self._note:
+            yield Static(Content(plain(self._note)), id="sheet-notes", markup=False)
+        yield Input(value=plain(self._value), placeholder=self._placeholder, compact=True, select_on_focus=False)
+
+    def on_mount(self) -> None:
+        self.query_one(Input).focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.dismiss(event.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Something to pick: what it answers, how it reads, and how many memories it stands for (None: no number)."""
+
+    value: str
+    label: str
+    count: int | None = None
+
+
+class Pick(Dialog[str | None]):
+    """A list that narrows while one types; answers the value picked, None where the person left."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,ctrl+n", "move(1)", "down", show=False, priority=True),
+        Binding("up,ctrl+p", "move(-1)", "up", show=False, priority=True),
+    ]
+
+    def __init__(self, title: str, choices: Sequence[Choice], *, placeholder: str = "type to narrow") -> None:
+        super().__init__(title, (("enter", "choose"), ("↑↓", "move"), ("esc", "leave")))
+        self._choices = tuple(choices)
+        self._found = self._choices
+        self._placeholder = placeholder
+
+    def compose_body(self) -> ComposeResult:
+        yield Input(placeholder=self._placeholder, compact=True)
+        yield OptionList(markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one(OptionList).can_focus = False
+        self.query_one(Input).focus()
+        self.call_after_refresh(self._narrow)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._narrow()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._narrow)
+
+    def _narrow(self) -> None:
+        typed = self.query_one(Input).value.casefold().strip()
+        found = [choice for choice in self._choices if all(word in choice.label.casefold() for word in typed.split())]
+        # What begins so is meant before what only holds it: "3" is the third grade, not the one that is due in 3 days.
+        self._found = tuple(sorted(found, key=lambda choice: not choice.label.casefold().startswith(typed)))
+        options = self.query_one(OptionList)
+        width = max(12, options.size.width - 2)
+        options.clear_options()
+        options.add_options([Option(self._line(choice, width)) for choice in self._found[:500]])
+        if self._found:
+            options.highlighted = 0
+
+    @staticmethod
+    def _line(choice: Choice, width: int) -> Content:
+        count = grouped(choice.count) if choice.count is not None else ""
+        label = cut(plain(choice.label), width - len(count) - 2)
+        gap = " " * max(2, width - Content(label).cell_length - len(count))
+        return Content.assemble(label, gap, (count, "$text-muted"))
+
+    def action_move(self, step: int) -> None:
+        options = self.query_one(OptionList)
+        if options.option_count:
+            options.highlighted = ((options.highlighted or 0) + step) % options.option_count
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._choose(self.query_one(OptionList).highlighted)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self._choose(event.option_index)
+
+    def _choose(self, index: int | None) -> None:
+        if index is not None and index < len(self._found):
+            self.dismiss(self._found[index].value)
+
+
+class Message(Dialog[None]):
+    """Something to read: the details behind an error, a report."""
+
+    def __init__(self, title: str, text: str) -> None:
+        super().__init__(title, (("esc", "back"),))
+        self._text = text
+
+    def compose_body(self) -> ComposeResult:
+        with VerticalScroll(id="sheet-rows"):
+            yield Static(Content(plain(self._text, newlines=True)), markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#sheet-rows").focus()

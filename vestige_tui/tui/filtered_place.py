@@ -1,0 +1,110 @@
+"""What the places with a filter line have in common: reading its chips, picking, saving and taking them along."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual.markup import escape
+
+from vestige_tui.core.filter_syntax import BadChip, Chip
+from vestige_tui.core.memories import Filter
+from vestige_tui.core.text import cut, grouped, plain
+from vestige_tui.tui.commands import GoToBrowse, GoToReview, GoToSearch, PickFilters
+from vestige_tui.tui.dialogs.modals import Choice, Pick
+from vestige_tui.tui.filters.bar import FilterBar
+from vestige_tui.tui.filters.saved import SavedFilters, ask_to_save
+from vestige_tui.tui.filters.values import resolved
+from vestige_tui.tui.place import Place
+from vestige_tui.tui.workers import work
+
+if TYPE_CHECKING:
+    from vestige_tui.store.store import Store
+
+REPLACED = Chip("is", "replaced")
+FILTERED = (GoToSearch, GoToBrowse, GoToReview)
+
+
+class FilteredPlace(Place):
+    """A place whose list is narrowed by the chips of a `FilterBar`."""
+
+    @property
+    def bar(self) -> FilterBar:
+        """The line with the chips."""
+        return self.query_one(FilterBar)
+
+    @property
+    def replaced_too(self) -> bool:
+        """Whether replaced memories are shown as well."""
+        return REPLACED in self.bar.chips
+
+    async def wanted(self, store: Store) -> Filter:
+        """The filter that the chips ask for. Raises BadChip, after the line has said what is wrong with which."""
+        try:
+            chosen = await resolved(store, self.bar.chips)
+        except BadChip as error:
+            self.bar.complain(error.message, error.chip)
+            raise
+        self.bar.complain("")
+        return chosen
+
+    async def tally(self, chosen: Filter) -> str:
+        """How much a filter leaves here, in a sentence."""
+        assert self.store is not None
+        count = await self.store.count(chosen)
+        return f"{grouped(count)} {'memory passes' if count == 1 else 'memories pass'}."
+
+    def set_filters(self, chips: Sequence[Chip]) -> None:
+        """Ask with these chips from now on."""
+        self.bar.set_chips(chips)
+
+    def action_toggle_superseded(self) -> None:
+        shown = self.replaced_too
+        chips = self.bar.chips
+        self.set_filters([chip for chip in chips if chip != REPLACED] if shown else [*chips, REPLACED])
+        self.say(f"Replaced memories are {'hidden' if shown else 'shown too'}.", severity="quiet")
+
+    @work(group="pick", exclusive=True, exit_on_error=False)
+    async def action_pick_filters(self) -> None:
+        from vestige_tui.tui.filters.picker import FilterPicker
+
+        store = self.store
+        if store is None:
+            self.say("The store is not open yet.", severity="waiting")
+            return
+        saved = SavedFilters(self.app)
+        picker = FilterPicker(store, self.bar.chips, saved=saved, changed=self.set_filters, tally=self.tally)
+        await self.app.push_screen_wait(picker)
+
+    @work(group="pick", exclusive=True, exit_on_error=False)
+    async def action_save_filters(self) -> None:
+        if said := await ask_to_save(self, SavedFilters(self.app), self.bar.chips):
+            key = self._key_of(PickFilters.id, "f")
+            self.say(f"{said} {key} lists it; on the command line it is --filter." if "Saved" in said else said)
+
+    @work(group="pick", exclusive=True, exit_on_error=False)
+    async def action_carry_filters(self) -> None:
+        chips = self.bar.chips
+        if not chips:
+            self.say("There is no filter to take along.", severity="quiet")
+            return
+        choices = [Choice(each.place, each.title) for each in FILTERED if each is not self.GO_TO]
+        picked = await self.app.push_screen_wait(Pick("The same filters in", choices))
+        if picked is None:
+            return
+        await self.app.switch_mode(picked)
+        there = self.app.screen
+        if isinstance(there, FilteredPlace):
+            there.call_after_refresh(there.set_filters, chips)
+
+    def offers(self) -> Iterator[tuple[str, str, Callable[[], Awaitable[bool]]]]:
+        """The saved filters, for the palette."""
+        saved = SavedFilters(self.app)
+        for name, text in saved.by_name.items():
+            # The palette reads markup in its sentences.
+            yield f"Filter: {plain(name)}", escape(cut(plain(text), 200)), partial(self._use, saved, name)
+
+    async def _use(self, saved: SavedFilters, name: str) -> bool:
+        self.set_filters(saved.chips(name))
+        return True

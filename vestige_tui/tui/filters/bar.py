@@ -1,0 +1,247 @@
+"""The line in which a person asks: free words, and a chip for each field that the list is filtered by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Input
+
+from vestige_tui.core.filter_syntax import Chip, settled, split_chips
+from vestige_tui.core.text import cells, cut, plain
+from vestige_tui.tui.commands import LeaveLine, bindings
+
+SETTLE_SECONDS = 0.15
+CHIP_CELLS = 24
+LEAST_CELLS = 4
+CHIP_FRAME = 6
+
+
+class ChipView(Widget):
+    """A chip; a click takes it away."""
+
+    DEFAULT_CSS = """
+    ChipView { width: auto; height: 1; padding: 0 1; margin: 0 1 0 0; background: $panel; color: $text-muted; }
+    ChipView:hover { background: $block-cursor-blurred-background; }
+    ChipView.-bad { background: $error 30%; }
+    ChipView:ansi.-bad { text-style: reverse; }
+    """
+
+    room: reactive[int] = reactive(CHIP_CELLS, layout=True)
+    """How many cells the value may take."""
+    tight: reactive[bool] = reactive(False, layout=True)
+    """Whether the sign that a click takes the chip away gives its place up."""
+
+    def __init__(self, chip: Chip) -> None:
+        super().__init__()
+        self.chip = chip
+
+    def render(self) -> Content:
+        field, value = plain(self.chip.field), cut(plain(self.chip.value), self.room)
+        sign = ("" if self.tight else " ×", "$text-disabled")  # noqa: RUF001 - it looks like a cross
+        return Content.assemble((f"{field} ", "$text-muted"), (value, "$text"), sign)
+
+    def on_click(self, event: events.Click) -> None:
+        event.stop()
+        self.post_message(FilterBar.ChipRemoved(self.chip))
+
+
+class AskInput(Input):
+    """The input itself: backspace at its beginning takes the last chip away, ``down`` goes on to the list."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(LeaveLine)
+
+    async def on_key(self, event: events.Key) -> None:
+        if event.key == "backspace" and self.cursor_position == 0 and self.selection.is_empty:
+            event.stop()
+            event.prevent_default()
+            self.post_message(FilterBar.ChipRemoved(None))
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        # Textual knows no character for these names, and would show their commands as live while one types.
+        return key in ("slash", "plus", "minus") or super().check_consume_key(key, character)
+
+    def action_leave_line(self) -> None:
+        self.post_message(FilterBar.Left())
+
+
+class FilterBar(Vertical):
+    """Input and chips. ``Asked`` comes when typing settles, or at once when a chip comes or goes."""
+
+    DEFAULT_CSS = """
+    FilterBar { height: auto; width: 1fr; padding: 0 1; }
+    FilterBar > #ask-line { height: 1; }
+    FilterBar #ask-mark { width: 2; height: 1; color: $text-disabled; }
+    FilterBar.-typing #ask-mark { color: $accent; }
+    FilterBar AskInput { width: 1fr; height: 1; border: none; padding: 0; background: transparent; }
+    FilterBar AskInput:focus { border: none; }
+    FilterBar #ask-note { width: auto; height: 1; color: $text-muted; padding: 0 0 0 2; }
+    FilterBar > #ask-chips { height: 1; padding: 0 0 0 2; display: none; }
+    FilterBar.-chips > #ask-chips { display: block; }
+    FilterBar > #ask-fault { width: 1fr; height: 1; padding: 0 0 0 2; color: $error; display: none;
+        text-wrap: nowrap; text-overflow: ellipsis; }
+    FilterBar.-fault > #ask-fault { display: block; }
+    """
+
+    @dataclass
+    class Asked(Message):
+        """The question became ``text`` with ``chips``."""
+
+        text: str
+        chips: tuple[Chip, ...]
+
+    @dataclass
+    class ChipRemoved(Message):
+        """A chip was taken away; None means the last one."""
+
+        chip: Chip | None
+
+    @dataclass
+    class Left(Message):
+        """The person went on from the line to the list."""
+
+    def __init__(self, placeholder: str = "", *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._placeholder = placeholder
+        self._chips: tuple[Chip, ...] = ()
+        self._timer: Timer | None = None
+        self._asked: tuple[str, tuple[Chip, ...]] = ("", ())
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="ask-line"):
+            yield Mark(id="ask-mark")
+            yield AskInput(placeholder=self._placeholder, compact=True, select_on_focus=False)
+            yield Note(id="ask-note")
+        yield Horizontal(id="ask-chips")
+        yield Note(id="ask-fault")
+
+    def on_descendant_focus(self) -> None:
+        self.add_class("-typing")
+
+    def on_descendant_blur(self) -> None:
+        self.remove_class("-typing")
+
+    @property
+    def text(self) -> str:
+        """The free words."""
+        return self.query_one(AskInput).value
+
+    @property
+    def chips(self) -> tuple[Chip, ...]:
+        """The filters."""
+        return self._chips
+
+    def focus_input(self) -> None:
+        """Go to the line."""
+        self.query_one(AskInput).focus()
+
+    def note(self, text: str) -> None:
+        """Say something short at the right end of the line, such as ``12 hits, 6 ms``."""
+        self.query_one("#ask-note", Note).show(text)
+
+    def set_chips(self, chips: Sequence[Chip]) -> None:
+        """Replace the filters, as if they had been typed; a field that takes one value keeps the last one given."""
+        self._chips = settled(chips)
+        row = self.query_one("#ask-chips", Horizontal)
+        row.remove_children()
+        views = [ChipView(chip) for chip in self._chips]
+        row.mount(*views)
+        self._fit(views)
+        self.set_class(bool(self._chips), "-chips")
+        self._ask()
+
+    def complain(self, text: str, chip: Chip | None = None) -> None:
+        """Say in a line of its own what is wrong with a chip, or with nothing that all is well."""
+        self.query_one("#ask-fault", Note).show(text)
+        self.set_class(bool(text), "-fault")
+        for view in self.query(ChipView):
+            view.set_class(chip is not None and view.chip == chip, "-bad")
+
+    def on_resize(self) -> None:
+        self._fit(self.query(ChipView))
+
+    def _fit(self, views: Iterable[ChipView]) -> None:
+        """Let all chips be seen: the long values give way."""
+        views = list(views)
+        wanted = [min(CHIP_CELLS, cells(plain(view.chip.value[:CHIP_CELLS]))) for view in views]
+        room = self.size.width - 4 - sum(len(view.chip.field) + CHIP_FRAME for view in views)
+        tight = sum(wanted) > room
+        room, most = room + (2 * len(views) if tight else 0), CHIP_CELLS
+        while most > LEAST_CELLS and sum(min(each, most) for each in wanted) > room:
+            most -= 1
+        for view in views:
+            view.room, view.tight = most, tight
+        # Where even that is too much, the last one is seen, which was given last.
+        row = self.query_one("#ask-chips", Horizontal)
+        row.call_after_refresh(lambda: row.scroll_to(x=row.max_scroll_x, animate=False, force=True))
+
+    def set_text(self, text: str) -> None:
+        """Replace the free words, as if they had been typed."""
+        self.query_one(AskInput).value = text
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        words, found = split_chips(event.value)
+        if found:
+            self.query_one(AskInput).value = words
+            self.set_chips([*self._chips, *found])
+            return
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(SETTLE_SECONDS, self._ask)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        words, found = split_chips(event.value + " ")
+        if found:
+            self.query_one(AskInput).value = words
+            self.set_chips([*self._chips, *found])
+        self._ask()
+        self.post_message(self.Left())
+
+    def on_filter_bar_chip_removed(self, event: ChipRemoved) -> None:
+        event.stop()
+        if self._chips:
+            gone = event.chip if event.chip is not None else self._chips[-1]
+            self.set_chips([chip for chip in self._chips if chip != gone])
+
+    def _ask(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        asked = (self.text.strip(), self._chips)
+        if asked != self._asked:
+            self._asked = asked
+            self.post_message(self.Asked(*asked))
+
+
+class Mark(Widget):
+    """The accent edge before the line, seen while it has the keyboard."""
+
+    def render(self) -> Content:
+        return Content("▌ ")
+
+
+class Note(Widget):
+    """The short word at the end of the line."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._text = ""
+
+    def show(self, text: str) -> None:
+        self._text = text
+        self.refresh(layout=True)
+
+    def render(self) -> Content:
+        return Content(plain(self._text))

@@ -1,0 +1,393 @@
+"""The filter picker: fields on the left, what each can be set to on the right, with the counts that it would give."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+from textual.worker import Worker, WorkerState
+
+from vestige_tui.core.errors import VestigeError
+from vestige_tui.core.filter_syntax import (
+    FIELDS,
+    MANY,
+    BadChip,
+    Chip,
+    filter_of,
+    same_chips,
+    settled,
+    without_field,
+    write_chips,
+)
+from vestige_tui.core.memories import Filter
+from vestige_tui.core.text import cut, grouped, plain
+from vestige_tui.tui.dialogs.modals import Dialog
+from vestige_tui.tui.filters.bar import AskInput, FilterBar
+from vestige_tui.tui.filters.saved import SavedFilters, ask_to_drop, ask_to_save
+from vestige_tui.tui.filters.values import MOST_VALUES, OPEN, Value, resolved, saved_values, values_of
+from vestige_tui.tui.widgets.empty import Empty
+from vestige_tui.tui.workers import work
+
+if TYPE_CHECKING:
+    from vestige_tui.store.store import Store
+
+Changed: TypeAlias = Callable[[tuple[Chip, ...]], None]
+"""Is told of every change of the chips."""
+Tally: TypeAlias = Callable[[Filter], Awaitable[str]]
+"""Says how much a filter leaves."""
+
+SAVED = "saved"
+SHOWN_VALUES = 500
+SETTLE_SECONDS = 0.12
+PATIENCE_SECONDS = 0.3
+FULL, EMPTY = "●", "○"
+DATES = "or type one: -45d, 2026-11-01"
+PLACEHOLDERS = {"since": DATES, "until": DATES, "recall": "or type one: 0.85"}
+
+
+class NarrowInput(AskInput):
+    """The line that narrows the values; space is a key here."""
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        return key != "space" and super().check_consume_key(key, character)
+
+
+class FilterPicker(Dialog[None]):
+    """Fields and values; what is toggled is told at once, so that the list behind follows. Escape leaves it as it is.
+
+    ``tally`` says how much a whole filter leaves.
+    """
+
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["picker.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "move(1)", "down", show=False, priority=True),
+        Binding("up", "move(-1)", "up", show=False, priority=True),
+        Binding("pagedown", "move(8)", "further down", show=False, priority=True),
+        Binding("pageup", "move(-8)", "further up", show=False, priority=True),
+        Binding("tab,right", "field(1)", "next field", show=False, priority=True),
+        Binding("shift+tab,left", "field(-1)", "field before", show=False, priority=True),
+        Binding("space,enter", "choose", "toggle", show=False, priority=True),
+        Binding("ctrl+s", "save", "save", show=False, priority=True),
+        Binding("delete", "drop", "forget", show=False, priority=True),
+    ]
+
+    def __init__(
+        self,
+        store: Store,
+        chips: Sequence[Chip],
+        *,
+        saved: SavedFilters,
+        changed: Changed,
+        tally: Tally,
+        field: str = "domain",
+    ) -> None:
+        super().__init__("Filters", ())
+        self._store = store
+        self._chips = tuple(chips)
+        self._saved = saved
+        self._changed = changed
+        self._tally = tally
+        self._fields = (*FIELDS, SAVED)
+        self._field = field
+        self._values: tuple[Value, ...] = ()
+        self._found: tuple[Value, ...] = ()
+        self._narrowed = ""
+        self._loaded: tuple[object, ...] | None = None
+        self._fault = ""
+        self._said = ""
+
+    def compose_body(self) -> ComposeResult:
+        with Horizontal(id="pick-body"):
+            yield OptionList(*(Option("") for _ in self._fields), id="fields", markup=False)
+            with Vertical(id="pick-right"):
+                yield NarrowInput(placeholder="type to narrow", compact=True)
+                yield OptionList(id="values", markup=False)
+                yield Empty("", id="why")
+        yield Static(id="pick-chips", markup=False)
+        yield Static(id="pick-count", markup=False)
+
+    def on_mount(self) -> None:
+        for each in self.query(OptionList):
+            each.can_focus = False
+        self.query_one(NarrowInput).focus()
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self._show_chips()
+        self._open_field()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._redraw)
+
+    def _redraw(self) -> None:
+        self.query_one("#sheet-keys", Static).update(self._key_line())
+        self._show_chips()
+        self._narrow(keep=True)
+
+    @property
+    def _typed(self) -> str:
+        return self.query_one(NarrowInput).value.strip()
+
+    # Fields
+
+    def action_field(self, step: int) -> None:
+        self._go_to(self._fields[(self._fields.index(self._field) + step) % len(self._fields)])
+
+    @on(OptionList.OptionSelected, "#fields")
+    def _field_clicked(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self._go_to(self._fields[event.option_index])
+
+    def _go_to(self, field: str) -> None:
+        if field == self._field:
+            return
+        self._field = field
+        with self.prevent(Input.Changed):
+            self.query_one(NarrowInput).value = ""
+        self._open_field()
+
+    def _open_field(self) -> None:
+        self.query_one("#fields", OptionList).highlighted = self._fields.index(self._field)
+        self.query_one("#sheet-keys", Static).update(self._key_line())
+        self.query_one(NarrowInput).placeholder = PLACEHOLDERS.get(self._field, "type to narrow")
+        self._values, self._loaded, self._fault = (), None, ""
+        self._narrow()
+        self._load()
+
+    def _key_line(self) -> Content:
+        own = [("enter", "use"), ("del", "forget")] if self._field == SAVED else [("space", "toggle")]
+        keys = [*own, ("tab", "field"), ("ctrl+s", "save"), ("esc", "done")]
+        if self.has_class("-wide"):
+            keys.insert(-1, ("backspace", "last filter away"))
+        pieces = [((f"{key} ", "$accent bold"), (what, "$text-muted")) for key, what in keys]
+        return Content("   ").join(Content.assemble(*piece) for piece in pieces)
+
+    # Values
+
+    @work(group="values", exclusive=True, exit_on_error=False)
+    async def _load(self) -> None:
+        """Ask for the values of the field, unless what is here was asked under the same other filters."""
+        field = self._field
+        typed = self._typed if field in OPEN else ""
+        others = self._chips if field == "is" else without_field(self._chips, field)
+        asked = (field, typed, frozenset(others), tuple(self._saved.by_name.items()) if field == SAVED else ())
+        if asked == self._loaded:
+            return
+        patience = self.set_timer(PATIENCE_SECONDS, self._say_counting)
+        try:
+            if field == SAVED:
+                values = await saved_values(self._store, self._saved.by_name)
+            else:
+                values = await values_of(self._store, field, self._chips, typed)
+            self._fault = ""
+        except VestigeError as error:
+            values, self._fault = (), error.message
+        finally:
+            patience.stop()
+        self._values, self._loaded = values, asked
+        self._narrow(keep=True)
+
+    def _say_counting(self) -> None:
+        if self._loaded is None:
+            self._say_why("Counting …")
+
+    def _narrow(self, *, keep: bool = False) -> None:
+        """Show the values that hold what is typed; ``keep`` the cursor where it is."""
+        self._narrowed = self._typed
+        typed = self._narrowed.casefold()
+        if self._field in OPEN:
+            self._found = self._values
+        else:
+            self._found = tuple(value for value in self._values if typed in value.label.casefold())[:SHOWN_VALUES]
+        values = self.query_one("#values", OptionList)
+        at = (values.highlighted or 0) if keep else 0
+        values.clear_options()
+        self.remove_class("-nothing")
+        if self._found:
+            values.add_options([Option(self._line(value)) for value in self._found])
+            values.highlighted = min(at, len(self._found) - 1)
+        elif self._loaded is not None:
+            self._say_why(*self._why())
+
+    def _line(self, value: Value) -> Content:
+        width = max(12, self.query_one("#values", OptionList).size.width - 2)
+        count = grouped(value.count) if value.count is not None else "─"
+        label = cut(plain(value.label[: width * 4]), width - len(count) - 4)
+        gap = " " * max(2, width - 2 - Content(label).cell_length - len(count))
+        chosen = self._is_chosen(value)
+        mark = (f"{FULL if chosen else EMPTY} ", "$accent" if chosen else "$text-disabled")
+        return Content.assemble(mark, (label, "$text bold" if chosen else "$text"), gap, (count, "$text-muted"))
+
+    def _is_chosen(self, value: Value) -> bool:
+        if value.chip.field == SAVED:
+            return same_chips(self._saved.chips(value.chip.value), self._chips)
+        return value.chip in self._chips
+
+    def _why(self) -> tuple[str, *tuple[tuple[str, str], ...]]:
+        typed = cut(plain(self._typed), 30)
+        clear = ("ctrl+u", "clear the line")
+        if self._fault:
+            return self._fault, ("backspace", "take the last filter away")
+        if self._field == SAVED and not self._saved.by_name:
+            return "No filter has been saved yet.", ("ctrl+s", "save the filters that are chosen now")
+        if self._field in OPEN:
+            example = "a number from 0 to 1" if self._field == "recall" else "a date such as -30d, 3mo or 2026-11-01"
+            return f"“{typed}” is not {example}.", clear
+        if self._values:
+            most = " most frequent ones" if len(self._values) >= MOST_VALUES else ""
+            return f"None of {grouped(len(self._values))}{most} holds “{typed}”.", clear
+        what = f"a {self._field}" if self._field != "owner" else "an owner"
+        if without_field(self._chips, self._field):
+            return f"No memory that passes the other filters has {what}.", ("backspace", "take the last filter away")
+        return f"No memory has {what}.", ("tab", "look at another field")
+
+    def _say_why(self, why: str, *keys: tuple[str, str]) -> None:
+        self.query_one("#why", Empty).say(why, *keys)
+        self.add_class("-nothing")
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        if self._field not in OPEN:
+            self._narrow()
+            return
+        # What is typed may be a date or a number itself, and is counted once it settles.
+        self.set_timer(SETTLE_SECONDS, self._load_settled)
+
+    def _load_settled(self) -> None:
+        self._load()
+
+    def action_move(self, step: int) -> None:
+        values = self.query_one("#values", OptionList)
+        if not values.option_count:
+            return
+        at = (values.highlighted or 0) + step
+        last = values.option_count - 1
+        values.highlighted = (at % (last + 1)) if abs(step) == 1 else max(0, min(last, at))
+
+    # Choosing
+
+    def action_choose(self) -> None:
+        # What was typed just before it may still be on its way to the line.
+        self.query_one(NarrowInput).call_later(self._choose)
+
+    def _choose(self) -> None:
+        """Toggle what is typed where that is a value itself, else the one under the cursor."""
+        if not self.is_attached:
+            return
+        typed = self._typed
+        if self._field not in OPEN:
+            if typed != self._narrowed:
+                self._narrow()
+            self._toggle(self.query_one("#values", OptionList).highlighted)
+        elif not typed:
+            # What is listed may still be what was typed before the line was cleared.
+            if self._loaded is not None and self._loaded[1] == "":
+                self._toggle(self.query_one("#values", OptionList).highlighted)
+        elif _says_something(chip := Chip(self._field, typed), self._store.now()):
+            self._take(Value(chip, typed))
+        else:
+            self._values, self._found, self._loaded = (), (), None
+            self._say_why(*self._why())
+
+    @on(OptionList.OptionSelected, "#values")
+    def _value_clicked(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self._toggle(event.option_index)
+
+    def _toggle(self, index: int | None) -> None:
+        if index is not None and index < len(self._found):
+            self._take(self._found[index])
+
+    def _take(self, value: Value) -> None:
+        chosen = self._is_chosen(value)
+        if value.chip.field == SAVED:
+            self._change(() if chosen else self._saved.chips(value.chip.value))
+        elif chosen:
+            self._change([chip for chip in self._chips if chip != value.chip])
+        else:
+            several = value.chip.field in MANY or value.chip.field == "is"
+            others = self._chips if several else without_field(self._chips, value.chip.field)
+            self._change([*others, value.chip])
+
+    @on(FilterBar.ChipRemoved)
+    def _last_away(self, event: FilterBar.ChipRemoved) -> None:
+        event.stop()
+        self._change(self._chips[:-1])
+
+    def _change(self, chips: Sequence[Chip]) -> None:
+        if tuple(chips) == self._chips:
+            return
+        self._chips = settled(chips)
+        self._changed(self._chips)
+        self._show_chips()
+        self._narrow(keep=True)
+        self._load()
+
+    def _show_chips(self) -> None:
+        fields = self.query_one("#fields", OptionList)
+        width = max(10, fields.size.width - 2)
+        for place, field in enumerate(self._fields):
+            fields.replace_option_prompt_at_index(place, self._field_line(field, width))
+        chips = cut(plain(write_chips(self._chips)[:400]), max(10, self.query_one("#pick-chips").size.width))
+        self.query_one("#pick-chips", Static).update(Content(chips or "No filter is chosen."))
+        self._count()
+
+    def _field_line(self, field: str, width: int) -> Content:
+        said = ", ".join(plain(chip.value[:40]) for chip in self._chips if chip.field == field)
+        if not said:
+            return Content.styled(f"  {field}", "$text-muted")
+        room = width - len(field) - 4
+        shown = cut(said, room) if room > 2 else ""
+        return Content.assemble((f"{FULL} ", "$accent"), (field, "$text bold"), (f"  {shown}", "$text-muted"))
+
+    @work(group="tally", exclusive=True, exit_on_error=False)
+    async def _count(self) -> None:
+        """Say how much the whole filter leaves, or why that cannot be said."""
+        try:
+            said, style = await self._tally(await resolved(self._store, self._chips)), "$text"
+        except VestigeError as error:
+            said, style = error.message, "$error"
+        self._said = said
+        self.query_one("#pick-count", Static).update(Content.styled(plain(said), style))
+
+    # Saved filters
+
+    @work(group="saved", exclusive=True, exit_on_error=False)
+    async def action_save(self) -> None:
+        self._tell(await ask_to_save(self, self._saved, self._chips))
+        self._load()
+
+    @work(group="saved", exclusive=True, exit_on_error=False)
+    async def action_drop(self) -> None:
+        at = self.query_one("#values", OptionList).highlighted
+        if self._field != SAVED or at is None or at >= len(self._found):
+            return
+        self._tell(await ask_to_drop(self, self._saved, self._found[at].chip.value))
+        self._load()
+
+    def _tell(self, said: str, style: str = "$success") -> None:
+        if said:
+            self.query_one("#pick-count", Static).update(Content.styled(plain(said), style))
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.ERROR:
+            event.stop()
+            known = isinstance(event.worker.error, VestigeError)
+            self._tell(str(event.worker.error) if known else "Something went wrong; nothing was changed.", "$error")
+
+
+def _says_something(chip: Chip, now: datetime) -> bool:
+    try:
+        filter_of([chip], now)
+    except BadChip:
+        return False
+    return True

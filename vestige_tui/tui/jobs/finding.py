@@ -1,0 +1,116 @@
+"""One finding of a job in full, with the memory that it is about, where the open store holds it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from vestige_tui.core.errors import VestigeError
+from vestige_tui.core.text import one_line, plain, short_id
+from vestige_tui.tui.dialogs.details import detail_of
+from vestige_tui.tui.dialogs.modals import Dialog
+from vestige_tui.tui.jobs.finding_list import OUTCOMES
+from vestige_tui.tui.widgets.memory_card import MemoryCard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from vestige_tui.core.jobs import JobFinding
+    from vestige_tui.core.memories import Memory
+    from vestige_tui.store.store import Store
+    from vestige_tui.tui.widgets.memory_card import MemoryDetail
+
+LABEL = 8
+SHOWN_CELLS = 400
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+async def memories_of(store: Store, finding: JobFinding) -> tuple[Memory, ...]:
+    """The memories that a finding names and a store holds: that of its row, or both ends of a link."""
+    key = finding.source_key
+    found = []
+    for memory_id in dict.fromkeys(_UUID.findall(key) or [key]):
+        try:
+            found.append(await store.get(memory_id))
+        except VestigeError:
+            # It may be on the other side only, or be no memory.
+            continue
+    return tuple(found)
+
+
+class FindingSheet(Dialog[str | None]):
+    """The reason, then table and row, then the memories; ``enter`` answers the id of the first one."""
+
+    DEFAULT_CSS = """
+    FindingSheet { background: $background 88%; }
+    FindingSheet #sheet-rows { background: $panel; padding: 0; max-height: 16; }
+    FindingSheet #sheet-rows > Static { margin: 0 0 1 0; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open(0)", "open", show=False),
+        Binding("o", "open(1)", "open the other", show=False),
+    ]
+
+    def __init__(self, finding: JobFinding, memories: tuple[Memory, ...]) -> None:
+        opens = (("enter", "open the memory"), ("o", "open the other one"))[: len(memories)]
+        super().__init__(OUTCOMES.get(finding.outcome, (plain(finding.outcome), ""))[0], (*opens, ("esc", "back")))
+        self._finding, self._memories = finding, memories[:2]
+
+    def compose_body(self) -> ComposeResult:
+        finding = self._finding
+        with VerticalScroll(id="sheet-rows"):
+            yield Static(Content(plain(finding.reason, newlines=True)), markup=False)
+            rows = [("table", finding.subject), ("row", finding.source_key or "─")]
+            yield Static(Content("\n").join(_row(label, plain(text)) for label, text in rows), markup=False)
+            for memory in self._memories:
+                said = _row(short_id(memory.id), f" {one_line(memory.content, SHOWN_CELLS)}")
+                yield Static(said, markup=False)
+            if not self._memories and finding.source_key:
+                yield Static(Content.styled("The open store holds no memory of it.", "$text-muted"), markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#sheet-rows").focus()
+
+    def action_open(self, place: int) -> None:
+        if place < len(self._memories):
+            self.dismiss(self._memories[place].id)
+
+
+class MemorySheet(Dialog[None]):
+    """A memory in full, above whatever asked for it."""
+
+    DEFAULT_CSS = """
+    MemorySheet { background: $background 88%; }
+    MemorySheet #sheet { width: 92; height: 88%; }
+    MemorySheet MemoryCard { background: $panel; padding: 0; border-left: none; }
+    MemorySheet MemoryCard:focus { border-left: none; }
+    MemorySheet MemoryCard { scrollbar-background: $panel; }
+    """
+
+    def __init__(self, detail: MemoryDetail, clock: Callable[[], datetime]) -> None:
+        super().__init__(short_id(detail.memory.id), (("r", "as stored"), ("esc", "back")))
+        self._detail, self._clock = detail, clock
+
+    def compose_body(self) -> ComposeResult:
+        yield MemoryCard(clock=self._clock)
+
+    async def on_mount(self) -> None:
+        card = self.query_one(MemoryCard)
+        card.focus()
+        await card.show(self._detail)
+
+
+def _row(label: str, text: str) -> Content:
+    return Content.assemble((f"{label:<{LABEL}}", "$text-disabled"), text)
+
+
+async def memory_sheet(store: Store, memory_id: str) -> MemorySheet:
+    """The sheet of a memory of a store. Raises NotFound where it has gone."""
+    return MemorySheet(await detail_of(store, memory_id), store.now)

@@ -1,0 +1,324 @@
+"""Jobs: what runs now, how far it is, and what became of the rows of those that ended."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.app import App, ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+
+from vestige_tui.core.errors import Usage, VestigeError
+from vestige_tui.core.text import plain, short_id
+from vestige_tui.presenters.jobs import is_ours, later_run
+from vestige_tui.tui.commands import (
+    IN_PLACE,
+    CancelJob,
+    ChooseRow,
+    Command,
+    FailJob,
+    GoToJobs,
+    LeaveJob,
+    Reembed,
+    RetryJob,
+    StartCopy,
+    VerifyCopy,
+    bindings,
+)
+from vestige_tui.tui.jobs.actions import cancel_job, fail_job, reasons, retry_job
+from vestige_tui.tui.jobs.detail import about, counts_in_words, counts_of, ended, progress_of
+from vestige_tui.tui.jobs.finding import FindingSheet, memories_of, memory_sheet
+from vestige_tui.tui.jobs.finding_list import FindingList
+from vestige_tui.tui.jobs.job_list import JobList
+from vestige_tui.tui.jobs.job_progress import JobProgress
+from vestige_tui.tui.place import Place
+from vestige_tui.tui.widgets.empty import Empty
+from vestige_tui.tui.widgets.memory_card import Section
+from vestige_tui.tui.widgets.panels import Panels
+from vestige_tui.tui.wizards.copy import copy_from
+from vestige_tui.tui.wizards.reembed import reembed_from
+from vestige_tui.tui.wizards.verify import verify_from
+from vestige_tui.tui.workers import work
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vestige_tui.core.jobs import Job, JobFinding
+
+SHOWN_FINDINGS = 100
+KEYS: Mapping[str, type[Command]] = {
+    "retry": RetryJob,
+    "fail": FailJob,
+    "cancel": CancelJob,
+    "copy": StartCopy,
+    "verify": VerifyCopy,
+}
+"""The keys that sentences about a job name."""
+BEGINNINGS: tuple[tuple[type[Command], str], ...] = (
+    (StartCopy, "copy this store into another one"),
+    (Reembed, "make its vectors anew with another model"),
+    (VerifyCopy, "compare it with another store"),
+)
+
+
+class JobDetail(Panels):
+    """One job in full; ``enter`` goes on to its findings."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(ChooseRow, LeaveJob)
+
+    def action_choose(self) -> None:
+        findings = self.query_one(FindingList)
+        if findings.count:
+            findings.focus(scroll_visible=False)
+
+
+class JobsPlace(Place):
+    """The jobs of every store that this person's consoles know, in flight first, one of them in full."""
+
+    GO_TO = GoToJobs
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["place.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["jobs"])
+    HELP = """\
+Copies, comparisons and re-embeddings run in a process of their own: they go on when this console is closed, and every
+console can watch them. What a job does is written in the store that it fills. Agents stand under a heading of theirs:
+work that one program gave to another, with its last sign of life and what is left until its deadline.
+
+`enter` opens a job, again its findings: the rows that were repaired, failed or differ, each with its reason.
+
+`x` cancels a job at its next checkpoint; what is written by then stays, and `R` goes on from there. `F` ends what
+nobody ends any more. `c` copies a store, `r` makes its vectors anew with another model, `v` compares two stores row by
+row.
+"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._findings_of: tuple[str, int, int] = ("", -1, SHOWN_FINDINGS)
+        self._unread = False
+        self._wanted = ""
+        self._begun = self._said = ""
+        self._keys = {word: command.key for word, command in KEYS.items()}
+
+    def compose_body(self) -> ComposeResult:
+        with Horizontal(id="work"):
+            yield JobList(id="list")
+            with JobDetail(id="one"):
+                yield Section("", id="about")
+                yield JobProgress(id="bars")
+                yield FindingList(id="findings")
+            yield Empty(id="nothing")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(JobList).focus()
+        self.every(1.0, self._paint)
+
+    def refresh_place(self) -> None:
+        if self._unread:
+            job_id, _, limit = self._findings_of
+            self._findings_of = (job_id, -1, limit)
+        self._paint()
+
+    def _frame_changed(self, nothing: None) -> None:
+        super()._frame_changed(nothing)
+        if self.is_mounted and self.is_current:
+            self._paint()
+
+    def _now(self) -> datetime:
+        return self.store.now() if self.store is not None else datetime.now(UTC)
+
+    def _paint(self) -> None:
+        jobs = self.console.jobs
+        self.set_class(not jobs, "-nothing")
+        if not jobs:
+            self._say_why_empty()
+        listed = self.query_one(JobList)
+        listed.show(jobs, self._now())
+        if self._wanted and listed.go_to(self._wanted):
+            self._wanted = ""
+        self._follow_beginning()
+        self._paint_one()
+        self.refresh_bindings()
+
+    def _say_why_empty(self) -> None:
+        nothing = self.query_one("#nothing", Empty)
+        if self._wanted:
+            nothing.say("The job that has started is shown here in a moment.")
+        elif self.store is not None:
+            keys = ((self._key_of(command.id, command.key), what) for command, what in BEGINNINGS)
+            nothing.say("No job has run yet. Copies, re-embeddings and the work of agents are shown here.", *keys)
+        elif self.console.facts.link == "opening":
+            nothing.say("The store is being opened.")
+        else:
+            nothing.say("The store could not be opened, so that its jobs cannot be read.")
+
+    def select(self, job_id: str) -> None:
+        """Put the cursor on a job, as soon as it is seen."""
+        self._wanted = job_id
+        self._paint()
+
+    def began(self, job_id: str, said: str) -> None:
+        """Say that a job has begun, until it is seen, and how it ended; put the cursor on it."""
+        self._begun, self._said = job_id, said
+        self.say(said)
+        self.select(job_id)
+
+    def _follow_beginning(self) -> None:
+        """Take back that a job has begun once it can be seen, and say what became of it once it has ended."""
+        job = next((job for job in self.console.jobs if job.id == self._begun), None)
+        if job is None:
+            return
+        if self._said and self._status.said[0] == self._said:
+            self.say("")
+        self._said = ""
+        if not job.in_flight:
+            self._begun = ""
+            told, severity = ended(job)
+            self.say(told, severity=severity)
+
+    @property
+    def job(self) -> Job | None:
+        """The job under the cursor."""
+        return self.query_one(JobList).current
+
+    def on_job_list_job_highlighted(self) -> None:
+        self.query_one(JobDetail).scroll_home(animate=False)
+        self._paint_one()
+        self.refresh_bindings()
+
+    def on_job_list_job_chosen(self) -> None:
+        self.add_class("-reading")
+        findings = self.query_one(FindingList)
+        # Beside the list everything is in view already, so that only the findings are left to go to.
+        straight = not self.has_class("-narrow") and findings.count
+        (findings if straight else self.query_one(JobDetail)).focus(scroll_visible=False)
+
+    @on(FindingList.FindingChosen)
+    def _read_finding(self, event: FindingList.FindingChosen) -> None:
+        self._open_finding(event.finding)
+
+    @work(group="finding", exclusive=True, exit_on_error=False)
+    async def _open_finding(self, finding: JobFinding) -> None:
+        memories = await memories_of(self.store, finding) if self.store is not None else ()
+        chosen = await self.app.push_screen_wait(FindingSheet(finding, memories))
+        if chosen is not None and self.store is not None:
+            self.app.push_screen(await memory_sheet(self.store, chosen))
+
+    def action_back(self) -> None:
+        if self.query_one(FindingList).has_focus and self.has_class("-narrow"):
+            self.query_one(JobDetail).focus()
+        elif self.has_class("-reading") or self.query_one(JobDetail).has_focus_within:
+            self.remove_class("-reading")
+            self.query_one(JobList).focus()
+        else:
+            super().action_back()
+
+    # One job
+
+    def _paint_one(self) -> None:
+        job = self.job
+        if job is None:
+            return
+        now = self._now()
+        keys = self._keys = {word: self._key_of(command.id, command.key) for word, command in KEYS.items()}
+        later = later_run(job, self.console.jobs)
+        self.query_one("#about", Section).fill(lambda width: about(job, now, width, keys, later))
+        bars = self.query_one(JobProgress)
+        bars.progress = progress_of(job, now)
+        bars.display = bars.progress is not None
+        told = sum(counts_of(job).values())
+        if (job.id, told) != self._findings_of[:2]:
+            limit = self._findings_of[2]
+            if job.id != self._findings_of[0]:
+                limit = SHOWN_FINDINGS
+                self._show_findings((), job, limit)
+            self._findings_of = (job.id, told, limit)
+            self._read_findings(job, limit)
+
+    @on(FindingList.MoreWanted)
+    def _want_more(self, event: FindingList.MoreWanted) -> None:
+        job_id, told, limit = self._findings_of
+        job = self.job
+        if job is not None and job.id == job_id and event.held == limit:
+            self._findings_of = (job_id, told, limit * 10)
+            self._read_findings(job, limit * 10)
+
+    @work(group="findings", exclusive=True, exit_on_error=False)
+    async def _read_findings(self, job: Job, limit: int) -> None:
+        from vestige_tui.jobs.monitor import findings
+
+        self._unread = False
+        try:
+            found = await findings(self.store, job, limit, self.console.urls) if sum(counts_of(job).values()) else ()
+        except VestigeError:
+            # Not tried again before the person asks for it, or the store has changed.
+            self._unread = True
+            raise
+        self._show_findings(found, job, limit)
+
+    def _show_findings(self, found: tuple[JobFinding, ...], job: Job, limit: int) -> None:
+        findings = self.query_one(FindingList)
+        more = len(found) == limit and sum(counts_of(job).values()) > limit
+        findings.show(found, counts_in_words(job), more=more)
+        findings.display = bool(found)
+
+    # What a person does about a job
+
+    def why_not(self, action: str) -> str:
+        """Why a command cannot be given for the job under the cursor."""
+        if action == "reembed" and self.store is not None and self.store.read_only:
+            return f"This store is open read-only: {self.store.read_only_reason}."
+        return reasons(self.job, self.console.jobs, self._now(), self._keys).get(action, "")
+
+    def _chosen(self) -> Job:
+        if (job := self.job) is None:
+            raise Usage("There is no job here yet.")
+        return job
+
+    @work(group="write", exit_on_error=False)
+    async def action_cancel_job(self) -> None:
+        await cancel_job(self, self._chosen())
+
+    @work(group="write", exit_on_error=False)
+    async def action_retry_job(self) -> None:
+        job = self._chosen()
+        if not (begun := await retry_job(self, job)):
+            return
+        if is_ours(job):
+            how = "goes on from its last checkpoint" if job.resumable else "begins anew"
+            self.began(begun, f"The job {how}, as {short_id(begun)}.")
+        else:
+            self.select(begun)
+            self.say(f"The work is queued once more, as {short_id(begun)}.")
+
+    @work(group="write", exit_on_error=False)
+    async def action_fail_job(self) -> None:
+        await fail_job(self, self._chosen())
+
+    @work(group="write", exit_on_error=False)
+    async def action_copy_job_id(self) -> None:
+        job = self._chosen()
+        self.app.copy_to_clipboard(plain(job.id))
+        self.say("Copied the job's id.")
+
+    @work(group="begin", exclusive=True, exit_on_error=False)
+    async def action_start_copy(self) -> None:
+        await copy_from(self, show_job)
+
+    @work(group="begin", exclusive=True, exit_on_error=False)
+    async def action_reembed(self) -> None:
+        await reembed_from(self, show_job)
+
+    @work(group="begin", exclusive=True, exit_on_error=False)
+    async def action_verify_copy(self) -> None:
+        await verify_from(self, self.job, show_job)
+
+
+async def show_job(app: App[Any], job_id: str, said: str) -> None:
+    """Go to the Jobs place, with the cursor on this job, and say there what was done."""
+    await app.switch_mode(GoToJobs.place)
+    place = app.screen
+    if isinstance(place, JobsPlace):
+        place.began(job_id, said)

@@ -1,0 +1,385 @@
+"""Registry: the embedding model that the store belongs to, the vectors that are really there, and other models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.message import Message
+
+from vestige_tui.config import default_path, set_value
+from vestige_tui.core.errors import ReadOnly, Usage
+from vestige_tui.core.text import below_home, grouped
+from vestige_tui.embedding.models import DEFAULT_MODEL, CatalogModel, catalog
+from vestige_tui.tui.commands import (
+    IN_PLACE,
+    MOTIONS,
+    ConfigureModel,
+    DropOldVectors,
+    FillVectors,
+    GoToRegistry,
+    LeaveModelCard,
+    ReadModelCard,
+    Reembed,
+    RollBack,
+    bindings,
+)
+from vestige_tui.tui.filters.saved import Configured
+from vestige_tui.tui.jobs.place import show_job
+from vestige_tui.tui.place import Place
+from vestige_tui.tui.registry.card import (
+    Seen,
+    brief,
+    card,
+    configured_otherwise,
+    has_second,
+    history,
+    not_open,
+    parts,
+    second,
+    widths,
+)
+from vestige_tui.tui.registry.model_list import ModelList
+from vestige_tui.tui.widgets.glyphs import level
+from vestige_tui.tui.widgets.memory_card import Section
+from vestige_tui.tui.widgets.panels import Panels
+from vestige_tui.tui.widgets.stacked_bar import StackedBar
+from vestige_tui.tui.wizards.reembed import (
+    UNDER_WAY,
+    drop_old,
+    no_model_yet,
+    of_store,
+    preview_of,
+    reembed_from,
+    roll_back,
+    under_way,
+)
+from vestige_tui.tui.workers import work
+
+if TYPE_CHECKING:
+    from vestige_tui.core.embeddings import ModelChange, ModelSignature, SpareVectors, VectorCensus
+    from vestige_tui.core.jobs import Job
+    from vestige_tui.store.store import Store
+
+LOOK_SECONDS = 0.5
+SHOWN_CHANGES = 12
+KEYS = {
+    "write": ConfigureModel,
+    "back": RollBack,
+    "drop": DropOldVectors,
+    "again": Reembed,
+    "fill": FillVectors,
+    "card": ReadModelCard,
+}
+"""The keys that the card names."""
+WRITING = ("reembed", "roll_back", "drop_old", "fill_vectors")
+
+
+class ModelCard(Panels, inherit_bindings=False):
+    """All there is to read about the store's model."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(LeaveModelCard, *MOTIONS)
+
+    @dataclass
+    class Left(Message):
+        """The person goes back to the models."""
+
+    def action_leave_card(self) -> None:
+        self.post_message(self.Left())
+
+
+class RegistryPlace(Place):
+    """The registered model as a card, beneath it what is really there and what was before; beside it other models.
+
+    Where there is little room, the most telling of the card stands above the models, and all of it takes their place.
+    """
+
+    GO_TO = GoToRegistry
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["../widgets/panels.tcss", "place.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["registry"])
+    HELP = """\
+Vectors of two models cannot be compared, so a store belongs to one. Searches by meaning use that model; where it is not
+available here, they answer by words alone and say so.
+
+Choose another model: `enter` or `p` asks the same questions of both, `r` makes the vectors anew with it, as a job,
+while searches go on. The vectors of the model before are kept: `b` goes back to them, `D` deletes them. `f` makes the
+vectors that are missing. `tab` goes from the models to all that is known of the store's own, and back.
+"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._catalog: Sequence[CatalogModel] | None = None
+        self._looked = False
+        self._keys = {name: command.key for name, command in KEYS.items()}
+        self._model: ModelSignature | None = None
+        self._census: VectorCensus | None = None
+        self._spare: SpareVectors | None = None
+        self._changes: tuple[ModelChange, ...] = ()
+        self._standing: tuple[object, ...] | None = None
+
+    def compose_body(self) -> ComposeResult:
+        with Container(id="registry-sides"):
+            yield Section("", id="brief")
+            with ModelCard(id="panels"):
+                yield Section("registered model", id="model")
+                yield Section("vectors in this store", id="vectors-title")
+                yield StackedBar(id="vectors")
+                yield Section("second vectors", id="second")
+                yield Section("models so far", id="history")
+            yield ModelList(id="models")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#vectors").display = False
+        self.query_one(ModelList).focus()
+        self.every(LOOK_SECONDS, self._look_at_model)
+
+    def on_screen_resume(self) -> None:
+        # Another process may have fetched a model meanwhile.
+        self._catalog = None
+        super().on_screen_resume()
+
+    def action_place(self, place: str) -> None:
+        if place == self.GO_TO.place:
+            self._catalog = None
+            self.refresh_place()
+        super().action_place(place)
+
+    def action_refresh_place(self) -> None:
+        self._catalog = None
+        super().action_refresh_place()
+
+    def refresh_place(self) -> None:
+        self._look()
+
+    def _frame_changed(self, nothing: None) -> None:
+        super()._frame_changed(nothing)
+        if self.is_mounted and self.store is None and self.is_current:
+            self._look()
+        elif self.is_mounted:
+            self._look_at_model()
+
+    def _look_at_model(self) -> None:
+        """Show anew how the model stands, where that has changed: it loads in the background."""
+        store, source = self.store, self.console.embedders
+        if store is None:
+            return
+        job = self._reembedding()
+        # A job that says nothing any more changes nothing but its age.
+        stale = job is not None and job.silence(store.now()) is not None
+        standing = (source.state, self.console.banner or source.message, job, stale)
+        if standing != self._standing:
+            self._standing = standing
+            if self._looked:
+                self._show(store)
+            if under_way(self.console, store) is None and self._status.said[0] == UNDER_WAY:
+                self.say("")
+
+    # What is shown
+
+    def _seen(self, store: Store) -> Seen:
+        source = self.console.embedders
+        return Seen(
+            self._model,
+            store.now(),
+            source.state,
+            message=source.message,
+            banner=self.console.banner,
+            mismatch=configured_otherwise(self._model, source),
+            first=source.configured or DEFAULT_MODEL,
+            listed=self.query_one(ModelList).knows_used,
+            census=self._census,
+            spare=self._spare,
+            job=self._reembedding(),
+            changes=self._changes,
+            read_only=store.read_only,
+            told=store.kind != "vestige",
+        )
+
+    def _show(self, store: Store) -> None:
+        seen = self._seen(store)
+        # As they are bound: asking for them asks which of them can be given now.
+        keys = self._keys = {name: self._key_of(command.id, command.key) for name, command in KEYS.items()}
+        census = seen.census if seen.memories else None
+        self.query_one("#brief", Section).fill(lambda width: brief(seen, width, keys))
+        self.query_one("#model", Section).fill(lambda width: card(seen, width, keys))
+        self.query_one("#vectors-title", Section).fill(
+            (lambda width: widths(census, width)) if census is not None else None
+        )
+        bar = self.query_one(StackedBar)
+        bar.parts = parts(seen)
+        bar.display = bool(bar.parts)
+        self.query_one("#second", Section).fill((lambda width: second(seen, width, keys)) if has_second(seen) else None)
+        self.query_one("#history", Section).fill((lambda width: history(seen, width)) if seen.changes else None)
+        self.refresh_bindings()
+
+    def _reembedding(self) -> Job | None:
+        """The re-embedding of this store that nobody has ended."""
+        found = of_store(self.console, self.store) if self.store is not None else ()
+        return found[0] if found else None
+
+    @work(group="look", exclusive=True, exit_on_error=False)
+    async def _look(self) -> None:
+        store = self.store
+        if store is None:
+            link = self.console.facts.link
+            for section in ("#brief", "#model"):
+                self.query_one(section, Section).fill(lambda width: not_open(link))
+            await self._list_models(None)
+            return
+        from vestige_tui.reembed.spare_vectors import history as changes_of
+        from vestige_tui.reembed.spare_vectors import spare
+
+        model = await store.registered_model()
+        if self._looked and model != self._model:
+            self._catalog = None
+        kept, changes = await spare(store), await changes_of(store, SHOWN_CHANGES)
+        # All at once, so that nothing grows under somebody who reads it; only counting the vectors takes long.
+        self._model, self._spare, self._changes = model, kept, changes
+        if self._looked:
+            self._show(store)
+        self._census = await store.vector_census()
+        self._looked = True
+        self._show(store)
+        await self._list_models(model)
+        self._show(store)
+
+    async def _list_models(self, used: ModelSignature | None) -> None:
+        if self._catalog is None:
+            # Asking for the list imports the encoder's library, which takes its time.
+            self._catalog = await asyncio.to_thread(catalog)
+        models = self.query_one(ModelList)
+        fetched = models.is_away
+        models.show(self._catalog, used.name if used is not None else "")
+        if fetched and not models.is_away and self.console.banner:
+            # Somebody has fetched the store's own model.
+            self.console.prepare_model()
+        self.refresh_bindings()
+
+    # The card and the models
+
+    def on_descendant_focus(self) -> None:
+        self.set_class(self.query_one(ModelCard).has_focus, "-reading")
+
+    def action_read_card(self) -> None:
+        self.add_class("-reading")
+        self.set_focus(self.query_one(ModelCard))
+
+    def on_model_card_left(self) -> None:
+        self.remove_class("-reading")
+        self.set_focus(self.query_one(ModelList))
+
+    # Models
+
+    def on_model_list_model_highlighted(self) -> None:
+        self.refresh_bindings()
+
+    def on_model_list_model_chosen(self) -> None:
+        if why := self.why_not("preview_model"):
+            self.say(why, severity="quiet")
+        else:
+            self.action_preview_model()
+
+    def why_not(self, action: str) -> str:
+        """Why something cannot be done with the chosen model, or with the vectors that are there."""
+        store = self.store
+        if action in WRITING and store is not None and store.read_only:
+            return f"Read-only store ({store.read_only_reason})."
+        if action == "preview_model":
+            return self._not_compared()
+        if action == "reembed":
+            if self._looked and self._model is None:
+                return no_model_yet(self._without, self._keys["fill"])
+            return self._not_now()
+        if action in ("roll_back", "drop_old"):
+            if self._spare is None or (self._spare.role != "kept" and action == "roll_back"):
+                return "No vectors of a model before are kept in this store."
+            return self._not_now()
+        if action == "configure_model" and not configured_otherwise(self._model, self.console.embedders):
+            return "Your settings name no other model than the one that this store belongs to."
+        return ""
+
+    @property
+    def _without(self) -> int:
+        return self._census.without if self._census is not None else 0
+
+    def _not_compared(self) -> str:
+        chosen = self.query_one(ModelList).current
+        if chosen is None:
+            return "No model is chosen yet."
+        width = self._model.dimension if self._model is not None else None
+        if self.query_one(ModelList).uses(chosen) and chosen.dimension == width:
+            return "The store belongs to this model; choose another one to compare it with."
+        return "" if self._model is not None else "This store has no model yet that another one could be compared with."
+
+    def _not_now(self) -> str:
+        store = self.store
+        return UNDER_WAY if store is not None and under_way(self.console, store) is not None else ""
+
+    @work(group="begin", exclusive=True, exit_on_error=False)
+    async def action_preview_model(self) -> None:
+        if (chosen := self.query_one(ModelList).current) is not None:
+            await preview_of(self, chosen)
+
+    @work(group="begin", exclusive=True, exit_on_error=False)
+    async def action_reembed(self) -> None:
+        models = self.query_one(ModelList)
+        chosen = models.current
+        await reembed_from(self, show_job, chosen.name if chosen is not None and not models.uses(chosen) else "")
+
+    @work(group="begin", exclusive=True, exit_on_error=False)
+    async def action_roll_back(self) -> None:
+        await roll_back(self, show_job)
+
+    @work(group="begin", exclusive=True, exit_on_error=False)
+    async def action_drop_old(self) -> None:
+        if self._spare is not None and await drop_old(self, self._spare):
+            self.refresh_place()
+
+    # What is missing
+
+    @work(group="fill", exclusive=True, exit_on_error=False)
+    async def action_fill_vectors(self) -> None:
+        store = self.store
+        if store is None:
+            raise Usage("The store is not open yet.")
+        if store.read_only:
+            raise ReadOnly(f"This store is read-only ({store.read_only_reason}), so it gets no vectors from here.")
+        self.say("Counting the memories without a vector…", severity="quiet")
+        try:
+            done = await store.fill_embeddings(self._filled)
+        except BaseException:
+            self.say("")
+            raise
+        if done:
+            self.say(f"Made {grouped(done)} {'vector' if done == 1 else 'vectors'}.")
+            self.console.note_change()
+        else:
+            self.say("Every memory has a vector already.", severity="quiet")
+        self.refresh_place()
+
+    def _filled(self, done: int, total: int) -> None:
+        full, rest = level(done / total if total else 1.0, 20)
+        self.say(f"{full}{rest}  {grouped(done)} of {grouped(total)} vectors made", severity="quiet")
+
+    # Settings
+
+    @work(group="write", exclusive=True, exit_on_error=False)
+    async def action_configure_model(self) -> None:
+        model, app = self._model, self.app
+        if model is None or not isinstance(app, Configured):
+            return
+        path = app.config.path or default_path()
+        # The file may lie on a slow disk.
+        await asyncio.to_thread(set_value, path, "embeddings.model", model.name)
+        app.config = replace(app.config, model=model.name, path=path)
+        self.console.embedders.configured = model.name
+        self.console.prepare_model()
+        self.say(f"Wrote the model into {below_home(str(path))}.")
+        self.refresh_place()

@@ -1,0 +1,205 @@
+"""The one card of a review: first what is asked, then the whole memory, in the same place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Markdown, Static
+
+from vestige_tui.core.memories import Memory
+from vestige_tui.core.scheduling import is_leech, retrievability
+from vestige_tui.core.text import ago, cells, cut, grouped, plain
+from vestige_tui.tui.widgets.glyphs import due, figure
+from vestige_tui.tui.widgets.memory_card import SHOWN_CHARACTERS, safe_parser, too_much_for_markdown
+from vestige_tui.tui.widgets.panels import Panels
+
+BLANK = "▁"
+
+
+class CardText(Panels):
+    """The text, which scrolls where it is longer than the card."""
+
+
+class CardEdge(Widget):
+    """A line at the edge of the card: something on its left, and something on its right that gives way last."""
+
+    DEFAULT_CSS = "CardEdge { height: 1; width: 1fr; }"
+
+    said: reactive[tuple[tuple[tuple[str, str], ...], tuple[str, str]]] = reactive(((), ("", "")))
+
+    def render(self) -> Content:
+        left, (right, ink) = self.said
+        room = self.size.width - (cells(right) + 3 if right else 0)
+        pieces: list[tuple[str, str]] = []
+        for text, style in left:
+            shown = cut(text, room)
+            if not shown:
+                break
+            pieces.append((shown, style))
+            room -= cells(shown)
+        return Content.assemble(*pieces, " " * max(0, room + 3 if right else 0), (right, ink))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A card: the memory, the text that asks for it (plain), the spans of it that are blanked, and when it is asked.
+
+    With ``blanks`` the text is the whole memory; without, the whole takes its place once revealed. ``marks`` are the
+    spans of it that are ``code`` or ``stress``.
+    """
+
+    memory: Memory
+    text: str
+    blanks: Sequence[tuple[int, int]]
+    marks: Sequence[tuple[int, int, str]]
+    now: datetime
+    practice: bool = False
+    keys: tuple[str, str, str] = ("space", "e", "x")
+    """How the keys that reveal, edit and suspend are written."""
+
+
+class ReviewCard(Vertical):
+    """Shows an ``Asked``, hidden or revealed; a click on it posts ``Clicked``."""
+
+    DEFAULT_CSS = """
+    ReviewCard { background: $surface; padding: 1 3; border-left: outer $surface; }
+    ReviewCard:ansi { border-left: blank; }
+    ReviewCard:focus-within { border-left: outer $accent; }
+    ReviewCard > CardText { height: 1fr; width: 1fr; margin: 1 0; }
+    ReviewCard > CardText { scrollbar-size-vertical: 1; scrollbar-gutter: stable; background: $surface; }
+    ReviewCard > CardText { scrollbar-background: $surface; }
+    ReviewCard #asked { width: 1fr; height: auto; }
+    ReviewCard #answer { width: 1fr; height: auto; padding: 0; margin: 0; background: transparent; display: none; }
+    ReviewCard.-whole #asked { display: none; }
+    ReviewCard.-whole #answer { display: block; }
+    ReviewCard #answer MarkdownBlock > .code_inline { color: $accent; background: $panel; }
+    ReviewCard #answer MarkdownH1 { content-align: left middle; margin: 0 0 1 0; }
+    ReviewCard #answer MarkdownH2 { margin: 1 0 0 0; }
+    ReviewCard #answer > MarkdownBlock:last-child { margin-bottom: 0; }
+    """
+
+    @dataclass
+    class Clicked(Message):
+        """The card was clicked."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._asked: Asked | None = None
+
+    def compose(self) -> ComposeResult:
+        yield CardEdge(id="card-head")
+        with CardText():
+            yield Static(id="asked", markup=False)
+            yield Markdown(id="answer", open_links=False, parser_factory=safe_parser)
+        yield CardEdge(id="card-foot")
+
+    def focus_text(self) -> None:
+        """Give the card the keyboard."""
+        self.query_one(CardText).focus()
+
+    async def show(self, asked: Asked, *, revealed: bool) -> None:
+        """Show a card; the same memory again keeps its scroll position."""
+        before, self._asked = self._asked, asked
+        if before is None or before.memory.id != asked.memory.id:
+            self.query_one(CardText).scroll_to(y=0, animate=False)
+        self.query_one("#card-head", CardEdge).said = (_facts(asked.memory), _state(asked))
+        self.query_one("#card-foot", CardEdge).said = _foot(asked, revealed)
+        await self._show_text(asked, revealed)
+
+    async def _show_text(self, asked: Asked, revealed: bool) -> None:
+        prompt, answer = self.query_one("#asked", Static), self.query_one("#answer", Markdown)
+        if asked.blanks or not revealed:
+            self.remove_class("-whole")
+            prompt.update(_cloze(asked, revealed) if asked.blanks else Content.styled(asked.text, "$text bold"))
+            return
+        content = asked.memory.content
+        text = plain(content[:SHOWN_CHARACTERS], newlines=True)
+        if len(content) > SHOWN_CHARACTERS or too_much_for_markdown(text):
+            self.remove_class("-whole")
+            more = len(content) - SHOWN_CHARACTERS
+            note = f"\n\nand {grouped(more)} characters more; y copies the whole text" if more > 0 else ""
+            prompt.update(Content.assemble(text, (note, "$warning")))
+            return
+        await answer.update(text)
+        self.add_class("-whole")
+
+    def on_click(self, event: events.Click) -> None:
+        event.stop()
+        self.post_message(self.Clicked())
+
+
+def _cloze(asked: Asked, revealed: bool) -> Content:
+    """The text with its blanks, each as wide as what stands there, so that revealing moves nothing."""
+    text = list(asked.text)
+    if not revealed:
+        for start, end in asked.blanks:
+            text[start:end] = [each if each == " " else BLANK * cells(each) for each in text[start:end]]
+    # Each element may have become several cells, none or two: styles go by where it begins.
+    begins = [0]
+    for each in text:
+        begins.append(begins[-1] + len(each))
+    shown = Content("".join(text))
+    for start, end, mark in asked.marks:
+        shown = shown.stylize("$text on $panel" if mark == "code" else "bold", begins[start], begins[end])
+    for start, end in asked.blanks:
+        shown = shown.stylize("$accent bold" if revealed else "$accent", begins[start], begins[end])
+    return shown
+
+
+def _facts(memory: Memory) -> tuple[tuple[str, str], ...]:
+    pieces = [(plain(memory.node_type), "$text")]
+    pieces += [(f"   {plain(name)}", "$text-muted") for name in (*memory.domains, *filter(None, [memory.codebase]))]
+    if memory.tags:
+        pieces.append(("   " + " ".join(f"#{plain(tag)}" for tag in memory.tags), "$text-muted"))
+    return tuple(pieces)
+
+
+def _state(asked: Asked) -> tuple[str, str]:
+    if asked.practice:
+        return "practice", "$accent"
+    if asked.memory.scheduling is not None and is_leech(asked.memory.scheduling):
+        return "leech", "$warning"
+    word, ink = due(asked.memory, asked.now)
+    return word, "$warning" if ink == "waiting" and word.endswith("late") else "$text-muted"
+
+
+def _foot(asked: Asked, revealed: bool) -> tuple[tuple[tuple[str, str], ...], tuple[str, str]]:
+    if not revealed:
+        return ((asked.keys[0], "$accent bold"), (" shows the answer", "$text-muted")), ("", "")
+    if asked.practice:
+        return (("practice, nothing is written", "$text-muted"),), ("", "")
+    state = asked.memory.scheduling
+    if state is None or state.reps == 0:
+        return (("never reviewed before", "$text-muted"),), ("", "")
+    if is_leech(state):
+        said = f"a leech: forgotten {grouped(state.lapses)} times   "
+        keys = (
+            (asked.keys[1], "$accent bold"),
+            (" rewrite   ", "$text-muted"),
+            (asked.keys[2], "$accent bold"),
+            (" suspend", "$text-muted"),
+        )
+        return ((said, "$warning"), *keys), ("", "")
+    parts = [_times(state.reps, "reviewed")]
+    if state.lapses:
+        parts.append(_times(state.lapses, "forgotten"))
+    if state.last_review is not None:
+        parts.append(f"last {ago(state.last_review, asked.now)}")
+    recall = retrievability(state, asked.now)
+    return ((", ".join(parts), "$text-muted"),), (
+        f"recall {figure(recall)}" if recall is not None else "",
+        "$text-muted",
+    )
+
+
+def _times(count: int, verb: str) -> str:
+    return f"{verb} {'once' if count == 1 else 'twice' if count == 2 else f'{grouped(count)} times'}"

@@ -1,0 +1,168 @@
+"""The answers of a search, two lines each: what the memory says, and why it stands where it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.message import Message
+
+from vestige_tui.core.memories import Memory
+from vestige_tui.core.scheduling import retrievability
+from vestige_tui.core.search import Hit
+from vestige_tui.core.text import cells, cut, grouped, one_line, plain
+from vestige_tui.presenters.explanation import around
+from vestige_tui.tui.commands import ClearSelection, SelectRow, bindings
+from vestige_tui.tui.widgets.glyphs import FULL, age, figure, state_of
+from vestige_tui.tui.widgets.memory_rows import MemoryRows
+from vestige_tui.tui.widgets.row_list import Piece, fit
+
+INDENT = 6
+RANK_CELLS = 22
+SCORE_CELLS = 8
+LEAST_DOMAIN_CELLS = 9
+
+
+class HitList(MemoryRows):
+    """Hits, best first. ``show`` replaces them and keeps the cursor on its memory where that is still among them."""
+
+    row_height: ClassVar[int] = 2
+    BINDINGS: ClassVar[list[BindingType]] = bindings(SelectRow, ClearSelection)
+
+    @dataclass
+    class HitHighlighted(Message):
+        """Another hit came under the cursor; None where there is none."""
+
+        hit: Hit | None
+
+    @dataclass
+    class HitChosen(Message):
+        """A hit was opened."""
+
+        hit: Hit
+
+    def __init__(
+        self, *, clock: Callable[[], datetime] | None = None, id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(clock=clock, id=id, classes=classes)
+        self._hits: tuple[Hit, ...] = ()
+        self._wanted = ""
+
+    def show(self, hits: Sequence[Hit], *, keep_cursor: bool = False, wanted: str = "") -> None:
+        """Show these hits; the cursor goes to the best one, or with ``keep_cursor`` stays on its memory or row.
+
+        With ``wanted``, characters that were looked for, a hit shows what stands around them.
+        """
+        before = self.current
+        self._wanted = wanted
+        self._hits = tuple(hits)
+        ids = [hit.memory.id for hit in self._hits]
+        line = self._cursor * self.row_height - round(self.scroll_y)
+        stays = keep_cursor and before is not None and before.memory.id in ids
+        if stays and before is not None:
+            self._cursor = ids.index(before.memory.id)
+        elif not keep_cursor:
+            self._cursor = 0
+        lost = [id for id in self._selected if id not in ids]
+        for id in lost:
+            del self._selected[id]
+        renewed = self._renew(hit.memory for hit in self._hits)
+        self._resize_to(len(self._hits))
+        if stays and self.scroll_y > 0:
+            # What arrives above pushes nothing, except at the top, where one waits for it.
+            self.scroll_to(y=self._cursor * self.row_height - line, animate=False, force=True)
+        self._reveal()
+        if lost or renewed:
+            self.post_message(self.SelectionChanged(self.selected))
+        self.post_message(self.HitHighlighted(self.current))
+
+    @property
+    def hits(self) -> tuple[Hit, ...]:
+        """What is shown."""
+        return self._hits
+
+    @property
+    def current(self) -> Hit | None:
+        """The hit under the cursor."""
+        return self._hits[self._cursor] if self._cursor < len(self._hits) else None
+
+    def memory_at(self, index: int) -> Memory | None:
+        """Return the memory of hit ``index``."""
+        return self._hits[index].memory if index < len(self._hits) else None
+
+    def cursor_moved(self) -> None:
+        self.post_message(self.HitHighlighted(self.current))
+
+    def row_chosen(self) -> None:
+        if self.current is not None:
+            self.post_message(self.HitChosen(self.current))
+
+    def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
+        hit = self._hits[index]
+        yield from self._why(hit, width) if line else self._what(hit, index, width)
+
+    def _what(self, hit: Hit, index: int, width: int) -> Iterable[Piece]:
+        memory, state = hit.memory, state_of(hit.memory, self._clock())
+        room = max(4, width - INDENT)
+        yield ("■" if self.is_selected(index) else " "), "accent"
+        yield fit(str(index + 1) if _ranked(hit) else "", 2, right=True) + " ", "muted"
+        yield state.glyph + " ", state.ink
+        ink = "muted" if memory.superseded_by is not None else "text"
+        found = around(memory.content, self._wanted, room) if self._wanted else None
+        if found is None:
+            yield fit(one_line(memory.content, room), room), ink
+            return
+        before, wanted, behind = found
+        yield before, ink
+        yield wanted, "accent"
+        yield fit(behind, max(0, room - cells(before) - cells(wanted))), ink
+
+    def _why(self, hit: Hit, width: int) -> Iterable[Piece]:
+        now, memory = self._clock(), hit.memory
+        asked = _ranked(hit) and not self._wanted
+        tail = self._tail(memory, now)
+        room = width - INDENT - sum(len(text) for text, _ in tail)
+        ranks = RANK_CELLS if asked and room >= RANK_CELLS + 6 else 0
+        room -= ranks
+        bar = SCORE_CELLS + 2 if ranks and room >= SCORE_CELLS + 14 else 0
+        room -= bar
+        yield " " * INDENT, "text"
+        yield from _place(memory, max(0, room), tags=not asked)
+        if ranks:
+            for name, rank, size in (("words", hit.text_rank, 10), ("meaning", hit.vector_rank, 12)):
+                yield fit(f"{name} {grouped(rank) if rank is not None else '─'}", size), "muted" if rank else "faint"
+        if bar:
+            full = max(1, round(min(hit.score, 1.0) * SCORE_CELLS))
+            yield FULL * full, "accent"
+            yield " " * (bar - full), "text"
+        yield from tail
+
+    def _tail(self, memory: Memory, now: datetime) -> list[Piece]:
+        recall = retrievability(memory.scheduling, now) if memory.scheduling is not None else None
+        shown = f"R {figure(recall)}" if recall is not None else "new"
+        if memory.superseded_by is not None:
+            shown = "replaced"
+        return [(fit(age(memory.created_at, now), 6, right=True), "muted"), (fit(shown, 7, right=True), "muted")]
+
+
+def _ranked(hit: Hit) -> bool:
+    """Does this answer a question, or is it only the newest of a list?"""
+    return hit.text_rank is not None or hit.vector_rank is not None
+
+
+def _place(memory: Memory, width: int, *, tags: bool) -> Iterable[Piece]:
+    """Where a memory belongs, in exactly ``width`` cells: its type, its domains, and with ``tags`` those as well."""
+    kind, domains = plain(memory.node_type), [plain(name) for name in memory.domains]
+    room = max(0, width - 2)
+    # Whole names where any fit; a piece of one says nothing.
+    while len(domains) > 1 and cells(kind) + 2 + cells(", ".join(domains)) > room:
+        domains.pop()
+    said = "  ".join(filter(None, (kind, ", ".join(domains))))
+    if cells(said) > room and room - cells(kind) < LEAST_DOMAIN_CELLS:
+        said = kind
+    if tags:
+        said += "".join(f"  #{plain(tag)}" for tag in memory.tags)
+    yield fit(cut(said, room), width), "muted"

@@ -1,0 +1,287 @@
+"""Search: ask a question, see which memories answer it and why, read one beside the list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from vestige_tui.core.filter_syntax import Chip
+from vestige_tui.core.memories import Memory
+from vestige_tui.core.search import Answer, Hit, Mode, SearchQuery
+from vestige_tui.core.text import duration, grouped
+from vestige_tui.presenters.explanation import MODE_NAMES
+from vestige_tui.tui.commands import (
+    IN_PLACE,
+    AddMemory,
+    CycleMode,
+    GoToRegistry,
+    GoToSearch,
+    LeaveLine,
+    ToggleSuperseded,
+    bindings,
+)
+from vestige_tui.tui.filtered_place import REPLACED
+from vestige_tui.tui.filters.bar import FilterBar
+from vestige_tui.tui.memory_place import ReadingPlace
+from vestige_tui.tui.search.hit_list import HitList
+from vestige_tui.tui.widgets.empty import Empty
+from vestige_tui.tui.widgets.status_line import StatusLine
+from vestige_tui.tui.workers import work
+
+if TYPE_CHECKING:
+    from vestige_tui.store.store import Store
+
+PATIENCE_SECONDS = 0.4
+HEAD = 2_000
+FIRST_HITS = 20
+MORE_HITS = 30
+MODES: tuple[Mode, ...] = ("hybrid", "text", "vector", "literal")
+
+
+class SearchPlace(ReadingPlace):
+    """Typing asks; `down` or `enter` goes on to the hits, where letters are keys; `/` comes back to the line."""
+
+    GO_TO = GoToSearch
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["../memory_place.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["search"])
+    HELP = """\
+Type what you want to know. Plain words are optional, `"a phrase"` and `+word` must occur, `-word` must not.
+
+Filters become chips: `type:decision`, `domain:auth`, `tag:"two words"`, `codebase:api`, `owner:mira`, `since:-30d`,
+`until:2026-11-01`, `recall:0.8`, `is:replaced`, `is:without-vector`. Backspace at the beginning takes the last one
+away. `f8` (or `f`, outside the line) opens what there is, with counts; `ctrl+s` saves the filters, `F` takes them
+elsewhere.
+
+`m` looks for exact characters as well: a path, an id, a line of code as it stands.
+
+Each hit says where it stood in the search by words and in the search by meaning; `x` shows how the answer came about,
+and `w` says of any memory why it is not in it.
+"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._mode: Mode = "hybrid"
+        self._limit = FIRST_HITS
+        self._warnings: tuple[str, ...] = ()
+        self._wanted = ""
+        self._to_the_best = True
+        self._answered = False
+        self._announced = False
+        self._noted = ""
+        self._question: tuple[str, tuple[Chip, ...]] = ("", ())
+
+    def compose_body(self) -> ComposeResult:
+        yield FilterBar("Ask what your agents remember", id="ask")
+        yield StatusLine(id="notes")
+        yield from self.compose_found(HitList(clock=self.now, id="list"))
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(FilterBar).focus_input()
+
+    # Asking
+
+    def refresh_place(self) -> None:
+        if self.store is not None:
+            self._search()
+
+    @on(FilterBar.Asked)
+    def _asked(self, event: FilterBar.Asked) -> None:
+        # Replaced memories come and go beside those that one is looking at.
+        question = (event.text, tuple(chip for chip in event.chips if chip != REPLACED))
+        if question != self._question:
+            self._limit = FIRST_HITS
+            self._to_the_best = True
+        self._question = question
+        self.refresh_place()
+
+    @work(group="search", exclusive=True, exit_on_error=False)
+    async def _search(self) -> None:
+        store, bar = self.store, self.query_one(FilterBar)
+        if store is None:
+            return
+        # What is shown stays until the answer is there; only a slow one is announced.
+        patience = self.set_timer(PATIENCE_SECONDS, self._say_it_takes_time)
+        try:
+            answer = await self.answered(self._ask(store, bar))
+        finally:
+            patience.stop()
+        if answer is not None:
+            self._show(*answer)
+        else:
+            self._announce_no_more()
+
+    def _announce_no_more(self) -> None:
+        """Take back that an answer is on its way."""
+        if not self._announced:
+            return
+        self._announced = False
+        self.query_one(FilterBar).note(self._noted)
+        if not self._answered:
+            self.query_one("#nothing", Empty).say("There is no answer yet.")
+
+    def _say_it_takes_time(self) -> None:
+        self._announced = True
+        self.query_one(FilterBar).note("searching …")
+        if not self._answered:
+            loading = self.console.embedders.state in ("idle", "loading")
+            why = "The embedding model is being loaded; the first answer waits for it." if loading else "Searching…"
+            self.query_one("#nothing", Empty).say(why)
+
+    async def _ask(self, store: Store, bar: FilterBar) -> tuple[Answer | None, Sequence[Hit]]:
+        chosen = await self.wanted(store)
+        text = bar.text.strip()
+        self._wanted = ""
+        if not text:
+            # A page beyond the cursor, so that what others write does not push its memory off the end.
+            reach = self.query_one(HitList).cursor + MORE_HITS
+            page = await store.page(chosen, limit=max(self._limit, reach), head=HEAD)
+            return None, [Hit(memory, 0.0) for memory in page.items]
+        answer = await store.search(SearchQuery.within(chosen, text, mode=self._mode, limit=self._limit))
+        self._wanted = text if answer.mode == "literal" else ""
+        return answer, answer.hits
+
+    def _show(self, answer: Answer | None, hits: Sequence[Hit]) -> None:
+        bar, nothing = self.query_one(FilterBar), self.query_one("#nothing", Empty)
+        self._answered = True
+        self._warnings = answer.warnings if answer else ()
+        self._show_notes()
+        self._announced, self._noted = False, self._summary(answer, len(hits))
+        bar.note(self._noted)
+        self.set_class(not hits, "-nothing")
+        if not hits:
+            self.remove_class("-reading")
+            self._say_nothing(nothing, answer is not None, bool(bar.chips))
+        self.query_one(HitList).show(hits, keep_cursor=not self._to_the_best, wanted=self._wanted)
+        self._to_the_best = False
+        if hits and self.focused is None:
+            self.query_one(HitList).focus()
+        elif not hits and self.query_one(HitList).has_focus:
+            self.set_focus(None)
+
+    def _summary(self, answer: Answer | None, count: int) -> str:
+        if answer is None:
+            return "newest first"
+        found = f"best {grouped(count)}" if count == self._limit else _counted(count, "hit")
+        if self.has_class("-narrow"):
+            return f"{MODE_NAMES[answer.mode].replace(' and ', '+')}  {found}"
+        took = answer.elapsed_ms
+        return f"{MODE_NAMES[answer.mode]}   {found}, " + (f"{took:.0f} ms" if took < 1000 else duration(took / 1000))
+
+    def _frame_changed(self, _: None) -> None:
+        super()._frame_changed(_)
+        self._show_notes()
+
+    def _show_notes(self) -> None:
+        """One line for what the person should know: about the model first, else about this answer."""
+        said = self.console.banner or " ".join(self._warnings)
+        self.set_class(bool(said), "-notes")
+        hint = f"{self._key_of(GoToRegistry.id, GoToRegistry.key).upper()} registry" if self.console.banner else ""
+        self.query_one("#notes", StatusLine).say(said, hint, "waiting")
+
+    def _say_nothing(self, nothing: Empty, asked: bool, filtered: bool) -> None:
+        keys: list[tuple[str, str]] = []
+        key, leave = self.key_named, self.key_named(LeaveLine)
+        if filtered:
+            keys.append(("home backspace" if asked else "backspace", "take a filter away"))
+        # Letters are keys only outside the line, which is left also where there is no list to go to.
+        if not self.replaced_too and (asked or filtered):
+            keys.append((f"{leave} {key(ToggleSuperseded)}", "look at replaced memories too"))
+        if asked:
+            mode = MODES[(MODES.index(self._mode) + 1) % len(MODES)]
+            keys.append((f"{leave} {key(CycleMode)}", f"search by {MODE_NAMES[mode]}"))
+            nothing.say("No memory answers this.", *keys)
+        elif filtered:
+            nothing.say("No memory passes these filters.", *keys)
+        else:
+            nothing.say("This store holds no memories yet.", (f"{leave} {key(AddMemory)}", "write the first one"))
+
+    def action_cycle_mode(self) -> None:
+        self._mode = MODES[(MODES.index(self._mode) + 1) % len(MODES)]
+        self.say(f"Searching by {MODE_NAMES[self._mode]}.", severity="quiet")
+        self._to_the_best = True
+        self.refresh_place()
+
+    def action_more_hits(self) -> None:
+        self._limit += MORE_HITS
+        self.refresh_place()
+
+    # Why this answer
+
+    async def _question_asked(self, gone_on: str) -> tuple[Store, SearchQuery] | None:
+        """The store and the question of the line; without one, a line says what is missing, or ``gone_on``."""
+        store, text = self.store, self.bar.text.strip()
+        if self.app.screen is not self:
+            return None
+        if store is None:
+            self.say("The store is not open yet.", severity="waiting")
+        elif not text:
+            self.say("Type a question first; without one the newest memories are listed.", severity="quiet")
+        else:
+            chosen = await self.looked(self.answered(self.wanted(store)), slow="Reading the filters…", gone_on=gone_on)
+            if chosen is not None:
+                return store, SearchQuery.within(chosen, text, mode=self._mode, limit=self._limit)
+        return None
+
+    @work(group="pick", exclusive=True, exit_on_error=False)
+    async def action_explain_answer(self) -> None:
+        from vestige_tui.tui.search.explanation import ExplanationScreen
+
+        if (asked := await self._question_asked("Nothing was explained; you had gone on.")) is not None:
+            memory = self.current_memory()
+            await self.app.push_screen(ExplanationScreen(asked[1], memory.id if memory else None))
+
+    @work(group="pick", exclusive=True, exit_on_error=False)
+    async def action_ask_why_not(self) -> None:
+        from vestige_tui.tui.search.why_not import tell_why_not
+
+        if (asked := await self._question_asked("Nothing was asked; you had gone on.")) is not None:
+            await tell_why_not(self.app, *asked)
+
+    # Moving between line, list and card
+
+    def action_filter(self) -> None:
+        self.remove_class("-reading")
+        self.query_one(FilterBar).focus_input()
+
+    @on(FilterBar.Left)
+    def _to_the_list(self) -> None:
+        # With nothing to go to, nothing has the keyboard: the place's own keys work.
+        self.set_focus(self.query_one(HitList) if self.query_one(HitList).hits else None)
+
+    def action_back(self) -> None:
+        if not self.close_card():
+            super().action_back()
+            self.query_one(FilterBar).focus_input()
+
+    @on(HitList.HitHighlighted)
+    def _highlighted(self, event: HitList.HitHighlighted) -> None:
+        self.tell_keys()
+        # What holds exact characters stands by its age; no figure says more.
+        self.read_memory(event.hit.memory if event.hit else None, None if self._wanted else event.hit)
+
+    @on(HitList.HitChosen)
+    def _chosen(self, event: HitList.HitChosen) -> None:
+        self.open_card()
+
+    @on(HitList.SelectionChanged)
+    def _selected(self, event: HitList.SelectionChanged) -> None:
+        self.show_selection(event.memories)
+
+    # What commands are about
+
+    def the_list(self) -> HitList:
+        return self.query_one(HitList)
+
+    def current_memory(self) -> Memory | None:
+        hit = self.query_one(HitList).current
+        return hit.memory if hit else None
+
+
+def _counted(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{grouped(count)} {what}s"

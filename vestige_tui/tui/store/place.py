@@ -1,0 +1,372 @@
+"""Store: is it well, how large is it, what is its schema, who is connected, and what changed last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.worker import Worker
+
+from vestige_tui.core.errors import ReadOnly, Usage
+from vestige_tui.core.health import Health, MigrationInfo, QueryTiming, Stats, StoreReport
+from vestige_tui.core.memories import JournalEntry
+from vestige_tui.core.text import ago, bytes_size, cells, cut, grouped, plain, short_id
+from vestige_tui.presenters import store_report
+from vestige_tui.tui.commands import IN_PLACE, GoToStore, Leave, bindings
+from vestige_tui.tui.dialogs.modals import Confirm
+from vestige_tui.tui.jobs.place import show_job
+from vestige_tui.tui.place import Place
+from vestige_tui.tui.store.growth_chart import GrowthChart
+from vestige_tui.tui.widgets.header import cut_path
+from vestige_tui.tui.widgets.memory_card import Section
+from vestige_tui.tui.widgets.panels import Panels
+from vestige_tui.tui.wizards.copy import copy_from
+from vestige_tui.tui.workers import work
+
+if TYPE_CHECKING:
+    from vestige_tui.store.store import Store
+
+SHOWN_CHANGES = 12
+SHOWN_SIZES = 8
+SHOWN_SESSIONS = 5
+SHOWN_QUERIES = 6
+NAMES = 10
+WHO = 16
+STATES = {
+    "healthy": ("● healthy", "$text"),
+    "degraded": ("◐ degraded", "$warning"),
+    "unavailable": ("■ unavailable", "$error"),
+}
+SENTENCES = {
+    "healthy": "It answers, and nothing needs attention.",
+    "degraded": "It answers, but something needs attention:",
+    "unavailable": "It does not answer:",
+}
+OPENING = {
+    "opening": ("◌ opening", "$text-muted", "The store is being opened."),
+    "live": ("◌ asking", "$text-muted", "The store is being asked."),
+    "reconnecting": ("◐ reconnecting", "$warning", "The store went away; it is being tried again."),
+}
+STEPS = {"applied": ("●", "$text-muted"), "pending": ("○", "$warning"), "waiting": ("◌", "$warning")}
+
+
+class StorePlace(Place):
+    """Health first, in words; then figures."""
+
+    GO_TO = GoToStore
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["../widgets/panels.tcss"]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["store"])
+    HELP = """\
+Is the store well, and what is in it: what it runs on, who has it open, what takes space, which queries were slow, its
+schema, and what people changed last.
+
+`c` copies this store into a PostgreSQL one, as a job that goes on when the console is closed. `v` gives unused space
+back, once it has said whom that keeps waiting; `esc` stops it.
+
+Times of queries are those of this console since it opened the store; `ctrl+r` asks for all figures again.
+"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._looked = False
+        self._away = False
+        self._vacuuming: Worker[None] | None = None
+
+    def compose_body(self) -> ComposeResult:
+        with Panels(id="panels"):
+            yield Section("", id="health")
+            with Horizontal(id="columns"):
+                # Without room for two columns the first stands above the second: what there is, then how it works.
+                with Vertical():
+                    yield Section("contents", id="contents")
+                    yield GrowthChart(id="growth")
+                    yield Section("on disk", id="sizes")
+                    yield Section("recent changes", id="changes")
+                    yield Section("our slowest queries, by time in all", id="slowest")
+                with Vertical(id="aside"):
+                    yield Section("what it runs on", id="server")
+                    yield Section("connections", id="connections")
+                    yield Section("vectors in memory", id="held")
+                    yield Section("schema", id="schema")
+                    yield Section("our slowest queries, by longest", id="longest")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one("#panels").focus()
+
+    def refresh_place(self) -> None:
+        self._look()
+
+    def _frame_changed(self, nothing: None) -> None:
+        super()._frame_changed(nothing)
+        if not self.is_mounted:
+            return
+        link, was_away = self.console.facts.link, self._away
+        self._away = link == "reconnecting"
+        if self.store is None or (self._away and not was_away):
+            # How it was before it went away is no news any more.
+            self._fill("health", lambda width: _opening(link))
+        elif was_away and not self._away and self._shown:
+            self.refresh_place()
+
+    @work(group="look", exclusive=True, exit_on_error=False)
+    async def _look(self) -> None:
+        store = self.store
+        if store is None:
+            return
+        if not self._looked:
+            # The word that matters most need not wait for all the figures.
+            health = await store.health_check()
+            self._show_health(store, health)
+        report, now = await store.report(), store.now()
+        self._looked = True
+        self._show_health(store, report.health)
+        stats, server = report.stats, report.server
+        if stats is None or server is None:
+            return
+        self.query_one(GrowthChart).growth = await store.growth()
+        self._fill("contents", lambda width: _contents(stats))
+        self._fill("sizes", lambda width: _sizes(report, now, width))
+        self._fill("server", lambda width: _named(store_report.server(server, now), width))
+        self._fill("connections", lambda width: _connections(report, now, width))
+        held = store_report.vectors(report.vectors)
+        self.query_one("#held", Section).fill((lambda width: _named(held, width)) if held else None)
+        longest = sorted(report.queries, key=lambda each: (-each.longest_ms, each.name))
+        self._fill("slowest", lambda width: _queries(report.queries, width, longest=False))
+        self._fill("longest", lambda width: _queries(longest, width, longest=True))
+        migrations = await store.schema_status()
+        self._fill("schema", lambda width: _schema(store, migrations, width))
+        changes = await store.journal(limit=SHOWN_CHANGES)
+        self._fill("changes", lambda width: _changes(changes, now, width))
+
+    def _show_health(self, store: Store, health: Health) -> None:
+        """Say how the store is, but not that it answers while it is waited for."""
+        if health.state == "unavailable" or not self._away:
+            self._fill("health", lambda width: _health(store, health))
+
+    def _fill(self, id: str, body: Callable[[int], Content]) -> None:
+        self.query_one(f"#{id}", Section).fill(body)
+
+    @work(group="ask", exclusive=True, exit_on_error=False)
+    async def action_vacuum(self) -> None:
+        store = self.store
+        if store is None:
+            raise Usage("The store is not open yet.")
+        if store.read_only:
+            raise ReadOnly(f"{store.title} is open read-only: {store.read_only_reason}.")
+        if self._is_vacuuming():
+            raise Usage("The store is being vacuumed already.")
+        told = store_report.vacuuming(store.kind)
+        if await self.app.push_screen_wait(Confirm(f"Vacuum {store.title}?", told, verb="vacuum")):
+            self._vacuuming = self._vacuum(store)
+
+    @work(group="vacuum", exclusive=True, exit_on_error=False)
+    async def _vacuum(self, store: Store) -> None:
+        stop = f"{self._key_of(Leave.id, 'esc')} stops it"
+        try:
+            done = await store.vacuum(lambda what: self.say(f"Vacuuming {plain(what)}; {stop}.", severity="quiet"))
+        except asyncio.CancelledError:
+            if self.is_mounted:
+                self.say("The vacuum was stopped; nothing is lost.", severity="quiet")
+                self.refresh_place()
+            raise
+        except BaseException:
+            self.say("")
+            raise
+        self.say(store_report.vacuumed(done))
+        self.refresh_place()
+
+    def _is_vacuuming(self) -> bool:
+        return self._vacuuming is not None and not self._vacuuming.is_finished
+
+    def action_back(self) -> None:
+        if self._vacuuming is not None and self._is_vacuuming():
+            self._vacuuming.cancel()
+        else:
+            super().action_back()
+
+    @work(group="copy", exclusive=True, exit_on_error=False)
+    async def action_start_copy(self) -> None:
+        if await copy_from(self, show_job):
+            self.action_place("jobs")
+
+
+def _rows(pairs: Sequence[tuple[str, str, str]], names: int) -> Content:
+    return Content("\n").join(
+        Content.assemble((f"{name:<{names}}  ", "$text-disabled"), (value, ink)) for name, value, ink in pairs
+    )
+
+
+def _opening(link: str) -> Content:
+    word, ink, sentence = OPENING.get(link, OPENING["opening"])
+    return Content.assemble((word, f"{ink} bold"), "   ", (sentence, "$text-muted"))
+
+
+def _health(store: Store, health: Health) -> Content:
+    word, ink = STATES[health.state]
+    lines = [Content.assemble((word, f"{ink} bold"), "   ", (SENTENCES[health.state], "$text-muted"))]
+    for concern in health.concerns:
+        remedy = f" {plain(concern.remedy)}" if concern.remedy else ""
+        lines.append(Content.assemble((plain(concern.what), ink), (remedy, "$text")))
+    if store.read_only:
+        reason = f"Read-only: {plain(store.read_only_reason)}."
+        if store.kind == "vestige":
+            reason += " Its server goes on using it; nothing here writes to it."
+        lines.append(Content.styled(reason, "$text"))
+    return Content("\n").join(lines)
+
+
+def _named(pairs: Sequence[tuple[str, str]], width: int) -> Content:
+    room = max(10, width - NAMES - 2)
+    return _rows([(name, (cut_path if name == "file" else cut)(value, room), "$text") for name, value in pairs], NAMES)
+
+
+def _connections(report: StoreReport, now: datetime, width: int) -> Content:
+    lines = [_named(store_report.connections(report), width)]
+    others = [each for each in report.sessions if not each.mine]
+    shown = [(str(each.pid), each.application, store_report.state(each, now)) for each in others[:SHOWN_SESSIONS]]
+    if mine := [each for each in report.sessions if each.mine]:
+        shown.append(("this one", mine[0].application, store_report.states(mine, now)))
+    for number, application, state in shown:
+        lines.append(
+            Content.assemble(
+                (f"{number:<{NAMES}}  ", "$text-disabled"),
+                (f"{_left(plain(application) or 'unnamed', WHO)}  ", "$text"),
+                (cut(state, max(8, width - NAMES - WHO - 4)), "$text-muted"),
+            )
+        )
+    if len(others) > SHOWN_SESSIONS:
+        more = len(others) - SHOWN_SESSIONS
+        lines.append(Content.styled(f"and {grouped(more)} {'other' if more == 1 else 'others'}", "$text-muted"))
+    return Content("\n").join(lines)
+
+
+def _sizes(report: StoreReport, now: datetime, width: int) -> Content:
+    if report.sizes is None:
+        return Content.styled("The file is too large to measure each table, or its library cannot.", "$text-muted")
+    shown, rest = report.sizes[:SHOWN_SIZES], report.sizes[SHOWN_SIZES:]
+    room = max(10, min(28, width - 27))
+    lines = [Content.styled(f"{'':<{room}}{'rows':>9}{'indexes':>9}{'in all':>9}", "$text-disabled")]
+    for each in shown:
+        parts = (bytes_size(part) if part else "─" for part in (each.heap + each.outside, each.indexes))
+        lines.append(
+            Content.assemble(
+                (_left(plain(each.name), room), "$text"),
+                ("".join(f"{part:>9}" for part in parts), "$text-muted"),
+                (f"{bytes_size(each.bytes):>9}", "$text" if each.bytes else "$text-disabled"),
+            )
+        )
+    if rest:
+        others = f"{grouped(len(rest))} more"
+        total = bytes_size(sum(each.bytes for each in rest))
+        lines.append(Content.styled(f"{others:<{room + 18}}{total:>9}", "$text-muted"))
+    if any(each.dead_rows is not None for each in shown):
+        lines += [Content(""), Content.styled(f"{'':<{room}}{'dead':>9}{'vacuum':>9}{'analyze':>9}", "$text-disabled")]
+        for each in shown:
+            dead, *times = store_report.upkeep(each, now)
+            lines.append(
+                Content.assemble(
+                    (_left(plain(each.name), room), "$text"),
+                    (f"{dead:>9}", "$text" if each.dead_rows else "$text-disabled"),
+                    ("".join(f"{time:>9}" for time in times), "$text-muted"),
+                )
+            )
+    return Content("\n").join(lines)
+
+
+def _left(text: str, width: int) -> str:
+    """Text at the left of a column, whatever cells its letters take."""
+    shown = cut(text, width)
+    return shown + " " * (width - cells(shown))
+
+
+def _queries(queries: Sequence[QueryTiming], width: int, *, longest: bool) -> Content:
+    names = ["times", "longest" if longest else "in all", "median"] + (["95 %"] if width >= 50 else [])
+    room = max(10, width - 9 * len(names))
+    lines = [Content.styled(" " * room + "".join(f"{name:>9}" for name in names), "$text-disabled")]
+    for each in queries[:SHOWN_QUERIES]:
+        first = store_report.milliseconds(each.longest_ms if longest else each.total_ms)
+        rest = [each.median_ms, each.p95_ms][: len(names) - 2]
+        lines.append(
+            Content.assemble(
+                (_left(plain(each.name.replace("_", " ")), room), "$text"),
+                (f"{grouped(each.count):>9}", "$text-muted"),
+                (f"{first:>9}", "$text"),
+                ("".join(f"{store_report.milliseconds(span):>9}" for span in rest), "$text-muted"),
+            )
+        )
+    if "95 %" in names:
+        lines.append(Content.styled("95 %: 19 times in 20 it took no longer", "$text-disabled"))
+    return Content("\n").join(lines)
+
+
+def _contents(stats: Stats) -> Content:
+    whole = stats.total_memories
+    counts = [
+        ("memories", whole, False),
+        ("with a vector", stats.memories_with_embeddings, True),
+        ("replaced", stats.superseded, True),
+        ("links", stats.total_edges, False),
+        ("reviews", stats.total_reviews, False),
+        ("named domains", stats.total_domains, False),
+    ]
+    pairs = []
+    for name, count, part in counts:
+        percent = f"{count / whole * 100:>6.0f} %" if part and whole else ""
+        pairs.append((name, f"{grouped(count):>10}{percent}", "$text" if count else "$text-disabled"))
+    if stats.size_bytes is not None:
+        pairs.append(("size", f"{bytes_size(stats.size_bytes):>10}", "$text"))
+    return _rows(pairs, 13)
+
+
+def _schema(store: Store, migrations: Sequence[MigrationInfo], width: int) -> Content:
+    if not migrations:
+        return Content.styled(
+            f"{plain(store.read_only_reason)}. It keeps its own schema, which is read through views.", "$text-muted"
+        )
+    lines = []
+    for info in migrations:
+        glyph, ink = STEPS[info.state]
+        said = "applied"
+        if info.state == "pending":
+            said = "not applied yet"
+        elif info.state == "waiting":
+            said = f"waits for {plain(info.waits_for or 'a model')}"
+        when = f"  {info.applied_at:%Y-%m-%d}" if info.applied_at else ""
+        name = cut(plain(info.name), 14)
+        room = max(4, width - 23)
+        lines.append(
+            Content.assemble(
+                (f"{glyph} ", ink),
+                (f"{info.version:04d} ", "$text-disabled"),
+                (f"{name:<14}  ", "$text"),
+                (cut(f"{said}{when}", room), "$text-muted" if info.state == "applied" else ink),
+            )
+        )
+    return Content("\n").join(lines)
+
+
+def _changes(changes: Sequence[JournalEntry], now: datetime, width: int) -> Content:
+    if not changes:
+        return Content.styled("Nobody has changed anything from a console yet.", "$text-muted")
+    lines = []
+    for entry in changes:
+        ids = entry.ids
+        what = short_id(ids[0]) if len(ids) == 1 else f"{grouped(len(ids))} memories"
+        undone = entry.undone_by is not None
+        tail = cut(f"{what:<14}{cut(plain(entry.actor), 16)}{'   undone' if undone else ''}", max(8, width - 24))
+        lines.append(
+            Content.assemble(
+                (f"{ago(entry.at, now):>10}  ", "$text-muted"),
+                (f"{cut(plain(entry.verb), 11):<12}", "$text-disabled" if undone else "$text"),
+                (tail, "$text-muted"),
+            )
+        )
+    return Content("\n").join(lines)

@@ -1,0 +1,43 @@
+"""A column of things to read that scrolls by the motions of every list."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.actions import SkipAction
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+
+from vestige_tui.tui.commands import MOTIONS, bindings
+
+
+class Panels(VerticalScroll, can_focus=True, inherit_bindings=False):
+    """What scrolls as a whole; at its top, up goes on to whatever lies above."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(*MOTIONS)
+
+    def action_cursor_down(self) -> None:
+        self.scroll_relative(y=1, animate=False)
+
+    def action_cursor_up(self) -> None:
+        if self.scroll_y <= 0:
+            raise SkipAction
+        self.scroll_relative(y=-1, animate=False)
+
+    def action_half_page_down(self) -> None:
+        self.scroll_relative(y=max(1, self.size.height // 2), animate=False)
+
+    def action_half_page_up(self) -> None:
+        self.scroll_relative(y=-max(1, self.size.height // 2), animate=False)
+
+    def action_page_down(self) -> None:
+        self.scroll_page_down(animate=False)
+
+    def action_page_up(self) -> None:
+        self.scroll_page_up(animate=False)
+
+    def action_first(self) -> None:
+        self.scroll_home(animate=False)
+
+    def action_last(self) -> None:
+        self.scroll_end(animate=False)

@@ -1,0 +1,197 @@
+"""Recall over time, drawn in block glyphs: one memory's forgetting curve, and what falls due in the coming days."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from textual.content import Content
+from textual.geometry import Size
+from textual.widget import Widget
+
+from vestige_tui.core.memories import Memory
+from vestige_tui.core.reviews import Rating, Review, Scheduling
+from vestige_tui.core.scheduling import retrievability
+from vestige_tui.core.text import ago, grouped
+from vestige_tui.tui.widgets.glyphs import EIGHTHS, figure
+
+Piece: TypeAlias = tuple[str, str]
+Place: TypeAlias = Callable[[datetime], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What a forgetting curve is drawn from: the state after each review, oldest first, between two moments."""
+
+    states: tuple[Scheduling, ...]
+    forgotten: tuple[datetime, ...]
+    start: datetime
+    end: datetime
+    now: datetime
+    due: datetime | None
+
+    @classmethod
+    def of(cls, memory: Memory, reviews: Sequence[Review], now: datetime) -> Retention | None:
+        """Return the curve of a memory and its review log; None for one that was never reviewed."""
+        undone = {review.undoes for review in reviews if review.undoes is not None}
+        kept = sorted((r for r in reviews if r.undoes is None and r.id not in undone), key=lambda r: r.at)
+        states = [review.new for review in kept if review.new.last_review is not None]
+        latest = memory.scheduling
+        if latest is not None and latest.reps > 0 and latest.last_review is not None:
+            states = [state for state in states if state.last_review != latest.last_review] + [latest]
+        states.sort(key=lambda state: state.last_review or now)
+        if not states or states[0].last_review is None:
+            return None
+        due = states[-1].next_review
+        first = states[0].last_review
+        ahead = max(timedelta(days=3), (due - now) * 1.3 if due is not None else timedelta(0), (now - first) * 0.25)
+        return cls(
+            states=tuple(states),
+            forgotten=tuple(r.at for r in kept if r.rating == Rating.AGAIN),
+            start=first,
+            end=now + min(ahead, timedelta(days=3650)),
+            now=now,
+            due=due,
+        )
+
+    def recall(self, moment: datetime) -> float | None:
+        """Return the recall at a moment, from the last review before it; None before the first."""
+        state = None
+        for candidate in self.states:
+            if candidate.last_review is not None and candidate.last_review <= moment:
+                state = candidate
+        return retrievability(state, moment) if state is not None else None
+
+
+def column(value: float, height: int) -> list[str]:
+    """Return a bar of ``value`` 0..1 as ``height`` glyphs from top to bottom, in steps of an eighth of a line."""
+    eighths = round(max(0.0, min(1.0, value)) * height * 8)
+    return [EIGHTHS[max(0, min(8, eighths - 8 * line))] for line in range(height - 1, -1, -1)]
+
+
+class RetentionPlot(Widget):
+    """A forgetting curve: past in ink, future faint, ``▲`` a review, ``▽`` a forgotten one, ``◆`` the day it is due."""
+
+    DEFAULT_CSS = "RetentionPlot { height: 7; width: 1fr; }"
+
+    def __init__(
+        self, retention: Retention | None = None, *, id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._retention = retention
+
+    def show(self, retention: Retention | None) -> None:
+        """Draw another curve, or say that there is none yet."""
+        self._retention = retention
+        self.refresh()
+
+    def render(self) -> Content:
+        width, height = self.size
+        plot = self._retention
+        if plot is None:
+            return Content.styled("never reviewed, so there is no curve yet", "$text-disabled")
+        if width < 20 or height < 4:
+            return Content("")
+        return Content("\n").join(Content.assemble(*line) for line in self._lines(plot, Size(width, height)))
+
+    def _lines(self, plot: Retention, size: Size) -> list[list[Piece]]:
+        cells, rows = size.width - 5, size.height - 2
+        step = (plot.end - plot.start) / max(1, cells - 1)
+
+        def place(moment: datetime) -> int:
+            return max(0, min(cells - 1, round((moment - plot.start) / step)))
+
+        today = place(plot.now)
+        # The end of a cell, so that a review shows its fall and its rise in neighbouring cells.
+        values = [plot.recall(plot.start + step * index) for index in range(cells)]
+        lowest = min((value for value in values if value is not None), default=0.0)
+        floor = max(0.0, int(lowest * 10) / 10 - 0.1)
+        scaled = [None if value is None else (value - floor) / (1 - floor) for value in values]
+        bars = [column(value, rows) if value is not None else [" "] * rows for value in scaled]
+        titles = {0: "1.0", rows - 1: figure(floor)}
+        lines: list[list[Piece]] = []
+        for row in range(rows):
+            past = "".join(bar[row] for bar in bars[:today])
+            ahead = "".join(bar[row] for bar in bars[today + 1 :])
+            lines.append(
+                [
+                    (f"{titles.get(row, ''):>3} ", "$text-disabled"),
+                    (past, "$text-disabled"),
+                    (bars[today][row], "$accent"),
+                    (ahead, "$text-disabled 50%"),
+                ]
+            )
+        lines.append([("    ", ""), *self._marks(plot, cells, place, today)])
+        lines.append([("    ", ""), *self._moments(plot, cells, today, place)])
+        return lines
+
+    def _marks(self, plot: Retention, cells: int, place: Place, today: int) -> list[Piece]:
+        marks: dict[int, Piece] = {}
+        for state in plot.states:
+            if state.last_review is not None:
+                marks[place(state.last_review)] = ("▲", "$text")
+        for moment in plot.forgotten:
+            marks[place(moment)] = ("▽", "$warning")
+        if plot.due is not None and plot.start <= plot.due <= plot.end:
+            marks[place(plot.due)] = ("◆", "$warning" if plot.due <= plot.now else "$text")
+        marks.setdefault(today, ("│", "$accent"))
+        return [marks.get(index, ("─", "$text-disabled")) for index in range(cells)]
+
+    def _moments(self, plot: Retention, cells: int, today: int, place: Place) -> list[Piece]:
+        words: list[tuple[int, str, str]] = [(0, ago(plot.start, plot.now), "$text-muted")]
+        words.append((today - 1, "now", "$accent"))
+        if plot.due is not None and plot.due > plot.now:
+            said = f"due {ago(plot.due, plot.now)}"
+            words.append((min(place(plot.due) - 2, cells - len(said)), said, "$text-muted"))
+        pieces: list[Piece] = []
+        at = 0
+        for position, word, style in words:
+            position = max(position, at + 2) if at else max(0, position)
+            if position + len(word) > cells:
+                continue
+            pieces += [(" " * (position - at), ""), (word, style)]
+            at = position + len(word)
+        return pieces
+
+
+class ForecastBars(Widget):
+    """How many memories fall due on each of the coming days; the first is today, with what is overdue."""
+
+    DEFAULT_CSS = "ForecastBars { height: 6; width: 1fr; }"
+
+    def __init__(self, counts: Sequence[int] = (), *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._counts = tuple(counts)
+
+    def show(self, counts: Sequence[int]) -> None:
+        """Draw these counts, today first."""
+        self._counts = tuple(counts)
+        self.refresh()
+
+    def render(self) -> Content:
+        width, height = self.size
+        top = max(self._counts, default=0)
+        if not top:
+            return Content.styled("nothing falls due in these days", "$text-disabled")
+        margin = max(3, len(grouped(top)))
+        rows, cells = height - 1, width - margin - 1
+        if rows < 1 or cells < len(self._counts):
+            return Content("")
+        each = 3 if cells >= len(self._counts) * 3 else 2 if cells >= len(self._counts) * 2 else 1
+        bar, gap = ("█" * (each - 1), " ") if each > 1 else ("█", "")
+        bars = [column(max(count / top, 1 / (8 * rows)) if count else 0, rows) for count in self._counts]
+        lines: list[Content] = []
+        for row in range(rows):
+            title = grouped(top) if row == 0 else "0" if row == rows - 1 and rows > 1 else ""
+            pieces: list[Piece] = [(f"{title:>{margin}} ", "$text-disabled")]
+            for index, glyphs in enumerate(bars):
+                pieces.append((glyphs[row] * len(bar) + gap, "$accent" if index == 0 else "$text-disabled"))
+            lines.append(Content.assemble(*pieces))
+        last = f"in {len(self._counts) - 1} d"
+        room = len(self._counts) * each - len("today") - len(last)
+        lines.append(
+            Content.assemble(" " * (margin + 1), ("today", "$accent"), " " * max(1, room), (last, "$text-disabled"))
+        )
+        return Content("\n").join(lines)

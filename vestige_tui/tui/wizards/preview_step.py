@@ -1,0 +1,187 @@
+"""Two models side by side: the same questions asked of a sample of the memories, and what each of them finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from vestige_tui.core.embeddings import ModelSignature
+from vestige_tui.core.text import cells, cut, grouped, one_line
+from vestige_tui.embedding.models import CatalogModel, same_model
+from vestige_tui.presenters.jobs import short_model
+from vestige_tui.tui.widgets.glyphs import level
+from vestige_tui.tui.widgets.panels import Panels
+from vestige_tui.tui.wizards.wizard import Step, Wizard
+
+if TYPE_CHECKING:
+    from vestige_tui.reembed.preview import Preview, Ranked, Ranking
+    from vestige_tui.store.store import Store
+
+SHARED, ALONE = "=", " "
+LEGEND = ("= found by both", "0.59 how near, 1 at most")
+BAR_CELLS = 20
+GAP = 3
+LEAST_COLUMN = 32
+"""Cells of a column; where there is less room, the rankings stand one above the other."""
+
+
+class PreviewStep(Step):
+    """Asks for a question, or makes some of the memories themselves; then shows both rankings.
+
+    ``on`` is what comes next; without it there is nothing to skip to. The other model's vectors are of ``dimension``.
+    """
+
+    word = "compare"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "skip", "skip", show=False, priority=True),
+        Binding("slash", "ask", "another question", show=False),
+        Binding("enter", "go_on", "go on", show=False),
+    ]
+
+    def __init__(
+        self, store: Store, model: CatalogModel, dimension: int, used: ModelSignature, on: Callable[[], None] | None
+    ) -> None:
+        super().__init__()
+        self._store, self._model, self._dimension, self._used, self._on = store, model, dimension, used, on
+        self._found: Preview | None = None
+        self._asking = True
+
+    def compose(self) -> ComposeResult:
+        away = "" if self._model.offline else f" It is downloaded first, {_megabytes(self._model)}."
+        other = ModelSignature(self._model.name, self._dimension, "")
+        one, two = told_apart(self._used, other, cut=self._dimension != self._model.dimension)
+        note = f"{one} and {two} rank a sample of the memories for the same questions; nothing is written.{away}"
+        yield Static(Content(note), classes="note", markup=False)
+        yield Input(placeholder="a question of your own; empty: some are taken from the memories", compact=True)
+        with Panels(classes="body", id="rankings"):
+            yield Static(id="preview", markup=False)
+
+    def begin(self) -> None:
+        self._ask(self._found is None)
+
+    def _ask(self, asking: bool) -> None:
+        """Give the keyboard to the line, or to what was found."""
+        self._asking = asking
+        (self.query_one(Input) if asking else self.query_one("#rankings")).focus()
+        self._set_keys()
+
+    def _set_keys(self) -> None:
+        skip = (("tab", "skip"),) if self._on is not None else ()
+        if self._found is None or self._asking:
+            self.keys = (("enter", "compare"), *skip)
+        else:
+            self.keys = ((("enter", "go on"),) if self._on is not None else ()) + (("/", "another question"),)
+        self._wizard.redraw()
+
+    @property
+    def _wizard(self) -> Wizard[object]:
+        screen = self.screen
+        assert isinstance(screen, Wizard)
+        return screen
+
+    def action_skip(self) -> None:
+        if self._on is not None and not self._wizard.is_busy:
+            self._on()
+
+    def action_go_on(self) -> None:
+        if self._on is not None and self._found is not None and not self._wizard.is_busy:
+            self._on()
+
+    def action_ask(self) -> None:
+        self._ask(True)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        typed = event.value.strip()
+        self._wizard.busy(f"loading {short_model(self._model.name)} …", lambda: self._compare(typed))
+
+    async def _compare(self, typed: str) -> None:
+        from vestige_tui.reembed.preview import preview
+
+        queries = (typed,) if typed else ()
+        self._found = await preview(
+            self._store, self._model.name, queries, progress=self._encoded, dimension=self._dimension
+        )
+        self._draw()
+        self.query_one("#rankings").scroll_home(animate=False)
+        self._ask(False)
+        self._wizard.say("")
+
+    def _encoded(self, done: int, total: int) -> None:
+        full, rest = level(done / total if total else 1.0, BAR_CELLS)
+        self._wizard.say(f"{full}{rest}  {grouped(done)} of {grouped(total)} texts encoded")
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw)
+
+    def _draw(self) -> None:
+        found = self._found
+        if found is not None:
+            width = max(20, self.query_one("#rankings").scrollable_content_region.width)
+            self.query_one("#preview", Static).update(side_by_side(found, width))
+
+
+def told_apart(one: ModelSignature, other: ModelSignature, *, cut: bool = False) -> tuple[str, str]:
+    """Return two models in short; with their widths where these are all that differs, or one is ``cut``."""
+    names = short_model(one.name), short_model(other.name)
+    if not cut and not same_model(one.name, other.name):
+        return names
+    return f"{names[0]}, {grouped(one.dimension)} dimensions", f"{names[1]}, {grouped(other.dimension)} dimensions"
+
+
+def _megabytes(model: CatalogModel) -> str:
+    return f"{model.size_mb:,.0f} MB" if model.size_mb else "of unknown size"
+
+
+def side_by_side(found: Preview, width: int) -> Content:
+    """Return both rankings of each question, and first how much of them is the same."""
+    same = f"{found.overlap:.0%} of the hits are the same"
+    asked = len(found.rankings)
+    over = f"over {asked} {'question' if asked == 1 else 'questions'}, "
+    over += f"{grouped(found.sampled)} of {grouped(found.memories)} memories"
+    between = "   " if cells(same) + 3 + cells(over) <= width else "\n"
+    lines = [Content.assemble((same, "$text bold"), between, (over, "$text-muted"))]
+    lines.append(Content.assemble((LEGEND[0][0], "$accent"), ("   ".join(LEGEND)[1:], "$text-muted")))
+    for ranking in found.rankings:
+        lines += [Content(""), *_ranking(ranking, found, width)]
+    return Content("\n").join(lines)
+
+
+def _ranking(ranking: Ranking, found: Preview, width: int) -> list[Content]:
+    shared = sum(each.shared for each in ranking.current)
+    count = f"{shared} of {len(ranking.current)} the same"
+    question = one_line(ranking.question, max(8, width - cells(count) - 2))
+    gap = " " * max(2, width - cells(question) - cells(count))
+    lines = [Content.assemble((question, "$text bold"), gap, (count, "$text-muted"))]
+    names = told_apart(found.current, found.other)
+    column = (width - GAP) // 2
+    if column < LEAST_COLUMN:
+        for name, hits in zip(names, (ranking.current, ranking.other), strict=True):
+            lines.append(Content.styled(cut(name, width), "$text-disabled"))
+            lines += [Content.assemble(*_hit(place, hit, width)) for place, hit in enumerate(hits, 1)]
+        return lines
+    heads = [cut(name, column) for name in names]
+    lines.append(Content.styled(heads[0] + " " * (column - cells(heads[0]) + GAP) + heads[1], "$text-disabled"))
+    for place, (left, right) in enumerate(zip(ranking.current, ranking.other, strict=True), 1):
+        lines.append(Content.assemble(*_hit(place, left, column), " " * GAP, *_hit(place, right, column)))
+    return lines
+
+
+def _hit(place: int, hit: Ranked, width: int) -> list[tuple[str, str]]:
+    """A line of exactly ``width`` cells: rank, whether both find it, its text, and how near it is."""
+    room = width - 5 - 6
+    text = one_line(hit.content, room)
+    mark = SHARED if hit.shared else ALONE
+    style = "$text" if hit.shared else "$text-muted"
+    return [
+        (f"{place:>2} ", "$text-disabled"),
+        (f"{mark} ", "$accent"),
+        (text + " " * (room - cells(text)), style),
+        (f"{hit.score:>6.2f}", "$text-muted"),
+    ]

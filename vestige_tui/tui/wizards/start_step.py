@@ -1,0 +1,114 @@
+"""The last step: what will be done, the switches that are left, and the one key that begins it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Static
+
+from vestige_tui.core.text import plain
+from vestige_tui.tui.jobs.detail import labelled
+from vestige_tui.tui.widgets.panels import Panels
+from vestige_tui.tui.wizards.wizard import Step, Wizard
+
+ON, OFF = "●", "○"
+LABEL = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Something that can be asked for besides: its name, the key that turns it, what it says, and how it stands."""
+
+    name: str
+    key: str
+    says: str
+    on: bool
+
+
+def _nothing_goes(turned: Mapping[str, bool]) -> Sequence[str]:
+    return ()
+
+
+class StartStep(Step, can_focus=False):
+    """Shows exactly what will be done; only ``y`` begins it.
+
+    ``warned`` gives what cannot be undone, as the switches stand.
+    """
+
+    word = "start"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "agree", "start", show=False)]
+
+    def __init__(
+        self,
+        rows: Sequence[tuple[str, str]],
+        switches: Sequence[Switch],
+        verb: str,
+        agreed: Callable[[Mapping[str, bool]], None],
+        notes: Sequence[str] = ("The job goes on when this console is closed, and any console can watch it.",),
+        warned: Callable[[Mapping[str, bool]], Sequence[str]] = _nothing_goes,
+    ) -> None:
+        super().__init__()
+        self._rows, self._switches, self._agreed, self._notes = rows, tuple(switches), agreed, notes
+        self._warned = warned
+        self.keys = (("y", verb),)
+
+    def compose(self) -> ComposeResult:
+        with Panels(classes="body"):
+            yield Static(markup=False)
+
+    def begin(self) -> None:
+        self.query_one(Panels).focus()
+        self._draw()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw)
+
+    def _draw(self) -> None:
+        width = max(20, self.query_one(Panels).scrollable_content_region.width)
+        lines: list[Content] = []
+        for label, text in self._rows:
+            lines += labelled(label, text, width, LABEL, "$text")
+        if self._switches:
+            lines.append(Content(""))
+        for switch in self._switches:
+            lines.append(
+                Content.assemble(
+                    (f"{switch.key} ", "$accent bold"),
+                    (f"{ON if switch.on else OFF} ", "$accent" if switch.on else "$text-disabled"),
+                    (switch.says, "$text" if switch.on else "$text-muted"),
+                    (f"  {'yes' if switch.on else 'no'}", "$text-disabled"),
+                )
+            )
+        if warnings := self._warned(self._turned):
+            lines.append(Content(""))
+        lines += [Content.styled(f"◐ {plain(warning)}", "$warning") for warning in warnings]
+        for note in self._notes:
+            lines += [Content(""), Content.styled(plain(note), "$text-muted")]
+        self.query_one(Static).update(Content("\n").join(lines))
+
+    def on_key(self, event: events.Key) -> None:
+        for place, switch in enumerate(self._switches):
+            if switch.key == event.key and not self._wizard.is_busy:
+                event.stop()
+                turned = replace(switch, on=not switch.on)
+                self._switches = (*self._switches[:place], turned, *self._switches[place + 1 :])
+                self._draw()
+
+    @property
+    def _wizard(self) -> Wizard[object]:
+        screen = self.screen
+        assert isinstance(screen, Wizard)
+        return screen
+
+    @property
+    def _turned(self) -> Mapping[str, bool]:
+        return {switch.name: switch.on for switch in self._switches}
+
+    def action_agree(self) -> None:
+        self._agreed(self._turned)

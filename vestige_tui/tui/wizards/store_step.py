@@ -1,0 +1,153 @@
+"""Asking for a store: its URL, typed or taken from those that are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
+
+from rich.highlighter import Highlighter
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from vestige_tui.core.jobs import Job
+from vestige_tui.core.text import below_home, cut, masked, plain, redact
+from vestige_tui.jobs.known_stores import watched, with_passwords, without_password
+from vestige_tui.tui.place import Console
+from vestige_tui.tui.wizards.wizard import Step, Wizard
+
+MOST_STORES = 50
+
+
+def known_stores(console: Console, *leave_out: str) -> tuple[str, ...]:
+    """The stores that this person's consoles know, without passwords; ``leave_out`` those that cannot be meant."""
+    # A path may be spelt in several ways: of this store its location is known, which others have it by.
+    servers = (url for url in console.urls if url.startswith(("postgresql:", "postgres:", "pgembed:")))
+    found: Iterable[str] = (*servers, *watched(), *(url for job in console.jobs for url in _ends(job)))
+    here = [console.store.location] if console.store is not None else []
+    listed = dict.fromkeys(without_password(url) for url in (*here, *found) if url)
+    return tuple(url for url in listed if url not in leave_out)[:MOST_STORES]
+
+
+def _ends(job: Job) -> tuple[str, ...]:
+    return (job.source, job.target) if job.kind != "delegation" else ()
+
+
+def with_password(console: Console, typed: str) -> str:
+    """The URL that a person means: what they typed, with the password that this console knows for it."""
+    typed = typed.strip()
+    return with_passwords(console.urls).get(typed, typed)
+
+
+class _Masking(Highlighter):
+    """Shows a dot for each character of a password while it is typed."""
+
+    def highlight(self, text: Text) -> None:
+        text.plain = masked(text.plain)
+
+
+class StoreStep(Step):
+    """One line for a URL, beneath it the stores that are known; up and down take one of them.
+
+    ``chosen`` is told what was typed, with its password, which is taken off the line.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,ctrl+n", "move(1)", "down", show=False, priority=True),
+        Binding("up,ctrl+p", "move(-1)", "up", show=False, priority=True),
+    ]
+
+    def __init__(
+        self,
+        word: str,
+        note: str,
+        stores: Sequence[str],
+        chosen: Callable[[str], None],
+        *,
+        value: str = "",
+        placeholder: str = "FILE, pgembed:FOLDER or postgresql://user@host/name",
+    ) -> None:
+        super().__init__()
+        self.word = word
+        self._note, self._stores, self._chosen = note, tuple(stores), chosen
+        self._value, self._placeholder = value, placeholder
+        self._secrets: dict[str, str] = {}
+        self._tried = ""
+        self.keys = (("enter", "go on"), ("↑↓", "known stores")) if stores else (("enter", "go on"),)
+
+    def compose(self) -> ComposeResult:
+        yield Static(Content(plain(self._note)), classes="note", markup=False)
+        yield Input(
+            value=plain(self._value),
+            placeholder=self._placeholder,
+            select_on_focus=False,
+            highlighter=_Masking(),
+        )
+        yield Static(classes="said", markup=False)
+        if self._stores:
+            yield Static(Content("known stores"), classes="label", markup=False)
+            yield OptionList(*(Option(self._line(url)) for url in self._stores), markup=False)
+
+    @staticmethod
+    def _line(url: str) -> Content:
+        return Content(cut(plain(below_home(redact(url))), 200))
+
+    def on_mount(self) -> None:
+        for stores in self.query(OptionList):
+            stores.can_focus = False
+            stores.highlighted = self._stores.index(self._value) if self._value in self._stores else None
+
+    def begin(self) -> None:
+        self.query_one(Input).focus()
+
+    def say(self, said: Content) -> bool:
+        self.query_one(".said", Static).update(said)
+        return True
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        # What was said of another store says nothing of this one.
+        if event.value != self._tried and not self._wizard.is_busy:
+            self.say(Content(""))
+
+    @property
+    def _wizard(self) -> Wizard[object]:
+        screen = self.screen
+        assert isinstance(screen, Wizard)
+        return screen
+
+    def action_move(self, step: int) -> None:
+        for stores in self.query(OptionList):
+            at, last = stores.highlighted, len(self._stores) - 1
+            if at is None:
+                at = -1 if step > 0 else last + 1
+            stores.highlighted = index = (at + step) % (last + 1)
+            self._take(index)
+
+    def _take(self, index: int) -> None:
+        line = self.query_one(Input)
+        line.value = plain(self._stores[index])
+        line.cursor_position = len(line.value)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self._take(event.option_index)
+        self._tried = self._stores[event.option_index]
+        self._chosen(self._tried)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        typed = event.value.strip()
+        if not typed:
+            or_one = ", or take one with ↑↓" if self._stores else ""
+            self._wizard.say(f"Give the file or URL of a store{or_one}.", "waiting")
+            return
+        if (bare := without_password(typed)) != typed:
+            # A password has been typed: from now on it stands on no screen.
+            self._secrets[bare] = typed
+            self.query_one(Input).value = bare
+        self._tried = bare
+        self._chosen(self._secrets.get(bare, typed))

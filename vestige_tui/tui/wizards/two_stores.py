@@ -1,0 +1,84 @@
+"""What a copy and a comparison ask alike: one store, then another, each tried before going on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vestige_tui.core.errors import Usage
+from vestige_tui.core.text import below_home, redact
+from vestige_tui.jobs.known_stores import without_password
+from vestige_tui.jobs.start import Launched, Work, start
+from vestige_tui.tui.wizards.store_step import StoreStep, known_stores, with_password
+from vestige_tui.tui.wizards.wizard import Step, Wizard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from vestige_tui.tui.place import Console
+
+
+def shown(url: str) -> str:
+    """A store's URL as a person may see it."""
+    return below_home(redact(url))
+
+
+class BetweenStores(Wizard[Launched]):
+    """Asks for both, then goes on with ``settle``. A subclass names its kind and its two words in the trail."""
+
+    kind: str
+    source_note: str
+    target_note: str
+
+    def __init__(self, title: str, console: Console) -> None:
+        super().__init__(title)
+        self.console = console
+        self.source = self.target = ""
+
+    async def settle(self) -> None:
+        """Both stores are known: check them, and go on to the next step. Raises what stands against it."""
+        raise NotImplementedError
+
+    def first(self) -> Step:
+        store = self.console.store
+        return StoreStep(
+            self.trail[0],
+            self.source_note,
+            known_stores(self.console),
+            self._take_source,
+            value=without_password(store.location) if store is not None else "",
+        )
+
+    def _take_source(self, typed: str) -> None:
+        self.source = with_password(self.console, typed)
+        self.busy(f"opening {shown(typed)} …", self._ask_target)
+
+    async def _ask_target(self) -> None:
+        from vestige_tui.store.open import open_store
+
+        store = self.console.store
+        if store is None or self.source != store.location:
+            async with open_store(self.source, read_only=True, max_connections=1):
+                pass
+        note = f"From {shown(self.source)}. {self.target_note}"
+        stores = known_stores(self.console, without_password(self.source))
+        await self.go(StoreStep(self.trail[1], note, stores, self._take_target))
+
+    def _take_target(self, typed: str) -> None:
+        self.target = with_password(self.console, typed)
+        self.busy(f"asking {shown(typed)} …", self._settle)
+
+    async def _settle(self) -> None:
+        if without_password(self.source) == without_password(self.target):
+            raise Usage("These two are the same store.")
+        await self.settle()
+
+    def work(self, options: Mapping[str, Any] | None = None) -> Work:
+        """What would be done."""
+        return Work(self.kind, self.source, self.target, dict(options or {}))
+
+    async def begin(self, options: Mapping[str, Any]) -> None:
+        """Start it, and answer the job."""
+        self.console.remember_url(self.source)
+        self.console.remember_url(self.target)
+        self.dismiss(await start(self.work(options)))

@@ -1,0 +1,68 @@
+"""Comparing two stores row by row: those of the chosen job, or this one and another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from vestige_tui.core.errors import Usage
+from vestige_tui.jobs.start import check
+from vestige_tui.tui.wizards.start_step import StartStep
+from vestige_tui.tui.wizards.store_step import with_password
+from vestige_tui.tui.wizards.two_stores import BetweenStores, shown
+from vestige_tui.tui.wizards.wizard import Step
+
+if TYPE_CHECKING:
+    from vestige_tui.core.jobs import Job
+    from vestige_tui.tui.place import Console, Place
+    from vestige_tui.tui.wizards.wizard import ShowJob
+
+NOTES = (
+    "Every row is compared by digests that the databases compute; of both stores nothing is changed, but that the "
+    "comparison is noted in the ledger of the second.",
+)
+
+
+class VerifyWizard(BetweenStores):
+    """One store, the other, start; with the two stores of a ``job`` only the last."""
+
+    trail: ClassVar[Sequence[str]] = ("source", "target", "start")
+    kind = "verify"
+    source_note = "The store that a copy was made of."
+    target_note = "The store to compare it with."
+
+    def __init__(self, console: Console, job: Job | None) -> None:
+        super().__init__("Compare two stores", console)
+        self._given = job is not None
+        if job is not None:
+            self.source = with_password(console, job.source)
+            self.target = with_password(console, job.target)
+
+    def first(self) -> Step:
+        return self._last() if self._given else super().first()
+
+    async def settle(self) -> None:
+        await check(self.work(), dry=True)
+        await self.go(self._last())
+
+    def _last(self) -> Step:
+        def agreed(turned: Mapping[str, bool]) -> None:
+            self.busy("starting the comparison …", lambda: self.begin({}))
+
+        rows = [("source", shown(self.source)), ("target", shown(self.target))]
+        return StartStep(rows, (), "start the comparison", agreed, NOTES)
+
+
+async def verify_from(place: Place, job: Job | None, show_job: ShowJob) -> bool:
+    """Lead to a comparison, and show the job that it began; tells whether one runs now."""
+    if place.store is None:
+        raise Usage("The store is not open yet.")
+    both = job if job is not None and job.kind in ("copy", "verify", "repair") and job.source and job.target else None
+    place.say("")
+    launched = await place.app.push_screen_wait(VerifyWizard(place.console, both))
+    if launched is None:
+        place.say("Nothing was compared.", severity="quiet")
+        return False
+    said = "This comparison is running already." if launched.already_running else "The comparison has started."
+    await show_job(place.app, launched.job_id, said)
+    return True
