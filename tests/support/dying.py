@@ -1,9 +1,9 @@
 """Workers killed at their n-th call of a database: ``python -m tests.support.dying`` takes a line of JSON for each.
 
-A line is ``{"spec": …, "die_at": n, "edits": […]}``; the answer ``{"status": …, "calls": …, "edited_at": …}``: how it
-ended (-9 where it was killed), how many calls it had begun, and how many when all rows had been read. Just then the
-``edits`` are made behind its back, each a store's URL and a statement. Each worker is a fork of one process that has
-everything imported, because hundreds of interpreters would take minutes to start.
+A line is ``{"spec": …, "die_at": n, "edits": […]}``; the answer ``{"status": …, "calls": …}``: how it ended (-9 where
+it was killed), and how many calls it had begun. The ``edits`` are made behind its back once it has read all rows, each
+a store's URL and a statement; where there are some, calls are counted from then on. Each worker is a fork of one
+process that has everything imported, because hundreds of interpreters would take minutes to start.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from vestige_tui.jobs import worker
 from vestige_tui.store.backends import sqlite
 from vestige_tui.transfer.copy import Copy
 
-_COUNT = struct.Struct("qq")
+_COUNT = struct.Struct("q")
 
 
 class Calls:
@@ -37,23 +37,19 @@ class Calls:
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _COUNT.size)
         self.die_at = 0
+        self.counting = True
 
     @property
     def count(self) -> int:
         return int(_COUNT.unpack(self._memory[:])[0])
 
-    @property
-    def edited_at(self) -> int:
-        return int(_COUNT.unpack(self._memory[:])[1])
-
     def forget(self) -> None:
-        self._memory[:] = _COUNT.pack(0, 0)
-
-    def edited(self) -> None:
-        self._memory[:] = _COUNT.pack(self.count, self.count)
+        self._memory[:] = _COUNT.pack(0)
 
     def next(self) -> None:
-        self._memory[:] = _COUNT.pack(self.count + 1, self.edited_at)
+        if not self.counting:
+            return
+        self._memory[:] = _COUNT.pack(self.count + 1)
         if self.count == self.die_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -82,7 +78,7 @@ def _edit_between(calls: Calls, edits: Sequence[Sequence[str]]) -> None:
             else:
                 with psycopg.connect(url) as server:
                     server.execute(sql.encode())
-        calls.edited()
+        calls.counting = True
         await finish(self)
 
     Copy._finish = finishing  # type: ignore[method-assign]
@@ -112,18 +108,14 @@ def serve() -> None:
             os.dup2(quiet, 1)
             status = 1
             try:
-                _edit_between(calls, asked.get("edits", ()))
+                calls.counting = not asked["edits"]
+                _edit_between(calls, asked["edits"])
                 asyncio.run(worker.run(asked["spec"]))
                 status = 0
             finally:
                 os._exit(status)
         _, ended = os.waitpid(child, 0)
-        print(
-            json.dumps(
-                {"status": os.waitstatus_to_exitcode(ended), "calls": calls.count, "edited_at": calls.edited_at}
-            ),
-            flush=True,
-        )
+        print(json.dumps({"status": os.waitstatus_to_exitcode(ended), "calls": calls.count}), flush=True)
 
 
 if __name__ == "__main__":
