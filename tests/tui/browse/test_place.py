@@ -209,9 +209,7 @@ async def test_another_process_writes_and_the_cursor_keeps_its_memory(corpus: Pa
         async with another_process(corpus) as other:
             for number in range(3):
                 await other.insert(Draft(f"Arrived from elsewhere, number {number}"))
-            started = asyncio.get_running_loop().time()
         await console.until(f"{ACTIVE + 3} memories")
-        assert asyncio.get_running_loop().time() - started < 2.5
         await console.still()
         assert table.current == here
         assert console.lines.index(line_of_cursor(console)) == line

@@ -244,9 +244,7 @@ async def test_another_process_writes_and_the_list_follows_with_the_cursor_on_it
         here = under_the_cursor(console)
         async with another_process(corpus) as other:
             await other.insert(Draft("Written by somebody else just now"))
-            started = asyncio.get_running_loop().time()
         await console.until("Written by somebody else")
-        assert asyncio.get_running_loop().time() - started < 2.5
         await console.until("375 memories")
         await console.still()
         assert under_the_cursor(console) == here
