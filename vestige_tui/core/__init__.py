@@ -1,0 +1,1 @@
+"""Types and pure functions that every layer shares. Imports nothing of ours but ``process``."""

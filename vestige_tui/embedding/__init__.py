@@ -1,0 +1,1 @@
+"""Embedding models: their catalogue, their loading, and the processes that encode texts."""

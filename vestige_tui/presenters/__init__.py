@@ -1,0 +1,1 @@
+"""Presenters: one subject as text or JSON, for console and shell alike. Know no terminal."""

@@ -1,0 +1,1 @@
+"""Processes: a program run detached, or as another user."""

@@ -1,0 +1,1 @@
+"""The console: one folder a place, and what the places share."""

@@ -1,0 +1,1 @@
+"""Schema: migrations, named SQL, and how rows are read, Vestige's own files included."""

@@ -1,0 +1,1 @@
+"""Dialogs: questions, help, the editor and details, over any place."""

@@ -1,0 +1,1 @@
+"""Filters as chips: the bar, the picker and saved filters."""

@@ -1,0 +1,1 @@
+"""The Registry place: the embedding model of the store, and other models."""

@@ -1,0 +1,1 @@
+"""The Review place: a session of graded memories."""

@@ -1,0 +1,1 @@
+"""The Store place: server, sizes, health and maintenance."""
