@@ -25,10 +25,10 @@ from vestige_tui.core.memories import Draft, Patch
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.embedding import encoder_pool, models
 from vestige_tui.embedding.models import DEFAULT_MODEL, Embedder, EmbedderSource, TestEmbedder, signature
-from vestige_tui.jobs import start, worker
+from vestige_tui.jobs import conflicts, start, worker
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import Work
-from vestige_tui.reembed import plan, spare_vectors
+from vestige_tui.reembed import plan
 from vestige_tui.reembed import run as reembedding
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import FILL_BATCH, Store
@@ -485,7 +485,9 @@ async def test_a_text_that_failed_and_was_mended_has_failed_no_more(
         found: tuple[int, int] = await inner(self, *arguments)
         seen.append(found)
         if len(seen) == 1:
-            change(url, "UPDATE knowledge_nodes SET content = 'as usual' WHERE content = %s", "undone business")
+            mend = "UPDATE knowledge_nodes SET content = 'as usual' WHERE content = %s"
+            # A sign of life may hold the file, and needs this loop to let go of it.
+            await asyncio.to_thread(change, url, mend, "undone business")
         return found
 
     monkeypatch.setattr(reembedding.Reembedding, "_pass", look)
@@ -849,7 +851,7 @@ async def test_two_at_once(url: str, workers: Workers, monkeypatch: pytest.Monke
     async with opened(url) as store:
         with pytest.raises(Refused, match="under way"):
             await plan.drop_spare(store)
-    monkeypatch.setattr(spare_vectors, "LEASE", timedelta(seconds=-1))
+    monkeypatch.setattr(conflicts, "LEASE", timedelta(seconds=-1))
     # Both have been started by now: the first one to write goes on.
     loser = await begin(second)
     began, workers.begun[:] = list(workers.begun), workers.begun[:1]

@@ -224,10 +224,9 @@ async def test_many_cancelled_questions_leave_no_connection_behind(
 ) -> None:
     async with opened(store_url, create=True) as store:
         backend = store.backend
+        composing = f"vestige_tui.store.backends.{backend.dialect}.compose"
         for _ in range(3):
-            monkeypatch.setattr(
-                f"vestige_tui.store.{backend.dialect}.compose", lambda dialect, name, slots=None: ENDLESS[dialect]
-            )
+            monkeypatch.setattr(composing, lambda dialect, name, slots=None: ENDLESS[dialect])
             asked = [asyncio.create_task(backend.fetch("endless")) for _ in range(8)]
             await asyncio.sleep(0.2)
             for task in asked:
