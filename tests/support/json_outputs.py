@@ -74,8 +74,11 @@ _DAY = re.compile(r"\b\d{4}-\d\d-\d\d\b")
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _SHORT = re.compile(r"\b([Jj]ob|attempt) [0-9a-f]{8}\b")
 _MEASURED = re.compile(
-    r"(_ms|_seconds|seconds|_bytes|bytes|_at|elapsed|rate|retrievability|pid|worker|plan|stability)$"
+    r"(_ms|_seconds|seconds|_bytes|bytes|_at|elapsed|rate|retrievability|pid|worker|plan|owner|callee|next|stability)$"
 )
+_UNORDERED = {"queries"}
+"""Lists that stand in the order of what was measured."""
+_PROGRESS = re.compile(r"^\d+ %, .*\n?", re.MULTILINE)
 _TOOK = re.compile(r"\b\d+(\.\d+)?( ?)(ms|s|KB|MB|GB)\b")
 
 
@@ -84,7 +87,8 @@ def steady(value: Any, name: str = "") -> Any:
     if isinstance(value, dict):
         return {key: steady(each, key) for key, each in value.items()}
     if isinstance(value, list):
-        return [steady(each, name) for each in value]
+        items = [steady(each, name) for each in value]
+        return sorted(items, key=json.dumps) if name in _UNORDERED else items
     if isinstance(value, bool) or value is None:
         return value
     if _MEASURED.search(name):
@@ -131,7 +135,7 @@ def document(folder: Path, done: subprocess.CompletedProcess[str]) -> str:
         lines = [json.dumps(steady(json.loads(printed)), indent=1, ensure_ascii=False)]
     except ValueError:
         lines = [_line(line) for line in printed.splitlines()]
-    note = steady(done.stderr.replace(str(folder), "FOLDER"))
+    note = _PROGRESS.sub("", str(steady(done.stderr.replace(str(folder), "FOLDER"))))
     return "\n".join([*lines, f"status {done.returncode}", note])
 
 
