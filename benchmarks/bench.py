@@ -44,7 +44,7 @@ class Bench:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BackendQuery:
     """A question with its vector."""
 
     text: str
@@ -67,6 +67,6 @@ class Asked:
         )
 
 
-def asked(count: int) -> Sequence[Asked]:
+def asked(count: int) -> Sequence[BackendQuery]:
     """So many different questions, always the same."""
-    return [Asked(text, vector) for text, vector in zip(questions(count), vectors(count, series=4), strict=True)]
+    return [BackendQuery(text, vector) for text, vector in zip(questions(count), vectors(count, series=4), strict=True)]

@@ -12,9 +12,9 @@ from psycopg import sql
 
 from benchmarks.table import Figure
 from vestige_tui.core.errors import Conflict
-from vestige_tui.jobs.context import Running
+from vestige_tui.jobs.context import JobContext
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import Work
+from vestige_tui.jobs.start import JobRequest
 from vestige_tui.store.open import open_store
 from vestige_tui.transfer import copy as jobs
 
@@ -45,7 +45,7 @@ class Took:
 
 async def copy(source: str, target: str, *, verify: bool = False) -> Took:
     """Copy a store into an empty database, as a worker does it."""
-    checked = await jobs.check(Work("copy", source, target, {"verify": verify}))
+    checked = await jobs.check(JobRequest("copy", source, target, {"verify": verify}))
     async with open_store(target, create=True, max_connections=4) as store:
         ledger = Ledger(store)
         run = await ledger.start(
@@ -71,7 +71,7 @@ async def copy(source: str, target: str, *, verify: bool = False) -> Took:
 
 
 @dataclass(slots=True)
-class _Timed(Running):
+class _Timed(JobContext):
     """A job that notes when the rows and their indexes were there, and when the vector index was."""
 
     rows_done: float = 0.0
@@ -82,7 +82,7 @@ class _Timed(Running):
             self.rows_done = time.perf_counter()
         if words == "comparing":
             self.indexed = time.perf_counter()
-        await Running.phase(self, words)
+        await JobContext.phase(self, words)
 
 
 async def raw_copy(filled: str, target: str) -> Took:

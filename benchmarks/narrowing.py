@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.bench import Asked, asked
+from benchmarks.bench import BackendQuery, asked
 from benchmarks.clock import side_by_side, timing
 from benchmarks.corpus import NARROWINGS, Narrowing
 from benchmarks.raw import LIMIT
@@ -53,10 +53,10 @@ def _recalls(bench: Bench, what: str, found: dict[str, float], beside: str) -> l
 
 
 async def _time(bench: Bench, narrowing: Narrowing, name: str) -> Figure:
-    async def narrow(each: Asked) -> None:
+    async def narrow(each: BackendQuery) -> None:
         await bench.store.search(each.query(filter=narrowing.filter))
 
-    async def wide(each: Asked) -> None:
+    async def wide(each: BackendQuery) -> None:
         await bench.store.search(each.query())
 
     times = await side_by_side(narrow, wide, asked(TIMED))

@@ -18,9 +18,9 @@ from benchmarks.corpus import texts
 from benchmarks.table import Figure
 from vestige_tui.core.memories import Draft
 from vestige_tui.embedding.models import DEFAULT_MODEL, EmbedderSource, TestEmbedder
-from vestige_tui.jobs.context import Running
+from vestige_tui.jobs.context import JobContext
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import Work
+from vestige_tui.jobs.start import JobRequest
 from vestige_tui.reembed import plan as jobs
 from vestige_tui.reembed.run import Reembedding, Report
 from vestige_tui.store.open import open_store
@@ -36,7 +36,7 @@ _CHEAP = "test-embedder-384"
 
 async def reembed(url: str, model: str) -> Report:
     """Re-embed a store as a worker does it."""
-    checked = await jobs.check(Work("reembed", url, url, {"model": model}))
+    checked = await jobs.check(JobRequest("reembed", url, url, {"model": model}))
     async with open_store(url, max_connections=4) as store:
         ledger = Ledger(store)
         run = await ledger.start(
@@ -49,7 +49,7 @@ async def reembed(url: str, model: str) -> Report:
             options=checked.options,
         )
         await ledger.take(run.id, copying.OWNER)
-        running = Running(
+        running = JobContext(
             store, run.id, "reembed", source=url, target=url, options=checked.options, moment=run.first_started
         )
         await jobs.run(running)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.bench import Asked, asked
+from benchmarks.bench import BackendQuery, asked
 from benchmarks.clock import side_by_side, timing
 from benchmarks.raw import DEPTH, LIMIT, RawPostgres, RawSqlite, hybrid
 from benchmarks.table import Figure
@@ -54,7 +54,7 @@ def _goal(bench: Bench, mode: Mode) -> str:
 async def _beside_parts(bench: Bench, mode: Mode) -> tuple[Times, Times]:
     raw = bench.raw
 
-    def parts(each: Asked) -> None:
+    def parts(each: BackendQuery) -> None:
         if mode == "hybrid":
             hybrid(raw, each.text, each.vector)
         elif mode == "text":

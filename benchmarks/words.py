@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.bench import Asked, asked
+from benchmarks.bench import BackendQuery, asked
 from benchmarks.clock import side_by_side, timing
 from benchmarks.corpus import common_words, rare_words
 from benchmarks.raw import LIMIT
@@ -42,12 +42,12 @@ async def measure(bench: Bench) -> list[Figure]:
 
 async def _time(bench: Bench, mode: Mode, name: str, texts: list[str], goal: str) -> Figure:
     normal = asked(COMMON)
-    pairs = [(Asked(text, each.vector), each) for text, each in zip(texts, normal, strict=True)]
+    pairs = [(BackendQuery(text, each.vector), each) for text, each in zip(texts, normal, strict=True)]
 
-    async def common(pair: tuple[Asked, Asked]) -> None:
+    async def common(pair: tuple[BackendQuery, BackendQuery]) -> None:
         await bench.store.search(pair[0].query(mode))
 
-    async def usual(pair: tuple[Asked, Asked]) -> None:
+    async def usual(pair: tuple[BackendQuery, BackendQuery]) -> None:
         await bench.store.search(pair[1].query(mode))
 
     times = await side_by_side(common, usual, pairs)
@@ -57,7 +57,7 @@ async def _time(bench: Bench, mode: Mode, name: str, texts: list[str], goal: str
 async def _overlap(bench: Bench, name: str, texts: list[str], goal: str) -> Figure:
     """How much of the ten best by a full ranking of every match is in the answer."""
     shared = wanted = 0
-    for each in (Asked(text, one.vector) for text, one in zip(texts, asked(COMMON), strict=True)):
+    for each in (BackendQuery(text, one.vector) for text, one in zip(texts, asked(COMMON), strict=True)):
         best = bench.raw.ranked(each.text)[:LIMIT]
         shared += len(set(best).intersection(hit.memory.id for hit in await bench.store.search(each.query("text"))))
         wanted += len(best)

@@ -121,12 +121,12 @@ async def main() -> None:
         await shoot(demo, "review", "review", ["space"])
         await shoot(demo, "registry", "registry", [])
         await shoot(demo, "store", "store", [])
-        from vestige_tui.jobs.start import Work, start
+        from vestige_tui.jobs.start import JobRequest, start
 
         large = await make_large(demo, home / "agents.db")
         watching = asyncio.create_task(shoot(demo, "jobs", "jobs", ["wait for a running job"]))
         await asyncio.sleep(3)
-        await start(Work("copy", large, f"pgembed:{home / 'postgres'}"))
+        await start(JobRequest("copy", large, f"pgembed:{home / 'postgres'}"))
         await watching
 
 

@@ -23,9 +23,9 @@ from vestige_tui.core.errors import Unavailable, VestigeError
 from vestige_tui.core.jobs import Job
 from vestige_tui.jobs import start as launch
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import Launched, Work
+from vestige_tui.jobs.start import JobRequest, StartedJob
 
-WORK = Work("copy", "sqlite:a.db", "pgembed:/new")
+WORK = JobRequest("copy", "sqlite:a.db", "pgembed:/new")
 HALF = job_wait.DOUBT_SECONDS / 2 + 1
 AWAY = Unavailable("The server cannot be reached.")
 Look: TypeAlias = tuple[float, float | VestigeError | None]
@@ -36,9 +36,9 @@ def begins(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """A start that takes until this is set."""
     begins = asyncio.Event()
 
-    async def start(work: Work) -> Launched:
+    async def start(work: JobRequest) -> StartedJob:
         await begins.wait()
-        return Launched("3e386abc", False)
+        return StartedJob("3e386abc", False)
 
     monkeypatch.setattr(launch, "start", start)
     return begins
@@ -78,7 +78,7 @@ async def test_a_second_press_does_not_wait(begins: asyncio.Event) -> None:
 async def test_what_ctrl_c_ends_on_its_way_was_not_begun(
     monkeypatch: pytest.MonkeyPatch, begins: asyncio.Event
 ) -> None:
-    async def fails(work: Work) -> Launched:
+    async def fails(work: JobRequest) -> StartedJob:
         await begins.wait()
         raise Unavailable("The server did not start.")
 

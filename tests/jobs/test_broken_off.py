@@ -16,7 +16,7 @@ from vestige_tui.core.errors import Busy, Cancelled, Unavailable, VestigeError
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.jobs import worker
 from vestige_tui.jobs.ledger import CANCELLED, Ledger
-from vestige_tui.jobs.start import Work, start
+from vestige_tui.jobs.start import JobRequest, start
 from vestige_tui.store.backends.postgres import PostgresBackend, PostgresTransaction
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
@@ -81,7 +81,7 @@ async def test_a_job_that_somebody_at_the_server_breaks_off_says_so(tmp_path: Pa
     ):
         # Reading is let through, and whoever writes waits.
         await holder.execute("LOCK TABLE knowledge_nodes IN SHARE MODE")
-        launched = await start(Work("copy", f"sqlite:{source}", postgres_database))
+        launched = await start(JobRequest("copy", f"sqlite:{source}", postgres_database))
         async with asyncio.timeout(60):
             process = await waiting(watcher)
         await watcher.execute("SELECT pg_cancel_backend(%s)", (process,))
@@ -169,7 +169,7 @@ async def test_the_rows_of_a_copy_are_written_without_a_limit_of_time(tmp_path: 
             connection.execute(
                 sql.SQL("CREATE TRIGGER look AFTER INSERT ON {} EXECUTE FUNCTION look()").format(sql.Identifier(table))
             )
-        launched = await start(Work("copy", f"sqlite:{source}", postgres_database))
+        launched = await start(JobRequest("copy", f"sqlite:{source}", postgres_database))
         job = await ended(postgres_database, launched.job_id)
         assert (job.status, job.error) == ("completed", None)
         assert connection.execute("SELECT DISTINCT setting FROM seen").fetchall() == [("0",)]

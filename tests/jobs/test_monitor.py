@@ -21,7 +21,7 @@ from vestige_tui.core.jobs import Job, JobFinding
 from vestige_tui.jobs.known_stores import remember
 from vestige_tui.jobs.ledger import CALLER, Ledger
 from vestige_tui.jobs.monitor import cancel, findings, mark_failed, retry, watch
-from vestige_tui.jobs.start import Launched
+from vestige_tui.jobs.start import StartedJob
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 
@@ -162,9 +162,9 @@ async def test_a_job_of_ours_is_resumed_with_the_passwords_known_here(
 ) -> None:
     resumed: list[tuple[Job, Sequence[str]]] = []
 
-    async def resume(job: Job, known: Sequence[str] = ()) -> Launched:
+    async def resume(job: Job, known: Sequence[str] = ()) -> StartedJob:
         resumed.append((job, known))
-        return Launched("the-next-one", False)
+        return StartedJob("the-next-one", False)
 
     monkeypatch.setattr("vestige_tui.jobs.start.resume", resume)
     async with open_store(f"sqlite:{tmp_path / 'open.db'}", create=True) as here:

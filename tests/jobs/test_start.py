@@ -15,7 +15,7 @@ from tests.transfer.test_copy import ended
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.jobs import Job
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import Work, start
+from vestige_tui.jobs.start import JobRequest, start
 from vestige_tui.store.open import open_store
 
 
@@ -56,7 +56,7 @@ async def test_a_job_whose_worker_cannot_be_started_ends_with_the_reason(
         else:
             patch.setattr(subprocess, "Popen", full)
         with pytest.raises(Unavailable) as told:
-            await start(Work("copy", f"sqlite:{source}", target))
+            await start(JobRequest("copy", f"sqlite:{source}", target))
     assert told.value.message == said
     [job] = await jobs_in(target)
     assert (job.status, job.error) == ("failed", said)
@@ -73,7 +73,7 @@ async def test_the_reason_is_told_also_where_the_ledger_cannot_take_it(
     monkeypatch.setattr("vestige_tui.jobs.start.remember", full)
     monkeypatch.setattr(Ledger, "transition", refuse)
     with pytest.raises(Unavailable, match="No worker could be started: No space left on device"):
-        await start(Work("copy", f"sqlite:{source}", f"sqlite:{tmp_path / 'target.db'}"))
+        await start(JobRequest("copy", f"sqlite:{source}", f"sqlite:{tmp_path / 'target.db'}"))
 
 
 async def test_a_job_that_runs_already_is_found_where_it_cannot_be_noted(
@@ -81,7 +81,7 @@ async def test_a_job_that_runs_already_is_found_where_it_cannot_be_noted(
 ) -> None:
     source, target = tmp_path / "source.db", f"sqlite:{tmp_path / 'target.db'}"
     await fill(source, 20)
-    work = Work("copy", f"sqlite:{source}", target)
+    work = JobRequest("copy", f"sqlite:{source}", target)
     monkeypatch.setattr("vestige_tui.jobs.start._spawn", lambda spec: None)
     begun = await start(work)
     monkeypatch.setattr("vestige_tui.jobs.start.remember", full)
@@ -99,7 +99,9 @@ async def test_modules_in_the_folder_that_a_person_stands_in_are_not_run(
         (folder / name).write_text("raise SystemExit('a module of somebody else')")
     monkeypatch.chdir(folder)
     # A worker, and the encoders that it starts.
-    launched = await start(Work("copy", f"sqlite:{source}", target, {"reembed": True, "model": "test-embedder-8"}))
+    launched = await start(
+        JobRequest("copy", f"sqlite:{source}", target, {"reembed": True, "model": "test-embedder-8"})
+    )
     job = await ended(target, launched.job_id)
     assert (job.status, job.error) == ("completed", None)
     assert job.progress.tables["embedding"].inserted == 6

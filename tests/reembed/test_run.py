@@ -27,7 +27,7 @@ from vestige_tui.embedding import encoder_pool, models
 from vestige_tui.embedding.models import DEFAULT_MODEL, Embedder, EmbedderSource, TestEmbedder, signature
 from vestige_tui.jobs import conflicts, start, worker
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import Work
+from vestige_tui.jobs.start import JobRequest
 from vestige_tui.reembed import plan
 from vestige_tui.reembed import run as reembedding
 from vestige_tui.store.open import open_store
@@ -84,7 +84,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(worker, "_hand_over", lambda: None)
 
     async def run(url: str, **options: Any) -> Job:
-        launched = await start.start(Work("reembed", url, url, options))
+        launched = await start.start(JobRequest("reembed", url, url, options))
         await worker.run(begun[-1])
         return await ended(url, launched.job_id)
 
@@ -216,7 +216,7 @@ async def test_wide_vectors_take_half_the_room(postgres_database: str, run: Run)
     await completed(run(postgres_database, model=OLD.name))
     assert everything_is_of(postgres_database, OLD) == 20
     with pytest.raises(Refused, match="4,000 at most"):
-        await start.check(Work("reembed", postgres_database, postgres_database, {"model": "test-embedder-4500"}))
+        await start.check(JobRequest("reembed", postgres_database, postgres_database, {"model": "test-embedder-4500"}))
 
 
 def put_domain(url: str, name: str, vector: Any) -> None:
@@ -578,7 +578,7 @@ async def test_the_way_back_brings_the_old_answers(url: str, run: Run) -> None:
 async def test_the_way_back_without_its_model_is_asked_for_twice(url: str, run: Run) -> None:
     await fill(url, 10)
     with pytest.raises(Refused, match="keeps no vectors"):
-        await start.check(Work("reembed", url, url, {"rollback": True}))
+        await start.check(JobRequest("reembed", url, url, {"rollback": True}))
     await completed(run(url, model=NEW.name))
     change(url, "UPDATE spare_model SET name = 'no-such-model'")
     async with opened(url) as store:
@@ -587,7 +587,7 @@ async def test_the_way_back_without_its_model_is_asked_for_twice(url: str, run: 
         estimated = await plan.estimate_rollback(store)
         assert (estimated.loadable, estimated.memories) == (False, 1)
     with pytest.raises(Refused, match="1 memory that was written since would be without a vector"):
-        await start.check(Work("reembed", url, url, {"rollback": True}))
+        await start.check(JobRequest("reembed", url, url, {"rollback": True}))
     await completed(run(url, rollback=True, partial=True))
     async with opened(url) as store:
         assert (await store.registered_model() or signature(NEW)).name == "no-such-model"
@@ -609,7 +609,7 @@ async def test_old_vectors_can_be_let_go(url: str, run: Run) -> None:
     async with opened(url) as store:
         assert await plan.spare(store) is None
     with pytest.raises(Refused, match="nothing to go back to"):
-        await start.check(Work("reembed", url, url, {"rollback": True}))
+        await start.check(JobRequest("reembed", url, url, {"rollback": True}))
 
 
 async def test_a_second_change_lets_the_first_ones_vectors_go(url: str, run: Run) -> None:
@@ -659,7 +659,7 @@ async def test_in_place(url: str, run: Run, options: Mapping[str, Any]) -> None:
         assert width(url, "node_embeddings") == "vector(1024)"
         assert made.index_rebuild_secs > 0
     with pytest.raises(Refused, match="nothing to go back to"):
-        await start.check(Work("reembed", url, url, {"rollback": True}))
+        await start.check(JobRequest("reembed", url, url, {"rollback": True}))
 
 
 @pytest.mark.parametrize("first", [False, True])
@@ -690,7 +690,7 @@ def deaths(calls: int) -> list[int]:
     return sorted({*range(1, calls, max(1, calls // 7)), *range(max(1, calls - 30), calls, 5)})
 
 
-async def taken_up(work: Work, workers: Workers, die_at: int) -> Left:
+async def taken_up(work: JobRequest, workers: Workers, die_at: int) -> Left:
     """What the job leaves when its worker is killed at a call, and another goes on; looking around takes calls, too, so
     that the last ones may not be reached."""
     job_id = await begin(work)
@@ -714,11 +714,11 @@ async def test_a_killed_worker_is_taken_up_in_postgres(
     with database(postgres_server, "made") as made:
         await fill(made, 40, TestEmbedder(16))
         with database(postgres_server, "whole", "made") as target:
-            whole, calls = await undisturbed(Work("reembed", target, target, asked), workers)
+            whole, calls = await undisturbed(JobRequest("reembed", target, target, asked), workers)
         assert len(whole.rows["node_embeddings"]) == 40
         for die_at in deaths(calls):
             with database(postgres_server, "killed", "made") as target:
-                again = await taken_up(Work("reembed", target, target, asked), workers, die_at)
+                again = await taken_up(JobRequest("reembed", target, target, asked), workers, die_at)
                 assert again == whole, die_at
 
 
@@ -729,10 +729,10 @@ async def test_a_killed_worker_is_taken_up_in_a_file(
     asked = {"model": "test-embedder-24", "batch": 8, **options}
     await fill(f"sqlite:{tmp_path / 'made.db'}", 40, TestEmbedder(16))
 
-    def work(name: str) -> Work:
+    def work(name: str) -> JobRequest:
         shutil.copy(tmp_path / "made.db", tmp_path / name)
         url = f"sqlite:{tmp_path / name}"
-        return Work("reembed", url, url, asked)
+        return JobRequest("reembed", url, url, asked)
 
     whole, calls = await undisturbed(work("whole.db"), workers)
     assert len(whole.rows["node_embeddings"]) == 40
@@ -745,13 +745,13 @@ async def test_what_changes_between_two_attempts_is_taken_in(url: str, workers: 
     await fill(url, 40, TestEmbedder(16))
     for rollback in (False, True):
         asked = {"rollback": True} if rollback else {"model": "test-embedder-24", "batch": 4}
-        await begin(Work("reembed", url, url, asked))
+        await begin(JobRequest("reembed", url, url, asked))
         assert workers.run(70)[0] == -9
         if not rollback:
             change_meanwhile(url)
         async with opened(url) as store:
             await store.insert(Draft(f"new {rollback}"), embed=False)
-        job_id = await begin(Work("reembed", url, url, asked))
+        job_id = await begin(JobRequest("reembed", url, url, asked))
         assert workers.run()[0] == 0
         assert (await ended(url, job_id)).status == "completed"
         if not rollback:
@@ -761,7 +761,7 @@ async def test_what_changes_between_two_attempts_is_taken_in(url: str, workers: 
 
 async def test_an_index_left_half_done_is_built_anew(postgres_database: str, workers: Workers) -> None:
     await fill(postgres_database, 40, TestEmbedder(16))
-    work = Work("reembed", postgres_database, postgres_database, {"model": "test-embedder-24"})
+    work = JobRequest("reembed", postgres_database, postgres_database, {"model": "test-embedder-24"})
     phase, die_at = "", 60
     while phase != "swapping":
         # Until one is killed that had its index.
@@ -807,9 +807,9 @@ async def test_a_cancelled_job_leaves_its_vectors_to_the_next(
         assert estimated is not None
         assert estimated.memories == 44
     with pytest.raises(Refused, match=r"test-embedder-1024 .* is not done; go on with it, or drop"):
-        await start.check(Work("reembed", url, url, {"model": OTHER.name}))
+        await start.check(JobRequest("reembed", url, url, {"model": OTHER.name}))
     with pytest.raises(Refused, match="is not done"):
-        await start.check(Work("reembed", url, url, {"model": NEW.name, "in_place": True}))
+        await start.check(JobRequest("reembed", url, url, {"model": NEW.name, "in_place": True}))
     job = await completed(run(url, model=NEW.name))
     assert (job.attempt, job.progress.tables["memories"].inserted) == (2, 60)
     assert everything_is_of(url, NEW) == 60
@@ -817,7 +817,7 @@ async def test_a_cancelled_job_leaves_its_vectors_to_the_next(
 
 async def test_vectors_of_another_build_are_not_mixed(url: str, workers: Workers) -> None:
     await fill(url, 40, TestEmbedder(16))
-    work = Work("reembed", url, url, {"model": "test-embedder-24", "batch": 4})
+    work = JobRequest("reembed", url, url, {"model": "test-embedder-24", "batch": 4})
     await begin(work)
     assert workers.run(60)[0] == -9
     change(url, "UPDATE spare_model SET hash = %s", "another")
@@ -842,8 +842,8 @@ async def test_a_worker_that_finds_another_build_stops(url: str, run: Run, monke
 
 async def test_two_at_once(url: str, workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(url, 40, TestEmbedder(16))
-    first = Work("reembed", url, url, {"model": "test-embedder-24", "batch": 4})
-    second = Work("reembed", url, url, {"model": "test-embedder-32"})
+    first = JobRequest("reembed", url, url, {"model": "test-embedder-24", "batch": 4})
+    second = JobRequest("reembed", url, url, {"model": "test-embedder-32"})
     winner = await begin(first)
     for other in (second, replace(second, options={**second.options, "in_place": True})):
         with pytest.raises(Refused, match=r"Another re-embedding of .* is under way"):
@@ -882,7 +882,7 @@ def rows_of(url: str) -> Any:
 async def test_a_dry_run_writes_nothing(url: str) -> None:
     await fill(url, 50)
     before, layout = rows_of(url), names(url)
-    assert (await start.dry_run(Work("reembed", url, url, {"model": NEW.name})))["memories"].total == 50
+    assert (await start.dry_run(JobRequest("reembed", url, url, {"model": NEW.name})))["memories"].total == 50
     async with opened(url, read_only=True) as store:
         estimated = await plan.estimate(store, NEW.name)
         in_place = await plan.estimate(store, NEW.name, in_place=True, measure=False)
@@ -902,7 +902,7 @@ async def test_what_is_refused_before_anything(url: str) -> None:
     async with opened(url, create=True):
         pass
     with pytest.raises(Refused, match="belongs to no model yet"):
-        await start.check(Work("reembed", url, url, {"model": NEW.name}))
+        await start.check(JobRequest("reembed", url, url, {"model": NEW.name}))
     await fill(url, 3)
     for options, error, words in (
         ({}, Usage, "needs a model"),
@@ -912,7 +912,7 @@ async def test_what_is_refused_before_anything(url: str) -> None:
         ({"rollback": True}, Refused, "nothing to go back to"),
     ):
         with pytest.raises(error, match=words):
-            await start.start(Work("reembed", url, url, options))
+            await start.start(JobRequest("reembed", url, url, options))
     async with opened(url, read_only=True) as store:
         with pytest.raises(ReadOnly):
             await plan.drop_spare(store)
@@ -927,7 +927,7 @@ async def test_the_file_of_a_vestige_server_is_left_alone(tmp_path: Path) -> Non
     url = f"sqlite:{path}"
     for options in ({"model": DEFAULT_MODEL}, {"rollback": True}):
         with pytest.raises(ReadOnly, match="belongs to a Vestige server"):
-            await start.start(Work("reembed", url, url, options))
+            await start.start(JobRequest("reembed", url, url, options))
     async with opened(url) as store:
         assert (await plan.spare(store), await plan.history(store)) == (None, ())
         with pytest.raises(ReadOnly):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from vestige_tui.core.health import Occupied, PostgresServer, Session, SqliteFile, VectorsHeld
+from vestige_tui.core.health import PostgresServer, Session, SqliteFile, TableSize, VectorsHeld
 from vestige_tui.store import health_checks
 
 NOW = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
@@ -31,7 +31,7 @@ def test_a_newer_pgvector_at_hand_only_has_to_be_brought_in() -> None:
 
 
 def test_a_store_that_is_well_gives_no_reason() -> None:
-    table = Occupied("notes", 8192, 8192, rows=100_000, dead_rows=49_000)
+    table = TableSize("notes", 8192, 8192, rows=100_000, dead_rows=49_000)
     asleep = Session(7, "psql", "me", "idle", NOW - timedelta(days=2), False)
     assert list(health_checks.of_report(SERVER, None, [table], [asleep], NOW)) == []
     held = VectorsHeld(100, 384, 160_000, 10**9)
@@ -39,7 +39,7 @@ def test_a_store_that_is_well_gives_no_reason() -> None:
 
 
 def test_dead_rows_are_told_of_where_they_are_many() -> None:
-    table = Occupied("notes", 8192, 8192, rows=100_000, dead_rows=60_000)
+    table = TableSize("notes", 8192, 8192, rows=100_000, dead_rows=60_000)
     [found] = health_checks.of_report(SERVER, None, [table], [], NOW)
     assert found.what == "notes holds 60,000 dead rows beside 100,000 living."
     assert found.remedy.startswith("Vacuum the store")

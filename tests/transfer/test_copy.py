@@ -32,7 +32,7 @@ from vestige_tui.core.times import parse_stored
 from vestige_tui.jobs.known_stores import index_path, watched, without_password
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.monitor import watch
-from vestige_tui.jobs.start import Work, dry_run, start
+from vestige_tui.jobs.start import JobRequest, dry_run, start
 from vestige_tui.store.open import open_store
 from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import load
@@ -97,7 +97,7 @@ async def ended(target: str, job_id: str, seconds: float = 60) -> Job:
 
 async def copied(source: Path, target: str, batch: int = 500) -> Job:
     """A copy that came to its end."""
-    launched = await start(Work("copy", f"sqlite:{source}", target, {"batch": batch}))
+    launched = await start(JobRequest("copy", f"sqlite:{source}", target, {"batch": batch}))
     job = await ended(target, launched.job_id)
     assert (job.status, job.error) == ("completed", None)
     assert job.progress.phase == "done"
@@ -170,7 +170,7 @@ async def test_everything_comes_along_and_a_second_run_brings_nothing(
     await fill(source, 5_000)
     target = with_password(postgres_database)
     assert PASSWORD in target
-    launched = await start(Work("copy", f"sqlite:{source}", target))
+    launched = await start(JobRequest("copy", f"sqlite:{source}", target))
     assert not launched.already_running
 
     async def seen() -> list[Job]:
@@ -274,7 +274,7 @@ async def test_a_user_of_the_same_name_is_another_user(tmp_path: Path, postgres_
 async def test_starting_twice_is_one_job(tmp_path: Path, postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 2_000)
-    plan = Work("copy", f"sqlite:{source}", postgres_database)
+    plan = JobRequest("copy", f"sqlite:{source}", postgres_database)
     async with open_store(postgres_database, create=True):
         pass
     first, second = await asyncio.gather(start(plan), start(plan))
@@ -289,7 +289,7 @@ async def test_starting_twice_is_one_job(tmp_path: Path, postgres_database: str)
 async def test_a_cancelled_copy_ends_soon_and_can_be_taken_up(tmp_path: Path, postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 6_000, words=100)
-    launched = await start(Work("copy", f"sqlite:{source}", postgres_database, {"batch": 50}))
+    launched = await start(JobRequest("copy", f"sqlite:{source}", postgres_database, {"batch": 50}))
     async with open_store(postgres_database) as store:
         assert await Ledger(store).request_cancel(launched.job_id)
     job = await ended(postgres_database, launched.job_id, seconds=10)
@@ -312,14 +312,14 @@ async def test_a_cancelled_copy_ends_soon_and_can_be_taken_up(tmp_path: Path, po
 async def test_a_dry_run_makes_nothing(tmp_path: Path, postgres_database: str, state: Path) -> None:
     source = make_v18(tmp_path / "vestige.db", 24)
     before = made_there(postgres_database)
-    tables = await dry_run(Work("copy", str(source), postgres_database))
+    tables = await dry_run(JobRequest("copy", str(source), postgres_database))
     assert tables["memories"].total == 24
     assert tables["edges"].total == 23
     assert any(table.left_behind for table in tables.values())
     assert made_there(postgres_database) == before
     assert private_files(state) == {}
     nowhere = tmp_path / "nowhere"
-    assert (await dry_run(Work("copy", str(source), f"pgembed:{nowhere}")))["memories"].total == 24
+    assert (await dry_run(JobRequest("copy", str(source), f"pgembed:{nowhere}")))["memories"].total == 24
     assert private_files(nowhere) == {}
 
 
@@ -330,7 +330,7 @@ async def test_another_model_is_refused_before_anything_is_made(
     await fill(source, 10)
     async with open_store(postgres_database, create=True) as store:
         await store.register_model(ModelSignature("another-model", MODEL.dimension))
-    plan = Work("copy", f"sqlite:{source}", postgres_database)
+    plan = JobRequest("copy", f"sqlite:{source}", postgres_database)
     for refused in (start(plan), dry_run(plan)):
         with pytest.raises(ModelMismatch, match="test-model"):
             await refused
@@ -351,14 +351,14 @@ async def test_what_cannot_be_copied_is_refused_in_front(tmp_path: Path, postgre
         connection.execute("CREATE TABLE knowledge_nodes (id int)")
     before = made_there(postgres_database)
     for plan, error in (
-        (Work("copy", str(tmp_path / "missing.db"), postgres_database), Unavailable),
-        (Work("copy", str(foreign), postgres_database), ForeignStore),
-        (Work("copy", postgres_database, str(source)), ForeignStore),
-        (Work("copy", str(source), str(source)), Usage),
-        (Work("copy", str(source), str(make_v18(tmp_path / "vestige.db", 3))), ForeignStore),
-        (Work("copy", str(source), "/proc/nowhere/new.db"), Unavailable),
-        (Work("copy", str(source), postgres_database), ForeignStore),
-        (Work("copy", str(source), f"postgresql://me:{PASSWORD}@127.0.0.1:1/d"), Unavailable),
+        (JobRequest("copy", str(tmp_path / "missing.db"), postgres_database), Unavailable),
+        (JobRequest("copy", str(foreign), postgres_database), ForeignStore),
+        (JobRequest("copy", postgres_database, str(source)), ForeignStore),
+        (JobRequest("copy", str(source), str(source)), Usage),
+        (JobRequest("copy", str(source), str(make_v18(tmp_path / "vestige.db", 3))), ForeignStore),
+        (JobRequest("copy", str(source), "/proc/nowhere/new.db"), Unavailable),
+        (JobRequest("copy", str(source), postgres_database), ForeignStore),
+        (JobRequest("copy", str(source), f"postgresql://me:{PASSWORD}@127.0.0.1:1/d"), Unavailable),
     ):
         with pytest.raises(error) as raised:
             await start(plan)
@@ -471,7 +471,7 @@ async def test_a_worker_that_waits_for_a_lock_lives_and_can_be_cancelled(
     async with open_store(postgres_database, create=True) as store:
         with psycopg.connect(postgres_database) as holder:
             holder.execute("LOCK TABLE knowledge_nodes IN EXCLUSIVE MODE")
-            launched = await start(Work("copy", f"sqlite:{source}", postgres_database))
+            launched = await start(JobRequest("copy", f"sqlite:{source}", postgres_database))
             beats: set[datetime | None] = set()
             async with asyncio.timeout(20):
                 while len(beats) < 3:
@@ -485,7 +485,7 @@ async def test_a_worker_that_waits_for_a_lock_lives_and_can_be_cancelled(
 async def test_a_killed_worker_is_followed_by_another(tmp_path: Path, postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 3_000)
-    plan = Work("copy", f"sqlite:{source}", postgres_database, {"batch": 50})
+    plan = JobRequest("copy", f"sqlite:{source}", postgres_database, {"batch": 50})
     first = await start(plan)
     async with open_store(postgres_database) as store:
         owner = (await Ledger(store).job(first.job_id)).owner
@@ -507,7 +507,7 @@ async def test_a_worker_that_cannot_begin_is_told_at_once(
     await fill(source, 10)
     monkeypatch.setattr("vestige_tui.jobs.start._WORKER", (sys.executable, "-c", "raise SystemExit('no worker')"))
     with pytest.raises(Unavailable, match="did not begin"):
-        await start(Work("copy", f"sqlite:{source}", postgres_database))
+        await start(JobRequest("copy", f"sqlite:{source}", postgres_database))
     async with open_store(postgres_database) as store:
         [job] = await Ledger(store).jobs()
     assert job.status == "failed"

@@ -17,7 +17,7 @@ from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Refused
 from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.embedding import encoder_pool
-from vestige_tui.jobs.context import Running
+from vestige_tui.jobs.context import JobContext
 from vestige_tui.store.open import open_store
 from vestige_tui.transfer import embed_missing
 from vestige_tui.transfer.copy import Copy
@@ -85,8 +85,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def followed(
-    source: Source, target: str, monkeypatch: pytest.MonkeyPatch, *happenings: Callable[[Running], Any]
-) -> Running:
+    source: Source, target: str, monkeypatch: pytest.MonkeyPatch, *happenings: Callable[[JobContext], Any]
+) -> JobContext:
     """A copy that follows its source; each happening comes after a look, and the copy ends after the last of them."""
     left = iter(happenings)
 
@@ -106,12 +106,12 @@ async def followed(
     return running
 
 
-def counts(running: Running) -> tuple[int, int, int, int]:
+def counts(running: JobContext) -> tuple[int, int, int, int]:
     made = running.meter.tables.get("embedding", TableProgress())
     return made.read, made.inserted, made.present, made.failed
 
 
-async def failures(target: str, running: Running) -> list[JobFinding]:
+async def failures(target: str, running: JobContext) -> list[JobFinding]:
     return [each for each in await findings_of(target, running) if each.subject == "embedding"]
 
 
@@ -125,18 +125,18 @@ async def test_a_text_that_failed_is_tried_again_only_when_it_changed(
 ) -> None:
     seen: list[tuple[int, tuple[int, int, int, int]]] = []
 
-    async def look(running: Running) -> None:
+    async def look(running: JobContext) -> None:
         seen.append((len(started), counts(running)))
 
-    async def arrive(running: Running) -> None:
+    async def arrive(running: JobContext) -> None:
         await look(running)
         source.put(C, "deploy the cache")
 
-    async def still_undone(running: Running) -> None:
+    async def still_undone(running: JobContext) -> None:
         await look(running)
         source.edit(A, "undone again")
 
-    async def mended(running: Running) -> None:
+    async def mended(running: JobContext) -> None:
         await look(running)
         assert [each.source_key for each in await failures(target, running)] == [A]
         source.edit(A, "business as usual")
@@ -156,7 +156,7 @@ async def test_a_text_that_failed_is_tried_again_only_when_it_changed(
 async def test_another_memory_in_the_place_of_one_that_failed_gets_its_vector(
     source: Source, target: str, started: list[str], monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    async def swap(running: Running) -> None:
+    async def swap(running: JobContext) -> None:
         assert counts(running) == (2, 1, 0, 1)
         source.put(C, "deploy the cache")
         async with open_store(target) as store:
@@ -168,7 +168,7 @@ async def test_another_memory_in_the_place_of_one_that_failed_gets_its_vector(
                 async with store.backend.write() as transaction:
                     await transaction.execute_many("insert_embedding", [asked])
 
-    async def look(running: Running) -> None:
+    async def look(running: JobContext) -> None:
         assert len(started) == 2
 
     running = await followed(source, target, monkeypatch, swap, look)
@@ -203,7 +203,7 @@ async def test_more_failures_than_a_batch_holds_are_passed_over(
     for number in range(2 * embed_missing.BATCH):
         source.put(f"00000000-0000-4000-8000-0000000001{number:02}", f"undone {number}")
 
-    async def arrive(running: Running) -> None:
+    async def arrive(running: JobContext) -> None:
         source.put("ffffffff-0000-4000-8000-000000000000", "deploy the cache")
 
     running = await followed(source, target, monkeypatch, arrive)

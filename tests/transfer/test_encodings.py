@@ -26,16 +26,16 @@ from vestige_tui.jobs import start as launch
 from vestige_tui.jobs import worker
 from vestige_tui.jobs.context import Meter
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import Work, start
+from vestige_tui.jobs.start import JobRequest, start
 from vestige_tui.store.backends import postgres
 from vestige_tui.store.backends.postgres import PostgresBackend
 from vestige_tui.store.open import open_store
-from vestige_tui.transfer.convert import TABLES, Setting
+from vestige_tui.transfer.convert import TABLES, TransferContext
 from vestige_tui.transfer.open import open_source
 from vestige_tui.transfer.postgres_source import PostgresSource
 from vestige_tui.transfer.protocols import Source
-from vestige_tui.transfer.target_readers import mirror_of
-from vestige_tui.transfer.verify import Aloud, prepare
+from vestige_tui.transfer.target_readers import target_reader_of
+from vestige_tui.transfer.verify import StdoutReporter, prepare
 
 TEXTS = (
     "café crème",
@@ -140,7 +140,7 @@ async def source_of(url: str) -> AsyncIterator[Source]:
 
 async def compare(source: str, target: str) -> dict[str, tuple[int, int, int]]:
     """What differs, is in the source only, and in the target only, of the tables where anything is."""
-    report = Aloud(Meter(), lambda meter: None)
+    report = StdoutReporter(Meter(), lambda meter: None)
     async with source_of(source) as opened, open_store(target, read_only=True) as store:
         await (await prepare(opened, store, report)).run()
     found = {name: (each.differ, each.only_source, each.only_target) for name, each in report.meter.tables.items()}
@@ -160,7 +160,7 @@ def copy(monkeypatch: pytest.MonkeyPatch) -> Copy:
     monkeypatch.setattr(worker, "_hand_over", lambda: None)
 
     async def copy(source: str, target: str, **options: Any) -> str:
-        job_id = (await start(Work("copy", source, target, options))).job_id
+        job_id = (await start(JobRequest("copy", source, target, options))).job_id
         await worker.run(specs.pop())
         async with open_store(target, read_only=True) as store:
             job = await Ledger(store).job(job_id)
@@ -297,9 +297,9 @@ async def test_a_database_of_another_encoding_is_refused(encoding: str, postgres
         with pytest.raises(Refused, match=said):
             await fill(url)
         with pytest.raises(Refused, match=said):
-            await start(Work("copy", source, url))
+            await start(JobRequest("copy", source, url))
         with pytest.raises(Refused, match=said):
-            await start(Work("copy", url, f"sqlite:{tmp_path / 'new.db'}"))
+            await start(JobRequest("copy", url, f"sqlite:{tmp_path / 'new.db'}"))
         with pytest.raises(Refused, match=said):
             await asyncio.to_thread(PostgresSource, url)
         with psycopg.connect(url) as connection:
@@ -346,7 +346,7 @@ async def test_a_source_whose_session_changes_is_not_read_on(postgres_database: 
     await fill(postgres_database)
     async with source_of(postgres_database) as source:
         assert isinstance(source, PostgresSource)
-        setting = Setting(MADE, rivals={}, width=16, half=False, users=set())
+        setting = TransferContext(MADE, rivals={}, width=16, half=False, users=set())
         [memories] = [table for table in TABLES if table.name == "memories"]
         assert source.read(memories, source.start("memories"), 10, 10**6, setting).read == len(TEXTS)
         source._connection.execute("SET client_encoding = 'GB18030'")
@@ -448,9 +448,9 @@ def utf16(path: Path, encoding: str) -> Path:
 @pytest.mark.parametrize("encoding", ["UTF-16le", "UTF-16be"])
 async def test_every_row_of_a_file_of_utf16_is_read_once(encoding: str, tmp_path: Path) -> None:
     url = await fill_file(utf16(tmp_path / "source.db", encoding))
-    setting = Setting(MADE, rivals={}, width=16, half=False, users=set())
+    setting = TransferContext(MADE, rivals={}, width=16, half=False, users=set())
     async with source_of(url) as source, open_store(url, read_only=True) as store:
-        mirror = mirror_of(store)
+        mirror = target_reader_of(store)
         for table in TABLES:
             read = 0
             after = source.start(table.name)

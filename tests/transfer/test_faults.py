@@ -20,7 +20,7 @@ from vestige_tui.core.jobs import Job
 from vestige_tui.core.memories import Filter
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.monitor import watch
-from vestige_tui.jobs.start import Work, resume, start
+from vestige_tui.jobs.start import JobRequest, resume, start
 from vestige_tui.store.open import open_store
 from vestige_tui.transfer.postgres_target import PostgresTarget
 
@@ -83,7 +83,7 @@ async def test_a_server_that_dies_under_a_copy_is_waited_for(tmp_path: Path) -> 
     source, directory = tmp_path / "source.db", tmp_path / "server"
     await fill(source, 3_000)
     target = f"pgembed:{directory}"
-    launched = await start(Work("copy", f"sqlite:{source}", target, {"batch": 100}))
+    launched = await start(JobRequest("copy", f"sqlite:{source}", target, {"batch": 100}))
     for rows, how in ((500, signal.SIGKILL), (4_000, signal.SIGQUIT)):
         await read_so_far(target, launched.job_id, rows)
         kill_server(directory, how)
@@ -136,7 +136,7 @@ async def test_two_copies_fill_one_store(tmp_path: Path, postgres_database: str)
         # Half of its memories are those of the first one, the others are its own.
         for (each,) in connection.execute("SELECT id FROM knowledge_nodes ORDER BY id LIMIT 200").fetchall():
             connection.execute("UPDATE knowledge_nodes SET id = ? WHERE id = ?", [str(uuid.uuid4()), each])
-    works = [Work("copy", f"sqlite:{path}", postgres_database, {"batch": 20}) for path in (one, other)]
+    works = [JobRequest("copy", f"sqlite:{path}", postgres_database, {"batch": 20}) for path in (one, other)]
     launched = await asyncio.gather(*map(start, works))
     jobs = await asyncio.gather(*(ended(postgres_database, each.job_id) for each in launched))
     assert [(job.status, job.error) for job in jobs] == [("completed", None)] * 2
@@ -160,7 +160,7 @@ async def test_a_copy_whose_disk_is_full_can_go_on(tmp_path: Path) -> None:
     await fill(source, 2_000)
     async with open_store(f"sqlite:{target}", create=True) as store:
         await store.register_model(MODEL)
-    work = Work("copy", f"sqlite:{source}", f"sqlite:{target}", {"batch": 50})
+    work = JobRequest("copy", f"sqlite:{source}", f"sqlite:{target}", {"batch": 50})
     with files_of_at_most(1_500_000):
         launched = await start(work)
     job = await ended(f"sqlite:{target}", launched.job_id)
@@ -193,7 +193,7 @@ async def test_ten_thousand_memories_arrive_and_a_second_run_brings_nothing(
             " SELECT a.id, b.id, 'related', 0.5, a.created_at FROM knowledge_nodes a"
             " JOIN knowledge_nodes b ON b.seq = a.seq + 1 ORDER BY a.seq LIMIT 2000"
         )
-    work = Work("copy", f"sqlite:{source}", postgres_database)
+    work = JobRequest("copy", f"sqlite:{source}", postgres_database)
     job = await ended(postgres_database, (await start(work)).job_id)
     assert (job.status, job.error) == ("completed", None)
     counts = {name: table.inserted for name, table in job.progress.tables.items()}
@@ -217,7 +217,7 @@ async def test_rows_that_become_one_do_not_wait_for_each_other(tmp_path: Path, p
             " VALUES (?, ?, ?, 0.5, '2026-01-01')",
             [(here, there, "x" * 255 + str(number)) for number in range(400)],
         )
-    work = Work("copy", f"sqlite:{source}", postgres_database, {"batch": 5, "verify": False})
+    work = JobRequest("copy", f"sqlite:{source}", postgres_database, {"batch": 5, "verify": False})
     job = await ended(postgres_database, (await start(work)).job_id)
     assert (job.status, job.error) == ("completed", None)
     edges = job.progress.tables["edges"]

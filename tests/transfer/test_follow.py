@@ -31,20 +31,20 @@ from vestige_tui.core.memories import Draft, Patch
 from vestige_tui.core.reviews import Marks, Rating
 from vestige_tui.core.times import format_time
 from vestige_tui.embedding.models import TestEmbedder
-from vestige_tui.jobs.context import Running
+from vestige_tui.jobs.context import JobContext
 from vestige_tui.jobs.ledger import CANCELLED, Ledger
-from vestige_tui.jobs.start import Work, resume, start
+from vestige_tui.jobs.start import JobRequest, resume, start
 from vestige_tui.store.backends.protocol import Transaction
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 from vestige_tui.transfer import copy
 from vestige_tui.transfer import follow as following_module
 from vestige_tui.transfer.convert import Table
-from vestige_tui.transfer.follow import Following
+from vestige_tui.transfer.follow import ChangeFollower
 from vestige_tui.transfer.open import target_of
 from vestige_tui.transfer.protocols import Batch
 from vestige_tui.transfer.sqlite_source import sqlite_path
-from vestige_tui.transfer.sync_state import Brought
+from vestige_tui.transfer.sync_state import SyncState
 
 AT = "2026-02-01T00:00:00.000000+00:00"
 PATIENCE_SECONDS = 60
@@ -70,7 +70,7 @@ class Followed:
     """A copy that follows its source, in this process."""
 
     store: Store
-    running: Running
+    running: JobContext
     working: asyncio.Task[str]
 
     @property
@@ -190,7 +190,7 @@ async def test_a_following_worker_that_is_terminated_is_taken_up(tmp_path: Path,
                 await store.backend.wait_for_change(0.1)
             return job
 
-    launched = await start(Work("copy", f"sqlite:{path}", target, {"follow": True, "verify": False}))
+    launched = await start(JobRequest("copy", f"sqlite:{path}", target, {"follow": True, "verify": False}))
     async with open_store(target) as store:
         ledger = Ledger(store)
         job = await job_that(launched.job_id, lambda job: job.progress.phase == "following")
@@ -227,7 +227,7 @@ async def test_what_nobody_takes_up_for_long_is_forgotten_and_what_is_at_work_is
         forgotten = f"UPDATE job_runs SET finished_at = '{old}' WHERE source = '{first}'"
         await asyncio.to_thread(change, target, forgotten)
         chain = str(followed.running.checkpoint["chain"])
-        with closing(Brought(followed.running, chain, blind=False)) as again:
+        with closing(SyncState(followed.running, chain, blind=False)) as again:
             async with store.backend.write() as transaction:
                 await again.begin(transaction, store.now())
         assert len(await known_by(store)) == 2
@@ -239,7 +239,7 @@ async def test_a_plan_that_begins_anew_forgets_what_it_knew_before(tmp_path: Pat
     async with following(f"sqlite:{path}", target) as followed:
         [before] = await known_by(followed.store)
         await followed.ledger.mark_failed(followed.running.job_id)
-    launched = await start(Work("copy", f"sqlite:{path}", target, {"follow": True}), fresh=True)
+    launched = await start(JobRequest("copy", f"sqlite:{path}", target, {"follow": True}), fresh=True)
     async with open_store(target) as store:
         ledger = Ledger(store)
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -485,15 +485,15 @@ async def test_a_vector_that_changes_with_its_text_between_two_reads_is_brought(
     await fill(path, 20)
     changing = ids_in(path)[3]
     between: list[int] = []
-    read = Following._read
+    read = ChangeFollower._read
 
-    async def reading(self: Following, table: Table, *rest: Any) -> Batch:
+    async def reading(self: ChangeFollower, table: Table, *rest: Any) -> Batch:
         if table.name == "vectors" and between:
             between.pop()
             written(path, *both(changing, "edited under the look"))
         return await read(self, table, *rest)
 
-    monkeypatch.setattr(Following, "_read", reading)
+    monkeypatch.setattr(ChangeFollower, "_read", reading)
     async with following(f"sqlite:{path}", target) as followed:
         between.append(1)
         written(path, *both(changing, "edited before the look"))

@@ -25,7 +25,7 @@ from tests.support.postgres import on_database
 from vestige_tui.core.jobs import Job, JobFinding
 from vestige_tui.jobs import ledger, start
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import Work
+from vestige_tui.jobs.start import JobRequest
 from vestige_tui.store.open import open_store
 
 KILLED = -9
@@ -135,7 +135,7 @@ def postgres_rows(target: str) -> dict[str, list[str]]:
         return found
 
 
-async def begin(work: Work) -> str:
+async def begin(work: JobRequest) -> str:
     launched = await start.start(work)
     assert not launched.already_running
     return launched.job_id
@@ -146,7 +146,7 @@ async def ended(target: str, job_id: str) -> Job:
         return await Ledger(store).job(job_id)
 
 
-async def undisturbed(work: Work, workers: Workers, edits: Sequence[tuple[str, str]] = ()) -> tuple[Left, int]:
+async def undisturbed(work: JobRequest, workers: Workers, edits: Sequence[tuple[str, str]] = ()) -> tuple[Left, int]:
     """What the job leaves when nothing comes between, and how many calls it takes."""
     job_id = await begin(work)
     status, calls = workers.run(0, edits)
@@ -155,7 +155,7 @@ async def undisturbed(work: Work, workers: Workers, edits: Sequence[tuple[str, s
     return await left(work.target, job), calls
 
 
-async def killed(work: Work, workers: Workers, die_at: int, edits: Sequence[tuple[str, str]] = ()) -> Left:
+async def killed(work: JobRequest, workers: Workers, die_at: int, edits: Sequence[tuple[str, str]] = ()) -> Left:
     """What the job leaves when its worker is killed at a call, and another takes it up."""
     job_id = await begin(work)
     status, calls = workers.run(die_at, edits)
@@ -216,22 +216,22 @@ async def test_a_copy_to_postgres_survives_every_death(tmp_path: Path, postgres_
         async with open_store(made, create=True):
             pass
         with database(postgres_server, "whole", "made") as target:
-            whole, calls = await undisturbed(Work("copy", source, target, options), workers)
+            whole, calls = await undisturbed(JobRequest("copy", source, target, options), workers)
         assert whole.findings
         for die_at in deaths(calls):
             with database(postgres_server, "killed", "made") as target:
-                again = await killed(Work("copy", source, target, options), workers, die_at)
+                again = await killed(JobRequest("copy", source, target, options), workers, die_at)
                 assert_alike(again, whole, die_at)
 
 
 async def test_a_copy_to_a_file_survives_every_death(tmp_path: Path, workers: Workers) -> None:
     source = await filled(tmp_path / "source.db")
     options = {"batch": 5}
-    whole, calls = await undisturbed(Work("copy", source, f"sqlite:{tmp_path / 'whole.db'}", options), workers)
+    whole, calls = await undisturbed(JobRequest("copy", source, f"sqlite:{tmp_path / 'whole.db'}", options), workers)
     for die_at in deaths(calls):
         folder = tmp_path / "killed"
         folder.mkdir()
-        again = await killed(Work("copy", source, f"sqlite:{folder / 'killed.db'}", options), workers, die_at)
+        again = await killed(JobRequest("copy", source, f"sqlite:{folder / 'killed.db'}", options), workers, die_at)
         assert_alike(again, whole, die_at)
         shutil.rmtree(folder)
 
@@ -288,18 +288,18 @@ async def test_later_changes_survive_every_death(
     options = {"batch": 5}
 
     @contextmanager
-    def pair(name: str) -> Iterator[tuple[Work, list[tuple[str, str]]]]:
+    def pair(name: str) -> Iterator[tuple[JobRequest, list[tuple[str, str]]]]:
         folder = tmp_path / name
         folder.mkdir()
         shutil.copy(original.removeprefix("sqlite:"), folder / "source.db")
         source = f"sqlite:{folder / 'source.db'}"
         if dialect == "sqlite":
             target = f"sqlite:{folder / 'target.db'}"
-            yield Work("copy", source, target, options), between(source, target)
+            yield JobRequest("copy", source, target, options), between(source, target)
         else:
             server = str(request.getfixturevalue("postgres_server"))
             with database(server, name, "made") as target:
-                yield Work("copy", source, target, options), between(source, target)
+                yield JobRequest("copy", source, target, options), between(source, target)
         shutil.rmtree(folder)
 
     async def every_death() -> None:

@@ -32,10 +32,10 @@ from vestige_tui.store.open import open_store
 from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import load
 from vestige_tui.store.store import Store
-from vestige_tui.transfer.convert import TABLES, Fit, Setting, Table
+from vestige_tui.transfer.convert import TABLES, Table, TransferContext, TransferRow
 from vestige_tui.transfer.open import open_source, target_of
 from vestige_tui.transfer.postgres_source import PostgresSource
-from vestige_tui.transfer.protocols import Outcome, Source, Target
+from vestige_tui.transfer.protocols import Source, Target, WriteOutcome
 from vestige_tui.transfer.row_keys import key_of
 from vestige_tui.transfer.sqlite_source import SqliteSource
 from vestige_tui.transfer.sqlite_target import SqliteTarget
@@ -100,17 +100,17 @@ async def source_of(url: str | Path) -> AsyncIterator[Source]:
         await asyncio.to_thread(source.close)
 
 
-async def setting_of(source: Source) -> Setting:
+async def setting_of(source: Source) -> TransferContext:
     model = await asyncio.to_thread(source.model)
     rivals = await asyncio.to_thread(source.rivals)
-    return Setting(MOMENT, rivals, model.dimension if model else None, half=False)
+    return TransferContext(MOMENT, rivals, model.dimension if model else None, half=False)
 
 
 async def read_all(
-    source: Source, table: Table, setting: Setting, limit: int = 4_000, max_bytes: int = BYTES
-) -> tuple[list[Fit], list[JobFinding], list[int]]:
+    source: Source, table: Table, setting: TransferContext, limit: int = 4_000, max_bytes: int = BYTES
+) -> tuple[list[TransferRow], list[JobFinding], list[int]]:
     """All rows of a table, what could not be read, and how many came at once."""
-    fits: list[Fit] = []
+    fits: list[TransferRow] = []
     failed: list[JobFinding] = []
     sizes: list[int] = []
     after = source.start(table.name)
@@ -122,14 +122,14 @@ async def read_all(
     return fits, failed, sizes
 
 
-async def pour(source: Source, store: Store, limit: int = 7) -> dict[str, list[Outcome]]:
+async def pour(source: Source, store: Store, limit: int = 7) -> dict[str, list[WriteOutcome]]:
     """Copy everything, batch by batch."""
     target = target_of(store)
     setting = await setting_of(source)
     model = await asyncio.to_thread(source.model)
     if model:
         await store.register_model(model)
-    outcomes: dict[str, list[Outcome]] = {}
+    outcomes: dict[str, list[WriteOutcome]] = {}
     for table in TABLES:
         fresh = await target.empty(table.name)
         fits, _, _ = await read_all(source, table, setting)
@@ -159,11 +159,11 @@ def said(value: object) -> object:
     return value
 
 
-def inserted(outcomes: dict[str, list[Outcome]]) -> dict[str, int]:
+def inserted(outcomes: dict[str, list[WriteOutcome]]) -> dict[str, int]:
     return {name: sum(outcome.inserted for outcome in each) for name, each in outcomes.items()}
 
 
-def refused(outcomes: dict[str, list[Outcome]]) -> dict[str, list[str]]:
+def refused(outcomes: dict[str, list[WriteOutcome]]) -> dict[str, list[str]]:
     found = {name: [reason for each in some for reason in each.refused.values()] for name, some in outcomes.items()}
     return {name: reasons for name, reasons in found.items() if reasons}
 
@@ -213,7 +213,7 @@ async def _model(url: str) -> datetime | None:
     return model.created_at
 
 
-def comparable(fit: Fit) -> tuple[object, ...]:
+def comparable(fit: TransferRow) -> tuple[object, ...]:
     """A row in its common form, its JSON by what it says; the local user's birthday differs from store to store."""
     values = [
         json.dumps(json.loads(value[1:]), sort_keys=True) if value and value[:2] in (b"\x01{", b"\x01[") else value
@@ -441,7 +441,7 @@ def at(moment: datetime = MOMENT) -> bytes:
     return pgbinary_encode.moment(moment)
 
 
-def memory(number: int, content: str = "text", moment: bytes = at()) -> Fit:
+def memory(number: int, content: str = "text", moment: bytes = at()) -> TransferRow:
     key = uuid.UUID(int=number).bytes
     local = uuid.UUID(int=1).bytes
     empty, nothing = pgbinary_encode.jsonb(b"{}"), pgbinary_encode.texts([])
@@ -458,10 +458,10 @@ def memory(number: int, content: str = "text", moment: bytes = at()) -> Fit:
         b"private",
         pgbinary_encode.uuids([]),
     )
-    return Fit(str(uuid.UUID(int=number)), (*values, moment, moment))
+    return TransferRow(str(uuid.UUID(int=number)), (*values, moment, moment))
 
 
-async def put(store: Store, table: str, *fits: Fit, update: bool = False) -> Outcome:
+async def put(store: Store, table: str, *fits: TransferRow, update: bool = False) -> WriteOutcome:
     target = target_of(store)
     async with store.backend.write() as transaction:
         if update:
@@ -469,7 +469,7 @@ async def put(store: Store, table: str, *fits: Fit, update: bool = False) -> Out
         return await target.write(transaction, BY_NAME[table], fits, fresh=False)
 
 
-async def drop(store: Store, table: str, *fits: Fit) -> int:
+async def drop(store: Store, table: str, *fits: TransferRow) -> int:
     target = target_of(store)
     async with store.backend.write() as transaction:
         return await target.delete(transaction, BY_NAME[table], [key_of(table, fit.values) for fit in fits])
@@ -532,7 +532,7 @@ async def test_orphans_are_named_as_on_a_server(empty_store: Store, postgres_dat
             await store.register_model(ModelSignature("three", 3))
             await put(store, "memories", memory(10))
         for name, values in orphans.items():
-            fits = [Fit("?", each) for each in values]
+            fits = [TransferRow("?", each) for each in values]
             ours, theirs = await put(empty_store, name, *fits), await put(server, name, *fits)
             assert ours.inserted == theirs.inserted == 0
             assert ours.refused == theirs.refused
@@ -540,8 +540,8 @@ async def test_orphans_are_named_as_on_a_server(empty_store: Store, postgres_dat
 
 
 async def test_a_name_that_is_taken_gets_the_beginning_of_an_id(empty_store: Store, tmp_path: Path) -> None:
-    def person(number: int, handle: bytes) -> Fit:
-        return Fit("?", (uuid.UUID(int=number << 96).bytes, handle, None, at(), pgbinary_encode.jsonb(b"{}")))
+    def person(number: int, handle: bytes) -> TransferRow:
+        return TransferRow("?", (uuid.UUID(int=number << 96).bytes, handle, None, at(), pgbinary_encode.jsonb(b"{}")))
 
     for table in ("users", "groups"):
         assert (await put(empty_store, table, person(1, b"ann"), person(2, b"ann"), person(1, b"ann"))).inserted == 2
@@ -557,10 +557,10 @@ async def test_rows_are_made_like_the_sources(empty_store: Store, tmp_path: Path
     key = uuid.UUID(int=10).bytes
     one, two = pgbinary_encode.vector(np.array([1, 0, 0], "<f4")), pgbinary_encode.vector(np.array([0, 1, 0], "<f4"))
     await put(empty_store, "memories", memory(10, "before"), memory(11))
-    await put(empty_store, "vectors", Fit("?", (key, one, at())))
+    await put(empty_store, "vectors", TransferRow("?", (key, one, at())))
     # An edit that kept its time, as the source has it.
     assert (await put(empty_store, "memories", memory(10, "lighthouse"), memory(12, "new"), update=True)).inserted == 2
-    assert (await put(empty_store, "vectors", Fit("?", (key, two, at())), update=True)).inserted == 1
+    assert (await put(empty_store, "vectors", TransferRow("?", (key, two, at())), update=True)).inserted == 1
     changed = await empty_store.get(str(uuid.UUID(int=10)))
     assert (changed.content, changed.updated_at) == ("lighthouse", MOMENT)
     assert [hit.memory.id for hit in await empty_store.search(SearchQuery(text="lighthouse", mode="text"))] == [
@@ -569,7 +569,7 @@ async def test_rows_are_made_like_the_sources(empty_store: Store, tmp_path: Path
     with closing(sqlite3.connect(tmp_path / "target.db")) as connection:
         [(seq, blob)] = connection.execute("SELECT seq, embedding FROM node_embeddings").fetchall()
     assert (seq, blob) == (2, np.array([0, 1, 0], "<f4").tobytes())
-    stale = Fit("?", (key, one, at(datetime(2020, 1, 1, tzinfo=UTC))))
+    stale = TransferRow("?", (key, one, at(datetime(2020, 1, 1, tzinfo=UTC))))
     assert (await put(empty_store, "vectors", stale, update=True)).inserted == 0
     state = (
         *(pgbinary_encode.double(2.0),) * 2,
@@ -580,15 +580,17 @@ async def test_rows_are_made_like_the_sources(empty_store: Store, tmp_path: Path
         pgbinary_encode.integer(0),
     )
     for reps in (1, 2):
-        row = Fit("?", (key, *state[:5], pgbinary_encode.integer(reps), state[6]))
+        row = TransferRow("?", (key, *state[:5], pgbinary_encode.integer(reps), state[6]))
         assert (await put(empty_store, "scheduling", row, update=True)).inserted == 1
         schedule = await empty_store.get_scheduling(changed.id)
         assert schedule is not None
         assert schedule.reps == reps
 
-    def review(state: bytes) -> Fit:
+    def review(state: bytes) -> TransferRow:
         states = pgbinary_encode.jsonb(b"{}"), pgbinary_encode.jsonb(state)
-        return Fit("?", (key, at(), pgbinary_encode.smallint(3), *states, pgbinary_encode.integer(0), *(None,) * 4))
+        return TransferRow(
+            "?", (key, at(), pgbinary_encode.smallint(3), *states, pgbinary_encode.integer(0), *(None,) * 4)
+        )
 
     # A line of a log that is not there is not made by an update; one that is there is made like the source's.
     assert (await put(empty_store, "reviews", review(b"{}"), update=True)).inserted == 0
@@ -596,8 +598,8 @@ async def test_rows_are_made_like_the_sources(empty_store: Store, tmp_path: Path
     assert (await put(empty_store, "reviews", review(b"{}"))).inserted == 1
     assert (await put(empty_store, "reviews", review(b'{"stability": 2.5}'), update=True)).inserted == 1
     assert [each.new.stability for each in await empty_store.reviews(changed.id)] == [2.5]
-    decision = Fit("?", (key, uuid.UUID(int=11).bytes, b"supersede", at(), pgbinary_encode.integer(0)))
-    assert await put(empty_store, "supersession", decision, update=True) == Outcome(0, frozenset())
+    decision = TransferRow("?", (key, uuid.UUID(int=11).bytes, b"supersede", at(), pgbinary_encode.integer(0)))
+    assert await put(empty_store, "supersession", decision, update=True) == WriteOutcome(0, frozenset())
 
 
 async def test_rows_are_deleted_by_their_keys(filled: Path) -> None:
@@ -621,7 +623,7 @@ async def test_rows_are_deleted_by_their_keys(filled: Path) -> None:
 
 async def test_a_deleted_winner_leaves_no_decision_of_its_own(empty_store: Store) -> None:
     await put(empty_store, "memories", memory(10), memory(11))
-    decision = Fit(
+    decision = TransferRow(
         "?", (uuid.UUID(int=10).bytes, uuid.UUID(int=11).bytes, b"supersede", at(), pgbinary_encode.integer(0))
     )
     assert (await put(empty_store, "supersession", decision)).inserted == 1

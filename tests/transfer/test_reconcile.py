@@ -22,7 +22,7 @@ from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Conflict, ReadOnly, Refused
 from vestige_tui.core.jobs import Job, JobFinding
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import Work, check, start
+from vestige_tui.jobs.start import JobRequest, check, start
 from vestige_tui.store.open import open_store
 
 AT = "2026-02-01T00:00:00.000000+00:00"
@@ -91,7 +91,7 @@ def spoilt(ids: Sequence[str]) -> list[str]:
 
 
 async def repaired(source: str, target: str, **options: bool) -> tuple[Job, list[JobFinding]]:
-    launched = await start(Work("repair", source, target, options))
+    launched = await start(JobRequest("repair", source, target, options))
     job = await ended(target, launched.job_id)
     assert (job.status, job.error) == ("completed", None)
     async with open_store(target) as store:
@@ -168,7 +168,7 @@ async def test_a_repair_is_refused_while_the_same_store_is_copied(source: str, t
     await attempt(source, target)
     async with taken_up(source, target, follow=True):
         with pytest.raises(Conflict, match="A copy of the same store is at work"):
-            await check(Work("repair", source, target))
+            await check(JobRequest("repair", source, target))
 
 
 async def test_a_repair_is_refused_whatever_the_store_is_called(source: str, target: str, tmp_path: Path) -> None:
@@ -176,19 +176,19 @@ async def test_a_repair_is_refused_whatever_the_store_is_called(source: str, tar
     (tmp_path / "link.db").symlink_to(source.removeprefix("sqlite:"))
     async with taken_up(source, target, follow=True):
         with pytest.raises(Conflict, match="A copy of the same store is at work"):
-            await check(Work("repair", f"sqlite:{tmp_path / 'link.db'}", target))
+            await check(JobRequest("repair", f"sqlite:{tmp_path / 'link.db'}", target))
 
 
 async def test_a_copy_is_refused_while_its_target_is_repaired(source: str, target: str) -> None:
     await attempt(source, target)
     async with open_store(target) as store:
         ledger = Ledger(store)
-        repair = await check(Work("repair", source, target))
+        repair = await check(JobRequest("repair", source, target))
         await ledger.start(
             kind="repair", source=repair.source, target=repair.target, model="", task="", owner="me", fresh=True
         )
         with pytest.raises(Refused, match=r"A repair of .* is under way"):
-            await check(Work("copy", source, target))
+            await check(JobRequest("copy", source, target))
 
 
 async def test_a_row_that_an_earlier_copy_could_not_bring_is_tried_again(
@@ -203,7 +203,7 @@ async def test_a_row_that_an_earlier_copy_could_not_bring_is_tried_again(
     assert running.meter.tables["vectors"].failed == 1
     with closing(sqlite3.connect(source.removeprefix("sqlite:"))) as connection, connection:
         connection.execute("UPDATE node_embeddings SET embedding = ? WHERE node_id = ?", (good, refused))
-    strict = await start(Work("verify", source, target, {"strict": True}))
+    strict = await start(JobRequest("verify", source, target, {"strict": True}))
     assert sums(await ended(target, strict.job_id)) == {"vectors": (0, 1, 0)}
     job, _ = await repaired(source, target)
     assert (job.progress.tables["vectors"].inserted, sums(job)) == (1, {})
@@ -228,7 +228,7 @@ async def test_a_repair_needs_a_target_that_can_be_written(source: str, postgres
     join = "&" if "?" in postgres_database else "?"
     only_read = f"{postgres_database}{join}options=-cdefault_transaction_read_only%3Don"
     with pytest.raises(ReadOnly):
-        await check(Work("repair", source, only_read))
+        await check(JobRequest("repair", source, only_read))
 
 
 async def test_a_repair_survives_every_death(tmp_path: Path, source: str, workers: Workers) -> None:
@@ -241,7 +241,7 @@ async def test_a_repair_survives_every_death(tmp_path: Path, source: str, worker
         target = f"sqlite:{folder / 'target.db'}"
         calls = 0
         while True:
-            launched = await start(Work("repair", source, target, {"delete": True}))
+            launched = await start(JobRequest("repair", source, target, {"delete": True}))
             status, made = workers.run(die_at)
             calls, die_at = calls + made, 0
             if status != KILLED:
@@ -268,9 +268,9 @@ async def test_a_repair_of_a_server_survives_deaths(
         spoil(made, spoilt(ids_of(source)))
         for die_at in (0, *range(20, 400, 1 if every else 60)):
             with database(postgres_server, "repair_killed", "repair_made") as target:
-                launched = await start(Work("repair", source, target, {"delete": True}))
+                launched = await start(JobRequest("repair", source, target, {"delete": True}))
                 if workers.run(die_at)[0] != 0:
-                    launched = await start(Work("repair", source, target, {"delete": True}))
+                    launched = await start(JobRequest("repair", source, target, {"delete": True}))
                     assert workers.run()[0] == 0
                 assert sums(await ended(target, launched.job_id)) == {}
                 assert sums(await compare(source, target)) == {}

@@ -23,9 +23,9 @@ from vestige_tui.core.jobs import JobFinding
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Patch
 from vestige_tui.embedding.models import DEFAULT_DIMENSION, DEFAULT_MODEL
-from vestige_tui.jobs.context import Meter, Running
+from vestige_tui.jobs.context import JobContext, Meter
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import Work, check, start
+from vestige_tui.jobs.start import JobRequest, check, start
 from vestige_tui.store.open import open_store
 from vestige_tui.transfer import copy
 from vestige_tui.transfer.convert import Table
@@ -43,9 +43,9 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @asynccontextmanager
-async def taken_up(source: str, target: str, **options: Any) -> AsyncIterator[Running]:
+async def taken_up(source: str, target: str, **options: Any) -> AsyncIterator[JobContext]:
     """A copy that this process has begun, or goes on with, in the open store of its target."""
-    checked = await check(Work("copy", source, target, {"verify": False, **options}))
+    checked = await check(JobRequest("copy", source, target, {"verify": False, **options}))
     async with open_store(target, create=True) as store:
         ledger = Ledger(store)
         run = await ledger.start(
@@ -59,7 +59,7 @@ async def taken_up(source: str, target: str, **options: Any) -> AsyncIterator[Ru
         )
         taken = await ledger.take(run.id, "test")
         assert taken is not None
-        yield Running(
+        yield JobContext(
             store,
             run.id,
             "copy",
@@ -72,7 +72,7 @@ async def taken_up(source: str, target: str, **options: Any) -> AsyncIterator[Ru
         )
 
 
-async def attempt(source: str, target: str, **options: Any) -> tuple[Running, str]:
+async def attempt(source: str, target: str, **options: Any) -> tuple[JobContext, str]:
     """One attempt of a copy in this process."""
     async with taken_up(source, target, **options) as running:
         ledger = running.ledger
@@ -85,7 +85,7 @@ async def attempt(source: str, target: str, **options: Any) -> tuple[Running, st
         return running, result
 
 
-async def findings_of(target: str, running: Running) -> list[JobFinding]:
+async def findings_of(target: str, running: JobContext) -> list[JobFinding]:
     async with open_store(target) as store:
         return list((await Ledger(store).findings(running.job_id, limit=1_000)).items)
 
@@ -260,7 +260,7 @@ async def test_one_server_is_copied_to_another(tmp_path: Path, postgres_server: 
         assert "every row is equal" in result
         assert_equal_stores(path, two)
         with pytest.raises(Usage, match="to itself"):
-            await check(Work("copy", one, one.replace("vestige@", "vestige:unneeded@")))
+            await check(JobRequest("copy", one, one.replace("vestige@", "vestige:unneeded@")))
 
 
 async def test_a_store_cannot_be_copied_to_itself(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ async def test_a_store_cannot_be_copied_to_itself(tmp_path: Path) -> None:
     (tmp_path / "alias.db").symlink_to(path)
     for spelling in (str(path), f"sqlite:{tmp_path / 'alias.db'}"):
         with pytest.raises(Usage, match="to itself"):
-            await check(Work("copy", f"sqlite:{path}", spelling))
+            await check(JobRequest("copy", f"sqlite:{path}", spelling))
 
 
 def change(target: str, sql: str) -> None:
@@ -338,7 +338,7 @@ async def test_a_target_of_another_model_gets_vectors_of_its_own(tmp_path: Path,
     async with open_store(target, create=True) as store:
         own = await store.register_model(ModelSignature(DEFAULT_MODEL, DEFAULT_DIMENSION))
     with pytest.raises(ModelMismatch, match="--reembed"):
-        await check(Work("copy", f"sqlite:{path}", target))
+        await check(JobRequest("copy", f"sqlite:{path}", target))
     running, result = await attempt(f"sqlite:{path}", target, reembed=True, verify=True)
     tables = running.meter.tables
     assert tables["vectors"].left_behind == 20
@@ -352,7 +352,7 @@ async def test_a_target_of_another_model_gets_vectors_of_its_own(tmp_path: Path,
 async def test_a_source_is_followed_until_somebody_asks_to_stop(tmp_path: Path, target: str) -> None:
     path = tmp_path / "source.db"
     await fill(path, 20)
-    launched = await start(Work("copy", f"sqlite:{path}", target, {"follow": True}))
+    launched = await start(JobRequest("copy", f"sqlite:{path}", target, {"follow": True}))
     at = "2026-02-01T00:00:00.000000+00:00"
     new = "00000000-0000-4000-8000-0000000000aa"
     async with open_store(target) as store:

@@ -22,15 +22,15 @@ from vestige_tui.core.errors import ModelMismatch, Refused
 from vestige_tui.core.memories import Draft
 from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import Work, check
+from vestige_tui.jobs.start import JobRequest, check
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 from vestige_tui.transfer import copy
-from vestige_tui.transfer.convert import TABLES, Fit, Table
+from vestige_tui.transfer.convert import TABLES, Table, TransferRow
 from vestige_tui.transfer.copy import Copy
 from vestige_tui.transfer.open import target_of
-from vestige_tui.transfer.protocols import Outcome
+from vestige_tui.transfer.protocols import WriteOutcome
 
 NEW = TestEmbedder(64)
 
@@ -92,7 +92,7 @@ async def test_the_swap_waits_for_the_vectors_of_a_copy(tmp_path: Path, postgres
 async def test_nothing_is_copied_into_a_store_that_is_being_reembedded(tmp_path: Path, target: str) -> None:
     path = tmp_path / "source.db"
     await fill(path, 20)
-    work = Work("copy", f"sqlite:{path}", target)
+    work = JobRequest("copy", f"sqlite:{path}", target)
     async with open_store(target, create=True) as store:
         ledger = Ledger(store)
         run = await ledger.start(kind="reembed", source=target, target=target, model="new", task="reembed", owner="me")
@@ -180,9 +180,9 @@ async def test_the_logs_of_one_store_are_written_one_after_the_other(postgres_da
             pgbinary_encode.jsonb(b"{}"),
             pgbinary_encode.jsonb(b"{}"),
         )
-        fit = Fit("line", (*line, pgbinary_encode.integer(0), None, None, None, None))
+        fit = TransferRow("line", (*line, pgbinary_encode.integer(0), None, None, None, None))
 
-        async def write(store: Store) -> Outcome:
+        async def write(store: Store) -> WriteOutcome:
             async with store.backend.write() as transaction:
                 return await target_of(store).write(transaction, reviews, [fit], fresh=True)
 

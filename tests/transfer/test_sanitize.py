@@ -12,7 +12,7 @@ from vestige_tui.transfer.sanitize import (
     LATEST,
     MAX_DEPTH,
     MAX_TAGS,
-    Mending,
+    RowSanitizer,
     as_uuid,
     clean,
     encode,
@@ -56,13 +56,13 @@ def test_text_that_cannot_be_stored_is_replaced_and_kept(text: str, mended: str)
     assert encode(text) is None
     assert clean(text) == mended
     assert set(kept(text)) == {"base64"}
-    mending = Mending()
+    mending = RowSanitizer()
     assert mending.text("content", text).decode() == mended
     assert mending.originals["content"] == kept(text)
 
 
 def test_good_values_pass_untouched() -> None:
-    mending = Mending()
+    mending = RowSanitizer()
     assert mending.text("content", "鍵 \x1b[2J \u202e") == "鍵 \x1b[2J \u202e".encode()
     assert mending.json("metadata", '{"a": [1, 2.5e10, "NaN", "\\\\u0000"]}', dict)[0] == {
         "a": [1, 2.5e10, "NaN", "\\u0000"]
@@ -89,7 +89,7 @@ def test_good_values_pass_untouched() -> None:
     ],
 )
 def test_json_that_cannot_be_stored_is_mended_and_kept(text: str | None, data: object) -> None:
-    mending = Mending()
+    mending = RowSanitizer()
     assert mending.json("metadata", text, dict) == (data, None)
     assert mending.originals["metadata"] == text
     json.dumps(mending.originals, allow_nan=False).encode()
@@ -103,7 +103,7 @@ def test_json_is_nested_no_deeper_than_every_python_reads(form: str) -> None:
         fits = form.replace("%s", fits)
     deep, bottomless = form.replace("%s", fits), '{"a":' * 100_000 + "1" + "}" * 100_000
     for text, kept_as_it_is in ((fits, True), (deep, False), (bottomless, False)):
-        mending, written = Mending(), text.replace("%s", "1")
+        mending, written = RowSanitizer(), text.replace("%s", "1")
         data, raw = mending.json("metadata", written, dict)
         assert (data != {}, raw == written.encode()) == (kept_as_it_is, kept_as_it_is)
         assert mending.originals == ({} if kept_as_it_is else {"metadata": written})
@@ -111,10 +111,10 @@ def test_json_is_nested_no_deeper_than_every_python_reads(form: str) -> None:
 
 
 def test_labels_are_cut() -> None:
-    mending = Mending()
+    mending = RowSanitizer()
     many = mending.labels("tags", json.dumps([f"t{n}" for n in range(MAX_TAGS + 1)]))
     assert (len(many), mending.notes) == (MAX_TAGS, ["tags were 1,001; 1,000 were kept"])
-    mending = Mending()
+    mending = RowSanitizer()
     assert [len(each) for each in mending.labels("tags", json.dumps(["x" * 300, "y"]))] == [255, 1]
     assert mending.labels("domains", '["ok", null, 3, ["x"]]') == [b"ok", b"3", b'["x"]']
     assert len(mending.notes) == 2
@@ -131,7 +131,7 @@ def test_labels_are_cut() -> None:
     ],
 )
 def test_a_time_that_is_none_takes_another(value: object, others: tuple[object, ...], found: datetime) -> None:
-    mending = Mending()
+    mending = RowSanitizer()
     assert mending.moment("created_at", value, *others, default=datetime(2020, 1, 1, tzinfo=UTC)) == found
     assert mending.originals == {"created_at": value}
 
@@ -140,7 +140,7 @@ def test_a_time_that_is_none_takes_another(value: object, others: tuple[object, 
     ("value", "found"), [(-4.0, 0.0), (1e300, 10.0), (float("inf"), 10.0), (float("nan"), 1.0), ("7", 1.0), (None, 1.0)]
 )
 def test_figures_are_brought_inside_their_bounds(value: object, found: float) -> None:
-    mending = Mending()
+    mending = RowSanitizer()
     assert mending.number("stability", value, 0.0, 10.0, 1.0) == found
     json.dumps(mending.originals, allow_nan=False)
     assert len(mending.notes) == 1

@@ -26,7 +26,7 @@ from tests.transfer.test_verify import compare, sums
 from vestige_tui.core.times import format_time
 from vestige_tui.jobs import ledger
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import Work, resume, start
+from vestige_tui.jobs.start import JobRequest, resume, start
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 
@@ -121,7 +121,7 @@ async def test_a_followed_copy_that_is_killed_again_and_again_ends_equal(
     if dialect == "postgres":
         target = str(request.getfixturevalue("postgres_database"))
     source = f"sqlite:{path}"
-    launched = await start(Work("copy", source, target, {"follow": True, "batch": 20}))
+    launched = await start(JobRequest("copy", source, target, {"follow": True, "batch": 20}))
     async with open_store(target) as store:
         jobs = Ledger(store)
         with writing(path, random.Random(f"writer of {dialect}")):

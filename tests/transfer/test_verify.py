@@ -20,20 +20,20 @@ from tests.support.filled import fill
 from tests.support.vestige_files import make_v18
 from vestige_tui.core.errors import Cancelled, ForeignStore, ReadOnly, SchemaPending, StoreMissing, Usage
 from vestige_tui.core.jobs import Job, JobFinding
-from vestige_tui.jobs.context import Meter, Running
+from vestige_tui.jobs.context import JobContext, Meter
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.monitor import watch
-from vestige_tui.jobs.start import Work, check, start
+from vestige_tui.jobs.start import JobRequest, check, start
 from vestige_tui.store.open import open_store
 from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import load
 from vestige_tui.transfer import verify
-from vestige_tui.transfer.convert import TABLES, Fit, Setting
+from vestige_tui.transfer.convert import TABLES, TransferContext, TransferRow
 from vestige_tui.transfer.open import open_source
-from vestige_tui.transfer.protocols import Compared, Source
+from vestige_tui.transfer.protocols import RowComparison, Source
 from vestige_tui.transfer.row_keys import key_of
-from vestige_tui.transfer.target_readers import PostgresMirror, SqliteMirror, columns, mirror_of
-from vestige_tui.transfer.verify import Aloud, prepare
+from vestige_tui.transfer.target_readers import PostgresTargetReader, SqliteTargetReader, columns, target_reader_of
+from vestige_tui.transfer.verify import StdoutReporter, prepare
 
 ROWS = 60
 MOMENT = datetime(2026, 6, 1, tzinfo=UTC)
@@ -49,7 +49,7 @@ async def ended(target: str, job_id: str) -> Job:
     raise AssertionError("the watch ended before the job")
 
 
-async def done(work: Work) -> tuple[Job, list[JobFinding]]:
+async def done(work: JobRequest) -> tuple[Job, list[JobFinding]]:
     """A job that came to its end, and what it found."""
     job = await ended(work.target, (await start(work)).job_id)
     assert (job.status, job.error) == ("completed", None)
@@ -58,7 +58,7 @@ async def done(work: Work) -> tuple[Job, list[JobFinding]]:
 
 
 async def copy(source: str, target: str) -> tuple[Job, list[JobFinding]]:
-    return await done(Work("copy", source, target, {"verify": False}))
+    return await done(JobRequest("copy", source, target, {"verify": False}))
 
 
 @asynccontextmanager
@@ -70,9 +70,9 @@ async def source_of(url: str) -> AsyncIterator[Source]:
         await asyncio.to_thread(source.close)
 
 
-async def compare(source: str, target: str) -> Aloud:
+async def compare(source: str, target: str) -> StdoutReporter:
     """A comparison in this process."""
-    report = Aloud(Meter(), lambda meter: None)
+    report = StdoutReporter(Meter(), lambda meter: None)
     async with source_of(source) as opened, open_store(target, read_only=True) as store:
         await (await prepare(opened, store, report)).run()
     for name, table in report.meter.tables.items():
@@ -80,15 +80,15 @@ async def compare(source: str, target: str) -> Aloud:
     return report
 
 
-def sums(told: Job | Aloud) -> dict[str, tuple[int, int, int]]:
+def sums(told: Job | StdoutReporter) -> dict[str, tuple[int, int, int]]:
     """What differs, is in the source only, and in the target only, of the tables where anything is."""
-    tables = told.meter.tables if isinstance(told, Aloud) else told.progress.tables
+    tables = told.meter.tables if isinstance(told, StdoutReporter) else told.progress.tables
     found = {name: (each.differ, each.only_source, each.only_target) for name, each in tables.items()}
     return {name: counts for name, counts in found.items() if any(counts)}
 
 
-def failed(told: Job | Aloud) -> dict[str, int]:
-    tables = told.meter.tables if isinstance(told, Aloud) else told.progress.tables
+def failed(told: Job | StdoutReporter) -> dict[str, int]:
+    tables = told.meter.tables if isinstance(told, StdoutReporter) else told.progress.tables
     return {name: each.failed for name, each in tables.items() if each.failed}
 
 
@@ -143,7 +143,7 @@ def ids_of(url: str) -> list[str]:
 
 
 async def test_a_copy_is_equal(pair: tuple[str, str]) -> None:
-    job, found = await done(Work("verify", *pair))
+    job, found = await done(JobRequest("verify", *pair))
     assert not found
     assert not sums(job)
     assert job.result == "every row is equal"
@@ -155,7 +155,7 @@ async def test_a_copy_back_is_equal_to_both(source: str, postgres_database: str,
     back = f"sqlite:{tmp_path / 'back.db'}"
     await copy(source, postgres_database)
     await copy(postgres_database, back)
-    job, found = await done(Work("verify", postgres_database, back))
+    job, found = await done(JobRequest("verify", postgres_database, back))
     assert (found, sums(job), job.progress.tables["memories"].read) == ([], {}, ROWS)
     for one, other in ((source, back), (back, postgres_database), (back, source)):
         told = await compare(one, other)
@@ -165,7 +165,7 @@ async def test_a_copy_back_is_equal_to_both(source: str, postgres_database: str,
 async def test_what_no_copy_can_bring_is_listed_and_is_no_difference(tmp_path: Path, target: str) -> None:
     source = f"sqlite:{make_v18(tmp_path / 'vestige.db', 12, hostile=True)}"
     copied, told = await copy(source, target)
-    job, found = await done(Work("verify", source, target))
+    job, found = await done(JobRequest("verify", source, target))
     assert not sums(job)
     assert failed(job) == failed(copied) != {}
     assert {(each.subject, each.source_key) for each in found} == {
@@ -203,7 +203,7 @@ async def test_the_server_finds_equal_rows_equal_by_their_digests(
     def refuse(*_: object) -> None:
         raise AssertionError("a row was fetched")
 
-    monkeypatch.setattr(PostgresMirror, "_shown", refuse)
+    monkeypatch.setattr(PostgresTargetReader, "_shown", refuse)
     assert not sums(await compare(source, postgres_database))
     assert not sums(await compare(postgres_database, source))
 
@@ -525,7 +525,7 @@ async def test_a_memory_with_very_many_links_is_asked_about_by_each_of_them(sour
     target = f"sqlite:{tmp_path / 'target.db'}"
     await copy(source, target)
     async with open_store(target, read_only=True) as store, source_of(source) as opened:
-        mirror = SqliteMirror(store.backend)  # type: ignore[arg-type]
+        mirror = SqliteTargetReader(store.backend)  # type: ignore[arg-type]
         fits = await fits_of(opened, "edges")
         asked: list[int] = []
         ask = mirror._ask
@@ -536,15 +536,15 @@ async def test_a_memory_with_very_many_links_is_asked_about_by_each_of_them(sour
             return found
 
         mirror._ask = counted  # type: ignore[method-assign]
-        assert await mirror.compare(BY_NAME["edges"], fits[:10]) == Compared(frozenset(), {}, {})
+        assert await mirror.compare(BY_NAME["edges"], fits[:10]) == RowComparison(frozenset(), {}, {})
         assert asked == [10]
 
 
 # Keys
 
 
-async def fits_of(source: Source, name: str) -> list[Fit]:
-    table, setting = BY_NAME[name], Setting(MOMENT, {}, 8, half=False)
+async def fits_of(source: Source, name: str) -> list[TransferRow]:
+    table, setting = BY_NAME[name], TransferContext(MOMENT, {}, 8, half=False)
     for earlier in ("users", name):
         batch = await asyncio.to_thread(source.read, BY_NAME[earlier], source.start(earlier), 4_000, 10**8, setting)
     assert not batch.failed
@@ -556,7 +556,7 @@ async def test_a_mirror_lists_every_key_once_from_any_place_on(pair: tuple[str, 
     source, target = pair
     async with open_store(target, read_only=True) as store, source_of(source) as opened:
         for table in TABLES:
-            mirror = mirror_of(store)
+            mirror = target_reader_of(store)
             expected = {key_of(table.name, fit.values) for fit in await fits_of(opened, table.name)}
             assert await mirror.count(table.name) == len(expected)
             found: list[bytes] = []
@@ -565,7 +565,7 @@ async def test_a_mirror_lists_every_key_once_from_any_place_on(pair: tuple[str, 
             assert len(found) == len(expected), table.name
             assert set(found) == expected
             # One that has listed nothing yet goes on from there, too.
-            later = await mirror_of(store).keys(table.name, found[0], 10_000)
+            later = await target_reader_of(store).keys(table.name, found[0], 10_000)
             skipped = len(found) - len(later)
             assert list(later) == found[skipped:]
             assert 1 <= skipped <= 4
@@ -574,9 +574,9 @@ async def test_a_mirror_lists_every_key_once_from_any_place_on(pair: tuple[str, 
 # Going on, and listing
 
 
-async def attempt(source: str, target: str, stops: bool, monkeypatch: pytest.MonkeyPatch) -> Running:
+async def attempt(source: str, target: str, stops: bool, monkeypatch: pytest.MonkeyPatch) -> JobContext:
     """One attempt in this process, which may be asked to stop as soon as it has met a memory that differs."""
-    work = Work("verify", source, target)
+    work = JobRequest("verify", source, target)
     checked = await check(work)
     async with open_store(target) as store:
         ledger = Ledger(store)
@@ -591,7 +591,7 @@ async def attempt(source: str, target: str, stops: bool, monkeypatch: pytest.Mon
         )
         taken = await ledger.take(run.id, "me")
         assert taken is not None
-        running = Running(
+        running = JobContext(
             store,
             run.id,
             "verify",
@@ -602,15 +602,15 @@ async def attempt(source: str, target: str, stops: bool, monkeypatch: pytest.Mon
             checkpoint=dict(taken.checkpoint),
             meter=Meter(taken.progress),
         )
-        note = verify.Told.note
+        note = verify.LedgerReporter.note
 
-        async def counted(self: verify.Told, *args: Any) -> None:
+        async def counted(self: verify.LedgerReporter, *args: Any) -> None:
             await note(self, *args)
             if stops and "memories" in self.meter.tables and self.meter.tables["memories"].differ:
                 running.stop.set()
 
         with monkeypatch.context() as patched:
-            patched.setattr(verify.Told, "note", counted)
+            patched.setattr(verify.LedgerReporter, "note", counted)
             try:
                 result = await verify.run(running)
             except Cancelled as error:
@@ -677,15 +677,15 @@ async def test_what_cannot_be_compared_is_refused(source: str, tmp_path: Path, p
         (postgres_database, SchemaPending, "nothing was copied there"),
     ):
         with pytest.raises(error, match=said):
-            await check(Work("verify", source, target))
+            await check(JobRequest("verify", source, target))
     assert not (tmp_path / "nowhere.db").exists()
     async with open_store(postgres_database, create=True):
         pass
     join = "&" if "?" in postgres_database else "?"
     only_read = f"{postgres_database}{join}options=-cdefault_transaction_read_only%3Don"
     with pytest.raises(ReadOnly, match="no job can be noted"):
-        await check(Work("verify", source, only_read))
-    assert (await check(Work("verify", foreign, postgres_database))).target == postgres_database
+        await check(JobRequest("verify", source, only_read))
+    assert (await check(JobRequest("verify", foreign, postgres_database))).target == postgres_database
 
 
 # SQL

@@ -20,11 +20,11 @@ from vestige_tui.config import Config
 from vestige_tui.core.health import (
     Connections,
     Health,
-    Occupied,
     QueryTiming,
     Session,
     SqliteFile,
     StoreReport,
+    TableSize,
     VectorsHeld,
 )
 from vestige_tui.embedding.models import CatalogModel
@@ -90,7 +90,7 @@ def alike_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         file = SqliteFile("3.50.4", "vestige.db", "-rw-------", "wal", "UTF-8", 4_096, 468, 0, 0)
         console = Session(4_711, "vestige-tui", "ada", "may write", None, True)
         held = VectorsHeld(374, 64, 105_468, 4_000_000_000)
-        sizes = (Occupied("memories", 184_000, 152_000),)
+        sizes = (TableSize("memories", 184_000, 152_000),)
         queries = (QueryTiming("search_memories", 3, 12.0, 3.5, 5.0, 5.0, 4.0, clock()),)
         return replace(
             found,

@@ -22,7 +22,7 @@ from vestige_tui.presenters.shell_jobs import line, way_on
 if TYPE_CHECKING:
     from vestige_tui.core.jobs import Job
     from vestige_tui.jobs.ledger import Ledger
-    from vestige_tui.jobs.start import Launched, Work
+    from vestige_tui.jobs.start import JobRequest, StartedJob
     from vestige_tui.store.store import Store
 
 INTERRUPTED = 130
@@ -34,7 +34,7 @@ DOUBT_SECONDS = LEASE_SECONDS / 2
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class JobHandle:
     """A job that a command began: as it ended, or as it stood when nobody waited any longer."""
 
     job: Job
@@ -52,7 +52,7 @@ class Begun:
 
 
 @asynccontextmanager
-async def begun(work: Work, output: Output, counted: str, *, detach: bool) -> AsyncIterator[Begun]:
+async def begun(work: JobRequest, output: Output, counted: str, *, detach: bool) -> AsyncIterator[JobHandle]:
     """Start a job and wait for its end, unless told otherwise; ``counted`` says what its rows are, as in "copied"."""
     from vestige_tui.jobs.ledger import Ledger
     from vestige_tui.store.open import open_store
@@ -83,10 +83,10 @@ async def begun(work: Work, output: Output, counted: str, *, detach: bool) -> As
             interrupted = bool(presses.count)
             if interrupted and not job.in_flight and (way := way_on(job, datetime.now(UTC))):
                 output.note(f"Job {short} was cancelled; {way}.")
-            yield Begun(job, interrupted, store)
+            yield JobHandle(job, interrupted, store)
 
 
-async def _started(work: Work, presses: _Presses, output: Output, progress: Progress) -> Launched:
+async def _started(work: JobRequest, presses: _Presses, output: Output, progress: Progress) -> StartedJob:
     """Start a job. After ctrl-C it is still waited for, so that it can be cancelled; after a second one it is not."""
     from vestige_tui.jobs.start import start
 

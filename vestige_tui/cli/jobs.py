@@ -385,11 +385,11 @@ async def _fail(args: Namespace, output: Output) -> int:
 
 
 async def _sweep(args: Namespace, output: Output) -> int:
-    from vestige_tui.jobs.ledger import STUCK_AFTER, Swept
+    from vestige_tui.jobs.ledger import STUCK_AFTER, SweepResult
     from vestige_tui.jobs.sweeper import sweep, told
 
     threshold = timedelta(seconds=min(args.threshold, LONGEST_SECONDS)) if args.threshold else STUCK_AFTER
-    in_all = Swept()
+    in_all = SweepResult()
     for url in (args.store,) if args.store else _urls(args):
         try:
             async with _store(url, read_only=args.read_only) as store:

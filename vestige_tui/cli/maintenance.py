@@ -17,7 +17,7 @@ from vestige_tui.presenters import json_shapes, store_report
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from vestige_tui.core.health import MigrationInfo, Occupied, QueryTiming, Session
+    from vestige_tui.core.health import MigrationInfo, QueryTiming, Session, TableSize
     from vestige_tui.store.backends.protocol import Backend
 
 SHOWN_SIZES = 12
@@ -192,7 +192,7 @@ def _list_sessions(output: Output, sessions: Sequence[Session], now: datetime) -
         output.table(rows, flexible=3, header=("session", "application", "role", "state"))
 
 
-def _list_sizes(output: Output, sizes: Sequence[Occupied], now: datetime) -> None:
+def _list_sizes(output: Output, sizes: Sequence[TableSize], now: datetime) -> None:
     if not sizes:
         return
     output.line()

@@ -15,7 +15,7 @@ from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.presenters import json_shapes
 
 if TYPE_CHECKING:
-    from vestige_tui.jobs.start import Work
+    from vestige_tui.jobs.start import JobRequest
 
 
 def add_commands(commands: Commands) -> None:
@@ -47,8 +47,8 @@ def add_commands(commands: Commands) -> None:
     reembed.add_options(migrate)
 
 
-def _plan(args: Namespace) -> Work:
-    from vestige_tui.jobs.start import Work
+def _plan(args: Namespace) -> JobRequest:
+    from vestige_tui.jobs.start import JobRequest
 
     source, target = ends(args, "A copy", "write")
     options: dict[str, object] = {"batch": args.batch_size or 500}
@@ -57,7 +57,7 @@ def _plan(args: Namespace) -> Work:
         options["model"] = args.model
     if args.no_verify:
         options["verify"] = False
-    return Work("copy", source, target, options)
+    return JobRequest("copy", source, target, options)
 
 
 async def _copy(args: Namespace, output: Output) -> int:

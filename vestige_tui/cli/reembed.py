@@ -22,7 +22,7 @@ from vestige_tui.presenters import json_shapes
 if TYPE_CHECKING:
     from vestige_tui.config import Config
     from vestige_tui.core.embeddings import ModelSignature, SpareVectors
-    from vestige_tui.jobs.start import Work
+    from vestige_tui.jobs.start import JobRequest
     from vestige_tui.reembed.plan import Estimate
     from vestige_tui.store.store import Store
 
@@ -61,7 +61,7 @@ def add_rollback(registry: Commands) -> None:
 
 async def reembed(args: Namespace, output: Output) -> int:
     """``migrate reembed``."""
-    from vestige_tui.jobs.start import Work
+    from vestige_tui.jobs.start import JobRequest
     from vestige_tui.reembed import plan as jobs
 
     if not args.model:
@@ -114,11 +114,11 @@ async def reembed(args: Namespace, output: Output) -> int:
         "concurrent_index": args.concurrent_index,
         "drop_old": args.drop_old,
     }
-    return await _do(args, output, config, Work("reembed", url, url, options))
+    return await _do(args, output, config, JobRequest("reembed", url, url, options))
 
 
 async def _rollback(args: Namespace, output: Output) -> int:
-    from vestige_tui.jobs.start import Work
+    from vestige_tui.jobs.start import JobRequest
     from vestige_tui.reembed import plan as jobs
 
     config = settings(args)
@@ -136,7 +136,9 @@ async def _rollback(args: Namespace, output: Output) -> int:
         )
     if not await confirmed(args, "Go back?"):
         return 1
-    return await _do(args, output, config, Work("reembed", url, url, {"rollback": True, "partial": not found.loadable}))
+    return await _do(
+        args, output, config, JobRequest("reembed", url, url, {"rollback": True, "partial": not found.loadable})
+    )
 
 
 async def _drop_old(args: Namespace, output: Output) -> int:
@@ -169,7 +171,7 @@ def _beside(found: SpareVectors) -> str:
     return f"the {grouped(found.vectors)} vectors of {in_full(found.model)} {made}"
 
 
-async def _do(args: Namespace, output: Output, config: Config, work: Work) -> int:
+async def _do(args: Namespace, output: Output, config: Config, work: JobRequest) -> int:
     """Start the job, wait for its end unless told otherwise, and say what it came to."""
     from vestige_tui.reembed.plan import report
 

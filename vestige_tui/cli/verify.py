@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vestige_tui.core.jobs import JobFinding, TableProgress
     from vestige_tui.jobs.context import Meter
     from vestige_tui.jobs.ledger import Ledger
-    from vestige_tui.jobs.start import Work
+    from vestige_tui.jobs.start import JobRequest
 
 DIFFERENT = 1
 COUNTS = ("differ", "only_source", "only_target")
@@ -30,12 +30,12 @@ REPAIRED = ("inserted", "updated", "deleted", "failed")
 PAGE = 1_000
 
 
-def work_of(args: Namespace) -> Work:
+def work_of(args: Namespace) -> JobRequest:
     """What is to be compared: the source and the target as for a copy."""
-    from vestige_tui.jobs.start import Work
+    from vestige_tui.jobs.start import JobRequest
 
     # A repair tries once more what an earlier copy could not bring.
-    return Work("verify", *ends(args, "A comparison", "compare with"), {"strict": True} if args.repair else {})
+    return JobRequest("verify", *ends(args, "A comparison", "compare with"), {"strict": True} if args.repair else {})
 
 
 async def verify(args: Namespace, output: Output) -> int:
@@ -80,7 +80,7 @@ class _Compared:
         return self.status
 
 
-async def _compared(args: Namespace, output: Output, work: Work) -> _Compared | int:
+async def _compared(args: Namespace, output: Output, work: JobRequest) -> _Compared | int:
     """Compare; gives the exit status where it came to nothing, which has then been told."""
     from vestige_tui.jobs.ledger import Ledger
 
@@ -104,12 +104,12 @@ async def _compared(args: Namespace, output: Output, work: Work) -> _Compared | 
     return ended.status
 
 
-async def _repair(args: Namespace, output: Output, work: Work) -> int:
+async def _repair(args: Namespace, output: Output, work: JobRequest) -> int:
     """Compare, show what differs, ask, and bring it into the target."""
     from vestige_tui.jobs.ledger import Ledger
-    from vestige_tui.jobs.start import Work, check
+    from vestige_tui.jobs.start import JobRequest, check
 
-    repair = Work("repair", work.source, work.target, {"delete": args.delete})
+    repair = JobRequest("repair", work.source, work.target, {"delete": args.delete})
     if not args.dry_run:
         if args.read_only:
             raise ReadOnly("A repair writes the target: leave --read-only out.")
@@ -195,21 +195,21 @@ async def _all_findings(ledger: Ledger, job_id: str) -> list[JobFinding]:
     return listed
 
 
-async def _here(work: Work, output: Output) -> _Compared:
+async def _here(work: JobRequest, output: Output) -> _Compared:
     """Compare in this process, where no job can be noted."""
     import asyncio
 
     from vestige_tui.jobs.context import Meter
     from vestige_tui.store.open import open_store
     from vestige_tui.transfer.open import open_source
-    from vestige_tui.transfer.verify import Aloud, prepare, refuse_target
+    from vestige_tui.transfer.verify import StdoutReporter, prepare, refuse_target
 
     progress = output.progress("compared")
     source = await asyncio.to_thread(open_source, work.source)
     try:
         async with open_store(work.target, read_only=True, max_connections=2) as store:
             await refuse_target(store.backend)
-            report = Aloud(Meter(), lambda meter: _show(progress, meter))
+            report = StdoutReporter(Meter(), lambda meter: _show(progress, meter))
             await (await prepare(source, store, report)).run()
     finally:
         progress.end()

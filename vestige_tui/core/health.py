@@ -25,7 +25,7 @@ class Stats:
 
 
 @dataclass(frozen=True, slots=True)
-class Concern:
+class HealthCheck:
     """What is the matter with a store, and what to do about it: a sentence each, the second empty where none helps."""
 
     what: str
@@ -37,7 +37,7 @@ class Health:
     """``state`` is healthy, degraded or unavailable; the concerns say why."""
 
     state: Literal["healthy", "degraded", "unavailable"]
-    concerns: tuple[Concern, ...] = ()
+    concerns: tuple[HealthCheck, ...] = ()
     server: str = ""
     pool: str = ""
 
@@ -132,7 +132,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Occupied:
+class TableSize:
     """What one table takes on disk, in bytes: its rows, its indexes, and what lies outside its rows.
 
     ``rows`` and ``dead_rows`` are the server's estimates, and the times those of the last vacuum and analyze by
@@ -181,7 +181,7 @@ class StoreReport:
     server: PostgresServer | SqliteFile | None
     connections: Connections
     sessions: tuple[Session, ...]
-    sizes: tuple[Occupied, ...] | None
+    sizes: tuple[TableSize, ...] | None
     vectors: VectorsHeld | None
     queries: tuple[QueryTiming, ...]
 

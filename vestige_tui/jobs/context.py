@@ -86,7 +86,7 @@ class Meter:
 
 
 @dataclass(slots=True)
-class Running:
+class JobContext:
     """One attempt. ``store`` holds its row; ``source`` and ``target`` are URLs, which may hold passwords."""
 
     store: Store
@@ -147,7 +147,7 @@ class Running:
             return False
 
         try:
-            await self.patiently(once, arrived)
+            await self.with_retries(once, arrived)
         except BaseException:
             self.meter.put_back(kept)
             raise
@@ -170,9 +170,9 @@ class Running:
         async def arrived() -> bool:
             return (await self.ledger.job(self.job_id)).status == "completed"
 
-        await self.patiently(once, arrived)
+        await self.with_retries(once, arrived)
 
-    async def patiently(
+    async def with_retries(
         self, work: Callable[[], Awaitable[T]], arrived: Callable[[], Awaitable[bool]] | None = None
     ) -> T | None:
         """Do ``work``, again and again while the database does not answer, for as long as patience lasts.

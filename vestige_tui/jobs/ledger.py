@@ -61,7 +61,7 @@ FILTERS: Mapping[str, tuple[JobStatus, ...]] = {
 }
 """What a list of jobs can be asked for, by the word that asks for it."""
 
-Settled: TypeAlias = Literal["moved", "replayed", "missing"]
+TransitionResult: TypeAlias = Literal["moved", "replayed", "missing"]
 """What telling the ledger a state came to: it moved (and whoever moved it ends the work), it was there, no such row."""
 
 
@@ -104,7 +104,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ClaimedRun:
     """An attempt as its worker finds it: what to do, how, and how far the attempts before it came."""
 
     id: str
@@ -122,15 +122,15 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class SweepResult:
     """What a sweep came to: how many were over their deadline, how many are stuck now, how many it could not settle."""
 
     deadline_failures: int = 0
     stuck_marked: int = 0
     errors: int = 0
 
-    def __add__(self, other: Swept) -> Swept:
-        return Swept(
+    def __add__(self, other: SweepResult) -> SweepResult:
+        return SweepResult(
             self.deadline_failures + other.deadline_failures,
             self.stuck_marked + other.stuck_marked,
             self.errors + other.errors,
@@ -198,7 +198,9 @@ class Ledger:
             )
         )
 
-    async def transition(self, job_id: str, status: JobStatus, *, error: str = "", result: str = "") -> Settled:
+    async def transition(
+        self, job_id: str, status: JobStatus, *, error: str = "", result: str = ""
+    ) -> TransitionResult:
         """Tell the state of a job. Raises Conflict where it cannot follow the present one.
 
         Exactly one of several who tell the same end gets ``moved``. An end also finishes the run.
@@ -208,7 +210,7 @@ class Ledger:
 
     async def settle(
         self, transaction: Transaction, job_id: str, status: JobStatus, *, error: str = "", result: str = ""
-    ) -> Settled:
+    ) -> TransitionResult:
         """The same inside a write of the job itself, so that its last rows and its end are one transaction."""
         told = {
             "id": job_id,
@@ -334,7 +336,7 @@ class Ledger:
         await transaction.execute("finish_run", {"id": job_id, "now": now})
         return None
 
-    async def take(self, job_id: str, owner: str) -> Taken | None:
+    async def take(self, job_id: str, owner: str) -> ClaimedRun | None:
         """A worker takes a queued run over; None where it is not there to be taken."""
         async with self._store.backend.write() as transaction:
             found = await transaction.fetch("read_status", {"id": job_id})
@@ -347,17 +349,17 @@ class Ledger:
             await self.note(transaction, job_id)
             return await self._read_run(transaction, job_id)
 
-    async def run(self, job_id: str) -> Taken:
+    async def run(self, job_id: str) -> ClaimedRun:
         """An attempt of one of our own jobs by its id. Raises NotFound."""
         return await self._read_run(self._store.backend, job_id)
 
-    async def _read_run(self, asked: Transaction | Backend, job_id: str) -> Taken:
+    async def _read_run(self, asked: Transaction | Backend, job_id: str) -> ClaimedRun:
         found = await asked.fetch("read_run", {"id": job_id})
         if not found:
             raise NotFound(f"{job_id!r} is no job of this program in {self._store.title}.")
         row = found[0]
         progress = as_map(row["progress"])
-        return Taken(
+        return ClaimedRun(
             id=str(row["delegation_id"]),
             attempt=int(row["attempt"]),
             kind=str(row["kind"]),
@@ -457,7 +459,7 @@ class Ledger:
 
     # The sweeper
 
-    async def sweep(self, *, now: datetime, since: datetime, threshold: timedelta = STUCK_AFTER) -> Swept:
+    async def sweep(self, *, now: datetime, since: datetime, threshold: timedelta = STUCK_AFTER) -> SweepResult:
         """End what is over its deadline, then mark as stuck what gave signs of life and stopped.
 
         ``since``: when this sweeper, or the database, began. Before that nobody could give a sign, so that nothing is
@@ -479,7 +481,7 @@ class Ledger:
                 raise
             except VestigeError:
                 errors += 1
-        return Swept(expired, stuck, errors)
+        return SweepResult(expired, stuck, errors)
 
     async def _expire(self, row: Row, now: datetime) -> int:
         told = {"id": row["delegation_id"], "observed": row["status"], "now": now}

@@ -33,7 +33,7 @@ _WORKER = (sys.executable, "-P", "-m", "vestige_tui.jobs.worker")
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class JobRequest:
     """What a person asks for: a kind of job, two store URLs, which may hold passwords, and what else it needs.
 
     The row of the job lies in ``target``; a re-embedding has one store for both.
@@ -46,7 +46,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class ValidatedJob:
     """Work that nothing stands against: where it reads and writes, without passwords, and how the ledger names it."""
 
     source: str
@@ -61,29 +61,29 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Launched:
+class StartedJob:
     """A job that runs. ``already_running``: it was under way before, and nothing was begun."""
 
     job_id: str
     already_running: bool
 
 
-async def check(work: Work, *, dry: bool = False) -> Checked:
+async def check(work: JobRequest, *, dry: bool = False) -> ValidatedJob:
     """Refuse what cannot be done. Raises Usage, Unavailable, ForeignStore, ReadOnly, ModelMismatch, Refused.
 
     Nothing is made, but a server in a folder of its own where the work is not ``dry``.
     """
-    checked: Checked = await _module(work.kind).check(work, dry=dry)
+    checked: ValidatedJob = await _module(work.kind).check(work, dry=dry)
     return checked
 
 
-async def dry_run(work: Work) -> dict[str, TableProgress]:
+async def dry_run(work: JobRequest) -> dict[str, TableProgress]:
     """What the work would read, table by table, and what it would leave behind. Makes nothing; raises as it would."""
     counted: dict[str, TableProgress] = await _module(work.kind).dry_run(work)
     return counted
 
 
-async def start(work: Work, *, fresh: bool = False) -> Launched:
+async def start(work: JobRequest, *, fresh: bool = False) -> StartedJob:
     """Begin a job in a process of its own; gives it once the worker has taken it.
 
     A plan that ended before it was done goes on from its checkpoint, unless ``fresh`` or of a kind that begins anew.
@@ -123,10 +123,10 @@ async def start(work: Work, *, fresh: bool = False) -> Launched:
                 with suppress(VestigeError):
                     await ledger.transition(run.id, "failed", error=error.message)
                 raise
-    return Launched(run.id, run.already_running)
+    return StartedJob(run.id, run.already_running)
 
 
-async def resume(job: Job, known: Sequence[str] = ()) -> Launched:
+async def resume(job: Job, known: Sequence[str] = ()) -> StartedJob:
     """Begin the next attempt of a job's plan, from its checkpoint where it did not complete.
 
     ``known`` are store URLs with their passwords: they stand for the same stores of the job, which has none.
@@ -136,7 +136,7 @@ async def resume(job: Job, known: Sequence[str] = ()) -> Launched:
         raise Usage(f"A {job.kind} is not a job of this program; whoever it was given to takes it up.")
     reached = with_passwords(known)
     launched = await start(
-        Work(
+        JobRequest(
             job.kind,
             reached.get(job.source, job.source),
             reached.get(job.target, job.target),

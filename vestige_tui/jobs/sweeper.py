@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.text import duration, grouped
-from vestige_tui.jobs.ledger import STUCK_AFTER, Ledger, Swept
+from vestige_tui.jobs.ledger import STUCK_AFTER, Ledger, SweepResult
 from vestige_tui.store.schema.rows import as_time
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ SWEEP_SECONDS = 300.0
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-async def sweep(store: Store, *, since: datetime | None = None, threshold: timedelta = STUCK_AFTER) -> Swept:
+async def sweep(store: Store, *, since: datetime | None = None, threshold: timedelta = STUCK_AFTER) -> SweepResult:
     """Sweep a store's ledger once, with grace since its server began, and since ``since`` where that was later."""
     [server] = await store.backend.fetch("describe_server")
     # A server that was down took nobody's signs of life.
@@ -30,7 +30,7 @@ async def sweep(store: Store, *, since: datetime | None = None, threshold: timed
 
 async def sweeping(
     store: Store, interval: float = SWEEP_SECONDS, pause: Callable[[float], Awaitable[object]] = asyncio.sleep
-) -> AsyncGenerator[Swept, None]:
+) -> AsyncGenerator[SweepResult, None]:
     """Sweep now and every ``interval`` seconds; gives what a sweep came to where it changed something.
 
     A store that is open read-only is left alone; one that cannot be reached is swept next time.
@@ -42,7 +42,7 @@ async def sweeping(
             # The machine slept, and the workers on it with it.
             since = now
         last = now
-        swept = Swept()
+        swept = SweepResult()
         with suppress(VestigeError):
             swept = await sweep(store, since=since)
         if swept.deadline_failures or swept.stuck_marked:
@@ -50,7 +50,7 @@ async def sweeping(
         await pause(interval)
 
 
-def told(swept: Swept, threshold: timedelta = STUCK_AFTER) -> str:
+def told(swept: SweepResult, threshold: timedelta = STUCK_AFTER) -> str:
     """What a sweep came to, in a sentence or two."""
     said = []
     if count := swept.deadline_failures:

@@ -23,7 +23,7 @@ from typing import Any
 from vestige_tui.core.errors import Cancelled, Conflict, VestigeError
 from vestige_tui.core.text import redact
 from vestige_tui.core.times import format_time
-from vestige_tui.jobs.context import Meter, Running
+from vestige_tui.jobs.context import JobContext, Meter
 from vestige_tui.jobs.ledger import CANCELLED, Ledger
 from vestige_tui.store.open import open_store
 
@@ -64,7 +64,7 @@ async def run(spec: dict[str, Any]) -> None:
             log.error("job %s is not there to be taken", job_id)
             return
         _hand_over()
-        running = Running(
+        running = JobContext(
             store,
             job_id,
             taken.kind,

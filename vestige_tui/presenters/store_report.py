@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from vestige_tui.core.health import (
         Connections,
         Health,
-        Occupied,
         Session,
         SqliteFile,
         StoreReport,
+        TableSize,
         Vacuumed,
         VectorsHeld,
     )
@@ -151,7 +151,7 @@ def states(found: Sequence[Session], now: datetime) -> str:
     return ", ".join(f"{count} {said}" for said, count in counted.most_common())
 
 
-def upkeep(found: Occupied, now: datetime) -> tuple[str, str, str]:
+def upkeep(found: TableSize, now: datetime) -> tuple[str, str, str]:
     """The dead rows of a table, and how long ago it was vacuumed and analyzed; empty where nobody knows."""
     if found.dead_rows is None:
         return "", "", ""

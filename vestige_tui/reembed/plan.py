@@ -24,7 +24,7 @@ from vestige_tui.embedding.models import signature
 from vestige_tui.jobs.conflicts import refuse_rivals
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.ledger import Ledger, plan_id
-from vestige_tui.jobs.start import Checked, Work
+from vestige_tui.jobs.start import JobRequest, ValidatedJob
 from vestige_tui.reembed.run import MOST_BATCH, PART, TABLE, Kind, Reembedding, Report, as_text, room
 from vestige_tui.reembed.spare_vectors import (
     drop_spare,
@@ -40,7 +40,7 @@ from vestige_tui.store.open import open_backend, open_store
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
-    from vestige_tui.jobs.context import Running
+    from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.store import Store
 
 SAMPLE, SAMPLE_SECONDS = 64, 4.0
@@ -174,7 +174,7 @@ class _Stand:
     """How many memories are to be encoded."""
 
 
-async def check(work: Work, *, dry: bool = False) -> Checked:
+async def check(work: JobRequest, *, dry: bool = False) -> ValidatedJob:
     """Refuse what cannot be done, before anything is written. Loads the model, to know what it is."""
     options = dict(work.options)
     batch = options.get("batch")
@@ -205,7 +205,7 @@ async def check(work: Work, *, dry: bool = False) -> Checked:
     kept = ("in_place", "drop_hnsw_first", "concurrent_index", "drop_old", "rollback", "partial")
     alike = models.same_model(stand.before.name, stand.after.name)
     before, after = (_named(model) if alike else model.name for model in (stand.before, stand.after))
-    return Checked(
+    return ValidatedJob(
         where,
         where,
         key_of(stand.kind, stand.after),
@@ -220,7 +220,7 @@ async def check(work: Work, *, dry: bool = False) -> Checked:
     )
 
 
-async def dry_run(work: Work) -> dict[str, TableProgress]:
+async def dry_run(work: JobRequest) -> dict[str, TableProgress]:
     """How many memories would be encoded. Writes nothing; raises as ``check`` does."""
     checked = await check(work, dry=True)
     async with open_store(work.target, read_only=True, max_connections=2) as store:
@@ -336,7 +336,7 @@ async def report(store: Store, job_id: str) -> Report | None:
     return Report(**told) if told else None
 
 
-async def run(running: Running) -> str:
+async def run(running: JobContext) -> str:
     """Give every memory a vector of the other model; gives what came of it in words."""
     work = Reembedding(running)
     try:

@@ -31,7 +31,7 @@ from vestige_tui.store.schema.named_sql import compose
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
-    from vestige_tui.jobs.context import Running
+    from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.postgres import PostgresTransaction
     from vestige_tui.store.backends.protocol import Row, Transaction
 
@@ -137,7 +137,7 @@ class _Ahead:
 class Reembedding:
     """One run: begin, encode, catch up, build the index, swap, fill in the rest."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: JobContext) -> None:
         options = running.options
         self._running = running
         self._backend = running.store.backend
@@ -303,7 +303,7 @@ class Reembedding:
 
     async def _ask(self, name: str, params: Mapping[str, Any] | None = None) -> Sequence[Row]:
         """Read, again and again while the database does not answer."""
-        return await self._running.patiently(lambda: self._backend.fetch(name, params)) or []
+        return await self._running.with_retries(lambda: self._backend.fetch(name, params)) or []
 
     # Encoding
 
@@ -468,7 +468,7 @@ class Reembedding:
 
     async def _build_spare_index(self) -> None:
         await self._build("building the vector index", "spare_index")
-        await self._running.patiently(lambda: self._backend.maintain("analyze_spare"))
+        await self._running.with_retries(lambda: self._backend.maintain("analyze_spare"))
 
     async def _build_own_index(self) -> None:
         """In place: where the index went, or was left half done, make it again."""
@@ -501,7 +501,7 @@ class Reembedding:
             return
         await self._running.phase(phase)
         began = time.monotonic()
-        await self._running.patiently(lambda: self._build_concurrently(index))
+        await self._running.with_retries(lambda: self._build_concurrently(index))
         await self._note_built(began)
 
     async def _note_built(self, began: float) -> None:
@@ -552,7 +552,7 @@ class Reembedding:
         centred = [str(row["id"]) for row in await self._ask("list_centred")]
         await self._step(self._swapped, {"taken": True, "centred": centred})
         took = (time.perf_counter() - self._locked_at) * 1_000
-        await self._running.patiently(self._running.store.refresh_model)
+        await self._running.with_retries(self._running.store.refresh_model)
         await self._step(_nothing, {"swap_ms": round(took, 3)})
 
     async def _swapped(self, transaction: Transaction) -> None:

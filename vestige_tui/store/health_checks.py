@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from vestige_tui.core.health import Concern, Occupied, PostgresServer, Session, SqliteFile, VectorsHeld
+from vestige_tui.core.health import HealthCheck, PostgresServer, Session, SqliteFile, TableSize, VectorsHeld
 from vestige_tui.core.text import bytes_size, duration, grouped
 
 LONG_LOG = 256_000_000
@@ -18,7 +18,7 @@ def version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".")[:3] if part.isdecimal())
 
 
-def of_pgvector(installed: str, available: str) -> Iterator[Concern]:
+def of_pgvector(installed: str, available: str) -> Iterator[HealthCheck]:
     """What is wrong with this version of the extension; ``available`` is what the server could have instead."""
     found = version(installed)
     if not found or found >= (0, 8, 4):
@@ -28,75 +28,77 @@ def of_pgvector(installed: str, available: str) -> Iterator[Concern]:
     else:
         remedy = "Install 0.8.4 or newer on the server, then run ALTER EXTENSION vector UPDATE."
     if found < (0, 8, 2):
-        yield Concern(f"pgvector {installed} can write beyond its memory while it builds an index in parallel.", remedy)
-    yield Concern(f"pgvector {installed} can corrupt its index, so that searches miss memories.", remedy)
+        yield HealthCheck(
+            f"pgvector {installed} can write beyond its memory while it builds an index in parallel.", remedy
+        )
+    yield HealthCheck(f"pgvector {installed} can corrupt its index, so that searches miss memories.", remedy)
 
 
-def of_index(waits_for: str | None) -> Concern:
+def of_index(waits_for: str | None) -> HealthCheck:
     """The vector index is not there, or not whole, though there is a model."""
     if waits_for:
-        return Concern(
+        return HealthCheck(
             f"The vector index is not built; it waits for {waits_for}.",
             "It is built once that is done; until then searches by meaning measure every vector.",
         )
-    return Concern(
+    return HealthCheck(
         "The vector index is broken; searches by meaning measure every vector.",
         "Run REINDEX on the index of the vectors, as the owner of the tables.",
     )
 
 
-def of_model(configured: str, registered: str) -> Concern:
+def of_model(configured: str, registered: str) -> HealthCheck:
     """The model that is configured cannot ask this store."""
-    return Concern(
+    return HealthCheck(
         f"The configured model {configured} is not the store's {registered}; search by meaning is off.",
         f"Set model under [embeddings] to {registered}, or leave it out.",
     )
 
 
-def of_silence(message: str, dialect: str) -> Concern:
+def of_silence(message: str, dialect: str) -> HealthCheck:
     """The store does not answer."""
     if dialect == "postgres":
-        return Concern(message, "See that the server runs, and that this machine may connect to it.")
-    return Concern(message, "See that the file is there, and that nothing else holds it locked.")
+        return HealthCheck(message, "See that the server runs, and that this machine may connect to it.")
+    return HealthCheck(message, "See that the file is there, and that nothing else holds it locked.")
 
 
 def of_report(
     server: PostgresServer | SqliteFile,
     vectors: VectorsHeld | None,
-    sizes: Sequence[Occupied] | None,
+    sizes: Sequence[TableSize] | None,
     sessions: Sequence[Session],
     now: datetime,
-) -> Iterator[Concern]:
+) -> Iterator[HealthCheck]:
     """What the figures of a store give reason for."""
     if vectors is not None and vectors.too_large:
-        yield Concern(
+        yield HealthCheck(
             f"The {grouped(vectors.too_large)} vectors need more than the {bytes_size(vectors.limit)} of memory that "
             "they may take; searches answer by words alone.",
             "Copy the store to PostgreSQL with `vestige-tui migrate copy`.",
         )
     if isinstance(server, SqliteFile):
         if server.wal_bytes > LONG_LOG:
-            yield Concern(
+            yield HealthCheck(
                 f"The write-ahead log has grown to {bytes_size(server.wal_bytes)}: somebody goes on reading an old "
                 "state of the file.",
                 "Close what else has the file open, then vacuum the store.",
             )
         return
     if server.encoding and server.encoding != "UTF8":
-        yield Concern(
+        yield HealthCheck(
             f"The database is encoded as {server.encoding}; text that this cannot say is refused.",
             "Copy the store into a database made with ENCODING 'UTF8'.",
         )
     for table in sizes or ():
         if table.dead_rows is not None and table.dead_rows > max(MANY_DEAD, (table.rows or 0) // 2):
-            yield Concern(
+            yield HealthCheck(
                 f"{table.name} holds {grouped(table.dead_rows)} dead rows beside {grouped(table.rows or 0)} living.",
                 "Vacuum the store; if they come back, autovacuum is off or held up.",
             )
     for session in sessions:
         idle = now - session.since if session.since else timedelta()
         if not session.mine and (session.state or "").startswith("idle in transaction") and idle > LONG_IDLE:
-            yield Concern(
+            yield HealthCheck(
                 f"{session.application or f'Session {session.pid}'} has left a transaction open for "
                 f"{duration(idle.total_seconds())}; no dead row can be taken away meanwhile.",
                 f"End it there, or run SELECT pg_terminate_backend({session.pid}).",

@@ -31,14 +31,14 @@ from vestige_tui.core.errors import (
     VestigeError,
 )
 from vestige_tui.core.health import (
-    Concern,
     Health,
+    HealthCheck,
     MigrationInfo,
-    Occupied,
     PostgresServer,
     SqliteFile,
     Stats,
     StoreReport,
+    TableSize,
     Vacuumed,
 )
 from vestige_tui.core.links import Edge, Lineage, Neighbor, SupersessionEvent
@@ -263,8 +263,8 @@ class Store:
             "degraded" if found else "healthy", tuple(found), f"{product} {row['version']}", self._backend.pool_state()
         )
 
-    async def _concerns(self) -> list[Concern]:
-        found: list[Concern] = []
+    async def _concerns(self) -> list[HealthCheck]:
+        found: list[HealthCheck] = []
         model = await self.refresh_model()
         if self._backend.dialect == "postgres":
             preflight = (await self._backend.fetch("preflight"))[0]
@@ -314,7 +314,7 @@ class Store:
             )
         stats = await self.get_stats()
         [row] = await backend.fetch("describe_server")
-        sizes: tuple[Occupied, ...] | None = None
+        sizes: tuple[TableSize, ...] | None = None
         server: PostgresServer | SqliteFile
         if backend.dialect == "postgres":
             server, measured = rows.postgres_server(row), True

@@ -16,7 +16,7 @@ from vestige_tui.transfer.sanitize import (
     MAX_INTEGER,
     MAX_LABEL,
     MAX_STABILITY,
-    Mending,
+    RowSanitizer,
     as_uuid,
     dump,
     is_canonical,
@@ -35,12 +35,12 @@ _LOCAL = new_id(LOCAL_USER)
 _NO_OBJECT = b"{}"
 
 
-class Unfit(Exception):
+class RowRejected(Exception):
     """A row that cannot be copied; its text is the reason, a sentence without a full stop."""
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class TransferContext:
     """What all rows of a copy share."""
 
     moment: datetime
@@ -56,7 +56,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class TransferRow:
     """A row as it is staged: all but its place in the batch."""
 
     key: str
@@ -65,7 +65,7 @@ class Fit:
     zero: bool = False
 
 
-Convert: TypeAlias = Callable[[Raw, Setting], Fit]
+Convert: TypeAlias = Callable[[Raw, TransferContext], TransferRow]
 
 
 def _first(raw: Raw) -> str:
@@ -76,19 +76,19 @@ def convert_all(
     table: str,
     convert: Convert,
     rows: Iterable[Raw],
-    setting: Setting,
+    setting: TransferContext,
     named: Callable[[Raw], str] = _first,
-) -> tuple[list[Fit], list[JobFinding], list[Raw]]:
+) -> tuple[list[TransferRow], list[JobFinding], list[Raw]]:
     """Rows of a table in their common form; those that have none, and a finding for each; ``named`` is what it calls
     one."""
-    fits: list[Fit] = []
+    fits: list[TransferRow] = []
     failed: list[JobFinding] = []
     unfit: list[Raw] = []
     for raw in rows:
         try:
             fits.append(convert(raw, setting))
-        except (Unfit, ValueError, TypeError, OverflowError, RecursionError) as error:
-            reason = str(error) if isinstance(error, Unfit) else f"it could not be converted ({error!r})"
+        except (RowRejected, ValueError, TypeError, OverflowError, RecursionError) as error:
+            reason = str(error) if isinstance(error, RowRejected) else f"it could not be converted ({error!r})"
             failed.append(JobFinding(table, "failed", named(raw), sentence(reason)))
             unfit.append(raw)
     return fits, failed, unfit
@@ -98,20 +98,20 @@ def probable_key(table: str, raw: Raw) -> bytes | None:
     """The key that a row of a SQLite file would have if it could be converted; None where that cannot be known."""
     if table in ("reviews", "supersession"):
         return None
-    mending = Mending()
+    mending = RowSanitizer()
     if table == "domains":
         return mending.text("id", raw[0], limit=MAX_LABEL)
     ids = b"".join(map(new_id, raw[: 2 if table in ("memberships", "edges") else 1]))
     return ids + mending.text("edge_type", raw[2], limit=MAX_LABEL) if table == "edges" else ids
 
 
-def _memory_id(raw: object, setting: Setting) -> bytes:
+def _memory_id(raw: object, setting: TransferContext) -> bytes:
     if raw in setting.rivals:
-        raise Unfit(f"its memory is one UUID with {shown(setting.rivals[str(raw)])}, which came first")
+        raise RowRejected(f"its memory is one UUID with {shown(setting.rivals[str(raw)])}, which came first")
     return new_id(raw)
 
 
-def _named_id(mending: Mending, raw: object) -> bytes:
+def _named_id(mending: RowSanitizer, raw: object) -> bytes:
     """The id of a row itself: a changed one is noted."""
     if not is_canonical(raw):
         spelt = isinstance(raw, str) and as_uuid(raw) is not None
@@ -119,7 +119,7 @@ def _named_id(mending: Mending, raw: object) -> bytes:
     return new_id(raw)
 
 
-def _with_originals(mending: Mending, data: Any, text: bytes | None) -> bytes:
+def _with_originals(mending: RowSanitizer, data: Any, text: bytes | None) -> bytes:
     """Metadata with the originals of what was mended; its own text where nothing was."""
     if not mending.originals:
         return pgbinary_encode.jsonb(dump(data) if text is None else text)
@@ -128,9 +128,9 @@ def _with_originals(mending: Mending, data: Any, text: bytes | None) -> bytes:
     return pgbinary_encode.jsonb(dump({**data, "vestige": {**note, "original": dict(mending.originals)}}))
 
 
-def _person(raw: Raw, setting: Setting, name: str) -> Fit:
+def _person(raw: Raw, setting: TransferContext, name: str) -> TransferRow:
     ident, handle, display, created, metadata, *_ = raw
-    mending = Mending()
+    mending = RowSanitizer()
     key = _named_id(mending, ident)
     shown_handle = mending.text("handle", handle, shown(ident), MAX_LABEL)
     shown_name = mending.optional("display_name", display)
@@ -138,22 +138,22 @@ def _person(raw: Raw, setting: Setting, name: str) -> Fit:
     assert at is not None
     data, text = mending.json("metadata", metadata, dict)
     values = (key, shown_handle, shown_name, pgbinary_encode.moment(at), _with_originals(mending, data, text))
-    return Fit(shown(ident), values, tuple(mending.notes))
+    return TransferRow(shown(ident), values, tuple(mending.notes))
 
 
-def user(raw: Raw, setting: Setting) -> Fit:
+def user(raw: Raw, setting: TransferContext) -> TransferRow:
     fit = _person(raw, setting, "user")
     setting.users.add(fit.values[0] or b"")
     return fit
 
 
-def group(raw: Raw, setting: Setting) -> Fit:
+def group(raw: Raw, setting: TransferContext) -> TransferRow:
     return _person(raw, setting, "group")
 
 
-def membership(raw: Raw, setting: Setting) -> Fit:
+def membership(raw: Raw, setting: TransferContext) -> TransferRow:
     user_id, group_id, role, joined, *_ = raw
-    mending = Mending()
+    mending = RowSanitizer()
     at = mending.moment("joined_at", joined, default=setting.moment)
     assert at is not None
     values = (
@@ -162,19 +162,19 @@ def membership(raw: Raw, setting: Setting) -> Fit:
         mending.choice("role", role, ("member", "admin"), "member"),
         pgbinary_encode.moment(at),
     )
-    return Fit(f"{shown(user_id)} in {shown(group_id)}", values, tuple(mending.notes))
+    return TransferRow(f"{shown(user_id)} in {shown(group_id)}", values, tuple(mending.notes))
 
 
-def domain(raw: Raw, setting: Setting) -> Fit:
+def domain(raw: Raw, setting: TransferContext) -> TransferRow:
     ident, label, centroid, terms, count, created, metadata, *_ = raw
-    mending = Mending()
+    mending = RowSanitizer()
     key = mending.text("id", ident, limit=MAX_LABEL)
     shown_label = mending.text("label", label, shown(ident))
     place = None
     if centroid is not None:
         try:
             place = pgbinary_encode.vector(_vector(centroid))
-        except Unfit as reason:
+        except RowRejected as reason:
             mending.changed("centroid", centroid, f"was left out: {reason}")
     words = mending.labels("top_terms", terms)
     many = mending.count("memory_count", count)
@@ -190,10 +190,12 @@ def domain(raw: Raw, setting: Setting) -> Fit:
         pgbinary_encode.moment(at),
         _with_originals(mending, data, text),
     )
-    return Fit(shown(ident), values, tuple(mending.notes))
+    return TransferRow(shown(ident), values, tuple(mending.notes))
 
 
-def _times(mending: Mending, created: object, updated: object, setting: Setting) -> tuple[datetime, datetime]:
+def _times(
+    mending: RowSanitizer, created: object, updated: object, setting: TransferContext
+) -> tuple[datetime, datetime]:
     made = mending.moment("created_at", created, updated, default=setting.moment)
     edited = mending.moment("updated_at", updated, created, default=setting.moment)
     assert made is not None
@@ -201,7 +203,7 @@ def _times(mending: Mending, created: object, updated: object, setting: Setting)
     return made, edited
 
 
-def memory(raw: Raw, setting: Setting) -> Fit:
+def memory(raw: Raw, setting: TransferContext) -> TransferRow:
     (
         ident,
         content,
@@ -221,10 +223,10 @@ def memory(raw: Raw, setting: Setting) -> Fit:
         _,
     ) = raw
     if ident is None:
-        raise Unfit("it has no id")
+        raise RowRejected("it has no id")
     if ident in setting.rivals:
-        raise Unfit(f"it is one UUID with {shown(setting.rivals[ident])}, which came first")
-    mending = Mending()
+        raise RowRejected(f"it is one UUID with {shown(setting.rivals[ident])}, which came first")
+    mending = RowSanitizer()
     key = _named_id(mending, ident)
     text = mending.text("content", content)
     kind = mending.text("node_type", node_type, "fact", MAX_LABEL)
@@ -242,7 +244,7 @@ def memory(raw: Raw, setting: Setting) -> Fit:
         mending.changed("shared_with_groups", groups, "held ids that are no UUID")
     made, edited = _times(mending, created, updated, setting)
     if scheduled is not None:
-        review = Mending()
+        review = RowSanitizer()
         _schedule(review, schedule)
         if review.originals:
             mending.originals["scheduling"] = review.originals
@@ -268,7 +270,7 @@ def memory(raw: Raw, setting: Setting) -> Fit:
         pgbinary_encode.moment(made),
         pgbinary_encode.moment(edited),
     )
-    return Fit(shown(ident), values, tuple(mending.notes))
+    return TransferRow(shown(ident), values, tuple(mending.notes))
 
 
 def _vector(blob: object) -> Vector:
@@ -276,42 +278,42 @@ def _vector(blob: object) -> Vector:
     import numpy as np
 
     if not isinstance(blob, bytes):
-        raise Unfit("it is no blob")
+        raise RowRejected("it is no blob")
     if not blob or len(blob) % 4:
-        raise Unfit(f"its {len(blob):,} bytes are no vector of float32")
+        raise RowRejected(f"its {len(blob):,} bytes are no vector of float32")
     vector = np.frombuffer(blob, dtype="<f4")
     # A finite sum of squares needs no look at each value.
     with np.errstate(over="ignore", invalid="ignore"):
         squares = vector.dot(vector)
     if not math.isfinite(squares) and not np.isfinite(vector).all():
-        raise Unfit("it holds values that are not finite")
+        raise RowRejected("it holds values that are not finite")
     return vector
 
 
-def measure(found: Vector, setting: Setting) -> None:
+def measure(found: Vector, setting: TransferContext) -> None:
     """Raises Unfit for a finite vector that the target cannot hold."""
     import numpy as np
 
     if setting.width is None:
-        raise Unfit("the source has no registered model")
+        raise RowRejected("the source has no registered model")
     if len(found) != setting.width:
-        raise Unfit(f"it has {len(found):,} dimensions, the model has {setting.width:,}")
+        raise RowRejected(f"it has {len(found):,} dimensions, the model has {setting.width:,}")
     if setting.half and float(np.max(np.abs(found))) > MAX_HALF:
-        raise Unfit("it holds values too large for half precision")
+        raise RowRejected("it holds values too large for half precision")
 
 
-def vector(raw: Raw, setting: Setting) -> Fit:
+def vector(raw: Raw, setting: TransferContext) -> TransferRow:
     ident, blob, created, updated, *_ = raw
     key = _memory_id(ident, setting)
     found = _vector(blob)
     measure(found, setting)
-    edited = Mending().moment("updated_at", updated, created, default=setting.moment)
+    edited = RowSanitizer().moment("updated_at", updated, created, default=setting.moment)
     assert edited is not None
     zero = not found[0] and not found.any()
-    return Fit(shown(ident), (key, pgbinary_encode.vector(found), pgbinary_encode.moment(edited)), zero=zero)
+    return TransferRow(shown(ident), (key, pgbinary_encode.vector(found), pgbinary_encode.moment(edited)), zero=zero)
 
 
-def _schedule(mending: Mending, raw: list[Any]) -> tuple[bytes | None, ...]:
+def _schedule(mending: RowSanitizer, raw: list[Any]) -> tuple[bytes | None, ...]:
     stability, difficulty, retrievability, last, following, reps, lapses = raw
     seen = mending.count("reps", reps)
     last_at, next_at = mending.moment("last_review", last), mending.moment("next_review", following)
@@ -326,15 +328,15 @@ def _schedule(mending: Mending, raw: list[Any]) -> tuple[bytes | None, ...]:
     )
 
 
-def schedule(raw: Raw, setting: Setting) -> Fit:
+def schedule(raw: Raw, setting: TransferContext) -> TransferRow:
     ident, *state, _ = raw
-    mending = Mending()
-    return Fit(shown(ident), (_memory_id(ident, setting), *_schedule(mending, state)), tuple(mending.notes))
+    mending = RowSanitizer()
+    return TransferRow(shown(ident), (_memory_id(ident, setting), *_schedule(mending, state)), tuple(mending.notes))
 
 
-def edge(raw: Raw, setting: Setting) -> Fit:
+def edge(raw: Raw, setting: TransferContext) -> TransferRow:
     source, target, kind, weight, created, *_ = raw
-    mending = Mending()
+    mending = RowSanitizer()
     at = mending.moment("created_at", created, default=setting.moment)
     assert at is not None
     values = (
@@ -344,12 +346,12 @@ def edge(raw: Raw, setting: Setting) -> Fit:
         pgbinary_encode.double(mending.number("weight", weight, 0.0, 1.0, 1.0)),
         pgbinary_encode.moment(at),
     )
-    return Fit(f"{shown(source)} to {shown(target)}, {shown(kind)}", values, tuple(mending.notes))
+    return TransferRow(f"{shown(source)} to {shown(target)}, {shown(kind)}", values, tuple(mending.notes))
 
 
-def review(raw: Raw, setting: Setting) -> Fit:
+def review(raw: Raw, setting: TransferContext) -> TransferRow:
     ident, at, rating, prior, new, alike, undone, undone_at, undone_rating, undone_alike, undoes, number = raw
-    mending = Mending()
+    mending = RowSanitizer()
     key = _memory_id(ident, setting)
     moment = mending.moment("timestamp", at, default=setting.moment)
     assert moment is not None
@@ -357,7 +359,7 @@ def review(raw: Raw, setting: Setting) -> Fit:
     after, after_text = mending.json("new_state", new, dict)
     if undoes is not None and undone is None:
         mending.changed("undoes", undoes, "named a review that is not there")
-    back_to = Mending().moment("timestamp", undone_at, default=setting.moment) if undone is not None else None
+    back_to = RowSanitizer().moment("timestamp", undone_at, default=setting.moment) if undone is not None else None
     values = (
         key,
         pgbinary_encode.moment(moment),
@@ -367,28 +369,28 @@ def review(raw: Raw, setting: Setting) -> Fit:
         pgbinary_encode.integer(int(alike)),
         _memory_id(undone, setting) if undone is not None else None,
         pgbinary_encode.moment(back_to) if back_to else None,
-        pgbinary_encode.smallint(_grade(Mending(), undone_rating)) if undone is not None else None,
+        pgbinary_encode.smallint(_grade(RowSanitizer(), undone_rating)) if undone is not None else None,
         pgbinary_encode.integer(int(undone_alike)) if undone is not None else None,
     )
-    return Fit(f"review {number} of {shown(ident)}", values, tuple(mending.notes))
+    return TransferRow(f"review {number} of {shown(ident)}", values, tuple(mending.notes))
 
 
-def _grade(mending: Mending, rating: object) -> int:
+def _grade(mending: RowSanitizer, rating: object) -> int:
     return int(mending.number("rating", rating, 1, 4, 3))
 
 
 _WITHOUT_WINNER = ("unsupersede", "winner_deleted")
 
 
-def decision(raw: Raw, setting: Setting) -> Fit:
+def decision(raw: Raw, setting: TransferContext) -> TransferRow:
     loser, winner, kind, at, alike, number = raw
-    mending = Mending()
+    mending = RowSanitizer()
     key = _memory_id(loser, setting)
     if kind not in ("supersede", "imported", *_WITHOUT_WINNER) or (winner is None) != (kind in _WITHOUT_WINNER):
-        raise Unfit(f"a decision of the kind {shown(kind)} {'lacks' if winner is None else 'has'} a winner")
+        raise RowRejected(f"a decision of the kind {shown(kind)} {'lacks' if winner is None else 'has'} a winner")
     wins = None if winner is None else _memory_id(winner, setting)
     if wins == key:
-        raise Unfit("it would replace itself")
+        raise RowRejected("it would replace itself")
     moment = mending.moment("decided_at", at, default=setting.moment)
     assert moment is not None
     values = (
@@ -398,19 +400,19 @@ def decision(raw: Raw, setting: Setting) -> Fit:
         pgbinary_encode.moment(moment),
         pgbinary_encode.integer(min(int(alike), MAX_INTEGER)),
     )
-    return Fit(f"decision {number} on {shown(loser)}", values, tuple(mending.notes))
+    return TransferRow(f"decision {number} on {shown(loser)}", values, tuple(mending.notes))
 
 
-def mark(raw: Raw, setting: Setting) -> Fit:
+def mark(raw: Raw, setting: TransferContext) -> TransferRow:
     ident, suspended, buried, *_ = raw
-    mending = Mending()
+    mending = RowSanitizer()
     until = mending.moment("buried_until", buried)
     values = (
         _memory_id(ident, setting),
         pgbinary_encode.boolean(bool(suspended)),
         pgbinary_encode.moment(until) if until else None,
     )
-    return Fit(shown(ident), values, tuple(mending.notes))
+    return TransferRow(shown(ident), values, tuple(mending.notes))
 
 
 @dataclass(frozen=True, slots=True)

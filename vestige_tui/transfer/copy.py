@@ -34,28 +34,28 @@ from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.embedding.models import load_embedder, same_model, signature
 from vestige_tui.jobs.conflicts import refuse_reembedding, refuse_repair
 from vestige_tui.jobs.known_stores import without_password
-from vestige_tui.jobs.start import Checked, Work
+from vestige_tui.jobs.start import JobRequest, ValidatedJob
 from vestige_tui.store.open import open_backend, open_store
 from vestige_tui.store.schema import migrations
 from vestige_tui.store.schema.rows import model as read_model
-from vestige_tui.transfer.convert import TABLES, Fit, Setting, Table
-from vestige_tui.transfer.embed_missing import Filling
-from vestige_tui.transfer.follow import Following, failed_mark, marked
+from vestige_tui.transfer.convert import TABLES, Table, TransferContext, TransferRow
+from vestige_tui.transfer.embed_missing import MissingEmbedder
+from vestige_tui.transfer.follow import ChangeFollower, failed_row_state, marked
 from vestige_tui.transfer.open import open_source, refuse_foreign, target_of
 from vestige_tui.transfer.row_keys import read_key, write_key
 from vestige_tui.transfer.sanitize import sentence, shown
 from vestige_tui.transfer.sqlite_source import sqlite_path
-from vestige_tui.transfer.sync_state import REFUSED, Brought, mark_of
-from vestige_tui.transfer.target_readers import mirror_of
-from vestige_tui.transfer.verify import DIFFERENCES, LISTED, Comparison, Told, verdict
+from vestige_tui.transfer.sync_state import REFUSED, SyncState, row_state_of
+from vestige_tui.transfer.target_readers import target_reader_of
+from vestige_tui.transfer.verify import DIFFERENCES, LISTED, Comparison, LedgerReporter, verdict
 
 if TYPE_CHECKING:
     from vestige_tui.core.jobs import FindingKind
-    from vestige_tui.jobs.context import Running
+    from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Backend, Transaction
     from vestige_tui.transfer.postgres_target import PostgresTarget
-    from vestige_tui.transfer.protocols import Batch, Count, Key, Outcome, Source
-    from vestige_tui.transfer.sync_state import Mark
+    from vestige_tui.transfer.protocols import Batch, Count, Key, Source, WriteOutcome
+    from vestige_tui.transfer.sync_state import RowState
 
 T = TypeVar("T")
 _Identity: TypeAlias = "tuple[str, FindingKind, str]"
@@ -81,7 +81,7 @@ DONE = ""
 """Stands for a table in the checkpoint once all of them have been read."""
 
 
-async def check(work: Work, *, dry: bool = False) -> Checked:
+async def check(work: JobRequest, *, dry: bool = False) -> ValidatedJob:
     """Refuse what cannot be copied, before a row or a table is made."""
     backend = open_backend(work.target, create=not dry, max_connections=1)
     async with open_store(work.source, read_only=True) as opened:
@@ -107,7 +107,7 @@ async def check(work: Work, *, dry: bool = False) -> Checked:
         wanted = await _wanted(model, there, work.options)
         backend.use_model(wanted)  # refuses vectors that are too wide
         made_here = wanted is not None and model is not None and not _same(wanted, model)
-        return Checked(
+        return ValidatedJob(
             without_password(opened.location),
             without_password(backend.location()),
             wanted.name if wanted else "",
@@ -205,7 +205,7 @@ def _same(one: ModelSignature, other: ModelSignature) -> bool:
     return same_model(one.name, other.name) and one.dimension == other.dimension
 
 
-async def dry_run(work: Work) -> dict[str, TableProgress]:
+async def dry_run(work: JobRequest) -> dict[str, TableProgress]:
     """What a copy would read, table by table, and what it would leave behind. Makes nothing; raises as a copy would."""
     await check(work, dry=True)
     return await asyncio.to_thread(_expected, work.source)
@@ -221,15 +221,15 @@ def _expected(url: str) -> dict[str, TableProgress]:
     return tables | left
 
 
-async def run(running: Running) -> str:
+async def run(running: JobContext) -> str:
     """Copy everything that is missing; gives what came of it in words. Raises Cancelled at a checkpoint."""
     if running.source.startswith(("postgresql:", "postgres:", "pgembed:")):
-        source = await running.patiently(partial(asyncio.to_thread, open_source, running.source))
+        source = await running.with_retries(partial(asyncio.to_thread, open_source, running.source))
     else:
         source = await asyncio.to_thread(open_source, running.source)
     assert source is not None
     try:
-        brought = await Brought.of_run(running)
+        brought = await SyncState.of_run(running)
         try:
             return await Copy(running, source, source.model(), brought).run()
         finally:
@@ -241,7 +241,7 @@ async def run(running: Running) -> str:
 class Copy:
     """One attempt of a copy, from its checkpoint on: ``table`` and the key ``after`` its last row that was written."""
 
-    def __init__(self, running: Running, source: Source, model: ModelSignature | None, brought: Brought) -> None:
+    def __init__(self, running: JobContext, source: Source, model: ModelSignature | None, brought: SyncState) -> None:
         self._running = running
         self._meter = running.meter
         self._source = source
@@ -254,7 +254,7 @@ class Copy:
             self._target = self._server = PostgresTarget(running.store)
         encode = running.options.get("encode")
         self._encodes = ModelSignature(**encode) if encode else None
-        self._filling = Filling(running, self._encodes) if self._encodes else None
+        self._filling = MissingEmbedder(running, self._encodes) if self._encodes else None
         self._model = self._encodes or model
         self._target.model = self._model
         self._tables = [table for table in TABLES if self._encodes is None or table.name != "vectors"]
@@ -311,7 +311,7 @@ class Copy:
         async def ask() -> None:
             found.append(await asyncio.to_thread(question))
 
-        await self._running.patiently(ask)
+        await self._running.with_retries(ask)
         return found[-1]
 
     # Before and after the rows
@@ -336,11 +336,11 @@ class Copy:
         elif self._brought.blind:
             await self._running.step(partial(self._brought.begin, now=self._store.now()), {"blind": True})
         if self._model is not None:
-            await self._running.patiently(partial(self._store.register_model, self._model, finalize=False))
+            await self._running.with_retries(partial(self._store.register_model, self._model, finalize=False))
         self._setting = await self._asked(partial(self._set, self._model))
 
-    def _set(self, model: ModelSignature | None) -> Setting:
-        return Setting(
+    def _set(self, model: ModelSignature | None) -> TransferContext:
+        return TransferContext(
             moment=self._running.moment,
             rivals=self._source.rivals(),
             width=model.dimension if model else None,
@@ -381,7 +381,7 @@ class Copy:
     async def _build_vectors(self) -> None:
         """The graph in memory, by several at once; by one where the server has no room to share it."""
         if self._server is None:
-            await self._running.patiently(self._store.finalize_schema)
+            await self._running.with_retries(self._store.finalize_schema)
             return
         width = self._model.dimension if self._model else 0
         needed = self._meter.tables.get("vectors", TableProgress()).inserted * (4 * width + NODE_BYTES)
@@ -396,7 +396,7 @@ class Copy:
                 settings["max_parallel_maintenance_workers"] = "0"
                 await self._store.finalize_schema(settings)
 
-        await self._running.patiently(build)
+        await self._running.with_retries(build)
 
     # What changed since
 
@@ -427,12 +427,12 @@ class Copy:
             )
 
     @cached_property
-    def _following(self) -> Following:
-        return Following(
+    def _following(self) -> ChangeFollower:
+        return ChangeFollower(
             self._running,
             self._source,
             self._target,
-            mirror_of(self._store),
+            target_reader_of(self._store),
             self._brought,
             self._asked,
             self._record,
@@ -469,11 +469,11 @@ class Copy:
         await self._running.phase("comparing")
         refused = {table.name: await self._brought.of(table.name) for table in TABLES}
 
-        def excused(table: str, fit: Fit) -> bool:
-            known = refused[table].get(mark_of(table, fit).key)
+        def excused(table: str, fit: TransferRow) -> bool:
+            known = refused[table].get(row_state_of(table, fit).key)
             return known is not None and bool(known.what & REFUSED)
 
-        mirror = mirror_of(self._store, vectors=self._encodes is None)
+        mirror = target_reader_of(self._store, vectors=self._encodes is None)
         setting = await self._asked(partial(self._set, self._source.model()))
         report = await _Comparing.begin(self._running)
         await Comparison(self._source, mirror, setting, report, counting=False, excused=excused).run()
@@ -611,7 +611,7 @@ class Copy:
             many = 2 if self._server is not None and table.name in BESIDE and self._fresh(table) else 1
             batches: list[_Marked] = []
             while len(batches) < many and (rows := self._read(table, after, self._limit)).read:
-                batches.append(_Marked(rows, [mark_of(table.name, fit) for fit in rows.fits]))
+                batches.append(_Marked(rows, [row_state_of(table.name, fit) for fit in rows.fits]))
                 after = rows.after
             if batches:
                 return _Ahead(at, batches)
@@ -674,11 +674,13 @@ class Copy:
         else:
             self._running.checkpoint["beside"] = None
 
-    async def _count(self, transaction: Transaction, table: Table, batch: _Marked, outcome: Outcome) -> None:
+    async def _count(self, transaction: Transaction, table: Table, batch: _Marked, outcome: WriteOutcome) -> None:
         failed = batch.rows.failed
         self._meter.add(table.name, read=len(failed), failed=len(failed))
         findings = [*failed, *self._record(table, batch.rows.fits, outcome)]
-        await self._brought.add(transaction, table.name, [*marked(batch.marks, outcome), *map(failed_mark, failed)])
+        await self._brought.add(
+            transaction, table.name, [*marked(batch.marks, outcome), *map(failed_row_state, failed)]
+        )
         await self._note(transaction, findings)
 
     async def _make_sure(self, table: Table) -> None:
@@ -690,7 +692,7 @@ class Copy:
         if not doubtful:
             return
         after = read_key(doubtful["after"])
-        fits: list[Fit] = []
+        fits: list[TransferRow] = []
         wanted: set[int] = set()
         if self._brought.blind:
             # They are not known: what lies there now is the best that there is.
@@ -701,7 +703,7 @@ class Copy:
         while wanted and (batch := await self._asked(partial(self._read, table, after, MAX_BATCH))).read:
             after = batch.after
             for fit in batch.fits:
-                if (key := mark_of(table.name, fit).key) in wanted:
+                if (key := row_state_of(table.name, fit).key) in wanted:
                     wanted.remove(key)
                     fits.append(fit)
 
@@ -713,7 +715,7 @@ class Copy:
     async def _note(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
         await self._running.ledger.add_findings(transaction, self._running.job_id, findings)
 
-    def _record(self, table: Table, fits: Sequence[Fit], outcome: Outcome) -> list[JobFinding]:
+    def _record(self, table: Table, fits: Sequence[TransferRow], outcome: WriteOutcome) -> list[JobFinding]:
         """Count rows that were written, or found there; gives what is to be told of single ones."""
         findings: list[JobFinding] = []
         repaired = 0
@@ -745,7 +747,7 @@ class _Marked:
     """Rows that were read, with the marks by which they are known later."""
 
     rows: Batch
-    marks: Sequence[Mark]
+    marks: Sequence[RowState]
 
 
 def _apart(one: _Marked, other: _Marked) -> bool:
@@ -761,22 +763,22 @@ class _Ahead:
     batches: Sequence[_Marked]
 
 
-class _Comparing(Told):
+class _Comparing(LedgerReporter):
     """The report of a comparison at the end of a copy: a difference that was told before is told once, and one that is
     none any more is withdrawn."""
 
-    def __init__(self, running: Running, told: Set[_Identity]) -> None:
+    def __init__(self, running: JobContext, told: Set[_Identity]) -> None:
         super().__init__(running)
         self._told = told
         self._met: set[_Identity] = set()
 
     @classmethod
-    async def begin(cls, running: Running) -> _Comparing:
+    async def begin(cls, running: JobContext) -> _Comparing:
         """Know what this copy has told of rows that differ, in this attempt and in those that it goes on from."""
         told: set[_Identity] = set()
         after: str | None = ""
         while after is not None:
-            page = await running.patiently(partial(running.ledger.findings, running.job_id, LISTED, after or None))
+            page = await running.with_retries(partial(running.ledger.findings, running.job_id, LISTED, after or None))
             assert page is not None
             told |= {_identity_of(each) for each in page.items if each.outcome in DIFFERENCES}
             after = page.next

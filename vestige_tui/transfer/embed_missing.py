@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.embedding.encoder_pool import Encoded
-    from vestige_tui.jobs.context import Running
+    from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Row, Transaction
 
 TABLE = "embedding"
@@ -40,10 +40,10 @@ class _Text:
         return cls(str(row["id"]), content, hashed(content.encode()))
 
 
-class Filling:
+class MissingEmbedder:
     """Looks for memories without a vector, one after the other; remembers which texts could not be encoded."""
 
-    def __init__(self, running: Running, model: ModelSignature) -> None:
+    def __init__(self, running: JobContext, model: ModelSignature) -> None:
         self._running = running
         self._model = model
         self._encoders: Encoders | None = None
@@ -70,7 +70,7 @@ class Filling:
         while True:
             running.check()
             asked = {"after_id": after, "limit": BATCH}
-            listed = await running.patiently(partial(backend.fetch, "list_without_embedding", asked)) or ()
+            listed = await running.with_retries(partial(backend.fetch, "list_without_embedding", asked)) or ()
             batch = [_Text.of(row) for row in listed]
             met |= {text.id for text in batch}
             after = batch[-1].id if batch else after
@@ -90,7 +90,7 @@ class Filling:
         running, after = self._running, None
         counted = running.meter.tables.get(TABLE, TableProgress()).failed
         while counted:
-            found = await running.patiently(partial(running.ledger.findings, running.job_id, FINDINGS, after))
+            found = await running.with_retries(partial(running.ledger.findings, running.job_id, FINDINGS, after))
             if found is None:
                 break
             failed |= {each.source_key: None for each in found.items if _is_failure(each)}
@@ -117,7 +117,7 @@ class Filling:
         """Say what is done now; nothing of this is done where all that is missing has failed."""
         running = self._running
         missing = Filter(superseded=True, without_embedding=True)
-        lacking = await running.patiently(partial(running.store.count, missing)) or 0
+        lacking = await running.with_retries(partial(running.store.count, missing)) or 0
         before = running.meter.tables.get(TABLE, TableProgress())
         running.meter.tables[TABLE] = replace(before, total=before.read + max(0, lacking - failed))
         await running.phase("making vectors")

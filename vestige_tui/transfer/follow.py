@@ -16,22 +16,33 @@ from uuid import UUID
 from vestige_tui.core.jobs import JobFinding
 from vestige_tui.store.backends import pgbinary_decode, pgbinary_encode
 from vestige_tui.store.schema.rows import edge as read_edge
-from vestige_tui.transfer.convert import TABLES, Fit
-from vestige_tui.transfer.protocols import Outcome
+from vestige_tui.transfer.convert import TABLES, TransferRow
+from vestige_tui.transfer.protocols import WriteOutcome
 from vestige_tui.transfer.row_keys import NOBODY, key_of
 from vestige_tui.transfer.sanitize import sentence
-from vestige_tui.transfer.sync_state import ALIKE, GONE, OURS, REFUSED, TOLD, UNTAKEN, Mark, hashed, mark_of, stamp_of
+from vestige_tui.transfer.sync_state import (
+    ALIKE,
+    GONE,
+    OURS,
+    REFUSED,
+    TOLD,
+    UNTAKEN,
+    RowState,
+    hashed,
+    row_state_of,
+    stamp_of,
+)
 from vestige_tui.transfer.verify import name_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from vestige_tui.core.links import Edge
-    from vestige_tui.jobs.context import Running
+    from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Transaction
-    from vestige_tui.transfer.convert import Setting, Table
-    from vestige_tui.transfer.protocols import Batch, Compared, Key, Mirror, Source, Target
-    from vestige_tui.transfer.sync_state import Brought, Remembered
+    from vestige_tui.transfer.convert import Table, TransferContext
+    from vestige_tui.transfer.protocols import Batch, Key, RowComparison, Source, Target, TargetReader
+    from vestige_tui.transfer.sync_state import SyncIndex, SyncState
 
 BATCH = 1_000
 MAX_BATCH_BYTES = 8_000_000
@@ -47,15 +58,15 @@ class _Row:
     """A row of the source, what it is now, and what was known of it."""
 
     place: int
-    fit: Fit
-    mark: Mark
-    known: Mark | None
+    fit: TransferRow
+    mark: RowState
+    known: RowState | None
 
-    def becomes(self, what: int) -> Mark:
+    def becomes(self, what: int) -> RowState:
         return self.mark._replace(what=what)
 
 
-class Following:
+class ChangeFollower:
     """Passes over a source and its target.
 
     ``asked`` puts a question to the source, in a thread; ``record`` counts written rows and gives what is to be told.
@@ -63,13 +74,13 @@ class Following:
 
     def __init__(
         self,
-        running: Running,
+        running: JobContext,
         source: Source,
         target: Target,
-        mirror: Mirror,
-        brought: Brought,
+        mirror: TargetReader,
+        brought: SyncState,
         asked: Callable[[Callable[[], Any]], Awaitable[Any]],
-        record: Callable[[Table, Sequence[Fit], Outcome], list[JobFinding]],
+        record: Callable[[Table, Sequence[TransferRow], WriteOutcome], list[JobFinding]],
         *,
         vectors: bool,
     ) -> None:
@@ -87,7 +98,7 @@ class Following:
         self._absent: dict[str, set[int]] = {}
         """What the last pass did not find: a row that is written anew may be missed once."""
 
-    async def once(self, setting: Setting) -> int:
+    async def once(self, setting: TransferContext) -> int:
         """One pass over everything; gives how many rows of the target it changed."""
         token = await self._asked(self._source.token)
         seen = {table.name: array("Q") for table in self._tables}
@@ -109,7 +120,7 @@ class Following:
             self._absent[table.name] = absent
         if any(gone.values()):
             stays = await self._staying(gone)
-            kept: dict[str, list[Mark]] = {}
+            kept: dict[str, list[RowState]] = {}
             for table in reversed(self._tables):
                 deleted, kept[table.name] = await self._take_away(table, gone[table.name], stays)
                 changed += deleted
@@ -118,18 +129,18 @@ class Following:
             await self._running.step(self._target.settle)
         return changed
 
-    async def _read(self, table: Table, after: Key, setting: Setting) -> Batch:
+    async def _read(self, table: Table, after: Key, setting: TransferContext) -> Batch:
         self._running.check()
         batch: Batch = await self._asked(partial(self._source.read, table, after, BATCH, MAX_BATCH_BYTES, setting))
         return batch
 
     # What is in the source
 
-    async def _bring(self, table: Table, batch: Batch, remembered: Remembered, seen: array[int]) -> int:
+    async def _bring(self, table: Table, batch: Batch, remembered: SyncIndex, seen: array[int]) -> int:
         rows: list[_Row] = []
         before = len(seen)
         for place, fit in enumerate(batch.fits):
-            mark = mark_of(table.name, fit)
+            mark = row_state_of(table.name, fit)
             seen.append(mark.key)
             rows.append(_Row(place, fit, mark, remembered.get(mark.key)))
         for key in batch.unread:
@@ -140,14 +151,14 @@ class Following:
                 seen.append(hashed(key))
         await self._tell_failed(table, batch, remembered)
         await self._tell_mended(table, [row for row in rows if row.known is not None and _has_failed(row, remembered)])
-        compared = await self._running.patiently(partial(self._mirror.compare, table, batch.fits))
+        compared = await self._running.with_retries(partial(self._mirror.compare, table, batch.fits))
         assert compared is not None
         second = _came_before(seen, before, rows) if compared.differ else frozenset[int]()
         new: list[_Row] = []
         again: list[_Row] = []
         edited: list[_Row] = []
         present: list[_Row] = []
-        marks: list[Mark] = []
+        marks: list[RowState] = []
         told: list[tuple[_Row, JobFinding]] = []
         for place, row in enumerate(rows):
             # Of a row that is not known it is known, too, that it is none of ours.
@@ -190,7 +201,7 @@ class Following:
         await self._remember(table, marks)
         return changed
 
-    async def _remember(self, table: Table, marks: Sequence[Mark]) -> None:
+    async def _remember(self, table: Table, marks: Sequence[RowState]) -> None:
         """Note what was seen of rows that stay as they are."""
         if marks:
             await self._running.step(partial(self._brought.add, table=table.name, marks=marks))
@@ -200,13 +211,13 @@ class Following:
             return 0
         fits = [row.fit for row in rows]
 
-        async def write(transaction: Transaction) -> Outcome:
+        async def write(transaction: Transaction) -> WriteOutcome:
             outcome = await self._target.write(transaction, table, fits, fresh=False)
             counted, of_these = fits, outcome
             if self._brought.blind:
                 # What is refused may have been counted before.
                 counted = [fit for place, fit in enumerate(fits) if place not in outcome.refused]
-                of_these = Outcome(outcome.inserted, frozenset())
+                of_these = WriteOutcome(outcome.inserted, frozenset())
             self._expect(table, len(counted))
             await self._note(transaction, self._record(table, counted, of_these))
             await self._brought.add(transaction, table.name, marked([row.mark for row in rows], outcome))
@@ -220,14 +231,14 @@ class Following:
             return 0
         fits = [row.fit for row in rows]
 
-        async def write(transaction: Transaction) -> Outcome:
+        async def write(transaction: Transaction) -> WriteOutcome:
             outcome = await self._target.write(transaction, table, fits, fresh=False)
             taken = [fit for place, fit in enumerate(fits) if place not in outcome.refused]
             if taken:
                 withdrawn = [JobFinding(table.name, "failed", fit.key, "") for fit in taken]
                 await self._running.ledger.withdraw_findings(transaction, self._running.job_id, withdrawn)
                 self._running.meter.add(table.name, read=-len(taken), failed=-len(taken))
-                await self._note(transaction, self._record(table, taken, Outcome(outcome.inserted, frozenset())))
+                await self._note(transaction, self._record(table, taken, WriteOutcome(outcome.inserted, frozenset())))
             marks = marked([row.mark for row in rows], outcome)
             # What is refused again as it was is known as such: noted at each look, it would make the state grow.
             fresh = [
@@ -236,7 +247,7 @@ class Following:
                 if not mark.what & REFUSED or row.known is None or row.known.state != mark.state
             ]
             over = [
-                Mark(_failed_key(row.fit.key), 0, 0, 0)
+                RowState(_failed_key(row.fit.key), 0, 0, 0)
                 for place, row in enumerate(rows)
                 if place not in outcome.refused
             ]
@@ -246,7 +257,7 @@ class Following:
         return (await self._running.step(write)).inserted
 
     async def _edit(
-        self, table: Table, rows: Sequence[_Row], compared: Compared, told: list[tuple[_Row, JobFinding]]
+        self, table: Table, rows: Sequence[_Row], compared: RowComparison, told: list[tuple[_Row, JobFinding]]
     ) -> int:
         mine: list[_Row] = []
         for row in rows:
@@ -260,7 +271,7 @@ class Following:
             return 0
         fits = [row.fit for row in mine]
 
-        async def update(transaction: Transaction) -> Outcome:
+        async def update(transaction: Transaction) -> WriteOutcome:
             outcome = await self._target.update(transaction, table, fits)
             if table.name == "memories" and not self._vectors:
                 # Its vector was made here, of the text before.
@@ -298,11 +309,11 @@ class Following:
 
         await self._running.step(count)
 
-    async def _tell_failed(self, table: Table, batch: Batch, remembered: Remembered) -> None:
+    async def _tell_failed(self, table: Table, batch: Batch, remembered: SyncIndex) -> None:
         """Rows that became such as cannot be copied, each once."""
         marks, findings = [], []
         for finding in batch.failed:
-            mark = failed_mark(finding)
+            mark = failed_row_state(finding)
             known = remembered.get(mark.key)
             if known is None or not known.what & REFUSED:
                 marks.append(mark)
@@ -331,7 +342,7 @@ class Following:
             over = [JobFinding(table.name, "failed", row.fit.key, "") for row in rows]
             await self._running.ledger.withdraw_findings(transaction, self._running.job_id, over)
             self._running.meter.add(table.name, read=-len(rows), failed=-len(rows))
-            marks = [Mark(_failed_key(row.fit.key), 0, 0, 0) for row in rows]
+            marks = [RowState(_failed_key(row.fit.key), 0, 0, 0) for row in rows]
             await self._brought.add(transaction, table.name, marks)
 
         await self._running.step(withdraw)
@@ -361,7 +372,7 @@ class Following:
         for start in range(0, len(keys), KEYS):
             page = keys[start : start + KEYS]
             ids = {pgbinary_decode.uuid(key): key for key in page}
-            memories = await self._running.patiently(partial(store.get_many, list(ids)))
+            memories = await self._running.with_retries(partial(store.get_many, list(ids)))
             linked = await self._linked(list(ids), gone["edges"])
             reviewed = await self._reviewed(page, gone["reviews"])
             marked_here = await self._marked(page)
@@ -383,7 +394,7 @@ class Following:
     async def _linked(self, ids: Sequence[str], going: set[int]) -> set[bytes]:
         """The ends of those links of some memories that do not go with them."""
         asked = partial(self._running.store.backend.fetch, "list_edges", {"ids": ids})
-        edges = map(read_edge, await self._running.patiently(asked) or ())
+        edges = map(read_edge, await self._running.with_retries(asked) or ())
         staying = [edge for edge in edges if hashed(_edge_key(edge)) not in going]
         return {UUID(end).bytes for edge in staying for end in (edge.source_id, edge.target_id)}
 
@@ -393,7 +404,7 @@ class Following:
         before = int.from_bytes(min(memories), "big") - 1
         after = key_of("reviews", _first_line(before.to_bytes(16, "big"))) if before >= 0 else None
         found: set[bytes] = set()
-        while page := await self._running.patiently(partial(self._mirror.keys, "reviews", after, KEYS)):
+        while page := await self._running.with_retries(partial(self._mirror.keys, "reviews", after, KEYS)):
             found |= {key[:16] for key in page if key[:16] in wanted and hashed(key) not in going}
             after = page[-1]
             if after[:16] >= last:
@@ -405,7 +416,7 @@ class Following:
         remembered = await self._brought.of("supersession")
         found: set[bytes] = set()
         after: bytes | None = None
-        while page := await self._running.patiently(partial(self._mirror.keys, "supersession", after, KEYS)):
+        while page := await self._running.with_retries(partial(self._mirror.keys, "supersession", after, KEYS)):
             for key in page:
                 loser, winner, line = key[:16], key[16:32], hashed(key)
                 known = remembered.get(line)
@@ -419,8 +430,8 @@ class Following:
         """Which of these memories have a mark that was set, or changed, in the target."""
         remembered, table = await self._brought.of("marks"), self._table("marks")
         # Asked for as unset, so that each one that is set is given back.
-        fits = [Fit("", (key, *UNSET)) for key in memories]
-        compared = await self._running.patiently(partial(self._mirror.compare, table, fits))
+        fits = [TransferRow("", (key, *UNSET)) for key in memories]
+        compared = await self._running.with_retries(partial(self._mirror.compare, table, fits))
         assert compared is not None
         found: set[bytes] = set()
         for place, key in enumerate(memories):
@@ -441,14 +452,14 @@ class Following:
         found: list[bytes] = []
         after: bytes | None = None
         while wanted:
-            page = await self._running.patiently(partial(self._mirror.keys, table, after, KEYS))
+            page = await self._running.with_retries(partial(self._mirror.keys, table, after, KEYS))
             if not page:
                 break
             found += [key for key in page if hashed(key) in wanted]
             after = page[-1]
         return found
 
-    async def _take_away(self, table: Table, gone: set[int], stays: Mapping[bytes, str]) -> tuple[int, list[Mark]]:
+    async def _take_away(self, table: Table, gone: set[int], stays: Mapping[bytes, str]) -> tuple[int, list[RowState]]:
         """Delete rows that are no longer in the source; gives how many, and the marks of those that stay."""
         if not gone:
             return 0, []
@@ -465,9 +476,9 @@ class Following:
             deleted += await self._delete(table, going[max(0, end - KEYS) : end])
         own = {hashed(key) for key in keys} - {hashed(key) for key in going}
         rest = gone - {hashed(key) for key in going}
-        return deleted, [Mark(key, 0, 0, 0 if key in own else GONE) for key in rest]
+        return deleted, [RowState(key, 0, 0, 0 if key in own else GONE) for key in rest]
 
-    async def _keep(self, stays: Mapping[bytes, str], kept: Mapping[str, Sequence[Mark]]) -> None:
+    async def _keep(self, stays: Mapping[bytes, str], kept: Mapping[str, Sequence[RowState]]) -> None:
         """Tell which memories stay, and note what stays as the target's own: all at once, because whether a memory
         stays is seen by what belongs to it."""
         if not any(kept.values()):
@@ -500,7 +511,7 @@ class Following:
             self._running.meter.add(table.name, deleted=len(keys) - len(used))
             await self._note(transaction, [each for key, each in zip(keys, told, strict=True) if key not in used])
             await self._note(transaction, [still_used(table, key) for key in used])
-            marks = [Mark(hashed(key), 0, 0, 0 if key in used else GONE) for key in keys]
+            marks = [RowState(hashed(key), 0, 0, 0 if key in used else GONE) for key in keys]
             await self._brought.add(transaction, table.name, marks)
             return len(keys) - len(used)
 
@@ -532,7 +543,7 @@ def still_used(table: Table, key: bytes) -> JobFinding:
     return JobFinding(table.name, "only_target", name_of(table.name, key), reason)
 
 
-def marked(marks: Sequence[Mark], outcome: Outcome) -> list[Mark]:
+def marked(marks: Sequence[RowState], outcome: WriteOutcome) -> list[RowState]:
     """The marks of rows that were written: refused, inserted, or only known to be there."""
     left_out = outcome.present | outcome.refused.keys()
     inserted = {mark.key for place, mark in enumerate(marks) if place not in left_out}
@@ -545,16 +556,16 @@ def marked(marks: Sequence[Mark], outcome: Outcome) -> list[Mark]:
     ]
 
 
-def failed_mark(finding: JobFinding) -> Mark:
+def failed_row_state(finding: JobFinding) -> RowState:
     """The mark of a row that cannot be copied: it is told of once."""
-    return Mark(_failed_key(finding.source_key), 0, 0, REFUSED)
+    return RowState(_failed_key(finding.source_key), 0, 0, REFUSED)
 
 
 def _failed_key(key: str) -> int:
     return hashed(b"failed " + key.encode())
 
 
-def _has_failed(row: _Row, remembered: Remembered) -> bool:
+def _has_failed(row: _Row, remembered: SyncIndex) -> bool:
     """Was it told of a row that it cannot be copied?"""
     failed = remembered.get(_failed_key(row.fit.key)) if remembered.refusals else None
     return failed is not None and bool(failed.what & REFUSED)
@@ -576,7 +587,7 @@ def _came_before(seen: array[int], before: int, rows: Sequence[_Row]) -> frozens
     return frozenset(np.flatnonzero(again).tolist())
 
 
-def _is_told(remembered: Remembered, key: bytes) -> bool:
+def _is_told(remembered: SyncIndex, key: bytes) -> bool:
     """Was it said of a row that it stays as it is in the target?"""
     known = remembered.get(hashed(key))
     return known is not None and bool(known.what & TOLD)

@@ -19,14 +19,14 @@ from vestige_tui.store.backends import embedded_postgres, pgbinary_decode
 from vestige_tui.store.backends.postgres import BlockingConnection, PostgresBackend, check_encoding, translate
 from vestige_tui.store.schema.named_sql import compose, load
 from vestige_tui.store.schema.rows import model as read_model
-from vestige_tui.transfer.convert import Fit, convert_all, measure, model_of
+from vestige_tui.transfer.convert import TransferRow, convert_all, measure, model_of
 from vestige_tui.transfer.protocols import Batch, Count, Key
 from vestige_tui.transfer.row_keys import key_of
 from vestige_tui.transfer.sanitize import shown
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
-    from vestige_tui.transfer.convert import Raw, Setting, Table
+    from vestige_tui.transfer.convert import Raw, Table, TransferContext
 
 CANCEL_SECONDS = 2.0
 _AFTER = ("after", "after_second", "after_third")
@@ -184,7 +184,7 @@ class PostgresSource:
             return (-(2**63),)
         return ("",) * len(_KEYS.get(table, (pgbinary_decode.uuid,)))
 
-    def read(self, table: Table, after: Key, limit: int, max_bytes: int, setting: Setting) -> Batch:
+    def read(self, table: Table, after: Key, limit: int, max_bytes: int, setting: TransferContext) -> Batch:
         """The next rows behind a key, at most ``limit``, and not many more bytes than ``max_bytes``."""
         rows = self._twice(lambda connection: self._copied(connection, table.name, after, limit, max_bytes))
         fits, failed, unfit = convert_all(
@@ -250,10 +250,10 @@ def _name(table: str, row: Raw) -> str:
     return f"{parts[0]} to {parts[1]}, {parts[2]}" if table == "edges" else parts[0]
 
 
-def _fit(table: str, row: Raw, setting: Setting) -> Fit:
+def _fit(table: str, row: Raw, setting: TransferContext) -> TransferRow:
     """A row of our own needs no mending: what is looked at is what the target cannot hold."""
     if table == "vectors":
         vector = pgbinary_decode.vector(row[1])
         measure(vector, setting)
-        return Fit(_name(table, row), row, zero=not vector.any())
-    return Fit(_name(table, row), row[:-1] if table in _LOGS else row)
+        return TransferRow(_name(table, row), row, zero=not vector.any())
+    return TransferRow(_name(table, row), row[:-1] if table in _LOGS else row)

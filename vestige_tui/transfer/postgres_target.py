@@ -14,7 +14,7 @@ from vestige_tui.jobs.conflicts import hold_model
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.store.backends.postgres import PostgresBackend, PostgresTransaction
 from vestige_tui.store.schema.named_sql import load
-from vestige_tui.transfer.protocols import Outcome
+from vestige_tui.transfer.protocols import WriteOutcome
 from vestige_tui.transfer.row_keys import key_parts
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.store.backends.protocol import Transaction
     from vestige_tui.store.store import Store
-    from vestige_tui.transfer.convert import Fit, Table
+    from vestige_tui.transfer.convert import Table, TransferRow
 
 PIECE = 256
 """Rows that go to the server at once: it works on them while the next are put together."""
 PATIENCE = "3s"
 """How long a copy waits for whoever uses the tables whose indexes it would drop; it can do without."""
-NOTHING = Outcome(0, frozenset())
+NOTHING = WriteOutcome(0, frozenset())
 
 # What the server says of a row, not of itself.
 _REFUSALS = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded, errors.StatementTooComplex)
@@ -86,14 +86,16 @@ class PostgresTarget:
 
     # Rows
 
-    async def write(self, transaction: Transaction, table: Table, fits: Sequence[Fit], *, fresh: bool) -> Outcome:
+    async def write(
+        self, transaction: Transaction, table: Table, fits: Sequence[TransferRow], *, fresh: bool
+    ) -> WriteOutcome:
         connection = _connection(transaction)
         if not fits:
             return NOTHING
         await connection.execute(self._sql["keep_plans"].encode())
         await self._hold(transaction, table)
         if fresh and table.name not in self._wary and await self._went_straight(connection, table, fits):
-            return Outcome(len(fits), frozenset())
+            return WriteOutcome(len(fits), frozenset())
         await connection.execute(self._sql[f"stage_{table.name}"].encode())
         outcome = await self._settle(connection, table, fits, 0, len(fits) - 1, "merge")
         if table.linked:
@@ -102,7 +104,7 @@ class PostgresTarget:
             self._wary.discard(table.name)
         return outcome
 
-    async def update(self, transaction: Transaction, table: Table, fits: Sequence[Fit]) -> Outcome:
+    async def update(self, transaction: Transaction, table: Table, fits: Sequence[TransferRow]) -> WriteOutcome:
         connection = _connection(transaction)
         if not fits or f"update_{table.name}" not in self._sql:
             return NOTHING  # A log is only added to.
@@ -143,7 +145,7 @@ class PostgresTarget:
         elif (how := _STRAIGHT.get(table.name)) is not None and how.log is not None:
             await _connection(transaction).execute(self._sql["hold_logs"].encode())
 
-    async def _went_straight(self, connection: AsyncConnection[Any], table: Table, fits: Sequence[Fit]) -> bool:
+    async def _went_straight(self, connection: AsyncConnection[Any], table: Table, fits: Sequence[TransferRow]) -> bool:
         """Write rows without asking whether they are there; False, and nothing written, where one of them is amiss."""
         how = _STRAIGHT.get(table.name)
         if how is None or (how.link is not None and any(fit.values[how.link] is not None for fit in fits)):
@@ -171,25 +173,33 @@ class PostgresTarget:
             return False
         return True
 
-    def _typed(self, table: Table, fit: Fit, columns: int | None) -> tuple[bytes | None, ...]:
+    def _typed(self, table: Table, fit: TransferRow, columns: int | None) -> tuple[bytes | None, ...]:
         if table.name == "vectors":
             key, vector = fit.values[:2]
             return key, _half(vector) if vector and self.half else vector
         return fit.values[:columns]
 
-    async def _belong(self, connection: AsyncConnection[Any], table: Table, fits: Sequence[Fit]) -> bool:
+    async def _belong(self, connection: AsyncConnection[Any], table: Table, fits: Sequence[TransferRow]) -> bool:
         """Is the memory of each row there, and in the state that the row belongs to?"""
         cursor = await connection.execute(self._sql[f"belong_{table.name}"].encode(), _moments(fits, 2))
         return await cursor.fetchone() is None
 
-    async def _logged(self, connection: AsyncConnection[Any], table: Table, fits: Sequence[Fit], time: int) -> bool:
+    async def _logged(
+        self, connection: AsyncConnection[Any], table: Table, fits: Sequence[TransferRow], time: int
+    ) -> bool:
         """Is a line of one of these memories and moments there already?"""
         cursor = await connection.execute(self._sql[f"logged_{table.name}"].encode(), _moments(fits, time))
         return await cursor.fetchone() is not None
 
     async def _settle(
-        self, connection: AsyncConnection[Any], table: Table, fits: Sequence[Fit], low: int, high: int, verb: str
-    ) -> Outcome:
+        self,
+        connection: AsyncConnection[Any],
+        table: Table,
+        fits: Sequence[TransferRow],
+        low: int,
+        high: int,
+        verb: str,
+    ) -> WriteOutcome:
         """Write the rows from one place to another; where the server refuses, find the row and leave only that out."""
         try:
             async with connection.transaction():
@@ -197,17 +207,23 @@ class PostgresTarget:
         except _REFUSALS as error:
             if low == high:
                 said = str(error).splitlines()
-                return Outcome(0, frozenset(), {low: f"PostgreSQL refused it: {redact(said[0]) if said else ''}"})
+                return WriteOutcome(0, frozenset(), {low: f"PostgreSQL refused it: {redact(said[0]) if said else ''}"})
         middle = (low + high) // 2
         first = await self._settle(connection, table, fits, low, middle, verb)
         second = await self._settle(connection, table, fits, middle + 1, high, verb)
-        return Outcome(
+        return WriteOutcome(
             first.inserted + second.inserted, first.present | second.present, {**first.refused, **second.refused}
         )
 
     async def _staged(
-        self, connection: AsyncConnection[Any], table: Table, fits: Sequence[Fit], low: int, high: int, verb: str
-    ) -> Outcome:
+        self,
+        connection: AsyncConnection[Any],
+        table: Table,
+        fits: Sequence[TransferRow],
+        low: int,
+        high: int,
+        verb: str,
+    ) -> WriteOutcome:
         body = b"".join(
             [pgbinary_encode.row(pgbinary_encode.integer(place), *fits[place].values) for place in range(low, high + 1)]
         )
@@ -225,11 +241,11 @@ class PostgresTarget:
                 changed = {row["ord"] for row in await cursor.fetchall()}
                 if then := self._sql.get(f"settle_{table.name}"):
                     await cursor.execute(then.encode())
-                return Outcome(len(changed), frozenset(range(low, high + 1)) - changed - refused.keys(), refused)
+                return WriteOutcome(len(changed), frozenset(range(low, high + 1)) - changed - refused.keys(), refused)
             await cursor.execute(self._sql[f"present_{table.name}"].encode())
             present = frozenset(row["ord"] for row in await cursor.fetchall() if low <= row["ord"] <= high)
             await cursor.execute(statement.encode(), asked)
-            return Outcome(cursor.rowcount, present, refused)
+            return WriteOutcome(cursor.rowcount, present, refused)
 
     # Indexes
 
@@ -283,7 +299,7 @@ def _connection(transaction: Transaction) -> AsyncConnection[Any]:
     return transaction.connection
 
 
-def _moments(fits: Sequence[Fit], time: int) -> dict[str, str]:
+def _moments(fits: Sequence[TransferRow], time: int) -> dict[str, str]:
     """The memories of some rows and the times that are one of their values, in microseconds since 2000, as arrays."""
     keys = ",".join([(fit.values[0] or b"").hex() for fit in fits])
     times = ",".join([str(int.from_bytes(fit.values[time] or b"", "big", signed=True)) for fit in fits])

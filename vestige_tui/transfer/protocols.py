@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.core.jobs import JobFinding
     from vestige_tui.store.backends.protocol import Transaction
-    from vestige_tui.transfer.convert import Fit, Setting, Table
+    from vestige_tui.transfer.convert import Table, TransferContext, TransferRow
 
 Key: TypeAlias = tuple[Any, ...]
 """Where a read continues: a number, or one to three texts (with half surrogates for bytes that are no UTF-8)."""
@@ -33,7 +33,7 @@ class Count:
 class Batch:
     """Rows of one table in their common form, ``failed`` those that have none, ``after`` the key of the last one."""
 
-    fits: Sequence[Fit]
+    fits: Sequence[TransferRow]
     failed: Sequence[JobFinding]
     read: int
     after: Key
@@ -42,7 +42,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class WriteOutcome:
     """What became of written rows, by their place in the batch: refused and why; ``present``, which stay as they are.
 
     Of rows that were to be inserted these were there before; of rows that were to be updated they are not there, or
@@ -55,7 +55,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class RowComparison:
     """How rows of a source stand in the target, by their place in the batch.
 
     ``differ`` names the columns that differ. What is in neither is there and equal.
@@ -86,7 +86,7 @@ class Source(Protocol):
         """The key before the first row of a table."""
         ...
 
-    def read(self, table: Table, after: Key, limit: int, max_bytes: int, setting: Setting) -> Batch:
+    def read(self, table: Table, after: Key, limit: int, max_bytes: int, setting: TransferContext) -> Batch:
         """The next rows behind a key, at most ``limit``, and not many more bytes than ``max_bytes``."""
         ...
 
@@ -116,19 +116,21 @@ class Target(Protocol):
         """Is there no row in this table yet?"""
         ...
 
-    async def write(self, transaction: Transaction, table: Table, fits: Sequence[Fit], *, fresh: bool) -> Outcome:
+    async def write(
+        self, transaction: Transaction, table: Table, fits: Sequence[TransferRow], *, fresh: bool
+    ) -> WriteOutcome:
         """Write rows that are not there, leave those that are; a row that is refused costs only itself.
 
         ``fresh``: none of them can be there, so that they may go straight into the table.
         """
         ...
 
-    async def update(self, transaction: Transaction, table: Table, fits: Sequence[Fit]) -> Outcome:
+    async def update(self, transaction: Transaction, table: Table, fits: Sequence[TransferRow]) -> WriteOutcome:
         """Make rows that are there like these; ``inserted`` counts those that were."""
         ...
 
     async def delete(self, transaction: Transaction, table: Table, keys: Sequence[bytes]) -> int:
-        """Delete rows by their keys, as ``Mirror.keys`` gives them; gives how many were there."""
+        """Delete rows by their keys, as ``TargetReader.keys`` gives them; gives how many were there."""
         ...
 
     async def settle(self, transaction: Transaction) -> None:
@@ -144,7 +146,7 @@ class Target(Protocol):
         ...
 
 
-class Mirror(Protocol):
+class TargetReader(Protocol):
     """What a source is compared with: an open store of one dialect, which is only read."""
 
     vectors: bool
@@ -154,7 +156,7 @@ class Mirror(Protocol):
 
     async def count(self, table: str) -> int: ...
 
-    async def compare(self, table: Table, fits: Sequence[Fit]) -> Compared:
+    async def compare(self, table: Table, fits: Sequence[TransferRow]) -> RowComparison:
         """Compare rows, by digests computed where the rows lie."""
         ...
 

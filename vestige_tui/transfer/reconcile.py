@@ -18,7 +18,7 @@ from vestige_tui.core.text import short_id
 from vestige_tui.jobs.conflicts import refuse_reembedding
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.ledger import IN_FLIGHT, LEASE
-from vestige_tui.jobs.start import Checked, Work
+from vestige_tui.jobs.start import JobRequest, ValidatedJob
 from vestige_tui.store.backends import pgbinary_decode
 from vestige_tui.store.open import open_backend
 from vestige_tui.store.schema.rows import as_time
@@ -27,19 +27,19 @@ from vestige_tui.transfer.follow import delete_unused
 from vestige_tui.transfer.open import open_source, target_of
 from vestige_tui.transfer.sanitize import sentence
 from vestige_tui.transfer.sqlite_source import sqlite_path
-from vestige_tui.transfer.verify import KEYS, Comparison, Told, as_copied, name_of, verdict
+from vestige_tui.transfer.verify import KEYS, Comparison, LedgerReporter, copy_target_of, name_of, verdict
 from vestige_tui.transfer.verify import check as check_comparison
 from vestige_tui.transfer.verify import dry_run as count_rows
 
 if TYPE_CHECKING:
-    from vestige_tui.jobs.context import Running
+    from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Backend, Transaction
-    from vestige_tui.transfer.convert import Fit, Table
-    from vestige_tui.transfer.protocols import Batch, Outcome, Source
-    from vestige_tui.transfer.verify import AsCopied
+    from vestige_tui.transfer.convert import Table, TransferRow
+    from vestige_tui.transfer.protocols import Batch, Source, WriteOutcome
+    from vestige_tui.transfer.verify import CopyTarget
 
 
-async def check(work: Work, *, dry: bool = False) -> Checked:
+async def check(work: JobRequest, *, dry: bool = False) -> ValidatedJob:
     """Refuse what cannot be compared, or written. Raises Conflict while a copy between the two is at work."""
     compared = await check_comparison(work, dry=dry)
     backend = open_backend(work.target, max_connections=1)
@@ -51,7 +51,7 @@ async def check(work: Work, *, dry: bool = False) -> Checked:
         title = backend.title
     finally:
         await backend.close()
-    return Checked(
+    return ValidatedJob(
         compared.source,
         compared.target,
         "",
@@ -76,25 +76,25 @@ def _same(one: str, other: str) -> bool:
     return one == other
 
 
-async def dry_run(work: Work) -> dict[str, TableProgress]:
+async def dry_run(work: JobRequest) -> dict[str, TableProgress]:
     """What a repair would read, table by table."""
     await check(work, dry=True)
     return await count_rows(work)
 
 
-async def run(running: Running) -> str:
+async def run(running: JobContext) -> str:
     """Bring what differs, then compare everything; gives what came of both in words."""
-    source = await running.patiently(partial(asyncio.to_thread, open_source, running.source))
+    source = await running.with_retries(partial(asyncio.to_thread, open_source, running.source))
     assert source is not None
     try:
-        copied = await running.patiently(partial(as_copied, source, running.store))
+        copied = await running.with_retries(partial(copy_target_of, source, running.store))
         assert copied is not None
         # One may have begun since the person was asked.
         await _refuse_copy(running.store.backend, without_password(source.location), running.store.now())
         repair = Repair(running, source, copied)
         await repair.run()
         comparison = Comparison(
-            source, copied.mirror, copied.setting, Told(running), counting=False, excused=repair.is_refused
+            source, copied.mirror, copied.setting, LedgerReporter(running), counting=False, excused=repair.is_refused
         )
         await comparison.run()
     finally:
@@ -103,7 +103,7 @@ async def run(running: Running) -> str:
     return _words(running)
 
 
-def _words(running: Running) -> str:
+def _words(running: JobContext) -> str:
     tables = running.meter.tables.values()
     counts = {
         "inserted": sum(table.inserted for table in tables),
@@ -117,21 +117,21 @@ def _words(running: Running) -> str:
 class Repair:
     """One pass over everything that brings what differs."""
 
-    def __init__(self, running: Running, source: Source, copied: AsCopied) -> None:
+    def __init__(self, running: JobContext, source: Source, copied: CopyTarget) -> None:
         self._running = running
         self._source = source
         self._mirror = copied.mirror
         self._target = target_of(running.store)
-        self._comparison = Comparison(source, copied.mirror, copied.setting, Told(running))
+        self._comparison = Comparison(source, copied.mirror, copied.setting, LedgerReporter(running))
         self._refused: set[tuple[str, str]] = set()
 
-    def is_refused(self, table: str, fit: Fit) -> bool:
+    def is_refused(self, table: str, fit: TransferRow) -> bool:
         """Whether the target has not taken a row."""
         return (table, fit.key) in self._refused
 
     async def run(self) -> None:
         """Bring what is missing or different, table by table; delete what only the target has where that is asked."""
-        self._target.model = await self._running.patiently(self._running.store.registered_model)
+        self._target.model = await self._running.with_retries(self._running.store.registered_model)
         await self._comparison.know_users()
         for table in TABLES:
             await self._bring_table(table)
@@ -145,7 +145,7 @@ class Repair:
     async def _bring_table(self, table: Table) -> None:
         if table.name == "vectors" and not self._mirror.vectors:
             return  # Vectors of another model are none that this target could hold.
-        count = await self._running.patiently(partial(asyncio.to_thread, self._source.count, table.name))
+        count = await self._running.with_retries(partial(asyncio.to_thread, self._source.count, table.name))
         assert count is not None
         self._running.meter.tables[table.name] = TableProgress(total=count.rows)
         await self._running.phase(f"repairing {table.name}")
@@ -166,7 +166,7 @@ class Repair:
         missing = [batch.fits[place] for place in judged.missing]
         differing = [batch.fits[place] for place in judged.differ]
 
-        async def bring(transaction: Transaction) -> tuple[Outcome, Outcome]:
+        async def bring(transaction: Transaction) -> tuple[WriteOutcome, WriteOutcome]:
             inserted = await self._target.write(transaction, table, missing, fresh=False)
             updated = await self._target.update(transaction, table, differing)
             if table.name == "memories" and not self._mirror.vectors:
@@ -228,7 +228,7 @@ class Repair:
 _UPDATED = "It was different in the target."
 
 
-def _told(table: Table, fits: Sequence[Fit], outcome: Outcome, updated: str) -> list[JobFinding]:
+def _told(table: Table, fits: Sequence[TransferRow], outcome: WriteOutcome, updated: str) -> list[JobFinding]:
     """What is told of single rows: those that were refused, and those that were overwritten."""
     findings: list[JobFinding] = []
     for place, fit in enumerate(fits):

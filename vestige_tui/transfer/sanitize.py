@@ -106,7 +106,7 @@ def new_id(raw: object) -> bytes:
         return uuid.uuid5(uuid.NAMESPACE_URL, f"vestige:{clean(name)}").bytes
 
 
-class Mending:
+class RowSanitizer:
     """One row being mended: gives values that PostgreSQL takes, and remembers what it had to change."""
 
     __slots__ = ("notes", "originals")

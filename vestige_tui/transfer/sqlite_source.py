@@ -23,7 +23,7 @@ from vestige_tui.transfer.sanitize import as_uuid, new_id
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
-    from vestige_tui.transfer.convert import Setting, Table
+    from vestige_tui.transfer.convert import Table, TransferContext
 
 _AFTER = ("after", "after_second", "after_third")
 _NUMBERED = ("memories", "reviews", "supersession")
@@ -128,7 +128,7 @@ class SqliteSource:
             return (-(2**63),)
         return ("",) * {"memberships": 2, "edges": 3}.get(table, 1)
 
-    def read(self, table: Table, after: Key, limit: int, max_bytes: int, setting: Setting) -> Batch:
+    def read(self, table: Table, after: Key, limit: int, max_bytes: int, setting: TransferContext) -> Batch:
         """The next rows behind a key, at most ``limit``, and not many more bytes than ``max_bytes``."""
         rows = self._read(table.name, after, limit, max_bytes)
         fits, failed, unfit = convert_all(table.name, table.convert, rows, setting)

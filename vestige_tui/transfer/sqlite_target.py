@@ -13,14 +13,14 @@ from vestige_tui.jobs.conflicts import hold_model
 from vestige_tui.store.backends import pgbinary_decode
 from vestige_tui.store.backends.sqlite import SqliteBackend, SqliteTransaction
 from vestige_tui.store.schema.named_sql import load
-from vestige_tui.transfer.protocols import Outcome
+from vestige_tui.transfer.protocols import WriteOutcome
 from vestige_tui.transfer.row_keys import key_parts
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.store.backends.protocol import Transaction
     from vestige_tui.store.store import Store
-    from vestige_tui.transfer.convert import Fit, Table
+    from vestige_tui.transfer.convert import Table, TransferRow
 
 T = TypeVar("T")
 Form: TypeAlias = Callable[[bytes], object]
@@ -156,13 +156,15 @@ class SqliteTarget:
 
     # Rows
 
-    async def write(self, transaction: Transaction, table: Table, fits: Sequence[Fit], *, fresh: bool) -> Outcome:
+    async def write(
+        self, transaction: Transaction, table: Table, fits: Sequence[TransferRow], *, fresh: bool
+    ) -> WriteOutcome:
         await self._hold(transaction, table)
         return await _run(transaction, f"merge_{table.name}", partial(self._write, table, fits, self._merge))
 
-    async def update(self, transaction: Transaction, table: Table, fits: Sequence[Fit]) -> Outcome:
+    async def update(self, transaction: Transaction, table: Table, fits: Sequence[TransferRow]) -> WriteOutcome:
         if f"update_{table.name}" not in self._sql:
-            return Outcome(0, frozenset())  # A log is only added to.
+            return WriteOutcome(0, frozenset())  # A log is only added to.
         await self._hold(transaction, table)
         return await _run(transaction, f"update_{table.name}", partial(self._write, table, fits, self._update))
 
@@ -181,10 +183,10 @@ class SqliteTarget:
     def _write(
         self,
         table: Table,
-        fits: Sequence[Fit],
+        fits: Sequence[TransferRow],
         put: Callable[[sqlite3.Connection, str, _Params], int],
         connection: sqlite3.Connection,
-    ) -> Outcome:
+    ) -> WriteOutcome:
         written, present, refused = 0, set[int](), dict[int, str]()
         for place, fit in enumerate(fits):
             try:
@@ -207,7 +209,7 @@ class SqliteTarget:
             for place, fit in enumerate(fits):
                 if place not in refused:
                     self._link(connection, table.name, fit)
-        return Outcome(written, frozenset(present), refused)
+        return WriteOutcome(written, frozenset(present), refused)
 
     def _merge(self, connection: sqlite3.Connection, table: str, params: _Params) -> int:
         return connection.execute(self._sql[f"merge_{table}"], params).rowcount
@@ -225,7 +227,7 @@ class SqliteTarget:
         found = connection.execute(self._sql[f"orphans_{table.name}"], params).fetchone()
         return str(found["reason"]) if found else None
 
-    def _link(self, connection: sqlite3.Connection, table: str, fit: Fit) -> None:
+    def _link(self, connection: sqlite3.Connection, table: str, fit: TransferRow) -> None:
         params = spelt(table, fit.values)
         if params["undone_memory_id"] is not None:
             connection.execute(self._sql[f"link_{table}"], params)

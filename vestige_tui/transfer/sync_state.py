@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from vestige_tui.jobs.context import Running
+    from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Row, Transaction
-    from vestige_tui.transfer.convert import Fit
+    from vestige_tui.transfer.convert import TransferRow
 
     Records: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
 
@@ -54,7 +54,7 @@ UNDATED = ("users", "groups", "memberships", "domains", "scheduling", "edges", "
 of its memory."""
 
 
-class Mark(NamedTuple):
+class RowState(NamedTuple):
     """A row as it came.
 
     ``key`` and ``state`` are hashes. ``stamp`` is the time of its last edit in microseconds since 2000; in a table
@@ -67,10 +67,10 @@ class Mark(NamedTuple):
     what: int
 
 
-def mark_of(table: str, fit: Fit) -> Mark:
+def row_state_of(table: str, fit: TransferRow) -> RowState:
     """The mark of a row in its present state."""
     values = fit.values
-    return Mark(hashed(key_of(table, values)), hashed(pgbinary_encode.row(*values)), stamp_of(table, values), 0)
+    return RowState(hashed(key_of(table, values)), hashed(pgbinary_encode.row(*values)), stamp_of(table, values), 0)
 
 
 def stamp_of(table: str, values: Sequence[bytes | None]) -> int:
@@ -85,14 +85,14 @@ def hashed(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
-class Brought:
+class SyncState:
     """The marks of one copy, over all its attempts; ``chain``, the job of the first of them, names it.
 
     ``blind``: what came before this attempt is not known, because the copy was begun by a version that noted it
     elsewhere, or because nobody took it up for long.
     """
 
-    def __init__(self, running: Running, chain: str, *, blind: bool) -> None:
+    def __init__(self, running: JobContext, chain: str, *, blind: bool) -> None:
         self.chain = chain
         self.blind = blind
         self._running = running
@@ -106,7 +106,7 @@ class Brought:
         """Is there more in the target than was read?"""
 
     @classmethod
-    async def of_run(cls, running: Running) -> Brought:
+    async def of_run(cls, running: JobContext) -> SyncState:
         """The marks of the copy that an attempt belongs to."""
         chain = running.checkpoint.get("chain")
         if chain is None:
@@ -123,7 +123,7 @@ class Brought:
         await transaction.execute("forget_old_sync_state", {"chain": self.chain, "since": now - KEPT})
         await self._append(transaction, b"")
 
-    async def add(self, transaction: Transaction, table: str, marks: Iterable[Mark]) -> None:
+    async def add(self, transaction: Transaction, table: str, marks: Iterable[RowState]) -> None:
         """Note marks in the transaction that makes them true."""
         number = _NUMBERS[table]
         packed = b"".join([_RECORD.pack(mark.what, number, mark.key, mark.state, mark.stamp) for mark in marks])
@@ -138,16 +138,16 @@ class Brought:
         """Delete all marks, in the transaction that ends the copy: what is done for good needs them no more."""
         await transaction.execute("forget_sync_state", {"chain": self.chain})
 
-    async def of(self, table: str) -> Remembered:
+    async def of(self, table: str) -> SyncIndex:
         """What is known of a table's rows, by all transactions that have ended."""
         import numpy as np
 
         if self._stale:
             await self._read()
         if not self._size:
-            return Remembered(np.zeros(0, dtype=_FORM))
+            return SyncIndex(np.zeros(0, dtype=_FORM))
         found = np.memmap(self._spool, dtype=_FORM, mode="r")
-        return Remembered(found[found["table"] == _NUMBERS[table]])
+        return SyncIndex(found[found["table"] == _NUMBERS[table]])
 
     async def last(self) -> set[int]:
         """The keys of the batch that was written last."""
@@ -171,11 +171,11 @@ class Brought:
         self._stale = False
 
 
-async def _asked(running: Running, name: str, params: dict[str, Any]) -> list[Row]:
-    return await running.patiently(partial(running.store.backend.fetch, name, params)) or []
+async def _asked(running: JobContext, name: str, params: dict[str, Any]) -> list[Row]:
+    return await running.with_retries(partial(running.store.backend.fetch, name, params)) or []
 
 
-class Remembered:
+class SyncIndex:
     """The newest mark of each row of a table; it takes some 34 bytes of memory for each."""
 
     def __init__(self, records: Records) -> None:
@@ -190,14 +190,14 @@ class Remembered:
         self.refusals = bool((self._records["what"] & REFUSED).any())
         """Is there a row that could not be copied?"""
 
-    def get(self, key: int) -> Mark | None:
+    def get(self, key: int) -> RowState | None:
         import numpy as np
 
         place = int(self._keys.searchsorted(np.uint64(key)))
         if place == len(self._keys) or int(self._keys[place]) != key:
             return None
         what, _, _, state, stamp = self._records[place].tolist()
-        return Mark(key, state, stamp, what)
+        return RowState(key, state, stamp, what)
 
     def ours_but(self, seen: array[int]) -> set[int]:
         """The keys of rows that this copy has inserted, and not deleted since, which are not in ``seen``."""

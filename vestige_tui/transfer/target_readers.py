@@ -22,8 +22,8 @@ from vestige_tui.core.errors import Conflict
 from vestige_tui.core.memories import LOCAL_USER
 from vestige_tui.store.backends import pgbinary_decode, pgbinary_encode
 from vestige_tui.store.schema.named_sql import load
-from vestige_tui.transfer.convert import TABLES, Fit, Setting, Table, convert_all
-from vestige_tui.transfer.protocols import Compared
+from vestige_tui.transfer.convert import TABLES, Table, TransferContext, TransferRow, convert_all
+from vestige_tui.transfer.protocols import RowComparison
 from vestige_tui.transfer.row_keys import bound, key_of, key_parts
 from vestige_tui.transfer.sanitize import new_id, shown
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vestige_tui.store.backends.sqlite import SqliteBackend
     from vestige_tui.store.store import Store
     from vestige_tui.transfer.convert import Raw
-    from vestige_tui.transfer.protocols import Mirror
+    from vestige_tui.transfer.protocols import TargetReader
 
 _LOCAL = new_id(LOCAL_USER)
 _JSON: Mapping[str, tuple[int, ...]] = {
@@ -50,12 +50,12 @@ _NAMED = {"users": 1, "groups": 1}
 """The value that a copy may have lengthened, because another row had it: a handle."""
 
 
-def mirror_of(store: Store, *, vectors: bool = True) -> Mirror:
+def target_reader_of(store: Store, *, vectors: bool = True) -> TargetReader:
     """The rows of a store; without ``vectors`` it only matters whether there is one, not what it is."""
     backend: Any = store.backend
     if backend.dialect == "postgres":
-        return PostgresMirror(backend, vectors=vectors)
-    return SqliteMirror(backend, vectors=vectors)
+        return PostgresTargetReader(backend, vectors=vectors)
+    return SqliteTargetReader(backend, vectors=vectors)
 
 
 @cache
@@ -137,7 +137,7 @@ def _plain(value: Any) -> Any:
     return (type(value).__name__, value)
 
 
-def _comparable(table: Table, fits: Sequence[Fit]) -> list[int]:
+def _comparable(table: Table, fits: Sequence[TransferRow]) -> list[int]:
     """The places of rows to compare: the user that every store begins with is not copied."""
     return [place for place, fit in enumerate(fits) if table.name != "users" or fit.values[0] != _LOCAL]
 
@@ -249,7 +249,7 @@ def _asked(table: str, rows: Sequence[Sequence[bytes | None]]) -> dict[str, Any]
     return params
 
 
-class PostgresMirror:
+class PostgresTargetReader:
     """The rows of a store on a PostgreSQL server."""
 
     def __init__(self, backend: PostgresBackend, *, vectors: bool = True) -> None:
@@ -262,23 +262,23 @@ class PostgresMirror:
         [row] = await self._ask(f"count_{table}", {})
         return int(row["n"])
 
-    async def compare(self, table: Table, fits: Sequence[Fit]) -> Compared:
+    async def compare(self, table: Table, fits: Sequence[TransferRow]) -> RowComparison:
         places = _comparable(table, fits)
         if not places:
-            return Compared(frozenset(), {})
+            return RowComparison(frozenset(), {})
         rows = [self._rounded(table, fits[place].values) for place in places]
         found = await self._judged(table, rows, 0, len(rows))
         missing = frozenset(places[each] for each, gone in found if gone)
         differ = [each for each, gone in found if not gone]
         if not differ or (table.name == "vectors" and not self.vectors):
-            return Compared(missing, {})
+            return RowComparison(missing, {})
         names: dict[int, tuple[str, ...]] = {}
         there: dict[int, tuple[bytes | None, ...]] = {}
         for each, row in await self._shown(table, rows, differ):
             # A row that has gone or become alike meanwhile is left out.
             if named := differing(table.name, rows[each][: len(row)], row):
                 names[places[each]], there[places[each]] = named, row
-        return Compared(missing, names, there)
+        return RowComparison(missing, names, there)
 
     async def _judged(
         self, table: Table, rows: Sequence[Sequence[bytes | None]], low: int, high: int
@@ -337,7 +337,7 @@ _AFTER = ("after", "after_second", "after_third")
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-class SqliteMirror:
+class SqliteTargetReader:
     """The rows of a store of ours in a SQLite file."""
 
     half = False
@@ -356,7 +356,7 @@ class SqliteMirror:
         [(rows, _)] = await self._ask(f"count_{table}", {})
         return int(rows)
 
-    async def compare(self, table: Table, fits: Sequence[Fit]) -> Compared:
+    async def compare(self, table: Table, fits: Sequence[TransferRow]) -> RowComparison:
         places = _comparable(table, fits)
         rows = await self._rows(table.name, [_ids(table.name, fits[place].values) for place in places])
         missing: set[int] = set()
@@ -371,13 +371,13 @@ class SqliteMirror:
                 continue
             elif names := differing(table.name, values, row):
                 differ[place], there[place] = names, row
-        return Compared(frozenset(missing), differ, there)
+        return RowComparison(frozenset(missing), differ, there)
 
     async def _rows(self, name: str, ids: Sequence[tuple[str, ...]]) -> dict[bytes, tuple[bytes | None, ...]]:
         """The rows that these ids, or the memories with these ids, have."""
         asked = {"keys": json.dumps(ids)} if name in _WHOLE else {"ids": json.dumps([each for (each,) in set(ids)])}
         table = self._tables[name]
-        setting = Setting(_NEVER, rivals={}, width=None, half=False, users=_Everybody())
+        setting = TransferContext(_NEVER, rivals={}, width=None, half=False, users=_Everybody())
         fits, *_ = convert_all(name, table.convert, await self._ask(f"rows_{name}", asked), setting)
         return {key_of(name, fit.values): fit.values for fit in fits}
 
@@ -430,14 +430,14 @@ def _text(value: object) -> str:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
 
 
-def _vector(raw: Raw, setting: Setting) -> Fit:
+def _vector(raw: Raw, setting: TransferContext) -> TransferRow:
     """A vector as it lies there, whatever it is; one that is none has no values."""
     import numpy as np
 
     ident, blob, *_ = raw
     whole = isinstance(blob, bytes) and len(blob) % 4 == 0 and len(blob) <= _WIDEST
     packed = pgbinary_encode.vector(np.frombuffer(blob, dtype="<f4")) if whole else b""
-    return Fit(shown(ident), (new_id(ident), packed, None))
+    return TransferRow(shown(ident), (new_id(ident), packed, None))
 
 
 _WIDEST = 4 * (2**16 - 1)

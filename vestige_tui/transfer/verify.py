@@ -22,25 +22,25 @@ from vestige_tui.core.times import format_time
 from vestige_tui.embedding.models import same_model
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.ledger import MOST_LISTED, Ledger, plan_id
-from vestige_tui.jobs.start import Checked, Work
+from vestige_tui.jobs.start import JobRequest, ValidatedJob
 from vestige_tui.store.backends import pgbinary_decode
 from vestige_tui.store.open import open_backend
 from vestige_tui.store.schema import migrations
-from vestige_tui.transfer.convert import TABLES, Setting, Table
+from vestige_tui.transfer.convert import TABLES, Table, TransferContext
 from vestige_tui.transfer.open import open_source
 from vestige_tui.transfer.row_keys import key_of, key_parts
 from vestige_tui.transfer.sanitize import new_id, sentence, shown
 from vestige_tui.transfer.sync_state import hashed
-from vestige_tui.transfer.target_readers import columns, mirror_of
+from vestige_tui.transfer.target_readers import columns, target_reader_of
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.core.jobs import FindingKind
-    from vestige_tui.jobs.context import Meter, Running
+    from vestige_tui.jobs.context import JobContext, Meter
     from vestige_tui.store.backends.protocol import Backend, Transaction
     from vestige_tui.store.store import Store
-    from vestige_tui.transfer.convert import Fit
-    from vestige_tui.transfer.protocols import Batch, Compared, Key, Mirror, Source
+    from vestige_tui.transfer.convert import TransferRow
+    from vestige_tui.transfer.protocols import Batch, Key, RowComparison, Source, TargetReader
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ SHOWN = 60
 """Values of at most so many characters are told in full."""
 
 
-class Report(Protocol):
+class Reporter(Protocol):
     """Where a comparison tells how far it is."""
 
     meter: Meter
@@ -65,13 +65,13 @@ class Report(Protocol):
         """Count and list what was found."""
         ...
 
-    async def patiently(self, work: Callable[[], Awaitable[T]]) -> T: ...
+    async def with_retries(self, work: Callable[[], Awaitable[T]]) -> T: ...
 
 
-class Told:
+class LedgerReporter:
     """The report of a job, into the ledger."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: JobContext) -> None:
         self._running = running
         self.meter = running.meter
 
@@ -82,13 +82,13 @@ class Told:
 
         await self._running.step(count)
 
-    async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
-        result = await self._running.patiently(work)
+    async def with_retries(self, work: Callable[[], Awaitable[T]]) -> T:
+        result = await self._running.with_retries(work)
         assert result is not None
         return result
 
 
-class Aloud:
+class StdoutReporter:
     """The report of a comparison in the foreground, where the target takes no row of a ledger."""
 
     def __init__(self, meter: Meter, tell: Callable[[Meter], None]) -> None:
@@ -101,7 +101,7 @@ class Aloud:
         self.findings += findings
         self._tell(self.meter)
 
-    async def patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def with_retries(self, work: Callable[[], Awaitable[T]]) -> T:
         return await work()
 
 
@@ -140,14 +140,14 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class BatchComparison:
     """What a comparison says of a batch: the places of rows that the target lacks, those that differ and in what, and
     the rows that no copy can bring."""
 
     missing: Sequence[int]
     differ: Sequence[int]
     failed: Sequence[JobFinding]
-    compared: Compared
+    compared: RowComparison
 
 
 class Comparison:
@@ -159,12 +159,12 @@ class Comparison:
     def __init__(
         self,
         source: Source,
-        mirror: Mirror,
-        setting: Setting,
-        report: Report,
+        mirror: TargetReader,
+        setting: TransferContext,
+        report: Reporter,
         *,
         counting: bool = True,
-        excused: Callable[[str, Fit], bool] = lambda table, fit: False,
+        excused: Callable[[str, TransferRow], bool] = lambda table, fit: False,
     ) -> None:
         self._source = source
         self._mirror = mirror
@@ -193,13 +193,13 @@ class Comparison:
         def read(behind: Key) -> Batch:
             return self._source.read(table, behind, BATCH, MAX_BATCH_BYTES, self._setting)
 
-        async def patiently(behind: Key) -> Batch:
-            return await self._report.patiently(partial(asyncio.to_thread, read, behind))
+        async def with_retries(behind: Key) -> Batch:
+            return await self._report.with_retries(partial(asyncio.to_thread, read, behind))
 
-        reading = asyncio.create_task(patiently(self._source.start(table.name)))
+        reading = asyncio.create_task(with_retries(self._source.start(table.name)))
         try:
             while (batch := await asyncio.shield(reading)).read:
-                reading = asyncio.create_task(patiently(batch.after))
+                reading = asyncio.create_task(with_retries(batch.after))
                 yield batch
         finally:
             # A thread cannot be stopped: its read must end before the source may be closed.
@@ -233,12 +233,12 @@ class Comparison:
         self._repeated.pop(name, None)
 
     async def _asked(self, question: Callable[[], T]) -> T:
-        return await self._report.patiently(partial(asyncio.to_thread, question))
+        return await self._report.with_retries(partial(asyncio.to_thread, question))
 
-    async def judge(self, table: Table, batch: Batch, rows: int) -> Judged:
+    async def judge(self, table: Table, batch: Batch, rows: int) -> BatchComparison:
         """Compare a batch, before which so many rows of its table were read."""
         name = table.name
-        compared = await self._report.patiently(partial(self._mirror.compare, table, batch.fits))
+        compared = await self._report.with_retries(partial(self._mirror.compare, table, batch.fits))
         failed = list(batch.failed)
         missing: list[int] = []
         differ: list[int] = []
@@ -254,9 +254,9 @@ class Comparison:
                 failed.append(JobFinding(name, "failed", fit.key, "It is the same row as one that came before it."))
             else:
                 differ.append(place)
-        return Judged(missing, differ, failed, compared)
+        return BatchComparison(missing, differ, failed, compared)
 
-    async def _note(self, table: Table, batch: Batch, judged: Judged) -> None:
+    async def _note(self, table: Table, batch: Batch, judged: BatchComparison) -> None:
         name, before = table.name, self._report.meter.tables[table.name]
         findings = [
             JobFinding(name, "only_source", batch.fits[place].key, "The target does not have it.")
@@ -273,7 +273,7 @@ class Comparison:
             listed = [*_listed(name, before.failed, judged.failed), *listed]
         await self._report.note(name, counts, listed)
 
-    async def _why_absent(self, table: Table, fit: Fit) -> str | None:
+    async def _why_absent(self, table: Table, fit: TransferRow) -> str | None:
         """Why a row could not be copied: the target refused it, or it belongs to one that is not in the source."""
         if self._excused(table.name, fit):
             return "The target did not take it."
@@ -283,7 +283,7 @@ class Comparison:
                 return _ORPHANED.get(table.name, "Its memory is not there.")
         return None
 
-    async def _came_before(self, table: Table, fit: Fit, position: int) -> bool:
+    async def _came_before(self, table: Table, fit: TransferRow, position: int) -> bool:
         """Is a row the second of its key in the source, which another spelling has hidden?"""
         if table.name not in self._repeated:
             self._repeated[table.name] = (await self._keys(table.name)).repeated()
@@ -305,7 +305,7 @@ class Comparison:
         """Has the target other rows than those that both have?"""
         if table.name == "vectors" and not self._mirror.vectors:
             return False  # Another model makes a vector of every memory.
-        return await self._report.patiently(partial(self._mirror.count, table.name)) != shared
+        return await self._report.with_retries(partial(self._mirror.count, table.name)) != shared
 
     async def _note_others(self, table: Table) -> None:
         name = table.name
@@ -323,7 +323,7 @@ class Comparison:
         name = table.name
         keys = await self._keys(name)
         walked: bytes | None = None
-        while page := await self._report.patiently(partial(self._mirror.keys, name, walked, KEYS)):
+        while page := await self._report.with_retries(partial(self._mirror.keys, name, walked, KEYS)):
             yield [key for key in keys.lacking(page) if name != "users" or key != _LOCAL]
             walked = page[-1]
 
@@ -368,7 +368,7 @@ def _listed(table: str, before: int, findings: Sequence[JobFinding]) -> Sequence
     return [*findings[: LISTED - before], JobFinding(table, kind, "", told)]
 
 
-def _what(table: str, fit: Fit, compared: Compared, place: int) -> str:
+def _what(table: str, fit: TransferRow, compared: RowComparison, place: int) -> str:
     """Which values of a row differ, and what they are on either side where they are short."""
     differing = compared.differ[place]
     names = list(dict.fromkeys("undoes" if each.startswith("undone_") else each for each in differing))
@@ -461,7 +461,7 @@ async def _nothing(transaction: Transaction) -> None:
 # The job
 
 
-async def check(work: Work, *, dry: bool = False) -> Checked:
+async def check(work: JobRequest, *, dry: bool = False) -> ValidatedJob:
     """Refuse what cannot be compared. Raises ReadOnly, last, for a target that takes no row of a job."""
     source = await asyncio.to_thread(open_source, work.source)
     title, location = source.title, without_password(source.location)
@@ -478,7 +478,7 @@ async def check(work: Work, *, dry: bool = False) -> Checked:
     finally:
         await backend.close()
     strict = {"strict": True} if work.options.get("strict") else {}
-    return Checked(location, where, "", f"compare {title} with {backend.title}", strict, anew=True)
+    return ValidatedJob(location, where, "", f"compare {title} with {backend.title}", strict, anew=True)
 
 
 async def refuse_target(backend: Backend) -> None:
@@ -491,7 +491,7 @@ async def refuse_target(backend: Backend) -> None:
         raise SchemaPending(f"{backend.title} has no tables yet; nothing was copied there.")
 
 
-async def dry_run(work: Work) -> dict[str, TableProgress]:
+async def dry_run(work: JobRequest) -> dict[str, TableProgress]:
     """What a comparison would read, table by table."""
     await check(work, dry=True)
 
@@ -506,34 +506,34 @@ async def dry_run(work: Work) -> dict[str, TableProgress]:
 
 
 @dataclass(frozen=True, slots=True)
-class AsCopied:
+class CopyTarget:
     """What a source is compared with, how its rows are read to be what a copy would have written, and which of them
     the last copy could not bring."""
 
-    mirror: Mirror
-    setting: Setting
+    mirror: TargetReader
+    setting: TransferContext
     refused: frozenset[tuple[str, str]]
 
 
-async def as_copied(source: Source, store: Store) -> AsCopied:
+async def copy_target_of(source: Source, store: Store) -> CopyTarget:
     """How a source was, or would be, copied into a store."""
     model, there = await asyncio.to_thread(source.model), await store.registered_model()
-    mirror = mirror_of(store, vectors=model is None or there is None or _same(model, there))
+    mirror = target_reader_of(store, vectors=model is None or there is None or _same(model, there))
     plan = plan_id("copy", without_password(source.location), without_password(store.location), _name(there or model))
-    setting = Setting(
+    setting = TransferContext(
         # The time of what had none of its own is that of the copy.
         moment=await Ledger(store).first_started(plan) or store.now(),
         rivals=await asyncio.to_thread(source.rivals),
         width=model.dimension if model else None,
         half=mirror.half,
     )
-    return AsCopied(mirror, setting, frozenset(await _refused(Ledger(store), str(plan))))
+    return CopyTarget(mirror, setting, frozenset(await _refused(Ledger(store), str(plan))))
 
 
-async def prepare(source: Source, store: Store, report: Report, *, strict: bool = False) -> Comparison:
+async def prepare(source: Source, store: Store, report: Reporter, *, strict: bool = False) -> Comparison:
     """The comparison of a source with a store. Where it was copied there, what the copy left out is no difference,
     unless it is to be ``strict``."""
-    copied = await as_copied(source, store)
+    copied = await copy_target_of(source, store)
     return Comparison(
         source,
         copied.mirror,
@@ -563,17 +563,17 @@ def _same(one: ModelSignature, other: ModelSignature) -> bool:
     return same_model(one.name, other.name) and one.dimension == other.dimension
 
 
-async def run(running: Running) -> str:
+async def run(running: JobContext) -> str:
     """Compare everything; gives what came of it in words."""
-    source = await running.patiently(partial(asyncio.to_thread, open_source, running.source))
+    source = await running.with_retries(partial(asyncio.to_thread, open_source, running.source))
     assert source is not None
     try:
-        report = Told(running)
+        report = LedgerReporter(running)
         strict = bool(running.options.get("strict"))
-        comparison = await report.patiently(partial(prepare, source, running.store, report, strict=strict))
+        comparison = await report.with_retries(partial(prepare, source, running.store, report, strict=strict))
         for table in TABLES:
             if table.name not in running.meter.tables:
-                count = await report.patiently(partial(asyncio.to_thread, source.count, table.name))
+                count = await report.with_retries(partial(asyncio.to_thread, source.count, table.name))
                 running.meter.expect(table.name, count.rows)
         await comparison.run()
     finally:

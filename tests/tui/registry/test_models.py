@@ -21,7 +21,7 @@ from vestige_tui.core.jobs import Job, JobProgress, TableProgress
 from vestige_tui.core.memories import Draft
 from vestige_tui.embedding.models import DEFAULT_MODEL, CatalogModel, EmbedderSource, TestEmbedder
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import Launched, Work
+from vestige_tui.jobs.start import JobRequest, StartedJob
 from vestige_tui.reembed.plan import Estimate
 from vestige_tui.store.open import open_store
 from vestige_tui.tui.app import VestigeApp
@@ -289,11 +289,11 @@ async def test_a_width_is_chosen_with_the_model(small: Path, models: Sequence[Ca
 async def test_an_unfinished_one_is_gone_on_with_in_its_width(
     small: Path, models: Sequence[CatalogModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun: list[Work] = []
+    begun: list[JobRequest] = []
 
-    async def start(work: Work) -> Launched:
+    async def start(work: JobRequest) -> StartedJob:
         begun.append(work)
-        return Launched("4ee3bed0", False)
+        return StartedJob("4ee3bed0", False)
 
     monkeypatch.setattr("vestige_tui.tui.wizards.reembed.start", start)
     cut = OtherEmbedder(16)

@@ -19,12 +19,12 @@ from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.review.place import ReviewPlace
-from vestige_tui.tui.review.session import Sitting
+from vestige_tui.tui.review.session import ReviewSession
 
 AWAY = "The line is cut."
 
 
-def sitting(at: Desk) -> Sitting:
+def sitting(at: Desk) -> ReviewSession:
     place = at.app.screen
     assert isinstance(place, ReviewPlace)
     assert place._sitting is not None

@@ -28,7 +28,7 @@ from vestige_tui.store.store import Store
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.review.cloze import prompt_of
 from vestige_tui.tui.review.place import ReviewPlace
-from vestige_tui.tui.review.session import CARD_SECONDS, PRACTICE_AFTER, Sitting, Turn
+from vestige_tui.tui.review.session import CARD_SECONDS, PRACTICE_AFTER, ReviewSession, SessionCard
 from vestige_tui.tui.review.summary import why_nothing
 
 NOW = datetime(2026, 11, 20, 12, 2, tzinfo=UTC)
@@ -571,25 +571,25 @@ def test_japanese_has_blanks_too() -> None:
     assert all(end - start <= 6 for start, end in prompt.blanks)
 
 
-def graded(sitting: Sitting, memory_id: str, rating: Rating, seconds: float = 5.0) -> None:
+def graded(sitting: ReviewSession, memory_id: str, rating: Rating, seconds: float = 5.0) -> None:
     sitting.grade(memory_id, rating, None, preview(None, NOW)[rating], seconds)
 
 
 def test_practice_comes_after_some_others_and_before_the_end() -> None:
     ids = [str(number) for number in range(9)]
-    sitting = Sitting(ids, NOW)
+    sitting = ReviewSession(ids, NOW)
     graded(sitting, "0", Rating.AGAIN)
     for number in range(1, 1 + PRACTICE_AFTER):
-        assert sitting.turn == Turn(str(number))
+        assert sitting.turn == SessionCard(str(number))
         graded(sitting, str(number), Rating.GOOD)
-    assert sitting.turn == Turn("0", practice=True)
+    assert sitting.turn == SessionCard("0", practice=True)
     sitting.practise("0", Rating.GOOD, 5.0)
-    assert sitting.turn == Turn(str(1 + PRACTICE_AFTER))
+    assert sitting.turn == SessionCard(str(1 + PRACTICE_AFTER))
     assert (sitting.handled, sitting.total) == (1 + PRACTICE_AFTER, 9)
 
 
 def test_the_pace_is_the_median_of_the_cards_so_far() -> None:
-    sitting = Sitting([str(number) for number in range(13)], NOW)
+    sitting = ReviewSession([str(number) for number in range(13)], NOW)
     assert sitting.seconds_left() == 13 * CARD_SECONDS
     for number, seconds in enumerate((4.0, 6.0, 90.0)):
         graded(sitting, str(number), Rating.GOOD, seconds)
@@ -597,10 +597,10 @@ def test_the_pace_is_the_median_of_the_cards_so_far() -> None:
 
 
 def test_a_card_brought_back_is_next_and_counts_no_more() -> None:
-    sitting = Sitting(["a", "b"], NOW)
+    sitting = ReviewSession(["a", "b"], NOW)
     graded(sitting, "a", Rating.AGAIN)
     sitting.bring_back("a")
-    assert sitting.turn == Turn("a", brought_back=True)
+    assert sitting.turn == SessionCard("a", brought_back=True)
     assert sitting.graded == []
     assert (sitting.handled, sitting.total, sitting.practice_left) == (0, 2, 0)
     sitting.bring_back("c")

@@ -15,13 +15,13 @@ from tests.support.corpus import MEMORIES, another_process, opened
 from tests.support.vestige_files import make_v18
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.health import (
-    Concern,
     Health,
-    Occupied,
+    HealthCheck,
     PostgresServer,
     Session,
     Stats,
     StoreReport,
+    TableSize,
     Vacuumed,
     VectorsHeld,
 )
@@ -82,10 +82,10 @@ async def test_what_a_server_says_steers_no_terminal(corpus: Path, monkeypatch: 
     async def hostile(store: Store) -> StoreReport:
         return replace(
             await report(store),
-            health=Health("degraded", (Concern(f"what {evil}", f"remedy {evil}"),), evil, "none"),
+            health=Health("degraded", (HealthCheck(f"what {evil}", f"remedy {evil}"),), evil, "none"),
             server=server,
             sessions=(Session(7, evil, evil, evil, None, False), Session(8, "", "", None, None, True)),
-            sizes=(Occupied(evil, 4_096, 0, dead_rows=12),),
+            sizes=(TableSize(evil, 4_096, 0, dead_rows=12),),
         )
 
     monkeypatch.setattr(Store, "report", hostile)

@@ -45,7 +45,16 @@ from vestige_tui.core.search import Step
 from vestige_tui.core.text import redact
 from vestige_tui.store.backends import embedded_postgres
 from vestige_tui.store.backends.change_polling import Tokens
-from vestige_tui.store.backends.protocol import Asked, Found, Inside, Json, Params, Row, Transaction, Write
+from vestige_tui.store.backends.protocol import (
+    BackendQuery,
+    BackendResult,
+    BackendStatus,
+    Json,
+    Params,
+    Row,
+    Transaction,
+    Write,
+)
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
 from vestige_tui.store.search.query_syntax import fold_ascii
@@ -746,7 +755,7 @@ class PostgresBackend:
 
     # Meaning
 
-    async def search(self, asked: Asked) -> Found:
+    async def search(self, asked: BackendQuery) -> BackendResult:
         started = time.perf_counter()
         steps: list[Step] = []
         fusion = asked.fusion
@@ -808,7 +817,7 @@ class PostgresBackend:
             found, model = await self._searched(params, slots, asked.model)
         took = (time.perf_counter() - started) * 1000
         steps.append(Step("search", "both, their fusion and the memories, in one statement", took))
-        return Found(found, tuple(steps), model=model)
+        return BackendResult(found, tuple(steps), model=model)
 
     async def _searched(
         self, params: Params, slots: Slots, asked: ModelKey | None
@@ -956,7 +965,7 @@ class PostgresBackend:
         size, free = stats.get("pool_size", 0), stats.get("pool_available", 0)
         return f"{size - free} of {size} connections in use, at most {self._max_connections}"
 
-    def inside(self) -> Inside:
+    def inside(self) -> BackendStatus:
         stats = self._pool.get_stats() if self._pool is not None else {}
         connections = Connections(
             opened=stats.get("pool_size", 0),
@@ -968,7 +977,7 @@ class PostgresBackend:
             writer=not self.read_only,
         )
         ours = tuple(each.info.backend_pid for each in list(self._made_by_us) if not each.closed)
-        return Inside(connections, sessions=ours)
+        return BackendStatus(connections, sessions=ours)
 
 
 def _trip(writes: Sequence[Write]) -> str:

@@ -33,7 +33,7 @@ class Json:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BackendQuery:
     """A search as a backend answers it.
 
     ``words`` rank (none: no branch by words; ``newest`` lists the newest instead), ``vector`` is of ``model``,
@@ -65,7 +65,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class BackendResult:
     """The rows of a search, best first: memories with place, score, and rank, score and share of either branch."""
 
     rows: list[Row]
@@ -77,7 +77,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Inside:
+class BackendStatus:
     """What a backend knows of itself without asking its database.
 
     ``sessions`` are the numbers that the server gave this process's own; the rest is of a file: where it is, its
@@ -181,10 +181,10 @@ class Backend(Protocol):
         """The vectors of this store are of this model from now on."""
         ...
 
-    async def search(self, asked: Asked) -> Found:
+    async def search(self, asked: BackendQuery) -> BackendResult:
         """Both branches of a search fused, and the memories read.
 
-        Raises nothing where the store has come to belong to another model than the vector: ``Found.model`` tells.
+        Raises nothing where the store belongs to another model than the vector by now: ``BackendResult.model`` tells.
         """
         ...
 
@@ -227,6 +227,6 @@ class Backend(Protocol):
         """The connections in use, in words."""
         ...
 
-    def inside(self) -> Inside:
+    def inside(self) -> BackendStatus:
         """Its connections, and what it holds in memory."""
         ...

@@ -36,7 +36,16 @@ from vestige_tui.core.health import Connections, VectorsHeld
 from vestige_tui.core.search import Step
 from vestige_tui.core.text import below_home
 from vestige_tui.store.backends.change_polling import Tokens
-from vestige_tui.store.backends.protocol import Asked, Found, Inside, Json, Params, Row, Transaction, Write
+from vestige_tui.store.backends.protocol import (
+    BackendQuery,
+    BackendResult,
+    BackendStatus,
+    Json,
+    Params,
+    Row,
+    Transaction,
+    Write,
+)
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
 from vestige_tui.store.schema.vestige_files import survey
@@ -616,7 +625,7 @@ class SqliteBackend:
         if self._index is not None:
             await self._index.sync(await self.change_token())
 
-    async def search(self, asked: Asked) -> Found:
+    async def search(self, asked: BackendQuery) -> BackendResult:
         fusion = asked.fusion
         params: dict[str, Any] = {
             **asked.params,
@@ -646,7 +655,7 @@ class SqliteBackend:
                 self._by_meaning_and_worded(asked, index, known), self._by_words(asked, known)
             )
             if near is not None and near.model != asked.model:
-                return Found([], (), model=near.model)
+                return BackendResult([], (), model=near.model)
             if near is not None:
                 vectors, params["vector_hits"], params["vector_also"] = "branch_vector_given", near.hits, []
                 steps.append(near.step)
@@ -664,7 +673,7 @@ class SqliteBackend:
                 others = [seq for seq, _ in held.hits if seq not in meant]
                 params["vector_also"] = await index.measured(asked.vector, others)
                 if index.model != asked.model:
-                    return Found([], (), model=index.model)
+                    return BackendResult([], (), model=index.model)
         slots = {
             "vector_branch": [vectors],
             "text_branch": [texts],
@@ -672,7 +681,7 @@ class SqliteBackend:
             "chosen": ["chosen_one" if asked.only else "chosen_best"],
         }
         found = await self.fetch("search_memories", params, slots)
-        return Found(found, tuple(steps), tuple(warnings), asked.model)
+        return BackendResult(found, tuple(steps), tuple(warnings), asked.model)
 
     async def _known_now(self) -> _Known:
         """What has been found out about the store as it is now; nothing, where somebody has changed it."""
@@ -681,7 +690,7 @@ class SqliteBackend:
             self._known = _Known(token, PassingSets(self.fetch), {})
         return self._known
 
-    async def _by_meaning(self, asked: Asked, index: VectorIndex | None, known: _Known) -> _Branch | None:
+    async def _by_meaning(self, asked: BackendQuery, index: VectorIndex | None, known: _Known) -> _Branch | None:
         if asked.vector is None or index is None:
             return None
         if index.own == asked.model:
@@ -700,7 +709,7 @@ class SqliteBackend:
         return _Branch(hits, Step("meaning", how, (time.perf_counter() - started) * 1000), model=asked.model)
 
     async def _by_meaning_and_worded(
-        self, asked: Asked, index: VectorIndex | None, known: _Known
+        self, asked: BackendQuery, index: VectorIndex | None, known: _Known
     ) -> tuple[_Branch | None, list[Scored]]:
         """The branch by meaning, and what the words are worth in the memories it found."""
         near = await self._by_meaning(asked, index, known)
@@ -711,7 +720,7 @@ class SqliteBackend:
         rows = await self._read(lambda connection: _asked(self.timings, connection, "rank_matching_among", wanted))
         return near, [(int(seq), float(score)) for seq, score in rows]
 
-    async def _by_words(self, asked: Asked, known: _Known) -> _Branch | None:
+    async def _by_words(self, asked: BackendQuery, known: _Known) -> _Branch | None:
         if not asked.words:
             return None
         filters, every = asked.filters, False
@@ -724,7 +733,7 @@ class SqliteBackend:
         return _Branch(hits, Step("words", how, (time.perf_counter() - started) * 1000))
 
     def _ranked(
-        self, asked: Asked, every: bool, passing: Passing, known: _Known, connection: sqlite3.Connection
+        self, asked: BackendQuery, every: bool, passing: Passing, known: _Known, connection: sqlite3.Connection
     ) -> tuple[list[Scored], str]:
         ask = partial(_asked, self.timings, connection)
         phrases = [str(self.match([word], every=True)) for word in asked.words]
@@ -772,7 +781,7 @@ class SqliteBackend:
             "read-only" if self._writer is None else "one writer"
         )
 
-    def inside(self) -> Inside:
+    def inside(self) -> BackendStatus:
         index = self._index
         held = None
         if index is not None:
@@ -782,7 +791,7 @@ class SqliteBackend:
         with suppress(OSError):
             mode = stat.filemode(os.stat(self.path).st_mode)
             wal_bytes = os.stat(f"{self.path}-wal").st_size
-        return Inside(connections, (), held, str(self.path), mode, wal_bytes, self.line, self.notes)
+        return BackendStatus(connections, (), held, str(self.path), mode, wal_bytes, self.line, self.notes)
 
     # Errors
 

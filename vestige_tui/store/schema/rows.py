@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.embeddings import ModelSignature
-from vestige_tui.core.health import Occupied, PostgresServer, Session, SqliteFile
+from vestige_tui.core.health import PostgresServer, Session, SqliteFile, TableSize
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import LOCAL_USER, JournalEntry, Memory
 from vestige_tui.core.reviews import Review, Scheduling
@@ -19,7 +19,7 @@ from vestige_tui.core.times import parse_stored
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
-    from vestige_tui.store.backends.protocol import Inside, Row
+    from vestige_tui.store.backends.protocol import BackendStatus, Row
 
 MAX_STABILITY = 36_500.0
 _MOST = 2**31
@@ -209,7 +209,7 @@ def postgres_server(row: Row) -> PostgresServer:
     )
 
 
-def sqlite_file(row: Row, inside: Inside) -> SqliteFile:
+def sqlite_file(row: Row, inside: BackendStatus) -> SqliteFile:
     return SqliteFile(
         version=str(row["version"]),
         path=inside.path,
@@ -237,8 +237,8 @@ def session(row: Row) -> Session:
     )
 
 
-def occupied(row: Row) -> Occupied:
-    return Occupied(
+def occupied(row: Row) -> TableSize:
+    return TableSize(
         name=str(row["name"]),
         heap=int(row["heap"]),
         indexes=int(row["indexes"]),

@@ -24,7 +24,7 @@ from vestige_tui.core.search import (
     Step,
     WhyNot,
 )
-from vestige_tui.store.backends.protocol import Asked, Backend, Found, Row, model_key
+from vestige_tui.store.backends.protocol import Backend, BackendQuery, BackendResult, Row, model_key
 from vestige_tui.store.schema import rows
 from vestige_tui.store.search.query_syntax import Words, fold_ascii, is_unspaced, parse, pieces
 
@@ -66,7 +66,7 @@ class _Prepared:
     """A query read, embedded and filtered: what the backend is asked, and what the person should know."""
 
     words: Words
-    asked: Asked
+    asked: BackendQuery
     mode: Mode
     filter_words: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
@@ -121,7 +121,7 @@ class Searcher:
             raise Busy("The store came to belong to another embedding model again and again; try again later.")
         return await work(await self._prepare(query, by_meaning=False))
 
-    async def _ask(self, asked: Asked) -> Found:
+    async def _ask(self, asked: BackendQuery) -> BackendResult:
         found = await self._backend.search(asked)
         if asked.vector is not None and found.model != asked.model:
             raise _Moved
@@ -186,7 +186,7 @@ class Searcher:
         reason = _reason(asked, memory, fails, place, hit, len(answer.rows))
         return WhyNot(memory, place, hit, tuple(fails), tuple(missing), last, reason)
 
-    async def _place(self, asked: Asked, memory_id: str) -> tuple[Hit | None, int | None]:
+    async def _place(self, asked: BackendQuery, memory_id: str) -> tuple[Hit | None, int | None]:
         """The hit of one memory and its place in the fused list; behind all that counts where it is not among it."""
         counted = 2 * asked.fusion.depth
         near = await self._ask(dataclasses.replace(asked, limit=counted))
@@ -251,7 +251,7 @@ class Searcher:
         if words.dropped and not words.ranked:
             what = "answered by meaning alone" if vector is not None else "nothing is left to look for"
             warnings.append(f"Every word of this query is too common to search for; {what}.")
-        asked = Asked(
+        asked = BackendQuery(
             words=words.ranked if by_words and not unspaced else (),
             vector=vector,
             literal=None,
@@ -291,7 +291,9 @@ class Searcher:
             raise Usage("A literal search needs the characters to look for.")
         if len(wanted) > MAX_LITERAL:
             raise Usage(f"A literal search takes {MAX_LITERAL:,} characters at most.")
-        asked = Asked((), None, wanted, False, tuple(filters), params, _fusion(limit, text=True, vector=False), limit)
+        asked = BackendQuery(
+            (), None, wanted, False, tuple(filters), params, _fusion(limit, text=True, vector=False), limit
+        )
         words = Words((), (), (), wanted, ())
         return _Prepared(words, asked, "literal", _filter_words(filters, params, words), (), ())
 
@@ -368,7 +370,9 @@ def _filter_words(filters: list[str], params: dict[str, Any], words: Words) -> t
     return tuple(said)
 
 
-def _reason(asked: Asked, memory: Memory, fails: list[str], place: int | None, hit: Hit | None, shown: int) -> str:
+def _reason(
+    asked: BackendQuery, memory: Memory, fails: list[str], place: int | None, hit: Hit | None, shown: int
+) -> str:
     if fails:
         return f"The filters keep it out: {', '.join(fails)}."
     if place is None or hit is None:

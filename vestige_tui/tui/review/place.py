@@ -41,9 +41,9 @@ from vestige_tui.tui.memory_place import MemoryPlace
 from vestige_tui.tui.review.card import Asked, ReviewCard
 from vestige_tui.tui.review.cloze import prompt_of
 from vestige_tui.tui.review.rating_bar import LABELS, RatingBar
-from vestige_tui.tui.review.session import Sitting, Turn
-from vestige_tui.tui.review.session_progress import Progress, SittingLine
-from vestige_tui.tui.review.session_summary import SittingSummary, Summary
+from vestige_tui.tui.review.session import ReviewSession, SessionCard
+from vestige_tui.tui.review.session_progress import Progress, SessionLine
+from vestige_tui.tui.review.session_summary import SessionSummary, Summary
 from vestige_tui.tui.review.summary import summary_of, why_nothing
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.retention_plot import Retention, RetentionPlot
@@ -90,7 +90,7 @@ What you did not know comes back once more in the same sitting, as practice: not
 
     def __init__(self) -> None:
         super().__init__()
-        self._sitting: Sitting | None = None
+        self._sitting: ReviewSession | None = None
         self._asked: Asked | None = None
         self._reviews: tuple[Review, ...] = ()
         self._since: datetime | None = None
@@ -107,11 +107,11 @@ What you did not know comes back once more in the same sitting, as practice: not
     def compose_body(self) -> ComposeResult:
         yield FilterBar("domain:auth  tag:keys  codebase:api", id="ask")
         with Vertical(id="sitting"):
-            yield SittingLine()
+            yield SessionLine()
             yield ReviewCard(id="card")
             yield RatingBar()
             yield RetentionPlot(id="curve")
-        yield SittingSummary(id="summary")
+        yield SessionSummary(id="summary")
         yield Empty("", id="nothing")
 
     def on_mount(self) -> None:
@@ -159,10 +159,12 @@ What you did not know comes back once more in the same sitting, as practice: not
             self._counts = await store.queue_counts(chosen)
             due = await store.get_due_memories(limit=SITTING_CARDS, filter=chosen)
             new = await store.get_new_memories(self._counts.new_today, chosen) if self._counts.new_today else ()
-            self._sitting = Sitting([memory.id for memory in (*due, *new)], self.now())
+            self._sitting = ReviewSession([memory.id for memory in (*due, *new)], self.now())
             await self._advance(store, self._sitting, fresh=True)
 
-    async def _advance(self, store: Store, sitting: Sitting, *, revealed: bool = False, fresh: bool = False) -> None:
+    async def _advance(
+        self, store: Store, sitting: ReviewSession, *, revealed: bool = False, fresh: bool = False
+    ) -> None:
         """Show the card whose turn it is, or what the sitting came to."""
         self._since = None
         while turn := sitting.turn:
@@ -181,7 +183,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             # Others emptied this sitting while more came due: that is asked in a new one.
             self._begin()
 
-    async def _fetch(self, store: Store, turn: Turn) -> Memory | None:
+    async def _fetch(self, store: Store, turn: SessionCard) -> Memory | None:
         """The memory of a turn with its reviews; None where there is nothing to ask any more."""
         try:
             memory, reviews, marks = await asyncio.gather(
@@ -200,7 +202,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         due = state.next_review if state is not None and state.reps > 0 else None
         return None if due is not None and due >= local_midnight(now, days=1) else memory
 
-    async def _ask(self, memory: Memory, turn: Turn, *, revealed: bool = False) -> None:
+    async def _ask(self, memory: Memory, turn: SessionCard, *, revealed: bool = False) -> None:
         prompt = prompt_of(memory)
         now = self.now()
         same = self._asked is not None and self._asked.memory.id == memory.id and self._asked.practice == turn.practice
@@ -242,7 +244,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             bar.offer(preview(asked.memory.scheduling, now, store.policy), now, exact=self._exact)
 
     def _show_progress(self) -> None:
-        line, sitting, asked = self.query_one(SittingLine), self._sitting, self._asked
+        line, sitting, asked = self.query_one(SessionLine), self._sitting, self._asked
         line.counts = self._counts
         if sitting is None or asked is None:
             line.progress = None
@@ -270,7 +272,7 @@ What you did not know comes back once more in the same sitting, as practice: not
                 # What comes next could not be read when it was time.
                 await self._advance(store, sitting)
 
-    async def _check_card(self, store: Store, sitting: Sitting, asked: Asked) -> None:
+    async def _check_card(self, store: Store, sitting: ReviewSession, asked: Asked) -> None:
         known = asked.memory
         why = ""
         try:
@@ -290,7 +292,7 @@ What you did not know comes back once more in the same sitting, as practice: not
                 why = "This memory was put to rest meanwhile; it is left out."
             if not why:
                 if memory != known:
-                    await self._ask(memory, Turn(memory.id, asked.practice), revealed=self._revealed)
+                    await self._ask(memory, SessionCard(memory.id, asked.practice), revealed=self._revealed)
                 self._just_changed.discard(known.id)
                 return
         # Asked only now: our own change may have been seen in the store before it was said here.
@@ -361,7 +363,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         finally:
             self._grading = False
 
-    async def _write_grade(self, store: Store, sitting: Sitting, memory: Memory, rating: Rating) -> None:
+    async def _write_grade(self, store: Store, sitting: ReviewSession, memory: Memory, rating: Rating) -> None:
         try:
             change = await store.record_review(memory.id, rating, expected=memory.scheduling)
         except NotFound:
@@ -443,7 +445,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         if store is None:
             return
         async with self._turn:
-            sitting = self._sitting or Sitting((), self.now())
+            sitting = self._sitting or ReviewSession((), self.now())
             self._sitting = sitting
             if self._written:
                 last = self._written[-1]
@@ -526,7 +528,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         if self._asked is not None:
             self.query_one(ReviewCard).focus_text()
         elif self.has_class("-done"):
-            self.query_one(SittingSummary).focus()
+            self.query_one(SessionSummary).focus()
         else:
             self.set_focus(None)
 
@@ -543,7 +545,7 @@ What you did not know comes back once more in the same sitting, as practice: not
 
     # What is left
 
-    async def _finish(self, store: Store, sitting: Sitting) -> None:
+    async def _finish(self, store: Store, sitting: ReviewSession) -> None:
         self._counts = counts = await store.queue_counts(self._chosen)
         keys = []
         if counts.offered:
@@ -556,7 +558,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         self._be("-done")
         if first or summary != self._summary:
             self._summary = summary
-            self.query_one(SittingSummary).show(summary)
+            self.query_one(SessionSummary).show(summary)
         if first and not self.query_one(FilterBar).has_focus_within:
             self._focus_body()
 
@@ -581,7 +583,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         return self._asked.memory if self._asked is not None else None
 
 
-def _is_turn(sitting: Sitting, asked: Asked) -> bool:
+def _is_turn(sitting: ReviewSession, asked: Asked) -> bool:
     """Whether the card that is shown is the one whose turn it is, and not one that was done with."""
     turn = sitting.turn
     return turn is not None and (turn.memory_id, turn.practice) == (asked.memory.id, asked.practice)

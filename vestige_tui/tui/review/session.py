@@ -21,7 +21,7 @@ SHORTEST, LONGEST = 1.0, 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class SessionCard:
     """The card whose turn it is; a practice turn writes nothing."""
 
     memory_id: str
@@ -30,7 +30,7 @@ class Turn:
     """Asked because its grade was taken back, due or not."""
 
 
-class Sitting:
+class ReviewSession:
     """The order is fixed when the sitting begins: nothing that happens in the store moves a card."""
 
     def __init__(self, memory_ids: Sequence[str], started: datetime) -> None:
@@ -47,7 +47,7 @@ class Sitting:
         self._turn = self._next()
 
     @property
-    def turn(self) -> Turn | None:
+    def turn(self) -> SessionCard | None:
         """The card to show, None at the end."""
         return self._turn
 
@@ -118,7 +118,7 @@ class Sitting:
         self._practice = [each for each in self._practice if each[0] != memory_id]
         self._handled.discard(memory_id)
         self._ahead = [memory_id, *(each for each in self._ahead if each != memory_id)]
-        self._turn = Turn(memory_id, brought_back=True)
+        self._turn = SessionCard(memory_id, brought_back=True)
 
     def _took(self, seconds: float) -> None:
         self._seconds.append(max(SHORTEST, min(LONGEST, seconds)))
@@ -129,13 +129,13 @@ class Sitting:
             self._handled.add(memory_id)
         self._practice = [(other, wait - 1) for other, wait in self._practice if other != memory_id]
 
-    def _next(self) -> Turn | None:
+    def _next(self) -> SessionCard | None:
         ripe = next((memory_id for memory_id, wait in self._practice if wait <= 0), None)
         if ripe is not None:
-            return Turn(ripe, practice=True)
+            return SessionCard(ripe, practice=True)
         if self._ahead:
-            return Turn(self._ahead[0])
-        return Turn(self._practice[0][0], practice=True) if self._practice else None
+            return SessionCard(self._ahead[0])
+        return SessionCard(self._practice[0][0], practice=True) if self._practice else None
 
 
 def expected_recall(graded: Sequence[Review], weights: Sequence[float]) -> float:

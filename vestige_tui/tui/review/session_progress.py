@@ -26,7 +26,7 @@ class Progress:
     seconds_left: float = 0.0
 
 
-class SittingLine(Widget):
+class SessionLine(Widget):
     """Two lines: ``12 of 37 ━━━─── about 6 min left``, and the counts of the queue, faint."""
 
     DEFAULT_CSS = "SittingLine { height: 2; width: 1fr; }"

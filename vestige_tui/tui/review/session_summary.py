@@ -44,7 +44,7 @@ class Summary:
     keys: Sequence[tuple[str, str]] = ()
 
 
-class SittingSummary(VerticalScroll):
+class SessionSummary(VerticalScroll):
     """Shows a ``Summary``; scrolls where the room is small."""
 
     DEFAULT_CSS = """

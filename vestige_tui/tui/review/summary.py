@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from vestige_tui.store.store import Store
-    from vestige_tui.tui.review.session import Sitting
+    from vestige_tui.tui.review.session import ReviewSession
 
 FORECAST_DAYS = 30
 
 
-async def summary_of(store: Store, sitting: Sitting, chosen: Filter) -> Summary:
+async def summary_of(store: Store, sitting: ReviewSession, chosen: Filter) -> Summary:
     """The summary of a sitting, with the forecast of what the filter leaves."""
     times = await store.due_times(FORECAST_DAYS, chosen)
     graded = sitting.graded

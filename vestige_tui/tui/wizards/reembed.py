@@ -11,7 +11,7 @@ from vestige_tui.core.embeddings import SpareVectors
 from vestige_tui.core.errors import Refused, Usage
 from vestige_tui.core.text import grouped
 from vestige_tui.embedding.models import CatalogModel, catalog, same_model
-from vestige_tui.jobs.start import Launched, Work, start
+from vestige_tui.jobs.start import JobRequest, StartedJob, start
 from vestige_tui.presenters.jobs import short_model
 from vestige_tui.tui.commands import DropOldVectors, FillVectors
 from vestige_tui.tui.dialogs.modals import Confirm
@@ -49,7 +49,7 @@ class PreviewWizard(Wizard[None]):
         return PreviewStep(self._store, self._model, self._model.dimension, self._used, None)
 
 
-class ReembedWizard(Wizard[Launched]):
+class ReembedWizard(Wizard[StartedJob]):
     """Model, compare, cost, start; the cursor begins ``at`` a model."""
 
     trail: ClassVar[Sequence[str]] = ("model", "compare", "cost", "start")
@@ -221,9 +221,9 @@ def no_model_yet(memories: int | None, fill: str) -> str:
     return "This store has no model yet: the first memory that is written decides it."
 
 
-def _work(console: Console, store: Store, options: Mapping[str, Any]) -> Work:
+def _work(console: Console, store: Store, options: Mapping[str, Any]) -> JobRequest:
     url = with_password(console, store.location)
-    return Work("reembed", url, url, dict(options))
+    return JobRequest("reembed", url, url, dict(options))
 
 
 def _opened(place: Place) -> Store:

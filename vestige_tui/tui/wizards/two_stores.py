@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.text import below_home, redact
 from vestige_tui.jobs.known_stores import without_password
-from vestige_tui.jobs.start import Launched, Work, start
+from vestige_tui.jobs.start import JobRequest, StartedJob, start
 from vestige_tui.tui.wizards.store_step import StoreStep, known_stores, with_password
 from vestige_tui.tui.wizards.wizard import Step, Wizard
 
@@ -23,7 +23,7 @@ def shown(url: str) -> str:
     return below_home(redact(url))
 
 
-class BetweenStores(Wizard[Launched]):
+class BetweenStores(Wizard[StartedJob]):
     """Asks for both, then goes on with ``settle``. A subclass names its kind and its two words in the trail."""
 
     kind: str
@@ -73,9 +73,9 @@ class BetweenStores(Wizard[Launched]):
             raise Usage("These two are the same store.")
         await self.settle()
 
-    def work(self, options: Mapping[str, Any] | None = None) -> Work:
+    def work(self, options: Mapping[str, Any] | None = None) -> JobRequest:
         """What would be done."""
-        return Work(self.kind, self.source, self.target, dict(options or {}))
+        return JobRequest(self.kind, self.source, self.target, dict(options or {}))
 
     async def begin(self, options: Mapping[str, Any]) -> None:
         """Start it, and answer the job."""
