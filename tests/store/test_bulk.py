@@ -96,14 +96,14 @@ async def test_an_import_that_somebody_else_outran_writes_the_rest(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await some(store, 3)
-    there, asked = store._there, 0
+    there, asked = store._existing_ids, 0
 
     async def late(ids: list[str]) -> set[str]:
         nonlocal asked
         asked += 1
         return set() if asked == 1 else await there(ids)
 
-    monkeypatch.setattr(store, "_there", late)
+    monkeypatch.setattr(store, "_existing_ids", late)
     drafts = [Draft(f"Again {n}.", id=key(n)) for n in range(5)]
     inserted, present, _ = await store.insert_many(drafts, embed=False)
     assert (inserted, present) == ((key(3), key(4)), (key(0), key(1), key(2)))

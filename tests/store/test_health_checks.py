@@ -71,7 +71,7 @@ def test_other_encodings_long_logs_and_too_many_vectors() -> None:
 
 def test_what_does_not_answer_says_what_to_look_at() -> None:
     for dialect, word in (("postgres", "server"), ("sqlite", "file")):
-        found = health_checks.of_silence("It cannot be reached.", dialect)
+        found = health_checks.of_no_answer("It cannot be reached.", dialect)
         assert found.what == "It cannot be reached."
         assert word in found.remedy
     assert "waits for job 12" in health_checks.of_index("job 12").what

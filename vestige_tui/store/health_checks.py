@@ -1,4 +1,4 @@
-"""What may be the matter with a store: each rule gives the sentence that a person reads, and what to do about it."""
+"""Health checks: rules that find problems of a store, each with a message and a remedy for the user."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from datetime import datetime, timedelta
 from vestige_tui.core.health import HealthCheck, PostgresServer, Session, SqliteFile, TableSize, VectorsHeld
 from vestige_tui.core.text import bytes_size, duration, grouped
 
-LONG_LOG = 256_000_000
-MANY_DEAD = 10_000
-LONG_IDLE = timedelta(minutes=10)
+MAX_WAL_BYTES = 256_000_000
+MIN_DEAD_ROWS = 10_000
+MAX_IDLE_IN_TRANSACTION = timedelta(minutes=10)
 
 
 def version(text: str) -> tuple[int, ...]:
-    """The numbers of a version, three at most."""
+    """Parse a version into at most three numbers."""
     return tuple(int(part) for part in text.split(".")[:3] if part.isdecimal())
 
 
 def of_pgvector(installed: str, available: str) -> Iterator[HealthCheck]:
-    """What is wrong with this version of the extension; ``available`` is what the server could have instead."""
-    found = version(installed)
-    if not found or found >= (0, 8, 4):
+    """Yield known defects of the installed pgvector; ``available`` is the version that the server could install."""
+    numbers = version(installed)
+    if not numbers or numbers >= (0, 8, 4):
         return
     if version(available) >= (0, 8, 4):
         remedy = f"The server has {available} at hand: run ALTER EXTENSION vector UPDATE."
     else:
         remedy = "Install 0.8.4 or newer on the server, then run ALTER EXTENSION vector UPDATE."
-    if found < (0, 8, 2):
+    if numbers < (0, 8, 2):
         yield HealthCheck(
             f"pgvector {installed} can write beyond its memory while it builds an index in parallel.", remedy
         )
@@ -35,7 +35,7 @@ def of_pgvector(installed: str, available: str) -> Iterator[HealthCheck]:
 
 
 def of_index(waits_for: str | None) -> HealthCheck:
-    """The vector index is not there, or not whole, though there is a model."""
+    """Health check: the store has a model, but its vector index is missing or invalid."""
     if waits_for:
         return HealthCheck(
             f"The vector index is not built; it waits for {waits_for}.",
@@ -48,15 +48,15 @@ def of_index(waits_for: str | None) -> HealthCheck:
 
 
 def of_model(configured: str, registered: str) -> HealthCheck:
-    """The model that is configured cannot ask this store."""
+    """Health check: the configured model differs from the store's."""
     return HealthCheck(
         f"The configured model {configured} is not the store's {registered}; search by meaning is off.",
         f"Set model under [embeddings] to {registered}, or leave it out.",
     )
 
 
-def of_silence(message: str, dialect: str) -> HealthCheck:
-    """The store does not answer."""
+def of_no_answer(message: str, dialect: str) -> HealthCheck:
+    """Health check: the store does not answer."""
     if dialect == "postgres":
         return HealthCheck(message, "See that the server runs, and that this machine may connect to it.")
     return HealthCheck(message, "See that the file is there, and that nothing else holds it locked.")
@@ -69,7 +69,8 @@ def of_report(
     sessions: Sequence[Session],
     now: datetime,
 ) -> Iterator[HealthCheck]:
-    """What the figures of a store give reason for."""
+    """Yield the problems that the figures of a store's report show."""
+
     if vectors is not None and vectors.too_large:
         yield HealthCheck(
             f"The {grouped(vectors.too_large)} vectors need more than the {bytes_size(vectors.limit)} of memory that "
@@ -77,7 +78,7 @@ def of_report(
             "Copy the store to PostgreSQL with `vestige-tui migrate copy`.",
         )
     if isinstance(server, SqliteFile):
-        if server.wal_bytes > LONG_LOG:
+        if server.wal_bytes > MAX_WAL_BYTES:
             yield HealthCheck(
                 f"The write-ahead log has grown to {bytes_size(server.wal_bytes)}: somebody goes on reading an old "
                 "state of the file.",
@@ -90,14 +91,18 @@ def of_report(
             "Copy the store into a database made with ENCODING 'UTF8'.",
         )
     for table in sizes or ():
-        if table.dead_rows is not None and table.dead_rows > max(MANY_DEAD, (table.rows or 0) // 2):
+        if table.dead_rows is not None and table.dead_rows > max(MIN_DEAD_ROWS, (table.rows or 0) // 2):
             yield HealthCheck(
                 f"{table.name} holds {grouped(table.dead_rows)} dead rows beside {grouped(table.rows or 0)} living.",
                 "Vacuum the store; if they come back, autovacuum is off or held up.",
             )
     for session in sessions:
         idle = now - session.since if session.since else timedelta()
-        if not session.mine and (session.state or "").startswith("idle in transaction") and idle > LONG_IDLE:
+        if (
+            not session.mine
+            and (session.state or "").startswith("idle in transaction")
+            and idle > MAX_IDLE_IN_TRANSACTION
+        ):
             yield HealthCheck(
                 f"{session.application or f'Session {session.pid}'} has left a transaction open for "
                 f"{duration(idle.total_seconds())}; no dead row can be taken away meanwhile.",

@@ -1,4 +1,4 @@
-"""What the journal keeps of a memory, as plain JSON data, and back: enough to bring a deleted one back whole."""
+"""Journal snapshots: memories and their records as JSON data and back, complete enough to undo a delete."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def time_text(value: datetime | None) -> str | None:
 
 
 def memory_fields(memory: Memory) -> dict[str, Any]:
-    """All stored fields of a memory but its schedule."""
+    """Return all stored fields of a memory except its schedule."""
     return {
         "content": memory.content,
         "node_type": memory.node_type,
@@ -61,14 +61,14 @@ def marks_value(data: Mapping[str, Any]) -> Marks:
     return Marks(bool(data.get("suspended")), as_time(data.get("buried_until")))
 
 
-def vector_fields(found: Sequence[Row]) -> dict[str, Any]:
-    """The stored vector of a memory, where it has one, and the model that it is of."""
-    if not found:
+def vector_fields(records: Sequence[Row]) -> dict[str, Any]:
+    """Return the stored vector of a memory (base64, little-endian float32), if any, and its model."""
+    if not records:
         return {"embedding": None}
-    vector = as_vector(found[0]["embedding"])
+    vector = as_vector(records[0]["embedding"])
     return {
         "embedding": base64.b64encode(vector.astype("<f4").tobytes()).decode(),
-        "model": {"name": found[0]["model"], "dimension": found[0]["dimension"]},
+        "model": {"name": records[0]["model"], "dimension": records[0]["dimension"]},
     }
 
 
@@ -77,7 +77,7 @@ def vector_value(text: str) -> Vector:
 
 
 def vector_params(memory_id: str, vector: Vector, model: ModelKey) -> dict[str, Any]:
-    """The parameters of ``insert_embedding``: it writes only where the store belongs to that model."""
+    """Return the parameters of ``insert_embedding``, which inserts only if the store has that model."""
     name, dimension = model
     return {"id": memory_id, "embedding": vector, "model": name, "dimension": dimension}
 
@@ -113,7 +113,7 @@ def event_fields(event: SupersessionEvent) -> dict[str, Any]:
 
 
 def insert_params(source: Draft | Mapping[str, Any], memory_id: str, now: datetime) -> dict[str, Any]:
-    """The parameters of ``insert_memory``, from a draft or from what the journal kept."""
+    """Return the parameters of ``insert_memory`` from a draft or a journal snapshot."""
     fields: Mapping[str, Any] = (
         source if isinstance(source, Mapping) else {name: getattr(source, name) for name in source.__slots__}
     )
@@ -148,7 +148,8 @@ def schedule_params(memory_id: str, state: Scheduling) -> dict[str, Any]:
     }
 
 
-def unchanged(memory: Memory, kept: Mapping[str, Any], fields: Sequence[str] = EDITABLE) -> bool:
-    """Is the memory still as the journal left it?"""
+def unchanged(memory: Memory, snapshot: Mapping[str, Any], fields: Sequence[str] = EDITABLE) -> bool:
+    """Check whether these fields of the memory still equal the snapshot."""
+
     current = memory_fields(memory)
-    return all(current[name] == kept[name] for name in fields)
+    return all(current[name] == snapshot[name] for name in fields)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def open_backend(
     url: str, *, create: bool = False, read_only: bool = False, max_connections: int = 10, acquire_timeout: float = 30.0
 ) -> Backend:
-    """The backend that a URL names, with no driver imported but its own; not opened yet. Raises Usage.
+    """Return the backend of a URL, not yet opened; imports no driver but its own. Raises Usage.
 
     ``sqlite:PATH`` or a bare path, ``postgresql://…`` (any libpq URL), or ``pgembed:DIR``.
     """
@@ -52,7 +52,8 @@ def open_store(
     max_connections: int = 10,
     acquire_timeout: float = 30.0,
 ) -> Store:
-    """A store by its URL, opened by ``async with`` (or ``open``). ``create`` may make a new file and the tables."""
+    """Return the store of a URL; ``async with`` (or ``open``) opens it. ``create`` allows a new file and new tables."""
+
     from vestige_tui.store.store import Store
 
     backend = open_backend(

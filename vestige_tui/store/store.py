@@ -1,6 +1,6 @@
-"""The store service: one async method per question that a screen, a command or a script asks of a store.
+"""Store service: one async method per operation of the console, the shell and scripts on a store.
 
-Rules and transactions live here; SQL is asked by name, so that a method says the same thing to SQLite and PostgreSQL.
+Rules and transactions live here; SQL is called by name, so that one method serves SQLite and PostgreSQL.
 """
 
 from __future__ import annotations
@@ -79,23 +79,23 @@ from vestige_tui.store.journal_snapshots import (
 )
 from vestige_tui.store.schema import migrations, rows
 from vestige_tui.store.search.search import Searcher
-from vestige_tui.store.undo import append_event, refuse_cycle, take_back
+from vestige_tui.store.undo import append_event, refuse_cycle, undo_entry
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
     from vestige_tui.store.backends.protocol import ModelKey
 
-ALL_TEXT = 2**31 - 1
+ALL_CHARS = 2**31 - 1
 FILL_BATCH = 32
-MAX_NEIGHBORS = 256
-PARSED = 10_000
-MAX_LINEAGE = 64
-SESSIONS = 50
-TRIES = 3
-"""How often vectors are made anew for a store that comes to belong to another model meanwhile."""
-MEASURED = 256_000_000
-"""Of a file larger than this, every page is not read only to say what each table takes."""
-_VACUUM = (
+MAX_NEIGHBOR_COUNT = 256
+PARSE_CHUNK_ROWS = 10_000
+MAX_LINEAGE_MEMORIES = 64
+SESSION_LIMIT = 50
+MAX_ENCODE_ATTEMPTS = 3
+"""Encodings of the same texts before ModelMismatch, while other processes keep changing the store's model."""
+MAX_MEASURED_FILE_BYTES = 256_000_000
+"""Size of a SQLite file up to which its table sizes are measured by default; measuring reads every page."""
+_SQLITE_VACUUM_STEPS = (
     ("the text index", "optimize_text"),
     ("the file", "vacuum"),
     ("the figures for the planner", "optimize"),
@@ -107,8 +107,8 @@ Clock: TypeAlias = Callable[[], datetime]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Encoded:
-    """Vectors of texts, in their order, and the model that they are of."""
+class _VectorBatch:
+    """Vectors in the order of their texts, with the model that made them."""
 
     model: ModelSignature
     vectors: Sequence[Vector]
@@ -119,7 +119,7 @@ class _Encoded:
 
 
 def _clean(text: str) -> str:
-    """Text as every store can hold it: NUL becomes its symbol, half surrogates the replacement character."""
+    """Return text that every store accepts: NUL becomes U+2400, and each lone surrogate a question mark."""
     if text.isascii():
         return text.replace("\0", "\u2400")
     return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()
@@ -137,7 +137,7 @@ def _actor() -> str:
 
 
 class Store:
-    """An open store. Use it as ``async with open_store(url) as store``; every method may raise ``VestigeError``."""
+    """Store of memories. Use it as ``async with open_store(url) as store``; every method may raise ``VestigeError``."""
 
     def __init__(
         self,
@@ -174,12 +174,12 @@ class Store:
 
     @property
     def title(self) -> str:
-        """Where the store is, for a person; never with a password."""
+        """Display form of the store's location, never with a password."""
         return self._backend.title
 
     @property
     def location(self) -> str:
-        """The URL of the store, never with a password."""
+        """URL of the store, never with a password."""
         return self._backend.location()
 
     @property
@@ -192,11 +192,11 @@ class Store:
 
     @property
     def backend(self) -> Backend:
-        """For the jobs, which move rows in bulk."""
+        """Backend of the store, for jobs that move rows in bulk."""
         return self._backend
 
     def now(self) -> datetime:
-        """The moment by the store's clock, in UTC."""
+        """Return the current time of the store's clock, in UTC."""
         return self._clock()
 
     async def __aenter__(self) -> Self:
@@ -207,21 +207,21 @@ class Store:
         await self.close()
 
     async def open(self) -> None:
-        """Connect, and bring the schema up where this may be done. Raises SchemaPending where it may not."""
+        """Connect and apply pending migrations. Raises SchemaPending if the store may not be changed."""
         try:
             await self._backend.open()
             if not self._backend.foreign:
-                await self._settle_schema()
+                await self._ensure_schema()
             await self.refresh_model()
         except BaseException:
             await self._backend.close()
             raise
 
-    async def _settle_schema(self) -> None:
+    async def _ensure_schema(self) -> None:
         if not await migrations.is_ours(self._backend):
-            taken = [str(row["name"]) for row in await self._backend.fetch("list_taken_names")]
-            if taken:
-                raise ForeignStore(f"{self.title} already has a {taken[0]} that is not ours; it was not touched.")
+            clashes = [str(row["name"]) for row in await self._backend.fetch("list_taken_names")]
+            if clashes:
+                raise ForeignStore(f"{self.title} already has a {clashes[0]} that is not ours; it was not touched.")
             if not self._create:
                 raise SchemaPending(
                     f"{self.title} holds no memory store yet; `vestige-tui schema up` makes its tables."
@@ -240,46 +240,49 @@ class Store:
         await self._backend.close()
 
     async def schema_status(self) -> tuple[MigrationInfo, ...]:
-        """Every migration of this dialect with its state; none for a file that a Vestige server made."""
+        """Return every migration of this dialect with its state; none for a Vestige file."""
         return await migrations.status(self._backend)
 
     async def finalize_schema(self, settings: Mapping[str, str] | None = None) -> bool:
-        """Build what had to wait for the width of the vectors; tells whether it was done now.
+        """Apply the staged migration once the vector dimension is known; True if this call applied it.
 
-        ``settings`` of the server hold for that alone: memory and helpers.
+        ``settings`` are server settings (memory, parallel workers) for this transaction alone.
         """
         return await migrations.finalize(self._backend, settings)
 
     async def health_check(self) -> Health:
-        """Is the store well, in words. Never raises: a store that does not answer is unavailable."""
+        """Run the health checks. Never raises: a store that does not answer is "unavailable"."""
         try:
             [row] = await self._backend.fetch("probe")
-            found = await self._concerns()
+            checks = await self._run_health_checks()
         except VestigeError as error:
-            silence = health_checks.of_silence(error.message, self._backend.dialect)
-            return Health("unavailable", (silence,), "", self._backend.pool_state())
+            check = health_checks.of_no_answer(error.message, self._backend.dialect)
+            return Health("unavailable", (check,), "", self._backend.pool_state())
         product = "PostgreSQL" if self._backend.dialect == "postgres" else "SQLite"
         return Health(
-            "degraded" if found else "healthy", tuple(found), f"{product} {row['version']}", self._backend.pool_state()
+            "degraded" if checks else "healthy",
+            tuple(checks),
+            f"{product} {row['version']}",
+            self._backend.pool_state(),
         )
 
-    async def _concerns(self) -> list[HealthCheck]:
-        found: list[HealthCheck] = []
+    async def _run_health_checks(self) -> list[HealthCheck]:
+        checks: list[HealthCheck] = []
         model = await self.refresh_model()
         if self._backend.dialect == "postgres":
             preflight = (await self._backend.fetch("preflight"))[0]
-            found += health_checks.of_pgvector(str(preflight["installed"] or ""), str(preflight["available"] or ""))
+            checks += health_checks.of_pgvector(str(preflight["installed"] or ""), str(preflight["available"] or ""))
             index = await self._backend.fetch("find_index")
             if model and (not index or not index[0]["valid"]):
-                waits = [info.waits_for for info in await self.schema_status() if info.state == "waiting"]
-                found.append(health_checks.of_index(waits[0] if waits else None))
+                blockers = [info.waits_for for info in await self.schema_status() if info.state == "waiting"]
+                checks.append(health_checks.of_index(blockers[0] if blockers else None))
         configured = self.embedders.configured
         if model and configured and not same_model(configured, model.name):
-            found.append(health_checks.of_model(configured, model.name))
-        return found
+            checks.append(health_checks.of_model(configured, model.name))
+        return checks
 
     async def get_stats(self) -> Stats:
-        """Figures of the whole store."""
+        """Return counts, model, schema version and size of the whole store."""
         [row] = await self._backend.fetch("get_stats")
         [size] = await self._backend.fetch("read_size")
         model = await self.refresh_model()
@@ -298,73 +301,75 @@ class Store:
         )
 
     async def growth(self) -> tuple[tuple[str, int], ...]:
-        """How many memories each month brought: ("2026-05", 31) and so on, oldest first."""
+        """Return the number of memories created in each month, as ("2026-05", 31), oldest first."""
         return tuple((str(row["value"]), int(row["n"])) for row in await self._backend.fetch("growth"))
 
     async def report(self, *, thorough: bool = False) -> StoreReport:
-        """Whether the store is well, and everything that one would look at to say so.
+        """Return health, statistics, server, connections, sessions, table sizes and query timings.
 
-        ``thorough`` measures the tables of a SQLite file of any size, which reads all of it.
+        ``thorough`` measures the tables of a SQLite file of any size, which reads the whole file.
         """
         backend = self._backend
-        health, inside = await self.health_check(), backend.inside()
+        health, status = await self.health_check(), backend.inside()
         if health.state == "unavailable":
             return StoreReport(
-                health, None, None, inside.connections, (), None, inside.vectors, backend.timings.slowest()
+                health, None, None, status.connections, (), None, status.vectors, backend.timings.slowest()
             )
         stats = await self.get_stats()
         [row] = await backend.fetch("describe_server")
         sizes: tuple[TableSize, ...] | None = None
         server: PostgresServer | SqliteFile
         if backend.dialect == "postgres":
-            server, measured = rows.postgres_server(row), True
-            asked = {"mine": list(inside.sessions), "limit": SESSIONS}
-            sessions = tuple(map(rows.session, await backend.fetch("list_sessions", asked)))
+            server, measurable = rows.postgres_server(row), True
+            params = {"mine": list(status.sessions), "limit": SESSION_LIMIT}
+            sessions = tuple(map(rows.session, await backend.fetch("list_sessions", params)))
         else:
-            server = rows.sqlite_file(row, inside)
-            measured = bool(row["measured"]) and (thorough or server.page_size * server.pages <= MEASURED)
-            sessions = await asyncio.to_thread(holders, inside.path)
-        if measured:
-            # Who holds a table for itself keeps others from measuring it; the rest is worth saying.
+            server = rows.sqlite_file(row, status)
+            measurable = bool(row["measured"]) and (
+                thorough or server.page_size * server.pages <= MAX_MEASURED_FILE_BYTES
+            )
+            sessions = await asyncio.to_thread(holders, status.path)
+        if measurable:
+            # An exclusive lock on a table prevents measuring; the rest of the report is still useful.
             with contextlib.suppress(Busy):
-                sizes = tuple(map(rows.occupied, await backend.fetch("list_sizes")))
-        more = tuple(health_checks.of_report(server, inside.vectors, sizes, sessions, datetime.now(UTC)))
-        if more:
-            health = dataclasses.replace(health, state="degraded", concerns=(*health.concerns, *more))
+                sizes = tuple(map(rows.table_size, await backend.fetch("list_sizes")))
+        checks = tuple(health_checks.of_report(server, status.vectors, sizes, sessions, datetime.now(UTC)))
+        if checks:
+            health = dataclasses.replace(health, state="degraded", concerns=(*health.concerns, *checks))
         return StoreReport(
-            health, stats, server, inside.connections, sessions, sizes, inside.vectors, backend.timings.slowest()
+            health, stats, server, status.connections, sessions, sizes, status.vectors, backend.timings.slowest()
         )
 
     async def vacuum(self, progress: Callable[[str], None] | None = None) -> Vacuumed:
-        """Give unused space back, and let the planner look at what is there; cancelling it loses nothing.
+        """Vacuum the store and refresh the planner's statistics; cancelling it loses nothing.
 
-        ``progress`` is told what is worked on next.
+        ``progress`` receives the label of each step before it starts.
         """
         self._refuse_read_only()
-        [before] = await self._backend.fetch("read_size")
+        [size_before] = await self._backend.fetch("read_size")
         if self._backend.dialect == "postgres":
             names = [str(row["name"]) for row in await self._backend.fetch("list_vacuumable")]
             if not names:
                 raise Refused(f"The role may not vacuum any table of {self.title}; ask the owner of the tables.")
-            work = [(f"{name} ({n} of {len(names)})", "vacuum", name) for n, name in enumerate(names, 1)]
+            steps = [(f"{name} ({n} of {len(names)})", "vacuum", name) for n, name in enumerate(names, 1)]
         else:
-            work = [(what, name, "") for what, name in _VACUUM]
-        for what, name, table in work:
+            steps = [(label, name, "") for label, name in _SQLITE_VACUUM_STEPS]
+        for label, name, table in steps:
             if progress is not None:
-                progress(what)
+                progress(label)
             await self._backend.maintain(name, table)
-        [after] = await self._backend.fetch("read_size")
-        return Vacuumed(int(before["n"]), int(after["n"]))
+        [size_after] = await self._backend.fetch("read_size")
+        return Vacuumed(int(size_before["n"]), int(size_after["n"]))
 
     async def wait_for_change(self, seconds: float) -> bool:
-        """Wait until anybody, this process included, has changed the store; False where nobody did for so long.
+        """Wait until any process, this one included, changes the store; False on timeout.
 
-        For one watcher. The first wait, and the first one after an outage, end at once.
+        Supports one watcher. The first wait, and the first one after an outage, return at once.
         """
         return await self._backend.wait_for_change(seconds)
 
     async def warm(self) -> None:
-        """Make ready what searches need, so that the first one need not wait for it."""
+        """Prepare the backend for searches, so that the first one does not wait."""
         await self.refresh_model()
         await self._backend.warm()
 
@@ -375,10 +380,10 @@ class Store:
     # Memories
 
     async def resolve(self, text: str) -> str:
-        """The id that a person meant: a whole id, or a unique beginning of at least six characters."""
+        """Resolve an id or a unique prefix of at least six characters. Raises NotFound, or Usage if ambiguous."""
         text = text.strip()
-        if self._backend.is_id(text) and (found := await self._backend.fetch("list_existing", {"ids": [text]})):
-            return str(found[0]["id"])
+        if self._backend.is_id(text) and (records := await self._backend.fetch("list_existing", {"ids": [text]})):
+            return str(records[0]["id"])
         if len(text) < 6:
             raise NotFound(f"No memory has the id {text!r}; a beginning needs at least six characters.")
         span = self._backend.prefix_range(text)
@@ -390,110 +395,114 @@ class Store:
         return str(candidates[0]["id"])
 
     async def get(self, memory_id: str) -> Memory:
-        """One memory by its whole id. Raises NotFound."""
-        found = await self._backend.fetch("get_memory", {"id": memory_id}) if self._backend.is_id(memory_id) else []
-        if not found:
+        """Return one memory by its whole id. Raises NotFound."""
+        records = await self._backend.fetch("get_memory", {"id": memory_id}) if self._backend.is_id(memory_id) else []
+        if not records:
             raise NotFound(f"No memory has the id {memory_id!r}.")
-        return rows.memory(found[0])
+        return rows.memory(records[0])
 
     async def get_many(self, memory_ids: Sequence[str]) -> tuple[Memory, ...]:
-        """Those of these memories that are there, in the order asked for."""
+        """Return the existing memories among these ids, in the order of the ids."""
         ids = [memory_id for memory_id in memory_ids if self._backend.is_id(memory_id)]
-        found = {str(row["id"]): rows.memory(row) for row in await self._backend.fetch("get_memories", {"ids": ids})}
-        return tuple(found[memory_id] for memory_id in ids if memory_id in found)
+        by_id = {str(row["id"]): rows.memory(row) for row in await self._backend.fetch("get_memories", {"ids": ids})}
+        return tuple(by_id[memory_id] for memory_id in ids if memory_id in by_id)
 
     async def insert(self, draft: Draft, *, embedding: Vector | None = None, embed: bool = True) -> Change:
-        """Write one memory. Without a usable model it is stored without a vector, and the change says so."""
+        """Write one memory. Without a usable model it is stored without a vector, with a warning in the change."""
         self._refuse_read_only()
-        made, warnings = await self._vectors_for([draft.content], embedding, embed)
+        batch, warnings = await self._vectors_for([draft.content], embedding, embed)
         memory_id = draft.id or str(uuid.uuid4())
         if not self._backend.is_id(memory_id):
             raise Usage(f"{memory_id!r} cannot be an id here; PostgreSQL takes UUIDs only.")
-        writes, stamps = self._writes([(memory_id, draft)], made)
+        writes, stamps = self._insert_writes([(memory_id, draft)], batch)
         try:
-            *done, [row] = await self._backend.write_all([*writes, self._entry("add", [], stamps)])
+            *results, [row] = await self._backend.write_all([*writes, self._entry("add", [], stamps)])
         except Conflict:
             if await self._backend.fetch("list_existing", {"ids": [memory_id]}):
                 raise Conflict(f"A memory with the id {memory_id} is already there.") from None
             raise
-        if made and self._left_out(made, writes, done):
-            warnings += await self._make_up({memory_id: _clean(draft.content)}, given=embedding is not None)
+        if batch and self._omits_vectors(batch, writes, results):
+            warnings += await self._encode_omitted({memory_id: _clean(draft.content)}, by_caller=embedding is not None)
         return Change((memory_id,), int(row["id"]), draft.scheduling, warnings)
 
     async def insert_many(
         self, drafts: Sequence[Draft], *, embeddings: Sequence[Vector] | None = None, embed: bool = True
     ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-        """Write those whose id is not there yet; gives ids inserted, ids that were present, and warnings.
+        """Insert the drafts with new ids; return inserted ids, ids already present, and warnings.
 
-        Writes no journal entry: ``journal_import`` makes one for all batches together.
+        Writes no journal entry: ``journal_import`` writes one for all batches together.
         """
         self._refuse_read_only()
         ids = [draft.id or str(uuid.uuid4()) for draft in drafts]
         for memory_id in ids:
             if not self._backend.is_id(memory_id):
                 raise Usage(f"{memory_id!r} cannot be an id here; PostgreSQL takes UUIDs only.")
-        there = await self._there([draft.id for draft in drafts if draft.id])
+        existing = await self._existing_ids([draft.id for draft in drafts if draft.id])
         fresh = {
             memory_id: (index, draft)
             for index, (memory_id, draft) in enumerate(zip(ids, drafts, strict=True))
-            if memory_id not in there
+            if memory_id not in existing
         }
-        made: _Encoded | None = None
+        batch: _VectorBatch | None = None
         warnings: tuple[str, ...] = ()
         if embeddings is not None and fresh:
-            made = await self._given([embeddings[index] for index, _ in fresh.values()])
+            batch = await self._caller_vectors([embeddings[index] for index, _ in fresh.values()])
         elif embeddings is None:
-            made, warnings = await self._vectors_for([draft.content for _, draft in fresh.values()], None, embed)
-        new = {memory_id: draft for memory_id, (_, draft) in fresh.items()}
-        while new:
-            writes, _ = self._writes(new.items(), made)
+            batch, warnings = await self._vectors_for([draft.content for _, draft in fresh.values()], None, embed)
+        new_drafts = {memory_id: draft for memory_id, (_, draft) in fresh.items()}
+        while new_drafts:
+            writes, _ = self._insert_writes(new_drafts.items(), batch)
             try:
-                done = await self._backend.write_all(writes)
+                results = await self._backend.write_all(writes)
             except Conflict:
-                # Somebody else wrote some of them just now: those are present, and the others are tried again.
-                raced = await self._there(list(new))
-                if not raced:
+                # Another process inserted some of these ids meanwhile: count those as present, retry the rest.
+                conflicting = await self._existing_ids(list(new_drafts))
+                if not conflicting:
                     raise
-                if made:
-                    kept = [
-                        vector for memory_id, vector in zip(new, made.vectors, strict=True) if memory_id not in raced
+                if batch:
+                    vectors = [
+                        vector
+                        for memory_id, vector in zip(new_drafts, batch.vectors, strict=True)
+                        if memory_id not in conflicting
                     ]
-                    made = dataclasses.replace(made, vectors=kept)
-                new = {memory_id: draft for memory_id, draft in new.items() if memory_id not in raced}
+                    batch = dataclasses.replace(batch, vectors=vectors)
+                new_drafts = {
+                    memory_id: draft for memory_id, draft in new_drafts.items() if memory_id not in conflicting
+                }
                 continue
-            if made and self._left_out(made, writes, done):
-                texts = {memory_id: _clean(draft.content) for memory_id, draft in new.items()}
-                warnings += await self._make_up(texts, given=embeddings is not None)
+            if batch and self._omits_vectors(batch, writes, results):
+                texts = {memory_id: _clean(draft.content) for memory_id, draft in new_drafts.items()}
+                warnings += await self._encode_omitted(texts, by_caller=embeddings is not None)
             break
-        present = tuple(memory_id for memory_id in dict.fromkeys(ids) if memory_id not in new)
-        return tuple(new), present, warnings
+        present = tuple(memory_id for memory_id in dict.fromkeys(ids) if memory_id not in new_drafts)
+        return tuple(new_drafts), present, warnings
 
-    async def _there(self, ids: list[str]) -> set[str]:
-        found = await self._backend.fetch("list_existing", {"ids": ids}) if ids else []
-        return {str(row["id"]) for row in found}
+    async def _existing_ids(self, ids: list[str]) -> set[str]:
+        records = await self._backend.fetch("list_existing", {"ids": ids}) if ids else []
+        return {str(row["id"]) for row in records}
 
     async def journal_import(self, memory_ids: Sequence[str]) -> int:
-        """One journal entry for everything that an import brought. Raises NotFound where one of them is gone."""
+        """Write one journal entry for all imported memories. Raises NotFound if one of them was deleted."""
         async with self._backend.write() as transaction:
-            found = await transaction.fetch("list_stamps", {"ids": list(memory_ids)})
-            stamps = {str(row["id"]): _stamp(str(row["id"]), rows.as_time(row["updated_at"])) for row in found}
+            records = await transaction.fetch("list_stamps", {"ids": list(memory_ids)})
+            stamps = {str(row["id"]): _stamp(str(row["id"]), rows.as_time(row["updated_at"])) for row in records}
             if len(stamps) < len(set(memory_ids)):
                 missing = next(memory_id for memory_id in memory_ids if memory_id not in stamps)
                 raise NotFound(f"No memory has the id {missing!r}.")
             return await self._journal(transaction, "import", [], list(stamps.values()))
 
-    def _writes(
-        self, drafts: Iterable[tuple[str, Draft]], made: _Encoded | None
+    def _insert_writes(
+        self, drafts: Iterable[tuple[str, Draft]], batch: _VectorBatch | None
     ) -> tuple[list[Write], list[dict[str, str | None]]]:
-        """What writes these drafts under their ids, and the stamps by which the journal knows them again.
+        """Return the writes that insert these drafts, and the (id, updated_at) stamps for the journal.
 
-        With vectors it also reads the model that the store belongs to while they are written.
+        With vectors, the last write reads the store's model in the same transaction.
         """
         memories: list[dict[str, Any]] = []
         embeddings: list[dict[str, Any]] = []
         schedules: list[dict[str, Any]] = []
         now = self.now()
-        for place, (memory_id, draft) in enumerate(drafts):
+        for index, (memory_id, draft) in enumerate(drafts):
             params = insert_params(draft, memory_id, now)
             params["content"] = _clean(draft.content)
             params["node_type"] = _clean(params["node_type"])
@@ -503,8 +512,8 @@ class Store:
             if draft.metadata:
                 params["metadata"] = Json(_clean_json(draft.metadata))
             memories.append(params)
-            if made:
-                embeddings.append(vector_params(memory_id, made.vectors[place], made.key))
+            if batch:
+                embeddings.append(vector_params(memory_id, batch.vectors[index], batch.key))
             if draft.scheduling is not None:
                 schedules.append(schedule_params(memory_id, draft.scheduling))
         parts = {"insert_memory": memories, "insert_embedding": embeddings, "put_scheduling": schedules}
@@ -513,9 +522,9 @@ class Store:
             writes.append(Write("get_model"))
         return writes, [_stamp(params["id"], rows.as_time(params["updated_at"])) for params in memories]
 
-    async def _locked(self, transaction: Transaction, memory_id: str) -> Memory:
-        held = await transaction.fetch("lock_memory", {"id": memory_id}) if self._backend.is_id(memory_id) else []
-        if not held:
+    async def _lock_memory(self, transaction: Transaction, memory_id: str) -> Memory:
+        records = await transaction.fetch("lock_memory", {"id": memory_id}) if self._backend.is_id(memory_id) else []
+        if not records:
             raise NotFound(f"No memory has the id {memory_id!r}.")
         [row] = await transaction.fetch("get_memory", {"id": memory_id})
         return rows.memory(row)
@@ -523,33 +532,33 @@ class Store:
     async def update(
         self, memory_id: str, patch: Patch, *, expected: datetime | None = None, embed: bool = True
     ) -> Change:
-        """Edit a memory. ``expected`` is the updated_at that the person saw: Conflict where it has moved since."""
+        """Edit a memory. Optimistic locking: raises Conflict if updated_at is no longer ``expected``."""
         self._refuse_read_only()
-        made: _Encoded | None = None
+        batch: _VectorBatch | None = None
         warnings: tuple[str, ...] = ()
         text = _clean(patch.content or "")
         if patch.content is not None and (await self.get(memory_id)).content != text:
-            made, warnings = await self._vectors_for([text], None, embed)
+            batch, warnings = await self._vectors_for([text], None, embed)
         async with self._backend.write() as transaction:
-            memory = await self._locked(transaction, memory_id)
+            memory = await self._lock_memory(transaction, memory_id)
             if expected is not None and memory.updated_at != expected:
                 raise Conflict(f"Memory {memory_id[:8]} was changed by somebody else meanwhile; nothing was saved.")
-            entry = await self._edit(transaction, "edit", [(memory, patch)], made)
-            current = await transaction.fetch("get_model") if made else []
-        if made and self._is_other(made, current) and memory.content != text:
-            warnings += await self._make_up({memory_id: text})
+            entry = await self._edit(transaction, "edit", [(memory, patch)], batch)
+            model_records = await transaction.fetch("get_model") if batch else []
+        if batch and self._is_of_other_model(batch, model_records) and memory.content != text:
+            warnings += await self._encode_omitted({memory_id: text})
         return Change((memory_id,) if entry is not None else (), entry, None, warnings)
 
     async def tag(self, memory_ids: Sequence[str], add: Sequence[str] = (), remove: Sequence[str] = ()) -> Change:
         """Add and remove tags on several memories, all or none."""
         self._refuse_read_only()
-        gone = {_clean(tag) for tag in remove}
+        removals = {_clean(tag) for tag in remove}
         async with self._backend.write() as transaction:
             edits: list[tuple[Memory, Patch]] = []
             for memory_id in dict.fromkeys(memory_ids):
-                memory = await self._locked(transaction, memory_id)
+                memory = await self._lock_memory(transaction, memory_id)
                 tags = dict.fromkeys([*memory.tags, *(_clean(tag).strip() for tag in add)])
-                edits.append((memory, Patch(tags=tuple(tag for tag in tags if tag and tag not in gone))))
+                edits.append((memory, Patch(tags=tuple(tag for tag in tags if tag and tag not in removals))))
             entry = await self._edit(transaction, "tag", edits)
         return Change(tuple(memory.id for memory, patch in edits if patch.tags != memory.tags), entry)
 
@@ -558,53 +567,55 @@ class Store:
         transaction: Transaction,
         verb: str,
         edits: Sequence[tuple[Memory, Patch]],
-        made: _Encoded | None = None,
+        batch: _VectorBatch | None = None,
     ) -> int | None:
         before: list[dict[str, Any]] = []
         after: list[dict[str, Any]] = []
-        for place, (memory, patch) in enumerate(edits):
-            changed = self._patched(memory, patch)
-            old, new = memory_fields(memory), memory_fields(changed)
+        for index, (memory, patch) in enumerate(edits):
+            new_memory = self._apply_patch(memory, patch)
+            old, new = memory_fields(memory), memory_fields(new_memory)
             if old == new:
                 continue
-            moved = any(old[name] != new[name] for name in ("content", "node_type", "tags", "metadata", "codebase"))
-            new["updated_at"] = time_text(self.now() if moved else memory.updated_at)
-            kept: dict[str, Any] = {"id": memory.id, "memory": old}
+            moves_timestamp = any(
+                old[name] != new[name] for name in ("content", "node_type", "tags", "metadata", "codebase")
+            )
+            new["updated_at"] = time_text(self.now() if moves_timestamp else memory.updated_at)
+            snapshot: dict[str, Any] = {"id": memory.id, "memory": old}
             if old["content"] != new["content"]:
-                kept |= vector_fields(await transaction.fetch("get_embedding", {"id": memory.id}))
+                snapshot |= vector_fields(await transaction.fetch("get_embedding", {"id": memory.id}))
             await transaction.execute(
                 "update_memory",
                 {
                     "id": memory.id,
-                    "content": changed.content,
-                    "node_type": changed.node_type,
-                    "tags": changed.tags,
-                    "metadata": Json(dict(changed.metadata)),
-                    "domains": changed.domains,
-                    "codebase": changed.codebase,
-                    "visibility": changed.visibility,
+                    "content": new_memory.content,
+                    "node_type": new_memory.node_type,
+                    "tags": new_memory.tags,
+                    "metadata": Json(dict(new_memory.metadata)),
+                    "domains": new_memory.domains,
+                    "codebase": new_memory.codebase,
+                    "visibility": new_memory.visibility,
                     "updated_at": rows.as_time(new["updated_at"]),
                 },
             )
             if old["content"] != new["content"]:
-                # The old vector speaks of the old text: better none than a wrong one.
+                # The old vector belongs to the old text: no vector is better than a wrong one.
                 await transaction.execute("delete_embedding", {"id": memory.id})
-                if made:
+                if batch:
                     await transaction.execute(
-                        "insert_embedding", vector_params(memory.id, made.vectors[place], made.key)
+                        "insert_embedding", vector_params(memory.id, batch.vectors[index], batch.key)
                     )
-            before.append(kept)
+            before.append(snapshot)
             after.append({"id": memory.id, "memory": new})
         return await self._journal(transaction, verb, before, after) if after else None
 
-    def _patched(self, memory: Memory, patch: Patch) -> Memory:
+    def _apply_patch(self, memory: Memory, patch: Patch) -> Memory:
         values: dict[str, Any] = {}
         for name in ("content", "node_type", "visibility"):
             if (value := getattr(patch, name)) is not None:
                 values[name] = _clean(value)
         for name in ("tags", "domains"):
-            if (many := getattr(patch, name)) is not None:
-                values[name] = tuple(dict.fromkeys(_clean(each) for each in many))
+            if (items := getattr(patch, name)) is not None:
+                values[name] = tuple(dict.fromkeys(_clean(item) for item in items))
         if patch.codebase is not None:
             values["codebase"] = _clean(patch.codebase) or None
         if patch.metadata is not None:
@@ -614,32 +625,35 @@ class Store:
         return dataclasses.replace(memory, **values)
 
     async def delete_preview(self, memory_ids: Sequence[str]) -> DeletePreview:
-        """What a delete would take along, and which memories it would bring back. Raises NotFound."""
+        """Preview a delete: its memories, links and reviews, and the memories that become active again.
+
+        Raises NotFound.
+        """
         ids = list(dict.fromkeys(memory_ids))
-        found = await self.get_many(ids)
-        if len(found) < len(ids):
-            there = {memory.id for memory in found}
-            missing = next(memory_id for memory_id in ids if memory_id not in there)
+        memories = await self.get_many(ids)
+        if len(memories) < len(ids):
+            existing = {memory.id for memory in memories}
+            missing = next(memory_id for memory_id in ids if memory_id not in existing)
             raise NotFound(f"No memory has the id {missing!r}.")
         edges = await self._backend.fetch("list_edges", {"ids": ids})
         [reviews] = await self._backend.fetch("count_reviews_of", {"ids": ids})
         losers = [rows.memory(row) for row in await self._backend.fetch("list_losers", {"ids": ids})]
-        going = set(ids)
-        back = tuple(loser for loser in losers if loser.id not in going)
-        return DeletePreview(found, len(edges), int(reviews["n"]), back)
+        deleted_ids = set(ids)
+        reactivated = tuple(loser for loser in losers if loser.id not in deleted_ids)
+        return DeletePreview(memories, len(edges), int(reviews["n"]), reactivated)
 
     async def delete(self, memory_ids: Sequence[str]) -> Change:
-        """Delete memories, all or none; the journal keeps each of them whole."""
+        """Delete memories, all or none; the journal keeps a snapshot of each."""
         self._refuse_read_only()
         ids = list(dict.fromkeys(memory_ids))
         async with self._backend.write() as transaction:
-            before = [await self._whole(transaction, memory_id) for memory_id in ids]
+            before = [await self._snapshot(transaction, memory_id) for memory_id in ids]
             entry = await self._journal(transaction, "delete", before, [])
             await transaction.execute("delete_memories", {"ids": ids})
         return Change(tuple(ids), entry)
 
-    async def _whole(self, transaction: Transaction, memory_id: str) -> dict[str, Any]:
-        memory = await self._locked(transaction, memory_id)
+    async def _snapshot(self, transaction: Transaction, memory_id: str) -> dict[str, Any]:
+        memory = await self._lock_memory(transaction, memory_id)
         marks = await transaction.fetch("get_marks", {"id": memory_id})
         reviews = await transaction.fetch("list_reviews", {"id": memory_id})
         return {
@@ -669,27 +683,27 @@ class Store:
         offset: int | None = None,
         head: int | None = None,
     ) -> Page[Memory]:
-        """One page of a filtered list, newest first (due: next due first), behind a cursor or at a position.
+        """Return one page of a filtered list, newest first (due: next due first), by keyset or offset.
 
-        ``head`` cuts each content to its first characters, for lists that show no more.
+        ``after`` is the cursor of the previous page. ``head`` truncates each content to so many characters.
         """
         filters, params = self._filters(filter or Filter())
         if sort == "due":
             filters = [*filters, "only_due"]
         slots = {"filters": filters, "order": [f"order_{sort}"], "sort_key": [f"sort_key_{sort}"]}
-        params = {**params, "head": ALL_TEXT if head is None else head, "limit": limit}
+        params = {**params, "head": ALL_CHARS if head is None else head, "limit": limit}
         if after is not None:
             params.update(_read_cursor(after, sort))
             slots["after"] = [f"after_{sort}"]
         if offset is not None and after is None:
-            found = await self._backend.fetch("page_memories_at", {**params, "offset": offset}, slots)
+            records = await self._backend.fetch("page_memories_at", {**params, "offset": offset}, slots)
         else:
-            found = await self._backend.fetch("page_memories", params, slots)
-        last = found[-1] if len(found) == limit and limit > 0 else None
-        return Page(tuple(rows.memory(row) for row in found), _cursor(sort, last) if last else None)
+            records = await self._backend.fetch("page_memories", params, slots)
+        last = records[-1] if len(records) == limit and limit > 0 else None
+        return Page(tuple(rows.memory(row) for row in records), _cursor(sort, last) if last else None)
 
     async def count(self, filter: Filter | None = None, *, sort: Sort = "created") -> int:
-        """How many memories a filter leaves (of those with a due date where the list is by due date)."""
+        """Count the memories that pass a filter; sorted by due date, only those that have one."""
         filters, params = self._filters(filter or Filter())
         name = "count_scheduled" if sort == "due" else "count_memories"
         [row] = await self._backend.fetch(
@@ -698,152 +712,152 @@ class Store:
         return int(row["n"])
 
     async def list_ids(self, filter: Filter | None = None, limit: int = 100_000) -> tuple[str, ...]:
-        """The ids that a filter leaves, newest first: what an action on all of them is about."""
+        """Return the ids that pass a filter, newest first, for an action on all of them."""
         filters, params = self._filters(filter or Filter())
-        found = await self._backend.fetch("list_ids", {**params, "limit": limit}, {"filters": filters})
-        return tuple(str(row["id"]) for row in found)
+        records = await self._backend.fetch("list_ids", {**params, "limit": limit}, {"filters": filters})
+        return tuple(str(row["id"]) for row in records)
 
     async def facets(self, name: FacetName, filter: Filter | None = None, limit: int = 200) -> tuple[Facet, ...]:
-        """The values that memories can be filtered by, most frequent first."""
+        """Return the values of one facet with their counts, most frequent first."""
         filters, params = self._filters(filter or Filter())
-        found = await self._backend.fetch(f"facet_{name}", {**params, "limit": limit}, {"filters": filters})
+        records = await self._backend.fetch(f"facet_{name}", {**params, "limit": limit}, {"filters": filters})
         if name != "owners":
-            return tuple(Facet(str(row["value"]), int(row["n"])) for row in found)
+            return tuple(Facet(str(row["value"]), int(row["n"])) for row in records)
         return tuple(
-            Facet(str(row["value"]), int(row["n"]), str(row["alias"] or ""), str(row["title"] or "")) for row in found
+            Facet(str(row["value"]), int(row["n"]), str(row["alias"] or ""), str(row["title"] or "")) for row in records
         )
 
     async def count_since(self, moments: Sequence[datetime], filter: Filter | None = None) -> tuple[int, ...]:
-        """How many of a filter's memories were made at or after each of these moments."""
+        """Count the memories of a filter that were created at or after each of these times."""
         return await self._count_each("since", {"moments": [format_time(moment) for moment in moments]}, filter)
 
     async def count_until(self, moments: Sequence[datetime], filter: Filter | None = None) -> tuple[int, ...]:
-        """How many of a filter's memories were made before each of these moments."""
+        """Count the memories of a filter that were created before each of these times."""
         return await self._count_each("until", {"moments": [format_time(moment) for moment in moments]}, filter)
 
     async def count_recalled(self, shares: Sequence[float], filter: Filter | None = None) -> tuple[int, ...]:
-        """How many of a filter's memories have at least each of these retrievabilities, 0 to 1, now."""
+        """Count the memories of a filter with at least each of these retrievabilities now, 0 to 1."""
         horizons = [horizon(share, self.policy.weights) for share in shares]
         return await self._count_each("recall", {"horizons": horizons, "now": self.now()}, filter)
 
     async def _count_each(self, name: str, bounds: dict[str, Any], filter: Filter | None) -> tuple[int, ...]:
         filters, params = self._filters(filter or Filter())
-        found = await self._backend.fetch(f"facet_{name}", {**params, **bounds}, {"filters": filters})
-        counts = {int(row["place"]): int(row["n"]) for row in found}
+        records = await self._backend.fetch(f"facet_{name}", {**params, **bounds}, {"filters": filters})
+        counts = {int(row["place"]): int(row["n"]) for row in records}
         [first, *_] = bounds.values()
-        return tuple(counts.get(place, 0) for place in range(len(first)))
+        return tuple(counts.get(index, 0) for index in range(len(first)))
 
     async def resolved(self, filter: Filter) -> Filter:
-        """The filter with its owner's id, where that is given as a handle or a name. Raises Usage for nobody's."""
+        """Replace an owner's handle or name in a filter by the id. Raises Usage if none or several match."""
         if filter.owner is None:
             return filter
-        shown = repr(filter.owner if len(filter.owner) <= 40 else f"{filter.owner[:40]}...")
-        found = await self._backend.fetch("find_owner", {"owner": _clean(filter.owner.strip())})
-        nearest = min((int(row["place"]) for row in found), default=0)
-        ids = {str(row["value"]) for row in found if int(row["place"]) == nearest}
+        label = repr(filter.owner if len(filter.owner) <= 40 else f"{filter.owner[:40]}...")
+        records = await self._backend.fetch("find_owner", {"owner": _clean(filter.owner.strip())})
+        closest = min((int(row["place"]) for row in records), default=0)
+        ids = {str(row["value"]) for row in records if int(row["place"]) == closest}
         if not ids:
-            raise Usage(f"No owner is called {shown} here.")
+            raise Usage(f"No owner is called {label} here.")
         if len(ids) > 1:
-            raise Usage(f"Several owners are called {shown}; give a handle or an id.")
+            raise Usage(f"Several owners are called {label}; give a handle or an id.")
         return dataclasses.replace(filter, owner=ids.pop())
 
     def _filters(self, filter: Filter) -> tuple[list[str], dict[str, Any]]:
-        """The named fragments that a filter needs, and their parameters."""
-        chosen: list[str] = []
+        """Return the SQL fragments of a filter by name, and their parameters."""
+        fragments: list[str] = []
         params: dict[str, Any] = {}
         for name in ("domains", "tags", "node_types", "codebase", "owner", "since", "until"):
             value = getattr(filter, name)
             if value:
-                chosen.append(f"filter_{name}")
+                fragments.append(f"filter_{name}")
                 params[name] = list(value) if isinstance(value, tuple) else value
         if filter.owner and not self._backend.is_id(filter.owner):
             raise Usage(f"{filter.owner!r} is no owner's id.")
         if filter.min_retrievability is not None:
             if not 0 <= filter.min_retrievability <= 1:
                 raise Usage("Retrievability lies between 0 and 1.")
-            chosen.append("filter_min_retrievability")
-            recalled = filter.min_retrievability
+            fragments.append("filter_min_retrievability")
+            recall = filter.min_retrievability
             params |= {
                 "now": self.now(),
-                "retrievability": recalled,
-                "horizon": horizon(recalled, self.policy.weights),
+                "retrievability": recall,
+                "horizon": horizon(recall, self.policy.weights),
             }
         if filter.without_embedding:
-            chosen.append("filter_without_embedding")
+            fragments.append("filter_without_embedding")
         if not filter.superseded:
-            chosen.append("filter_active")
-        return chosen, params
+            fragments.append("filter_active")
+        return fragments, params
 
     # Search
 
     async def search(self, query: SearchQuery) -> Answer:
-        """Answer a question by words, by meaning, or by both fused. Raises Usage where there is neither."""
+        """Search the text branch, the vector branch, or both fused. Raises Usage for an empty query."""
         return await self._searcher.answer(query)
 
     async def explain(self, query: SearchQuery) -> Explanation:
-        """The same answer laid open: both branches, words, filters, steps and their cost."""
+        """Return the ranking of a search explained: branches, words, filters, and steps with their cost."""
         return await self._searcher.explain(query)
 
     async def why_not(self, query: SearchQuery, memory_id: str) -> WhyNot:
-        """Where one memory stands for a query, and what keeps it from the answer. Raises NotFound."""
+        """Return the ranks of one memory for a query, and the reasons that exclude it. Raises NotFound."""
         return await self._searcher.why_not(query, await self.get(memory_id))
 
     async def fts_search(self, text: str, limit: int = 10) -> Answer:
-        """Search by words alone."""
+        """Search the text branch only."""
         return await self.search(SearchQuery(text=text, mode="text", limit=limit))
 
     async def vector_search(self, embedding: Vector, limit: int = 10) -> Answer:
-        """Search by a vector of the registered model alone."""
+        """Search the vector branch only, by a vector of the registered model."""
         return await self.search(SearchQuery(embedding=embedding, mode="vector", limit=limit))
 
     # Embedding model
 
     async def registered_model(self) -> ModelSignature | None:
-        """The embedding model that the store belongs to, as last seen; None where it has no vectors yet."""
+        """Return the store's embedding model as last read; None if it has none yet."""
         return self._model or await self.refresh_model()
 
     async def refresh_model(self) -> ModelSignature | None:
-        """The same, read anew: another process may have given the store vectors of another model."""
+        """Read the store's embedding model again: another process may have changed it."""
         async with self._reading_model:
-            self._note_model(await self._backend.fetch("get_model"))
-            self._remaking = await self._find_remaking()
+            self._set_model(await self._backend.fetch("get_model"))
+            self._remaking = await self._find_in_place_job()
             return self._model
 
     async def remaking(self) -> str | None:
-        """The job that makes the vectors anew in place, if one does: searches by meaning wait for it."""
+        """Return the id of a job that re-embeds the store in place, if any: vector searches wait for it."""
         if self._remaking is not None:
-            self._remaking = await self._find_remaking()
+            self._remaking = await self._find_in_place_job()
         return self._remaking
 
-    async def _find_remaking(self) -> str | None:
+    async def _find_in_place_job(self) -> str | None:
         if self._backend.foreign:
             return None
-        found = await self._backend.fetch("find_in_place")
-        return str(found[0]["delegation_id"]) if found else None
+        records = await self._backend.fetch("find_in_place")
+        return str(records[0]["delegation_id"]) if records else None
 
-    def _note_model(self, found: Sequence[Row]) -> None:
-        model = rows.model(found[0]) if found else None
+    def _set_model(self, records: Sequence[Row]) -> None:
+        model = rows.model(records[0]) if records else None
         if model_key(model) != model_key(self._model):
             self._backend.use_model(model)
         self._model = model
 
     async def register_model(self, model: ModelSignature, *, finalize: bool = True) -> ModelSignature:
-        """Make this the store's model. Raises ModelMismatch where it already belongs to another.
+        """Register the store's model. Raises ModelMismatch if it already has another.
 
-        A different hash alone is only noted: the same model in another build.
+        A different hash alone is recorded, not refused: the same model in another build.
         """
         self._refuse_read_only()
         async with self._backend.write() as transaction:
             await transaction.fetch("lock_schema")
-            found = await transaction.fetch("get_model")
-            if found:
-                there = rows.model(found[0])
-                if not same_model(there.name, model.name) or there.dimension != model.dimension:
+            records = await transaction.fetch("get_model")
+            if records:
+                current = rows.model(records[0])
+                if not same_model(current.name, model.name) or current.dimension != model.dimension:
                     raise ModelMismatch(
-                        f"The store belongs to {there.name} ({there.dimension} dimensions), "
+                        f"The store belongs to {current.name} ({current.dimension} dimensions), "
                         f"not to {model.name} ({model.dimension})."
                     )
-                if model.hash and there.hash != model.hash:
+                if model.hash and current.hash != model.hash:
                     await transaction.execute("set_model_hash", {"hash": model.hash})
             else:
                 self._backend.use_model(model)
@@ -865,102 +879,106 @@ class Store:
         return registered
 
     async def vector_census(self) -> VectorCensus:
-        """What vectors are really there, and what is wrong with some."""
+        """Count the stored vectors by dimension, and the missing, zero and non-finite ones."""
         import numpy as np
 
         widths = {int(row["width"]): int(row["n"]) for row in await self._backend.fetch("count_vectors_by_width")}
         model = await self.refresh_model()
         zero = non_finite = seq = 0
         while model:
-            found = await self._backend.fetch(
+            records = await self._backend.fetch(
                 "list_embeddings_by_width", {"width": model.dimension, "seq": seq, "limit": 4_000}
             )
-            for row in found:
+            for row in records:
                 norm = float(np.linalg.norm(rows.as_vector(row["embedding"])))
                 zero += norm == 0
                 non_finite += not np.isfinite(norm)
-            if len(found) < 4_000 or self._backend.dialect == "postgres":
+            if len(records) < 4_000 or self._backend.dialect == "postgres":
                 break
-            seq = int(found[-1]["seq"])
+            seq = int(records[-1]["seq"])
         without = await self.count(Filter(superseded=True, without_embedding=True))
         return VectorCensus(widths, without, zero, non_finite)
 
     async def fill_embeddings(self, progress: Callable[[int, int], None] | None = None) -> int:
-        """Make the vectors that are missing; gives how many. ``progress`` hears (done, total) after each batch.
+        """Encode memories without a vector; return their number. ``progress`` receives (done, total) after each batch.
 
-        While a job makes all of them anew in place, they are left to that. Raises Refused where none was made for it.
+        Stops when a job begins to re-embed the store in place. Raises Refused if one is running at the start.
         """
+
         self._refuse_read_only()
         total = await self.count(Filter(superseded=True, without_embedding=True))
-        done, after = 0, self._backend.lowest_id
+        filled, after = 0, self._backend.lowest_id
         while batch := await self._backend.fetch("list_without_embedding", {"after_id": after, "limit": FILL_BATCH}):
-            if job := await self._find_remaking():
-                if done:
+            if job := await self._find_in_place_job():
+                if filled:
                     break
                 raise Refused(
                     f"Job {short_id(job)} makes the vectors of this store anew; the missing ones are left to it."
                 )
-            await self._fill({str(row["id"]): str(row["content"]) for row in batch})
+            await self._fill_vectors({str(row["id"]): str(row["content"]) for row in batch})
             after = str(batch[-1]["id"])
-            done += len(batch)
+            filled += len(batch)
             if progress:
-                progress(done, max(total, done))
-        return done
+                progress(filled, max(total, filled))
+        return filled
 
-    async def _fill(self, texts: Mapping[str, str]) -> None:
-        """Make vectors of these texts for the memories that still have them and no vector, whatever model comes."""
-        for _ in range(TRIES):
-            made = await self._encode(list(texts.values()))
-            many = [
-                {**vector_params(memory_id, vector, made.key), "content": text}
-                for (memory_id, text), vector in zip(texts.items(), made.vectors, strict=True)
+    async def _fill_vectors(self, texts: Mapping[str, str]) -> None:
+        """Encode texts by id; insert each vector if the memory still has that text and no vector.
+
+        Encodes again if the store's model changes meanwhile, MAX_ENCODE_ATTEMPTS in all. Raises ModelMismatch.
+        """
+        for _ in range(MAX_ENCODE_ATTEMPTS):
+            batch = await self._encode(list(texts.values()))
+            params = [
+                {**vector_params(memory_id, vector, batch.key), "content": text}
+                for (memory_id, text), vector in zip(texts.items(), batch.vectors, strict=True)
             ]
-            _, current = await self._backend.write_all(
-                [Write("insert_embedding_if_current", many=many), Write("get_model")]
+            _, model_records = await self._backend.write_all(
+                [Write("insert_embedding_if_current", many=params), Write("get_model")]
             )
-            if not self._is_other(made, current):
+            if not self._is_of_other_model(batch, model_records):
                 return
         raise ModelMismatch("The store came to belong to another embedding model again and again; try again later.")
 
-    async def _make_up(self, texts: Mapping[str, str], *, given: bool = False) -> tuple[str, ...]:
-        """For vectors that were left out: make others by the model of today. Gives warnings."""
-        if given:
+    async def _encode_omitted(self, texts: Mapping[str, str], *, by_caller: bool = False) -> tuple[str, ...]:
+        """Encode texts again by the current model after their vectors were not stored; return warnings."""
+        if by_caller:
             name = self._model.name if self._model else "another model"
             return (f"The store has come to belong to {name}; stored without the vector that was given.",)
         try:
-            await self._fill(texts)
+            await self._fill_vectors(texts)
         except (ModelMismatch, EmbedderUnavailable) as error:
             return (f"{error.message} Stored without a vector.",)
         return ()
 
-    def _left_out(self, made: _Encoded, writes: Sequence[Write], done: Sequence[Sequence[Row]]) -> bool:
-        """Were the vectors left out of what ``_writes`` made, because they are of another model than the store's?"""
-        read = {write.name: found for write, found in zip(writes, done, strict=True)}
-        return self._is_other(made, read["get_model"])
+    def _omits_vectors(self, batch: _VectorBatch, writes: Sequence[Write], results: Sequence[Sequence[Row]]) -> bool:
+        """Check whether the writes of ``_insert_writes`` skipped the vectors because the store's model differs."""
+        by_name = {write.name: records for write, records in zip(writes, results, strict=True)}
+        return self._is_of_other_model(batch, by_name["get_model"])
 
-    def _is_other(self, made: _Encoded, current: Sequence[Row]) -> bool:
-        """Does the store belong to another model now than these vectors?"""
-        self._note_model(current)
-        return model_key(self._model) != made.key
+    def _is_of_other_model(self, batch: _VectorBatch, model_records: Sequence[Row]) -> bool:
+        """Check whether the store's current model differs from the model of these vectors."""
+        self._set_model(model_records)
+        return model_key(self._model) != batch.key
 
-    async def _encode(self, texts: Sequence[str]) -> _Encoded:
+    async def _encode(self, texts: Sequence[str]) -> _VectorBatch:
         registered = await self.registered_model()
         try:
             embedder = await self.embedders.get(registered)
         except (ModelMismatch, EmbedderUnavailable):
-            seen, registered = registered, await self.refresh_model()
-            if model_key(registered) == model_key(seen):
+            cached, registered = registered, await self.refresh_model()
+            if model_key(registered) == model_key(cached):
                 raise
             embedder = await self.embedders.get(registered)
         if registered is None:
             registered = await self.register_model(signature(embedder))
-        return _Encoded(registered, await self.embedders.embed(texts, registered=registered))
+        return _VectorBatch(registered, await self.embedders.embed(texts, registered=registered))
 
     async def _vectors_for(
-        self, texts: Sequence[str], given: Vector | None, embed: bool
-    ) -> tuple[_Encoded | None, tuple[str, ...]]:
-        if given is not None:
-            return await self._given([given]), ()
+        self, texts: Sequence[str], embedding: Vector | None, embed: bool
+    ) -> tuple[_VectorBatch | None, tuple[str, ...]]:
+        if embedding is not None:
+            return await self._caller_vectors([embedding]), ()
         if not embed or not texts:
             return None, ()
         try:
@@ -968,8 +986,8 @@ class Store:
         except (ModelMismatch, EmbedderUnavailable) as error:
             return None, (f"{error.message} Stored without a vector.",)
 
-    async def _given(self, vectors: Sequence[Vector]) -> _Encoded:
-        """Vectors that a caller brings: they are taken to be of the model that this store said it belongs to."""
+    async def _caller_vectors(self, vectors: Sequence[Vector]) -> _VectorBatch:
+        """Return the caller's vectors, attributed to the registered model. Raises Usage or ModelMismatch."""
         registered = await self.registered_model()
         if registered is None:
             raise Usage("This store has no registered model; register one before giving vectors.")
@@ -980,56 +998,56 @@ class Store:
                 raise ModelMismatch(
                     f"This vector has {vector.shape[-1]} dimensions, the store's have {registered.dimension}."
                 )
-        return _Encoded(registered, vectors)
+        return _VectorBatch(registered, vectors)
 
     # Reviews
 
     async def get_scheduling(self, memory_id: str) -> Scheduling | None:
-        """The FSRS state of a memory; None where it was never scheduled. Raises NotFound."""
+        """Return the FSRS state of a memory; None if it was never scheduled. Raises NotFound."""
         return (await self.get(memory_id)).scheduling
 
     async def update_scheduling(self, memory_id: str, state: Scheduling) -> None:
-        """Write a schedule as it is given: for programs that bring their own; a review goes through record_review."""
+        """Write a schedule unchanged, for programs with their own scheduler; reviews go through record_review."""
         self._refuse_read_only()
         async with self._backend.write() as transaction:
-            await self._locked(transaction, memory_id)
+            await self._lock_memory(transaction, memory_id)
             await transaction.execute("put_scheduling", schedule_params(memory_id, state))
 
     async def get_due_memories(
         self, before: datetime | None = None, limit: int = 100, filter: Filter | None = None
     ) -> tuple[Memory, ...]:
-        """What is due before a moment (the end of the local day where none is given), longest waiting first.
+        """Return the memories due before a time (default: the end of the local day), longest overdue first.
 
-        Suspended and buried memories are left out, and so are new ones.
+        Excludes suspended, buried and new memories.
         """
         now = self.now()
         bound = before or _tomorrow(now)
         filters, params = self._filters(filter or Filter())
-        # A Vestige server writes times in several spellings: asked with a day's margin, then compared as times.
-        asked = bound + timedelta(days=1) if self._backend.foreign else bound
-        found: list[Memory] = []
+        # Vestige writes times in several formats: query with a margin of one day, then compare as times.
+        query_bound = bound + timedelta(days=1) if self._backend.foreign else bound
+        due_memories: list[Memory] = []
         slots: dict[str, list[str]] = {"filters": filters}
-        params |= {"before": asked, "now": now, "limit": limit}
-        while len(found) < limit:
+        params |= {"before": query_bound, "now": now, "limit": limit}
+        while len(due_memories) < limit:
             batch = await self._backend.fetch("list_due", params, slots)
             memories = [rows.memory(row) for row in batch]
-            found += [memory for memory in memories if _is_due(memory, bound)]
+            due_memories += [memory for memory in memories if _is_due(memory, bound)]
             if len(batch) < limit:
                 break
             slots["after"] = ["after_due"]
             params |= {"after_key": _sort_key(batch[-1]), "after_id": str(batch[-1]["id"])}
-        return tuple(found[:limit])
+        return tuple(due_memories[:limit])
 
     async def get_new_memories(self, limit: int = 10, filter: Filter | None = None) -> tuple[Memory, ...]:
-        """Memories that were never reviewed, oldest first."""
+        """Return memories that were never reviewed, oldest first."""
         filters, params = self._filters(filter or Filter())
-        found = await self._backend.fetch(
+        records = await self._backend.fetch(
             "list_new", {**params, "now": self.now(), "limit": limit}, {"filters": filters}
         )
-        return tuple(rows.memory(row) for row in found)
+        return tuple(rows.memory(row) for row in records)
 
     async def queue_counts(self, filter: Filter | None = None) -> QueueCounts:
-        """How many memories wait, by local days."""
+        """Count the memories to review, by local days."""
         now = self.now()
         today = local_midnight(now)
         bounds = [today, _tomorrow(now), local_midnight(today + timedelta(days=7, hours=12))]
@@ -1037,31 +1055,31 @@ class Store:
         params["now"] = now
         slots = {"filters": filters}
         if self._backend.foreign:
-            # Times of several spellings: what is due a day before the first bound is certain, the rest is compared.
-            sure = bounds[0] - timedelta(days=1)
-            span = {**params, "earliest": sure, "before": bounds[-1] + timedelta(days=1)}
-            times = await _moments(await self._backend.fetch("list_due_times", span, slots))
-            near = [sum(moment < bound for moment in times) for bound in bounds]
-            asked = [sure, sure, sure]
+            # Vestige writes times in several formats: SQL counts up to a day before the first bound, Python the rest.
+            certain = bounds[0] - timedelta(days=1)
+            span = {**params, "earliest": certain, "before": bounds[-1] + timedelta(days=1)}
+            times = await _parse_due_times(await self._backend.fetch("list_due_times", span, slots))
+            extras = [sum(moment < bound for moment in times) for bound in bounds]
+            query_bounds = [certain, certain, certain]
         else:
-            near, asked = [0, 0, 0], bounds
-        until = dict(zip(("overdue", "tonight", "week"), asked, strict=True))
+            extras, query_bounds = [0, 0, 0], bounds
+        until = dict(zip(("overdue", "tonight", "week"), query_bounds, strict=True))
         [row] = await self._backend.fetch("count_queue", {**params, **until, "midnight": today}, slots)
-        overdue, by_tonight, by_week = (int(row[name]) + more for name, more in zip(until, near, strict=True))
+        overdue, by_tonight, by_week = (int(row[name]) + extra for name, extra in zip(until, extras, strict=True))
         new, first = int(row["new"]), int(row["first"])
         offered = max(0, min(new, self.policy.new_per_day - first))
         return QueueCounts(overdue, by_tonight - overdue, by_week - by_tonight, new, offered)
 
     async def due_times(self, days: int = 30, filter: Filter | None = None) -> tuple[datetime, ...]:
-        """When the memories due within these days come back, overdue ones included: for a forecast."""
+        """Return the due times within so many days, overdue ones included, for a forecast."""
         now = self.now()
         filters, params = self._filters(filter or Filter())
         epoch = datetime.fromtimestamp(0, UTC)
         span = {**params, "now": now, "earliest": epoch, "before": now + timedelta(days=days + 1)}
-        return tuple(await _moments(await self._backend.fetch("list_due_times", span, {"filters": filters})))
+        return tuple(await _parse_due_times(await self._backend.fetch("list_due_times", span, {"filters": filters})))
 
     async def due_by_day(self, days: int = 30, filter: Filter | None = None) -> tuple[int, ...]:
-        """How many fall due on each of the coming local days; what is overdue counts for today, the first of them."""
+        """Count the memories due on each of the coming local days, today first; overdue ones count for today."""
         now = self.now()
         if self._backend.foreign:
             return tuple(forecast(await self.due_times(days, filter), now, days))
@@ -1069,18 +1087,18 @@ class Store:
         today = local_midnight(now)
         ends = [local_midnight(today + timedelta(days=day, hours=36)) for day in range(days)]
         span = {**params, "now": now, "ends": [format_time(end) for end in ends]}
-        found = await self._backend.fetch("count_due_by_day", span, {"filters": filters})
-        counts = {int(row["day"]): int(row["n"]) for row in found}
+        records = await self._backend.fetch("count_due_by_day", span, {"filters": filters})
+        counts = {int(row["day"]): int(row["n"]) for row in records}
         return tuple(counts.get(day, 0) for day in range(days))
 
     async def record_review(
         self, memory_id: str, rating: Rating, *, expected: Scheduling | Literal["any"] | None = "any"
     ) -> Change:
-        """Grade a memory. ``expected`` is the schedule that the person saw: Conflict where it is another now."""
+        """Grade a memory. Optimistic locking: raises Conflict if its schedule is no longer ``expected``."""
         self._refuse_read_only()
         now = self.now()
         async with self._backend.write() as transaction:
-            memory = await self._locked(transaction, memory_id)
+            memory = await self._lock_memory(transaction, memory_id)
             prior = memory.scheduling
             if expected != "any" and prior != expected:
                 raise Conflict(f"Memory {memory_id[:8]} was graded by somebody else meanwhile; nothing was written.")
@@ -1113,45 +1131,45 @@ class Store:
         return Change((memory_id,), entry, new)
 
     async def undo_review(self, memory_id: str | None = None) -> Change:
-        """Take back the last review that still stands, of one memory or of all. Conflict after a later grade."""
+        """Undo the last review not yet undone, of one memory or of all. Raises NotFound or Conflict."""
         self._refuse_read_only()
-        found = await self._backend.fetch("last_review", {"id": memory_id})
-        if not found:
+        records = await self._backend.fetch("last_review", {"id": memory_id})
+        if not records:
             raise NotFound("There is no review to take back.")
-        entry = await self._backend.fetch("find_review_entry", {"review": int(found[0]["id"])})
+        entry = await self._backend.fetch("find_review_entry", {"review": int(records[0]["id"])})
         if not entry:
             raise Conflict("That review was not made from this program, so it cannot be taken back here.")
         change = await self.undo(int(entry[0]["id"]))
         return dataclasses.replace(change, scheduling=await self.get_scheduling(change.changed[0]))
 
     async def reviews(self, memory_id: str) -> tuple[Review, ...]:
-        """The review log of a memory, oldest first."""
+        """Return the review log of a memory, oldest first."""
         return tuple(rows.review(row) for row in await self._backend.fetch("list_reviews", {"id": memory_id}))
 
     async def reviews_since(self, since: datetime) -> tuple[Review, ...]:
-        """All reviews since a moment, oldest first."""
+        """Return all reviews since a time, oldest first."""
         return tuple(rows.review(row) for row in await self._backend.fetch("list_reviews_since", {"since": since}))
 
     async def marks(self, memory_id: str) -> Marks:
-        """Is the memory suspended or buried?"""
+        """Return the marks of a memory: suspended, buried until."""
         return _marks(await self._backend.fetch("get_marks", {"id": memory_id}))
 
     async def suspend(self, memory_id: str) -> Change:
-        """Ask for this memory no more until it is resumed."""
+        """Exclude a memory from reviews until it is resumed."""
         return await self._mark("suspend", memory_id, Marks(suspended=True))
 
     async def bury(self, memory_id: str, until: datetime | None = None) -> Change:
-        """Ask for this memory no more until a moment, by default tomorrow's local midnight."""
+        """Exclude a memory from reviews until a time, by default tomorrow's local midnight."""
         return await self._mark("bury", memory_id, Marks(buried_until=until or _tomorrow(self.now())))
 
     async def resume(self, memory_id: str) -> Change:
-        """Ask for this memory again."""
+        """Include a suspended or buried memory in reviews again."""
         return await self._mark("resume", memory_id, Marks())
 
     async def _mark(self, verb: str, memory_id: str, marks: Marks) -> Change:
         self._refuse_read_only()
         async with self._backend.write() as transaction:
-            await self._locked(transaction, memory_id)
+            await self._lock_memory(transaction, memory_id)
             old = _marks(await transaction.fetch("get_marks", {"id": memory_id}))
             await transaction.execute(
                 "put_marks", {"id": memory_id, "suspended": marks.suspended, "buried_until": marks.buried_until}
@@ -1173,22 +1191,22 @@ class Store:
             raise Usage("A memory cannot be linked to itself.")
         if not 0 <= edge.weight <= 1:
             raise Usage("The weight of a link lies between 0 and 1.")
-        written = dataclasses.replace(edge, edge_type=_clean(edge.edge_type), created_at=edge.created_at or self.now())
+        link = dataclasses.replace(edge, edge_type=_clean(edge.edge_type), created_at=edge.created_at or self.now())
         async with self._backend.write() as transaction:
             for end in (edge.source_id, edge.target_id):
-                await self._locked(transaction, end)
-            old = await transaction.fetch("get_edge", _edge_key(written))
-            await transaction.execute("put_edge", {**edge_fields(written), "created_at": written.created_at})
+                await self._lock_memory(transaction, end)
+            old = await transaction.fetch("get_edge", _edge_key(link))
+            await transaction.execute("put_edge", {**edge_fields(link), "created_at": link.created_at})
             entry = await self._journal(
                 transaction,
                 "link",
                 [{"id": edge.source_id, "edge": edge_fields(rows.edge(old[0]))}] if old else [],
-                [{"id": edge.source_id, "edge": edge_fields(written)}],
+                [{"id": edge.source_id, "edge": edge_fields(link)}],
             )
         return Change((edge.source_id, edge.target_id), entry)
 
     async def remove_edge(self, source_id: str, target_id: str, edge_type: str = "related") -> Change:
-        """Remove a link. Raises NotFound where there is none of that type."""
+        """Remove a link. Raises NotFound if the memories have none of that type."""
         self._refuse_read_only()
         key = _edge_key(Edge(source_id, target_id, edge_type))
         if not (self._backend.is_id(source_id) and self._backend.is_id(target_id)):
@@ -1204,22 +1222,24 @@ class Store:
         return Change((source_id, target_id), entry)
 
     async def get_edges(self, memory_id: str, edge_type: str | None = None) -> tuple[Edge, ...]:
-        """The links of a memory, in both directions."""
-        found = await self._backend.fetch("list_edges", {"ids": [memory_id]}) if self._backend.is_id(memory_id) else []
-        edges = [rows.edge(row) for row in found]
+        """Return the links of a memory, in both directions."""
+        records = (
+            await self._backend.fetch("list_edges", {"ids": [memory_id]}) if self._backend.is_id(memory_id) else []
+        )
+        edges = [rows.edge(row) for row in records]
         return tuple(edge for edge in edges if edge_type is None or edge.edge_type == edge_type)
 
     async def get_neighbors(self, memory_id: str, depth: int = 1) -> tuple[Neighbor, ...]:
-        """Memories within so many links, each once, with the best product of weights along any path; best first.
+        """Return memories at most ``depth`` links away, by the best product of weights over all paths, best first.
 
-        Links count in both directions. At most 256 memories are given.
+        Links count in both directions. Returns at most 256 memories.
         """
         best: dict[str, tuple[float, int]] = {memory_id: (1.0, 0)}
         frontier = {memory_id}
         for step in range(1, max(1, min(depth, 6)) + 1):
-            found = [rows.edge(row) for row in await self._backend.fetch("list_edges", {"ids": sorted(frontier)})]
+            edges = [rows.edge(row) for row in await self._backend.fetch("list_edges", {"ids": sorted(frontier)})]
             reached: dict[str, tuple[float, int]] = {}
-            for edge in found:
+            for edge in edges:
                 for start, end in ((edge.source_id, edge.target_id), (edge.target_id, edge.source_id)):
                     if start in frontier:
                         weight = best[start][0] * edge.weight
@@ -1230,38 +1250,38 @@ class Store:
             if not frontier:
                 break
         del best[memory_id]
-        nearest = sorted(best, key=lambda each: (-best[each][0], best[each][1], each))[:MAX_NEIGHBORS]
+        nearest = sorted(best, key=lambda each: (-best[each][0], best[each][1], each))[:MAX_NEIGHBOR_COUNT]
         return tuple(Neighbor(memory, *best[memory.id]) for memory in await self.get_many(nearest))
 
     # Supersession
 
     async def supersede(self, loser_id: str, winner_id: str) -> Change:
-        """From now on the winner replaces the loser. Raises Conflict where that would close a circle."""
+        """Replace the loser by the winner. Raises Conflict if that would close a cycle."""
         self._refuse_read_only()
         if loser_id == winner_id:
             raise Usage("A memory cannot replace itself.")
         async with self._backend.write() as transaction:
             await transaction.fetch("lock_supersession")
-            loser = await self._locked(transaction, loser_id)
-            await self._locked(transaction, winner_id)
+            loser = await self._lock_memory(transaction, loser_id)
+            await self._lock_memory(transaction, winner_id)
             if loser.superseded_by == winner_id:
                 return Change(())
             await refuse_cycle(transaction, loser_id, winner_id)
-            entry = await self._decide(transaction, loser, winner_id)
+            entry = await self._append_decision(transaction, loser, winner_id)
         return Change((loser_id,), entry)
 
     async def unsupersede(self, memory_id: str) -> Change:
-        """From now on nothing replaces this memory."""
+        """Make a replaced memory active again."""
         self._refuse_read_only()
         async with self._backend.write() as transaction:
             await transaction.fetch("lock_supersession")
-            loser = await self._locked(transaction, memory_id)
+            loser = await self._lock_memory(transaction, memory_id)
             if loser.superseded_by is None:
                 return Change(())
-            entry = await self._decide(transaction, loser, None)
+            entry = await self._append_decision(transaction, loser, None)
         return Change((memory_id,), entry)
 
-    async def _decide(self, transaction: Transaction, loser: Memory, winner_id: str | None) -> int:
+    async def _append_decision(self, transaction: Transaction, loser: Memory, winner_id: str | None) -> int:
         verb = "supersede" if winner_id else "unsupersede"
         await append_event(transaction, loser.id, winner_id, verb, self.now())
         return await self._journal(
@@ -1272,92 +1292,97 @@ class Store:
         )
 
     async def supersession_history(self, memory_id: str) -> tuple[SupersessionEvent, ...]:
-        """Every decision in which a memory lost or won, in their order."""
-        found = await self._backend.fetch("list_events", {"id": memory_id}) if self._backend.is_id(memory_id) else []
-        return tuple(rows.event(row) for row in found)
+        """Return all supersession events in which a memory lost or won, oldest first."""
+        records = await self._backend.fetch("list_events", {"id": memory_id}) if self._backend.is_id(memory_id) else []
+        return tuple(rows.event(row) for row in records)
 
     async def lineage(self, memory_id: str) -> Lineage:
-        """The family of a memory: from the one that stands today down to all that it replaced."""
-        head, seen = await self.get(memory_id), {memory_id}
-        while head.superseded_by and head.superseded_by not in seen and len(seen) < MAX_LINEAGE:
-            above = await self.get_many([head.superseded_by])
-            if not above:
+        """Return the supersession tree of a memory: the active memory at the root, the replaced ones below."""
+        head, visited = await self.get(memory_id), {memory_id}
+        while head.superseded_by and head.superseded_by not in visited and len(visited) < MAX_LINEAGE_MEMORIES:
+            winners = await self.get_many([head.superseded_by])
+            if not winners:
                 break
-            head = above[0]
-            seen.add(head.id)
+            head = winners[0]
+            visited.add(head.id)
         members: dict[str, Memory] = {head.id: head}
         frontier = [head.id]
-        while frontier and len(members) < MAX_LINEAGE:
-            found = [rows.memory(row) for row in await self._backend.fetch("list_losers", {"ids": frontier})]
-            fresh = {memory.id: memory for memory in found if memory.id not in members}
+        while frontier and len(members) < MAX_LINEAGE_MEMORIES:
+            losers = [rows.memory(row) for row in await self._backend.fetch("list_losers", {"ids": frontier})]
+            fresh = {memory.id: memory for memory in losers if memory.id not in members}
             members |= fresh
             frontier = list(fresh)
 
         def tree(memory: Memory) -> Lineage:
-            below = [each for each in members.values() if each.superseded_by == memory.id and each.id != head.id]
-            return Lineage(memory, tuple(tree(each) for each in below))
+            children = [each for each in members.values() if each.superseded_by == memory.id and each.id != head.id]
+            return Lineage(memory, tuple(tree(each) for each in children))
 
         return tree(head)
 
-    # Bringing logs along: imports and sample stores
+    # Restoring links, reviews and events: imports and sample stores
 
     async def restore_edges(self, edges: Sequence[Edge]) -> tuple[int, int]:
-        """Write links that were not there; gives (inserted, present). Raises NotFound where an end is missing."""
+        """Insert missing links; return (inserted, present). Raises NotFound if a memory of a link is missing."""
         self._refuse_read_only()
         now = self.now()
-        written = [{**edge_fields(edge), "created_at": edge.created_at or now} for edge in edges]
+        params = [{**edge_fields(edge), "created_at": edge.created_at or now} for edge in edges]
         async with self._backend.write() as transaction:
-            inserted = await transaction.execute_many("insert_edge_if_absent", written)
+            inserted = await transaction.execute_many("insert_edge_if_absent", params)
         return inserted, len(edges) - inserted
 
     async def restore_reviews(self, reviews: Sequence[Review]) -> tuple[int, int]:
-        """Append log lines that were not there, as they were, schedules untouched; gives (inserted, present)."""
+        """Append missing reviews unchanged, without touching schedules; return (inserted, present)."""
         self._refuse_read_only()
         if not reviews:
             return 0, 0
         keys = [(review.memory_id, format_time(review.at), int(review.rating)) for review in reviews]
-        taken_back = {review.undoes for review in reviews if review.undoes}
-        asked = {key for key, review in zip(keys, reviews, strict=True) if review.id in taken_back}
+        undone_ids = {review.undoes for review in reviews if review.undoes}
+        numbered_keys = {key for key, review in zip(keys, reviews, strict=True) if review.id in undone_ids}
         inserted = 0
-        numbers: dict[int, int] = {}
-        waiting: list[dict[str, Any]] = []
+        new_ids: dict[int, int] = {}
+        queue: list[dict[str, Any]] = []
         async with self._backend.write() as transaction:
-            found = await transaction.fetch("find_reviews", {"asked": Json(keys)})
-            there: dict[tuple[str, str, int], int | None] = {keys[int(row["n"])]: int(row["id"]) for row in found}
+            records = await transaction.fetch("find_reviews", {"asked": Json(keys)})
+            ids_by_key: dict[tuple[str, str, int], int | None] = {
+                keys[int(row["n"])]: int(row["id"]) for row in records
+            }
             for key, review in zip(keys, reviews, strict=True):
-                if key not in there:
-                    line = {
+                if key not in ids_by_key:
+                    params = {
                         "id": review.memory_id,
                         "at": review.at,
                         "rating": review.rating,
                         "prior": Json(schedule_fields(review.prior)),
                         "new": Json(schedule_fields(review.new)),
-                        "undoes": numbers.get(review.undoes) if review.undoes else None,
+                        "undoes": new_ids.get(review.undoes) if review.undoes else None,
                     }
                     inserted += 1
-                    there[key] = None
-                    waiting.append(line)
-                    if key in asked:
-                        # Another line takes this one back and needs its number; the log keeps its order.
-                        await transaction.execute_many("append_review", waiting[:-1])
-                        there[key] = int((await transaction.fetch("insert_review", line))[0]["id"])
-                        waiting.clear()
-                if (number := there[key]) is not None:
-                    numbers[review.id] = number
-            await transaction.execute_many("append_review", waiting)
+                    ids_by_key[key] = None
+                    queue.append(params)
+                    if key in numbered_keys:
+                        # A later review undoes this one and needs its id; the log keeps its order.
+                        await transaction.execute_many("append_review", queue[:-1])
+                        ids_by_key[key] = int((await transaction.fetch("insert_review", params))[0]["id"])
+                        queue.clear()
+                if (new_id := ids_by_key[key]) is not None:
+                    new_ids[review.id] = new_id
+            await transaction.execute_many("append_review", queue)
         return inserted, len(reviews) - inserted
 
     async def restore_events(self, events: Sequence[SupersessionEvent]) -> tuple[int, int]:
-        """Append decisions that were not there, as they were dated; gives (inserted, present)."""
+        """Append missing supersession events with their own dates; return (inserted, present).
+
+        Raises Conflict if one would close a cycle.
+        """
         self._refuse_read_only()
         inserted = 0
         async with self._backend.write() as transaction:
             await transaction.fetch("lock_supersession")
             keys = [(event.loser_id, format_time(event.decided_at)) for event in events]
-            there = {keys[int(row["n"])] for row in await transaction.fetch("find_events", {"asked": Json(keys)})}
+            existing = {keys[int(row["n"])] for row in await transaction.fetch("find_events", {"asked": Json(keys)})}
             for key, event in zip(keys, events, strict=True):
-                if key not in there:
-                    there.add(key)
+                if key not in existing:
+                    existing.add(key)
                     if event.winner_id:
                         await refuse_cycle(transaction, event.loser_id, event.winner_id)
                     await transaction.fetch("insert_event", {**event_fields(event), "decided_at": event.decided_at})
@@ -1367,42 +1392,42 @@ class Store:
     # Journal
 
     async def journal(self, limit: int = 50, before_id: int | None = None) -> tuple[JournalEntry, ...]:
-        """What people changed, newest first."""
-        found = await self._backend.fetch(
+        """Return journal entries, newest first."""
+        records = await self._backend.fetch(
             "list_journal", {"before_id": 2**62 if before_id is None else before_id, "limit": limit}
         )
-        return tuple(rows.journal_entry(row) for row in found)
+        return tuple(rows.journal_entry(row) for row in records)
 
     async def undo(self, entry: int | None = None) -> Change:
-        """Take a change back, the last one where none is named. Conflict where its memories have changed since."""
+        """Undo a journal entry, by default the last. Raises NotFound, or Conflict if its memories changed since."""
         self._refuse_read_only()
         async with self._backend.write() as transaction:
             if entry is None:
-                found = await transaction.fetch("last_journal")
+                records = await transaction.fetch("last_journal")
             else:
-                found = await transaction.fetch("get_journal", {"id": entry})
-            if not found:
+                records = await transaction.fetch("get_journal", {"id": entry})
+            if not records:
                 raise NotFound("There is nothing to take back." if entry is None else f"There is no change {entry}.")
-            taken = rows.journal_entry(found[0])
-            if taken.undone_by is not None or taken.verb == "undo":
-                raise Conflict(f"Change {taken.id} has already been taken back.")
-            if taken.verb == "review" and await self._reviewed_since(transaction, taken):
-                raise Conflict(f"Memory {taken.ids[0][:8]} was graded again since; nothing was undone.")
-            changed, bare = await take_back(transaction, taken, self.now())
-            stamps = [{"id": memory_id} for memory_id in changed]
+            target = rows.journal_entry(records[0])
+            if target.undone_by is not None or target.verb == "undo":
+                raise Conflict(f"Change {target.id} has already been taken back.")
+            if target.verb == "review" and await self._reviewed_since(transaction, target):
+                raise Conflict(f"Memory {target.ids[0][:8]} was graded again since; nothing was undone.")
+            changed_ids, texts = await undo_entry(transaction, target, self.now())
+            stamps = [{"id": memory_id} for memory_id in changed_ids]
             number = await self._journal(
-                transaction, "undo", [{"id": memory_id, "entry": taken.id} for memory_id in changed], stamps
+                transaction, "undo", [{"id": memory_id, "entry": target.id} for memory_id in changed_ids], stamps
             )
-            await transaction.execute("mark_undone", {"id": taken.id, "undone_by": number})
+            await transaction.execute("mark_undone", {"id": target.id, "undone_by": number})
         warnings: tuple[str, ...] = ()
-        if bare:
+        if texts:
             await self.refresh_model()
-            warnings = await self._make_up(bare)
-        return Change(tuple(changed), warnings=warnings)
+            warnings = await self._encode_omitted(texts)
+        return Change(tuple(changed_ids), warnings=warnings)
 
-    async def _reviewed_since(self, transaction: Transaction, taken: JournalEntry) -> bool:
-        last = await transaction.fetch("last_review", {"id": taken.ids[0]})
-        return not last or int(last[0]["id"]) != taken.after[0]["review"]
+    async def _reviewed_since(self, transaction: Transaction, target: JournalEntry) -> bool:
+        last = await transaction.fetch("last_review", {"id": target.ids[0]})
+        return not last or int(last[0]["id"]) != target.after[0]["review"]
 
     async def _journal(self, transaction: Transaction, verb: str, before: list[Any], after: list[Any]) -> int:
         entry = self._entry(verb, before, after)
@@ -1424,26 +1449,27 @@ def _stamp(memory_id: str, updated_at: datetime | None) -> dict[str, str | None]
     return {"id": memory_id, "updated_at": time_text(updated_at)}
 
 
-def _marks(found: Sequence[Row]) -> Marks:
-    return Marks(bool(found[0]["suspended"]), rows.as_time(found[0]["buried_until"])) if found else Marks()
+def _marks(records: Sequence[Row]) -> Marks:
+    return Marks(bool(records[0]["suspended"]), rows.as_time(records[0]["buried_until"])) if records else Marks()
 
 
 def _edge_key(edge: Edge) -> dict[str, str]:
     return {"source_id": edge.source_id, "target_id": edge.target_id, "edge_type": edge.edge_type}
 
 
-async def _moments(found: Sequence[Row]) -> list[datetime]:
-    """The due dates in these rows; each chunk gives the event loop its turn."""
+async def _parse_due_times(records: Sequence[Row]) -> list[datetime]:
+    """Return the due times in these rows, yielding to the event loop after each chunk."""
     moments: list[datetime] = []
-    for start in range(0, len(found), PARSED):
-        chunk = found[start : start + PARSED]
+    for start in range(0, len(records), PARSE_CHUNK_ROWS):
+        chunk = records[start : start + PARSE_CHUNK_ROWS]
         moments += [moment for row in chunk if (moment := rows.as_time(row["next_review"])) is not None]
         await asyncio.sleep(0)
     return moments
 
 
 def _tomorrow(now: datetime) -> datetime:
-    # A day and a half after midnight is tomorrow whatever a change of clocks does to the day between.
+    # 36 hours after midnight lie within tomorrow even if daylight saving time starts or ends today.
+
     return local_midnight(local_midnight(now) + timedelta(hours=36))
 
 

@@ -1,4 +1,4 @@
-"""Taking a journal entry back, inside one write. Refuses where somebody has changed the same memories since."""
+"""Undo of one journal entry, within a transaction. Refused if its memories have changed since."""
 
 from __future__ import annotations
 
@@ -26,82 +26,84 @@ if TYPE_CHECKING:
     from vestige_tui.core.memories import JournalEntry, Memory
     from vestige_tui.store.backends.protocol import Transaction
 
-Kept = Mapping[str, Any]
+Snapshot = Mapping[str, Any]
 
 
-async def take_back(transaction: Transaction, entry: JournalEntry, now: datetime) -> tuple[list[str], dict[str, str]]:
-    """Undo one entry; gives the ids that changed, and the texts by id of those whose kept vector is of another model.
+async def undo_entry(transaction: Transaction, entry: JournalEntry, now: datetime) -> tuple[list[str], dict[str, str]]:
+    """Undo one entry; return the changed ids, and by id the texts without a vector of the current model.
 
-    Raises Conflict where that would overwrite somebody's change.
+    Raises Conflict if that would overwrite a later change.
     """
     inverse = _INVERSES.get(entry.verb)
     if inverse is None:
         raise Conflict(f"A change of the kind '{entry.verb}' cannot be taken back.")
-    before, bare = await _with_fitting_vectors(transaction, entry)
-    after = {str(kept["id"]): kept for kept in entry.after or []}
+    before, texts = await _drop_outdated_vectors(transaction, entry)
+    after = {str(snapshot["id"]): snapshot for snapshot in entry.after or []}
     await inverse(transaction, before, after, now)
-    return list(after or before), bare
+    return list(after or before), texts
 
 
-async def _with_fitting_vectors(
+async def _drop_outdated_vectors(
     transaction: Transaction, entry: JournalEntry
-) -> tuple[dict[str, Kept], dict[str, str]]:
-    """What was before, with those vectors alone that are of the store's model; and the texts that thereby lack one."""
-    before: dict[str, Kept] = {str(kept["id"]): kept for kept in entry.before or []}
-    if not any(kept.get("embedding") for kept in before.values()):
+) -> tuple[dict[str, Snapshot], dict[str, str]]:
+    """Return the snapshots by id without vectors of other models, and by id the texts that lose their vector."""
+    before: dict[str, Snapshot] = {str(snapshot["id"]): snapshot for snapshot in entry.before or []}
+    if not any(snapshot.get("embedding") for snapshot in before.values()):
         return before, {}
-    found = await transaction.fetch("get_model")
-    model = rows.model(found[0]) if found else None
+    records = await transaction.fetch("get_model")
+    model = rows.model(records[0]) if records else None
     [changes] = await transaction.fetch("count_model_changes", {"since": entry.at})
-    bare: dict[str, str] = {}
-    for memory_id, kept in before.items():
-        if not kept.get("embedding"):
+    texts: dict[str, str] = {}
+    for memory_id, snapshot in before.items():
+        if not snapshot.get("embedding"):
             continue
-        made_by = kept.get("model")
+        snapshot_model = snapshot.get("model")
         if model is None:
             fits = False
-        elif made_by:
-            fits = same_model(str(made_by["name"]), model.name) and made_by["dimension"] == model.dimension
+        elif snapshot_model:
+            fits = (
+                same_model(str(snapshot_model["name"]), model.name) and snapshot_model["dimension"] == model.dimension
+            )
         else:
-            # Kept before models were noted.
-            fits = not changes["n"] and vector_value(kept["embedding"]).shape == (model.dimension,)
+            # Snapshots of older versions name no model.
+            fits = not changes["n"] and vector_value(snapshot["embedding"]).shape == (model.dimension,)
         if model is not None and fits:
-            before[memory_id] = {**kept, "model": {"name": model.name, "dimension": model.dimension}}
+            before[memory_id] = {**snapshot, "model": {"name": model.name, "dimension": model.dimension}}
         else:
-            before[memory_id] = {**kept, "embedding": None}
-            bare[memory_id] = str(kept["memory"]["content"])
-    return before, bare
+            before[memory_id] = {**snapshot, "embedding": None}
+            texts[memory_id] = str(snapshot["memory"]["content"])
+    return before, texts
 
 
-async def locked(transaction: Transaction, memory_id: str) -> Memory:
+async def lock_memory(transaction: Transaction, memory_id: str) -> Memory:
     if not await transaction.fetch("lock_memory", {"id": memory_id}):
         raise Conflict(f"Memory {memory_id[:8]} is not there any more; nothing was undone.")
     [row] = await transaction.fetch("get_memory", {"id": memory_id})
     return rows.memory(row)
 
 
-def _changed(memory_id: str) -> Conflict:
+def _changed_since(memory_id: str) -> Conflict:
     return Conflict(f"Memory {memory_id[:8]} has changed since; nothing was undone.")
 
 
-async def _remove(
-    transaction: Transaction, before: Mapping[str, Kept], after: Mapping[str, Kept], now: datetime
+async def _delete_inserted(
+    transaction: Transaction, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot], now: datetime
 ) -> None:
-    for memory_id, kept in after.items():
-        memory = await locked(transaction, memory_id)
-        if memory_fields(memory)["updated_at"] != kept["updated_at"]:
-            raise _changed(memory_id)
+    for memory_id, snapshot in after.items():
+        memory = await lock_memory(transaction, memory_id)
+        if memory_fields(memory)["updated_at"] != snapshot["updated_at"]:
+            raise _changed_since(memory_id)
     await transaction.execute("delete_memories", {"ids": list(after)})
 
 
 async def _restore_fields(
-    transaction: Transaction, before: Mapping[str, Kept], after: Mapping[str, Kept], now: datetime
+    transaction: Transaction, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot], now: datetime
 ) -> None:
-    for memory_id, kept in before.items():
-        memory = await locked(transaction, memory_id)
+    for memory_id, snapshot in before.items():
+        memory = await lock_memory(transaction, memory_id)
         if not unchanged(memory, after[memory_id]["memory"]):
-            raise _changed(memory_id)
-        fields = kept["memory"]
+            raise _changed_since(memory_id)
+        fields = snapshot["memory"]
         await transaction.execute(
             "update_memory",
             {
@@ -118,38 +120,38 @@ async def _restore_fields(
         )
         if fields["content"] != memory.content:
             await transaction.execute("delete_embedding", {"id": memory_id})
-            await _put_vector(transaction, memory_id, kept)
+            await _put_vector(transaction, memory_id, snapshot)
 
 
-async def _put_vector(transaction: Transaction, memory_id: str, kept: Kept) -> None:
-    if text := kept.get("embedding"):
-        model = kept["model"]["name"], kept["model"]["dimension"]
+async def _put_vector(transaction: Transaction, memory_id: str, snapshot: Snapshot) -> None:
+    if text := snapshot.get("embedding"):
+        model = snapshot["model"]["name"], snapshot["model"]["dimension"]
         await transaction.execute("insert_embedding", vector_params(memory_id, vector_value(text), model))
 
 
-async def _bring_back(
-    transaction: Transaction, before: Mapping[str, Kept], after: Mapping[str, Kept], now: datetime
+async def _restore_memories(
+    transaction: Transaction, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot], now: datetime
 ) -> None:
     if await transaction.fetch("list_existing", {"ids": list(before)}):
         raise Conflict("One of the deleted memories is there again; nothing was undone.")
-    for memory_id, kept in before.items():
-        await transaction.execute("insert_memory", insert_params(kept["memory"], memory_id, now))
-    for memory_id, kept in before.items():
-        await _put_vector(transaction, memory_id, kept)
-        if state := schedule_value(kept["scheduling"]):
+    for memory_id, snapshot in before.items():
+        await transaction.execute("insert_memory", insert_params(snapshot["memory"], memory_id, now))
+    for memory_id, snapshot in before.items():
+        await _put_vector(transaction, memory_id, snapshot)
+        if state := schedule_value(snapshot["scheduling"]):
             await transaction.execute("put_scheduling", schedule_params(memory_id, state))
-        if kept.get("marks"):
-            marks = marks_value(kept["marks"])
+        if snapshot.get("marks"):
+            marks = marks_value(snapshot["marks"])
             await transaction.execute(
                 "put_marks", {"id": memory_id, "suspended": marks.suspended, "buried_until": marks.buried_until}
             )
-        await _bring_back_log(transaction, memory_id, kept)
-    await _bring_back_links(transaction, before, now)
+        await _restore_logs(transaction, memory_id, snapshot)
+    await _restore_links(transaction, before, now)
 
 
-async def _bring_back_log(transaction: Transaction, memory_id: str, kept: Kept) -> None:
-    numbers: dict[int, int] = {}
-    for review in kept["reviews"]:
+async def _restore_logs(transaction: Transaction, memory_id: str, snapshot: Snapshot) -> None:
+    new_ids: dict[int, int] = {}
+    for review in snapshot["reviews"]:
         [row] = await transaction.fetch(
             "insert_review",
             {
@@ -158,48 +160,53 @@ async def _bring_back_log(transaction: Transaction, memory_id: str, kept: Kept) 
                 "rating": review["rating"],
                 "prior": Json(review["prior"]),
                 "new": Json(review["new"]),
-                "undoes": numbers.get(review["undoes"]),
+                "undoes": new_ids.get(review["undoes"]),
             },
         )
-        numbers[review["id"]] = int(row["id"])
-    for event in kept["events"]:
+        new_ids[review["id"]] = int(row["id"])
+    for event in snapshot["events"]:
         await transaction.fetch("insert_event", {**event, "decided_at": rows.as_time(event["decided_at"])})
 
 
-async def _bring_back_links(transaction: Transaction, before: Mapping[str, Kept], now: datetime) -> None:
-    ends = {end for kept in before.values() for edge in kept["edges"] for end in (edge["source_id"], edge["target_id"])}
-    losers = {loser for kept in before.values() for loser in kept["losers"]}
-    there = {str(row["id"]) for row in await transaction.fetch("list_existing", {"ids": sorted(ends | losers)})}
-    for kept in before.values():
-        for edge in kept["edges"]:
-            if {edge["source_id"], edge["target_id"]} <= there:
+async def _restore_links(transaction: Transaction, before: Mapping[str, Snapshot], now: datetime) -> None:
+    ends = {
+        end
+        for snapshot in before.values()
+        for edge in snapshot["edges"]
+        for end in (edge["source_id"], edge["target_id"])
+    }
+    losers = {loser for snapshot in before.values() for loser in snapshot["losers"]}
+    existing = {str(row["id"]) for row in await transaction.fetch("list_existing", {"ids": sorted(ends | losers)})}
+    for snapshot in before.values():
+        for edge in snapshot["edges"]:
+            if {edge["source_id"], edge["target_id"]} <= existing:
                 await transaction.execute("put_edge", {**edge, "created_at": rows.as_time(edge["created_at"])})
-    for winner, kept in before.items():
-        for loser in kept["losers"]:
-            # A loser that was deleted with it has its own events; one that found another winner keeps that.
-            if loser in there and loser not in before and not (await locked(transaction, loser)).superseded_by:
+    for winner, snapshot in before.items():
+        for loser in snapshot["losers"]:
+            # A loser deleted in the same change has its own events; one replaced by another memory since stays so.
+            if loser in existing and loser not in before and not (await lock_memory(transaction, loser)).superseded_by:
                 await append_event(transaction, loser, winner, "supersede", now)
 
 
 async def append_event(transaction: Transaction, loser: str, winner: str | None, kind: str, now: datetime) -> int:
-    """One decision, dated so that it sorts last even where an earlier one was dated ahead."""
+    """Insert a supersession event, dated no earlier than the loser's others, so that it sorts last; return its id."""
     earlier = [rows.event(row) for row in await transaction.fetch("list_lost_events", {"ids": [loser]})]
-    decided = max([now, *(event.decided_at for event in earlier)])
+    decided_at = max([now, *(event.decided_at for event in earlier)])
     [row] = await transaction.fetch(
-        "insert_event", {"loser_id": loser, "winner_id": winner, "kind": kind, "decided_at": decided}
+        "insert_event", {"loser_id": loser, "winner_id": winner, "kind": kind, "decided_at": decided_at}
     )
     return int(row["id"])
 
 
 async def _restore_winner(
-    transaction: Transaction, before: Mapping[str, Kept], after: Mapping[str, Kept], now: datetime
+    transaction: Transaction, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot], now: datetime
 ) -> None:
     await transaction.fetch("lock_supersession")
-    for memory_id, kept in before.items():
-        memory = await locked(transaction, memory_id)
+    for memory_id, snapshot in before.items():
+        memory = await lock_memory(transaction, memory_id)
         if memory.superseded_by != after[memory_id]["superseded_by"]:
-            raise _changed(memory_id)
-        winner = kept["superseded_by"]
+            raise _changed_since(memory_id)
+        winner = snapshot["superseded_by"]
         if winner is not None:
             if not await transaction.fetch("list_existing", {"ids": [winner]}):
                 raise Conflict(
@@ -210,29 +217,30 @@ async def _restore_winner(
 
 
 async def refuse_cycle(transaction: Transaction, loser: str, winner: str) -> None:
-    """Raise Conflict where following the winners from ``winner`` leads to ``loser``."""
-    seen: set[str] = set()
+    """Raise Conflict if the chain of winners from ``winner`` leads to ``loser``."""
+
+    visited: set[str] = set()
     current: str | None = winner
-    while current is not None and current not in seen:
+    while current is not None and current not in visited:
         if current == loser:
             raise Conflict(
                 f"Memory {winner[:8]} was itself replaced by {loser[:8]}; that would be a circle. Nothing was changed."
             )
-        seen.add(current)
-        found = await transaction.fetch("get_winner", {"id": current})
-        current = found[0]["superseded_by"] if found else None
+        visited.add(current)
+        records = await transaction.fetch("get_winner", {"id": current})
+        current = records[0]["superseded_by"] if records else None
 
 
 async def _restore_edge(
-    transaction: Transaction, before: Mapping[str, Kept], after: Mapping[str, Kept], now: datetime
+    transaction: Transaction, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot], now: datetime
 ) -> None:
     for memory_id in {*before, *after}:
         old, new = before.get(memory_id, {}).get("edge"), after.get(memory_id, {}).get("edge")
-        some = old or new or {}
-        key = {name: some[name] for name in ("source_id", "target_id", "edge_type")}
-        found = [rows.edge(row) for row in await transaction.fetch("get_edge", key)]
-        if (found[0].weight if found else None) != (new["weight"] if new else None):
-            raise _changed(memory_id)
+        edge = old or new or {}
+        key = {name: edge[name] for name in ("source_id", "target_id", "edge_type")}
+        edges = [rows.edge(row) for row in await transaction.fetch("get_edge", key)]
+        if (edges[0].weight if edges else None) != (new["weight"] if new else None):
+            raise _changed_since(memory_id)
         if old is None:
             await transaction.execute("delete_edge", key)
         else:
@@ -240,14 +248,14 @@ async def _restore_edge(
 
 
 async def _restore_schedule(
-    transaction: Transaction, before: Mapping[str, Kept], after: Mapping[str, Kept], now: datetime
+    transaction: Transaction, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot], now: datetime
 ) -> None:
-    for memory_id, kept in before.items():
-        memory = await locked(transaction, memory_id)
-        done = after[memory_id]
-        if schedule_fields(memory.scheduling) != done["scheduling"]:
+    for memory_id, snapshot in before.items():
+        memory = await lock_memory(transaction, memory_id)
+        after_review = after[memory_id]
+        if schedule_fields(memory.scheduling) != after_review["scheduling"]:
             raise Conflict(f"Memory {memory_id[:8]} was graded again since; nothing was undone.")
-        prior, new = schedule_value(kept["scheduling"]), schedule_value(done["scheduling"])
+        prior, new = schedule_value(snapshot["scheduling"]), schedule_value(after_review["scheduling"])
         if prior is None:
             await transaction.execute("delete_scheduling", {"id": memory_id})
         else:
@@ -257,38 +265,38 @@ async def _restore_schedule(
             {
                 "id": memory_id,
                 "at": now,
-                "rating": done["rating"],
+                "rating": after_review["rating"],
                 "prior": Json(schedule_fields(new) or {}),
                 "new": Json(schedule_fields(prior) or {}),
-                "undoes": done["review"],
+                "undoes": after_review["review"],
             },
         )
 
 
 async def _restore_marks(
-    transaction: Transaction, before: Mapping[str, Kept], after: Mapping[str, Kept], now: datetime
+    transaction: Transaction, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot], now: datetime
 ) -> None:
-    for memory_id, kept in before.items():
-        await locked(transaction, memory_id)
-        found = await transaction.fetch("get_marks", {"id": memory_id})
-        current = marks_value(dict(found[0], buried_until=None)) if found else marks_value({})
-        buried = rows.as_time(found[0]["buried_until"]) if found else None
+    for memory_id, snapshot in before.items():
+        await lock_memory(transaction, memory_id)
+        records = await transaction.fetch("get_marks", {"id": memory_id})
+        current = marks_value(dict(records[0], buried_until=None)) if records else marks_value({})
+        buried = rows.as_time(records[0]["buried_until"]) if records else None
         expected = marks_value(after[memory_id]["marks"])
         if (current.suspended, buried) != (expected.suspended, expected.buried_until):
-            raise _changed(memory_id)
-        marks = marks_value(kept["marks"])
+            raise _changed_since(memory_id)
+        marks = marks_value(snapshot["marks"])
         await transaction.execute(
             "put_marks", {"id": memory_id, "suspended": marks.suspended, "buried_until": marks.buried_until}
         )
 
 
-_Inverse = Callable[["Transaction", Mapping[str, Kept], Mapping[str, Kept], datetime], Awaitable[None]]
+_Inverse = Callable[["Transaction", Mapping[str, Snapshot], Mapping[str, Snapshot], datetime], Awaitable[None]]
 _INVERSES: Mapping[str, _Inverse] = {
-    "add": _remove,
-    "import": _remove,
+    "add": _delete_inserted,
+    "import": _delete_inserted,
     "edit": _restore_fields,
     "tag": _restore_fields,
-    "delete": _bring_back,
+    "delete": _restore_memories,
     "supersede": _restore_winner,
     "unsupersede": _restore_winner,
     "link": _restore_edge,

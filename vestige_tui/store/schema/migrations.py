@@ -1,4 +1,4 @@
-"""Migrations: which are pending, applied one by one, each with its record in one transaction and under a lock."""
+"""Migrations of the schema: each is applied under a lock, in one transaction with its record."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.up\.sql")
 
-# What a migration made that a person would miss, each counted only where that migration is applied.
-_PRECIOUS = {
+# Queries that count the user data which undoing a migration would delete.
+_COUNT_QUERIES = {
     "init": "count_precious",
     "supersession": "count_precious_events",
     "ledger": "count_precious_ledger",
@@ -34,7 +34,7 @@ _PRECIOUS = {
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One step of the schema. ``staged``: its file waits for the width of a model."""
+    """One step of the schema. A ``staged`` one needs the dimension of a model before it can be applied."""
 
     version: int
     name: str
@@ -50,8 +50,8 @@ class Migration:
 
 @cache
 def migrations(dialect: Dialect) -> tuple[Migration, ...]:
-    """All migrations of a dialect, in order; the checksum is over the file as it lies there."""
-    found: list[Migration] = []
+    """Return all migrations of a dialect, in order; the checksum covers the unmodified file."""
+    steps: list[Migration] = []
     for path in sorted((sql_folder() / dialect / "migrations").glob("*.up.sql")):
         match = _FILE.fullmatch(path.name)
         if match is None:
@@ -59,27 +59,27 @@ def migrations(dialect: Dialect) -> tuple[Migration, ...]:
         text = path.read_text(encoding="utf-8")
         down = path.with_name(path.name.replace(".up.", ".down.")).read_text(encoding="utf-8")
         checksum = hashlib.sha256(text.encode()).hexdigest()
-        found.append(Migration(int(match[1]), match[2], path, text, down, checksum))
-    return tuple(found)
+        steps.append(Migration(int(match[1]), match[2], path, text, down, checksum))
+    return tuple(steps)
 
 
 async def is_ours(backend: Backend) -> bool:
-    """Does the store carry our bookkeeping?"""
+    """Check whether the store has the table of applied migrations."""
     [row] = await backend.fetch("find_bookkeeping")
     return bool(row["n"])
 
 
 async def status(backend: Backend) -> tuple[MigrationInfo, ...]:
-    """Every migration with its state. Raises SchemaBroken where the store does not follow our files."""
+    """Return every migration with its state. Raises SchemaBroken if the store does not match the migration files."""
     if backend.foreign:
         return ()
     applied = (
         {int(row["version"]): row for row in await backend.fetch("list_applied")} if await is_ours(backend) else {}
     )
-    known = migrations(backend.dialect)
-    _check(known, applied)
+    steps = migrations(backend.dialect)
+    _check(steps, applied)
     waits_for = await _waits_for(backend, applied)
-    return tuple(_info(migration, applied.get(migration.version), waits_for) for migration in known)
+    return tuple(_info(migration, applied.get(migration.version), waits_for) for migration in steps)
 
 
 async def _waits_for(backend: Backend, applied: Mapping[int, Row]) -> str:
@@ -104,8 +104,8 @@ def _info(migration: Migration, row: Row | None, waits_for: str) -> MigrationInf
     return MigrationInfo(migration.version, migration.name, "pending", migration.checksum)
 
 
-def _check(known: Sequence[Migration], applied: Mapping[int, Row]) -> None:
-    by_version = {migration.version: migration for migration in known}
+def _check(steps: Sequence[Migration], applied: Mapping[int, Row]) -> None:
+    by_version = {migration.version: migration for migration in steps}
     for version, row in sorted(applied.items()):
         migration = by_version.get(version)
         if migration is None:
@@ -118,24 +118,24 @@ def _check(known: Sequence[Migration], applied: Mapping[int, Row]) -> None:
                 f"{migration.path.name} has changed since it was applied to this store; reinstall vestige-tui."
             )
     newest = max(applied, default=0)
-    for migration in known:
+    for migration in steps:
         if migration.version < newest and migration.version not in applied and not migration.staged:
             raise SchemaBroken(f"The store lacks {migration.path.name} although later migrations are applied.")
 
 
 async def up(backend: Backend, *, to: int | None = None, dry_run: bool = False) -> tuple[MigrationInfo, ...]:
-    """Apply what is pending, up to a version, but the staged step; gives what was, or would be, applied."""
+    """Apply pending migrations up to a version, except the staged one; return those applied (or to apply)."""
     if not await is_ours(backend):
-        taken = [str(row["name"]) for row in await backend.fetch("list_taken_names")]
-        if taken:
-            raise ForeignStore(f"{backend.title} already has a {taken[0]} that is not ours; it was not touched.")
+        clashes = [str(row["name"]) for row in await backend.fetch("list_taken_names")]
+        if clashes:
+            raise ForeignStore(f"{backend.title} already has a {clashes[0]} that is not ours; it was not touched.")
         pending = [_info(migration, None, "a model") for migration in migrations(backend.dialect)]
     else:
         pending = [info for info in await status(backend) if info.state != "applied"]
-    chosen = [info for info in pending if info.state == "pending" and (to is None or info.version <= to)]
-    if dry_run or not chosen:
-        return tuple(chosen)
-    for info in chosen:
+    selected = [info for info in pending if info.state == "pending" and (to is None or info.version <= to)]
+    if dry_run or not selected:
+        return tuple(selected)
+    for info in selected:
         async with backend.write() as transaction:
             await transaction.fetch("lock_schema")
             await transaction.execute("create_bookkeeping")
@@ -143,14 +143,16 @@ async def up(backend: Backend, *, to: int | None = None, dry_run: bool = False) 
             if info.version not in applied:
                 await _apply(transaction, _by_version(backend.dialect, info.version))
     await backend.reopen()
-    return tuple(info for info in await status(backend) if info.version in {each.version for each in chosen})
+    return tuple(info for info in await status(backend) if info.version in {each.version for each in selected})
 
 
 async def _apply(transaction: Transaction, migration: Migration, settings: Mapping[str, str] | None = None) -> None:
     started = time.perf_counter()
-    # What is set last counts: the file sets first, then makes its index.
-    own = "".join(f"SET LOCAL {name} = '{value}';\n" for name, value in (settings or {}).items())
-    await transaction.script(migration.up.replace("CREATE INDEX", f"{own}CREATE INDEX", 1) if own else migration.up)
+    # The last SET wins: insert after the settings of the file, directly before the index is built.
+    settings_sql = "".join(f"SET LOCAL {name} = '{value}';\n" for name, value in (settings or {}).items())
+    await transaction.script(
+        migration.up.replace("CREATE INDEX", f"{settings_sql}CREATE INDEX", 1) if settings_sql else migration.up
+    )
     await transaction.execute(
         "record_applied",
         {
@@ -164,11 +166,11 @@ async def _apply(transaction: Transaction, migration: Migration, settings: Mappi
 
 
 async def finalize(backend: Backend, settings: Mapping[str, str] | None = None) -> bool:
-    """Apply the staged step, once a model has given the vectors their width; tells whether it was done now.
+    """Apply the staged migration, once a model sets the dimension of the vectors; True if this call applied it.
 
-    ``settings`` of the server are those of this transaction, in place of what the step's file sets.
+    ``settings`` are server settings for this transaction and override those in the migration's file.
     """
-    done = False
+    is_applied_now = False
     for migration in migrations(backend.dialect):
         if not migration.staged:
             continue
@@ -177,33 +179,33 @@ async def finalize(backend: Backend, settings: Mapping[str, str] | None = None) 
             applied = {int(row["version"]) for row in await transaction.fetch("list_applied")}
             if migration.version not in applied:
                 await _apply(transaction, migration, settings)
-                done = True
-    return done
+                is_applied_now = True
+    return is_applied_now
 
 
 async def down(backend: Backend, *, to: int = 0, yes: bool = False, dry_run: bool = False) -> tuple[MigrationInfo, ...]:
-    """Take migrations back, newest first. Refuses to delete memories, reviews or events, unless ``yes``."""
-    chosen = [info for info in reversed(await status(backend)) if info.state == "applied" and info.version > to]
-    if dry_run or not chosen:
-        return tuple(chosen)
+    """Undo migrations, newest first. Raises Refused if that deletes memories, reviews or events, unless ``yes``."""
+    selected = [info for info in reversed(await status(backend)) if info.state == "applied" and info.version > to]
+    if dry_run or not selected:
+        return tuple(selected)
     if not yes:
-        lost = 0
-        for info in chosen:
-            if info.name in _PRECIOUS:
-                [row] = await backend.fetch(_PRECIOUS[info.name])
-                lost += int(row["n"])
-        if lost:
+        row_count = 0
+        for info in selected:
+            if info.name in _COUNT_QUERIES:
+                [row] = await backend.fetch(_COUNT_QUERIES[info.name])
+                row_count += int(row["n"])
+        if row_count:
             raise Refused(
-                f"This would delete {lost:,} memories, reviews and events from {backend.title}; "
+                f"This would delete {row_count:,} memories, reviews and events from {backend.title}; "
                 "repeat with --yes to do it."
             )
-    for info in chosen:
+    for info in selected:
         async with backend.write() as transaction:
             await transaction.fetch("lock_schema")
             await transaction.script(_by_version(backend.dialect, info.version).down)
             await transaction.execute("forget_applied", {"version": info.version})
     await backend.reopen()
-    return tuple(chosen)
+    return tuple(selected)
 
 
 def _by_version(dialect: Dialect, version: int) -> Migration:
@@ -211,5 +213,6 @@ def _by_version(dialect: Dialect, version: int) -> Migration:
 
 
 def version_of(infos: Sequence[MigrationInfo]) -> int:
-    """The newest applied version, 0 where nothing is."""
+    """Return the newest applied version, or 0."""
+
     return max((info.version for info in infos if info.state == "applied"), default=0)

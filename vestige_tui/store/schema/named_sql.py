@@ -18,14 +18,14 @@ _SLOT = re.compile(r"/\*(\w+)\*/")
 
 
 def sql_folder() -> Path:
-    """The folder with all SQL: inside the package when installed, beside it in a checkout."""
+    """Return the folder of all SQL: inside the package when installed, beside it in a checkout."""
     inside = Path(str(files("vestige_tui"))) / "sql"
     return inside if inside.is_dir() else inside.parent.parent / "sql"
 
 
 @cache
 def load(dialect: Dialect, folder: str = "") -> Mapping[str, str]:
-    """All blocks of one dialect (or of a folder below it) by name, without their comment, includes resolved."""
+    """Load all blocks of a dialect (or of a folder below it) by name, without comments, includes resolved."""
     blocks: dict[str, str] = {}
     for path in sorted((sql_folder() / dialect / folder).glob("*.sql")):
         parts = _BLOCK.split(path.read_text(encoding="utf-8"))
@@ -53,5 +53,6 @@ def _compose(dialect: Dialect, name: str, slots: tuple[tuple[str, tuple[str, ...
 
 
 def compose(dialect: Dialect, name: str, slots: Slots | None = None) -> str:
-    """The statement called ``name`` with the named fragments in its slots; slots without any vanish."""
+    """Return the statement ``name`` with the named fragments in its slots; slots without fragments become empty."""
+
     return _compose(dialect, name, tuple(sorted((slot, tuple(chosen)) for slot, chosen in (slots or {}).items())))

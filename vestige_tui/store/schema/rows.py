@@ -1,4 +1,4 @@
-"""Rows to values: reads what either driver gives, and never trips over what somebody else stored."""
+"""Conversion of rows of either driver to values; tolerates malformed data of other programs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import BackendStatus, Row
 
 MAX_STABILITY = 36_500.0
-_MOST = 2**31
-_SHORT = 200
+"""Upper bound of a stored stability, in days."""
+_MAX_COUNT = 2**31
+_MAX_CACHED_LIST_CHARS = 200
 
 
 def as_time(value: object) -> datetime | None:
@@ -35,7 +36,7 @@ def as_time(value: object) -> datetime | None:
 
 
 def as_json(value: object) -> Any:
-    """JSON data, whether the driver parsed it or not; None where it is broken."""
+    """Return JSON data, parsed by the driver or here; None if it is invalid."""
     if not isinstance(value, str):
         return value
     try:
@@ -45,15 +46,15 @@ def as_json(value: object) -> Any:
 
 
 def as_list(value: object) -> tuple[str, ...]:
-    """A list of strings; anything that is none of that becomes empty."""
+    """Return the strings of a list or of its JSON text; empty for any other value."""
     if isinstance(value, str):
-        return _short_list(value) if len(value) <= _SHORT else _strings(as_json(value))
+        return _short_list(value) if len(value) <= _MAX_CACHED_LIST_CHARS else _strings(as_json(value))
     return _strings(value)
 
 
 @lru_cache(maxsize=2_048)
 def _short_list(text: str) -> tuple[str, ...]:
-    # The same few tags, domains and groups come back in row after row.
+    # Rows repeat the same few tags, domains and groups.
     return () if text == "[]" else _strings(as_json(text))
 
 
@@ -69,7 +70,7 @@ def as_map(value: object) -> dict[str, Any]:
 
 
 def as_vector(value: object) -> Vector:
-    """A float32 array of shape (dimension,), from a little-endian blob or from pgvector's own type."""
+    """Return a float32 array of shape (dimension,) from a little-endian blob or pgvector's own type."""
     import numpy as np
 
     if isinstance(value, bytes):
@@ -87,11 +88,11 @@ def _number(value: object, low: float, high: float, default: float) -> float:
 
 
 def _count(value: object) -> int:
-    return value if type(value) is int and 0 <= value <= _MOST else int(_number(value, 0, _MOST, 0))
+    return value if type(value) is int and 0 <= value <= _MAX_COUNT else int(_number(value, 0, _MAX_COUNT, 0))
 
 
 def scheduling(row: Row) -> Scheduling | None:
-    """The schedule in a row, its figures put inside the bounds of FSRS; None where the memory has none."""
+    """Return the schedule in a row, clamped to the bounds of FSRS; None if the memory has none."""
     if row["scheduled"] is None:
         return None
     reps = _count(row["reps"])
@@ -108,7 +109,8 @@ def scheduling(row: Row) -> Scheduling | None:
 
 def memory(row: Row) -> Memory:
     scores, codebase, winner = row["domain_scores"], row["codebase"], row["superseded_by"]
-    # In the order of the fields: names would cost as much again, and a page makes many.
+    # Positional, in field order: keywords double the cost, and a page builds many memories.
+
     return Memory(
         str(row["id"]),
         _text(row["content"]),
@@ -209,19 +211,19 @@ def postgres_server(row: Row) -> PostgresServer:
     )
 
 
-def sqlite_file(row: Row, inside: BackendStatus) -> SqliteFile:
+def sqlite_file(row: Row, status: BackendStatus) -> SqliteFile:
     return SqliteFile(
         version=str(row["version"]),
-        path=inside.path,
-        mode=inside.mode,
+        path=status.path,
+        mode=status.mode,
         journal_mode=str(row["journal_mode"]),
         encoding=str(row["encoding"]),
         page_size=int(row["page_size"]),
         pages=int(row["pages"]),
         free_pages=int(row["free_pages"]),
-        wal_bytes=inside.wal_bytes,
-        line=inside.line,
-        notes=inside.notes,
+        wal_bytes=status.wal_bytes,
+        line=status.line,
+        notes=status.notes,
     )
 
 
@@ -237,7 +239,7 @@ def session(row: Row) -> Session:
     )
 
 
-def occupied(row: Row) -> TableSize:
+def table_size(row: Row) -> TableSize:
     return TableSize(
         name=str(row["name"]),
         heap=int(row["heap"]),

@@ -1,6 +1,6 @@
-"""Files that a Vestige server made: what kind a SQLite file is, and the views that give it our tables' names.
+"""Vestige files: detection of the kind of a SQLite file, and the views that give a Vestige file our table names.
 
-The pieces are in ``sql/sqlite/vestige/views.sql``, which also explains their notation.
+The pieces of the views are in ``sql/sqlite/vestige/views.sql``, which also explains their notation.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Kind: TypeAlias = Literal["empty", "ours", "vestige", "foreign"]
 _HEADING = re.compile(r"^-- (kind|line|question|homes|value|view|column)\b ?(.*?)(?: ?\bwhen (.+?))? --$")
 _LINE = re.compile(r"(\d+)\.\.(\d+) ?(.*)")
 _MAGIC = b"SQLite format 3\0"
-# A function takes at most 127 arguments.
-_PAIRS = 50
+# A SQLite function takes at most 127 arguments.
+_MAX_JSON_PAIRS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a SQLite file is. ``empty`` has no tables; ``vestige`` includes adopted files.
+    """Kind of a SQLite file. ``empty`` has no tables; ``vestige`` includes adopted files.
 
     ``line`` names the version by tables and columns, as in "Vestige V18"; ``script`` is the SQL that each connection
-    runs once after opening, empty for all kinds but ``vestige``; ``notes`` are sentences for a person.
+    runs once after opening, empty for all kinds but ``vestige``; ``notes`` are sentences for the user.
     """
 
     kind: Kind
@@ -60,18 +60,18 @@ _Tables: TypeAlias = Mapping[str, Mapping[str, _Column]]
 
 
 def survey(connection: sqlite3.Connection) -> Survey:
-    """Look at the main file of a connection; writes nothing.
+    """Detect the kind of a connection's main file, without writing.
 
-    Raises ForeignStore where SQLite cannot read the file at all, and the driver's own errors where it cannot just now.
+    Raises ForeignStore if SQLite can never read the file, and the driver's errors for temporary failures.
     """
     try:
         return _File(connection).survey()
     except sqlite3.DatabaseError as error:
-        _explain(connection, error)
+        _raise_foreign(connection, error)
 
 
 class _File:
-    """The tables of one file, and which pieces fit them."""
+    """Tables of one file, and the pieces of views.sql that match them."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -80,7 +80,7 @@ class _File:
     def survey(self) -> Survey:
         if not self.tables:
             return Survey("empty", "", "", ())
-        for piece in self._fitting("kind"):
+        for piece in self._matching("kind"):
             if piece.subject == "ours":
                 return Survey("ours", "", "", ())
             line, notes = self._line()
@@ -88,37 +88,37 @@ class _File:
         return Survey("foreign", "", "", ())
 
     def _line(self) -> tuple[str, tuple[str, ...]]:
-        piece = next(self._fitting("line"))
+        piece = next(self._matching("line"))
         match = _LINE.fullmatch(piece.subject)
         assert match is not None, piece.subject
         lowest, highest, text = int(match[1]), int(match[2]), match[3]
-        recorded = self._ask("recorded")
+        recorded = self._answer("recorded")
         version = recorded if isinstance(recorded, int) and lowest <= recorded <= highest else lowest
         line = f"Vestige V{version} {text}".rstrip()
         if version == recorded:
             return line, ()
-        said = f"version {recorded}" if isinstance(recorded, int) else "no version"
-        return line, (f"The file says {said} of itself; its tables are those of {line}.",)
+        recorded_text = f"version {recorded}" if isinstance(recorded, int) else "no version"
+        return line, (f"The file says {recorded_text} of itself; its tables are those of {line}.",)
 
-    def _fitting(self, sort: str, subject: str | None = None) -> Iterator[_Piece]:
+    def _matching(self, sort: str, subject: str | None = None) -> Iterator[_Piece]:
         for piece in _pieces():
             if (
                 piece.sort == sort
                 and (subject is None or piece.subject.split(" ")[0] == subject)
-                and all(self._met(need) for need in piece.needs)
+                and all(self._is_met(need) for need in piece.needs)
             ):
                 yield piece
 
-    def _met(self, need: str) -> bool:
+    def _is_met(self, need: str) -> bool:
         if need.startswith("no "):
-            return not self._met(need[3:])
+            return not self._is_met(need[3:])
         if need.startswith("?"):
-            return bool(self._ask(need[1:]))
+            return bool(self._answer(need[1:]))
         table, _, column = need.partition(".")
         return table in self.tables and (not column or column in self.tables[table])
 
-    def _ask(self, question: str) -> object:
-        for piece in self._fitting("question", question):
+    def _answer(self, question: str) -> object:
+        for piece in self._matching("question", question):
             row = _rows(self._connection, piece.sql)
             return row[0][0] if row else None
         return None
@@ -128,9 +128,9 @@ class _File:
         return "\n".join(f"CREATE TEMP VIEW {_name(table)} AS\n{sql};" for table, sql in views if sql)
 
     def _view(self, table: str, columns: Mapping[str, _Column]) -> str:
-        """The SELECT that stands for one of our tables; nothing where the file has the whole table itself."""
+        """Return the SELECT for one of our tables; empty if the file itself has the whole table."""
         whole = columns.keys() <= self.tables.get(table, {}).keys()
-        for piece in self._fitting("view", table):
+        for piece in self._matching("view", table):
             _, *words = piece.subject.split(" ")
             if whole and "instead" not in words:
                 continue
@@ -144,63 +144,63 @@ class _File:
         return self._select(table, columns, table, "") or f"SELECT {empty} WHERE false"
 
     def _select(self, table: str, columns: Mapping[str, _Column], source: str, where: str) -> str:
-        """Our columns out of one of the file's tables; nothing where one that must have a value is not to be had."""
+        """Select our columns from one of the file's tables; empty if the file cannot supply a required column."""
         if source not in self.tables:
             return ""
-        shown = []
+        select_list = []
         for name, column in columns.items():
             expression = self._expression(table, column, source)
             if expression is None:
                 return ""
-            shown.append(f"    {expression} AS {_name(name)}")
-        select = "SELECT\n" + ",\n".join(shown) + f"\nFROM main.{_name(source)} n"
+            select_list.append(f"    {expression} AS {_name(name)}")
+        select = "SELECT\n" + ",\n".join(select_list) + f"\nFROM main.{_name(source)} n"
         return f"{select}\nWHERE {where}" if where else select
 
     def _expression(self, table: str, column: _Column, source: str) -> str | None:
-        for piece in self._fitting("column", f"{table}.{column.name}"):
+        for piece in self._matching("column", f"{table}.{column.name}"):
             return piece.sql.replace("{others}", self._others(source))
-        theirs = self.tables[source].get(column.name)
-        if theirs is None:
+        source_column = self.tables[source].get(column.name)
+        if source_column is None:
             return column.default or (None if column.required else "NULL")
-        plain = f"n.{_name(column.name)}"
-        # Only where it may be NULL: a bare column keeps its index in use.
-        if theirs.required or not column.required or column.default is None:
-            return plain
-        return f"coalesce({plain}, {column.default})"
+        reference = f"n.{_name(column.name)}"
+        # Only if it may be NULL: coalesce() keeps an index from being used.
+        if source_column.required or not column.required or column.default is None:
+            return reference
+        return f"coalesce({reference}, {column.default})"
 
     def _others(self, source: str) -> str:
-        homes = {home for piece in self._fitting("homes") for home in piece.sql.split()}
-        value = next(self._fitting("value")).sql
+        homes = {home for piece in self._matching("homes") for home in piece.sql.split()}
+        value = next(self._matching("value")).sql
         pairs = [
             f"{_text(column)}, " + value.replace("{value}", f"n.{_name(column)}")
             for column in self.tables[source]
             if column not in homes
         ]
-        gathered = "'{}'"
-        # A merge patch takes no NULL along.
-        for start in range(0, len(pairs), _PAIRS):
-            listed = ",\n".join(pairs[start : start + _PAIRS])
-            gathered = f"json_patch({gathered}, json_object(\n{listed}))"
-        return gathered if pairs else "json('{}')"
+        merged = "'{}'"
+        # json_patch drops keys with NULL.
+        for start in range(0, len(pairs), _MAX_JSON_PAIRS):
+            arguments = ",\n".join(pairs[start : start + _MAX_JSON_PAIRS])
+            merged = f"json_patch({merged}, json_object(\n{arguments}))"
+        return merged if pairs else "json('{}')"
 
 
 @cache
 def _pieces() -> Sequence[_Piece]:
-    """What views.sql says, in its order."""
-    found: list[_Piece] = []
+    """Parse views.sql into pieces, in file order."""
+    pieces: list[_Piece] = []
     for line in (sql_folder() / "sqlite" / "vestige" / "views.sql").read_text(encoding="utf-8").splitlines():
         if heading := _HEADING.match(line):
             needs = tuple(need.strip() for need in (heading[3] or "").split(",") if need.strip())
-            found.append(_Piece(heading[1], heading[2].strip(), needs, ""))
-        elif found and line.strip() and not line.startswith("--"):
-            last = found[-1]
-            found[-1] = _Piece(last.sort, last.subject, last.needs, f"{last.sql}\n{line}".strip())
-    return tuple(found)
+            pieces.append(_Piece(heading[1], heading[2].strip(), needs, ""))
+        elif pieces and line.strip() and not line.startswith("--"):
+            last = pieces[-1]
+            pieces[-1] = _Piece(last.sort, last.subject, last.needs, f"{last.sql}\n{line}".strip())
+    return tuple(pieces)
 
 
 @cache
 def _own_tables() -> _Tables:
-    """Our tables, as our own migrations make them."""
+    """Return the tables that our migrations create."""
     with closing(sqlite3.connect(":memory:")) as connection:
         for path in sorted((sql_folder() / "sqlite" / "migrations").glob("*.up.sql")):
             connection.executescript(path.read_text(encoding="utf-8"))
@@ -208,7 +208,7 @@ def _own_tables() -> _Tables:
 
 
 def _tables(connection: sqlite3.Connection) -> _Tables:
-    """The plain tables of a file with their columns; a text index counts as a table without columns."""
+    """Return the tables of a file with their columns; a virtual table (text index) has no columns here."""
     tables: dict[str, dict[str, _Column]] = {}
     names = "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     for table, sort in _rows(connection, f"{names} AND type IN ('table', 'virtual') ORDER BY name"):
@@ -234,8 +234,9 @@ def _text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _explain(connection: sqlite3.Connection, error: sqlite3.DatabaseError) -> NoReturn:
-    """Tell a file that is no database from one that is damaged; everything else is the caller's."""
+def _raise_foreign(connection: sqlite3.Connection, error: sqlite3.DatabaseError) -> NoReturn:
+    """Raise ForeignStore for a damaged file or one that is no database; re-raise any other error."""
+
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         raise error
