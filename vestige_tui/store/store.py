@@ -1250,7 +1250,9 @@ class Store:
             if not frontier:
                 break
         del best[memory_id]
-        nearest = sorted(best, key=lambda each: (-best[each][0], best[each][1], each))[:MAX_NEIGHBOR_COUNT]
+        nearest = sorted(best, key=lambda neighbor_id: (-best[neighbor_id][0], best[neighbor_id][1], neighbor_id))[
+            :MAX_NEIGHBOR_COUNT
+        ]
         return tuple(Neighbor(memory, *best[memory.id]) for memory in await self.get_many(nearest))
 
     # Supersession
@@ -1314,8 +1316,8 @@ class Store:
             frontier = list(fresh)
 
         def tree(memory: Memory) -> Lineage:
-            children = [each for each in members.values() if each.superseded_by == memory.id and each.id != head.id]
-            return Lineage(memory, tuple(tree(each) for each in children))
+            children = [child for child in members.values() if child.superseded_by == memory.id and child.id != head.id]
+            return Lineage(memory, tuple(tree(child) for child in children))
 
         return tree(head)
 
@@ -1327,8 +1329,8 @@ class Store:
         now = self.now()
         params = [{**edge_fields(edge), "created_at": edge.created_at or now} for edge in edges]
         async with self._backend.write() as transaction:
-            inserted = await transaction.execute_many("insert_edge_if_absent", params)
-        return inserted, len(edges) - inserted
+            inserted_count = await transaction.execute_many("insert_edge_if_absent", params)
+        return inserted_count, len(edges) - inserted_count
 
     async def restore_reviews(self, reviews: Sequence[Review]) -> tuple[int, int]:
         """Append missing reviews unchanged, without touching schedules; return (inserted, present)."""
@@ -1338,7 +1340,7 @@ class Store:
         keys = [(review.memory_id, format_time(review.at), int(review.rating)) for review in reviews]
         undone_ids = {review.undoes for review in reviews if review.undoes}
         numbered_keys = {key for key, review in zip(keys, reviews, strict=True) if review.id in undone_ids}
-        inserted = 0
+        inserted_count = 0
         new_ids: dict[int, int] = {}
         queue: list[dict[str, Any]] = []
         async with self._backend.write() as transaction:
@@ -1356,7 +1358,7 @@ class Store:
                         "new": Json(schedule_fields(review.new)),
                         "undoes": new_ids.get(review.undoes) if review.undoes else None,
                     }
-                    inserted += 1
+                    inserted_count += 1
                     ids_by_key[key] = None
                     queue.append(params)
                     if key in numbered_keys:
@@ -1367,7 +1369,7 @@ class Store:
                 if (new_id := ids_by_key[key]) is not None:
                     new_ids[review.id] = new_id
             await transaction.execute_many("append_review", queue)
-        return inserted, len(reviews) - inserted
+        return inserted_count, len(reviews) - inserted_count
 
     async def restore_events(self, events: Sequence[SupersessionEvent]) -> tuple[int, int]:
         """Append missing supersession events with their own dates; return (inserted, present).
@@ -1375,7 +1377,7 @@ class Store:
         Raises Conflict if one would close a cycle.
         """
         self._refuse_read_only()
-        inserted = 0
+        inserted_count = 0
         async with self._backend.write() as transaction:
             await transaction.fetch("lock_supersession")
             keys = [(event.loser_id, format_time(event.decided_at)) for event in events]
@@ -1386,8 +1388,8 @@ class Store:
                     if event.winner_id:
                         await refuse_cycle(transaction, event.loser_id, event.winner_id)
                     await transaction.fetch("insert_event", {**event_fields(event), "decided_at": event.decided_at})
-                    inserted += 1
-        return inserted, len(events) - inserted
+                    inserted_count += 1
+        return inserted_count, len(events) - inserted_count
 
     # Journal
 
@@ -1489,9 +1491,9 @@ def _cursor(sort: Sort, row: Row) -> str:
 
 def _read_cursor(cursor: str, sort: Sort) -> dict[str, Any]:
     try:
-        made_for, key, memory_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        list_sort, key, memory_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError:
         raise Usage("That is no cursor of a list.") from None
-    if made_for != sort:
-        raise Usage(f"That cursor belongs to a list sorted by {made_for}.")
+    if list_sort != sort:
+        raise Usage(f"That cursor belongs to a list sorted by {list_sort}.")
     return {"after_key": key, "after_id": memory_id}

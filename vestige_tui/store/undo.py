@@ -190,8 +190,8 @@ async def _restore_links(transaction: Transaction, before: Mapping[str, Snapshot
 
 async def append_event(transaction: Transaction, loser: str, winner: str | None, kind: str, now: datetime) -> int:
     """Insert a supersession event, dated no earlier than the loser's others, so that it sorts last; return its id."""
-    earlier = [rows.event(row) for row in await transaction.fetch("list_lost_events", {"ids": [loser]})]
-    decided_at = max([now, *(event.decided_at for event in earlier)])
+    events = [rows.event(row) for row in await transaction.fetch("list_lost_events", {"ids": [loser]})]
+    decided_at = max([now, *(event.decided_at for event in events)])
     [row] = await transaction.fetch(
         "insert_event", {"loser_id": loser, "winner_id": winner, "kind": kind, "decided_at": decided_at}
     )
@@ -280,9 +280,9 @@ async def _restore_marks(
         await lock_memory(transaction, memory_id)
         records = await transaction.fetch("get_marks", {"id": memory_id})
         current = marks_value(dict(records[0], buried_until=None)) if records else marks_value({})
-        buried = rows.as_time(records[0]["buried_until"]) if records else None
+        buried_until = rows.as_time(records[0]["buried_until"]) if records else None
         expected = marks_value(after[memory_id]["marks"])
-        if (current.suspended, buried) != (expected.suspended, expected.buried_until):
+        if (current.suspended, buried_until) != (expected.suspended, expected.buried_until):
             raise _changed_since(memory_id)
         marks = marks_value(snapshot["marks"])
         await transaction.execute(

@@ -41,10 +41,10 @@ def load(dialect: Dialect, folder: str = "") -> Mapping[str, str]:
 
 @cache
 def _compose(dialect: Dialect, name: str, slots: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
-    blocks, chosen = load(dialect), dict(slots)
+    blocks, fragments = load(dialect), dict(slots)
 
     def fill(match: re.Match[str]) -> str:
-        return "\n".join(resolve(fragment) for fragment in chosen.get(match[1], ()))
+        return "\n".join(resolve(fragment) for fragment in fragments.get(match[1], ()))
 
     def resolve(block: str) -> str:
         return _SLOT.sub(fill, blocks[block])
@@ -55,4 +55,4 @@ def _compose(dialect: Dialect, name: str, slots: tuple[tuple[str, tuple[str, ...
 def compose(dialect: Dialect, name: str, slots: Slots | None = None) -> str:
     """Return the statement ``name`` with the named fragments in its slots; slots without fragments become empty."""
 
-    return _compose(dialect, name, tuple(sorted((slot, tuple(chosen)) for slot, chosen in (slots or {}).items())))
+    return _compose(dialect, name, tuple(sorted((slot, tuple(fragments)) for slot, fragments in (slots or {}).items())))
