@@ -62,7 +62,7 @@ from vestige_tui.core.text import short_id
 from vestige_tui.core.times import format_time
 from vestige_tui.embedding.models import EmbedderSource, same_model, signature
 from vestige_tui.store import health_checks
-from vestige_tui.store.backends.open_files import holders
+from vestige_tui.store.backends.open_files import open_files
 from vestige_tui.store.backends.protocol import Backend, Json, Row, Transaction, Write, model_key
 from vestige_tui.store.journal_snapshots import (
     edge_fields,
@@ -323,7 +323,7 @@ class Store:
         else:
             server = rows.sqlite_file(row, inside)
             measured = bool(row["measured"]) and (thorough or server.page_size * server.pages <= MEASURED)
-            sessions = await asyncio.to_thread(holders, inside.path)
+            sessions = await asyncio.to_thread(open_files, inside.path)
         if measured:
             # Who holds a table for itself keeps others from measuring it; the rest is worth saying.
             with contextlib.suppress(Busy):

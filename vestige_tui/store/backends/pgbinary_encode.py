@@ -1,6 +1,6 @@
-"""The binary format of PostgreSQL's COPY, and how its types spell their values in it.
+"""Encode values and rows in the binary format of PostgreSQL's COPY.
 
-Every value is made here as bytes, so that a batch is one write to the server. Formats: the COPY page of PostgreSQL's
+Every value becomes bytes here, so that a batch is one write to the server. Formats: the COPY page of PostgreSQL's
 manual, and the ``recv`` functions of its types and of pgvector's.
 """
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+"""Signature, flags and extension length: the first bytes of a COPY stream."""
 TRAILER = b"\xff\xff"
 
 _NULL = b"\xff\xff\xff\xff"
@@ -36,7 +37,7 @@ TRUE, FALSE = b"\x01", b"\x00"
 
 
 def row(*values: bytes | None) -> bytes:
-    """One row of these values; None is NULL."""
+    """Return one row of these values; None is NULL."""
     parts = [_pack_count(len(values))]
     for value in values:
         if value is None:
@@ -64,22 +65,22 @@ def boolean(value: bool) -> bytes:
 
 
 def moment(value: datetime) -> bytes:
-    """timestamptz: microseconds since 2000."""
+    """Encode a timestamptz: microseconds since 2000."""
     return _pack_big((value - _EPOCH) // _MICROSECOND)
 
 
 def jsonb(text: bytes) -> bytes:
-    """A JSON text in UTF-8."""
+    """Encode a JSON text in UTF-8."""
     return b"\x01" + text
 
 
 def texts(values: Sequence[bytes]) -> bytes:
-    """text[]"""
+    """Encode a text[]."""
     return _array(values, _TEXT_OID)
 
 
 def uuids(values: Sequence[bytes]) -> bytes:
-    """uuid[], of sixteen bytes each."""
+    """Encode a uuid[], of sixteen bytes each."""
     return _array(values, _UUID_OID)
 
 
@@ -94,21 +95,21 @@ def _array(values: Sequence[bytes], oid: int) -> bytes:
 
 
 def texts_of_json(raw: bytes) -> bytes:
-    """text[] of what the server's array_to_json made of one: lists in lists where it has several dimensions."""
-    listed = json.loads(raw)
-    sizes = [len(listed)]
-    while listed and isinstance(listed[0], list):
-        sizes.append(len(listed[0]))
-        listed = [each for inner in listed for each in inner]
-    if not listed:
+    """Encode a text[] from the JSON that the server's array_to_json made of one: nested lists for several dimensions."""
+    items = json.loads(raw)
+    sizes = [len(items)]
+    while items and isinstance(items[0], list):
+        sizes.append(len(items[0]))
+        items = [item for inner in items for item in inner]
+    if not items:
         return _pack_empty(0, 0, _TEXT_OID)
-    parts = [_pack_empty(len(sizes), int(None in listed), _TEXT_OID), *(_pack_dimension(size, 1) for size in sizes)]
-    for each in listed:
-        value = None if each is None else each.encode()
+    parts = [_pack_empty(len(sizes), int(None in items), _TEXT_OID), *(_pack_dimension(size, 1) for size in sizes)]
+    for item in items:
+        value = None if item is None else item.encode()
         parts.append(_NULL if value is None else _pack_length(len(value)) + value)
     return b"".join(parts)
 
 
 def vector(value: Vector) -> bytes:
-    """pgvector's vector, of finite float32."""
+    """Encode pgvector's vector, of finite float32."""
     return _pack_vector(len(value), 0) + value.astype(">f4").tobytes()
