@@ -95,7 +95,7 @@ def _array(values: Sequence[bytes], oid: int) -> bytes:
 
 
 def texts_of_json(raw: bytes) -> bytes:
-    """Encode a text[] from the JSON that the server's array_to_json made of one: nested lists for several dimensions."""
+    """Encode a text[] from the server's array_to_json of one: nested lists for several dimensions."""
     items = json.loads(raw)
     sizes = [len(items)]
     while items and isinstance(items[0], list):
