@@ -284,14 +284,14 @@ class _Server:
 
     def live_leases(self) -> list[str]:
         """Return the leases of living processes; delete the others."""
-        live = []
+        leases = []
         for name in os.listdir(self.directory):
             if match := _LEASE.fullmatch(name):
                 if _start_time(int(match[1])) == match[2]:
-                    live.append(name)
+                    leases.append(name)
                 else:
                     (self.directory / name).unlink(missing_ok=True)
-        return live
+        return leases
 
     # The server
 
@@ -440,7 +440,7 @@ def _remove(folder: Path) -> None:
 
 
 def _answers(sockets: Path) -> bool:
-    """Check whether a server answers: after a kill its last processes hold the lock for a moment, and its file stays."""
+    """Check whether a server answers: after a kill its last processes hold the lock briefly, and its socket stays."""
     with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
         connection.settimeout(1.0)
         connection.connect(os.fsencode(sockets / f".s.PGSQL.{_PORT}"))

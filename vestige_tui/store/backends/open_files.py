@@ -39,14 +39,14 @@ def _session_of(process: Path, target: str) -> Session | None:
     if not modes:
         return None
     pid = int(process.name)
-    name, user, since = "", "", None
+    name, user, started_at = "", "", None
     with suppress(OSError):
         name = (process / "comm").read_bytes().decode("utf-8", "replace").rstrip("\n")
     with suppress(OSError, KeyError):
         user = pwd.getpwuid(process.stat().st_uid).pw_name
     with suppress(OSError, ValueError, IndexError):
-        since = _start_time(process)
-    return Session(pid, name, user, "may write" if any(modes) else "only reads", since, pid == os.getpid())
+        started_at = _start_time(process)
+    return Session(pid, name, user, "may write" if any(modes) else "only reads", started_at, pid == os.getpid())
 
 
 def _may_write(info: Path) -> bool:

@@ -24,12 +24,12 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _TEXT_OID, _UUID_OID = 25, 2950
 
-_pack_count = struct.Struct(">h").pack
-_pack_length = struct.Struct(">i").pack
-_pack_big = struct.Struct(">q").pack
-_pack_double = struct.Struct(">d").pack
+_pack_int16 = struct.Struct(">h").pack
+_pack_int32 = struct.Struct(">i").pack
+_pack_int64 = struct.Struct(">q").pack
+_pack_float64 = struct.Struct(">d").pack
 _pack_array = struct.Struct(">iiIii").pack
-_pack_empty = struct.Struct(">iiI").pack
+_pack_array_header = struct.Struct(">iiI").pack
 _pack_dimension = struct.Struct(">ii").pack
 _pack_vector = struct.Struct(">HH").pack
 
@@ -38,26 +38,26 @@ TRUE, FALSE = b"\x01", b"\x00"
 
 def row(*values: bytes | None) -> bytes:
     """Return one row of these values; None is NULL."""
-    parts = [_pack_count(len(values))]
+    parts = [_pack_int16(len(values))]
     for value in values:
         if value is None:
             parts.append(_NULL)
         else:
-            parts.append(_pack_length(len(value)))
+            parts.append(_pack_int32(len(value)))
             parts.append(value)
     return b"".join(parts)
 
 
 def integer(value: int) -> bytes:
-    return _pack_length(value)
+    return _pack_int32(value)
 
 
 def smallint(value: int) -> bytes:
-    return _pack_count(value)
+    return _pack_int16(value)
 
 
 def double(value: float) -> bytes:
-    return _pack_double(value)
+    return _pack_float64(value)
 
 
 def boolean(value: bool) -> bytes:
@@ -66,7 +66,7 @@ def boolean(value: bool) -> bytes:
 
 def moment(value: datetime) -> bytes:
     """Encode a timestamptz: microseconds since 2000."""
-    return _pack_big((value - _EPOCH) // _MICROSECOND)
+    return _pack_int64((value - _EPOCH) // _MICROSECOND)
 
 
 def jsonb(text: bytes) -> bytes:
@@ -86,10 +86,10 @@ def uuids(values: Sequence[bytes]) -> bytes:
 
 def _array(values: Sequence[bytes], oid: int) -> bytes:
     if not values:
-        return _pack_empty(0, 0, oid)
+        return _pack_array_header(0, 0, oid)
     parts = [_pack_array(1, 0, oid, len(values), 1)]
     for value in values:
-        parts.append(_pack_length(len(value)))
+        parts.append(_pack_int32(len(value)))
         parts.append(value)
     return b"".join(parts)
 
@@ -102,11 +102,14 @@ def texts_of_json(raw: bytes) -> bytes:
         sizes.append(len(items[0]))
         items = [item for inner in items for item in inner]
     if not items:
-        return _pack_empty(0, 0, _TEXT_OID)
-    parts = [_pack_empty(len(sizes), int(None in items), _TEXT_OID), *(_pack_dimension(size, 1) for size in sizes)]
+        return _pack_array_header(0, 0, _TEXT_OID)
+    parts = [
+        _pack_array_header(len(sizes), int(None in items), _TEXT_OID),
+        *(_pack_dimension(size, 1) for size in sizes),
+    ]
     for item in items:
         value = None if item is None else item.encode()
-        parts.append(_NULL if value is None else _pack_length(len(value)) + value)
+        parts.append(_NULL if value is None else _pack_int32(len(value)) + value)
     return b"".join(parts)
 
 

@@ -303,16 +303,16 @@ def _deviates(info: psycopg.ConnectionInfo) -> bool:
 
 def check_encoding(info: psycopg.ConnectionInfo) -> None:
     """Check that a session stores and sends every text unchanged. Raises Unsuitable."""
-    stored = info.parameter_status("server_encoding")
-    if stored != ENCODING:
+    server_encoding = info.parameter_status("server_encoding")
+    if server_encoding != ENCODING:
         raise Unsuitable(
-            f"has the encoding {stored or 'unknown'}, and a store needs UTF8: "
+            f"has the encoding {server_encoding or 'unknown'}, and a store needs UTF8: "
             "create its database with ENCODING 'UTF8' TEMPLATE template0."
         )
-    sent = info.parameter_status("client_encoding")
-    if sent != ENCODING:
+    client_encoding = info.parameter_status("client_encoding")
+    if client_encoding != ENCODING:
         raise Unsuitable(
-            f"answers in the encoding {sent or 'unknown'} although UTF8 was asked for: "
+            f"answers in the encoding {client_encoding or 'unknown'} although UTF8 was asked for: "
             "connect to the server itself, or let the pooler in front of it pass client_encoding on."
         )
 
@@ -592,8 +592,8 @@ class PostgresBackend:
             return
         if model.dimension > MAX_HALFVEC_DIMENSIONS:
             raise Refused(
-                f"{model.name} has {model.dimension} dimensions; pgvector can index {MAX_HALFVEC_DIMENSIONS:,} at most. "
-                "Choose a narrower model."
+                f"{model.name} has {model.dimension} dimensions; pgvector can index {MAX_HALFVEC_DIMENSIONS:,} "
+                "at most. Choose a narrower model."
             )
         self._vector_type = "vector" if model.dimension <= MAX_VECTOR_DIMENSIONS else "halfvec"
         self._width = model.dimension

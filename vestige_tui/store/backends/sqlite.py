@@ -454,17 +454,17 @@ class SqliteBackend:
 
     async def close(self) -> None:
         # The writer last: only a connection that may write checkpoints the write-ahead log when it closes.
-        opened = sorted(self._connections, key=lambda each: each is self._writer)
+        connections = sorted(self._connections, key=lambda each: each is self._writer)
         try:
             if self._index is not None:
                 await self._index.close()
                 self._index = self._index_of(*self._index.own)
-            for connection in opened:
+            for connection in connections:
                 with suppress(sqlite3.Error, ValueError):
                     await connection.close()
         except BaseException:
             # A thread that is not stopped would keep the whole process from ending.
-            for connection in opened:
+            for connection in connections:
                 connection.stop()
             raise
         finally:
@@ -590,11 +590,11 @@ class SqliteBackend:
 
     async def _finish(self, work: Awaitable[T]) -> T:
         """Let a begin, commit or rollback run to its end even when the caller is cancelled."""
-        running = asyncio.ensure_future(work)
+        task = asyncio.ensure_future(work)
         try:
-            return await asyncio.shield(running)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await asyncio.wait({running})
+            await asyncio.wait({task})
             raise
         except sqlite3.Error as error:
             raise self._translate(error) from error
@@ -604,17 +604,17 @@ class SqliteBackend:
         if writer is None:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
         async with self._write_lock:
-            running = asyncio.ensure_future(self._alternate(lambda: writer.execute(compose("sqlite", name))))
+            task = asyncio.ensure_future(self._alternate(lambda: writer.execute(compose("sqlite", name))))
             try:
                 with self.timings.of(name):
-                    await asyncio.shield(running)
+                    await asyncio.shield(task)
             except asyncio.CancelledError:
                 # An interrupt before the statement has begun is lost, so it is repeated.
-                while not running.done():
+                while not task.done():
                     await writer.interrupt()
-                    await asyncio.wait({running}, timeout=0.01)
+                    await asyncio.wait({task}, timeout=0.01)
                 with suppress(VestigeError):
-                    running.result()
+                    task.result()
                 raise
 
     # Search
@@ -723,8 +723,8 @@ class SqliteBackend:
         if index.model != query.model:
             return _Branch([], Step("meaning", "of another model"), model=index.model)
         if index.too_large:
-            skipped = Step("meaning", "left out: too many vectors to hold in memory")
-            return _Branch([], skipped, (_too_large_warning(index),), index.model)
+            step = Step("meaning", "left out: too many vectors to hold in memory")
+            return _Branch([], step, (_too_large_warning(index),), index.model)
         started = time.perf_counter()
         hits, how = await index.nearest(query.vector, query.depth, allowed, exact=query.exact)
         return _Branch(hits, Step("meaning", how, (time.perf_counter() - started) * 1000), model=query.model)

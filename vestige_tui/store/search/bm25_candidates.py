@@ -103,9 +103,9 @@ def _choose_candidates(query: TextQuery, share: float, total: int) -> _Candidate
     if len(counts) < 2 or sum(count for count, _ in counts) <= MAX_FULL_RANK_ROWS:
         return None
     budget = min(_MAX_CANDIDATE_ROWS, max(MIN_CANDIDATE_ROWS, 10 * query.depth) / share)
-    spent, rare = 0, 0
-    while rare < len(counts) and spent + counts[rare][0] <= budget:
-        spent += counts[rare][0]
+    expected_rows, rare = 0, 0
+    while rare < len(counts) and expected_rows + counts[rare][0] <= budget:
+        expected_rows += counts[rare][0]
         rare += 1
     if rare == len(counts):
         return None
@@ -113,25 +113,25 @@ def _choose_candidates(query: TextQuery, share: float, total: int) -> _Candidate
     pairs = sorted(
         (2 * one * two / total, first, second) for (one, first), (two, second) in combinations(counts[rare:], 2)
     )
-    chosen, spent_on_pairs = list[str](), 0.0
-    for expected, first, second in pairs[:_MAX_PAIRS]:
-        if spent_on_pairs + expected > budget and (rare or chosen):
+    pair_expressions, expected_pair_rows = list[str](), 0.0
+    for pair_rows, first, second in pairs[:_MAX_PAIRS]:
+        if expected_pair_rows + pair_rows > budget and (rare or pair_expressions):
             break
-        spent_on_pairs += expected
-        chosen.append(f"({first} AND {second})")
-    if not rare and not chosen:
+        expected_pair_rows += pair_rows
+        pair_expressions.append(f"({first} AND {second})")
+    if not rare and not pair_expressions:
         return None
-    expression = " OR ".join([*(phrase for _, phrase in counts[:rare]), *chosen])
-    return _Candidates(expression, _describe(rare, len(chosen), len(query.phrases)))
+    expression = " OR ".join([*(phrase for _, phrase in counts[:rare]), *pair_expressions])
+    return _Candidates(expression, _describe(rare, len(pair_expressions), len(query.phrases)))
 
 
 def _describe(rare: int, pairs: int, words: int) -> str:
     rarest = "" if not rare else "the rarest" if rare == 1 else f"the {rare} rarest"
-    couples = "" if not pairs else "a pair" if pairs == 1 else f"{pairs} pairs"
+    pair_words = "" if not pairs else "a pair" if pairs == 1 else f"{pairs} pairs"
     of = f" of {words} words"
-    if rarest and couples:
-        return f"candidates from {rarest}{of} and {couples} of the others"
-    return f"candidates from {rarest or couples}{of}"
+    if rarest and pair_words:
+        return f"candidates from {rarest}{of} and {pair_words} of the others"
+    return f"candidates from {rarest or pair_words}{of}"
 
 
 def _rank_candidates(run_query: RunQuery, query: TextQuery, allowed: FilterSet, expression: str) -> list[ScoredSeq]:

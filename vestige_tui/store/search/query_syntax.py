@@ -88,17 +88,17 @@ def parse(text: str) -> ParsedQuery:
     spoken: list[str] = []
     dropped: list[str] = []
     for match in _TOKEN.finditer(clean):
-        quoted = match[2] is not None
-        mark, body = (match[1], match[2]) if quoted else (match[3], match[4])
+        is_quoted = match[2] is not None
+        mark, body = (match[1], match[2]) if is_quoted else (match[3], match[4])
         if not _WORDLIKE.search(body):
             continue
         if mark == "-":
             must_not.append(body)
             continue
-        if not quoted and not mark and body == "OR":
+        if not is_quoted and not mark and body == "OR":
             continue
         spoken.append(body)
-        if quoted or mark == "+":
+        if is_quoted or mark == "+":
             must.append(body)
             ranked.append(body)
         elif re.sub(r"[\W_]", "", body).casefold() in STOP_WORDS:

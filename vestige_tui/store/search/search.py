@@ -201,12 +201,12 @@ class Searcher:
         for row in result.rows:
             if str(row["id"]) == memory_id:
                 return _hit(row), int(row["place"])
-        extended = await self._run(
+        exact_result = await self._run(
             dataclasses.replace(backend_query, only=memory_id, extended_depth=EXTENDED_DEPTH, exact=True)
         )
-        if not extended.rows:
+        if not exact_result.rows:
             return None, None
-        return _hit(extended.rows[0]), max(int(extended.rows[0]["place"]), len(result.rows) + 1)
+        return _hit(exact_result.rows[0]), max(int(exact_result.rows[0]["place"]), len(result.rows) + 1)
 
     async def _passes(self, memory_id: str, filters: tuple[str, ...], params: Any) -> bool:
         return await self._count((*filters, "filter_id"), {**params, "only": memory_id}) > 0
@@ -330,10 +330,10 @@ class Searcher:
             warnings.append("This store has no vectors yet; answered by words alone.")
             return None, None
         if job := await self._remaking():
-            paused = f"Search by meaning pauses while job {job[:8]} makes the vectors anew in place."
+            notice = f"Search by meaning pauses while job {job[:8]} makes the vectors anew in place."
             if query.mode == "vector":
-                raise EmbedderUnavailable(paused)
-            warnings.append(f"{paused} Answered by words alone.")
+                raise EmbedderUnavailable(notice)
+            warnings.append(f"{notice} Answered by words alone.")
             return None, None
         try:
             [vector] = await self._embedders.embed([parsed.spoken], registered=registered, query=True)
@@ -361,27 +361,27 @@ def _fusion(limit: int, *, text: bool, vector: bool) -> Fusion:
 
 def _filter_words(filters: list[str], params: dict[str, Any], parsed: ParsedQuery) -> tuple[tuple[str, str], ...]:
     """Return each filter in words: its subject, and its values."""
-    described: list[tuple[str, str]] = []
+    labels: list[tuple[str, str]] = []
     for name in filters:
         if name == "filter_active":
-            described.append(("not replaced", ""))
+            labels.append(("not replaced", ""))
         elif name == "filter_without_embedding":
-            described.append(("without a vector", ""))
+            labels.append(("without a vector", ""))
         elif name == "filter_min_retrievability":
-            described.append(("recall at least", f"{params['retrievability']:.2f}"))
+            labels.append(("recall at least", f"{params['retrievability']:.2f}"))
         elif name == "filter_must":
-            described.append(("with", " and ".join(word for word in parsed.must if not is_unspaced(word))))
+            labels.append(("with", " and ".join(word for word in parsed.must if not is_unspaced(word))))
         elif name == "filter_must_not":
-            described.append(("without", " or ".join(word for word in parsed.must_not if not is_unspaced(word))))
+            labels.append(("without", " or ".join(word for word in parsed.must_not if not is_unspaced(word))))
         else:
             subject, key = _FILTER_LABELS[name]
             value = params[key]
-            described.append((subject, " or ".join(value) if isinstance(value, list) else str(value)))
-    return tuple(described)
+            labels.append((subject, " or ".join(value) if isinstance(value, list) else str(value)))
+    return tuple(labels)
 
 
 def _reason(
-    backend_query: BackendQuery, memory: Memory, fails: list[str], place: int | None, hit: Hit | None, shown: int
+    backend_query: BackendQuery, memory: Memory, fails: list[str], place: int | None, hit: Hit | None, row_count: int
 ) -> str:
     if fails:
         return f"The filters keep it out: {', '.join(fails)}."
@@ -394,7 +394,7 @@ def _reason(
             return "It holds none of the words."
         subject = "Neither its words nor its meaning bring" if backend_query.words else "Its meaning does not bring"
         return f"{subject} it among the first ten thousand."
-    if place <= shown:
+    if place <= row_count:
         return f"It is in the answer, at place {place}."
     parts = []
     for name, rank in (("words", hit.text_rank), ("meaning", hit.vector_rank)):
