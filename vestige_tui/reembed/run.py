@@ -167,9 +167,9 @@ class Reembedding:
 
     @property
     def _half(self) -> bool:
-        from vestige_tui.store.backends.postgres import MAX_VECTOR
+        from vestige_tui.store.backends.postgres import MAX_VECTOR_DIMENSIONS
 
-        return self._model.dimension > MAX_VECTOR
+        return self._model.dimension > MAX_VECTOR_DIMENSIONS
 
     async def run(self) -> str:
         """Raises Cancelled at a checkpoint, Refused where it may not begin, and whatever the store raises."""

@@ -62,7 +62,7 @@ from vestige_tui.core.text import short_id
 from vestige_tui.core.times import format_time
 from vestige_tui.embedding.models import EmbedderSource, same_model, signature
 from vestige_tui.store import health_checks
-from vestige_tui.store.backends.open_files import holders
+from vestige_tui.store.backends.open_files import open_files
 from vestige_tui.store.backends.protocol import Backend, Json, Row, Transaction, Write, model_key
 from vestige_tui.store.journal_snapshots import (
     edge_fields,

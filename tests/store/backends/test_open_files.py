@@ -9,7 +9,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vestige_tui.store.backends.open_files import holders
+from vestige_tui.store.backends.open_files import open_files
 
 HOLD = """
 import sys
@@ -22,11 +22,11 @@ sys.stdin.read()
 def test_processes_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     path.write_bytes(b"")
-    assert holders(str(path)) == ()
+    assert open_files(str(path)) == ()
     if not Path("/proc/self/fd").exists():
         # Nothing tells here, and nobody is known.
         with path.open("rb"):
-            assert holders(str(path)) == ()
+            assert open_files(str(path)) == ()
         return
     link = tmp_path / "link.db"
     link.symlink_to(path)
@@ -38,7 +38,7 @@ def test_processes_are_told_apart(tmp_path: Path) -> None:
     ):
         assert other.stdout is not None
         assert other.stdout.readline() == b"open\n"
-        ours, theirs = holders(str(link))
+        ours, theirs = open_files(str(link))
         with closing(other.stdin) if other.stdin else closing(other.stdout):
             pass
     assert (ours.pid, ours.mine, ours.state) == (os.getpid(), True, "only reads")
@@ -53,7 +53,7 @@ def test_processes_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_where_there_is_no_proc_nobody_is_known(tmp_path: Path) -> None:
-    assert holders(str(tmp_path / "store.db"), tmp_path / "nowhere") == ()
+    assert open_files(str(tmp_path / "store.db"), tmp_path / "nowhere") == ()
 
 
 def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
@@ -69,6 +69,6 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     (proc / "12" / "fdinfo").mkdir()
     (proc / "12" / "fdinfo" / "3").write_text("pos:\t0\nflags:\t02\n")
     (proc / "12" / "stat").write_text("12 (a) b) S 1\n")
-    [found] = holders(str(store), proc)
+    [found] = open_files(str(store), proc)
     assert (found.pid, found.state, found.since, found.mine) == (12, "may write", None, False)
     assert found.application == "\x1b]0;x\x07) 1 2\N{REPLACEMENT CHARACTER}"

@@ -18,7 +18,7 @@ from vestige_tui.core.search import SearchQuery
 from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
 from vestige_tui.store.backends.sqlite import SqliteBackend
 from vestige_tui.store.open import open_store
-from vestige_tui.store.search.filter_sets import EVERYTHING, Passing
+from vestige_tui.store.search.filter_sets import EVERYTHING, FilterSet
 from vestige_tui.store.search.vector_index import Take, VectorIndex, memory_limit
 from vestige_tui.store.store import Store
 
@@ -88,11 +88,11 @@ def questions(count: int) -> Matrix:
     return CENTRES[:count] + 0.7 * source.standard_normal((count, WIDTH)).astype(np.float32)
 
 
-def exactly(matrix: Matrix, vector: Matrix, depth: int, passing: Passing = EVERYTHING) -> list[int]:
+def exactly(matrix: Matrix, vector: Matrix, depth: int, passing: FilterSet = EVERYTHING) -> list[int]:
     """The nearest rows, numbered from 1, measured one by one."""
     norms = np.linalg.norm(matrix.astype(np.float64), axis=1)
     scores = (matrix.astype(np.float64) @ vector.astype(np.float64)) / norms
-    return [int(row) + 1 for row in np.argsort(-scores) if passing.leaves(int(row) + 1)][:depth]
+    return [int(row) + 1 for row in np.argsort(-scores) if passing.passes(int(row) + 1)][:depth]
 
 
 async def test_bits_find_what_an_exact_measure_finds(table: Table, clusters: Matrix) -> None:
@@ -125,8 +125,8 @@ async def test_only_what_passes_is_found(table: Table, clusters: Matrix, share: 
     index = VectorIndex(WIDTH, table.read)
     await index.sync(1)
     chosen = np.random.default_rng(3).random(MANY) < share
-    passing = Passing(frozenset((np.flatnonzero(chosen) + 1).tolist()), frozenset())
-    kept_out = Passing(None, frozenset((np.flatnonzero(~chosen) + 1).tolist()))
+    passing = FilterSet(frozenset((np.flatnonzero(chosen) + 1).tolist()), frozenset())
+    kept_out = FilterSet(None, frozenset((np.flatnonzero(~chosen) + 1).tolist()))
     same = 0
     for vector in questions(10):
         wanted = exactly(clusters, vector, 30, passing)
@@ -142,7 +142,7 @@ async def test_nothing_passes(table: Table, clusters: Matrix) -> None:
     table.write_all(clusters[:50])
     index = VectorIndex(WIDTH, table.read)
     await index.sync(1)
-    assert (await index.nearest(clusters[0], 10, Passing(frozenset(), frozenset())))[0] == []
+    assert (await index.nearest(clusters[0], 10, FilterSet(frozenset(), frozenset())))[0] == []
 
 
 async def test_an_exact_search_measures_all(table: Table, clusters: Matrix) -> None:
@@ -363,7 +363,7 @@ async def test_a_vector_that_another_program_changes_in_place_is_seen(tmp_path: 
     backend = SqliteBackend(path)
     await backend.open()
     before = np.frombuffer(blob, "<f4")
-    index = VectorIndex(len(before), backend._hand_over, rewritten=backend.foreign)
+    index = VectorIndex(len(before), backend._stream_rows, rewritten=backend.foreign)
     await index.sync(await backend.change_token())
     hits, _ = await index.nearest(before, 1, EVERYTHING)
     assert hits[0][1] == pytest.approx(1, abs=1e-5)

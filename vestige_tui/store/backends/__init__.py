@@ -1,1 +1,1 @@
-"""Backends: SQLite files, PostgreSQL servers, and the embedded server; each stops its driver's exceptions."""
+"""Backends: SQLite files, PostgreSQL servers, and the embedded server; each translates its driver's exceptions."""

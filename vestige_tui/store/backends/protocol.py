@@ -1,4 +1,4 @@
-"""The few verbs that a database must offer the service, each by query name."""
+"""The protocol of a backend: the few operations that the services need, each by the name of a query."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 Row: TypeAlias = Mapping[str, Any]
 Params: TypeAlias = Mapping[str, Any]
 ModelKey: TypeAlias = tuple[str, int]
-"""Which model a vector is of: name and dimension, as the registry spells them."""
+"""Model of a vector: name and dimension, as the registry spells them."""
 
 
 def model_key(model: ModelSignature | None) -> ModelKey | None:
-    """By what the vectors of a model are told from those of another one."""
+    """Return the key that tells the vectors of a model from those of another one."""
     return None if model is None else (model.name, model.dimension)
 
 
 @dataclass(frozen=True, slots=True)
 class Json:
-    """A value that is stored as JSON, told apart from a list, which is an array where the database has those."""
+    """A value that is stored as JSON; a plain list becomes an array where the database has those."""
 
     value: Any
 
 
 @dataclass(frozen=True, slots=True)
 class BackendQuery:
-    """A search as a backend answers it.
+    """A search as a backend runs it.
 
-    ``words`` rank (none: no branch by words; ``newest`` lists the newest instead), ``vector`` is of ``model``,
-    ``literal`` a string that has to occur as it stands. ``filters`` are names of blocks, ``params`` their values.
-    ``pieces`` are strings of a script without spaces: the more of them occur, the better, in place of words.
-    ``limit`` rows are wanted, or the one row of ``only``, wherever it stands.
+    ``words`` rank (none: no text branch; ``newest`` lists the newest instead), ``vector`` is of ``model``, ``literal``
+    is a string that must occur as it stands. ``filters`` are names of blocks, ``params`` their values. ``pieces`` are
+    strings of a script without spaces that rank in place of words: the more of them occur, the better. ``limit`` rows
+    are returned, or the one row of ``only``, at any rank.
     """
 
     words: tuple[str, ...]
@@ -51,37 +51,37 @@ class BackendQuery:
     fusion: Fusion
     limit: int
     only: str | None = None
-    far: int = 0
-    """How many hits each branch gives where that is more than counts; shares stay those of the ones that count."""
+    extended_depth: int = 0
+    """Hits of each branch where more are needed than are ranked; the shares stay those of the ranked ones."""
     pieces: tuple[str, ...] = ()
     exact: bool = False
-    """Measure everything, whatever it costs."""
+    """Measure every vector and rank every match, at any cost."""
     model: ModelKey | None = None
 
     @property
     def depth(self) -> int:
-        """How many hits each branch gives."""
-        return max(self.far, self.fusion.depth)
+        """Return the number of hits of each branch."""
+        return max(self.extended_depth, self.fusion.depth)
 
 
 @dataclass(frozen=True, slots=True)
 class BackendResult:
-    """The rows of a search, best first: memories with place, score, and rank, score and share of either branch."""
+    """Rows of a search, best first: memories with place, score, and rank, score and share of either branch."""
 
     rows: list[Row]
     steps: tuple[Step, ...]
     warnings: tuple[str, ...] = ()
-    """What kept a branch from answering, in sentences."""
+    """Why a branch did not answer, in sentences."""
     model: ModelKey | None = None
-    """Which model the vectors are of that a vector was compared with. Where that is another one, rows mean nothing."""
+    """Model of the vectors that the query's vector was compared with. The rows are void where it is not the query's."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackendStatus:
-    """What a backend knows of itself without asking its database.
+    """State of a backend, without a question to its database.
 
-    ``sessions`` are the numbers that the server gave this process's own; the rest is of a file: where it is, its
-    permissions, the size of its write-ahead log, and what a Vestige server made of it.
+    ``sessions`` are the server's numbers of this process's own sessions; the rest is of a file: its path, its
+    permissions, the size of its write-ahead log, and the schema line and notes of a Vestige file.
     """
 
     connections: Connections
@@ -96,7 +96,7 @@ class BackendStatus:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One named write with its values; ``many`` instead of ``params`` runs it once for each of them."""
+    """One named write with its values; with ``many`` instead of ``params`` it runs once for each of them."""
 
     name: str
     params: Params | None = None
@@ -104,47 +104,47 @@ class Write:
 
 
 class Transaction(Protocol):
-    """One write in progress: everything in it happens, or nothing does."""
+    """One write in progress: all of it is committed, or none."""
 
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
-        """The rows of a named query."""
+        """Return the rows of a named query."""
         ...
 
     async def execute(self, name: str, params: Params | None = None, slots: Slots | None = None) -> int:
-        """How many rows a named write changed."""
+        """Run a named write and return the number of changed rows."""
         ...
 
     async def execute_many(self, name: str, many: Sequence[Params]) -> int:
-        """Run a named write once for each set of values, in one trip; gives how many rows changed in all."""
+        """Run a named write once for each set of values, in one trip; return the number of changed rows in all."""
         ...
 
     async def script(self, sql: str) -> None:
-        """The statements of a migration file, one after the other."""
+        """Run the statements of a migration file, one after the other."""
         ...
 
 
 class Backend(Protocol):
     """A database that holds a store. A cancelled read stops in the database; errors are ``VestigeError``s.
 
-    Values go in as Python's own (datetime, list, dict, float32 array) and come out as the driver gives them:
-    ``rows`` reads either spelling.
+    Values go in as Python's own (datetime, list, dict, float32 array) and come out as the driver returns them: ``rows``
+    reads either spelling.
     """
 
     dialect: Dialect
     read_only: bool
     reason: str
-    """Why it is read-only; empty where it is not."""
+    """Reason why it is read-only; empty where it is not."""
     lowest_id: str
-    """Sorts before the id of every memory."""
+    """Sort key before the id of every memory."""
     foreign: bool
-    """A file that a Vestige server made: its times are text of several spellings."""
+    """Whether it is a Vestige file, in which times are text of several spellings."""
 
     timings: Timings
-    """How long its queries took."""
+    """Durations of its queries."""
 
     @property
     def title(self) -> str:
-        """Where the store is, without a password."""
+        """Return the address of the store, without a password."""
         ...
 
     async def open(self) -> None: ...
@@ -152,81 +152,81 @@ class Backend(Protocol):
     async def close(self) -> None: ...
 
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
-        """The rows of a named query, read outside any write."""
+        """Return the rows of a named query, read outside any write."""
         ...
 
     def write(self) -> AbstractAsyncContextManager[Transaction]:
-        """Begin a write; leaving the block commits, an exception takes all of it back."""
+        """Begin a write; leaving the block commits, an exception rolls back."""
         ...
 
     async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:
-        """Several named writes as one, in one trip: all of them happen, or nothing does.
+        """Run several named writes as one transaction, in one trip.
 
-        Gives the rows of each; none for one that ran for many.
+        Returns the rows of each; none for one with ``many``.
         """
         ...
 
     async def maintain(self, name: str, table: str = "") -> None:
-        """Run a named statement that refuses to be part of a transaction, about a table where it has a place for one.
+        """Run a named statement that cannot be part of a transaction, on a table where it takes one.
 
-        Cancelling it ends it in the database.
+        Cancelling it stops it in the database.
         """
         ...
 
     async def reopen(self) -> None:
-        """Connect anew, as after the schema brought new types."""
+        """Reconnect, as after a migration that added types."""
         ...
 
     def use_model(self, model: ModelSignature | None) -> None:
-        """The vectors of this store are of this model from now on."""
+        """Set the model that the vectors of this store belong to."""
         ...
 
-    async def search(self, asked: BackendQuery) -> BackendResult:
-        """Both branches of a search fused, and the memories read.
+    async def search(self, query: BackendQuery) -> BackendResult:
+        """Run both branches of a search, fuse them, and read the memories.
 
-        Raises nothing where the store belongs to another model than the vector by now: ``BackendResult.model`` tells.
+        Returns instead of raising where the store has come to belong to another model: ``BackendResult.model`` tells.
         """
         ...
 
     async def word_counts(self, words: Sequence[str]) -> list[tuple[int, float]]:
-        """How many memories hold each of these words or phrases, and what it weighs in the ranking (its idf)."""
+        """Return for each word or phrase the number of memories that hold it, and its weight in the ranking (idf)."""
         ...
 
     async def warm(self) -> None:
-        """Make ready what searches need, so that the first one need not wait for it."""
+        """Prepare for searches, so that the first one need not wait."""
         ...
 
     async def change_token(self) -> object:
-        """Something that differs once anybody has changed the store."""
+        """Return the change token: a value that differs once the store has changed."""
         ...
 
     async def wait_for_change(self, seconds: float) -> bool:
-        """Wait until anybody, this process included, has changed the store; False where nobody did for so long.
+        """Wait until any process, this one included, has changed the store; False where none does within the time.
 
         For one watcher. The first wait, and the first one after an outage, end at once.
         """
         ...
 
     def match(self, words: Sequence[str], *, every: bool) -> object:
-        """Words and phrases as the text index wants them: all of them, or any."""
+        """Return a full-text expression for words and phrases: all of them, or any."""
         ...
 
     def is_id(self, text: str) -> bool:
-        """Can this be the id of a memory here?"""
+        """Check whether this can be the id of a memory here."""
         ...
 
     def prefix_range(self, prefix: str) -> tuple[str, str] | None:
-        """The lowest and the highest id that a prefix stands for; None where no id begins so."""
+        """Return the lowest and the highest id with this prefix; None where no id can have it."""
         ...
 
     def location(self) -> str:
-        """The URL by which another process opens the same store, without a password."""
+        """Return the URL by which another process opens the same store, without a password."""
         ...
 
     def pool_state(self) -> str:
-        """The connections in use, in words."""
+        """Return the connections in use, in words."""
         ...
 
     def inside(self) -> BackendStatus:
-        """Its connections, and what it holds in memory."""
+        """Return its connections, and the vectors that it holds in memory."""
         ...

@@ -1,4 +1,4 @@
-"""How long the named queries of one open store took: a fixed number of counters each, so that nothing grows."""
+"""Durations of the named queries of one open store, in a fixed number of counters, so that memory does not grow."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from math import log2
 from vestige_tui.core.health import QueryTiming
 
 NAMES = 256
-"""So many names have counters of their own; what comes after them is counted together."""
+"""Number of names that have counters of their own; all later ones share one."""
 OTHER = "all other queries"
-_PER_DOUBLING = 6
-_BUCKETS = 34 * _PER_DOUBLING
-"""From one microsecond to about four hours, each bucket an eighth longer than the one before."""
+_BUCKETS_PER_DOUBLING = 6
+"""Buckets between a duration and its double."""
+_BUCKET_COUNT = 34 * _BUCKETS_PER_DOUBLING
+"""Buckets from one microsecond to about four hours, each an eighth longer than the one before."""
 
 
 @dataclass(slots=True)
 class _Counter:
-    """What is kept of one name; seconds, and how many calls fell into each bucket."""
+    """Durations of one name in seconds, and the number of calls in each bucket."""
 
     count: int = 0
     total: float = 0.0
     longest: float = 0.0
     last: float = 0.0
     last_at: float = 0.0
-    buckets: list[int] = field(default_factory=lambda: [0] * _BUCKETS)
+    buckets: list[int] = field(default_factory=lambda: [0] * _BUCKET_COUNT)
 
 
 class _Timing:
-    """One query under way; a class of its own, because a generator would cost three times as much."""
+    """Context manager that times one query; a class, because a generator would cost three times as much."""
 
     __slots__ = ("_name", "_started", "_timings")
 
@@ -46,20 +47,20 @@ class _Timing:
 
 
 class Timings:
-    """A recorder; ``note`` may be called from any thread."""
+    """Recorder of query durations; ``note`` may be called from any thread."""
 
     def __init__(self) -> None:
         self._counters: dict[str, _Counter] = {}
         self._lock = threading.Lock()
 
     def note(self, name: str, seconds: float) -> None:
-        """A query of this name took so long, as whoever asked it waited."""
+        """Record the duration of a query of this name, as its caller waited for it."""
         micros = seconds * 1e6
-        bucket = min(_BUCKETS - 1, int(log2(micros) * _PER_DOUBLING)) if micros > 1 else 0
+        bucket = min(_BUCKET_COUNT - 1, int(log2(micros) * _BUCKETS_PER_DOUBLING)) if micros > 1 else 0
         with self._lock:
             counter = self._counters.get(name)
             if counter is None:
-                counter = self._new(name)
+                counter = self._add_counter(name)
             counter.count += 1
             counter.total += seconds
             if seconds > counter.longest:
@@ -69,19 +70,19 @@ class Timings:
             counter.buckets[bucket] += 1
 
     def of(self, name: str) -> _Timing:
-        """A block whose time is that of a query of this name, however it ends."""
+        """Return a context manager that times a query of this name, even when it fails."""
         return _Timing(self, name)
 
-    def _new(self, name: str) -> _Counter:
+    def _add_counter(self, name: str) -> _Counter:
         if len(self._counters) >= NAMES:
             name = OTHER
         return self._counters.setdefault(name, _Counter())
 
     def slowest(self) -> tuple[QueryTiming, ...]:
-        """What was recorded, the queries that took most time in all first."""
+        """Return the recorded timings, longest total first."""
         with self._lock:
-            found = [_timing(name, counter) for name, counter in self._counters.items()]
-        return tuple(sorted(found, key=lambda each: (-each.total_ms, each.name)))
+            timings = [_timing(name, counter) for name, counter in self._counters.items()]
+        return tuple(sorted(timings, key=lambda each: (-each.total_ms, each.name)))
 
 
 def _timing(name: str, counter: _Counter) -> QueryTiming:
@@ -98,12 +99,12 @@ def _timing(name: str, counter: _Counter) -> QueryTiming:
 
 
 def _quantile(counter: _Counter, share: float) -> float:
-    """Milliseconds within which this share of the calls ended: the middle of its bucket, an eighth off at most."""
-    wanted, seen = share * counter.count, 0
+    """Estimate the quantile in milliseconds: the middle of its bucket, an eighth off at most."""
+    target, cumulative = share * counter.count, 0
     for bucket, count in enumerate(counter.buckets):
-        seen += count
-        if seen == counter.count:
+        cumulative += count
+        if cumulative == counter.count:
             break
-        if seen >= wanted:
-            return min(2 ** ((bucket + 0.5) / _PER_DOUBLING) / 1000, counter.longest * 1000)
+        if cumulative >= target:
+            return min(2 ** ((bucket + 0.5) / _BUCKETS_PER_DOUBLING) / 1000, counter.longest * 1000)
     return counter.longest * 1000

@@ -35,7 +35,7 @@ from vestige_tui.core.errors import (
 from vestige_tui.core.health import Connections, VectorsHeld
 from vestige_tui.core.search import Step
 from vestige_tui.core.text import below_home
-from vestige_tui.store.backends.change_polling import Tokens
+from vestige_tui.store.backends.change_polling import TokenPoller
 from vestige_tui.store.backends.protocol import (
     BackendQuery,
     BackendResult,
@@ -49,47 +49,53 @@ from vestige_tui.store.backends.protocol import (
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
 from vestige_tui.store.schema.vestige_files import survey
-from vestige_tui.store.search.bm25_candidates import Scored, Wording, ranked
-from vestige_tui.store.search.filter_sets import Passing, PassingSets
+from vestige_tui.store.search.bm25_candidates import ScoredSeq, TextQuery, rank
+from vestige_tui.store.search.filter_sets import FilterSet, FilterSets
 from vestige_tui.store.search.query_syntax import fold_ascii
 from vestige_tui.store.search.vector_index import VectorIndex
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.store.backends.protocol import ModelKey
-    from vestige_tui.store.search.bm25_candidates import Ask
+    from vestige_tui.store.search.bm25_candidates import RunQuery
     from vestige_tui.store.search.vector_index import Take
 
-READERS = 3
+READER_COUNT = 3
+"""Number of read-only connections."""
 BUSY_MS = 5_000
+"""Longest wait for another process that holds the file."""
 TURN_MS = 200
-CHUNK = 2_048
-SCANNED = 200_000
+"""Longest wait in one statement, which nothing can interrupt; repeated until BUSY_MS have passed."""
+CHUNK_ROWS = 2_048
+"""Rows that one step of a stream hands over."""
+MAX_SCANNED_ROWS = 200_000
+"""Newest memories that a search by characters reads at most."""
 WATCH_SECONDS = 0.1
-
-GROUP = 64
+"""Pause between two reads of the change token."""
+MAX_GROUP_COMMIT_WRITES = 64
+"""Queued writes that one group commit takes at most."""
 
 T = TypeVar("T")
-_dumped = json.JSONEncoder(ensure_ascii=False).encode
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def adapt(value: object) -> object:
-    """A value as SQLite stores it: times in UTC with six digits, lists and JSON as text, vectors as blobs."""
+    """Return a value as SQLite stores it: times in UTC with six digits, lists and JSON as text, vectors as blobs."""
     if value is None or isinstance(value, (str, int, float)):
         return value
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     if isinstance(value, Json):
-        return _dumped(value.value)
+        return _to_json(value.value)
     if isinstance(value, (list, tuple)):
-        return _dumped(value)
+        return _to_json(value)
     if hasattr(value, "astype"):
         blob: bytes = value.astype("<f4").tobytes()
         return blob
     return value
 
 
-def _adapted(params: Params | None) -> dict[str, object]:
+def _adapt_params(params: Params | None) -> dict[str, object]:
     return {key: adapt(value) for key, value in (params or {}).items()}
 
 
@@ -97,8 +103,8 @@ def _dict_row(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
     return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
 
 
-def _nothing(_: sqlite3.Connection) -> None:
-    """Work that only says that what came before it is done."""
+def _no_op(_: sqlite3.Connection) -> None:
+    """Return at once: when this has run, all earlier work of its connection is done."""
 
 
 def _decode(raw: bytes) -> str:
@@ -106,42 +112,42 @@ def _decode(raw: bytes) -> str:
 
 
 def statements(script: str) -> list[str]:
-    """The single statements of a script; a trigger's body stays in one piece."""
-    found: list[str] = []
+    """Split a script into single statements; a trigger's body stays in one piece."""
+    parts: list[str] = []
     pending = ""
     for line in script.splitlines(keepends=True):
         pending += line
         if line.rstrip().endswith(";") and sqlite3.complete_statement(pending):
-            found.append(pending.strip())
+            parts.append(pending.strip())
             pending = ""
     if pending.strip() and any(line.strip() and not line.lstrip().startswith("--") for line in pending.splitlines()):
-        found.append(pending.strip())
-    return found
+        parts.append(pending.strip())
+    return parts
 
 
 class Connection(aiosqlite.Connection):
-    """A connection in a thread of its own, which does a whole piece of work there in one trip."""
+    """A connection with its own thread, which runs a whole piece of work there in one trip."""
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]  # aiosqlite types it not
         return result
 
 
-def _fetched(sql: str, params: Mapping[str, object], connection: sqlite3.Connection) -> list[Row]:
+def _fetch_rows(sql: str, params: Mapping[str, object], connection: sqlite3.Connection) -> list[Row]:
     try:
-        return _rows(sql, params, connection)
+        return _fetch_strict(sql, params, connection)
     except sqlite3.OperationalError as error:
         if not str(error).startswith("Could not decode to UTF-8"):
             raise
-    # Somebody stored what is no UTF-8. To decode leniently costs a call a value, so it is done only then.
+    # The stored text is not valid UTF-8. Lenient decoding costs a call for each value, so it is the fallback.
     connection.text_factory = _decode
     try:
-        return _rows(sql, params, connection)
+        return _fetch_strict(sql, params, connection)
     finally:
         connection.text_factory = str
 
 
-def _rows(sql: str, params: Mapping[str, object], connection: sqlite3.Connection) -> list[Row]:
+def _fetch_strict(sql: str, params: Mapping[str, object], connection: sqlite3.Connection) -> list[Row]:
     cursor = connection.cursor()
     cursor.row_factory = None
     cursor.execute(sql, params)
@@ -151,78 +157,80 @@ def _rows(sql: str, params: Mapping[str, object], connection: sqlite3.Connection
     return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _handed_over(sql: str, params: Mapping[str, object], take: Take, connection: sqlite3.Connection) -> None:
+def _fetch_chunks(sql: str, params: Mapping[str, object], take: Take, connection: sqlite3.Connection) -> None:
     with closing(connection.cursor()) as cursor:
         cursor.row_factory = None
         cursor.execute(sql, params)
-        while rows := cursor.fetchmany(CHUNK):
+        while rows := cursor.fetchmany(CHUNK_ROWS):
             take(rows)
 
 
-def _asked(timings: Timings, connection: sqlite3.Connection, name: str, params: Params) -> list[tuple[Any, ...]]:
+def _run_query(timings: Timings, connection: sqlite3.Connection, name: str, params: Params) -> list[tuple[Any, ...]]:
     cursor = connection.cursor()
     cursor.row_factory = None
     with timings.of(name):
-        return cursor.execute(compose("sqlite", name), _adapted(params)).fetchall()
+        return cursor.execute(compose("sqlite", name), _adapt_params(params)).fetchall()
 
 
-def _timed(timings: Timings, name: str, work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
+def _run_timed(
+    timings: Timings, name: str, work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection
+) -> T:
     with timings.of(name):
         return work(connection)
 
 
-def _changed(sql: str, params: Mapping[str, object], connection: sqlite3.Connection) -> int:
+def _execute(sql: str, params: Mapping[str, object], connection: sqlite3.Connection) -> int:
     return connection.execute(sql, params).rowcount
 
 
-def _changed_by_all(sql: str, many: Sequence[Mapping[str, object]], connection: sqlite3.Connection) -> int:
+def _execute_many(sql: str, many: Sequence[Mapping[str, object]], connection: sqlite3.Connection) -> int:
     return connection.executemany(sql, many).rowcount
 
 
-_Work: TypeAlias = list[Callable[[sqlite3.Connection], object]]
+_Steps: TypeAlias = list[Callable[[sqlite3.Connection], object]]
 
 
-def _prepared(timings: Timings, writes: Sequence[Write]) -> _Work:
-    return [partial(_timed, timings, write.name, _written(write)) for write in writes]
+def _steps_of(timings: Timings, writes: Sequence[Write]) -> _Steps:
+    return [partial(_run_timed, timings, write.name, _step_of(write)) for write in writes]
 
 
-def _written(write: Write) -> Callable[[sqlite3.Connection], object]:
+def _step_of(write: Write) -> Callable[[sqlite3.Connection], object]:
     sql = compose("sqlite", write.name)
     if write.many is None:
-        return partial(_fetched, sql, _adapted(write.params))
-    return partial(_changed_by_all, sql, [_adapted(params) for params in write.many])
+        return partial(_fetch_rows, sql, _adapt_params(write.params))
+    return partial(_execute_many, sql, [_adapt_params(params) for params in write.many])
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
-    """A write that waits for its turn, with what came of it: the rows of each of its parts, or why it failed."""
+class _QueuedWrite:
+    """A queued write and its outcome: the rows of each of its parts, or its error."""
 
-    work: _Work
+    work: _Steps
     outcome: list[list[Row]] | Exception | None = None
 
 
-def _write_group(group: Sequence[_Waiting], connection: sqlite3.Connection) -> None:
-    """Do several writes in one transaction; where one of them is refused, each in its own, so that only it fails."""
+def _write_group(group: Sequence[_QueuedWrite], connection: sqlite3.Connection) -> None:
+    """Commit several writes in one transaction; if one is refused, each in its own, so that only that one fails."""
     try:
         _write_together(group, connection)
     except Exception as error:
-        for each in group:
-            each.outcome = error
+        for write in group:
+            write.outcome = error
             if len(group) > 1 and not _is_busy(error):
-                _write_group([each], connection)
+                _write_group([write], connection)
 
 
-def _write_together(group: Sequence[_Waiting], connection: sqlite3.Connection) -> None:
+def _write_together(group: Sequence[_QueuedWrite], connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        found = [[part(connection) for part in each.work] for each in group]
+        outcomes = [[step(connection) for step in write.work] for write in group]
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    for each, outcome in zip(group, found, strict=True):
-        each.outcome = [rows if isinstance(rows, list) else [] for rows in outcome]
+    for write, outcome in zip(group, outcomes, strict=True):
+        write.outcome = [rows if isinstance(rows, list) else [] for rows in outcome]
 
 
 def _is_busy(outcome: object) -> bool:
@@ -233,43 +241,43 @@ def _is_busy(outcome: object) -> bool:
 
 
 @dataclass(slots=True)
-class _Known:
-    """What searches have found out about one state of the store."""
+class _SearchCache:
+    """Counts and filter sets that searches share, valid for one change token."""
 
     token: object
-    passing: PassingSets
-    held: dict[str, int]
-    memories: int | None = None
+    filter_sets: FilterSets
+    counts: dict[str, int]
+    total: int | None = None
 
-    def held_by(self, ask: Ask, phrase: str) -> int:
-        """How many memories hold a word or phrase."""
-        if phrase not in self.held:
-            [(self.held[phrase],)] = ask("count_matching", {"words": phrase})
-        return self.held[phrase]
+    def count_with(self, run_query: RunQuery, phrase: str) -> int:
+        """Return the number of memories that hold a word or phrase."""
+        if phrase not in self.counts:
+            [(self.counts[phrase],)] = run_query("count_matching", {"words": phrase})
+        return self.counts[phrase]
 
-    def count(self, ask: Ask) -> int:
-        """How many memories there are."""
-        if self.memories is None:
-            [(self.memories,)] = ask("count_memories", {})
-        return self.memories
+    def count(self, run_query: RunQuery) -> int:
+        """Return the number of memories."""
+        if self.total is None:
+            [(self.total,)] = run_query("count_memories", {})
+        return self.total
 
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
-    """What one branch of a search found: memories by seq with their scores."""
+    """Hits of one branch of a search: memories by seq with their scores."""
 
-    hits: list[Scored]
+    hits: list[ScoredSeq]
     step: Step
     warnings: tuple[str, ...] = ()
     model: ModelKey | None = None
-    """Which model the vectors are of, where it is a branch by meaning."""
+    """Model of the vectors, in a vector branch."""
 
-    def surely(self, depth: int) -> set[int]:
-        """What is in the branch; nothing is sure where more tie for its last places than it has."""
+    def certain_seqs(self, depth: int) -> set[int]:
+        """Return the seqs that are certainly in the branch: none where more tie for its last ranks than it has."""
         return {seq for seq, _ in self.hits} if len(self.hits) <= depth else set()
 
 
-def _too_large(index: VectorIndex) -> str:
+def _too_large_warning(index: VectorIndex) -> str:
     return (
         f"The {index.too_large:,} vectors need more than the {index.limit / 1e9:.1f} GB of memory that a SQLite store "
         "may take for them; answered by words alone. Copy the store to PostgreSQL with `vestige-tui migrate copy`."
@@ -277,7 +285,7 @@ def _too_large(index: VectorIndex) -> str:
 
 
 class SqliteTransaction:
-    """A write in progress on the one writing connection."""
+    """A write in progress on the only writing connection."""
 
     def __init__(
         self, connection: Connection, translate: Callable[[sqlite3.Error], VestigeError], timings: Timings
@@ -287,26 +295,26 @@ class SqliteTransaction:
         self._timings = timings
 
     async def run(self, name: str, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do a piece of work, named for its times, on the writing connection in one trip."""
+        """Run work on the writing connection in one trip, timed under this name."""
         try:
-            return await self._connection.run(partial(_timed, self._timings, name, work))
+            return await self._connection.run(partial(_run_timed, self._timings, name, work))
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
-        return await self.run(name, partial(_fetched, compose("sqlite", name, slots), _adapted(params)))
+        return await self.run(name, partial(_fetch_rows, compose("sqlite", name, slots), _adapt_params(params)))
 
     async def execute(self, name: str, params: Params | None = None, slots: Slots | None = None) -> int:
-        return await self.run(name, partial(_changed, compose("sqlite", name, slots), _adapted(params)))
+        return await self.run(name, partial(_execute, compose("sqlite", name, slots), _adapt_params(params)))
 
     async def execute_many(self, name: str, many: Sequence[Params]) -> int:
         if not many:
             return 0
-        adapted = [_adapted(params) for params in many]
-        return await self.run(name, partial(_changed_by_all, compose("sqlite", name), adapted))
+        adapted = [_adapt_params(params) for params in many]
+        return await self.run(name, partial(_execute_many, compose("sqlite", name), adapted))
 
     async def script(self, sql: str) -> None:
-        # executescript() would commit what came before; a migration and its record are one transaction.
+        # executescript() would commit the transaction first; a migration and its record share one.
         try:
             for statement in statements(sql):
                 await self._connection.execute(statement)
@@ -315,7 +323,7 @@ class SqliteTransaction:
 
 
 class SqliteBackend:
-    """A store in one SQLite file, ours or one that a Vestige server made (read-only then)."""
+    """A store in one SQLite file, our own or a Vestige file (then read-only)."""
 
     dialect: Dialect = "sqlite"
     lowest_id = ""
@@ -331,17 +339,17 @@ class SqliteBackend:
         self.timings = Timings()
         self._script = ""
         self._writer: Connection | None = None
-        self._writing = asyncio.Lock()
-        self._waiting: list[_Waiting] = []
+        self._write_lock = asyncio.Lock()
+        self._queue: list[_QueuedWrite] = []
         self._watch: Connection | None = None
-        self._watching = asyncio.Lock()
-        self._tokens = Tokens(self.change_token, WATCH_SECONDS)
-        # The one used last is asked first: it has in memory what was just read.
+        self._watch_lock = asyncio.Lock()
+        self._token_poller = TokenPoller(self.change_token, WATCH_SECONDS)
+        # Last in, first out: the reader used last has its pages cached.
         self._readers: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
-        self._opened: list[Connection] = []
+        self._connections: list[Connection] = []
         self._index: VectorIndex | None = None
-        self._known: _Known | None = None
-        self._endings: set[asyncio.Task[None]] = set()
+        self._cache: _SearchCache | None = None
+        self._stop_tasks: set[asyncio.Task[None]] = set()
 
     @property
     def title(self) -> str:
@@ -353,23 +361,23 @@ class SqliteBackend:
     # Opening and closing
 
     async def open(self) -> None:
-        made = await asyncio.to_thread(self._prepare)
+        created = await asyncio.to_thread(self._prepare)
         if not self.read_only:
             self._writer = await self._connect("rw")
-            if made:
-                await self._log_ahead(self._writer)
+            if created:
+                await self._enable_wal(self._writer)
             await self._writer.execute("PRAGMA synchronous = NORMAL")
-            # Nothing ends such a wait before its time, so who leaves meanwhile waits for one turn only.
+            # This wait cannot be interrupted, so a cancelled caller waits for one short turn at most.
             await self._writer.execute(f"PRAGMA busy_timeout = {min(BUSY_MS, TURN_MS)}")
         mode = "ro"
         if self.read_only and self._immutable():
             mode = "ro&immutable=1"
         self._watch = await self._connect(mode)
-        for _ in range(READERS):
+        for _ in range(READER_COUNT):
             self._readers.put_nowait(await self._connect(mode))
 
-    async def _log_ahead(self, writer: Connection) -> None:
-        """Turn the write-ahead log on, which no busy timeout waits for where others are opening the file, too."""
+    async def _enable_wal(self, writer: Connection) -> None:
+        """Turn on the write-ahead log; retried, as no busy timeout applies while other processes open the file."""
         deadline = time.monotonic() + BUSY_MS / 1000
         while True:
             try:
@@ -381,8 +389,8 @@ class SqliteBackend:
             await asyncio.sleep(0.02)
 
     def _prepare(self) -> bool:
-        """Look at the file before anything opens it for writing; tells whether it was made just now."""
-        made = False
+        """Check the file before any connection opens it for writing; return whether it was created just now."""
+        created = False
         if not self.path.exists():
             if not self.create or self.read_only:
                 raise StoreMissing(f"There is no store at {self.title}.")
@@ -390,9 +398,9 @@ class SqliteBackend:
                 if not self.path.parent.exists():
                     self.path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-                made = True
+                created = True
             except OSError as error:
-                # Another process may have made it in this very moment; a link that leads nowhere is none.
+                # Another process may have created it just now; a dangling link does not exist.
                 if not (isinstance(error, FileExistsError) and self.path.exists()):
                     raise Unavailable(f"{self.title} cannot be made: {error.strerror}.") from error
         if self.path.is_dir():
@@ -408,30 +416,30 @@ class SqliteBackend:
             with closing(
                 sqlite3.connect(f"file:{quote(bytes(self.path))}?{mode}", uri=True, timeout=BUSY_MS / 1000)
             ) as connection:
-                found = survey(connection)
+                file = survey(connection)
         except sqlite3.Error as error:
             raise self._translate(error) from error
-        if found.kind == "foreign":
+        if file.kind == "foreign":
             raise ForeignStore(f"{self.title} is a SQLite file, but not a memory store; it was not touched.")
-        if found.kind == "empty" and self.path.stat().st_size == 0:
-            made = True
-        if found.kind == "vestige":
+        if file.kind == "empty" and self.path.stat().st_size == 0:
+            created = True
+        if file.kind == "vestige":
             self.foreign, self.read_only = True, True
-            self.reason = f"{found.line} file, not adopted"
-        self.line, self.notes, self._script = found.line, found.notes, found.script
-        return made
+            self.reason = f"{file.line} file, not adopted"
+        self.line, self.notes, self._script = file.line, file.notes, file.script
+        return created
 
     def _immutable(self) -> bool:
-        # Only where SQLite could not make its -shm, and nothing waits in a -wal that this mode would not see.
+        # Only where SQLite cannot create its -shm, and no -wal holds pages that this mode would not read.
         return not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists()
 
     async def _connect(self, mode: str) -> Connection:
         address = f"file:{quote(bytes(self.path))}?mode={mode}"
-        opened = partial(sqlite3.connect, address, uri=True, isolation_level=None, timeout=BUSY_MS / 1000)
+        connector = partial(sqlite3.connect, address, uri=True, isolation_level=None, timeout=BUSY_MS / 1000)
         try:
-            connection = Connection(opened, iter_chunk_size=64)
+            connection = Connection(connector, iter_chunk_size=64)
             await connection
-            self._opened.append(connection)
+            self._connections.append(connection)
             connection.row_factory = _dict_row  # type: ignore[assignment]  # dicts serve both backends
             await connection.execute("PRAGMA foreign_keys = ON")
             await connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
@@ -445,48 +453,50 @@ class SqliteBackend:
         return connection
 
     async def close(self) -> None:
-        # The writer last: only a connection that may write folds the write-ahead log into the file when it goes.
-        opened = sorted(self._opened, key=lambda each: each is self._writer)
+        # The writer last: only a connection that may write checkpoints the write-ahead log when it closes.
+        connections = sorted(self._connections, key=lambda each: each is self._writer)
         try:
             if self._index is not None:
                 await self._index.close()
                 self._index = self._index_of(*self._index.own)
-            for connection in opened:
+            for connection in connections:
                 with suppress(sqlite3.Error, ValueError):
                     await connection.close()
         except BaseException:
-            # A thread that nobody stops would keep the whole process from ending.
-            for connection in opened:
+            # A thread that is not stopped would keep the whole process from ending.
+            for connection in connections:
                 connection.stop()
             raise
         finally:
-            self._opened.clear()
+            self._connections.clear()
             self._readers = asyncio.LifoQueue()
             self._writer = self._watch = None
 
     async def reopen(self) -> None:
-        """New tables need nothing new here."""
+        """Keep the connections: SQLite has no types to register."""
 
     # Reading
 
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
         sql = compose("sqlite", name, slots)
-        return await self._read(partial(_timed, self.timings, name, partial(_fetched, sql, _adapted(params))))
+        return await self._read(
+            partial(_run_timed, self.timings, name, partial(_fetch_rows, sql, _adapt_params(params)))
+        )
 
     async def run(self, name: str, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do a piece of work, named for its times, on a connection that only reads."""
-        return await self._read(partial(_timed, self.timings, name, work))
+        """Run work on a read-only connection, timed under this name."""
+        return await self._read(partial(_run_timed, self.timings, name, work))
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do a piece of work on a reader that is free; cancelling it ends its query."""
+        """Run work on a free reader; cancelling it interrupts its query."""
         reader = await self._readers.get()
         try:
-            found = await reader.run(work)
+            result = await reader.run(work)
         except asyncio.CancelledError:
-            # The reader is given back by a task of its own, once the query has really ended.
-            ending = asyncio.ensure_future(self._stop(reader))
-            self._endings.add(ending)
-            ending.add_done_callback(self._endings.discard)
+            # A separate task returns the reader to the pool once the query has really ended.
+            stop_task = asyncio.ensure_future(self._stop(reader))
+            self._stop_tasks.add(stop_task)
+            stop_task.add_done_callback(self._stop_tasks.discard)
             raise
         except BaseException as error:
             self._readers.put_nowait(reader)
@@ -494,22 +504,22 @@ class SqliteBackend:
                 raise self._translate(error) from error
             raise
         self._readers.put_nowait(reader)
-        return found
+        return result
 
     async def _stop(self, reader: Connection) -> None:
-        # A reader does one piece of work after the other: when this one is done, the query is over.
-        over = asyncio.ensure_future(reader.run(_nothing))
-        # An interrupt that comes before the query has begun is lost, so it is repeated.
+        # A reader runs its work in order: once this no-op is done, the query is over.
+        marker = asyncio.ensure_future(reader.run(_no_op))
+        # An interrupt before the query has begun is lost, so it is repeated.
         with suppress(ValueError):
-            while not over.done():
+            while not marker.done():
                 await reader.interrupt()
-                await asyncio.wait({over}, timeout=0.01)
-            over.result()
+                await asyncio.wait({marker}, timeout=0.01)
+            marker.result()
         self._readers.put_nowait(reader)
 
-    async def _hand_over(self, name: str, params: Params, take: Take) -> None:
-        handed = partial(_handed_over, compose("sqlite", name), _adapted(params), take)
-        await self._read(partial(_timed, self.timings, name, handed))
+    async def _stream_rows(self, name: str, params: Params, take: Take) -> None:
+        work = partial(_fetch_chunks, compose("sqlite", name), _adapt_params(params), take)
+        await self._read(partial(_run_timed, self.timings, name, work))
 
     # Writing
 
@@ -518,13 +528,13 @@ class SqliteBackend:
         writer = self._writer
         if writer is None:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
-        async with self._writing:
+        async with self._write_lock:
             try:
-                await self._in_turns(lambda: writer.execute("BEGIN IMMEDIATE"))
+                await self._alternate(lambda: writer.execute("BEGIN IMMEDIATE"))
                 yield SqliteTransaction(writer, self._translate, self.timings)
                 await self._finish(writer.commit())
             except BaseException:
-                # Also where the caller was cancelled just as the write began.
+                # Also where the caller was cancelled just as the transaction began.
                 if writer.in_transaction:
                     await self._finish(writer.rollback())
                 raise
@@ -533,19 +543,19 @@ class SqliteBackend:
         writer = self._writer
         if writer is None:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
-        mine = _Waiting(_prepared(self.timings, writes))
-        self._waiting.append(mine)
+        queued = _QueuedWrite(_steps_of(self.timings, writes))
+        self._queue.append(queued)
         try:
-            async with self._writing:
-                # Who is first takes along those that wait behind: a commit costs as much for many writes as for one.
-                if mine in self._waiting:
-                    group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+            async with self._write_lock:
+                # Group commit: the first writer to take the lock commits every queued write, at the cost of one.
+                if queued in self._queue:
+                    group, self._queue = self._queue[:MAX_GROUP_COMMIT_WRITES], self._queue[MAX_GROUP_COMMIT_WRITES:]
                     with suppress(Busy):
-                        await self._in_turns(lambda: self._lead(writer, group))
+                        await self._alternate(lambda: self._commit_group(writer, group))
         finally:
-            if mine in self._waiting:
-                self._waiting.remove(mine)
-        outcome = mine.outcome
+            if queued in self._queue:
+                self._queue.remove(queued)
+        outcome = queued.outcome
         if isinstance(outcome, sqlite3.Error):
             raise self._translate(outcome) from outcome
         if isinstance(outcome, Exception):
@@ -553,22 +563,22 @@ class SqliteBackend:
         assert outcome is not None
         return outcome
 
-    async def _lead(self, writer: Connection, group: Sequence[_Waiting]) -> None:
-        # In a second turn those alone that found the file held: what is done is not done again.
-        left = [each for each in group if each.outcome is None or _is_busy(each.outcome)]
-        for each in left:
-            each.outcome = None
+    async def _commit_group(self, writer: Connection, group: Sequence[_QueuedWrite]) -> None:
+        # A repeated turn retries only the writes that found the file locked.
+        unfinished = [write for write in group if write.outcome is None or _is_busy(write.outcome)]
+        for write in unfinished:
+            write.outcome = None
         try:
-            await writer.run(partial(_write_group, left))
+            await writer.run(partial(_write_group, unfinished))
         except Exception as error:
-            for each in left:
-                each.outcome = each.outcome or error
-        for each in left:
-            if isinstance(each.outcome, sqlite3.OperationalError) and _is_busy(each.outcome):
-                raise each.outcome
+            for write in unfinished:
+                write.outcome = write.outcome or error
+        for write in unfinished:
+            if isinstance(write.outcome, sqlite3.OperationalError) and _is_busy(write.outcome):
+                raise write.outcome
 
-    async def _in_turns(self, work: Callable[[], Awaitable[object]]) -> None:
-        """Do what needs the file for itself, again and again until nobody else holds it, or Busy."""
+    async def _alternate(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Repeat work that needs the file's lock in short turns until it succeeds. Raises Busy after BUSY_MS."""
         deadline = time.monotonic() + BUSY_MS / 1000
         while True:
             try:
@@ -579,12 +589,12 @@ class SqliteBackend:
                     raise
 
     async def _finish(self, work: Awaitable[T]) -> T:
-        """Let a begin, commit or rollback come to its end even when the caller is cancelled: half of one is none."""
-        running = asyncio.ensure_future(work)
+        """Let a begin, commit or rollback run to its end even when the caller is cancelled."""
+        task = asyncio.ensure_future(work)
         try:
-            return await asyncio.shield(running)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await asyncio.wait({running})
+            await asyncio.wait({task})
             raise
         except sqlite3.Error as error:
             raise self._translate(error) from error
@@ -593,21 +603,21 @@ class SqliteBackend:
         writer = self._writer
         if writer is None:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
-        async with self._writing:
-            running = asyncio.ensure_future(self._in_turns(lambda: writer.execute(compose("sqlite", name))))
+        async with self._write_lock:
+            task = asyncio.ensure_future(self._alternate(lambda: writer.execute(compose("sqlite", name))))
             try:
                 with self.timings.of(name):
-                    await asyncio.shield(running)
+                    await asyncio.shield(task)
             except asyncio.CancelledError:
-                # An interrupt that comes before the statement has begun is lost, so it is repeated.
-                while not running.done():
+                # An interrupt before the statement has begun is lost, so it is repeated.
+                while not task.done():
                     await writer.interrupt()
-                    await asyncio.wait({running}, timeout=0.01)
+                    await asyncio.wait({task}, timeout=0.01)
                 with suppress(VestigeError):
-                    running.result()
+                    task.result()
                 raise
 
-    # Meaning
+    # Search
 
     def use_model(self, model: ModelSignature | None) -> None:
         index = self._index
@@ -618,135 +628,146 @@ class SqliteBackend:
             self._index = self._index_of(model.name, model.dimension)
 
     def _index_of(self, name: str, dimension: int) -> VectorIndex:
-        return VectorIndex(dimension, self._hand_over, name=name, rewritten=self.foreign)
+        return VectorIndex(dimension, self._stream_rows, name=name, rewritten=self.foreign)
 
     async def warm(self) -> None:
-        """Load the vectors, so that the first search by meaning need not wait for them."""
+        """Load the vectors, so that the first vector search need not wait for them."""
         if self._index is not None:
             await self._index.sync(await self.change_token())
 
-    async def search(self, asked: BackendQuery) -> BackendResult:
-        fusion = asked.fusion
+    async def search(self, query: BackendQuery) -> BackendResult:
+        fusion = query.fusion
         params: dict[str, Any] = {
-            **asked.params,
-            "depth": asked.depth,
+            **query.params,
+            "depth": query.depth,
             "counted": fusion.depth,
-            "limit": asked.limit,
-            "only": asked.only,
+            "limit": query.limit,
+            "only": query.only,
             "text_weight": fusion.text_weight,
             "vector_weight": fusion.vector_weight,
             "floor": fusion.floor,
         }
         steps: list[Step] = []
         warnings: list[str] = []
-        vectors, texts, filters = "branch_vector_none", "branch_text_none", asked.filters
-        if asked.literal is not None:
-            texts = "branch_text_literal"
-            params |= {"literal": asked.literal, "folded": fold_ascii(asked.literal), "scanned": SCANNED}
-            steps.append(Step("words", f"the newest {SCANNED:,} memories looked through, character by character"))
-        elif asked.newest:
-            texts = "branch_text_newest"
+        vector_block, text_block, filters = "branch_vector_none", "branch_text_none", query.filters
+        if query.literal is not None:
+            text_block = "branch_text_literal"
+            params |= {"literal": query.literal, "folded": fold_ascii(query.literal), "scanned": MAX_SCANNED_ROWS}
+            steps.append(
+                Step("words", f"the newest {MAX_SCANNED_ROWS:,} memories looked through, character by character")
+            )
+        elif query.newest:
+            text_block = "branch_text_newest"
             steps.append(Step("words", "none to look for: the newest memories"))
         else:
-            # Both branches bring their filters with them.
+            # Both branches apply their filters themselves.
             filters, index = (), self._index
-            known = await self._known_now()
-            (near, near_worded), held = await asyncio.gather(
-                self._by_meaning_and_worded(asked, index, known), self._by_words(asked, known)
+            cache = await self._current_cache()
+            (vector_branch, text_scores), text_branch = await asyncio.gather(
+                self._vector_branch_and_text_scores(query, index, cache), self._text_branch(query, cache)
             )
-            if near is not None and near.model != asked.model:
-                return BackendResult([], (), model=near.model)
-            if near is not None:
-                vectors, params["vector_hits"], params["vector_also"] = "branch_vector_given", near.hits, []
-                steps.append(near.step)
-                warnings += near.warnings
-            if asked.pieces:
-                texts, filters = "branch_text_pieces", asked.filters
-                params |= {"pieces": asked.pieces, "scanned": SCANNED}
-                steps.append(Step("words", f"pairs of letters in at most the newest {SCANNED:,} memories"))
-            elif held is not None:
-                texts, params["text_hits"], params["text_also"] = "branch_text", held.hits, []
-                steps.append(held.step)
-            if near is not None and held is not None and index is not None and asked.vector is not None:
-                meant, worded = near.surely(asked.depth), held.surely(asked.depth)
-                params["text_also"] = [hit for hit in near_worded if hit[0] not in worded]
-                others = [seq for seq, _ in held.hits if seq not in meant]
-                params["vector_also"] = await index.measured(asked.vector, others)
-                if index.model != asked.model:
+            if vector_branch is not None and vector_branch.model != query.model:
+                return BackendResult([], (), model=vector_branch.model)
+            if vector_branch is not None:
+                vector_block, params["vector_hits"], params["vector_also"] = (
+                    "branch_vector_given",
+                    vector_branch.hits,
+                    [],
+                )
+                steps.append(vector_branch.step)
+                warnings += vector_branch.warnings
+            if query.pieces:
+                text_block, filters = "branch_text_pieces", query.filters
+                params |= {"pieces": query.pieces, "scanned": MAX_SCANNED_ROWS}
+                steps.append(Step("words", f"pairs of letters in at most the newest {MAX_SCANNED_ROWS:,} memories"))
+            elif text_branch is not None:
+                text_block, params["text_hits"], params["text_also"] = "branch_text", text_branch.hits, []
+                steps.append(text_branch.step)
+            if vector_branch is not None and text_branch is not None and index is not None and query.vector is not None:
+                certain_vector, certain_text = (
+                    vector_branch.certain_seqs(query.depth),
+                    text_branch.certain_seqs(query.depth),
+                )
+                params["text_also"] = [hit for hit in text_scores if hit[0] not in certain_text]
+                others = [seq for seq, _ in text_branch.hits if seq not in certain_vector]
+                params["vector_also"] = await index.cosines(query.vector, others)
+                if index.model != query.model:
                     return BackendResult([], (), model=index.model)
         slots = {
-            "vector_branch": [vectors],
-            "text_branch": [texts],
+            "vector_branch": [vector_block],
+            "text_branch": [text_block],
             "filters": filters,
-            "chosen": ["chosen_one" if asked.only else "chosen_best"],
+            "chosen": ["chosen_one" if query.only else "chosen_best"],
         }
-        found = await self.fetch("search_memories", params, slots)
-        return BackendResult(found, tuple(steps), tuple(warnings), asked.model)
+        rows = await self.fetch("search_memories", params, slots)
+        return BackendResult(rows, tuple(steps), tuple(warnings), query.model)
 
-    async def _known_now(self) -> _Known:
-        """What has been found out about the store as it is now; nothing, where somebody has changed it."""
+    async def _current_cache(self) -> _SearchCache:
+        """Return the cache for the store's current change token; an empty one where the store has changed."""
         token = await self.change_token()
-        if self._known is None or self._known.token != token:
-            self._known = _Known(token, PassingSets(self.fetch), {})
-        return self._known
+        if self._cache is None or self._cache.token != token:
+            self._cache = _SearchCache(token, FilterSets(self.fetch), {})
+        return self._cache
 
-    async def _by_meaning(self, asked: BackendQuery, index: VectorIndex | None, known: _Known) -> _Branch | None:
-        if asked.vector is None or index is None:
+    async def _vector_branch(
+        self, query: BackendQuery, index: VectorIndex | None, cache: _SearchCache
+    ) -> _Branch | None:
+        if query.vector is None or index is None:
             return None
-        if index.own == asked.model:
-            await index.sync(known.token)
+        if index.own == query.model:
+            await index.sync(cache.token)
         if self._index is not None and self._index is not index:
-            # What replaced it meanwhile knows better; this one may have been stopped half full.
+            # The index was replaced meanwhile; this one may have been stopped half full.
             index = self._index
-        passing = await known.passing.of(asked.filters, asked.params)
-        if index.model != asked.model:
+        allowed = await cache.filter_sets.of(query.filters, query.params)
+        if index.model != query.model:
             return _Branch([], Step("meaning", "of another model"), model=index.model)
         if index.too_large:
-            left_out = Step("meaning", "left out: too many vectors to hold in memory")
-            return _Branch([], left_out, (_too_large(index),), index.model)
+            step = Step("meaning", "left out: too many vectors to hold in memory")
+            return _Branch([], step, (_too_large_warning(index),), index.model)
         started = time.perf_counter()
-        hits, how = await index.nearest(asked.vector, asked.depth, passing, exact=asked.exact)
-        return _Branch(hits, Step("meaning", how, (time.perf_counter() - started) * 1000), model=asked.model)
+        hits, how = await index.nearest(query.vector, query.depth, allowed, exact=query.exact)
+        return _Branch(hits, Step("meaning", how, (time.perf_counter() - started) * 1000), model=query.model)
 
-    async def _by_meaning_and_worded(
-        self, asked: BackendQuery, index: VectorIndex | None, known: _Known
-    ) -> tuple[_Branch | None, list[Scored]]:
-        """The branch by meaning, and what the words are worth in the memories it found."""
-        near = await self._by_meaning(asked, index, known)
-        if near is None or not near.hits or not asked.words:
-            return near, []
-        seqs = [seq for seq, _ in near.hits]
-        wanted = {"words": self.match(asked.words, every=False), "among": seqs}
-        rows = await self._read(lambda connection: _asked(self.timings, connection, "rank_matching_among", wanted))
-        return near, [(int(seq), float(score)) for seq, score in rows]
+    async def _vector_branch_and_text_scores(
+        self, query: BackendQuery, index: VectorIndex | None, cache: _SearchCache
+    ) -> tuple[_Branch | None, list[ScoredSeq]]:
+        """Return the vector branch, and the BM25 scores of the memories in it."""
+        branch = await self._vector_branch(query, index, cache)
+        if branch is None or not branch.hits or not query.words:
+            return branch, []
+        seqs = [seq for seq, _ in branch.hits]
+        params = {"words": self.match(query.words, every=False), "among": seqs}
+        rows = await self._read(lambda connection: _run_query(self.timings, connection, "rank_matching_among", params))
+        return branch, [(int(seq), float(score)) for seq, score in rows]
 
-    async def _by_words(self, asked: BackendQuery, known: _Known) -> _Branch | None:
-        if not asked.words:
+    async def _text_branch(self, query: BackendQuery, cache: _SearchCache) -> _Branch | None:
+        if not query.words:
             return None
-        filters, every = asked.filters, False
-        if asked.params.get("must") == self.match(asked.words, every=True):
-            # All have to occur: what ranks them finds them, too.
+        filters, every = query.filters, False
+        if query.params.get("must") == self.match(query.words, every=True):
+            # All words must occur: the ranking query finds exactly the memories that pass this filter.
             filters, every = tuple(name for name in filters if name != "filter_must"), True
-        passing = await known.passing.of(filters, asked.params)
+        allowed = await cache.filter_sets.of(filters, query.params)
         started = time.perf_counter()
-        hits, how = await self._read(partial(self._ranked, asked, every, passing, known))
+        hits, how = await self._read(partial(self._rank_text, query, every, allowed, cache))
         return _Branch(hits, Step("words", how, (time.perf_counter() - started) * 1000))
 
-    def _ranked(
-        self, asked: BackendQuery, every: bool, passing: Passing, known: _Known, connection: sqlite3.Connection
-    ) -> tuple[list[Scored], str]:
-        ask = partial(_asked, self.timings, connection)
-        phrases = [str(self.match([word], every=True)) for word in asked.words]
-        held = tuple((phrase, known.held_by(ask, phrase)) for phrase in phrases)
-        return ranked(ask, Wording(held, every, asked.depth, asked.exact), passing, known.count(ask))
+    def _rank_text(
+        self, query: BackendQuery, every: bool, allowed: FilterSet, cache: _SearchCache, connection: sqlite3.Connection
+    ) -> tuple[list[ScoredSeq], str]:
+        run_query = partial(_run_query, self.timings, connection)
+        phrases = [str(self.match([word], every=True)) for word in query.words]
+        counts = tuple((phrase, cache.count_with(run_query, phrase)) for phrase in phrases)
+        return rank(run_query, TextQuery(counts, every, query.depth, query.exact), allowed, cache.count(run_query))
 
     async def wait_for_change(self, seconds: float) -> bool:
-        return await self._tokens.change(seconds)
+        return await self._token_poller.wait(seconds)
 
     async def change_token(self) -> object:
         if self._watch is None:
             return None
-        async with self._watching:
+        async with self._watch_lock:
             try:
                 [row] = await self._watch.execute_fetchall(compose("sqlite", "read_change_token"))
             except sqlite3.Error as error:
@@ -754,16 +775,20 @@ class SqliteBackend:
         return row["data_version"]
 
     async def word_counts(self, words: Sequence[str]) -> list[tuple[int, float]]:
-        known = await self._known_now()
-        return await self._read(partial(self._counted, words, known))
+        cache = await self._current_cache()
+        return await self._read(partial(self._count_words, words, cache))
 
-    def _counted(self, words: Sequence[str], known: _Known, connection: sqlite3.Connection) -> list[tuple[int, float]]:
-        ask = partial(_asked, self.timings, connection)
-        held = [known.held_by(ask, str(self.match([word], every=True))) for word in words]
-        return [(n, max(1e-6, math.log((known.count(ask) - n + 0.5) / (n + 0.5)))) for n in held]
+    def _count_words(
+        self, words: Sequence[str], cache: _SearchCache, connection: sqlite3.Connection
+    ) -> list[tuple[int, float]]:
+        run_query = partial(_run_query, self.timings, connection)
+        counts = [cache.count_with(run_query, str(self.match([word], every=True))) for word in words]
+        return [
+            (count, max(1e-6, math.log((cache.count(run_query) - count + 0.5) / (count + 0.5)))) for count in counts
+        ]
 
     def match(self, words: Sequence[str], *, every: bool) -> object:
-        # Each word is quoted, so that nothing in it can be an operator; one that holds no letter matches nothing.
+        # Each word is quoted, so that it cannot be an operator; one without letters matches nothing.
         return (" AND " if every else " OR ").join('"' + word.replace('"', " ") + '"' for word in words)
 
     # Ids
@@ -772,26 +797,26 @@ class SqliteBackend:
         return bool(text)
 
     def prefix_range(self, prefix: str) -> tuple[str, str] | None:
-        # The highest character of all stands behind every id that begins with the prefix.
+        # The highest code point sorts after every id with this prefix.
         return prefix, prefix + "\U0010ffff"
 
     def pool_state(self) -> str:
         free = self._readers.qsize()
-        return f"{READERS - free} of {READERS} readers in use, " + (
+        return f"{READER_COUNT - free} of {READER_COUNT} readers in use, " + (
             "read-only" if self._writer is None else "one writer"
         )
 
     def inside(self) -> BackendStatus:
         index = self._index
-        held = None
+        vectors = None
         if index is not None:
-            held = VectorsHeld(len(index), index.dimension, index.bytes, index.limit, index.too_large)
-        connections = Connections(READERS, self._readers.qsize(), READERS, writer=self._writer is not None)
+            vectors = VectorsHeld(len(index), index.dimension, index.bytes, index.limit, index.too_large)
+        connections = Connections(READER_COUNT, self._readers.qsize(), READER_COUNT, writer=self._writer is not None)
         mode, wal_bytes = "", 0
         with suppress(OSError):
             mode = stat.filemode(os.stat(self.path).st_mode)
             wal_bytes = os.stat(f"{self.path}-wal").st_size
-        return BackendStatus(connections, (), held, str(self.path), mode, wal_bytes, self.line, self.notes)
+        return BackendStatus(connections, (), vectors, str(self.path), mode, wal_bytes, self.line, self.notes)
 
     # Errors
 

@@ -1,9 +1,9 @@
-"""The branch by words of a search in SQLite: the whole query ranks, its rare words say which memories are looked at.
+"""The text branch of a search in SQLite: BM25 over candidates that the query's rare words choose.
 
 BM25 costs the same for every memory it ranks, and one word may be in all of them. So a query of several words first
 takes as candidates the memories with its rare words, and those with two of its other words together. As SQLite counts a
-word once for each time a query says it, a candidate's score is that of "(what makes candidates) AND (every word)" less
-that of "(what makes candidates)".
+word once for each time a query holds it, a candidate's score is that of "(candidate expression) AND (every word)" less
+that of "(candidate expression)".
 """
 
 from __future__ import annotations
@@ -15,125 +15,132 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Params
-    from vestige_tui.store.search.filter_sets import Passing
+    from vestige_tui.store.search.filter_sets import FilterSet
 
-Ask: TypeAlias = Callable[[str, "Params"], list[tuple[Any, ...]]]
-"""The rows of a named query, at once."""
-Scored: TypeAlias = tuple[int, float]
-"""The seq of a memory with its score."""
+RunQuery: TypeAlias = Callable[[str, "Params"], list[tuple[Any, ...]]]
+"""Runs a named query and returns all its rows."""
+ScoredSeq: TypeAlias = tuple[int, float]
+"""Seq of a memory with its score."""
 
-NARROW = 5_000
-RANKED_WHOLE = 4_000
-CANDIDATES = 1_000
-_MOST_CANDIDATES = 12_000
-_PAIRS = 8
-_RESCORED = 200
-_SLACK = 64
+MAX_DIRECT_ROWS = 5_000
+"""Filter sets of at most this size are ranked whole."""
+MAX_FULL_RANK_ROWS = 4_000
+"""With at most this many occurrences in all, every match is ranked."""
+MIN_CANDIDATE_ROWS = 1_000
+"""Smallest budget of candidates, where no filter raises it."""
+_MAX_CANDIDATE_ROWS = 12_000
+"""Largest budget of candidates."""
+_MAX_PAIRS = 8
+"""Pairs of common words that may find candidates."""
+_MIN_RESCORED_ROWS = 200
+"""Best candidates that are scored again, at least."""
+_EXTRA_ROWS = 64
+"""Rows fetched beyond the number that the share of the filters suggests."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wording:
-    """What is looked for: ``phrases`` as the text index takes them, each with how many memories hold it.
+class TextQuery:
+    """Words and phrases of a query: ``phrases`` as FTS5 takes them, each with the number of memories that hold it.
 
-    ``every``: only memories with all of them count.
+    ``every``: only memories with all of them match.
     """
 
     phrases: tuple[tuple[str, int], ...]
     every: bool
     depth: int
     exact: bool
-    """Rank everything, whatever it costs."""
+    """Rank every match, at any cost."""
 
     @property
     def whole(self) -> str:
-        """The whole query."""
+        """Return the FTS5 expression of the whole query."""
         return (" AND " if self.every else " OR ").join(phrase for phrase, _ in self.phrases)
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """An expression that finds them, and which words it is made of."""
+    """FTS5 expression that finds the candidates, and its words in plain English."""
 
     expression: str
     how: str
 
 
-def ranked(ask: Ask, wording: Wording, passing: Passing, total: int) -> tuple[list[Scored], str]:
-    """The best ``depth`` memories of ``total`` that pass, with all that tie with the last; and how they were found."""
-    if passing.only is not None and len(passing.only) <= NARROW:
-        rows = ask("rank_matching_among", {"words": wording.whole, "among": sorted(passing.only)})
-        return _best(rows, wording.depth), f"FTS5, the {len(passing.only):,} that pass the filters, ranked by bm25"
-    share = max(passing.count(total) / max(total, 1), 0.01)
-    candidates = None if wording.exact or wording.every else _candidates(wording, share, total)
-    if candidates is not None and (found := _among_candidates(ask, wording, passing, candidates.expression)):
-        return found, f"FTS5, {candidates.how}, ranked by bm25"
-    said = "all" if wording.every else "any"
-    return _whole(ask, wording, passing, share), f"FTS5, {said} of the words, ranked by bm25"
+def rank(run_query: RunQuery, query: TextQuery, allowed: FilterSet, total: int) -> tuple[list[ScoredSeq], str]:
+    """Return the best ``depth`` memories that pass, with all ties of the last, and a note for the explanation."""
+    if allowed.only is not None and len(allowed.only) <= MAX_DIRECT_ROWS:
+        rows = run_query("rank_matching_among", {"words": query.whole, "among": sorted(allowed.only)})
+        return _best(rows, query.depth), f"FTS5, the {len(allowed.only):,} that pass the filters, ranked by bm25"
+    share = max(allowed.count(total) / max(total, 1), 0.01)
+    candidates = None if query.exact or query.every else _choose_candidates(query, share, total)
+    if candidates is not None and (hits := _rank_candidates(run_query, query, allowed, candidates.expression)):
+        return hits, f"FTS5, {candidates.how}, ranked by bm25"
+    which = "all" if query.every else "any"
+    return _rank_all(run_query, query, allowed, share), f"FTS5, {which} of the words, ranked by bm25"
 
 
-def _best(rows: Sequence[tuple[Any, ...]], depth: int) -> list[Scored]:
-    found = sorted(((int(seq), float(score)) for seq, score in rows), key=lambda hit: -hit[1])
-    if len(found) <= depth:
-        return found
-    last = found[depth - 1][1]
-    return [hit for hit in found if hit[1] >= last]
+def _best(rows: Sequence[tuple[Any, ...]], depth: int) -> list[ScoredSeq]:
+    hits = sorted(((int(seq), float(score)) for seq, score in rows), key=lambda hit: -hit[1])
+    if len(hits) <= depth:
+        return hits
+    last = hits[depth - 1][1]
+    return [hit for hit in hits if hit[1] >= last]
 
 
-def _whole(ask: Ask, wording: Wording, passing: Passing, share: float) -> list[Scored]:
-    wide = int(1.5 * wording.depth / share) + _SLACK
+def _rank_all(run_query: RunQuery, query: TextQuery, allowed: FilterSet, share: float) -> list[ScoredSeq]:
+    limit = int(1.5 * query.depth / share) + _EXTRA_ROWS
     while True:
-        rows = ask("rank_matching", {"words": wording.whole, "limit": wide})
-        kept = [row for row in rows if passing.leaves(row[0])]
-        # Nothing beyond the last row can be as good as the last of what is wanted.
-        if len(rows) < wide or (len(kept) >= wording.depth and kept[wording.depth - 1][1] > rows[-1][1]):
-            return _best(kept, wording.depth)
-        wide *= 8
+        rows = run_query("rank_matching", {"words": query.whole, "limit": limit})
+        matches = [row for row in rows if allowed.passes(row[0])]
+        # No row beyond the limit can score as high as the last hit.
+        if len(rows) < limit or (len(matches) >= query.depth and matches[query.depth - 1][1] > rows[-1][1]):
+            return _best(matches, query.depth)
+        limit *= 8
 
 
-def _candidates(wording: Wording, share: float, total: int) -> _Candidates | None:
-    """What makes few candidates, yet holds the best memories; None where everything is as soon ranked."""
-    held = sorted((count, phrase) for phrase, count in wording.phrases if count)
-    if len(held) < 2 or sum(count for count, _ in held) <= RANKED_WHOLE:
+def _choose_candidates(query: TextQuery, share: float, total: int) -> _Candidates | None:
+    """Return an expression with few matches that include the best; None where ranking every match costs no more."""
+    counts = sorted((count, phrase) for phrase, count in query.phrases if count)
+    if len(counts) < 2 or sum(count for count, _ in counts) <= MAX_FULL_RANK_ROWS:
         return None
-    budget = min(_MOST_CANDIDATES, max(CANDIDATES, 10 * wording.depth) / share)
-    spent, rare = 0, 0
-    while rare < len(held) and spent + held[rare][0] <= budget:
-        spent += held[rare][0]
+    budget = min(_MAX_CANDIDATE_ROWS, max(MIN_CANDIDATE_ROWS, 10 * query.depth) / share)
+    expected_rows, rare = 0, 0
+    while rare < len(counts) and expected_rows + counts[rare][0] <= budget:
+        expected_rows += counts[rare][0]
         rare += 1
-    if rare == len(held):
+    if rare == len(counts):
         return None
-    # Words of one text come together more often than chance has it.
+    # Words of one text occur together more often than by chance.
     pairs = sorted(
-        (2 * one * two / total, first, second) for (one, first), (two, second) in combinations(held[rare:], 2)
+        (2 * one * two / total, first, second) for (one, first), (two, second) in combinations(counts[rare:], 2)
     )
-    chosen, spent_on_pairs = list[str](), 0.0
-    for expected, first, second in pairs[:_PAIRS]:
-        if spent_on_pairs + expected > budget and (rare or chosen):
+    pair_expressions, expected_pair_rows = list[str](), 0.0
+    for pair_rows, first, second in pairs[:_MAX_PAIRS]:
+        if expected_pair_rows + pair_rows > budget and (rare or pair_expressions):
             break
-        spent_on_pairs += expected
-        chosen.append(f"({first} AND {second})")
-    if not rare and not chosen:
+        expected_pair_rows += pair_rows
+        pair_expressions.append(f"({first} AND {second})")
+    if not rare and not pair_expressions:
         return None
-    expression = " OR ".join([*(phrase for _, phrase in held[:rare]), *chosen])
-    return _Candidates(expression, _said(rare, len(chosen), len(wording.phrases)))
+    expression = " OR ".join([*(phrase for _, phrase in counts[:rare]), *pair_expressions])
+    return _Candidates(expression, _describe(rare, len(pair_expressions), len(query.phrases)))
 
 
-def _said(rare: int, pairs: int, words: int) -> str:
+def _describe(rare: int, pairs: int, words: int) -> str:
     rarest = "" if not rare else "the rarest" if rare == 1 else f"the {rare} rarest"
-    couples = "" if not pairs else "a pair" if pairs == 1 else f"{pairs} pairs"
+    pair_words = "" if not pairs else "a pair" if pairs == 1 else f"{pairs} pairs"
     of = f" of {words} words"
-    if rarest and couples:
-        return f"candidates from {rarest}{of} and {couples} of the others"
-    return f"candidates from {rarest or couples}{of}"
+    if rarest and pair_words:
+        return f"candidates from {rarest}{of} and {pair_words} of the others"
+    return f"candidates from {rarest or pair_words}{of}"
 
 
-def _among_candidates(ask: Ask, wording: Wording, passing: Passing, expression: str) -> list[Scored]:
-    """The best of the candidates; nothing where they are too few to stand for all that match."""
-    rows = ask("rank_matching", {"words": f"({expression}) AND ({wording.whole})", "limit": -1})
-    kept = [row for row in rows if passing.leaves(row[0])][: max(_RESCORED, 4 * wording.depth)]
-    if len(kept) < wording.depth:
+def _rank_candidates(run_query: RunQuery, query: TextQuery, allowed: FilterSet, expression: str) -> list[ScoredSeq]:
+    """Return the best of the candidates; none where they are too few to represent all matches."""
+    rows = run_query("rank_matching", {"words": f"({expression}) AND ({query.whole})", "limit": -1})
+    candidates = [row for row in rows if allowed.passes(row[0])][: max(_MIN_RESCORED_ROWS, 4 * query.depth)]
+    if len(candidates) < query.depth:
         return []
-    counted: dict[int, float] = dict(
-        ask("rank_matching_among", {"words": expression, "among": [seq for seq, _ in kept]})
+    expression_scores: dict[int, float] = dict(
+        run_query("rank_matching_among", {"words": expression, "among": [seq for seq, _ in candidates]})
     )
-    return _best([(seq, score - counted.get(seq, 0.0)) for seq, score in kept], wording.depth)
+    return _best([(seq, score - expression_scores.get(seq, 0.0)) for seq, score in candidates], query.depth)

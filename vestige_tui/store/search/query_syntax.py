@@ -1,7 +1,7 @@
-"""What a person may type into a search, read the same way for both backends; no input is an error.
+"""Query syntax of a search, the same for both backends; no input is an error.
 
-Plain words are optional. A "phrase" and a +word must occur, a -word (or -"phrase") must not. OR between two words says
-what plain words already mean, so it is left out. Words of the stop list are left out unless marked by + or quotes.
+Plain words are optional. A "phrase" and a +word must occur, a -word (or -"phrase") must not. OR between two words is
+the default for plain words, so it is left out. Stop words are left out unless marked by + or quotes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STOP_WORDS = frozenset({
 
 _TOKEN = re.compile(r"""([+-]?)"([^"]*)"?|([+-]?)([^\s"]+)""")
 _WORDLIKE = re.compile(r"[^\W_]")
-_MOST_WORDS = 64
+_MAX_WORDS = 64
 # Han, kana, Hangul, Thai, Lao, Khmer and Burmese letters.
 _LETTERS = (
     "\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u31f0-\u31ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f"
@@ -41,16 +41,16 @@ _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """A parsed query. ``ranked``: what ranks; ``must``: what has to occur; ``must_not``: what may not."""
+class ParsedQuery:
+    """A parsed query: ``ranked`` words rank, ``must`` words have to occur, ``must_not`` words may not."""
 
     ranked: tuple[str, ...]
     must: tuple[str, ...]
     must_not: tuple[str, ...]
     spoken: str
-    """The query without its marks and its -words: what is embedded."""
+    """Query without its marks and its -words, as the model encodes it."""
     dropped: tuple[str, ...]
-    """Stop words that were left out."""
+    """Stop words that are left out."""
 
     @property
     def negative_only(self) -> bool:
@@ -58,29 +58,29 @@ class Words:
 
 
 def is_unspaced(text: str) -> bool:
-    """Does this hold letters of a script that puts no spaces between words, so that no text index can cut it?"""
+    """Check for letters of a script without spaces between words, which no text index can split."""
     return _UNSPACED.search(text) is not None
 
 
 def pieces(words: Iterable[str]) -> tuple[str, ...]:
-    """What to look for character by character: overlapping pairs of unspaced letters, and other words whole."""
-    found: dict[str, None] = {}
+    """Return strings to look for by characters: overlapping pairs of unspaced letters, and other words whole."""
+    parts: dict[str, None] = {}
     for word in words:
         for run in _RUN.findall(fold_ascii(word)):
             if not is_unspaced(run) or len(run) == 1:
-                found[run] = None
+                parts[run] = None
             else:
-                found.update(dict.fromkeys(run[place : place + 2] for place in range(len(run) - 1)))
-    return tuple(found)[:_MOST_WORDS]
+                parts.update(dict.fromkeys(run[start : start + 2] for start in range(len(run) - 1)))
+    return tuple(parts)[:_MAX_WORDS]
 
 
 def fold_ascii(text: str) -> str:
-    """The text with the letters A to Z in lower case and nothing else changed, as both databases can do it."""
+    """Return the text with A to Z in lower case and nothing else changed, as both databases can fold it."""
     return text.translate(_LOWER)
 
 
-def parse(text: str) -> Words:
-    """Read a query; control characters count as spaces, and no more than 64 words rank."""
+def parse(text: str) -> ParsedQuery:
+    """Parse a query; control characters count as spaces, and at most 64 words rank."""
     clean = "".join(" " if ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF else char for char in text)
     ranked: list[str] = []
     must: list[str] = []
@@ -88,17 +88,17 @@ def parse(text: str) -> Words:
     spoken: list[str] = []
     dropped: list[str] = []
     for match in _TOKEN.finditer(clean):
-        quoted = match[2] is not None
-        mark, body = (match[1], match[2]) if quoted else (match[3], match[4])
+        is_quoted = match[2] is not None
+        mark, body = (match[1], match[2]) if is_quoted else (match[3], match[4])
         if not _WORDLIKE.search(body):
             continue
         if mark == "-":
             must_not.append(body)
             continue
-        if not quoted and not mark and body == "OR":
+        if not is_quoted and not mark and body == "OR":
             continue
         spoken.append(body)
-        if quoted or mark == "+":
+        if is_quoted or mark == "+":
             must.append(body)
             ranked.append(body)
         elif re.sub(r"[\W_]", "", body).casefold() in STOP_WORDS:
@@ -106,12 +106,12 @@ def parse(text: str) -> Words:
         else:
             ranked.append(body)
     if not spoken and not must_not and clean.strip():
-        # Nothing but marks: no word to look for, but no error either.
+        # Only marks: no word to search for, but no error either.
         spoken, dropped = [clean.strip()], [clean.strip()]
-    return Words(
-        ranked=tuple(dict.fromkeys(ranked))[:_MOST_WORDS],
-        must=tuple(dict.fromkeys(must))[:_MOST_WORDS],
-        must_not=tuple(dict.fromkeys(must_not))[:_MOST_WORDS],
+    return ParsedQuery(
+        ranked=tuple(dict.fromkeys(ranked))[:_MAX_WORDS],
+        must=tuple(dict.fromkeys(must))[:_MAX_WORDS],
+        must_not=tuple(dict.fromkeys(must_not))[:_MAX_WORDS],
         spoken=" ".join(spoken),
         dropped=tuple(dropped),
     )

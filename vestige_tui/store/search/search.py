@@ -1,6 +1,6 @@
-"""Search: from a typed question to an answer, to an explanation of it, and to where any one memory stands.
+"""Search: from a query to an answer, to its explanation, and to the rank of any one memory.
 
-Each branch gives its own order and scores; the statement that reads the memories fuses the two by shares of the best.
+Each branch gives its own order and scores; the statement that reads the memories fuses the two by normalised scores.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vestige_tui.core.search import (
 )
 from vestige_tui.store.backends.protocol import Backend, BackendQuery, BackendResult, Row, model_key
 from vestige_tui.store.schema import rows
-from vestige_tui.store.search.query_syntax import Words, fold_ascii, is_unspaced, parse, pieces
+from vestige_tui.store.search.query_syntax import ParsedQuery, fold_ascii, is_unspaced, parse, pieces
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature, Vector
@@ -35,16 +35,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MAX_LIMIT = 1_000
-MAX_LITERAL = 1_000
-OVERFETCH = 3
+"""Rows of an answer at most."""
+MAX_LITERAL_CHARS = 1_000
+OVERFETCH_FACTOR = 3
+"""Hits that each branch gives for each row of the answer."""
 MIN_DEPTH = 30
+"""Hits that each branch gives at least."""
 FLOOR = 0.75
-FAR = 10_000
-ASKED_AGAIN = 2
-"""How often a query is asked again where the store comes to belong to another model meanwhile."""
-WORDS_LOOKED_AT = 16
+"""``Fusion.floor`` of every search."""
+EXTENDED_DEPTH = 10_000
+"""Hits of each branch when one memory's rank is looked up."""
+MAX_MODEL_CHANGE_RETRIES = 2
+"""Retries of a query while the store changes its embedding model."""
+MAX_EXPLAINED_WORDS = 16
+"""Words of a query that an explanation counts."""
 
-_FILTER_WORDS = {
+_FILTER_LABELS = {
     "filter_domains": ("domain", "domains"),
     "filter_tags": ("tag", "tags"),
     "filter_node_types": ("type", "node_types"),
@@ -57,16 +63,16 @@ _FILTER_WORDS = {
 }
 
 
-class _Moved(Exception):
-    """The store belongs to another model than the one that the query was made for."""
+class _ModelChanged(Exception):
+    """Raised where the store belongs to another model than the one that the query was prepared for."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A query read, embedded and filtered: what the backend is asked, and what the person should know."""
+    """A query parsed, embedded and filtered: the backend's query, and the notes for the user."""
 
-    words: Words
-    asked: BackendQuery
+    parsed: ParsedQuery
+    backend_query: BackendQuery
     mode: Mode
     filter_words: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
@@ -74,7 +80,7 @@ class _Prepared:
 
 
 class Searcher:
-    """Answers search queries of one store, which gives ``registered``, ``refresh``, ``remaking`` and ``filters``."""
+    """Search service of one store, which provides ``registered``, ``refresh``, ``remaking`` and ``filters``."""
 
     def __init__(
         self,
@@ -94,109 +100,113 @@ class Searcher:
         self._filters = filters
 
     async def answer(self, query: SearchQuery) -> Answer:
-        """The best memories for a query. Raises Usage where there are neither words nor a vector."""
+        """Return the best memories for a query. Raises Usage where there are neither words nor a vector."""
         started = time.perf_counter()
 
-        async def answered(prepared: _Prepared) -> Answer:
-            found = await self._ask(prepared.asked)
-            took = (time.perf_counter() - started) * 1000
-            return Answer(tuple(map(_hit, found.rows)), prepared.mode, took, (*prepared.warnings, *found.warnings))
+        async def run(prepared: _Prepared) -> Answer:
+            result = await self._run(prepared.backend_query)
+            elapsed_ms = (time.perf_counter() - started) * 1000
+            return Answer(
+                tuple(map(_hit, result.rows)), prepared.mode, elapsed_ms, (*prepared.warnings, *result.warnings)
+            )
 
-        return await self._by_model_of_today(query, answered)
+        return await self._with_current_model(query, run)
 
-    async def _by_model_of_today(self, query: SearchQuery, work: Callable[[_Prepared], Awaitable[T]]) -> T:
-        """Do what needs a query prepared; anew, where that was for a model that the store no longer belongs to."""
-        for _ in range(1 + ASKED_AGAIN):
-            made_for = await self._registered()
+    async def _with_current_model(self, query: SearchQuery, work: Callable[[_Prepared], Awaitable[T]]) -> T:
+        """Run work on the prepared query; prepare it again where the store changes its model meanwhile."""
+        for _ in range(1 + MAX_MODEL_CHANGE_RETRIES):
+            prepared_for = await self._registered()
             try:
                 return await work(await self._prepare(query))
-            except _Moved:
+            except _ModelChanged:
                 model = await self._refresh()
-                if query.embedding is not None and made_for and model:
-                    _refuse_width(query.embedding, model)
+                if query.embedding is not None and prepared_for and model:
+                    _check_dimension(query.embedding, model)
                     raise ModelMismatch(
-                        f"The store has come to belong to {model.name}; this vector was given for {made_for.name}."
+                        f"The store has come to belong to {model.name}; this vector was given for {prepared_for.name}."
                     ) from None
         if query.mode == "vector" or query.embedding is not None:
             raise Busy("The store came to belong to another embedding model again and again; try again later.")
-        return await work(await self._prepare(query, by_meaning=False))
+        return await work(await self._prepare(query, with_vector=False))
 
-    async def _ask(self, asked: BackendQuery) -> BackendResult:
-        found = await self._backend.search(asked)
-        if asked.vector is not None and found.model != asked.model:
-            raise _Moved
-        return found
+    async def _run(self, backend_query: BackendQuery) -> BackendResult:
+        result = await self._backend.search(backend_query)
+        if backend_query.vector is not None and result.model != backend_query.model:
+            raise _ModelChanged
+        return result
 
     async def explain(self, query: SearchQuery) -> Explanation:
-        """The same answer, with both branches, what became of the words, and how it was found at what cost."""
+        """Return the same answer with both branches, its words and filters, and the steps with their times."""
         started = time.perf_counter()
 
-        async def explained(prepared: _Prepared) -> Explanation:
-            return await self._explained(query, prepared, started)
+        async def run(prepared: _Prepared) -> Explanation:
+            return await self._explain(query, prepared, started)
 
-        return await self._by_model_of_today(query, explained)
+        return await self._with_current_model(query, run)
 
-    async def _explained(self, query: SearchQuery, prepared: _Prepared, started: float) -> Explanation:
-        asked = prepared.asked
-        found = await self._ask(asked)
-        took = (time.perf_counter() - started) * 1000
-        warnings = (*prepared.warnings, *found.warnings)
-        answer = Answer(tuple(map(_hit, found.rows)), prepared.mode, took, warnings)
-        whole = await self._ask(dataclasses.replace(asked, limit=2 * asked.fusion.depth))
-        hits = [_hit(row) for row in whole.rows]
+    async def _explain(self, query: SearchQuery, prepared: _Prepared, started: float) -> Explanation:
+        backend_query = prepared.backend_query
+        result = await self._run(backend_query)
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        warnings = (*prepared.warnings, *result.warnings)
+        answer = Answer(tuple(map(_hit, result.rows)), prepared.mode, elapsed_ms, warnings)
+        branches = await self._run(dataclasses.replace(backend_query, limit=2 * backend_query.fusion.depth))
+        hits = [_hit(row) for row in branches.rows]
         return Explanation(
             query=query.text,
             answer=answer,
             text=tuple(sorted((hit for hit in hits if hit.text_rank), key=lambda hit: hit.text_rank or 0)),
             vector=tuple(sorted((hit for hit in hits if hit.vector_rank), key=lambda hit: hit.vector_rank or 0)),
-            words=await self._words(prepared.words) if prepared.mode != "literal" else (),
+            words=await self._words(prepared.parsed) if prepared.mode != "literal" else (),
             filters=await self._filter_counts(prepared),
-            passing=await self._count(asked.filters, asked.params),
+            passing=await self._count(backend_query.filters, backend_query.params),
             total=await self._count((), {}),
-            fusion=asked.fusion,
-            steps=(*prepared.steps, *found.steps, Step("all", "from the query to its memories", took)),
+            fusion=backend_query.fusion,
+            steps=(*prepared.steps, *result.steps, Step("all", "from the query to its memories", elapsed_ms)),
         )
 
     async def why_not(self, query: SearchQuery, memory: Memory) -> WhyNot:
-        """Where a memory stands for a query, and what keeps it from the answer."""
+        """Return the rank of a memory for a query, and the reasons that keep it out of the answer."""
 
-        async def looked_for(prepared: _Prepared) -> WhyNot:
-            return await self._looked_for(prepared, memory)
+        async def run(prepared: _Prepared) -> WhyNot:
+            return await self._why_not(prepared, memory)
 
-        return await self._by_model_of_today(query, looked_for)
+        return await self._with_current_model(query, run)
 
-    async def _looked_for(self, prepared: _Prepared, memory: Memory) -> WhyNot:
-        asked = prepared.asked
-        answer = await self._ask(asked)
-        last = float(answer.rows[-1]["score"]) if len(answer.rows) >= asked.limit else 0.0
+    async def _why_not(self, prepared: _Prepared, memory: Memory) -> WhyNot:
+        backend_query = prepared.backend_query
+        result = await self._run(backend_query)
+        last = float(result.rows[-1]["score"]) if len(result.rows) >= backend_query.limit else 0.0
         fails = []
-        for name, said in zip(asked.filters, prepared.filter_words, strict=True):
-            if not await self._passes(memory.id, (name,), asked.params):
-                fails.append(" ".join(filter(None, said)))
+        for name, words in zip(backend_query.filters, prepared.filter_words, strict=True):
+            if not await self._passes(memory.id, (name,), backend_query.params):
+                fails.append(" ".join(filter(None, words)))
         missing = []
-        if asked.words:
-            for word in prepared.words.ranked[:WORDS_LOOKED_AT]:
+        if backend_query.words:
+            for word in prepared.parsed.ranked[:MAX_EXPLAINED_WORDS]:
                 must = {"must": self._backend.match([word], every=True)}
                 if not await self._passes(memory.id, ("filter_must",), must):
                     missing.append(word)
         if fails:
             hit, place = None, None
         else:
-            hit, place = await self._place(asked, memory.id)
-        reason = _reason(asked, memory, fails, place, hit, len(answer.rows))
+            hit, place = await self._place(backend_query, memory.id)
+        reason = _reason(backend_query, memory, fails, place, hit, len(result.rows))
         return WhyNot(memory, place, hit, tuple(fails), tuple(missing), last, reason)
 
-    async def _place(self, asked: BackendQuery, memory_id: str) -> tuple[Hit | None, int | None]:
-        """The hit of one memory and its place in the fused list; behind all that counts where it is not among it."""
-        counted = 2 * asked.fusion.depth
-        near = await self._ask(dataclasses.replace(asked, limit=counted))
-        for row in near.rows:
+    async def _place(self, backend_query: BackendQuery, memory_id: str) -> tuple[Hit | None, int | None]:
+        """Return one memory's hit and its place; a memory outside the fused list is placed after it."""
+        fused_rows = 2 * backend_query.fusion.depth
+        result = await self._run(dataclasses.replace(backend_query, limit=fused_rows))
+        for row in result.rows:
             if str(row["id"]) == memory_id:
                 return _hit(row), int(row["place"])
-        far = await self._ask(dataclasses.replace(asked, only=memory_id, far=FAR, exact=True))
-        if not far.rows:
+        exact_result = await self._run(
+            dataclasses.replace(backend_query, only=memory_id, extended_depth=EXTENDED_DEPTH, exact=True)
+        )
+        if not exact_result.rows:
             return None, None
-        return _hit(far.rows[0]), max(int(far.rows[0]["place"]), len(near.rows) + 1)
+        return _hit(exact_result.rows[0]), max(int(exact_result.rows[0]["place"]), len(result.rows) + 1)
 
     async def _passes(self, memory_id: str, filters: tuple[str, ...], params: Any) -> bool:
         return await self._count((*filters, "filter_id"), {**params, "only": memory_id}) > 0
@@ -206,101 +216,101 @@ class Searcher:
         return int(row["n"])
 
     async def _filter_counts(self, prepared: _Prepared) -> tuple[FilterCount, ...]:
-        asked = prepared.asked
+        backend_query = prepared.backend_query
         return tuple(
             [
-                FilterCount(" ".join(filter(None, said)), await self._count((name,), asked.params))
-                for name, said in zip(asked.filters, prepared.filter_words, strict=True)
+                FilterCount(" ".join(filter(None, words)), await self._count((name,), backend_query.params))
+                for name, words in zip(backend_query.filters, prepared.filter_words, strict=True)
             ]
         )
 
-    async def _words(self, words: Words) -> tuple[QueryWord, ...]:
-        looked = words.ranked[:WORDS_LOOKED_AT]
-        counted = await self._backend.word_counts(looked)
+    async def _words(self, parsed: ParsedQuery) -> tuple[QueryWord, ...]:
+        ranked = parsed.ranked[:MAX_EXPLAINED_WORDS]
+        counts = await self._backend.word_counts(ranked)
         return (
             *(
-                QueryWord(word, "must" if word in words.must else "ranked", documents, weight)
-                for word, (documents, weight) in zip(looked, counted, strict=True)
+                QueryWord(word, "must" if word in parsed.must else "ranked", documents, weight)
+                for word, (documents, weight) in zip(ranked, counts, strict=True)
             ),
-            *(QueryWord(word, "must_not") for word in words.must_not),
-            *(QueryWord(word, "dropped") for word in dict.fromkeys(words.dropped)),
+            *(QueryWord(word, "must_not") for word in parsed.must_not),
+            *(QueryWord(word, "dropped") for word in dict.fromkeys(parsed.dropped)),
         )
 
-    # From the query to what the backend is asked
+    # Preparing a query for the backend
 
-    async def _prepare(self, query: SearchQuery, *, by_meaning: bool = True) -> _Prepared:
+    async def _prepare(self, query: SearchQuery, *, with_vector: bool = True) -> _Prepared:
         limit = max(1, min(query.limit, MAX_LIMIT))
         filters, params = self._filters(query.filter)
         if query.mode == "literal":
-            return self._literally(query, filters, params, limit)
-        words = parse(query.text)
-        if query.embedding is None and not (words.spoken or words.must_not):
+            return self._prepare_literal(query, filters, params, limit)
+        parsed = parse(query.text)
+        if query.embedding is None and not (parsed.spoken or parsed.must_not):
             raise Usage("A search needs words or a vector.")
-        filters, params = self._constrained(words, filters, params)
+        filters, params = self._add_word_filters(parsed, filters, params)
         warnings: list[str] = []
         started = time.perf_counter()
-        if by_meaning:
-            vector, model = await self._query_vector(query, words, warnings)
+        if with_vector:
+            vector, model = await self._query_vector(query, parsed, warnings)
         else:
             vector, model = None, None
             warnings.append("The store is coming to belong to another embedding model; answered by words alone.")
-        encoded = (time.perf_counter() - started) * 1000
-        steps = (Step("query", "encoded by the store's model", encoded),) if vector is not None else ()
-        by_words = query.mode != "vector" and bool(words.ranked)
-        unspaced = by_words and any(map(is_unspaced, words.ranked))
-        if words.dropped and not words.ranked:
-            what = "answered by meaning alone" if vector is not None else "nothing is left to look for"
-            warnings.append(f"Every word of this query is too common to search for; {what}.")
-        asked = BackendQuery(
-            words=words.ranked if by_words and not unspaced else (),
+        encode_ms = (time.perf_counter() - started) * 1000
+        steps = (Step("query", "encoded by the store's model", encode_ms),) if vector is not None else ()
+        with_text = query.mode != "vector" and bool(parsed.ranked)
+        unspaced = with_text and any(map(is_unspaced, parsed.ranked))
+        if parsed.dropped and not parsed.ranked:
+            fallback = "answered by meaning alone" if vector is not None else "nothing is left to look for"
+            warnings.append(f"Every word of this query is too common to search for; {fallback}.")
+        backend_query = BackendQuery(
+            words=parsed.ranked if with_text and not unspaced else (),
             vector=vector,
             literal=None,
-            newest=words.negative_only and vector is None,
+            newest=parsed.negative_only and vector is None,
             filters=tuple(filters),
             params=params,
-            fusion=_fusion(limit, text=by_words, vector=vector is not None),
+            fusion=_fusion(limit, text=with_text, vector=vector is not None),
             limit=limit,
-            pieces=pieces(words.ranked) if unspaced else (),
+            pieces=pieces(parsed.ranked) if unspaced else (),
             model=model,
         )
-        mode: Mode = "vector" if vector is not None and not by_words else "text" if vector is None else "hybrid"
-        return _Prepared(words, asked, mode, _filter_words(filters, params, words), tuple(warnings), steps)
+        mode: Mode = "vector" if vector is not None and not with_text else "text" if vector is None else "hybrid"
+        return _Prepared(parsed, backend_query, mode, _filter_words(filters, params, parsed), tuple(warnings), steps)
 
-    def _constrained(
-        self, words: Words, filters: list[str], params: dict[str, Any]
+    def _add_word_filters(
+        self, parsed: ParsedQuery, filters: list[str], params: dict[str, Any]
     ) -> tuple[list[str], dict[str, Any]]:
-        """The filters of a query with what has to occur and what may not."""
-        chosen, values = list(filters), dict(params)
-        for marked, by_index, by_letter in (
-            (words.must, "must", "holds"),
-            (words.must_not, "must_not", "lacks"),
+        """Add the words that must occur, and those that must not, to the filters."""
+        names, values = list(filters), dict(params)
+        for words, by_index, by_letter in (
+            (parsed.must, "must", "holds"),
+            (parsed.must_not, "must_not", "lacks"),
         ):
-            spaced = [word for word in marked if not is_unspaced(word)]
-            unspaced = [fold_ascii(word) for word in marked if is_unspaced(word)]
+            spaced = [word for word in words if not is_unspaced(word)]
+            unspaced = [fold_ascii(word) for word in words if is_unspaced(word)]
             if spaced:
-                chosen.append(f"filter_{by_index}")
+                names.append(f"filter_{by_index}")
                 values[by_index] = self._backend.match(spaced, every=by_index == "must")
             if unspaced:
-                chosen.append(f"filter_{by_letter}")
+                names.append(f"filter_{by_letter}")
                 values[by_letter] = unspaced
-        return chosen, values
+        return names, values
 
-    def _literally(self, query: SearchQuery, filters: list[str], params: dict[str, Any], limit: int) -> _Prepared:
-        wanted = query.text.strip()
-        if not wanted:
+    def _prepare_literal(self, query: SearchQuery, filters: list[str], params: dict[str, Any], limit: int) -> _Prepared:
+        literal = query.text.strip()
+        if not literal:
             raise Usage("A literal search needs the characters to look for.")
-        if len(wanted) > MAX_LITERAL:
-            raise Usage(f"A literal search takes {MAX_LITERAL:,} characters at most.")
-        asked = BackendQuery(
-            (), None, wanted, False, tuple(filters), params, _fusion(limit, text=True, vector=False), limit
+        if len(literal) > MAX_LITERAL_CHARS:
+            raise Usage(f"A literal search takes {MAX_LITERAL_CHARS:,} characters at most.")
+        backend_query = BackendQuery(
+            (), None, literal, False, tuple(filters), params, _fusion(limit, text=True, vector=False), limit
         )
-        words = Words((), (), (), wanted, ())
-        return _Prepared(words, asked, "literal", _filter_words(filters, params, words), (), ())
+        parsed = ParsedQuery((), (), (), literal, ())
+        return _Prepared(parsed, backend_query, "literal", _filter_words(filters, params, parsed), (), ())
 
     async def _query_vector(
-        self, query: SearchQuery, words: Words, warnings: list[str]
+        self, query: SearchQuery, parsed: ParsedQuery, warnings: list[str]
     ) -> tuple[Vector | None, ModelKey | None]:
-        """The vector to look near to, and the model that it is of. Raises _Moved."""
+        """Return the query vector and its model. Raises _ModelChanged."""
         if query.mode == "text":
             return None, None
         registered: ModelSignature | None = await self._registered()
@@ -310,9 +320,9 @@ class Searcher:
                 registered = await self._refresh()
             if registered is None:
                 return None, None
-            _refuse_width(query.embedding, registered)
+            _check_dimension(query.embedding, registered)
             return query.embedding, model_key(registered)
-        if not words.spoken:
+        if not parsed.spoken:
             return None, None
         if registered is None:
             if query.mode == "vector":
@@ -320,16 +330,16 @@ class Searcher:
             warnings.append("This store has no vectors yet; answered by words alone.")
             return None, None
         if job := await self._remaking():
-            paused = f"Search by meaning pauses while job {job[:8]} makes the vectors anew in place."
+            notice = f"Search by meaning pauses while job {job[:8]} makes the vectors anew in place."
             if query.mode == "vector":
-                raise EmbedderUnavailable(paused)
-            warnings.append(f"{paused} Answered by words alone.")
+                raise EmbedderUnavailable(notice)
+            warnings.append(f"{notice} Answered by words alone.")
             return None, None
         try:
-            [vector] = await self._embedders.embed([words.spoken], registered=registered, query=True)
+            [vector] = await self._embedders.embed([parsed.spoken], registered=registered, query=True)
         except (ModelMismatch, EmbedderUnavailable) as error:
             if model_key(await self._refresh()) != key:
-                raise _Moved from None
+                raise _ModelChanged from None
             if query.mode == "vector":
                 raise
             warnings.append(f"{error.message} Answered by words alone.")
@@ -337,62 +347,64 @@ class Searcher:
         return vector, key
 
 
-def _refuse_width(vector: Vector, model: ModelSignature) -> None:
+def _check_dimension(vector: Vector, model: ModelSignature) -> None:
     if vector.shape != (model.dimension,):
         raise ModelMismatch(f"This vector has {vector.shape[-1]} dimensions, the store's have {model.dimension}.")
 
 
 def _fusion(limit: int, *, text: bool, vector: bool) -> Fusion:
-    """Both branches weigh the same; one that is not asked weighs nothing."""
+    """Return the fusion of the enabled branches, with equal weights."""
     weight = 0.5 if text and vector else 1.0
-    depth = max(limit * OVERFETCH, MIN_DEPTH)
+    depth = max(limit * OVERFETCH_FACTOR, MIN_DEPTH)
     return Fusion(weight if text else 0.0, weight if vector else 0.0, FLOOR, depth)
 
 
-def _filter_words(filters: list[str], params: dict[str, Any], words: Words) -> tuple[tuple[str, str], ...]:
-    """Each filter for a person: what it is about, and its values."""
-    said: list[tuple[str, str]] = []
+def _filter_words(filters: list[str], params: dict[str, Any], parsed: ParsedQuery) -> tuple[tuple[str, str], ...]:
+    """Return each filter in words: its subject, and its values."""
+    labels: list[tuple[str, str]] = []
     for name in filters:
         if name == "filter_active":
-            said.append(("not replaced", ""))
+            labels.append(("not replaced", ""))
         elif name == "filter_without_embedding":
-            said.append(("without a vector", ""))
+            labels.append(("without a vector", ""))
         elif name == "filter_min_retrievability":
-            said.append(("recall at least", f"{params['retrievability']:.2f}"))
+            labels.append(("recall at least", f"{params['retrievability']:.2f}"))
         elif name == "filter_must":
-            said.append(("with", " and ".join(word for word in words.must if not is_unspaced(word))))
+            labels.append(("with", " and ".join(word for word in parsed.must if not is_unspaced(word))))
         elif name == "filter_must_not":
-            said.append(("without", " or ".join(word for word in words.must_not if not is_unspaced(word))))
+            labels.append(("without", " or ".join(word for word in parsed.must_not if not is_unspaced(word))))
         else:
-            what, key = _FILTER_WORDS[name]
+            subject, key = _FILTER_LABELS[name]
             value = params[key]
-            said.append((what, " or ".join(value) if isinstance(value, list) else str(value)))
-    return tuple(said)
+            labels.append((subject, " or ".join(value) if isinstance(value, list) else str(value)))
+    return tuple(labels)
 
 
 def _reason(
-    asked: BackendQuery, memory: Memory, fails: list[str], place: int | None, hit: Hit | None, shown: int
+    backend_query: BackendQuery, memory: Memory, fails: list[str], place: int | None, hit: Hit | None, row_count: int
 ) -> str:
     if fails:
         return f"The filters keep it out: {', '.join(fails)}."
     if place is None or hit is None:
-        if asked.literal is not None:
+        if backend_query.literal is not None:
             return "These characters do not occur in it."
-        if asked.vector is not None and not memory.has_embedding:
+        if backend_query.vector is not None and not memory.has_embedding:
             return "It holds none of the words, and it has no vector that meaning could find."
-        if asked.vector is None:
+        if backend_query.vector is None:
             return "It holds none of the words."
-        what = "Neither its words nor its meaning bring" if asked.words else "Its meaning does not bring"
-        return f"{what} it among the first ten thousand."
-    if place <= shown:
+        subject = "Neither its words nor its meaning bring" if backend_query.words else "Its meaning does not bring"
+        return f"{subject} it among the first ten thousand."
+    if place <= row_count:
         return f"It is in the answer, at place {place}."
     parts = []
     for name, rank in (("words", hit.text_rank), ("meaning", hit.vector_rank)):
         if rank is None:
             parts.append(f"{name} do not find it" if name == "words" else f"{name} does not find it")
         else:
-            beyond = "" if rank <= asked.fusion.depth else f", beyond the {asked.fusion.depth} that count"
-            parts.append(f"place {rank:,} by {name}{beyond}")
+            suffix = (
+                "" if rank <= backend_query.fusion.depth else f", beyond the {backend_query.fusion.depth} that count"
+            )
+            parts.append(f"place {rank:,} by {name}{suffix}")
     return f"It stands at place {place:,}: {'; '.join(parts)}."
 
 

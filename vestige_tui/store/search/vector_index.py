@@ -1,7 +1,7 @@
-"""The vector index beside a SQLite file: all vectors of the registered model in memory.
+"""Vector index of a SQLite store: all vectors of the registered model in memory, with binary quantization.
 
-A large store is searched in two steps: the signs of all vectors, packed into bits, say which of them may be near, and
-these are measured exactly. Nothing is written to disk, so nothing can go stale between two sittings.
+A large store is searched in two passes: the signs of all vectors, packed into bits, choose those that may be near, and
+only these are measured exactly. Nothing is written to disk, so nothing can be stale after a restart.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vestige_tui.store.search.filter_sets import Passing
+from vestige_tui.store.search.filter_sets import FilterSet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,23 +27,28 @@ if TYPE_CHECKING:
 
 Take: TypeAlias = "Callable[[list[tuple[Any, ...]]], None]"
 Read: TypeAlias = "Callable[[str, Mapping[str, object], Take], Awaitable[None]]"
-"""Runs a named query in a thread and hands over its rows there, chunk by chunk."""
+"""Runs a named query in a thread and passes its rows on there, chunk by chunk."""
 
-EXACT = 20_000
-"""So many vectors are all measured; of more, the bits choose."""
-_FIRST, _FIRST_EACH = 1_200, 40
-"""So many, and so many for each hit that is wanted, are measured first: they say how near is near."""
+EXACT_VECTORS = 20_000
+"""Up to this many vectors are all measured exactly; above it, the bits choose."""
+_SAMPLE_VECTORS, _SAMPLE_VECTORS_PER_HIT = 1_200, 40
+"""Vectors measured first, in all and for each hit: they estimate the distance of the last hit."""
 _DEVIATIONS = 2.75
-"""As far beyond what chance has it the signs of a vector may differ that is nearer than the last hit."""
-_INLINE = 2_000
-_SMALL = 20_000
-_REST = 20
-_PLACES_KEPT = 6
-_CLOSE = 1e-6
+"""Standard deviations beyond the expected number of differing signs that a nearer vector is allowed."""
+_INLINE_VECTORS = 2_000
+"""Up to this many vectors are searched in the event loop, without a thread."""
+_FOREGROUND_VECTORS = 20_000
+"""A Vestige file with more vectors is reloaded in the background."""
+_REST_FACTOR = 20
+"""Pause after such a reload, as a multiple of its duration."""
+_MAX_CACHED_SETS = 6
+"""Filter sets with cached row indices."""
+_TIE_MARGIN = 1e-6
+"""Margin within which float32 cosines are measured again in float64."""
 
 
 def memory_limit() -> int:
-    """How many bytes the vectors of a store may take: a quarter of the machine's memory, 1 GB at least."""
+    """Return the most bytes that a store's vectors may take: a quarter of the machine's memory, at least 1 GB."""
     try:
         installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -52,51 +57,51 @@ def memory_limit() -> int:
 
 
 class _Stopped(Exception):
-    """The store is being closed."""
+    """Raised in a load when the store is being closed."""
 
 
 class _TooLarge(Exception):
-    """The vectors would take more memory than they may."""
+    """Raised where the vectors would exceed the memory limit."""
 
 
 @dataclass(slots=True, eq=False)
-class _Held:
-    """Arrays with room to grow; what lies behind ``used`` is nobody's. A search keeps those it began with."""
+class _Arrays:
+    """Arrays with spare capacity; rows from ``used`` on are undefined. A search keeps those it started with."""
 
-    rows: NDArray[np.float32]
-    """Unit vectors, (room, dimension)."""
+    vectors: NDArray[np.float32]
+    """Unit vectors, (capacity, dimension)."""
     bits: NDArray[np.uint64]
-    """Their signs, (words, room)."""
-    memories: NDArray[np.int64]
-    """The seq of each one's memory."""
-    written: NDArray[np.int64]
-    """The seq of the vector itself."""
+    """Their signs, (words, capacity)."""
+    memory_seqs: NDArray[np.int64]
+    """Seq of the memory of each vector."""
+    vector_seqs: NDArray[np.int64]
+    """Seq of the vector itself."""
     alive: NDArray[np.bool_]
     used: int = 0
 
     @classmethod
-    def of(cls, room: int, dimension: int) -> _Held:
+    def of(cls, capacity: int, dimension: int) -> _Arrays:
         import numpy as np
 
         return cls(
-            np.empty((room, dimension), dtype=np.float32),
-            np.empty((-(-dimension // 64), room), dtype=np.uint64),
-            np.empty(room, dtype=np.int64),
-            np.empty(room, dtype=np.int64),
-            np.zeros(room, dtype=np.bool_),
+            np.empty((capacity, dimension), dtype=np.float32),
+            np.empty((-(-dimension // 64), capacity), dtype=np.uint64),
+            np.empty(capacity, dtype=np.int64),
+            np.empty(capacity, dtype=np.int64),
+            np.zeros(capacity, dtype=np.bool_),
         )
 
-    def taking(self, places: NDArray[np.int64] | slice, room: int) -> _Held:
-        """New arrays that begin with some of these rows."""
-        made = _Held.of(room, self.rows.shape[1])
-        kept = self.memories[: self.used][places]
-        made.used = len(kept)
-        made.memories[: made.used] = kept
-        made.rows[: made.used] = self.rows[: self.used][places]
-        made.bits[:, : made.used] = self.bits[:, : self.used][:, places]
-        made.written[: made.used] = self.written[: self.used][places]
-        made.alive[: made.used] = self.alive[: self.used][places]
-        return made
+    def copy_rows(self, indices: NDArray[np.int64] | slice, capacity: int) -> _Arrays:
+        """Return new arrays that begin with a copy of these rows."""
+        arrays = _Arrays.of(capacity, self.vectors.shape[1])
+        memory_seqs = self.memory_seqs[: self.used][indices]
+        arrays.used = len(memory_seqs)
+        arrays.memory_seqs[: arrays.used] = memory_seqs
+        arrays.vectors[: arrays.used] = self.vectors[: self.used][indices]
+        arrays.bits[:, : arrays.used] = self.bits[:, : self.used][:, indices]
+        arrays.vector_seqs[: arrays.used] = self.vector_seqs[: self.used][indices]
+        arrays.alive[: arrays.used] = self.alive[: self.used][indices]
+        return arrays
 
 
 def _bytes_for(count: int, dimension: int) -> int:
@@ -104,11 +109,11 @@ def _bytes_for(count: int, dimension: int) -> int:
 
 
 class VectorIndex:
-    """Unit vectors by the seq of their memory, kept current by ``sync``; ``read`` asks the store's named queries.
+    """Unit vectors by the seq of their memory, kept current by ``sync``; ``read`` runs the store's named queries.
 
-    They are all of the model ``name`` (where none is given: the one that the store has at the first look). Once the
-    store belongs to another one, the index is empty, and ``model`` is that one.
-    ``rewritten``: vectors may change in place, as somebody else's program changes them, so that a new look reads all.
+    All are of the model ``name`` (without one: of the store's model at the first look). Once the store belongs to
+    another model, the index is empty, and ``model`` is that other one. ``rewritten``: another program may change
+    vectors in place, so that every sync reads all of them.
     """
 
     def __init__(
@@ -116,52 +121,52 @@ class VectorIndex:
     ) -> None:
         self.dimension = dimension
         self.name = name
-        self._whose: tuple[Any, ...] = ()
-        self._moved: ModelKey | None = None
-        self._same = True
+        self._turn: tuple[Any, ...] = ()
+        self._other_model: ModelKey | None = None
+        self._turn_unchanged = True
         self.limit = memory_limit() if limit is None else limit
         self._read = read
         self._rewritten = rewritten
-        # Made with the first vector: most commands never search by meaning, and need no numpy then.
-        self._held: _Held | None = None
+        # Created with the first vector: most commands never search by vector, and need no numpy then.
+        self._arrays: _Arrays | None = None
         self._unusable: set[int] = set()
         self._last = 0
         self._alive = 0
         self._changes = 0
-        self._places: OrderedDict[Passing, tuple[int, _Allowed]] = OrderedDict()
+        self._cached_rows: OrderedDict[FilterSet, tuple[int, _AllowedRows]] = OrderedDict()
         self._token: object = None
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._rest_until = 0.0
         self._closed = False
         self.too_large = 0
-        """How many vectors there are where they are too many to be held, otherwise 0."""
+        """Number of vectors where they exceed the memory limit, otherwise 0."""
 
     def __len__(self) -> int:
         return self._alive
 
     @property
     def own(self) -> ModelKey:
-        """The model whose vectors this index can hold."""
+        """Return the model of the vectors that this index can hold."""
         return self.name or "", self.dimension
 
     @property
     def model(self) -> ModelKey:
-        """The model that the store belonged to at the last look."""
-        return self._moved or self.own
+        """Return the model that the store belonged to at the last look."""
+        return self._other_model or self.own
 
     @property
     def bytes(self) -> int:
-        """What the vectors take in memory."""
-        held = self._held
-        return 0 if held is None else _bytes_for(len(held.memories), self.dimension)
+        """Return the bytes that the vectors take in memory."""
+        arrays = self._arrays
+        return 0 if arrays is None else _bytes_for(len(arrays.memory_seqs), self.dimension)
 
     def stop(self) -> None:
-        """Let a load that is under way end soon."""
+        """Make a running load end soon."""
         self._closed = True
 
     async def close(self) -> None:
-        """Stop a load that is under way, and wait for its end."""
+        """Stop a running load, and wait for its end."""
         self.stop()
         if self._task is not None:
             await asyncio.wait({self._task})
@@ -169,248 +174,256 @@ class VectorIndex:
     # Keeping up with the store
 
     async def sync(self, token: object) -> None:
-        """Bring in what was written, and drop what was deleted, since the store bore another token.
+        """Load new vectors and drop deleted ones, where the store has another change token than at the last sync.
 
-        Whoever comes while this is under way waits for it. Where a large store of somebody else is read anew, nobody
-        waits: a search meanwhile is answered by what was there before.
+        Calls during a sync wait for it. While a large Vestige file is reloaded, no search waits: it uses the vectors
+        loaded before.
         """
         async with self._lock:
             if self._task is not None and not self._task.done():
-                if self._reads_anew():
+                if self._reloads_in_background():
                     return
                 await asyncio.shield(self._task)
-            if token == self._token or (self._reads_anew() and time.monotonic() < self._rest_until):
+            if token == self._token or (self._reloads_in_background() and time.monotonic() < self._rest_until):
                 return
             self._task = asyncio.create_task(self._catch_up(token))
-            self._task.add_done_callback(_looked_at)
-            if not self._reads_anew():
+            self._task.add_done_callback(_retrieve_error)
+            if not self._reloads_in_background():
                 await asyncio.shield(self._task)
 
-    def _reads_anew(self) -> bool:
-        return self._rewritten and self._alive > _SMALL
+    def _reloads_in_background(self) -> bool:
+        return self._rewritten and self._alive > _FOREGROUND_VECTORS
 
     async def _catch_up(self, token: object) -> None:
-        count, last, whose = await self._look()
+        count, last, turn = await self._measure()
         if self._closed:
             return
-        there = (str(whose[0] or ""), int(whose[1] or 0)) if whose else self.own
+        model = (str(turn[0] or ""), int(turn[1] or 0)) if turn else self.own
         if self.name is None:
-            self.name = there[0]
-        of_another = there != self.own
-        self._moved = there if of_another else None
-        self.too_large = count if _bytes_for(count, self.dimension) > self.limit and not of_another else 0
-        if self.too_large or of_another:
-            self._forget()
+            self.name = model[0]
+        is_other = model != self.own
+        self._other_model = model if is_other else None
+        self.too_large = count if _bytes_for(count, self.dimension) > self.limit and not is_other else 0
+        if self.too_large or is_other:
+            self._clear()
             self._token = token
             return
-        # Those that were away have come back in a table that may be another one, with other seqs.
-        anew = self._rewritten or (bool(self._whose) and whose != self._whose)
-        self._whose, self._same = whose, True
+        # After a swap and back, the same model's vectors may be in another table, with other seqs.
+        reload = self._rewritten or (bool(self._turn) and turn != self._turn)
+        self._turn, self._turn_unchanged = turn, True
         started = time.monotonic()
         try:
-            if anew:
+            if reload:
                 await self._read_all(count)
             elif count != self._alive + len(self._unusable) or last != self._last:
                 await self._read_new(count)
         except _TooLarge:
             self.too_large = count
-            self._forget()
+            self._clear()
         except _Stopped:
             return
-        if not self._same:
+        if not self._turn_unchanged:
             await self._catch_up(token)
             return
-        self._rest_until = time.monotonic() + _REST * (time.monotonic() - started)
+        self._rest_until = time.monotonic() + _REST_FACTOR * (time.monotonic() - started)
         self._token = token
 
-    async def _look(self) -> tuple[int, int, tuple[Any, ...]]:
-        """How many vectors there are, the seq of the last, and what model they are of, in which of its turns."""
-        measured: list[tuple[Any, ...]] = []
-        await self._read("measure_embeddings", {}, measured.extend)
-        [(count, last, *whose)] = measured
-        return int(count), int(last), tuple(whose)
+    async def _measure(self) -> tuple[int, int, tuple[Any, ...]]:
+        """Return the number of vectors, the seq of the last one, and their model with its turn."""
+        rows: list[tuple[Any, ...]] = []
+        await self._read("measure_embeddings", {}, rows.extend)
+        [(count, last, *turn)] = rows
+        return int(count), int(last), tuple(turn)
 
-    def _forget(self) -> None:
-        self._held, self._alive, self._unusable, self._last = None, 0, set(), 0
+    def _clear(self) -> None:
+        self._arrays, self._alive, self._unusable, self._last = None, 0, set(), 0
         self._changes += 1
 
-    def _only(self) -> dict[str, object]:
-        """How the named queries tell the vectors of this index from those of another model."""
-        return dict(zip(("model", "dimension", "turn"), self._whose, strict=False))
+    def _turn_params(self) -> dict[str, object]:
+        """Return the parameters by which named queries select the vectors of this index's model."""
+        return dict(zip(("model", "dimension", "turn"), self._turn, strict=False))
 
     async def _read_all(self, count: int) -> None:
-        fresh = VectorIndex(self.dimension, self._read, limit=self.limit)
-        await fresh._read("list_embeddings_after", {"seq": -(2**63), **self._only()}, partial(self._fill, fresh, count))
-        self._same = (await self._look())[2] == self._whose
-        if self._same:
-            self._held, self._alive, self._unusable = fresh._held, fresh._alive, fresh._unusable
-            self._last = fresh._last
+        loaded = VectorIndex(self.dimension, self._read, limit=self.limit)
+        await loaded._read(
+            "list_embeddings_after", {"seq": -(2**63), **self._turn_params()}, partial(self._fill_loaded, loaded, count)
+        )
+        self._turn_unchanged = (await self._measure())[2] == self._turn
+        if self._turn_unchanged:
+            self._arrays, self._alive, self._unusable = loaded._arrays, loaded._alive, loaded._unusable
+            self._last = loaded._last
             self._changes += 1
 
-    def _fill(self, fresh: VectorIndex, count: int, rows: list[tuple[Any, ...]]) -> None:
+    def _fill_loaded(self, loaded: VectorIndex, count: int, rows: list[tuple[Any, ...]]) -> None:
         if self._closed:
             raise _Stopped
-        fresh._add(rows, count=count, known=0)
+        loaded._add(rows, count=count, known_rows=0)
 
     async def _read_new(self, count: int) -> None:
-        known = 0 if self._held is None else self._held.used
-        asked = {"seq": self._last, **self._only()}
-        await self._read("list_embeddings_after", asked, partial(self._add, count=count, known=known))
+        known_rows = 0 if self._arrays is None else self._arrays.used
+        params = {"seq": self._last, **self._turn_params()}
+        await self._read("list_embeddings_after", params, partial(self._add, count=count, known_rows=known_rows))
         if count != self._alive + len(self._unusable):
-            await self._read("list_embedding_seqs", self._only(), self._keep)
+            await self._read("list_embedding_seqs", self._turn_params(), self._drop_missing)
 
-    def _add(self, rows: list[tuple[Any, ...]], *, count: int, known: int) -> None:
-        """Take in rows of [seq, seq of the memory, blob], in the thread that reads; ``known`` were there before."""
+    def _add(self, rows: list[tuple[Any, ...]], *, count: int, known_rows: int) -> None:
+        """Add rows of [seq, seq of the memory, blob], in the reading thread; ``known_rows`` were there before."""
         import numpy as np
 
         if self._closed:
             raise _Stopped
         width = 4 * self.dimension
-        fitting = [
+        usable = [
             row for row in rows if row[1] is not None and type(row[2]) is bytes and len(row[2]) // 4 == self.dimension
         ]
-        found = np.frombuffer(b"".join([row[2][:width] for row in fitting]), dtype="<f4").reshape(-1, self.dimension)
+        vectors = np.frombuffer(b"".join([row[2][:width] for row in usable]), dtype="<f4").reshape(-1, self.dimension)
         with np.errstate(all="ignore"):
-            norms = np.sqrt(np.einsum("ij,ij->i", found, found))
+            norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
             good = np.isfinite(norms) & (norms > 0)
-        written = np.array([row[0] for row in fitting], dtype=np.int64)
-        memories = np.array([row[1] for row in fitting], dtype=np.int64)
+        vector_seqs = np.array([row[0] for row in usable], dtype=np.int64)
+        memory_seqs = np.array([row[1] for row in usable], dtype=np.int64)
         if not good.all():
-            found, norms, written, memories = found[good], norms[good], written[good], memories[good]
-        if len(found) < len(rows):
-            self._unusable.update({int(row[0]) for row in rows}.difference(written.tolist()))
+            vectors, norms, vector_seqs, memory_seqs = vectors[good], norms[good], vector_seqs[good], memory_seqs[good]
+        if len(vectors) < len(rows):
+            self._unusable.update({int(row[0]) for row in rows}.difference(vector_seqs.tolist()))
         self._last = max(self._last, max(int(row[0]) for row in rows))
-        held = self._room_for(len(found), count)
-        # A vector that was written again has a new seq: the old one's row is given up.
-        old = np.flatnonzero(held.alive[:known] & np.isin(held.memories[:known], memories))
-        held.alive[old] = False
-        start, end = held.used, held.used + len(found)
-        # Straight into its place: a copy more would be felt in a load of many.
-        units = np.divide(found, norms[:, None], out=held.rows[start:end])
-        held.bits[:, start:end] = _packed(units).T
-        held.memories[start:end] = memories
-        held.written[start:end] = written
-        held.alive[start:end] = True
-        held.used = end
-        self._alive += len(found) - len(old)
+        arrays = self._reserve(len(vectors), count)
+        # A rewritten vector has a new seq, so its old row is dropped.
+        replaced = np.flatnonzero(arrays.alive[:known_rows] & np.isin(arrays.memory_seqs[:known_rows], memory_seqs))
+        arrays.alive[replaced] = False
+        start, end = arrays.used, arrays.used + len(vectors)
+        # Normalized in place: one more copy would slow down a load of many.
+        units = np.divide(vectors, norms[:, None], out=arrays.vectors[start:end])
+        arrays.bits[:, start:end] = _pack_signs(units).T
+        arrays.memory_seqs[start:end] = memory_seqs
+        arrays.vector_seqs[start:end] = vector_seqs
+        arrays.alive[start:end] = True
+        arrays.used = end
+        self._alive += len(vectors) - len(replaced)
         self._changes += 1
 
-    def _room_for(self, more: int, count: int) -> _Held:
-        held = self._held
-        if held is None:
-            held = self._held = _Held.of(max(count, more), self.dimension)
-        elif held.used + more > len(held.memories):
-            room = max(held.used + more, len(held.memories) * 3 // 2)
-            if _bytes_for(held.used + more, self.dimension) > self.limit:
+    def _reserve(self, added: int, count: int) -> _Arrays:
+        arrays = self._arrays
+        if arrays is None:
+            arrays = self._arrays = _Arrays.of(max(count, added), self.dimension)
+        elif arrays.used + added > len(arrays.memory_seqs):
+            capacity = max(arrays.used + added, len(arrays.memory_seqs) * 3 // 2)
+            if _bytes_for(arrays.used + added, self.dimension) > self.limit:
                 raise _TooLarge
-            held = self._held = held.taking(slice(None), room)
-        return held
+            arrays = self._arrays = arrays.copy_rows(slice(None), capacity)
+        return arrays
 
-    def _keep(self, rows: list[tuple[Any, ...]]) -> None:
-        """Give up what is not among these seqs; the room it took is only given back once it is a quarter of all."""
+    def _drop_missing(self, rows: list[tuple[Any, ...]]) -> None:
+        """Drop vectors that are not among these seqs; their room is freed once it is a quarter of all."""
         import numpy as np
 
-        [(text, *same)] = rows
-        self._same = all(same)
-        if not self._same:
+        [(text, *flags)] = rows
+        self._turn_unchanged = all(flags)
+        if not self._turn_unchanged:
             return
         seqs = np.array(str(text).split(",") if text else [], dtype=np.int64)
         self._unusable.intersection_update(seqs.tolist())
-        held = self._held
-        if held is None:
+        arrays = self._arrays
+        if arrays is None:
             return
-        held.alive[: held.used] &= np.isin(held.written[: held.used], seqs)
-        living = np.flatnonzero(held.alive[: held.used])
+        arrays.alive[: arrays.used] &= np.isin(arrays.vector_seqs[: arrays.used], seqs)
+        living = np.flatnonzero(arrays.alive[: arrays.used])
         self._alive = len(living)
-        if len(living) < 0.75 * held.used:
-            self._held = held.taking(living, max(len(living), 1))
+        if len(living) < 0.75 * arrays.used:
+            self._arrays = arrays.copy_rows(living, max(len(living), 1))
         self._changes += 1
 
     # Searching
 
     async def nearest(
-        self, vector: Vector, depth: int, passing: Passing, *, exact: bool = False
+        self, vector: Vector, depth: int, allowed: FilterSet, *, exact: bool = False
     ) -> tuple[list[tuple[int, float]], str]:
-        """The memories nearest to a vector by seq with their cosines, and how they were found.
+        """Return the memories nearest to a vector by seq with their cosines, and a note for the explanation.
 
-        Best first, the ``depth`` best of what passes and all that tie with the last of them.
+        Best first: the ``depth`` best that pass, and all ties of the last of them.
         """
         import numpy as np
 
         norm = float(np.linalg.norm(vector))
-        held = self._held
-        if norm == 0 or not np.isfinite(norm) or vector.shape != (self.dimension,) or held is None:
+        arrays = self._arrays
+        if norm == 0 or not np.isfinite(norm) or vector.shape != (self.dimension,) or arrays is None:
             return [], "no vector to measure"
         unit = np.asarray(vector / norm, dtype=np.float32)
-        # The arrays are handed over, so that a sync meanwhile changes nothing under the search.
-        work = partial(self._measured, held, held.used, unit, depth, passing, exact)
-        return work() if held.used <= _INLINE else await asyncio.to_thread(work)
+        # The arrays are arguments, so that a concurrent sync changes nothing under the search.
+        work = partial(self._search, arrays, arrays.used, unit, depth, allowed, exact)
+        return work() if arrays.used <= _INLINE_VECTORS else await asyncio.to_thread(work)
 
-    def _measured(
-        self, held: _Held, used: int, unit: Vector, depth: int, passing: Passing, exact: bool
+    def _search(
+        self, arrays: _Arrays, used: int, unit: Vector, depth: int, filter_set: FilterSet, exact: bool
     ) -> tuple[list[tuple[int, float]], str]:
-        allowed = self._allowed(held, used, passing)
-        count = used if allowed.places is None else len(allowed.places)
-        first = max(_FIRST, _FIRST_EACH * depth)
-        few = EXACT if allowed.places is None else EXACT // 2
-        near = None
-        if not exact and count > max(few, 4 * first):
-            near = _near_by_bits(held, used, unit, depth, first, allowed)
-        if near is not None:
-            how = f"{allowed.count:,} vectors: bits first, {len(near):,} measured exactly"
+        allowed = self._allowed_for(arrays, used, filter_set)
+        count = used if allowed.indices is None else len(allowed.indices)
+        sample = max(_SAMPLE_VECTORS, _SAMPLE_VECTORS_PER_HIT * depth)
+        exact_limit = EXACT_VECTORS if allowed.indices is None else EXACT_VECTORS // 2
+        indices = None
+        if not exact and count > max(exact_limit, 4 * sample):
+            indices = _rows_near_by_signs(arrays, used, unit, depth, sample, allowed)
+        if indices is not None:
+            how = f"{allowed.count:,} vectors: bits first, {len(indices):,} measured exactly"
         else:
-            near = allowed.places
-            passed = "" if passing.only is None else " that pass the filters"
-            how = f"{allowed.count:,} vectors{passed}: all measured exactly"
-        return _best(held, used, unit, depth, near, allowed.hidden), how
+            indices = allowed.indices
+            suffix = "" if filter_set.only is None else " that pass the filters"
+            how = f"{allowed.count:,} vectors{suffix}: all measured exactly"
+        return _best(arrays, used, unit, depth, indices, allowed.hidden), how
 
-    async def measured(self, vector: Vector, memories: Collection[int]) -> list[tuple[int, float]]:
-        """The cosines of some memories, by seq; of those only that have a vector."""
-        norm, held = math.sqrt(float(vector @ vector)), self._held
-        if norm == 0 or not math.isfinite(norm) or vector.shape != (self.dimension,) or held is None or not memories:
+    async def cosines(self, vector: Vector, memory_seqs: Collection[int]) -> list[tuple[int, float]]:
+        """Return the cosines of these memories by seq; memories without a vector are left out."""
+        norm, arrays = math.sqrt(float(vector @ vector)), self._arrays
+        if (
+            norm == 0
+            or not math.isfinite(norm)
+            or vector.shape != (self.dimension,)
+            or arrays is None
+            or not memory_seqs
+        ):
             return []
-        places = _allowed(held, held.used, Passing(frozenset(memories), frozenset())).places
-        return _best(held, held.used, vector / norm, len(memories), places, None)
+        indices = _allowed_rows(arrays, arrays.used, FilterSet(frozenset(memory_seqs), frozenset())).indices
+        return _best(arrays, arrays.used, vector / norm, len(memory_seqs), indices, None)
 
-    def _allowed(self, held: _Held, used: int, passing: Passing) -> _Allowed:
-        # A change counts after it is made, so a figure from before it is never kept for what comes after.
-        changes, known = self._changes, self._places.get(passing)
-        if known is not None and known[0] == changes and known[1].used == used:
-            return known[1]
-        made = _allowed(held, used, passing)
-        self._places[passing] = changes, made
-        while len(self._places) > _PLACES_KEPT:
-            self._places.popitem(last=False)
-        return made
+    def _allowed_for(self, arrays: _Arrays, used: int, filter_set: FilterSet) -> _AllowedRows:
+        # The counter rises after a change, so a set from before it is never kept for later vectors.
+        changes, cached = self._changes, self._cached_rows.get(filter_set)
+        if cached is not None and cached[0] == changes and cached[1].used == used:
+            return cached[1]
+        allowed = _allowed_rows(arrays, used, filter_set)
+        self._cached_rows[filter_set] = changes, allowed
+        while len(self._cached_rows) > _MAX_CACHED_SETS:
+            self._cached_rows.popitem(last=False)
+        return allowed
 
 
 @dataclass(frozen=True, slots=True)
-class _Allowed:
-    """The rows that a search looks at: ``places``, or the first ``used`` of all, but those that are ``hidden``."""
+class _AllowedRows:
+    """Rows of the arrays that a search reads: ``indices``, or the first ``used``, except the ``hidden`` ones."""
 
     used: int
     count: int
-    places: NDArray[np.int64] | None
+    indices: NDArray[np.int64] | None
     hidden: NDArray[np.bool_] | None
 
 
-def _allowed(held: _Held, used: int, passing: Passing) -> _Allowed:
+def _allowed_rows(arrays: _Arrays, used: int, filter_set: FilterSet) -> _AllowedRows:
     import numpy as np
 
-    memories, alive = held.memories[:used], held.alive[:used]
-    if passing.only is not None:
-        only = np.fromiter(passing.only, dtype=np.int64, count=len(passing.only))
-        places = np.flatnonzero(np.isin(memories, only) & alive)
-        return _Allowed(used, len(places), places, None)
+    memory_seqs, alive = arrays.memory_seqs[:used], arrays.alive[:used]
+    if filter_set.only is not None:
+        only = np.fromiter(filter_set.only, dtype=np.int64, count=len(filter_set.only))
+        indices = np.flatnonzero(np.isin(memory_seqs, only) & alive)
+        return _AllowedRows(used, len(indices), indices, None)
     hidden = ~alive
-    if passing.without:
-        hidden |= np.isin(memories, np.fromiter(passing.without, dtype=np.int64, count=len(passing.without)))
+    if filter_set.without:
+        hidden |= np.isin(memory_seqs, np.fromiter(filter_set.without, dtype=np.int64, count=len(filter_set.without)))
     count = used - int(np.count_nonzero(hidden))
-    return _Allowed(used, count, None, hidden if count < used else None)
+    return _AllowedRows(used, count, None, hidden if count < used else None)
 
 
-def _packed(units: NDArray[np.float32]) -> NDArray[np.uint64]:
-    """The signs of vectors as whole words: (rows, words)."""
+def _pack_signs(units: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """Return the signs of vectors as 64-bit words: (rows, words)."""
     import numpy as np
 
     short = -units.shape[1] % 64
@@ -420,83 +433,86 @@ def _packed(units: NDArray[np.float32]) -> NDArray[np.uint64]:
     return np.packbits(signs, axis=1).view(np.uint64)
 
 
-def _near_by_bits(
-    held: _Held, used: int, unit: Vector, depth: int, first: int, allowed: _Allowed
+def _rows_near_by_signs(
+    arrays: _Arrays, used: int, unit: Vector, depth: int, sample: int, allowed: _AllowedRows
 ) -> NDArray[np.int64] | None:
-    """The rows whose signs may be those of the ``depth`` nearest; None where the signs tell too little of them.
+    """Return the rows that may be among the ``depth`` nearest by their signs; None where signs decide too little.
 
-    Signs of two vectors differ as often as their angle is a part of 180 degrees, with a scatter as of coins. So the
-    nearest of the ``first`` rows by signs say how many signs may differ in whatever is as near.
+    Two vectors differ in a share of their signs that is their angle / 180 degrees, with binomial scatter. So the
+    cosines of the nearest ``sample`` rows by signs bound the number of differing signs of any row that is as near.
     """
     import numpy as np
 
-    distances = _differing(held.bits, used, unit, allowed)
-    most = held.rows.shape[1]
-    within = np.cumsum(np.bincount(distances, minlength=most + 1))
-    cut = int(np.searchsorted(within, first))
-    if cut > most:
+    distances = _differing_signs(arrays.bits, used, unit, allowed)
+    dimension = arrays.vectors.shape[1]
+    within = np.cumsum(np.bincount(distances, minlength=dimension + 1))
+    max_differing = int(np.searchsorted(within, sample))
+    if max_differing > dimension:
         return None
-    near = np.flatnonzero(distances <= cut)
-    scores = _cosines(held.rows[near if allowed.places is None else allowed.places[near]], unit)
-    part = math.acos(float(np.clip(np.partition(scores, -depth)[-depth], -1, 1))) / math.pi
-    cut = max(cut, math.ceil(most * part + _DEVIATIONS * math.sqrt(most * part * (1 - part))))
-    # Rows picked one by one cost four times as much as all in a row.
-    if cut > most or within[cut] > len(distances) / 4:
+    indices = np.flatnonzero(distances <= max_differing)
+    scores = _cosines(arrays.vectors[indices if allowed.indices is None else allowed.indices[indices]], unit)
+    angle_share = math.acos(float(np.clip(np.partition(scores, -depth)[-depth], -1, 1))) / math.pi
+    max_differing = max(
+        max_differing,
+        math.ceil(dimension * angle_share + _DEVIATIONS * math.sqrt(dimension * angle_share * (1 - angle_share))),
+    )
+    # Gathering single rows costs four times as much as reading all in sequence.
+    if max_differing > dimension or within[max_differing] > len(distances) / 4:
         return None
-    near = np.flatnonzero(distances <= cut)
-    return near if allowed.places is None else allowed.places[near]
+    indices = np.flatnonzero(distances <= max_differing)
+    return indices if allowed.indices is None else allowed.indices[indices]
 
 
-def _cosines(rows: NDArray[np.float32], unit: Vector) -> NDArray[np.float32]:
+def _cosines(vectors: NDArray[np.float32], unit: Vector) -> NDArray[np.float32]:
     import numpy as np
 
-    # In this thread alone: a product spread over all cores would wait for the one that looks for words meanwhile.
-    found: NDArray[np.float32] = np.einsum("ij,j->i", rows, unit)
-    return found
+    # In this thread alone: a product on all cores would wait for the concurrent text branch.
+    cosines: NDArray[np.float32] = np.einsum("ij,j->i", vectors, unit)
+    return cosines
 
 
-def _differing(bits: NDArray[np.uint64], used: int, unit: Vector, allowed: _Allowed) -> NDArray[np.uint16]:
-    """In how many signs each row differs from a vector; more than there are for a hidden one."""
+def _differing_signs(bits: NDArray[np.uint64], used: int, unit: Vector, allowed: _AllowedRows) -> NDArray[np.uint16]:
+    """Return the number of signs in which each row differs from a vector; above the maximum for a hidden one."""
     import numpy as np
 
-    [signs] = _packed(unit[None, :])
-    found = np.zeros(used if allowed.places is None else len(allowed.places), dtype=np.uint16)
+    [signs] = _pack_signs(unit[None, :])
+    counts = np.zeros(used if allowed.indices is None else len(allowed.indices), dtype=np.uint16)
     for word, sign in zip(bits, signs, strict=True):
-        found += np.bitwise_count((word[:used] if allowed.places is None else word[allowed.places]) ^ sign)
+        counts += np.bitwise_count((word[:used] if allowed.indices is None else word[allowed.indices]) ^ sign)
     if allowed.hidden is not None:
-        found[allowed.hidden] = len(unit) + 1
-    return found
+        counts[allowed.hidden] = len(unit) + 1
+    return counts
 
 
 def _best(
-    held: _Held,
+    arrays: _Arrays,
     used: int,
     unit: Vector,
     depth: int,
-    places: NDArray[np.int64] | None,
+    indices: NDArray[np.int64] | None,
     hidden: NDArray[np.bool_] | None,
 ) -> list[tuple[int, float]]:
     import numpy as np
 
-    scores = _cosines(held.rows[:used] if places is None else held.rows[places], unit)
-    if places is None and hidden is not None:
+    scores = _cosines(arrays.vectors[:used] if indices is None else arrays.vectors[indices], unit)
+    if indices is None and hidden is not None:
         scores[hidden] = -np.inf
     if len(scores) > depth:
-        least = np.partition(scores, len(scores) - depth)[len(scores) - depth]
-        near = np.flatnonzero(scores >= least - _CLOSE)
+        lowest = np.partition(scores, len(scores) - depth)[len(scores) - depth]
+        nearest = np.flatnonzero(scores >= lowest - _TIE_MARGIN)
     else:
-        near = np.arange(len(scores))
-    near = near[np.isfinite(scores[near])]
-    chosen = near if places is None else places[near]
-    # Measured again one by one: the product of a matrix rounds equal rows differently, and ties must be ties.
-    exact = (held.rows[chosen].astype(np.float64) * unit).sum(axis=1)
+        nearest = np.arange(len(scores))
+    nearest = nearest[np.isfinite(scores[nearest])]
+    rows = nearest if indices is None else indices[nearest]
+    # Measured again in float64: a matrix product rounds equal rows differently, and ties must be ties.
+    exact = (arrays.vectors[rows].astype(np.float64) * unit).sum(axis=1)
     order = np.argsort(-exact, kind="stable")
     if len(order) > depth:
         order = order[exact[order] >= exact[order[depth - 1]]]
-    return list(zip(held.memories[chosen[order]].tolist(), exact[order].tolist(), strict=True))
+    return list(zip(arrays.memory_seqs[rows[order]].tolist(), exact[order].tolist(), strict=True))
 
 
-def _looked_at(task: asyncio.Task[None]) -> None:
-    # Whoever waits gets the error; where nobody does, the next search tries again.
+def _retrieve_error(task: asyncio.Task[None]) -> None:
+    # Marks the error as retrieved: a waiting search raises it; without one, the next search tries again.
     if not task.cancelled():
         task.exception()
