@@ -41,7 +41,7 @@ from vestige_tui.core.errors import (
     VestigeError,
 )
 from vestige_tui.core.health import Connections
-from vestige_tui.core.search import Step
+from vestige_tui.core.search import SearchStep
 from vestige_tui.core.text import redact
 from vestige_tui.store.backends import embedded_postgres
 from vestige_tui.store.backends.change_polling import Tokens
@@ -757,7 +757,7 @@ class PostgresBackend:
 
     async def search(self, asked: BackendQuery) -> BackendResult:
         started = time.perf_counter()
-        steps: list[Step] = []
+        steps: list[SearchStep] = []
         fusion = asked.fusion
         params: dict[str, Any] = {
             **asked.params,
@@ -773,15 +773,15 @@ class PostgresBackend:
         if asked.vector is not None:
             params |= {"embedding": asked.vector, "few": FEW}
             vectors = "branch_vector_exact" if asked.exact else self._by_meaning(asked.filters)
-            steps.append(Step("meaning", _MEANING[vectors]))
+            steps.append(SearchStep("meaning", _MEANING[vectors]))
         if asked.literal is not None:
             texts = "branch_text_literal"
             params |= {"literal": asked.literal, "folded": fold_ascii(asked.literal), "scanned": SCANNED}
-            steps.append(Step("words", f"at most the newest {SCANNED:,} memories read, character by character"))
+            steps.append(SearchStep("words", f"at most the newest {SCANNED:,} memories read, character by character"))
         elif asked.pieces:
             texts = "branch_text_pieces"
             params |= {"pieces": list(asked.pieces), "scanned": SCANNED}
-            steps.append(Step("words", f"pairs of letters in at most the newest {SCANNED:,} memories"))
+            steps.append(SearchStep("words", f"pairs of letters in at most the newest {SCANNED:,} memories"))
         elif asked.words:
             weighed = await self._weigh(asked.words)
             if weighed:
@@ -796,10 +796,10 @@ class PostgresBackend:
                     "candidates": CANDIDATES,
                 }
                 texts = "branch_text_common" if common else "branch_text"
-                steps.append(Step("words", f"{which}, ranked by idf x ts_rank"))
+                steps.append(SearchStep("words", f"{which}, ranked by idf x ts_rank"))
         elif asked.newest:
             texts = "branch_text_newest"
-            steps.append(Step("words", "none to look for: the newest memories"))
+            steps.append(SearchStep("words", "none to look for: the newest memories"))
         slots = {
             "vector_branch": [vectors],
             "text_branch": [texts],
@@ -812,11 +812,11 @@ class PostgresBackend:
         walked = vectors in ("branch_vector_index", "branch_vector_either")
         if walked and model == asked.model and asked.only is None and len(found) < asked.limit:
             # A walk through the graph may end before enough rows passed the filters; measuring all of them cannot.
-            steps.append(Step("meaning", "too few found that way: everything that passes measured"))
+            steps.append(SearchStep("meaning", "too few found that way: everything that passes measured"))
             slots = {**slots, "vector_branch": ["branch_vector_exact"]}
             found, model = await self._searched(params, slots, asked.model)
         took = (time.perf_counter() - started) * 1000
-        steps.append(Step("search", "both, their fusion and the memories, in one statement", took))
+        steps.append(SearchStep("search", "both, their fusion and the memories, in one statement", took))
         return BackendResult(found, tuple(steps), model=model)
 
     async def _searched(

@@ -33,7 +33,7 @@ from vestige_tui.core.errors import (
     VestigeError,
 )
 from vestige_tui.core.health import Connections, VectorsHeld
-from vestige_tui.core.search import Step
+from vestige_tui.core.search import SearchStep
 from vestige_tui.core.text import below_home
 from vestige_tui.store.backends.change_polling import Tokens
 from vestige_tui.store.backends.protocol import (
@@ -259,7 +259,7 @@ class _Branch:
     """What one branch of a search found: memories by seq with their scores."""
 
     hits: list[Scored]
-    step: Step
+    step: SearchStep
     warnings: tuple[str, ...] = ()
     model: ModelKey | None = None
     """Which model the vectors are of, where it is a branch by meaning."""
@@ -637,16 +637,16 @@ class SqliteBackend:
             "vector_weight": fusion.vector_weight,
             "floor": fusion.floor,
         }
-        steps: list[Step] = []
+        steps: list[SearchStep] = []
         warnings: list[str] = []
         vectors, texts, filters = "branch_vector_none", "branch_text_none", asked.filters
         if asked.literal is not None:
             texts = "branch_text_literal"
             params |= {"literal": asked.literal, "folded": fold_ascii(asked.literal), "scanned": SCANNED}
-            steps.append(Step("words", f"the newest {SCANNED:,} memories looked through, character by character"))
+            steps.append(SearchStep("words", f"the newest {SCANNED:,} memories looked through, character by character"))
         elif asked.newest:
             texts = "branch_text_newest"
-            steps.append(Step("words", "none to look for: the newest memories"))
+            steps.append(SearchStep("words", "none to look for: the newest memories"))
         else:
             # Both branches bring their filters with them.
             filters, index = (), self._index
@@ -663,7 +663,7 @@ class SqliteBackend:
             if asked.pieces:
                 texts, filters = "branch_text_pieces", asked.filters
                 params |= {"pieces": asked.pieces, "scanned": SCANNED}
-                steps.append(Step("words", f"pairs of letters in at most the newest {SCANNED:,} memories"))
+                steps.append(SearchStep("words", f"pairs of letters in at most the newest {SCANNED:,} memories"))
             elif held is not None:
                 texts, params["text_hits"], params["text_also"] = "branch_text", held.hits, []
                 steps.append(held.step)
@@ -700,13 +700,13 @@ class SqliteBackend:
             index = self._index
         passing = await known.passing.of(asked.filters, asked.params)
         if index.model != asked.model:
-            return _Branch([], Step("meaning", "of another model"), model=index.model)
+            return _Branch([], SearchStep("meaning", "of another model"), model=index.model)
         if index.too_large:
-            left_out = Step("meaning", "left out: too many vectors to hold in memory")
+            left_out = SearchStep("meaning", "left out: too many vectors to hold in memory")
             return _Branch([], left_out, (_too_large(index),), index.model)
         started = time.perf_counter()
         hits, how = await index.nearest(asked.vector, asked.depth, passing, exact=asked.exact)
-        return _Branch(hits, Step("meaning", how, (time.perf_counter() - started) * 1000), model=asked.model)
+        return _Branch(hits, SearchStep("meaning", how, (time.perf_counter() - started) * 1000), model=asked.model)
 
     async def _by_meaning_and_worded(
         self, asked: BackendQuery, index: VectorIndex | None, known: _Known
@@ -730,7 +730,7 @@ class SqliteBackend:
         passing = await known.passing.of(filters, asked.params)
         started = time.perf_counter()
         hits, how = await self._read(partial(self._ranked, asked, every, passing, known))
-        return _Branch(hits, Step("words", how, (time.perf_counter() - started) * 1000))
+        return _Branch(hits, SearchStep("words", how, (time.perf_counter() - started) * 1000))
 
     def _ranked(
         self, asked: BackendQuery, every: bool, passing: Passing, known: _Known, connection: sqlite3.Connection

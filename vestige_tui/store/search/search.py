@@ -21,7 +21,7 @@ from vestige_tui.core.search import (
     Mode,
     QueryWord,
     SearchQuery,
-    Step,
+    SearchStep,
     WhyNot,
 )
 from vestige_tui.store.backends.protocol import Backend, BackendQuery, BackendResult, Row, model_key
@@ -70,7 +70,7 @@ class _Prepared:
     mode: Mode
     filter_words: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[SearchStep, ...]
 
 
 class Searcher:
@@ -154,7 +154,7 @@ class Searcher:
             passing=await self._count(asked.filters, asked.params),
             total=await self._count((), {}),
             fusion=asked.fusion,
-            steps=(*prepared.steps, *found.steps, Step("all", "from the query to its memories", took)),
+            steps=(*prepared.steps, *found.steps, SearchStep("all", "from the query to its memories", took)),
         )
 
     async def why_not(self, query: SearchQuery, memory: Memory) -> WhyNot:
@@ -245,7 +245,7 @@ class Searcher:
             vector, model = None, None
             warnings.append("The store is coming to belong to another embedding model; answered by words alone.")
         encoded = (time.perf_counter() - started) * 1000
-        steps = (Step("query", "encoded by the store's model", encoded),) if vector is not None else ()
+        steps = (SearchStep("query", "encoded by the store's model", encoded),) if vector is not None else ()
         by_words = query.mode != "vector" and bool(words.ranked)
         unspaced = by_words and any(map(is_unspaced, words.ranked))
         if words.dropped and not words.ranked:
