@@ -101,7 +101,7 @@ class Job:
         return self.status not in ("completed", "failed")
 
     def silence(self, now: datetime) -> float | None:
-        """Return the seconds since the last heartbeat; None within the lease, for an ended job, and for an agent's work.
+        """Return the seconds since the last heartbeat; None within the lease, for ended jobs and for agents' work.
 
         An agent may send heartbeats as rarely as it likes: the ledger decides when its work is stuck.
         """
