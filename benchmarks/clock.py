@@ -48,8 +48,8 @@ async def side_by_side(
         if isinstance(result, Awaitable):
             await result
         pairs.append((middle - start, time.perf_counter() - middle))
-    counted = pairs[min(warm, len(inputs)) :]
-    return _times(first for first, _ in counted), _times(second for _, second in counted)
+    measured = pairs[min(warm, len(inputs)) :]
+    return _times(first for first, _ in measured), _times(second for _, second in measured)
 
 
 def _times(seconds: Iterable[float]) -> Times:

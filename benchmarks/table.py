@@ -31,7 +31,7 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """Ours divided by the raw one."""
+        """Ratio of ours to the raw one."""
         return self.ours / self.raw if self.raw else math.nan
 
     @property

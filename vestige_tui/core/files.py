@@ -96,20 +96,20 @@ def examine(name: str | Path, *, store: Path | None = None) -> FileTarget:
 
     Raises Refused if writing would destroy a protected file, Unavailable if it would fail.
     """
-    shown = str(name)
-    expanded = os.path.expanduser(shown)
-    with _as_unavailable(shown):
+    display_name = str(name)
+    expanded = os.path.expanduser(display_name)
+    with _as_unavailable(display_name):
         if (descriptor := _descriptor(expanded)) is not None:
-            return _examine_descriptor(shown, descriptor, store, is_stdout=descriptor == _STDOUT_DESCRIPTOR)
+            return _examine_descriptor(display_name, descriptor, store, is_stdout=descriptor == _STDOUT_DESCRIPTOR)
         status = _stat(expanded)
-        _refuse_kind(shown, status)
+        _refuse_kind(display_name, status)
         protected = _store_files(store)
         if status is not None and not stat.S_ISREG(status.st_mode):
-            return FileTarget(shown, Path(expanded), status, protected)
-        target = FileTarget(shown, Path(os.path.realpath(expanded)), status, protected)
+            return FileTarget(display_name, Path(expanded), status, protected)
+        target = FileTarget(display_name, Path(os.path.realpath(expanded)), status, protected)
         _refuse_irreplaceable(target)
         # A server keeps some of its folders behind symlinks.
-        _refuse_server(shown, Path(os.path.abspath(expanded)).parent)
+        _refuse_server(display_name, Path(os.path.abspath(expanded)).parent)
         _refuse_unwritable(target)
     return target
 
@@ -209,12 +209,12 @@ def _refuse(target: FileTarget, reason: str) -> NoReturn:
     raise Refused(f"{target.name} {reason} and is never overwritten; name another file.")
 
 
-def _is_database(path: Path, held: frozenset[Identity]) -> bool:
+def _is_database(path: Path, protected: frozenset[Identity]) -> bool:
     """Check whether this is a database; an empty file counts as one."""
     status = _stat(path)
     if status is None or not stat.S_ISREG(status.st_mode):
         return False
-    if not status.st_size or _identity(status) in held:
+    if not status.st_size or _identity(status) in protected:
         return True
     return _database_reason(Path(os.path.realpath(path)), status) is not None
 

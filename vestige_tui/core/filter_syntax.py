@@ -57,7 +57,7 @@ class Chip:
 
 
 class BadChip(Usage):
-    """A filter without meaning; ``chip`` is the one."""
+    """Error about a chip without meaning; ``chip`` is that chip."""
 
     def __init__(self, chip: Chip, message: str) -> None:
         super().__init__(message)

@@ -34,7 +34,7 @@ class Scheduling:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """The console's own marks on a memory: suspended, or buried until a moment."""
+    """Marks of the console on a memory's reviews: suspended, or buried until a moment."""
 
     suspended: bool = False
     buried_until: datetime | None = None

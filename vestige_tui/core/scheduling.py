@@ -184,8 +184,8 @@ def true_retention(reviews: Iterable[Review]) -> float | None:
     """
     log = list(reviews)
     undone = {entry.undoes for entry in log if entry.undoes is not None}
-    counted = [r for r in log if r.undoes is None and r.id not in undone and r.prior.reps > 0]
-    return sum(r.rating != Rating.AGAIN for r in counted) / len(counted) if counted else None
+    entries = [r for r in log if r.undoes is None and r.id not in undone and r.prior.reps > 0]
+    return sum(r.rating != Rating.AGAIN for r in entries) / len(entries) if entries else None
 
 
 def is_leech(state: Scheduling) -> bool:

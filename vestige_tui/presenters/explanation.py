@@ -49,8 +49,8 @@ def scale_of(explanation: Explanation) -> Scale:
 
 def fused(explanation: Explanation) -> tuple[Hit, ...]:
     """Return the whole fused list, best first: the answer, then the hits beyond its end."""
-    shown = {hit.memory.id for hit in explanation.answer}
-    rest = {hit.memory.id: hit for hit in (*explanation.text, *explanation.vector) if hit.memory.id not in shown}
+    answer_ids = {hit.memory.id for hit in explanation.answer}
+    rest = {hit.memory.id: hit for hit in (*explanation.text, *explanation.vector) if hit.memory.id not in answer_ids}
     behind = sorted(rest.values(), key=lambda hit: (-hit.score, hit.text_rank or hit.vector_rank or 0, hit.memory.id))
     return (*explanation.answer, *behind)
 
@@ -233,14 +233,14 @@ def around(content: str, characters: str, width: int) -> tuple[str, str, str] | 
     if start < 0 or not characters:
         return None
     end = start + len(characters)
-    shown = cut(plain(content[start:end]), width)
+    match = cut(plain(content[start:end]), width)
     before = plain(content[max(0, start - width) : start])
     behind = plain(content[end : end + width])
-    room = width - cells(shown)
+    room = width - cells(match)
     fits = start <= width and cells(before) <= max(room * 2 // 3, room - cells(behind))
     if not fits:
         before = _end_of(before, max(room // 3, room - cells(behind)))
-    return before, shown, cut(behind, max(0, room - cells(before)))
+    return before, match, cut(behind, max(0, room - cells(before)))
 
 
 def _end_of(text: str, width: int) -> str:
