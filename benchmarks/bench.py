@@ -1,4 +1,4 @@
-"""One store under measurement, with the driver on the same rows."""
+"""Store under measurement, with the raw driver on the same rows."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
     from vestige_tui.store.store import Store
 
-LARGE = 100_000
+LARGE_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A filled store and its raw alternative; ``url`` opens it elsewhere, ``part`` is its name in the table."""
+    """Filled store and its raw alternative; ``url`` opens it elsewhere, ``part`` is its name in the table."""
 
     part: str
     url: str
@@ -39,34 +39,34 @@ class Bench:
         return self.store.kind == "sqlite"
 
     def when_large(self, goal: str) -> str:
-        """A goal that is meant for large stores only."""
-        return goal if self.size >= LARGE else ""
+        """Return a goal for large stores only."""
+        return goal if self.size >= LARGE_ROWS else ""
 
 
 @dataclass(frozen=True, slots=True)
-class BackendQuery:
-    """A question with its vector."""
+class BenchQuery:
+    """Question with its vector."""
 
     text: str
     vector: Vector
 
     def query(self, mode: Mode = "hybrid", *, limit: int = LIMIT, filter: Filter | None = None) -> SearchQuery:
-        """The search of a mode, with no more than this mode needs."""
-        narrow = filter or Filter()
+        """Return the search of a mode, with the inputs of this mode only."""
+        conditions = filter or Filter()
         return SearchQuery(
             text="" if mode == "vector" else self.text,
             embedding=None if mode == "text" else self.vector,
             mode=mode,
             limit=limit,
-            domains=narrow.domains,
-            tags=narrow.tags,
-            node_types=narrow.node_types,
-            codebase=narrow.codebase,
-            owner=narrow.owner,
-            since=narrow.since,
+            domains=conditions.domains,
+            tags=conditions.tags,
+            node_types=conditions.node_types,
+            codebase=conditions.codebase,
+            owner=conditions.owner,
+            since=conditions.since,
         )
 
 
-def asked(count: int) -> Sequence[BackendQuery]:
-    """So many different questions, always the same."""
-    return [BackendQuery(text, vector) for text, vector in zip(questions(count), vectors(count, series=4), strict=True)]
+def sample_queries(count: int) -> Sequence[BenchQuery]:
+    """Return that many different questions, always the same."""
+    return [BenchQuery(text, vector) for text, vector in zip(questions(count), vectors(count, series=4), strict=True)]

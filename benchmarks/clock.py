@@ -1,4 +1,4 @@
-"""How two ways of doing one thing are timed side by side."""
+"""Timing of two alternatives side by side."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from benchmarks.table import Figure
 
-WARM = 5
+WARMUP_COUNT = 5
 
 Input = TypeVar("Input")
 
@@ -27,7 +27,7 @@ class Times:
 
     @property
     def tail(self) -> float:
-        """The 99th percentile."""
+        """99th percentile."""
         return sorted(self.all)[min(len(self.all) - 1, int(len(self.all) * 0.99))]
 
 
@@ -36,20 +36,20 @@ async def side_by_side(
     raw: Callable[[Input], object] | Callable[[Input], Awaitable[object]],
     inputs: Sequence[Input],
     *,
-    warm: int = WARM,
+    warm: int = WARMUP_COUNT,
 ) -> tuple[Times, Times]:
-    """Both done for each input in turn, after a few (``warm``) that do not count."""
-    taken: list[tuple[float, float]] = []
+    """Time both for each input in turn, after a few uncounted warm-up calls (``warm``)."""
+    pairs: list[tuple[float, float]] = []
     for each in [*inputs[:warm], *inputs]:
-        began = time.perf_counter()
+        start = time.perf_counter()
         await ours(each)
-        between = time.perf_counter()
+        middle = time.perf_counter()
         result = raw(each)
         if isinstance(result, Awaitable):
             await result
-        taken.append((between - began, time.perf_counter() - between))
-    counted = taken[min(warm, len(inputs)) :]
-    return _times(first for first, _ in counted), _times(second for _, second in counted)
+        pairs.append((middle - start, time.perf_counter() - middle))
+    measured = pairs[min(warm, len(inputs)) :]
+    return _times(first for first, _ in measured), _times(second for _, second in measured)
 
 
 def _times(seconds: Iterable[float]) -> Times:
@@ -57,6 +57,6 @@ def _times(seconds: Iterable[float]) -> Times:
 
 
 def timing(part: str, name: str, times: tuple[Times, Times], beside: str, goal: str = "") -> Figure:
-    """The figure of such a pair."""
+    """Return the figure of such a pair."""
     ours, raw = times
     return Figure(part, name, "ms", ours.median, raw.median, beside, ours.tail, raw.tail, goal)

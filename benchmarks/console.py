@@ -1,4 +1,4 @@
-"""The console in a pseudo-terminal: from its start to its first paint, and from a key to what it paints."""
+"""Console in a pseudo-terminal: start to first paint, and key to paint."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from benchmarks.terminal import Terminal
 from vestige_tui.core.errors import Conflict
 from vestige_tui.core.text import grouped
 
-STARTS, PRESSES = 7, 30
-LARGE = 100_000
-"""From so many memories on a copy lasts longer than the keys that are pressed meanwhile."""
+START_COUNT, PRESS_COUNT = 7, 30
+LARGE_ROWS = 100_000
+"""Size from which a copy lasts longer than the key presses."""
 BROWSE, DOWN = "\x1bOR", "\x1b[B"
 
 _EMPTY = """\
@@ -35,35 +35,35 @@ Empty().run()
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """That of whoever measures, without settings and state."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "VESTIGE_"))}
-    return {**kept, "HOME": str(folder)}
+    """Return the caller's environment without settings and state."""
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "VESTIGE_"))}
+    return {**variables, "HOME": str(folder)}
 
 
 def measure(folder: Path, stores: Mapping[str, str], size: int, target: str | None = None) -> list[Figure]:
-    """Each of these stores of a size, by the name of its part, beside a list of 200 lines in an empty Textual app.
+    """Measure stores of one size, by part name, beside a list of 200 lines in an empty Textual app.
 
-    ``target``: an empty database, which the first of them is copied into while keys are pressed once more.
+    ``target``: empty database that the first store is copied into while keys are pressed once more.
     """
     script = folder / "empty.py"
     script.write_text(_EMPTY, encoding="utf-8")
     empty = [sys.executable, str(script)]
-    found: list[Figure] = []
+    figures: list[Figure] = []
     for name, url in stores.items():
         command = [sys.executable, "-m", "vestige_tui", "--store", url]
-        found += _starts(f"console, {name}", command, empty, environment(folder), f"{grouped(size)} memories")
-        found.append(_keys(f"console, {name}", command, empty, environment(folder)))
-    if target is not None and size >= LARGE:
+        figures += _starts(f"console, {name}", command, empty, environment(folder), f"{grouped(size)} memories")
+        figures.append(_keys(f"console, {name}", command, empty, environment(folder)))
+    if target is not None and size >= LARGE_ROWS:
         name, url = next(iter(stores.items()))
         command = [sys.executable, "-m", "vestige_tui", "--store", url]
         with _copying(url, target, environment(folder)):
-            found.append(_keys(f"console, {name}", command, empty, environment(folder), "while it is copied"))
-    return found
+            figures.append(_keys(f"console, {name}", command, empty, environment(folder), "while it is copied"))
+    return figures
 
 
 @contextmanager
 def _copying(source: str, target: str, env: Mapping[str, str]) -> Iterator[None]:
-    """Copy a store into another one meanwhile, and cancel that at the end."""
+    """Copy a store during the block, and cancel the copy at its end."""
     command = [sys.executable, "-m", "vestige_tui", "migrate", "copy", "--source", source, "--target", target]
     with subprocess.Popen(command, env=dict(env), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as copy:
         try:
@@ -76,7 +76,7 @@ def _copying(source: str, target: str, env: Mapping[str, str]) -> Iterator[None]
 
 def _starts(part: str, command: list[str], empty: list[str], env: Mapping[str, str], counted: str) -> list[Figure]:
     painted, bare, opened = list[float](), list[float](), list[float]()
-    for _ in range(STARTS):
+    for _ in range(START_COUNT):
         with Terminal(command, env) as terminal:
             painted.append((terminal.until("F7") - terminal.started) * 1_000)
             opened.append((terminal.until(counted) - terminal.started) * 1_000)
@@ -97,9 +97,9 @@ def _keys(part: str, command: list[str], empty: list[str], env: Mapping[str, str
         for terminal in (ours, raw):
             terminal.quiet(1.0)
         pressed, bare = list[float](), list[float]()
-        for _ in range(PRESSES):
+        for _ in range(PRESS_COUNT):
             for terminal, times in ((ours, pressed), (raw, bare)):
                 times.append(terminal.painted(DOWN) * 1_000)
                 terminal.quiet()
-    said = f"down in Browse, key to paint{when and f' {when}'}"
-    return timing(part, said, (Times(tuple(pressed)), Times(tuple(bare))), "an OptionList")
+    name = f"down in Browse, key to paint{when and f' {when}'}"
+    return timing(part, name, (Times(tuple(pressed)), Times(tuple(bare))), "an OptionList")

@@ -1,4 +1,4 @@
-"""A copy to PostgreSQL beside raw COPY: the same rows, the same schema, the same vector index, one connection."""
+"""Copy to PostgreSQL beside raw COPY: the same rows, schema and vector index, one connection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vestige_tui.transfer import copy as jobs
 if TYPE_CHECKING:
     from benchmarks.servers import Server
 
-ROUNDS = 3
+ROUND_COUNT = 3
 OWNER = "benchmark"
 
 _COLUMNS = {
@@ -35,44 +35,44 @@ _COLUMNS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Took:
-    """Seconds until the rows and their indexes were there, until the vector index was, and until all was compared."""
+class CopySeconds:
+    """Seconds until the rows with their indexes, then the vector index, then the comparison were done."""
 
     rows: float
     whole: float
     compared: float = 0.0
 
 
-async def copy(source: str, target: str, *, verify: bool = False) -> Took:
-    """Copy a store into an empty database, as a worker does it."""
-    checked = await jobs.check(JobRequest("copy", source, target, {"verify": verify}))
+async def copy(source: str, target: str, *, verify: bool = False) -> CopySeconds:
+    """Copy a store into an empty database, as a worker does."""
+    job = await jobs.check(JobRequest("copy", source, target, {"verify": verify}))
     async with open_store(target, create=True, max_connections=4) as store:
         ledger = Ledger(store)
         run = await ledger.start(
             kind="copy",
-            source=checked.source,
-            target=checked.target,
-            model=checked.model,
-            task=checked.task,
+            source=job.source,
+            target=job.target,
+            model=job.model,
+            task=job.task,
             owner=OWNER,
-            options=checked.options,
+            options=job.options,
         )
         await ledger.take(run.id, OWNER)
-        running = _Timed(
-            store, run.id, "copy", source=source, target=target, options=checked.options, moment=run.first_started
+        context = _TimedContext(
+            store, run.id, "copy", source=source, target=target, options=job.options, moment=run.first_started
         )
         began = time.perf_counter()
-        await jobs.run(running)
+        await jobs.run(context)
         whole = time.perf_counter()
-        if lost := sum(table.failed for table in running.meter.tables.values()):
+        if lost := sum(table.failed for table in context.meter.tables.values()):
             raise Conflict(f"{lost} rows were not copied.")
         await ledger.transition(run.id, "completed")
-    return Took(running.rows_done - began, (running.indexed or whole) - began, whole - began)
+    return CopySeconds(context.rows_done - began, (context.indexed or whole) - began, whole - began)
 
 
 @dataclass(slots=True)
-class _Timed(JobContext):
-    """A job that notes when the rows and their indexes were there, and when the vector index was."""
+class _TimedContext(JobContext):
+    """Job context that records the end of rows and indexes, and of the vector index."""
 
     rows_done: float = 0.0
     indexed: float = 0.0
@@ -85,16 +85,16 @@ class _Timed(JobContext):
         await JobContext.phase(self, words)
 
 
-async def raw_copy(filled: str, target: str) -> Took:
-    """The rows of a filled database by COPY BINARY into the tables of an empty one, then the vector index."""
-    async with open_store(filled) as store:
+async def raw_copy(source_url: str, target: str) -> CopySeconds:
+    """Copy the rows of a filled database by COPY BINARY into an empty one, then build the vector index."""
+    async with open_store(source_url) as store:
         model = await store.registered_model()
     assert model is not None
     async with open_store(target, create=True) as store:
         await store.register_model(model, finalize=False)
-        with psycopg.connect(filled) as source, psycopg.connect(target) as sink:
+        with psycopg.connect(source_url) as source, psycopg.connect(target) as sink:
             data = {name: _read(source, name) for name in _COLUMNS}
-            # The new database has one of the owners already, so that COPY would be refused.
+            # COPY would fail: the new database already has one of the owners.
             owners = source.execute("SELECT id, handle FROM users").fetchall()
             sink.cursor().executemany("INSERT INTO users (id, handle) VALUES (%s, %s) ON CONFLICT DO NOTHING", owners)
             began = time.perf_counter()
@@ -105,7 +105,7 @@ async def raw_copy(filled: str, target: str) -> Took:
             sink.commit()
             rows = time.perf_counter()
         await store.finalize_schema()
-        return Took(rows - began, time.perf_counter() - began)
+        return CopySeconds(rows - began, time.perf_counter() - began)
 
 
 def _read(connection: psycopg.Connection[tuple[object, ...]], table: str) -> list[bytes]:
@@ -119,13 +119,13 @@ def _statement(text: str, table: str) -> sql.Composed:
 
 
 async def measure(source: str, size: int, server: Server) -> list[Figure]:
-    """Several rounds of both in turn, each into a new database."""
-    ours: list[Took] = []
-    raw: list[Took] = []
-    for _ in range(ROUNDS):
-        filled = server.database()
-        ours.append(await copy(source, filled, verify=True))
-        raw.append(await raw_copy(filled, server.database()))
+    """Run several rounds of both in turn, each into a new database."""
+    ours: list[CopySeconds] = []
+    raw: list[CopySeconds] = []
+    for _ in range(ROUND_COUNT):
+        database = server.database()
+        ours.append(await copy(source, database, verify=True))
+        raw.append(await raw_copy(database, server.database()))
     beside = "COPY BINARY of bytes ready in memory"
 
     def rate(seconds: list[float]) -> float:

@@ -1,4 +1,4 @@
-"""What the measurements are made on: real sentences out of the docstrings of Python's standard library."""
+"""Corpus of the measurements: real sentences from the docstrings of Python's standard library."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from vestige_tui.store.search.query_syntax import STOP_WORDS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SHORTEST, LONGEST = 250, 700
+MIN_TEXT_CHARS, MAX_TEXT_CHARS = 250, 700
 DIMENSION = 384
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 
 OWNERS = (LOCAL_USER, "00000000-0000-0000-0000-00000000000a", "00000000-0000-0000-0000-00000000000b")
 
-# How frequent each value is; tags come independently of each other.
+# Frequency of each value; tags are independent of each other.
 _TYPES = {"fact": 0.5, "decision": 0.2, "procedure": 0.15, "event": 0.1, "insight": 0.05}
 _TAGS = {"team": 0.5, "backend": 0.2, "release": 0.05, "incident": 0.02, "retro": 0.01, "audit": 0.002}
 _DOMAINS = {"engineering": 0.5, "operations": 0.2, "design": 0.18, "people": 0.1, "law": 0.02}
 _CODEBASES = {"platform": 0.5, "gateway": 0.2, "mobile": 0.19, "billing": 0.1, "firmware": 0.01}
 _OWNERS = {OWNERS[0]: 0.948, OWNERS[1]: 0.002, OWNERS[2]: 0.05}
-_CLUSTERS = 100
+_CLUSTER_COUNT = 100
 _NAMESPACE = uuid.UUID("8a4b4b68-3e0b-5d5f-8c5e-b9a3c1f5d0aa")
 
 
 @cache
 def sentences() -> tuple[str, ...]:
-    """Every sentence once, in the order of files and lines."""
-    found: dict[str, None] = {}
+    """Return every sentence once, in the order of files and lines."""
+    unique: dict[str, None] = {}
     for text in _docstrings():
         for sentence in re.split(r"(?<=[.!?])\s+|\n\s*\n", text):
             plain = " ".join(sentence.split())
             if 30 <= len(plain) <= 300 and ">>>" not in plain and plain[0].isupper():
-                found[plain] = None
-    return tuple(found)
+                unique[plain] = None
+    return tuple(unique)
 
 
 def _docstrings() -> Iterator[str]:
@@ -69,20 +69,20 @@ def _docstrings() -> Iterator[str]:
 
 
 def texts(count: int) -> list[str]:
-    """Texts of 250 to 700 characters: first as the sentences follow each other, then shuffled, always the same."""
-    order, shuffler, found = list(sentences()), random.Random(7), list[str]()
-    while len(found) < count:
-        text, wanted = "", shuffler.randint(SHORTEST, LONGEST - 100)
+    """Return texts of 250 to 700 characters: first in the order of sentences, then shuffled, always the same."""
+    order, shuffler, results = list(sentences()), random.Random(7), list[str]()
+    while len(results) < count:
+        text, length = "", shuffler.randint(MIN_TEXT_CHARS, MAX_TEXT_CHARS - 100)
         for sentence in order:
             joined = f"{text} {sentence}".strip()
-            if len(joined) > LONGEST:
+            if len(joined) > MAX_TEXT_CHARS:
                 continue
             text = joined
-            if len(text) >= wanted:
-                found.append(text)
-                text, wanted = "", shuffler.randint(SHORTEST, LONGEST - 100)
+            if len(text) >= length:
+                results.append(text)
+                text, length = "", shuffler.randint(MIN_TEXT_CHARS, MAX_TEXT_CHARS - 100)
         shuffler.shuffle(order)
-    return found[:count]
+    return results[:count]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +103,21 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True)
 class Narrowing:
-    """A filter with its name."""
+    """Filter with a name."""
 
     name: str
     filter: Filter
 
     def passes(self, draft: Draft) -> bool:
-        """Does the filter leave this memory?"""
-        wanted = self.filter
+        """Check whether a memory passes the filter."""
+        filter = self.filter
         return (
-            (not wanted.node_types or draft.node_type in wanted.node_types)
-            and (not wanted.tags or not set(wanted.tags).isdisjoint(draft.tags))
-            and (not wanted.domains or not set(wanted.domains).isdisjoint(draft.domains))
-            and wanted.codebase in (None, draft.codebase)
-            and wanted.owner in (None, draft.owner_user_id)
-            and (wanted.since is None or (draft.created_at is not None and draft.created_at >= wanted.since))
+            (not filter.node_types or draft.node_type in filter.node_types)
+            and (not filter.tags or not set(filter.tags).isdisjoint(draft.tags))
+            and (not filter.domains or not set(filter.domains).isdisjoint(draft.domains))
+            and filter.codebase in (None, draft.codebase)
+            and filter.owner in (None, draft.owner_user_id)
+            and (filter.since is None or (draft.created_at is not None and draft.created_at >= filter.since))
         )
 
 
@@ -138,26 +138,26 @@ NARROWINGS = (
     Narrowing("codebase", Filter(codebase="platform")),
     Narrowing("two years", Filter(since=NOW - timedelta(days=1_000))),
 )
-"""From what leaves nothing to what leaves everything."""
+"""Filters from 0 % to 100 % of the memories."""
 
 
 @cache
 def corpus(size: int) -> Corpus:
-    """So many memories with their vectors, always the same."""
+    """Return that many memories with their vectors, always the same."""
     return Corpus(tuple(drafts(size)), vectors(size))
 
 
 def drafts(count: int) -> list[Draft]:
-    """Memories over two years, half of them scheduled, with types, tags, domains and codebases of uneven frequency."""
+    """Return memories over two years, half scheduled, types, tags, domains and codebases of uneven frequency."""
     chooser = random.Random(11)
-    made: list[Draft] = []
+    results: list[Draft] = []
     for number, text in enumerate(texts(count)):
         created = NOW - timedelta(days=730 * (1 - number / count), seconds=chooser.random())
         due = NOW + timedelta(days=chooser.gauss(10, 10))
         scheduling = Scheduling(chooser.uniform(1, 60), chooser.uniform(2, 9), 1.0, created, due, 1)
         tags = {f"tag-{int(chooser.random() ** 2 * 40)}" for _ in range(2)}
         tags |= {tag for tag, share in _TAGS.items() if chooser.random() < share}
-        made.append(
+        results.append(
             Draft(
                 content=text,
                 id=str(uuid.uuid5(_NAMESPACE, str(number))),
@@ -170,46 +170,46 @@ def drafts(count: int) -> list[Draft]:
                 scheduling=scheduling if number % 2 else None,
             )
         )
-    return made
+    return results
 
 
 def _one(chooser: random.Random, shares: Mapping[str, float]) -> str:
-    [found] = chooser.choices(list(shares), list(shares.values()))
-    return found
+    [value] = chooser.choices(list(shares), list(shares.values()))
+    return value
 
 
 def vectors(count: int, *, series: int = 3) -> NDArray[np.float32]:
-    """Unit vectors in a hundred loose clusters, which are the same in every series: float32 (count, dimension)."""
+    """Return unit vectors in a hundred loose clusters, the same in every series: float32 (count, dimension)."""
     source = np.random.default_rng(series)
-    centres = np.random.default_rng(1).standard_normal((_CLUSTERS, DIMENSION), dtype=np.float32)
-    found = source.standard_normal((count, DIMENSION), dtype=np.float32)
-    # A part at a time: a million rows would not fit several times.
+    centres = np.random.default_rng(1).standard_normal((_CLUSTER_COUNT, DIMENSION), dtype=np.float32)
+    matrix = source.standard_normal((count, DIMENSION), dtype=np.float32)
+    # In parts: memory does not hold several copies of a million rows.
     for start in range(0, count, 50_000):
-        part = found[start : start + 50_000]
-        part += 0.6 * centres[source.integers(0, _CLUSTERS, len(part))]
+        part = matrix[start : start + 50_000]
+        part += 0.6 * centres[source.integers(0, _CLUSTER_COUNT, len(part))]
         part /= np.linalg.norm(part, axis=1, keepdims=True)
-    return found
+    return matrix
 
 
 def questions(count: int) -> list[str]:
-    """Five words each out of one sentence: what a person remembers of what he looks for."""
+    """Return questions of five words, each from one sentence, as from an imperfect memory of it."""
     chooser = random.Random(5)
-    found: list[str] = []
-    while len(found) < count:
+    results: list[str] = []
+    while len(results) < count:
         words = _words(chooser.choice(sentences()))
         if len(words) >= 5:
-            found.append(" ".join(chooser.sample(words, 5)))
-    return found
+            results.append(" ".join(chooser.sample(words, 5)))
+    return results
 
 
 def rare_words(count: int) -> list[str]:
-    """Words that two sentences hold."""
+    """Return words that occur in two sentences."""
     tally = _tally()
-    return [word for word, seen in sorted(tally.items()) if seen == 2 and len(word) > 5][:count]
+    return [word for word, frequency in sorted(tally.items()) if frequency == 2 and len(word) > 5][:count]
 
 
 def common_words(count: int) -> list[str]:
-    """The most frequent words that a search does not leave out."""
+    """Return the most frequent words that a search does not drop."""
     return [word for word, _ in _tally().most_common(count)]
 
 
@@ -219,40 +219,40 @@ def _tally() -> Counter[str]:
 
 
 def _words(sentence: str) -> list[str]:
-    found = re.findall(r"[A-Za-z]{3,}", sentence)
-    return sorted({word for word in found if word.casefold() not in STOP_WORDS})
+    words = re.findall(r"[A-Za-z]{3,}", sentence)
+    return sorted({word for word in words if word.casefold() not in STOP_WORDS})
 
 
 @dataclass(frozen=True, slots=True)
 class KnownItem:
-    """A question, and the one text that answers it."""
+    """Question with the one text that answers it."""
 
     question: str
     text: str
 
 
 _FIRST_SENTENCE = re.compile(r"(.{25,200}?[.!?])\s+(?=[A-Z`])(.*)")
-# What would ask for a phrase, or for what must or must not occur.
-_MARKS = re.compile(r"[\"`]|(?<!\w)[+-](?=\w)")
+# Syntax for phrases and for required or excluded words.
+_QUERY_SYNTAX = re.compile(r"[\"`]|(?<!\w)[+-](?=\w)")
 
 
 @cache
 def known_items() -> tuple[KnownItem, ...]:
-    """A docstring's first sentence as the question, and its other sentences, cut at a word, as the answer."""
-    found: dict[str, KnownItem] = {}
-    taken: set[str] = set()
+    """Return docstrings' first sentences as questions, and their other sentences, cut at a word, as answers."""
+    items: dict[str, KnownItem] = {}
+    bodies: set[str] = set()
     for text in _docstrings():
         match = _FIRST_SENTENCE.match(" ".join(text.split()))
-        if match is None or len(match[2]) < SHORTEST:
+        if match is None or len(match[2]) < MIN_TEXT_CHARS:
             continue
-        question, body = _MARKS.sub("", match[1]), _cut(match[2])
-        if question in found or body in taken or question in body or body in question:
+        question, body = _QUERY_SYNTAX.sub("", match[1]), _cut(match[2])
+        if question in items or body in bodies or question in body or body in question:
             continue
-        taken.add(body)
-        found[question] = KnownItem(question, body)
-    return tuple(found.values())
+        bodies.add(body)
+        items[question] = KnownItem(question, body)
+    return tuple(items.values())
 
 
 def _cut(text: str) -> str:
-    """The text without the word at which it would get too long."""
-    return text if len(text) <= LONGEST else text[: LONGEST + 1].rpartition(" ")[0]
+    """Shorten a text to the maximum, at a word boundary."""
+    return text if len(text) <= MAX_TEXT_CHARS else text[: MAX_TEXT_CHARS + 1].rpartition(" ")[0]

@@ -1,4 +1,4 @@
-"""Stores of many memories: SQLite written by batches, PostgreSQL filled by the product's own copy of that file."""
+"""Filling of large stores: SQLite in batches; PostgreSQL is a copy of that file by the product itself."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from vestige_tui.core.memories import Draft
 
 MODEL = ModelSignature("benchmark/clusters", DIMENSION)
-BATCH = 10_000
+BATCH_ROWS = 10_000
 
 
-async def filled(path: Path, size: int) -> str:
-    """A SQLite store of so many memories with vectors; gives its URL."""
+async def fill_store(path: Path, size: int) -> str:
+    """Create a SQLite store of that many memories with vectors; return its URL."""
     url = f"sqlite:{path}"
     async with open_store(url, create=True) as store:
         await store.register_model(MODEL)
@@ -32,17 +32,17 @@ async def filled(path: Path, size: int) -> str:
     return url
 
 
-def _write(path: Path, found: Corpus) -> None:
+def _write(path: Path, corpus: Corpus) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
-    # A file that is lost with its run need not outlive the machine.
+    # The file is temporary: durability is not needed.
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA cache_size = -200000")
     connection.executemany(
         "INSERT OR IGNORE INTO users (id, handle, created_at) VALUES (?, ?, '2026-01-01T00:00:00.000000+00:00')",
         [(owner, f"person-{owner[-1]}") for owner in OWNERS],
     )
-    for start in range(0, found.size, BATCH):
-        drafts = found.drafts[start : start + BATCH]
+    for start in range(0, corpus.size, BATCH_ROWS):
+        drafts = corpus.drafts[start : start + BATCH_ROWS]
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(
             "INSERT INTO knowledge_nodes (id, content, node_type, tags, domains, codebase, owner_user_id, created_at, "
@@ -51,7 +51,10 @@ def _write(path: Path, found: Corpus) -> None:
         )
         connection.executemany(
             "INSERT INTO node_embeddings (node_id, embedding) VALUES (?, ?)",
-            [(draft.id, row.tobytes()) for draft, row in zip(drafts, found.matrix[start : start + BATCH], strict=True)],
+            [
+                (draft.id, row.tobytes())
+                for draft, row in zip(drafts, corpus.matrix[start : start + BATCH_ROWS], strict=True)
+            ],
         )
         connection.executemany(
             "INSERT INTO scheduling (memory_id, stability, difficulty, retrievability, last_review, next_review, reps) "

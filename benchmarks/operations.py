@@ -1,4 +1,4 @@
-"""What each read and each write of a store costs beside the raw driver."""
+"""Reads and writes of a store beside the raw driver."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from benchmarks.bench import Bench
     from vestige_tui.core.embeddings import Vector
 
-ASKED = 100
-WRITTEN = 30
-BATCH = 64
-WRITERS, EACH = 16, 100
+READ_COUNT = 100
+WRITE_COUNT = 30
+BATCH_ROWS = 64
+WRITER_COUNT, WRITER_ROWS = 16, 100
 
 
 async def measure(bench: Bench) -> list[Figure]:
-    """Reads first: writes make the store larger."""
+    """Measure reads, then writes: they enlarge the store."""
     return [*await _reads(bench), *await _writes(bench), await _together(bench)]
 
 
 async def _reads(bench: Bench) -> list[Figure]:
     store, raw, part = bench.store, bench.raw, bench.part
-    ids = bench.corpus.ids[:: max(1, bench.size // ASKED)][:ASKED]
+    ids = bench.corpus.ids[:: max(1, bench.size // READ_COUNT)][:READ_COUNT]
     deep = int(bench.size * 0.99) - 50
-    # The cursor of a page that ends there.
+    # Cursor of the page that ends there.
     cursor, mark = (await store.page(offset=deep - 50)).next, raw.mark_at(deep - 1)
     now = store.now()
     bounds = [now, now + timedelta(days=1), now + timedelta(days=7)]
-    times, few = range(ASKED), range(ASKED // 5)
+    times, few = range(READ_COUNT), range(READ_COUNT // 5)
     goal = "raw + .06 ms" if bench.is_sqlite else "<= 2.7"
     driver = "the driver"
     return [
@@ -76,8 +76,8 @@ async def _reads(bench: Bench) -> list[Figure]:
 
 async def _writes(bench: Bench) -> list[Figure]:
     store, raw, part = bench.store, bench.raw, bench.part
-    fresh, meanings = _fresh(BATCH)
-    ids = bench.corpus.ids[:: max(1, bench.size // (2 * WRITTEN))]
+    fresh, meanings = _fresh(BATCH_ROWS)
+    ids = bench.corpus.ids[:: max(1, bench.size // (2 * WRITE_COUNT))]
     due = store.now() + timedelta(days=3)
 
     async def one(place: int) -> None:
@@ -93,7 +93,7 @@ async def _writes(bench: Bench) -> list[Figure]:
         await store.record_review(ids[2 * place], Rating.GOOD)
 
     plain = "the driver, without a journal"
-    each = range(WRITTEN)
+    each = range(WRITE_COUNT)
     return [
         timing(
             part,
@@ -103,7 +103,7 @@ async def _writes(bench: Bench) -> list[Figure]:
         ),
         timing(
             part,
-            f"insert {BATCH} together",
+            f"insert {BATCH_ROWS} together",
             await side_by_side(many, lambda _: raw.insert(fresh, meanings), range(5)),
             "the driver, executemany",
         ),
@@ -122,21 +122,21 @@ async def _writes(bench: Bench) -> list[Figure]:
 
 
 async def _together(bench: Bench) -> Figure:
-    """Many writers at once, each with memories of its own."""
-    count = WRITERS * EACH
+    """Measure concurrent writers, each with its own memories."""
+    count = WRITER_COUNT * WRITER_ROWS
     fresh, meanings = _fresh(count)
 
     async def writer(number: int) -> None:
-        for place in range(number * EACH, (number + 1) * EACH):
+        for place in range(number * WRITER_ROWS, (number + 1) * WRITER_ROWS):
             await bench.store.insert(fresh[place], embedding=meanings[place])
 
     began = time.perf_counter()
-    await asyncio.gather(*(writer(number) for number in range(WRITERS)))
+    await asyncio.gather(*(writer(number) for number in range(WRITER_COUNT)))
     between = time.perf_counter()
     bench.raw.insert(fresh, meanings)
     return Figure(
         bench.part,
-        f"insert, {WRITERS} writers, {EACH} each",
+        f"insert, {WRITER_COUNT} writers, {WRITER_ROWS} each",
         "memories/s",
         count / (between - began),
         count / (time.perf_counter() - between),
@@ -145,5 +145,5 @@ async def _together(bench: Bench) -> Figure:
 
 
 def _fresh(count: int) -> tuple[list[Draft], list[Vector]]:
-    made = [Draft(content=draft.content, node_type=draft.node_type, tags=draft.tags) for draft in drafts(count)]
-    return made, list(vectors(count, series=5))
+    copies = [Draft(content=draft.content, node_type=draft.node_type, tags=draft.tags) for draft in drafts(count)]
+    return copies, list(vectors(count, series=5))

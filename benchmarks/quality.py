@@ -1,7 +1,7 @@
-"""Known-item search with the real model: questions, each with the one memory that answers it.
+"""Known-item search with the real model: questions, each with one memory as its answer.
 
-The sample store has 289 questions of its own; the docstrings of Python's standard library ask with their first
-sentence for the rest of them.
+The sample store has 289 questions of its own; the others are the first sentences of docstrings of Python's standard
+library.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
     from vestige_tui.store.store import Store
 
-FIRST = 10
-BATCH = 64
+TOP_COUNT = 10
+BATCH_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, its vector, and the id of the memory that answers it."""
+    """Question with its vector and the id of its answer."""
 
     text: str
     vector: Vector
@@ -45,7 +45,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Mean of 1 / rank of the answer among the first ten, and how often it is among them."""
+    """Mean reciprocal rank and hit rate of the answers among the first ten."""
 
     mrr: float
     hit: float
@@ -55,7 +55,7 @@ Search = Callable[[Question], Awaitable[Sequence[str]]]
 
 
 async def measure(folder: Path, server: Server | None) -> list[Figure]:
-    """Both sets of questions on both backends, each mode beside the raw search of its kind."""
+    """Measure both question sets on both backends, each mode beside its raw search."""
     embedders = EmbedderSource()
     try:
         return [
@@ -77,32 +77,34 @@ async def _on_both(
     url = f"sqlite:{path}"
     async with open_store(url, create=True, embedders=embedders) as store:
         questions = await fill_and_ask(store)
-        lite = RawSqlite(path)
-        found = await _figures(store, lite, questions, f"quality sqlite, {name}", "FTS5")
-        lite.close()
+        raw_sqlite = RawSqlite(path)
+        figures = await _figures(store, raw_sqlite, questions, f"quality sqlite, {name}", "FTS5")
+        raw_sqlite.close()
     if server is not None:
         database = server.database()
         await copy(url, database)
         async with open_store(database, embedders=embedders) as store:
-            raw = RawPostgres(database)
-            found += await _figures(store, raw, questions, f"quality postgres, {name}", "tsvector")
-            raw.close()
-    return found
+            raw_postgres = RawPostgres(database)
+            figures += await _figures(store, raw_postgres, questions, f"quality postgres, {name}", "tsvector")
+            raw_postgres.close()
+    return figures
 
 
 async def _sample(store: Store) -> list[Question]:
     await fill(store, datetime.now(UTC))
     lines = (Path(__file__).parent / "demo_questions.jsonl").read_text(encoding="utf-8").splitlines()
-    asked = [json.loads(line) for line in lines]
-    return await _questions(store, [each["question"] for each in asked], [memory_id(each["key"]) for each in asked])
+    questions = [json.loads(line) for line in lines]
+    return await _questions(
+        store, [each["question"] for each in questions], [memory_id(each["key"]) for each in questions]
+    )
 
 
 async def _docstrings(store: Store) -> list[Question]:
     items = known_items()
     ids = [str(uuid.uuid5(uuid.NAMESPACE_OID, item.question)) for item in items]
     drafts = [Draft(content=item.text, id=key) for key, item in zip(ids, items, strict=True)]
-    for start in range(0, len(drafts), BATCH):
-        await store.insert_many(drafts[start : start + BATCH])
+    for start in range(0, len(drafts), BATCH_ROWS):
+        await store.insert_many(drafts[start : start + BATCH_ROWS])
     return await _questions(store, [item.question for item in items], ids)
 
 
@@ -132,20 +134,20 @@ async def _figures(store: Store, raw: Raw, questions: Sequence[Question], part: 
         "vector": [(nearest, "nearest vectors, raw")],
         "hybrid": [(ours_fused, "plain RRF of our two"), (raw_fused, "plain RRF of the raw two"), (nearest, "nearest")],
     }
-    found = []
+    figures = []
     for mode, others in beside.items():
         ours = await _score(partial(_first, store, mode), questions)
-        for search, what in others:
-            plain = await _score(search, questions)
-            found += [
-                Figure(part, f"{mode} MRR@{FIRST}", "", ours.mrr, plain.mrr, what),
-                Figure(part, f"{mode} hit@{FIRST}", "", ours.hit, plain.hit, what),
+        for search, name in others:
+            score = await _score(search, questions)
+            figures += [
+                Figure(part, f"{mode} MRR@{TOP_COUNT}", "", ours.mrr, score.mrr, name),
+                Figure(part, f"{mode} hit@{TOP_COUNT}", "", ours.hit, score.hit, name),
             ]
-    return found
+    return figures
 
 
 async def _first(store: Store, mode: Mode, question: Question) -> list[str]:
-    return await _ask(store, mode, question, FIRST)
+    return await _ask(store, mode, question, TOP_COUNT)
 
 
 async def _ask(store: Store, mode: Mode, question: Question, limit: int) -> list[str]:
@@ -157,6 +159,6 @@ async def _ask(store: Store, mode: Mode, question: Question, limit: int) -> list
 async def _score(search: Search, questions: Sequence[Question]) -> Score:
     ranks = []
     for question in questions:
-        ids = list(await search(question))[:FIRST]
+        ids = list(await search(question))[:TOP_COUNT]
         ranks.append(ids.index(question.answer) + 1 if question.answer in ids else 0)
     return Score(sum(1 / rank for rank in ranks if rank) / len(ranks), sum(rank > 0 for rank in ranks) / len(ranks))

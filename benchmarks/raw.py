@@ -1,4 +1,4 @@
-"""The raw alternatives: the driver, hand-written SQL and numpy on the same store, without the service."""
+"""Raw alternatives: driver, hand-written SQL and numpy on the same store, without the service."""
 
 from __future__ import annotations
 
@@ -23,48 +23,48 @@ if TYPE_CHECKING:
     from vestige_tui.core.search import Mode
 
 DEPTH, LIMIT = 30, 10
-RRF = 60
+RRF_K = 60
 
-_SETTINGS = "-c timezone=UTC -c jit=off -c plan_cache_mode=force_custom_plan -c hnsw.ef_search=100"
+_SESSION_OPTIONS = "-c timezone=UTC -c jit=off -c plan_cache_mode=force_custom_plan -c hnsw.ef_search=100"
 
 
 class Raw(Protocol):
-    """What can be asked of either driver; ids come best first."""
+    """Queries of either driver; ids come best first."""
 
     def text(self, question: str) -> list[str]:
-        """The ids of the best texts with any of the words."""
+        """Return the ids of the best texts with any of the words."""
         ...
 
     def all_words(self, question: str) -> list[str]:
-        """The ids of the best texts with all of the words."""
+        """Return the ids of the best texts with all of the words."""
         ...
 
     def ranked(self, question: str) -> list[str]:
-        """The ids of the best texts with any of the words, each of them scored as the service scores."""
+        """Return the ids of the best texts with any of the words, each scored as by the service."""
         ...
 
     def vector(self, vector: Vector) -> list[str]: ...
 
     def rows(self, ids: Sequence[str]) -> list[Any]:
-        """Whole memories."""
+        """Return whole memories."""
         ...
 
     def page(self, after: tuple[str, str] | None = None) -> list[Any]:
-        """The fifty newest memories, or the fifty behind a created_at and an id."""
+        """Return the fifty newest memories, or the fifty after a created_at and an id."""
         ...
 
     def mark_at(self, position: int) -> tuple[str, str]:
-        """The created_at and id at a position of that list."""
+        """Return the created_at and id at a position of that list."""
         ...
 
     def count(self) -> int: ...
 
     def due(self, bounds: Sequence[datetime]) -> Any:
-        """How many are due before each of three moments, and how many are new."""
+        """Return the numbers of memories due before each of three moments, and of new ones."""
         ...
 
     def facets(self) -> list[Any]:
-        """The tags in use with their counts."""
+        """Return the tags in use with their counts."""
         ...
 
     def insert(self, drafts: Sequence[Draft], vectors: Sequence[Vector]) -> None:
@@ -79,16 +79,16 @@ class Raw(Protocol):
 
 
 def hybrid(raw: Raw, question: str, vector: Vector) -> list[Any]:
-    """Both branches, fused by reciprocal rank, and the memories read."""
+    """Fuse both branches by reciprocal rank and read the memories."""
     return raw.rows(fused(raw.text(question), raw.vector(vector))[:LIMIT])
 
 
 def fused(*branches: Sequence[str]) -> list[str]:
-    """Plain Reciprocal Rank Fusion of ids that come best first."""
+    """Return the Reciprocal Rank Fusion of ids that come best first."""
     scores: dict[str, float] = {}
     for ids in branches:
         for rank, memory_id in enumerate(ids, 1):
-            scores[memory_id] = scores.get(memory_id, 0.0) + 1 / (RRF + rank)
+            scores[memory_id] = scores.get(memory_id, 0.0) + 1 / (RRF_K + rank)
     return sorted(scores, key=lambda memory_id: (-scores[memory_id], memory_id))
 
 
@@ -103,10 +103,10 @@ class RawSqlite:
 
     def load(self) -> None:
         """Read all vectors."""
-        found = self._connection.execute("SELECT node_id, embedding FROM node_embeddings ORDER BY seq").fetchall()
-        self._ids = [memory_id for memory_id, _ in found]
-        joined = b"".join(blob for _, blob in found)
-        self._matrix = np.frombuffer(joined, dtype="<f4").reshape(len(found), -1)
+        rows = self._connection.execute("SELECT node_id, embedding FROM node_embeddings ORDER BY seq").fetchall()
+        self._ids = [memory_id for memory_id, _ in rows]
+        joined = b"".join(blob for _, blob in rows)
+        self._matrix = np.frombuffer(joined, dtype="<f4").reshape(len(rows), -1)
 
     def close(self) -> None:
         self._connection.close()
@@ -124,12 +124,12 @@ class RawSqlite:
         words = between.join(f'"{word}"' for word in parse(question).ranked)
         if not words:
             return []
-        found = self._connection.execute(
+        rows = self._connection.execute(
             "SELECT m.id FROM knowledge_fts f JOIN knowledge_nodes m ON m.seq = f.rowid "
             "WHERE knowledge_fts MATCH ? ORDER BY rank LIMIT ?",
             (words, DEPTH),
         )
-        return [row[0] for row in found]
+        return [row[0] for row in rows]
 
     def vector(self, vector: Vector) -> list[str]:
         scores = self._matrix @ vector
@@ -159,10 +159,10 @@ class RawSqlite:
         return created, memory_id
 
     def count(self) -> int:
-        [found] = self._connection.execute(
+        [count] = self._connection.execute(
             "SELECT count(*) FROM knowledge_nodes WHERE superseded_by IS NULL"
         ).fetchone()
-        return int(found)
+        return int(count)
 
     def due(self, bounds: Sequence[datetime]) -> Any:
         moments = [bound.astimezone(UTC).isoformat(timespec="microseconds") for bound in bounds]
@@ -223,10 +223,10 @@ class RawSqlite:
 
 
 class RawPostgres:
-    """psycopg without a pool or an event loop, on the server's own indexes."""
+    """psycopg without pool or event loop, on the server's own indexes."""
 
     def __init__(self, url: str) -> None:
-        self._connection = psycopg.connect(url, autocommit=True, options=_SETTINGS)
+        self._connection = psycopg.connect(url, autocommit=True, options=_SESSION_OPTIONS)
         register_vector(self._connection)
 
     def close(self) -> None:
@@ -236,7 +236,7 @@ class RawPostgres:
         return self._ids(
             "SELECT id::text FROM knowledge_nodes m, to_tsquery('vestige', %s) q "
             "WHERE m.search_vec @@ q ORDER BY ts_rank(m.search_vec, q, 1) DESC, m.id LIMIT %s",
-            (" | ".join(f"'{_bare(word)}'" for word in parse(question).ranked), DEPTH),
+            (" | ".join(f"'{_without_punctuation(word)}'" for word in parse(question).ranked), DEPTH),
         )
 
     def ranked(self, question: str) -> list[str]:
@@ -247,14 +247,14 @@ class RawPostgres:
             "FROM unnest(%s::text[]) w, phraseto_tsquery('vestige', w) q) x) "
             "SELECT m.id::text FROM knowledge_nodes m CROSS JOIN words w WHERE m.search_vec @@ w.q "
             "GROUP BY m.id ORDER BY sum(w.idf * ts_rank(m.search_vec, w.q, 1)) DESC, m.id LIMIT %s",
-            ([_bare(word) for word in parse(question).ranked], DEPTH),
+            ([_without_punctuation(word) for word in parse(question).ranked], DEPTH),
         )
 
     def all_words(self, question: str) -> list[str]:
         return self._ids(
             "SELECT id::text FROM knowledge_nodes m, websearch_to_tsquery('vestige', %s) q "
             "WHERE m.search_vec @@ q ORDER BY ts_rank_cd(m.search_vec, q) DESC, m.id LIMIT %s",
-            (" ".join(_bare(word) for word in parse(question).ranked), DEPTH),
+            (" ".join(_without_punctuation(word) for word in parse(question).ranked), DEPTH),
         )
 
     def vector(self, vector: Vector) -> list[str]:
@@ -281,17 +281,17 @@ class RawPostgres:
         ).fetchall()
 
     def mark_at(self, position: int) -> tuple[str, str]:
-        [found] = self._connection.execute(
+        [row] = self._connection.execute(
             "SELECT created_at, id FROM knowledge_nodes ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET %s",
             (position,),
         ).fetchall()
-        return found[0], found[1]
+        return row[0], row[1]
 
     def count(self) -> int:
-        [[found]] = self._connection.execute(
+        [[count]] = self._connection.execute(
             "SELECT count(*) FROM knowledge_nodes WHERE superseded_by IS NULL"
         ).fetchall()
-        return int(found)
+        return int(count)
 
     def due(self, bounds: Sequence[datetime]) -> Any:
         return self._connection.execute(
@@ -342,7 +342,7 @@ class RawPostgres:
             )
 
     def textbook(self, mode: Mode, question: str, vector: Vector) -> list[Any]:
-        """One statement for a whole search, as it is usually written."""
+        """Run the textbook statement of a whole search."""
         values = {
             "vector": vector, "text": question, "limit": LIMIT,
             "tags": None, "domains": None, "node_types": None, "codebase": None, "owner": None, "since": None,
@@ -350,5 +350,5 @@ class RawPostgres:
         return self._connection.execute(textbook.statement(mode).encode(), values).fetchall()
 
 
-def _bare(word: str) -> str:
+def _without_punctuation(word: str) -> str:
     return "".join(char if char.isalnum() else " " for char in word)

@@ -1,4 +1,4 @@
-"""A re-embedding beside the encoder alone, and beside plain UPDATEs of vectors that are ready."""
+"""Re-embedding beside the encoder alone, and beside plain UPDATEs with ready vectors."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ from vestige_tui.store.open import open_store
 if TYPE_CHECKING:
     from benchmarks.servers import Server
 
-TEXTS = 300
-BATCH = 128
+TEXT_COUNT = 300
+BATCH_ROWS = 128
 SWAP_MS = 10.0
-_CHEAP = "test-embedder-384"
+_CHEAP_MODEL = "test-embedder-384"
 
 
 async def reembed(url: str, model: str) -> Report:
-    """Re-embed a store as a worker does it."""
-    checked = await jobs.check(JobRequest("reembed", url, url, {"model": model}))
+    """Re-embed a store as a worker does."""
+    job = await jobs.check(JobRequest("reembed", url, url, {"model": model}))
     async with open_store(url, max_connections=4) as store:
         ledger = Ledger(store)
         run = await ledger.start(
             kind="reembed",
-            source=checked.source,
-            target=checked.target,
-            model=checked.model,
-            task=checked.task,
+            source=job.source,
+            target=job.target,
+            model=job.model,
+            task=job.task,
             owner=copying.OWNER,
-            options=checked.options,
+            options=job.options,
         )
         await ledger.take(run.id, copying.OWNER)
-        running = JobContext(
-            store, run.id, "reembed", source=url, target=url, options=checked.options, moment=run.first_started
+        context = JobContext(
+            store, run.id, "reembed", source=url, target=url, options=job.options, moment=run.first_started
         )
-        await jobs.run(running)
+        await jobs.run(context)
         report = await jobs.report(store, run.id)
         await ledger.transition(run.id, "completed")
     assert report is not None
@@ -61,8 +61,8 @@ async def reembed(url: str, model: str) -> Report:
 
 @contextmanager
 def timed_writes() -> Iterator[list[float]]:
-    """Meanwhile, how many seconds each write of a re-embedding takes: its vectors with their checkpoint."""
-    took: list[float] = []
+    """Record the seconds of each write of a re-embedding: vectors with their checkpoint."""
+    durations: list[float] = []
     write = Reembedding._write
 
     async def timed(self: Reembedding, *arguments: Any) -> int:
@@ -70,72 +70,72 @@ def timed_writes() -> Iterator[list[float]]:
         try:
             return await write(self, *arguments)
         finally:
-            took.append(time.perf_counter() - began)
+            durations.append(time.perf_counter() - began)
 
     with patch.object(Reembedding, "_write", timed):
-        yield took
+        yield durations
 
 
 def updates(url: str, table: str, key: str) -> float:
-    """Seconds to give every row another vector of the same width by UPDATE, 128 in a statement."""
+    """Return the seconds to replace every vector by UPDATE, 128 rows in a statement."""
     update = sql.SQL(
         "UPDATE {table} e SET embedding = v.embedding"
         " FROM unnest(%s::uuid[], %s::vector[]) AS v (id, embedding) WHERE e.{key} = v.id"
     ).format(table=sql.Identifier(table), key=sql.Identifier(key))
     with psycopg.connect(url) as connection:
-        listed = connection.execute(
+        rows = connection.execute(
             sql.SQL("SELECT {0} FROM {1} ORDER BY {0}").format(*map(sql.Identifier, (key, table)))
         )
-        ids = [str(row[0]) for row in listed]
-        made = np.random.default_rng(1).standard_normal((len(ids), 384)).astype(np.float32)
-        spelled = ["[" + ",".join(map(str, each)) + "]" for each in made]
+        ids = [str(row[0]) for row in rows]
+        vectors = np.random.default_rng(1).standard_normal((len(ids), 384)).astype(np.float32)
+        literals = ["[" + ",".join(map(str, each)) + "]" for each in vectors]
         connection.commit()
         began = time.perf_counter()
-        for start in range(0, len(ids), BATCH):
-            part = slice(start, start + BATCH)
-            connection.execute(update, [ids[part], spelled[part]])
+        for start in range(0, len(ids), BATCH_ROWS):
+            part = slice(start, start + BATCH_ROWS)
+            connection.execute(update, [ids[part], literals[part]])
             connection.commit()
         return time.perf_counter() - began
 
 
 def widen(url: str) -> None:
-    """Put the vectors where they usually stand, beside the texts and in one table with all of its indexes."""
+    """Create the usual wide table: vectors beside the texts, with all of its indexes."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE TABLE wide (LIKE knowledge_nodes INCLUDING ALL)")
         connection.execute("ALTER TABLE wide ADD COLUMN embedding vector(384)")
-        [(listed,)] = connection.execute(
+        [(columns,)] = connection.execute(
             "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute"
             " WHERE attrelid = 'knowledge_nodes'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"
         ).fetchall()
         connection.execute(
-            f"INSERT INTO wide ({listed}, embedding) SELECT {listed}, e.embedding"
+            f"INSERT INTO wide ({columns}, embedding) SELECT {columns}, e.embedding"
             " FROM knowledge_nodes m JOIN node_embeddings e ON e.node_id = m.id".encode()
         )
         connection.execute("VACUUM ANALYZE wide")
 
 
 async def measure(folder: Path, source: str, size: int, server: Server) -> list[Figure]:
-    """With the real model into a small file; with one that costs next to nothing into a database of ``size``."""
+    """Measure the real model into a small file, and a nearly free one into a database of ``size``."""
     url = f"sqlite:{folder / 'reembedded.db'}"
     async with open_store(url, create=True, embedders=EmbedderSource(embedder=TestEmbedder(64))) as store:
-        await store.insert_many([Draft(text) for text in texts(TEXTS)])
+        await store.insert_many([Draft(text) for text in texts(TEXT_COUNT)])
     real = await reembed(url, DEFAULT_MODEL)
-    alone = encoder.bare(TEXTS)
+    alone = encoder.bare(TEXT_COUNT)
     database, other = server.database(), server.database()
     await copying.copy(source, database)
     await copying.copy(source, other)
     with timed_writes() as writes:
-        cheap = await reembed(database, _CHEAP)
+        cheap = await reembed(database, _CHEAP_MODEL)
     with psycopg.connect(other) as connection:
         connection.execute("DROP INDEX IF EXISTS idx_node_embeddings_hnsw")
     narrow = updates(other, "node_embeddings", "node_id")
     widen(other)
     wide = updates(other, "wide", "id")
-    written = cheap.duration_secs - cheap.index_rebuild_secs
-    found = [
+    write_seconds = cheap.duration_secs - cheap.index_rebuild_secs
+    figures = [
         Figure(
             "re-embed",
-            f"{TEXTS} texts, real model, its load included",
+            f"{TEXT_COUNT} texts, real model, its load included",
             "texts/s",
             real.rows_updated / real.duration_secs,
             alone,
@@ -146,9 +146,9 @@ async def measure(folder: Path, source: str, size: int, server: Server) -> list[
             "re-embed",
             f"{size:,} memories, encoder of the tests",
             "memories/s",
-            cheap.rows_updated / written,
+            cheap.rows_updated / write_seconds,
             size / narrow,
-            f"UPDATE of ready vectors, {BATCH} in a statement",
+            f"UPDATE of ready vectors, {BATCH_ROWS} in a statement",
         ),
         Figure(
             "re-embed",
@@ -162,5 +162,5 @@ async def measure(folder: Path, source: str, size: int, server: Server) -> list[
     ]
     if cheap.swap_ms is not None:
         beside = f"{SWAP_MS:.0f} ms, the longest it should take"
-        found.append(Figure("re-embed", "swap", "ms", cheap.swap_ms, SWAP_MS, beside, goal="<= 1"))
-    return found
+        figures.append(Figure("re-embed", "swap", "ms", cheap.swap_ms, SWAP_MS, beside, goal="<= 1"))
+    return figures

@@ -1,4 +1,4 @@
-"""An embedded PostgreSQL that lasts for one run of the measurements, with a database for whoever asks."""
+"""Embedded PostgreSQL for one run of the measurements, with a new database on request."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from vestige_tui.store.backends import embedded_postgres
 
 @dataclass(slots=True)
 class Server:
-    """A running server; ``url`` names its first database."""
+    """Running server; ``url`` names its first database."""
 
     url: str
     _numbers: count[int] = field(default_factory=lambda: count(1))
 
     def database(self) -> str:
-        """The URL of a new, empty database."""
+        """Create an empty database and return its URL."""
         name = f"bench_{next(self._numbers)}"
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
@@ -33,7 +33,7 @@ class Server:
 
 @asynccontextmanager
 async def server(directory: Path) -> AsyncIterator[Server]:
-    """Start a server with its data in this folder, and stop it."""
+    """Start a server with its data in this folder, and stop it at the end."""
     lease = await embedded_postgres.acquire(directory)
     try:
         yield Server(lease.url)

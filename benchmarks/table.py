@@ -1,4 +1,4 @@
-"""What was measured, as one aligned table and as a file."""
+"""Results as one aligned table and as a file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of ours beside a raw one in the same unit; tails are 99th percentiles.
+    """Figure of ours beside a raw one in the same unit; tails are 99th percentiles.
 
-    ``beside`` says what the raw one is, ``goal`` what the ratio should be.
+    ``beside`` describes the raw one, ``goal`` the ratio to reach.
     """
 
     part: str
@@ -31,12 +31,12 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """Ours divided by the raw one."""
+        """Ratio of ours to the raw one."""
         return self.ours / self.raw if self.raw else math.nan
 
     @property
     def met(self) -> bool | None:
-        """Does the ratio reach the goal? None where the goal is not a bound."""
+        """True if the ratio reaches the goal; None if the goal is not a bound."""
         match self.goal.split():
             case ["<=", bound]:
                 return self.ratio <= float(bound)
@@ -50,7 +50,7 @@ _RIGHT = {3, 4, 5, 6, 7}
 
 
 def render(figures: Sequence[Figure]) -> str:
-    """The table, a line for each figure under a line of headings."""
+    """Return the table, a line for each figure under a line of headings."""
     lines = [HEADINGS, *(_cells(figure) for figure in figures)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
     return "\n".join(
@@ -91,7 +91,7 @@ def _number(value: float | None) -> str:
 
 
 def write(figures: Sequence[Figure], path: Path) -> None:
-    """The same figures as JSON, with the machine they come from."""
+    """Write the figures as JSON, with the machine that they come from."""
     report = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""A program in a pseudo-terminal, as far as measuring needs one: keys in, bytes out, and when they came."""
+"""Minimal pseudo-terminal for measurements: keys in, bytes out, with the time of each."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-SIZE = (120, 40)
+SIZE_CELLS = (120, 40)
 PATIENCE_SECONDS = 60.0
-_SEQUENCE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[ -/]*[0-~])")
+_ESCAPE_SEQUENCE = re.compile(
+    rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[ -/]*[0-~])"
+)
 
 
 class Terminal:
-    """A running program; ``started`` is the moment of its start by ``time.perf_counter``."""
+    """Running program; ``started`` is its start by ``time.perf_counter``."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._master, slave = pty.openpty()
-        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", SIZE[1], SIZE[0], 0, 0))
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", SIZE_CELLS[1], SIZE_CELLS[0], 0, 0))
         self._output = bytearray()
         self.started = time.perf_counter()
         self._process = subprocess.Popen(
@@ -47,22 +49,22 @@ class Terminal:
         self._process.wait()
         os.close(self._master)
 
-    def until(self, said: str) -> float:
-        """Read until the program has written this, escape sequences aside; gives the moment."""
-        wanted = said.encode()
-        while wanted not in _SEQUENCE.sub(b"", self._output):
+    def until(self, text: str) -> float:
+        """Read until the program has written this text, escape sequences aside; return the time."""
+        data = text.encode()
+        while data not in _ESCAPE_SEQUENCE.sub(b"", self._output):
             if not self._read(PATIENCE_SECONDS):
-                raise TimeoutError(f"waited in vain for {said!r}")
+                raise TimeoutError(f"waited in vain for {text!r}")
         return time.perf_counter()
 
     def quiet(self, seconds: float = 0.15) -> None:
-        """Read until nothing comes for so long."""
+        """Read until the program pauses this long."""
         while self._read(seconds):
             pass
         self._output.clear()
 
     def painted(self, key: str) -> float:
-        """Press a key; gives the seconds until the program writes."""
+        """Press a key; return the seconds until the program writes."""
         began = time.perf_counter()
         os.write(self._master, key.encode())
         if not self._read(PATIENCE_SECONDS):

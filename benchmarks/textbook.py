@@ -1,4 +1,4 @@
-"""The search as it is usually written for PostgreSQL: one statement, every filter behind a guard, ranks by window."""
+"""Textbook search for PostgreSQL: one statement, every filter behind a guard, ranks by window function."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ORDER BY fused.score DESC, m.id LIMIT %(limit)s"""
 
 
 def statement(mode: Mode) -> str:
-    """The statement of a mode; its parameters are the columns of ``params``, and ``limit``."""
+    """Return the statement of a mode; its parameters are the columns of ``params``, and ``limit``."""
     if mode == "hybrid":
         return _PARAMS + _BRANCHES["fts"] + _BRANCHES["vec"] + _FUSED + _MEMORIES
     branch = "fts" if mode == "text" else "vec"

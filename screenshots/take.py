@@ -1,7 +1,7 @@
-"""Takes the pictures of the README from the sample store: ``python screenshots/take.py`` (extra ``pictures``).
+"""Take the README's screenshots of the sample store: ``python screenshots/take.py`` (extra ``pictures``).
 
-Everything on them is real: the store is filled with the real model, the copy runs in its worker into a PostgreSQL of
-its own. Fira Code and Noto Sans CJK are used where they are installed.
+Everything on them is real: the real model fills the store, a worker runs the copy into an embedded PostgreSQL. Fira
+Code and Noto Sans CJK are used if installed.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-COPIES = 60
-"""How often the sample corpus is repeated for the store that is copied, so that there is something to watch."""
+COPY_COUNT = 60
+"""Repetitions of the sample corpus in the copied store, so that the copy runs long enough to show."""
 
 
 async def shoot(
     url: str, place: str, name: str, keys: Sequence[str], size: tuple[int, int] = (120, 40), theme: str = "vestige-dark"
 ) -> None:
-    """Open the console on a store, go to a place, press keys, and draw what is seen."""
+    """Open the console on a store, go to a place, press keys, and take a screenshot."""
     from tests.support.pictures import picture
     from vestige_tui.config import Config
     from vestige_tui.tui.app import VestigeApp
@@ -72,7 +72,7 @@ async def make_demo(path: Path) -> str:
 
 
 async def make_large(demo: str, path: Path) -> str:
-    """The sample corpus many times over, with its vectors."""
+    """Create a store with many copies of the sample corpus, including its vectors."""
     import numpy as np
 
     from vestige_tui.core.memories import Draft, Filter
@@ -87,9 +87,9 @@ async def make_large(demo: str, path: Path) -> str:
         memories = (await source.page(Filter(superseded=True), limit=1_000)).items
         vectors: list[np.ndarray] = []
         for memory in memories:
-            found = await source.backend.fetch("get_embedding", {"id": memory.id})
-            vectors.append(as_vector(found[0]["embedding"]))
-        for number in range(COPIES):
+            rows = await source.backend.fetch("get_embedding", {"id": memory.id})
+            vectors.append(as_vector(rows[0]["embedding"]))
+        for number in range(COPY_COUNT):
             drafts = [
                 Draft(
                     f"{memory.content} ({number})",
@@ -108,7 +108,7 @@ async def make_large(demo: str, path: Path) -> str:
 
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        # Titles show paths below the home directory in short, and no job of this person's is to be seen.
+        # Titles shorten paths below the home directory, and the user's own jobs must not appear.
         home = Path(folder) / "home"
         home.mkdir()
         os.environ.update(HOME=str(home), XDG_STATE_HOME=str(home / "state"), XDG_DATA_HOME=str(home / "data"))

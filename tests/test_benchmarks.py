@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks import copying, filling
-from benchmarks.bench import asked
-from benchmarks.corpus import LONGEST, NARROWINGS, SHORTEST, corpus, known_items
+from benchmarks.bench import sample_queries
+from benchmarks.corpus import MAX_TEXT_CHARS, MIN_TEXT_CHARS, NARROWINGS, corpus, known_items
 from benchmarks.raw import LIMIT, RawPostgres, RawSqlite, fused
 from benchmarks.table import Figure, render
 from vestige_tui.store.open import open_store
@@ -42,7 +42,7 @@ def test_a_docstring_asks_for_what_it_does_not_say_itself() -> None:
         assert 20 <= len(item.question) <= 201
         assert not parse(item.question).must
         assert not parse(item.question).must_not
-        assert SHORTEST <= len(item.text) <= LONGEST
+        assert MIN_TEXT_CHARS <= len(item.text) <= MAX_TEXT_CHARS
         assert item.question not in item.text
         assert item.text not in item.question
 
@@ -64,7 +64,7 @@ def test_fused_ranks_count_from_one() -> None:
 
 async def test_a_filled_store_holds_the_corpus(tmp_path: Path) -> None:
     found = corpus(SIZE)
-    url = await filling.filled(tmp_path / "filled.db", SIZE)
+    url = await filling.fill_store(tmp_path / "filled.db", SIZE)
     async with open_store(url) as store:
         for narrowing in NARROWINGS:
             assert await store.count(narrowing.filter) == sum(map(narrowing.passes, found.drafts)), narrowing.name
@@ -73,16 +73,16 @@ async def test_a_filled_store_holds_the_corpus(tmp_path: Path) -> None:
             kept = (memory.content, memory.tags, memory.created_at, memory.scheduling)
             assert kept == (draft.content, draft.tags, draft.created_at, draft.scheduling)
         raw = RawSqlite(tmp_path / "filled.db")
-        [each] = asked(1)
+        [each] = sample_queries(1)
         hits = [hit.memory.id for hit in await store.search(each.query("vector"))]
         assert hits == raw.vector(each.vector)[:LIMIT]
         raw.close()
 
 
 async def test_the_textbook_statement_answers(tmp_path: Path, postgres_database: str) -> None:
-    source = await filling.filled(tmp_path / "filled.db", SIZE)
+    source = await filling.fill_store(tmp_path / "filled.db", SIZE)
     await copying.copy(source, postgres_database)
-    found, [each] = corpus(SIZE), asked(1)
+    found, [each] = corpus(SIZE), sample_queries(1)
     words = " ".join(sorted(re.findall(r"[a-z]+", found.drafts[7].content), key=len)[-3:])
     raw = RawPostgres(postgres_database)
     try:
@@ -103,7 +103,7 @@ async def test_the_textbook_statement_answers(tmp_path: Path, postgres_database:
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 async def test_raw_writes_are_what_the_service_reads(tmp_path: Path, request: pytest.FixtureRequest, kind: str) -> None:
     path = tmp_path / "filled.db"
-    url = await filling.filled(path, SIZE)
+    url = await filling.fill_store(path, SIZE)
     if kind == "postgres":
         source, url = url, str(request.getfixturevalue("postgres_database"))
         await copying.copy(source, url)
@@ -112,7 +112,7 @@ async def test_raw_writes_are_what_the_service_reads(tmp_path: Path, request: py
     async with open_store(url) as store:
         raw.update(changed, ("changed",))
         raw.review(changed, store.now())
-        raw.insert(corpus(SIZE).drafts[:3], [each.vector for each in asked(3)])
+        raw.insert(corpus(SIZE).drafts[:3], [each.vector for each in sample_queries(3)])
         memory = await store.get(changed)
         assert memory.tags == ("changed",)
         assert memory.scheduling is not None

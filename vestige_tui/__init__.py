@@ -1,6 +1,6 @@
-"""A terminal console for the memory stores of AI agents, and the store service that it runs on.
+"""Terminal console for the memory stores of AI agents, and the store service behind it.
 
-The names of the public API are imported when they are first asked for: ``import vestige_tui`` alone stays light.
+The public API is imported lazily, on first access: ``import vestige_tui`` alone stays cheap.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The program's door: arguments in, exit status out."""
+"""Entry point: arguments in, exit status out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command, or the console where none is given; gives the exit status. Never raises."""
+    """Run one command, or the console without one; return the exit status. Never raises."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     if arguments == ["--version"]:
         from vestige_tui import __version__

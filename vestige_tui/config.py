@@ -1,8 +1,7 @@
-"""What a person has set in ``vestige.toml``, and the folders in which this program keeps things.
+"""Settings from ``vestige.toml``, and the directories of this program.
 
-The file is shared with the memory server: only the tables storage, embeddings, review, keys, filters and ui are ours.
-Every fault in it is a ``ConfigError`` of one sentence naming file, key and, where there is one, line; none holds a
-password.
+The file is shared with the memory server: only the tables storage, embeddings, review, keys, filters and ui are read.
+Every error is a ``ConfigError`` of one sentence with file, key and, if known, line, and never contains a password.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from vestige_tui.core.text import plain, redact
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
-_SHAPE: Mapping[str, tuple[str, ...]] = {
+_KNOWN_KEYS: Mapping[str, tuple[str, ...]] = {
     "storage": ("backend", "sqlite", "postgres"),
     "storage.sqlite": ("path",),
     "storage.postgres": ("url", "max_connections", "acquire_timeout_secs"),
@@ -36,8 +35,8 @@ _SHAPE: Mapping[str, tuple[str, ...]] = {
     "ui": ("theme",),
 }
 _BACKENDS = ("sqlite", "postgres")
-LONGEST_NAME = 40
-"""How many characters the name of a saved filter may have."""
+MAX_NAME_CHARS = 40
+"""Maximum length of the name of a saved filter."""
 
 DEFAULT_FILE = """\
 # Settings of vestige-tui. What starts with "#" shows a default; remove the "#" to change it.
@@ -74,10 +73,10 @@ DEFAULT_FILE = """\
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that can be set. ``path`` is the file it was read from; ``warnings`` are sentences for the person."""
+    """All settings. ``path`` is the file that they were read from; ``warnings`` are sentences for the user."""
 
     backend: str | None = None
-    """``sqlite``, ``postgres``, or None where no store is configured."""
+    """``sqlite``, ``postgres``, or None if no store is configured."""
     sqlite_path: Path | None = None
     postgres_url: str | None = field(default=None, repr=False)
     max_connections: int = 10
@@ -89,16 +88,16 @@ class Config:
     weights: tuple[float, ...] = DEFAULT_WEIGHTS
     new_per_day: int = 10
     keys: Mapping[str, str] = field(default_factory=dict)
-    """Command id to keys in Textual's names, separated by commas."""
+    """Keys by command id, in Textual's names, separated by commas."""
     filters: Mapping[str, str] = field(default_factory=dict)
-    """Saved filters by name, each as it is typed: ``type:decision tag:keys since:-30d``."""
+    """Saved filters by name, in written form: ``type:decision tag:keys since:-30d``."""
     theme: str | None = None
     path: Path | None = None
     warnings: tuple[str, ...] = ()
 
     @property
     def store_url(self) -> str | None:
-        """The URL of the configured store."""
+        """URL of the configured store."""
         if self.backend == "postgres":
             return self.postgres_url
         return f"sqlite:{self.sqlite_path}" if self.sqlite_path else None
@@ -108,42 +107,42 @@ class Config:
 
 
 def load_config(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Config:
-    """The settings in ``path``, else in ``$VESTIGE_CONFIG``, else in ``~/.vestige/vestige.toml``, else the defaults.
+    """Load ``path``, else ``$VESTIGE_CONFIG``, else ``~/.vestige/vestige.toml``, else return the defaults.
 
-    Raises ``ConfigError`` where the file is wrong, or does not exist though it was named.
+    Raises ``ConfigError`` if the file is invalid, or if it was named and does not exist.
     """
-    named = path or (Path(env["VESTIGE_CONFIG"]) if env.get("VESTIGE_CONFIG") else None)
-    file = _expanded(named, env) if named else default_path(env)
-    if named is None and not os.path.lexists(file):
+    named_path = path or (Path(env["VESTIGE_CONFIG"]) if env.get("VESTIGE_CONFIG") else None)
+    file = _expand_home(named_path, env) if named_path else default_path(env)
+    if named_path is None and not os.path.lexists(file):
         return Config()
-    source = _source(file)
-    config = _read(source, file, env)
-    secret = redact(config.postgres_url or "") != (config.postgres_url or "")
-    if secret and os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
+    source = _read_text(file)
+    config = _read_config(source, file, env)
+    has_password = redact(config.postgres_url or "") != (config.postgres_url or "")
+    if has_password and os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
         warning = f"{file} holds a password and can be read by others; `chmod 600` closes it."
         return replace(config, warnings=(warning,))
     return config
 
 
 def default_path(env: Mapping[str, str] = os.environ) -> Path:
-    """Where the settings are looked for when nothing names a file."""
+    """Return the path of the settings if none is given."""
     return _home(env) / ".vestige" / "vestige.toml"
 
 
 def default_store_url(config: Config, env: Mapping[str, str] = os.environ, platform: str = sys.platform) -> str:
-    """The store to open when no URL is given: the configured one, else Vestige's where it keeps it, else our own."""
+    """Return the store to open without a URL: the configured one, else Vestige's existing one, else our own."""
     if config.store_url:
         return config.store_url
-    for file in _vestige_places(env, platform):
+    for file in _vestige_databases(env, platform):
         if os.path.isfile(file):
             return f"sqlite:{file}"
     return f"sqlite:{data_dir(env, platform) / 'vestige.db'}"
 
 
-def _vestige_places(env: Mapping[str, str], platform: str) -> Iterator[Path]:
+def _vestige_databases(env: Mapping[str, str], platform: str) -> Iterator[Path]:
     home = _home(env)
     if env.get("VESTIGE_DATA_DIR"):
-        yield _expanded(Path(env["VESTIGE_DATA_DIR"]), env) / "vestige.db"
+        yield _expand_home(Path(env["VESTIGE_DATA_DIR"]), env) / "vestige.db"
     if platform == "darwin":
         yield home / "Library" / "Application Support" / "com.vestige.core" / "vestige.db"
     elif platform == "win32":
@@ -158,55 +157,57 @@ def _vestige_places(env: Mapping[str, str], platform: str) -> Iterator[Path]:
 
 
 def data_dir(env: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """Where stores of our own live. Not made here."""
-    return _own_dir(env, platform, "XDG_DATA_HOME", ".local/share", "Library/Application Support/vestige-tui", "data")
+    """Return the directory of own stores, without creating it."""
+    return _program_dir(
+        env, platform, "XDG_DATA_HOME", ".local/share", "Library/Application Support/vestige-tui", "data"
+    )
 
 
 def state_dir(env: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """Where the index of jobs and stores lives. Not made here."""
+    """Return the directory of the index of jobs and stores, without creating it."""
     mac = "Library/Application Support/vestige-tui/state"
-    return _own_dir(env, platform, "XDG_STATE_HOME", ".local/state", mac, "state")
+    return _program_dir(env, platform, "XDG_STATE_HOME", ".local/state", mac, "state")
 
 
 def cache_dir(env: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
-    """Where downloaded models live. Not made here."""
-    return _own_dir(env, platform, "XDG_CACHE_HOME", ".cache", "Library/Caches/vestige-tui", "cache")
+    """Return the directory of downloaded models, without creating it."""
+    return _program_dir(env, platform, "XDG_CACHE_HOME", ".cache", "Library/Caches/vestige-tui", "cache")
 
 
-def _own_dir(env: Mapping[str, str], platform: str, variable: str, linux: str, mac: str, windows: str) -> Path:
+def _program_dir(env: Mapping[str, str], platform: str, variable: str, linux: str, mac: str, windows: str) -> Path:
     home = _home(env)
     if platform == "win32":
         return Path(env.get("LOCALAPPDATA") or home / "AppData" / "Local") / "vestige-tui" / windows
-    otherwise = home / mac if platform == "darwin" else home / linux / "vestige-tui"
+    default = home / mac if platform == "darwin" else home / linux / "vestige-tui"
     base = _xdg(env, variable)
-    return base / "vestige-tui" if base else otherwise
+    return base / "vestige-tui" if base else default
 
 
 def _xdg(env: Mapping[str, str], variable: str) -> Path | None:
-    # The XDG specification has relative paths ignored.
-    found = Path(env.get(variable) or ".")
-    return found if found.is_absolute() else None
+    # The XDG specification ignores relative paths.
+    path = Path(env.get(variable) or ".")
+    return path if path.is_absolute() else None
 
 
 def _home(env: Mapping[str, str]) -> Path:
-    named = env.get("HOME") or env.get("USERPROFILE")
-    return Path(named) if named else Path.home()
+    home = env.get("HOME") or env.get("USERPROFILE")
+    return Path(home) if home else Path.home()
 
 
-def _expanded(path: Path, env: Mapping[str, str]) -> Path:
+def _expand_home(path: Path, env: Mapping[str, str]) -> Path:
     return _home(env).joinpath(*path.parts[1:]) if path.parts[:1] == ("~",) else path
 
 
 def make_private_dir(path: Path) -> None:
-    """Make ``path`` and what is missing above it, each readable by its owner alone; what exists is left as it is."""
+    """Create ``path`` and its missing parents with mode 700; existing directories keep their mode."""
     if not path.is_dir():
         make_private_dir(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_default(path: Path) -> None:
-    """Write a commented file of defaults, readable by its owner alone. Raises ``Refused`` where ``path`` exists."""
-    with _settings_written(path):
+    """Write a commented file of defaults with mode 600. Raises ``Refused`` if ``path`` exists."""
+    with _as_config_error(path):
         make_private_dir(Path(os.path.realpath(path)).parent)
         target = files.examine(path)
         if target.found is not None:
@@ -215,28 +216,28 @@ def write_default(path: Path) -> None:
 
 
 def set_value(path: Path, dotted_key: str, value: str | int | float | Sequence[float] | None) -> None:
-    """Set one value in the file, None to remove it; comments, order and foreign tables stay. Makes the file if need be.
+    """Set one value in the file, None to remove it; comments, order and foreign tables stay. Creates a missing file.
 
-    What follows ``keys.`` or ``filters.`` is one name, dots and all. Raises ``ConfigError`` and writes nothing where
-    the result would be wrong, ``Refused`` where ``path`` is no file of settings or was changed meanwhile.
+    The part after ``keys.`` or ``filters.`` is one name, dots included. Raises ``ConfigError`` without writing if the
+    result would be invalid, ``Refused`` if ``path`` is no settings file or was changed meanwhile.
     """
-    with _settings_written(path):
+    with _as_config_error(path):
         target = files.examine_document(path) if path.exists() else None
-    source = _source(path) if target else ""
-    _read(source, path, os.environ)
+    source = _read_text(path) if target else ""
+    _read_config(source, path, os.environ)
     document = _parsed(source, path)
     names = dotted_key.split(".", 1) if dotted_key.startswith(("keys.", "filters.")) else dotted_key.split(".")
     _assign(document, names, value)
     text = document.as_string()
-    _read(text, path, os.environ)
-    with _settings_written(path):
+    _read_config(text, path, os.environ)
+    with _as_config_error(path):
         if target is None:
             make_private_dir(Path(os.path.realpath(path)).parent)
         files.write(target or files.examine_document(path), text, overwrite=target is not None)
 
 
 @contextmanager
-def _settings_written(path: Path) -> Iterator[None]:
+def _as_config_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -248,20 +249,20 @@ def _settings_written(path: Path) -> Iterator[None]:
 def _assign(document: TOMLDocument, names: Sequence[str], value: object) -> None:
     from tomlkit import table
 
-    holder: Any = document
+    parent: Any = document
     for name in names[:-1]:
-        if name not in holder:
+        if name not in parent:
             if value is None:
                 return
-            holder[name] = table()
-        holder = holder[name]
+            parent[name] = table()
+        parent = parent[name]
     if value is not None:
-        holder[names[-1]] = value
-    elif names[-1] in holder:
-        del holder[names[-1]]
+        parent[names[-1]] = value
+    elif names[-1] in parent:
+        del parent[names[-1]]
 
 
-def _source(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         return file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -279,148 +280,149 @@ def _parsed(source: str, file: Path) -> TOMLDocument:
     try:
         return tomlkit.parse(source)
     except (TOMLKitError, ValueError, RecursionError):
-        # The parser's own words may quote the line, and the line may hold a password.
+        # The parser's message may quote the line, and the line may hold a password.
         line = _invalid_line(source)
         raise ConfigError(f"{file}{f', line {line}' if line else ''}: this is not valid TOML.") from None
 
 
 def _invalid_line(source: str) -> int | None:
-    """Where the standard library's parser stops; tomlkit names no line for a key given twice."""
+    """Return the line of the standard library's parse error; tomlkit names none for a duplicate key."""
     import tomllib
 
     try:
         tomllib.loads(source)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        if found := re.search(r"\(at line ([0-9]+), column [0-9]+\)$", str(error)):
-            return int(found[1])
+        if match := re.search(r"\(at line ([0-9]+), column [0-9]+\)$", str(error)):
+            return int(match[1])
         return len(source.rstrip().split("\n"))
     return None
 
 
-def _read(source: str, file: Path, env: Mapping[str, str]) -> Config:
-    tables = _Tables(_parsed(source, file).unwrap(), source, file)
-    tables.check_names()
-    backend, sqlite_path, postgres_url = _storage(tables, file, env)
+def _read_config(source: str, file: Path, env: Mapping[str, str]) -> Config:
+    settings = _SettingsFile(_parsed(source, file).unwrap(), source, file)
+    settings.check_names()
+    backend, sqlite_path, postgres_url = _storage(settings, file, env)
     return Config(
         backend=backend,
         sqlite_path=sqlite_path,
         postgres_url=postgres_url,
-        max_connections=int(tables.number("storage.postgres.max_connections", 10, 1, 10_000, whole=True)),
-        acquire_timeout_secs=tables.number("storage.postgres.acquire_timeout_secs", 30, 0.001, 86_400),
-        provider=tables.text("embeddings.provider") or "fastembed",
-        model=tables.text("embeddings.model"),
-        desired_retention=tables.number("review.desired_retention", 0.9, 0.5, 0.99),
-        weights=_weights(tables),
-        new_per_day=int(tables.number("review.new_per_day", 10, 0, 1_000_000, whole=True)),
-        keys=_keys(tables),
-        filters=_filters(tables),
-        theme=tables.text("ui.theme"),
+        max_connections=int(settings.number("storage.postgres.max_connections", 10, 1, 10_000, whole=True)),
+        acquire_timeout_secs=settings.number("storage.postgres.acquire_timeout_secs", 30, 0.001, 86_400),
+        provider=settings.text("embeddings.provider") or "fastembed",
+        model=settings.text("embeddings.model"),
+        desired_retention=settings.number("review.desired_retention", 0.9, 0.5, 0.99),
+        weights=_weights(settings),
+        new_per_day=int(settings.number("review.new_per_day", 10, 0, 1_000_000, whole=True)),
+        keys=_keys(settings),
+        filters=_filters(settings),
+        theme=settings.text("ui.theme"),
         path=file,
     )
 
 
-def _storage(tables: _Tables, file: Path, env: Mapping[str, str]) -> tuple[str | None, Path | None, str | None]:
-    if not tables.at("storage"):
+def _storage(settings: _SettingsFile, file: Path, env: Mapping[str, str]) -> tuple[str | None, Path | None, str | None]:
+    if not settings.at("storage"):
         return None, None, None
-    backend = tables.text("storage.backend")
+    backend = settings.text("storage.backend")
     if backend is None:
-        tables.fail("storage", 'storage.backend is missing: set it to "sqlite" or "postgres"')
+        settings.fail("storage", 'storage.backend is missing: set it to "sqlite" or "postgres"')
     if backend not in _BACKENDS:
-        shown = plain(redact(backend))[:40]
-        tables.fail("storage.backend", f'storage.backend is "{shown}", but must be "sqlite" or "postgres"')
+        excerpt = plain(redact(backend))[:40]
+        settings.fail("storage.backend", f'storage.backend is "{excerpt}", but must be "sqlite" or "postgres"')
     section = f"storage.{backend}"
-    if tables.at(section) is None:
-        tables.fail("storage.backend", f'storage.backend is "{backend}", but the section [{section}] is missing')
+    if settings.at(section) is None:
+        settings.fail("storage.backend", f'storage.backend is "{backend}", but the section [{section}] is missing')
     key = f"{section}.path" if backend == "sqlite" else f"{section}.url"
-    value = tables.text(key)
+    value = settings.text(key)
     if value is None:
-        tables.fail(section, f"{key} is missing")
+        settings.fail(section, f"{key} is missing")
     if backend == "sqlite":
-        return backend, file.parent / _expanded(Path(value), env), None
+        return backend, file.parent / _expand_home(Path(value), env), None
     if not re.match(r"(?:postgres(?:ql)?://|pgembed:).", value):
-        tables.fail(key, f"{key} must begin with postgresql:// (or pgembed: and a folder)")
+        settings.fail(key, f"{key} must begin with postgresql:// (or pgembed: and a folder)")
     return backend, None, value
 
 
-def _weights(tables: _Tables) -> tuple[float, ...]:
+def _weights(settings: _SettingsFile) -> tuple[float, ...]:
     key = "review.weights"
-    weights = tables.at(key)
+    weights = settings.at(key)
     if weights is None:
         return DEFAULT_WEIGHTS
     if not isinstance(weights, list) or len(weights) != len(DEFAULT_WEIGHTS) or not all(map(_is_number, weights)):
-        tables.fail(key, f"{key} must be a list of {len(DEFAULT_WEIGHTS)} numbers")
+        settings.fail(key, f"{key} must be a list of {len(DEFAULT_WEIGHTS)} numbers")
     from fsrs.scheduler import LOWER_BOUNDS_PARAMETERS, UPPER_BOUNDS_PARAMETERS
 
     for index, (low, weight, high) in enumerate(
         zip(LOWER_BOUNDS_PARAMETERS, weights, UPPER_BOUNDS_PARAMETERS, strict=True)
     ):
         if not low <= weight <= high:
-            tables.fail(key, f"{key}[{index}] is {weight}, but must lie between {low:g} and {high:g}")
+            settings.fail(key, f"{key}[{index}] is {weight}, but must lie between {low:g} and {high:g}")
     return tuple(map(float, weights))
 
 
-def _keys(tables: _Tables) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for command, value in _flat(tables.at("keys") or {}):
+def _keys(settings: _SettingsFile) -> dict[str, str]:
+    bindings: dict[str, str] = {}
+    for command, value in _flatten(settings.at("keys") or {}):
         key = f"keys.{command}"
-        shown = plain(key)
-        listed = value.split(",") if isinstance(value, str) else value
-        if not isinstance(listed, list) or not listed or not all(isinstance(name, str) for name in listed):
-            tables.fail(key, f'{shown} must be a key such as "ctrl+f", or several with commas')
+        excerpt = plain(key)
+        entries = value.split(",") if isinstance(value, str) else value
+        if not isinstance(entries, list) or not entries or not all(isinstance(name, str) for name in entries):
+            settings.fail(key, f'{excerpt} must be a key such as "ctrl+f", or several with commas')
         names: list[str] = []
-        for name in listed:
-            known = key_name(name.strip())
-            if known is None:
+        for name in entries:
+            textual_name = key_name(name.strip())
+            if textual_name is None:
                 problem = f'"{plain(redact(name.strip()))[:40]}" is no key' if name.strip() else "a key is empty"
-                tables.fail(key, f'{shown}: {problem}; keys are written like "a", "ctrl+f", "f3" or "slash"')
-            names.append(known)
-        found[command] = ",".join(dict.fromkeys(names))
-    return found
+                settings.fail(key, f'{excerpt}: {problem}; keys are written like "a", "ctrl+f", "f3" or "slash"')
+            names.append(textual_name)
+        bindings[command] = ",".join(dict.fromkeys(names))
+    return bindings
 
 
 def filter_name_fault(name: str) -> str | None:
-    """Why a saved filter cannot have this name; None where it can."""
+    """Return the fault of a name for a saved filter; None if it is valid."""
     if not name.strip() or name != name.strip():
         return "is empty or begins or ends with a space"
-    if len(name) > LONGEST_NAME or plain(name) != name:
-        return f"must be at most {LONGEST_NAME} characters that can all be shown"
+    if len(name) > MAX_NAME_CHARS or plain(name) != name:
+        return f"must be at most {MAX_NAME_CHARS} characters that can all be shown"
     return None
 
 
-def _filters(tables: _Tables) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in _flat(tables.at("filters") or {}):
+def _filters(settings: _SettingsFile) -> dict[str, str]:
+    filters: dict[str, str] = {}
+    for name, value in _flatten(settings.at("filters") or {}):
         key = f"filters.{name}"
-        shown = plain(key)[:80]
+        excerpt = plain(key)[:80]
         if fault := filter_name_fault(name):
-            tables.fail(key, f"the name in {shown} {fault}")
+            settings.fail(key, f"the name in {excerpt} {fault}")
         if not isinstance(value, str):
-            tables.fail(key, f'{shown} must be a filter in quotes, such as "type:decision since:-30d"')
+            settings.fail(key, f'{excerpt} must be a filter in quotes, such as "type:decision since:-30d"')
         try:
             read_chips(value)
         except Usage as error:
-            tables.fail(key, f"{shown}: {error.message.removesuffix('.')}")
-        found[name] = value
-    return found
+            settings.fail(key, f"{excerpt}: {error.message.removesuffix('.')}")
+        filters[name] = value
+    return filters
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """TOML reads ``search.open = "o"`` as a table in a table; here it is one command id."""
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Flatten nested tables: TOML reads ``search.open = "o"`` as a table in a table, here it is one command id."""
     for name, value in table.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
 
 _MODIFIERS = ("ctrl", "alt", "super", "hyper", "meta", "shift")
-_NAMED = frozenset(
+_NAMED_KEYS = frozenset(
     (
         *("up", "down", "left", "right", "home", "end", "insert", "delete", "pageup", "pagedown"),
         *("tab", "enter", "escape", "space", "backspace"),
     )
 ) | {f"f{number}" for number in range(1, 25)}
-_OTHER_NAMES = {
+"""Keys with a name of more than one character."""
+_KEY_ALIASES = {
     "esc": "escape",
     "return": "enter",
     "pgup": "pageup",
@@ -434,15 +436,15 @@ _OTHER_NAMES = {
     "plus_sign": "plus",
     "low_line": "underscore",
 }
-# A terminal sends the same byte for both.
-_SAME = {"ctrl+i": "tab", "ctrl+m": "enter", "ctrl+left_square_bracket": "escape", "ctrl+space": "ctrl+at"}
+# Pairs for which a terminal sends the same byte.
+_EQUAL_KEYS = {"ctrl+i": "tab", "ctrl+m": "enter", "ctrl+left_square_bracket": "escape", "ctrl+space": "ctrl+at"}
 
 
 def key_name(key: str) -> str | None:
-    """Textual's name of a key for what a person wrote (``?``: ``question_mark``, ``Ctrl+F``: ``ctrl+f``), else None."""
-    *before, last = (f"{key[:-1]}plus" if key.endswith("+") else key).split("+")
-    modifiers = {modifier.strip().lower() for modifier in before}
-    if not modifiers <= set(_MODIFIERS) or len(modifiers) != len(before):
+    """Return Textual's name of a typed key (``?``: ``question_mark``, ``Ctrl+F``: ``ctrl+f``), else None."""
+    *prefixes, last = (f"{key[:-1]}plus" if key.endswith("+") else key).split("+")
+    modifiers = {modifier.strip().lower() for modifier in prefixes}
+    if not modifiers <= set(_MODIFIERS) or len(modifiers) != len(prefixes):
         return None
     base = _base_name(last.strip())
     if base is None:
@@ -453,7 +455,7 @@ def key_name(key: str) -> str | None:
         if modifiers:
             base = base.lower()
     name = "+".join([*(modifier for modifier in _MODIFIERS if modifier in modifiers), base])
-    return _SAME.get(name, name)
+    return _EQUAL_KEYS.get(name, name)
 
 
 def _base_name(key: str) -> str | None:
@@ -463,47 +465,49 @@ def _base_name(key: str) -> str | None:
         if key.isalnum():
             return key
         name = unicodedata.name(key, "").lower().replace("-", "_").replace(" ", "_") if key.isprintable() else ""
-        return _OTHER_NAMES.get(name, name) or None
-    lowered = _OTHER_NAMES.get(key.lower(), key.lower())
-    if lowered in _NAMED or lowered in {_base_name(chr(code)) for code in range(0x21, 0x7F)}:
+        return _KEY_ALIASES.get(name, name) or None
+    lowered = _KEY_ALIASES.get(key.lower(), key.lower())
+    if lowered in _NAMED_KEYS or lowered in {_base_name(chr(code)) for code in range(0x21, 0x7F)}:
         return lowered
     return None
 
 
-def check_keys(config: Config, known: Mapping[str, str]) -> None:
-    """Hold ``[keys]`` against the commands there are, id to default keys; raises ``ConfigError``.
+def check_keys(config: Config, default_keys: Mapping[str, str]) -> None:
+    """Check ``[keys]`` against the commands, id to default keys; raises ``ConfigError``.
 
-    An id must be known, and a key that the file newly gives to one command must not be another's.
+    An id must exist, and a key newly bound to one command must not belong to another.
     """
     if not config.keys:
         return
     source = ""
     if config.path is not None and config.path.is_file():
-        source = _source(config.path)
-    tables = _Tables({}, source, config.path or Path("[keys]"))
+        source = _read_text(config.path)
+    settings = _SettingsFile({}, source, config.path or Path("[keys]"))
     for command in config.keys:
-        if command not in known:
-            tables.fail(f"keys.{command}", f"keys.{plain(command)} is no command{_did_you_mean(command, known)}")
+        if command not in default_keys:
+            settings.fail(
+                f"keys.{command}", f"keys.{plain(command)} is no command{_did_you_mean(command, default_keys)}"
+            )
     owners: dict[str, list[str]] = {}
-    for command, default in known.items():
-        for key in _names(config.keys.get(command, default)):
+    for command, default in default_keys.items():
+        for key in _key_names(config.keys.get(command, default)):
             owners.setdefault(key, []).append(command)
     for key, commands in owners.items():
-        gained = [command for command in commands if key not in _names(known[command])]
+        gained = [command for command in commands if key not in _key_names(default_keys[command])]
         if gained and len(commands) > 1:
             other = next(command for command in commands if command != gained[0])
-            tables.fail(f"keys.{gained[0]}", f'keys.{gained[0]} and {other} are both bound to "{key}"')
+            settings.fail(f"keys.{gained[0]}", f'keys.{gained[0]} and {other} are both bound to "{key}"')
 
 
-def _names(keys: str) -> list[str]:
+def _key_names(keys: str) -> list[str]:
     return [key_name(key.strip()) or key for key in keys.split(",")]
 
 
-def _did_you_mean(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
+def _did_you_mean(name: str, candidates: Mapping[str, Any] | Sequence[str]) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    matches = get_close_matches(name, list(candidates), n=1)
+    return f"; did you mean {matches[0]}?" if matches else ""
 
 
 def _is_number(value: object) -> bool:
@@ -511,31 +515,31 @@ def _is_number(value: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tables:
-    """The parsed file, asked by dotted key, with the text that it came from so that a fault can name its line."""
+class _SettingsFile:
+    """Parsed file, read by dotted key, with its text, so that an error can name the line."""
 
     data: Mapping[str, Any]
     source: str
     file: Path
 
     def at(self, dotted: str) -> Any:
-        found: Any = self.data
+        value: Any = self.data
         for name in dotted.split("."):
-            found = found.get(name) if isinstance(found, Mapping) else None
-        return found
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
 
     def check_names(self) -> None:
-        """Every key in our tables is one we know, and every table of ours is a table."""
-        for table, known in (*_SHAPE.items(), ("keys", ()), ("filters", ())):
-            found = self.at(table)
-            if found is None:
+        """Check that every key in our tables is known, and that each of our tables is a table."""
+        for table, names in (*_KNOWN_KEYS.items(), ("keys", ()), ("filters", ())):
+            content = self.at(table)
+            if content is None:
                 continue
-            if not isinstance(found, Mapping):
+            if not isinstance(content, Mapping):
                 self.fail(table, f"{table} must be a table")
-            for name in found:
-                if table not in ("keys", "filters") and name not in known:
+            for name in content:
+                if table not in ("keys", "filters") and name not in names:
                     key = f"{table}.{name}"
-                    self.fail(key, f"{plain(redact(key))[:80]} is not known{_did_you_mean(name, known)}")
+                    self.fail(key, f"{plain(redact(key))[:80]} is not known{_did_you_mean(name, names)}")
 
     def text(self, key: str) -> str | None:
         value = self.at(key)
@@ -558,8 +562,8 @@ class _Tables:
 
     def fail(self, key: str, problem: str) -> NoReturn:
         line = _line_of(self.source, key)
-        where = f"{self.file}, line {line}" if line else f"{self.file}"
-        raise ConfigError(f"{where}: {problem}{'' if problem.endswith('?') else '.'}")
+        position = f"{self.file}, line {line}" if line else f"{self.file}"
+        raise ConfigError(f"{position}: {problem}{'' if problem.endswith('?') else '.'}")
 
 
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?")
@@ -569,14 +573,14 @@ _ASSIGNMENT = re.compile(
 
 
 def _line_of(source: str, key: str) -> int | None:
-    """The line, from 1, that gives ``key`` its value or opens its table; else that of the table around or below it."""
+    """Return the line, from 1, of ``key`` or of its table header; else that of the table around or below it."""
     table, around, below = "", None, None
     for number, line in enumerate(source.split("\n"), start=1):
         if header := _HEADER.fullmatch(line.rstrip("\r")):
-            table = _unquoted(header[1])
+            table = _strip_quotes(header[1])
             here = table
         elif assignment := _ASSIGNMENT.match(line):
-            here = f"{table}.{_unquoted(assignment[1])}" if table else _unquoted(assignment[1])
+            here = f"{table}.{_strip_quotes(assignment[1])}" if table else _strip_quotes(assignment[1])
         else:
             continue
         if here == key:
@@ -588,5 +592,5 @@ def _line_of(source: str, key: str) -> int | None:
     return around or below
 
 
-def _unquoted(dotted: str) -> str:
+def _strip_quotes(dotted: str) -> str:
     return re.sub(r"\s*\.\s*(?=(?:[^\"']|\"[^\"]*\"|'[^']*')*$)", ".", dotted).replace('"', "").replace("'", "")

@@ -1,4 +1,4 @@
-"""A store to try things on: the notes of an imaginary team, reviewed, linked and replaced over a year."""
+"""Sample store: the notes of an imaginary team, reviewed, linked and superseded over a year."""
 
 from __future__ import annotations
 
@@ -13,62 +13,62 @@ from typing import TYPE_CHECKING, Any
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.reviews import Rating, Review, Scheduling
-from vestige_tui.core.scheduling import review as graded
+from vestige_tui.core.scheduling import review as grade
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
-BATCH = 32
+BATCH_ROWS = 32
 NAMESPACE = uuid.UUID("5b0c5f0e-2f53-5d0a-9a55-0c6f4c1d7be2")
-"""The namespace of the ids below; fixed, so that every demo store holds the same memories."""
+"""Namespace of the memory ids; fixed, so that every demo store holds the same memories."""
 
 
 def notes() -> Iterator[dict[str, Any]]:
-    """The notes as they lie in the package, one JSON object each."""
+    """Yield the packaged notes, one JSON object each."""
     with (files("vestige_tui") / "data" / "demo.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
 
 
 def memory_id(key: str) -> str:
-    """The id of the memory that a note becomes."""
+    """Return the memory id of a note."""
     return str(uuid.uuid5(NAMESPACE, key))
 
 
 async def fill(store: Store, now: datetime, progress: Callable[[int, int], None] | None = None) -> None:
-    """Write all notes with vectors, schedules, reviews, links and replacements, dated back from ``now``.
+    """Write all notes with vectors, schedules, reviews, links and supersessions, dated back from ``now``.
 
-    Doing it again with the same ``now`` changes nothing; ``progress`` hears (done, total) after each batch.
+    Idempotent for the same ``now``; ``progress`` is called with (done, total) after each batch.
     """
-    found = list(notes())
+    note_list = list(notes())
     drafts: list[Draft] = []
-    log: list[Review] = []
+    reviews: list[Review] = []
     edges: list[Edge] = []
     events: list[SupersessionEvent] = []
-    for note in found:
-        made = _ago(now, note["days_ago"])
+    for note in note_list:
+        created = _ago(now, note["days_ago"])
         state = None
         for entry in sorted(note["reviews"], key=lambda each: -each["days_ago"]):
             at = _ago(now, entry["days_ago"])
-            after = graded(state, Rating(entry["rating"]), at, store.policy)
-            log.append(Review(0, memory_id(note["key"]), at, entry["rating"], state or Scheduling(), after))
+            after = grade(state, Rating(entry["rating"]), at, store.policy)
+            reviews.append(Review(0, memory_id(note["key"]), at, entry["rating"], state or Scheduling(), after))
             state = after
-        drafts.append(_draft(note, made, state))
+        drafts.append(_draft(note, created, state))
         edges += (
-            Edge(memory_id(note["key"]), memory_id(each["to"]), each["type"], each["weight"], made)
+            Edge(memory_id(note["key"]), memory_id(each["to"]), each["type"], each["weight"], created)
             for each in note["edges"]
         )
         if note["superseded_by"]:
-            decided = _ago(now, note["superseded_days_ago"])
+            decided_at = _ago(now, note["superseded_days_ago"])
             winner = memory_id(note["superseded_by"])
-            events.append(SupersessionEvent(0, memory_id(note["key"]), winner, "supersede", decided))
-    for start in range(0, len(drafts), BATCH):
-        await store.insert_many(drafts[start : start + BATCH])
+            events.append(SupersessionEvent(0, memory_id(note["key"]), winner, "supersede", decided_at))
+    for start in range(0, len(drafts), BATCH_ROWS):
+        await store.insert_many(drafts[start : start + BATCH_ROWS])
         if progress:
-            progress(min(start + BATCH, len(drafts)), len(drafts))
+            progress(min(start + BATCH_ROWS, len(drafts)), len(drafts))
     await store.restore_edges(edges)
-    log.sort(key=lambda review: review.at)
-    await store.restore_reviews([replace(review, id=number) for number, review in enumerate(log, start=1)])
+    reviews.sort(key=lambda review: review.at)
+    await store.restore_reviews([replace(review, id=number) for number, review in enumerate(reviews, start=1)])
     await store.restore_events(sorted(events, key=lambda event: event.decided_at))
 
 
@@ -76,7 +76,7 @@ def _ago(now: datetime, days: float) -> datetime:
     return now - timedelta(days=days)
 
 
-def _draft(note: dict[str, Any], made: datetime, state: Scheduling | None) -> Draft:
+def _draft(note: dict[str, Any], created: datetime, state: Scheduling | None) -> Draft:
     return Draft(
         content=note["content"],
         id=memory_id(note["key"]),
@@ -85,6 +85,6 @@ def _draft(note: dict[str, Any], made: datetime, state: Scheduling | None) -> Dr
         domains=tuple(note["domains"]),
         codebase=note["codebase"],
         metadata={"source": note["source"]} if note["source"] else {},
-        created_at=made,
+        created_at=created,
         scheduling=state,
     )

@@ -22,7 +22,7 @@ import pytest
 
 from vestige_tui.core import files
 from vestige_tui.core.errors import Refused, Unavailable
-from vestige_tui.core.files import Target, examine, write, written
+from vestige_tui.core.files import FileTarget, examine, write, written
 
 NOBODY = 65534
 ROOT = os.geteuid() == 0
@@ -760,7 +760,7 @@ def test_a_target_says_what_it_is(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "full").write_text("x")
 
-    def said(target: Target) -> tuple[bool, bool, bool]:
+    def said(target: FileTarget) -> tuple[bool, bool, bool]:
         return target.is_stream, target.occupied, target.is_stdout
 
     assert said(examine(tmp_path / "pipe")) == (True, False, False)

@@ -18,7 +18,7 @@ from fsrs.scheduler import DEFAULT_PARAMETERS
 from vestige_tui.core.reviews import Rating, Review, Scheduling
 from vestige_tui.core.scheduling import (
     DEFAULT_WEIGHTS,
-    FOREVER,
+    MAX_HORIZON_FACTOR,
     Policy,
     clamped,
     curve,
@@ -206,8 +206,8 @@ def test_horizon_says_the_same_as_the_curve() -> None:
 def test_horizon_at_its_ends() -> None:
     assert horizon(0.9) == pytest.approx(1.0)
     assert horizon(1.0) == 0.0
-    assert horizon(0.0) == horizon(-1) == horizon(1e-300) == FOREVER
-    assert horizon(1.1) == -FOREVER
+    assert horizon(0.0) == horizon(-1) == horizon(1e-300) == MAX_HORIZON_FACTOR
+    assert horizon(1.1) == -MAX_HORIZON_FACTOR
 
 
 def test_curve() -> None:

@@ -300,7 +300,7 @@ async def _export(args: Namespace, output: Output) -> int:
     return 0
 
 
-def _examine(args: Namespace, store: Store | None = None) -> files.Target:
+def _examine(args: Namespace, store: Store | None = None) -> files.FileTarget:
     """What the export of a store would be written to. Raises Refused and Unavailable where it must not or cannot be."""
     own = Path(store.location.removeprefix("sqlite:")) if store is not None and is_file(store.location) else None
     if args.file == "-":

@@ -1,1 +1,1 @@
-"""Types and pure functions that every layer shares. Imports nothing of ours but ``process``."""
+"""Types and pure functions that every layer shares. Imports no other package of this program but ``process``."""

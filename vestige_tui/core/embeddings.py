@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModelSignature:
-    """Which embedding model the vectors of a store come from."""
+    """Signature of the embedding model that the vectors of a store belong to."""
 
     name: str
     dimension: int
@@ -26,7 +26,7 @@ class ModelSignature:
 
 @dataclass(frozen=True, slots=True)
 class VectorCensus:
-    """What vectors are really there: count by width, memories without one, unusable ones of the registered width."""
+    """Stored vectors: count by width, memories without one, unusable ones of the registered width."""
 
     by_width: Mapping[int, int]
     without: int
@@ -36,7 +36,7 @@ class VectorCensus:
 
 @dataclass(frozen=True, slots=True)
 class SpareVectors:
-    """The vectors of a second model that a store holds: those being made for it, or those of the model before."""
+    """Shadow table with the vectors of a second model: one being built, or the previous one, kept for a rollback."""
 
     model: ModelSignature
     role: Literal["building", "kept"]
@@ -45,7 +45,7 @@ class SpareVectors:
 
 @dataclass(frozen=True, slots=True)
 class ModelChange:
-    """A store came to belong to another model; ``memories`` got new vectors in ``seconds``."""
+    """Change of the model that a store belongs to; ``memories`` got new vectors in ``seconds``."""
 
     kind: Literal["reembed", "in_place", "rollback"]
     before: ModelSignature

@@ -1,7 +1,7 @@
-"""What can go wrong, each as one sentence that a person reads.
+"""Errors, each with a message of one sentence for the user.
 
-Every error carries a ``code`` (the word that ``--json`` prints) and an ``exit_status`` (what a command ends with).
-A driver's own exception never leaves its backend: it is turned into one of these there.
+Every error has a ``code`` (printed by ``--json``) and an ``exit_status`` (of the command that it ends).
+A backend turns every exception of its driver into one of these.
 """
 
 from __future__ import annotations

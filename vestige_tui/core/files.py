@@ -1,8 +1,8 @@
-"""The one door through which a document reaches the disk: an export, the settings, an index, a report, a draft.
+"""Writing of documents to disk: exports, settings, indexes, reports, drafts.
 
-A document appears under its name whole or not at all: it is written beside it under a name that nobody can guess, and
-put in place by one step. A file that is there is replaced only where a person agreed; databases, and what belongs to
-them, never. A pipe or a device is written into and stays what it is.
+A document appears under its name whole or not at all: it is written to a temporary file with an unguessable name beside
+it, and renamed. An existing file is replaced only with the user's consent, a database or one of its side files never.
+A pipe or a device is written into, never replaced.
 """
 
 from __future__ import annotations
@@ -25,126 +25,129 @@ from typing import NoReturn, Protocol, TypeAlias
 from vestige_tui.core.errors import Refused, Unavailable
 
 Identity: TypeAlias = tuple[int, int]
-"""The device and the inode of a file, by which it is known under each of its names."""
+"""Device and inode of a file, the same under each of its names."""
 
 SIDES = ("-wal", "-shm", "-journal")
-"""What SQLite appends to the name of a database for the files beside it."""
+"""Suffixes of the files that SQLite keeps beside a database."""
 
-_MAGIC = {
+_MAGIC_NUMBERS = {
     b"SQLite format 3\0": "is a SQLite database",
     b"\x37\x7f\x06\x82": "is the write-ahead log of a SQLite database",
     b"\x37\x7f\x06\x83": "is the write-ahead log of a SQLite database",
     b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7": "is the journal of a SQLite database",
 }
 _HEAD_BYTES = 16
-_LEAST_PAGE_BYTES = 512
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_UNSYNCED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
-_NOT_OURS_TO_GIVE = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
-_NO_LIST = {errno.ENODATA, errno.ENOENT, errno.ENOTSUP, errno.EOPNOTSUPP}
-_ACL = "system.posix_acl_access"
-_PRIVATE = 0o600
-_STDOUT = 1
-_MOST_LINKS = 40
-_WAIT_SECONDS = 0.01
-_PART_BYTES = 1 << 16
-_FOLDER = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+_MIN_PAGE_BYTES = 512
+_LINK_UNSUPPORTED = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_SYNC_UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+_CHOWN_DENIED = {errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+_ACL_MISSING = {errno.ENODATA, errno.ENOENT, errno.ENOTSUP, errno.EOPNOTSUPP}
+_ACL_ATTRIBUTE = "system.posix_acl_access"
+_PRIVATE_MODE = 0o600
+"""Permissions of a new document: read and written by its owner alone."""
+_STDOUT_DESCRIPTOR = 1  # POSIX STDOUT_FILENO
+_MAX_SYMLINK_COUNT = 40
+"""As many as Linux follows in one path."""
+_POLL_SECONDS = 0.01
+_BUFFER_BYTES = 1 << 16
+# O_PATH opens a folder that may be searched but not read.
+_DIRECTORY_FLAGS = os.O_DIRECTORY | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What a name leads to, looked at before anything is written there."""
+class FileTarget:
+    """File, pipe or device behind a name, as examined before anything is written to it."""
 
     name: str
-    """The name as the person wrote it, for sentences."""
+    """The name as the user wrote it, for messages."""
     path: Path
-    """Where it leads, every link followed."""
+    """The path with every symlink resolved."""
     found: os.stat_result | None
-    """What is there."""
+    """Its status before the write; None if nothing exists."""
     held: frozenset[Identity] = frozenset()
-    """The files of the store that this process has open."""
+    """Files of the store that this process has open."""
     descriptor: int | None = None
-    """The open descriptor that the name stands for, as ``/dev/stdout`` does."""
+    """Open descriptor that the name stands for, as ``/dev/stdout`` does."""
     is_stdout: bool = False
 
     @property
     def is_stream(self) -> bool:
-        """Is it written into, and never replaced?"""
+        """True if it is written into and never replaced."""
         return self.descriptor is not None or (self.found is not None and not stat.S_ISREG(self.found.st_mode))
 
     @property
     def occupied(self) -> bool:
-        """Is a file there that a person must agree to lose? An empty one, too: an empty database is nothing else."""
+        """True if writing loses a file; an empty file counts, as an empty database is one too."""
         return self.found is not None and not self.is_stream
 
 
 class Sink(Protocol):
-    """Where the text of a document goes."""
+    """Receiver of the text of a document."""
 
     async def write(self, text: str) -> None:
-        """Add text. Raises Unavailable where that fails."""
+        """Add text. Raises Unavailable if writing fails."""
 
 
-# Looking
+# Examining
 
 
-def examine(name: str | Path, *, store: Path | None = None) -> Target:
-    """Look at what ``name`` leads to, and write nothing; ``store`` is the SQLite file that this process has open.
+def examine(name: str | Path, *, store: Path | None = None) -> FileTarget:
+    """Examine the file behind ``name`` without writing; ``store`` is the SQLite file that this process has open.
 
-    Raises Refused where writing there would destroy something that nobody may replace, Unavailable where it would fail.
+    Raises Refused if writing would destroy a protected file, Unavailable if it would fail.
     """
-    shown = str(name)
-    given = os.path.expanduser(shown)
-    with _told(shown):
-        if (descriptor := _descriptor(given)) is not None:
-            return _examine_descriptor(shown, descriptor, store, is_stdout=descriptor == _STDOUT)
-        found = _stat(given)
-        _refuse_kind(shown, found)
-        held = _held(store)
-        if found is not None and not stat.S_ISREG(found.st_mode):
-            return Target(shown, Path(given), found, held)
-        target = Target(shown, Path(os.path.realpath(given)), found, held)
-        _check(target)
-        # A server keeps some of its folders behind links.
-        _refuse_server(shown, Path(os.path.abspath(given)).parent)
+    display_name = str(name)
+    expanded = os.path.expanduser(display_name)
+    with _as_unavailable(display_name):
+        if (descriptor := _descriptor(expanded)) is not None:
+            return _examine_descriptor(display_name, descriptor, store, is_stdout=descriptor == _STDOUT_DESCRIPTOR)
+        status = _stat(expanded)
+        _refuse_kind(display_name, status)
+        protected = _store_files(store)
+        if status is not None and not stat.S_ISREG(status.st_mode):
+            return FileTarget(display_name, Path(expanded), status, protected)
+        target = FileTarget(display_name, Path(os.path.realpath(expanded)), status, protected)
+        _refuse_irreplaceable(target)
+        # A server keeps some of its folders behind symlinks.
+        _refuse_server(display_name, Path(os.path.abspath(expanded)).parent)
         _refuse_unwritable(target)
     return target
 
 
-def examine_document(path: Path) -> Target:
-    """Look at where a document of our own lies or is to lie. Raises like ``examine``, and Refused for a pipe."""
+def examine_document(path: Path) -> FileTarget:
+    """Examine the path of an own document. Raises like ``examine``, and Refused for a pipe."""
     target = examine(path)
     _refuse_stream(target)
     return target
 
 
-def examine_stdout(*, store: Path | None = None) -> Target:
-    """Look at where stdout leads. Raises like ``examine``."""
+def examine_stdout(*, store: Path | None = None) -> FileTarget:
+    """Examine the file behind stdout. Raises like ``examine``."""
     return _examine_descriptor("The answer", sys.stdout.fileno(), store, is_stdout=True)
 
 
-def _examine_descriptor(name: str, descriptor: int, store: Path | None, *, is_stdout: bool) -> Target:
-    with _told(name):
-        found = os.fstat(descriptor)
-        usual = stat.S_ISREG(found.st_mode) or stat.S_ISFIFO(found.st_mode) or stat.S_ISCHR(found.st_mode)
-        # Other descriptors than the caller's may be the program's own, such as those that its event loop waits with.
-        if not (usual or is_stdout):
+def _examine_descriptor(name: str, descriptor: int, store: Path | None, *, is_stdout: bool) -> FileTarget:
+    with _as_unavailable(name):
+        status = os.fstat(descriptor)
+        is_writable_kind = stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode)
+        # Any other kind may be the program's own, such as the event loop's epoll descriptor.
+        if not (is_writable_kind or is_stdout):
             raise Refused(f"{name} is no file, pipe or device; name a file.")
         if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
             raise Unavailable(f"{name} could not be written: it is open for reading only.")
         path = Path(os.path.realpath(f"/dev/fd/{descriptor}"))
-        target = Target(name, path, found, _held(store), descriptor, is_stdout)
-        # One that was deleted meanwhile has no name under which anybody would miss it.
-        if stat.S_ISREG(found.st_mode) and _same(_stat(target.path), found):
+        target = FileTarget(name, path, status, _store_files(store), descriptor, is_stdout)
+        # A file that was deleted meanwhile has no name left to protect.
+        if stat.S_ISREG(status.st_mode) and _is_same_file(_stat(target.path), status):
             _refuse_database(target)
     return target
 
 
-def _descriptor(given: str) -> int | None:
-    """The descriptor of this process that a name stands for, as ``/dev/stdout`` and ``/dev/fd/3`` do."""
+def _descriptor(path_name: str) -> int | None:
+    """Return the descriptor of this process that a path such as ``/dev/stdout`` or ``/dev/fd/3`` stands for."""
     own = {os.path.realpath(folder) for folder in ("/dev/fd", "/proc/self/fd", "/proc/thread-self/fd")}
-    path = os.path.abspath(given) if not os.path.dirname(given) else given
-    for _ in range(_MOST_LINKS):
+    path = os.path.abspath(path_name) if not os.path.dirname(path_name) else path_name
+    for _ in range(_MAX_SYMLINK_COUNT):
         folder, name = os.path.split(path)
         if name.isdecimal() and os.path.realpath(folder) in own:
             return int(name)
@@ -154,43 +157,43 @@ def _descriptor(given: str) -> int | None:
     return None
 
 
-def _held(store: Path | None) -> frozenset[Identity]:
-    """The files of a SQLite store."""
+def _store_files(store: Path | None) -> frozenset[Identity]:
+    """Return the identities of the files of a SQLite store."""
     if store is None:
         return frozenset()
     every = (_stat(f"{os.path.realpath(store)}{side}") for side in ("", *SIDES))
     return frozenset(_identity(each) for each in every if each is not None)
 
 
-def _refuse_kind(name: str, found: os.stat_result | None) -> None:
-    """Raises Refused for what is neither a file nor something to write into."""
+def _refuse_kind(name: str, status: os.stat_result | None) -> None:
+    """Raise Refused unless this is a regular file, a pipe or a character device."""
     if not name:
         raise Refused("The name of the file is empty; name a file.")
-    if stat.S_ISDIR(found.st_mode) if found is not None else name.endswith("/"):
+    if stat.S_ISDIR(status.st_mode) if status is not None else name.endswith("/"):
         raise Refused(f"{name} is a directory; name a file in it.")
-    if found is not None and stat.S_ISSOCK(found.st_mode):
+    if status is not None and stat.S_ISSOCK(status.st_mode):
         raise Refused(f"{name} is a socket; name a file.")
-    if found is not None and stat.S_ISBLK(found.st_mode):
+    if status is not None and stat.S_ISBLK(status.st_mode):
         raise Refused(f"{name} is a disk, which is never overwritten; name a file.")
 
 
-def _refuse_stream(target: Target) -> None:
+def _refuse_stream(target: FileTarget) -> None:
     if target.is_stream:
         raise Refused(f"{target.name} is not a regular file; nothing was written to it.")
 
 
-def _check(target: Target) -> None:
-    """Raises Refused for a file that is never replaced, whoever agreed to it."""
-    if target.found is not None and not _same(_stat(target.path), target.found):
+def _refuse_irreplaceable(target: FileTarget) -> None:
+    """Raise Refused for a file that is never replaced, with or without consent."""
+    if target.found is not None and not _is_same_file(_stat(target.path), target.found):
         raise Unavailable(f"{target.name} leads to a file that has no name any more; name a file.")
     _refuse_database(target)
     _refuse_server(target.name, target.path.parent)
 
 
-def _refuse_database(target: Target) -> None:
-    """Raises Refused for a SQLite file, for what lies beside one, and for what may be an encrypted one."""
-    path, found = target.path, target.found
-    if found is not None and _identity(found) in target.held:
+def _refuse_database(target: FileTarget) -> None:
+    """Raise Refused for a SQLite file, for a side file of one, and for a possibly encrypted one."""
+    path, status = target.path, target.found
+    if status is not None and _identity(status) in target.held:
         _refuse(target, "belongs to the store that is being read")
     for side in SIDES:
         base = path.with_name(path.name[: -len(side)]) if path.name.casefold().endswith(side) else path
@@ -198,28 +201,28 @@ def _refuse_database(target: Target) -> None:
             _refuse(target, f"belongs to the SQLite database {base.name}")
         if os.path.lexists(f"{path}{side}"):
             _refuse(target, f"is a SQLite database with {path.name}{side} beside it")
-    if found is not None and found.st_size and (reason := _database(path, found)):
+    if status is not None and status.st_size and (reason := _database_reason(path, status)):
         _refuse(target, reason)
 
 
-def _refuse(target: Target, reason: str) -> NoReturn:
+def _refuse(target: FileTarget, reason: str) -> NoReturn:
     raise Refused(f"{target.name} {reason} and is never overwritten; name another file.")
 
 
-def _is_database(path: Path, held: frozenset[Identity]) -> bool:
-    """Is this a database, be it one that nothing was written to so far?"""
-    found = _stat(path)
-    if found is None or not stat.S_ISREG(found.st_mode):
+def _is_database(path: Path, protected: frozenset[Identity]) -> bool:
+    """Check whether this is a database; an empty file counts as one."""
+    status = _stat(path)
+    if status is None or not stat.S_ISREG(status.st_mode):
         return False
-    if not found.st_size or _identity(found) in held:
+    if not status.st_size or _identity(status) in protected:
         return True
-    return _database(Path(os.path.realpath(path)), found) is not None
+    return _database_reason(Path(os.path.realpath(path)), status) is not None
 
 
-def _database(path: Path, found: os.stat_result) -> str | None:
-    """What the first bytes of a file tell of it, where that is a database.
+def _database_reason(path: Path, status: os.stat_result) -> str | None:
+    """Return the reason to take a file for a database, from its first bytes; None if it is none.
 
-    Not for a file that SQLite has open in this process: the locks of SQLite end where anybody in it closes the file.
+    Not for a file that SQLite has open in this process: closing any descriptor of it drops SQLite's locks.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -229,11 +232,11 @@ def _database(path: Path, found: os.stat_result) -> str | None:
         head = os.read(descriptor, _HEAD_BYTES)
     finally:
         os.close(descriptor)
-    for magic, reason in _MAGIC.items():
+    for magic, reason in _MAGIC_NUMBERS.items():
         if head.startswith(magic):
             return reason
-    # All bytes of an encrypted database are random, from the first on; and it has whole pages.
-    if found.st_size % _LEAST_PAGE_BYTES == 0 and head.strip(b"\0") and not _is_text(head):
+    # An encrypted database is random from its first byte, and has whole pages.
+    if status.st_size % _MIN_PAGE_BYTES == 0 and head.strip(b"\0") and not _is_text(head):
         return "may be an encrypted database"
     return None
 
@@ -247,7 +250,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _refuse_server(name: str, parent: Path) -> None:
-    """Raises Refused for what lies in the data directory of a PostgreSQL server, or beside an embedded one."""
+    """Raise Refused inside the data directory of a PostgreSQL server, or beside an embedded one."""
     for folder in (parent, *parent.parents):
         if os.path.isfile(folder / "PG_VERSION"):
             raise Refused(f"{name} lies in the data of a PostgreSQL server ({folder}); name a file elsewhere.")
@@ -255,27 +258,27 @@ def _refuse_server(name: str, parent: Path) -> None:
         raise Refused(f"{name} lies in the folder of an embedded PostgreSQL; name a file elsewhere.")
 
 
-def _refuse_unwritable(target: Target) -> None:
-    """Raises Unavailable where no draft could be made, before any work is done for it."""
+def _refuse_unwritable(target: FileTarget) -> None:
+    """Raise Unavailable if no temporary file could be made, before any work is done for it."""
     parent = target.path.parent
     if not os.path.isdir(parent):
         raise Unavailable(f"{target.name} could not be written: there is no directory {parent}.")
     if os.statvfs(parent).f_flag & os.ST_RDONLY:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-    if target.found is not None and not _may(target.path, os.W_OK):
+    if target.found is not None and not _is_allowed(target.path, os.W_OK):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
-    if not _may(parent, os.W_OK | os.X_OK):
+    if not _is_allowed(parent, os.W_OK | os.X_OK):
         _refuse_folder(target)
 
 
-def _refuse_folder(target: Target) -> NoReturn:
+def _refuse_folder(target: FileTarget) -> NoReturn:
     raise Unavailable(
         f"{target.name} could not be written: nothing may be created in {target.path.parent}. "
         "Name a file in another directory."
     )
 
 
-def _may(path: Path, right: int) -> bool:
+def _is_allowed(path: Path, right: int) -> bool:
     return os.access(path, right, effective_ids=os.access in os.supports_effective_ids)
 
 
@@ -284,15 +287,15 @@ def _may(path: Path, right: int) -> bool:
 
 @contextlib.asynccontextmanager
 async def written(
-    target: Target, *, overwrite: bool = False, waiting: Callable[[], None] | None = None
+    target: FileTarget, *, overwrite: bool = False, waiting: Callable[[], None] | None = None
 ) -> AsyncIterator[Sink]:
-    """Where to write a document, or a stream of lines; a document is in place once the block has ended without a fault.
+    """Open a sink for a document or a stream of lines; the document is in place once the block has ended without error.
 
-    Raises Refused where a file is there and ``overwrite`` does not allow its loss, or where another file
-    came meanwhile; Unavailable where the system refuses. ``waiting`` is told where a pipe has no reader yet.
+    Raises Refused if a file exists and ``overwrite`` is false, or if another file appeared meanwhile; Unavailable on
+    system errors. ``waiting`` is called once if a pipe has no reader yet.
     """
     if not target.is_stream:
-        with _draft(target, overwrite) as draft:
+        with _replacing(target, overwrite) as draft:
             yield draft
         return
     descriptor = await _open_stream(target, waiting)
@@ -302,146 +305,146 @@ async def written(
         os.close(descriptor)
 
 
-def write(target: Target, text: str, *, overwrite: bool = False) -> None:
-    """Put a whole document in place. Raises like ``written``, and Refused for what is no regular file."""
+def write(target: FileTarget, text: str, *, overwrite: bool = False) -> None:
+    """Write a whole document. Raises like ``written``, and Refused unless it is a regular file."""
     _refuse_stream(target)
-    with _draft(target, overwrite) as draft:
+    with _replacing(target, overwrite) as draft:
         draft.add(text)
 
 
-class _Draft:
-    """The file that becomes the document."""
+class _DraftFile:
+    """Temporary file that becomes the document."""
 
-    def __init__(self, target: Target, descriptor: int) -> None:
+    def __init__(self, target: FileTarget, descriptor: int) -> None:
         self._target = target
         self._descriptor = descriptor
-        self._waiting = bytearray()
+        self._buffer = bytearray()
 
     async def write(self, text: str) -> None:
         self.add(text)
 
     def add(self, text: str) -> None:
-        self._waiting += text.encode("utf-8")
-        if len(self._waiting) >= _PART_BYTES:
+        self._buffer += text.encode("utf-8")
+        if len(self._buffer) >= _BUFFER_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        data, self._waiting = memoryview(self._waiting), bytearray()
-        with _told(self._target.name):
+        data, self._buffer = memoryview(self._buffer), bytearray()
+        with _as_unavailable(self._target.name):
             while data:
                 data = data[os.write(self._descriptor, data) :]
 
 
 @contextlib.contextmanager
-def _draft(target: Target, overwrite: bool) -> Iterator[_Draft]:
+def _replacing(target: FileTarget, overwrite: bool) -> Iterator[_DraftFile]:
     if target.occupied and not overwrite:
         raise Refused(f"{target.name} exists; nothing was written.")
     draft = f".vestige-{secrets.token_hex(16)}"
-    with _told(target.name):
-        folder = os.open(target.path.parent, _FOLDER)
+    with _as_unavailable(target.name):
+        folder = os.open(target.path.parent, _DIRECTORY_FLAGS)
     try:
         descriptor = _create(target, draft, folder)
         try:
-            sink = _Draft(target, descriptor)
+            sink = _DraftFile(target, descriptor)
             yield sink
             sink.flush()
-            with _told(target.name):
-                # Somebody may have closed the file to others since it was looked at.
-                now = _lstat(target.path.name, folder)
-                _keep_rights(descriptor, replace(target, found=now if target.found is not None else None))
+            with _as_unavailable(target.name):
+                # Its permissions may have changed since it was examined.
+                status = _lstat(target.path.name, folder)
+                _copy_permissions(descriptor, replace(target, found=status if target.found is not None else None))
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        with _told(target.name):
-            _put_in_place(target, draft, folder)
+        with _as_unavailable(target.name):
+            _commit(target, draft, folder)
     finally:
-        # It is gone where it was put in place; and what went wrong before is what there is to say.
+        # After a commit there is nothing left to delete; an earlier error must not be masked.
         with contextlib.suppress(OSError):
             os.unlink(draft, dir_fd=folder)
         os.close(folder)
 
 
-def _create(target: Target, draft: str, folder: int) -> int:
+def _create(target: FileTarget, draft: str, folder: int) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with _told(target.name):
+    with _as_unavailable(target.name):
         try:
-            return os.open(draft, flags, _PRIVATE, dir_fd=folder)
+            return os.open(draft, flags, _PRIVATE_MODE, dir_fd=folder)
         except PermissionError:
             _refuse_folder(target)
 
 
-def _keep_rights(descriptor: int, target: Target) -> None:
-    """Give a draft the rights of the file that it replaces, as far as we may; a new document is its owner's alone."""
-    mode, same_group = _PRIVATE, True
-    if (before := target.found) is not None:
-        mode = stat.S_IMODE(before.st_mode)
-        own = os.fstat(descriptor)
-        same_group = before.st_gid == own.st_gid or _give(descriptor, -1, before.st_gid)
+def _copy_permissions(descriptor: int, target: FileTarget) -> None:
+    """Copy owner, mode and ACL of the replaced file as far as allowed; a new document is private."""
+    mode, same_group = _PRIVATE_MODE, True
+    if (replaced := target.found) is not None:
+        mode = stat.S_IMODE(replaced.st_mode)
+        draft = os.fstat(descriptor)
+        same_group = replaced.st_gid == draft.st_gid or _chown(descriptor, -1, replaced.st_gid)
         if not same_group:
-            mode &= ~(stat.S_IRWXG | stat.S_ISGID)  # they were another group's
-        if before.st_uid != own.st_uid and not _give(descriptor, before.st_uid, -1):
+            mode &= ~(stat.S_IRWXG | stat.S_ISGID)  # granted to another group
+        if replaced.st_uid != draft.st_uid and not _chown(descriptor, replaced.st_uid, -1):
             mode &= ~stat.S_ISUID
     if sys.platform == "linux":
-        _keep_access_list(descriptor, target.path if before is not None and same_group else None)
+        _copy_acl(descriptor, target.path if replaced is not None and same_group else None)
     if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
-        with contextlib.suppress(PermissionError):  # a file system such as FAT has one mode for all
+        with contextlib.suppress(PermissionError):  # FAT and the like have one mode for all files
             os.fchmod(descriptor, mode)
 
 
-def _give(descriptor: int, user: int, group: int) -> bool:
+def _chown(descriptor: int, user: int, group: int) -> bool:
     try:
         os.fchown(descriptor, user, group)
     except OSError as error:
-        if error.errno not in _NOT_OURS_TO_GIVE:
+        if error.errno not in _CHOWN_DENIED:
             raise
         return False
     return True
 
 
-def _keep_access_list(descriptor: int, path: Path | None) -> None:
-    """Give a draft the access control list of the file that it replaces: none where that has none, or is none.
+def _copy_acl(descriptor: int, path: Path | None) -> None:
+    """Copy the access control list of the replaced file to a draft; remove the draft's if that file has none.
 
-    Without it the group of a file would get all that the list gives to anybody; and the folder may have given the draft
-    a list of its own.
+    Without it the group of a file would get every right that the list grants; and the draft may have inherited a list
+    from its folder.
     """
-    rights = None
+    acl = None
     try:
-        rights = os.getxattr(path, _ACL) if path is not None else None
+        acl = os.getxattr(path, _ACL_ATTRIBUTE) if path is not None else None
     except OSError as error:
-        if error.errno not in _NO_LIST:
+        if error.errno not in _ACL_MISSING:
             raise
-    if rights is not None:
-        os.setxattr(descriptor, _ACL, rights)
+    if acl is not None:
+        os.setxattr(descriptor, _ACL_ATTRIBUTE, acl)
         return
     try:
-        os.removexattr(descriptor, _ACL)
+        os.removexattr(descriptor, _ACL_ATTRIBUTE)
     except OSError as error:
-        if error.errno not in _NO_LIST:
+        if error.errno not in _ACL_MISSING:
             raise
 
 
-def _put_in_place(target: Target, draft: str, folder: int) -> None:
+def _commit(target: FileTarget, draft: str, folder: int) -> None:
     name = target.path.name
-    now = _lstat(name, folder)
-    if now is not None and not _unchanged(target.found, now):
+    status = _lstat(name, folder)
+    if status is not None and not _is_unchanged(target.found, status):
         _refuse_changed(target)
-    _check(replace(target, found=now))
-    if now is None:
-        _link(target, draft, folder)
+    _refuse_irreplaceable(replace(target, found=status))
+    if status is None:
+        _link_exclusively(target, draft, folder)
     else:
         os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
-    _sync(folder)
+    _fsync_folder(folder)
 
 
-def _link(target: Target, draft: str, folder: int) -> None:
-    """Give a draft its name, unlike a rename only where nobody has it."""
+def _link_exclusively(target: FileTarget, draft: str, folder: int) -> None:
+    """Give a draft its name; fails, unlike a rename, if the name exists."""
     name = target.path.name
     try:
         os.link(draft, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:
         _refuse_changed(target)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in _LINK_UNSUPPORTED:
             raise
         if _lstat(name, folder) is not None:
             _refuse_changed(target)
@@ -450,20 +453,20 @@ def _link(target: Target, draft: str, folder: int) -> None:
         os.unlink(draft, dir_fd=folder)
 
 
-def _refuse_changed(target: Target) -> NoReturn:
+def _refuse_changed(target: FileTarget) -> NoReturn:
     raise Refused(f"{target.name} was created or changed meanwhile and stays as it is; repeat the command.")
 
 
-def _sync(folder: int) -> None:
-    """Let the new name outlive a power cut."""
+def _fsync_folder(folder: int) -> None:
+    """Sync the folder, so that the new name survives a power failure."""
     try:
         descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
     except PermissionError:
-        return  # it may be written and not be read, and so not be synced
+        return  # a folder that cannot be read cannot be synced
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in _UNSYNCED:
+        if error.errno not in _SYNC_UNSUPPORTED:
             raise
     finally:
         os.close(descriptor)
@@ -473,9 +476,9 @@ def _sync(folder: int) -> None:
 
 
 class _Stream:
-    """A pipe, a device, or what is open already; a reader that stands still stops nobody from leaving."""
+    """Pipe, device or inherited descriptor; a stalled reader never blocks the event loop."""
 
-    def __init__(self, target: Target, descriptor: int) -> None:
+    def __init__(self, target: FileTarget, descriptor: int) -> None:
         self._target = target
         self._descriptor = descriptor
         self._ready = select.poll()
@@ -485,26 +488,26 @@ class _Stream:
         data = memoryview(text.encode("utf-8"))
         try:
             while data:
-                data = data[await self._part(data) :]
+                data = data[await self._write_part(data) :]
         except BrokenPipeError:
-            # Of stdout it is no failure that its reader has seen enough.
+            # For stdout a reader that closes early is no failure.
             if self._target.is_stdout:
                 raise
             raise Unavailable(f"{self._target.name} could not be written: its reader went away.") from None
         except OSError as error:
-            raise _unwritten(self._target.name, error) from None
+            raise _write_error(self._target.name, error) from None
 
-    async def _part(self, data: memoryview) -> int:
-        """Write what surely finds room, and so never waits inside the system."""
-        await self._room()
+    async def _write_part(self, data: memoryview) -> int:
+        """Write at most PIPE_BUF bytes, which never blocks once the descriptor is ready."""
+        await self._wait_writable()
         try:
             return os.write(self._descriptor, data[: select.PIPE_BUF])
         except BlockingIOError:
-            await asyncio.sleep(_WAIT_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
             return 0
 
-    async def _room(self) -> None:
-        # Not everything that is written to can be waited for; but that is always ready.
+    async def _wait_writable(self) -> None:
+        # epoll rejects some descriptors, but those are always ready.
         if self._ready.poll(0):
             return
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
@@ -515,22 +518,22 @@ class _Stream:
             loop.remove_writer(self._descriptor)
 
 
-async def _open_stream(target: Target, waiting: Callable[[], None] | None) -> int:
+async def _open_stream(target: FileTarget, waiting: Callable[[], None] | None) -> int:
     if target.descriptor is not None:
-        with _told(target.name):
+        with _as_unavailable(target.name):
             return os.dup(target.descriptor)
     while True:
-        descriptor = _open_at_once(target)
+        descriptor = _open_nonblocking(target)
         if descriptor is not None:
             return descriptor
         if waiting is not None:
             waiting()
             waiting = None
-        await asyncio.sleep(_WAIT_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
-def _open_at_once(target: Target) -> int | None:
-    """A pipe or a device, open for writing; None for a pipe that has no reader yet."""
+def _open_nonblocking(target: FileTarget) -> int | None:
+    """Open a pipe or a device for writing; None for a pipe that has no reader yet."""
     assert target.found is not None
     kind = stat.S_IFMT(target.found.st_mode)
     try:
@@ -538,26 +541,26 @@ def _open_at_once(target: Target) -> int | None:
     except OSError as error:
         if error.errno == errno.ENXIO and stat.S_ISFIFO(kind):
             return None
-        raise _unwritten(target.name, error) from None
+        raise _write_error(target.name, error) from None
     if stat.S_IFMT(os.fstat(descriptor).st_mode) != kind:
         os.close(descriptor)
         _refuse_changed(target)
     return descriptor
 
 
-# Files and their faults
+# File status and errors
 
 
 @contextlib.contextmanager
-def _told(name: str) -> Iterator[None]:
-    """Makes a sentence of what the system refuses."""
+def _as_unavailable(name: str) -> Iterator[None]:
+    """Turn an OSError into Unavailable."""
     try:
         yield
     except OSError as error:
-        raise _unwritten(name, error) from None
+        raise _write_error(name, error) from None
 
 
-def _unwritten(name: str, error: OSError) -> Unavailable:
+def _write_error(name: str, error: OSError) -> Unavailable:
     return Unavailable(f"{name} could not be written: {error.strerror or error}.")
 
 
@@ -575,17 +578,17 @@ def _lstat(name: str, folder: int) -> os.stat_result | None:
         return None
 
 
-def _identity(found: os.stat_result) -> Identity:
-    return found.st_dev, found.st_ino
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino
 
 
-def _same(one: os.stat_result | None, other: os.stat_result) -> bool:
+def _is_same_file(one: os.stat_result | None, other: os.stat_result) -> bool:
     return one is not None and _identity(one) == _identity(other)
 
 
-def _unchanged(before: os.stat_result | None, now: os.stat_result) -> bool:
+def _is_unchanged(before: os.stat_result | None, now: os.stat_result) -> bool:
     return (
         before is not None
-        and _same(before, now)
+        and _is_same_file(before, now)
         and (before.st_size, before.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
     )

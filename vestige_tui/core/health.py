@@ -1,4 +1,4 @@
-"""Health of a store: what its report, its checks and its migrations say."""
+"""Health of a store: its report, its health checks and its migrations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """What is the matter with a store, and what to do about it: a sentence each, the second empty where none helps."""
+    """Problem of a store and its remedy, one sentence each; the remedy is empty if there is none."""
 
     what: str
     remedy: str = ""
@@ -34,7 +34,7 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """``state`` is healthy, degraded or unavailable; the concerns say why."""
+    """State of a store: healthy, degraded or unavailable, with the concerns that explain it."""
 
     state: Literal["healthy", "degraded", "unavailable"]
     concerns: tuple[HealthCheck, ...] = ()
@@ -44,9 +44,10 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class PostgresServer:
-    """The server that a store is on, as one connection sees it; ``host`` is empty for a local socket.
+    """Server of a store, as seen by one connection; ``host`` is empty for a local socket.
 
-    ``vector_version`` is pgvector's, empty before it is installed; ``vector_available`` what the server could have.
+    ``vector_version`` is pgvector's, empty until it is installed; ``vector_available`` the version that could be
+    installed.
     """
 
     version: str
@@ -63,9 +64,9 @@ class PostgresServer:
 
 @dataclass(frozen=True, slots=True)
 class SqliteFile:
-    """The file that a store is; ``version`` is the library's, ``mode`` the permissions as in -rw-------.
+    """File of a store; ``version`` is the library's, ``mode`` the permissions as in -rw-------.
 
-    ``line`` names the line of a file that a Vestige server made, and ``notes`` say what was noticed about it.
+    For a Vestige file ``line`` names its schema line, and ``notes`` are remarks about it.
     """
 
     version: str
@@ -83,10 +84,10 @@ class SqliteFile:
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """The connections of this process: how many are open, how many of them idle, and how many there may be.
+    """Connections of this process: open, idle, and the maximum.
 
-    ``waiting`` requests have none now, ``waited`` had to wait for one since the store was opened, ``waited_ms`` in all.
-    ``writer`` says whether this process may write; on SQLite that is one connection more.
+    ``waiting`` requests have none now; ``waited`` had to wait since the store was opened, ``waited_ms`` in total.
+    ``writer`` is whether this process may write; on SQLite that takes one more connection.
     """
 
     opened: int
@@ -104,9 +105,9 @@ class Connections:
 
 @dataclass(frozen=True, slots=True)
 class VectorsHeld:
-    """The vectors that this process holds of a SQLite store; none before they are needed.
+    """Vectors of a SQLite store in this process's memory; none until the first vector search.
 
-    ``too_large`` is how many there are where ``limit`` bytes do not hold them, otherwise 0.
+    ``too_large`` is their count if they exceed ``limit`` bytes, otherwise 0.
     """
 
     count: int
@@ -118,9 +119,9 @@ class VectorsHeld:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A connection to the database, or a process that has the file open; ``mine`` is this process.
+    """Database connection, or a process that has the file open; ``mine`` is this process.
 
-    ``state`` is None where the server shows it to others only. ``since`` is when it began; of a process, when that did.
+    ``state`` is None if the server hides it. ``since`` is the start of that state, or of the process.
     """
 
     pid: int
@@ -133,10 +134,10 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class TableSize:
-    """What one table takes on disk, in bytes: its rows, its indexes, and what lies outside its rows.
+    """Disk space of one table, in bytes: its rows, its indexes, and values stored outside the rows.
 
-    ``rows`` and ``dead_rows`` are the server's estimates, and the times those of the last vacuum and analyze by
-    whomever; None on SQLite, which keeps none.
+    ``rows`` and ``dead_rows`` are the server's estimates, the times those of the last vacuum and analyze, manual or
+    not; None on SQLite, which keeps none.
     """
 
     name: str
@@ -155,7 +156,7 @@ class TableSize:
 
 @dataclass(frozen=True, slots=True)
 class QueryTiming:
-    """How long one named query took since the store was opened; median and p95 are an eighth off at most."""
+    """Durations of one named query since the store was opened; median and p95 are off by an eighth at most."""
 
     name: str
     count: int
@@ -169,11 +170,11 @@ class QueryTiming:
 
 @dataclass(frozen=True, slots=True)
 class StoreReport:
-    """Is a store well, what does it run on, who is connected, what takes space, and which queries took long.
+    """Report on a store: health, server, connections, sessions, disk space, slowest queries.
 
-    A store that does not answer has only its health and ``queries``; those are of this process, the ones that took most
-    time in all first. ``vectors`` is None where the database measures by itself; ``sizes`` come biggest first, and are
-    None where they were not measured.
+    An unreachable store has only ``health`` and ``queries``; the latter are this process's, by total time, longest
+    first. ``vectors`` is None if the database compares vectors itself; ``sizes`` are sorted, largest first, None if not
+    measured.
     """
 
     health: Health
@@ -188,7 +189,7 @@ class StoreReport:
 
 @dataclass(frozen=True, slots=True)
 class Vacuumed:
-    """How many bytes a store took before a vacuum, and how many after it."""
+    """Size of a store in bytes before and after a vacuum."""
 
     before: int
     after: int
@@ -199,7 +200,7 @@ MigrationState: TypeAlias = Literal["applied", "pending", "waiting"]
 
 @dataclass(frozen=True, slots=True)
 class MigrationInfo:
-    """One schema migration: applied, pending, or waiting (for a model, or for a job that builds it last)."""
+    """One migration: applied, pending, or waiting (for a model, or for a job that builds it last)."""
 
     version: int
     name: str

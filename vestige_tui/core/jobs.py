@@ -12,11 +12,11 @@ JobStatus: TypeAlias = Literal["queued", "dispatched", "in_progress", "completed
 
 @dataclass(frozen=True, slots=True)
 class TableProgress:
-    """Rows of one table in a job. For each table, at the end of a copy: read = inserted + present + failed.
+    """Row counts of one table in a job. At the end of a copy: read = inserted + present + failed.
 
-    ``repaired`` counts among inserted; ``left_behind`` is a table that the target has no place for; ``total`` is what
-    there was to read when the job began (None: not counted yet). ``updated`` and ``deleted`` are what a copy brought of
-    later changes of its source. A comparison counts what it compared as ``read``, and ``differ``, ``only_source`` and
+    ``repaired`` is part of inserted; ``left_behind`` is a table that the target lacks; ``total`` is the number of rows
+    at the start of the job (None: not counted yet). ``updated`` and ``deleted`` are later changes of the source that a
+    copy caught up with. A comparison counts compared rows as ``read``, and ``differ``, ``only_source`` and
     ``only_target``.
     """
 
@@ -36,7 +36,7 @@ class TableProgress:
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """How far a job is. ``rate`` in rows a second, ``eta`` in seconds, ``rates`` the recent rates, oldest first."""
+    """Progress of a job. ``rate`` in rows a second, ``eta`` in seconds, ``rates`` the recent rates, oldest first."""
 
     phase: str = ""
     tables: Mapping[str, TableProgress] = field(default_factory=dict)
@@ -47,14 +47,14 @@ class JobProgress:
 
 
 LEASE_SECONDS = 30
-"""A worker that gave no sign for so long is gone, and another one may take its job up."""
+"""A worker without a heartbeat for this long is lost, and another one may take over its job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One delegation: a job of ours (``kind`` copy), or work that an agent was given (``kind`` delegation).
+    """One row of the ledger: a job of this program (``kind`` copy), or work given to an agent (``kind`` delegation).
 
-    ``id`` is the delegation_id; ``store`` says in which store the row lies; source and target carry no password.
+    ``id`` is the delegation_id; ``store`` the store that holds the row; source and target carry no password.
     """
 
     id: str
@@ -66,9 +66,9 @@ class Job:
     target: str = ""
     plan: str | None = None
     attempt: int = 1
-    """Which of all attempts of the plan."""
+    """Number among all attempts of the plan, from 1."""
     tries: int = 1
-    """Which of those that go on from one another: 1 where it began anew."""
+    """Number among the attempts that continue one another: 1 after a fresh start."""
     owner: str = ""
     progress: JobProgress = field(default_factory=JobProgress)
     created_at: datetime | None = None
@@ -83,32 +83,32 @@ class Job:
     callee: str = ""
     retry_count: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
-    """What a job of ours was told besides source and target, so that it can be taken up anywhere."""
+    """Parameters of a job besides source and target, so that any machine can take it over."""
 
     @property
     def resumed(self) -> bool:
-        """Did it go on from where an earlier attempt was?"""
+        """True if it continued from the checkpoint of an earlier attempt."""
         return self.tries > 1
 
     @property
     def resumable(self) -> bool:
-        """Does its next attempt go on from its checkpoint? A comparison, and a repair by one, begin anew."""
+        """True if its next attempt continues from its checkpoint; a comparison, and a repair by one, start over."""
         return self.kind not in ("verify", "repair")
 
     @property
     def in_flight(self) -> bool:
-        """Not ended yet; ``stuck`` can recover."""
+        """True until it has ended; ``stuck`` can recover."""
         return self.status not in ("completed", "failed")
 
     def silence(self, now: datetime) -> float | None:
-        """For how many seconds a job of ours gave no sign of life; None while that is no reason to worry.
+        """Return the seconds since the last heartbeat; None within the lease, for ended jobs and for agents' work.
 
-        What an agent does may give signs as seldom as it likes: the ledger decides when that is stuck.
+        An agent may send heartbeats as rarely as it likes: the ledger decides when its work is stuck.
         """
-        sign = self.last_heartbeat or self.created_at
-        if not self.in_flight or self.kind == "delegation" or sign is None:
+        heartbeat = self.last_heartbeat or self.created_at
+        if not self.in_flight or self.kind == "delegation" or heartbeat is None:
             return None
-        seconds = (now - sign).total_seconds()
+        seconds = (now - heartbeat).total_seconds()
         return seconds if seconds > LEASE_SECONDS else None
 
 
@@ -127,7 +127,7 @@ FindingKind: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class JobFinding:
-    """What became of one row of a job that could not simply be copied, or that differs on both sides."""
+    """Finding about one row: not copied as it was, or different on both sides."""
 
     subject: str
     outcome: FindingKind

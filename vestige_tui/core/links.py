@@ -1,4 +1,4 @@
-"""What connects memories: edges, and the decisions by which one supersedes another."""
+"""Links of memories: edges, and supersession decisions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EventKind: TypeAlias = Literal["supersede", "unsupersede", "winner_deleted", "im
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A directed link between two memories; ``weight`` 0..1."""
+    """Directed link between two memories; ``weight`` 0..1."""
 
     source_id: str
     target_id: str
@@ -24,7 +24,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Neighbor:
-    """A memory reached over edges: the best product of weights along any path, and how many edges that path has."""
+    """Memory reached over edges: the largest product of weights over all paths, and the edge count of that path."""
 
     memory: Memory
     weight: float
@@ -33,7 +33,7 @@ class Neighbor:
 
 @dataclass(frozen=True, slots=True)
 class SupersessionEvent:
-    """One row of the append-only log: since ``decided_at`` ``winner_id`` (None: nothing) replaces ``loser_id``."""
+    """Row of the append-only log: since ``decided_at`` ``winner_id`` (None: nothing) replaces ``loser_id``."""
 
     id: int
     loser_id: str
@@ -44,7 +44,7 @@ class SupersessionEvent:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """A memory and those that it replaced, each with what it replaced in turn."""
+    """Tree of supersession: a memory and those that it replaced, recursively."""
 
     memory: Memory
     replaces: tuple[Lineage, ...] = ()

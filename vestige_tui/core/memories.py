@@ -1,4 +1,4 @@
-"""Memories, their filters, pages of them, and the changes that are made to them.
+"""Memories, their filters, pages of them, and changes to them.
 
 Times are timezone-aware UTC datetimes, ids the strings that the store holds.
 """
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One memory as the store holds it. ``id`` is the stored string, a UUID in all stores but some Vestige files."""
+    """One memory of a store. ``id`` is the stored string, a UUID except in some Vestige files."""
 
     id: str
     content: str
@@ -44,7 +44,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A memory to be written. Without ``id`` the store makes one; without times it takes now."""
+    """Memory to be written. The store adds a missing ``id`` and missing times."""
 
     content: str
     id: str | None = None
@@ -64,7 +64,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """What an edit changes; a field left at None stays as it is. ``codebase=""`` clears the codebase."""
+    """Changes of an edit; a field left at None is kept. ``codebase=""`` clears the codebase."""
 
     content: str | None = None
     node_type: str | None = None
@@ -77,7 +77,7 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which memories a question is about. Fields are ANDed; several values in one field are ORed."""
+    """Conditions on memories. Fields are ANDed; several values in one field are ORed."""
 
     domains: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
@@ -88,9 +88,9 @@ class Filter:
     until: datetime | None = None
     min_retrievability: float | None = None
     superseded: bool = False
-    """Also those that another memory has replaced."""
+    """Include replaced memories."""
     without_embedding: bool = False
-    """Only those that lack a vector."""
+    """Only memories without a vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One change by a person, with what was there before and after (plain JSON data)."""
+    """One change by a user, with the rows before and after it (plain JSON data)."""
 
     id: int
     at: datetime
@@ -115,14 +115,14 @@ class JournalEntry:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The memories that this entry changed."""
+        """Ids of the memories that this entry changed."""
         rows: list[Mapping[str, Any]] = list(self.after or []) or list(self.before or [])
         return tuple(str(row["id"]) for row in rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a command changed, and the journal entry that takes it back."""
+    """Memories that a command changed, and the journal entry that undoes it."""
 
     changed: tuple[str, ...]
     undo: int | None = None
@@ -132,7 +132,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class DeletePreview:
-    """What a delete would take along: edges and reviews lost, memories that would come back (their winner goes)."""
+    """Consequences of a delete: edges and reviews lost, memories that become active again (their winner goes)."""
 
     memories: tuple[Memory, ...]
     edges: int
@@ -142,9 +142,9 @@ class DeletePreview:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """One value that memories can be filtered by, with the number of memories that have it.
+    """Value that memories can be filtered by, with the number of memories that have it.
 
-    ``alias`` stands for the value in a filter and ``title`` is its name in full: an owner's handle and display name.
+    ``alias`` stands for the value in a filter, ``title`` is its full name: an owner's handle and display name.
     """
 
     value: str

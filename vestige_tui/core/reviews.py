@@ -1,4 +1,4 @@
-"""Reviews of memories (FSRS): grades, the state that they lead to, and what is due."""
+"""Reviews of memories (FSRS): grades, schedules and the queue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class Rating(IntEnum):
-    """How well a memory was recalled (FSRS)."""
+    """Grade of a review (FSRS)."""
 
     AGAIN = 1
     HARD = 2
@@ -20,7 +20,7 @@ class Rating(IntEnum):
 class Scheduling:
     """FSRS state of one memory. ``stability`` in days, ``difficulty`` 1..10; ``reps`` 0 means new, never due.
 
-    ``retrievability`` is the stored value, that of the last review; ``scheduling.retrievability`` gives the value now.
+    ``retrievability`` is the stored value, of the last review; ``scheduling.retrievability`` computes the present one.
     """
 
     stability: float = 0.0
@@ -34,7 +34,7 @@ class Scheduling:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What the console itself notes about a memory's reviews: suspended, or buried until a moment."""
+    """Marks of the console on a memory's reviews: suspended, or buried until a moment."""
 
     suspended: bool = False
     buried_until: datetime | None = None
@@ -42,7 +42,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """One row of the append-only review log. ``undoes`` names the row that this one takes back."""
+    """Row of the append-only review log. ``undoes`` names the row that this one undoes."""
 
     id: int
     memory_id: str
@@ -55,8 +55,11 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """How many memories wait: due before today, due today, due in the six days after, never reviewed (and how many
-    of those are still offered today)."""
+    """Sizes of the review queue.
+
+    ``overdue`` is due before today, ``today`` today, ``week`` in the six days after, ``new`` never reviewed,
+    ``new_today`` the new ones still offered today.
+    """
 
     overdue: int
     today: int
@@ -66,10 +69,10 @@ class QueueCounts:
 
     @property
     def due(self) -> int:
-        """What is due now: overdue and today. New memories are offered, never due."""
+        """Number of memories due now: overdue and today. New memories are offered, never due."""
         return self.overdue + self.today
 
     @property
     def offered(self) -> int:
-        """What a sitting would show now: what is due, and today's share of the new ones."""
+        """Number of cards of a session now: due, and today's share of the new ones."""
         return self.due + self.new_today

@@ -1,7 +1,7 @@
-"""When a memory is due and how well it is remembered: FSRS-6 as pure functions of (state, rating, now).
+"""FSRS-6 scheduling as pure functions of (state, rating, now).
 
-``fsrs`` (py-fsrs) does a review's arithmetic, in whole days and without learning steps or fuzz; the forgetting curve
-is our own, with fractional days. Stability is in days, difficulty 1..10, retrievability 0..1, every moment aware.
+py-fsrs computes a review, in whole days and without learning steps or fuzz; the forgetting curve is our own, with
+fractional days. Stability is in days, difficulty 1..10, retrievability 0..1, every moment timezone-aware.
 """
 
 from __future__ import annotations
@@ -24,20 +24,25 @@ DEFAULT_WEIGHTS = (
     *(0.212, 1.2931, 2.3065, 8.2956, 6.4133, 0.8334, 3.0194, 0.001, 1.8722, 0.1666, 0.796),
     *(1.4835, 0.0614, 0.2629, 1.6483, 0.6014, 1.8729, 0.5425, 0.0912, 0.0658, 0.1542),
 )
-"""The 21 weights that FSRS-6 is published with; the last one is the decay of the forgetting curve."""
+"""The published 21 weights of FSRS-6; the last one is the decay of the forgetting curve."""
 
 MIN_STABILITY = 0.001
+"""Lower bound of the stability of a reviewed memory, in days."""
 MAX_STABILITY = 36_500.0
+"""Upper bound of stability and of intervals, in days."""
 MIN_DIFFICULTY = 1.0
+"""Lower bound of FSRS difficulty, without a unit."""
 MAX_DIFFICULTY = 10.0
+"""Upper bound of FSRS difficulty."""
 LEECH_LAPSES = 8
-FOREVER = 1e300
+MAX_HORIZON_FACTOR = 1e300
+"""Bound of ``horizon``: finite, so that SQL can compare with it."""
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How reviews are planned: the recall aimed at, FSRS-6's 21 weights, and how many new memories a day offers."""
+    """Settings of scheduling: desired retention, the 21 weights of FSRS-6, and new memories offered a day."""
 
     desired_retention: float = 0.9
     weights: tuple[float, ...] = DEFAULT_WEIGHTS
@@ -45,10 +50,10 @@ class Policy:
 
 
 def review(state: Scheduling | None, rating: Rating, now: datetime, policy: Policy = Policy()) -> Scheduling:
-    """The state after grading at ``now``. A lapse is an Again for a memory that had been reviewed before.
+    """Return the state after a grade at ``now``. A lapse is an Again for a memory that had been reviewed before.
 
     The new retrievability is 1, the recall right after a review. Values out of range are clamped first; a reviewed
-    memory whose last review is unknown counts as reviewed one interval before it fell due, or else before now.
+    memory without a last review counts as reviewed one interval before it fell due, or else before now.
     """
     import fsrs
 
@@ -79,7 +84,7 @@ def review(state: Scheduling | None, rating: Rating, now: datetime, policy: Poli
 
 
 def preview(state: Scheduling | None, now: datetime, policy: Policy = Policy()) -> dict[Rating, Scheduling]:
-    """The state that each rating would give."""
+    """Return the state after each possible rating."""
     return {rating: review(state, rating, now, policy) for rating in Rating}
 
 
@@ -106,7 +111,7 @@ def _last_review(state: Scheduling, now: datetime, policy: Policy) -> datetime:
 
 
 def clamped(state: Scheduling) -> Scheduling:
-    """``state`` with every value inside its range; what is no number takes an ordinary memory's value."""
+    """Return ``state`` with every value inside its range; NaN becomes an ordinary memory's value."""
     reviewed = state.reps > 0
     return replace(
         state,
@@ -118,17 +123,17 @@ def clamped(state: Scheduling) -> Scheduling:
     )
 
 
-def _between(low: float, value: float | None, high: float, otherwise: float) -> float:
-    return otherwise if value is None or math.isnan(value) else min(max(low, value), high)
+def _between(low: float, value: float | None, high: float, default: float) -> float:
+    return default if value is None or math.isnan(value) else min(max(low, value), high)
 
 
 def _factor(decay: float) -> float:
-    """So that recall is 90 % after as many days as the stability says."""
+    """Return the factor that makes recall 90 % after as many days as the stability."""
     return math.pow(0.9, -1 / decay) - 1
 
 
 def retrievability(state: Scheduling, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> float | None:
-    """The probability of recall at ``now``; None for a memory never reviewed. A last review in the future gives 1."""
+    """Return the recall at ``now``; None for a memory never reviewed. A last review in the future gives 1."""
     if state.reps <= 0 or state.last_review is None:
         return None
     days = max(0.0, (now - state.last_review) / _DAY)
@@ -137,32 +142,32 @@ def retrievability(state: Scheduling, now: datetime, weights: Sequence[float] = 
 
 
 def horizon(min_retrievability: float, weights: Sequence[float] = DEFAULT_WEIGHTS) -> float:
-    """The K with which recall is at least ``min_retrievability`` exactly as long as days <= stability * K.
+    """Return the factor K for which recall is at least ``min_retrievability`` exactly while days <= stability * K.
 
-    So a database compares without powers. ``FOREVER`` where everything qualifies, minus that where nothing does.
+    With it a database needs no powers. ``MAX_HORIZON_FACTOR`` if every memory qualifies, minus that if none does.
     """
     if min_retrievability > 1:
-        return -FOREVER
+        return -MAX_HORIZON_FACTOR
     if min_retrievability <= 0:
-        return FOREVER
+        return MAX_HORIZON_FACTOR
     decay = weights[20]
     try:
-        return min(FOREVER, (math.pow(min_retrievability, -1 / decay) - 1) / _factor(decay))
+        return min(MAX_HORIZON_FACTOR, (math.pow(min_retrievability, -1 / decay) - 1) / _factor(decay))
     except OverflowError:
-        return FOREVER
+        return MAX_HORIZON_FACTOR
 
 
 def curve(
     state: Scheduling, start: datetime, days: float, points: int, weights: Sequence[float] = DEFAULT_WEIGHTS
 ) -> list[float]:
-    """Recall at ``points`` moments spread over ``days`` from ``start``, both ends included; empty if never reviewed."""
+    """Return recall at ``points`` moments over ``days`` from ``start``, both ends included; empty if never reviewed."""
     step = timedelta(days=days) / max(1, points - 1)
     values = (retrievability(state, start + step * index, weights) for index in range(points))
     return [value for value in values if value is not None]
 
 
 def forecast(due: Iterable[datetime], now: datetime, days: int = 30, tz: tzinfo | None = None) -> list[int]:
-    """How many fall due on each of the coming local days; what is overdue counts for today, the first of them."""
+    """Count the memories that fall due on each coming local day; overdue ones count for today, the first day."""
     counts = [0] * days
     today = now.astimezone(tz).date()
     for moment in due:
@@ -173,23 +178,23 @@ def forecast(due: Iterable[datetime], now: datetime, days: int = 30, tz: tzinfo 
 
 
 def true_retention(reviews: Iterable[Review]) -> float | None:
-    """The share of recalled ones among reviews of memories that had been reviewed before; None where there are none.
+    """Return the recalled share of reviews of memories that had been reviewed before; None without any.
 
-    A review that was undone does not count, nor does the entry that undid it.
+    An undone review does not count, nor does the entry that undid it.
     """
     log = list(reviews)
     undone = {entry.undoes for entry in log if entry.undoes is not None}
-    counted = [r for r in log if r.undoes is None and r.id not in undone and r.prior.reps > 0]
-    return sum(r.rating != Rating.AGAIN for r in counted) / len(counted) if counted else None
+    entries = [r for r in log if r.undoes is None and r.id not in undone and r.prior.reps > 0]
+    return sum(r.rating != Rating.AGAIN for r in entries) / len(entries) if entries else None
 
 
 def is_leech(state: Scheduling) -> bool:
-    """Forgotten so often that it should be rewritten rather than graded again."""
+    """Check whether a memory lapsed so often that it should be rewritten rather than graded again."""
     return state.lapses >= LEECH_LAPSES
 
 
 def to_json(state: Scheduling) -> dict[str, Any]:
-    """``state`` as JSON data, for the review log; times in RFC 3339, what is no number as null."""
+    """Return ``state`` as JSON data for the review log; times in RFC 3339, NaN and infinity as null."""
     return {
         "stability": _finite(state.stability),
         "difficulty": _finite(state.difficulty),
@@ -206,25 +211,25 @@ def _finite(value: float) -> float | None:
 
 
 def from_json(data: object) -> Scheduling:
-    """The state that ``to_json`` wrote; what is missing or unreadable takes its default. Never raises."""
-    found: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
+    """Return the state that ``to_json`` wrote; missing or unreadable values take their default. Never raises."""
+    values: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
     default = Scheduling()
     return Scheduling(
-        stability=_number(found.get("stability"), default.stability),
-        difficulty=_number(found.get("difficulty"), default.difficulty),
-        retrievability=_number(found.get("retrievability"), default.retrievability),
-        last_review=parse_stored(found.get("last_review")),
-        next_review=parse_stored(found.get("next_review")),
-        reps=int(_number(found.get("reps"), 0)),
-        lapses=int(_number(found.get("lapses"), 0)),
+        stability=_number(values.get("stability"), default.stability),
+        difficulty=_number(values.get("difficulty"), default.difficulty),
+        retrievability=_number(values.get("retrievability"), default.retrievability),
+        last_review=parse_stored(values.get("last_review")),
+        next_review=parse_stored(values.get("next_review")),
+        reps=int(_number(values.get("reps"), 0)),
+        lapses=int(_number(values.get("lapses"), 0)),
     )
 
 
-def _number(value: object, otherwise: float) -> float:
+def _number(value: object, default: float) -> float:
     if not isinstance(value, int | float | str):
-        return otherwise
+        return default
     try:
         number = float(value)
     except (ValueError, OverflowError):
-        return otherwise
-    return number if math.isfinite(number) else otherwise
+        return default
+    return number if math.isfinite(number) else default

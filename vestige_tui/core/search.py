@@ -1,4 +1,4 @@
-"""A search: its query, its hits, and how they came about."""
+"""Search: query, hits, explanation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Mode: TypeAlias = Literal["hybrid", "text", "vector", "literal"]
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """A question. ``embedding`` spares the encoder: shape (dimension,), for the registered model."""
+    """Query of a search. ``embedding`` spares the encoder: shape (dimension,), for the registered model."""
 
     text: str = ""
     embedding: Vector | None = None
@@ -36,7 +36,7 @@ class SearchQuery:
 
     @classmethod
     def within(cls, filter: Filter, text: str, *, mode: Mode = "hybrid", limit: int = 10) -> SearchQuery:
-        """A question about the memories that a filter leaves."""
+        """Return a query restricted by a filter."""
         return cls(text, mode=mode, limit=limit, **{each.name: getattr(filter, each.name) for each in fields(filter)})
 
     @property
@@ -57,11 +57,11 @@ class SearchQuery:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer to a search. Ranks count from 1, None where the branch did not have it among its first ones.
+    """Hit of a search. Ranks count from 1, None if the memory is not among the branch's first ``depth``.
 
-    ``text_score`` is BM25's or a sum of idf x rank, ``vector_score`` the cosine, also of what only the other branch
-    found. The shares, 0..1, are what each branch counts for with the figures of ``Fusion``; ``score``, 0..1, is their
-    weighted mean (convex combination of normalised scores, Bruch 2023).
+    ``text_score`` is BM25's or a sum of idf x rank, ``vector_score`` the cosine, also of hits of the other branch only.
+    The shares, 0..1, are the normalised scores by the figures of ``Fusion``; ``score``, 0..1, is their weighted mean
+    (convex combination of normalised scores, Bruch 2023).
     """
 
     memory: Memory
@@ -76,7 +76,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Answer(Sequence[Hit]):
-    """The hits of one search, best first, with the mode that was answered and what the person should know."""
+    """Hits of one search, best first, with the mode that was used and warnings for the user."""
 
     hits: tuple[Hit, ...]
     mode: Mode
@@ -99,10 +99,10 @@ class Answer(Sequence[Hit]):
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """How two branches become one list. Each branch gives ``depth`` hits, and each of them has a share of both.
+    """Parameters of the fusion of two branches. Each branch gives ``depth`` hits; each hit has a share in both.
 
-    Of words: its score / the best score. Of meaning: (its cosine - base) / (the best cosine - base), where base lies
-    below the lowest cosine c of the branch by (1 - ``floor``) x abs(c). The weights add up to 1.
+    Text share: score / best score. Vector share: (cosine - base) / (best cosine - base), where base lies below the
+    lowest cosine c of the branch by (1 - ``floor``) x abs(c). The weights add up to 1.
     """
 
     text_weight: float
@@ -112,8 +112,8 @@ class Fusion:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One part of a search as it was done: ``what`` it was for, ``how`` in words, ``ms`` where it was timed alone."""
+class SearchStep:
+    """Step of a search: its purpose (``what``), its method (``how``), and ``ms`` if it was timed alone."""
 
     what: str
     how: str
@@ -122,7 +122,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class QueryWord:
-    """What became of one word or phrase of a query. ``documents``: how many memories hold it; ``weight``: its idf."""
+    """Use of one word or phrase of a query. ``documents``: number of memories that hold it; ``weight``: its idf."""
 
     text: str
     use: Literal["ranked", "must", "must_not", "dropped"]
@@ -132,7 +132,7 @@ class QueryWord:
 
 @dataclass(frozen=True, slots=True)
 class FilterCount:
-    """One filter of a query in words, ``type decision``, and how many memories pass it by itself."""
+    """Filter of a query in its written form, ``type decision``, and the number of memories that pass it alone."""
 
     text: str
     memories: int
@@ -140,7 +140,7 @@ class FilterCount:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A search laid open: the answer, and the two branches, words, filters and steps that it was made of.
+    """Explanation of a search: the answer, both branches, and the words, filters and steps behind them.
 
     ``text`` and ``vector`` are the branches in their own order, ``fusion.depth`` long at most; ``passing`` of ``total``
     memories pass all filters.
@@ -155,16 +155,16 @@ class Explanation:
     passing: int
     total: int
     fusion: Fusion
-    steps: tuple[Step, ...]
+    steps: tuple[SearchStep, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class WhyNot:
-    """Where one memory stands for a query, far beyond what the answer shows, and what keeps it from it.
+    """Rank of one memory for a query, far beyond the end of the answer, and the reason for its absence there.
 
-    ``place`` counts from 1 in the fused list, None where no branch found it; ``hit`` has its ranks and scores;
-    ``fails`` names the filters that it does not pass; ``missing`` the words that it does not hold; ``last`` is the
-    score of the last hit of the answer, 0 where the answer was not full; ``reason`` says the matter in one sentence.
+    ``place`` is its rank in the fused list, from 1, None if no branch has it; ``hit`` has its ranks and scores;
+    ``fails`` names the filters that it does not pass; ``missing`` the words that it lacks; ``last`` is the score of the
+    answer's last hit, 0 if the answer was not full; ``reason`` is one sentence.
     """
 
     memory: Memory

@@ -1,6 +1,6 @@
-"""The door from stored text to a person: whatever reaches a screen, stdout or the clipboard passes here.
+"""Safe display of stored text: all text for a screen, stdout or the clipboard passes here.
 
-Also the small words that screens and commands share: how long ago, how long, how many, how large.
+Also short forms that screens and commands share: relative times, durations, counts, sizes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from functools import cache
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 HIDDEN = "***"
 
-# What steers a terminal, reorders text or hides in it. The zero-width joiner and non-joiner and the variation selectors
-# 1 to 16 stay, because scripts and emoji need them; the other 240 selectors go, because they carry unseen messages.
+# Characters that control a terminal, reorder text or are invisible. The zero-width joiner and non-joiner and the
+# variation selectors 1 to 16 stay: scripts and emoji need them; the other 240 selectors go: they can carry hidden text.
 _UNSAFE = (
     (0x00, 0x08),  # C0, but for tab and line feed
     (0x0B, 0x1F),
@@ -45,7 +45,7 @@ _UNSAFE = (
 
 
 def plain(text: str, *, newlines: bool = False) -> str:
-    """``text`` with every character that is not simply shown made visible as U+FFFD.
+    """Replace every character that is not simply shown by U+FFFD.
 
     One line: a line break becomes a space, a tab four. With ``newlines``, line breaks (as ``\\n``) and tabs stay.
     """
@@ -65,46 +65,46 @@ def _ascii(newlines: bool) -> dict[int, str]:
 
 @cache
 def _unsafe() -> re.Pattern[str]:
-    # Where text is not ASCII, a pattern is five times faster than a translation.
+    # For non-ASCII text a pattern is five times faster than str.translate.
     return re.compile("[" + "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in _UNSAFE) + "]")
 
 
-_FURNITURE = re.compile(r"(?:```|~~~).*|[-=_*\s]+")
-_MARKER = re.compile(r"\s*(?:>\s*)*(?:#{1,6}\s+|[-*+]\s+(?:\[[ xX]\]\s+)?|[0-9]{1,4}[.)]\s+)?")
-_LONGEST_LINE = 4096
+_MARKDOWN_RULE = re.compile(r"(?:```|~~~).*|[-=_*\s]+")
+_MARKDOWN_MARKER = re.compile(r"\s*(?:>\s*)*(?:#{1,6}\s+|[-*+]\s+(?:\[[ xX]\]\s+)?|[0-9]{1,4}[.)]\s+)?")
+_MAX_LINE_CHARS = 4096
 
 
 def one_line(text: str, width: int | None = None) -> str:
-    """The first line of ``text`` that says something, without its Markdown marker; cut to ``width`` cells if given."""
+    """Return the first line with content, without its Markdown marker; cut to ``width`` cells if given."""
     line = _first_line(text)
     if width is not None:
-        line = line[:_LONGEST_LINE]
-    bare = line[match.end() :] if (match := _MARKER.match(line)) else line
+        line = line[:_MAX_LINE_CHARS]
+    bare = line[match.end() :] if (match := _MARKDOWN_MARKER.match(line)) else line
     line = plain(bare.strip() or line.strip())
     return line if width is None else cut(line, width)
 
 
 def _first_line(text: str) -> str:
-    furniture = ""
+    rule = ""
     start = 0
     while start < len(text):
         end = text.find("\n", start)
         end = len(text) if end < 0 else end
         line = text[start:end].strip("\r")
-        if not _FURNITURE.fullmatch(line) and line:
+        if not _MARKDOWN_RULE.fullmatch(line) and line:
             return line
-        furniture = furniture or line.strip()
+        rule = rule or line.strip()
         start = end + 1
-    return furniture
+    return rule
 
 
 def cells(text: str) -> int:
-    """How many columns of a terminal ``text`` takes; a joined emoji counts as its parts, so never too few."""
+    """Return the width of ``text`` in terminal cells; a joined emoji counts as its parts, so never too few."""
     return len(text) if text.isascii() else sum(map(_width, text))
 
 
 def cut(text: str, width: int) -> str:
-    """``text`` in at most ``width`` cells, ending in ``…`` where something was left out."""
+    """Return ``text`` in at most ``width`` cells, ending in ``…`` if it was cut."""
     if cells(text) <= width:
         return text
     if width < 1:
@@ -129,15 +129,15 @@ def _width(character: str) -> int:
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def _spelt(word: str) -> str:
-    """A pattern for ``word`` in which any letter may be percent-encoded, as libpq allows in a URL."""
+def _percent_encodable(word: str) -> str:
+    """Return a pattern for ``word`` in which any letter may be percent-encoded, as libpq allows in a URL."""
     return "".join(f"(?:{re.escape(letter)}|%{ord(letter):02x}|%{ord(letter.upper()):02x})" for letter in word)
 
 
 @cache
-def _secret() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+def _secret_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     words = ("password", "passwd", "pwd", "secret", "scram_client_key", "scram_server_key")
-    name = f"(?:{'|'.join(map(_spelt, words))})"
+    name = f"(?:{'|'.join(map(_percent_encodable, words))})"
     quoted = r"'(?:\\.|[^'\\])*(?:'|\Z)|\"(?:\\.|[^\"\\])*(?:\"|\Z)"
     return (
         re.compile(rf"({name}(?:=|%3d))[^&\s]*", re.IGNORECASE),
@@ -147,22 +147,22 @@ def _secret() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
 
 
 def redact(url_or_message: str) -> str:
-    """``url_or_message`` with ``***`` for each password in it: in URLs (user part, parameters) and key=value pairs.
+    """Replace each password by ``***``: in URLs (user part, parameters) and in key=value pairs.
 
-    Where a password that should have been percent-encoded makes it unclear where it ends, more is hidden, never less.
+    If an unencoded password makes its end ambiguous, more is hidden, never less.
     """
-    return _hidden(url_or_message, lambda _: HIDDEN)
+    return _hide_secrets(url_or_message, lambda _: HIDDEN)
 
 
 def masked(typed: str) -> str:
-    """``typed`` with a dot for each character of a password in it, and so as long as before.
+    """Replace each character of a password by a dot; the length stays.
 
-    While nobody can know yet whether a port or a password is being typed, digits are taken for a port.
+    While a port and a password cannot be told apart yet, digits count as a port.
     """
-    hidden = _hidden(typed, _dots)
-    unfinished = re.match(r"(\s*postgres(?:ql)?://[^@/?#:\[\s]*:)([^@]*)\Z", hidden, re.IGNORECASE)
-    if unfinished and not re.match(r"\d*(?:[/?#,]|\Z)", unfinished[2]):
-        return unfinished[1] + _dots(unfinished[2])
+    hidden = _hide_secrets(typed, _dots)
+    open_password = re.match(r"(\s*postgres(?:ql)?://[^@/?#:\[\s]*:)([^@]*)\Z", hidden, re.IGNORECASE)
+    if open_password and not re.match(r"\d*(?:[/?#,]|\Z)", open_password[2]):
+        return open_password[1] + _dots(open_password[2])
     return hidden
 
 
@@ -170,61 +170,65 @@ def _dots(secret: str) -> str:
     return "•" * len(secret)
 
 
-def _hidden(text: str, hide: Callable[[str], str]) -> str:
-    """``text`` with what ``hide`` makes of a password for each of its passwords."""
+def _hide_secrets(text: str, hide: Callable[[str], str]) -> str:
+    """Replace each password in ``text`` by the result of ``hide`` for it."""
 
-    def hide_value(found: re.Match[str]) -> str:
-        return found[1] + hide(found.group()[len(found[1]) :])
+    def hide_value(match: re.Match[str]) -> str:
+        return match[1] + hide(match.group()[len(match[1]) :])
 
     starts = [match.start() for match in _URL.finditer(text)]
     if not starts:
-        return _secret()[2].sub(hide_value, text)
-    parts = [_secret()[2].sub(hide_value, text[: starts[0]])]
+        return _secret_patterns()[2].sub(hide_value, text)
+    parts = [_secret_patterns()[2].sub(hide_value, text[: starts[0]])]
     alone = len(starts) == 1 and not parts[0].strip()
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
-        parts.append(_hidden_url(text[start:end], alone, hide, hide_value))
+        parts.append(_hide_url_secrets(text[start:end], alone, hide, hide_value))
     return "".join(parts)
 
 
-def _hidden_url(text: str, alone: bool, hide: Callable[[str], str], hide_value: Callable[[re.Match[str]], str]) -> str:
-    """``text`` begins with a URL, and where it is not ``alone`` goes on with other words."""
+def _hide_url_secrets(
+    text: str, alone: bool, hide: Callable[[str], str], hide_value: Callable[[re.Match[str]], str]
+) -> str:
+    """Hide the passwords of a text that begins with a URL and, unless ``alone``, continues with other words."""
     scheme, _, rest = text.partition("://")
-    # libpq takes a password for anything up to an @ far behind; other URLs end their user part before their path.
+    # For libpq a password reaches to the last @; in other URLs the user part ends before the path.
     greedy = scheme.lower() in ("postgres", "postgresql")
     reach = re.split(r"\n" if greedy else r"[\s/?#]", rest, maxsplit=1)[0]
     at = reach.rfind("@")
     colon = reach.find(":", 0, max(at, 0))
     if colon >= 0:
         rest = f"{rest[:colon]}:{hide(rest[colon + 1 : at])}{rest[at:]}"
-    tail = _secret()[1 if alone else 0].sub(hide_value, rest)
+    tail = _secret_patterns()[1 if alone else 0].sub(hide_value, rest)
     if not alone:
-        seen = hide("x")
-        tail = _secret()[2].sub(lambda found: found.group() if seen in found.group() else hide_value(found), tail)
+        placeholder = hide("x")
+        tail = _secret_patterns()[2].sub(
+            lambda match: match.group() if placeholder in match.group() else hide_value(match), tail
+        )
     return f"{scheme}://{tail}"
 
 
 def ago(then: datetime, now: datetime) -> str:
-    """How far ``then`` lies from ``now``: ``3 d ago``, ``in 2 h``, ``just now``; rounded to one unit."""
+    """Return the distance of ``then`` from ``now``: ``3 d ago``, ``in 2 h``, ``just now``; rounded to one unit."""
     seconds = (now - then).total_seconds()
     span = abs(seconds)
     if span < 45:
         return "just now"
     days = span / 86_400
     if round(span / 60) < 60:
-        far = f"{max(1, round(span / 60))} min"
+        distance = f"{max(1, round(span / 60))} min"
     elif round(span / 3600) < 24:
-        far = f"{round(span / 3600)} h"
+        distance = f"{round(span / 3600)} h"
     elif round(days) < 30:
-        far = f"{round(days)} d"
+        distance = f"{round(days)} d"
     elif round(days / 30.44) < 12:
-        far = f"{max(1, round(days / 30.44))} mo"
+        distance = f"{max(1, round(days / 30.44))} mo"
     else:
-        far = f"{max(1, round(days / 365.25))} y"
-    return f"{far} ago" if seconds > 0 else f"in {far}"
+        distance = f"{max(1, round(days / 365.25))} y"
+    return f"{distance} ago" if seconds > 0 else f"in {distance}"
 
 
 def duration(seconds: float) -> str:
-    """A length of time in one or two units: ``0.4 s``, ``12 s``, ``4 min``, ``2 h 5 min``, ``3 d 4 h``."""
+    """Return a duration in one or two units: ``0.4 s``, ``12 s``, ``4 min``, ``2 h 5 min``, ``3 d 4 h``."""
     if not math.isfinite(seconds):
         return "unknown"
     seconds = max(0.0, seconds)
@@ -243,24 +247,24 @@ def duration(seconds: float) -> str:
 
 
 def below_home(text: str) -> str:
-    """A path, or a URL with one, with ``~`` for the person's home directory."""
+    """Shorten the user's home directory to ``~`` in a path, or in a URL with one."""
     home = os.path.expanduser("~").rstrip(os.sep)
     scheme, colon, path = text.rpartition(":")
     return f"{scheme}{colon}~{path[len(home) :]}" if home and path.startswith(home + os.sep) else text
 
 
 def short_id(id: str) -> str:
-    """The first eight characters of an id, enough to recognise it."""
+    """Return the first eight characters of an id, enough to recognise it."""
     return plain(id[:8])
 
 
 def grouped(n: int) -> str:
-    """A count with its thousands set apart: ``4,961``."""
+    """Format a count with thousands separators: ``4,961``."""
     return f"{n:,}"
 
 
 def bytes_size(n: int) -> str:
-    """A size in decimal units: ``512 B``, ``1.2 kB``, ``34 MB``."""
+    """Format a size in decimal units: ``512 B``, ``1.2 kB``, ``34 MB``."""
     units = ("B", "kB", "MB", "GB", "TB")
     size, power = float(n), 0
     while abs(size) >= 999.5 and power < len(units) - 1:

@@ -1,4 +1,4 @@
-"""Moments: how they are read from a store, read from a command line, and written.
+"""Times: read from a store, read from a command line, formatted.
 
 Inside the program every moment is a timezone-aware UTC datetime.
 """
@@ -11,26 +11,26 @@ from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 
 from vestige_tui.core.errors import Usage
 
-_MOMENT = re.compile(
+_TIME = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[Tt ](?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?"
     r" ?(?P<zone>[Zz]|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
 _SHIFT = re.compile(r"(?P<sign>[+-])(?P<amount>[0-9]{1,6})(?P<unit>s|min|h|d|w|mo|y)")
-_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
+_UNIT_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DAY_OFFSETS = {"yesterday": -1, "today": 0, "tomorrow": 1}
 
 
 def parse_stored(text: str | None) -> datetime | None:
-    """The moment that a store's text means, or None where it means none; never raises.
+    """Parse a stored time; None if it is not one. Never raises.
 
     Takes RFC 3339 with any number of fraction digits (cut to microseconds), ``Z`` or an offset, the form with a space,
     and a bare date. Without a zone it is UTC; second 60 is the next minute, as in PostgreSQL. Years are 1 to 9999.
     """
     if not isinstance(text, str):
         return None
-    # What we and Vestige write ourselves: the six marks of RFC 3339 where they belong, UTC, six or nine digits.
-    # datetime reads those several times faster, but forgives what stands behind the sixth digit, and hour 24.
+    # Fast path for the form that Vestige and this program write: UTC, six or nine fraction digits.
+    # datetime parses it several times faster, but is lenient after the sixth digit and about hour 24.
     if (
         len(text) in (32, 35)
         and text[4:20:3] == "--T::."
@@ -47,18 +47,17 @@ def parse_stored(text: str | None) -> datetime | None:
 
 
 def parse_argument(text: str, now: datetime, tz: tzinfo | None = None) -> datetime:
-    """The moment that a person means: RFC 3339, ``2026-11-01``, ``today`` (and its neighbours), ``now``, ``-7d``.
+    """Parse a time that the user wrote: RFC 3339, ``2026-11-01``, ``today`` (and its neighbours), ``now``, ``-7d``.
 
-    Units are s, min, h, d, w, mo, y. What names no zone is in ``tz``, by default the machine's; a bare date is its
-    midnight.
-    Raises ``Usage``.
+    Units are s, min, h, d, w, mo, y. Without a zone it is in ``tz``, by default the machine's; a bare date is its
+    midnight. Raises ``Usage``.
     """
     word = text.strip().lower()
     try:
         if word == "now":
             return now.astimezone(UTC)
-        if word in _DAYS:
-            return local_midnight(now, tz, days=_DAYS[word])
+        if word in _DAY_OFFSETS:
+            return local_midnight(now, tz, days=_DAY_OFFSETS[word])
         if shift := _SHIFT.fullmatch(word):
             amount = int(shift["sign"] + shift["amount"])
             return _shifted(now.astimezone(UTC), amount, shift["unit"])
@@ -73,15 +72,15 @@ def parse_argument(text: str, now: datetime, tz: tzinfo | None = None) -> dateti
 
 
 def format_time(moment: datetime) -> str:
-    """RFC 3339 in UTC, always 32 characters: ``2026-05-01T12:00:00.123456+00:00``. A naive moment is taken for UTC."""
+    """Format in RFC 3339, UTC, always 32 characters: ``2026-05-01T12:00:00.123456+00:00``. Naive means UTC."""
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.isoformat(timespec="microseconds")
 
 
 def local_midnight(now: datetime, tz: tzinfo | None = None, *, days: int = 0) -> datetime:
-    """The UTC moment at which ``now``'s day, or that ``days`` later, begins in ``tz`` (by default the machine's zone).
+    """Return the UTC moment at which ``now``'s day, or that ``days`` later, begins in ``tz`` (default: the machine's).
 
-    Where a clock change skips midnight it is the first moment of the day, where one repeats it the first of the two.
+    If a clock change skips midnight it is the first moment of the day; if one repeats it, the first of the two.
     """
     return _midnight(now.astimezone(tz).date() + timedelta(days=days), tz)
 
@@ -91,12 +90,12 @@ def _midnight(day: date, tz: tzinfo | None) -> datetime:
 
 
 def _in_zone(naive: datetime, tz: tzinfo | None) -> datetime:
-    # A naive datetime's astimezone takes it for the machine's local time, with the right offset for that day.
+    # astimezone takes a naive datetime for the machine's local time, with the offset of that day.
     return (naive if tz is None else naive.replace(tzinfo=tz)).astimezone(UTC)
 
 
 def _parse(text: str, tz: tzinfo | None, *, local: bool = False) -> datetime | None:
-    match = _MOMENT.fullmatch(text.strip())
+    match = _TIME.fullmatch(text.strip())
     if match is None:
         return None
     try:
@@ -124,8 +123,8 @@ def _offset(zone: str) -> timezone:
 
 
 def _shifted(now: datetime, amount: int, unit: str) -> datetime:
-    if unit in _SECONDS:
-        return now + timedelta(seconds=amount * _SECONDS[unit])
+    if unit in _UNIT_SECONDS:
+        return now + timedelta(seconds=amount * _UNIT_SECONDS[unit])
     months = now.year * 12 + now.month - 1 + amount * (12 if unit == "y" else 1)
     year, month = divmod(months, 12)
     if not 1 <= year <= 9999:

@@ -1,1 +1,1 @@
-"""Presenters: one subject as text or JSON, for console and shell alike. Know no terminal."""
+"""Presenters: one subject as text or JSON, for console and shell; independent of the terminal."""

@@ -1,4 +1,4 @@
-"""Jobs in a few words: what one does, how it stands, how far it is, and how long it may still take."""
+"""Jobs in short words: title, state, progress, time left."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VERBS: Mapping[str, str] = {"copy": "copy", "verify": "verify", "repair": "repai
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a job stands: a shape, the word for it, its ink, and a shorter word for where there is little room."""
+    """State of a job as shown: glyph, word, ink, and a brief word for narrow columns."""
 
     glyph: str
     word: str
@@ -41,12 +41,12 @@ STATES = {
 
 
 def is_ours(job: Job) -> bool:
-    """Whether a worker of this program does it; anything else is work that an agent was given."""
+    """Check whether a worker of this program runs it; every other job is work given to an agent."""
     return job.kind != DELEGATION
 
 
 def group_of(job: Job, now: datetime) -> Group:
-    """Return under which heading a job stands."""
+    """Return the heading that a job is listed under."""
     if not job.in_flight:
         return "finished"
     if not is_ours(job):
@@ -55,34 +55,34 @@ def group_of(job: Job, now: datetime) -> Group:
 
 
 def standing(job: Job, now: datetime) -> Standing:
-    """Return how a job stands, told also from its heartbeat, its rows and what the person asked of it."""
-    found = STATES.get(job.status, Standing("○", plain(job.status), "muted"))
+    """Return the shown state of a job, from its status, heartbeat, rows and cancel request."""
+    state = STATES.get(job.status, Standing("○", plain(job.status), "muted"))
     if job.in_flight:
         if job.silence(now) is not None:
             return Standing("◌", "no sign of life", "waiting")
-        return Standing("▫", "cancelling", "waiting") if job.cancel_requested else found
+        return Standing("▫", "cancelling", "waiting") if job.cancel_requested else state
     if job.error == CANCELLED:
         return Standing("▫", "cancelled", "muted")
     if job.status != "completed":
-        return found
-    if differing := differences(job):
-        return Standing("◪", counted(differing, "difference"), "waiting")
-    if failed := failed_rows(job):
-        return Standing("◪", counted(failed, "failed row"), "waiting", f"{grouped(failed)} failed")
+        return state
+    if difference_count := differences(job):
+        return Standing("◪", counted(difference_count, "difference"), "waiting")
+    if failed_count := failed_rows(job):
+        return Standing("◪", counted(failed_count, "failed row"), "waiting", f"{grouped(failed_count)} failed")
     if job.kind == "verify":
         return Standing("✓", "verified, all equal", "good", "all equal")
     if job.kind == "repair" or (job.kind == "copy" and job.options.get("verify", True)):
         return Standing("✓", "verified", "good")
-    return found
+    return state
 
 
 def since_sign(job: Job, now: datetime) -> float | None:
-    """Return how many seconds ago a job last gave a sign, None where it never did."""
+    """Return the seconds since a job's last heartbeat, None without one."""
     return max(0.0, (now - job.last_heartbeat).total_seconds()) if job.last_heartbeat is not None else None
 
 
 def stuck_for(job: Job, now: datetime) -> float | None:
-    """Return for how many seconds stuck work has given no sign, None where it is not stuck."""
+    """Return the seconds since the last heartbeat of stuck work, None if it is not stuck."""
     if job.status != "stuck":
         return None
     since = job.last_heartbeat or job.updated_at
@@ -90,61 +90,61 @@ def stuck_for(job: Job, now: datetime) -> float | None:
 
 
 def countdown(deadline: datetime | None, now: datetime) -> tuple[str, bool]:
-    """Return what is left until a deadline (``in 5 h 12 min``, ``overdue by 3 min``), and whether that is nothing."""
+    """Return the time left until a deadline (``in 5 h 12 min``, ``overdue by 3 min``), and whether it is overdue."""
     if deadline is None:
         return "", False
-    left = (deadline - now).total_seconds()
-    return (f"in {duration(left)}", False) if left >= 0 else (f"overdue by {duration(-left)}", True)
+    seconds = (deadline - now).total_seconds()
+    return (f"in {duration(seconds)}", False) if seconds >= 0 else (f"overdue by {duration(-seconds)}", True)
 
 
 def failed_rows(job: Job) -> int:
-    """Return how many rows could not be copied."""
+    """Return the number of rows that could not be copied."""
     return sum(table.failed for table in job.progress.tables.values())
 
 
 def differences(job: Job) -> int:
-    """Return how many rows were found to differ, or to be on one side only."""
+    """Return the number of rows that differ or exist on one side only."""
     return sum(table.differ + table.only_source + table.only_target for table in job.progress.tables.values())
 
 
-def counted(count: int, what: str) -> str:
-    """Return a number of things in words, ``1 difference`` or ``3 differences``."""
-    return f"{grouped(count)} {what}{'' if count == 1 else 's'}"
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, ``1 difference`` or ``3 differences``."""
+    return f"{grouped(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def doing(job: Job) -> str:
-    """Return what a running job of ours is at: how much of its rows it has read, or what it does once they are read."""
-    done = fraction(job)
-    if done is not None and done < 1:
-        return f"{int(done * 100)} %"
+    """Return the progress of a running job: its share of rows read, or after all rows its phase."""
+    share = fraction(job)
+    if share is not None and share < 1:
+        return f"{int(share * 100)} %"
     return plain(job.progress.phase)
 
 
 def fraction(job: Job) -> float | None:
-    """Return how much of its rows a job has read, 0..1; None while they are not counted."""
-    counted = [table for table in job.progress.tables.values() if table.total is not None]
-    total = sum(table.total or 0 for table in counted)
-    return min(1.0, sum(table.read for table in counted) / total) if total else None
+    """Return the share of its rows that a job has read, 0..1; None until they are counted."""
+    tables = [table for table in job.progress.tables.values() if table.total is not None]
+    total = sum(table.total or 0 for table in tables)
+    return min(1.0, sum(table.read for table in tables) / total) if total else None
 
 
 def where(url: str) -> str:
-    """Return enough of a store's URL to know it again: a file's or folder's name, a server and its database."""
+    """Return a short name of a store's URL: a file or folder name, or server and database."""
     scheme, _, rest = plain(url).partition(":")
     rest = rest.partition("?")[0].rstrip("/")
     if scheme in ("postgresql", "postgres"):
         host, slash, database = rest.lstrip("/").rpartition("@")[2].partition("/")
-        named = host.partition(",")[0]
-        first, _, domain = named.partition(".")
-        server = named if domain[:1].isdigit() else first
+        first_host = host.partition(",")[0]
+        label, _, domain = first_host.partition(".")
+        server = first_host if domain[:1].isdigit() else label
         return (server + slash + database if server else database) or "postgres"
     return rest.rsplit("/", 1)[-1] or plain(url)
 
 
 def title(job: Job, width: int | None = None) -> str:
-    """Return what a job does, in a few words; in ``width`` cells, where given, its two ends are cut alike."""
+    """Return a job's title; if ``width`` is given, source and target are cut evenly to fit that many cells."""
     if not is_ours(job) or not job.target:
-        said = plain(job.task) or plain(job.kind)
-        return said if width is None else cut(said, width)
+        words = plain(job.task) or plain(job.kind)
+        return words if width is None else cut(words, width)
     verb, target = VERBS.get(job.kind, plain(job.kind)), where(job.target)
     if job.kind == "reembed":
         return _reembedding(job, verb, target, width)
@@ -153,42 +153,42 @@ def title(job: Job, width: int | None = None) -> str:
 
 def _reembedding(job: Job, verb: str, store: str, width: int | None) -> str:
     if job.options.get("rollback"):
-        said = f"roll {store} back"
-        return said if width is None else cut(said, width)
-    name, wide = short_model(str(job.options.get("model") or "")), job.options.get("dimension")
+        words = f"roll {store} back"
+        return words if width is None else cut(words, width)
+    name, dimension = short_model(str(job.options.get("model") or "")), job.options.get("dimension")
     if not name:
         return _between(f"{verb} ", store, "", "", width)
-    # A model is known by its width as well: several jobs may differ in nothing else.
-    tail = f" {grouped(wide)}" if isinstance(wide, int) else ""
-    said = f"{verb} {store} → {name}{tail}"
-    if width is None or cells(said) <= width:
-        return said
+    # Several jobs may differ in the dimension alone.
+    tail = f" {grouped(dimension)}" if isinstance(dimension, int) else ""
+    words = f"{verb} {store} → {name}{tail}"
+    if width is None or cells(words) <= width:
+        return words
     head = f"{verb} → "
     return head + cut(name, max(1, width - cells(head) - cells(tail))) + tail
 
 
 def _between(head: str, one: str, sign: str, other: str, width: int | None) -> str:
-    """Two ends with a sign between them, the longer one cut first."""
+    """Join two names with a sign between them; the longer one is cut first."""
     if width is not None:
         room = max(2, width - cells(head) - cells(sign))
         half = room // 2
         if cells(one) + cells(other) > room:
-            left = max(half, room - cells(other))
-            one = cut(one, left)
+            width_of_one = max(half, room - cells(other))
+            one = cut(one, width_of_one)
             other = cut(other, room - cells(one))
     return head + one + sign + other
 
 
 def model_in_words(options: Mapping[str, Any]) -> str:
-    """Return the model that a job was given, with its width where that is known; empty where none was."""
-    name, wide = options.get("model"), options.get("dimension")
+    """Return the model of a job's options, with its dimension if known; empty without a model."""
+    name, dimension = options.get("model"), options.get("dimension")
     if not isinstance(name, str) or not name:
         return ""
-    return plain(name) + (f", {grouped(wide)} dimensions" if isinstance(wide, int) else "")
+    return plain(name) + (f", {grouped(dimension)} dimensions" if isinstance(dimension, int) else "")
 
 
 def later_run(job: Job, jobs: Iterable[Job]) -> Job | None:
-    """Return the last run of a job's plan, None where it is that itself."""
+    """Return the last run of a job's plan, None if it is this job."""
     if job.plan is None:
         return None
     last = max((each for each in jobs if each.plan == job.plan), key=lambda each: each.attempt, default=job)
@@ -196,23 +196,23 @@ def later_run(job: Job, jobs: Iterable[Job]) -> Job | None:
 
 
 def came_after(later: Job) -> str:
-    """Return that another run of the same work came after one, and what became of it."""
+    """Return a sentence about a later run of the same plan and its outcome."""
     if later.in_flight:
-        became = "is under way"
+        outcome = "is under way"
     elif later.error == CANCELLED:
-        became = "was cancelled"
+        outcome = "was cancelled"
     else:
-        became = "is done" if later.status == "completed" else "failed"
-    which = f"Attempt {grouped(later.tries)}" if later.resumed else "A run from the beginning"
-    return f"{which} came after this one, and {became}."
+        outcome = "is done" if later.status == "completed" else "failed"
+    attempt = f"Attempt {grouped(later.tries)}" if later.resumed else "A run from the beginning"
+    return f"{attempt} came after this one, and {outcome}."
 
 
 def short_model(name: str) -> str:
-    """Return a model's name without the house that it comes from."""
+    """Return a model's name without its publisher."""
     return plain(name).strip().rsplit("/", 1)[-1]
 
 
-_TOLD = {
+_OPTION_WORDS = {
     "follow": "follows its source until stopped",
     "reembed": "makes the vectors anew",
     "in_place": "in place: search by meaning waits for it",
@@ -224,11 +224,11 @@ _TOLD = {
 
 
 def in_words(options: Mapping[str, Any]) -> str:
-    """Return how a job was told to go about it, as words; what is off or not known by name is left out."""
-    said = [words for name, words in _TOLD.items() if options.get(name)]
+    """Return a job's options in words, without those that are off or unknown."""
+    parts = [words for name, words in _OPTION_WORDS.items() if options.get(name)]
     if options.get("verify") is False:
-        said.append("compares nothing at the end")
+        parts.append("compares nothing at the end")
     batch = options.get("batch")
     if isinstance(batch, int) and batch:
-        said.append(f"{grouped(batch)} rows a batch")
-    return ", ".join(said)
+        parts.append(f"{grouped(batch)} rows a batch")
+    return ", ".join(parts)

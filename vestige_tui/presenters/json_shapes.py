@@ -1,6 +1,6 @@
-"""The JSON that commands print: one function for each shape, from the shared words to plain JSON data.
+"""JSON printed by commands: one function for each shape, from core types to plain JSON data.
 
-Times are RFC 3339 in UTC; a figure that is no number becomes null.
+Times are RFC 3339 in UTC; NaN and infinity become null.
 """
 
 from __future__ import annotations
@@ -32,31 +32,31 @@ def number(value: float | None) -> float | None:
 
 
 def scheduling(state: Scheduling, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
-    """A schedule; retrievability is that of ``now``, null for a memory never reviewed."""
+    """Return a schedule; retrievability is that of ``now``, null for a memory never reviewed."""
     return {**to_json(state), "retrievability": number(retrievability(state, now, weights))}
 
 
-def memory(found: Memory, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
+def memory(memory: Memory, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
     return {
-        "id": found.id,
-        "content": found.content,
-        "node_type": found.node_type,
-        "tags": list(found.tags),
-        "domains": list(found.domains),
-        "domain_scores": {name: number(score) for name, score in found.domain_scores.items()},
-        "codebase": found.codebase,
-        "metadata": finite(found.metadata),
-        "created_at": time(found.created_at),
-        "updated_at": time(found.updated_at),
-        "owner_user_id": found.owner_user_id,
-        "visibility": found.visibility,
-        "superseded_by": found.superseded_by,
-        "scheduling": scheduling(found.scheduling, now, weights) if found.scheduling else None,
+        "id": memory.id,
+        "content": memory.content,
+        "node_type": memory.node_type,
+        "tags": list(memory.tags),
+        "domains": list(memory.domains),
+        "domain_scores": {name: number(score) for name, score in memory.domain_scores.items()},
+        "codebase": memory.codebase,
+        "metadata": finite(memory.metadata),
+        "created_at": time(memory.created_at),
+        "updated_at": time(memory.updated_at),
+        "owner_user_id": memory.owner_user_id,
+        "visibility": memory.visibility,
+        "superseded_by": memory.superseded_by,
+        "scheduling": scheduling(memory.scheduling, now, weights) if memory.scheduling else None,
     }
 
 
 def finite(data: Any) -> Any:
-    """Stored JSON data as every reader of JSON takes it: what is no number becomes null."""
+    """Return JSON data that every reader accepts: NaN and infinity become null."""
     if isinstance(data, float):
         return number(data)
     if isinstance(data, Mapping):
@@ -66,87 +66,87 @@ def finite(data: Any) -> Any:
     return data
 
 
-def hit(found: Hit, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
+def hit(hit: Hit, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
     return {
-        "memory": memory(found.memory, now, weights),
-        "score": number(found.score),
-        "text_rank": found.text_rank,
-        "text_score": number(found.text_score),
-        "vector_rank": found.vector_rank,
-        "vector_score": number(found.vector_score),
+        "memory": memory(hit.memory, now, weights),
+        "score": number(hit.score),
+        "text_rank": hit.text_rank,
+        "text_score": number(hit.text_score),
+        "vector_rank": hit.vector_rank,
+        "vector_score": number(hit.vector_score),
     }
 
 
-def answer(found: Answer, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
+def answer(answer: Answer, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
     return {
-        "hits": [hit(each, now, weights) for each in found.hits],
-        "mode": found.mode,
-        "elapsed_ms": round(found.elapsed_ms, 3),
-        "warnings": list(found.warnings),
+        "hits": [hit(each, now, weights) for each in answer.hits],
+        "mode": answer.mode,
+        "elapsed_ms": round(answer.elapsed_ms, 3),
+        "warnings": list(answer.warnings),
     }
 
 
-def explanation(found: Explanation, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
-    """An answer laid open; the branches name their memories by id, and hold more of them than the answer."""
+def explanation(explanation: Explanation, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
+    """Return an explained answer; the branches refer to memories by id, and are longer than the answer."""
     return {
-        "query": found.query,
+        "query": explanation.query,
         "answer": {
-            **answer(found.answer, now, weights),
-            "hits": [_shared(each, now, weights) for each in found.answer],
+            **answer(explanation.answer, now, weights),
+            "hits": [_shared(each, now, weights) for each in explanation.answer],
         },
-        "text": [placed(each) for each in found.text],
-        "vector": [placed(each) for each in found.vector],
+        "text": [placed(each) for each in explanation.text],
+        "vector": [placed(each) for each in explanation.vector],
         "words": [
             {"text": each.text, "use": each.use, "documents": each.documents, "weight": number(each.weight)}
-            for each in found.words
+            for each in explanation.words
         ],
-        "filters": [{"text": each.text, "memories": each.memories} for each in found.filters],
-        "passing": found.passing,
-        "total": found.total,
+        "filters": [{"text": each.text, "memories": each.memories} for each in explanation.filters],
+        "passing": explanation.passing,
+        "total": explanation.total,
         "fusion": {
-            "text_weight": found.fusion.text_weight,
-            "vector_weight": found.fusion.vector_weight,
-            "floor": found.fusion.floor,
-            "depth": found.fusion.depth,
+            "text_weight": explanation.fusion.text_weight,
+            "vector_weight": explanation.fusion.vector_weight,
+            "floor": explanation.fusion.floor,
+            "depth": explanation.fusion.depth,
         },
         "steps": [
             {"what": each.what, "how": each.how, "ms": None if each.ms is None else round(each.ms, 3)}
-            for each in found.steps
+            for each in explanation.steps
         ],
     }
 
 
-def why_not(found: WhyNot, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
+def why_not(why_not: WhyNot, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
     return {
-        "memory": memory(found.memory, now, weights),
-        "reason": found.reason,
-        "place": found.place,
-        "hit": found.hit and placed(found.hit),
-        "fails": list(found.fails),
-        "missing": list(found.missing),
-        "last": number(found.last),
+        "memory": memory(why_not.memory, now, weights),
+        "reason": why_not.reason,
+        "place": why_not.place,
+        "hit": why_not.hit and placed(why_not.hit),
+        "fails": list(why_not.fails),
+        "missing": list(why_not.missing),
+        "last": number(why_not.last),
     }
 
 
-def placed(found: Hit) -> Document:
-    """Where a memory stands, without the memory itself."""
+def placed(hit: Hit) -> Document:
+    """Return ranks and scores of a hit, with the memory's id alone."""
     return {
-        "id": found.memory.id,
-        "score": number(found.score),
-        "text_rank": found.text_rank,
-        "text_score": number(found.text_score),
-        "text_share": number(found.text_share),
-        "vector_rank": found.vector_rank,
-        "vector_score": number(found.vector_score),
-        "vector_share": number(found.vector_share),
+        "id": hit.memory.id,
+        "score": number(hit.score),
+        "text_rank": hit.text_rank,
+        "text_score": number(hit.text_score),
+        "text_share": number(hit.text_share),
+        "vector_rank": hit.vector_rank,
+        "vector_score": number(hit.vector_score),
+        "vector_share": number(hit.vector_share),
     }
 
 
-def _shared(found: Hit, now: datetime, weights: Sequence[float]) -> Document:
+def _shared(result: Hit, now: datetime, weights: Sequence[float]) -> Document:
     return {
-        **hit(found, now, weights),
-        "text_share": number(found.text_share),
-        "vector_share": number(found.vector_share),
+        **hit(result, now, weights),
+        "text_share": number(result.text_share),
+        "vector_share": number(result.vector_share),
     }
 
 
@@ -154,79 +154,79 @@ def listed(items: Iterable[Document], cursor: str | None = None) -> Document:
     return {"items": list(items), "next": cursor}
 
 
-def edge(found: Edge) -> Document:
+def edge(edge: Edge) -> Document:
     return {
-        "source_id": found.source_id,
-        "target_id": found.target_id,
-        "edge_type": found.edge_type,
-        "weight": number(found.weight),
-        "created_at": time(found.created_at),
+        "source_id": edge.source_id,
+        "target_id": edge.target_id,
+        "edge_type": edge.edge_type,
+        "weight": number(edge.weight),
+        "created_at": time(edge.created_at),
     }
 
 
-def neighbor(found: Neighbor, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
+def neighbor(neighbor: Neighbor, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
     return {
-        "memory": memory(found.memory, now, weights),
-        "weight": number(found.weight),
-        "depth": found.depth,
+        "memory": memory(neighbor.memory, now, weights),
+        "weight": number(neighbor.weight),
+        "depth": neighbor.depth,
     }
 
 
-def review(found: Review) -> Document:
+def review(review: Review) -> Document:
     return {
-        "id": found.id,
-        "memory_id": found.memory_id,
-        "at": time(found.at),
-        "rating": found.rating,
-        "prior": to_json(found.prior),
-        "new": to_json(found.new),
-        "undoes": found.undoes,
+        "id": review.id,
+        "memory_id": review.memory_id,
+        "at": time(review.at),
+        "rating": review.rating,
+        "prior": to_json(review.prior),
+        "new": to_json(review.new),
+        "undoes": review.undoes,
     }
 
 
-def event(found: SupersessionEvent) -> Document:
+def event(event: SupersessionEvent) -> Document:
     return {
-        "id": found.id,
-        "loser_id": found.loser_id,
-        "winner_id": found.winner_id,
-        "kind": found.kind,
-        "decided_at": time(found.decided_at),
+        "id": event.id,
+        "loser_id": event.loser_id,
+        "winner_id": event.winner_id,
+        "kind": event.kind,
+        "decided_at": time(event.decided_at),
     }
 
 
-def change(made: Change) -> Document:
-    return {"changed": list(made.changed), "undo": made.undo}
+def change(change: Change) -> Document:
+    return {"changed": list(change.changed), "undo": change.undo}
 
 
-def stats(found: Stats) -> Document:
+def stats(stats: Stats) -> Document:
     return {
-        "total_memories": found.total_memories,
-        "memories_with_embeddings": found.memories_with_embeddings,
-        "total_edges": found.total_edges,
-        "total_domains": found.total_domains,
-        "total_reviews": found.total_reviews,
-        "superseded": found.superseded,
-        "registered_model_name": found.registered_model_name,
-        "registered_model_dim": found.registered_model_dim,
-        "backend": found.backend,
-        "schema_version": found.schema_version,
-        "size_bytes": found.size_bytes,
+        "total_memories": stats.total_memories,
+        "memories_with_embeddings": stats.memories_with_embeddings,
+        "total_edges": stats.total_edges,
+        "total_domains": stats.total_domains,
+        "total_reviews": stats.total_reviews,
+        "superseded": stats.superseded,
+        "registered_model_name": stats.registered_model_name,
+        "registered_model_dim": stats.registered_model_dim,
+        "backend": stats.backend,
+        "schema_version": stats.schema_version,
+        "size_bytes": stats.size_bytes,
     }
 
 
-def health(found: Health) -> Document:
+def health(health: Health) -> Document:
     return {
-        "state": found.state,
-        "concerns": [{"what": each.what, "remedy": each.remedy or None} for each in found.concerns],
+        "state": health.state,
+        "concerns": [{"what": each.what, "remedy": each.remedy or None} for each in health.concerns],
     }
 
 
-def report(found: StoreReport) -> Document:
-    """What a store runs on and what it costs, sizes in bytes; null for what cannot be asked, or was not measured."""
-    connections = found.connections
+def report(report: StoreReport) -> Document:
+    """Return the report on a store, sizes in bytes; null if not available or not measured."""
+    connections = report.connections
     return {
-        "health": health(found.health),
-        "server": found.server and _server(found.server),
+        "health": health(report.health),
+        "server": report.server and _server(report.server),
         "connections": {
             "open": connections.opened,
             "idle": connections.idle,
@@ -245,10 +245,10 @@ def report(found: StoreReport) -> Document:
                 "since": time(each.since),
                 "mine": each.mine,
             }
-            for each in found.sessions
+            for each in report.sessions
         ],
         "sizes": None
-        if found.sizes is None
+        if report.sizes is None
         else [
             {
                 "name": each.name,
@@ -261,15 +261,15 @@ def report(found: StoreReport) -> Document:
                 "vacuumed_at": time(each.vacuumed_at),
                 "analyzed_at": time(each.analyzed_at),
             }
-            for each in found.sizes
+            for each in report.sizes
         ],
-        "vectors": found.vectors
+        "vectors": report.vectors
         and {
-            "count": found.vectors.count,
-            "dimension": found.vectors.dimension,
-            "bytes": found.vectors.bytes,
-            "limit": found.vectors.limit,
-            "too_large": found.vectors.too_large,
+            "count": report.vectors.count,
+            "dimension": report.vectors.dimension,
+            "bytes": report.vectors.bytes,
+            "limit": report.vectors.limit,
+            "too_large": report.vectors.too_large,
         },
         "queries": [
             {
@@ -282,44 +282,44 @@ def report(found: StoreReport) -> Document:
                 "last_ms": round(each.last_ms, 3),
                 "last_at": time(each.last_at),
             }
-            for each in found.queries
+            for each in report.queries
         ],
     }
 
 
-def _server(found: PostgresServer | SqliteFile) -> Document:
-    if isinstance(found, PostgresServer):
+def _server(server: PostgresServer | SqliteFile) -> Document:
+    if isinstance(server, PostgresServer):
         return {
             "product": "PostgreSQL",
-            "version": found.version,
-            "vector_version": found.vector_version or None,
-            "vector_available": found.vector_available or None,
-            "host": found.host or None,
-            "port": found.port,
-            "database": found.database,
-            "user": found.user,
-            "encoding": found.encoding,
-            "started_at": time(found.started_at),
-            "recovering": found.recovering,
+            "version": server.version,
+            "vector_version": server.vector_version or None,
+            "vector_available": server.vector_available or None,
+            "host": server.host or None,
+            "port": server.port,
+            "database": server.database,
+            "user": server.user,
+            "encoding": server.encoding,
+            "started_at": time(server.started_at),
+            "recovering": server.recovering,
         }
     return {
         "product": "SQLite",
-        "version": found.version,
-        "path": found.path,
-        "mode": found.mode,
-        "journal_mode": found.journal_mode,
-        "encoding": found.encoding,
-        "page_size": found.page_size,
-        "pages": found.pages,
-        "free_pages": found.free_pages,
-        "wal_bytes": found.wal_bytes,
-        "line": found.line or None,
-        "notes": list(found.notes),
+        "version": server.version,
+        "path": server.path,
+        "mode": server.mode,
+        "journal_mode": server.journal_mode,
+        "encoding": server.encoding,
+        "page_size": server.page_size,
+        "pages": server.pages,
+        "free_pages": server.free_pages,
+        "wal_bytes": server.wal_bytes,
+        "line": server.line or None,
+        "notes": list(server.notes),
     }
 
 
 def queue(counts: QueueCounts) -> Document:
-    """``count`` is what ``due`` lists: what is due by tonight."""
+    """Return the review queue; ``count`` is the number that ``due`` lists: due by tonight."""
     return {
         "count": counts.overdue + counts.today,
         "overdue": counts.overdue,
@@ -330,33 +330,33 @@ def queue(counts: QueueCounts) -> Document:
     }
 
 
-def migration(found: MigrationInfo) -> Document:
+def migration(migration: MigrationInfo) -> Document:
     return {
-        "version": found.version,
-        "name": found.name,
-        "state": found.state,
-        "checksum": found.checksum,
-        "applied_at": time(found.applied_at),
-        "duration_ms": number(found.duration_ms),
-        "waits_for": found.waits_for,
+        "version": migration.version,
+        "name": migration.name,
+        "state": migration.state,
+        "checksum": migration.checksum,
+        "applied_at": time(migration.applied_at),
+        "duration_ms": number(migration.duration_ms),
+        "waits_for": migration.waits_for,
     }
 
 
-def model(found: ModelSignature) -> Document:
+def model(model: ModelSignature) -> Document:
     return {
-        "name": found.name,
-        "dimension": found.dimension,
-        "hash": found.hash,
-        "created_at": time(found.created_at),
+        "name": model.name,
+        "dimension": model.dimension,
+        "hash": model.hash,
+        "created_at": time(model.created_at),
     }
 
 
-def census(found: VectorCensus) -> Document:
+def census(census: VectorCensus) -> Document:
     return {
-        "by_width": {str(width): count for width, count in sorted(found.by_width.items())},
-        "without": found.without,
-        "zero": found.zero,
-        "non_finite": found.non_finite,
+        "by_width": {str(width): count for width, count in sorted(census.by_width.items())},
+        "without": census.without,
+        "zero": census.zero,
+        "non_finite": census.non_finite,
     }
 
 
@@ -377,88 +377,88 @@ def table(progress: TableProgress) -> Document:
     }
 
 
-def finding(found: JobFinding) -> Document:
+def finding(finding: JobFinding) -> Document:
     return {
-        "subject": found.subject,
-        "outcome": found.outcome,
-        "source_key": found.source_key,
-        "reason": found.reason,
+        "subject": finding.subject,
+        "outcome": finding.outcome,
+        "source_key": finding.source_key,
+        "reason": finding.reason,
     }
 
 
-def job(found: Job, now: datetime, findings: Sequence[JobFinding] = ()) -> Document:
-    """One job; ``seconds`` is how long it ran, or has been running, ``notes`` what befell rows that did not fail."""
-    ended = found.finished_at or (now if found.in_flight else found.updated_at)
-    seconds = (ended - found.created_at).total_seconds() if ended and found.created_at else None
+def job(job: Job, now: datetime, findings: Sequence[JobFinding] = ()) -> Document:
+    """Return one job; ``seconds`` is its duration so far, ``notes`` are findings about rows that did not fail."""
+    ended = job.finished_at or (now if job.in_flight else job.updated_at)
+    seconds = (ended - job.created_at).total_seconds() if ended and job.created_at else None
     return {
-        "id": found.id,
-        "kind": found.kind,
-        "status": found.status,
-        "attempt": found.attempt,
-        "phase": found.progress.phase,
-        "tables": {name: table(progress) for name, progress in found.progress.tables.items()},
+        "id": job.id,
+        "kind": job.kind,
+        "status": job.status,
+        "attempt": job.attempt,
+        "phase": job.progress.phase,
+        "tables": {name: table(progress) for name, progress in job.progress.tables.items()},
         "errors": [finding(each) for each in findings if each.outcome == "failed"],
         "notes": [finding(each) for each in findings if each.outcome != "failed"],
         "seconds": seconds,
-        "error": found.error,
-        "result": found.result,
-        "rate": number(found.progress.rate),
-        "eta": number(found.progress.eta),
-        "zero_vectors": found.progress.zero_vectors,
-        "store": found.store,
-        "source": found.source,
-        "target": found.target,
-        "task": found.task,
-        "plan": found.plan,
-        "options": finite(found.options),
-        "owner": found.owner,
-        "caller": found.caller,
-        "callee": found.callee,
-        "retry_count": found.retry_count,
-        "created_at": time(found.created_at),
-        "updated_at": time(found.updated_at),
-        "last_heartbeat": time(found.last_heartbeat),
-        "deadline": time(found.deadline),
-        "finished_at": time(found.finished_at),
-        "cancel_requested": found.cancel_requested,
+        "error": job.error,
+        "result": job.result,
+        "rate": number(job.progress.rate),
+        "eta": number(job.progress.eta),
+        "zero_vectors": job.progress.zero_vectors,
+        "store": job.store,
+        "source": job.source,
+        "target": job.target,
+        "task": job.task,
+        "plan": job.plan,
+        "options": finite(job.options),
+        "owner": job.owner,
+        "caller": job.caller,
+        "callee": job.callee,
+        "retry_count": job.retry_count,
+        "created_at": time(job.created_at),
+        "updated_at": time(job.updated_at),
+        "last_heartbeat": time(job.last_heartbeat),
+        "deadline": time(job.deadline),
+        "finished_at": time(job.finished_at),
+        "cancel_requested": job.cancel_requested,
     }
 
 
-def memory_line(found: Memory) -> Document:
-    """A memory as a line of an export: what is stored of it, and nothing that is computed."""
+def memory_line(memory: Memory) -> Document:
+    """Return a memory as a line of an export: stored values only, nothing computed."""
     state = None
-    if found.scheduling:
-        state = {name: value for name, value in to_json(found.scheduling).items() if name != "retrievability"}
+    if memory.scheduling:
+        state = {name: value for name, value in to_json(memory.scheduling).items() if name != "retrievability"}
     line: Document = {
         "kind": "memory",
-        "id": found.id,
-        "content": found.content,
-        "node_type": found.node_type,
-        "tags": list(found.tags),
-        "domains": list(found.domains),
-        "domain_scores": {name: number(score) for name, score in found.domain_scores.items()},
-        "codebase": found.codebase,
-        "metadata": finite(found.metadata),
-        "created_at": time(found.created_at),
-        "updated_at": time(found.updated_at),
-        "owner_user_id": found.owner_user_id,
-        "visibility": found.visibility,
+        "id": memory.id,
+        "content": memory.content,
+        "node_type": memory.node_type,
+        "tags": list(memory.tags),
+        "domains": list(memory.domains),
+        "domain_scores": {name: number(score) for name, score in memory.domain_scores.items()},
+        "codebase": memory.codebase,
+        "metadata": finite(memory.metadata),
+        "created_at": time(memory.created_at),
+        "updated_at": time(memory.updated_at),
+        "owner_user_id": memory.owner_user_id,
+        "visibility": memory.visibility,
         "scheduling": state,
     }
-    if found.shared_with_groups:
-        line["shared_with_groups"] = list(found.shared_with_groups)
+    if memory.shared_with_groups:
+        line["shared_with_groups"] = list(memory.shared_with_groups)
     return line
 
 
-def edge_line(found: Edge) -> Document:
-    return {"kind": "edge", **edge(found)}
+def edge_line(link: Edge) -> Document:
+    return {"kind": "edge", **edge(link)}
 
 
-def review_line(found: Review) -> Document:
-    return {"kind": "review", **review(found)}
+def review_line(entry: Review) -> Document:
+    return {"kind": "review", **review(entry)}
 
 
-def supersession_line(found: SupersessionEvent) -> Document:
-    """``kind`` says which kind of line it is, so the kind of the decision is called ``event``."""
-    line = event(found)
+def supersession_line(decision: SupersessionEvent) -> Document:
+    """Return a decision as a line; ``kind`` is the kind of line, so that of the decision is ``event``."""
+    line = event(decision)
     return {**line, "event": line["kind"], "kind": "supersession"}

@@ -1,4 +1,4 @@
-"""Jobs in words for a person at a command line: what one does, how it stands, how far it is."""
+"""Jobs in words for the command line: title, state, progress."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ HEADERS: Mapping[str, str] = {
     "only_source": "only in source",
     "only_target": "only in target",
 }
-"""What a count or a finding is called where its own name is no word."""
+"""Names of counts and findings that differ from their identifiers."""
 TROUBLE = ("failed", "differ", "only_source", "only_target")
 _VERBS = {"reembed": "re-embed", "in_place": "re-embed in place", "rollback": "roll back"}
 
 
 def named(count: str) -> str:
-    """A count, or what became of a row, as it is called in every table."""
+    """Return the name of a count or an outcome, as in every table."""
     return HEADERS.get(count, count.replace("_", " "))
 
 
 def state(job: Job, now: datetime) -> str:
-    """How a job stands."""
+    """Return the state of a job in words."""
     from vestige_tui.jobs.ledger import CANCELLED
 
-    if (quiet := job.silence(now)) is not None:
-        return f"no sign of life for {duration(quiet)}"
+    if (silent_seconds := job.silence(now)) is not None:
+        return f"no sign of life for {duration(silent_seconds)}"
     if job.cancel_requested and job.in_flight:
         return "stopping"
     if job.status == "failed" and job.error == CANCELLED:
@@ -41,7 +41,7 @@ def state(job: Job, now: datetime) -> str:
 
 
 def trouble(job: Job) -> str:
-    """Why a job ended as it did, where its state does not say so."""
+    """Return the reason for a job's end, if its state does not name it."""
     from vestige_tui.jobs.ledger import CANCELLED, LEASE_LOST, OVERDUE
 
     words = {
@@ -54,17 +54,17 @@ def trouble(job: Job) -> str:
 
 
 def way_on(job: Job, now: datetime) -> str:
-    """The command that goes on with a job of ours where nobody else does; empty where there is nothing to do."""
+    """Return the command that continues a job of this program if no worker does; empty if there is nothing to do."""
     if job.plan is None or not (job.status == "failed" or job.silence(now) is not None):
         return ""
-    how = "goes on from the checkpoint" if job.resumable else "begins anew"
-    return f"`vestige-tui jobs retry {short_id(job.id)}` {how}"
+    effect = "goes on from the checkpoint" if job.resumable else "begins anew"
+    return f"`vestige-tui jobs retry {short_id(job.id)}` {effect}"
 
 
 def where(url: str, *, more: bool = False) -> str:
-    """Enough of a store's URL to know it by: a file's or folder's name, a server and its database.
+    """Return a short name of a store's URL: a file or folder name, or server and database.
 
-    ``more``: with the folder that it lies in.
+    ``more``: with the parent folder.
     """
     scheme, _, rest = plain(redact(url)).partition(":")
     if scheme in ("postgresql", "postgres"):
@@ -74,56 +74,56 @@ def where(url: str, *, more: bool = False) -> str:
 
 
 def title(job: Job) -> str:
-    """What a job does, with the stores by their short names."""
+    """Return a job's title, with short names of its stores."""
     if job.plan is None or not job.target:
         return plain(job.task) or plain(job.kind)
-    alike = job.source != job.target and where(job.source) == where(job.target)
-    source, target = where(job.source, more=alike), where(job.target, more=alike)
+    is_ambiguous = job.source != job.target and where(job.source) == where(job.target)
+    source, target = where(job.source, more=is_ambiguous), where(job.target, more=is_ambiguous)
     if job.kind == "verify":
         return f"compare {source} with {target}"
     if job.kind != "reembed":
         return f"{plain(job.kind)} {source} → {target}"
     verb = next((words for name, words in _VERBS.items() if job.options.get(name)), _VERBS["reembed"])
     model, dimension = plain(str(job.options.get("model") or "")).rsplit("/", 1)[-1], job.options.get("dimension")
-    to = f" → {model}" if model else ""
-    return f"{verb} {target}{to}" + (f" ({dimension} dimensions)" if dimension else "")
+    suffix = f" → {model}" if model else ""
+    return f"{verb} {target}{suffix}" + (f" ({dimension} dimensions)" if dimension else "")
 
 
 def figures(job: Job) -> list[str]:
-    """How far a job is: part, rows, rate, time left, and the rows that something is amiss with."""
-    tables, told = job.progress.tables.values(), []
+    """Return a job's progress: percentage, rows, rate, time left, and counts of failed or differing rows."""
+    tables, parts = job.progress.tables.values(), []
     read, total = sum(each.read for each in tables), sum(each.total or 0 for each in tables)
     if job.in_flight and total:
-        told += [f"{min(100, 100 * read // total)} %", f"{grouped(read)} of {grouped(total)} rows"]
+        parts += [f"{min(100, 100 * read // total)} %", f"{grouped(read)} of {grouped(total)} rows"]
     elif read:
-        told.append(f"{grouped(read)} rows")
+        parts.append(f"{grouped(read)} rows")
     if job.in_flight and job.progress.rate:
-        told.append(f"{grouped(round(job.progress.rate))} rows/s")
+        parts.append(f"{grouped(round(job.progress.rate))} rows/s")
     if job.in_flight and job.progress.eta:
-        told.append(f"{duration(job.progress.eta)} left")
+        parts.append(f"{duration(job.progress.eta)} left")
     for count in TROUBLE:
         if rows := sum(getattr(each, count) for each in tables):
-            told.append(f"{grouped(rows)} {named(count)}")
-    return told
+            parts.append(f"{grouped(rows)} {named(count)}")
+    return parts
 
 
 def line(job: Job, now: datetime) -> str:
-    """How far a job is and what it is about, what matters most first: a narrow terminal shows only the beginning."""
-    stands = state(job, now)
-    told = [] if job.status == "in_progress" and stands == named(job.status) else [stands]
-    told += [*figures(job), job.progress.phase if job.in_flight else "", *_signs(job, now), title(job), trouble(job)]
-    return plain(", ".join(filter(None, told)))
+    """Return a job's state, progress and title in one line, most important first: narrow terminals cut its end."""
+    state_words = state(job, now)
+    parts = [] if job.status == "in_progress" and state_words == named(job.status) else [state_words]
+    parts += [*figures(job), job.progress.phase if job.in_flight else "", *_signs(job, now), title(job), trouble(job)]
+    return plain(", ".join(filter(None, parts)))
 
 
 def summary(job: Job, now: datetime) -> str:
-    """What a job is about and how far it is, for a list that has its state beside it."""
+    """Return a job's title and progress, for a list with a state column."""
     phase = job.progress.phase if job.in_flight else ""
     return plain(", ".join(filter(None, [title(job), *figures(job), phase, *_signs(job, now), trouble(job)])))
 
 
 def _signs(job: Job, now: datetime) -> list[str]:
-    """What is known of work that an agent was given."""
+    """Return the heartbeat and the deadline of an agent's work."""
     if job.plan is not None or not job.in_flight:
         return []
-    told = [f"last sign {ago(job.last_heartbeat, now)}" if job.last_heartbeat else "no sign of life yet"]
-    return told + ([f"deadline {ago(job.deadline, now)}"] if job.deadline else [])
+    parts = [f"last sign {ago(job.last_heartbeat, now)}" if job.last_heartbeat else "no sign of life yet"]
+    return parts + ([f"deadline {ago(job.deadline, now)}"] if job.deadline else [])

@@ -1,4 +1,4 @@
-"""A store's report in words, the same on the screen and on the command line; all of it is safe to show."""
+"""Store report in words, the same for console and command line; every string is safe to show."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Pair: TypeAlias = tuple[str, str]
 """A name and its value."""
 
-_VACUUMING = {
+_VACUUM_EFFECTS = {
     "sqlite": (
         "The file is written anew without its unused pages.",
         "Meanwhile nobody can write to it; reading goes on.",
@@ -40,53 +40,53 @@ _VACUUMING = {
         "Stopping it keeps what is done by then.",
     ),
 }
-_STATES = {"idle in transaction": "in a transaction", "idle in transaction (aborted)": "in a failed transaction"}
+_STATE_WORDS = {"idle in transaction": "in a transaction", "idle in transaction (aborted)": "in a failed transaction"}
 
 
 def concerns(health: Health) -> list[str]:
-    """What is the matter, and what to do about it, a line each."""
+    """Return each problem with its remedy, one line each."""
     return [plain(f"{each.what} {each.remedy}".rstrip()) for each in health.concerns]
 
 
-def server(found: PostgresServer | SqliteFile, now: datetime) -> list[Pair]:
-    """What the store runs on; notes have no name."""
-    return _postgres(found, now) if isinstance(found, PostgresServer) else _sqlite(found)
+def server(server: PostgresServer | SqliteFile, now: datetime) -> list[Pair]:
+    """Return the facts about a store's server or file; notes have no name."""
+    return _postgres(server, now) if isinstance(server, PostgresServer) else _sqlite(server)
 
 
-def _postgres(found: PostgresServer, now: datetime) -> list[Pair]:
-    address = found.host or "a socket on this machine"
-    if found.host and found.port:
-        address = f"{found.host}, port {found.port}"
+def _postgres(server: PostgresServer, now: datetime) -> list[Pair]:
+    address = server.host or "a socket on this machine"
+    if server.host and server.port:
+        address = f"{server.host}, port {server.port}"
     pairs = [
-        ("PostgreSQL", found.version),
-        ("pgvector", found.vector_version or "not installed yet"),
+        ("PostgreSQL", server.version),
+        ("pgvector", server.vector_version or "not installed yet"),
         ("host", address),
-        ("database", f"{found.database}, as {found.user}"),
-        ("encoding", found.encoding),
+        ("database", f"{server.database}, as {server.user}"),
+        ("encoding", server.encoding),
     ]
-    if found.started_at is not None:
-        pairs.append(("up for", duration(max(0.0, (now - found.started_at).total_seconds()))))
-    pairs.append(("recovery", "a standby, which only reads" if found.recovering else "no"))
+    if server.started_at is not None:
+        pairs.append(("up for", duration(max(0.0, (now - server.started_at).total_seconds()))))
+    pairs.append(("recovery", "a standby, which only reads" if server.recovering else "no"))
     return _shown(pairs)
 
 
-def _sqlite(found: SqliteFile) -> list[Pair]:
-    free = found.free_pages * found.page_size
+def _sqlite(file: SqliteFile) -> list[Pair]:
+    free = file.free_pages * file.page_size
     pairs = [
-        ("SQLite", found.version),
-        ("file", below_home(found.path)),
-        ("mode", f"{found.mode}, others may read it" if found.mode[7:8] == "r" else found.mode or "unknown"),
+        ("SQLite", file.version),
+        ("file", below_home(file.path)),
+        ("mode", f"{file.mode}, others may read it" if file.mode[7:8] == "r" else file.mode or "unknown"),
         (
             "journal",
-            f"write-ahead log, {bytes_size(found.wal_bytes)}" if found.journal_mode == "wal" else found.journal_mode,
+            f"write-ahead log, {bytes_size(file.wal_bytes)}" if file.journal_mode == "wal" else file.journal_mode,
         ),
-        ("pages", f"{grouped(found.pages)} of {grouped(found.page_size)} B"),
-        ("free pages", f"{grouped(found.free_pages)}, {bytes_size(free)}" if found.free_pages else "none"),
-        ("encoding", found.encoding),
+        ("pages", f"{grouped(file.pages)} of {grouped(file.page_size)} B"),
+        ("free pages", f"{grouped(file.free_pages)}, {bytes_size(free)}" if file.free_pages else "none"),
+        ("encoding", file.encoding),
     ]
-    if found.line:
-        pairs += [("made by", found.line), ("left alone", "all of it: only read, through views")]
-    return _shown([*pairs, *(("", note) for note in found.notes)])
+    if file.line:
+        pairs += [("made by", file.line), ("left alone", "all of it: only read, through views")]
+    return _shown([*pairs, *(("", note) for note in file.notes)])
 
 
 def _shown(pairs: list[Pair]) -> list[Pair]:
@@ -94,89 +94,89 @@ def _shown(pairs: list[Pair]) -> list[Pair]:
 
 
 def connections(report: StoreReport) -> list[Pair]:
-    """The connections of this process, and how many others there are."""
-    found = report.connections
+    """Return the connections of this process, and the number of other sessions."""
+    pool = report.connections
     others = sum(not each.mine for each in report.sessions)
     if not isinstance(report.server, PostgresServer):
         pairs = [
-            ("readers", f"{found.in_use} of {found.opened} in use"),
-            ("writer", "one" if found.writer else "none"),
+            ("readers", f"{pool.in_use} of {pool.opened} in use"),
+            ("writer", "one" if pool.writer else "none"),
         ]
         if report.sessions:
             pairs.append(("others", f"{others} with the file open" if others else "nobody else has the file open"))
         return pairs
     return [
-        ("pool", f"{found.opened} open, {found.idle} idle, at most {found.most}"),
-        ("waiting", _waiting(found)),
+        ("pool", f"{pool.opened} open, {pool.idle} idle, at most {pool.most}"),
+        ("waiting", _waiting(pool)),
         ("others", f"{others} on this database" if others else "nobody else is on this database"),
     ]
 
 
-def _waiting(found: Connections) -> str:
-    now = f"{grouped(found.waiting)} now" if found.waiting else "none now"
-    if not found.waited:
+def _waiting(pool: Connections) -> str:
+    now = f"{grouped(pool.waiting)} now" if pool.waiting else "none now"
+    if not pool.waited:
         return f"{now}, none before"
-    return f"{now}, {grouped(found.waited)} before for {milliseconds(found.waited_ms)} in all"
+    return f"{now}, {grouped(pool.waited)} before for {milliseconds(pool.waited_ms)} in all"
 
 
-def vectors(held: VectorsHeld | None) -> list[Pair]:
-    """The vectors in memory; nothing where the database measures by itself."""
-    if held is None:
+def vectors(cache: VectorsHeld | None) -> list[Pair]:
+    """Return the vectors in memory; empty if the database compares vectors itself."""
+    if cache is None:
         return []
-    if held.too_large:
-        return [("in memory", f"none: {grouped(held.too_large)} vectors pass the limit of {bytes_size(held.limit)}")]
-    if not held.count:
+    if cache.too_large:
+        return [("in memory", f"none: {grouped(cache.too_large)} vectors pass the limit of {bytes_size(cache.limit)}")]
+    if not cache.count:
         return [("in memory", "none yet; the first search by meaning loads them")]
     return [
-        ("in memory", f"{grouped(held.count)} vectors of {grouped(held.dimension)}"),
-        ("they take", f"{bytes_size(held.bytes)} of {bytes_size(held.limit)} at most"),
+        ("in memory", f"{grouped(cache.count)} vectors of {grouped(cache.dimension)}"),
+        ("they take", f"{bytes_size(cache.bytes)} of {bytes_size(cache.limit)} at most"),
     ]
 
 
-def state(found: Session, now: datetime) -> str:
-    """What a session does, and for how long; a process does it since it was started."""
-    if found.state is None:
+def state(session: Session, now: datetime) -> str:
+    """Return a session's state and its duration; for a process, the time since its start."""
+    if session.state is None:
         return "not shown to this role"
-    said = plain(_STATES.get(found.state, found.state))
-    if found.since is None:
-        return said
-    return f"{said}, {duration((now - found.since).total_seconds())}"
+    words = plain(_STATE_WORDS.get(session.state, session.state))
+    if session.since is None:
+        return words
+    return f"{words}, {duration((now - session.since).total_seconds())}"
 
 
-def states(found: Sequence[Session], now: datetime) -> str:
-    """What several sessions do together; of a single one, also for how long."""
-    if len(found) == 1:
-        return state(found[0], now)
-    counted = Counter(state(replace(each, since=None), now) for each in found)
-    return ", ".join(f"{count} {said}" for said, count in counted.most_common())
+def states(sessions: Sequence[Session], now: datetime) -> str:
+    """Summarize the states of several sessions; of a single one, also the duration."""
+    if len(sessions) == 1:
+        return state(sessions[0], now)
+    tally = Counter(state(replace(each, since=None), now) for each in sessions)
+    return ", ".join(f"{count} {words}" for words, count in tally.most_common())
 
 
-def upkeep(found: TableSize, now: datetime) -> tuple[str, str, str]:
-    """The dead rows of a table, and how long ago it was vacuumed and analyzed; empty where nobody knows."""
-    if found.dead_rows is None:
+def upkeep(table: TableSize, now: datetime) -> tuple[str, str, str]:
+    """Return a table's dead rows, and the age of its last vacuum and analyze; empty if unknown."""
+    if table.dead_rows is None:
         return "", "", ""
-    return grouped(found.dead_rows), _when(found.vacuumed_at, now), _when(found.analyzed_at, now)
+    return grouped(table.dead_rows), _age(table.vacuumed_at, now), _age(table.analyzed_at, now)
 
 
-def _when(moment: datetime | None, now: datetime) -> str:
+def _age(moment: datetime | None, now: datetime) -> str:
     return "never" if moment is None else ago(moment, now).removeprefix("just ").removesuffix(" ago")
 
 
 def vacuuming(kind: str) -> tuple[str, ...]:
-    """What a vacuum does and whom it keeps waiting, said before it is begun."""
-    return _VACUUMING[kind]
+    """Describe the effects of a vacuum and its locks, before it starts."""
+    return _VACUUM_EFFECTS[kind]
 
 
-def vacuumed(done: Vacuumed) -> str:
-    """What a vacuum gave back."""
-    before, now = bytes_size(done.before), bytes_size(done.after)
-    if done.after < done.before:
-        return f"Gave back {bytes_size(done.before - done.after)}: {before} before, {now} now."
+def vacuumed(sizes: Vacuumed) -> str:
+    """Return the disk space that a vacuum freed, in words."""
+    before, now = bytes_size(sizes.before), bytes_size(sizes.after)
+    if sizes.after < sizes.before:
+        return f"Gave back {bytes_size(sizes.before - sizes.after)}: {before} before, {now} now."
     return f"There was nothing to give back to the disk: {before} before, {now} now."
 
 
-def milliseconds(span: float) -> str:
-    """A short time with as many digits as it is worth: ``0.04 ms``, ``3.1 ms``, ``120 ms``, ``2.4 s``."""
-    if span >= 999.5:
-        return duration(span / 1000)
-    return f"{span:.2f} ms" if span < 0.995 else f"{span:.1f} ms" if span < 9.95 else f"{span:.0f} ms"
+def milliseconds(ms: float) -> str:
+    """Format a short duration with sensible digits: ``0.04 ms``, ``3.1 ms``, ``120 ms``, ``2.4 s``."""
+    if ms >= 999.5:
+        return duration(ms / 1000)
+    return f"{ms:.2f} ms" if ms < 0.995 else f"{ms:.1f} ms" if ms < 9.95 else f"{ms:.0f} ms"

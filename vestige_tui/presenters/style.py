@@ -1,8 +1,8 @@
-"""Style of shown text: what a piece of it means, without a colour."""
+"""Style of shown text: its role, without a colour."""
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
 Ink: TypeAlias = str
-"""What a piece of text means, one of ``INKS``."""
+"""Role of a piece of text, a key of the console's ``INKS``."""

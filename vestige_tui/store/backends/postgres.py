@@ -41,7 +41,7 @@ from vestige_tui.core.errors import (
     VestigeError,
 )
 from vestige_tui.core.health import Connections
-from vestige_tui.core.search import Step
+from vestige_tui.core.search import SearchStep
 from vestige_tui.core.text import redact
 from vestige_tui.store.backends import embedded_postgres
 from vestige_tui.store.backends.change_polling import TokenPoller

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature, Vector
     from vestige_tui.core.health import Connections, VectorsHeld
-    from vestige_tui.core.search import Fusion, Step
+    from vestige_tui.core.search import Fusion, SearchStep
     from vestige_tui.store.backends.query_timings import Timings
     from vestige_tui.store.schema.named_sql import Dialect, Slots
 
@@ -69,7 +69,7 @@ class BackendResult:
     """Rows of a search, best first: memories with place, score, and rank, score and share of either branch."""
 
     rows: list[Row]
-    steps: tuple[Step, ...]
+    steps: tuple[SearchStep, ...]
     warnings: tuple[str, ...] = ()
     """Why a branch did not answer, in sentences."""
     model: ModelKey | None = None

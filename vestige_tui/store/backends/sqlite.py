@@ -33,7 +33,7 @@ from vestige_tui.core.errors import (
     VestigeError,
 )
 from vestige_tui.core.health import Connections, VectorsHeld
-from vestige_tui.core.search import Step
+from vestige_tui.core.search import SearchStep
 from vestige_tui.core.text import below_home
 from vestige_tui.store.backends.change_polling import TokenPoller
 from vestige_tui.store.backends.protocol import (
@@ -647,7 +647,7 @@ class SqliteBackend:
             "vector_weight": fusion.vector_weight,
             "floor": fusion.floor,
         }
-        steps: list[Step] = []
+        steps: list[SearchStep] = []
         warnings: list[str] = []
         vector_block, text_block, filters = "branch_vector_none", "branch_text_none", query.filters
         if query.literal is not None:

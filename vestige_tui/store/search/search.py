@@ -21,7 +21,7 @@ from vestige_tui.core.search import (
     Mode,
     QueryWord,
     SearchQuery,
-    Step,
+    SearchStep,
     WhyNot,
 )
 from vestige_tui.store.backends.protocol import Backend, BackendQuery, BackendResult, Row, model_key
@@ -76,7 +76,7 @@ class _Prepared:
     mode: Mode
     filter_words: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[SearchStep, ...]
 
 
 class Searcher:
