@@ -1,9 +1,9 @@
--- Every question and every write of the store service, by name; the same names stand in ../sqlite/queries.sql.
--- A block is "-- name --", a line of why, and the SQL. /*slot*/ takes fragments that the service chooses by name,
--- /*= name */ another block. Rows are memories m and their schedule s throughout.
+-- Named queries of the store service; ../sqlite/queries.sql has the same names. A block is "-- name --", a comment and
+-- the SQL. /*slot*/ takes fragments that the service chooses by name, /*= name */ includes another block. Aliases: m is
+-- a memory, s its schedule.
 
 -- create_bookkeeping --
--- Which migrations were applied, and from which files; adopted marks a file that a Vestige server made.
+-- Applied migrations with the checksums of their files; adopted marks a file that a Vestige server wrote.
 CREATE TABLE IF NOT EXISTS vestige_migrations (
     version     integer PRIMARY KEY,
     name        text NOT NULL,
@@ -14,11 +14,11 @@ CREATE TABLE IF NOT EXISTS vestige_migrations (
 )
 
 -- find_bookkeeping --
--- Is this store one of ours?
+-- Check for the console's own schema.
 SELECT count(*) AS n FROM pg_class WHERE relname = 'vestige_migrations' AND relkind = 'r' AND relnamespace = current_schema()::regnamespace
 
 -- list_taken_names --
--- Names of ours that somebody else's tables already bear.
+-- Tables with the console's names in a foreign schema.
 SELECT relname AS name FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname IN (
     'embedding_model', 'domains', 'users', 'groups', 'group_memberships', 'knowledge_nodes', 'node_embeddings', 'scheduling',
     'edges', 'review_events', 'supersession_events', 'delegations', 'job_runs', 'job_findings', 'journal', 'review_marks',
@@ -26,163 +26,165 @@ SELECT relname AS name FROM pg_class WHERE relnamespace = current_schema()::regn
 ORDER BY relname
 
 -- list_applied --
--- The bookkeeping itself, oldest first.
+-- Applied migrations, oldest first.
 SELECT version, name, sha256, applied_at, duration_ms FROM vestige_migrations ORDER BY version
 
 -- record_applied --
--- One migration has been applied.
+-- Record an applied migration.
 INSERT INTO vestige_migrations (version, name, sha256, applied_at, duration_ms)
 VALUES (%(version)s, %(name)s, %(sha256)s, %(applied_at)s, %(duration_ms)s)
 
 -- forget_applied --
--- One migration has been taken back.
+-- Remove the record of a migration that was rolled back.
 DELETE FROM vestige_migrations WHERE version = %(version)s
 
 -- lock_schema --
--- Two consoles that start together take turns; the lock goes with the transaction.
+-- Serialize migrations of concurrent consoles; the advisory lock ends with the transaction.
 SELECT pg_advisory_xact_lock(8317441095320001)
 
 -- count_precious --
--- What taking the schema back would delete: memories, reviews, events; the local user does not count.
+-- Memories and reviews that a rollback of the schema would delete; the local user does not count.
 SELECT (SELECT count(*) FROM knowledge_nodes) + (SELECT count(*) FROM review_events) AS n
 
 -- count_precious_events --
--- Supersession events, asked only where their migration is applied.
+-- Supersession events that a rollback would delete; run only if their migration is applied.
 SELECT count(*) AS n FROM supersession_events
 
 -- count_precious_ledger --
--- Delegations, asked only where their migration is applied.
+-- Delegations that a rollback would delete; run only if their migration is applied.
 SELECT count(*) AS n FROM delegations
 
 -- count_precious_journal --
--- Journal entries, asked only where their migration is applied.
+-- Journal entries that a rollback would delete; run only if their migration is applied.
 SELECT count(*) AS n FROM journal
 
 -- find_unfinished_copy --
--- A copy into this store that is still under way builds the vector index last.
+-- Unfinished copy into this store: it builds the vector index at its end.
 SELECT delegation_id FROM job_runs WHERE kind = 'copy' AND finished_at IS NULL LIMIT 1
 
 -- memory_columns --
--- A memory with its schedule, as rows.memory reads it. Not EXISTS: PostgreSQL would read all vectors once for one page.
+-- Columns of a memory with its schedule, for rows.memory. Not EXISTS: its hashed subplan would read all vectors for one
+-- page.
 m.id::text AS id, m.content, m.node_type, m.tags, m.domains, m.domain_scores, m.codebase, m.metadata, m.created_at, m.updated_at,
 m.owner_user_id::text AS owner_user_id, m.visibility, m.shared_with_groups::text[] AS shared_with_groups, m.superseded_by::text AS superseded_by,
 s.memory_id::text AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses,
 coalesce((SELECT true FROM node_embeddings e WHERE e.node_id = m.id), false) AS has_embedding
 
 -- memory_head_columns --
--- The same with only the beginning of the content: what a list shows.
+-- The same columns for lists, with only the head of the content.
 m.id::text AS id, left(m.content, %(head)s) AS content, m.node_type, m.tags, m.domains, m.domain_scores, m.codebase, m.metadata,
 m.created_at, m.updated_at, m.owner_user_id::text AS owner_user_id, m.visibility, m.shared_with_groups::text[] AS shared_with_groups, m.superseded_by::text AS superseded_by,
 s.memory_id::text AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses,
 coalesce((SELECT true FROM node_embeddings e WHERE e.node_id = m.id), false) AS has_embedding
 
 -- get_memory --
--- One memory by its id.
+-- Memory by id.
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id WHERE m.id = %(id)s::uuid
 
 -- lock_memory --
--- Hold a memory until the write ends. What is read along with it may be older than what was waited for: read after it.
+-- Lock a memory's row until the write commits. Rows read in the same statement may predate the lock: read them
+-- afterwards.
 SELECT id::text AS id FROM knowledge_nodes WHERE id = %(id)s::uuid FOR UPDATE
 
 -- get_memories --
--- Several memories by their ids.
+-- Memories by ids.
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE m.id = ANY (%(ids)s::uuid[])
 
 -- find_by_prefix --
--- Up to three ids that begin alike: two are enough to call a prefix ambiguous.
+-- Ids with a prefix, three at most: two already make it ambiguous.
 SELECT m.id::text AS id FROM knowledge_nodes m WHERE m.id >= %(low)s::uuid AND m.id <= %(high)s::uuid ORDER BY m.id LIMIT 3
 
 -- list_existing --
--- Which of these ids are there.
+-- Those of the ids that exist.
 SELECT m.id::text AS id FROM knowledge_nodes m WHERE m.id = ANY (%(ids)s::uuid[])
 
 -- list_stamps --
--- When each of these was last edited: by that the journal knows it again.
+-- Edit times of memories, by which undo detects later edits.
 SELECT m.id::text AS id, m.updated_at FROM knowledge_nodes m WHERE m.id = ANY (%(ids)s::uuid[])
 
 -- insert_memory --
--- A new memory; its words are a generated column.
+-- Insert a memory; its text index is a generated column.
 INSERT INTO knowledge_nodes (id, content, node_type, tags, metadata, domains, domain_scores, codebase, owner_user_id,
     visibility, shared_with_groups, created_at, updated_at)
 VALUES (%(id)s::uuid, %(content)s, %(node_type)s, %(tags)s, %(metadata)s, %(domains)s, %(domain_scores)s, %(codebase)s,
     %(owner_user_id)s::uuid, %(visibility)s, %(shared_with_groups)s::uuid[], %(created_at)s, %(updated_at)s)
 
 -- update_memory --
--- All that a person can edit, with the time of the edit.
+-- Update the editable columns and the edit time.
 UPDATE knowledge_nodes SET content = %(content)s, node_type = %(node_type)s, tags = %(tags)s, metadata = %(metadata)s,
     domains = %(domains)s, codebase = %(codebase)s, visibility = %(visibility)s, updated_at = %(updated_at)s WHERE id = %(id)s::uuid
 
 -- delete_memories --
--- Memories go with vector, schedule, edges, reviews and events.
+-- Delete memories; vectors, schedules, edges, reviews and events cascade.
 DELETE FROM knowledge_nodes WHERE id = ANY (%(ids)s::uuid[])
 
 -- delete_embedding --
--- A vector that no longer fits its text.
+-- Delete the outdated vector of an edited memory.
 DELETE FROM node_embeddings WHERE node_id = %(id)s::uuid
 
 -- still_registered --
--- The store belongs to the model that a vector was made with.
+-- Condition: the vector's model is still the registered one.
 EXISTS (SELECT 1 FROM embedding_model k WHERE k.name = %(model)s AND k.dimension = %(dimension)s)
 
 -- insert_embedding --
--- A vector, where the store still belongs to its model. OFFSET 0 keeps a vector of another width from being fitted to the
--- column before that is known.
+-- Insert a vector if its model is still registered. OFFSET 0 delays the cast to the column's width until that is
+-- checked.
 INSERT INTO node_embeddings (node_id, embedding)
 SELECT v.id, v.embedding FROM (SELECT %(id)s::uuid AS id, %(embedding)s::{vector} AS embedding OFFSET 0) v WHERE /*= still_registered */
 
 -- get_embedding --
--- One stored vector, and the model that it is of.
+-- Vector of a memory, with its model.
 SELECT e.embedding::vector AS embedding, k.name AS model, k.dimension FROM node_embeddings e LEFT JOIN embedding_model k ON true WHERE e.node_id = %(id)s::uuid
 
 -- order_created --
--- Newest first.
+-- Sort order: newest first.
 ORDER BY m.created_at DESC, m.id DESC
 
 -- order_updated --
--- Last edited first.
+-- Sort order: last edited first.
 ORDER BY m.updated_at DESC, m.id DESC
 
 -- order_due --
--- Next due first.
+-- Sort order: next due first.
 ORDER BY s.next_review, m.id
 
 -- sort_key_created --
--- The stored value that a cursor continues from, untouched.
+-- Sort key of a row as stored, for the cursor of keyset pagination.
 m.created_at AS sort_key
 
 -- sort_key_updated --
--- The stored value that a cursor continues from, untouched.
+-- Sort key of a row as stored, for the cursor of keyset pagination.
 m.updated_at AS sort_key
 
 -- sort_key_due --
--- The stored value that a cursor continues from, untouched.
+-- Sort key of a row as stored, for the cursor of keyset pagination.
 s.next_review AS sort_key
 
 -- after_created --
--- Continue behind a cursor; a row value keeps the index in use.
+-- Keyset pagination: rows after the cursor; the row value comparison uses the index.
 AND (m.created_at, m.id) < (%(after_key)s::timestamptz, %(after_id)s::uuid)
 
 -- after_updated --
--- Continue behind a cursor.
+-- Keyset pagination: rows after the cursor.
 AND (m.updated_at, m.id) < (%(after_key)s::timestamptz, %(after_id)s::uuid)
 
 -- after_due --
--- Continue behind a cursor.
+-- Keyset pagination: rows after the cursor.
 AND (s.next_review, m.id) > (%(after_key)s::timestamptz, %(after_id)s::uuid)
 
 -- only_due --
--- A list by due date holds what has one.
+-- Rows with a due date, for a list sorted by it.
 AND s.reps > 0 AND s.next_review IS NOT NULL
 
 -- page_memories --
--- One page of a filtered list.
+-- Page of a filtered list.
 SELECT /*= memory_head_columns */, /*sort_key*/
 FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE true /*filters*/ /*after*/ /*order*/ LIMIT %(limit)s
 
 -- page_memories_at --
--- One page by position, for a jump of the scroll bar: ids are skipped first, rows are read after.
+-- Page by offset, for a jump of the scroll bar; the offset skips ids only, before whole rows are read.
 SELECT /*= memory_head_columns */, /*sort_key*/
 FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE m.id IN (SELECT m.id FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
@@ -190,83 +192,82 @@ WHERE m.id IN (SELECT m.id FROM knowledge_nodes m LEFT JOIN scheduling s ON s.me
 /*order*/
 
 -- list_ids --
--- The ids of a filtered list, for what is done to all of it.
+-- Ids of a filtered list.
 SELECT m.id::text AS id FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT %(limit)s
 
 -- count_memories --
--- How many a filter leaves.
+-- Number of memories that pass a filter.
 SELECT count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/
 
 -- count_scheduled --
--- How many of them a list by due date holds.
+-- Number of memories that pass a filter and have a schedule.
 SELECT count(*) AS n FROM knowledge_nodes m JOIN scheduling s ON s.memory_id = m.id WHERE true /*filters*/
 
 -- filter_domains --
--- In any of these domains.
+-- Filter: in any of the domains.
 AND m.domains && %(domains)s::text[]
 
 -- filter_tags --
--- With any of these tags.
+-- Filter: with any of the tags.
 AND m.tags && %(tags)s::text[]
 
 -- filter_node_types --
--- Of any of these types.
+-- Filter: of any of the types.
 AND m.node_type = ANY (%(node_types)s::text[])
 
 -- filter_codebase --
--- Of one codebase.
+-- Filter: codebase.
 AND m.codebase = %(codebase)s
 
 -- filter_owner --
--- Of one owner.
+-- Filter: owner.
 AND m.owner_user_id = %(owner)s::uuid
 
 -- filter_since --
--- Made at or after.
+-- Filter: created at or after a time.
 AND m.created_at >= %(since)s
 
 -- filter_until --
--- Made before.
+-- Filter: created before a time.
 AND m.created_at < %(until)s
 
 -- filter_min_retrievability --
--- R(t, S) >= r exactly where t <= S * horizon(r): no power function is needed.
+-- Filter: recall of at least r. R(t, S) >= r exactly if t <= S * horizon(r), which needs no power function.
 AND EXISTS (SELECT 1 FROM scheduling h WHERE h.memory_id = m.id AND h.reps > 0 AND h.last_review IS NOT NULL
     AND extract(epoch FROM %(now)s::timestamptz - h.last_review) / 86400.0 <= least(greatest(h.stability, 0.001), 36500.0) * %(horizon)s)
 
 -- filter_active --
--- Not replaced by another memory.
+-- Filter: active, not replaced by another memory.
 AND m.superseded_by IS NULL
 
 -- filter_without_embedding --
--- Without a vector.
+-- Filter: without a vector.
 AND NOT EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id)
 
 -- filter_must --
--- Every +word and "phrase" of a search occurs.
+-- Filter: matches every +word and "phrase" of the query.
 AND m.search_vec @@ (SELECT string_agg('(' || q::text || ')', ' & ')::tsquery FROM (SELECT phraseto_tsquery('vestige', vestige_fold(w)) AS q FROM unnest(%(must)s::text[]) AS w) AS p WHERE numnode(q) > 0)
 
 -- filter_must_not --
--- No -word of a search occurs.
+-- Filter: matches no -word of the query.
 AND NOT m.search_vec @@ (SELECT coalesce(string_agg('(' || q::text || ')', ' | ')::tsquery, ''::tsquery) FROM (SELECT phraseto_tsquery('vestige', vestige_fold(w)) AS q FROM unnest(%(must_not)s::text[]) AS w) AS p WHERE numnode(q) > 0)
 
 -- filter_holds --
--- All of these characters occur: for scripts that put no spaces between words.
+-- Filter: contains all substrings, for scripts without spaces between words.
 AND NOT EXISTS (SELECT 1 FROM unnest(%(holds)s::text[]) AS p WHERE position(p IN lower(m.content COLLATE "C")) = 0)
 
 -- filter_lacks --
--- None of these characters occur.
+-- Filter: contains none of the substrings.
 AND NOT EXISTS (SELECT 1 FROM unnest(%(lacks)s::text[]) AS p WHERE position(p IN lower(m.content COLLATE "C")) > 0)
 
 -- filter_id --
--- One memory.
+-- Filter: one memory.
 AND m.id = %(only)s::uuid
 
 -- search_memories --
--- Both branches fused in one statement: what each gives a memory is a share of its best, and a branch that did not find
--- what the other found is asked for it. Meaning counts from a floor, a part of the farthest cosine; a memory without a
--- vector counts as the farthest. Model and width are those that the same vectors belong to, on a row of its own where
--- nothing was found.
+-- Hybrid search: both branches and their fusion in one statement. Each branch's score is normalised by its best hit;
+-- hits of one branch are scored by the other, too. The floor of the cosines is a part of the lowest one, which a memory
+-- without a vector gets. Returns model and width of the same snapshot, on a row of its own if there are no hits.
 WITH /*vector_branch*/, /*text_branch*/,
 scale AS MATERIALIZED (SELECT (SELECT nullif(max(s), 0) FROM text_hits) AS words, (SELECT max(s) FROM vector_hits WHERE r <= %(counted)s) AS nearest,
     (SELECT min(s) FROM vector_hits WHERE r <= %(counted)s) AS farthest, (SELECT min(s) - (1 - %(floor)s::float8) * abs(min(s)) FROM vector_hits WHERE r <= %(counted)s) AS base),
@@ -281,36 +282,36 @@ FROM (SELECT (SELECT k.name FROM embedding_model k) AS model, (SELECT k.dimensio
 LEFT JOIN (placed f JOIN knowledge_nodes m ON m.id = f.id LEFT JOIN scheduling s ON s.memory_id = m.id) ON /*chosen*/ ORDER BY f.place
 
 -- chosen_best --
--- As many as were asked for.
+-- Top hits up to the limit.
 f.place <= %(limit)s
 
 -- chosen_one --
--- One memory, wherever it stands.
+-- One memory at any rank.
 f.id = %(only)s::uuid
 
 -- score_text --
--- What the words are worth in a memory that only meaning found.
+-- Text score of a memory that only the vector branch found.
 (SELECT sum(w.idf * ts_rank(n.search_vec, w.q, 1)) FROM knowledge_nodes n, words w WHERE n.id = b.id AND n.search_vec @@ w.q)
 
 -- score_vector --
--- The cosine of a memory that only words found.
+-- Cosine of a memory that only the text branch found.
 (SELECT nullif(1 - (e.embedding <=> %(embedding)s::{vector}), 'NaN') FROM node_embeddings e WHERE e.node_id = b.id)
 
 -- score_none --
--- Nothing to ask for.
+-- Score of an absent branch.
 NULL::float8
 
 -- branch_vector_index --
--- By the HNSW index: the vector is a parameter, not a column of another CTE, or no index would be used. The scan goes on
--- until enough rows pass the filters; its order is relaxed, so ranks are made from the distances again.
+-- Vector branch by the HNSW index, which requires the vector as a parameter instead of a CTE column. The iterative scan
+-- continues until enough rows pass the filters, in relaxed order: ranks are recomputed from the distances.
 near AS MATERIALIZED (SELECT e.node_id AS id, e.embedding <=> %(embedding)s::{vector} AS d
     FROM node_embeddings e JOIN knowledge_nodes m ON m.id = e.node_id
     WHERE true /*filters*/ ORDER BY e.embedding <=> %(embedding)s::{vector} LIMIT %(depth)s),
 vector_hits AS MATERIALIZED (SELECT id, row_number() OVER (ORDER BY d + 0, id) AS r, 1 - d AS s FROM near WHERE d < 'NaN')
 
 -- branch_vector_either --
--- With filters: where they leave few rows every one of them is measured, which is exact and faster than walking the
--- graph past the rest; else the index. Which of the two runs is known only inside: the other one is never begun.
+-- Vector branch with filters: exact over few passing rows, which beats a graph scan that discards most rows; else the
+-- HNSW index. The statement decides at run time, and never executes the other half.
 allowed AS MATERIALIZED (SELECT m.id FROM knowledge_nodes m WHERE true /*filters*/ LIMIT %(few)s + 1),
 scarce AS MATERIALIZED (SELECT count(*) <= %(few)s AS yes FROM allowed),
 near AS MATERIALIZED (
@@ -322,19 +323,19 @@ near AS MATERIALIZED (
 vector_hits AS MATERIALIZED (SELECT id, row_number() OVER (ORDER BY d + 0, id) AS r, 1 - d AS s FROM near WHERE d < 'NaN')
 
 -- branch_vector_exact --
--- Every row that passes is measured, however many.
+-- Vector branch without an index: exact cosines of all passing rows.
 near AS MATERIALIZED (SELECT k.id, e.embedding <=> %(embedding)s::{vector} AS d
     FROM (SELECT m.id FROM knowledge_nodes m WHERE true /*filters*/ OFFSET 0) k JOIN node_embeddings e ON e.node_id = k.id
     ORDER BY (e.embedding <=> %(embedding)s::{vector}) + 0, k.id LIMIT %(depth)s),
 vector_hits AS MATERIALIZED (SELECT id, row_number() OVER (ORDER BY d, id) AS r, 1 - d AS s FROM near WHERE d < 'NaN')
 
 -- branch_vector_none --
--- No search by meaning.
+-- Absent vector branch.
 vector_hits AS (SELECT NULL::uuid AS id, NULL::bigint AS r, NULL::float8 AS s WHERE false)
 
 -- weigh_words --
--- Each word or phrase as a query of the text index, and how many memories its rarest part occurs in, as last counted;
--- a word that was not counted counts one, and one of no letters is left out.
+-- Each word or phrase as a tsquery, with the document frequency of its rarest lexeme from term_stats (1 if not
+-- counted). Words without lexemes are omitted.
 SELECT t.w AS word, p.q::text AS query, coalesce((SELECT k.documents FROM term_stats k WHERE k.lexeme = ''), 0) AS whole,
     coalesce((SELECT min(coalesce(k.documents, 1)) FROM unnest(tsvector_to_array(p.v)) AS l (lexeme) LEFT JOIN term_stats k ON k.lexeme = l.lexeme), 1) AS documents
 FROM unnest(%(words)s::text[]) AS t (w), LATERAL (SELECT phraseto_tsquery('vestige', f) AS q, to_tsvector('vestige', f) AS v
@@ -342,19 +343,19 @@ FROM unnest(%(words)s::text[]) AS t (w), LATERAL (SELECT phraseto_tsquery('vesti
 WHERE numnode(p.q) > 0
 
 -- weighed_words --
--- The words of a search with their weights.
+-- Query words with their idf weights.
 words AS MATERIALIZED (SELECT q, idf FROM unnest(%(queries)s::tsquery[], %(weights)s::float8[]) AS w (q, idf))
 
 -- branch_text --
--- Any of the words, ranked by the sum of idf x what the word is worth in the text, short texts first. Candidates are
--- the memories with the rarest words: a common word would make every memory one.
+-- Text branch: any of the words, ranked by the sum of idf x ts_rank, normalised by length. Candidates match the rarest
+-- words; with common words every memory would be one.
 /*= weighed_words */,
 text_hits AS MATERIALIZED (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS r, s FROM (
     SELECT m.id, (SELECT sum(w.idf * ts_rank(m.search_vec, w.q, 1)) FROM words w WHERE m.search_vec @@ w.q) AS s
     FROM knowledge_nodes m WHERE m.search_vec @@ %(rare)s::tsquery /*filters*/ ORDER BY s DESC, m.id LIMIT %(depth)s) x)
 
 -- branch_text_common --
--- The same where even the rarest word is in very many: the newest of them stand for all.
+-- Text branch if even the rarest word is common: candidates are its newest matches.
 /*= weighed_words */,
 text_hits AS MATERIALIZED (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS r, s FROM (
     SELECT m.id, (SELECT sum(w.idf * ts_rank(m.search_vec, w.q, 1)) FROM words w WHERE m.search_vec @@ w.q) AS s
@@ -362,133 +363,134 @@ text_hits AS MATERIALIZED (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS
         ORDER BY m.created_at DESC, m.id DESC LIMIT %(candidates)s) m ORDER BY s DESC, m.id LIMIT %(depth)s) x)
 
 -- branch_text_newest --
--- A query that only says what must not occur lists the newest.
+-- Text branch of a query with -words only: the newest memories.
 text_hits AS (SELECT id, row_number() OVER (ORDER BY created_at DESC, id DESC) AS r, 0.0::float8 AS s FROM (
     SELECT m.id, m.created_at FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT %(depth)s) x)
 
 -- branch_text_literal --
--- The characters as they stand, in the newest memories: as written first, then with A to Z in either case.
+-- Text branch of a literal search over the newest memories: exact case first, then ASCII case-insensitive.
 text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id DESC) AS r, s FROM (
     SELECT id, created_at, CASE WHEN position(%(literal)s IN content) > 0 THEN 1.0::float8 ELSE 0.5 END AS s FROM (
         SELECT m.id, m.created_at, m.content FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT %(scanned)s) n
     WHERE position(%(folded)s IN lower(content COLLATE "C")) > 0 ORDER BY s DESC, created_at DESC, id DESC LIMIT %(depth)s) x)
 
 -- branch_text_pieces --
--- The more of these strings occur the better, in the newest memories: for scripts that put no spaces between words.
+-- Text branch over the newest memories by the number of matching substrings, for scripts without spaces between words.
 text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id DESC) AS r, s FROM (
     SELECT id, created_at, s FROM (SELECT id, created_at, (SELECT count(*) FROM unnest(%(pieces)s::text[]) AS p WHERE position(p IN low) > 0)::float8 AS s FROM (
         SELECT m.id, m.created_at, lower(m.content COLLATE "C") AS low FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT %(scanned)s) n) k
     WHERE s > 0 ORDER BY s DESC, created_at DESC, id DESC LIMIT %(depth)s) x)
 
 -- branch_text_none --
--- No search by words.
+-- Absent text branch.
 text_hits AS (SELECT NULL::uuid AS id, NULL::bigint AS r, NULL::float8 AS s WHERE false)
 
 -- count_terms --
--- Of how many memories the words were counted, and how many there are.
+-- Number of memories at the last count of words, and now.
 SELECT coalesce((SELECT documents FROM term_stats WHERE lexeme = ''), -1) AS counted, (SELECT count(*) FROM knowledge_nodes) AS n
 
 -- lock_terms --
--- One session counts; the others leave it to that one. The lock goes with the transaction.
+-- Let one session count the words; the advisory lock ends with the transaction.
 SELECT pg_try_advisory_xact_lock(8317441095320003) AS mine
 
 -- clear_terms --
--- Before the words are counted anew.
+-- Clear the word counts before a recount.
 DELETE FROM term_stats
 
 -- fill_terms --
--- Every word with the number of memories that hold it, and the number of memories.
+-- Document frequency of every lexeme, and the number of memories under the empty one.
 INSERT INTO term_stats (lexeme, documents)
 SELECT word, ndoc FROM ts_stat('SELECT search_vec FROM knowledge_nodes') WHERE word <> ''
 UNION ALL SELECT '', count(*) FROM knowledge_nodes
 
 -- analyze --
--- Figures for the planner: without them it reads whole tables.
+-- Update planner statistics: without them the planner chooses sequential scans.
 ANALYZE knowledge_nodes, node_embeddings, scheduling
 
 -- count_matching --
--- How many memories hold each word or phrase, in their order.
+-- Document frequency of each word or phrase, in order.
 SELECT (SELECT count(*) FROM knowledge_nodes m WHERE m.search_vec @@ phraseto_tsquery('vestige', vestige_fold(w))) AS n
 FROM unnest(%(words)s::text[]) WITH ORDINALITY AS t (w, place) ORDER BY place
 
 -- facet_domains --
--- Domains in use, with counts.
+-- Facet: domains with counts.
 SELECT j.value AS value, count(*) AS n FROM knowledge_nodes m, unnest(m.domains) AS j (value)
 WHERE true /*filters*/ GROUP BY j.value ORDER BY n DESC, j.value COLLATE "C" LIMIT %(limit)s
 
 -- facet_tags --
--- Tags in use, with counts.
+-- Facet: tags with counts.
 SELECT j.value AS value, count(*) AS n FROM knowledge_nodes m, unnest(m.tags) AS j (value)
 WHERE true /*filters*/ GROUP BY j.value ORDER BY n DESC, j.value COLLATE "C" LIMIT %(limit)s
 
 -- facet_node_types --
--- Types in use, with counts.
+-- Facet: types with counts.
 SELECT m.node_type AS value, count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/
 GROUP BY m.node_type ORDER BY n DESC, m.node_type COLLATE "C" LIMIT %(limit)s
 
 -- facet_codebases --
--- Codebases in use, with counts.
+-- Facet: codebases with counts.
 SELECT m.codebase AS value, count(*) AS n FROM knowledge_nodes m WHERE m.codebase IS NOT NULL /*filters*/
 GROUP BY m.codebase ORDER BY n DESC, m.codebase COLLATE "C" LIMIT %(limit)s
 
 -- facet_owners --
--- Owners of memories, with counts and what they are called where anybody knows.
+-- Facet: owners with counts, and their names if known.
 SELECT o.value::text AS value, o.n, u.handle AS alias, u.display_name AS title
 FROM (SELECT m.owner_user_id AS value, count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/ GROUP BY m.owner_user_id
     ORDER BY n DESC, m.owner_user_id LIMIT %(limit)s) o
 LEFT JOIN users u ON u.id = o.value ORDER BY o.n DESC, o.value
 
 -- facet_since --
--- How many were made at or after each of some moments.
+-- Facet: counts created at or after each of several times.
 SELECT d.place - 1 AS place, count(*) AS n FROM unnest(%(moments)s::timestamptz[]) WITH ORDINALITY AS d (moment, place)
 JOIN knowledge_nodes m ON m.created_at >= d.moment WHERE true /*filters*/ GROUP BY d.place
 
 -- facet_until --
--- How many were made before each of some moments.
+-- Facet: counts created before each of several times.
 SELECT d.place - 1 AS place, count(*) AS n FROM unnest(%(moments)s::timestamptz[]) WITH ORDINALITY AS d (moment, place)
 JOIN knowledge_nodes m ON m.created_at < d.moment WHERE true /*filters*/ GROUP BY d.place
 
 -- facet_recall --
--- How many are within each of some horizons, in stabilities since the last review.
+-- Facet: counts within each horizon, in units of stability since the last review.
 SELECT d.place - 1 AS place, count(*) AS n FROM unnest(%(horizons)s::double precision[]) WITH ORDINALITY AS d (far, place)
 JOIN scheduling g ON extract(epoch FROM %(now)s::timestamptz - g.last_review) / 86400.0 <= least(greatest(g.stability, 0.001), 36500.0) * d.far
 JOIN knowledge_nodes m ON m.id = g.memory_id
 WHERE g.reps > 0 AND g.last_review IS NOT NULL /*filters*/ GROUP BY d.place
 
 -- find_owner --
--- Whom a person means by an id, a handle or a name: the lowest place is the nearest.
+-- Users by id, handle or display name; the lowest place is the best match.
 SELECT u.id::text AS value, CASE WHEN u.id::text = lower(%(owner)s::text) THEN 0 WHEN u.handle = %(owner)s::text THEN 1
     WHEN lower(u.handle) = lower(%(owner)s::text) THEN 2 ELSE 3 END AS place
 FROM users u WHERE u.id::text = lower(%(owner)s::text) OR lower(u.handle) = lower(%(owner)s::text) OR lower(u.display_name) = lower(%(owner)s::text)
 
 -- growth --
--- How many memories each month brought.
+-- Memories created per month.
 SELECT to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM') AS value, count(*) AS n FROM knowledge_nodes m GROUP BY 1 ORDER BY 1
 
 -- not_resting --
--- Neither suspended nor buried beyond the moment.
+-- Filter: neither suspended nor buried now.
 AND NOT EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND (k.suspended OR k.buried_until > %(now)s))
 
 -- list_due --
--- What is due before a moment, longest waiting first.
+-- Memories due before a time, most overdue first.
 SELECT /*= memory_columns */, s.next_review AS sort_key FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
 WHERE s.reps > 0 AND s.next_review < %(before)s /*= not_resting */ /*filters*/ /*after*/
 ORDER BY s.next_review, m.id LIMIT %(limit)s
 
 -- list_due_times --
--- Due dates in a span, for counts: the span is wide, the caller parses and compares.
+-- Due dates in a wide span, for counts; the caller parses and compares them exactly.
 SELECT s.next_review FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
 WHERE s.reps > 0 AND s.next_review >= %(earliest)s AND s.next_review < %(before)s /*= not_resting */ /*filters*/
 
 -- count_due_by_day --
--- How many fall due before each of the ends, and not before the end that precedes it.
+-- Histogram of due dates: counts between consecutive ends.
 SELECT width_bucket(s.next_review, %(ends)s::timestamptz[]) AS day, count(*) AS n
 FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
 WHERE s.reps > 0 AND s.next_review < (%(ends)s::timestamptz[])[array_length(%(ends)s::timestamptz[], 1)]
 /*= not_resting */ /*filters*/ GROUP BY 1
 
 -- count_queue --
--- What waits, in one pass: due before each of three moments, never reviewed, and new ones already reviewed since one.
+-- Counts of the review queue in one pass: due before each of three times, never reviewed, and first reviews since
+-- midnight.
 SELECT count(*) FILTER (WHERE s.reps > 0 AND s.next_review < %(overdue)s) AS overdue,
     count(*) FILTER (WHERE s.reps > 0 AND s.next_review < %(tonight)s) AS tonight,
     count(*) FILTER (WHERE s.reps > 0 AND s.next_review < %(week)s) AS week,
@@ -500,13 +502,13 @@ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE true /*= not_resting */ /*filters*/
 
 -- list_new --
--- Never reviewed, oldest first.
+-- Memories never reviewed, oldest first.
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE (s.memory_id IS NULL OR s.reps = 0) /*= not_resting */ /*filters*/
 ORDER BY m.created_at, m.id LIMIT %(limit)s
 
 -- put_scheduling --
--- Write a schedule, whether there was one or not.
+-- Upsert a schedule.
 INSERT INTO scheduling (memory_id, stability, difficulty, retrievability, last_review, next_review, reps, lapses)
 VALUES (%(id)s::uuid, %(stability)s, %(difficulty)s, %(retrievability)s, %(last_review)s, %(next_review)s, %(reps)s, %(lapses)s)
 ON CONFLICT (memory_id) DO UPDATE SET stability = excluded.stability, difficulty = excluded.difficulty,
@@ -514,57 +516,57 @@ ON CONFLICT (memory_id) DO UPDATE SET stability = excluded.stability, difficulty
     reps = excluded.reps, lapses = excluded.lapses
 
 -- delete_scheduling --
--- Back to never reviewed.
+-- Reset a memory to never reviewed.
 DELETE FROM scheduling WHERE memory_id = %(id)s::uuid
 
 -- insert_review --
--- One line of the review log.
+-- Append to the review log; returns the id.
 INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state, undoes)
 VALUES (%(id)s::uuid, %(at)s, %(rating)s, %(prior)s, %(new)s, %(undoes)s) RETURNING id
 
 -- append_review --
--- The same where nobody needs its number.
+-- Append to the review log without returning the id.
 INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state, undoes)
 VALUES (%(id)s::uuid, %(at)s, %(rating)s, %(prior)s, %(new)s, %(undoes)s)
 
 -- find_reviews --
--- Which of these [id, time, rating] are already in the log? A log has no ids of its own that travel.
+-- Those of the [id, time, rating] that are in the log: log ids differ between stores.
 SELECT a.n - 1 AS n, min(v.id) AS id FROM jsonb_array_elements(%(asked)s::jsonb) WITH ORDINALITY AS a (key, n) JOIN review_events v
 ON v.memory_id = (a.key ->> 0)::uuid AND v.timestamp = (a.key ->> 1)::timestamptz AND v.rating = (a.key ->> 2)::integer
 GROUP BY a.n
 
 -- list_reviews --
--- The reviews of one memory, oldest first.
+-- Reviews of a memory, oldest first.
 SELECT v.id, v.memory_id::text AS memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes
 FROM review_events v WHERE v.memory_id = %(id)s::uuid ORDER BY v.id
 
 -- count_reviews_of --
--- How many reviews these memories have, those that were taken back among them.
+-- Number of reviews of the memories, undone ones included.
 SELECT count(*) AS n FROM review_events v WHERE v.memory_id = ANY (%(ids)s::uuid[])
 
 -- list_reviews_since --
--- The reviews of a sitting, oldest first.
+-- Reviews since a time (of a session), oldest first.
 SELECT v.id, v.memory_id::text AS memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes
 FROM review_events v WHERE v.timestamp >= %(since)s ORDER BY v.id
 
 -- last_review --
--- The last review that still stands, of one memory or of all.
+-- Last review that was not undone, of one memory or of all.
 SELECT v.id, v.memory_id::text AS memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes FROM review_events v
 WHERE (%(id)s::uuid IS NULL OR v.memory_id = %(id)s::uuid) AND v.undoes IS NULL
 AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id)
 ORDER BY v.id DESC LIMIT 1
 
 -- get_marks --
--- What the console notes about a memory's reviews.
+-- Suspended and buried state of a memory.
 SELECT k.suspended, k.buried_until FROM review_marks k WHERE k.memory_id = %(id)s::uuid
 
 -- put_marks --
--- Suspend, bury or resume.
+-- Upsert the suspended and buried state.
 INSERT INTO review_marks (memory_id, suspended, buried_until) VALUES (%(id)s::uuid, %(suspended)s, %(buried_until)s)
 ON CONFLICT (memory_id) DO UPDATE SET suspended = excluded.suspended, buried_until = excluded.buried_until
 
 -- get_model --
--- The registered embedding model.
+-- Registered embedding model.
 SELECT name, dimension, hash, created_at FROM embedding_model
 
 -- put_model --
@@ -572,15 +574,15 @@ SELECT name, dimension, hash, created_at FROM embedding_model
 INSERT INTO embedding_model (id, name, dimension, hash, created_at) VALUES (1, %(name)s, %(dimension)s, %(hash)s, %(created_at)s)
 
 -- set_model_hash --
--- The same model in another build.
+-- Update the hash after a change of the model's build.
 UPDATE embedding_model SET hash = %(hash)s WHERE id = 1
 
 -- count_model_changes --
--- How often the store has come to belong to another model since a moment.
+-- Number of model changes since a time.
 SELECT count(*) AS n FROM model_changes WHERE changed_at >= %(since)s
 
 -- sample_embeddings --
--- Memories with their vectors, spread evenly over all that have one and are not replaced, and the model of these vectors.
+-- Even sample of active memories with vectors, and the model of these vectors.
 SELECT m.id::text AS id, m.content, e.embedding::vector AS embedding, k.name AS model, k.dimension, k.hash
 FROM (SELECT n.node_id, row_number() OVER (ORDER BY n.node_id) - 1 AS place, count(*) OVER () AS total
     FROM node_embeddings n JOIN knowledge_nodes h ON h.id = n.node_id WHERE h.superseded_by IS NULL) p
@@ -588,116 +590,116 @@ JOIN node_embeddings e ON e.node_id = p.node_id JOIN knowledge_nodes m ON m.id =
 WHERE (p.place + 1) * %(sample)s::bigint / p.total > p.place * %(sample)s::bigint / p.total ORDER BY p.place
 
 -- stamp_width --
--- The vectors get the model's width, before any is there.
+-- Set the column's width while there are no vectors.
 ALTER TABLE node_embeddings ALTER COLUMN embedding TYPE {vector}({width}), ALTER COLUMN embedding SET STORAGE PLAIN
 
 -- count_vectors_by_width --
--- What vectors are really there.
+-- Number of stored vectors by width.
 SELECT vector_dims(e.embedding) AS width, count(*) AS n FROM node_embeddings e GROUP BY 1 ORDER BY n DESC
 
 -- list_embeddings_by_width --
--- Vectors of one width that have no direction; the type itself refuses those that are not finite.
+-- Zero vectors of one width; the type itself rejects non-finite values.
 SELECT 0 AS seq, e.node_id::text AS node_id, e.embedding::vector AS embedding FROM node_embeddings e WHERE vector_dims(e.embedding) = %(width)s
 AND vector_norm(e.embedding::vector) = 0 AND %(seq)s = 0 LIMIT %(limit)s
 
 -- list_without_embedding --
--- Memories that lack a vector, in a fixed order.
+-- Memories without a vector, in id order.
 SELECT m.id::text AS id, m.content FROM knowledge_nodes m WHERE m.id > %(after_id)s::uuid
 AND NOT EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id) ORDER BY m.id LIMIT %(limit)s
 
 -- insert_embedding_if_current --
--- A vector made meanwhile, only where text and model are still those it was made of and nobody was faster.
+-- Optimistic locking: insert a vector only if text and model are unchanged and there is none yet.
 INSERT INTO node_embeddings (node_id, embedding)
 SELECT m.id, v.embedding FROM (SELECT %(embedding)s::{vector} AS embedding OFFSET 0) v, knowledge_nodes m
 WHERE m.id = %(id)s::uuid AND m.content = %(content)s AND /*= still_registered */ ON CONFLICT (node_id) DO NOTHING
 
 -- put_edge --
--- Link two memories, or change the weight of a link.
+-- Upsert a link.
 INSERT INTO edges (source_id, target_id, edge_type, weight, created_at)
 VALUES (%(source_id)s::uuid, %(target_id)s::uuid, %(edge_type)s, %(weight)s, %(created_at)s)
 ON CONFLICT (source_id, target_id, edge_type) DO UPDATE SET weight = excluded.weight
 
 -- insert_edge_if_absent --
--- A link as it was elsewhere, only where there is none of that type.
+-- Insert an imported link unless there is one of that type.
 INSERT INTO edges (source_id, target_id, edge_type, weight, created_at)
 VALUES (%(source_id)s::uuid, %(target_id)s::uuid, %(edge_type)s, %(weight)s, %(created_at)s)
 ON CONFLICT (source_id, target_id, edge_type) DO NOTHING
 
 -- get_edge --
--- One link.
+-- Link by its key.
 SELECT g.source_id::text AS source_id, g.target_id::text AS target_id, g.edge_type, g.weight, g.created_at FROM edges g
 WHERE g.source_id = %(source_id)s::uuid AND g.target_id = %(target_id)s::uuid AND g.edge_type = %(edge_type)s
 
 -- list_edges --
--- The links of these memories, in both directions.
+-- Links of the memories, in both directions.
 SELECT g.source_id::text AS source_id, g.target_id::text AS target_id, g.edge_type, g.weight, g.created_at FROM edges g
 WHERE g.source_id = ANY (%(ids)s::uuid[]) OR g.target_id = ANY (%(ids)s::uuid[])
 ORDER BY g.source_id, g.target_id, g.edge_type COLLATE "C"
 
 -- delete_edge --
--- Remove a link.
+-- Delete a link.
 DELETE FROM edges WHERE source_id = %(source_id)s::uuid AND target_id = %(target_id)s::uuid AND edge_type = %(edge_type)s
 
 -- lock_supersession --
--- One decision at a time: a cycle is looked for and the event written under one lock.
+-- Serialize supersessions: the check for cycles and the event share one lock.
 SELECT pg_advisory_xact_lock(8317441095320002)
 
 -- insert_event --
--- One decision; the cache follows by trigger.
+-- Append a supersession event; a trigger updates the cached winner.
 INSERT INTO supersession_events (loser_id, winner_id, kind, decided_at)
 VALUES (%(loser_id)s::uuid, %(winner_id)s::uuid, %(kind)s, %(decided_at)s) RETURNING id
 
 -- find_events --
--- Which of these [loser, time] are already in the log?
+-- Those of the [loser, time] that are in the log.
 SELECT a.n - 1 AS n FROM jsonb_array_elements(%(asked)s::jsonb) WITH ORDINALITY AS a (key, n) WHERE EXISTS (
     SELECT 1 FROM supersession_events v WHERE v.loser_id = (a.key ->> 0)::uuid AND v.decided_at = (a.key ->> 1)::timestamptz)
 
 -- list_events --
--- The decisions in which a memory takes part, in their order.
+-- Supersession events of a memory as loser or winner, in order.
 SELECT v.id, v.loser_id::text AS loser_id, v.winner_id::text AS winner_id, v.kind, v.decided_at FROM supersession_events v
 WHERE v.loser_id = %(id)s::uuid OR v.winner_id = %(id)s::uuid ORDER BY v.decided_at, v.id
 
 -- list_lost_events --
--- The decisions about these memories as losers, in their order.
+-- Supersession events of the memories as losers, in order.
 SELECT v.id, v.loser_id::text AS loser_id, v.winner_id::text AS winner_id, v.kind, v.decided_at FROM supersession_events v
 WHERE v.loser_id = ANY (%(ids)s::uuid[]) ORDER BY v.decided_at, v.id
 
 -- get_winner --
--- What replaces a memory now.
+-- Current winner over a memory.
 SELECT m.superseded_by::text AS superseded_by FROM knowledge_nodes m WHERE m.id = %(id)s::uuid
 
 -- list_losers --
--- What a memory replaces now.
+-- Memories that the given ones replace.
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE m.superseded_by = ANY (%(ids)s::uuid[]) ORDER BY m.created_at, m.id
 
 -- insert_journal --
--- One change by a person.
+-- Append to the journal.
 INSERT INTO journal (at, actor, verb, before, after) VALUES (%(at)s, %(actor)s, %(verb)s, %(before)s, %(after)s) RETURNING id
 
 -- get_journal --
--- One entry of the journal.
+-- Journal entry by id.
 SELECT id, at, actor, verb, before, after, undone_by FROM journal WHERE id = %(id)s
 
 -- last_journal --
--- The last change that can be taken back.
+-- Last change that can be undone.
 SELECT id, at, actor, verb, before, after, undone_by FROM journal WHERE undone_by IS NULL AND verb <> 'undo' ORDER BY id DESC LIMIT 1
 
 -- find_review_entry --
--- The journal entry that one review wrote.
+-- Journal entry of a review.
 SELECT id, at, actor, verb, before, after, undone_by FROM journal
 WHERE verb = 'review' AND undone_by IS NULL AND (after -> 0 ->> 'review')::bigint = %(review)s ORDER BY id DESC LIMIT 1
 
 -- list_journal --
--- The journal, newest first.
+-- Journal, newest first.
 SELECT id, at, actor, verb, before, after, undone_by FROM journal WHERE id < %(before_id)s ORDER BY id DESC LIMIT %(limit)s
 
 -- mark_undone --
--- An entry has been taken back by another.
+-- Mark a journal entry as undone by another.
 UPDATE journal SET undone_by = %(undone_by)s WHERE id = %(id)s AND undone_by IS NULL
 
 -- get_stats --
--- Figures of the whole store.
+-- Counts of the whole store.
 SELECT (SELECT count(*) FROM knowledge_nodes) AS total_memories,
     (SELECT count(*) FROM node_embeddings) AS memories_with_embeddings,
     (SELECT count(*) FROM edges) AS total_edges,
@@ -706,11 +708,11 @@ SELECT (SELECT count(*) FROM knowledge_nodes) AS total_memories,
     (SELECT count(*) FROM knowledge_nodes WHERE superseded_by IS NOT NULL) AS superseded
 
 -- probe --
--- Does the store answer?
+-- Check that the store answers.
 SELECT current_setting('server_version') AS version
 
 -- preflight --
--- What the server is and whether it has what we need.
+-- Server version, availability of pgvector, and privileges of the role.
 SELECT current_setting('server_version_num')::integer AS server_version_num, current_setting('server_version') AS server_version,
     (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS available,
     (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS installed,
@@ -719,12 +721,12 @@ SELECT current_setting('server_version_num')::integer AS server_version_num, cur
     has_schema_privilege(current_schema(), 'CREATE') AS may_migrate
 
 -- find_index --
--- Is the vector index there, and whole?
+-- Validity of the vector index, if it exists.
 SELECT i.indisvalid AS valid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE c.relname = 'idx_node_embeddings_hnsw' AND c.relnamespace = current_schema()::regnamespace
 
 -- describe_server --
--- What the store runs on, and where.
+-- Server, connection and extension versions.
 SELECT current_setting('server_version') AS version, host(inet_server_addr()) AS host, inet_server_port() AS port,
     current_database()::text AS database, current_user::text AS username, pg_postmaster_start_time() AS started_at,
     pg_is_in_recovery() AS recovering,
@@ -733,14 +735,14 @@ SELECT current_setting('server_version') AS version, host(inet_server_addr()) AS
     (SELECT pg_encoding_to_char(d.encoding) FROM pg_database d WHERE d.datname = current_database()) AS encoding
 
 -- list_sessions --
--- Who is connected to the database, ours first, then the latest; of others a role may see only that they are there.
+-- Sessions of the database, own ones first, then the most recent; details of other roles may be hidden.
 SELECT a.pid, a.application_name AS application, coalesce(a.usename::text, '') AS username, a.state,
     coalesce(a.state_change, a.backend_start) AS since, a.pid = ANY (%(mine)s::integer[]) AS mine
 FROM pg_stat_activity a WHERE a.datname = current_database() AND (a.backend_type = 'client backend' OR a.backend_type IS NULL)
 ORDER BY mine DESC, since DESC NULLS LAST, a.pid LIMIT %(limit)s
 
 -- list_sizes --
--- Bytes of each table, its indexes and what lies outside its rows, and how well it is kept; the biggest first.
+-- Bytes of each table, its indexes and TOAST, with vacuum statistics; largest first.
 SELECT c.relname::text AS name, pg_relation_size(c.oid) AS heap, pg_indexes_size(c.oid) AS indexes,
     pg_total_relation_size(c.oid) - pg_relation_size(c.oid) - pg_indexes_size(c.oid) AS outside,
     s.n_live_tup AS rows, s.n_dead_tup AS dead_rows,
@@ -750,37 +752,37 @@ WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'm'
 ORDER BY pg_total_relation_size(c.oid) DESC, c.relname
 
 -- list_vacuumable --
--- The tables that this role may vacuum, the biggest first; the server would only warn that it skips others.
+-- Tables that this role may vacuum, largest first; the server skips others with a mere warning.
 SELECT c.relname::text AS name FROM pg_class c
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'm')
     AND (pg_has_role(c.relowner, 'USAGE') OR pg_has_role((SELECT datdba FROM pg_database WHERE datname = current_database()), 'USAGE'))
 ORDER BY pg_total_relation_size(c.oid) DESC, c.relname
 
 -- read_size --
--- Bytes on disk.
+-- Size in bytes.
 SELECT pg_database_size(current_database()) AS n
 
 -- find_channel --
--- Where commits to this store are told of, and whether they can be heard there.
+-- NOTIFY channel and lock key of this store; a standby cannot LISTEN.
 SELECT 'vestige_' || key AS channel, key, pg_backend_pid() AS process, pg_is_in_recovery() AS standby
 FROM (SELECT hashtextextended('vestige ' || current_schema(), 0) AS key) AS store
 
 -- hold_channel --
--- While this lock is held, commits to the store are told of.
+-- Shared advisory lock of listeners: while it is held, commits send NOTIFY.
 SELECT pg_advisory_lock_shared(%(key)s::bigint)
 
 -- find_horizon --
--- What began before this may have asked for listeners too early.
+-- Transaction id: writers that began before it may have checked for listeners too early.
 SELECT pg_current_xact_id()::text AS horizon
 
 -- find_unheard --
--- Is a transaction in progress that may have begun before the horizon?
+-- True while a transaction from before the horizon may be in progress.
 SELECT pg_snapshot_xmin(pg_current_snapshot()) < %(horizon)s::xid8 AS unheard
 
 -- read_change_token --
--- Changes some time after a commit, as the server gathers its figures; on a standby with what it has replayed.
+-- Change token from table statistics, which lag behind commits; on a standby with the replayed WAL position.
 SELECT coalesce(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() END::text, '') || coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint AS token FROM pg_stat_user_tables WHERE schemaname = current_schema()
 
 -- vacuum --
--- Make the room of a table's dead rows usable again, and let the planner know what is there; reads and writes go on.
+-- Reclaim the dead rows of a table and update planner statistics, without blocking reads or writes.
 VACUUM (ANALYZE) {table}

@@ -1,154 +1,153 @@
--- Re-embedding: the vectors of a second model beside those of the store's own, and one in the place of the other. Where
--- a block has the same name in ../sqlite/reembed.sql it answers the same question.
+-- Re-embedding: a shadow table for the vectors of a second model (spare vectors), and the swap of the two tables.
+-- Blocks with the same name in ../sqlite/reembed.sql do the same.
 
 -- get_spare --
--- Whose vectors lie beside the store's own, why, and how many.
+-- Model, role and number of the spare vectors.
 SELECT s.name, s.dimension, s.hash, s.created_at, s.role, (SELECT count(*) FROM spare_embeddings) AS vectors FROM spare_model s
 
 -- find_in_place --
--- A job under way that makes the vectors in use anew, one by one.
+-- Unfinished re-embedding in place.
 SELECT r.delegation_id FROM job_runs r WHERE r.kind = 'reembed' AND r.finished_at IS NULL AND r.options ->> 'in_place' = 'true' LIMIT 1
 
 -- list_model_changes --
--- The models that the store belonged to, the latest change first.
+-- Model changes, latest first.
 SELECT c.id, c.kind, c.from_name, c.from_dimension, c.from_hash, c.to_name, c.to_dimension, c.to_hash, c.memories, c.seconds,
     c.changed_at, c.delegation_id
 FROM model_changes c ORDER BY c.id DESC LIMIT %(limit)s
 
 -- list_writing_jobs --
--- The attempts of jobs that write vectors and that nobody has ended, with their last sign of life.
+-- Unfinished attempts of jobs that write vectors, with their last heartbeat.
 SELECT r.delegation_id, r.kind, r.source, r.plan::text AS plan, r.options, r.checkpoint, coalesce(d.last_heartbeat, d.created_at) AS last_sign
 FROM job_runs r JOIN delegations d ON d.delegation_id = r.delegation_id
 WHERE r.kind IN ('copy', 'repair', 'reembed') AND r.finished_at IS NULL AND d.status = ANY (%(in_flight)s::text[])
 
 -- get_last_reembedding --
--- The attempt of a re-embedding that was begun last, and how it ended.
+-- Last attempt of a re-embedding, with its status.
 SELECT r.delegation_id, r.options, r.checkpoint, d.status FROM job_runs r JOIN delegations d ON d.delegation_id = r.delegation_id
 WHERE r.kind = 'reembed' ORDER BY r.started_at DESC, r.attempt DESC LIMIT 1
 
 -- count_without_spare --
--- How many memories have no vector of the second model.
+-- Number of memories without a spare vector.
 SELECT count(*) AS n FROM knowledge_nodes m WHERE NOT EXISTS (SELECT 1 FROM spare_embeddings e WHERE e.node_id = m.id)
 
 -- count_without_vector --
--- How many memories have no vector of the store's own model.
+-- Number of memories without a vector.
 SELECT count(*) AS n FROM knowledge_nodes m WHERE NOT EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id)
 
 -- list_without_spare --
--- Memories behind an id that have no vector of the second model, with the octets of their texts.
+-- Memories without a spare vector, with their size in bytes; keyset pagination by id.
 SELECT m.id::text AS id, octet_length(m.content) AS size FROM knowledge_nodes m
 WHERE (%(after)s::uuid IS NULL OR m.id > %(after)s::uuid)
     AND NOT EXISTS (SELECT 1 FROM spare_embeddings e WHERE e.node_id = m.id) ORDER BY m.id LIMIT %(limit)s
 
 -- list_without_vector --
--- Memories behind an id that have no vector of the store's own model, with the octets of their texts.
+-- Memories without a vector, with their size in bytes; keyset pagination by id.
 SELECT m.id::text AS id, octet_length(m.content) AS size FROM knowledge_nodes m
 WHERE (%(after)s::uuid IS NULL OR m.id > %(after)s::uuid)
     AND NOT EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id) ORDER BY m.id LIMIT %(limit)s
 
 -- read_texts --
--- What is encoded, and a mark by which it is known later whether it is still the same.
+-- Texts to encode, each with its SHA-256 to detect later edits.
 SELECT m.id::text AS id, m.content, sha256(convert_to(m.content, 'UTF8')) AS mark FROM knowledge_nodes m
 WHERE m.id = ANY (%(ids)s::uuid[]) ORDER BY m.id
 
 -- sample_texts --
--- Texts spread evenly over the store.
+-- Even sample of texts.
 SELECT m.content FROM (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place, count(*) OVER () AS total FROM knowledge_nodes) p
 JOIN knowledge_nodes m ON m.id = p.id
 WHERE (p.place + 1) * %(sample)s::bigint / p.total > p.place * %(sample)s::bigint / p.total ORDER BY p.place
 
 -- hold_spare --
--- Whose vectors are made; nobody drops them or puts them in place while this is written.
+-- Model of the spare vectors; the share lock prevents a drop or swap until commit.
 SELECT s.name, s.dimension, s.hash, s.created_at, s.role FROM spare_model s FOR SHARE
 
 -- hold_model --
--- The store's own model; nobody changes it while this is written.
+-- Registered model; the share lock prevents a change until commit.
 SELECT k.name, k.dimension, k.hash, k.created_at FROM embedding_model k FOR SHARE
 
 -- hold_unchanged --
--- Memories whose text is still the one that was encoded. They stay so until this commits: an edit waits for it, and then
--- takes the vector away again. One that somebody is editing right now is left for later, so that nobody waits for both.
+-- Memories that still have the encoded text, locked until commit: an edit waits, and then deletes the vector. SKIP
+-- LOCKED leaves out memories under edit, which prevents deadlocks.
 SELECT m.id::text AS id FROM knowledge_nodes m JOIN unnest(%(ids)s::uuid[], %(marks)s::bytea[]) AS s (id, mark) ON s.id = m.id
 WHERE sha256(convert_to(m.content, 'UTF8')) = s.mark FOR SHARE OF m SKIP LOCKED
 
 -- load_spare --
--- Vectors of memories that are held and have none.
+-- Load vectors of locked memories without a spare vector.
 COPY spare_embeddings (node_id, embedding) FROM STDIN (FORMAT binary)
 
 -- insert_vector --
--- A vector of the store's own model, where the text is still the one that was encoded and nobody was faster.
+-- Insert a vector unless there is one; optimistic locking on the encoded text.
 INSERT INTO node_embeddings (node_id, embedding)
 SELECT m.id, %(embedding)s::vector FROM (SELECT h.id FROM knowledge_nodes h
     WHERE h.id = %(id)s::uuid AND sha256(convert_to(h.content, 'UTF8')) = %(mark)s::bytea FOR SHARE SKIP LOCKED) m
 ON CONFLICT (node_id) DO NOTHING
 
 -- put_spare_model --
--- Whose vectors are made from now on.
+-- Register the model of the spare vectors in role building.
 INSERT INTO spare_model (id, name, dimension, hash, created_at, role) VALUES (1, %(name)s, %(dimension)s, %(hash)s, %(created_at)s, 'building')
 
 -- set_spare_model --
--- Whose vectors lie beside the store's own from now on: those of the model before.
+-- After a swap: the spare vectors are the kept ones of the previous model.
 UPDATE spare_model SET name = %(name)s, dimension = %(dimension)s, hash = %(hash)s, created_at = %(created_at)s, role = 'kept'
 
 -- delete_spare_model --
--- There is no second model.
+-- Delete the model of the spare vectors.
 DELETE FROM spare_model
 
 -- set_model --
--- The store belongs to another model.
+-- Change the registered model.
 UPDATE embedding_model SET name = %(name)s, dimension = %(dimension)s, hash = %(hash)s, created_at = %(created_at)s WHERE id = 1
 
 -- insert_model_change --
--- The store comes to belong to another model.
+-- Append to the model changes.
 INSERT INTO model_changes (kind, from_name, from_dimension, from_hash, to_name, to_dimension, to_hash, memories, seconds, changed_at, delegation_id)
 VALUES (%(kind)s, %(from_name)s, %(from_dimension)s, %(from_hash)s, %(to_name)s, %(to_dimension)s, %(to_hash)s, %(memories)s, %(seconds)s,
     %(changed_at)s, %(job)s) RETURNING id
 
 -- set_model_change --
--- What the last change came to, where that was made before its vectors.
+-- Set count and duration of an in-place change, which is recorded before its vectors.
 UPDATE model_changes SET memories = %(memories)s, seconds = %(seconds)s
 WHERE id = (SELECT max(id) FROM model_changes) AND kind = 'in_place'
 
 -- forget_centroids --
--- Centres of domains are vectors of the model before.
+-- Clear centroids: they are vectors of the previous model.
 UPDATE domains SET centroid = NULL WHERE centroid IS NOT NULL
 
 -- list_centred --
--- The domains that have a centre.
+-- Domains with a centroid.
 SELECT d.id FROM domains d WHERE d.centroid IS NOT NULL ORDER BY d.id
 
 -- average_domain --
--- The centre of a domain's memories by the store's own vectors; none where it has no memories with vectors.
+-- Centroid of a domain's vectors; NULL without any.
 SELECT avg(e.embedding)::vector AS centroid FROM knowledge_nodes m JOIN node_embeddings e ON e.node_id = m.id
 WHERE m.domains @> ARRAY[%(id)s::text]
 
 -- set_centroid --
--- The centre of a domain.
+-- Set the centroid of a domain.
 UPDATE domains SET centroid = %(centroid)s::vector WHERE id = %(id)s
 
 -- empty_spare --
--- Let go of the second model's vectors.
+-- Delete all spare vectors.
 TRUNCATE spare_embeddings
 
 -- empty_vectors --
--- Let go of the store's own vectors.
+-- Delete all vectors.
 TRUNCATE node_embeddings
 
 -- stamp_spare --
--- The second model's vectors get their width, before any is there.
+-- Set the width of the spare column while it is empty.
 ALTER TABLE spare_embeddings ALTER COLUMN embedding TYPE {vector}({width}), ALTER COLUMN embedding SET STORAGE PLAIN
 
 -- wait_briefly --
--- Who cannot have a table at once lets those through that wait behind, and tries again later.
+-- Short lock timeout: a waiting exclusive lock blocks all later ones, so give up and retry.
 SELECT set_config('lock_timeout', '150ms', true)
 
 -- lock_tables --
--- Both tables of vectors, in the order in which an edit takes them.
+-- Lock both vector tables, in the lock order of an edit.
 LOCK TABLE spare_embeddings, node_embeddings IN ACCESS EXCLUSIVE MODE
 
 -- swap_tables --
--- Each table takes the other's name, with the names of its constraints and indexes; the trigger that tells of changes
--- belongs to the store's own vectors.
+-- Swap the names of the tables, their constraints and indexes; the NOTIFY trigger stays with the vectors in use.
 DO $swap$
 DECLARE
     step record;
@@ -180,53 +179,53 @@ END;
 $swap$
 
 -- find_spare_index --
--- Is the index of the second model's vectors there, and whole?
+-- Validity of the spare index, if it exists.
 SELECT i.indisvalid AS valid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE c.relname = 'idx_spare_embeddings_hnsw' AND c.relnamespace = current_schema()::regnamespace
 
 -- prepare_build --
--- An index is built in memory, by several at once, for as long as it takes: settings of one transaction, or of the session.
+-- Settings of an index build: memory, parallel workers, no timeouts; for a transaction or the session.
 SELECT set_config('maintenance_work_mem', %(memory)s, %(local)s), set_config('max_parallel_maintenance_workers', %(workers)s, %(local)s),
     set_config('statement_timeout', '0', %(local)s), set_config('idle_in_transaction_session_timeout', '0', %(local)s)
 
 -- wait_long --
--- Who blocks nobody may wait for whoever began before.
+-- No lock timeout: CREATE INDEX CONCURRENTLY waits without blocking writers.
 SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false)
 
 -- notice_hangup --
--- A build ends soon after the one who asked for it is gone.
+-- Stop a build soon after its client disconnects.
 SELECT set_config('client_connection_check_interval', '1s', false)
 
 -- build_spare_index --
--- The index of the second model's vectors, while everybody goes on writing.
+-- Build the spare index without blocking writers.
 CREATE INDEX CONCURRENTLY idx_spare_embeddings_hnsw ON spare_embeddings USING hnsw (embedding {vector}_cosine_ops)
     WITH (m = 16, ef_construction = 64)
 
 -- drop_spare_index --
--- The second model has no vectors, or its index was left half done.
+-- Drop the spare index, also an invalid one.
 DROP INDEX IF EXISTS idx_spare_embeddings_hnsw
 
 -- drop_spare_index_concurrently --
--- The same, while everybody goes on writing.
+-- The same without blocking writers.
 DROP INDEX CONCURRENTLY IF EXISTS idx_spare_embeddings_hnsw
 
 -- build_index --
--- The index of the store's own vectors.
+-- Build the vector index.
 CREATE INDEX idx_node_embeddings_hnsw ON node_embeddings USING hnsw (embedding {vector}_cosine_ops) WITH (m = 16, ef_construction = 64)
 
 -- build_index_concurrently --
--- The same, while everybody goes on writing.
+-- The same without blocking writers.
 CREATE INDEX CONCURRENTLY idx_node_embeddings_hnsw ON node_embeddings USING hnsw (embedding {vector}_cosine_ops)
     WITH (m = 16, ef_construction = 64)
 
 -- drop_index --
--- The store's own vectors are filled in faster without their index.
+-- Drop the vector index, to fill the table faster.
 DROP INDEX IF EXISTS idx_node_embeddings_hnsw
 
 -- drop_index_concurrently --
--- An index that was left half done, while everybody goes on writing.
+-- Drop an invalid vector index without blocking writers.
 DROP INDEX CONCURRENTLY IF EXISTS idx_node_embeddings_hnsw
 
 -- analyze_spare --
--- What the planner knows of these vectors goes along when they take their place.
+-- Update planner statistics before the swap, which keeps them.
 ANALYZE spare_embeddings

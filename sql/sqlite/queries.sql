@@ -1,9 +1,9 @@
--- Every question and every write of the store service, by name; the same names stand in ../postgres/queries.sql.
--- A block is "-- name --", a line of why, and the SQL. /*slot*/ takes fragments that the service chooses by name,
--- /*= name */ another block. Rows are memories m and their schedule s throughout.
+-- Named queries of the store service; ../postgres/queries.sql has the same names. A block is "-- name --", a comment
+-- and the SQL. /*slot*/ takes fragments that the service chooses by name, /*= name */ includes another block. Aliases:
+-- m is a memory, s its schedule.
 
 -- create_bookkeeping --
--- Which migrations were applied, and from which files; adopted marks a file that a Vestige server made.
+-- Applied migrations with the checksums of their files; adopted marks a file that a Vestige server wrote.
 CREATE TABLE IF NOT EXISTS vestige_migrations (
     version     INTEGER PRIMARY KEY,
     name        TEXT NOT NULL,
@@ -14,11 +14,11 @@ CREATE TABLE IF NOT EXISTS vestige_migrations (
 )
 
 -- find_bookkeeping --
--- Is this store one of ours?
+-- Check for the console's own schema.
 SELECT count(*) AS n FROM sqlite_master WHERE type = 'table' AND name = 'vestige_migrations'
 
 -- list_taken_names --
--- Names of ours that somebody else's tables already bear.
+-- Tables with the console's names in a foreign schema.
 SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name IN (
     'embedding_model', 'domains', 'users', 'groups', 'group_memberships', 'knowledge_nodes', 'node_embeddings', 'scheduling',
     'edges', 'review_events', 'supersession_events', 'delegations', 'job_runs', 'job_findings', 'journal', 'review_marks',
@@ -26,161 +26,161 @@ SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name IN (
 ORDER BY name
 
 -- list_applied --
--- The bookkeeping itself, oldest first.
+-- Applied migrations, oldest first.
 SELECT version, name, sha256, applied_at, duration_ms FROM vestige_migrations ORDER BY version
 
 -- record_applied --
--- One migration has been applied.
+-- Record an applied migration.
 INSERT INTO vestige_migrations (version, name, sha256, applied_at, duration_ms)
 VALUES (:version, :name, :sha256, :applied_at, :duration_ms)
 
 -- forget_applied --
--- One migration has been taken back.
+-- Remove the record of a migration that was rolled back.
 DELETE FROM vestige_migrations WHERE version = :version
 
 -- lock_schema --
--- BEGIN IMMEDIATE already keeps a second console out.
+-- No-op: BEGIN IMMEDIATE already locks the file.
 SELECT 1 AS locked
 
 -- count_precious --
--- What taking the schema back would delete: memories, reviews, events; the local user does not count.
+-- Memories and reviews that a rollback of the schema would delete; the local user does not count.
 SELECT (SELECT count(*) FROM knowledge_nodes) + (SELECT count(*) FROM review_events) AS n
 
 -- count_precious_events --
--- Supersession events, asked only where their migration is applied.
+-- Supersession events that a rollback would delete; run only if their migration is applied.
 SELECT count(*) AS n FROM supersession_events
 
 -- count_precious_ledger --
--- Delegations, asked only where their migration is applied.
+-- Delegations that a rollback would delete; run only if their migration is applied.
 SELECT count(*) AS n FROM delegations
 
 -- count_precious_journal --
--- Journal entries, asked only where their migration is applied.
+-- Journal entries that a rollback would delete; run only if their migration is applied.
 SELECT count(*) AS n FROM journal
 
 -- find_unfinished_copy --
--- A copy into this store that is still under way builds the vector index last.
+-- Unfinished copy into this store: it builds the vector index at its end.
 SELECT delegation_id FROM job_runs WHERE kind = 'copy' AND finished_at IS NULL LIMIT 1
 
 -- memory_columns --
--- A memory with its schedule, as rows.memory reads it.
+-- Columns of a memory with its schedule, for rows.memory.
 m.id, m.content, m.node_type, m.tags, m.domains, m.domain_scores, m.codebase, m.metadata, m.created_at, m.updated_at,
 m.owner_user_id, m.visibility, m.shared_with_groups, m.superseded_by,
 s.memory_id AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses,
 coalesce((SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id), 0) AS has_embedding
 
 -- memory_head_columns --
--- The same with only the beginning of the content: what a list shows.
+-- The same columns for lists, with only the head of the content.
 m.id, substr(m.content, 1, :head) AS content, m.node_type, m.tags, m.domains, m.domain_scores, m.codebase, m.metadata,
 m.created_at, m.updated_at, m.owner_user_id, m.visibility, m.shared_with_groups, m.superseded_by,
 s.memory_id AS scheduled, s.stability, s.difficulty, s.retrievability, s.last_review, s.next_review, s.reps, s.lapses,
 coalesce((SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id), 0) AS has_embedding
 
 -- get_memory --
--- One memory by its id.
+-- Memory by id.
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id WHERE m.id = :id
 
 -- lock_memory --
--- Hold a memory until the write ends: BEGIN IMMEDIATE holds them all.
+-- Check that a memory exists; BEGIN IMMEDIATE already locks the file.
 SELECT id FROM knowledge_nodes WHERE id = :id
 
 -- get_memories --
--- Several memories by their ids.
+-- Memories by ids.
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE m.id IN (SELECT value FROM json_each(:ids))
 
 -- find_by_prefix --
--- Up to three ids that begin alike: two are enough to call a prefix ambiguous.
+-- Ids with a prefix, three at most: two already make it ambiguous.
 SELECT m.id FROM knowledge_nodes m WHERE m.id >= :low AND m.id < :high ORDER BY m.id LIMIT 3
 
 -- list_existing --
--- Which of these ids are there.
+-- Those of the ids that exist.
 SELECT m.id FROM knowledge_nodes m WHERE m.id IN (SELECT value FROM json_each(:ids))
 
 -- list_stamps --
--- When each of these was last edited: by that the journal knows it again.
+-- Edit times of memories, by which undo detects later edits.
 SELECT m.id, m.updated_at FROM knowledge_nodes m WHERE m.id IN (SELECT value FROM json_each(:ids))
 
 -- insert_memory --
--- A new memory; its words reach the text index by trigger.
+-- Insert a memory; a trigger maintains the text index.
 INSERT INTO knowledge_nodes (id, content, node_type, tags, metadata, domains, domain_scores, codebase, owner_user_id,
     visibility, shared_with_groups, created_at, updated_at)
 VALUES (:id, :content, :node_type, :tags, :metadata, :domains, :domain_scores, :codebase, :owner_user_id,
     :visibility, :shared_with_groups, :created_at, :updated_at)
 
 -- update_memory --
--- All that a person can edit, with the time of the edit.
+-- Update the editable columns and the edit time.
 UPDATE knowledge_nodes SET content = :content, node_type = :node_type, tags = :tags, metadata = :metadata,
     domains = :domains, codebase = :codebase, visibility = :visibility, updated_at = :updated_at WHERE id = :id
 
 -- delete_memories --
--- Memories go with vector, schedule, edges, reviews and events.
+-- Delete memories; vectors, schedules, edges, reviews and events cascade.
 DELETE FROM knowledge_nodes WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- delete_embedding --
--- A vector that no longer fits its text.
+-- Delete the outdated vector of an edited memory.
 DELETE FROM node_embeddings WHERE node_id = :id
 
 -- still_registered --
--- The store belongs to the model that a vector was made with.
+-- Condition: the vector's model is still the registered one.
 EXISTS (SELECT 1 FROM embedding_model k WHERE k.name = :model AND k.dimension = :dimension)
 
 -- insert_embedding --
--- A vector, where the store still belongs to its model; readers find it by its new seq.
+-- Insert a vector if its model is still registered; readers find it by its new seq.
 INSERT INTO node_embeddings (node_id, embedding) SELECT :id, :embedding WHERE /*= still_registered */
 
 -- get_embedding --
--- One stored vector, and the model that it is of.
+-- Vector of a memory, with its model.
 SELECT e.embedding, k.name AS model, k.dimension FROM node_embeddings e LEFT JOIN embedding_model k ON true WHERE e.node_id = :id
 
 -- order_created --
--- Newest first.
+-- Sort order: newest first.
 ORDER BY m.created_at DESC, m.id DESC
 
 -- order_updated --
--- Last edited first.
+-- Sort order: last edited first.
 ORDER BY m.updated_at DESC, m.id DESC
 
 -- order_due --
--- Next due first.
+-- Sort order: next due first.
 ORDER BY s.next_review, m.id
 
 -- sort_key_created --
--- The stored value that a cursor continues from, untouched.
+-- Sort key of a row as stored, for the cursor of keyset pagination.
 m.created_at AS sort_key
 
 -- sort_key_updated --
--- The stored value that a cursor continues from, untouched.
+-- Sort key of a row as stored, for the cursor of keyset pagination.
 m.updated_at AS sort_key
 
 -- sort_key_due --
--- The stored value that a cursor continues from, untouched.
+-- Sort key of a row as stored, for the cursor of keyset pagination.
 s.next_review AS sort_key
 
 -- after_created --
--- Continue behind a cursor; a row value keeps the index in use.
+-- Keyset pagination: rows after the cursor; the row value comparison uses the index.
 AND (m.created_at, m.id) < (:after_key, :after_id)
 
 -- after_updated --
--- Continue behind a cursor.
+-- Keyset pagination: rows after the cursor.
 AND (m.updated_at, m.id) < (:after_key, :after_id)
 
 -- after_due --
--- Continue behind a cursor.
+-- Keyset pagination: rows after the cursor.
 AND (s.next_review, m.id) > (:after_key, :after_id)
 
 -- only_due --
--- A list by due date holds what has one.
+-- Rows with a due date, for a list sorted by it.
 AND s.reps > 0 AND s.next_review IS NOT NULL
 
 -- page_memories --
--- One page of a filtered list.
+-- Page of a filtered list.
 SELECT /*= memory_head_columns */, /*sort_key*/
 FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE true /*filters*/ /*after*/ /*order*/ LIMIT :limit
 
 -- page_memories_at --
--- One page by position, for a jump of the scroll bar: ids are skipped first, rows are read after.
+-- Page by offset, for a jump of the scroll bar; the offset skips ids only, before whole rows are read.
 SELECT /*= memory_head_columns */, /*sort_key*/
 FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE m.id IN (SELECT m.id FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
@@ -188,84 +188,84 @@ WHERE m.id IN (SELECT m.id FROM knowledge_nodes m LEFT JOIN scheduling s ON s.me
 /*order*/
 
 -- list_ids --
--- The ids of a filtered list, for what is done to all of it.
+-- Ids of a filtered list.
 SELECT m.id FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT :limit
 
 -- count_memories --
--- How many a filter leaves.
+-- Number of memories that pass a filter.
 SELECT count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/
 
 -- count_scheduled --
--- How many of them a list by due date holds.
+-- Number of memories that pass a filter and have a schedule.
 SELECT count(*) AS n FROM knowledge_nodes m JOIN scheduling s ON s.memory_id = m.id WHERE true /*filters*/
 
 -- filter_domains --
--- In any of these domains.
+-- Filter: in any of the domains.
 AND EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(m.domains) THEN m.domains ELSE '[]' END) j
     WHERE j.value IN (SELECT value FROM json_each(:domains)))
 
 -- filter_tags --
--- With any of these tags.
+-- Filter: with any of the tags.
 AND EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(m.tags) THEN m.tags ELSE '[]' END) j
     WHERE j.value IN (SELECT value FROM json_each(:tags)))
 
 -- filter_node_types --
--- Of any of these types.
+-- Filter: of any of the types.
 AND m.node_type IN (SELECT value FROM json_each(:node_types))
 
 -- filter_codebase --
--- Of one codebase.
+-- Filter: codebase.
 AND m.codebase = :codebase
 
 -- filter_owner --
--- Of one owner.
+-- Filter: owner.
 AND m.owner_user_id = :owner
 
 -- filter_since --
--- Made at or after; Vestige also writes times with a space.
+-- Filter: created at or after a time; Vestige also writes times with a space.
 AND replace(m.created_at, ' ', 'T') >= :since
 
 -- filter_until --
--- Made before.
+-- Filter: created before a time.
 AND replace(m.created_at, ' ', 'T') < :until
 
 -- filter_min_retrievability --
--- R(t, S) >= r exactly where t <= S * horizon(r): no power function is needed.
+-- Filter: recall of at least r. R(t, S) >= r exactly if t <= S * horizon(r), which needs no power function.
 AND m.id IN (SELECT h.memory_id FROM scheduling h WHERE h.reps > 0 AND h.last_review IS NOT NULL
     AND julianday(:now) - julianday(h.last_review) <= min(max(h.stability, 0.001), 36500.0) * :horizon)
 
 -- filter_active --
--- Not replaced by another memory.
+-- Filter: active, not replaced by another memory.
 AND m.superseded_by IS NULL
 
 -- filter_without_embedding --
--- Without a vector.
+-- Filter: without a vector.
 AND NOT EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id)
 
 -- filter_must --
--- Every +word and "phrase" of a search occurs.
+-- Filter: matches every +word and "phrase" of the query.
 AND m.seq IN (SELECT rowid FROM knowledge_fts WHERE knowledge_fts MATCH :must)
 
 -- filter_must_not --
--- No -word of a search occurs.
+-- Filter: matches no -word of the query.
 AND m.seq NOT IN (SELECT rowid FROM knowledge_fts WHERE knowledge_fts MATCH :must_not)
 
 -- filter_holds --
--- All of these characters occur: for scripts that put no spaces between words.
+-- Filter: contains all substrings, for scripts without spaces between words.
 AND NOT EXISTS (SELECT 1 FROM json_each(:holds) p WHERE instr(lower(m.content), p.value) = 0)
 
 -- filter_lacks --
--- None of these characters occur.
+-- Filter: contains none of the substrings.
 AND NOT EXISTS (SELECT 1 FROM json_each(:lacks) p WHERE instr(lower(m.content), p.value) > 0)
 
 -- filter_id --
--- One memory.
+-- Filter: one memory.
 AND m.id = :only
 
 -- search_memories --
--- Both branches fused in one statement: what each gives a memory is a share of its best. A row without a rank was asked
--- for because the other branch found it. Meaning counts from a floor, a part of the farthest cosine; a memory without a
--- vector counts as the farthest.
+-- Hybrid search: fusion of both branches in one statement. Each branch's score is normalised by its best hit; rows
+-- without a rank are hits of the other branch. The floor of the cosines is a part of the lowest one, which a memory
+-- without a vector gets.
 WITH /*vector_branch*/, /*text_branch*/,
 scale AS MATERIALIZED (SELECT (SELECT nullif(max(s), 0) FROM text_hits WHERE r IS NOT NULL) AS words,
     (SELECT max(s) FROM vector_hits WHERE r <= :counted) AS nearest, (SELECT min(s) FROM vector_hits WHERE r <= :counted) AS farthest,
@@ -282,15 +282,16 @@ FROM placed f JOIN knowledge_nodes m ON m.id = f.id LEFT JOIN scheduling s ON s.
 WHERE /*chosen*/ ORDER BY f.place
 
 -- chosen_best --
--- As many as were asked for.
+-- Top hits up to the limit.
 f.place <= :limit
 
 -- chosen_one --
--- One memory, wherever it stands.
+-- One memory at any rank.
 f.id = :only
 
 -- branch_vector_given --
--- What the matrix in memory found, already filtered, and the cosines of what only words found: [seq, cosine] each.
+-- Vector branch from the matrix in memory: filtered hits, and cosines of hits of the text branch only; [seq, cosine]
+-- each.
 vector_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS r, s FROM (
     SELECT m.id AS id, json_extract(h.value, '$[1]') AS s
     FROM json_each(:vector_hits) h CROSS JOIN knowledge_nodes m ON m.seq = json_extract(h.value, '$[0]')
@@ -299,12 +300,11 @@ vector_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS r, s FROM 
     FROM json_each(:vector_also) h CROSS JOIN knowledge_nodes m ON m.seq = json_extract(h.value, '$[0]'))
 
 -- branch_vector_none --
--- No search by meaning.
+-- Absent vector branch.
 vector_hits AS (SELECT NULL AS id, NULL AS r, NULL AS s WHERE false)
 
 -- branch_text --
--- What holds the words, ranked by BM25, already filtered, and what the words are worth in what only meaning found:
--- [seq, score] each.
+-- Text branch from BM25: filtered hits, and scores of hits of the vector branch only; [seq, score] each.
 text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS r, s FROM (
     SELECT m.id AS id, json_extract(h.value, '$[1]') AS s
     FROM json_each(:text_hits) h CROSS JOIN knowledge_nodes m ON m.seq = json_extract(h.value, '$[0]')
@@ -313,112 +313,112 @@ text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, id) AS r, s FROM (
     FROM json_each(:text_also) h CROSS JOIN knowledge_nodes m ON m.seq = json_extract(h.value, '$[0]'))
 
 -- branch_text_newest --
--- A query that only says what must not occur lists the newest.
+-- Text branch of a query with -words only: the newest memories.
 text_hits AS (SELECT id, row_number() OVER (ORDER BY created_at DESC, id DESC) AS r, 0.0 AS s FROM (
     SELECT m.id, m.created_at FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT :depth))
 
 -- branch_text_literal --
--- The characters as they stand, in the newest memories: as written first, then with A to Z in either case.
+-- Text branch of a literal search over the newest memories: exact case first, then ASCII case-insensitive.
 text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id DESC) AS r, s FROM (
     SELECT id, created_at, CASE WHEN instr(content, :literal) > 0 THEN 1.0 ELSE 0.5 END AS s FROM (
         SELECT m.id, m.created_at, m.content FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT :scanned)
     WHERE instr(lower(content), :folded) > 0 ORDER BY s DESC, created_at DESC, id DESC LIMIT :depth))
 
 -- branch_text_pieces --
--- The more of these strings occur the better, in the newest memories: for scripts that put no spaces between words.
+-- Text branch over the newest memories by the number of matching substrings, for scripts without spaces between words.
 text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id DESC) AS r, s FROM (
     SELECT id, created_at, (SELECT count(*) FROM json_each(:pieces) p WHERE instr(low, p.value) > 0) * 1.0 AS s FROM (
         SELECT m.id, m.created_at, lower(m.content) AS low FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT :scanned)
     WHERE s > 0 ORDER BY s DESC, created_at DESC, id DESC LIMIT :depth))
 
 -- branch_text_none --
--- No search by words.
+-- Absent text branch.
 text_hits AS (SELECT NULL AS id, NULL AS r, NULL AS s WHERE false)
 
 -- count_matching --
--- How many memories hold a word or phrase.
+-- Document frequency of a word or phrase.
 SELECT count(*) AS n FROM knowledge_fts WHERE knowledge_fts MATCH :words
 
 -- rank_matching --
--- Which memories match, best first; -1 for all of them. Sorted inside the text index, without a join for each match.
+-- BM25 ranking of matches; limit -1 for all. FTS5 sorts them itself, without a join per match.
 SELECT knowledge_fts.rowid AS seq, -rank AS s FROM knowledge_fts WHERE knowledge_fts MATCH :words ORDER BY rank LIMIT :limit
 
 -- rank_matching_among --
--- The same for some memories only; the plus keeps SQLite from asking the text index for each of them.
+-- BM25 scores of some memories only; the plus keeps SQLite from one text index query per rowid.
 SELECT knowledge_fts.rowid AS seq, -bm25(knowledge_fts) AS s FROM knowledge_fts
 WHERE knowledge_fts MATCH :words AND +knowledge_fts.rowid IN (SELECT value FROM json_each(:among))
 
 -- list_matching_seqs --
--- The memories that hold words, as one text.
+-- Rowids of memories that match words, as one text.
 SELECT group_concat(knowledge_fts.rowid) AS seqs FROM knowledge_fts WHERE knowledge_fts MATCH :words
 
 -- list_passing_seqs --
--- The memories that a filter leaves, as one text.
+-- Rowids of memories that pass a filter, as one text.
 SELECT group_concat(m.seq) AS seqs FROM knowledge_nodes m WHERE true /*filters*/
 
 -- list_replaced_seqs --
--- The memories that others have replaced, as one text.
+-- Rowids of replaced memories, as one text.
 SELECT group_concat(m.seq) AS seqs FROM knowledge_nodes m WHERE m.superseded_by IS NOT NULL
 
 -- still_the_same --
--- The vectors are still those of one model since one of its turns: a table that came back later has other seqs.
+-- Condition: the vectors belong to the same model and model change; a table swapped back later has other seqs.
 EXISTS (SELECT 1 FROM embedding_model k WHERE k.name IS :model AND k.dimension IS :dimension)
     AND (SELECT coalesce(max(id), 0) FROM model_changes) = :turn
 
 -- list_embeddings_after --
--- Vectors written since a seq, each with the seq of its memory; none where they are of another model by now.
+-- Vectors after a seq, each with its memory's seq; none if the model has changed.
 SELECT e.seq, (SELECT m.seq FROM knowledge_nodes m WHERE m.id = e.node_id) AS memory, e.embedding
 FROM node_embeddings e WHERE e.seq > :seq AND /*= still_the_same */
 
 -- list_embedding_seqs --
--- Which vectors are there, as one text, without reading them, and whether they are still of the same model.
+-- Seqs of all vectors as one text, without their blobs, and a flag for an unchanged model.
 SELECT (SELECT group_concat(e.seq) FROM node_embeddings e) AS seqs, /*= still_the_same */ AS same
 
 -- measure_embeddings --
--- How many vectors there are, the last one written, and the model they are of, with the number of its turn.
+-- Number of vectors, last seq, model, and the id of the last model change.
 SELECT count(*) AS n, coalesce(max(e.seq), 0) AS last, (SELECT k.name FROM embedding_model k) AS model,
     (SELECT k.dimension FROM embedding_model k) AS dimension, (SELECT coalesce(max(id), 0) FROM model_changes) AS turn
 FROM node_embeddings e
 
 -- facet_domains --
--- Domains in use, with counts.
+-- Facet: domains with counts.
 SELECT j.value AS value, count(*) AS n FROM knowledge_nodes m, json_each(CASE WHEN json_valid(m.domains) THEN m.domains ELSE '[]' END) j
 WHERE true /*filters*/ GROUP BY j.value ORDER BY n DESC, j.value LIMIT :limit
 
 -- facet_tags --
--- Tags in use, with counts.
+-- Facet: tags with counts.
 SELECT j.value AS value, count(*) AS n FROM knowledge_nodes m, json_each(CASE WHEN json_valid(m.tags) THEN m.tags ELSE '[]' END) j
 WHERE true /*filters*/ GROUP BY j.value ORDER BY n DESC, j.value LIMIT :limit
 
 -- facet_node_types --
--- Types in use, with counts.
+-- Facet: types with counts.
 SELECT m.node_type AS value, count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/
 GROUP BY m.node_type ORDER BY n DESC, m.node_type LIMIT :limit
 
 -- facet_codebases --
--- Codebases in use, with counts.
+-- Facet: codebases with counts.
 SELECT m.codebase AS value, count(*) AS n FROM knowledge_nodes m WHERE m.codebase IS NOT NULL /*filters*/
 GROUP BY m.codebase ORDER BY n DESC, m.codebase LIMIT :limit
 
 -- facet_owners --
--- Owners of memories, with counts and what they are called where anybody knows.
+-- Facet: owners with counts, and their names if known.
 SELECT o.value, o.n, u.handle AS alias, u.display_name AS title
 FROM (SELECT m.owner_user_id AS value, count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/ GROUP BY m.owner_user_id
     ORDER BY n DESC, m.owner_user_id LIMIT :limit) o
 LEFT JOIN users u ON u.id = o.value ORDER BY o.n DESC, o.value
 
 -- facet_since --
--- How many were made at or after each of some moments.
+-- Facet: counts created at or after each of several times.
 WITH made AS MATERIALIZED (SELECT replace(m.created_at, ' ', 'T') AS at FROM knowledge_nodes m WHERE true /*filters*/)
 SELECT d.key AS place, count(*) AS n FROM made CROSS JOIN json_each(:moments) d WHERE made.at >= d.value GROUP BY d.key
 
 -- facet_until --
--- How many were made before each of some moments.
+-- Facet: counts created before each of several times.
 WITH made AS MATERIALIZED (SELECT replace(m.created_at, ' ', 'T') AS at FROM knowledge_nodes m WHERE true /*filters*/)
 SELECT d.key AS place, count(*) AS n FROM made CROSS JOIN json_each(:moments) d WHERE made.at < d.value GROUP BY d.key
 
 -- facet_recall --
--- How many are within each of some horizons, in stabilities since the last review.
+-- Facet: counts within each horizon, in units of stability since the last review.
 WITH reviewed AS MATERIALIZED (
     SELECT julianday(:now) - julianday(g.last_review) AS days, min(max(g.stability, 0.001), 36500.0) AS stability
     FROM scheduling g JOIN knowledge_nodes m ON m.id = g.memory_id
@@ -427,39 +427,40 @@ SELECT d.key AS place, count(*) AS n FROM reviewed CROSS JOIN json_each(:horizon
 WHERE reviewed.days <= reviewed.stability * d.value GROUP BY d.key
 
 -- find_owner --
--- Whom a person means by an id, a handle or a name: the lowest place is the nearest.
+-- Users by id, handle or display name; the lowest place is the best match.
 SELECT u.id AS value, CASE WHEN u.id = :owner THEN 0 WHEN u.handle = :owner THEN 1 WHEN lower(u.handle) = lower(:owner) THEN 2 ELSE 3 END AS place
 FROM users u WHERE u.id = :owner OR lower(u.handle) = lower(:owner) OR lower(u.display_name) = lower(:owner)
 UNION SELECT :owner, 0 WHERE EXISTS (SELECT 1 FROM knowledge_nodes m WHERE m.owner_user_id = :owner)
 
 -- growth --
--- How many memories each month brought.
+-- Memories created per month.
 SELECT substr(m.created_at, 1, 7) AS value, count(*) AS n FROM knowledge_nodes m GROUP BY substr(m.created_at, 1, 7) ORDER BY value
 
 -- not_resting --
--- Neither suspended nor buried beyond the moment.
+-- Filter: neither suspended nor buried now.
 AND NOT EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND (k.suspended OR k.buried_until > :now))
 
 -- list_due --
--- What is due before a moment, longest waiting first.
+-- Memories due before a time, most overdue first.
 SELECT /*= memory_columns */, s.next_review AS sort_key FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
 WHERE s.reps > 0 AND s.next_review < :before /*= not_resting */ /*filters*/ /*after*/
 ORDER BY s.next_review, m.id LIMIT :limit
 
 -- list_due_times --
--- Due dates in a span, for counts: the span is wide, the caller parses and compares.
+-- Due dates in a wide span, for counts; the caller parses and compares them exactly.
 SELECT s.next_review FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
 WHERE s.reps > 0 AND s.next_review >= :earliest AND s.next_review < :before /*= not_resting */ /*filters*/
 
 -- count_due_by_day --
--- How many fall due before each of the ends, and not before the end that precedes it.
+-- Histogram of due dates: counts between consecutive ends.
 SELECT d.key AS day, count(*) AS n FROM json_each(:ends) d
 JOIN scheduling s ON s.next_review < d.value AND s.next_review >= CASE d.key WHEN 0 THEN '' ELSE json_extract(:ends, '$[' || (d.key - 1) || ']') END
 JOIN knowledge_nodes m ON m.id = s.memory_id
 WHERE s.reps > 0 /*= not_resting */ /*filters*/ GROUP BY d.key
 
 -- count_queue --
--- What waits, in one pass: due before each of three moments, never reviewed, and new ones already reviewed since one.
+-- Counts of the review queue in one pass: due before each of three times, never reviewed, and first reviews since
+-- midnight.
 SELECT count(*) FILTER (WHERE s.reps > 0 AND s.next_review < :overdue) AS overdue,
     count(*) FILTER (WHERE s.reps > 0 AND s.next_review < :tonight) AS tonight,
     count(*) FILTER (WHERE s.reps > 0 AND s.next_review < :week) AS week,
@@ -471,13 +472,13 @@ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE true /*= not_resting */ /*filters*/
 
 -- list_new --
--- Never reviewed, oldest first.
+-- Memories never reviewed, oldest first.
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE (s.memory_id IS NULL OR s.reps = 0) /*= not_resting */ /*filters*/
 ORDER BY m.created_at, m.id LIMIT :limit
 
 -- put_scheduling --
--- Write a schedule, whether there was one or not.
+-- Upsert a schedule.
 INSERT INTO scheduling (memory_id, stability, difficulty, retrievability, last_review, next_review, reps, lapses)
 VALUES (:id, :stability, :difficulty, :retrievability, :last_review, :next_review, :reps, :lapses)
 ON CONFLICT (memory_id) DO UPDATE SET stability = excluded.stability, difficulty = excluded.difficulty,
@@ -485,57 +486,57 @@ ON CONFLICT (memory_id) DO UPDATE SET stability = excluded.stability, difficulty
     reps = excluded.reps, lapses = excluded.lapses
 
 -- delete_scheduling --
--- Back to never reviewed.
+-- Reset a memory to never reviewed.
 DELETE FROM scheduling WHERE memory_id = :id
 
 -- insert_review --
--- One line of the review log.
+-- Append to the review log; returns the id.
 INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state, undoes)
 VALUES (:id, :at, :rating, :prior, :new, :undoes) RETURNING id
 
 -- append_review --
--- The same where nobody needs its number.
+-- Append to the review log without returning the id.
 INSERT INTO review_events (memory_id, timestamp, rating, prior_state, new_state, undoes)
 VALUES (:id, :at, :rating, :prior, :new, :undoes)
 
 -- find_reviews --
--- Which of these [id, time, rating] are already in the log? A log has no ids of its own that travel.
+-- Those of the [id, time, rating] that are in the log: log ids differ between stores.
 SELECT a.key AS n, min(v.id) AS id FROM json_each(:asked) a JOIN review_events v
 ON v.memory_id = json_extract(a.value, '$[0]') AND v.timestamp = json_extract(a.value, '$[1]') AND v.rating = json_extract(a.value, '$[2]')
 GROUP BY a.key
 
 -- list_reviews --
--- The reviews of one memory, oldest first.
+-- Reviews of a memory, oldest first.
 SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes
 FROM review_events v WHERE v.memory_id = :id ORDER BY v.id
 
 -- count_reviews_of --
--- How many reviews these memories have, those that were taken back among them.
+-- Number of reviews of the memories, undone ones included.
 SELECT count(*) AS n FROM review_events v WHERE v.memory_id IN (SELECT value FROM json_each(:ids))
 
 -- list_reviews_since --
--- The reviews of a sitting, oldest first.
+-- Reviews since a time (of a session), oldest first.
 SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes
 FROM review_events v WHERE v.timestamp >= :since ORDER BY v.id
 
 -- last_review --
--- The last review that still stands, of one memory or of all.
+-- Last review that was not undone, of one memory or of all.
 SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes FROM review_events v
 WHERE (:id IS NULL OR v.memory_id = :id) AND v.undoes IS NULL
 AND NOT EXISTS (SELECT 1 FROM review_events u WHERE u.undoes = v.id)
 ORDER BY v.id DESC LIMIT 1
 
 -- get_marks --
--- What the console notes about a memory's reviews.
+-- Suspended and buried state of a memory.
 SELECT k.suspended, k.buried_until FROM review_marks k WHERE k.memory_id = :id
 
 -- put_marks --
--- Suspend, bury or resume.
+-- Upsert the suspended and buried state.
 INSERT INTO review_marks (memory_id, suspended, buried_until) VALUES (:id, :suspended, :buried_until)
 ON CONFLICT (memory_id) DO UPDATE SET suspended = excluded.suspended, buried_until = excluded.buried_until
 
 -- get_model --
--- The registered embedding model.
+-- Registered embedding model.
 SELECT name, dimension, hash, created_at FROM embedding_model
 
 -- put_model --
@@ -543,15 +544,15 @@ SELECT name, dimension, hash, created_at FROM embedding_model
 INSERT INTO embedding_model (id, name, dimension, hash, created_at) VALUES (1, :name, :dimension, :hash, :created_at)
 
 -- set_model_hash --
--- The same model in another build.
+-- Update the hash after a change of the model's build.
 UPDATE embedding_model SET hash = :hash WHERE id = 1
 
 -- count_model_changes --
--- How often the store has come to belong to another model since a moment.
+-- Number of model changes since a time.
 SELECT count(*) AS n FROM model_changes WHERE changed_at >= :since
 
 -- sample_embeddings --
--- Memories with their vectors, spread evenly over all that have one and are not replaced, and the model of these vectors.
+-- Even sample of active memories with vectors, and the model of these vectors.
 SELECT m.id, m.content, e.embedding, k.name AS model, k.dimension, k.hash
 FROM (SELECT n.node_id, row_number() OVER (ORDER BY n.node_id) - 1 AS place, count(*) OVER () AS total
     FROM node_embeddings n JOIN knowledge_nodes h ON h.id = n.node_id WHERE h.superseded_by IS NULL) p
@@ -559,45 +560,45 @@ JOIN node_embeddings e ON e.node_id = p.node_id JOIN knowledge_nodes m ON m.id =
 WHERE (p.place + 1) * :sample / p.total > p.place * :sample / p.total ORDER BY p.place
 
 -- stamp_width --
--- Vectors are blobs here; their width is checked by the service.
+-- No-op: vectors are blobs, and the service checks their width.
 SELECT 1 AS stamped
 
 -- count_vectors_by_width --
--- What vectors are really there.
+-- Number of stored vectors by width.
 SELECT length(e.embedding) / 4 AS width, count(*) AS n FROM node_embeddings e GROUP BY length(e.embedding) / 4 ORDER BY n DESC
 
 -- list_embeddings_by_width --
--- Vectors of one width, to look for unusable ones.
+-- Vectors of one width, to search for unusable ones.
 SELECT e.seq, e.node_id, e.embedding FROM node_embeddings e WHERE e.seq > :seq AND length(e.embedding) = 4 * :width
 ORDER BY e.seq LIMIT :limit
 
 -- list_without_embedding --
--- Memories that lack a vector, in a fixed order.
+-- Memories without a vector, in id order.
 SELECT m.id, m.content FROM knowledge_nodes m WHERE m.id > :after_id
 AND NOT EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = m.id) ORDER BY m.id LIMIT :limit
 
 -- insert_embedding_if_current --
--- A vector made meanwhile, only where text and model are still those it was made of and nobody was faster.
+-- Optimistic locking: insert a vector only if text and model are unchanged and there is none yet.
 INSERT INTO node_embeddings (node_id, embedding) SELECT m.id, :embedding FROM knowledge_nodes m
 WHERE m.id = :id AND m.content = :content AND /*= still_registered */ ON CONFLICT (node_id) DO NOTHING
 
 -- put_edge --
--- Link two memories, or change the weight of a link.
+-- Upsert a link.
 INSERT INTO edges (source_id, target_id, edge_type, weight, created_at) VALUES (:source_id, :target_id, :edge_type, :weight, :created_at)
 ON CONFLICT (source_id, target_id, edge_type) DO UPDATE SET weight = excluded.weight
 
 -- insert_edge_if_absent --
--- A link as it was elsewhere, only where there is none of that type.
+-- Insert an imported link unless there is one of that type.
 INSERT INTO edges (source_id, target_id, edge_type, weight, created_at) VALUES (:source_id, :target_id, :edge_type, :weight, :created_at)
 ON CONFLICT (source_id, target_id, edge_type) DO NOTHING
 
 -- get_edge --
--- One link.
+-- Link by its key.
 SELECT g.source_id, g.target_id, g.edge_type, g.weight, g.created_at FROM edges g
 WHERE g.source_id = :source_id AND g.target_id = :target_id AND g.edge_type = :edge_type
 
 -- list_edges --
--- The links of these memories, in both directions.
+-- Links of the memories, in both directions.
 SELECT g.source_id, g.target_id, g.edge_type, g.weight, g.created_at FROM edges g
 WHERE g.source_id IN (SELECT value FROM json_each(:ids))
 UNION SELECT g.source_id, g.target_id, g.edge_type, g.weight, g.created_at FROM edges g
@@ -605,69 +606,69 @@ WHERE g.target_id IN (SELECT value FROM json_each(:ids))
 ORDER BY 1, 2, 3
 
 -- delete_edge --
--- Remove a link.
+-- Delete a link.
 DELETE FROM edges WHERE source_id = :source_id AND target_id = :target_id AND edge_type = :edge_type
 
 -- lock_supersession --
--- One decision at a time: a cycle is looked for and the event written under one lock.
+-- No-op: BEGIN IMMEDIATE already serializes the check for cycles and the event.
 SELECT 1 AS locked
 
 -- insert_event --
--- One decision; the cache follows by trigger.
+-- Append a supersession event; a trigger updates the cached winner.
 INSERT INTO supersession_events (loser_id, winner_id, kind, decided_at)
 VALUES (:loser_id, :winner_id, :kind, :decided_at) RETURNING id
 
 -- find_events --
--- Which of these [loser, time] are already in the log?
+-- Those of the [loser, time] that are in the log.
 SELECT a.key AS n FROM json_each(:asked) a WHERE EXISTS (SELECT 1 FROM supersession_events v
     WHERE v.loser_id = json_extract(a.value, '$[0]') AND v.decided_at = json_extract(a.value, '$[1]'))
 
 -- list_events --
--- The decisions in which a memory takes part, in their order.
+-- Supersession events of a memory as loser or winner, in order.
 SELECT v.id, v.loser_id, v.winner_id, v.kind, v.decided_at FROM supersession_events v
 WHERE v.loser_id = :id OR v.winner_id = :id ORDER BY v.decided_at, v.id
 
 -- list_lost_events --
--- The decisions about these memories as losers, in their order.
+-- Supersession events of the memories as losers, in order.
 SELECT v.id, v.loser_id, v.winner_id, v.kind, v.decided_at FROM supersession_events v
 WHERE v.loser_id IN (SELECT value FROM json_each(:ids)) ORDER BY v.decided_at, v.id
 
 -- get_winner --
--- What replaces a memory now.
+-- Current winner over a memory.
 SELECT m.superseded_by FROM knowledge_nodes m WHERE m.id = :id
 
 -- list_losers --
--- What a memory replaces now.
+-- Memories that the given ones replace.
 SELECT /*= memory_columns */ FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id
 WHERE m.superseded_by IN (SELECT value FROM json_each(:ids)) ORDER BY m.created_at, m.id
 
 -- insert_journal --
--- One change by a person.
+-- Append to the journal.
 INSERT INTO journal (at, actor, verb, before, after) VALUES (:at, :actor, :verb, :before, :after) RETURNING id
 
 -- get_journal --
--- One entry of the journal.
+-- Journal entry by id.
 SELECT id, at, actor, verb, before, after, undone_by FROM journal WHERE id = :id
 
 -- last_journal --
--- The last change that can be taken back.
+-- Last change that can be undone.
 SELECT id, at, actor, verb, before, after, undone_by FROM journal WHERE undone_by IS NULL AND verb <> 'undo' ORDER BY id DESC LIMIT 1
 
 -- find_review_entry --
--- The journal entry that one review wrote.
+-- Journal entry of a review.
 SELECT id, at, actor, verb, before, after, undone_by FROM journal
 WHERE verb = 'review' AND undone_by IS NULL AND json_extract(after, '$[0].review') = :review ORDER BY id DESC LIMIT 1
 
 -- list_journal --
--- The journal, newest first.
+-- Journal, newest first.
 SELECT id, at, actor, verb, before, after, undone_by FROM journal WHERE id < :before_id ORDER BY id DESC LIMIT :limit
 
 -- mark_undone --
--- An entry has been taken back by another.
+-- Mark a journal entry as undone by another.
 UPDATE journal SET undone_by = :undone_by WHERE id = :id AND undone_by IS NULL
 
 -- get_stats --
--- Figures of the whole store.
+-- Counts of the whole store.
 SELECT (SELECT count(*) FROM knowledge_nodes) AS total_memories,
     (SELECT count(*) FROM node_embeddings) AS memories_with_embeddings,
     (SELECT count(*) FROM edges) AS total_edges,
@@ -676,18 +677,18 @@ SELECT (SELECT count(*) FROM knowledge_nodes) AS total_memories,
     (SELECT count(*) FROM knowledge_nodes WHERE superseded_by IS NOT NULL) AS superseded
 
 -- probe --
--- Does the store answer?
+-- Check that the store answers.
 SELECT sqlite_version() AS version
 
 -- describe_server --
--- The library and the file; ``measured`` says whether the library can tell what each table takes.
+-- Library and file; ``measured``: dbstat can report the size of each table.
 SELECT sqlite_version() AS version, (SELECT journal_mode FROM pragma_journal_mode) AS journal_mode,
     (SELECT encoding FROM pragma_encoding) AS encoding, (SELECT page_size FROM pragma_page_size) AS page_size,
     (SELECT page_count FROM pragma_page_count) AS pages, (SELECT freelist_count FROM pragma_freelist_count) AS free_pages,
     sqlite_compileoption_used('ENABLE_DBSTAT_VTAB') AS measured
 
 -- list_sizes --
--- Bytes of each table and its indexes, the biggest first; the tables behind a text index count as one. Reads every page.
+-- Bytes of each table and its indexes, largest first; FTS5 shadow tables count as one. Reads every page.
 SELECT coalesce((SELECT max(v.name) FROM main.sqlite_master v
         WHERE v.sql LIKE 'CREATE VIRTUAL TABLE%' AND substr(s.name, 1, length(v.name) + 1) = v.name || '_'), m.tbl_name, s.name) AS name,
     sum(CASE WHEN m.type = 'index' THEN 0 ELSE s.pgsize END) AS heap,
@@ -697,25 +698,25 @@ FROM dbstat s LEFT JOIN main.sqlite_master m ON m.name = s.name
 WHERE s.aggregate = TRUE GROUP BY 1 ORDER BY sum(s.pgsize) DESC, 1
 
 -- read_size --
--- Bytes on disk.
+-- Size in bytes.
 SELECT page_count * page_size AS n FROM pragma_page_count(), pragma_page_size()
 
 -- read_change_token --
--- Changes when another connection has committed.
+-- Change token: changes after commits of other connections.
 PRAGMA data_version
 
 -- optimize_text --
--- Merge the parts of the text index into one, and let go of what was deleted.
+-- Merge the segments of the text index and drop deleted entries.
 INSERT INTO knowledge_fts (knowledge_fts) VALUES ('optimize')
 
 -- vacuum --
--- Give unused space back: the whole file is written anew.
+-- Release unused space: rewrites the whole file.
 VACUUM
 
 -- optimize --
--- Let the planner know what is there.
+-- Update planner statistics.
 PRAGMA optimize = 0x10002
 
 -- checkpoint --
--- Bring the write-ahead log into the file: only then it has really become smaller, and the log empty.
+-- Checkpoint and truncate the write-ahead log: only then the file shrinks on disk.
 PRAGMA wal_checkpoint(TRUNCATE)

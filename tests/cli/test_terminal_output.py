@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from vestige_tui.cli.output import Live, Output, Progress, folded
+from vestige_tui.cli.output import Live, Output, ProgressLine, folded
 
 ID = "3e386abc-1111-4222-8333-444444444444"
 
@@ -87,7 +87,7 @@ def test_lines_are_written_anew_in_their_place(screen: Screen) -> None:
 
 def test_what_ctrl_c_leaves_goes_with_the_line(monkeypatch: pytest.MonkeyPatch, screen: Screen) -> None:
     monkeypatch.setattr(sys, "stderr", screen)
-    progress = Progress("copied")
+    progress = ProgressLine("copied")
     progress.show("42 %, " + "x" * 100, 1)
     assert screen.lines[-1].startswith("42 %, ")
     screen.write("^C")

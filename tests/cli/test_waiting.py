@@ -17,8 +17,8 @@ import pytest
 
 from tests.cli.conftest import run_process
 from vestige_tui.cli import job_wait
-from vestige_tui.cli.job_wait import _Presses, _started, _wait
-from vestige_tui.cli.output import Output, Progress
+from vestige_tui.cli.job_wait import _Presses, _start_job, _wait
+from vestige_tui.cli.output import Output, ProgressLine
 from vestige_tui.core.errors import Unavailable, VestigeError
 from vestige_tui.core.jobs import Job
 from vestige_tui.jobs import start as launch
@@ -61,7 +61,7 @@ class Telling(Output):
 async def test_a_job_that_is_being_started_is_waited_for_to_be_cancelled(begins: asyncio.Event) -> None:
     presses, output = _Presses(), Telling(begins.set)
     asyncio.get_running_loop().call_soon(presses.press)
-    launched = await _started(WORK, presses, output, Progress("copied"))
+    launched = await _start_job(WORK, presses, output, ProgressLine("copied"))
     assert (launched.job_id, presses.count) == ("3e386abc", 1)
     assert output.said == ["Waiting for the job to begin, to cancel it; ctrl-C again does not wait."]
 
@@ -71,7 +71,7 @@ async def test_a_second_press_does_not_wait(begins: asyncio.Event) -> None:
     output = Telling(presses.press)
     asyncio.get_running_loop().call_soon(presses.press)
     with pytest.raises(KeyboardInterrupt):
-        await _started(WORK, presses, output, Progress("copied"))
+        await _start_job(WORK, presses, output, ProgressLine("copied"))
     assert output.said[1] == "Should the job begin nevertheless, `vestige-tui jobs list` shows it."
 
 
@@ -86,10 +86,10 @@ async def test_what_ctrl_c_ends_on_its_way_was_not_begun(
     presses, output = _Presses(), Telling(begins.set)
     asyncio.get_running_loop().call_soon(presses.press)
     with pytest.raises(KeyboardInterrupt):
-        await _started(WORK, presses, output, Progress("copied"))
+        await _start_job(WORK, presses, output, ProgressLine("copied"))
     assert output.said[1] == "It was broken off while it was being started; nothing was begun."
     with pytest.raises(Unavailable):
-        await _started(WORK, _Presses(), output, Progress("copied"))
+        await _start_job(WORK, _Presses(), output, ProgressLine("copied"))
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP])
@@ -139,7 +139,7 @@ async def waited(looks: Sequence[Look], monkeypatch: pytest.MonkeyPatch) -> Job:
     ledger = Looks(looks)
     monkeypatch.setattr(job_wait, "time", ledger)
     monkeypatch.setattr(job_wait, "POLL_SECONDS", 0.0)
-    return await _wait(cast(Ledger, ledger), "3e386abc", _Presses(), Telling(lambda: None), Progress("copied"))
+    return await _wait(cast(Ledger, ledger), "3e386abc", _Presses(), Telling(lambda: None), ProgressLine("copied"))
 
 
 @pytest.mark.parametrize(

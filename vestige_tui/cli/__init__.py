@@ -1,1 +1,1 @@
-"""Commands of the shell: one module a family, registered in ``program``."""
+"""Commands of the shell: one module for each family, registered in ``program``."""

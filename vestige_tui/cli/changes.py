@@ -23,9 +23,10 @@ from vestige_tui.core.memories import Change, DeletePreview, Draft, Patch
 from vestige_tui.core.text import grouped, one_line, short_id
 from vestige_tui.presenters import json_shapes
 
-MANY = 100
-STDERR = 2
-_FEW = 5
+MAX_UNCONFIRMED_MEMORIES = 100
+STDERR_FD = 2
+"""File descriptor of stderr."""
+_MAX_LISTED_MEMORIES = 5
 _VISIBILITIES = ("private", "group", "public")
 
 
@@ -48,13 +49,13 @@ def add_commands(commands: Commands) -> None:
     tag.add_argument("words", metavar="ID… +a -b", nargs="*")
     delete = commands.add("delete", _delete, "delete memories; undo brings them back")
     delete.add_argument("ids", metavar="ID", nargs="+")
-    delete.add_argument("--yes", action="store_true", help=f"needed for more than {MANY}")
+    delete.add_argument("--yes", action="store_true", help=f"needed for more than {MAX_UNCONFIRMED_MEMORIES}")
     undo = commands.add("undo", _undo, "take the last change back, or the one with this number")
     undo.add_argument("entry", metavar="ENTRY", nargs="?", type=int)
 
 
 async def _add(args: Namespace, output: Output) -> int:
-    content = _given(args.text) if args.text is not None else _composed()
+    content = _text_or_stdin(args.text) if args.text is not None else _new_content()
     if not content.strip():
         raise Usage("A memory needs a text.")
     draft = Draft(
@@ -66,17 +67,17 @@ async def _add(args: Namespace, output: Output) -> int:
     )
     async with chosen_store(args, create=True) as store:
         change = await store.insert(draft)
-    return tell(output, change, "Added")
+    return print_change(output, change, "Added")
 
 
-def _given(text: str) -> str:
-    """The text of an argument, or what stdin holds where it is ``-``."""
+def _text_or_stdin(text: str) -> str:
+    """Return the text of an argument, or stdin where it is ``-``."""
     return sys.stdin.buffer.read().decode("utf-8", "replace").rstrip("\n") if text == "-" else text
 
 
-def _composed() -> str:
+def _new_content() -> str:
     if not sys.stdin.isatty():
-        return _given("-")
+        return _text_or_stdin("-")
     with draft_file("") as path:
         open_editor(path)
         return _read(path)
@@ -93,12 +94,12 @@ async def _edit(args: Namespace, output: Output) -> int:
                 if not memory.content.endswith("\n"):
                     content = content.rstrip("\n")
                 if content == memory.content:
-                    return tell(output, Change(()), "Edited")
+                    return print_change(output, Change(()), "Edited")
                 if not content.strip():
                     raise Usage("A memory needs a text; nothing was changed.")
                 change = await store.update(memory.id, Patch(content=content), expected=memory.updated_at)
         else:
-            replacement = None if args.content is None else _given(args.content)
+            replacement = None if args.content is None else _text_or_stdin(args.content)
             if replacement is not None and not replacement.strip():
                 raise Usage("A memory needs a text; nothing was changed.")
             patch = Patch(
@@ -110,25 +111,25 @@ async def _edit(args: Namespace, output: Output) -> int:
                 metadata=_metadata(memory.metadata, args.meta) if args.meta else None,
             )
             change = await store.update(memory.id, patch, expected=memory.updated_at)
-    return tell(output, change, "Edited")
+    return print_change(output, change, "Edited")
 
 
 def _metadata(stored: Any, options: list[str]) -> dict[str, Any]:
     import json
 
-    changed = dict(stored)
+    metadata = dict(stored)
     for option in options:
         name, equals, text = option.partition("=")
         if not equals or not name:
             raise Usage(f"--meta takes KEY=VALUE, not {option!r}.")
         if not text:
-            changed.pop(name, None)
+            metadata.pop(name, None)
             continue
         try:
-            changed[name] = json.loads(text, parse_constant=_refuse_constant)
+            metadata[name] = json.loads(text, parse_constant=_refuse_constant)
         except ValueError:
-            changed[name] = text
-    return changed
+            metadata[name] = text
+    return metadata
 
 
 def _refuse_constant(name: str) -> object:
@@ -137,8 +138,8 @@ def _refuse_constant(name: str) -> object:
 
 @contextlib.contextmanager
 def draft_file(content: str) -> Iterator[Path]:
-    """A private file with ``content`` to edit; it is kept, and named on stderr, where saving fails afterwards."""
-    # What a file can hold: half a surrogate pair cannot be written.
+    """Private file with ``content`` to edit; kept, and named in the error, if saving fails afterwards."""
+    # A lone surrogate cannot be encoded.
     content = content.encode("utf-8", "replace").decode("utf-8")
     folder = Path(tempfile.mkdtemp(prefix="vestige-"))
     path = folder / "memory.md"
@@ -155,20 +156,20 @@ def draft_file(content: str) -> Iterator[Path]:
 
 
 def _discard(folder: Path) -> None:
-    """Remove a draft, and what an editor left beside it."""
+    """Remove a draft and the editor's files beside it."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_editor(path: Path) -> None:
-    """Let the person edit a file. Raises Refused where there is no editor or it failed."""
-    named = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    if not named and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    """Open a file in the user's editor. Raises Refused if there is no editor or it fails."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if not editor and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused("There is no terminal for an editor; give the text as an option.")
-    command = shlex.split(named or "vi")
+    command = shlex.split(editor or "vi")
     try:
-        # Where stdout is not the terminal it is kept for the answer.
-        screen = None if sys.stdout.isatty() else STDERR
-        status = subprocess.run([*command, str(path)], stdout=screen, check=False).returncode
+        # A redirected stdout is reserved for the answer.
+        editor_stdout = None if sys.stdout.isatty() else STDERR_FD
+        status = subprocess.run([*command, str(path)], stdout=editor_stdout, check=False).returncode
     except OSError as error:
         raise Refused(f"The editor {command[0]} could not be started: {error.strerror}.") from None
     if status:
@@ -186,52 +187,52 @@ def _read(path: Path) -> str:
 async def _tag(args: Namespace, output: Output) -> int:
     words: list[str] = [*args.words, *args.extra]
     ids = [word for word in words if word[:1] not in ("+", "-")]
-    added = [word[1:].strip() for word in words if word.startswith("+")]
-    removed = [word[1:].strip() for word in words if word.startswith("-")]
-    if not ids or not (added or removed) or not all([*added, *removed]):
+    add = [word[1:].strip() for word in words if word.startswith("+")]
+    remove = [word[1:].strip() for word in words if word.startswith("-")]
+    if not ids or not (add or remove) or not all([*add, *remove]):
         raise Usage("tag takes ids and tags, as in `vestige-tui tag 1a2b3c4d +keep -draft`.")
     async with chosen_store(args) as store:
-        change = await store.tag([await store.resolve(each) for each in ids], added, removed)
-    return tell(output, change, "Tagged")
+        change = await store.tag([await store.resolve(each) for each in ids], add, remove)
+    return print_change(output, change, "Tagged")
 
 
 async def _delete(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         ids = list(dict.fromkeys([await store.resolve(each) for each in args.ids]))
-        if len(ids) > MANY and not args.yes:
+        if len(ids) > MAX_UNCONFIRMED_MEMORIES and not args.yes:
             raise Refused(f"This would delete {grouped(len(ids))} memories; repeat with --yes to do it.")
         preview = await store.delete_preview(ids)
-        _say_what_goes(output, preview)
+        _print_delete_preview(output, preview)
         change = await store.delete(ids)
-    return tell(output, change, "Deleted")
+    return print_change(output, change, "Deleted")
 
 
-def _say_what_goes(output: Output, preview: DeletePreview) -> None:
+def _print_delete_preview(output: Output, preview: DeletePreview) -> None:
     if preview.edges or preview.reviews:
         output.note(f"{grouped(preview.edges)} links and {grouped(preview.reviews)} reviews go with them.")
-    for memory in preview.resurrected[:_FEW]:
+    for memory in preview.resurrected[:_MAX_LISTED_MEMORIES]:
         output.note(f"Comes back, because its replacement goes: {short_id(memory.id)} {one_line(memory.content, 60)}")
-    if len(preview.resurrected) > _FEW:
-        output.note(f"and {grouped(len(preview.resurrected) - _FEW)} more.")
+    if len(preview.resurrected) > _MAX_LISTED_MEMORIES:
+        output.note(f"and {grouped(len(preview.resurrected) - _MAX_LISTED_MEMORIES)} more.")
 
 
 async def _undo(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         change = await store.undo(args.entry)
-    return tell(output, change, "Taken back for")
+    return print_change(output, change, "Taken back for")
 
 
-def tell(output: Output, change: Change, verb: str, **more: Any) -> int:
-    """Say what was changed and how it is taken back; gives the exit status."""
+def print_change(output: Output, change: Change, verb: str, **extra: Any) -> int:
+    """Print a change and the command that undoes it; return the exit status."""
     for warning in change.warnings:
         output.note(warning)
     if output.as_json:
-        output.document({**json_shapes.change(change), **more})
+        output.document({**json_shapes.change(change), **extra})
         return 0
     if not change.changed:
         output.line("Nothing changed.")
         return 0
-    what = ", ".join(map(short_id, change.changed)) if len(change.changed) <= _FEW else ""
+    ids = ", ".join(map(short_id, change.changed)) if len(change.changed) <= _MAX_LISTED_MEMORIES else ""
     undo = f"  (vestige-tui undo {change.undo})" if change.undo is not None else ""
-    output.line(f"{verb} {what or f'{grouped(len(change.changed))} memories'}.{undo}")
+    output.line(f"{verb} {ids or f'{grouped(len(change.changed))} memories'}.{undo}")
     return 0

@@ -1,4 +1,4 @@
-"""Asking a person at the terminal before something is deleted, replaced, or takes long."""
+"""Confirmation at the terminal before a deletion, a replacement or long work."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from vestige_tui.core.text import plain
 
 
 def may_ask(args: Namespace) -> bool:
-    """Is there a person to ask, or no need to?"""
+    """Check whether the user can be asked, or --yes makes the question needless."""
     return bool(args.yes) or (sys.stdin.isatty() and sys.stderr.isatty())
 
 
-def refuse_unasked(args: Namespace, what: str) -> None:
-    """Raise Refused where a person would have to be asked and none is there."""
+def refuse_unasked(args: Namespace, effect: str) -> None:
+    """Raise Refused if the user must be asked and there is no terminal."""
     if not may_ask(args):
-        raise Refused(f"{what}; without a terminal to ask on, repeat with --yes to do it.")
+        raise Refused(f"{effect}; without a terminal to ask on, repeat with --yes to do it.")
 
 
 async def confirmed(args: Namespace, question: str) -> bool:
-    """Does the person agree, by an answer or with --yes? Can be cancelled while it waits for the answer."""
+    """Ask a yes/no question, or return True with --yes. Can be cancelled while it waits for the answer."""
     if args.yes:
         return True
     sys.stderr.write(f"{plain(question)} [y/N] ")
     sys.stderr.flush()
-    # A terminal gives whole lines, so that readline does not wait once there is something to read.
-    loop, answered = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(sys.stdin.fileno(), answered.set)
+    # A terminal delivers whole lines, so that readline does not block once stdin is readable.
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), readable.set)
     try:
-        await answered.wait()
+        await readable.wait()
     finally:
         loop.remove_reader(sys.stdin.fileno())
     return sys.stdin.readline().strip().lower() in ("y", "yes")

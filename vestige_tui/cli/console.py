@@ -1,4 +1,4 @@
-"""The way from the command line into the console."""
+"""Entry from the command line into the console."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def refuse_without_terminal() -> None:
-    """Raise Refused where the console would have nobody to talk to."""
+    """Raise Refused if stdin or stdout is no terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused("The console needs a terminal; give a command instead, see `vestige-tui --help`.")
 
 
 def open_console(config: Config, store_url: str, *, read_only: bool) -> int:
-    """Stay in the console until the person leaves; gives the exit status."""
+    """Run the console until the user quits; return the exit status."""
     from vestige_tui.tui.app import run_console
 
     return run_console(config, store_url, read_only=read_only)

@@ -1,4 +1,4 @@
-"""The command that makes, or opens again, a store to try things on: demo."""
+"""Command that creates or reopens a sample store: demo."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vestige_tui.cli.console import open_console, refuse_without_terminal
-from vestige_tui.cli.output import Output, Progress
+from vestige_tui.cli.output import Output, ProgressLine
 from vestige_tui.cli.parser import Commands
 from vestige_tui.cli.session import is_file
 from vestige_tui.core import files
@@ -15,7 +15,7 @@ from vestige_tui.core.errors import Refused, Unavailable
 from vestige_tui.core.times import format_time, parse_stored
 from vestige_tui.presenters import json_shapes
 
-_MARK = ".filling"
+_INCOMPLETE_SUFFIX = ".filling"
 
 
 def add_commands(commands: Commands) -> None:
@@ -23,7 +23,7 @@ def add_commands(commands: Commands) -> None:
     demo.add_argument("dir", metavar="DIR", nargs="?", help="where it lives, else in your data directory")
     demo.add_argument("--postgres", action="store_true", help="in a PostgreSQL server of its own")
     demo.add_argument("--no-console", action="store_true", help="only make the store")
-    demo.set_defaults(run=_make, afterwards=_open)
+    demo.set_defaults(run=_create, afterwards=_open)
 
 
 def _folder(args: Namespace) -> Path:
@@ -37,8 +37,8 @@ def _url(args: Namespace) -> str:
     return f"pgembed:{folder / 'postgres'}" if args.postgres else f"sqlite:{folder / 'demo.db'}"
 
 
-async def _make(args: Namespace, output: Output) -> int:
-    """Make the store where there is none; one that was begun and not finished is finished."""
+async def _create(args: Namespace, output: Output) -> int:
+    """Create and fill the store unless it exists; resume an incomplete one."""
     from vestige_tui.config import make_private_dir
     from vestige_tui.store.open import open_store
 
@@ -47,31 +47,31 @@ async def _make(args: Namespace, output: Output) -> int:
     if not (args.no_console or output.as_json):
         refuse_without_terminal()
     folder, url = _folder(args), _url(args)
-    place = folder / ("demo.db" if is_file(url) else "postgres")
-    mark = folder / f"{_MARK}-{place.name}"
-    fresh = not place.exists() or mark.exists()
-    if fresh and args.read_only:
+    store_path = folder / ("demo.db" if is_file(url) else "postgres")
+    marker = folder / f"{_INCOMPLETE_SUFFIX}-{store_path.name}"
+    unfilled = not store_path.exists() or marker.exists()
+    if unfilled and args.read_only:
         raise Refused(f"There is no demo in {folder} yet, and --read-only makes none.")
     try:
-        if fresh:
+        if unfilled:
             make_private_dir(folder)
-            if not mark.exists():
-                files.write(files.examine_document(mark), format_time(datetime.now(UTC)))
+            if not marker.exists():
+                files.write(files.examine_document(marker), format_time(datetime.now(UTC)))
     except OSError as error:
         raise Unavailable(f"{folder} cannot be made: {error.strerror}.") from None
-    if fresh:
-        begun = parse_stored(mark.read_text(encoding="ascii", errors="replace").strip()) or datetime.now(UTC)
-        await _fill(url, begun, output.progress("demo memories"))
-        mark.unlink(missing_ok=True)
+    if unfilled:
+        started_at = parse_stored(marker.read_text(encoding="ascii", errors="replace").strip()) or datetime.now(UTC)
+        await _fill(url, started_at, output.progress("demo memories"))
+        marker.unlink(missing_ok=True)
     if output.as_json:
         async with open_store(url, read_only=True) as store:
-            output.document({"store": url, "created": fresh, "stats": json_shapes.stats(await store.get_stats())})
+            output.document({"store": url, "created": unfilled, "stats": json_shapes.stats(await store.get_stats())})
     elif args.no_console:
-        output.line(f"{'Made' if fresh else 'Found'} {url}.")
+        output.line(f"{'Made' if unfilled else 'Found'} {url}.")
     return 0
 
 
-async def _fill(url: str, begun: datetime, progress: Progress) -> None:
+async def _fill(url: str, started_at: datetime, progress: ProgressLine) -> None:
     from vestige_tui.embedding.models import EmbedderSource
     from vestige_tui.sample_store import fill
     from vestige_tui.store.open import open_store
@@ -79,14 +79,14 @@ async def _fill(url: str, begun: datetime, progress: Progress) -> None:
     embedders = EmbedderSource()
     try:
         async with open_store(url, create=True, embedders=embedders) as store:
-            await fill(store, begun, progress)
+            await fill(store, started_at, progress)
     finally:
         progress.end()
         embedders.close()
 
 
 def _open(args: Namespace, output: Output) -> int:
-    """The console on the demo, after the loop that made it has ended: the console has one of its own."""
+    """Open the console on the demo, after the event loop that filled it: the console runs its own."""
     from vestige_tui.config import Config
 
     if args.no_console or output.as_json:

@@ -1,4 +1,4 @@
-"""The options that say which memories a question is about."""
+"""Options that filter memories."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def add_filters(parser: Parser, *, superseded: bool = True) -> None:
 
 
 async def chosen_filter(args: Namespace, store: Store, *, superseded: bool = False) -> Filter:
-    """What the options leave of a store; ``superseded``: replaced memories too, asked for or not. Raises Usage."""
+    """Return the filter that the options describe; ``superseded`` always includes replaced memories. Raises Usage."""
     chips = [Chip(field, value) for field in ("domain", "type", "tag") for value in getattr(args, field)]
     for field in ("codebase", "owner", "since", "until"):
         if (value := getattr(args, field)) is not None:
@@ -45,24 +45,24 @@ async def chosen_filter(args: Namespace, store: Store, *, superseded: bool = Fal
         chips.append(Chip("is", "without-vector"))
     if superseded or args.superseded:
         chips.append(Chip("is", "replaced"))
-    saved = [] if args.filter is None else read_chips(_saved(args, args.filter))
-    # What is said last of a field with one value counts: an option beats the saved filter.
-    return await store.resolved(filter_of([*saved, *chips], datetime.now(UTC)))
+    saved_chips = [] if args.filter is None else read_chips(_saved_filter(args, args.filter))
+    # The last chip of a single-valued field wins: an option overrides the saved filter.
+    return await store.resolved(filter_of([*saved_chips, *chips], datetime.now(UTC)))
 
 
-def _saved(args: Namespace, name: str) -> str:
+def _saved_filter(args: Namespace, name: str) -> str:
     from vestige_tui.config import load_config
 
-    known = load_config(Path(args.config) if args.config else None).filters
-    if name not in known:
+    filters = load_config(Path(args.config) if args.config else None).filters
+    if name not in filters:
         from difflib import get_close_matches
 
-        close = get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else "[filters] in the settings holds them."
+        matches = get_close_matches(name, filters, n=1)
+        hint = f"did you mean {matches[0]}?" if matches else "[filters] in the settings holds them."
         raise Usage(f"There is no saved filter {name[:40]!a}; {hint}")
-    return known[name]
+    return filters[name]
 
 
 def moment(text: str | None) -> datetime | None:
-    """The moment that an option names. Raises Usage."""
+    """Parse the time of an option. Raises Usage."""
     return None if text is None else parse_argument(text, datetime.now(UTC))

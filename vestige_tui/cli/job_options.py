@@ -1,4 +1,4 @@
-"""Options that the commands of jobs share: the two stores, and what a dry run tells."""
+"""Options that the commands of jobs share: source, target and dry run."""
 
 from __future__ import annotations
 
@@ -12,29 +12,32 @@ from vestige_tui.core.text import grouped
 from vestige_tui.presenters import json_shapes
 
 
-def ends(args: Namespace, what: str, done: str) -> tuple[str, str]:
-    """The first store and the second: by URL, or by the names that say which is the file and which the server."""
+def source_and_target(args: Namespace, subject: str, verb: str) -> tuple[str, str]:
+    """Return the URLs of source and target, from the options or else the settings.
+
+    Raises Usage with ``subject`` and ``verb`` in its message, as in "A copy" and "write".
+    """
     config = settings(args)
-    back = args.source_kind == "postgres" or (args.source_kind is None and args.target_kind == "sqlite")
-    if back:
-        store = store_url(args, config)
-        source = args.source or args.postgres_url or (config.postgres_url if is_file(store) else store)
+    from_postgres = args.source_kind == "postgres" or (args.source_kind is None and args.target_kind == "sqlite")
+    if from_postgres:
+        default_store = store_url(args, config)
+        source = args.source or args.postgres_url or (config.postgres_url if is_file(default_store) else default_store)
         if not source:
-            raise Usage(f"{what} needs the PostgreSQL store to read: --postgres-url URL, or --source URL.")
+            raise Usage(f"{subject} needs the PostgreSQL store to read: --postgres-url URL, or --source URL.")
         target = args.target or (args.sqlite_path if args.target_kind != "postgres" else None)
         if not target:
-            raise Usage(f"{what} needs the store to {done}: --sqlite-path PATH, or --target URL.")
+            raise Usage(f"{subject} needs the store to {verb}: --sqlite-path PATH, or --target URL.")
         return source, target
     source = args.source or args.sqlite_path or store_url(args, config)
     if not is_file(source) and not args.source and not args.target:
-        raise Usage(f"{what} needs the SQLite file to read: --sqlite-path PATH, or --source URL.")
+        raise Usage(f"{subject} needs the SQLite file to read: --sqlite-path PATH, or --source URL.")
     target = args.target or (args.postgres_url or config.postgres_url if args.target_kind != "sqlite" else None)
     if not target:
-        raise Usage(f"{what} needs the store to {done}: --postgres-url URL, or --target URL.")
+        raise Usage(f"{subject} needs the store to {verb}: --postgres-url URL, or --target URL.")
     return source, target
 
 
-def tell_plan(output: Output, tables: dict[str, TableProgress]) -> int:
+def print_plan(output: Output, tables: dict[str, TableProgress]) -> int:
     if output.as_json:
         output.document({"tables": {name: json_shapes.table(progress) for name, progress in tables.items()}})
         return 0

@@ -1,4 +1,4 @@
-"""Starting a job and waiting for its end in the terminal: what every command that begins one has in common."""
+"""Start a job and wait for its end in the terminal: shared by the commands that start jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from vestige_tui.cli.jobs import status_of
-from vestige_tui.cli.output import Output, Progress
+from vestige_tui.cli.output import Output, ProgressLine
 from vestige_tui.core.errors import Conflict, Unavailable, VestigeError
 from vestige_tui.core.jobs import LEASE_SECONDS
 from vestige_tui.core.text import short_id
@@ -25,111 +25,111 @@ if TYPE_CHECKING:
     from vestige_tui.jobs.start import JobRequest, StartedJob
     from vestige_tui.store.store import Store
 
-INTERRUPTED = 130
+INTERRUPTED_STATUS = 130
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 120.0
-"""How long a database that went away is waited for; the worker waits for it by itself."""
+"""Time to wait for an unreachable database; the worker retries by itself."""
 DOUBT_SECONDS = LEASE_SECONDS / 2
-"""How long a silent worker is listened for: this machine may have slept, or the database was away, and it with them."""
+"""Time to wait for a silent worker: a suspended machine or an unreachable database silences one that is alive."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobHandle:
-    """A job that a command began: as it ended, or as it stood when nobody waited any longer."""
+    """Job that a command started, as last read: at its end, or when the command stopped waiting."""
 
     job: Job
     interrupted: bool
-    """Was ctrl-C pressed?"""
+    """True after ctrl-C."""
     store: Store
-    """What the job writes, open."""
+    """Target of the job, open."""
 
     @property
     def status(self) -> int:
-        """The exit status of the command."""
+        """Exit status of the command."""
         if self.interrupted and self.job.status != "completed":
-            return INTERRUPTED
+            return INTERRUPTED_STATUS
         return 0 if self.job.in_flight else status_of(self.job)
 
 
 @asynccontextmanager
-async def begun(work: JobRequest, output: Output, counted: str, *, detach: bool) -> AsyncIterator[JobHandle]:
-    """Start a job and wait for its end, unless told otherwise; ``counted`` says what its rows are, as in "copied"."""
+async def started_job(request: JobRequest, output: Output, counted: str, *, detach: bool) -> AsyncIterator[JobHandle]:
+    """Start a job and wait for its end unless ``detach``; ``counted`` labels its rows, as in "copied"."""
     from vestige_tui.jobs.ledger import Ledger
     from vestige_tui.store.open import open_store
 
     progress = output.progress(counted)
-    for folder in dict.fromkeys(url for url in (work.source, work.target) if url.startswith("pgembed:")):
-        output.note(f"Starting the server of {folder.removeprefix('pgembed:')} …")
-    with contextlib.ExitStack() as handling:
-        presses = handling.enter_context(_interrupts())
+    for server_url in dict.fromkeys(url for url in (request.source, request.target) if url.startswith("pgembed:")):
+        output.note(f"Starting the server of {server_url.removeprefix('pgembed:')} …")
+    with contextlib.ExitStack() as signal_scope:
+        presses = signal_scope.enter_context(_counted_interrupts())
         try:
             progress.show("looking at the stores …", 0)
-            launched = await _started(work, presses, output, progress)
+            launch = await _start_job(request, presses, output, progress)
         finally:
             progress.end()
-        short = short_id(launched.job_id)
-        output.note(f"Job {short} was under way already." if launched.already_running else f"Job {short} has begun.")
-        async with open_store(work.target, max_connections=2) as store:
+        short = short_id(launch.job_id)
+        output.note(f"Job {short} was under way already." if launch.already_running else f"Job {short} has begun.")
+        async with open_store(request.target, max_connections=2) as store:
             ledger = Ledger(store)
             try:
-                waits = not detach or presses.count
-                told = (
-                    _wait(ledger, launched.job_id, presses, output, progress) if waits else ledger.job(launched.job_id)
+                must_wait = not detach or presses.count
+                pending_job = (
+                    _wait(ledger, launch.job_id, presses, output, progress) if must_wait else ledger.job(launch.job_id)
                 )
-                job = await told
+                job = await pending_job
             finally:
                 progress.end()
-                handling.close()
+                signal_scope.close()
             interrupted = bool(presses.count)
-            if interrupted and not job.in_flight and (way := way_on(job, datetime.now(UTC))):
-                output.note(f"Job {short} was cancelled; {way}.")
+            if interrupted and not job.in_flight and (advice := way_on(job, datetime.now(UTC))):
+                output.note(f"Job {short} was cancelled; {advice}.")
             yield JobHandle(job, interrupted, store)
 
 
-async def _started(work: JobRequest, presses: _Presses, output: Output, progress: Progress) -> StartedJob:
-    """Start a job. After ctrl-C it is still waited for, so that it can be cancelled; after a second one it is not."""
+async def _start_job(request: JobRequest, presses: _Presses, output: Output, progress: ProgressLine) -> StartedJob:
+    """Start a job. A first ctrl-C still waits for the start, so that it can be cancelled; a second one does not."""
     from vestige_tui.jobs.start import start
 
-    starting = asyncio.create_task(start(work))
+    start_task = asyncio.create_task(start(request))
     try:
-        while not starting.done() and (seen := presses.count) < 2:
-            if seen:
+        while not start_task.done() and (press_count := presses.count) < 2:
+            if press_count:
                 progress.end()
                 output.note("Waiting for the job to begin, to cancel it; ctrl-C again does not wait.")
-            pressing = asyncio.create_task(presses.more_than(seen))
-            await asyncio.wait({starting, pressing}, return_when=asyncio.FIRST_COMPLETED)
-            pressing.cancel()
-        if not starting.done():
+            press_task = asyncio.create_task(presses.more_than(press_count))
+            await asyncio.wait({start_task, press_task}, return_when=asyncio.FIRST_COMPLETED)
+            press_task.cancel()
+        if not start_task.done():
             output.note("Should the job begin nevertheless, `vestige-tui jobs list` shows it.")
             raise KeyboardInterrupt
         try:
-            return starting.result()
+            return start_task.result()
         except VestigeError as error:
             if not presses.count:
                 raise
-            # A terminal sends ctrl-C to what was being started, too.
+            # A terminal sends ctrl-C to the starting worker, too.
             output.note("It was broken off while it was being started; nothing was begun.")
             raise KeyboardInterrupt from error
     finally:
-        starting.cancel()
+        start_task.cancel()
 
 
-async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, progress: Progress) -> Job:
-    """Wait for the end of a job, or for a second ctrl-C; gives the job as it stands then."""
-    asked = False
+async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, progress: ProgressLine) -> Job:
+    """Poll a job until it ends or ctrl-C is pressed twice; return its last state."""
+    cancel_requested = False
     lost_since: float | None = None
     silent_since: float | None = None
     job: Job | None = None
     while True:
-        seen = presses.count
+        press_count = presses.count
         try:
-            if seen and not asked:
+            if press_count and not cancel_requested:
                 progress.end()
-                # One that ended in this very moment says so itself, below.
+                # A job that has just ended is reported below.
                 with contextlib.suppress(Conflict):
                     if await ledger.cancel(job_id) == "asked":
                         output.note("Stopping at the next checkpoint; ctrl-C again leaves the worker running.")
-                asked = True
+                cancel_requested = True
             job = await ledger.job(job_id)
             lost_since = None
         except VestigeError as error:
@@ -154,16 +154,16 @@ async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, 
                     f"{way_on(job, now)}, and so does the same command."
                 )
             progress.show(line(job, now), sum(each.read for each in job.progress.tables.values()))
-        if seen > 1 and job is not None:
+        if press_count > 1 and job is not None:
             progress.end()
             output.note(f"Job {short_id(job_id)} goes on; `vestige-tui jobs watch {short_id(job_id)}` shows it.")
             return job
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(presses.more_than(seen), POLL_SECONDS)
+            await asyncio.wait_for(presses.more_than(press_count), POLL_SECONDS)
 
 
 class _Presses:
-    """How often ctrl-C was pressed."""
+    """Counter of ctrl-C presses."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -173,16 +173,16 @@ class _Presses:
         self.count += 1
         self._pressed.set()
 
-    async def more_than(self, seen: int) -> None:
-        """Wait until it was pressed more often than that."""
-        while self.count <= seen:
+    async def more_than(self, count: int) -> None:
+        """Wait until the count exceeds ``count``."""
+        while self.count <= count:
             self._pressed.clear()
             await self._pressed.wait()
 
 
 @contextlib.contextmanager
-def _interrupts() -> Iterator[_Presses]:
-    """While the block runs, ctrl-C is counted instead of ending the program."""
+def _counted_interrupts() -> Iterator[_Presses]:
+    """Count ctrl-C within the block instead of ending the program."""
     presses = _Presses()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, presses.press)

@@ -1,4 +1,4 @@
-"""JSON lines as values: what an import file says, checked one line at a time."""
+"""Parser of JSON lines: each line of an import file as a checked value."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BadLine(VestigeError):
 
 
 def read_line(raw: bytes) -> Line:
-    """The value that a line holds. Raises BadLine saying what is wrong with it."""
+    """Parse and check a line. Raises BadLine with the reason."""
     try:
         data = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse)
     except UnicodeDecodeError:
@@ -62,7 +62,7 @@ def _memory(data: Mapping[str, Any]) -> Draft:
         raise BadLine(f"has a visibility that is none of {', '.join(_VISIBILITIES)}")
     return Draft(
         content=content,
-        id=_id(data, "id", needed=False),
+        id=_id(data, "id", required=False),
         node_type=_text(data, "node_type", "fact") or "fact",
         tags=_texts(data, "tags"),
         domains=_texts(data, "domains"),
@@ -87,8 +87,8 @@ def _edge(data: Mapping[str, Any]) -> Edge:
     if not _is_number(weight) or not 0 <= weight <= 1:
         raise BadLine("has a weight that does not lie between 0 and 1")
     edge = Edge(
-        _needed_id(data, "source_id"),
-        _needed_id(data, "target_id"),
+        _required_id(data, "source_id"),
+        _required_id(data, "target_id"),
         _text(data, "edge_type", "related"),
         float(weight),
         _time(data, "created_at"),
@@ -106,28 +106,28 @@ def _review(data: Mapping[str, Any]) -> Review:
     if at is None:
         raise BadLine("has no time of review (at)")
     return Review(
-        id=_whole(data, "id") or 0,
-        memory_id=_needed_id(data, "memory_id"),
+        id=_integer(data, "id") or 0,
+        memory_id=_required_id(data, "memory_id"),
         at=at,
         rating=int(rating),
         prior=from_json(data.get("prior")),
         new=from_json(data.get("new")),
-        undoes=_whole(data, "undoes"),
+        undoes=_integer(data, "undoes"),
     )
 
 
 def _supersession(data: Mapping[str, Any]) -> SupersessionEvent:
-    winner = _id(data, "winner_id", needed=False)
+    winner = _id(data, "winner_id", required=False)
     event = data.get("event", "supersede" if winner else "unsupersede")
     if event not in EVENTS:
         raise BadLine(f"has an event that is none of {', '.join(EVENTS)}")
-    decided = _time(data, "decided_at")
-    if decided is None:
+    decided_at = _time(data, "decided_at")
+    if decided_at is None:
         raise BadLine("has no time of decision (decided_at)")
-    loser = _needed_id(data, "loser_id")
+    loser = _required_id(data, "loser_id")
     if loser == winner:
         raise BadLine("has a memory replace itself")
-    return SupersessionEvent(_whole(data, "id") or 0, loser, winner, event, decided)
+    return SupersessionEvent(_integer(data, "id") or 0, loser, winner, event, decided_at)
 
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any]], Line]] = {
@@ -165,9 +165,9 @@ def _object(data: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
-def _id(data: Mapping[str, Any], name: str, *, needed: bool = True) -> str | None:
+def _id(data: Mapping[str, Any], name: str, *, required: bool = True) -> str | None:
     value = data.get(name)
-    if value is None and not needed:
+    if value is None and not required:
         return None
     if not isinstance(value, str) or not value.strip():
         raise BadLine(f"has no {name}" if value is None else f"has a {name} that is no id")
@@ -177,7 +177,7 @@ def _id(data: Mapping[str, Any], name: str, *, needed: bool = True) -> str | Non
         return value
 
 
-def _needed_id(data: Mapping[str, Any], name: str) -> str:
+def _required_id(data: Mapping[str, Any], name: str) -> str:
     return str(_id(data, name))
 
 
@@ -185,13 +185,13 @@ def _time(data: Mapping[str, Any], name: str) -> datetime | None:
     value = data.get(name)
     if value is None:
         return None
-    moment = parse_stored(value) if isinstance(value, str) else None
-    if moment is None:
+    time = parse_stored(value) if isinstance(value, str) else None
+    if time is None:
         raise BadLine(f"has a {name} that is no time")
-    return moment
+    return time
 
 
-def _whole(data: Mapping[str, Any], name: str) -> int | None:
+def _integer(data: Mapping[str, Any], name: str) -> int | None:
     value = data.get(name)
     if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
         raise BadLine(f"has a {name} that is no whole number")

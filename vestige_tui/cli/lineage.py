@@ -1,10 +1,10 @@
-"""Commands for what replaces what: supersede, unsupersede, history."""
+"""Commands for supersession: supersede, unsupersede, history."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 
-from vestige_tui.cli.changes import tell
+from vestige_tui.cli.changes import print_change
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
 from vestige_tui.cli.session import chosen_store
@@ -12,7 +12,7 @@ from vestige_tui.core.links import Lineage
 from vestige_tui.core.text import ago, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
 
-_WORDS = {
+_EVENT_VERBS = {
     "supersede": "was replaced by",
     "unsupersede": "stands again",
     "winner_deleted": "stands again, for this was deleted:",
@@ -34,13 +34,13 @@ async def _supersede(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         loser, winner = await store.resolve(args.loser), await store.resolve(args.by)
         change = await store.supersede(loser, winner)
-    return tell(output, change, "Replaced")
+    return print_change(output, change, "Replaced")
 
 
 async def _unsupersede(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         change = await store.unsupersede(await store.resolve(args.id))
-    return tell(output, change, "Stands again:")
+    return print_change(output, change, "Stands again:")
 
 
 async def _history(args: Namespace, output: Output) -> int:
@@ -50,24 +50,24 @@ async def _history(args: Namespace, output: Output) -> int:
         if output.as_json:
             output.document(json_shapes.listed(map(json_shapes.event, events)))
             return 0
-        family = await store.lineage(memory_id)
+        lineage = await store.lineage(memory_id)
         now = store.now()
-    _tree(output, family, "", "", memory_id)
+    _print_tree(output, lineage, "", "", memory_id)
     if not events:
         output.note("Nothing ever replaced it, and it replaced nothing.")
         return 0
     output.line()
     for event in events:
         winner = f" {short_id(event.winner_id)}" if event.winner_id else ""
-        what = _WORDS.get(event.kind, plain(event.kind))
-        output.line(f"{ago(event.decided_at, now):>10}  {short_id(event.loser_id)} {what}{winner}")
+        verb = _EVENT_VERBS.get(event.kind, plain(event.kind))
+        output.line(f"{ago(event.decided_at, now):>10}  {short_id(event.loser_id)} {verb}{winner}")
     return 0
 
 
-def _tree(output: Output, family: Lineage, lead: str, below: str, memory_id: str) -> None:
-    mark = "► " if family.memory.id == memory_id else "  "
-    start = f"{lead}{mark}{short_id(family.memory.id)}  "
-    output.line(f"{start}{one_line(family.memory.content, max(20, output.width - len(start)))}")
-    for position, replaced in enumerate(family.replaces):
-        last = position == len(family.replaces) - 1
-        _tree(output, replaced, below + ("└─" if last else "├─"), below + ("  " if last else "│ "), memory_id)
+def _print_tree(output: Output, lineage: Lineage, branch: str, indent: str, memory_id: str) -> None:
+    mark = "► " if lineage.memory.id == memory_id else "  "
+    head = f"{branch}{mark}{short_id(lineage.memory.id)}  "
+    output.line(f"{head}{one_line(lineage.memory.content, max(20, output.width - len(head)))}")
+    for position, replaced in enumerate(lineage.replaces):
+        last = position == len(lineage.replaces) - 1
+        _print_tree(output, replaced, indent + ("└─" if last else "├─"), indent + ("  " if last else "│ "), memory_id)

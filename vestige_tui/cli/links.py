@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from vestige_tui.cli.changes import tell
+from vestige_tui.cli.changes import print_change
 from vestige_tui.cli.memories import fraction, since
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, share, whole
@@ -39,8 +39,8 @@ async def _edges(args: Namespace, output: Output) -> int:
         if output.as_json:
             output.document(json_shapes.listed(map(json_shapes.edge, edges)))
             return 0
-        others = [edge.target_id if edge.source_id == memory_id else edge.source_id for edge in edges]
-        firsts = {each.id: one_line(each.content) for each in await store.get_many(others)}
+        other_ids = [edge.target_id if edge.source_id == memory_id else edge.source_id for edge in edges]
+        first_lines = {memory.id: one_line(memory.content) for memory in await store.get_many(other_ids)}
         now = store.now()
     if not edges:
         output.note("It has no links.")
@@ -49,12 +49,12 @@ async def _edges(args: Namespace, output: Output) -> int:
         (
             "→" if edge.source_id == memory_id else "←",
             short_id(other),
-            firsts.get(other, ""),
+            first_lines.get(other, ""),
             edge.edge_type,
             fraction(edge.weight),
             since(edge.created_at, now),
         )
-        for edge, other in zip(edges, others, strict=True)
+        for edge, other in zip(edges, other_ids, strict=True)
     ]
     output.table(rows, flexible=2, header=("", "id", "memory", "type", "weight", "made"), right=(4, 5))
     return 0
@@ -64,35 +64,35 @@ async def _link(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         source, target = await store.resolve(args.source), await store.resolve(args.target)
         change = await store.add_edge(Edge(source, target, args.type, args.weight))
-    return tell(output, change, "Linked")
+    return print_change(output, change, "Linked")
 
 
 async def _unlink(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         source, target = await store.resolve(args.source), await store.resolve(args.target)
         change = await store.remove_edge(source, target, args.type)
-    return tell(output, change, "Unlinked")
+    return print_change(output, change, "Unlinked")
 
 
 async def _neighbors(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        found = await store.get_neighbors(await store.resolve(args.id), args.depth)
+        neighbors = await store.get_neighbors(await store.resolve(args.id), args.depth)
         now, weights = store.now(), store.policy.weights
     if output.as_json:
-        output.document(json_shapes.listed(json_shapes.neighbor(each, now, weights) for each in found))
+        output.document(json_shapes.listed(json_shapes.neighbor(neighbor, now, weights) for neighbor in neighbors))
         return 0
-    if not found:
+    if not neighbors:
         output.note("It has no links.")
         return 0
     rows = [
         (
-            short_id(each.memory.id),
-            one_line(each.memory.content),
-            each.memory.node_type,
-            str(each.depth),
-            fraction(each.weight),
+            short_id(neighbor.memory.id),
+            one_line(neighbor.memory.content),
+            neighbor.memory.node_type,
+            str(neighbor.depth),
+            fraction(neighbor.weight),
         )
-        for each in found
+        for neighbor in neighbors
     ]
     output.table(rows, flexible=1, header=("id", "memory", "type", "links", "weight"), right=(3, 4))
     return 0

@@ -1,4 +1,4 @@
-"""Commands for a store as a whole: schema, stats, vacuum."""
+"""Commands for a whole store: schema, stats, vacuum."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from vestige_tui.core.health import MigrationInfo, QueryTiming, Session, TableSize
     from vestige_tui.store.backends.protocol import Backend
 
-SHOWN_SIZES = 12
-SHOWN_QUERIES = 6
+MAX_PRINTED_TABLES_COUNT = 12
+MAX_PRINTED_QUERIES_COUNT = 6
 
 
 def add_commands(commands: Commands) -> None:
     schema = commands.add("schema", None, "say, or change, which version the store's tables have")
-    below = commands.below(schema, "step")
-    below.add("info", _info, "list every step of the schema with its state")
-    up = below.add("up", _up, "make the tables, or bring them up to date")
+    steps = commands.subcommands(schema, "step")
+    steps.add("info", _info, "list every step of the schema with its state")
+    up = steps.add("up", _up, "make the tables, or bring them up to date")
     up.add_argument("--to", metavar="N", type=int, help="no further than this version")
     up.add_argument("--dry-run", action="store_true", help="only list what would be done")
-    down = below.add("down", _down, "take the newest step back, or all above --to")
+    down = steps.add("down", _down, "take the newest step back, or all above --to")
     down.add_argument("--to", metavar="N", type=int, help="the version to keep; 0 takes every table away")
     down.add_argument("--dry-run", action="store_true", help="only list what would be done")
     down.add_argument("--yes", action="store_true", help="even where memories, reviews or events are deleted")
@@ -40,8 +40,8 @@ def add_commands(commands: Commands) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _tables(args: Namespace, *, create: bool = False) -> AsyncIterator[Backend]:
-    """The database without the service above it, which would bring the schema up by itself."""
+async def _open_database(args: Namespace, *, create: bool = False) -> AsyncIterator[Backend]:
+    """Open the database without the store service, which would migrate the schema."""
     from vestige_tui.store.open import open_backend
 
     config = settings(args)
@@ -59,18 +59,18 @@ async def _tables(args: Namespace, *, create: bool = False) -> AsyncIterator[Bac
 async def _info(args: Namespace, output: Output) -> int:
     from vestige_tui.store.schema import migrations as schema
 
-    async with _tables(args) as backend:
+    async with _open_database(args) as backend:
         steps, foreign = await schema.status(backend), backend.foreign
     if output.as_json:
         output.document(json_shapes.listed(map(json_shapes.migration, steps)))
         return 0
     if foreign:
         output.line("A Vestige server made this file and keeps its schema; no step of ours is applied.")
-    _list_steps(output, steps)
+    _print_step_states(output, steps)
     return 0
 
 
-def _list_steps(output: Output, steps: Sequence[MigrationInfo]) -> None:
+def _print_step_states(output: Output, steps: Sequence[MigrationInfo]) -> None:
     from datetime import UTC, datetime
 
     now = datetime.now(UTC)
@@ -87,21 +87,21 @@ async def _up(args: Namespace, output: Output) -> int:
 
     if args.dry_run:
         try:
-            async with _tables(args) as backend:
+            async with _open_database(args) as backend:
                 steps = () if backend.foreign else await schema.up(backend, to=args.to, dry_run=True)
         except StoreMissing:
-            steps = _from_nothing(args)
-        return _tell_steps(output, steps, "Would be applied:", "Nothing is pending.")
+            steps = _steps_of_new_store(args)
+        return _print_steps(output, steps, "Would be applied:", "Nothing is pending.")
     if args.read_only:
         raise Refused("--read-only and schema up exclude each other.")
-    async with _tables(args, create=True) as backend:
+    async with _open_database(args, create=True) as backend:
         _refuse_foreign(backend)
         steps = await schema.up(backend, to=args.to)
-    return _tell_steps(output, steps, "Applied:", "Nothing was pending.")
+    return _print_steps(output, steps, "Applied:", "Nothing was pending.")
 
 
-def _from_nothing(args: Namespace) -> tuple[MigrationInfo, ...]:
-    """The steps that a store which is not there yet would take."""
+def _steps_of_new_store(args: Namespace) -> tuple[MigrationInfo, ...]:
+    """Return the migrations that a new store would apply."""
     from vestige_tui.cli.session import is_file
     from vestige_tui.core.health import MigrationInfo
     from vestige_tui.store.schema.migrations import migrations
@@ -117,14 +117,14 @@ def _from_nothing(args: Namespace) -> tuple[MigrationInfo, ...]:
 async def _down(args: Namespace, output: Output) -> int:
     from vestige_tui.store.schema import migrations as schema
 
-    async with _tables(args) as backend:
+    async with _open_database(args) as backend:
         _refuse_foreign(backend)
         if backend.read_only and not args.dry_run:
             raise Refused(f"{backend.title} is open read-only: {backend.reason}.")
         applied = [step.version for step in await schema.status(backend) if step.state == "applied"]
         to = max(applied, default=1) - 1 if args.to is None else args.to
         steps = await schema.down(backend, to=to, yes=args.yes, dry_run=args.dry_run)
-    return _tell_steps(
+    return _print_steps(
         output, steps, "Would be taken back:" if args.dry_run else "Taken back:", "There is nothing to take back."
     )
 
@@ -134,25 +134,25 @@ def _refuse_foreign(backend: Backend) -> None:
         raise Refused(f"A Vestige server made {backend.title} and keeps its schema; it was not touched.")
 
 
-def _tell_steps(output: Output, steps: Sequence[MigrationInfo], what: str, nothing: str) -> int:
+def _print_steps(output: Output, steps: Sequence[MigrationInfo], label: str, empty_message: str) -> int:
     names = [f"{step.version:04d}_{step.name}" for step in steps]
     if output.as_json:
         output.document({"changed": names, "undo": None})
     for name in names:
-        output.line(f"{what} {name}")
+        output.line(f"{label} {name}")
     if not names:
-        output.line(nothing)
+        output.line(empty_message)
     return 0
 
 
 async def _stats(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         report, now, title = await store.report(thorough=True), store.now(), store.title
-        found = report.stats or await store.get_stats()
+        stats = report.stats or await store.get_stats()
     if output.as_json:
-        output.document({**json_shapes.stats(found), **json_shapes.report(report)})
+        output.document({**json_shapes.stats(stats), **json_shapes.report(report)})
         return 0
-    model = f"{found.registered_model_name} ({found.registered_model_dim})" if found.registered_model_name else "none"
+    model = f"{stats.registered_model_name} ({stats.registered_model_dim})" if stats.registered_model_name else "none"
     output.line(title)
     output.line(report.health.state)
     for sentence in store_report.concerns(report.health):
@@ -160,29 +160,29 @@ async def _stats(args: Namespace, output: Output) -> int:
     output.line()
     output.table(
         [
-            ("memories", grouped(found.total_memories)),
-            ("with a vector", grouped(found.memories_with_embeddings)),
-            ("replaced", grouped(found.superseded)),
-            ("links", grouped(found.total_edges)),
-            ("domains", grouped(found.total_domains)),
-            ("reviews", grouped(found.total_reviews)),
+            ("memories", grouped(stats.total_memories)),
+            ("with a vector", grouped(stats.memories_with_embeddings)),
+            ("replaced", grouped(stats.superseded)),
+            ("links", grouped(stats.total_edges)),
+            ("domains", grouped(stats.total_domains)),
+            ("reviews", grouped(stats.total_reviews)),
             ("model", model),
-            ("backend", found.backend),
-            ("schema", str(found.schema_version)),
-            ("size", bytes_size(found.size_bytes) if found.size_bytes is not None else "unknown"),
+            ("backend", stats.backend),
+            ("schema", str(stats.schema_version)),
+            ("size", bytes_size(stats.size_bytes) if stats.size_bytes is not None else "unknown"),
             *(store_report.server(report.server, now) if report.server else ()),
             *store_report.connections(report),
             *store_report.vectors(report.vectors),
         ],
         flexible=1,
     )
-    _list_sessions(output, report.sessions, now)
-    _list_sizes(output, report.sizes or (), now)
-    _list_queries(output, report.queries)
+    _print_sessions(output, report.sessions, now)
+    _print_sizes(output, report.sizes or (), now)
+    _print_queries(output, report.queries)
     return 0
 
 
-def _list_sessions(output: Output, sessions: Sequence[Session], now: datetime) -> None:
+def _print_sessions(output: Output, sessions: Sequence[Session], now: datetime) -> None:
     if sessions:
         output.line()
         rows = [
@@ -192,29 +192,29 @@ def _list_sessions(output: Output, sessions: Sequence[Session], now: datetime) -
         output.table(rows, flexible=3, header=("session", "application", "role", "state"))
 
 
-def _list_sizes(output: Output, sizes: Sequence[TableSize], now: datetime) -> None:
+def _print_sizes(output: Output, sizes: Sequence[TableSize], now: datetime) -> None:
     if not sizes:
         return
     output.line()
     header = ["table", "rows", "indexes", "in all"]
-    kept = any(each.dead_rows is not None for each in sizes)
-    if kept:
+    has_upkeep = any(each.dead_rows is not None for each in sizes)
+    if has_upkeep:
         header += ["dead rows", "vacuum", "analyze"]
     rows = []
-    for each in sizes[:SHOWN_SIZES]:
+    for each in sizes[:MAX_PRINTED_TABLES_COUNT]:
         parts = [bytes_size(part) for part in (each.heap + each.outside, each.indexes, each.bytes)]
-        rows.append((each.name, *parts, *(store_report.upkeep(each, now) if kept else ())))
+        rows.append((each.name, *parts, *(store_report.upkeep(each, now) if has_upkeep else ())))
     output.table(rows, flexible=0, header=header, right=range(1, len(header)))
 
 
-def _list_queries(output: Output, queries: Sequence[QueryTiming]) -> None:
+def _print_queries(output: Output, queries: Sequence[QueryTiming]) -> None:
     if not queries:
         return
     output.line()
     rows = []
-    for each in queries[:SHOWN_QUERIES]:
-        spans = (each.total_ms, each.median_ms, each.p95_ms, each.longest_ms)
-        rows.append((each.name, grouped(each.count), *map(store_report.milliseconds, spans)))
+    for each in queries[:MAX_PRINTED_QUERIES_COUNT]:
+        timings = (each.total_ms, each.median_ms, each.p95_ms, each.longest_ms)
+        rows.append((each.name, grouped(each.count), *map(store_report.milliseconds, timings)))
     header = ("queries of this command", "times", "in all", "median", "95 %", "longest")
     output.table(rows, flexible=0, header=header, right=range(1, len(header)))
 
@@ -223,10 +223,10 @@ async def _vacuum(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         progress = output.progress("vacuum")
         try:
-            done = await store.vacuum(lambda what: progress.show(f"vacuum: {what}", 0))
+            result = await store.vacuum(lambda step: progress.show(f"vacuum: {step}", 0))
         finally:
             progress.end()
     if output.as_json:
-        output.document({"changed": [], "undo": None, "bytes_before": done.before, "bytes_after": done.after})
-    output.line(store_report.vacuumed(done))
+        output.document({"changed": [], "undo": None, "bytes_before": result.before, "bytes_after": result.after})
+    output.line(store_report.vacuumed(result))
     return 0

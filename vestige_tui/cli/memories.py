@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
 RATINGS = ("", "again", "hard", "good", "easy")
-_HEAD = 400
+_HEAD_CHARS = 400
 
 
 def add_commands(commands: Commands) -> None:
@@ -36,9 +36,11 @@ def add_commands(commands: Commands) -> None:
     )
     search.add_argument("--mode", choices=("hybrid", "text", "vector", "literal"), default="hybrid")
     search.add_argument("--limit", metavar="N", type=whole, default=10)
-    laid_open = search.add_mutually_exclusive_group()
-    laid_open.add_argument("--explain", action="store_true", help="show how the answer came about")
-    laid_open.add_argument("--why-not", metavar="ID", help="say what keeps this memory from the answer, or where it is")
+    explaining = search.add_mutually_exclusive_group()
+    explaining.add_argument("--explain", action="store_true", help="show how the answer came about")
+    explaining.add_argument(
+        "--why-not", metavar="ID", help="say what keeps this memory from the answer, or where it is"
+    )
     add_filters(search)
     listing = commands.add("list", _list, "list memories, page by page")
     listing.add_argument("--sort", choices=("created", "updated", "due"), default="created")
@@ -54,10 +56,10 @@ async def _search(args: Namespace, output: Output) -> int:
     if not text.strip():
         raise Usage("A search needs words; see `vestige-tui search --help`.")
     async with chosen_store(args) as store:
-        chosen = await chosen_filter(args, store)
-        query = SearchQuery.within(chosen, text, mode=args.mode, limit=args.limit)
+        criteria = await chosen_filter(args, store)
+        query = SearchQuery.within(criteria, text, mode=args.mode, limit=args.limit)
         if args.explain or args.why_not is not None:
-            return await explanations.tell(store, query, output, why_not=args.why_not)
+            return await explanations.print_explanation(store, query, output, why_not=args.why_not)
         answer = await store.search(query)
         now, weights = store.now(), store.policy.weights
     for warning in answer.warnings:
@@ -66,20 +68,20 @@ async def _search(args: Namespace, output: Output) -> int:
         output.document(json_shapes.answer(answer, now, weights))
         return 0
     for rank, hit in enumerate(answer.hits, start=1):
-        output.line(f"{rank:>3}  {_what(hit.memory, query, output.width - 5)}")
-        output.line(f"     {_why(hit, now)}")
+        output.line(f"{rank:>3}  {_excerpt(hit.memory, query, output.width - 5)}")
+        output.line(f"     {_hit_facts(hit, now)}")
     if not answer.hits:
         output.note("Nothing was found.")
     return 0
 
 
-def _what(memory: Memory, query: SearchQuery, width: int) -> str:
-    """The first line of a memory, or where exact characters were looked for, what stands around them."""
-    found = around(memory.content, query.text.strip(), width) if query.mode == "literal" else None
-    return "".join(found) if found else one_line(memory.content, width)
+def _excerpt(memory: Memory, query: SearchQuery, width: int) -> str:
+    """Return the first line of a memory, or in a literal search the text around the match."""
+    parts = around(memory.content, query.text.strip(), width) if query.mode == "literal" else None
+    return "".join(parts) if parts else one_line(memory.content, width)
 
 
-def _why(hit: Hit, now: datetime) -> str:
+def _hit_facts(hit: Hit, now: datetime) -> str:
     memory = hit.memory
     parts = [
         short_id(memory.id),
@@ -99,30 +101,32 @@ async def _list(args: Namespace, output: Output) -> int:
             sort=args.sort,
             limit=args.limit,
             after=args.after,
-            head=None if output.as_json else _HEAD,
+            head=None if output.as_json else _HEAD_CHARS,
         )
         now, weights = store.now(), store.policy.weights
     if output.as_json:
-        output.document(json_shapes.listed((json_shapes.memory(each, now, weights) for each in page.items), page.next))
+        output.document(
+            json_shapes.listed((json_shapes.memory(memory, now, weights) for memory in page.items), page.next)
+        )
         return 0
-    table(output, page.items, now, due=args.sort == "due")
+    print_memories(output, page.items, now, due=args.sort == "due")
     if page.next:
         output.note(f"More with --after {page.next}")
     return 0
 
 
-def table(output: Output, found: Sequence[Memory], now: datetime, *, due: bool) -> None:
-    """Memories a line each: what they say, and when they were made or fall due."""
+def print_memories(output: Output, memories: Sequence[Memory], now: datetime, *, due: bool) -> None:
+    """Print one line for each memory, with its creation time or, with ``due``, its due time."""
     rows = [
         (
-            short_id(each.id),
-            one_line(each.content),
-            each.node_type,
-            ", ".join(each.tags[:3]),
-            since(each.scheduling.next_review if due and each.scheduling else each.created_at, now),
-            recall(each.scheduling, now),
+            short_id(memory.id),
+            one_line(memory.content),
+            memory.node_type,
+            ", ".join(memory.tags[:3]),
+            since(memory.scheduling.next_review if due and memory.scheduling else memory.created_at, now),
+            recall(memory.scheduling, now),
         )
-        for each in found
+        for memory in memories
     ]
     if rows:
         output.table(
@@ -176,21 +180,21 @@ async def _show_text(
         last = reviews[-1]
         grade = "undone" if last.undoes else RATINGS[last.rating] if 0 < last.rating < 5 else str(last.rating)
         facts.append(("reviews", f"{grouped(len(reviews))}, last {grade} {ago(last.at, now)}"))
-    others = {other for edge in edges for other in (edge.source_id, edge.target_id)} - {memory.id}
+    other_ids = {other for edge in edges for other in (edge.source_id, edge.target_id)} - {memory.id}
     if memory.superseded_by:
-        others.add(memory.superseded_by)
-    firsts = {each.id: one_line(each.content) for each in await store.get_many(sorted(others))}
+        other_ids.add(memory.superseded_by)
+    first_lines = {each.id: one_line(each.content) for each in await store.get_many(sorted(other_ids))}
     if memory.superseded_by:
         facts.append(
-            ("replaced by", f"{short_id(memory.superseded_by)}  {firsts.get(memory.superseded_by, 'deleted')}")
+            ("replaced by", f"{short_id(memory.superseded_by)}  {first_lines.get(memory.superseded_by, 'deleted')}")
         )
     for edge in edges:
-        away = edge.source_id == memory.id
-        other = edge.target_id if away else edge.source_id
+        outgoing = edge.source_id == memory.id
+        other = edge.target_id if outgoing else edge.source_id
         facts.append(
             (
-                "link" if away else "linked by",
-                f"{plain(edge.edge_type)} {fraction(edge.weight)}  {short_id(other)}  {firsts.get(other, '')}",
+                "link" if outgoing else "linked by",
+                f"{plain(edge.edge_type)} {fraction(edge.weight)}  {short_id(other)}  {first_lines.get(other, '')}",
             )
         )
     output.table([fact for fact in facts if fact[1]], flexible=1)

@@ -1,4 +1,4 @@
-"""The commands that move a store: migrate copy, which waits for the worker that does it, and reembed."""
+"""Commands that copy, compare or re-embed a store: migrate copy, verify, reembed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from vestige_tui.cli import reembed, verify
-from vestige_tui.cli.job_options import ends, tell_plan
-from vestige_tui.cli.job_wait import begun
+from vestige_tui.cli.job_options import print_plan, source_and_target
+from vestige_tui.cli.job_wait import started_job
 from vestige_tui.cli.jobs import findings, show
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, whole
@@ -47,10 +47,10 @@ def add_commands(commands: Commands) -> None:
     reembed.add_options(migrate)
 
 
-def _plan(args: Namespace) -> JobRequest:
+def _copy_request(args: Namespace) -> JobRequest:
     from vestige_tui.jobs.start import JobRequest
 
-    source, target = ends(args, "A copy", "write")
+    source, target = source_and_target(args, "A copy", "write")
     options: dict[str, object] = {"batch": args.batch_size or 500}
     options |= {name: True for name in ("follow", "reembed") if getattr(args, name)}
     if args.model:
@@ -67,14 +67,14 @@ async def _copy(args: Namespace, output: Output) -> int:
         return await reembed.reembed(args, output)
     if args.step == "verify":
         return await verify.verify(args, output)
-    plan = _plan(args)
+    request = _copy_request(args)
     if args.dry_run:
-        return tell_plan(output, await dry_run(plan))
-    async with begun(plan, output, "copied", detach=args.detach) as made:
-        job = made.job
-        notes = [] if job.in_flight else await findings(made.store, job.id)
+        return print_plan(output, await dry_run(request))
+    async with started_job(request, output, "copied", detach=args.detach) as handle:
+        job = handle.job
+        job_findings = [] if job.in_flight else await findings(handle.store, job.id)
     if output.as_json:
-        output.document({"job": json_shapes.job(job, datetime.now(UTC), notes)})
+        output.document({"job": json_shapes.job(job, datetime.now(UTC), job_findings)})
     elif not job.in_flight:
-        show(output, job, notes)
-    return made.status
+        show(output, job, job_findings)
+    return handle.status

@@ -1,6 +1,6 @@
-"""Where a command's words go: text or one JSON document to stdout, notes and progress to stderr.
+"""Output of commands: text or one JSON document to stdout, notes and progress to stderr.
 
-Everything stored passes ``text.plain`` here, and nothing that steers a terminal leaves in JSON but as an escape.
+Stored text passes ``text.plain``; JSON carries terminal control characters only as escapes.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any, TextIO
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.text import REPLACEMENT, cells, cut, grouped, plain
 
-WIDE = 120
+DEFAULT_COLUMNS = 120
 REFRESH_SECONDS = 0.1
-LINE_EVERY = 1_000
-ECHO = 3
-"""Columns that a line which is written anew leaves free: a terminal shows ``^C`` there, which must not wrap."""
+ITEMS_PER_LINE = 1_000
+ECHO_COLUMNS = 3
+"""Columns that an updated line leaves free: the terminal echoes ``^C`` there, which must not wrap."""
 _GAP = "  "
-LEAST_FLEXIBLE = 12
+MIN_FLEXIBLE_COLUMNS = 12
 _MAYBE_UNSAFE = re.compile(r"[^\n\x20-\x7e]")
 
 
@@ -40,7 +40,7 @@ def _speaks_unicode(stream: TextIO) -> bool:
 
 
 def dumps(data: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
-    """JSON in which control and bidi characters are escapes."""
+    """Return JSON with control and bidi characters escaped."""
     text = json.dumps(data, ensure_ascii=ascii_only, allow_nan=False, indent=indent)
     return _MAYBE_UNSAFE.sub(_escape, text)
 
@@ -50,7 +50,7 @@ class Unwritable(VestigeError):
 
 
 class Output:
-    """The two streams of one command."""
+    """Output streams of one command."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
@@ -58,35 +58,35 @@ class Output:
 
     @property
     def width(self) -> int:
-        """The columns there are; where stdout is no terminal, COLUMNS or 120."""
-        return max(40, shutil.get_terminal_size((WIDE, 24)).columns)
+        """Width of the terminal in columns, at least 40; COLUMNS or 120 if stdout is no terminal."""
+        return max(40, shutil.get_terminal_size((DEFAULT_COLUMNS, 24)).columns)
 
     @property
     def terminal(self) -> bool:
-        """Does a person read along? What goes into a file or to another program is never cut or folded."""
+        """True if stdout is a terminal. Output to files and pipes is never cut or folded."""
         return sys.stdout.isatty()
 
     def live(self) -> Live:
-        """Lines of stdout that are written anew in their place; only for a terminal."""
+        """Return lines that are updated in place on stdout, a terminal."""
         return Live(sys.stdout)
 
     def document(self, data: Any) -> None:
-        """The one JSON document of this run."""
+        """Write the single JSON document of this run."""
         self.answered = True
         self._write(dumps(data, indent=2, ascii_only=not _speaks_unicode(sys.stdout)) + "\n")
 
     def object(self, data: Any) -> None:
-        """One object on a line of its own, for commands that go on."""
+        """Write and flush one JSON object on its own line, for commands that stream."""
         self._write(dumps(data, ascii_only=not _speaks_unicode(sys.stdout)) + "\n")
         self.flush()
 
     def line(self, text: str = "") -> None:
-        """Text to stdout; line breaks in it stay."""
+        """Write text to stdout, with its line breaks."""
         if not self.as_json:
             self._write(plain(text, newlines=True) + "\n")
 
     def note(self, text: str, *, fold: bool = True) -> None:
-        """A sentence to stderr; not folded where a command in it is to be copied."""
+        """Write a sentence to stderr; ``fold=False`` keeps a command in it copyable."""
         say(text, fold=fold)
 
     def table(
@@ -98,31 +98,31 @@ class Output:
         right: Collection[int] = (),
         wrap: bool = False,
     ) -> None:
-        """Rows in aligned columns that fit the terminal; the flexible column takes, or gives up, what is left.
+        """Write rows in aligned columns that fit the terminal; the ``flexible`` column takes the remaining width.
 
-        ``wrap``: what finds no room in that column goes on below, and where there is no terminal nothing is cut.
+        ``wrap`` folds a cell of that column that is too long instead of cutting it; without a terminal it stays whole.
         """
         lines = [tuple(plain(cell) for cell in row) for row in ([header, *rows] if header else rows)]
         if not lines:
             return
         widths = [max(cells(row[column]) for row in lines) for column in range(len(lines[0]))]
-        others = sum(widths) - widths[flexible] + len(_GAP) * (len(widths) - 1)
+        other_columns = sum(widths) - widths[flexible] + len(_GAP) * (len(widths) - 1)
         if self.terminal or not wrap:
-            widths[flexible] = min(widths[flexible], max(LEAST_FLEXIBLE, self.width - others))
+            widths[flexible] = min(widths[flexible], max(MIN_FLEXIBLE_COLUMNS, self.width - other_columns))
         for row in lines:
-            room = widths[flexible]
-            parts = folded(row[flexible], room) if wrap else [cut(row[flexible], room)]
-            for place, part in enumerate(parts):
-                shown = []
+            flexible_width = widths[flexible]
+            parts = folded(row[flexible], flexible_width) if wrap else [cut(row[flexible], flexible_width)]
+            for part_number, part in enumerate(parts):
+                line_cells = []
                 for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
-                    text = part if column == flexible else "" if place else cell
-                    space = " " * (width - cells(text))
-                    shown.append(space + text if column in right else text + space)
-                self.line(_GAP.join(shown).rstrip())
+                    text = part if column == flexible else "" if part_number else cell
+                    padding = " " * (width - cells(text))
+                    line_cells.append(padding + text if column in right else text + padding)
+                self.line(_GAP.join(line_cells).rstrip())
 
-    def progress(self, label: str) -> Progress:
-        """Progress to stderr: one refreshing line on a terminal, else a line for each thousand."""
-        return Progress(label)
+    def progress(self, label: str) -> ProgressLine:
+        """Return a progress line on stderr: updated in place on a terminal, else one line per thousand items."""
+        return ProgressLine(label)
 
     def _write(self, text: str) -> None:
         stream = sys.stdout
@@ -139,7 +139,7 @@ class Output:
 
 @contextmanager
 def writing() -> Iterator[None]:
-    """Turns what stdout refuses into ``Unwritable``; a reader that went away stays a BrokenPipeError."""
+    """Turn an OSError of stdout into ``Unwritable``; a BrokenPipeError passes."""
     try:
         yield
     except BrokenPipeError:
@@ -149,7 +149,7 @@ def writing() -> Iterator[None]:
 
 
 def folded(text: str, width: int) -> list[str]:
-    """Plain text in lines of at most ``width`` cells; a word, a path or an id is broken only where it fills a line."""
+    """Fold plain text to lines of at most ``width`` cells; only a word longer than a line is broken."""
     lines = [""]
     for word in text.split(" "):
         if not lines[-1]:
@@ -165,45 +165,45 @@ def folded(text: str, width: int) -> list[str]:
 
 
 def say(text: str, *, fold: bool = True) -> None:
-    """One sentence to stderr, whatever stderr can show; a closed stderr is no failure."""
+    """Write a sentence to stderr in its encoding; ignore a closed stderr."""
     encoding = sys.stderr.encoding or "ascii"
-    told = plain(text)
+    message = plain(text)
     try:
         if fold and sys.stderr.isatty():
-            told = "\n".join(folded(told, _size(sys.stderr)[0]))
-        sys.stderr.write(told.encode(encoding, "replace").decode(encoding) + "\n")
+            message = "\n".join(folded(message, _size(sys.stderr)[0]))
+        sys.stderr.write(message.encode(encoding, "replace").decode(encoding) + "\n")
         sys.stderr.flush()
     except OSError:
         return
 
 
 class Live:
-    """The last lines of a terminal, written anew in their place as they change."""
+    """Last lines of a terminal, updated in place."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lines: list[str] = []
 
     def show(self, lines: Sequence[str]) -> None:
-        """These lines instead of those before, each cut to the terminal."""
+        """Replace the shown lines, each cut to the width of the terminal."""
         columns, rows = _size(self._stream)
-        room = max(20, columns - ECHO)
-        back = self._back()
-        self._lines = [cut(plain(line), room) for line in lines][: max(1, rows - 1)]
-        self._write(back + "\n".join(self._lines))
+        max_columns = max(20, columns - ECHO_COLUMNS)
+        erasure = self._erasure()
+        self._lines = [cut(plain(line), max_columns) for line in lines][: max(1, rows - 1)]
+        self._write(erasure + "\n".join(self._lines))
 
     def leave(self) -> None:
-        """Let the lines stand as they are, and begin a new one below; what a key left on the last of them goes."""
+        """Keep the lines, without echoed keys, and continue below them."""
         if self._lines:
-            back, lines, self._lines = self._back(), self._lines, []
-            self._write(back + "\n".join(lines) + "\n")
+            erasure, lines, self._lines = self._erasure(), self._lines, []
+            self._write(erasure + "\n".join(lines) + "\n")
 
     def end(self) -> None:
-        """Take the lines away."""
-        back, self._lines = self._back(), []
-        self._write(back)
+        """Erase the lines."""
+        erasure, self._lines = self._erasure(), []
+        self._write(erasure)
 
-    def _back(self) -> str:
+    def _erasure(self) -> str:
         return "\r\x1b[K" + "\x1b[A\x1b[K" * (len(self._lines) - 1) if self._lines else ""
 
     def _write(self, text: str) -> None:
@@ -213,7 +213,7 @@ class Live:
 
 
 def _size(stream: TextIO) -> tuple[int, int]:
-    """Columns and lines of the terminal behind a stream."""
+    """Return columns and lines of the terminal behind a stream, else of the environment, else (80, 24)."""
     with suppress(OSError, ValueError):
         columns, rows = os.get_terminal_size(stream.fileno())
         if columns and rows:
@@ -221,33 +221,33 @@ def _size(stream: TextIO) -> tuple[int, int]:
     return shutil.get_terminal_size((80, 24))
 
 
-class Progress:
-    """How far something is, on stderr."""
+class ProgressLine:
+    """Progress line on stderr."""
 
     def __init__(self, label: str) -> None:
         self._label = label
         self._live = Live(sys.stderr) if sys.stderr.isatty() else None
-        self._shown = 0.0
+        self._updated_at = 0.0
         self._lines = 0
 
     def __call__(self, done: int, total: int | None = None) -> None:
-        """So many are done, of so many where that is known."""
+        """Show ``done`` items, of ``total`` if known."""
         of = f" of {grouped(total)}" if total else ""
         self.show(f"{self._label}: {grouped(done)}{of}", done)
 
     def show(self, text: str, done: int) -> None:
-        """The same in words of one's own."""
+        """Show ``text``; without a terminal only once per ITEMS_PER_LINE items ``done``."""
         if self._live is not None:
             now = time.monotonic()
-            if now - self._shown >= REFRESH_SECONDS:
-                self._shown = now
+            if now - self._updated_at >= REFRESH_SECONDS:
+                self._updated_at = now
                 self._live.show([text])
-        elif done // LINE_EVERY > self._lines:
-            self._lines = done // LINE_EVERY
+        elif done // ITEMS_PER_LINE > self._lines:
+            self._lines = done // ITEMS_PER_LINE
             say(text)
 
     def end(self) -> None:
-        """Take the refreshing line away."""
+        """Erase the line on a terminal."""
         if self._live is not None:
             self._live.end()
-            self._shown = 0.0
+            self._updated_at = 0.0

@@ -1,4 +1,4 @@
-"""What arguments are made of here: a parser whose faults are ours, and how a command is added to it."""
+"""Argument parser that raises Usage errors, and the registration of commands."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ _NO_COMMAND = re.compile(r"argument COMMAND: invalid choice: '(.*?)' \(choose fr
 
 
 class Parser(argparse.ArgumentParser):
-    """Arguments whose faults are ``Usage`` errors."""
+    """Argument parser that raises ``Usage`` instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
-        if unknown := _NO_COMMAND.match(message):
-            known = re.findall(r"'([\w-]+)'", message[unknown.end() :])
-            close = difflib.get_close_matches(unknown[1], known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"see `{self.prog} --help`."
-            raise Usage(f"There is no command {unknown[1]!r}; {hint}")
+        if choice_error := _NO_COMMAND.match(message):
+            names = re.findall(r"'([\w-]+)'", message[choice_error.end() :])
+            matches = difflib.get_close_matches(choice_error[1], names, n=1)
+            hint = f"did you mean {matches[0]}?" if matches else f"see `{self.prog} --help`."
+            raise Usage(f"There is no command {choice_error[1]!r}; {hint}")
         raise Usage(f"{message[:1].upper()}{message[1:]}; see `{self.prog} --help`.")
 
 
 class Commands:
-    """A group of commands that one family after the other adds its own to."""
+    """Group of commands; each family adds its own."""
 
     def __init__(self, commands: Subparsers, shared: Parser) -> None:
         self._commands = commands
         self._shared = shared
 
     def add(self, name: str, run: Run | None, help: str, *, dashed_words: bool = False) -> Parser:
-        """A command; its parser takes the options that stand before every command, too.
+        """Add a command; its parser also accepts the global options.
 
-        ``dashed_words``: words such as -this are left in ``args.extra`` instead of being taken for options.
+        ``dashed_words``: words such as -this go to ``args.extra`` instead of being parsed as options.
         """
-        made = self._commands.add_parser(
+        parser = self._commands.add_parser(
             name,
             help=help,
             description=f"{help[:1].upper()}{help[1:]}.",
@@ -52,22 +52,22 @@ class Commands:
             allow_abbrev=False,
             add_help=not dashed_words,
         )
-        made.set_defaults(dashed_words=dashed_words)
+        parser.set_defaults(dashed_words=dashed_words)
         if dashed_words:
-            # Without a -h, which would swallow a word that begins so.
-            made.add_argument("--help", action="help", help="show this help message and exit")
+            # No -h: it would match a word such as -hello.
+            parser.add_argument("--help", action="help", help="show this help message and exit")
         if run is not None:
-            made.set_defaults(run=run)
-        return made
+            parser.set_defaults(run=run)
+        return parser
 
-    def below(self, parser: Parser, dest: str, *, required: bool = True) -> Commands:
-        """A group of commands that follow another one's name."""
-        commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest=dest, required=required)
-        return Commands(commands, self._shared)
+    def subcommands(self, parser: Parser, dest: str, *, required: bool = True) -> Commands:
+        """Add a group of subcommands to a command."""
+        subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest=dest, required=required)
+        return Commands(subparsers, self._shared)
 
 
 def whole(text: str) -> int:
-    """A count: 1 or more."""
+    """Parse a count: an integer from 1."""
     try:
         value = int(text)
     except ValueError:
@@ -78,7 +78,7 @@ def whole(text: str) -> int:
 
 
 def share(text: str) -> float:
-    """A number from 0 to 1."""
+    """Parse a number from 0 to 1."""
     try:
         value = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Commands that carry memories in and out as JSON lines: import, export."""
+"""Commands that import and export memories as JSON lines: import, export."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ from vestige_tui.presenters import json_shapes
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
-BATCH = 64
+BATCH_MEMORIES = 64
 BATCH_CHARACTERS = 4_000_000
-PAGE = 200
-LONGEST_LINE = 64 * 2**20
-MOST_ERRORS = 1_000
-FAILED_ROWS = 4
-_SHOWN_ERRORS = 5
+PAGE_ROWS = 200
+MAX_LINE_BYTES = 64 * 2**20
+MAX_ERRORS_COUNT = 1_000
+FAILED_ROWS_STATUS = 4
+_MAX_PRINTED_ERRORS_COUNT = 5
 
 Entry = TypeVar("Entry", Edge, Review, SupersessionEvent)
 
 
 def add_commands(commands: Commands) -> None:
-    bring = commands.add("import", _import, "add memories from a file of JSON lines; what is there is left alone")
-    bring.add_argument("file", metavar="FILE", help="- reads stdin")
-    bring.add_argument("--format", choices=("auto", "jsonl"), default="auto")
-    out = commands.add("export", _export, "write memories, links, reviews and replacements as JSON lines")
-    out.add_argument("file", metavar="FILE", help="- writes to stdout; a pipe or a device is written into")
-    out.add_argument("--yes", action="store_true", help="replace a file that exists; never a database")
-    out.add_argument("--memories-only", action="store_true", help="no links, reviews and replacements")
-    add_filters(out, superseded=False)
+    importing = commands.add("import", _import, "add memories from a file of JSON lines; what is there is left alone")
+    importing.add_argument("file", metavar="FILE", help="- reads stdin")
+    importing.add_argument("--format", choices=("auto", "jsonl"), default="auto")
+    exporting = commands.add("export", _export, "write memories, links, reviews and replacements as JSON lines")
+    exporting.add_argument("file", metavar="FILE", help="- writes to stdout; a pipe or a device is written into")
+    exporting.add_argument("--yes", action="store_true", help="replace a file that exists; never a database")
+    exporting.add_argument("--memories-only", action="store_true", help="no links, reviews and replacements")
+    add_filters(exporting, superseded=False)
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class _Tally:
 
     def fail(self, line: int, message: str) -> None:
         self.failed += 1
-        if len(self.errors) < MOST_ERRORS:
+        if len(self.errors) < MAX_ERRORS_COUNT:
             self.errors.append((line, message))
 
     def document(self) -> dict[str, Any]:
@@ -82,14 +82,14 @@ async def _import(args: Namespace, output: Output) -> int:
         async with chosen_store(args, create=True) as store:
             progress = output.progress("imported")
             try:
-                entry = await _bring(store, source, tally, progress)
+                entry = await _import_lines(store, source, tally, progress)
             finally:
                 progress.end()
     for warning in tally.warnings:
         output.note(warning)
-    for line, message in sorted(tally.errors)[:_SHOWN_ERRORS]:
+    for line, message in sorted(tally.errors)[:_MAX_PRINTED_ERRORS_COUNT]:
         output.note(f"Line {line} {message}.")
-    if tally.failed > _SHOWN_ERRORS:
+    if tally.failed > _MAX_PRINTED_ERRORS_COUNT:
         output.note(f"{grouped(tally.failed)} lines failed in all.")
     if output.as_json:
         output.document({**tally.document(), "undo": entry})
@@ -98,7 +98,7 @@ async def _import(args: Namespace, output: Output) -> int:
         f"{grouped(tally.read)} read: {grouped(tally.inserted)} inserted, {grouped(tally.present)} present, "
         f"{grouped(tally.failed)} failed.{undo}"
     )
-    return FAILED_ROWS if tally.failed else 0
+    return FAILED_ROWS_STATUS if tally.failed else 0
 
 
 @contextlib.contextmanager
@@ -113,7 +113,7 @@ def _source(name: str) -> Iterator[IO[bytes]]:
         raise Unavailable(f"{name} cannot be read: {error.strerror}.") from None
     with file:
         try:
-            head = file.peek(16)  # what is read of a pipe does not come back
+            head = file.peek(16)  # a pipe cannot be rewound
         except OSError as error:
             raise Unavailable(f"{name} cannot be read: {error.strerror}.") from None
         if head.startswith(b"SQLite format 3"):
@@ -121,21 +121,21 @@ def _source(name: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-async def _bring(store: Store, source: IO[bytes], tally: _Tally, progress: Callable[[int], None]) -> int | None:
-    """Memories first, in batches; what speaks of them waits in a file meanwhile. Gives the journal entry."""
+async def _import_lines(store: Store, source: IO[bytes], tally: _Tally, progress: Callable[[int], None]) -> int | None:
+    """Insert memories in batches; spool lines that refer to them and restore those last. Return the journal entry."""
     if store.read_only:
         raise Refused(f"{store.title} is open read-only: {store.read_only_reason}.")
     inserted: list[str] = []
-    with tempfile.TemporaryFile() as waiting:
+    with tempfile.TemporaryFile() as spool:
         try:
             batch: list[tuple[int, Draft]] = []
             size = 0
-            for number, raw in _lines(source):
+            for number, raw in _numbered_lines(source):
                 if not raw.strip():
                     continue
                 tally.read += 1
                 try:
-                    if len(raw) > LONGEST_LINE:
+                    if len(raw) > MAX_LINE_BYTES:
                         raise BadLine("is longer than 64 MiB")
                     line = read_line(raw)
                     if isinstance(line, Draft):
@@ -144,31 +144,31 @@ async def _bring(store: Store, source: IO[bytes], tally: _Tally, progress: Calla
                     tally.fail(number, error.message)
                     continue
                 if not isinstance(line, Draft):
-                    waiting.write(b"%d %s\n" % (number, raw.strip().replace(b"\n", b" ")))
+                    spool.write(b"%d %s\n" % (number, raw.strip().replace(b"\n", b" ")))
                     continue
                 batch.append((number, line))
                 size += len(line.content)
-                if len(batch) >= BATCH or size >= BATCH_CHARACTERS:
+                if len(batch) >= BATCH_MEMORIES or size >= BATCH_CHARACTERS:
                     inserted += await _insert(store, batch, tally)
                     batch, size = [], 0
                     progress(tally.inserted + tally.present + tally.failed)
             inserted += await _insert(store, batch, tally)
-            await _restore(store, waiting, tally, progress)
+            await _restore(store, spool, tally, progress)
         finally:
-            # What was written stays written when the import is interrupted, and can still be taken back.
+            # Journal an interrupted import, too, so that undo can remove its memories.
             entry = await store.journal_import(inserted) if inserted else None
     return entry
 
 
-def _lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Every line with its number; of one beyond all measure only the beginning."""
+def _numbered_lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield every line with its number; of a line over MAX_LINE_BYTES only the beginning."""
     number = 0
-    while raw := source.readline(LONGEST_LINE + 1):
+    while raw := source.readline(MAX_LINE_BYTES + 1):
         number += 1
         yield number, raw
-        while len(raw) > LONGEST_LINE and not raw.endswith(b"\n"):
-            raw = source.readline(LONGEST_LINE + 1)
-            if len(raw) <= LONGEST_LINE:
+        while len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
+            raw = source.readline(MAX_LINE_BYTES + 1)
+            if len(raw) <= MAX_LINE_BYTES:
                 break
 
 
@@ -179,52 +179,56 @@ def _check_ids(store: Store, *ids: str | None) -> None:
 
 
 async def _insert(store: Store, batch: Sequence[tuple[int, Draft]], tally: _Tally) -> tuple[str, ...]:
-    fresh: dict[str | int, tuple[int, Draft]] = {}
+    drafts: dict[str | int, tuple[int, Draft]] = {}
     for number, draft in batch:
-        if draft.id is not None and draft.id in fresh:
+        if draft.id is not None and draft.id in drafts:
             tally.present += 1
         else:
-            fresh[draft.id if draft.id is not None else number] = (number, draft)
-    if not fresh:
+            drafts[draft.id if draft.id is not None else number] = (number, draft)
+    if not drafts:
         return ()
     try:
-        inserted, present, warnings = await store.insert_many([draft for _, draft in fresh.values()])
+        inserted, present, warnings = await store.insert_many([draft for _, draft in drafts.values()])
     except (Conflict, NotFound, Usage) as error:
-        if len(fresh) == 1:
-            [(number, _)] = fresh.values()
+        if len(drafts) == 1:
+            [(number, _)] = drafts.values()
             tally.fail(number, f"was refused: {error.message}".rstrip("."))
             return ()
-        # One of them is at fault; the others are not.
-        alone = [await _insert(store, [each], tally) for each in fresh.values()]
-        return tuple(memory_id for ids in alone for memory_id in ids)
+        # Insert one by one, so that only the refused drafts fail.
+        batches = [await _insert(store, [each], tally) for each in drafts.values()]
+        return tuple(memory_id for ids in batches for memory_id in ids)
     tally.inserted += len(inserted)
     tally.present += len(present)
     tally.warnings |= dict.fromkeys(warnings)
     return inserted
 
 
-async def _restore(store: Store, waiting: IO[bytes], tally: _Tally, progress: Callable[[int], None]) -> None:
-    """Links, reviews and decisions, in the order of the file."""
-    undone = {line.undoes for _, line in _read_again(waiting) if isinstance(line, Review) and line.undoes}
-    taken_back: dict[int, Review] = {}
+async def _restore(store: Store, spool: IO[bytes], tally: _Tally, progress: Callable[[int], None]) -> None:
+    """Restore links, reviews and supersession events, in the order of the file."""
+    undone_ids = {line.undoes for _, line in _read_spool(spool) if isinstance(line, Review) and line.undoes}
+    undone_reviews: dict[int, Review] = {}
     edges: list[tuple[int, Edge]] = []
     reviews: list[tuple[int, Review]] = []
     events: list[tuple[int, SupersessionEvent]] = []
 
     async def restore_reviews(batch: Sequence[Review]) -> tuple[int, int]:
-        # A review that takes another back needs to meet it in the same call, also where it was written before.
-        here = {review.id for review in batch}
-        met = [taken_back[each.undoes] for each in batch if each.undoes in taken_back and each.undoes not in here]
-        inserted, present = await store.restore_reviews([*met, *batch])
-        return inserted, present - len(met)
+        # The store matches an undo with its review within one call, also if that review is already written.
+        batch_ids = {review.id for review in batch}
+        targets = [
+            undone_reviews[each.undoes]
+            for each in batch
+            if each.undoes in undone_reviews and each.undoes not in batch_ids
+        ]
+        inserted, present = await store.restore_reviews([*targets, *batch])
+        return inserted, present - len(targets)
 
     async def flush() -> None:
-        await _write(edges, store.restore_edges, tally)
-        await _write(reviews, restore_reviews, tally)
-        await _write(events, store.restore_events, tally)
+        await _restore_batch(edges, store.restore_edges, tally)
+        await _restore_batch(reviews, restore_reviews, tally)
+        await _restore_batch(events, store.restore_events, tally)
         progress(tally.inserted + tally.present + tally.failed)
 
-    for number, line in _read_again(waiting):
+    for number, line in _read_spool(spool):
         try:
             if isinstance(line, Edge):
                 _check_ids(store, line.source_id, line.target_id)
@@ -232,26 +236,26 @@ async def _restore(store: Store, waiting: IO[bytes], tally: _Tally, progress: Ca
             elif isinstance(line, Review):
                 _check_ids(store, line.memory_id)
                 reviews.append((number, line))
-                if line.id in undone:
-                    taken_back[line.id] = line
+                if line.id in undone_ids:
+                    undone_reviews[line.id] = line
             elif isinstance(line, SupersessionEvent):
                 _check_ids(store, line.loser_id, line.winner_id)
                 events.append((number, line))
         except BadLine as error:
             tally.fail(number, error.message)
-        if len(edges) + len(reviews) + len(events) >= PAGE:
+        if len(edges) + len(reviews) + len(events) >= PAGE_ROWS:
             await flush()
     await flush()
 
 
-def _read_again(waiting: IO[bytes]) -> Iterator[tuple[int, Line]]:
-    waiting.seek(0)
-    for row in waiting:
+def _read_spool(spool: IO[bytes]) -> Iterator[tuple[int, Line]]:
+    spool.seek(0)
+    for row in spool:
         number, _, raw = row.partition(b" ")
         yield int(number), read_line(raw)
 
 
-async def _write(
+async def _restore_batch(
     entries: list[tuple[int, Entry]],
     restore: Callable[[Sequence[Entry]], Awaitable[tuple[int, int]]],
     tally: _Tally,
@@ -262,32 +266,32 @@ async def _write(
         inserted = present = 0
         for number, entry in entries:
             try:
-                one, other = await restore([entry])
+                new, old = await restore([entry])
             except (NotFound, Conflict, Usage) as error:
                 tally.fail(number, f"was refused: {error.message}".rstrip("."))
             else:
-                inserted, present = inserted + one, present + other
+                inserted, present = inserted + new, present + old
     tally.inserted += inserted
     tally.present += present
     entries.clear()
 
 
 async def _export(args: Namespace, output: Output) -> int:
-    # Before any store is opened, and once more when it is.
+    # Refuse before the store is opened; the check below knows the store's own file.
     to_stdout = args.file == "-" or _examine(args).is_stdout
     if to_stdout and output.as_json:
         raise Usage(f"export {args.file} writes JSON lines to stdout by itself; leave --json out.")
     counts: dict[str, int] = {}
     progress = output.progress("exported")
     async with chosen_store(args) as store:
-        chosen = await chosen_filter(args, store, superseded=True)
+        criteria = await chosen_filter(args, store, superseded=True)
         target = _examine(args, store)
         if target.occupied and not await confirmed(args, f"Replace {args.file}?"):
             raise Cancelled(f"{args.file} stays as it is.")
-        waiting = partial(output.note, f"Waiting for a reader of {args.file}; ctrl-C cancels.")
-        async with files.written(target, overwrite=target.occupied, waiting=waiting) as sink:
+        note_waiting = partial(output.note, f"Waiting for a reader of {args.file}; ctrl-C cancels.")
+        async with files.written(target, overwrite=target.occupied, waiting=note_waiting) as sink:
             try:
-                async for line in _exported(store, chosen, args.memories_only):
+                async for line in _exported(store, criteria, args.memories_only):
                     counts[line["kind"]] = counts.get(line["kind"], 0) + 1
                     await sink.write(dumps(line) + "\n")
                     progress(sum(counts.values()))
@@ -304,19 +308,19 @@ def _examine(args: Namespace, store: Store | None = None) -> files.FileTarget:
     """What the export of a store would be written to. Raises Refused and Unavailable where it must not or cannot be."""
     own = Path(store.location.removeprefix("sqlite:")) if store is not None and is_file(store.location) else None
     if args.file == "-":
-        return files.examine_stdout(store=own)
-    target = files.examine(args.file, store=own)
+        return files.examine_stdout(store=store_path)
+    target = files.examine(args.file, store=store_path)
     if target.occupied:
         refuse_unasked(args, f"This would replace {args.file}")
     return target
 
 
-async def _exported(store: Store, chosen: Filter, memories_only: bool) -> AsyncIterator[dict[str, Any]]:
-    """All lines of an export: memories, then what speaks of them and of nothing else."""
-    ids: dict[str, None] = {}  # in the order of the file, so that two exports of a store are equal
+async def _exported(store: Store, criteria: Filter, memories_only: bool) -> AsyncIterator[dict[str, Any]]:
+    """Yield all lines of an export: memories, then the links, reviews and events among them only."""
+    ids: dict[str, None] = {}  # ordered, so that two exports of a store are equal
     after: str | None = None
     while True:
-        page = await store.page(chosen, limit=PAGE, after=after)
+        page = await store.page(criteria, limit=PAGE_ROWS, after=after)
         for memory in page.items:
             ids[memory.id] = None
             yield json_shapes.memory_line(memory)

@@ -12,10 +12,10 @@ from vestige_tui.cli.session import settings, store_url
 
 def add_commands(commands: Commands) -> None:
     config = commands.add("config", None, "show or begin the settings")
-    below = commands.below(config, "step")
-    below.add("show", _show, "print every setting with its value")
-    below.add("path", _path, "print where the settings are looked for")
-    below.add("init", _init, "write a file of commented defaults")
+    steps = commands.subcommands(config, "step")
+    steps.add("show", _show, "print every setting with its value")
+    steps.add("path", _path, "print where the settings are looked for")
+    steps.add("init", _init, "write a file of commented defaults")
 
 
 async def _show(args: Namespace, output: Output) -> int:
@@ -39,9 +39,9 @@ async def _show(args: Namespace, output: Output) -> int:
     if output.as_json:
         output.document(values)
         return 0
-    shown = {**values, "weights": ", ".join(f"{weight:g}" for weight in config.weights)}
-    shown["keys"] = ", ".join(f"{command} = {key}" for command, key in config.keys.items()) or None
-    output.table([(name, "not set" if value is None else str(value)) for name, value in shown.items()], flexible=1)
+    texts = {**values, "weights": ", ".join(f"{weight:g}" for weight in config.weights)}
+    texts["keys"] = ", ".join(f"{command} = {key}" for command, key in config.keys.items()) or None
+    output.table([(name, "not set" if value is None else str(value)) for name, value in texts.items()], flexible=1)
     return 0
 
 
@@ -50,24 +50,24 @@ def _place(args: Namespace) -> Path:
 
     from vestige_tui.config import default_path
 
-    named = args.config or os.environ.get("VESTIGE_CONFIG")
-    return Path(named).expanduser() if named else default_path()
+    name = args.config or os.environ.get("VESTIGE_CONFIG")
+    return Path(name).expanduser() if name else default_path()
 
 
 async def _path(args: Namespace, output: Output) -> int:
-    place = _place(args)
+    path = _place(args)
     if output.as_json:
-        output.document({"path": str(place), "exists": place.is_file()})
-    output.line(str(place))
+        output.document({"path": str(path), "exists": path.is_file()})
+    output.line(str(path))
     return 0
 
 
 async def _init(args: Namespace, output: Output) -> int:
     from vestige_tui.config import write_default
 
-    place = _place(args)
-    write_default(place)
+    path = _place(args)
+    write_default(path)
     if output.as_json:
-        output.document({"changed": [str(place)], "undo": None})
-    output.line(f"Wrote {place}.")
+        output.document({"changed": [str(path)], "undo": None})
+    output.line(f"Wrote {path}.")
     return 0

@@ -1,4 +1,4 @@
-"""The command line as a whole: every command's arguments, what runs it, and what becomes of what goes wrong."""
+"""Command line: parser and runner of all commands, and the reporting of errors."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from vestige_tui.cli.output import Output, Unwritable, dumps, say
 from vestige_tui.cli.parser import Commands, Parser
 from vestige_tui.core.errors import Usage, VestigeError
 
-INTERRUPTED = 130
-_PLACES = frozenset({"config", "store", "file", "dir", "sqlite_path", "postgres_url", "source", "target"})
-"""Arguments that name a file or a server: the system is given them as they came."""
-_BACKWARDS = re.compile(r"-[0-9]+(?:s|min|h|d|w|mo|y)")
+INTERRUPTED_STATUS = 130
+_PATH_ARGUMENTS = frozenset({"config", "store", "file", "dir", "sqlite_path", "postgres_url", "source", "target"})
+"""Arguments that name a file or a server: passed on with their original bytes."""
+_NEGATIVE_TIME = re.compile(r"-[0-9]+(?:s|min|h|d|w|mo|y)")
 
 _FAMILIES = (
     demo,
@@ -56,7 +56,7 @@ _FAMILIES = (
 
 
 def parser() -> Parser:
-    """The whole command line. Options that stand before the command may stand behind it, too."""
+    """Build the whole parser. Global options are accepted before and after the command."""
     program = Parser(
         prog="vestige-tui",
         description="A console for the memory stores of AI agents. Without a command it opens on the terminal.",
@@ -86,17 +86,17 @@ def _wants_json(arguments: Sequence[str]) -> bool:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what the arguments say; gives the exit status."""
+    """Run a command line; return the exit status."""
     _open_closed_streams()
     output = Output(as_json=_wants_json(arguments))
     try:
         status = _run(arguments, output)
         output.flush()
         return status
-    except SystemExit as done:  # --help and --version
-        return done.code if isinstance(done.code, int) else 0
+    except SystemExit as system_exit:  # --help and --version
+        return system_exit.code if isinstance(system_exit.code, int) else 0
     except (KeyboardInterrupt, asyncio.CancelledError):
-        return _failed(output, VestigeError.code, "Interrupted.", INTERRUPTED)
+        return _report_error(output, VestigeError.code, "Interrupted.", INTERRUPTED_STATUS)
     except BrokenPipeError:
         _drop_stdout()
         return 0
@@ -105,33 +105,33 @@ def run(arguments: Sequence[str]) -> int:
         say(error.message)
         return error.exit_status
     except VestigeError as error:
-        return _failed(output, error.code, error.message, error.exit_status)
+        return _report_error(output, error.code, error.message, error.exit_status)
     except Exception as error:
-        return _failed(output, VestigeError.code, _logged(error), 1)
+        return _report_error(output, VestigeError.code, _log_unexpected(error), 1)
 
 
 def _open_closed_streams() -> None:
-    """Python has no stream where the descriptor came closed; what is written to it is simply lost then."""
+    """Open the null device for each closed standard stream: Python sets it to None."""
     sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
-def _joined(arguments: Sequence[str]) -> list[str]:
-    """``--since -7d`` as ``--since=-7d``, for argparse would take the time for an option."""
-    joined: list[str] = []
+def _join_negative_times(arguments: Sequence[str]) -> list[str]:
+    """Join ``--since -7d`` to ``--since=-7d``: argparse would parse the time as an option."""
+    words: list[str] = []
     for argument in arguments:
-        if _BACKWARDS.fullmatch(argument) and joined and joined[-1].startswith("--") and "=" not in joined[-1]:
-            joined[-1] += f"={argument}"
+        if _NEGATIVE_TIME.fullmatch(argument) and words and words[-1].startswith("--") and "=" not in words[-1]:
+            words[-1] += f"={argument}"
         else:
-            joined.append(argument)
-    return joined
+            words.append(argument)
+    return words
 
 
-def _typed(value: Any) -> Any:
-    """An argument as the text that was typed: in a locale without UTF-8, Python keeps its bytes as half surrogates."""
+def _decode_argument(value: Any) -> Any:
+    """Decode an argument: in a locale without UTF-8, Python keeps its bytes as lone surrogates."""
     if isinstance(value, list):
-        return [_typed(each) for each in value]
+        return [_decode_argument(each) for each in value]
     if isinstance(value, str) and not value.isascii():
         with contextlib.suppress(UnicodeError):
             return value.encode("ascii", "surrogateescape").decode("utf-8")
@@ -140,32 +140,32 @@ def _typed(value: Any) -> Any:
 
 def _run(arguments: Sequence[str], output: Output) -> int:
     program = parser()
-    args, extra = program.parse_known_args(_joined(arguments))
+    args, extra = program.parse_known_args(_join_negative_times(arguments))
     unknown = [word for word in extra if word.startswith("--") or args.command is None or not args.dashed_words]
     if unknown:
         program.error(f"unrecognized arguments: {' '.join(unknown)}")
     args.extra = extra
     for name, value in list(vars(args).items()):
-        if name not in _PLACES:
-            setattr(args, name, _typed(value))
+        if name not in _PATH_ARGUMENTS:
+            setattr(args, name, _decode_argument(value))
     if args.command is None:
         return _console(args, output)
-    status: int = asyncio.run(_told_to_end(args.run(args, output)))
+    status: int = asyncio.run(_cancel_on_signals(args.run(args, output)))
     if status == 0 and "afterwards" in args:
         status = args.afterwards(args, output)
     return status
 
 
-async def _told_to_end(command: Coroutine[Any, Any, int]) -> int:
-    """A command that lets go of its stores also where it is told to end, or its terminal is closed.
+async def _cancel_on_signals(command: Coroutine[Any, Any, int]) -> int:
+    """Run a command; cancel it on SIGTERM and SIGHUP, so that it closes its stores.
 
-    An embedded server ends with the last who lets go of it.
+    An embedded server stops with its last client.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    for each in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(each) is not signal.SIG_IGN:
-            loop.add_signal_handler(each, task.cancel)
+    for signal_number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signal_number) is not signal.SIG_IGN:
+            loop.add_signal_handler(signal_number, task.cancel)
     return await command
 
 
@@ -179,7 +179,7 @@ def _console(args: argparse.Namespace, output: Output) -> int:
     return open_console(config, store_url(args, config), read_only=args.read_only)
 
 
-def _failed(output: Output, code: str, message: str, status: int) -> int:
+def _report_error(output: Output, code: str, message: str, status: int) -> int:
     from vestige_tui.core.text import redact
 
     sentence = redact(message)
@@ -192,13 +192,13 @@ def _failed(output: Output, code: str, message: str, status: int) -> int:
 
 
 def _drop_stdout() -> None:
-    # Python flushes stdout once more at exit; with nobody there it would complain.
+    # Python flushes stdout once more at exit, and would report the closed pipe.
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _logged(error: Exception) -> str:
-    """One sentence for what nobody foresaw; what is needed to mend it goes to a file for the person alone."""
+def _log_unexpected(error: Exception) -> str:
+    """Write the traceback of an unexpected error to a private file; return a sentence that names the file."""
     from vestige_tui.config import make_private_dir, state_dir
     from vestige_tui.core import files
     from vestige_tui.core.text import plain, redact

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, whole
-from vestige_tui.cli.reembed import add_rollback, in_full, spare_shape
+from vestige_tui.cli.reembed import add_rollback, model_label, spare_document
 from vestige_tui.cli.session import chosen_store
 from vestige_tui.core.text import bytes_size, cells, cut, duration, grouped, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
@@ -17,7 +17,7 @@ from vestige_tui.presenters import json_shapes
 if TYPE_CHECKING:
     from vestige_tui.reembed.preview import Preview, Ranked
 
-_WAYS = {
+_NEXT_COMMANDS = {
     "building": "`vestige-tui migrate reembed` with that model goes on, `migrate reembed --drop-old` drops them",
     "kept": "`vestige-tui registry rollback` goes back to them, `migrate reembed --drop-old` drops them",
 }
@@ -25,12 +25,12 @@ _WAYS = {
 
 def add_commands(commands: Commands) -> None:
     registry = commands.add("registry", None, "say which embedding model the store belongs to, and make vectors")
-    below = commands.below(registry, "step")
-    below.add("show", _show, "print the registered model and what vectors are really there")
-    below.add("models", _models, "list the models one could use")
-    below.add("fill", _fill, "make the vectors that are missing")
-    add_rollback(below)
-    preview = below.add("preview", _preview, "ask sample questions under the store's model and under another one")
+    steps = commands.subcommands(registry, "step")
+    steps.add("show", _show, "print the registered model and what vectors are really there")
+    steps.add("models", _models, "list the models one could use")
+    steps.add("fill", _fill, "make the vectors that are missing")
+    add_rollback(steps)
+    preview = steps.add("preview", _preview, "ask sample questions under the store's model and under another one")
     preview.add_argument("model", metavar="MODEL", help="the other model; see `registry models`")
     preview.add_argument("--dimension", metavar="N", type=whole, help="cut the other model's vectors to this width")
     preview.add_argument(
@@ -54,14 +54,14 @@ async def _show(args: Namespace, output: Output) -> int:
         registered = await store.registered_model()
         census = await store.vector_census()
         configured = store.embedders.configured
-        beside = await spare(store)
+        second = await spare(store)
     if output.as_json:
         output.document(
             {
                 "registered": json_shapes.model(registered) if registered else None,
                 "configured": configured,
                 "vectors": json_shapes.census(census),
-                "second": spare_shape(beside),
+                "second": spare_document(second),
             }
         )
         return 0
@@ -72,10 +72,17 @@ async def _show(args: Namespace, output: Output) -> int:
         rows.append(("configured", configured))
     rows += [(f"vectors of {width}", grouped(count)) for width, count in sorted(census.by_width.items())]
     rows.append(("without a vector", grouped(census.without)))
-    rows += [(name, grouped(count)) for name, count in (("zero", census.zero), ("broken", census.non_finite)) if count]
-    if beside is not None:
-        name = "being made" if beside.role == "building" else "kept"
-        rows.append((name, f"{grouped(beside.vectors)} of {in_full(beside.model)}; {_WAYS[beside.role]}"))
+    rows += [
+        (label, grouped(count)) for label, count in (("zero", census.zero), ("broken", census.non_finite)) if count
+    ]
+    if second is not None:
+        label = "being made" if second.role == "building" else "kept"
+        rows.append(
+            (
+                label,
+                f"{grouped(second.vectors)} of {model_label(second.model)}; {_NEXT_COMMANDS[second.role]}",
+            )
+        )
     output.table(rows, flexible=1, wrap=True)
     return 0
 
@@ -83,19 +90,19 @@ async def _show(args: Namespace, output: Output) -> int:
 async def _models(args: Namespace, output: Output) -> int:
     from vestige_tui.embedding.models import catalog
 
-    found = await asyncio.to_thread(catalog)
+    models = await asyncio.to_thread(catalog)
     if output.as_json:
-        output.document(json_shapes.listed(asdict(each) for each in found))
+        output.document(json_shapes.listed(asdict(model) for model in models))
         return 0
     rows = [("model", "width", "download", "licence")]
-    for each in found:
-        size = bytes_size(int(each.size_mb * 1_000_000)) if each.size_mb else "unknown"
-        rows.append((each.name, str(each.dimension), "here" if each.offline else size, each.licence))
-    # A name must be whole, to be typed after `--model`; on a narrow terminal the licences have no room.
+    for model in models:
+        size = bytes_size(int(model.size_mb * 1_000_000)) if model.size_mb else "unknown"
+        rows.append((model.name, str(model.dimension), "here" if model.offline else size, model.licence))
+    # Names stay whole, to be copied after `--model`; a narrow terminal omits the licences.
     fits = sum(max(cells(row[column]) for row in rows) + 2 for column in range(4)) <= output.width + 2
     columns = 4 if fits or not output.terminal else 3
-    header, *listed = (row[:columns] for row in rows)
-    output.table(listed, flexible=0, header=header, right=(1, 2), wrap=True)
+    header, *lines = (row[:columns] for row in rows)
+    output.table(lines, flexible=0, header=header, right=(1, 2), wrap=True)
     return 0
 
 
@@ -103,13 +110,13 @@ async def _fill(args: Namespace, output: Output) -> int:
     progress = output.progress("vectors")
     async with chosen_store(args) as store:
         try:
-            filled = await store.fill_embeddings(progress)
+            count = await store.fill_embeddings(progress)
         finally:
             progress.end()
     if output.as_json:
-        output.document({"filled": filled})
-    vectors = "vector" if filled == 1 else "vectors"
-    output.line(f"Made {grouped(filled)} {vectors}." if filled else "No vector was missing.")
+        output.document({"filled": count})
+    vectors = "vector" if count == 1 else "vectors"
+    output.line(f"Made {grouped(count)} {vectors}." if count else "No vector was missing.")
     return 0
 
 
@@ -121,46 +128,46 @@ async def _preview(args: Namespace, output: Output) -> int:
     await asyncio.to_thread(refuse_width, args.model, args.dimension)
     async with chosen_store(args) as store:
         try:
-            found = await preview(store, args.model, args.query, args.sample, args.limit, progress, args.dimension)
+            result = await preview(store, args.model, args.query, args.sample, args.limit, progress, args.dimension)
         finally:
             progress.end()
     if output.as_json:
-        output.document(_side_by_side(found))
+        output.document(_preview_document(result))
         return 0
     width = (output.width - 3) // 2
 
-    def beside(left: str, right: str) -> None:
+    def print_columns(left: str, right: str) -> None:
         cut_left = cut(plain(left), width)
         output.line(f"{cut_left}{' ' * (width - cells(cut_left))} | {cut(plain(right), width)}".rstrip())
 
-    beside(found.current.name, found.other.name)
-    beside(*(f"{model.dimension} dimensions" for model in (found.current, found.other)))
-    for ranking in found.rankings:
+    print_columns(result.current.name, result.other.name)
+    print_columns(*(f"{model.dimension} dimensions" for model in (result.current, result.other)))
+    for ranking in result.rankings:
         output.line()
-        same = sum(hit.shared for hit in ranking.current)
-        output.line(f"{one_line(ranking.question, output.width - 20)}  ({same} of {len(ranking.current)} shared)")
+        shared = sum(hit.shared for hit in ranking.current)
+        output.line(f"{one_line(ranking.question, output.width - 20)}  ({shared} of {len(ranking.current)} shared)")
         for left, right in zip(ranking.current, ranking.other, strict=True):
-            beside(_ranked(left, width), _ranked(right, width))
+            print_columns(_hit_line(left, width), _hit_line(right, width))
     output.line()
-    each = found.seconds_per_text
+    seconds = result.seconds_per_text
     output.line(
-        f"{found.overlap:.0%} of the hits are the same (=), over {grouped(len(found.rankings))} questions "
-        f"to {grouped(found.sampled)} of {grouped(found.memories)} memories."
+        f"{result.overlap:.0%} of the hits are the same (=), over {grouped(len(result.rankings))} questions "
+        f"to {grouped(result.sampled)} of {grouped(result.memories)} memories."
     )
-    alike = found.other.name == found.current.name
+    named_alike = result.other.name == result.current.name
     output.line(
-        f"{in_full(found.other) if alike else found.other.name} took {each * 1000:,.1f} ms a text: "
-        f"about {duration(each * found.memories)} for all of them on this machine."
+        f"{model_label(result.other) if named_alike else result.other.name} took {seconds * 1000:,.1f} ms a text: "
+        f"about {duration(seconds * result.memories)} for all of them on this machine."
     )
     return 0
 
 
-def _ranked(hit: Ranked, width: int) -> str:
+def _hit_line(hit: Ranked, width: int) -> str:
     head = f"{'=' if hit.shared else ' '} {hit.score:6.3f}  {short_id(hit.id)}  "
     return head + one_line(hit.content, max(8, width - cells(head)))
 
 
-def _side_by_side(found: Preview) -> json_shapes.Document:
+def _preview_document(preview: Preview) -> json_shapes.Document:
     def hits(ranked: tuple[Ranked, ...]) -> list[json_shapes.Document]:
         return [
             {"id": hit.id, "content": hit.content, "score": json_shapes.number(hit.score), "shared": hit.shared}
@@ -168,13 +175,13 @@ def _side_by_side(found: Preview) -> json_shapes.Document:
         ]
 
     return {
-        "current": json_shapes.model(found.current),
-        "other": json_shapes.model(found.other),
-        "memories": found.memories,
-        "sampled": found.sampled,
-        "limit": found.limit,
-        "overlap": found.overlap,
-        "seconds_per_text": found.seconds_per_text,
+        "current": json_shapes.model(preview.current),
+        "other": json_shapes.model(preview.other),
+        "memories": preview.memories,
+        "sampled": preview.sampled,
+        "limit": preview.limit,
+        "overlap": preview.overlap,
+        "seconds_per_text": preview.seconds_per_text,
         "queries": [
             {
                 "query": ranking.question,
@@ -183,6 +190,6 @@ def _side_by_side(found: Preview) -> json_shapes.Document:
                 "current": hits(ranking.current),
                 "other": hits(ranking.other),
             }
-            for ranking in found.rankings
+            for ranking in preview.rankings
         ],
     }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 from datetime import timedelta
 
-from vestige_tui.cli.changes import tell
+from vestige_tui.cli.changes import print_change
 from vestige_tui.cli.filters import add_filters, chosen_filter, moment
-from vestige_tui.cli.memories import table
+from vestige_tui.cli.memories import print_memories
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.cli.session import chosen_store
@@ -18,9 +18,9 @@ from vestige_tui.core.text import ago, grouped
 from vestige_tui.presenters import json_shapes
 
 _GRADES = {rating.name.lower(): rating for rating in Rating}
-_MARKS = ("undo", "suspend", "bury", "resume")
-_ALL = 1_000_000
-_BAR = 40
+_MARK_ACTIONS = ("undo", "suspend", "bury", "resume")
+_UNLIMITED_ROWS = 1_000_000
+_MAX_BAR_COLUMNS = 40
 
 
 def add_commands(commands: Commands) -> None:
@@ -32,9 +32,9 @@ def add_commands(commands: Commands) -> None:
     review = commands.add("review", _review, "grade a memory: review ID again|hard|good|easy")
     review.add_argument("what", metavar="ID|undo|suspend|bury|resume")
     review.add_argument("grade", metavar="GRADE|ID", nargs="?")
-    coming = commands.add("forecast", _forecast, "say how many memories fall due on each coming day")
-    coming.add_argument("--days", metavar="N", type=whole, default=30)
-    add_filters(coming)
+    forecasting = commands.add("forecast", _forecast, "say how many memories fall due on each coming day")
+    forecasting.add_argument("--days", metavar="N", type=whole, default=30)
+    add_filters(forecasting)
 
 
 async def _due(args: Namespace, output: Output) -> int:
@@ -48,20 +48,20 @@ async def _due(args: Namespace, output: Output) -> int:
                 output.document(json_shapes.queue(counts))
             output.line(str(counts.overdue + counts.today))
             return 0
-        found = await store.get_due_memories(before, _ALL if args.count else args.limit, chosen)
+        memories = await store.get_due_memories(before, _UNLIMITED_ROWS if args.count else args.limit, chosen)
     if args.count:
         if output.as_json:
-            output.document({"count": len(found)})
-        output.line(str(len(found)))
+            output.document({"count": len(memories)})
+        output.line(str(len(memories)))
     elif output.as_json:
-        output.document(json_shapes.listed(json_shapes.memory(each, now, weights) for each in found))
+        output.document(json_shapes.listed(json_shapes.memory(memory, now, weights) for memory in memories))
     else:
-        table(output, found, now, due=True)
+        print_memories(output, memories, now, due=True)
     return 0
 
 
 async def _review(args: Namespace, output: Output) -> int:
-    if args.what in _MARKS:
+    if args.what in _MARK_ACTIONS:
         return await _mark(args, output)
     if args.grade not in _GRADES:
         raise Usage(f"A grade is one of {', '.join(_GRADES)}; as in `vestige-tui review 1a2b3c4d good`.")
@@ -69,7 +69,7 @@ async def _review(args: Namespace, output: Output) -> int:
         change = await store.record_review(await store.resolve(args.what), _GRADES[args.grade])
         now, weights = store.now(), store.policy.weights
     state = change.scheduling
-    tell(
+    print_change(
         output,
         change,
         "Reviewed",
@@ -89,18 +89,20 @@ async def _mark(args: Namespace, output: Output) -> int:
         if args.what == "undo":
             change = await store.undo_review(memory_id)
             state = change.scheduling
-            return tell(
+            return print_change(
                 output,
                 change,
                 "Review taken back for",
                 scheduling=None if state is None else json_shapes.scheduling(state, now, weights),
             )
         assert memory_id is not None
-        act = {"suspend": store.suspend, "bury": store.bury, "resume": store.resume}[args.what]
-        change = await act(memory_id)
+        action = {"suspend": store.suspend, "bury": store.bury, "resume": store.resume}[args.what]
+        change = await action(memory_id)
         state = await store.get_scheduling(memory_id)
     verb = {"suspend": "Suspended", "bury": "Buried until tomorrow:", "resume": "Resumed"}[args.what]
-    return tell(output, change, verb, scheduling=None if state is None else json_shapes.scheduling(state, now, weights))
+    return print_change(
+        output, change, verb, scheduling=None if state is None else json_shapes.scheduling(state, now, weights)
+    )
 
 
 async def _forecast(args: Namespace, output: Output) -> int:
@@ -112,8 +114,8 @@ async def _forecast(args: Namespace, output: Output) -> int:
     if output.as_json:
         output.document(json_shapes.listed({"date": day.isoformat(), "due": count} for day, count in days))
         return 0
-    most = max(1, *counts)
+    max_count = max(1, *counts)
     for day, count in days:
-        bar = "▇" * -(-count * _BAR // most)
+        bar = "▇" * -(-count * _MAX_BAR_COLUMNS // max_count)
         output.line(f"{day:%a %d %b}  {grouped(count):>7}  {bar}".rstrip())
     return 0

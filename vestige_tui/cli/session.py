@@ -1,4 +1,4 @@
-"""What the options before a command mean: which settings, which store, which model."""
+"""Settings, store and embedding model of a run, from its global options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def settings(args: Namespace) -> Config:
-    """The settings of this run; what is questionable about them is said on stderr."""
+    """Load the settings of this run; print their warnings to stderr."""
     from vestige_tui.cli.output import say
     from vestige_tui.config import load_config
 
@@ -25,26 +25,28 @@ def settings(args: Namespace) -> Config:
 
 
 def store_url(args: Namespace, config: Config) -> str:
-    """The store that was meant: the one named, else the configured one, else the one in its usual place."""
+    """Return the URL of the store: --store, else the configured one, else the default location."""
     from vestige_tui.config import default_store_url
 
     return args.store or default_store_url(config)
 
 
 def is_file(url: str) -> bool:
-    """Does the URL name a SQLite file?"""
+    """Check whether a URL names a SQLite file."""
     return not url.startswith(("postgres:", "postgresql:", "pgembed:"))
 
 
 def chosen_store(args: Namespace, *, create: bool = False) -> AbstractAsyncContextManager[Store]:
-    """The store of this run, open. ``create``: a SQLite file may be made."""
+    """Open the store of this run. ``create`` allows to create a SQLite file."""
     config = settings(args)
-    return opened(store_url(args, config), config, read_only=args.read_only, create=create)
+    return open_with_settings(store_url(args, config), config, read_only=args.read_only, create=create)
 
 
 @asynccontextmanager
-async def opened(url: str, config: Config, *, read_only: bool = False, create: bool = False) -> AsyncIterator[Store]:
-    """A store by its URL under these settings, with the embedding model in reach."""
+async def open_with_settings(
+    url: str, config: Config, *, read_only: bool = False, create: bool = False
+) -> AsyncIterator[Store]:
+    """Open a store by URL under these settings, with its embedding model loadable."""
     from vestige_tui.embedding.models import EmbedderSource
     from vestige_tui.store.open import open_store
 

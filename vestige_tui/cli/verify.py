@@ -1,4 +1,4 @@
-"""``migrate verify``: compare every row of two stores, say where they differ, and with --repair bring what does."""
+"""``migrate verify``: compare every row of two stores, print the differences, and with --repair copy them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.cli.consent import confirmed, refuse_unasked
-from vestige_tui.cli.job_options import ends, tell_plan
-from vestige_tui.cli.job_wait import begun
-from vestige_tui.cli.jobs import FAILED_ROWS, tell_findings
-from vestige_tui.cli.output import Output, Progress
+from vestige_tui.cli.job_options import print_plan, source_and_target
+from vestige_tui.cli.job_wait import started_job
+from vestige_tui.cli.jobs import FAILED_ROWS_STATUS, print_findings
+from vestige_tui.cli.output import Output, ProgressLine
 from vestige_tui.core.errors import ReadOnly, Usage
 from vestige_tui.core.text import grouped
 from vestige_tui.presenters import json_shapes
@@ -24,32 +24,34 @@ if TYPE_CHECKING:
     from vestige_tui.jobs.ledger import Ledger
     from vestige_tui.jobs.start import JobRequest
 
-DIFFERENT = 1
+DIFFERENT_STATUS = 1
 COUNTS = ("differ", "only_source", "only_target")
-REPAIRED = ("inserted", "updated", "deleted", "failed")
-PAGE = 1_000
+REPAIR_VERBS = ("inserted", "updated", "deleted", "failed")
+PAGE_ROWS = 1_000
 
 
-def work_of(args: Namespace) -> JobRequest:
-    """What is to be compared: the source and the target as for a copy."""
+def comparison_request(args: Namespace) -> JobRequest:
+    """Return the request of a comparison, with source and target as for a copy."""
     from vestige_tui.jobs.start import JobRequest
 
-    # A repair tries once more what an earlier copy could not bring.
-    return JobRequest("verify", *ends(args, "A comparison", "compare with"), {"strict": True} if args.repair else {})
+    # A repair retries rows that an earlier copy rejected.
+    return JobRequest(
+        "verify", *source_and_target(args, "A comparison", "compare with"), {"strict": True} if args.repair else {}
+    )
 
 
 async def verify(args: Namespace, output: Output) -> int:
-    """``migrate verify``."""
+    """Run ``migrate verify``; return the exit status."""
     from vestige_tui.jobs.start import dry_run
 
-    work = work_of(args)
+    request = comparison_request(args)
     _refuse_contradictions(args)
     if args.repair:
-        return await _repair(args, output, work)
+        return await _repair(args, output, request)
     if args.dry_run:
-        return tell_plan(output, await dry_run(work))
-    compared = await _compared(args, output, work)
-    return compared if isinstance(compared, int) else compared.tell(output)
+        return print_plan(output, await dry_run(request))
+    result = await _compare(args, output, request)
+    return result if isinstance(result, int) else result.print(output)
 
 
 def _refuse_contradictions(args: Namespace) -> None:
@@ -60,143 +62,145 @@ def _refuse_contradictions(args: Namespace) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Compared:
-    """What a comparison came to."""
+class _Comparison:
+    """Result of a comparison."""
 
     tables: Mapping[str, TableProgress]
-    listed: Sequence[JobFinding]
-    repaired: Mapping[str, int] | None = None
-    """What a repair did before it."""
+    findings: Sequence[JobFinding]
+    repair_counts: Mapping[str, int] | None = None
+    """Counts of a repair before it, by verb."""
 
     @property
     def status(self) -> int:
         from vestige_tui.transfer.verify import equal
 
-        return 0 if equal(self.tables) else DIFFERENT
+        return 0 if equal(self.tables) else DIFFERENT_STATUS
 
-    def tell(self, output: Output) -> int:
-        """Show it; gives the exit status."""
-        _tell(output, self)
+    def print(self, output: Output) -> int:
+        """Print the result; return the exit status."""
+        _print_comparison(output, self)
         return self.status
 
 
-async def _compared(args: Namespace, output: Output, work: JobRequest) -> _Compared | int:
-    """Compare; gives the exit status where it came to nothing, which has then been told."""
+async def _compare(args: Namespace, output: Output, request: JobRequest) -> _Comparison | int:
+    """Compare; if there is no result, report why and return the exit status."""
     from vestige_tui.jobs.ledger import Ledger
 
     try:
         if args.read_only:
             raise ReadOnly("With --read-only no job is noted.")
-        async with begun(work, output, "compared", detach=args.detach) as ended:
-            job = ended.job
-            listed = await _all_findings(Ledger(ended.store), job.id) if job.status == "completed" else []
+        async with started_job(request, output, "compared", detach=args.detach) as handle:
+            job = handle.job
+            findings = await _all_findings(Ledger(handle.store), job.id) if job.status == "completed" else []
     except ReadOnly as reason:
         if args.detach:
             raise
         output.note(f"{reason.message} This command compares the two itself.")
-        return await _here(work, output)
+        return await _compare_in_process(request, output)
     if job.status == "completed":
-        return _Compared(job.progress.tables, listed)
+        return _Comparison(job.progress.tables, findings)
     if output.as_json:
         output.document({"job": json_shapes.job(job, datetime.now(UTC), [])})
-    elif not job.in_flight and not ended.interrupted:
+    elif not job.in_flight and not handle.interrupted:
         output.note(f"The comparison did not come to its end: {trouble(job) or 'it was cancelled.'}")
-    return ended.status
+    return handle.status
 
 
-async def _repair(args: Namespace, output: Output, work: JobRequest) -> int:
-    """Compare, show what differs, ask, and bring it into the target."""
+async def _repair(args: Namespace, output: Output, request: JobRequest) -> int:
+    """Compare, print the differences, ask, and write them to the target; return the exit status."""
     from vestige_tui.jobs.ledger import Ledger
     from vestige_tui.jobs.start import JobRequest, check
 
-    repair = JobRequest("repair", work.source, work.target, {"delete": args.delete})
+    repair = JobRequest("repair", request.source, request.target, {"delete": args.delete})
     if not args.dry_run:
         if args.read_only:
             raise ReadOnly("A repair writes the target: leave --read-only out.")
         refuse_unasked(args, "This would overwrite rows of the target")
     await check(repair)
-    compared = await _compared(args, output, work)
-    if isinstance(compared, int):
-        return compared
-    plan = _Plan.of(compared.tables, delete=args.delete)
+    comparison = await _compare(args, output, request)
+    if isinstance(comparison, int):
+        return comparison
+    plan = _RepairPlan.of(comparison.tables, delete=args.delete)
     if args.dry_run or not plan.changes:
-        status = compared.tell(output)
-        _say_plan(output, plan)
+        status = comparison.print(output)
+        _print_kept_rows(output, plan)
         return status
     if not output.as_json:
-        compared.tell(output)
-    _say_plan(output, plan)
+        comparison.print(output)
+    _print_kept_rows(output, plan)
     if not await confirmed(args, f"{plan.question()}?"):
-        return DIFFERENT
-    async with begun(repair, output, "repaired", detach=False) as ended:
-        job = ended.job
-        listed = await _all_findings(Ledger(ended.store), job.id) if job.status == "completed" else []
+        return DIFFERENT_STATUS
+    async with started_job(repair, output, "repaired", detach=False) as handle:
+        job = handle.job
+        findings = await _all_findings(Ledger(handle.store), job.id) if job.status == "completed" else []
     if job.status != "completed":
         if output.as_json:
             output.document({"job": json_shapes.job(job, datetime.now(UTC), [])})
-        elif not job.in_flight and not ended.interrupted:
+        elif not job.in_flight and not handle.interrupted:
             output.note(f"The repair did not come to its end: {trouble(job) or 'it was cancelled.'}")
-        return ended.status
-    sums = {verb: sum(getattr(each, verb) for each in job.progress.tables.values()) for verb in REPAIRED}
-    # Rows that no copy can bring are named, and no failure of the repair.
-    sums["failed"] -= sum(each.failed for each in compared.tables.values())
-    return _Compared(job.progress.tables, listed, sums).tell(output) or (FAILED_ROWS if sums["failed"] > 0 else 0)
+        return handle.status
+    sums = {verb: sum(getattr(each, verb) for each in job.progress.tables.values()) for verb in REPAIR_VERBS}
+    # Uncopyable rows are listed, but do not fail the repair.
+    sums["failed"] -= sum(each.failed for each in comparison.tables.values())
+    return _Comparison(job.progress.tables, findings, sums).print(output) or (
+        FAILED_ROWS_STATUS if sums["failed"] > 0 else 0
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """What a repair would do."""
+class _RepairPlan:
+    """Row counts of a planned repair."""
 
     insert: int
     update: int
     delete: int
-    stays: int
-    """Rows that only the target has, and that are not deleted."""
+    kept: int
+    """Rows that only the target has and that are kept."""
 
     @classmethod
-    def of(cls, tables: Mapping[str, TableProgress], *, delete: bool) -> _Plan:
-        others = sum(each.only_target for each in tables.values())
+    def of(cls, tables: Mapping[str, TableProgress], *, delete: bool) -> _RepairPlan:
+        only_target = sum(each.only_target for each in tables.values())
         return cls(
             sum(each.only_source for each in tables.values()),
             sum(each.differ for each in tables.values()),
-            others if delete else 0,
-            0 if delete else others,
+            only_target if delete else 0,
+            0 if delete else only_target,
         )
 
     @property
     def changes(self) -> int:
-        """How many rows of the target would change."""
+        """Number of rows of the target that would change."""
         return self.insert + self.update + self.delete
 
     def question(self) -> str:
-        """What would be done, as a question without its mark."""
+        """Return the plan as a question, without its question mark."""
         parts = [
             f"{verb} {grouped(count)} {'row' if count == 1 else 'rows'}"
             for verb, count in (("insert", self.insert), ("overwrite", self.update), ("delete", self.delete))
             if count
         ]
-        said = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
-        return f"{said[:1].upper()}{said[1:]} in the target"
+        sentence = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+        return f"{sentence[:1].upper()}{sentence[1:]} in the target"
 
 
-def _say_plan(output: Output, plan: _Plan) -> None:
-    if plan.stays:
-        rows = "row that only the target has stays" if plan.stays == 1 else "rows that only the target has stay"
-        output.note(f"{grouped(plan.stays)} {rows}; --repair --delete deletes {'it' if plan.stays == 1 else 'them'}.")
+def _print_kept_rows(output: Output, plan: _RepairPlan) -> None:
+    if plan.kept:
+        rows = "row that only the target has stays" if plan.kept == 1 else "rows that only the target has stay"
+        output.note(f"{grouped(plan.kept)} {rows}; --repair --delete deletes {'it' if plan.kept == 1 else 'them'}.")
 
 
 async def _all_findings(ledger: Ledger, job_id: str) -> list[JobFinding]:
-    listed: list[JobFinding] = []
+    findings: list[JobFinding] = []
     after: str | None = ""
     while after is not None:
-        page = await ledger.findings(job_id, PAGE, after or None)
-        listed += page.items
+        page = await ledger.findings(job_id, PAGE_ROWS, after or None)
+        findings += page.items
         after = page.next
-    return listed
+    return findings
 
 
-async def _here(work: JobRequest, output: Output) -> _Compared:
-    """Compare in this process, where no job can be noted."""
+async def _compare_in_process(request: JobRequest, output: Output) -> _Comparison:
+    """Compare in this process, without a job in the ledger."""
     import asyncio
 
     from vestige_tui.jobs.context import Meter
@@ -205,58 +209,61 @@ async def _here(work: JobRequest, output: Output) -> _Compared:
     from vestige_tui.transfer.verify import StdoutReporter, prepare, refuse_target
 
     progress = output.progress("compared")
-    source = await asyncio.to_thread(open_source, work.source)
+    source = await asyncio.to_thread(open_source, request.source)
     try:
-        async with open_store(work.target, read_only=True, max_connections=2) as store:
+        async with open_store(request.target, read_only=True, max_connections=2) as store:
             await refuse_target(store.backend)
-            report = StdoutReporter(Meter(), lambda meter: _show(progress, meter))
+            report = StdoutReporter(Meter(), lambda meter: _show_progress(progress, meter))
             await (await prepare(source, store, report)).run()
     finally:
         progress.end()
         source.close()
-    return _Compared(report.meter.tables, report.findings)
+    return _Comparison(report.meter.tables, report.findings)
 
 
-def _show(progress: Progress, meter: Meter) -> None:
+def _show_progress(progress: ProgressLine, meter: Meter) -> None:
     progress.show(meter.phase, sum(table.read for table in meter.tables.values()))
 
 
-def _tell(output: Output, compared: _Compared) -> None:
+def _print_comparison(output: Output, comparison: _Comparison) -> None:
     from vestige_tui.transfer.verify import DIFFERENCES, equal, verdict
 
-    tables, repaired = compared.tables, compared.repaired
+    tables, repair_counts = comparison.tables, comparison.repair_counts
     if output.as_json:
         output.document(
             {
                 "equal": equal(tables),
-                "tables": {name: _shape(table) for name, table in tables.items()},
+                "tables": {name: _table_document(table) for name, table in tables.items()},
                 "differences": [
                     {"table": each.subject, "kind": each.outcome, "row": each.source_key, "reason": each.reason}
-                    for each in compared.listed
+                    for each in comparison.findings
                     if each.outcome in DIFFERENCES
                 ],
-                **({} if repaired is None else {"repaired": repaired}),
+                **({} if repair_counts is None else {"repaired": repair_counts}),
             }
         )
         return
     header = ("table", "compared", *map(named, COUNTS), "not copyable")
     rows = [
-        (name, *(grouped(count) for count in (each.read, *(getattr(each, count) for count in COUNTS), each.failed)))
+        (
+            name,
+            *(grouped(count) for count in (each.read, *(getattr(each, count) for count in COUNTS), each.failed)),
+        )
         for name, each in tables.items()
         if each.read or each.only_target
     ]
     output.table(rows, flexible=0, header=header, right=range(1, 6))
-    if compared.listed:
+    if comparison.findings:
         output.line()
-        # What differs comes before what could not be copied.
-        tell_findings(output, sorted(compared.listed, key=lambda each: each.outcome not in DIFFERENCES))
-    if repaired is not None:
-        output.line(f"Repaired: {', '.join(f'{grouped(count)} {verb}' for verb, count in repaired.items())}.")
-    said = verdict(tables)
-    output.line(f"{said[:1].upper()}{said[1:]}.")
+        # Differences come before uncopyable rows.
+        print_findings(output, sorted(comparison.findings, key=lambda each: each.outcome not in DIFFERENCES))
+    if repair_counts is not None:
+        output.line(f"Repaired: {', '.join(f'{grouped(count)} {verb}' for verb, count in repair_counts.items())}.")
+    sentence = verdict(tables)
+    output.line(f"{sentence[:1].upper()}{sentence[1:]}.")
 
 
-def _shape(table: TableProgress) -> dict[str, Any]:
+def _table_document(table: TableProgress) -> dict[str, Any]:
     return {
         "compared": table.read,
         "differ": table.differ,

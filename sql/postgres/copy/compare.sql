@@ -1,11 +1,11 @@
--- How a comparison asks its target, table by table. Rows are known by their keys, in wire form; their other values come as
--- a digest, over what record_send says of them, and JSON as itself, because one value of it has many spellings. Only the
--- places of rows that are missing or differ come back.
--- Texts are bytes of UTF-8 on both ways, and a list of them is JSON: the server would translate text to and from the encoding
--- of the session, and a comparison in a wrong one would find whatever a copy in the same one had stored equal.
+-- Comparison in the target, table by table. Rows are identified by keys in wire form; their other values are sent as a
+-- SHA-256 of record_send, and JSON as itself, because equal JSON has many spellings. The result is the ordinals of
+-- missing and differing rows. Texts are UTF-8 bytes in both directions, and lists of texts are JSON: the server would
+-- convert text to and from the session's encoding, and under a wrong one a comparison would miss the errors of a copy
+-- under the same one.
 
 -- differ_users --
--- Users; one whose handle another has here bears the beginning of its id.
+-- Compare users; a handle taken in the target has the head of the id appended.
 SELECT u.ord::int AS ord, t.id IS NULL AS missing
 FROM unnest(%(key)b::bytea[], %(digest)b::bytea[], %(handle)b::bytea[], %(metadata)b::bytea[]) WITH ORDINALITY u(key, digest, handle, metadata, ord)
 LEFT JOIN users t ON t.id = encode(substring(u.key for 16), 'hex')::uuid
@@ -14,18 +14,18 @@ WHERE t.id IS NULL OR sha256(record_send(ROW(convert_to(t.display_name, 'UTF8'),
     OR t.metadata <> convert_from(u.metadata, 'UTF8')::jsonb
 
 -- show_users --
--- The values of rows that differ.
+-- Values of differing rows.
 SELECT u.ord::int AS ord, record_send(ROW(t.id, convert_to(t.handle, 'UTF8'), convert_to(t.display_name, 'UTF8'), t.created_at,
     convert_to(t.metadata::text, 'UTF8'))) AS row
 FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN users t ON t.id = encode(substring(u.key for 16), 'hex')::uuid
 
 -- keys_users --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT uuid_send(t.id) AS key FROM users t
 WHERE %(after)s::bytea IS NULL OR t.id > encode(%(after)s::bytea, 'hex')::uuid ORDER BY t.id LIMIT %(limit)s
 
 -- differ_groups --
--- Groups; one whose handle another has here bears the beginning of its id.
+-- Compare groups; a handle taken in the target has the head of the id appended.
 SELECT u.ord::int AS ord, t.id IS NULL AS missing
 FROM unnest(%(key)b::bytea[], %(digest)b::bytea[], %(handle)b::bytea[], %(metadata)b::bytea[]) WITH ORDINALITY u(key, digest, handle, metadata, ord)
 LEFT JOIN groups t ON t.id = encode(substring(u.key for 16), 'hex')::uuid
@@ -34,30 +34,30 @@ WHERE t.id IS NULL OR sha256(record_send(ROW(convert_to(t.display_name, 'UTF8'),
     OR t.metadata <> convert_from(u.metadata, 'UTF8')::jsonb
 
 -- show_groups --
--- The values of rows that differ.
+-- Values of differing rows.
 SELECT u.ord::int AS ord, record_send(ROW(t.id, convert_to(t.handle, 'UTF8'), convert_to(t.display_name, 'UTF8'), t.created_at,
     convert_to(t.metadata::text, 'UTF8'))) AS row
 FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN groups t ON t.id = encode(substring(u.key for 16), 'hex')::uuid
 
 -- keys_groups --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT uuid_send(t.id) AS key FROM groups t
 WHERE %(after)s::bytea IS NULL OR t.id > encode(%(after)s::bytea, 'hex')::uuid ORDER BY t.id LIMIT %(limit)s
 
 -- differ_memberships --
--- Who belongs to which group.
+-- Group memberships.
 SELECT u.ord::int AS ord, t.user_id IS NULL AS missing
 FROM unnest(%(key)b::bytea[], %(digest)b::bytea[]) WITH ORDINALITY u(key, digest, ord)
 LEFT JOIN group_memberships t ON t.user_id = encode(substring(u.key for 16), 'hex')::uuid AND t.group_id = encode(substring(u.key from 17 for 16), 'hex')::uuid
 WHERE t.user_id IS NULL OR sha256(record_send(ROW(convert_to(t.role, 'UTF8'), t.joined_at))) <> u.digest
 
 -- show_memberships --
--- The values of rows that differ.
+-- Values of differing rows.
 SELECT u.ord::int AS ord, record_send(ROW(t.user_id, t.group_id, convert_to(t.role, 'UTF8'), t.joined_at)) AS row
 FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN group_memberships t ON t.user_id = encode(substring(u.key for 16), 'hex')::uuid AND t.group_id = encode(substring(u.key from 17 for 16), 'hex')::uuid
 
 -- keys_memberships --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT uuid_send(t.user_id) || uuid_send(t.group_id) AS key FROM group_memberships t
 WHERE %(after)s::bytea IS NULL OR (t.user_id, t.group_id) > (encode(substring(%(after)s::bytea for 16), 'hex')::uuid, encode(substring(%(after)s::bytea from 17 for 16), 'hex')::uuid)
 ORDER BY t.user_id, t.group_id LIMIT %(limit)s
@@ -72,13 +72,13 @@ WHERE t.id IS NULL OR sha256(record_send(ROW(convert_to(t.label, 'UTF8'), vector
     OR t.metadata <> convert_from(u.metadata, 'UTF8')::jsonb
 
 -- show_domains --
--- The values of rows that differ.
+-- Values of differing rows.
 SELECT u.ord::int AS ord, record_send(ROW(convert_to(t.id, 'UTF8'), convert_to(t.label, 'UTF8'), vector_send(t.centroid),
     convert_to(array_to_json(t.top_terms)::text, 'UTF8'), t.memory_count, t.created_at, convert_to(t.metadata::text, 'UTF8'))) AS row
 FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN domains t ON t.id = convert_from(u.key, 'UTF8') COLLATE "default"
 
 -- keys_domains --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT convert_to(t.id, 'UTF8') AS key FROM domains t
 WHERE %(after)s::bytea IS NULL OR t.id > convert_from(%(after)s::bytea, 'UTF8') COLLATE "default" ORDER BY t.id LIMIT %(limit)s
 
@@ -94,7 +94,7 @@ WHERE t.id IS NULL OR sha256(record_send(ROW(convert_to(t.content, 'UTF8'), conv
     OR t.domain_scores <> convert_from(u.domain_scores, 'UTF8')::jsonb
 
 -- show_memories --
--- The values of rows that differ.
+-- Values of differing rows.
 SELECT u.ord::int AS ord, record_send(ROW(t.id, convert_to(t.content, 'UTF8'), convert_to(t.node_type, 'UTF8'),
     convert_to(array_to_json(t.tags)::text, 'UTF8'), convert_to(t.metadata::text, 'UTF8'), convert_to(array_to_json(t.domains)::text, 'UTF8'),
     convert_to(t.domain_scores::text, 'UTF8'), convert_to(t.codebase, 'UTF8'), t.owner_user_id, convert_to(t.visibility, 'UTF8'),
@@ -102,7 +102,7 @@ SELECT u.ord::int AS ord, record_send(ROW(t.id, convert_to(t.content, 'UTF8'), c
 FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN knowledge_nodes t ON t.id = encode(substring(u.key for 16), 'hex')::uuid
 
 -- keys_memories --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT uuid_send(t.id) AS key FROM knowledge_nodes t
 WHERE %(after)s::bytea IS NULL OR t.id > encode(%(after)s::bytea, 'hex')::uuid ORDER BY t.id LIMIT %(limit)s
 
@@ -114,12 +114,12 @@ LEFT JOIN node_embeddings t ON t.node_id = encode(substring(u.key for 16), 'hex'
 WHERE t.node_id IS NULL OR sha256(record_send(ROW(vector_send(t.embedding::vector)))) <> u.digest
 
 -- show_vectors --
--- The values of rows that differ.
+-- Values of differing rows.
 SELECT u.ord::int AS ord, record_send(ROW(t.node_id, vector_send(t.embedding::vector))) AS row
 FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN node_embeddings t ON t.node_id = encode(substring(u.key for 16), 'hex')::uuid
 
 -- keys_vectors --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT uuid_send(t.node_id) AS key FROM node_embeddings t
 WHERE %(after)s::bytea IS NULL OR t.node_id > encode(%(after)s::bytea, 'hex')::uuid ORDER BY t.node_id LIMIT %(limit)s
 
@@ -131,12 +131,12 @@ LEFT JOIN scheduling t ON t.memory_id = encode(substring(u.key for 16), 'hex')::
 WHERE t.memory_id IS NULL OR sha256(record_send(ROW(t.stability, t.difficulty, t.retrievability, t.last_review, t.next_review, t.reps, t.lapses))) <> u.digest
 
 -- show_scheduling --
--- The values of rows that differ.
+-- Values of differing rows.
 SELECT u.ord::int AS ord, record_send(ROW(t.memory_id, t.stability, t.difficulty, t.retrievability, t.last_review, t.next_review, t.reps, t.lapses)) AS row
 FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN scheduling t ON t.memory_id = encode(substring(u.key for 16), 'hex')::uuid
 
 -- keys_scheduling --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT uuid_send(t.memory_id) AS key FROM scheduling t
 WHERE %(after)s::bytea IS NULL OR t.memory_id > encode(%(after)s::bytea, 'hex')::uuid ORDER BY t.memory_id LIMIT %(limit)s
 
@@ -149,37 +149,37 @@ LEFT JOIN edges t ON t.source_id = encode(substring(u.key for 16), 'hex')::uuid 
 WHERE t.source_id IS NULL OR sha256(record_send(ROW(t.weight, t.created_at))) <> u.digest
 
 -- show_edges --
--- The values of rows that differ.
+-- Values of differing rows.
 SELECT u.ord::int AS ord, record_send(ROW(t.source_id, t.target_id, convert_to(t.edge_type, 'UTF8'), t.weight, t.created_at)) AS row
 FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN edges t ON t.source_id = encode(substring(u.key for 16), 'hex')::uuid AND t.target_id = encode(substring(u.key from 17 for 16), 'hex')::uuid
     AND t.edge_type = convert_from(substring(u.key from 33), 'UTF8') COLLATE "default"
 
 -- keys_edges --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT uuid_send(t.source_id) || uuid_send(t.target_id) || convert_to(t.edge_type, 'UTF8') AS key FROM edges t
 WHERE %(after)s::bytea IS NULL OR (t.source_id, t.target_id, t.edge_type)
     > (encode(substring(%(after)s::bytea for 16), 'hex')::uuid, encode(substring(%(after)s::bytea from 17 for 16), 'hex')::uuid, convert_from(substring(%(after)s::bytea from 33), 'UTF8') COLLATE "default")
 ORDER BY t.source_id, t.target_id, t.edge_type LIMIT %(limit)s
 
 -- differ_marks --
--- Marks on reviews.
+-- Suspended and buried states.
 SELECT u.ord::int AS ord, t.memory_id IS NULL AS missing
 FROM unnest(%(key)b::bytea[], %(digest)b::bytea[]) WITH ORDINALITY u(key, digest, ord)
 LEFT JOIN review_marks t ON t.memory_id = encode(substring(u.key for 16), 'hex')::uuid
 WHERE t.memory_id IS NULL OR sha256(record_send(ROW(t.suspended, t.buried_until))) <> u.digest
 
 -- show_marks --
--- The values of rows that differ.
+-- Values of differing rows.
 SELECT u.ord::int AS ord, record_send(ROW(t.memory_id, t.suspended, t.buried_until)) AS row
 FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord) JOIN review_marks t ON t.memory_id = encode(substring(u.key for 16), 'hex')::uuid
 
 -- keys_marks --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT uuid_send(t.memory_id) AS key FROM review_marks t
 WHERE %(after)s::bytea IS NULL OR t.memory_id > encode(%(after)s::bytea, 'hex')::uuid ORDER BY t.memory_id LIMIT %(limit)s
 
 -- differ_reviews --
--- Lines of the review log, known by what they say and by how many that say the same came before.
+-- Reviews, identified by their values and the number of equal ones before.
 WITH asked AS (SELECT * FROM unnest(%(key)b::bytea[], %(digest)b::bytea[], %(prior_state)b::bytea[], %(new_state)b::bytea[])
     WITH ORDINALITY u(key, digest, prior_state, new_state, ord)),
 numbered AS MATERIALIZED (SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes,
@@ -197,7 +197,7 @@ WHERE t.id IS NULL OR sha256(record_send(t.undone)) <> u.digest
     OR t.new_state <> convert_from(u.new_state, 'UTF8')::jsonb
 
 -- show_reviews --
--- The values of lines that differ.
+-- Values of differing reviews.
 WITH asked AS (SELECT * FROM unnest(%(key)b::bytea[]) WITH ORDINALITY u(key, ord)),
 numbered AS MATERIALIZED (SELECT v.id, v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state, v.undoes,
     (row_number() OVER (PARTITION BY v.memory_id, v.timestamp, v.rating ORDER BY v.id) - 1)::int AS alike
@@ -214,7 +214,7 @@ SELECT u.ord::int AS ord, record_send(ROW(t.memory_id, t.timestamp, t.rating, co
 FROM asked u JOIN lines t ON t.key = u.key
 
 -- keys_reviews --
--- The keys of all lines of a page of memories: the places of those that say the same are counted memory by memory.
+-- Keys of all reviews of a page of memories: equal reviews are numbered within a memory.
 SELECT uuid_send(n.memory_id) || timestamptz_send(n.timestamp) || int2send(n.rating) || int4send(n.alike) AS key
 FROM (SELECT v.memory_id, v.timestamp, v.rating,
     (row_number() OVER (PARTITION BY v.memory_id, v.timestamp, v.rating ORDER BY v.id) - 1)::int AS alike
@@ -223,7 +223,7 @@ FROM (SELECT v.memory_id, v.timestamp, v.rating,
 ORDER BY key
 
 -- differ_supersession --
--- Decisions, known by all that they say: one that differs is another.
+-- Supersession events; all columns belong to the key, so that an event is equal or missing.
 WITH asked AS (SELECT * FROM unnest(%(key)b::bytea[], %(digest)b::bytea[]) WITH ORDINALITY u(key, digest, ord)),
 there AS MATERIALIZED (SELECT uuid_send(n.loser_id) || coalesce(uuid_send(n.winner_id), decode(repeat('00', 16), 'hex'))
     || timestamptz_send(n.decided_at) || int4send(n.alike) || convert_to(n.kind, 'UTF8') AS key
@@ -234,7 +234,7 @@ there AS MATERIALIZED (SELECT uuid_send(n.loser_id) || coalesce(uuid_send(n.winn
 SELECT u.ord::int AS ord, true AS missing FROM asked u WHERE NOT EXISTS (SELECT 1 FROM there t WHERE t.key = u.key)
 
 -- keys_supersession --
--- The keys of all decisions of a page of memories.
+-- Keys of all supersession events of a page of memories.
 SELECT uuid_send(n.loser_id) || coalesce(uuid_send(n.winner_id), decode(repeat('00', 16), 'hex'))
     || timestamptz_send(n.decided_at) || int4send(n.alike) || convert_to(n.kind, 'UTF8') AS key
 FROM (SELECT v.loser_id, v.winner_id, v.kind, v.decided_at,

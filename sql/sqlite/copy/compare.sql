@@ -1,6 +1,6 @@
--- How a comparison reads its target, table by table: the rows of some keys, with the values that a source gives of its own,
--- so that both are brought into one form before they are compared. :ids is a list of ids; where a key is made of several
--- values, and there may be very many that begin alike, :keys is a list of lists of them.
+-- Reads of a comparison from a SQLite target, table by table: rows by key, with the columns of the source's reads, so
+-- that both are converted before they are compared. :ids is a JSON list of ids; :keys is a list of lists, for composite
+-- keys with very many rows under one first value.
 
 -- rows_users --
 -- Users.
@@ -11,7 +11,7 @@ SELECT id, handle, display_name, created_at, metadata FROM users WHERE id IN (SE
 SELECT id, handle, display_name, created_at, metadata FROM groups WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- rows_memberships --
--- Who belongs to which group.
+-- Group memberships.
 SELECT m.user_id, m.group_id, m.role, m.joined_at FROM json_each(:keys) k JOIN group_memberships m
 ON m.user_id = json_extract(k.value, '$[0]') AND m.group_id = json_extract(k.value, '$[1]')
 
@@ -21,7 +21,7 @@ SELECT id, label, centroid, top_terms, memory_count, created_at, metadata FROM d
 WHERE id IN (SELECT value FROM json_each(:ids))
 
 -- rows_memories --
--- Memories; their schedules are compared on their own.
+-- Memories; schedules are compared separately.
 SELECT m.id, m.content, m.node_type, m.tags, m.metadata, m.domains, m.domain_scores, m.codebase, m.owner_user_id,
     m.visibility, m.shared_with_groups, m.created_at, m.updated_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, m.seq
 FROM knowledge_nodes m WHERE m.id IN (SELECT value FROM json_each(:ids))
@@ -42,7 +42,7 @@ ON e.source_id = json_extract(k.value, '$[0]') AND e.target_id = json_extract(k.
 AND e.edge_type = json_extract(k.value, '$[2]')
 
 -- rows_reviews --
--- Lines of the review log, known by what they say and by how many that say the same came before.
+-- Reviews, identified by their values and the number of equal ones before.
 SELECT v.memory_id, v.timestamp, v.rating, v.prior_state, v.new_state,
     (SELECT count(*) FROM review_events b WHERE b.memory_id = v.memory_id AND b.timestamp = v.timestamp
         AND b.rating IS v.rating AND b.id < v.id) AS alike,
@@ -54,59 +54,59 @@ FROM review_events v LEFT JOIN review_events u ON u.id = v.undoes
 WHERE v.memory_id IN (SELECT value FROM json_each(:ids))
 
 -- rows_supersession --
--- Decisions, each with how many alike came before it.
+-- Supersession events, each with the number of equal ones before.
 SELECT v.loser_id, v.winner_id, v.kind, v.decided_at,
     (SELECT count(*) FROM supersession_events b WHERE b.loser_id = v.loser_id AND b.winner_id IS v.winner_id
         AND b.kind = v.kind AND b.decided_at = v.decided_at AND b.id < v.id) AS alike, v.id
 FROM supersession_events v WHERE v.loser_id IN (SELECT value FROM json_each(:ids))
 
 -- rows_marks --
--- Marks on reviews.
+-- Suspended and buried states.
 SELECT memory_id, suspended, buried_until, memory_id FROM review_marks WHERE memory_id IN (SELECT value FROM json_each(:ids))
 
 -- ids_users --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT id FROM users WHERE id > CAST(:after AS TEXT) ORDER BY id LIMIT :limit
 
 -- ids_groups --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT id FROM groups WHERE id > CAST(:after AS TEXT) ORDER BY id LIMIT :limit
 
 -- ids_memberships --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT user_id, group_id FROM group_memberships WHERE (user_id, group_id) > (CAST(:after AS TEXT), CAST(:after_second AS TEXT))
 ORDER BY user_id, group_id LIMIT :limit
 
 -- ids_domains --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT id FROM domains WHERE id > CAST(:after AS TEXT) ORDER BY id LIMIT :limit
 
 -- ids_memories --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT id FROM knowledge_nodes WHERE id > CAST(:after AS TEXT) ORDER BY id LIMIT :limit
 
 -- ids_vectors --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT node_id FROM node_embeddings WHERE node_id > CAST(:after AS TEXT) ORDER BY node_id LIMIT :limit
 
 -- ids_scheduling --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT memory_id FROM scheduling WHERE memory_id > CAST(:after AS TEXT) ORDER BY memory_id LIMIT :limit
 
 -- ids_edges --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT source_id, target_id, edge_type FROM edges
 WHERE (source_id, target_id, edge_type) > (CAST(:after AS TEXT), CAST(:after_second AS TEXT), CAST(:after_third AS TEXT))
 ORDER BY source_id, target_id, edge_type LIMIT :limit
 
 -- ids_reviews --
--- A page of the ids that the keys of lines begin with.
+-- Page of distinct memory ids of the log; keyset pagination.
 SELECT DISTINCT memory_id FROM review_events WHERE memory_id > CAST(:after AS TEXT) ORDER BY memory_id LIMIT :limit
 
 -- ids_supersession --
--- A page of the ids that the keys of lines begin with.
+-- Page of distinct memory ids of the log; keyset pagination.
 SELECT DISTINCT loser_id FROM supersession_events WHERE loser_id > CAST(:after AS TEXT) ORDER BY loser_id LIMIT :limit
 
 -- ids_marks --
--- The keys of a page of rows.
+-- Keys of a page of rows; keyset pagination.
 SELECT memory_id FROM review_marks WHERE memory_id > CAST(:after AS TEXT) ORDER BY memory_id LIMIT :limit

@@ -1,16 +1,16 @@
--- How a file that a Vestige server made is read: which line it is of, and the views that stand before its tables.
+-- Reading a Vestige file: detection of its schema version, and the views over its tables.
 --
--- A piece is a heading "-- sort subject when needs --" and its SQL. Of pieces with one subject the first whose needs the
--- file meets is taken. Needs, by commas: "table", "table.column", "no ..." for either, "?question" for a question here
--- that the file answers with anything but 0 or NULL.
---   kind K              what the file is
---   line A..B text      which of Vestige's schema versions have these tables, newest first
---   view T              a whole SELECT that stands for our table T
---   view T of X         our table T from the file's table X, called n, one row a row; the SQL, if any, is its WHERE
---   view T instead      the same, also where the file has a whole table T itself
---   column T.C          one column of a "view T of X", where not X's column of the same name, or else our default
--- A table of ours without a piece is the file's own of that name, padded with our defaults; or an empty one.
--- {others} is JSON of all columns of X but those called homes, each value written as the piece "value" says.
+-- A piece is a heading "-- sort subject when needs --" and its SQL. Among pieces with one subject, the first applies
+-- with needs that the file meets. Needs, separated by commas: "table", "table.column", "no ..." for either,
+-- "?question" for a question below that the file answers with neither 0 nor NULL.
+--   kind K              kind of file
+--   line A..B text      Vestige schema versions with these tables, newest first
+--   view T              whole SELECT for the console's table T
+--   view T of X         table T from the file's table X, alias n, row by row; the SQL, if any, is its WHERE
+--   view T instead      the same, also if the file has a complete table T
+--   column T.C          one column of a "view T of X"; default: X's column of the same name, else the console's default
+-- A table without a piece is the file's own of that name, padded with the console's defaults; or an empty one.
+-- {others} is JSON of all columns of X except those in the piece "homes", each value written as the piece "value" says.
 
 -- kind ours when vestige_migrations, no knowledge_nodes.last_accessed --
 
@@ -59,17 +59,17 @@ json_patch(
 json_object('vestige', {others})
 
 -- homes --
--- What has a column of its own in our tables. A level of retention and the days of an interval have none.
+-- Columns that have a counterpart in the console's tables. Retention levels and interval days have none.
 id content node_type tags domains domain_scores codebase owner_user_id visibility shared_with_groups superseded_by
 created_at updated_at stability difficulty reps lapses next_review
 
 -- value --
--- JSON knows neither blobs nor infinities.
+-- JSON has neither blobs nor infinities.
 CASE WHEN typeof({value}) = 'blob' THEN hex({value})
      WHEN typeof({value}) = 'real' AND abs({value}) = 9e999 THEN CAST({value} AS TEXT) ELSE {value} END
 
 -- question active_profile when embedding_profile_state.active_profile_id, embedding_profile_vectors.profile_id --
--- Has the profile that is in use any vectors? Where not, the file's first table of vectors is still in use.
+-- Check that the active profile has vectors; otherwise the older table of vectors is in use.
 SELECT EXISTS (SELECT 1 FROM main.embedding_profile_vectors v
     WHERE v.profile_id = (SELECT active_profile_id FROM main.embedding_profile_state WHERE singleton = 1))
 
@@ -106,7 +106,7 @@ coalesce(CAST(n.difficulty AS REAL), 0.0)
 coalesce(CAST(n.retention_strength AS REAL), 1.0)
 
 -- column scheduling.last_review when ?reviews_indexed, review_events.undoes, knowledge_nodes.reps, knowledge_nodes.scheduled_days --
--- The later of what the log says and what the due date says: either may have been written alone.
+-- The later of the log's time and the one derived from the due date: a server may have written only one.
 CASE WHEN CAST(n.reps AS INTEGER) > 0 THEN nullif(max(
     coalesce((SELECT max(v.timestamp) FROM main.review_events v WHERE v.memory_id = n.id AND v.undoes IS NULL
         AND NOT EXISTS (SELECT 1 FROM main.review_events u WHERE u.memory_id = n.id AND u.undoes = v.id)), ''),
@@ -118,7 +118,7 @@ CASE WHEN CAST(n.reps AS INTEGER) > 0 THEN nullif(max(
     coalesce(strftime('%Y-%m-%dT%H:%M:%f000+00:00', n.next_review, '-' || n.scheduled_days || ' days'), '')), '') END
 
 -- column scheduling.last_review when knowledge_nodes.reps, knowledge_nodes.scheduled_days --
--- Never last_accessed: every search that finds the memory rewrites it.
+-- Not last_accessed: every search that finds the memory updates it.
 CASE WHEN CAST(n.reps AS INTEGER) > 0
      THEN strftime('%Y-%m-%dT%H:%M:%f000+00:00', n.next_review, '-' || n.scheduled_days || ' days') END
 
@@ -137,7 +137,7 @@ n.link_type
 coalesce(CAST(n.strength AS REAL), 1.0)
 
 -- view supersession_events of knowledge_nodes when knowledge_nodes.superseded_by --
--- One event for each memory whose winner is there; the file keeps no log of its own.
+-- One event per memory with an existing winner; the file has no log.
 n.superseded_by IS NOT NULL AND n.superseded_by <> n.id
 AND EXISTS (SELECT 1 FROM main.knowledge_nodes w WHERE w.id = n.superseded_by)
 
@@ -163,14 +163,14 @@ n.updated_at
 SELECT NOT EXISTS (SELECT 1 FROM main.embedding_model)
 
 -- view embedding_model instead when ?active_profile, embedding_profiles.model_id, embedding_profiles.embedding_dimension --
--- The registry row may be that of an earlier model; the profile in use is what the vectors are made with.
+-- The active profile is the vectors' model; the registry row may be of an earlier one.
 SELECT 1 AS id, p.model_id AS name, p.embedding_dimension AS dimension,
        coalesce(p.immutable_model_revision, '') AS hash, coalesce(s.activated_at, s.updated_at) AS created_at
 FROM main.embedding_profile_state s JOIN main.embedding_profiles p ON p.profile_id = s.active_profile_id
 WHERE s.singleton = 1
 
 -- view embedding_model instead when ?no_model, node_embeddings.model --
--- Nothing is registered yet: the largest group of vectors, until something is.
+-- No model registered yet: use the model of most vectors.
 SELECT id, name, dimension, hash, created_at FROM main.embedding_model
 UNION ALL
 SELECT 1, g.model, g.width, '', g.newest FROM (
