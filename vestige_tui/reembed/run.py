@@ -235,7 +235,7 @@ class Reembedding:
         """Make the store ready; says whether all vectors are made from the first one on."""
         running, store = self._running, self._running.store
         await transaction.fetch("lock_schema")
-        await refuse_rivals(transaction, store, mine=running.job_id, begun=True)
+        await refuse_rivals(transaction, store, job_id=running.job_id, only_begun=True)
         before = rows.model((await transaction.fetch("get_model"))[0])
         there = read_spare(await transaction.fetch("get_spare"))
         if self._kind == "rollback":
