@@ -22,7 +22,7 @@ from vestige_tui.jobs.context import JobContext
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest
 from vestige_tui.reembed import plan as jobs
-from vestige_tui.reembed.run import Reembedding, Report
+from vestige_tui.reembed.run import Reembedding, ReembedResult
 from vestige_tui.store.open import open_store
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ SWAP_MS = 10.0
 _CHEAP = "test-embedder-384"
 
 
-async def reembed(url: str, model: str) -> Report:
+async def reembed(url: str, model: str) -> ReembedResult:
     """Re-embed a store as a worker does it."""
     checked = await jobs.check(JobRequest("reembed", url, url, {"model": model}))
     async with open_store(url, max_connections=4) as store:

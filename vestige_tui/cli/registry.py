@@ -15,7 +15,7 @@ from vestige_tui.core.text import bytes_size, cells, cut, duration, grouped, one
 from vestige_tui.presenters import json_shapes
 
 if TYPE_CHECKING:
-    from vestige_tui.reembed.preview import Preview, Ranked
+    from vestige_tui.reembed.preview import Preview, RankedMemory
 
 _WAYS = {
     "building": "`vestige-tui migrate reembed` with that model goes on, `migrate reembed --drop-old` drops them",
@@ -155,13 +155,13 @@ async def _preview(args: Namespace, output: Output) -> int:
     return 0
 
 
-def _ranked(hit: Ranked, width: int) -> str:
+def _ranked(hit: RankedMemory, width: int) -> str:
     head = f"{'=' if hit.shared else ' '} {hit.score:6.3f}  {short_id(hit.id)}  "
     return head + one_line(hit.content, max(8, width - cells(head)))
 
 
 def _side_by_side(found: Preview) -> json_shapes.Document:
-    def hits(ranked: tuple[Ranked, ...]) -> list[json_shapes.Document]:
+    def hits(ranked: tuple[RankedMemory, ...]) -> list[json_shapes.Document]:
         return [
             {"id": hit.id, "content": hit.content, "score": json_shapes.number(hit.score), "shared": hit.shared}
             for hit in ranked
