@@ -339,8 +339,7 @@ class CatalogModel:
 
 
 def catalog() -> list[CatalogModel]:
-    """List the models: the default first, then those on this machine. Imports the encoder's library: call it in a
-    thread."""
+    """List the models: the default first, then those on this machine. Imports fastembed: call it in a thread."""
     TextEmbedding = _fastembed()
 
     default = CatalogModel(
