@@ -371,7 +371,7 @@ async def test_the_swap_waits_for_who_reads_and_lets_others_through(
     postgres_database: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(postgres_database, 20)
-    inner = reembedding.Reembedding._swapped
+    inner = reembedding.Reembedding._swap_tables
     tries: list[str] = []
     async with await psycopg.AsyncConnection.connect(postgres_database) as reader:
 
@@ -381,7 +381,7 @@ async def test_the_swap_waits_for_who_reads_and_lets_others_through(
                 await reader.rollback()
             await inner(self, transaction)
 
-        monkeypatch.setattr(reembedding.Reembedding, "_swapped", swapped)
+        monkeypatch.setattr(reembedding.Reembedding, "_swap_tables", swapped)
         build = reembedding.Reembedding._build_spare_index
 
         async def built(self: Any) -> None:
@@ -792,7 +792,7 @@ async def test_a_cancelled_job_leaves_its_vectors_to_the_next(
         written = await inner(self, *arguments)
         if not asked:
             asked = True
-            self._running.stop.set()
+            self._context.stop.set()
         return written
 
     monkeypatch.setattr(reembedding.Reembedding, "_write", write)

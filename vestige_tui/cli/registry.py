@@ -15,7 +15,7 @@ from vestige_tui.core.text import bytes_size, cells, cut, duration, grouped, one
 from vestige_tui.presenters import json_shapes
 
 if TYPE_CHECKING:
-    from vestige_tui.reembed.preview import Preview, Ranked
+    from vestige_tui.reembed.preview import Preview, RankedMemory
 
 _NEXT_COMMANDS = {
     "building": "`vestige-tui migrate reembed` with that model goes on, `migrate reembed --drop-old` drops them",

@@ -1,7 +1,7 @@
-"""Encoders in processes of their own: several at once, and one that dies takes neither the job nor other texts along.
+"""Pool of encoder processes: several at once, and the death of one ends neither the job nor other texts.
 
-``python -m vestige_tui.embedding.encoder_pool`` takes lines of JSON on stdin: first which model, then lists of texts.
-It answers each with a line of JSON, and behind it the vectors as float32. It ends with its stdin, so that none outlives
+``python -m vestige_tui.embedding.encoder_pool`` reads lines of JSON on stdin: first the model, then lists of texts. It
+answers each with a line of JSON, followed by the vectors as float32. It ends with its stdin, so that it never outlives
 its job.
 """
 
@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from vestige_tui.core.errors import EmbedderUnavailable, Refused, VestigeError
 from vestige_tui.core.text import short_id
-from vestige_tui.embedding.models import MOST_CHARACTERS, Embedder, load_embedder, same_model
+from vestige_tui.embedding.models import MAX_CHARACTERS, Embedder, load_embedder, same_model
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature, Vector
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 log = logging.getLogger("vestige_tui.jobs")
 
 PROCESSES = 2
-MOST_THREADS = 4
-MOST_DEATHS = 8
-"""So many times in a row an encoder may die before the job gives up."""
-WORTH_ANOTHER = 64
+MAX_THREADS = 4
+MAX_DEATHS = 8
+"""Deaths of encoders in a row before the job fails."""
+MIN_TEXTS_OF_TWO_PROCESSES = 64
 """Fewer texts are encoded before a second process has loaded its model."""
 
 Encoded: TypeAlias = "Vector | str"
-"""A vector, or why there is none."""
+"""A vector, or the reason that there is none."""
 
-# Without -P the folder that a person stands in would come first among those that modules are looked for in.
+# Without -P the working directory would come first on the module path.
 _COMMAND = (sys.executable, "-P", "-m", "vestige_tui.embedding.encoder_pool")
 
 
 class _Died(Exception):
-    """The process is gone."""
+    """End of the encoder process."""
 
 
 class _Encoder:
@@ -58,48 +58,48 @@ class _Encoder:
         self._closed = False
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """Raises _Died where the process ends before it answers, and what loading the model raises."""
+        """Encode texts. Raises _Died if the process ends before it answers, and the errors of loading the model."""
         process = self._process or self._start()
-        told, body = self._ask(process, texts)
+        errors, body = self._ask(process, texts)
         import numpy as np
 
         vectors = np.frombuffer(body, dtype="<f4").reshape(len(texts), -1)
-        return [told.get(str(place), vectors[place]) for place in range(len(texts))]
+        return [errors.get(str(index), vectors[index]) for index in range(len(texts))]
 
     def _start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=-1)
         self._process = process
         if self._closed:
             self.close()
-        asked = {"model": self._model.name, "dimension": self._model.dimension, "threads": self._threads}
-        told, _ = self._ask(process, asked)
-        if "error" in told:
+        request = {"model": self._model.name, "dimension": self._model.dimension, "threads": self._threads}
+        answer, _ = self._ask(process, request)
+        if "error" in answer:
             self.close()
-            raise EmbedderUnavailable(str(told["error"]))
-        same = same_model(told["name"], self._model.name) and told["dimension"] == self._model.dimension
-        if not same or (told["hash"] != self._model.hash and not self._any_build):
+            raise EmbedderUnavailable(str(answer["error"]))
+        is_same = same_model(answer["name"], self._model.name) and answer["dimension"] == self._model.dimension
+        if not is_same or (answer["hash"] != self._model.hash and not self._any_build):
             self.close()
-            raise Refused(other_build(self._model, str(told["hash"])))
+            raise Refused(other_build(self._model, str(answer["hash"])))
         return process
 
-    def _ask(self, process: subprocess.Popen[bytes], question: Any) -> tuple[dict[str, Any], bytes]:
+    def _ask(self, process: subprocess.Popen[bytes], request: Any) -> tuple[dict[str, Any], bytes]:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(json.dumps(question).encode() + b"\n")
+            process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
             line = process.stdout.readline()
-            told = json.loads(line) if line.endswith(b"\n") else None
-            body = process.stdout.read(told["bytes"]) if told else b""
+            answer = json.loads(line) if line.endswith(b"\n") else None
+            body = process.stdout.read(answer["bytes"]) if answer else b""
         except (OSError, ValueError):
-            told, body = None, b""
-        if told is None or len(body) < told["bytes"]:
+            answer, body = None, b""
+        if answer is None or len(body) < answer["bytes"]:
             self.close()
             raise _Died
-        return told["told"], body
+        return answer["told"], body
 
     def close(self) -> None:
-        """End the process; may be called from another thread, where it ends what waits for an answer."""
+        """End the process; may be called from another thread, and ends a wait for an answer there."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -114,21 +114,21 @@ class _Encoder:
         self.close()
 
 
-def other_build(model: ModelSignature, found: str) -> str:
-    """What is said of a model whose files are not those that the vectors so far were made with."""
+def other_build(model: ModelSignature, hash: str) -> str:
+    """Return the message about a model with other files than those of the vectors so far."""
     return (
-        f"{model.name} has other files here ({short_id(found)}) than those that this was begun with "
+        f"{model.name} has other files here ({short_id(hash)}) than those that this was begun with "
         f"({short_id(model.hash)}); vectors of two builds are not mixed."
     )
 
 
 class Encoders:
-    """Processes that share the texts of a job. ``any_build``: the model may have other files than its hash says."""
+    """Pool of processes that share the texts of a job. ``any_build``: the model's files may not match its hash."""
 
     def __init__(self, model: ModelSignature, *, texts: int, any_build: bool = False) -> None:
         cores = os.cpu_count() or 1
-        count = min(PROCESSES, cores) if texts >= WORTH_ANOTHER else 1
-        threads = max(1, min(MOST_THREADS, cores // count))
+        count = min(PROCESSES, cores) if texts >= MIN_TEXTS_OF_TWO_PROCESSES else 1
+        threads = max(1, min(MAX_THREADS, cores // count))
         self._model = model
         self._all = [_Encoder(model, any_build=any_build, threads=threads) for _ in range(count)]
         self._idle: asyncio.LifoQueue[_Encoder] = asyncio.LifoQueue()
@@ -143,45 +143,45 @@ class Encoders:
         return len(self._all)
 
     async def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """For each text its vector, or why it has none; waits until a process is free.
+        """Return for each text its vector, or the reason that it has none; waits until a process is free.
 
-        Raises EmbedderUnavailable where the model cannot be loaded, Refused where it is another build, VestigeError
-        where its processes die again and again.
+        Raises EmbedderUnavailable if the model cannot be loaded, Refused if it is another build, VestigeError if its
+        processes die again and again.
         """
         encoder = await self._idle.get()
         try:
-            work = asyncio.get_running_loop().run_in_executor(self._threads, self._encode, encoder, list(texts))
-            return await work
+            future = asyncio.get_running_loop().run_in_executor(self._threads, self._encode, encoder, list(texts))
+            return await future
         finally:
             self._idle.put_nowait(encoder)
 
     def _encode(self, encoder: _Encoder, texts: Sequence[str]) -> list[Encoded]:
         try:
-            found = encoder.encode(texts)
+            vectors = encoder.encode(texts)
         except _Died:
             self._count_death()
             if len(texts) == 1:
-                return [self._once_more(encoder, texts)]
-            # One of them may be the reason: each for itself, so that the others get their vectors.
+                return [self._retry(encoder, texts)]
+            # One of them may be the cause: encode each alone, so that the others get their vectors.
             return [each for text in texts for each in self._encode(encoder, [text])]
         with self._lock:
             self._deaths = 0
-        return found
+        return vectors
 
-    def _once_more(self, encoder: _Encoder, texts: Sequence[str]) -> Encoded:
+    def _retry(self, encoder: _Encoder, texts: Sequence[str]) -> Encoded:
         try:
-            [found] = encoder.encode(texts)
+            [vector] = encoder.encode(texts)
         except _Died:
             self._count_death()
             return "The encoder died of it, twice."
-        return found
+        return vector
 
     def _count_death(self) -> None:
         with self._lock:
             self._deaths += 1
             deaths = self._deaths
         log.warning("an encoder of %s has died", self._model.name)
-        if deaths > MOST_DEATHS or any(each._closed for each in self._all):
+        if deaths > MAX_DEATHS or any(each._closed for each in self._all):
             raise VestigeError(f"The processes that encode with {self._model.name} die again and again.")
 
     def close(self) -> None:
@@ -191,43 +191,43 @@ class Encoders:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
 
-# The other side
+# Encoder process
 
 
-def _answer(answers: IO[bytes], told: dict[str, Any], body: bytes = b"") -> None:
-    answers.write(json.dumps({"told": told, "bytes": len(body)}).encode() + b"\n" + body)
+def _answer(answers: IO[bytes], answer: dict[str, Any], body: bytes = b"") -> None:
+    answers.write(json.dumps({"told": answer, "bytes": len(body)}).encode() + b"\n" + body)
     answers.flush()
 
 
 def _encode(embedder: Embedder, texts: list[str]) -> tuple[dict[str, Any], bytes]:
-    """The vectors as bytes, and why some are missing, by their place."""
+    """Return the vectors as bytes, and the errors by position."""
     import numpy as np
 
     matrix = np.zeros((len(texts), embedder.dimension), dtype="<f4")
     failed: dict[str, Any] = {}
     try:
-        for place, vector in enumerate(embedder.embed(texts)):
-            matrix[place] = vector
-    except Exception:  # a model's runtime raises whatever it likes
-        for place, text in enumerate(texts):
+        for index, vector in enumerate(embedder.embed(texts)):
+            matrix[index] = vector
+    except Exception:  # a model's runtime may raise any exception
+        for index, text in enumerate(texts):
             try:
-                matrix[place] = embedder.embed([text])[0]
+                matrix[index] = embedder.embed([text])[0]
             except Exception as error:
-                failed[str(place)] = f"The model cannot encode it ({type(error).__name__})."
-    for broken in np.flatnonzero(~np.isfinite(matrix).all(axis=1)):
-        failed.setdefault(str(broken), "The model gave numbers for it that are not finite.")
+                failed[str(index)] = f"The model cannot encode it ({type(error).__name__})."
+    for row in np.flatnonzero(~np.isfinite(matrix).all(axis=1)):
+        failed.setdefault(str(row), "The model gave numbers for it that are not finite.")
     return failed, matrix.tobytes()
 
 
 def serve() -> int:
-    """Load the model that the first line names, and encode what comes after it."""
+    """Load the model that the first line names, and encode the texts of the lines that follow."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # keep the output of libraries out of the answers
     lines = sys.stdin.buffer
-    asked = json.loads(lines.readline())
+    request = json.loads(lines.readline())
     try:
-        embedder = load_embedder(asked["model"], dimension=asked["dimension"], threads=asked["threads"])
+        embedder = load_embedder(request["model"], dimension=request["dimension"], threads=request["threads"])
     except EmbedderUnavailable as error:
         _answer(answers, {"error": error.message})
         return 1
@@ -238,10 +238,10 @@ def serve() -> int:
 
 
 def shortened(text: str) -> str:
-    """As much of a text as any model reads."""
-    return text.lstrip()[:MOST_CHARACTERS]
+    """Return as much of a text as any model reads."""
+    return text.lstrip()[:MAX_CHARACTERS]
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(BrokenPipeError):  # whoever asked is gone
+    with contextlib.suppress(BrokenPipeError):  # the job is gone
         sys.exit(serve())

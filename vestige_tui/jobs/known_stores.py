@@ -1,4 +1,4 @@
-"""Which stores hold jobs that were started here: a file in the person's state directory, without any password."""
+"""Index of the stores that hold jobs started on this machine: a file in the state directory, without passwords."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ from vestige_tui.core.text import HIDDEN, redact
 from vestige_tui.core.times import format_time, parse_stored
 
 KEEP = timedelta(days=30)
+"""Age at which a job leaves the index and its log is deleted."""
 MAX_JOBS = 100
+"""Limit of the jobs of one store in the index; the oldest are dropped."""
 
 
 def without_password(url: str) -> str:
-    """A store's URL with every password taken out of it, so that libpq looks for one where it keeps them."""
-    hidden = redact(url)
-    if hidden == url and HIDDEN not in url:
+    """Return a store's URL without its passwords, so that libpq looks for one where it keeps them."""
+    redacted = redact(url)
+    if redacted == url and HIDDEN not in url:
         return url
-    bare = hidden.replace(f":{HIDDEN}@", "@")
-    base, mark, query = bare.partition("?")
-    kept = [part for part in query.split("&") if HIDDEN not in part]
-    return base + (mark + "&".join(kept) if kept else "")
+    no_userinfo = redacted.replace(f":{HIDDEN}@", "@")
+    base, separator, query = no_userinfo.partition("?")
+    params = [part for part in query.split("&") if HIDDEN not in part]
+    return base + (separator + "&".join(params) if params else "")
 
 
 def with_passwords(urls: Iterable[str]) -> dict[str, str]:
-    """How each store is to be reached, by its URL without a password: the first URL of it that has one, else any."""
+    """Map the URL without passwords of each store to the URL to connect to: the first that has one, else any."""
     ordered = sorted(urls, key=lambda url: without_password(url) == url)
     return {without_password(url): url for url in reversed(ordered)}
 
@@ -42,7 +44,7 @@ def index_path() -> Path:
 
 
 def remember(store_url: str, job_id: str, kind: str) -> None:
-    """Note that a job's row lies in a store. Raises OSError, Unavailable or Refused where that cannot be written."""
+    """Add a job and its store to the index. Raises OSError, Unavailable or Refused if it cannot be written."""
     now = datetime.now(UTC)
     with _locked() as stores:
         jobs = stores.setdefault(without_password(store_url), {})
@@ -52,7 +54,7 @@ def remember(store_url: str, job_id: str, kind: str) -> None:
 
 
 def watched() -> tuple[str, ...]:
-    """The URLs of the stores to look at, the latest first; those that are old, or gone, are left out."""
+    """Return the URLs of the indexed stores, the latest first; leaves out stores that are old or gone."""
     return tuple(_live(_read()))
 
 
@@ -93,7 +95,7 @@ def _read() -> dict[str, Any]:
 
 @contextmanager
 def _locked() -> Iterator[dict[str, Any]]:
-    """The stores of the index, to be changed; written back in one step, what is stale taken out."""
+    """Lock the index and yield its stores for changes; writes them back atomically, without stale ones."""
     path = index_path()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)

@@ -1,8 +1,8 @@
-"""The ledger: work handed to somebody else, one row each, and what our own jobs keep beside it.
+"""The ledger: one row for each delegation of work, and the runs of our own jobs beside it.
 
-The lifecycle is that of delegations (RFC 2829 of that ledger, with its later corrections: ``stuck`` recovers, a
-transition is a compare-and-swap, telling a state again only fills in details). A run of a plan is one delegation;
-a plan has at most one unfinished run, so that starting it twice is one job.
+The state machine is that of delegations (RFC 2829 of that ledger, with its later corrections: ``stuck`` recovers, a
+transition is a compare-and-swap, repeating a state only fills in details). A run of a plan is one delegation; a plan
+has at most one unfinished run, so that starting it is idempotent.
 """
 
 from __future__ import annotations
@@ -32,46 +32,47 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     "completed": frozenset(),
     "failed": frozenset(),
 }
-"""Which state may follow which; every list of states is derived from this table."""
+"""Transitions of the state machine; every list of states is derived from this table."""
 
 STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
 IN_FLIGHT: tuple[JobStatus, ...] = tuple(status for status in STATUSES if TRANSITIONS[status])
 
 NAMESPACE = uuid.UUID("7d0f3a5e-92c1-5b7e-8f64-3f1f1d9f6a10")
-"""The namespace of the uuid5 names below; fixed for good, because rows in stores are named by it."""
+"""The namespace of the uuid5 names below; never changes, because rows in stores are named by it."""
 CALLER = uuid.uuid5(NAMESPACE, "vestige-tui")
 
 PREVIEW_BYTES = 4_096
 DEADLINE = timedelta(hours=6)
 LEASE = timedelta(seconds=LEASE_SECONDS)
-"""A run whose worker gave no sign for so long has lost its owner, and may be begun anew."""
+"""Time without a heartbeat after which a run has lost its worker and may be started again."""
 STUCK_AFTER = timedelta(minutes=10)
-"""Work in flight that gave signs of life, and then none for so long, is stuck."""
+"""Time without a heartbeat after which work in flight that gave heartbeats before is stuck."""
 CANCELLED = "cancelled"
 LEASE_LOST = "lease lost"
 OVERDUE = "deadline exceeded by sweeper"
 GIVEN_UP = "marked as failed by a person"
 
 MOST_LISTED = 1_000
+"""Limit of the jobs in one list."""
 LEAST_PREFIX = 4
-"""So many characters of a job's id name it, where no other one begins so."""
+"""Minimum length of a unique prefix that names a job, in characters."""
 FILTERS: Mapping[str, tuple[JobStatus, ...]] = {
     "in_flight": IN_FLIGHT,
     **{status: (status,) for status in STATUSES},
 }
-"""What a list of jobs can be asked for, by the word that asks for it."""
+"""Filters of a list of jobs, by name."""
 
 TransitionResult: TypeAlias = Literal["moved", "replayed", "missing"]
-"""What telling the ledger a state came to: it moved (and whoever moved it ends the work), it was there, no such row."""
+"""Result of a transition: this call moved the job (its caller ends the work), it was there before, no such row."""
 
 
 def plan_id(kind: str, source: str, target: str, model: str) -> uuid.UUID:
-    """The name of a plan, the same for the same work; source and target are locations without a password."""
+    """Return the id of a plan, the same for the same work; source and target are locations without a password."""
     return uuid.uuid5(NAMESPACE, "\n".join((kind, source, target, model)))
 
 
 def check_listing(limit: int, status: str | None) -> tuple[JobStatus, ...]:
-    """The states that a word of ``FILTERS`` asks for, all for None. Raises Usage for another word or a bad limit."""
+    """Return the states of a filter of ``FILTERS``, all for None. Raises Usage for another word or a bad limit."""
     if status is not None and status not in FILTERS:
         raise Usage(f"There is no status {status!r}; give one of {', '.join(FILTERS)}.")
     if not 1 <= limit <= MOST_LISTED:
@@ -80,32 +81,32 @@ def check_listing(limit: int, status: str | None) -> tuple[JobStatus, ...]:
 
 
 def preview(text: str) -> str:
-    """``text`` in at most 4,096 bytes of UTF-8, cut between two characters."""
+    """Return ``text`` in at most 4,096 bytes of UTF-8, cut between two characters."""
     return _storable(text).encode()[:PREVIEW_BYTES].decode("utf-8", "ignore")
 
 
 def _storable(text: str) -> str:
-    """``text`` without what no database takes: NUL becomes its symbol, half a surrogate pair a question mark."""
+    """Return ``text`` as every database takes it: NUL becomes its symbol, a lone surrogate a question mark."""
     return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An attempt of a plan. ``already_running``: somebody began it before, and nothing was written."""
+    """An attempt of a plan. ``already_running``: it was under way before, and nothing was written."""
 
     id: str
     attempt: int
     already_running: bool
     first_started: datetime
-    """When the plan was tried for the first time: the moment of the copy, the same in each attempt."""
+    """Start of the plan's first attempt: the moment of the copy, the same in each attempt."""
     checkpoint: Mapping[str, Any] = field(default_factory=dict)
-    """From where it goes on; empty where it begins anew."""
+    """State to continue from; empty if it starts over."""
     progress: JobProgress | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRun:
-    """An attempt as its worker finds it: what to do, how, and how far the attempts before it came."""
+    """An attempt as its worker reads it: the job, its options, and the progress of earlier attempts."""
 
     id: str
     attempt: int
@@ -116,14 +117,14 @@ class ClaimedRun:
     checkpoint: Mapping[str, Any]
     progress: JobProgress | None
     dropped_indexes: tuple[str, ...]
-    """Which indexes this attempt or one before it has dropped and nobody has built again."""
+    """Indexes that this attempt or one before it dropped, and that are not rebuilt yet."""
     first_started: datetime
-    """When the plan was tried for the first time."""
+    """Start of the plan's first attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """What a sweep came to: how many were over their deadline, how many are stuck now, how many it could not settle."""
+    """Counts of a sweep: jobs failed at their deadline, jobs marked as stuck, rows that it could not settle."""
 
     deadline_failures: int = 0
     stuck_marked: int = 0
@@ -141,7 +142,7 @@ _NO_OPTIONS: Mapping[str, Any] = {}
 
 
 class Ledger:
-    """The ledger of one store. Changing methods raise ReadOnly on a store that is open read-only."""
+    """The ledger of one store. Methods that write raise ReadOnly on a store that is open read-only."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -158,16 +159,19 @@ class Ledger:
         deadline: datetime | None = None,
         idempotency_key: str | None = None,
     ) -> str:
-        """Note a delegation as queued, and give its id. One that has this id is left as it is, and so is one that has
-        this key of the same caller, whose id is then given."""
-        made = delegation_id or str(uuid.uuid4())
+        """Insert a delegation as queued and return its id.
+
+        Idempotent: a delegation with this id stays as it is; one with this key of the same caller does, too, and gives
+        its id.
+        """
+        new_id = delegation_id or str(uuid.uuid4())
         async with self._store.backend.write() as transaction:
-            if await self._insert(transaction, made, caller, callee, task, deadline, 0, idempotency_key):
-                return made
-            found = await transaction.fetch(
-                "find_delegation", {"id": made, "caller_id": str(caller), "idempotency_key": idempotency_key}
+            if await self._insert(transaction, new_id, caller, callee, task, deadline, 0, idempotency_key):
+                return new_id
+            rows = await transaction.fetch(
+                "find_delegation", {"id": new_id, "caller_id": str(caller), "idempotency_key": idempotency_key}
             )
-        return str(found[0]["delegation_id"])
+        return str(rows[0]["delegation_id"])
 
     async def _insert(
         self,
@@ -180,7 +184,7 @@ class Ledger:
         retries: int,
         idempotency_key: str | None,
     ) -> bool:
-        """Tells whether it was not there before."""
+        """Insert a delegation; return whether it is new."""
         now = self._store.now()
         return bool(
             await transaction.execute(
@@ -201,9 +205,9 @@ class Ledger:
     async def transition(
         self, job_id: str, status: JobStatus, *, error: str = "", result: str = ""
     ) -> TransitionResult:
-        """Tell the state of a job. Raises Conflict where it cannot follow the present one.
+        """Move a job to a state. Raises Conflict if the state machine does not allow it.
 
-        Exactly one of several who tell the same end gets ``moved``. An end also finishes the run.
+        Exactly one of several callers that report the same end gets ``moved``. An end also finishes the run.
         """
         async with self._store.backend.write() as transaction:
             return await self.settle(transaction, job_id, status, error=error, result=result)
@@ -211,35 +215,35 @@ class Ledger:
     async def settle(
         self, transaction: Transaction, job_id: str, status: JobStatus, *, error: str = "", result: str = ""
     ) -> TransitionResult:
-        """The same inside a write of the job itself, so that its last rows and its end are one transaction."""
-        told = {
+        """Make a transition inside a write of the job itself, so that its last rows and its end are one transaction."""
+        params = {
             "id": job_id,
             "status": status,
             "error": _storable(error) or None,
             "result": preview(result) or None,
             "now": self._store.now(),
         }
-        while found := await transaction.fetch("read_status", {"id": job_id}):
-            observed: JobStatus = found[0]["status"]
+        while rows := await transaction.fetch("read_status", {"id": job_id}):
+            observed: JobStatus = rows[0]["status"]
             if observed == status:
-                replay = {key: value for key, value in told.items() if key != "status"}
+                replay = {key: value for key, value in params.items() if key != "status"}
                 await transaction.execute("fill_delegation", {**replay, "observed": observed})
                 return "replayed"
             if status not in TRANSITIONS[observed]:
                 raise Conflict(f"Job {job_id[:8]} is {observed} and cannot become {status}.")
-            # Somebody may have moved it since it was read: then it is read again.
-            if await transaction.execute("transition_delegation", {**told, "observed": observed}):
+            # Compare-and-swap: if another process has moved it since, read it again.
+            if await transaction.execute("transition_delegation", {**params, "observed": observed}):
                 if not TRANSITIONS[status]:
-                    await transaction.execute("finish_run", {"id": job_id, "now": told["now"]})
+                    await transaction.execute("finish_run", {"id": job_id, "now": params["now"]})
                 return "moved"
         return "missing"
 
     async def heartbeat(
         self, job_id: str, progress: JobProgress | None = None, checkpoint: Mapping[str, Any] | None = None
     ) -> bool:
-        """A sign of life, with progress where there is some; tells whether the job is still in flight.
+        """Record a heartbeat, with progress if given; return whether the job is still in flight.
 
-        The deadline of a job of ours moves along; that of anybody else's work stands.
+        It moves the deadline of a job of ours; the deadline of other work is fixed.
         """
         async with self._store.backend.write() as transaction:
             return await self.note(transaction, job_id, progress, checkpoint)
@@ -251,7 +255,7 @@ class Ledger:
         progress: JobProgress | None = None,
         checkpoint: Mapping[str, Any] | None = None,
     ) -> bool:
-        """The same inside a write of the job itself, so that a checkpoint and its rows are one transaction."""
+        """Record a heartbeat inside a write of the job itself: a checkpoint and its rows are one transaction."""
         now = self._store.now()
         alive = await transaction.execute(
             "beat_delegation", {"id": job_id, "now": now, "deadline": now + DEADLINE, "in_flight": list(IN_FLIGHT)}
@@ -281,23 +285,23 @@ class Ledger:
         options: Mapping[str, Any] = _NO_OPTIONS,
         fresh: bool = False,
     ) -> Run:
-        """Begin the next attempt of a plan, or find the one under way; a run that lost its owner is failed first.
+        """Start the next attempt of a plan, or return the one under way; a run that lost its lease fails first.
 
-        It goes on from where the attempt before came to, unless that one completed or this one is to be ``fresh``.
+        It continues from the checkpoint of the attempt before, unless that one completed or ``fresh`` is set.
         """
         plan = str(plan_id(kind, source, target, model))
         async with self._store.backend.write() as transaction:
             await transaction.fetch("lock_plan", {"plan": plan})
             now = self._store.now()
-            if (running := await self._under_way(transaction, plan, now)) is not None:
-                return running
-            [before] = await transaction.fetch("read_attempts", {"plan": plan})
-            last = await transaction.fetch("read_last_attempt", {"plan": plan})
-            job_id, attempt = str(uuid.uuid4()), int(before["last_attempt"]) + 1
-            unfinished = last[0] if last and last[0]["status"] != "completed" else None
-            goes_on = None if fresh else unfinished
-            checkpoint = as_map(goes_on["checkpoint"]) if goes_on else {}
-            progress = as_map(goes_on["progress"]) if goes_on else {}
+            if (run := await self._under_way(transaction, plan, now)) is not None:
+                return run
+            [attempts] = await transaction.fetch("read_attempts", {"plan": plan})
+            last_rows = await transaction.fetch("read_last_attempt", {"plan": plan})
+            job_id, attempt = str(uuid.uuid4()), int(attempts["last_attempt"]) + 1
+            unfinished = last_rows[0] if last_rows and last_rows[0]["status"] != "completed" else None
+            previous = None if fresh else unfinished
+            checkpoint = as_map(previous["checkpoint"]) if previous else {}
+            progress = as_map(previous["progress"]) if previous else {}
             await self._insert(transaction, job_id, CALLER, uuid.UUID(plan), task, None, attempt - 1, None)
             await transaction.execute(
                 "insert_run",
@@ -312,35 +316,35 @@ class Ledger:
                     "options": Json(dict(options)),
                     "checkpoint": Json(checkpoint),
                     "progress": Json(progress),
-                    # What was dropped is missing, whether the work itself begins anew or not.
+                    # Dropped indexes are missing even if the work starts over.
                     "dropped": list(as_list(unfinished["dropped_indexes"])) if unfinished else [],
-                    "began_with": int(goes_on["began_with"]) if goes_on else attempt,
+                    "began_with": int(previous["began_with"]) if previous else attempt,
                     "now": now,
                 },
             )
-        first = as_time(before["first_started"]) or now
-        return Run(job_id, attempt, False, first, checkpoint, read_progress(progress) if progress else None)
+        first_started = as_time(attempts["first_started"]) or now
+        return Run(job_id, attempt, False, first_started, checkpoint, read_progress(progress) if progress else None)
 
     async def _under_way(self, transaction: Transaction, plan: str, now: datetime) -> Run | None:
-        """The unfinished attempt of a plan; one whose owner is gone is ended, and is none."""
-        found = await transaction.fetch("find_unfinished_run", {"plan": plan})
-        if not found:
+        """Return the unfinished attempt of a plan; one that lost its lease is ended, and the result is None."""
+        rows = await transaction.fetch("find_unfinished_run", {"plan": plan})
+        if not rows:
             return None
-        job_id, last_sign = str(found[0]["delegation_id"]), as_time(found[0]["last_sign"]) or now
-        if found[0]["status"] in IN_FLIGHT:
+        job_id, last_sign = str(rows[0]["delegation_id"]), as_time(rows[0]["last_sign"]) or now
+        if rows[0]["status"] in IN_FLIGHT:
             if now - last_sign <= LEASE:
-                taken = await self._read_run(transaction, job_id)
-                return Run(job_id, taken.attempt, True, taken.first_started, taken.checkpoint, taken.progress)
+                run = await self._read_run(transaction, job_id)
+                return Run(job_id, run.attempt, True, run.first_started, run.checkpoint, run.progress)
             await self.settle(transaction, job_id, "failed", error=LEASE_LOST)
-        # Also where somebody ended the delegation and knew nothing of runs.
+        # Also if the delegation was ended by a program that knows no runs.
         await transaction.execute("finish_run", {"id": job_id, "now": now})
         return None
 
     async def take(self, job_id: str, owner: str) -> ClaimedRun | None:
-        """A worker takes a queued run over; None where it is not there to be taken."""
+        """Claim a queued run for a worker; None if there is none to claim."""
         async with self._store.backend.write() as transaction:
-            found = await transaction.fetch("read_status", {"id": job_id})
-            if not found or found[0]["status"] not in ("queued", "dispatched"):
+            rows = await transaction.fetch("read_status", {"id": job_id})
+            if not rows or rows[0]["status"] not in ("queued", "dispatched"):
                 return None
             if not await transaction.execute("take_run", {"id": job_id, "owner": owner}):
                 return None
@@ -350,14 +354,14 @@ class Ledger:
             return await self._read_run(transaction, job_id)
 
     async def run(self, job_id: str) -> ClaimedRun:
-        """An attempt of one of our own jobs by its id. Raises NotFound."""
+        """Return an attempt of one of our own jobs by its id. Raises NotFound."""
         return await self._read_run(self._store.backend, job_id)
 
-    async def _read_run(self, asked: Transaction | Backend, job_id: str) -> ClaimedRun:
-        found = await asked.fetch("read_run", {"id": job_id})
-        if not found:
+    async def _read_run(self, reader: Transaction | Backend, job_id: str) -> ClaimedRun:
+        rows = await reader.fetch("read_run", {"id": job_id})
+        if not rows:
             raise NotFound(f"{job_id!r} is no job of this program in {self._store.title}.")
-        row = found[0]
+        row = rows[0]
         progress = as_map(row["progress"])
         return ClaimedRun(
             id=str(row["delegation_id"]),
@@ -373,41 +377,41 @@ class Ledger:
         )
 
     async def first_started(self, plan: uuid.UUID) -> datetime | None:
-        """When a plan was tried for the first time; None where it never was."""
+        """Return the start of a plan's first attempt; None if there is none."""
         [row] = await self._store.backend.fetch("read_attempts", {"plan": str(plan)})
         return as_time(row["first_started"])
 
     async def step(self, job_id: str) -> int:
-        """How many steps of a run are stored, by its checkpoint; 0 where none is."""
-        found = await self._store.backend.fetch("read_checkpoint", {"id": job_id})
-        return int(_number(as_map(found[0]["checkpoint"]).get("step")) or 0) if found else 0
+        """Return the number of committed steps of a run, from its checkpoint; 0 without one."""
+        rows = await self._store.backend.fetch("read_checkpoint", {"id": job_id})
+        return int(_number(as_map(rows[0]["checkpoint"]).get("step")) or 0) if rows else 0
 
     async def note_dropped(self, transaction: Transaction, job_id: str, names: Sequence[str]) -> None:
-        """Note which indexes are dropped now, in the transaction that drops them or has built them again (none)."""
+        """Store the names of dropped indexes, in the transaction that drops or rebuilds them (none)."""
         await transaction.execute("save_dropped", {"id": job_id, "dropped": list(names)})
 
     async def cancelled(self, job_id: str) -> bool | None:
-        """Has a person asked the job to stop? None where it has ended already."""
-        found = await self._store.backend.fetch("read_cancel", {"id": job_id, "in_flight": list(IN_FLIGHT)})
-        return bool(found[0]["cancel_requested"]) if found else None
+        """Check whether the user asked the job to stop. None if it has ended already."""
+        rows = await self._store.backend.fetch("read_cancel", {"id": job_id, "in_flight": list(IN_FLIGHT)})
+        return bool(rows[0]["cancel_requested"]) if rows else None
 
     async def request_cancel(self, job_id: str) -> bool:
-        """Ask a job to stop at its next checkpoint; it then ends as failed, "cancelled". False where it has ended."""
+        """Ask a job to stop at its next checkpoint; it then ends as failed, "cancelled". False if it has ended."""
         async with self._store.backend.write() as transaction:
             return bool(await transaction.execute("request_cancel", {"id": job_id}))
 
-    # What a person does about work of others, and about jobs whose worker is gone
+    # Actions of the user on work of other agents, and on jobs without a worker
 
     async def cancel(self, job_id: str) -> Literal["asked", "ended"]:
-        """Stop work: a job of ours whose worker lives is asked to at its next checkpoint, anything else ends at once.
+        """Stop work: a job of ours with a live worker at its next checkpoint, anything else at once.
 
-        Either way it ends as failed, "cancelled". Raises NotFound, and Conflict where it has ended.
+        Either way it ends as failed, "cancelled". Raises NotFound, and Conflict if it has ended.
         """
         async with self._store.backend.write() as transaction:
-            job = await self._in_flight(transaction, job_id)
-            sign = job.last_heartbeat or job.created_at
-            lives = job.plan is not None and sign is not None and self._store.now() - sign <= LEASE
-            if lives and await transaction.execute("request_cancel", {"id": job_id}):
+            job = await self._read_in_flight(transaction, job_id)
+            heartbeat = job.last_heartbeat or job.created_at
+            is_alive = job.plan is not None and heartbeat is not None and self._store.now() - heartbeat <= LEASE
+            if is_alive and await transaction.execute("request_cancel", {"id": job_id}):
                 return "asked"
             await self.settle(transaction, job_id, "failed", error=CANCELLED)
         return "ended"
@@ -415,21 +419,21 @@ class Ledger:
     async def mark_failed(self, job_id: str, reason: str = "") -> None:
         """End work in flight, stuck or not, as failed. A worker that still lives then stops at its next checkpoint.
 
-        Raises NotFound, and Conflict where it has ended.
+        Raises NotFound, and Conflict if it has ended.
         """
         async with self._store.backend.write() as transaction:
-            await self._in_flight(transaction, job_id)
+            await self._read_in_flight(transaction, job_id)
             await self.settle(transaction, job_id, "failed", error=reason or GIVEN_UP)
 
     async def retry(self, job_id: str) -> str:
-        """Queue a delegation once more, for the same callee and with a deadline of its own; gives the new one's id.
+        """Queue a delegation again, for the same callee and with a deadline of its own; return the new id.
 
-        The old one ends as failed where it had not ended. Raises NotFound; Conflict where it completed, where it gave
-        a sign of life within 30 s, and where it was retried before; Usage for a job of ours, which is resumed instead.
+        The old one ends as failed unless it has ended. Raises NotFound; Conflict if it completed, gave a heartbeat
+        within 30 s, or was retried before; Usage for a job of ours, which is resumed instead.
         """
-        again = str(uuid.uuid5(NAMESPACE, f"retry\n{job_id}"))
+        new_id = str(uuid.uuid5(NAMESPACE, f"retry\n{job_id}"))
         async with self._store.backend.write() as transaction:
-            old = await self._known(transaction, job_id)
+            old = await self._read_job(transaction, job_id)
             if old.plan is not None:
                 raise Usage(f"Job {short_id(job_id)} is a {old.kind} of this program, which is resumed, not queued.")
             if old.status == "completed":
@@ -438,21 +442,21 @@ class Ledger:
             if old.in_flight and old.last_heartbeat is not None and now - old.last_heartbeat < LEASE:
                 raise Conflict(f"Job {short_id(job_id)} is at work: its last sign of life is less than 30 s old.")
             caller, callee = uuid.UUID(old.caller), uuid.UUID(old.callee)
-            # The new one's id follows from the old one's, so that two people who press the key make one.
-            if not await self._insert(transaction, again, caller, callee, old.task, None, old.retry_count + 1, None):
-                raise Conflict(f"Job {short_id(job_id)} was retried before, as {short_id(again)}.")
+            # The new id derives from the old one: two retries at once queue one delegation (idempotent).
+            if not await self._insert(transaction, new_id, caller, callee, old.task, None, old.retry_count + 1, None):
+                raise Conflict(f"Job {short_id(job_id)} was retried before, as {short_id(new_id)}.")
             if old.in_flight:
-                await self.settle(transaction, job_id, "failed", error=f"retried as {again}")
-        return again
+                await self.settle(transaction, job_id, "failed", error=f"retried as {new_id}")
+        return new_id
 
-    async def _known(self, transaction: Transaction, job_id: str) -> Job:
-        found = await transaction.fetch("get_job", {"id": job_id})
-        if not found:
+    async def _read_job(self, transaction: Transaction, job_id: str) -> Job:
+        rows = await transaction.fetch("get_job", {"id": job_id})
+        if not rows:
             raise NotFound(f"There is no job {job_id!r} in {self._store.title}.")
-        return self._job(found[0])
+        return self._job(rows[0])
 
-    async def _in_flight(self, transaction: Transaction, job_id: str) -> Job:
-        job = await self._known(transaction, job_id)
+    async def _read_in_flight(self, transaction: Transaction, job_id: str) -> Job:
+        job = await self._read_job(transaction, job_id)
         if not job.in_flight:
             raise Conflict(f"Job {short_id(job_id)} has ended already.")
         return job
@@ -460,115 +464,115 @@ class Ledger:
     # The sweeper
 
     async def sweep(self, *, now: datetime, since: datetime, threshold: timedelta = STUCK_AFTER) -> SweepResult:
-        """End what is over its deadline, then mark as stuck what gave signs of life and stopped.
+        """End work over its deadline, then mark as stuck the work that stopped giving heartbeats.
 
-        ``since``: when this sweeper, or the database, began. Before that nobody could give a sign, so that nothing is
-        called stuck until one ``threshold`` has passed. Work that never gave a sign is left to its deadline, and so is
-        what is stuck already. A row that cannot be settled is counted, and the next one looked at; raises Unavailable
+        ``since``: start of this sweeper, or of the database. No heartbeat could be recorded before it, so nothing is
+        marked as stuck until one ``threshold`` has passed. Work that never gave a heartbeat is left to its deadline,
+        and so is work that is stuck already. A row that cannot be settled is counted and skipped; raises Unavailable
         and ReadOnly.
         """
-        expired = stuck = errors = 0
+        failed = stuck = errors = 0
         rows = await self._store.backend.fetch("list_sweepable", {"in_flight": list(IN_FLIGHT)})
         for row in rows:
             try:
                 if _moment(row["deadline"], _NEVER) < now:
-                    expired += await self._expire(row, now)
+                    failed += await self._expire(row, now)
                 elif "stuck" in TRANSITIONS[row["status"]] and now - since >= threshold:
-                    silent = now - _moment(row["last_heartbeat"], now)
-                    if silent > threshold:
-                        stuck += await self._stall(row, now, silent)
+                    silence = now - _moment(row["last_heartbeat"], now)
+                    if silence > threshold:
+                        stuck += await self._stall(row, now, silence)
             except (Unavailable, ReadOnly):
                 raise
             except VestigeError:
                 errors += 1
-        return SweepResult(expired, stuck, errors)
+        return SweepResult(failed, stuck, errors)
 
     async def _expire(self, row: Row, now: datetime) -> int:
-        told = {"id": row["delegation_id"], "observed": row["status"], "now": now}
+        params = {"id": row["delegation_id"], "observed": row["status"], "now": now}
         async with self._store.backend.write() as transaction:
             moved = await transaction.execute(
-                "expire_delegation", {**told, "status": "failed", "error": OVERDUE, "deadline": row["deadline"]}
+                "expire_delegation", {**params, "status": "failed", "error": OVERDUE, "deadline": row["deadline"]}
             )
             if moved:
                 await transaction.execute("finish_run", {"id": row["delegation_id"], "now": now})
         return moved
 
-    async def _stall(self, row: Row, now: datetime, silent: timedelta) -> int:
-        told = {"id": row["delegation_id"], "observed": row["status"], "now": now}
-        error = f"no heartbeat for {silent // timedelta(seconds=1)} s"
+    async def _stall(self, row: Row, now: datetime, silence: timedelta) -> int:
+        params = {"id": row["delegation_id"], "observed": row["status"], "now": now}
+        error = f"no heartbeat for {silence // timedelta(seconds=1)} s"
         async with self._store.backend.write() as transaction:
             return await transaction.execute(
                 "stall_delegation",
-                {**told, "status": "stuck", "error": error, "last_heartbeat": row["last_heartbeat"]},
+                {**params, "status": "stuck", "error": error, "last_heartbeat": row["last_heartbeat"]},
             )
 
     # Reading
 
     async def jobs(self, limit: int = 50, status: str | None = None) -> tuple[Job, ...]:
-        """What is in flight first, then the newest; all of them, or those that ``check_listing`` knows the word for.
+        """Return jobs in flight first, then the newest; all of them, or those of a filter of ``check_listing``.
 
         Raises Usage as that does.
         """
         statuses = check_listing(limit, status)
         if self._store.backend.foreign:
             return ()
-        found = await self._store.backend.fetch(
+        rows = await self._store.backend.fetch(
             "list_jobs", {"limit": limit, "statuses": list(statuses), "in_flight": list(IN_FLIGHT)}
         )
-        return tuple(self._job(row) for row in found)
+        return tuple(self._job(row) for row in rows)
 
     async def counts(self) -> dict[JobStatus, int]:
-        """How many there are in each of the six states."""
-        counted: dict[JobStatus, int] = dict.fromkeys(STATUSES, 0)
+        """Count the jobs in each of the six states."""
+        counts: dict[JobStatus, int] = dict.fromkeys(STATUSES, 0)
         if not self._store.backend.foreign:
-            counted |= {row["status"]: int(row["jobs"]) for row in await self._store.backend.fetch("count_jobs")}
-        return counted
+            counts |= {row["status"]: int(row["jobs"]) for row in await self._store.backend.fetch("count_jobs")}
+        return counts
 
     async def job(self, id_or_prefix: str) -> Job:
-        """One job, by its id or a unique beginning of at least four characters. Raises NotFound, Usage."""
-        found = await self.matching(id_or_prefix)
-        if not found:
+        """Return one job, by its id or a unique prefix of at least four characters. Raises NotFound, Usage."""
+        matches = await self.matching(id_or_prefix)
+        if not matches:
             raise NotFound(f"There is no job {id_or_prefix!r} in {self._store.title}.")
-        if len(found) > 1:
+        if len(matches) > 1:
             raise Usage(f"{id_or_prefix!r} is the beginning of several jobs; give more of it.")
-        return found[0]
+        return matches[0]
 
     async def matching(self, id_or_prefix: str) -> tuple[Job, ...]:
-        """The job of this id, else up to three whose ids begin so: with at least four characters."""
+        """Return the job of this id, else up to three with this prefix of at least four characters."""
         if self._store.backend.foreign:
             return ()
-        found = await self._store.backend.fetch("get_job", {"id": id_or_prefix})
-        if not found and len(id_or_prefix) >= LEAST_PREFIX:
-            found = await self._store.backend.fetch("find_jobs_by_prefix", {"prefix": id_or_prefix})
-        return tuple(self._job(row) for row in found)
+        rows = await self._store.backend.fetch("get_job", {"id": id_or_prefix})
+        if not rows and len(id_or_prefix) >= LEAST_PREFIX:
+            rows = await self._store.backend.fetch("find_jobs_by_prefix", {"prefix": id_or_prefix})
+        return tuple(self._job(row) for row in rows)
 
     async def add_findings(self, transaction: Transaction, job_id: str, findings: Sequence[JobFinding]) -> None:
-        """Note what became of single rows."""
+        """Insert findings about single rows."""
         if findings:
-            listed = [
+            values = [
                 [_storable(each.subject), each.outcome, _storable(each.source_key), _storable(each.reason)]
                 for each in findings
             ]
-            await transaction.execute("insert_findings", {"id": job_id, "findings": Json(listed)})
+            await transaction.execute("insert_findings", {"id": job_id, "findings": Json(values)})
 
     async def withdraw_findings(self, transaction: Transaction, job_id: str, findings: Sequence[JobFinding]) -> None:
-        """Take back what was noted of rows, by this attempt or one that it goes on from; reasons are not compared."""
+        """Delete findings about rows, of this attempt or one that it continues; reasons are not compared."""
         if findings:
-            listed = [[_storable(each.subject), each.outcome, _storable(each.source_key)] for each in findings]
-            await transaction.execute("delete_findings", {"id": job_id, "findings": Json(listed)})
+            values = [[_storable(each.subject), each.outcome, _storable(each.source_key)] for each in findings]
+            await transaction.execute("delete_findings", {"id": job_id, "findings": Json(values)})
 
     async def findings(self, job_id: str, limit: int = 100, after: str | None = None) -> Page[JobFinding]:
-        """What became of single rows, in the order in which the job met them."""
+        """Return a page of the findings of a job, in the order in which the job met the rows."""
         if after is not None and not after.isdigit():
             raise Usage("That is no cursor of a list of findings.")
-        found = await self._store.backend.fetch(
+        rows = await self._store.backend.fetch(
             "list_findings", {"id": job_id, "after": int(after or 0), "limit": limit + 1}
         )
-        page = found[:limit]
+        page = rows[:limit]
         items = tuple(
             JobFinding(str(row["subject"]), row["outcome"], str(row["source_key"]), str(row["reason"])) for row in page
         )
-        return Page(items, str(page[-1]["id"]) if len(found) > limit else None)
+        return Page(items, str(page[-1]["id"]) if len(rows) > limit else None)
 
     def _job(self, row: Row) -> Job:
         return Job(
@@ -603,7 +607,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 def _moment(stored: object, default: datetime) -> datetime:
-    """A stored moment, the default where there is none. Raises VestigeError where it cannot be read."""
+    """Parse a stored time, the default for None. Raises VestigeError if it cannot be read."""
     if stored is None:
         return default
     if (moment := as_time(stored)) is None:
@@ -615,7 +619,7 @@ _COUNTS = tuple(field.name for field in fields(TableProgress))
 
 
 def progress_json(progress: JobProgress) -> dict[str, Any]:
-    """Progress as the ledger stores it."""
+    """Return progress as the ledger stores it."""
     return {
         "phase": progress.phase,
         # A list: JSON objects do not keep their order in every database.
@@ -638,14 +642,14 @@ def progress_json(progress: JobProgress) -> dict[str, Any]:
 
 
 def read_progress(stored: object) -> JobProgress:
-    """What ``progress_json`` wrote; what is missing or unreadable takes its default. Never raises."""
+    """Parse the output of ``progress_json``; a missing or unreadable value takes its default. Never raises."""
     data = as_map(stored)
-    listed = data.get("tables")
+    entries = data.get("tables")
     tables = {
         str(each["name"]): TableProgress(
             **{count: value for count in _COUNTS if isinstance(value := each.get(count), int)}
         )
-        for each in (listed if isinstance(listed, list) else ())
+        for each in (entries if isinstance(entries, list) else ())
         if isinstance(each, dict) and "name" in each
     }
     rates = as_json(data.get("rates"))

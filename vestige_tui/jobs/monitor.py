@@ -1,4 +1,4 @@
-"""The jobs of several stores at once: those of the open store and of every store that the index names."""
+"""Jobs of several stores at once: the open store and every store of the index."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ if TYPE_CHECKING:
 
 INDEX_SECONDS = 2.0
 RETRY_SECONDS = 10.0
-IDLE, LONGEST_PAUSE = 9, 0.5
-"""A look that takes long, because there is much to list, is followed by a pause of so many times as long."""
+IDLE_FACTOR, MAX_PAUSE_SECONDS = 9, 0.5
+"""A slow poll is followed by a pause of IDLE_FACTOR times its duration, at most MAX_PAUSE_SECONDS."""
 PATIENCE_SECONDS = 0.5
-"""How long the others wait for a store that does not answer; its answer is taken when it comes."""
+"""Limit of the wait for a store that does not answer; its late answer is used by a later poll."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-class _Watched:
-    """One store of the index, opened read-only when first asked; one that cannot be reached is tried again later."""
+class _WatchedStore:
+    """One store of the index, opened read-only on first use; an unreachable one is retried later."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._store: Store | None = None
         self._opening: asyncio.Task[Store] | None = None
-        self._asking: asyncio.Task[tuple[Job, ...]] | None = None
+        self._query: asyncio.Task[tuple[Job, ...]] | None = None
         self._next_try = 0.0
 
     async def jobs(self) -> tuple[Job, ...] | None:
-        """Its jobs; None while it cannot be reached, or does not answer."""
+        """Return its jobs; None while it cannot be reached or does not answer."""
         store = self._opened()
         if store is None:
             return None
-        if self._asking is None:
-            self._asking = asyncio.create_task(Ledger(store).jobs())
-        await asyncio.wait({self._asking}, timeout=PATIENCE_SECONDS)
-        if not self._asking.done():
+        if self._query is None:
+            self._query = asyncio.create_task(Ledger(store).jobs())
+        await asyncio.wait({self._query}, timeout=PATIENCE_SECONDS)
+        if not self._query.done():
             return None
-        asked, self._asking = self._asking, None
+        query, self._query = self._query, None
         try:
-            return asked.result()
+            return query.result()
         except VestigeError:
             return None
 
@@ -65,9 +65,9 @@ class _Watched:
         return self._store
 
     async def close(self) -> None:
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.gather(self._asking, return_exceptions=True)
+        if self._query is not None:
+            self._query.cancel()
+            await asyncio.gather(self._query, return_exceptions=True)
         if self._opening is not None:
             self._opening.cancel()
             with suppress(VestigeError, asyncio.CancelledError):
@@ -77,51 +77,55 @@ class _Watched:
 
 
 async def findings(store: Store | None, job: Job, limit: int = 100, urls: Sequence[str] = ()) -> tuple[JobFinding, ...]:
-    """What became of single rows of a job, the first of them, wherever its row lies.
+    """Return the first findings of a job, from the store that holds its row.
 
-    ``urls`` are stores known here with their passwords.
+    ``urls`` are known store URLs with their passwords.
     """
-    async with _holding(store, job, read_only=True, urls=urls) as holder:
+    async with _store_of(store, job, read_only=True, urls=urls) as holder:
         return (await Ledger(holder).findings(job.id, limit)).items
 
 
 async def cancel(store: Store | None, job: Job, urls: Sequence[str] = ()) -> Literal["asked", "ended"]:
-    """Stop work, wherever its row lies: one of our workers at its next checkpoint, anything else at once.
+    """Stop work in the store that holds its row: a worker of ours at its next checkpoint, anything else at once.
 
-    ``urls`` are stores known here with their passwords. Raises Conflict where it has ended.
+    ``urls`` are known store URLs with their passwords. Raises Conflict if it has ended.
     """
-    async with _holding(store, job, read_only=False, urls=urls) as holder:
+    async with _store_of(store, job, read_only=False, urls=urls) as holder:
         return await Ledger(holder).cancel(job.id)
 
 
 async def mark_failed(store: Store | None, job: Job, reason: str = "", urls: Sequence[str] = ()) -> None:
-    """End work in flight as failed, wherever its row lies. Raises Conflict where it has ended."""
-    async with _holding(store, job, read_only=False, urls=urls) as holder:
+    """End work in flight as failed, in the store that holds its row. Raises Conflict if it has ended."""
+    async with _store_of(store, job, read_only=False, urls=urls) as holder:
         await Ledger(holder).mark_failed(job.id, reason)
 
 
 async def retry(store: Store | None, job: Job, urls: Sequence[str] = ()) -> str:
-    """Begin work again, wherever its row lies, and give the id of the new one.
+    """Start work again, in the store that holds its row, and return the new id.
 
-    A job of ours goes on from its checkpoint, in a worker of its own; a delegation is queued for whom it was given to.
-    Raises Conflict where it is at work, or completed with nothing left to do.
+    A job of ours continues from its checkpoint, in a worker of its own; a delegation is queued for the same callee.
+    Raises Conflict if it is at work, or completed with nothing left to do.
     """
     if job.plan is not None:
         from vestige_tui.jobs.start import resume
 
         return (await resume(job, urls)).job_id
-    async with _holding(store, job, read_only=False, urls=urls) as holder:
+    async with _store_of(store, job, read_only=False, urls=urls) as holder:
         return await Ledger(holder).retry(job.id)
 
 
 @asynccontextmanager
-async def _holding(store: Store | None, job: Job, *, read_only: bool, urls: Sequence[str] = ()) -> AsyncIterator[Store]:
-    """The store that a job's row lies in: the open one where it is that, and may be written where need be."""
+async def _store_of(
+    store: Store | None, job: Job, *, read_only: bool, urls: Sequence[str] = ()
+) -> AsyncIterator[Store]:
+    """Yield the store that holds a job's row: the open one if it is that, and writable where needed."""
     if store is not None and store.location == job.store and (read_only or not store.read_only):
         yield store
         return
-    where = without_password(job.store)
-    async with open_store(with_passwords(urls).get(where, where), read_only=read_only, max_connections=1) as opened:
+    location = without_password(job.store)
+    async with open_store(
+        with_passwords(urls).get(location, location), read_only=read_only, max_connections=1
+    ) as opened:
         yield opened
 
 
@@ -134,43 +138,45 @@ async def _open(url: str) -> Store:
 async def watch(
     store: Store | None, interval: float = 0.5, urls: Sequence[str] = (), known: Sequence[str] = ()
 ) -> AsyncGenerator[tuple[Job, ...], None]:
-    """All jobs, in flight first and then the newest, now and whenever something about them has changed.
+    """Yield all jobs, in flight first and then the newest, now and after each change.
 
-    ``urls`` are stores known here with their passwords; they stand for the same stores of the index, which has none.
-    So do those that are ``known``, which are not looked at for themselves.
-    Close the iterator (``aclose``) to close what it opened. A store that cannot be reached is left out until it can.
+    ``urls`` are known store URLs with their passwords; they replace the same stores of the index, which has none. So do
+    those in ``known``, which are not polled themselves. Close the iterator (``aclose``) to close the stores it opened.
+    A store that cannot be reached is left out until it can.
     """
-    others: dict[str, _Watched] = {}
+    others: dict[str, _WatchedStore] = {}
     last: tuple[Job, ...] | None = None
-    seen: dict[str, tuple[Job, ...]] = {}
+    jobs_by_url: dict[str, tuple[Job, ...]] = {}
     next_index = 0.0
     try:
         while True:
-            began = time.monotonic()
-            if began >= next_index:
+            start = time.monotonic()
+            if start >= next_index:
                 next_index = time.monotonic() + INDEX_SECONDS
-                # More of them may be known than when this began.
-                reached = with_passwords((*urls, *known))
-                here = None if store is None else without_password(store.location)
-                wanted = [url for url in dict.fromkeys((*map(without_password, urls), *watched())) if url != here]
-                gone = [url for url, other in others.items() if url not in wanted or other.url != reached.get(url, url)]
-                for url in gone:
+                # Both may have grown since the last look.
+                passwords = with_passwords((*urls, *known))
+                own_url = None if store is None else without_password(store.location)
+                polled = [url for url in dict.fromkeys((*map(without_password, urls), *watched())) if url != own_url]
+                stale = [
+                    url for url, other in others.items() if url not in polled or other.url != passwords.get(url, url)
+                ]
+                for url in stale:
                     await others.pop(url).close()
-                    seen.pop(url, None)
-                for url in wanted:
-                    others.setdefault(url, _Watched(reached.get(url, url)))
+                    jobs_by_url.pop(url, None)
+                for url in polled:
+                    others.setdefault(url, _WatchedStore(passwords.get(url, url)))
             if store is not None:
                 with suppress(VestigeError):
-                    seen[""] = await Ledger(store).jobs()
+                    jobs_by_url[""] = await Ledger(store).jobs()
             answers = await asyncio.gather(*(other.jobs() for other in others.values()))
-            # What was last seen of a store stays on view while it cannot be reached.
-            seen |= {url: found for url, found in zip(others, answers, strict=True) if found is not None}
-            took = time.monotonic() - began
-            merged = _merged(seen.values())
+            # Keep the last jobs of a store on view while it cannot be reached.
+            jobs_by_url |= {url: jobs for url, jobs in zip(others, answers, strict=True) if jobs is not None}
+            seconds = time.monotonic() - start
+            merged = _merged(jobs_by_url.values())
             if merged != last:
                 last = merged
                 yield merged
-            await asyncio.sleep(max(interval, min(IDLE * took, LONGEST_PAUSE)))
+            await asyncio.sleep(max(interval, min(IDLE_FACTOR * seconds, MAX_PAUSE_SECONDS)))
     finally:
         await asyncio.gather(*(other.close() for other in others.values()), return_exceptions=True)
 

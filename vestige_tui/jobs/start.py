@@ -1,4 +1,4 @@
-"""Starting a job: every refusal is made here, in front, before there is a row or a table; then a worker takes over."""
+"""Start of a job: every refusal comes first, before a row or table exists; then a worker takes over."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 HANDSHAKE_SECONDS = 60.0
 
-# Without -P the folder that a person stands in would come first among those that modules are looked for in.
+# Without -P the working directory would come first on the module path.
 _WORKER = (sys.executable, "-P", "-m", "vestige_tui.jobs.worker")
 
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What a person asks for: a kind of job, two store URLs, which may hold passwords, and what else it needs.
+    """Request for a job: its kind, two store URLs, which may hold passwords, and its options.
 
     The row of the job lies in ``target``; a re-embedding has one store for both.
     """
@@ -47,7 +47,7 @@ class JobRequest:
 
 @dataclass(frozen=True, slots=True)
 class ValidatedJob:
-    """Work that nothing stands against: where it reads and writes, without passwords, and how the ledger names it."""
+    """Job that passed every check: its source and target, without passwords, and its name in the ledger."""
 
     source: str
     target: str
@@ -55,71 +55,71 @@ class ValidatedJob:
     task: str
     options: Mapping[str, Any] = field(default_factory=dict)
     creates: bool = False
-    """May the target, or its tables, be made?"""
+    """True if the target, or its tables, may be created."""
     anew: bool = False
-    """Does every attempt begin anew, because nothing of an earlier one counts?"""
+    """True if every attempt starts over, because nothing of an earlier one counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartedJob:
-    """A job that runs. ``already_running``: it was under way before, and nothing was begun."""
+    """Job that runs. ``already_running``: it was under way before, and nothing was started."""
 
     job_id: str
     already_running: bool
 
 
-async def check(work: JobRequest, *, dry: bool = False) -> ValidatedJob:
-    """Refuse what cannot be done. Raises Usage, Unavailable, ForeignStore, ReadOnly, ModelMismatch, Refused.
+async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
+    """Check a request. Raises Usage, Unavailable, ForeignStore, ReadOnly, ModelMismatch, Refused.
 
-    Nothing is made, but a server in a folder of its own where the work is not ``dry``.
+    Creates nothing, except a server in a folder of its own unless ``dry``.
     """
-    checked: ValidatedJob = await _module(work.kind).check(work, dry=dry)
-    return checked
+    job: ValidatedJob = await _module(request.kind).check(request, dry=dry)
+    return job
 
 
-async def dry_run(work: JobRequest) -> dict[str, TableProgress]:
-    """What the work would read, table by table, and what it would leave behind. Makes nothing; raises as it would."""
-    counted: dict[str, TableProgress] = await _module(work.kind).dry_run(work)
-    return counted
+async def dry_run(request: JobRequest) -> dict[str, TableProgress]:
+    """Count the rows that the job would read and leave behind, by table. Writes nothing; raises as the job would."""
+    tables: dict[str, TableProgress] = await _module(request.kind).dry_run(request)
+    return tables
 
 
-async def start(work: JobRequest, *, fresh: bool = False) -> StartedJob:
-    """Begin a job in a process of its own; gives it once the worker has taken it.
+async def start(request: JobRequest, *, fresh: bool = False) -> StartedJob:
+    """Start a job in a process of its own; return once the worker has taken it.
 
-    A plan that ended before it was done goes on from its checkpoint, unless ``fresh`` or of a kind that begins anew.
-    Raises as ``check`` does, before a row or a table is made; tables of a target are then made, or brought up, where
-    need be.
+    An unfinished plan continues from its checkpoint, unless ``fresh`` or of a kind that starts over. Raises as
+    ``check`` does, before a row or table is created; then creates the tables of the target, or migrates them, where
+    needed.
     """
-    checked = await check(work)
-    async with open_store(work.target, create=checked.creates, max_connections=2) as target:
+    job = await check(request)
+    async with open_store(request.target, create=job.creates, max_connections=2) as target:
         ledger = Ledger(target)
-        where = without_password(target.location)
+        location = without_password(target.location)
         run = await ledger.start(
-            kind=work.kind,
-            source=checked.source,
-            target=where,
-            model=checked.model,
-            task=checked.task,
+            kind=request.kind,
+            source=job.source,
+            target=location,
+            model=job.model,
+            task=job.task,
             owner=owner(),
-            options=checked.options,
-            fresh=fresh or checked.anew,
+            options=job.options,
+            fresh=fresh or job.anew,
         )
         if run.already_running:
-            # It runs all the same where that cannot be noted here.
+            # The job runs even if the index cannot be written.
             with suppress(OSError, VestigeError):
-                remember(where, run.id, work.kind)
+                remember(location, run.id, request.kind)
         else:
             try:
                 with _no_worker():
-                    remember(where, run.id, work.kind)
+                    remember(location, run.id, request.kind)
                     spec = {
                         "job_id": run.id,
-                        "source": _absolute(work.source, checked.source),
-                        "target": _absolute(work.target, where),
+                        "source": _absolute(request.source, job.source),
+                        "target": _absolute(request.target, location),
                     }
                     await asyncio.to_thread(_spawn, spec)
             except VestigeError as error:
-                # Where the same disk is full, the reason is still what there is to say.
+                # On a full disk this write fails, too; the first error is still the one to report.
                 with suppress(VestigeError):
                     await ledger.transition(run.id, "failed", error=error.message)
                 raise
@@ -127,25 +127,25 @@ async def start(work: JobRequest, *, fresh: bool = False) -> StartedJob:
 
 
 async def resume(job: Job, known: Sequence[str] = ()) -> StartedJob:
-    """Begin the next attempt of a job's plan, from its checkpoint where it did not complete.
+    """Start the next attempt of a job's plan, from its checkpoint unless it completed.
 
-    ``known`` are store URLs with their passwords: they stand for the same stores of the job, which has none.
-    Raises Conflict where it still runs, and as ``start`` does.
+    ``known`` are store URLs with their passwords; they replace the same stores of the job, which has none. Raises
+    Conflict if it still runs, and as ``start`` does.
     """
     if job.kind not in KINDS:
         raise Usage(f"A {job.kind} is not a job of this program; whoever it was given to takes it up.")
-    reached = with_passwords(known)
-    launched = await start(
+    urls = with_passwords(known)
+    started = await start(
         JobRequest(
             job.kind,
-            reached.get(job.source, job.source),
-            reached.get(job.target, job.target),
+            urls.get(job.source, job.source),
+            urls.get(job.target, job.target),
             dict(job.options),
         )
     )
-    if launched.already_running:
+    if started.already_running:
         raise Conflict("This job is running already.")
-    return launched
+    return started
 
 
 def _module(kind: str) -> Any:
@@ -155,13 +155,13 @@ def _module(kind: str) -> Any:
 
 
 def _absolute(url: str, location: str) -> str:
-    """A URL as a worker can use it: a server's with its password, a path without regard to where the worker is."""
+    """Return a URL for the worker: a server's with its password, a path independent of the working directory."""
     return url if url.startswith(("postgresql:", "postgres:")) else location
 
 
 @contextmanager
 def _no_worker() -> Iterator[None]:
-    """What the system refuses a worker, its log or its note included, is that none could be started."""
+    """Raise Unavailable for an OSError of the worker, its log or its index entry."""
     try:
         yield
     except OSError as error:
@@ -169,15 +169,15 @@ def _no_worker() -> Iterator[None]:
 
 
 def _spawn(spec: Mapping[str, str]) -> None:
-    """Start the worker in a session of its own, give it its work, and wait until it has taken the job."""
+    """Start the worker in a session of its own, write its spec to stdin, and wait until it has taken the job."""
     folder = state_dir() / "jobs"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _forget_old_logs(folder)
     path = folder / f"{spec['job_id']}.log"
     log = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        # The launcher ends at once and leaves the worker to the system, so that nobody here has to wait for its end.
-        starting = subprocess.Popen(
+        # The launcher exits at once and init adopts the worker, so that its end needs no wait here.
+        launcher = subprocess.Popen(
             [sys.executable, "-I", "-S", exec_as.__file__, "-", str(folder), "detach", *_WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -185,20 +185,20 @@ def _spawn(spec: Mapping[str, str]) -> None:
         )
     finally:
         os.close(log)
-    assert starting.stdin is not None
-    assert starting.stdout is not None
-    with starting.stdout as answers:
-        with suppress(BrokenPipeError), starting.stdin as work:
-            work.write(json.dumps(spec).encode())
-        starting.wait()
-        # The end of the pipe comes with the word, or with the worker's own end.
-        if _line(answers.fileno()) != TAKEN:
+    assert launcher.stdin is not None
+    assert launcher.stdout is not None
+    with launcher.stdout as stdout:
+        with suppress(BrokenPipeError), launcher.stdin as stdin:
+            stdin.write(json.dumps(spec).encode())
+        launcher.wait()
+        # The pipe ends after TAKEN, or with the worker itself.
+        if _line(stdout.fileno()) != TAKEN:
             raise Unavailable(f"The worker did not begin; {path} says why.")
 
 
 def _forget_old_logs(folder: Path) -> None:
     oldest = time.time() - KEEP.total_seconds()
-    # .rows: what copies knew was once kept here.
+    # .rows: sync state of copies, written here by earlier versions.
     for path in (*folder.glob("*.log"), *folder.glob("*.rows")):
         with suppress(OSError):
             if path.stat().st_mtime < oldest:
@@ -208,11 +208,11 @@ def _forget_old_logs(folder: Path) -> None:
 def _line(descriptor: int) -> str:
     import select
 
-    found = b""
-    while not found.endswith(b"\n"):
+    line = b""
+    while not line.endswith(b"\n"):
         ready, _, _ = select.select([descriptor], [], [], HANDSHAKE_SECONDS)
         part = os.read(descriptor, 64) if ready else b""
         if not part:
             break
-        found += part
-    return found.decode().strip()
+        line += part
+    return line.decode().strip()

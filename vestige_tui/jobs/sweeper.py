@@ -1,4 +1,4 @@
-"""The sweeper: looks through the ledger of an open store for work that nobody will end any more."""
+"""Sweeper: ends work in the ledger of an open store that no worker will end any more."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 async def sweep(store: Store, *, since: datetime | None = None, threshold: timedelta = STUCK_AFTER) -> SweepResult:
-    """Sweep a store's ledger once, with grace since its server began, and since ``since`` where that was later."""
+    """Sweep a store's ledger once; grace counts from the server's start, or from ``since`` if that is later."""
     [server] = await store.backend.fetch("describe_server")
-    # A server that was down took nobody's signs of life.
-    began = as_time(server.get("started_at")) or _LONG_AGO
-    return await Ledger(store).sweep(now=store.now(), since=max(began, since or _LONG_AGO), threshold=threshold)
+    # A server that was down recorded no heartbeats.
+    server_start = as_time(server.get("started_at")) or _LONG_AGO
+    return await Ledger(store).sweep(now=store.now(), since=max(server_start, since or _LONG_AGO), threshold=threshold)
 
 
 async def sweeping(
     store: Store, interval: float = SWEEP_SECONDS, pause: Callable[[float], Awaitable[object]] = asyncio.sleep
 ) -> AsyncGenerator[SweepResult, None]:
-    """Sweep now and every ``interval`` seconds; gives what a sweep came to where it changed something.
+    """Sweep now and every ``interval`` seconds; yield each result that changed something.
 
     A store that is open read-only is left alone; one that cannot be reached is swept next time.
     """
@@ -39,28 +39,28 @@ async def sweeping(
     while not store.read_only:
         now = store.now()
         if now - last > timedelta(seconds=2 * interval):
-            # The machine slept, and the workers on it with it.
+            # The machine slept, and its workers with it.
             since = now
         last = now
-        swept = SweepResult()
+        result = SweepResult()
         with suppress(VestigeError):
-            swept = await sweep(store, since=since)
-        if swept.deadline_failures or swept.stuck_marked:
-            yield swept
+            result = await sweep(store, since=since)
+        if result.deadline_failures or result.stuck_marked:
+            yield result
         await pause(interval)
 
 
-def told(swept: SweepResult, threshold: timedelta = STUCK_AFTER) -> str:
-    """What a sweep came to, in a sentence or two."""
-    said = []
-    if count := swept.deadline_failures:
-        said.append(f"{_jobs(count)} over {'its' if count == 1 else 'their'} deadline and failed.")
-    if count := swept.stuck_marked:
-        silent = duration(threshold.total_seconds())
-        said.append(f"{_jobs(count)} stuck: no sign of life for more than {silent}.")
-    if count := swept.errors:
-        said.append(f"{grouped(count)} could not be settled.")
-    return " ".join(said) or "Nothing was over its deadline, and nothing is newly stuck."
+def told(result: SweepResult, threshold: timedelta = STUCK_AFTER) -> str:
+    """Return a sweep's result in a sentence or two."""
+    sentences = []
+    if count := result.deadline_failures:
+        sentences.append(f"{_jobs(count)} over {'its' if count == 1 else 'their'} deadline and failed.")
+    if count := result.stuck_marked:
+        silence = duration(threshold.total_seconds())
+        sentences.append(f"{_jobs(count)} stuck: no sign of life for more than {silence}.")
+    if count := result.errors:
+        sentences.append(f"{grouped(count)} could not be settled.")
+    return " ".join(sentences) or "Nothing was over its deadline, and nothing is newly stuck."
 
 
 def _jobs(count: int) -> str:

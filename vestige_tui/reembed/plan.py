@@ -1,8 +1,8 @@
-"""Re-embedding: the vectors of another model for every memory, made beside those in use, then put in their place.
+"""Re-embedding: vectors of another model for every memory, in a shadow table that is then swapped in.
 
-Searches go on with the old vectors until one short transaction swaps tables, indexes and registry; the old ones stay,
-to go back to. In place, the store takes the new model first and its memories get their vectors one by one. What is
-still to be done is never noted anywhere: it is the memories that have no vector, and an edit takes a vector away.
+Searches use the old vectors until one short transaction swaps tables, indexes and registry; the old ones are kept for a
+rollback. In place, the store takes the new model first and its memories get their vectors one by one. The remaining
+work is stored nowhere: it is the memories without a vector, and an edit deletes a vector.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from vestige_tui.jobs.conflicts import refuse_rivals
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.ledger import Ledger, plan_id
 from vestige_tui.jobs.start import JobRequest, ValidatedJob
-from vestige_tui.reembed.run import MOST_BATCH, PART, TABLE, Kind, Reembedding, Report, as_text, room
+from vestige_tui.reembed.run import ENCODER_BATCH, MAX_BATCH, TABLE, Kind, Reembedding, ReembedResult, as_text, room
 from vestige_tui.reembed.spare_vectors import (
     drop_spare,
     equal,
     history,
-    named,
+    model_of,
     read_spare,
     refuse_other_spare,
     refuse_unwritable,
@@ -43,33 +43,33 @@ if TYPE_CHECKING:
     from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.store import Store
 
-SAMPLE, SAMPLE_SECONDS = 64, 4.0
+SAMPLE_TEXTS, SAMPLE_SECONDS = 64, 4.0
 LEAST_DIMENSION = 8
-"""Vectors that are cut to less tell nothing apart."""
-PRECIOUS = ("knowledge_nodes", "node_embeddings", "embedding_model", "scheduling")
-"""What a backup before a re-embedding should hold."""
+"""Minimum width: shorter vectors distinguish nothing."""
+BACKUP_TABLES = ("knowledge_nodes", "node_embeddings", "embedding_model", "scheduling")
+"""Tables that a backup before a re-embedding should hold."""
 
 
-# What there is, and what it would take
+# Estimates
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a re-embedding, or a way back, would do. ``bytes`` is the room it needs; the old vectors take theirs on."""
+    """Estimate of a re-embedding or a rollback. ``bytes`` is the space it needs; the old vectors keep theirs."""
 
     kind: Kind
     before: ModelSignature
     after: ModelSignature
     memories: int
-    """How many are to be encoded."""
+    """Memories to encode."""
     texts_per_second: float | None
-    """Measured on texts of the store; None where nothing was measured."""
+    """Measured on texts of the store; None if not measured."""
     seconds: float | None
     bytes: int
     drops: SpareVectors | None
-    """What goes to make room: vectors kept since an earlier re-embedding, or, in place, those in use."""
+    """Vectors deleted to make room: those kept since an earlier re-embedding, or, in place, those in use."""
     loadable: bool = True
-    """Can the model be loaded here? Where it cannot, that many memories would be without a vector."""
+    """False if the model cannot be loaded here: that many memories would then lack a vector."""
 
 
 async def estimate(
@@ -81,273 +81,273 @@ async def estimate(
     measure: bool = True,
     tell: Callable[[str], None] | None = None,
 ) -> Estimate | None:
-    """What a re-embedding would do; None where the store belongs to that model already. Raises as ``check`` does.
+    """Estimate a re-embedding; None if the store belongs to that model already. Raises as ``check`` does.
 
-    ``measure``: encode some texts of the store, for a few seconds, to say how long it would take. ``tell`` hears, in a
-    thread of its own, how far the model is loaded.
+    ``measure``: encode some texts of the store, for a few seconds, to measure the speed. ``tell`` receives the progress
+    of the loading, in a thread of its own.
     """
     await asyncio.to_thread(refuse_width, model, dimension)
-    embedder = await _loaded(model, dimension, tell)
-    found = await _stand(store, {"in_place": in_place}, signature(embedder), dry=True)
-    if found is None:
+    embedder = await _load(model, dimension, tell)
+    change = await _find_change(store, {"in_place": in_place}, signature(embedder), dry=True)
+    if change is None:
         return None
     per_second = None
     if measure:
-        texts = await store.backend.fetch("sample_texts", {"sample": SAMPLE})
-        per_second = await asyncio.to_thread(_measured, embedder, [as_text(row["content"]) for row in texts])
-    [there] = await store.backend.fetch("count_memories")
+        texts = await store.backend.fetch("sample_texts", {"sample": SAMPLE_TEXTS})
+        per_second = await asyncio.to_thread(_measure, embedder, [as_text(row["content"]) for row in texts])
+    [count] = await store.backend.fetch("count_memories")
     in_use = SpareVectors(
-        found.before, "kept", int((await store.backend.fetch("get_stats"))[0]["memories_with_embeddings"])
+        change.before, "kept", int((await store.backend.fetch("get_stats"))[0]["memories_with_embeddings"])
     )
-    kept = found.spare if found.spare and found.spare.role == "kept" else None
+    kept_vectors = change.spare if change.spare and change.spare.role == "kept" else None
     return Estimate(
-        found.kind,
-        found.before,
-        found.after,
-        found.missing,
+        change.kind,
+        change.before,
+        change.after,
+        change.missing,
         per_second,
-        None if per_second is None else found.missing / per_second,
-        room(store.backend.dialect, int(there["n"]), found.after.dimension),
-        in_use if in_place else kept,
+        None if per_second is None else change.missing / per_second,
+        room(store.backend.dialect, int(count["n"]), change.after.dimension),
+        in_use if in_place else kept_vectors,
     )
 
 
 async def estimate_rollback(store: Store) -> Estimate:
-    """What going back to the model before would do. Raises Refused where there is no way back."""
-    found = await _stand(store, {"rollback": True}, None, dry=True)
-    assert found is not None
+    """Estimate a rollback to the previous model. Raises Refused if there is none."""
+    change = await _find_change(store, {"rollback": True}, None, dry=True)
+    assert change is not None
     loadable = True
-    if found.missing:
+    if change.missing:
         try:
-            await _loaded(found.after.name, found.after.dimension)
+            await _load(change.after.name, change.after.dimension)
         except EmbedderUnavailable:
             loadable = False
-    return Estimate("rollback", found.before, found.after, found.missing, None, None, 0, None, loadable)
+    return Estimate("rollback", change.before, change.after, change.missing, None, None, 0, None, loadable)
 
 
 def advice(location: str, dialect: str) -> str:
-    """How to keep a copy of what a person would miss most, in a sentence with the command for it."""
+    """Return a sentence that recommends a backup of the most valuable tables, with its command."""
     if location.startswith("pgembed:"):
         copy = f"cp -a {shlex.quote(location.removeprefix('pgembed:'))} ELSEWHERE, while nobody has it open"
     elif dialect == "postgres":
-        tables = " ".join(f"--table={name}" for name in PRECIOUS)
+        tables = " ".join(f"--table={name}" for name in BACKUP_TABLES)
         copy = f"pg_dump --format=custom --file=before-reembed.dump {tables} {shlex.quote(without_password(location))}"
     else:
         path = location.removeprefix("sqlite:")
         into = "VACUUM INTO '" + f"{path}.before-reembed".replace("'", "''") + "'"
-        copy = f"sqlite3 {_quoted(path)} {_quoted(into)}"
-    return f"A backup first is good advice ({', '.join(PRECIOUS)}): {copy}"
+        copy = f"sqlite3 {_quote(path)} {_quote(into)}"
+    return f"A backup first is good advice ({', '.join(BACKUP_TABLES)}): {copy}"
 
 
-def _quoted(word: str) -> str:
-    """A word for a shell, in the form that is the easiest to read where several are right."""
+def _quote(word: str) -> str:
+    """Quote a word for a shell, in the most readable form."""
     if shlex.quote(word) == word or "!" in word:
         return shlex.quote(word)
     return '"' + re.sub(r'(["$`\\])', r"\\\1", word) + '"'
 
 
-def _measured(embedder: models.Embedder, texts: Sequence[str]) -> float | None:
-    """Texts a second, over a few seconds at most."""
+def _measure(embedder: models.Embedder, texts: Sequence[str]) -> float | None:
+    """Measure texts per second, over a few seconds at most."""
     if not texts:
         return None
     embedder.embed(texts[:1])
-    began, done = time.perf_counter(), 0
-    while done < len(texts) and (not done or time.perf_counter() - began < SAMPLE_SECONDS):
-        part = [shortened(text) for text in texts[done : done + PART]]
-        embedder.embed(part)
-        done += len(part)
-    return done / max(time.perf_counter() - began, 1e-6)
+    start, count = time.perf_counter(), 0
+    while count < len(texts) and (not count or time.perf_counter() - start < SAMPLE_SECONDS):
+        batch = [shortened(text) for text in texts[count : count + ENCODER_BATCH]]
+        embedder.embed(batch)
+        count += len(batch)
+    return count / max(time.perf_counter() - start, 1e-6)
 
 
 # Refusals
 
 
 @dataclass(frozen=True, slots=True)
-class _Stand:
-    """Where a store stands before a job: which model it has, and which it is to have."""
+class _PlannedChange:
+    """Change of model that a job is to make."""
 
     kind: Kind
     before: ModelSignature
     after: ModelSignature
     spare: SpareVectors | None
     missing: int
-    """How many memories are to be encoded."""
+    """Memories to encode."""
 
 
-async def check(work: JobRequest, *, dry: bool = False) -> ValidatedJob:
-    """Refuse what cannot be done, before anything is written. Loads the model, to know what it is."""
-    options = dict(work.options)
+async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
+    """Check a request before anything is written. Loads the model, to know its dimension and hash."""
+    options = dict(request.options)
     batch = options.get("batch")
-    if batch is not None and not 1 <= int(batch) <= MOST_BATCH:
-        raise Usage(f"A batch has 1 to {MOST_BATCH:,} memories, not {batch:,}.")
-    async with open_store(work.target, read_only=dry, max_connections=2) as store:
-        found: ModelSignature | None = None
+    if batch is not None and not 1 <= int(batch) <= MAX_BATCH:
+        raise Usage(f"A batch has 1 to {MAX_BATCH:,} memories, not {batch:,}.")
+    async with open_store(request.target, read_only=dry, max_connections=2) as store:
+        model: ModelSignature | None = None
         if not options.get("rollback"):
             name = options.get("model")
             if not name:
                 raise Usage("A re-embedding needs a model: --model NAME.")
             refuse_unwritable(store, dry=dry)
             await asyncio.to_thread(refuse_width, str(name), options.get("dimension"))
-            found = signature(await _loaded(str(name), options.get("dimension")))
-            begun = options.get("hash")
-            if begun and begun != found.hash:
-                raise Refused(other_build(replace(found, hash=str(begun)), found.hash))
-        stand = await _stand(store, options, found, dry=dry)
-        if stand is None:
-            assert found is not None
-            raise Refused(f"{store.title} belongs to {_named(found)} already; there is nothing to change.")
-        if stand.kind == "rollback" and stand.missing and not options.get("partial"):
-            await _loadable(stand)
-        where = without_password(store.location)
+            model = signature(await _load(str(name), options.get("dimension")))
+            expected_hash = options.get("hash")
+            if expected_hash and expected_hash != model.hash:
+                raise Refused(other_build(replace(model, hash=str(expected_hash)), model.hash))
+        change = await _find_change(store, options, model, dry=dry)
+        if change is None:
+            assert model is not None
+            raise Refused(f"{store.title} belongs to {_describe(model)} already; there is nothing to change.")
+        if change.kind == "rollback" and change.missing and not options.get("partial"):
+            await _refuse_unloadable(change)
+        location = without_password(store.location)
         if store.backend.dialect == "postgres":
-            open_backend(work.target, max_connections=1).use_model(stand.after)  # refuses vectors that are too wide
-    verb = {"reembed": "re-embed", "in_place": "re-embed in place", "rollback": "roll back"}[stand.kind]
-    kept = ("in_place", "drop_hnsw_first", "concurrent_index", "drop_old", "rollback", "partial")
-    alike = models.same_model(stand.before.name, stand.after.name)
-    before, after = (_named(model) if alike else model.name for model in (stand.before, stand.after))
+            open_backend(request.target, max_connections=1).use_model(change.after)  # refuses vectors that are too wide
+    verb = {"reembed": "re-embed", "in_place": "re-embed in place", "rollback": "roll back"}[change.kind]
+    flags = ("in_place", "drop_hnsw_first", "concurrent_index", "drop_old", "rollback", "partial")
+    same_name = models.same_model(change.before.name, change.after.name)
+    before, after = (_describe(model) if same_name else model.name for model in (change.before, change.after))
     return ValidatedJob(
-        where,
-        where,
-        key_of(stand.kind, stand.after),
+        location,
+        location,
+        key_of(change.kind, change.after),
         f"{verb} {store.title}: {before} to {after}",
         {
-            "model": stand.after.name,
-            "dimension": stand.after.dimension,
-            "hash": stand.after.hash,
+            "model": change.after.name,
+            "dimension": change.after.dimension,
+            "hash": change.after.hash,
             **({"batch": int(batch)} if batch else {}),
-            **{name: True for name in kept if options.get(name)},
+            **{name: True for name in flags if options.get(name)},
         },
     )
 
 
-async def dry_run(work: JobRequest) -> dict[str, TableProgress]:
-    """How many memories would be encoded. Writes nothing; raises as ``check`` does."""
-    checked = await check(work, dry=True)
-    async with open_store(work.target, read_only=True, max_connections=2) as store:
-        stand = await _stand(store, checked.options, named(checked.options), dry=True)
-        return {TABLE: TableProgress(total=stand.missing if stand else 0)}
+async def dry_run(request: JobRequest) -> dict[str, TableProgress]:
+    """Count the memories to encode. Writes nothing; raises as ``check`` does."""
+    job = await check(request, dry=True)
+    async with open_store(request.target, read_only=True, max_connections=2) as store:
+        change = await _find_change(store, job.options, model_of(job.options), dry=True)
+        return {TABLE: TableProgress(total=change.missing if change else 0)}
 
 
 def refuse_width(name: str, dimension: int | None) -> None:
-    """Raises Usage for a width that a model cannot be cut to. May import the encoder's library: call it in a thread."""
+    """Raise Usage for a width that a model cannot be cut to. May import the encoder's library: call it in a thread."""
     if dimension is None:
         return
     if dimension < LEAST_DIMENSION:
         raise Usage(f"Vectors have {LEAST_DIMENSION} dimensions or more, not {dimension}.")
-    known = _known(name)
-    if known is not None and dimension > known.dimension:
-        raise Usage(f"{known.name} gives {known.dimension:,} dimensions; it cannot be cut to {dimension:,}.")
+    model = _catalog_model(name)
+    if model is not None and dimension > model.dimension:
+        raise Usage(f"{model.name} gives {model.dimension:,} dimensions; it cannot be cut to {dimension:,}.")
 
 
 def must_be_fetched(name: str) -> bool:
-    """Is a model to be downloaded before anything can be said of it? As ``refuse_width``."""
-    known = _known(name)
-    return known is not None and not known.offline
+    """Check whether a model needs a download before it can be loaded. Call it like ``refuse_width``."""
+    model = _catalog_model(name)
+    return model is not None and not model.offline
 
 
-def _known(name: str) -> models.CatalogModel | None:
+def _catalog_model(name: str) -> models.CatalogModel | None:
     return next((model for model in models.catalog() if models.same_model(model.name, name)), None)
 
 
-def _named(model: ModelSignature) -> str:
+def _describe(model: ModelSignature) -> str:
     return f"{model.name} ({model.dimension} dimensions)"
 
 
 def key_of(kind: Kind, model: ModelSignature) -> str:
-    """How a plan names what it is about."""
+    """Return the part of a plan's key that names kind and model."""
     return f"{kind} {model.name} {model.dimension}"
 
 
-async def _loaded(name: str, dimension: int | None, tell: Callable[[str], None] | None = None) -> models.Embedder:
+async def _load(name: str, dimension: int | None, tell: Callable[[str], None] | None = None) -> models.Embedder:
     return await asyncio.to_thread(models.load_embedder, name, dimension=dimension, progress=tell)
 
 
-async def _loadable(stand: _Stand) -> None:
-    """Raises Refused where the model of the vectors to go back to cannot be loaded, and some would be missing."""
+async def _refuse_unloadable(change: _PlannedChange) -> None:
+    """Raise Refused if the model to roll back to cannot be loaded and some memories lack its vectors."""
     try:
-        await _loaded(stand.after.name, stand.after.dimension)
+        await _load(change.after.name, change.after.dimension)
     except EmbedderUnavailable as error:
-        which = "memory that was" if stand.missing == 1 else "memories that were"
+        noun = "memory that was" if change.missing == 1 else "memories that were"
         raise Refused(
-            f"{error.message} {stand.missing:,} {which} written since would be without a vector; "
+            f"{error.message} {change.missing:,} {noun} written since would be without a vector; "
             "repeat with --yes to go back all the same."
         ) from None
 
 
-async def _stand(
-    store: Store, options: Mapping[str, Any], found: ModelSignature | None, *, dry: bool = False
-) -> _Stand | None:
-    """What is to be done, None where the store belongs to that model. ``found``: the model as it can be loaded here."""
+async def _find_change(
+    store: Store, options: Mapping[str, Any], model: ModelSignature | None, *, dry: bool = False
+) -> _PlannedChange | None:
+    """Return the change to make, None if the store belongs to that model. ``model``: as it can be loaded here."""
     refuse_unwritable(store, dry=dry)
     backend = store.backend
-    registered = await backend.fetch("get_model")
-    if not registered:
+    registry = await backend.fetch("get_model")
+    if not registry:
         raise Refused(f"{store.title} belongs to no model yet; `vestige-tui registry fill` makes its first vectors.")
-    before, there = rows.model(registered[0]), read_spare(await backend.fetch("get_spare"))
+    before, shadow = rows.model(registry[0]), read_spare(await backend.fetch("get_spare"))
     if options.get("rollback"):
         kind: Kind = "rollback"
-        after, done = await _way_back(store, options, before, there)
+        after, taken_over = await _rollback_target(store, options, before, shadow)
     else:
-        assert found is not None
-        kind, after, done = "in_place" if options.get("in_place") else "reembed", found, False
-        if there is not None and there.role == "building":
-            refuse_other_spare(store, there.model, after, in_place=kind == "in_place")
-    where = without_password(store.location)
-    plan = str(plan_id("reembed", where, where, key_of(kind, after)))
+        assert model is not None
+        kind, after, taken_over = "in_place" if options.get("in_place") else "reembed", model, False
+        if shadow is not None and shadow.role == "building":
+            refuse_other_spare(store, shadow.model, after, in_place=kind == "in_place")
+    location = without_password(store.location)
+    plan = str(plan_id("reembed", location, location, key_of(kind, after)))
     await refuse_rivals(backend, store, plan=plan)
-    if not done and kind != "rollback" and equal(before, after):
-        # Unless a job of ours was stopped between taking the store to its model and the last vectors.
-        last = await backend.fetch("read_last_attempt", {"plan": plan})
-        checkpoint = rows.as_map(last[0]["checkpoint"]) if last else {}
-        done = bool(last) and last[0]["status"] != "completed" and bool(checkpoint.get("taken"))
-        if not done:
+    if not taken_over and kind != "rollback" and equal(before, after):
+        # Unless a job was interrupted after it took the store to this model, and before the last vectors.
+        last_rows = await backend.fetch("read_last_attempt", {"plan": plan})
+        checkpoint = rows.as_map(last_rows[0]["checkpoint"]) if last_rows else {}
+        taken_over = bool(last_rows) and last_rows[0]["status"] != "completed" and bool(checkpoint.get("taken"))
+        if not taken_over:
             return None
-    goes_on = kind == "rollback" or (there is not None and there.role == "building")
-    [counted] = await backend.fetch(
-        "count_without_vector" if done else "count_without_spare" if goes_on else "count_memories"
+    continues = kind == "rollback" or (shadow is not None and shadow.role == "building")
+    [count] = await backend.fetch(
+        "count_without_vector" if taken_over else "count_without_spare" if continues else "count_memories"
     )
-    return _Stand(kind, before, after, there, int(counted["n"]))
+    return _PlannedChange(kind, before, after, shadow, int(count["n"]))
 
 
-async def _way_back(
-    store: Store, options: Mapping[str, Any], before: ModelSignature, there: SpareVectors | None
+async def _rollback_target(
+    store: Store, options: Mapping[str, Any], before: ModelSignature, shadow: SpareVectors | None
 ) -> tuple[ModelSignature, bool]:
-    """The model to go back to, and whether the store has been taken to it by an attempt that was stopped later."""
-    last = await store.backend.fetch("get_last_reembedding")
-    if last and last[0]["status"] != "completed":
-        begun = rows.as_map(last[0]["options"])
-        if begun.get("rollback") and rows.as_map(last[0]["checkpoint"]).get("taken"):
-            stopped = named(begun)
-            if equal(stopped, before) and options.get("model") in (None, stopped.name):
-                return stopped, True
-    if there is None or there.role != "kept":
+    """Return the model to roll back to, and whether an interrupted attempt has taken the store to it already."""
+    last_rows = await store.backend.fetch("get_last_reembedding")
+    if last_rows and last_rows[0]["status"] != "completed":
+        last_options = rows.as_map(last_rows[0]["options"])
+        if last_options.get("rollback") and rows.as_map(last_rows[0]["checkpoint"]).get("taken"):
+            model = model_of(last_options)
+            if equal(model, before) and options.get("model") in (None, model.name):
+                return model, True
+    if shadow is None or shadow.role != "kept":
         raise Refused(f"{store.title} keeps no vectors of an earlier model; there is nothing to go back to.")
-    if options.get("model") and not equal(named(options), there.model):
-        raise Refused(f"The kept vectors are of {there.model.name} now, not of {options['model']}.")
-    return there.model, False
+    if options.get("model") and not equal(model_of(options), shadow.model):
+        raise Refused(f"The kept vectors are of {shadow.model.name} now, not of {options['model']}.")
+    return shadow.model, False
 
 
 # The job
 
 
-async def report(store: Store, job_id: str) -> Report | None:
-    """What a re-embedding came to; None where it is not done."""
-    told = rows.as_map((await Ledger(store).run(job_id)).checkpoint.get("report"))
-    return Report(**told) if told else None
+async def report(store: Store, job_id: str) -> ReembedResult | None:
+    """Return the result of a re-embedding; None if it is unfinished."""
+    values = rows.as_map((await Ledger(store).run(job_id)).checkpoint.get("report"))
+    return ReembedResult(**values) if values else None
 
 
-async def run(running: JobContext) -> str:
-    """Give every memory a vector of the other model; gives what came of it in words."""
-    work = Reembedding(running)
+async def run(context: JobContext) -> str:
+    """Give every memory a vector of the other model; return the result in words."""
+    reembedding = Reembedding(context)
     try:
-        return await work.run()
+        return await reembedding.run()
     finally:
-        await work.close()
+        await reembedding.close()
 
 
 __all__ = [
     "Estimate",
-    "Report",
+    "ReembedResult",
     "advice",
     "check",
     "drop_spare",

@@ -1,6 +1,6 @@
-"""What another embedding model would find: sample questions asked of a sample of the memories under both models.
+"""Preview of another embedding model: sample questions over a sample of memories, ranked under both models.
 
-Nothing is written. Texts are encoded anew by the other model only; for the store's own its stored vectors are taken.
+Nothing is written. Only the other model encodes texts; the store's own vectors are read.
 """
 
 from __future__ import annotations
@@ -23,19 +23,18 @@ if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
     from vestige_tui.store.store import Store
 
-SAMPLE = 200
+SAMPLE_MEMORIES = 200
 LIMIT = 5
 QUESTIONS = 10
-"""How many questions are made of the sample where none are given."""
-LONGEST = 200
-"""Characters of a sentence that is asked."""
-CHUNK = 32
+"""Number of questions taken from the sample if none are given."""
+MAX_QUESTION_CHARS = 200
+CHUNK_TEXTS = 32
 _SENTENCE = re.compile(r"\s*(\S[^\n]*?(?:[.!?](?=\s|$)|[\u3002\uff01\uff1f])|\S[^\n]*)")
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
-    """A memory as one model ranks it; ``score`` is the cosine, ``shared`` says that the other model finds it, too."""
+class RankedMemory:
+    """A memory as one model ranks it; ``score`` is the cosine, ``shared``: a hit of the other model, too."""
 
     id: str
     content: str
@@ -45,24 +44,24 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """A question under both models, best first. ``overlap`` is the part of the hits that both find, 0 to 1.
+    """Hits of a question under both models, best first. ``overlap`` is the share of hits of both, 0 to 1.
 
-    ``asked_of`` is the memory that the question is the first sentence of, where nobody asked it.
+    ``asked_of`` is the memory that begins with the question, None for a given question.
     """
 
     question: str
     asked_of: str | None
-    current: tuple[Ranked, ...]
-    other: tuple[Ranked, ...]
+    current: tuple[RankedMemory, ...]
+    other: tuple[RankedMemory, ...]
     overlap: float
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Both models side by side over ``sampled`` of the store's ``memories``.
+    """Comparison of both models over ``sampled`` of the store's ``memories``.
 
-    ``overlap`` is the mean over the questions. ``seconds_per_text`` was measured while the sample was encoded by the
-    other model, without the time to load it.
+    ``overlap`` is the mean over the questions. ``seconds_per_text`` was measured while the other model encoded the
+    sample, without its loading time.
     """
 
     current: ModelSignature
@@ -77,7 +76,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """Memories with the unit vectors of the store's model, (memories, dimension)."""
+    """Memories with unit vectors of the store's model, (memories, dimension)."""
 
     model: ModelSignature
     ids: Sequence[str]
@@ -89,53 +88,52 @@ async def preview(
     store: Store,
     model: str,
     queries: Sequence[str] = (),
-    sample: int = SAMPLE,
+    sample: int = SAMPLE_MEMORIES,
     limit: int = LIMIT,
     progress: Callable[[int, int], None] | None = None,
     dimension: int | None = None,
 ) -> Preview:
-    """Rank a sample under the store's model and under another one, by the name of that.
+    """Rank a sample of memories under the store's model and under another one, by its name.
 
-    Where no ``queries`` are given, first sentences of the sample are asked, the memories that they are of kept in.
-    ``progress`` hears (done, total) in texts. ``dimension`` cuts the other model's vectors to this width; the store's
-    own model in another width is another one. Raises Refused where the store has no vectors to compare with,
-    ModelMismatch where it belongs to that model, EmbedderUnavailable where either model cannot be had, Usage for a
-    sample or limit below 1.
+    Without ``queries`` the questions are first sentences of the sample, and their memories stay in it. ``progress``
+    receives (done, total) in texts. ``dimension`` cuts the other model's vectors to this width; the store's own model
+    in another width is another one. Raises Refused if the store has no vectors to compare with, ModelMismatch if it
+    belongs to that model, EmbedderUnavailable if either model is unavailable, Usage for a sample or limit below 1.
     """
     if sample < 1 or limit < 1:
         raise Usage("A preview needs a sample and a limit of 1 or more.")
-    taken = await _sample(store, sample)
-    asked = _questions(taken, queries)
-    texts = [text for text, _ in asked]
+    corpus = await _sample(store, sample)
+    questions = _questions(corpus, queries)
+    texts = [text for text, _ in questions]
     others, own = EmbedderSource(model), EmbedderSource()
-    wanted = ModelSignature(model, dimension, "") if dimension else None
+    cut_model = ModelSignature(model, dimension, "") if dimension else None
     try:
-        # First the one that is at hand: where it cannot be had, nothing was loaded in vain.
-        mine = await _by_current(store, own, taken.model, texts)
-        other = signature(await others.get(wanted))
-        if same_model(taken.model.name, other.name) and taken.model.dimension == other.dimension:
-            named = f"{other.name} ({other.dimension} dimensions)"
-            raise ModelMismatch(f"The store belongs to {named} already; there is nothing to compare.")
-        done, total = 0, len(taken.texts)
+        # The store's model first: if it is unavailable, the other one is not loaded in vain.
+        own_vectors = await _by_current(store, own, corpus.model, texts)
+        other = signature(await others.get(cut_model))
+        if same_model(corpus.model.name, other.name) and corpus.model.dimension == other.dimension:
+            name = f"{other.name} ({other.dimension} dimensions)"
+            raise ModelMismatch(f"The store belongs to {name} already; there is nothing to compare.")
+        count, total = 0, len(corpus.texts)
         vectors: list[Vector] = []
-        began = time.perf_counter()
-        while done < total:
-            vectors += await others.embed(taken.texts[done : done + CHUNK], registered=wanted)
-            done = len(vectors)
+        start = time.perf_counter()
+        while count < total:
+            vectors += await others.embed(corpus.texts[count : count + CHUNK_TEXTS], registered=cut_model)
+            count = len(vectors)
             if progress is not None:
-                progress(done, total)
-        seconds = (time.perf_counter() - began) / total
-        theirs = await others.embed(texts, registered=wanted, query=True)
+                progress(count, total)
+        seconds = (time.perf_counter() - start) / total
+        other_vectors = await others.embed(texts, registered=cut_model, query=True)
     finally:
         others.close()
         own.close()
     units = _units(vectors)
     rankings = tuple(
-        _ranking(taken, question, asked_of, _scores(taken.units, one), _scores(units, two), limit)
-        for (question, asked_of), one, two in zip(asked, mine, theirs, strict=True)
+        _ranking(corpus, question, asked_of, _scores(corpus.units, own_vector), _scores(units, other_vector), limit)
+        for (question, asked_of), own_vector, other_vector in zip(questions, own_vectors, other_vectors, strict=True)
     )
     return Preview(
-        current=taken.model,
+        current=corpus.model,
         other=other,
         memories=(await store.get_stats()).total_memories,
         sampled=total,
@@ -156,7 +154,7 @@ async def _sample(store: Store, size: int) -> _Sample:
     for row in await store.backend.fetch("sample_embeddings", {"sample": size}):
         model = ModelSignature(str(row["model"]), int(row["dimension"]), str(row["hash"] or ""))
         vector = rows.as_vector(row["embedding"])
-        # What a search by meaning never finds has no place in a ranking.
+        # A vector search never finds zero vectors, broken ones, or those of another width.
         if vector.shape == (model.dimension,) and np.isfinite(vector).all() and vector.any():
             ids.append(str(row["id"]))
             texts.append(str(row["content"]))
@@ -167,7 +165,7 @@ async def _sample(store: Store, size: int) -> _Sample:
 
 
 def _questions(sample: _Sample, queries: Sequence[str]) -> list[tuple[str, str | None]]:
-    """What is asked, each with the memory that it is the beginning of."""
+    """Return the questions, each with the id of the memory that begins with it."""
     if queries:
         return [(query, None) for query in queries]
     count = min(QUESTIONS, len(sample.ids))
@@ -176,8 +174,8 @@ def _questions(sample: _Sample, queries: Sequence[str]) -> list[tuple[str, str |
 
 
 def _first_sentence(text: str) -> str:
-    found = _SENTENCE.match(text[: 4 * LONGEST])
-    return " ".join((found[1] if found else text).split())[:LONGEST]
+    match = _SENTENCE.match(text[: 4 * MAX_QUESTION_CHARS])
+    return " ".join((match[1] if match else text).split())[:MAX_QUESTION_CHARS]
 
 
 async def _by_current(
@@ -186,7 +184,7 @@ async def _by_current(
     try:
         return await store.embedders.embed(questions, registered=model, query=True)
     except ModelMismatch:
-        # Another one is configured, which need not keep anybody from a comparison.
+        # Another model is configured; the comparison works all the same.
         return await own.embed(questions, registered=model, query=True)
 
 
@@ -220,9 +218,10 @@ def _ranking(
     )
     both = set(first) & set(second)
 
-    def ranked(places: Sequence[int], scores: NDArray[np.float32]) -> tuple[Ranked, ...]:
+    def hits(places: Sequence[int], scores: NDArray[np.float32]) -> tuple[RankedMemory, ...]:
         return tuple(
-            Ranked(sample.ids[place], sample.texts[place], float(scores[place]), place in both) for place in places
+            RankedMemory(sample.ids[place], sample.texts[place], float(scores[place]), place in both)
+            for place in places
         )
 
-    return Ranking(question, asked_of, ranked(first, current), ranked(second, other), len(both) / count)
+    return Ranking(question, asked_of, hits(first, current), hits(second, other), len(both) / count)

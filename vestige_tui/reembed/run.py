@@ -1,7 +1,7 @@
-"""One run of a re-embedding: begin, encode, catch up, build the index, swap, fill in the rest.
+"""One run of a re-embedding: begin, encode, catch up, build the index, swap, encode later edits.
 
-Each step is one transaction with its checkpoint. Nothing in it is needed to know what is left to be done: that is the
-memories without a vector, and where there are none, what the store belongs to.
+Each step is one transaction with its checkpoint. The checkpoint is not needed to find the remaining work: that is the
+memories without a vector, and if there are none, the model that the store belongs to.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.embedding.encoder_pool import Encoded, Encoders, shortened
 from vestige_tui.embedding.models import same_model
 from vestige_tui.jobs.conflicts import refuse_rivals
-from vestige_tui.reembed.spare_vectors import equal, forget_spare, named, read_spare, refuse_other_spare
+from vestige_tui.reembed.spare_vectors import equal, forget_spare, model_of, read_spare, refuse_other_spare
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.store.open import open_backend
 from vestige_tui.store.schema import migrations, rows
@@ -38,20 +38,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("vestige_tui.jobs")
 
 BATCH = 128
-MOST_BATCH = 4_096
-PART = 16
-"""Texts that an encoder is given at once."""
-AHEAD, AHEAD_BYTES = 2_048, 16_000_000
-"""So many texts are read, and may be encoded, before the first of them is written."""
-LISTED, READ_BYTES = 1_024, 4_000_000
+MAX_BATCH = 4_096
+ENCODER_BATCH = 16
+"""Texts in one call of an encoder."""
+AHEAD_TEXTS, AHEAD_BYTES = 2_048, 16_000_000
+"""Limits of the prefetch: texts that are read, and may be encoded, before the first of them is written."""
+LISTED_ROWS, READ_BYTES = 1_024, 4_000_000
 WRITE_SECONDS = 5.0
-"""What is encoded is written at least so often, however slow the model is."""
+"""Longest time between two writes of encoded vectors, however slow the model is."""
 PAUSE_SECONDS = 0.5
-PASSES = 12
-"""So often what was written meanwhile is looked for before the rest is left until after the swap."""
-MOST_MEMORY = 1_000_000_000
-LEAST_MEMORY = 64_000_000
-WORKERS = 2
+MAX_CATCHUP_PASSES = 12
+"""Limit of the catch-up passes; later edits are encoded after the swap."""
+MAX_MEMORY_BYTES = 1_000_000_000
+MIN_MEMORY_BYTES = 64_000_000
+INDEX_WORKER_PROCESSES = 2
 DOMAIN_VECTORS = 4_000
 
 INDEX = "idx_node_embeddings_hnsw"
@@ -62,19 +62,19 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What a re-embedding came to."""
+class ReembedResult:
+    """Result of a re-embedding."""
 
     rows_updated: int
     duration_secs: float
     index_rebuild_secs: float
     swap_ms: float | None
-    """How long searches and writes had to wait; None where nothing was swapped, or nobody lived to measure it."""
+    """Time that searches and writes waited; None without a swap, or if the worker died before it measured it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The vectors that are written: which queries ask for what is missing, and hold what must not change meanwhile."""
+    """Queries for one table of vectors: count and list the memories that lack one, and hold its model."""
 
     count: str
     listing: str
@@ -87,7 +87,7 @@ _OWN = _Table("count_without_vector", "list_without_vector", "hold_model")
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A text to encode, and the mark by which the store knows later whether it is still the same."""
+    """A text to encode, with the mark for optimistic locking: it shows whether the stored text is unchanged."""
 
     id: str
     text: str = field(repr=False)
@@ -95,7 +95,7 @@ class _Text:
 
     @property
     def size(self) -> int:
-        """What it takes in memory, about."""
+        """Approximate size in memory, in bytes."""
         return len(self.text) + len(self.mark)
 
     @classmethod
@@ -112,48 +112,48 @@ class _Part:
 
 
 class _Ahead:
-    """Keeps what is read and not yet taken within bounds."""
+    """Bound on the prefetch: texts that are read and not yet used."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_texts: int) -> None:
+        self._max_texts = max_texts
         self._texts = self._bytes = 0
-        self._left = asyncio.Event()
+        self._space = asyncio.Event()
 
     async def enter(self, texts: Sequence[_Text]) -> None:
-        """Wait until there is room for these."""
+        """Wait until there is room for these texts."""
         size = sum(each.size for each in texts)
-        while self._texts and (self._texts + len(texts) > self._most or self._bytes + size > AHEAD_BYTES):
-            self._left.clear()
-            await self._left.wait()
+        while self._texts and (self._texts + len(texts) > self._max_texts or self._bytes + size > AHEAD_BYTES):
+            self._space.clear()
+            await self._space.wait()
         self._texts += len(texts)
         self._bytes += size
 
     def leave(self, part: _Part) -> None:
         self._texts -= len(part.texts)
         self._bytes -= sum(each.size for each in part.texts)
-        self._left.set()
+        self._space.set()
 
 
 class Reembedding:
-    """One run: begin, encode, catch up, build the index, swap, fill in the rest."""
+    """One run: begin, encode, catch up, build the index, swap, encode later edits."""
 
-    def __init__(self, running: JobContext) -> None:
-        options = running.options
-        self._running = running
-        self._backend = running.store.backend
-        self._model = named(options)
+    def __init__(self, context: JobContext) -> None:
+        options = context.options
+        self._context = context
+        self._backend = context.store.backend
+        self._model = model_of(options)
         self._kind: Kind = (
             "rollback" if options.get("rollback") else "in_place" if options.get("in_place") else "reembed"
         )
-        self._batch = max(1, min(int(options.get("batch") or BATCH), MOST_BATCH))
-        self._most = self._batch if options.get("batch") else AHEAD
-        self._began = time.monotonic()
-        self._spent = float(running.checkpoint.get("seconds", 0.0))
+        self._batch = max(1, min(int(options.get("batch") or BATCH), MAX_BATCH))
+        self._max_group = self._batch if options.get("batch") else AHEAD_TEXTS
+        self._start = time.monotonic()
+        self._earlier_seconds = float(context.checkpoint.get("seconds", 0.0))
         self._encoders: Encoders | None = None
         self._failed: dict[str, bytes | None] = {}
-        """Memories whose texts could not be encoded, with the marks of those texts where they are known."""
-        self._told: list[JobFinding] = []
-        """What earlier attempts have told of single memories."""
+        """Memories whose texts could not be encoded, with the marks of those texts if known."""
+        self._findings: list[JobFinding] = []
+        """Findings of earlier attempts."""
         self._locked_at = 0.0
 
     async def close(self) -> None:
@@ -162,8 +162,8 @@ class Reembedding:
 
     @property
     def _seconds(self) -> float:
-        """How long this job has been at work, in all its attempts."""
-        return self._spent + time.monotonic() - self._began
+        """Seconds of work on this job, in all its attempts."""
+        return self._earlier_seconds + time.monotonic() - self._start
 
     @property
     def _half(self) -> bool:
@@ -172,18 +172,18 @@ class Reembedding:
         return self._model.dimension > MAX_VECTOR_DIMENSIONS
 
     async def run(self) -> str:
-        """Raises Cancelled at a checkpoint, Refused where it may not begin, and whatever the store raises."""
-        running = self._running
+        """Run every step. Raises Cancelled at a checkpoint, Refused if it may not begin, and errors of the store."""
+        context = self._context
         await self._read_findings()
-        await running.phase("counting")
+        await context.phase("counting")
         await self._begin()
         if self._kind == "in_place":
             await self._fill(_OWN, "encoding")
             await self._build_own_index()
         else:
-            if not self._taken:
+            if not self._taken_over:
                 await self._fill(_SPARE, "encoding")
-                self._refuse_nothing_made()
+                self._refuse_no_vectors()
                 if self._backend.dialect == "postgres":
                     await self._build_spare_index()
                     await self._fill(_SPARE, "catching up", cursor=False)
@@ -193,91 +193,91 @@ class Reembedding:
         return await self._finish()
 
     @property
-    def _taken(self) -> bool:
-        """Does the store belong to the model of this job by now, taken to it by this plan?"""
-        return bool(self._running.checkpoint.get("taken"))
+    def _taken_over(self) -> bool:
+        """True if this plan has taken the store to the model of this job already."""
+        return bool(self._context.checkpoint.get("taken"))
 
     async def _step(
         self, work: Callable[[Transaction], Awaitable[T]], checkpoint: Mapping[str, Any] | None = None
     ) -> T:
-        return await self._running.step(work, {**(checkpoint or {}), "seconds": round(self._seconds, 3)})
+        return await self._context.step(work, {**(checkpoint or {}), "seconds": round(self._seconds, 3)})
 
     async def _read_findings(self) -> None:
         after: str | None = None
         while True:
-            page = await self._running.ledger.findings(self._running.job_id, 1_000, after)
-            self._told += page.items
+            page = await self._context.ledger.findings(self._context.job_id, 1_000, after)
+            self._findings += page.items
             self._failed.update({each.source_key: None for each in page.items if each.outcome == "failed"})
             if (after := page.next) is None:
                 return
 
-    # Beginning
+    # Begin
 
     async def _begin(self) -> None:
-        registered = await self._ask("get_model")
-        if self._taken and registered and equal(rows.model(registered[0]), self._model):
+        registry = await self._ask("get_model")
+        if self._taken_over and registry and equal(rows.model(registry[0]), self._model):
             return
-        there = read_spare(await self._ask("get_spare"))
-        goes_on = self._kind == "reembed" and there is not None and there.role == "building"
+        shadow = read_spare(await self._ask("get_spare"))
+        continues = self._kind == "reembed" and shadow is not None and shadow.role == "building"
         in_place = self._kind == "in_place"
-        centred = [str(row["id"]) for row in await self._ask("list_centred")] if in_place else []
-        checkpoint: dict[str, Any] = {"begun": True, "taken": in_place, "centred": centred}
-        if not goes_on:
+        domains = [str(row["id"]) for row in await self._ask("list_centred")] if in_place else []
+        checkpoint: dict[str, Any] = {"begun": True, "taken": in_place, "centred": domains}
+        if not continues:
             checkpoint |= {"after": None, "index_secs": 0.0, "swap_ms": None}
 
         async def work(transaction: Transaction) -> bool:
-            return await self._begun(transaction, goes_on=goes_on)
+            return await self._prepare(transaction, continues=continues)
 
         if await self._step(work, checkpoint):
             self._failed.clear()
 
-    async def _begun(self, transaction: Transaction, *, goes_on: bool) -> bool:
-        """Make the store ready; says whether all vectors are made from the first one on."""
-        running, store = self._running, self._running.store
+    async def _prepare(self, transaction: Transaction, *, continues: bool) -> bool:
+        """Prepare the store; return whether the encoding starts over."""
+        context, store = self._context, self._context.store
         await transaction.fetch("lock_schema")
-        await refuse_rivals(transaction, store, mine=running.job_id, begun=True)
+        await refuse_rivals(transaction, store, job_id=context.job_id, only_begun=True)
         before = rows.model((await transaction.fetch("get_model"))[0])
-        there = read_spare(await transaction.fetch("get_spare"))
+        shadow = read_spare(await transaction.fetch("get_spare"))
         if self._kind == "rollback":
-            if there is None or there.role != "kept" or not equal(there.model, self._model):
+            if shadow is None or shadow.role != "kept" or not equal(shadow.model, self._model):
                 raise Refused(f"{store.title} keeps no vectors of {self._model.name}; there is nothing to go back to.")
             return False
-        if there is not None and there.role == "building":
-            refuse_other_spare(store, there.model, self._model, in_place=self._kind == "in_place")
-        if goes_on != (there is not None and there.role == "building"):
+        if shadow is not None and shadow.role == "building":
+            refuse_other_spare(store, shadow.model, self._model, in_place=self._kind == "in_place")
+        if continues != (shadow is not None and shadow.role == "building"):
             raise Conflict("The vectors made so far were dropped just now; start the job again.")
-        if goes_on:
+        if continues:
             return False
-        # What an earlier attempt had counted is of vectors that are gone.
-        running.meter.tables.pop(TABLE, None)
-        running.meter.zero_vectors = 0
-        await running.ledger.withdraw_findings(transaction, running.job_id, self._told)
+        # The counts of an earlier attempt are of vectors that are gone.
+        context.meter.tables.pop(TABLE, None)
+        context.meter.zero_vectors = 0
+        await context.ledger.withdraw_findings(transaction, context.job_id, self._findings)
         await forget_spare(transaction, self._backend)
         if self._kind == "reembed":
-            await self._typed(transaction, "stamp_spare")
+            await self._run_typed(transaction, "stamp_spare")
             await transaction.execute("put_spare_model", _model_fields(self._model, store.now()))
         else:
             await self._take_over(transaction, before)
         return True
 
     async def _take_over(self, transaction: Transaction, before: ModelSignature) -> None:
-        """In place: from now on the store belongs to the new model, and has no vectors."""
-        running = self._running
-        await transaction.execute("set_model", _model_fields(self._model, running.store.now()))
+        """Give the store the new model and delete its vectors (in place)."""
+        context = self._context
+        await transaction.execute("set_model", _model_fields(self._model, context.store.now()))
         await self._note_change(transaction, before, 0)
         await transaction.execute("forget_centroids")
         await transaction.execute("empty_vectors")
         if self._backend.dialect != "postgres":
             return
         widens = before.dimension != self._model.dimension
-        if widens or running.options.get("drop_hnsw_first"):
+        if widens or context.options.get("drop_hnsw_first"):
             await transaction.execute("drop_index")
-            await running.ledger.note_dropped(transaction, running.job_id, [INDEX])
+            await context.ledger.note_dropped(transaction, context.job_id, [INDEX])
         if widens:
-            await self._typed(transaction, "stamp_width")
+            await self._run_typed(transaction, "stamp_width")
 
-    async def _typed(self, transaction: Transaction, name: str) -> None:
-        """Run a statement about a column of this job's model, which need not be the one that the store belongs to."""
+    async def _run_typed(self, transaction: Transaction, name: str) -> None:
+        """Run a statement with the vector type of this job's model, which need not be the store's."""
         if self._backend.dialect == "postgres":
             text = compose("postgres", name).replace("{vector}", "halfvec" if self._half else "vector")
             await transaction.script(text.replace("{width}", str(self._model.dimension)))
@@ -296,67 +296,69 @@ class Reembedding:
                 "to_hash": after.hash,
                 "memories": memories,
                 "seconds": round(self._seconds, 3),
-                "changed_at": self._running.store.now(),
-                "job": self._running.job_id,
+                "changed_at": self._context.store.now(),
+                "job": self._context.job_id,
             },
         )
 
     async def _ask(self, name: str, params: Mapping[str, Any] | None = None) -> Sequence[Row]:
-        """Read, again and again while the database does not answer."""
-        return await self._running.with_retries(lambda: self._backend.fetch(name, params)) or []
+        """Read, with retries while the database does not answer."""
+        return await self._context.with_retries(lambda: self._backend.fetch(name, params)) or []
 
     # Encoding
 
     async def _fill(self, table: _Table, phase: str, *, cursor: bool = True) -> None:
-        """Make vectors until no memory lacks one; ``cursor``: go on from where an earlier attempt was."""
+        """Encode until no memory lacks a vector; ``cursor``: continue from the position of an earlier attempt."""
         try:
             await self._fill_all(table, phase, cursor)
         except EmbedderUnavailable as error:
-            if not self._running.options.get("partial"):
+            if not self._context.options.get("partial"):
                 raise
             log.warning("%s", error.message)
 
     async def _fill_all(self, table: _Table, phase: str, cursor: bool) -> None:
-        running = self._running
-        running.meter.phase = phase
+        context = self._context
+        context.meter.phase = phase
         [missing] = await self._ask(table.count)
-        known = running.meter.tables.get(TABLE, TableProgress())
-        running.meter.expect(TABLE, known.read + max(0, int(missing["n"]) - len(self._failed)))
+        progress = context.meter.tables.get(TABLE, TableProgress())
+        context.meter.expect(TABLE, progress.read + max(0, int(missing["n"]) - len(self._failed)))
         await self._step(_nothing)
-        found, written = await self._pass(table, running.checkpoint.get("after") if cursor else None, cursor)
-        for _ in range(PASSES):
-            if found and not written:
-                # Somebody is editing what is left: not the same again at once.
+        count, written = await self._pass(table, context.checkpoint.get("after") if cursor else None, cursor)
+        for _ in range(MAX_CATCHUP_PASSES):
+            if count and not written:
+                # The remaining memories are being edited: wait before the next pass.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(running.stop.wait(), PAUSE_SECONDS)
-            found, written = await self._pass(table, None, False)
-            if not found:
+                    await asyncio.wait_for(context.stop.wait(), PAUSE_SECONDS)
+            count, written = await self._pass(table, None, False)
+            if not count:
                 return
 
     async def _pass(self, table: _Table, after: str | None, cursor: bool) -> tuple[int, int]:
-        """Once through all memories behind an id that have no vector; gives how many were found, and got one.
+        """Encode the memories behind an id that lack a vector, in one pass; return how many it read and wrote.
 
-        Texts are read and encoded ahead of what is written, so that no encoder waits for the database.
+        Texts are read and encoded ahead of the writes (prefetch), so that no encoder waits for the database.
         """
-        ahead = _Ahead(max(AHEAD, 2 * self._batch))
+        ahead = _Ahead(max(AHEAD_TEXTS, 2 * self._batch))
         parts: asyncio.Queue[_Part | None] = asyncio.Queue()
         reading = asyncio.create_task(self._read_ahead(table, after, parts, ahead))
         unread: list[_Part | None] = []
-        found = written = 0
+        count = written = 0
         group: list[tuple[_Text, Encoded]] = []
-        since = time.monotonic()
+        last_write = time.monotonic()
         try:
             unread = [await parts.get()]
             while (part := unread[0]) is not None:
                 group += zip(part.texts, await part.encoding, strict=True)
                 ahead.leave(part)
-                found += len(part.texts)
+                count += len(part.texts)
                 unread = [] if parts.empty() else [parts.get_nowait()]
-                # More goes along where it is there already: an encoder that is faster than the store.
-                more = len(group) < self._most and unread and unread[0] is not None and unread[0].encoding.done()
-                if (len(group) >= self._batch and not more) or time.monotonic() - since > WRITE_SECONDS:
+                # Add the next part if it is encoded already: the encoder is faster than the store.
+                has_more = (
+                    len(group) < self._max_group and unread and unread[0] is not None and unread[0].encoding.done()
+                )
+                if (len(group) >= self._batch and not has_more) or time.monotonic() - last_write > WRITE_SECONDS:
                     written += await self._write(table, group, cursor)
-                    group, since = [], time.monotonic()
+                    group, last_write = [], time.monotonic()
                 unread = unread or [await parts.get()]
             if group:
                 written += await self._write(table, group, cursor)
@@ -366,23 +368,25 @@ class Reembedding:
             await asyncio.wait({reading})
             while not parts.empty():
                 unread.append(parts.get_nowait())
-            left = [part.encoding for part in unread if part is not None]
-            for each in left:
+            tasks = [part.encoding for part in unread if part is not None]
+            for each in tasks:
                 each.cancel()
-            await asyncio.gather(reading, *left, return_exceptions=True)
-        return found, written
+            await asyncio.gather(reading, *tasks, return_exceptions=True)
+        return count, written
 
     async def _read_ahead(
         self, table: _Table, after: str | None, parts: asyncio.Queue[_Part | None], ahead: _Ahead
     ) -> None:
         try:
-            while listed := await self._ask(table.listing, {"after": after, "limit": LISTED}):
-                after = str(listed[-1]["id"])
-                for ids in _portions(listed):
-                    read = [_Text.of(row) for row in await self._ask("read_texts", {"ids": ids})]
-                    fresh = [text for text in read if text.id not in self._failed or self._failed[text.id] != text.mark]
-                    for start in range(0, len(fresh), PART):
-                        texts = fresh[start : start + PART]
+            while records := await self._ask(table.listing, {"after": after, "limit": LISTED_ROWS}):
+                after = str(records[-1]["id"])
+                for ids in _portions(records):
+                    stored = [_Text.of(row) for row in await self._ask("read_texts", {"ids": ids})]
+                    fresh = [
+                        text for text in stored if text.id not in self._failed or self._failed[text.id] != text.mark
+                    ]
+                    for start in range(0, len(fresh), ENCODER_BATCH):
+                        texts = fresh[start : start + ENCODER_BATCH]
                         await ahead.enter(texts)
                         encoding = self._encoder().encode([each.text for each in texts])
                         parts.put_nowait(_Part(texts, asyncio.create_task(encoding)))
@@ -391,148 +395,154 @@ class Reembedding:
 
     def _encoder(self) -> Encoders:
         if self._encoders is None:
-            table = self._running.meter.tables.get(TABLE, TableProgress())
-            left = (table.total or 0) - table.read
-            self._encoders = Encoders(self._model, texts=left, any_build=self._kind == "rollback")
+            table = self._context.meter.tables.get(TABLE, TableProgress())
+            remaining = (table.total or 0) - table.read
+            self._encoders = Encoders(self._model, texts=remaining, any_build=self._kind == "rollback")
         return self._encoders
 
     async def _write(self, table: _Table, group: Sequence[tuple[_Text, Encoded]], cursor: bool) -> int:
-        """Write what was encoded, in one transaction with its checkpoint; gives how many memories got a vector."""
-        running = self._running
-        made = [(text, vector) for text, vector in group if not isinstance(vector, str)]
-        refused = [(text, reason) for text, reason in group if isinstance(reason, str)]
-        new = [(text, reason) for text, reason in refused if text.id not in self._failed]
-        mended = [JobFinding(TABLE, "failed", text.id, "") for text, _ in made if text.id in self._failed]
+        """Write encoded vectors, in one transaction with its checkpoint; return how many memories got one."""
+        context = self._context
+        vectors = [(text, vector) for text, vector in group if not isinstance(vector, str)]
+        failures = [(text, reason) for text, reason in group if isinstance(reason, str)]
+        new_failures = [(text, reason) for text, reason in failures if text.id not in self._failed]
+        outdated = [JobFinding(TABLE, "failed", text.id, "") for text, _ in vectors if text.id in self._failed]
 
         async def work(transaction: Transaction) -> int:
             await self._hold(transaction, table)
-            inserted = await self._insert(transaction, table, made)
-            findings = [JobFinding(TABLE, "failed", text.id, reason) for text, reason in new]
-            findings += [JobFinding(TABLE, "zero_vector", text.id, _ZERO) for text, vector in made if not vector.any()]
-            await running.ledger.withdraw_findings(transaction, running.job_id, mended)
-            await running.ledger.add_findings(transaction, running.job_id, findings)
-            running.meter.zero_vectors += len(findings) - len(new)
-            failed = len(new) - len(mended)
-            running.meter.add(TABLE, read=inserted + failed, inserted=inserted, failed=failed)
-            counted = running.meter.tables[TABLE]
-            running.meter.expect(TABLE, max(counted.total or 0, counted.read))
+            inserted = await self._insert(transaction, table, vectors)
+            findings = [JobFinding(TABLE, "failed", text.id, reason) for text, reason in new_failures]
+            findings += [
+                JobFinding(TABLE, "zero_vector", text.id, _ZERO) for text, vector in vectors if not vector.any()
+            ]
+            await context.ledger.withdraw_findings(transaction, context.job_id, outdated)
+            await context.ledger.add_findings(transaction, context.job_id, findings)
+            context.meter.zero_vectors += len(findings) - len(new_failures)
+            failed = len(new_failures) - len(outdated)
+            context.meter.add(TABLE, read=inserted + failed, inserted=inserted, failed=failed)
+            progress = context.meter.tables[TABLE]
+            context.meter.expect(TABLE, max(progress.total or 0, progress.read))
             return inserted
 
         inserted: int = await self._step(work, {"after": group[-1][0].id} if cursor else None)
-        for finding in mended:
+        for finding in outdated:
             del self._failed[finding.source_key]
-        self._failed.update({text.id: text.mark for text, _ in refused})
+        self._failed.update({text.id: text.mark for text, _ in failures})
         return inserted
 
     async def _hold(self, transaction: Transaction, table: _Table) -> None:
-        """See to it that the vectors written now are still wanted. Raises Conflict."""
-        found = await transaction.fetch(table.hold)
+        """Lock the model that the vectors to write belong to. Raises Conflict if it is not this job's."""
+        records = await transaction.fetch(table.hold)
         role = {"rollback": "kept", "reembed": "building"}.get(self._kind)
-        if not found or not equal(rows.model(found[0]), self._model) or found[0].get("role", role) != role:
+        if not records or not equal(rows.model(records[0]), self._model) or records[0].get("role", role) != role:
             raise Conflict(
                 f"Somebody else has dropped the vectors of {self._model.name}, or has taken the store to another model."
             )
 
-    async def _insert(self, transaction: Transaction, table: _Table, made: Sequence[tuple[_Text, Vector]]) -> int:
+    async def _insert(self, transaction: Transaction, table: _Table, vectors: Sequence[tuple[_Text, Vector]]) -> int:
         if table is _SPARE and self._backend.dialect == "postgres":
-            return await self._load(transaction, made)
-        values = [{"id": text.id, "mark": text.mark, "embedding": vector} for text, vector in made]
+            return await self._load(transaction, vectors)
+        values = [{"id": text.id, "mark": text.mark, "embedding": vector} for text, vector in vectors]
         return await transaction.execute_many("insert_spare" if table is _SPARE else "insert_vector", values)
 
-    async def _load(self, transaction: Transaction, made: Sequence[tuple[_Text, Vector]]) -> int:
-        asked = {"ids": [text.id for text, _ in made], "marks": [text.mark for text, _ in made]}
-        held = {str(row["id"]) for row in await transaction.fetch("hold_unchanged", asked)}
+    async def _load(self, transaction: Transaction, vectors: Sequence[tuple[_Text, Vector]]) -> int:
+        params = {"ids": [text.id for text, _ in vectors], "marks": [text.mark for text, _ in vectors]}
+        unchanged = {str(row["id"]) for row in await transaction.fetch("hold_unchanged", params)}
         body = b"".join(
-            pgbinary_encode.row(uuid.UUID(text.id).bytes, self._spelled(vector))
-            for text, vector in made
-            if text.id in held
+            pgbinary_encode.row(uuid.UUID(text.id).bytes, self._binary(vector))
+            for text, vector in vectors
+            if text.id in unchanged
         )
         connection = cast("PostgresTransaction", transaction).connection
         statement = compose("postgres", "load_spare").encode()
         async with connection.cursor() as cursor, cursor.copy(statement) as copy:
             await copy.write(pgbinary_encode.HEADER + body + pgbinary_encode.TRAILER)
-        return len(held)
+        return len(unchanged)
 
-    def _spelled(self, vector: Vector) -> bytes:
-        """A vector in PostgreSQL's binary format, in the type that its width needs."""
+    def _binary(self, vector: Vector) -> bytes:
+        """Return a vector in PostgreSQL's binary format, in the type that its width needs."""
         if self._half:
             return struct.pack(">HH", len(vector), 0) + vector.astype(">f2").tobytes()
         return pgbinary_encode.vector(vector)
 
-    def _refuse_nothing_made(self) -> None:
-        counted = self._running.meter.tables[TABLE]
-        if counted.failed and not counted.inserted and self._kind == "reembed":
+    def _refuse_no_vectors(self) -> None:
+        progress = self._context.meter.tables[TABLE]
+        if progress.failed and not progress.inserted and self._kind == "reembed":
             raise VestigeError(f"{self._model.name} could not encode a single text; the store stays as it was.")
 
     # The vector index
 
     async def _build_spare_index(self) -> None:
         await self._build("building the vector index", "spare_index")
-        await self._running.with_retries(lambda: self._backend.maintain("analyze_spare"))
+        await self._context.with_retries(lambda: self._backend.maintain("analyze_spare"))
 
     async def _build_own_index(self) -> None:
-        """In place: where the index went, or was left half done, make it again."""
+        """Rebuild the index if it was dropped or left incomplete (in place)."""
         if self._backend.dialect != "postgres":
             return
-        running = self._running
-        if running.options.get("concurrent_index"):
+        context = self._context
+        if context.options.get("concurrent_index"):
             await self._build("building the vector index", "index")
         elif not await self._has_index("find_index"):
-            running.meter.phase = "building the vector index"
+            context.meter.phase = "building the vector index"
             await self._step(_nothing)
-            began = time.monotonic()
+            start = time.monotonic()
             await self._step(self._build_at_once)
-            await self._note_built(began)
+            await self._note_built(start)
 
         async def settle(transaction: Transaction) -> None:
-            await running.ledger.note_dropped(transaction, running.job_id, [])
+            await context.ledger.note_dropped(transaction, context.job_id, [])
             await self._record_index(transaction)
 
         await self._step(settle)
 
     async def _build_at_once(self, transaction: Transaction) -> None:
-        await transaction.fetch("prepare_build", {**self._memory(), "workers": str(WORKERS), "local": True})
+        await transaction.fetch(
+            "prepare_build", {**self._memory(), "workers": str(INDEX_WORKER_PROCESSES), "local": True}
+        )
         await transaction.execute("drop_index")
-        await self._typed(transaction, "build_index")
+        await self._run_typed(transaction, "build_index")
 
     async def _build(self, phase: str, index: str) -> None:
-        """Build an index that nobody waits for, where it is not there and whole."""
+        """Build an index concurrently, unless it exists and is valid."""
         if await self._has_index(f"find_{index}"):
             return
-        await self._running.phase(phase)
-        began = time.monotonic()
-        await self._running.with_retries(lambda: self._build_concurrently(index))
-        await self._note_built(began)
+        await self._context.phase(phase)
+        start = time.monotonic()
+        await self._context.with_retries(lambda: self._build_concurrently(index))
+        await self._note_built(start)
 
-    async def _note_built(self, began: float) -> None:
-        spent = float(self._running.checkpoint.get("index_secs") or 0.0)
-        await self._step(_nothing, {"index_secs": round(spent + time.monotonic() - began, 3)})
+    async def _note_built(self, start: float) -> None:
+        earlier_seconds = float(self._context.checkpoint.get("index_secs") or 0.0)
+        await self._step(_nothing, {"index_secs": round(earlier_seconds + time.monotonic() - start, 3)})
 
     async def _has_index(self, name: str) -> bool:
-        found = await self._ask(name)
-        return bool(found) and bool(found[0]["valid"])
+        records = await self._ask(name)
+        return bool(records) and bool(records[0]["valid"])
 
     async def _build_concurrently(self, index: str) -> None:
-        # A connection of its own, whose settings are its own.
-        backend = open_backend(self._running.target, max_connections=1)
+        # A separate connection, because settings apply to all of it.
+        backend = open_backend(self._context.target, max_connections=1)
         backend.use_model(self._model)
         await backend.open()
         try:
             await backend.fetch("wait_long")
-            with contextlib.suppress(VestigeError):  # not every system can tell
+            with contextlib.suppress(VestigeError):  # not supported on every platform
                 await backend.fetch("notice_hangup")
-            found = await backend.fetch(f"find_{index}")
-            if found:
-                # Left by a build that was broken off, or that one still goes on: then this waits for its end.
+            records = await backend.fetch(f"find_{index}")
+            if records:
+                # Left by an interrupted build, or by one that still runs: then this waits for its end.
                 await backend.maintain(f"drop_{index}_concurrently")
             build = "build_spare_index" if index == "spare_index" else "build_index_concurrently"
             try:
-                await backend.fetch("prepare_build", {**self._memory(), "workers": str(WORKERS), "local": False})
+                await backend.fetch(
+                    "prepare_build", {**self._memory(), "workers": str(INDEX_WORKER_PROCESSES), "local": False}
+                )
                 await backend.maintain(build)
             except Unavailable as error:
                 if "shared memory" not in error.message:
                     raise
-                # Several at once need memory that a container may not have.
+                # Parallel workers need shared memory that a container may not have.
                 await backend.maintain(f"drop_{index}_concurrently")
                 await backend.fetch("prepare_build", {**self._memory(), "workers": "0", "local": False})
                 await backend.maintain(build)
@@ -540,23 +550,23 @@ class Reembedding:
             await backend.close()
 
     def _memory(self) -> dict[str, str]:
-        """What the graph takes while it is built: an index that does not fit is built several times more slowly."""
-        counted = self._running.meter.tables.get(TABLE, TableProgress())
-        needed = int(1.2 * room("postgres", counted.inserted, self._model.dimension))
-        return {"memory": f"{max(LEAST_MEMORY, min(MOST_MEMORY, needed)) // 1_024}kB"}
+        """Return the memory for the index build: a graph that does not fit is built several times more slowly."""
+        progress = self._context.meter.tables.get(TABLE, TableProgress())
+        size = int(1.2 * room("postgres", progress.inserted, self._model.dimension))
+        return {"memory": f"{max(MIN_MEMORY_BYTES, min(MAX_MEMORY_BYTES, size)) // 1_024}kB"}
 
-    # Taking the new vectors into use
+    # Swap
 
     async def _swap(self) -> None:
-        await self._running.phase("swapping")
-        centred = [str(row["id"]) for row in await self._ask("list_centred")]
-        await self._step(self._swapped, {"taken": True, "centred": centred})
-        took = (time.perf_counter() - self._locked_at) * 1_000
-        await self._running.with_retries(self._running.store.refresh_model)
-        await self._step(_nothing, {"swap_ms": round(took, 3)})
+        await self._context.phase("swapping")
+        domains = [str(row["id"]) for row in await self._ask("list_centred")]
+        await self._step(self._swap_tables, {"taken": True, "centred": domains})
+        milliseconds = (time.perf_counter() - self._locked_at) * 1_000
+        await self._context.with_retries(self._context.store.refresh_model)
+        await self._step(_nothing, {"swap_ms": round(milliseconds, 3)})
 
-    async def _swapped(self, transaction: Transaction) -> None:
-        running = self._running
+    async def _swap_tables(self, transaction: Transaction) -> None:
+        context = self._context
         self._locked_at = time.perf_counter()
         await transaction.fetch("lock_schema")
         await self._hold(transaction, _SPARE)
@@ -564,8 +574,8 @@ class Reembedding:
         after = rows.model((await transaction.fetch("hold_spare"))[0])
         await transaction.execute("set_model", _model_fields(after))
         await transaction.execute("set_spare_model", _model_fields(before))
-        counted = running.meter.tables.get(TABLE, TableProgress())
-        await self._note_change(transaction, before, counted.inserted)
+        progress = context.meter.tables.get(TABLE, TableProgress())
+        await self._note_change(transaction, before, progress.inserted)
         await transaction.execute("forget_centroids")
         if self._backend.dialect == "postgres":
             await self._record_index(transaction)
@@ -578,27 +588,32 @@ class Reembedding:
                 await transaction.execute(name)
 
     async def _record_index(self, transaction: Transaction) -> None:
-        """The step of the schema that waits for a model is done with this index, where it was not done before."""
+        """Record the staged migration that makes this index as applied, unless it is."""
         applied = {int(row["version"]) for row in await transaction.fetch("list_applied")}
-        for each in migrations.migrations(self._backend.dialect):
-            if each.staged and each.version not in applied:
-                done = {"version": each.version, "name": each.name, "sha256": each.checksum, "duration_ms": 0.0}
-                await transaction.execute("record_applied", {**done, "applied_at": self._running.store.now()})
+        for migration in migrations.migrations(self._backend.dialect):
+            if migration.staged and migration.version not in applied:
+                record = {
+                    "version": migration.version,
+                    "name": migration.name,
+                    "sha256": migration.checksum,
+                    "duration_ms": 0.0,
+                }
+                await transaction.execute("record_applied", {**record, "applied_at": self._context.store.now()})
 
-    # The end
+    # Finish
 
     async def _centre(self) -> None:
-        """Give domains that had a centre one of the new vectors."""
-        while waiting := list(self._running.checkpoint.get("centred") or ()):
-            self._running.meter.phase = "finding the centres of domains"
-            domain = waiting.pop(0)
-            centre = await self._centre_of(domain)
+        """Compute centroids of the new vectors for domains that had one."""
+        while domains := list(self._context.checkpoint.get("centred") or ()):
+            self._context.meter.phase = "finding the centres of domains"
+            domain = domains.pop(0)
+            centroid = await self._centre_of(domain)
 
-            async def work(transaction: Transaction, domain: str = domain, centre: Vector | None = centre) -> None:
-                if centre is not None:
-                    await transaction.execute("set_centroid", {"id": domain, "centroid": centre})
+            async def work(transaction: Transaction, domain: str = domain, centroid: Vector | None = centroid) -> None:
+                if centroid is not None:
+                    await transaction.execute("set_centroid", {"id": domain, "centroid": centroid})
 
-            await self._step(work, {"centred": waiting})
+            await self._step(work, {"centred": domains})
 
     async def _centre_of(self, domain: str) -> Vector | None:
         import numpy as np
@@ -607,36 +622,36 @@ class Reembedding:
             [row] = await self._ask("average_domain", {"id": domain})
             return None if row["centroid"] is None else rows.as_vector(row["centroid"])
         total, count, seq = np.zeros(self._model.dimension), 0, 0
-        while found := await self._ask("list_domain_vectors", {"id": domain, "seq": seq, "limit": DOMAIN_VECTORS}):
-            vectors = [rows.as_vector(row["embedding"]) for row in found]
-            total += np.sum([each for each in vectors if len(each) == len(total)], axis=0)
-            count, seq = count + len(found), int(found[-1]["seq"])
+        while records := await self._ask("list_domain_vectors", {"id": domain, "seq": seq, "limit": DOMAIN_VECTORS}):
+            vectors = [rows.as_vector(row["embedding"]) for row in records]
+            total += np.sum([vector for vector in vectors if len(vector) == len(total)], axis=0)
+            count, seq = count + len(records), int(records[-1]["seq"])
         return (total / count).astype(np.float32) if count else None
 
     async def _finish(self) -> str:
-        running = self._running
+        context = self._context
         old = read_spare(await self._ask("get_spare"))
-        drops = bool(running.options.get("drop_old")) and old is not None
-        counted = running.meter.tables.get(TABLE, TableProgress())
-        running.meter.phase = "done"
-        made = Report(
-            counted.inserted,
+        drop_old = bool(context.options.get("drop_old")) and old is not None
+        progress = context.meter.tables.get(TABLE, TableProgress())
+        context.meter.phase = "done"
+        result = ReembedResult(
+            progress.inserted,
             round(self._seconds, 3),
-            float(running.checkpoint.get("index_secs") or 0.0),
-            running.checkpoint.get("swap_ms"),
+            float(context.checkpoint.get("index_secs") or 0.0),
+            context.checkpoint.get("swap_ms"),
         )
 
         async def work(transaction: Transaction) -> None:
             await self._hold(transaction, _OWN)
             if self._kind == "in_place":
                 await transaction.execute(
-                    "set_model_change", {"memories": counted.inserted, "seconds": made.duration_secs}
+                    "set_model_change", {"memories": progress.inserted, "seconds": result.duration_secs}
                 )
-            if drops:
+            if drop_old:
                 await forget_spare(transaction, self._backend)
 
-        await self._step(work, {"report": asdict(made)})
-        return _words(made, self._model, None if drops else old, counted.failed)
+        await self._step(work, {"report": asdict(result)})
+        return _words(result, self._model, None if drop_old else old, progress.failed)
 
 
 _ZERO = "Its vector is zero, so that no search by meaning finds it."
@@ -649,17 +664,17 @@ _SWAP_OF_A_FILE = (
 )
 
 
-def _words(made: Report, model: ModelSignature, kept: SpareVectors | None, failed: int) -> str:
+def _words(result: ReembedResult, model: ModelSignature, kept: SpareVectors | None, failed: int) -> str:
     alike = kept is not None and same_model(kept.model.name, model.name)
     both = (model, kept.model if kept is not None else model)
     new, old = (f"{each.name} ({each.dimension} dimensions)" if alike else each.name for each in both)
     parts = ["no vector had to be made"]
-    if made.rows_updated:
-        parts = [f"{made.rows_updated:,} vectors of {new} in {made.duration_secs:,.1f} s"]
-    if made.index_rebuild_secs:
-        parts.append(f"index built in {made.index_rebuild_secs:,.1f} s")
-    if made.swap_ms is not None:
-        parts.append(f"swapped in {made.swap_ms:,.1f} ms")
+    if result.rows_updated:
+        parts = [f"{result.rows_updated:,} vectors of {new} in {result.duration_secs:,.1f} s"]
+    if result.index_rebuild_secs:
+        parts.append(f"index built in {result.index_rebuild_secs:,.1f} s")
+    if result.swap_ms is not None:
+        parts.append(f"swapped in {result.swap_ms:,.1f} ms")
     if failed:
         parts.append(f"{failed:,} {'memory' if failed == 1 else 'memories'} without a vector")
     if kept is not None:
@@ -675,26 +690,26 @@ def as_text(content: object) -> str:
     return content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
 
 
-def _portions(listed: Sequence[Row]) -> Iterator[list[str]]:
-    """Ids of memories whose texts are read together: not more octets than fit into memory without a thought."""
+def _portions(records: Sequence[Row]) -> Iterator[list[str]]:
+    """Yield groups of memory ids with at most READ_BYTES of text, to be read together."""
     ids: list[str] = []
-    octets = 0
-    for row in listed:
-        if ids and octets + int(row["size"]) > READ_BYTES:
+    size = 0
+    for row in records:
+        if ids and size + int(row["size"]) > READ_BYTES:
             yield ids
-            ids, octets = [], 0
+            ids, size = [], 0
         ids.append(str(row["id"]))
-        octets += int(row["size"])
+        size += int(row["size"])
     if ids:
         yield ids
 
 
 async def _nothing(transaction: Transaction) -> None:
-    """A step that only says how far the job is."""
+    """Empty step: it only stores progress and checkpoint."""
 
 
 def room(dialect: str, memories: int, dimension: int) -> int:
-    """Bytes that so many vectors take, with their index: as rows and nodes fit into pages."""
+    """Return the bytes of so many vectors and their index, as rows and nodes fit into pages."""
     if dialect == "sqlite":
         return memories * (4 * dimension + 130)
     width = (4 if dimension <= 2_000 else 2) * dimension + 8

@@ -1,4 +1,4 @@
-"""The vectors of a second model beside those of the store's own: what is there, whose, and who may change them."""
+"""Shadow table: the vectors of a second model beside the store's own, and the rules for changing them."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 
 async def spare(store: Store) -> SpareVectors | None:
-    """The vectors of a second model that the store holds, if any."""
+    """Return the vectors of a second model that the store holds, if any."""
     return None if store.backend.foreign else read_spare(await store.backend.fetch("get_spare"))
 
 
-def read_spare(found: Sequence[Row]) -> SpareVectors | None:
-    """What ``get_spare`` found."""
-    if not found:
+def read_spare(records: Sequence[Row]) -> SpareVectors | None:
+    """Convert the rows of ``get_spare``."""
+    if not records:
         return None
-    return SpareVectors(rows.model(found[0]), found[0]["role"], int(found[0]["vectors"]))
+    return SpareVectors(rows.model(records[0]), records[0]["role"], int(records[0]["vectors"]))
 
 
 async def history(store: Store, limit: int = 20) -> tuple[ModelChange, ...]:
-    """The models that the store belonged to, the latest change first."""
+    """Return the models that the store belonged to, the latest change first."""
     if store.backend.foreign:
         return ()
-    found = await store.backend.fetch("list_model_changes", {"limit": limit})
+    records = await store.backend.fetch("list_model_changes", {"limit": limit})
     return tuple(
         ModelChange(
             kind=row["kind"],
@@ -45,27 +45,27 @@ async def history(store: Store, limit: int = 20) -> tuple[ModelChange, ...]:
             changed_at=rows.as_time(row["changed_at"]) or datetime.fromtimestamp(0, UTC),
             job_id=row["delegation_id"],
         )
-        for row in found
+        for row in records
     )
 
 
 async def drop_spare(store: Store) -> SpareVectors | None:
-    """Let go of the vectors that lie beside the store's own; gives what they were. There is no way back then.
+    """Delete the vectors beside the store's own and return their description; a rollback is then impossible.
 
-    Raises Refused while a job is at work on them.
+    Raises Refused while a job works on them.
     """
     refuse_unwritable(store)
     await refuse_rivals(store.backend, store)
     async with store.backend.write() as transaction:
         await transaction.fetch("lock_schema")
-        found = read_spare(await transaction.fetch("get_spare"))
-        if found is not None:
+        vectors = read_spare(await transaction.fetch("get_spare"))
+        if vectors is not None:
             await forget_spare(transaction, store.backend)
-    return found
+    return vectors
 
 
 async def forget_spare(transaction: Transaction, backend: Backend) -> None:
-    """Leave nothing of the second model. Raises Busy where somebody reads or writes its vectors for longer."""
+    """Delete everything of the second model. Raises Busy if its vectors stay locked by a reader or writer."""
     if backend.dialect == "postgres":
         await transaction.fetch("wait_briefly")
         await transaction.execute("drop_spare_index")
@@ -73,33 +73,33 @@ async def forget_spare(transaction: Transaction, backend: Backend) -> None:
     await transaction.execute("delete_spare_model")
 
 
-def named(options: Mapping[str, Any]) -> ModelSignature:
-    """The model that the options of a job name, in full."""
+def model_of(options: Mapping[str, Any]) -> ModelSignature:
+    """Return the model that the options of a job name, in full."""
     return ModelSignature(str(options["model"]), int(options["dimension"]), str(options["hash"]))
 
 
 def equal(one: ModelSignature, other: ModelSignature) -> bool:
-    """The same model in the same width and build."""
+    """Check whether two signatures are the same model in the same width and build."""
     return same_model(one.name, other.name) and one.dimension == other.dimension and one.hash == other.hash
 
 
 def refuse_unwritable(store: Store, *, dry: bool = False) -> None:
-    """Raises ReadOnly for a file that a Vestige server made, and for a store that is open read-only unless ``dry``."""
+    """Raise ReadOnly for a Vestige server's file, and for a store that is open read-only unless ``dry``."""
     if store.backend.foreign:
         raise ReadOnly(f"{store.title} belongs to a Vestige server and is only read; its vectors stay as they are.")
     if store.read_only and not dry:
         raise ReadOnly(f"{store.title} is open read-only: {store.read_only_reason}.")
 
 
-def refuse_other_spare(store: Store, there: ModelSignature, wanted: ModelSignature, *, in_place: bool) -> None:
-    """Raises Refused where the vectors that are being made are not those that are wanted now."""
-    if equal(there, wanted) and not in_place:
+def refuse_other_spare(store: Store, other: ModelSignature, model: ModelSignature, *, in_place: bool) -> None:
+    """Raise Refused if the vectors under construction are not those of ``model``."""
+    if equal(other, model) and not in_place:
         return
-    if same_model(there.name, wanted.name) and there.dimension == wanted.dimension and not in_place:
+    if same_model(other.name, model.name) and other.dimension == model.dimension and not in_place:
         raise Refused(
-            f"{other_build(there, wanted.hash)} `vestige-tui migrate reembed --drop-old` drops what was made so far."
+            f"{other_build(other, model.hash)} `vestige-tui migrate reembed --drop-old` drops what was made so far."
         )
     raise Refused(
-        f"A re-embedding of {store.title} with {there.name} ({there.dimension} dimensions) is not done; go on with it, "
+        f"A re-embedding of {store.title} with {other.name} ({other.dimension} dimensions) is not done; go on with it, "
         "or drop what it made with `vestige-tui migrate reembed --drop-old`."
     )

@@ -19,7 +19,7 @@ from vestige_tui.tui.widgets.panels import Panels
 from vestige_tui.tui.wizards.wizard import Step, Wizard
 
 if TYPE_CHECKING:
-    from vestige_tui.reembed.preview import Preview, Ranked, Ranking
+    from vestige_tui.reembed.preview import Preview, RankedMemory, Ranking
     from vestige_tui.store.store import Store
 
 SHARED, ALONE = "=", " "
@@ -173,7 +173,7 @@ def _ranking(ranking: Ranking, found: Preview, width: int) -> list[Content]:
     return lines
 
 
-def _hit(place: int, hit: Ranked, width: int) -> list[tuple[str, str]]:
+def _hit(place: int, hit: RankedMemory, width: int) -> list[tuple[str, str]]:
     """A line of exactly ``width`` cells: rank, whether both find it, its text, and how near it is."""
     room = width - 5 - 6
     text = one_line(hit.content, room)
