@@ -33,7 +33,7 @@ class Count:
 class Batch:
     """Rows of one table in their common form, ``failed`` those that have none, ``after`` the key of the last one."""
 
-    fits: Sequence[TransferRow]
+    rows: Sequence[TransferRow]
     failed: Sequence[JobFinding]
     read: int
     after: Key
@@ -63,7 +63,7 @@ class RowComparison:
 
     missing: frozenset[int]
     differ: Mapping[int, tuple[str, ...]]
-    there: Mapping[int, tuple[bytes | None, ...]] = field(default_factory=dict)
+    target_values: Mapping[int, tuple[bytes | None, ...]] = field(default_factory=dict)
     """Of those that differ, the values in the target."""
 
 
@@ -86,7 +86,7 @@ class Source(Protocol):
         """The key before the first row of a table."""
         ...
 
-    def read(self, table: Table, after: Key, limit: int, max_bytes: int, setting: TransferContext) -> Batch:
+    def read(self, table: Table, after: Key, limit: int, max_bytes: int, transfer_context: TransferContext) -> Batch:
         """The next rows behind a key, at most ``limit``, and not many more bytes than ``max_bytes``."""
         ...
 
@@ -94,7 +94,7 @@ class Source(Protocol):
         """Tables that no target has a place for, with their counts; empty ones do not count."""
         ...
 
-    def rivals(self) -> Mapping[str, str]:
+    def duplicate_ids(self) -> Mapping[str, str]:
         """Ids that are one UUID with another id, which came first: {the later: the first}."""
         ...
 
@@ -117,7 +117,7 @@ class Target(Protocol):
         ...
 
     async def write(
-        self, transaction: Transaction, table: Table, fits: Sequence[TransferRow], *, fresh: bool
+        self, transaction: Transaction, table: Table, rows: Sequence[TransferRow], *, fresh: bool
     ) -> WriteOutcome:
         """Write rows that are not there, leave those that are; a row that is refused costs only itself.
 
@@ -125,7 +125,7 @@ class Target(Protocol):
         """
         ...
 
-    async def update(self, transaction: Transaction, table: Table, fits: Sequence[TransferRow]) -> WriteOutcome:
+    async def update(self, transaction: Transaction, table: Table, rows: Sequence[TransferRow]) -> WriteOutcome:
         """Make rows that are there like these; ``inserted`` counts those that were."""
         ...
 
@@ -156,7 +156,7 @@ class TargetReader(Protocol):
 
     async def count(self, table: str) -> int: ...
 
-    async def compare(self, table: Table, fits: Sequence[TransferRow]) -> RowComparison:
+    async def compare(self, table: Table, rows: Sequence[TransferRow]) -> RowComparison:
         """Compare rows, by digests computed where the rows lie."""
         ...
 

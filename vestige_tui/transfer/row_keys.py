@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vestige_tui.transfer.protocols import Key
 
-NOBODY = bytes(16)
+NIL_UUID = bytes(16)
 
 # For each part: which value of a row, in the order of ``load_<table>``, and its bytes; 0 takes what is left.
-_UUID = ((0, 16),)
-_PARTS: Mapping[str, tuple[tuple[int, int], ...]] = {
+_UUID_KEY = ((0, 16),)
+_KEY_COLUMNS: Mapping[str, tuple[tuple[int, int], ...]] = {
     "memberships": ((0, 16), (1, 16)),
     "domains": ((0, 0),),
     "edges": ((0, 16), (1, 16), (2, 0)),
@@ -38,22 +38,22 @@ _PARTS: Mapping[str, tuple[tuple[int, int], ...]] = {
 
 def key_of(table: str, values: Sequence[bytes | None]) -> bytes:
     """The key of a row with these values."""
-    return b"".join([values[place] or NOBODY[:size] for place, size in _PARTS.get(table, _UUID)])
+    return b"".join([values[column] or NIL_UUID[:size] for column, size in _KEY_COLUMNS.get(table, _UUID_KEY)])
 
 
 def key_parts(table: str, key: bytes) -> Mapping[int, bytes | None]:
     """The values that a key is made of, by their place in a row. Raises ValueError for bytes that are no such key."""
-    found: dict[int, bytes | None] = {}
-    at = 0
-    for place, size in _PARTS.get(table, _UUID):
-        part = key[at : at + size] if size else key[at:]
+    values: dict[int, bytes | None] = {}
+    start = 0
+    for column, size in _KEY_COLUMNS.get(table, _UUID_KEY):
+        part = key[start : start + size] if size else key[start:]
         if size and len(part) != size:
             raise ValueError(f"{len(key)} bytes are no key of {table}")
-        found[place] = None if table == "supersession" and place == 1 and part == NOBODY else part
-        at += len(part)
-    if at != len(key):
+        values[column] = None if table == "supersession" and column == 1 and part == NIL_UUID else part
+        start += len(part)
+    if start != len(key):
         raise ValueError(f"{len(key)} bytes are no key of {table}")
-    return found
+    return values
 
 
 def bound(text: str) -> str | bytes:

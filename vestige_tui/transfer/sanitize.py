@@ -16,12 +16,12 @@ from typing import Any
 
 from vestige_tui.core.times import parse_stored
 
-MAX_LABEL = 255
-MAX_TAGS = 1_000
+MAX_LABEL_CHARS = 255
+MAX_TAG_COUNT = 1_000
 MAX_INTEGER = 2**31 - 1
 MAX_DEPTH = 920
 """How deep JSON may be nested: what every Python reads again, 3.11 a little less than a thousand."""
-MAX_STABILITY = 36_500.0
+MAX_STABILITY_DAYS = 36_500.0
 LATEST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
 _NUL, _NUL_SYMBOL = "\0", "\u2400"
@@ -55,7 +55,7 @@ def _escaped(text: str) -> bool:
     return all(not "\ud800" <= character <= "\udfff" or "\udc80" <= character <= "\udcff" for character in text)
 
 
-def kept(value: object) -> Any:
+def json_value(value: object) -> Any:
     """An original as JSON can hold it: as it is, else as base64 of its bytes."""
     if isinstance(value, str):
         if encode(value) is not None:
@@ -97,8 +97,8 @@ def new_id(raw: object) -> bytes:
     if isinstance(raw, str):
         if _CANONICAL.fullmatch(raw):
             return bytes.fromhex(raw.replace("-", ""))
-        if found := as_uuid(raw):
-            return found.bytes
+        if parsed := as_uuid(raw):
+            return parsed.bytes
     name = raw.decode("utf-8", "surrogateescape") if isinstance(raw, bytes) else str(raw)
     try:
         return uuid.uuid5(uuid.NAMESPACE_URL, f"vestige:{name}").bytes
@@ -117,7 +117,7 @@ class RowSanitizer:
 
     def changed(self, field: str, original: object, note: str) -> None:
         self.notes.append(f"{field.replace('_', ' ')} {note}")
-        self.originals[field] = kept(original)
+        self.originals[field] = json_value(original)
 
     def text(self, field: str, value: object, default: str = "", limit: int = 0) -> bytes:
         """Text in UTF-8, cut at ``limit`` characters where one is given."""
@@ -137,8 +137,8 @@ class RowSanitizer:
         else:
             text, note = str(value), "was stored as a number"
         self.changed(field, value, note)
-        mended = clean(text)
-        return (mended[:limit] if limit else mended).encode()
+        storable = clean(text)
+        return (storable[:limit] if limit else storable).encode()
 
     def optional(self, field: str, value: object, limit: int = 0) -> bytes | None:
         return None if value is None else self.text(field, value, limit=limit)
@@ -147,16 +147,16 @@ class RowSanitizer:
         """A time; else the first of the others that is one, else ``default``. A missing one stays None without it."""
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         if isinstance(text, str):
-            if found := parse_stored(text):
-                return found
+            if parsed := parse_stored(text):
+                return parsed
             if _FAR_YEAR.match(text.strip()):
                 self.changed(field, value, "lay beyond the year 9999")
                 return LATEST
         elif text is None and default is None:
             return None
-        instead = next((found for other in others if (found := parse_stored(_as_text(other)))), default)
+        fallback = next((parsed for other in others if (parsed := parse_stored(_as_text(other)))), default)
         self.changed(field, value, "was missing" if text is None else "was no readable time")
-        return instead
+        return fallback
 
     def number(self, field: str, value: object, low: float, high: float, default: float) -> float:
         if type(value) is float or type(value) is int:
@@ -193,31 +193,31 @@ class RowSanitizer:
                 raise RecursionError
             if raw is not None and not _SUSPECT.search(value):
                 return data, raw
-            mended = _storable(data)
+            storable = _storable(data)
         except (ValueError, RecursionError) as error:
             if field not in self.originals:
-                none = f"was no JSON {'object' if kind is dict else 'list'}"
-                self.changed(field, value, "was nested too deeply" if isinstance(error, RecursionError) else none)
+                reason = f"was no JSON {'object' if kind is dict else 'list'}"
+                self.changed(field, value, "was nested too deeply" if isinstance(error, RecursionError) else reason)
             return empty, None
-        if mended != data and field not in self.originals:
+        if storable != data and field not in self.originals:
             self.changed(field, value, "held values that cannot be stored")
-        return mended, None
+        return storable, None
 
     def labels(self, field: str, value: object) -> list[bytes]:
         """A JSON list of short texts: tags, domains."""
         if value == "[]":
             return []
-        before = len(self.notes)
+        notes_before = len(self.notes)
         data, _ = self.json(field, value, list)
         items = [item if type(item) is str else json.dumps(item) for item in data if item is not None]
-        if len(self.notes) == before:
-            if len(items) > MAX_TAGS:
-                self.changed(field, value, f"were {len(items):,}; {MAX_TAGS:,} were kept")
-            elif any(len(item) > MAX_LABEL for item in items):
-                self.changed(field, value, f"were cut at {MAX_LABEL} characters")
+        if len(self.notes) == notes_before:
+            if len(items) > MAX_TAG_COUNT:
+                self.changed(field, value, f"were {len(items):,}; {MAX_TAG_COUNT:,} were kept")
+            elif any(len(item) > MAX_LABEL_CHARS for item in items):
+                self.changed(field, value, f"were cut at {MAX_LABEL_CHARS} characters")
             elif len(items) != len(data) or any(type(item) is not str for item in data):
                 self.changed(field, value, "held values that are no text")
-        return [item[:MAX_LABEL].encode() for item in items[:MAX_TAGS]]
+        return [item[:MAX_LABEL_CHARS].encode() for item in items[:MAX_TAG_COUNT]]
 
     def choice(self, field: str, value: object, allowed: Sequence[str], default: str) -> bytes:
         if value not in allowed:
