@@ -1,4 +1,4 @@
-"""The tables of a copy, in their order: how a row of each is turned into a row that PostgreSQL takes."""
+"""Tables of a copy in order, and the conversion of a raw row of each into a row that PostgreSQL accepts."""
 
 from __future__ import annotations
 
@@ -31,33 +31,34 @@ if TYPE_CHECKING:
 Raw: TypeAlias = tuple[Any, ...]
 
 MAX_HALF_PRECISION = 65_504.0
+"""Largest finite float16 value."""
 _LOCAL_USER_ID = new_id(LOCAL_USER)
 _NO_OBJECT = b"{}"
 
 
 class RowRejected(Exception):
-    """A row that cannot be copied; its text is the reason, a sentence without a full stop."""
+    """Row that cannot be copied; its text is the reason, a sentence without a full stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferContext:
-    """What all rows of a copy share."""
+    """Values that all rows of a copy share."""
 
     moment: datetime
-    """The time of the copy, for what has none of its own."""
+    """Time of the copy, used for rows without a time of their own."""
     duplicate_ids: Mapping[str, str]
-    """Ids that lost their UUID to another."""
+    """Ids that spell the UUID of another, earlier id: {later: earlier}."""
     width: int | None
-    """The dimension of the vectors, None where no model is registered."""
+    """Dimension of the vectors; None where no model is registered."""
     half: bool
-    """Does the target hold vectors in half precision?"""
+    """True where the target stores vectors in half precision."""
     users: set[bytes] = field(default_factory=lambda: {_LOCAL_USER_ID})
-    """Whoever may own a memory."""
+    """User ids that may own a memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferRow:
-    """A row as it is staged: all but its place in the batch."""
+    """Transfer row: wire-form values without the position in the batch, and notes on repaired values."""
 
     key: str
     values: tuple[bytes | None, ...]
@@ -79,8 +80,10 @@ def convert_all(
     transfer_context: TransferContext,
     row_name: Callable[[Raw], str] = _first_value,
 ) -> tuple[list[TransferRow], list[JobFinding], list[Raw]]:
-    """Rows of a table in their common form; those that have none, and a finding for each; ``named`` is what it calls
-    one."""
+    """Convert raw rows; return transfer rows, a finding for each rejected row, and the rejected raw rows.
+
+    ``row_name`` names a raw row in its finding.
+    """
     rows: list[TransferRow] = []
     failed: list[JobFinding] = []
     rejected: list[Raw] = []
@@ -95,7 +98,7 @@ def convert_all(
 
 
 def probable_key(table: str, raw: Raw) -> bytes | None:
-    """The key that a row of a SQLite file would have if it could be converted; None where that cannot be known."""
+    """Return the key that a rejected row of a SQLite file would have; None where it is unknown."""
     if table in ("reviews", "supersession"):
         return None
     sanitizer = RowSanitizer()
@@ -114,7 +117,7 @@ def _memory_id(raw: object, transfer_context: TransferContext) -> bytes:
 
 
 def _own_id(sanitizer: RowSanitizer, raw: object) -> bytes:
-    """The id of a row itself: a changed one is noted."""
+    """Return a row's own id; a changed one is noted."""
     if not is_canonical(raw):
         is_uuid = isinstance(raw, str) and as_uuid(raw) is not None
         sanitizer.changed("id", raw, "was another spelling of its UUID" if is_uuid else "was no UUID")
@@ -122,7 +125,7 @@ def _own_id(sanitizer: RowSanitizer, raw: object) -> bytes:
 
 
 def _with_originals(sanitizer: RowSanitizer, data: Any, text: bytes | None) -> bytes:
-    """Metadata with the originals of what was mended; its own text where nothing was."""
+    """Return metadata with the originals of repaired values; its own text where nothing was repaired."""
     if not sanitizer.originals:
         return pgbinary_encode.jsonb(dump(data) if text is None else text)
     existing = data.get("vestige")
@@ -254,7 +257,7 @@ def memory(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     try:
         note = _with_originals(sanitizer, data, data_text)
     except RecursionError:
-        # It could just be read, but not with its originals around it.
+        # The data just fits the nesting limit, but not with its originals around it.
         sanitizer.changed("metadata", metadata, "was nested too deeply")
         note = _with_originals(sanitizer, {}, None)
     values = (
@@ -276,7 +279,7 @@ def memory(raw: Raw, transfer_context: TransferContext) -> TransferRow:
 
 
 def _vector(blob: object) -> Vector:
-    """The vector in a packed little-endian float32 blob. Raises Unfit."""
+    """Return the vector in a packed little-endian float32 blob. Raises RowRejected."""
     import numpy as np
 
     if not isinstance(blob, bytes):
@@ -284,7 +287,7 @@ def _vector(blob: object) -> Vector:
     if not blob or len(blob) % 4:
         raise RowRejected(f"its {len(blob):,} bytes are no vector of float32")
     vector = np.frombuffer(blob, dtype="<f4")
-    # A finite sum of squares needs no look at each value.
+    # A finite sum of squares proves all values finite without a test of each.
     with np.errstate(over="ignore", invalid="ignore"):
         squares = vector.dot(vector)
     if not math.isfinite(squares) and not np.isfinite(vector).all():
@@ -293,7 +296,7 @@ def _vector(blob: object) -> Vector:
 
 
 def check_vector(embedding: Vector, transfer_context: TransferContext) -> None:
-    """Raises Unfit for a finite vector that the target cannot hold."""
+    """Raise RowRejected for a finite vector that the target cannot store."""
     import numpy as np
 
     if transfer_context.width is None:
@@ -427,7 +430,8 @@ def mark(raw: Raw, transfer_context: TransferContext) -> TransferRow:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table of a copy. ``owned``: its rows belong to others, which may be missing; ``linked``: to one another."""
+    """Table of a copy. ``owned``: its rows belong to rows of other tables, which may be missing; ``linked``: to one
+    another."""
 
     name: str
     convert: Convert
@@ -451,7 +455,7 @@ TABLES = (
 
 
 def model_of(model: ModelSignature | None) -> ModelSignature | None:
-    """A source's model as a target can register it; None where it says nothing that could be one."""
+    """Return a source's model as a target can register it; None where its values are unusable."""
     if model is None or model.dimension <= 0 or not model.name:
         return None
     return replace(model, name=shown(model.name), hash=shown(model.hash))

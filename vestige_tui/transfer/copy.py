@@ -1,7 +1,7 @@
-"""A copy: all that one store holds into another, in batches that are each one transaction with their checkpoint.
+"""Copy a whole store into another, in batches that each are one transaction with their checkpoint.
 
-What the target would refuse never costs its batch: values are mended and rows that cannot be copied are left out, each
-with a finding. For each table, at the end: read = inserted + present + failed.
+A value that the target would refuse never costs its batch: values are sanitized and rows that cannot be copied are left
+out, each with a finding. For each table, at the end: read = inserted + present + failed.
 """
 
 from __future__ import annotations
@@ -65,24 +65,24 @@ BATCH_ROWS = 500
 MAX_BATCH_ROWS = 4_000
 MAX_BATCH_BYTES = 8_000_000
 QUICK_SECONDS, SLOW_SECONDS = 0.3, 0.8
-"""A batch that was written faster than this is followed by a larger one, a slower one by a smaller."""
+"""Write time of a batch below which the next one is larger, and above which it is smaller."""
 SWITCH_SECONDS = 0.0005
 LOG_ROWS = 1_000
 GRAPH_NODE_BYTES = 700
-"""What a vector takes in the graph beside itself, generously."""
+"""Upper estimate of a vector's share of the HNSW graph, beside the vector itself."""
 MIN_BUILD_BYTES, MAX_BUILD_BYTES = 256 << 20, 1 << 30
 MAX_CATCHUP_PASSES = 10
-"""So often later changes of the source are looked for, where each look finds some; a busier one has to be followed."""
+"""Maximum number of catch-up passes; a busier source needs --follow."""
 POLL_SECONDS, IDLE_RATIO = 0.5, 9
-"""How often a source that is followed is asked for changes; after each look it is left alone so many times as long."""
+"""Shortest pause between two passes of --follow, and the pause as a multiple of the last pass."""
 PARALLEL_TABLES = ("memories", "vectors", "scheduling", "edges")
-"""Tables that are large, and whose rows wait for no other row of their own: two batches are written at once."""
+"""Large tables without references between their own rows: two batches are written at once."""
 ALL_TABLES_READ = ""
-"""Stands for a table in the checkpoint once all of them have been read."""
+"""Value of ``table`` in the checkpoint once all tables have been read."""
 
 
 async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
-    """Refuse what cannot be copied, before a row or a table is made."""
+    """Refuse a copy that cannot succeed, before a row or a table is created."""
     backend = open_backend(request.target, create=not dry, max_connections=1)
     async with open_store(request.source, read_only=True) as source_store:
         source = await asyncio.to_thread(open_source, request.source)
@@ -97,7 +97,7 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
             except StoreMissing:
                 if not dry:
                     raise
-                # An embedded server that the copy would make.
+                # The copy would create this embedded server.
             else:
                 try:
                     await _refuse_same(source_store.backend, backend)
@@ -124,7 +124,7 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
 
 
 async def _may_open(backend: Backend) -> bool:
-    """Is there a target to look at? A file that is not there is made by the copy alone. Raises Unavailable."""
+    """Check whether the target exists; the copy alone creates a missing file. Raises Unavailable."""
     if backend.dialect != "sqlite":
         return True
     path = sqlite_path(backend.location())
@@ -144,7 +144,7 @@ async def _refuse_same(source: Backend, target: Backend) -> None:
 
 
 async def _identity(backend: Backend) -> tuple[object, ...]:
-    """What two ways to one store have alike, whatever they call it."""
+    """Return a value that is equal for two URLs of one store."""
     if backend.dialect == "sqlite":
         return (sqlite_path(backend.location()).resolve(),)
     [server] = await backend.fetch("describe_server")
@@ -153,7 +153,7 @@ async def _identity(backend: Backend) -> tuple[object, ...]:
 
 
 async def _check_target(backend: Backend) -> ModelSignature | None:
-    """Refuse what cannot be written; gives the model that the target belongs to already."""
+    """Refuse a target that cannot be written; return its registered model, if any."""
     refuse_foreign(backend)
     if backend.read_only:
         raise ReadOnly(f"{backend.title} is open read-only: {backend.reason}.")
@@ -176,7 +176,7 @@ async def _check_target(backend: Backend) -> ModelSignature | None:
 async def _target_model(
     model: ModelSignature | None, registered: ModelSignature | None, options: Mapping[str, Any]
 ) -> ModelSignature | None:
-    """The model that the target will belong to. Raises ModelMismatch where the source's vectors are of another."""
+    """Return the model that the target will belong to. Raises ModelMismatch where the source's vectors are of another."""
     name = options.get("model")
     if not options.get("reembed"):
         if name:
@@ -193,7 +193,7 @@ async def _target_model(
         return model
     if registered is not None and (model is None or _same(registered, model)):
         return registered
-    # It is loaded here, in front: what cannot be encoded is not begun.
+    # Load the model up front, so that a missing one is refused before the job starts.
     encoder_name, dimension = (registered.name, registered.dimension) if registered is not None else (str(name), None)
     loaded = signature(await asyncio.to_thread(load_embedder, encoder_name, dimension=dimension))
     return registered or loaded
@@ -208,7 +208,7 @@ def _same(one: ModelSignature, other: ModelSignature) -> bool:
 
 
 async def dry_run(request: JobRequest) -> dict[str, TableProgress]:
-    """What a copy would read, table by table, and what it would leave behind. Makes nothing; raises as a copy would."""
+    """Count the rows that a copy would read and those that it would leave behind; write nothing. Raises as a copy does."""
     await check(request, dry=True)
     return await asyncio.to_thread(_expected, request.source)
 
@@ -224,7 +224,7 @@ def _expected(url: str) -> dict[str, TableProgress]:
 
 
 async def run(context: JobContext) -> str:
-    """Copy everything that is missing; gives what came of it in words. Raises Cancelled at a checkpoint."""
+    """Copy all missing rows; return a summary. Raises Cancelled at a checkpoint."""
     if context.source.startswith(("postgresql:", "postgres:", "pgembed:")):
         source = await context.with_retries(partial(asyncio.to_thread, open_source, context.source))
     else:
@@ -241,7 +241,7 @@ async def run(context: JobContext) -> str:
 
 
 class Copy:
-    """One attempt of a copy, from its checkpoint on: ``table`` and the key ``after`` its last row that was written."""
+    """One attempt of a copy from its checkpoint: ``table``, and ``after``, the key of the last row written."""
 
     def __init__(
         self, context: JobContext, source: Source, model: ModelSignature | None, sync_state: SyncState
@@ -263,22 +263,22 @@ class Copy:
         self._target.model = self._model
         self._tables = [table for table in TABLES if self._encoding_model is None or table.name != "vectors"]
         self._batch_rows = max(1, min(int(context.options.get("batch", BATCH_ROWS)), MAX_BATCH_ROWS))
-        """Rows of a batch; more where that is quick."""
+        """Batch size, doubled while writes are quick and halved while they are slow."""
         self._verifies = bool(context.options.get("verify", True))
         self._dropped_indexes: tuple[str, ...] = ()
         self._resumed = "chain" in context.checkpoint
         self._sync_state = sync_state
         if self._resumed:
-            # Each attempt tells what its own comparison came to.
+            # The comparison of an earlier attempt no longer holds.
             self._meter.forget_comparison()
         self._token: object = None
-        """Of the source, when it was looked at last and everything that it held had been brought."""
+        """Change token of the source at the last pass that found no change."""
 
     async def run(self) -> str:
         self._dropped_indexes = (await self._context.ledger.run(self._context.job_id)).dropped_indexes
         self._token = None if self._resumed else await self._ask_source(self._source.token)
         interval = sys.getswitchinterval()
-        # The thread that reads ahead would keep the one that feeds the server waiting.
+        # A short interval keeps the prefetch thread from starving the thread that feeds the server.
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
             await self._begin()
@@ -307,7 +307,7 @@ class Copy:
         return ", ".join(words)
 
     async def _ask_source(self, query: Callable[[], T]) -> T:
-        """What the source says; a server is asked again while it does not answer, a file says at once what is wrong."""
+        """Run a query on the source in a thread; with retries for a server, without for a file."""
         if self._source.location.startswith("sqlite:"):
             return await asyncio.to_thread(query)
         answers: list[T] = []
@@ -321,7 +321,7 @@ class Copy:
     # Before and after the rows
 
     async def _begin(self) -> None:
-        """Count what there is to read and note what the target has, once; make the target ready."""
+        """Count the rows to read, record which target tables are empty, once; register the model in the target."""
         if not self._resumed:
             counts, left_behind = await self._ask_source(self._count_source)
             fresh = [table.name for table in self._tables if await self._target.empty(table.name)]
@@ -353,7 +353,7 @@ class Copy:
         )
 
     def _count_source(self) -> tuple[Mapping[str, Count], Mapping[str, tuple[int, str]]]:
-        """What is read of each table, and what is not, and why."""
+        """Return the counts of the tables to copy, and the counts and reasons of those left behind."""
         left_behind = {
             shown(name): (rows, f"The target has no place for its {rows:,} rows.")
             for name, rows in self._source.left_behind().items()
@@ -364,7 +364,7 @@ class Copy:
         return {table.name: self._source.count(table.name) for table in self._tables}, left_behind
 
     async def _finish(self) -> None:
-        """Everything after the rows; each part finds by itself what is left of it to do."""
+        """Run all steps after the rows; each is idempotent and finds its remaining work by itself."""
         await self._context.phase("checking which memory replaces which")
         await self._context.step(self._target.settle)
         if self._dropped_indexes:
@@ -384,7 +384,8 @@ class Copy:
         await self._context.complete(self._sync_state.forget, self._summary())
 
     async def _build_vectors(self) -> None:
-        """The graph in memory, by several at once; by one where the server has no room to share it."""
+        """Build the vector index in memory with parallel workers; with none where the server's shared memory is too
+        small."""
         if self._server is None:
             await self._context.with_retries(self._store.finalize_schema)
             return
@@ -403,10 +404,10 @@ class Copy:
 
         await self._context.with_retries(build)
 
-    # What changed since
+    # Catch-up
 
     async def _catch_up(self) -> None:
-        """Bring what changed in the source since it was read, until nothing has."""
+        """Repeat catch-up passes until one finds no change; then encode missing vectors."""
         for _ in range(MAX_CATCHUP_PASSES):
             token = await self._ask_source(self._source.token)
             if self._token is not None and token == self._token:
@@ -415,14 +416,14 @@ class Copy:
             await self._context.phase("looking for later changes")
             self._transfer_context = await self._ask_source(partial(self._make_transfer_context, self._model))
             if not await self._follower.once(self._transfer_context):
-                # What is brought by somebody in the very moment is left to the next look.
+                # Changes made during this pass are left to the next one.
                 self._token = token
                 break
         if self._missing_embedder is not None:
             await self._missing_embedder.once()
 
     async def _refuse_another_model(self) -> None:
-        """Raises ModelMismatch where the source has come to belong to another model since the copy began."""
+        """Raise ModelMismatch where the source has changed its model since the copy began."""
         model = await self._ask_source(self._source.model)
         if (
             self._encoding_model is None
@@ -449,7 +450,7 @@ class Copy:
         )
 
     async def _follow(self) -> None:
-        """Go on bringing changes until a person asks to stop, which is then no failure; any other end is."""
+        """Repeat catch-up passes until the user cancels, which completes the job; any other end is a failure."""
         try:
             await self._context.phase("following")
             while True:
@@ -459,7 +460,7 @@ class Copy:
                     await self._context.phase("following")
                 await self._wait(max(POLL_SECONDS, IDLE_RATIO * (time.monotonic() - began)))
         except (Cancelled, asyncio.CancelledError):
-            # A worker that is ended, or whose row somebody else has ended, leaves what the next attempt needs.
+            # After a termination, or an end in the ledger, the state is kept for the next attempt.
             if not await self._asked_to_stop():
                 raise
 
@@ -474,7 +475,7 @@ class Copy:
         self._context.check()
 
     async def _verify(self) -> None:
-        """Compare every row; what was told of already is only counted."""
+        """Compare every row; rows with an earlier finding are only counted."""
         await self._context.phase("comparing")
         indexes = {table.name: await self._sync_state.of(table.name) for table in TABLES}
 
@@ -489,7 +490,7 @@ class Copy:
         await report.end()
 
     async def _drop_indexes(self, server: PostgresTarget) -> None:
-        """An index is built faster than it is kept up to date: without them until the rows are there."""
+        """Drop the indexes: building one afterwards is faster than updating it row by row."""
 
         async def drop(transaction: Transaction) -> tuple[str, ...]:
             dropped = (*self._dropped_indexes, *await server.drop_indexes(transaction))
@@ -499,7 +500,7 @@ class Copy:
         self._dropped_indexes = await self._context.step(drop)
 
     async def _build_indexes(self) -> None:
-        """Build what was dropped, the indexes of words and lists beside all others."""
+        """Build the dropped indexes, GIN indexes in a second transaction beside the others."""
         second_transaction = _SecondTransaction(self._store.backend)
         gin_indexes = [each for each in self._dropped_indexes if " USING gin " in each]
         other_indexes = [each for each in self._dropped_indexes if each not in gin_indexes]
@@ -513,7 +514,7 @@ class Copy:
             ):
                 if outcome is not None:
                     raise outcome
-            # One that is there already is not built again.
+            # After a failure between the two commits, an existing index is not built again.
             await second_transaction.commit()
             await self._context.ledger.note_dropped(transaction, self._context.job_id, ())
 
@@ -530,7 +531,7 @@ class Copy:
             await self._server.build_index(transaction, statement)
 
     async def _rebuild_indexes(self) -> None:
-        """What was dropped is built again also where the copy does not come to its end."""
+        """Rebuild the dropped indexes after a copy that failed."""
         with suppress(VestigeError):
             while self._dropped_indexes:
                 async with self._store.backend.write() as transaction:
@@ -554,19 +555,19 @@ class Copy:
         await self._context.step(_nothing, {"table": ALL_TABLES_READ, "after": [], "beside": None})
 
     def _mostly_unread(self) -> bool:
-        """To drop the indexes pays where more is to come than is there."""
+        """Check whether at least half of the rows are still to be read, so that dropping the indexes pays."""
         tables = [self._meter.tables[table.name] for table in self._tables]
         return 2 * sum(table.read for table in tables) <= sum(table.total or 0 for table in tables)
 
     def _read_users(self) -> None:
-        """Read who may own a memory, also where an earlier attempt has copied them."""
+        """Read all users as possible owners, also those that an earlier attempt has copied."""
         users = TABLES[0]
         after = self._source.start(users.name)
         while (batch := self._read(users, after, MAX_BATCH_ROWS)).read:
             after = batch.after
 
     async def _copy_tables(self) -> None:
-        """Table by table, from the checkpoint on."""
+        """Copy table by table from the checkpoint, with prefetch of the next batches."""
         checkpoint, table_index, last_begun = self._context.checkpoint, 0, -1
         after = self._source.start(self._tables[0].name)
         if "table" in checkpoint:
@@ -576,7 +577,7 @@ class Copy:
         read_task = asyncio.create_task(self._ask_source(partial(self._read_ahead, table_index, after)))
         try:
             while ahead := await asyncio.shield(read_task):
-                # What comes next is read and converted while the database works on this.
+                # Prefetch: the next batches are read and converted while the database writes these.
                 read_next = partial(self._read_ahead, ahead.table_index, ahead.batches[-1].batch.after)
                 read_task = asyncio.create_task(self._ask_source(read_next))
                 await self._begin_tables(last_begun + 1, ahead.table_index)
@@ -584,7 +585,7 @@ class Copy:
                 await self._write_batches(self._tables[last_begun], ahead.batches)
             await self._begin_tables(last_begun + 1, len(self._tables) - 1)
         finally:
-            # Its thread cannot be stopped; closing the source ends what it is at.
+            # The thread cannot be stopped; closing the source interrupts its read.
             read_task.cancel()
             await asyncio.wait({read_task})
             if not read_task.cancelled():
@@ -607,14 +608,14 @@ class Copy:
             self._batch_rows = max(self._batch_rows // 2, 1)
 
     def _fresh(self, table: Table) -> bool:
-        """Was nothing in this table when the copy began?"""
+        """Check whether the table was empty when the copy began."""
         return table.name in self._context.checkpoint["fresh"]
 
     def _read(self, table: Table, after: Key, limit: int) -> Batch:
         return self._source.read(table, after, limit, MAX_BATCH_BYTES, self._transfer_context)
 
     def _read_ahead(self, table_index: int, after: Key) -> _BatchesAhead | None:
-        """What is written next, of this table or of one behind it; None where nothing is left."""
+        """Read the next one or two batches, of this table or a later one; None after the last."""
         for index in range(table_index, len(self._tables)):
             table = self._tables[index]
             if index > table_index:
@@ -629,7 +630,7 @@ class Copy:
         return None
 
     async def _begin_tables(self, first: int, last: int) -> None:
-        """Begin some tables, one after the other; what cannot be read of them is counted first."""
+        """Begin a range of tables: count their rows without a key as failed."""
         for table in self._tables[first : last + 1]:
             keyless = (await self._ask_source(partial(self._source.count, table.name))).keyless
             if keyless:
@@ -653,9 +654,9 @@ class Copy:
         await self._context.step(write, {"table": table.name, "after": write_key(prepared.batch.after), "beside": None})
 
     async def _write_in_parallel(self, table: Table, first: _PreparedBatch, second: _PreparedBatch) -> None:
-        """Two batches at once, the second in a transaction of its own, which ends after the checkpoint that counts it.
+        """Write two batches at once, the second in a transaction that commits after the checkpoint that counts it.
 
-        Whether it has arrived is then not known, where something comes between: it is written again, uncounted.
+        After a failure between the two commits the second batch is unconfirmed; it is written again, uncounted.
         """
         second_transaction = _SecondTransaction(self._store.backend)
 
@@ -697,9 +698,9 @@ class Copy:
         await self._note(transaction, findings)
 
     async def _rewrite_unconfirmed(self, table: Table) -> None:
-        """Write again what may not have arrived beside the last checkpoint, which has counted it.
+        """Write the unconfirmed batch again, which the last checkpoint has counted.
 
-        Those rows are known by their marks: what lies between them in the source may have changed since.
+        Its rows are found by their recorded keys, because the source may have changed since.
         """
         unconfirmed = self._context.checkpoint.get("beside")
         if not unconfirmed:
@@ -708,7 +709,7 @@ class Copy:
         rows: list[TransferRow] = []
         missing_keys: set[int] = set()
         if self._sync_state.blind:
-            # They are not known: what lies there now is the best that there is.
+            # Without sync state, the same number of rows behind the key is the best guess.
             batch = await self._ask_source(partial(self._read, table, after, int(unconfirmed["rows"])))
             rows += batch.rows
         else:
@@ -731,7 +732,7 @@ class Copy:
         await self._context.ledger.add_findings(transaction, self._context.job_id, findings)
 
     def _count_rows(self, table: Table, rows: Sequence[TransferRow], outcome: WriteOutcome) -> list[JobFinding]:
-        """Count rows that were written, or found there; gives what is to be told of single ones."""
+        """Count the outcome of a write; return the findings about single rows."""
         findings: list[JobFinding] = []
         repaired = 0
         for position, row in enumerate(rows):
@@ -759,28 +760,27 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class _PreparedBatch:
-    """Rows that were read, with the marks by which they are known later."""
+    """Batch that was read, with the row states for the sync state."""
 
     batch: Batch
     states: Sequence[RowState]
 
 
 def _apart(one: _PreparedBatch, other: _PreparedBatch) -> bool:
-    """Have two batches no row in common? Else one transaction would wait for the other's, which waits for both."""
+    """Check that two batches share no row, or else their transactions would deadlock."""
     return {state.key for state in one.states}.isdisjoint(state.key for state in other.states)
 
 
 @dataclass(frozen=True, slots=True)
 class _BatchesAhead:
-    """What is written at once: the table by its place, and one batch of it, or two."""
+    """Batches to write at once, one or two, of the table with this index."""
 
     table_index: int
     batches: Sequence[_PreparedBatch]
 
 
 class _NewDifferenceReporter(LedgerReporter):
-    """The report of a comparison at the end of a copy: a difference that was told before is told once, and one that is
-    none any more is withdrawn."""
+    """Reporter of the comparison at the end of a copy: lists only new differences and withdraws resolved ones."""
 
     def __init__(self, context: JobContext, reported: Set[_Identity]) -> None:
         super().__init__(context)
@@ -789,7 +789,7 @@ class _NewDifferenceReporter(LedgerReporter):
 
     @classmethod
     async def begin(cls, context: JobContext) -> _NewDifferenceReporter:
-        """Know what this copy has told of rows that differ, in this attempt and in those that it goes on from."""
+        """Load the differences that this attempt and those that it continues have reported."""
         reported: set[_Identity] = set()
         after: str | None = ""
         while after is not None:
@@ -806,8 +806,8 @@ class _NewDifferenceReporter(LedgerReporter):
         await super().note(table, counts, [each for each in findings if _identity_of(each) not in self._reported])
 
     async def end(self) -> None:
-        """Withdraw what was told of rows that do not differ any more."""
-        # Where more differ than are listed, it is not known of each whether it still does.
+        """Withdraw the findings about rows that differ no longer."""
+        # Beyond the limit of listed rows, a missing finding does not prove that a row is equal.
         whole = {name for name, each in self.meter.tables.items() if each.differ + each.only_source <= LISTED_ROWS}
         over = [JobFinding(*each, "") for each in self._reported - self._found if each[0] in whole]
 
@@ -819,19 +819,19 @@ class _NewDifferenceReporter(LedgerReporter):
 
 
 def _identity_of(finding: JobFinding) -> _Identity:
-    """What tells a finding from all others of a copy."""
+    """Return the identity of a finding within a copy."""
     return finding.subject, finding.outcome, finding.source_key
 
 
 class _SecondTransaction:
-    """A second transaction, open while a step has its own."""
+    """Second transaction, open during a step."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._open = AsyncExitStack()
 
     async def begin(self) -> Transaction:
-        """Begin it, or begin it again."""
+        """Begin the transaction; roll back an earlier one first."""
         await self.roll_back()
         return await self._open.enter_async_context(self._backend.write())
 
@@ -845,7 +845,7 @@ class _SecondTransaction:
 
 
 async def _run_to_end(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Do a piece of work to its end, also where this task is cancelled meanwhile."""
+    """Await a coroutine to its end, even if this task is cancelled meanwhile."""
     task = asyncio.create_task(coroutine)
     while not task.done():
         with suppress(asyncio.CancelledError):
@@ -853,4 +853,4 @@ async def _run_to_end(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 async def _nothing(transaction: Transaction) -> None:
-    """A step that only says how far the job is."""
+    """Write only the checkpoint."""

@@ -1,4 +1,4 @@
-"""The vectors that a copy made no use of the source's for: encoded here, for whatever memory of the target has none."""
+"""Encode the texts of memories in the target that have no vector, in a copy that changes the model."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 TABLE = "embedding"
 BATCH_TEXTS = 32
+"""Memories read and encoded at once, in one transaction."""
 FINDINGS_PAGE_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class _TextToEmbed:
-    """A text to encode, and the mark by which it is known later whether it is still the same."""
+    """Text to encode, and a hash that tells later whether it has changed."""
 
     id: str
     content: str = field(repr=False)
@@ -41,17 +42,17 @@ class _TextToEmbed:
 
 
 class MissingEmbedder:
-    """Looks for memories without a vector, one after the other; remembers which texts could not be encoded."""
+    """Encoder of memories without a vector; keeps the texts that could not be encoded."""
 
     def __init__(self, context: JobContext, model: ModelSignature) -> None:
         self._context = context
         self._model = model
         self._encoders: Encoders | None = None
         self._failed: dict[str, int | None] | None = None
-        """The memories of those texts, with the marks of the texts where they are known; None before it was asked."""
+        """Failed memories with the hashes of their texts where these are known; None before the first pass."""
 
     async def once(self) -> int:
-        """Make the missing vectors, batch by batch; gives how many. A text that failed is not tried again.
+        """Encode all missing vectors, batch by batch; return their number. A text that failed is not retried.
 
         Raises EmbedderUnavailable.
         """
@@ -78,14 +79,14 @@ class MissingEmbedder:
                 inserted += await self._encode(fresh, after, failed)
             if len(batch) < BATCH_TEXTS:
                 break
-        # The next time all of them are looked at again.
+        # The next pass starts from the first memory again.
         context.checkpoint["encoded"] = backend.lowest_id
         if from_start and (resolved := failed.keys() - missing_ids):
             await self._forget_resolved(resolved, failed)
         return inserted
 
     async def _read_failures(self) -> dict[str, int | None]:
-        """What an earlier attempt could not encode; the texts of then are not known."""
+        """Return the failed memories of an earlier attempt, without hashes of their texts."""
         failed: dict[str, int | None] = {}
         context, after = self._context, None
         failed_count = context.meter.tables.get(TABLE, TableProgress()).failed
@@ -101,7 +102,7 @@ class MissingEmbedder:
         return failed
 
     async def _encode(self, texts: Sequence[_TextToEmbed], after: str, failed: dict[str, int | None]) -> int:
-        """Encode texts and write what came of it; ``after``: from where another attempt goes on."""
+        """Encode texts and write vectors and findings; ``after`` is the checkpoint for another attempt."""
         encoders = self._encoders = self._encoders or await self._begin(len(failed))
         part_size = -(-len(texts) // encoders.count)
         shortened_texts = [shortened(text.content) for text in texts]
@@ -116,7 +117,7 @@ class MissingEmbedder:
         return inserted
 
     async def _begin(self, failed: int) -> Encoders:
-        """Say what is done now; nothing of this is done where all that is missing has failed."""
+        """Start the encoders and set the phase; skipped where all missing vectors have failed before."""
         context = self._context
         missing = Filter(superseded=True, without_embedding=True)
         missing_count = await context.with_retries(partial(context.store.count, missing)) or 0
@@ -151,7 +152,7 @@ class MissingEmbedder:
         inserted = await transaction.execute_many("insert_embedding_if_current", rows)
         await self._withdraw(transaction, [str(each["id"]) for each in rows if each["id"] in failed])
         await self._context.ledger.add_findings(transaction, self._context.job_id, findings)
-        # A memory that was edited meanwhile is met again; one that got its vector from somebody else was present.
+        # A memory edited meanwhile comes again; one that got its vector from another process counts as present.
         self._context.meter.add(
             TABLE,
             read=len(rows) + len(findings),
@@ -162,13 +163,13 @@ class MissingEmbedder:
         return inserted
 
     async def _withdraw(self, transaction: Transaction, ids: Collection[str]) -> None:
-        """Count some memories as failed no more, nor as read."""
+        """Withdraw the findings of memories and their counts as failed and read."""
         findings = [JobFinding(TABLE, "failed", each, "") for each in ids]
         await self._context.ledger.withdraw_findings(transaction, self._context.job_id, findings)
         self._context.meter.add(TABLE, read=-len(findings), failed=-len(findings))
 
     async def _forget_resolved(self, ids: Collection[str], failed: dict[str, int | None]) -> None:
-        """Forget memories that failed, and are gone or have a vector by now."""
+        """Clear failed memories that are deleted or have a vector by now."""
 
         async def withdraw(transaction: Transaction) -> None:
             await self._withdraw(transaction, ids)

@@ -1,7 +1,7 @@
-"""What changed in a source since it was read: additions, edits and deletions, brought by comparing all of it again.
+"""Catch-up passes: find additions, edits and deletions by comparing the whole source again, and apply them.
 
-What somebody wrote into the target stays as it is: a row is edited only where it is as this copy left it, and deleted
-only where this copy has inserted it.
+Changes made in the target are kept: a row is updated only where it is as this copy left it, and deleted only where this
+copy has inserted it.
 """
 
 from __future__ import annotations
@@ -48,14 +48,15 @@ BATCH_ROWS = 1_000
 MAX_BATCH_BYTES = 8_000_000
 KEYS_PAGE_ROWS = 4_000
 SYNCED = OWNED | EQUAL
+"""Flags of a row that this copy has inserted or found equal."""
 UNSET_MARK = (pgbinary_encode.boolean(False), None)
-"""What a mark on reviews says that says nothing: not suspended, not buried."""
+"""Values of a mark that is neither suspended nor buried."""
 _OWNED_BY_MEMORIES = ("memories", "vectors", "scheduling", "edges", "reviews", "supersession", "marks")
 
 
 @dataclass(slots=True)
 class _SourceRow:
-    """A row of the source, what it is now, and what was known of it."""
+    """Row of the source with its present state and its last recorded one."""
 
     position: int
     transfer_row: TransferRow
@@ -67,9 +68,9 @@ class _SourceRow:
 
 
 class ChangeFollower:
-    """Passes over a source and its target.
+    """Runs passes over a source and its target.
 
-    ``asked`` puts a question to the source, in a thread; ``record`` counts written rows and gives what is to be told.
+    ``ask_source`` runs a query on the source in a thread; ``count_rows`` counts written rows and returns the findings.
     """
 
     def __init__(
@@ -94,12 +95,12 @@ class ChangeFollower:
         self._tables = [table for table in TABLES if vectors or table.name != "vectors"]
         self._vectors = vectors
         self._unknown_keys: set[str] = set()
-        """Tables where the present look met rows whose keys it cannot know: nothing of these is deleted."""
+        """Tables in which this pass met rows with unknown keys: no row of theirs is deleted."""
         self._last_absent: dict[str, set[int]] = {}
-        """What the last pass did not find: a row that is written anew may be missed once."""
+        """Keys that the last pass did not find: a row that is being rewritten may be missed once."""
 
     async def once(self, transfer_context: TransferContext) -> int:
-        """One pass over everything; gives how many rows of the target it changed."""
+        """Run one pass over all tables; return the number of changed rows in the target."""
         token = await self._ask_source(self._source.token)
         seen_keys = {table.name: array("Q") for table in self._tables}
         self._unknown_keys.clear()
@@ -138,7 +139,7 @@ class ChangeFollower:
         )
         return batch
 
-    # What is in the source
+    # Rows in the source
 
     async def _sync_batch(self, table: Table, batch: Batch, index: SyncIndex, seen_keys: array[int]) -> int:
         rows: list[_SourceRow] = []
@@ -148,7 +149,7 @@ class ChangeFollower:
             seen_keys.append(state.key)
             rows.append(_SourceRow(position, transfer_row, state, index.get(state.key)))
         for key in batch.unread:
-            # What cannot be copied as it is now is there all the same.
+            # A row that cannot be converted any more still exists.
             if key is None:
                 self._unknown_keys.add(table.name)
             else:
@@ -167,17 +168,17 @@ class ChangeFollower:
         states: list[RowState] = []
         reports: list[tuple[_SourceRow, JobFinding]] = []
         for position, row in enumerate(rows):
-            # Of a row that is not known it is known, too, that it is none of ours.
+            # An unknown row is not owned by this copy.
             flags = row.known_state.flags if row.known_state is not None else DELETED
             unchanged = row.known_state is not None and row.known_state.content_hash == row.state.content_hash
             if position in comparison.missing:
                 if flags & SYNCED and not flags & DELETED:
-                    # What belonged to it went with it.
+                    # Rows that belonged to it were deleted with it.
                     if not flags & REPORTED and not table.owned:
                         reason = "It was deleted in the target after it was copied, and is not brought again."
                         reports.append((row, JobFinding(table.name, "only_source", row.transfer_row.key, reason)))
                 elif flags & REFUSED or (row.known_state is None and _has_failed(row, index)):
-                    # What it belongs to may have come meanwhile, or what was wrong with it was mended.
+                    # Its owner may have arrived meanwhile, or its values may be valid now.
                     if table.owned or not unchanged:
                         retries.append(row)
                 else:
@@ -187,8 +188,7 @@ class ChangeFollower:
                 (retries if failed else present_rows).append(row)
             elif position in comparison.differ:
                 if flags & REPORTED or position in repeated:
-                    # It was said that it stays, whatever becomes of it in the source; or it is the second row of its
-                    # key there, and the first one counts.
+                    # A finding has said that it stays; or it is the second row with its key, and the first one counts.
                     continue
                 if flags & SYNCED and not unchanged:
                     edits.append(row)
@@ -209,7 +209,7 @@ class ChangeFollower:
         return changed
 
     async def _record_states(self, table: Table, states: Sequence[RowState]) -> None:
-        """Note what was seen of rows that stay as they are."""
+        """Record the states of rows that need no write."""
         if states:
             await self._context.step(partial(self._sync_state.add, table=table.name, states=states))
 
@@ -222,7 +222,7 @@ class ChangeFollower:
             outcome = await self._target.write(transaction, table, transfer_rows, fresh=False)
             counted_rows, counted_outcome = transfer_rows, outcome
             if self._sync_state.blind:
-                # What is refused may have been counted before.
+                # Refused rows may have been counted by an earlier attempt.
                 counted_rows = [row for position, row in enumerate(transfer_rows) if position not in outcome.refused]
                 counted_outcome = WriteOutcome(outcome.inserted, frozenset())
             self._expect(table, len(counted_rows))
@@ -233,7 +233,7 @@ class ChangeFollower:
         return (await self._context.step(write)).inserted
 
     async def _retry_refused(self, table: Table, rows: Sequence[_SourceRow]) -> int:
-        """Write rows that were refused before; what is taken now is counted as failed no more."""
+        """Retry rows that were refused before; an accepted one no longer counts as failed."""
         if not rows:
             return 0
         transfer_rows = [row.transfer_row for row in rows]
@@ -249,7 +249,7 @@ class ChangeFollower:
                     transaction, self._count_rows(table, accepted, WriteOutcome(outcome.inserted, frozenset()))
                 )
             states = written_states([row.state for row in rows], outcome)
-            # What is refused again as it was is known as such: noted at each look, it would make the state grow.
+            # Recording an unchanged refusal at each pass would make the sync state grow.
             fresh = [
                 state
                 for state, row in zip(states, rows, strict=True)
@@ -289,7 +289,7 @@ class ChangeFollower:
         async def update(transaction: Transaction) -> WriteOutcome:
             outcome = await self._target.update(transaction, table, transfer_rows)
             if table.name == "memories" and not self._vectors:
-                # Its vector was made here, of the text before.
+                # The vector was encoded here from the old text.
                 memory_ids = [{"id": pgbinary_decode.uuid(row.values[0] or b"")} for row in transfer_rows]
                 await transaction.execute_many("delete_embedding", memory_ids)
             self._context.meter.add(table.name, updated=outcome.inserted)
@@ -304,7 +304,7 @@ class ChangeFollower:
             states = [
                 row.with_flags(_owned_flag(row) | (EDIT_REFUSED if position in outcome.refused else EQUAL))
                 for position, row in enumerate(own_rows)
-                # A vector of a later state of its memory is brought once that is: until then it is known as it was.
+                # A vector newer than its memory comes in a later pass: until then its old state stays recorded.
                 if position not in outcome.present
             ]
             await self._sync_state.add(transaction, table.name, states)
@@ -313,7 +313,7 @@ class ChangeFollower:
         return (await self._context.step(update)).inserted
 
     async def _count_present(self, table: Table, rows: Sequence[_SourceRow]) -> None:
-        """Rows that are new in the source and were in the target before."""
+        """Count rows that are new in the source and already present in the target."""
         if not rows:
             return
 
@@ -325,7 +325,7 @@ class ChangeFollower:
         await self._context.step(count)
 
     async def _report_failed(self, table: Table, batch: Batch, index: SyncIndex) -> None:
-        """Rows that became such as cannot be copied, each once."""
+        """Count and report rows that cannot be copied any more, each once."""
         states, findings = [], []
         for finding in batch.failed:
             state = failed_row_state(finding)
@@ -334,7 +334,7 @@ class ChangeFollower:
                 states.append(state)
                 findings.append(finding)
         if self._sync_state.blind:
-            # It may have been told of, and counted, before.
+            # An earlier attempt may have reported and counted them.
             await self._record_states(table, states)
             return
         if not findings:
@@ -349,7 +349,7 @@ class ChangeFollower:
         await self._context.step(count)
 
     async def _withdraw_failures(self, table: Table, rows: Sequence[_SourceRow]) -> None:
-        """Rows that were copied, could not be any more, and can be again: they are counted as failed no more."""
+        """Withdraw the failures of copied rows that were unreadable for a while and are valid again."""
         if not rows:
             return
 
@@ -368,7 +368,7 @@ class ChangeFollower:
 
         async def report(transaction: Transaction) -> None:
             if table.name == "vectors":
-                # Of another model, all of them would look as if they had been edited.
+                # After a change of the model all vectors would look edited.
                 await self._target.hold_model(transaction)
             await self._note(transaction, [finding for _, finding in reports])
             states = [
@@ -378,10 +378,10 @@ class ChangeFollower:
 
         await self._context.step(report)
 
-    # What is no longer in the source
+    # Rows that are no longer in the source
 
     async def _find_kept_memories(self, deletions: Mapping[str, set[int]]) -> dict[bytes, str]:
-        """Memories that somebody here has edited since they came, or has attached something to, and which of it."""
+        """Return the memories to keep, with the reason: edited, linked or otherwise used in the target since the copy."""
         store, index = self._context.store, await self._sync_state.of("memories")
         kept_memories: dict[bytes, str] = {}
         keys = await self._keys("memories", deletions["memories"])
@@ -409,14 +409,14 @@ class ChangeFollower:
         return kept_memories
 
     async def _linked(self, ids: Sequence[str], deletions: set[int]) -> set[bytes]:
-        """The ends of those links of some memories that do not go with them."""
+        """Return both ends of links of these memories that are not deleted with them."""
         query = partial(self._context.store.backend.fetch, "list_edges", {"ids": ids})
         edges = map(read_edge, await self._context.with_retries(query) or ())
         remaining = [edge for edge in edges if hashed(_edge_key(edge)) not in deletions]
         return {UUID(end).bytes for edge in remaining for end in (edge.source_id, edge.target_id)}
 
     async def _reviewed(self, memories: Sequence[bytes], deletions: set[int]) -> set[bytes]:
-        """Which of these memories have reviews that do not go with them."""
+        """Return the memories that have reviews which are not deleted with them."""
         keys, last = set(memories), max(memories)
         before = int.from_bytes(min(memories), "big") - 1
         after = key_of("reviews", _first_review_values(before.to_bytes(16, "big"))) if before >= 0 else None
@@ -431,7 +431,7 @@ class ChangeFollower:
         return reviewed
 
     async def _decided(self, deletions: set[int]) -> set[bytes]:
-        """The memories that replace another one, or are replaced, by a decision that was made in the target."""
+        """Return the memories that a decision made in the target names as loser or winner."""
         index = await self._sync_state.of("supersession")
         decided: set[bytes] = set()
         after: bytes | None = None
@@ -448,9 +448,9 @@ class ChangeFollower:
         return decided
 
     async def _marked(self, memories: Sequence[bytes]) -> set[bytes]:
-        """Which of these memories have a mark that was set, or changed, in the target."""
+        """Return the memories with a mark that was set or changed in the target."""
         index, table = await self._sync_state.of("marks"), self._table("marks")
-        # Asked for as unset, so that each one that is set is given back.
+        # Compared with an unset mark, so that every mark that is set comes back.
         transfer_rows = [TransferRow("", (key, *UNSET_MARK)) for key in memories]
         comparison = await self._context.with_retries(partial(self._target_reader.compare, table, transfer_rows))
         assert comparison is not None
@@ -471,7 +471,7 @@ class ChangeFollower:
         return next(table for table in self._tables if table.name == name)
 
     async def _keys(self, table: str, hashes: set[int]) -> list[bytes]:
-        """The keys of rows of the target by their hashes."""
+        """Return the keys of rows in the target by their hashes."""
         keys: list[bytes] = []
         after: bytes | None = None
         while hashes:
@@ -485,7 +485,7 @@ class ChangeFollower:
     async def _delete_absent(
         self, table: Table, deletions: set[int], kept_memories: Mapping[bytes, str]
     ) -> tuple[int, list[RowState]]:
-        """Delete rows that are no longer in the source; gives how many, and the marks of those that stay."""
+        """Delete rows that are no longer in the source; return their number, and the states of the others."""
         if not deletions:
             return 0, []
         keys = await self._keys(table.name, deletions)
@@ -497,7 +497,7 @@ class ChangeFollower:
             and (table.name == "memories" or not _is_reported(index, key))
         ]
         deleted = 0
-        # In parts, from the end: of lines that say the same, the places of the others stay as they were counted.
+        # In parts, from the end, so that the ordinals of equal log lines stay valid.
         for end in range(len(deletable), 0, -KEYS_PAGE_ROWS):
             deleted += await self._delete(table, deletable[max(0, end - KEYS_PAGE_ROWS) : end])
         kept_keys = {hashed(key) for key in keys} - {hashed(key) for key in deletable}
@@ -507,8 +507,10 @@ class ChangeFollower:
     async def _report_kept(
         self, kept_memories: Mapping[bytes, str], kept_states: Mapping[str, Sequence[RowState]]
     ) -> None:
-        """Tell which memories stay, and note what stays as the target's own: all at once, because whether a memory
-        stays is seen by what belongs to it."""
+        """Report the memories that stay and record their rows as the target's own.
+
+        One transaction, because the rows of a memory decide whether it stays.
+        """
         if not any(kept_states.values()):
             return
         findings = [
@@ -557,26 +559,26 @@ class ChangeFollower:
 async def delete_unused(
     target: Target, transaction: Transaction, table: Table, keys: Sequence[bytes]
 ) -> Sequence[bytes]:
-    """Delete rows by their keys; gives the keys of those that stay, because others belong to them."""
+    """Delete rows by their keys; return the keys of those that stay, because other rows belong to them."""
     if table.name not in ("users", "groups", "domains"):
         await target.delete(transaction, table, keys)
         return ()
-    # There are few of them, and each may be refused by itself.
+    # These tables are small, and each row may be refused by itself.
     return [key for key in keys if not await target.delete(transaction, table, [key])]
 
 
 def still_used(table: Table, key: bytes) -> JobFinding:
-    """The finding about a row that is gone in the source and stays, because others in the target belong to it."""
+    """Return the finding about a row that is deleted in the source and still referenced in the target."""
     reason = "It was deleted in the source, but something in the target belongs to it, and it stays."
     return JobFinding(table.name, "only_target", name_of(table.name, key), reason)
 
 
 def written_states(states: Sequence[RowState], outcome: WriteOutcome) -> list[RowState]:
-    """The marks of rows that were written: refused, inserted, or only known to be there."""
+    """Return the states of written rows: refused, inserted, or merely present."""
     left_out = outcome.present | outcome.refused.keys()
     inserted = {state.key for position, state in enumerate(states) if position not in left_out}
     if len(inserted) != outcome.inserted:
-        # Somebody else has written some of them in that moment: whose they are is not known.
+        # Another process inserted some of them at the same time, so that ownership is unknown.
         inserted = set()
     return [
         state._replace(flags=OWNED if state.key in inserted else REFUSED if position in outcome.refused else 0)
@@ -585,7 +587,7 @@ def written_states(states: Sequence[RowState], outcome: WriteOutcome) -> list[Ro
 
 
 def failed_row_state(finding: JobFinding) -> RowState:
-    """The mark of a row that cannot be copied: it is told of once."""
+    """Return the state of a row that cannot be copied, so that it is reported once."""
     return RowState(_failed_key(finding.source_key), 0, 0, REFUSED)
 
 
@@ -594,18 +596,18 @@ def _failed_key(key: str) -> int:
 
 
 def _has_failed(row: _SourceRow, index: SyncIndex) -> bool:
-    """Was it told of a row that it cannot be copied?"""
+    """Check whether a row has been reported as failed."""
     failed = index.get(_failed_key(row.transfer_row.key)) if index.has_refusals else None
     return failed is not None and bool(failed.flags & REFUSED)
 
 
 def _owned_flag(row: _SourceRow) -> int:
-    """Whether this copy has inserted a row, as its mark says it."""
+    """Return OWNED where this copy has inserted the row, else 0."""
     return row.known_state.flags & OWNED if row.known_state is not None else 0
 
 
 def _repeated_positions(seen_keys: array[int], before: int, rows: Sequence[_SourceRow]) -> frozenset[int]:
-    """The places of rows whose key came before: in the ``before`` first ones of those seen, or in these rows."""
+    """Return the positions of rows with a repeated key: among the first ``before`` keys seen, or in these rows."""
     import numpy as np
 
     keys = np.array([row.state.key for row in rows], dtype=np.uint64)
@@ -616,7 +618,7 @@ def _repeated_positions(seen_keys: array[int], before: int, rows: Sequence[_Sour
 
 
 def _is_reported(index: SyncIndex, key: bytes) -> bool:
-    """Was it said of a row that it stays as it is in the target?"""
+    """Check whether a row has been reported to stay as it is in the target."""
     state = index.get(hashed(key))
     return state is not None and bool(state.flags & REPORTED)
 
@@ -632,7 +634,7 @@ def _edge_key(edge: Edge) -> bytes:
 
 
 def _first_review_values(memory: bytes) -> tuple[bytes, ...]:
-    """A line of the review log before which a memory has none."""
+    """Return the values of a review that sorts before all reviews of a memory."""
     return (memory, bytes(8), bytes(2), b"", b"", bytes(4))
 
 

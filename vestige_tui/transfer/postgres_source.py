@@ -1,4 +1,4 @@
-"""The PostgreSQL store that a copy reads: one connection beside everybody's, its rows as the server's own bytes."""
+"""PostgreSQL store as a source: one connection outside the pool, rows as the server's own bytes."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ _KEY_DECODERS: Mapping[str, tuple[Callable[[bytes], str], ...]] = {
     "domains": (pgbinary_decode.text,),
     "edges": (pgbinary_decode.uuid, pgbinary_decode.uuid, pgbinary_decode.text),
 }
-"""What the first values of a row are read as, which tell it from every other one, where that is not one UUID."""
+"""Decoders of the key values of a row, where the key is not one UUID."""
 _LOG_LABELS = {"reviews": "review {} of", "supersession": "decision {} on"}
-"""Tables that are read by their number, which is the last value of a row, and what a line is called."""
+"""Logs, paginated by their number, the last value of a row, and the label of a line."""
 
 T = TypeVar("T")
 _Connection: TypeAlias = Connection[dict[str, Any]]
 
 
 class _BatchFull(Exception):
-    """As many bytes were read as a batch may have."""
+    """The batch has reached its size in bytes."""
 
 
 class PostgresSource:
-    """An open source. Nothing is locked and no snapshot is held; a connection that broke is made anew.
+    """Open PostgreSQL source. Takes no lock and holds no snapshot; reconnects after a lost connection.
 
-    ``url`` is a libpq URL or ``pgembed:DIR``, whose server is started where need be and leased until ``close``.
-    Raises Usage, StoreMissing, ForeignStore, SchemaPending, Refused or Unavailable where nothing can be read.
+    ``url`` is a libpq URL or ``pgembed:DIR``; the embedded server is started if need be and leased until ``close``.
+    Raises Usage, StoreMissing, ForeignStore, SchemaPending, Refused or Unavailable.
     """
 
     def __init__(self, url: str) -> None:
@@ -89,7 +89,7 @@ class PostgresSource:
         self._lease = lease
         if previous is not None:
             embedded_postgres.release_now(previous)
-        # Its socket may lie elsewhere than before.
+        # The new server may listen on another socket.
         self._conninfo = PostgresBackend(lease.url, read_only=True).conninfo()
 
     def _release(self) -> None:
@@ -107,11 +107,11 @@ class PostgresSource:
                 raise
             return connection
         except (psycopg.Error, OSError) as error:
-            # The driver's words about a URL that it cannot parse may hold a password.
+            # The driver's message about an invalid URL may hold a password.
             raise translate(error, self.title) from None
 
     def _check_schema(self) -> None:
-        """See whose database it is."""
+        """Check that the database holds a memory store."""
         [bookkeeping] = self._rows(compose("postgres", "find_bookkeeping"))
         if not bookkeeping["n"]:
             for row in self._rows(compose("postgres", "list_taken_names")):
@@ -119,7 +119,7 @@ class PostgresSource:
             raise SchemaPending(f"{self.title} holds no memory store yet.")
 
     def close(self) -> None:
-        """Close the connection; a read that another thread is at is broken off first."""
+        """Close the connection; cancel a read in another thread first."""
         self._closing = True
         if self._connection.info.transaction_status == TransactionStatus.ACTIVE:
             with suppress(psycopg.Error):
@@ -129,11 +129,11 @@ class PostgresSource:
             self._connection.close()
             self._release()
 
-    # Asking
+    # Queries
 
     @contextmanager
     def _locked_connection(self) -> Iterator[_Connection]:
-        """The connection, for one thread alone; another one where it broke since the last question."""
+        """Yield the connection to one thread at a time; reconnect where it was lost."""
         with self._lock:
             if not self._is_open:
                 raise Unavailable(f"{self.title} is not open.")
@@ -159,7 +159,7 @@ class PostgresSource:
         return self._retry_once(lambda connection: connection.execute(statement.encode()).fetchall())
 
     def _retry_once(self, query: Callable[[_Connection], T]) -> T:
-        """What a question gives; it is asked again where the connection turns out to have broken before it."""
+        """Run a query; retry once where the connection turns out to be lost."""
         try:
             with self._locked_connection() as connection:
                 return query(connection)
@@ -170,7 +170,7 @@ class PostgresSource:
             return query(connection)
 
     def model(self) -> ModelSignature | None:
-        """The model that its vectors are of; None where it has none that a target could register."""
+        """Return the model of the vectors; None where a target could register none."""
         rows = self._rows(compose("postgres", "get_model"))
         return model_of(read_model(rows[0])) if rows else None
 
@@ -179,13 +179,13 @@ class PostgresSource:
         return Count(int(row["n"]), int(row.get("keyless", 0)))
 
     def start(self, table: str) -> Key:
-        """The key before the first row of a table."""
+        """Return the key before the first row of a table."""
         if table in _LOG_LABELS:
             return (-(2**63),)
         return ("",) * len(_KEY_DECODERS.get(table, (pgbinary_decode.uuid,)))
 
     def read(self, table: Table, after: Key, limit: int, max_bytes: int, transfer_context: TransferContext) -> Batch:
-        """The next rows behind a key, at most ``limit``, and not many more bytes than ``max_bytes``."""
+        """Read the next rows behind a key (keyset pagination), at most ``limit`` and about ``max_bytes``."""
         raw_rows = self._retry_once(lambda connection: self._copy_out(connection, table.name, after, limit, max_bytes))
         rows, failed, rejected = convert_all(
             table.name,
@@ -202,7 +202,7 @@ class PostgresSource:
         statement = f"COPY ({self._sql[f'read_{table}']}) TO STDOUT (FORMAT binary)"
         rows: list[Raw] = []
         size = 0
-        # An early end has to be an error: only then the driver tells the server to stop.
+        # Only an exception makes the driver stop the server's output early.
         with (
             suppress(_BatchFull),
             closing(connection.cursor()) as cursor,
@@ -213,12 +213,12 @@ class PostgresSource:
                 size += sum(len(value) for value in row if value is not None)
                 if size >= max_bytes:
                     raise _BatchFull
-        # Texts of another encoding look like texts, and a comparison reads them here once more.
+        # In another encoding the bytes would be read as wrong text without an error.
         check_encoding(connection.info)
         return rows
 
     def left_behind(self) -> Mapping[str, int]:
-        """Tables beside the store's own that no target has a place for, with their counts; empty ones do not count."""
+        """Return the non-empty tables that have no counterpart in a target, with their counts."""
         counts: dict[str, int] = {}
         for row in self._rows(self._sql["list_left_behind"]):
             quoted = sql.Identifier(row["name"]).as_string(None)
@@ -228,17 +228,17 @@ class PostgresSource:
         return counts
 
     def duplicate_ids(self) -> Mapping[str, str]:
-        """None: a UUID has one spelling here."""
+        """Return no duplicates: a UUID has one spelling here."""
         return {}
 
     def token(self) -> object:
-        """Something that differs some time after anybody has changed the store."""
+        """Return the change token, which differs some time after a change of the store."""
         [row] = self._rows(compose("postgres", "read_change_token"))
         return row["token"]
 
 
 def _next_key(table: str, row: Raw) -> Key:
-    """Where a read continues behind a row."""
+    """Return the key at which a read continues behind a row."""
     if table in _LOG_LABELS:
         return (_number(row),)
     return tuple(
@@ -251,7 +251,7 @@ def _number(row: Raw) -> int:
 
 
 def _row_name(table: str, row: Raw) -> str:
-    """What a finding calls a row."""
+    """Return the name of a row in findings."""
     if table in _LOG_LABELS:
         return f"{_LOG_LABELS[table].format(_number(row))} {pgbinary_decode.uuid(row[0])}"
     parts = [shown(part) for part in _next_key(table, row)]
@@ -261,7 +261,7 @@ def _row_name(table: str, row: Raw) -> str:
 
 
 def _transfer_row(table: str, row: Raw, transfer_context: TransferContext) -> TransferRow:
-    """A row of our own needs no mending: what is looked at is what the target cannot hold."""
+    """Convert a row, which needs no sanitizing; only its vector may not fit the target."""
     if table == "vectors":
         vector = pgbinary_decode.vector(row[1])
         check_vector(vector, transfer_context)

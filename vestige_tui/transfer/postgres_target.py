@@ -1,4 +1,4 @@
-"""The PostgreSQL store that a copy writes: by binary COPY, straight into a table or by way of a staging table."""
+"""PostgreSQL store as a target: binary COPY, directly into a table or through a staging table."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
     from vestige_tui.transfer.convert import Table, TransferRow
 
 PIECE_ROWS = 256
-"""Rows that go to the server at once: it works on them while the next are put together."""
+"""Rows sent to the server at once: it processes them while the next ones are encoded."""
 LOCK_TIMEOUT = "3s"
-"""How long a copy waits for whoever uses the tables whose indexes it would drop; it can do without."""
+"""Lock timeout for dropping indexes, which a copy can do without."""
 NOTHING_WRITTEN = WriteOutcome(0, frozenset())
 
-# What the server says of a row, not of itself.
+# Errors of a row, not of the server.
 _REFUSALS = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded, errors.StatementTooComplex)
 
 
 @dataclass(frozen=True, slots=True)
 class _DirectCopy:
-    """How rows of a table may go straight into it: how many of their values it has columns for."""
+    """Direct COPY of rows into their table; ``columns`` is the number of their values that it has."""
 
     columns: int | None = None
     link: int | None = None
-    """The value that points at another line, which only a staging table can find."""
+    """Value that references another log line, which needs a staging table."""
     dated: bool = False
-    """Do they belong to one state of a memory?"""
+    """True where rows belong to one state of a memory."""
     log: int | None = None
-    """The value that is the time of a line: a log has no keys, and would take the same line twice."""
+    """Value with the time of a log line: logs have no keys, so that a duplicate has to be looked up."""
 
 
 _DIRECT_COPY = {
@@ -59,11 +59,11 @@ _DIRECT_COPY = {
     "supersession": _DirectCopy(columns=4, log=3),
     "marks": _DirectCopy(),
 }
-"""Users and groups are left out: their names are mended on the way."""
+"""Users and groups are always staged, because their handles may change on the way."""
 
 
 class PostgresTarget:
-    """An open store of ours on a PostgreSQL server, to be written by one copy at a time."""
+    """Open PostgreSQL target, written by one copy at a time."""
 
     def __init__(self, store: Store) -> None:
         backend = store.backend
@@ -72,11 +72,11 @@ class PostgresTarget:
         self._sql = load("postgres", "copy")
         self.model: ModelSignature | None = None
         self._staged_only: set[str] = set()
-        """Tables where the last batch met what can only be staged."""
+        """Tables whose last batch could not be copied directly."""
 
     @property
     def half(self) -> bool:
-        """Does it hold vectors in half precision?"""
+        """True where vectors are stored in half precision."""
         return self._backend.typed("{vector}") == "halfvec"
 
     async def empty(self, table: str) -> bool:
@@ -107,7 +107,7 @@ class PostgresTarget:
     async def update(self, transaction: Transaction, table: Table, rows: Sequence[TransferRow]) -> WriteOutcome:
         connection = _connection(transaction)
         if not rows or f"update_{table.name}" not in self._sql:
-            return NOTHING_WRITTEN  # A log is only added to.
+            return NOTHING_WRITTEN  # Logs are append-only.
         await self._lock_table(transaction, table)
         await self._disable_timeouts(connection)
         await connection.execute(self._sql[f"stage_{table.name}"].encode())
@@ -135,18 +135,18 @@ class PostgresTarget:
             return cursor.rowcount
 
     async def hold_model(self, transaction: Transaction) -> None:
-        """Keep the store with the model of the vectors until the transaction ends. Raises ModelMismatch."""
+        """Pin the model of the vectors until the transaction ends. Raises ModelMismatch."""
         await hold_model(transaction, self.model)
 
     async def _lock_table(self, transaction: Transaction, table: Table) -> None:
-        """What must not change while rows of this table are written."""
+        """Lock the data that rows of this table depend on."""
         if table.name == "vectors":
             await self.hold_model(transaction)
         elif (direct := _DIRECT_COPY.get(table.name)) is not None and direct.log is not None:
             await _connection(transaction).execute(self._sql["hold_logs"].encode())
 
     async def _copy_directly(self, connection: AsyncConnection[Any], table: Table, rows: Sequence[TransferRow]) -> bool:
-        """Write rows without asking whether they are there; False, and nothing written, where one of them is amiss."""
+        """Copy rows directly without a lookup; return False, with nothing written, where one of them is refused."""
         direct = _DIRECT_COPY.get(table.name)
         if direct is None or (direct.link is not None and any(row.values[direct.link] is not None for row in rows)):
             return False
@@ -182,14 +182,14 @@ class PostgresTarget:
         return row.values[:columns]
 
     async def _owners_match(self, connection: AsyncConnection[Any], table: Table, rows: Sequence[TransferRow]) -> bool:
-        """Is the memory of each row there, and in the state that the row belongs to?"""
+        """Check that the memory of each row exists in the state that the row belongs to."""
         cursor = await connection.execute(self._sql[f"belong_{table.name}"].encode(), _moments(rows, 2))
         return await cursor.fetchone() is None
 
     async def _is_logged(
         self, connection: AsyncConnection[Any], table: Table, rows: Sequence[TransferRow], time: int
     ) -> bool:
-        """Is a line of one of these memories and moments there already?"""
+        """Check whether the log has a line with one of these memories and times."""
         cursor = await connection.execute(self._sql[f"logged_{table.name}"].encode(), _moments(rows, time))
         return await cursor.fetchone() is not None
 
@@ -202,7 +202,7 @@ class PostgresTarget:
         high: int,
         verb: str,
     ) -> WriteOutcome:
-        """Write the rows from one place to another; where the server refuses, find the row and leave only that out."""
+        """Write a range of rows; where the server refuses it, bisect to leave out only the refused row."""
         try:
             async with connection.transaction():
                 return await self._write_staged(connection, table, rows, low, high, verb)
@@ -257,7 +257,7 @@ class PostgresTarget:
     # Indexes
 
     async def drop_indexes(self, transaction: Transaction) -> tuple[str, ...]:
-        """Drop what only makes reading fast; gives the statements that make it again, none where it has to stay."""
+        """Drop the secondary indexes; return the statements that recreate them, none where they have to stay."""
         connection = _connection(transaction)
         await self._disable_timeouts(connection)
         try:
@@ -273,20 +273,20 @@ class PostgresTarget:
         return tuple(str(row["create"]) for row in indexes)
 
     async def hold_indexes(self, transaction: Transaction) -> None:
-        """Wait until no other copy builds indexes here; nobody does until the transaction ends."""
+        """Lock index builds against other copies until the transaction ends."""
         connection = _connection(transaction)
         await self._disable_timeouts(connection)
         await connection.execute(self._sql["hold_indexes"].encode())
 
     async def build_index(self, transaction: Transaction, statement: str) -> None:
-        """Make an index again by its statement, unless somebody has."""
+        """Recreate an index by its statement, unless it exists."""
         connection = _connection(transaction)
         await self._disable_timeouts(connection)
         await connection.execute(self._sql["more_memory"].encode())
         await connection.execute(statement.replace("CREATE INDEX ", "CREATE INDEX IF NOT EXISTS ", 1).encode())
 
     async def settle(self, transaction: Transaction) -> None:
-        """Make what is derived from the rows follow them."""
+        """Rebuild the data that is derived from the rows."""
         connection = _connection(transaction)
         await self._disable_timeouts(connection)
         await connection.execute(self._sql["rebuild_winners"].encode())
@@ -297,7 +297,7 @@ class PostgresTarget:
         await connection.execute(self._sql["analyze_target"].encode())
 
     async def _disable_timeouts(self, connection: AsyncConnection[Any]) -> None:
-        """What follows in this transaction takes as long as it takes, whatever the server allows others."""
+        """Disable the server's timeouts for the rest of the transaction."""
         await connection.execute(self._sql["take_time"].encode(), {"local": True})
 
 
@@ -307,14 +307,14 @@ def _connection(transaction: Transaction) -> AsyncConnection[Any]:
 
 
 def _moments(rows: Sequence[TransferRow], time: int) -> dict[str, str]:
-    """The memories of some rows and the times that are one of their values, in microseconds since 2000, as arrays."""
+    """Return the memories of rows and a time value of each, in microseconds since 2000, as array literals."""
     keys = ",".join([(row.values[0] or b"").hex() for row in rows])
     times = ",".join([str(int.from_bytes(row.values[time] or b"", "big", signed=True)) for row in rows])
     return {"keys": f"{{{keys}}}", "times": f"{{{times}}}"}
 
 
 def _half(vector: bytes) -> bytes:
-    """A vector of single precision as one of half precision: the dimension, then the values."""
+    """Convert a vector to half precision: dimension, then values."""
     import numpy as np
 
     return vector[:4] + np.frombuffer(vector, dtype=">f4", offset=4).astype(">f2").tobytes()

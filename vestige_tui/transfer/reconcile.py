@@ -1,6 +1,6 @@
-"""The repair of a copy: what a comparison finds missing or different is brought from the source into the target.
+"""Repair a copy: write the rows that a comparison finds missing or different.
 
-Unlike a copy it overwrites: what the source has wins. Rows that only the target has stay unless they are to be deleted.
+Unlike a copy it overwrites: the source wins. Rows that only the target has stay unless they are to be deleted.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
-    """Refuse what cannot be compared, or written. Raises Conflict while a copy between the two is at work."""
+    """Refuse a repair that cannot succeed. Raises Conflict while a copy between the two stores is in flight."""
     comparison = await check_comparison(request, dry=dry)
     backend = open_backend(request.target, max_connections=1)
     await backend.open()
@@ -75,26 +75,26 @@ async def _refuse_copy(backend: Backend, source: str, now: datetime) -> None:
 
 
 def _same(one: str, other: str) -> bool:
-    """Are two locations, without passwords, one store?"""
+    """Check whether two locations, without passwords, are one store."""
     if one.startswith("sqlite:") and other.startswith("sqlite:"):
         return sqlite_path(one).resolve() == sqlite_path(other).resolve()
     return one == other
 
 
 async def dry_run(request: JobRequest) -> dict[str, TableProgress]:
-    """What a repair would read, table by table."""
+    """Count the rows that a repair would read, table by table."""
     await check(request, dry=True)
     return await count_rows(request)
 
 
 async def run(context: JobContext) -> str:
-    """Bring what differs, then compare everything; gives what came of both in words."""
+    """Write the rows that differ, then compare everything; return a summary of both."""
     source = await context.with_retries(partial(asyncio.to_thread, open_source, context.source))
     assert source is not None
     try:
         copy_target = await context.with_retries(partial(copy_target_of, source, context.store))
         assert copy_target is not None
-        # One may have begun since the person was asked.
+        # A copy may have started since the check.
         await _refuse_copy(context.store.backend, without_password(source.location), context.store.now())
         repair = Repair(context, source, copy_target)
         await repair.run()
@@ -125,7 +125,7 @@ def _words(context: JobContext) -> str:
 
 
 class Repair:
-    """One pass over everything that brings what differs."""
+    """One pass over all tables that writes missing and different rows."""
 
     def __init__(self, context: JobContext, source: Source, copy_target: CopyTarget) -> None:
         self._context = context
@@ -138,17 +138,17 @@ class Repair:
         self._refused: set[tuple[str, str]] = set()
 
     def is_refused(self, table: str, row: TransferRow) -> bool:
-        """Whether the target has not taken a row."""
+        """Check whether the target refused a row."""
         return (table, row.key) in self._refused
 
     async def run(self) -> None:
-        """Bring what is missing or different, table by table; delete what only the target has where that is asked."""
+        """Write missing and different rows, table by table; delete rows that only the target has if requested."""
         self._target.model = await self._context.with_retries(self._context.store.registered_model)
         await self._comparison.load_users()
         for table in TABLES:
             await self._repair_table(table)
         if self._context.options.get("delete"):
-            # What belongs to a row goes before it.
+            # Dependent rows first.
             for table in reversed(TABLES):
                 await self._delete_others(table)
         await self._context.phase("checking which memory replaces which")
@@ -156,7 +156,7 @@ class Repair:
 
     async def _repair_table(self, table: Table) -> None:
         if table.name == "vectors" and not self._target_reader.vectors:
-            return  # Vectors of another model are none that this target could hold.
+            return  # This target cannot hold vectors of another model.
         count = await self._context.with_retries(partial(asyncio.to_thread, self._source.count, table.name))
         assert count is not None
         self._context.meter.tables[table.name] = TableProgress(total=count.rows)
@@ -182,7 +182,7 @@ class Repair:
             inserted = await self._target.write(transaction, table, missing, fresh=False)
             updated = await self._target.update(transaction, table, differing)
             if table.name == "memories" and not self._target_reader.vectors:
-                # Its vector was made here, of the text before.
+                # The vector was encoded here from the old text.
                 memory_ids = [
                     {"id": pgbinary_decode.uuid(batch.rows[position].values[0] or b"")}
                     for position in comparison.differ
@@ -221,7 +221,7 @@ class Repair:
         async with aclosing(self._comparison.others(table)) as pages:
             async for page in pages:
                 keys += page
-        # From the end: of lines that say the same, the places of the others stay as they were counted.
+        # From the end, so that the ordinals of equal log lines stay valid.
         for end in range(len(keys), 0, -KEYS_PAGE_ROWS):
             await self._context.step(partial(self._delete, table=table, keys=keys[max(0, end - KEYS_PAGE_ROWS) : end]))
 
@@ -245,7 +245,7 @@ _UPDATED = "It was different in the target."
 
 
 def _row_findings(table: Table, rows: Sequence[TransferRow], outcome: WriteOutcome, updated: str) -> list[JobFinding]:
-    """What is told of single rows: those that were refused, and those that were overwritten."""
+    """Return the findings about single rows: refused and overwritten ones."""
     findings: list[JobFinding] = []
     for position, row in enumerate(rows):
         if position in outcome.refused:

@@ -1,4 +1,4 @@
-"""The SQLite file that a copy reads: ours or one that a Vestige server made, never written, never held for long."""
+"""SQLite file as a source, our own or a Vestige file; never written, and locked only for short reads."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BUSY_SECONDS = 5.0
 
 
 def sqlite_path(url: str) -> Path:
-    """The file that a store URL names. Raises Usage where it names something else."""
+    """Return the file of a store URL. Raises Usage for a URL of another kind."""
     scheme, _, rest = url.partition(":")
     if scheme in ("postgresql", "postgres", "pgembed"):
         raise Usage(f"A {scheme} URL names no SQLite file.")
@@ -42,9 +42,9 @@ def sqlite_path(url: str) -> Path:
 
 
 class SqliteSource:
-    """An open source. Every read is short, so that a live server's checkpoints go on.
+    """Open SQLite source. Every read is short, so that checkpoints of a live server go on.
 
-    Raises StoreMissing, ForeignStore, SchemaPending or Unavailable where there is nothing that can be read.
+    Raises StoreMissing, ForeignStore, SchemaPending or Unavailable.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,7 +55,7 @@ class SqliteSource:
             raise StoreMissing(f"There is no store at {self.title}.")
         if path.is_dir():
             raise ForeignStore(f"{self.title} is a directory, not a store.")
-        # A -shm cannot be made where the folder cannot be written; nothing may then wait in a -wal.
+        # Without write access to the directory no -shm can be created; safe only if no -wal has pending pages.
         immutable = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
         mode = "mode=ro&immutable=1" if immutable else "mode=ro"
         try:
@@ -64,7 +64,7 @@ class SqliteSource:
                 uri=True,
                 isolation_level=None,
                 timeout=_BUSY_SECONDS,
-                # Batches are read by threads, one at a time.
+                # Threads read batches, one at a time.
                 check_same_thread=False,
             )
         except sqlite3.Error as error:
@@ -79,7 +79,7 @@ class SqliteSource:
         self._lock = threading.RLock()
 
     def _check_schema(self) -> None:
-        """See whose file it is, and give each connection what it needs to read it."""
+        """Check the kind of the file and create the temporary views that reading it needs."""
         try:
             description = survey(self._connection)
             if description.script:
@@ -100,7 +100,7 @@ class SqliteSource:
         return Unavailable(f"{self.title} cannot be read: {error}.")
 
     def close(self) -> None:
-        """Close the file; a read that another thread is at is broken off first."""
+        """Close the file; interrupt a read in another thread first."""
         self._connection.interrupt()
         with self._lock:
             self._connection.close()
@@ -113,7 +113,7 @@ class SqliteSource:
             raise self._translate(error) from error
 
     def model(self) -> ModelSignature | None:
-        """The model that its vectors are of; None where it has none that a target could register."""
+        """Return the model of the vectors; None where a target could register none."""
         columns = ("name", "dimension", "hash", "created_at")
         rows = self._rows(compose("sqlite", "get_model"))
         return model_of(read_model(dict(zip(columns, rows[0], strict=True)))) if rows else None
@@ -123,17 +123,17 @@ class SqliteSource:
         return Count(int(rows), int(keyless))
 
     def start(self, table: str) -> Key:
-        """The key before the first row of a table."""
+        """Return the key before the first row of a table."""
         if table in _READ_BY_NUMBER:
             return (-(2**63),)
         return ("",) * {"memberships": 2, "edges": 3}.get(table, 1)
 
     def read(self, table: Table, after: Key, limit: int, max_bytes: int, transfer_context: TransferContext) -> Batch:
-        """The next rows behind a key, at most ``limit``, and not many more bytes than ``max_bytes``."""
+        """Read the next rows behind a key (keyset pagination), at most ``limit`` and about ``max_bytes``."""
         raw_rows = self._read(table.name, after, limit, max_bytes)
         rows, failed, rejected = convert_all(table.name, table.convert, raw_rows, transfer_context)
         unread = [probable_key(table.name, raw) for raw in rejected]
-        # A row ends with its key.
+        # The last values of a raw row are its key.
         return Batch(rows, failed, len(raw_rows), tuple(raw_rows[-1][-len(after) :]) if raw_rows else after, unread)
 
     def _read(self, table: str, after: Key, limit: int, max_bytes: int) -> list[tuple[Any, ...]]:
@@ -154,7 +154,7 @@ class SqliteSource:
         return rows
 
     def left_behind(self) -> Mapping[str, int]:
-        """Tables that no target has a place for, with their counts; empty ones do not count."""
+        """Return the non-empty tables that have no counterpart in a target, with their counts."""
         counts: dict[str, int] = {}
         for (name,) in self._rows(self._sql["list_left_behind"]):
             quoted = '"' + str(name).replace('"', '""') + '"'
@@ -164,7 +164,7 @@ class SqliteSource:
         return counts
 
     def duplicate_ids(self) -> Mapping[str, str]:
-        """Ids that are one UUID with another id, which came first: {the later: the first}, in the source's spelling."""
+        """Return ids that spell the UUID of another, earlier id: {later: earlier}, as the source spells them."""
         duplicates: dict[str, str] = {}
         first_ids: dict[bytes, tuple[int, str]] = {}
         after = -(2**63)
@@ -189,11 +189,11 @@ class SqliteSource:
             return
         if rows:
             duplicates[canonical] = raw
-        # Only spellings of a UUID can meet one another; any other id stands for its own.
+        # Only spellings of a UUID can collide; any other id has a UUID of its own.
         if as_uuid(raw) is not None:
             first_ids[key] = (seq, raw)
 
     def token(self) -> object:
-        """Something that differs once anybody has changed the file."""
+        """Return the change token, which differs after any change of the file."""
         [(version,)] = self._rows(compose("sqlite", "read_change_token"))
         return version

@@ -1,4 +1,4 @@
-"""The SQLite store of ours that a copy writes: row by row in the batch's transaction, spelt as such a file has it."""
+"""SQLite store as a target: rows are written one by one in the batch's transaction."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 Decoder: TypeAlias = Callable[[bytes], object]
 _Params: TypeAlias = dict[str, Any]
 
-# What is wrong with a row, not with the file; a ValueError says that a value has no spelling here.
+# Errors of a row, not of the file; ValueError means that SQLite cannot hold a value.
 _REFUSALS = (sqlite3.IntegrityError, sqlite3.DataError, ValueError)
 
 _dump_json = json.JSONEncoder(ensure_ascii=False).encode
@@ -131,17 +131,17 @@ _DECODERS: Mapping[str, Mapping[str, Decoder]] = {
     },
     "marks": {"memory_id": pgbinary_decode.uuid, "suspended": pgbinary_decode.boolean, "buried_until": _time},
 }
-"""The values of a row in the order of ``load_<table>``: what a statement calls each, and how it is spelt."""
+"""Parameters and decoders of a row's values, in the order of ``load_<table>``."""
 
 
 def sqlite_params(table: str, values: Sequence[bytes | None]) -> _Params:
-    """A row as a SQLite file of ours spells it. Raises ValueError for what has no spelling there."""
+    """Return a row as parameters of a SQLite statement. Raises ValueError for a value that SQLite cannot hold."""
     pairs = zip(_DECODERS[table].items(), values, strict=True)
     return {name: None if value is None else decode(value) for (name, decode), value in pairs}
 
 
 class SqliteTarget:
-    """An open store of ours in a SQLite file; its indexes stay, whatever comes."""
+    """Open SQLite target; its indexes are never dropped."""
 
     def __init__(self, store: Store) -> None:
         backend = store.backend
@@ -164,7 +164,7 @@ class SqliteTarget:
 
     async def update(self, transaction: Transaction, table: Table, rows: Sequence[TransferRow]) -> WriteOutcome:
         if f"update_{table.name}" not in self._sql:
-            return WriteOutcome(0, frozenset())  # A log is only added to.
+            return WriteOutcome(0, frozenset())  # Logs are append-only.
         await self._lock_table(transaction, table)
         return await _run(transaction, f"update_{table.name}", partial(self._write, table, rows, self._update))
 
@@ -173,7 +173,7 @@ class SqliteTarget:
         return await _run(transaction, f"delete_{table.name}", partial(self._delete, table.name, keys))
 
     async def hold_model(self, transaction: Transaction) -> None:
-        """Keep the store with the model of the vectors until the transaction ends. Raises ModelMismatch."""
+        """Pin the model of the vectors until the transaction ends. Raises ModelMismatch."""
         await hold_model(transaction, self.model)
 
     async def _lock_table(self, transaction: Transaction, table: Table) -> None:
@@ -221,7 +221,7 @@ class SqliteTarget:
         return changed
 
     def _orphan_reason(self, connection: sqlite3.Connection, table: Table, params: _Params) -> str | None:
-        """Why a row has no place here; None where it has one."""
+        """Return the reason why a row lacks its owner; None where it has one."""
         if not table.owned:
             return None
         row = connection.execute(self._sql[f"orphans_{table.name}"], params).fetchone()
@@ -235,7 +235,7 @@ class SqliteTarget:
     def _delete(self, table: str, keys: Sequence[bytes], connection: sqlite3.Connection) -> int:
         decoders = list(_DECODERS[table].items())
         deleted = 0
-        # Of lines that say the same the last goes first: the places of the others stay as they were counted.
+        # Equal log lines are deleted from the last, so that the ordinals of the others stay valid.
         for key in sorted(keys, reverse=True):
             params: _Params = {}
             for column, value in key_parts(table, key).items():
@@ -250,13 +250,13 @@ class SqliteTarget:
                 connection.execute(free_statement, params)
             return connection.execute(self._sql[f"delete_{table}"], params).rowcount
         except sqlite3.IntegrityError:
-            # Something here still belongs to it.
+            # Another row still references it.
             return 0
 
-    # What follows the rows
+    # After the rows
 
     async def settle(self, transaction: Transaction) -> None:
-        """Make what is derived from the rows follow them."""
+        """Rebuild the data that is derived from the rows."""
         await self._execute(transaction, "rebuild_winners")
 
     async def analyze(self, transaction: Transaction) -> None:

@@ -1,7 +1,7 @@
-"""What a source is compared with: the rows of an open store, asked for by their keys.
+"""Target readers: compare the rows of a source with those of an open store, by key.
 
-On PostgreSQL a row's values go there as one digest, and only the places of rows that are missing or differ come back.
-In a SQLite file the rows are read and brought into the common form, in this process, where such a file computes anyway.
+PostgreSQL gets one digest per row and returns only the positions of missing and different rows. Rows of a SQLite file
+are read and converted in this process, where SQLite would compute anyway.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ _JSON_COLUMNS: Mapping[str, tuple[int, ...]] = {
     "memories": (4, 6),
     "reviews": (3, 4),
 }
-"""Which values of a row are JSON: they are compared by what they say."""
+"""Columns with JSON, which is compared as parsed."""
 _FLOAT_COLUMNS: Mapping[str, tuple[int, ...]] = {"scheduling": (1, 2, 3), "edges": (3,)}
 _ZERO, _NEGATIVE_ZERO = pgbinary_encode.double(0.0), pgbinary_encode.double(-0.0)
 _HANDLE_COLUMN = {"users": 1, "groups": 1}
-"""The value that a copy may have lengthened, because another row had it: a handle."""
+"""Column with the handle, which a copy may have lengthened to keep it unique."""
 
 
 def target_reader_of(store: Store, *, vectors: bool = True) -> TargetReader:
-    """The rows of a store; without ``vectors`` it only matters whether there is one, not what it is."""
+    """Return the reader of a store; without ``vectors`` these are compared only by presence."""
     backend: Any = store.backend
     if backend.dialect == "postgres":
         return PostgresTargetReader(backend, vectors=vectors)
@@ -60,14 +60,14 @@ def target_reader_of(store: Store, *, vectors: bool = True) -> TargetReader:
 
 @cache
 def columns(table: str) -> tuple[str, ...]:
-    """What the values of a row are called, in their order."""
+    """Return the column names of a table, in the order of a row's values."""
     listed = re.search(r"\(ord, ([^)]*)\)", load("postgres", "copy")[f"load_{table}"])
     assert listed is not None
     return tuple(listed[1].replace("\n", " ").replace(" ", "").split(","))
 
 
 def differing(table: str, one: Sequence[bytes | None], other: Sequence[bytes | None]) -> tuple[str, ...]:
-    """The names of the values in which two rows of a table differ: one as a source has it, the other as it came."""
+    """Return the columns in which two rows of a table differ, ``one`` from the source and ``other`` from the target."""
     names = columns(table)
     return tuple(
         names[column]
@@ -78,18 +78,18 @@ def differing(table: str, one: Sequence[bytes | None], other: Sequence[bytes | N
 
 def _equal_values(table: str, column: int, row: Sequence[bytes | None], one: bytes | None, other: bytes | None) -> bool:
     if table == "vectors" and column == 2:
-        return True  # Which state of its memory a vector belongs to is no value of the vector.
+        return True  # The state of its memory is not part of a vector.
     if one is None or other is None:
         return False
     if column == _HANDLE_COLUMN.get(table):
         return other == one + b"-" + pgbinary_decode.uuid(row[0] or b"")[:8].encode()
     if column in _FLOAT_COLUMNS.get(table, ()):
-        return pgbinary_decode.double(one) == pgbinary_decode.double(other)  # SQLite knows no negative zero.
+        return pgbinary_decode.double(one) == pgbinary_decode.double(other)  # SQLite has no negative zero.
     return column in _JSON_COLUMNS.get(table, ()) and _equal_json(one, other)
 
 
 def canonical_row(table: str, values: Sequence[bytes | None]) -> bytes:
-    """What a row says, in one spelling: as a source has it, and as the target gives it back.
+    """Return a row in one canonical spelling, whether it comes from a source or from the target.
 
     Rows that ``differing`` calls equal have the same one.
     """
@@ -109,7 +109,7 @@ def canonical_row(table: str, values: Sequence[bytes | None]) -> bytes:
 
 
 def _hashable(value: Any) -> Any:
-    """A plain value with its members in one order and its numbers by their hash, which no spelling changes."""
+    """Return a plain value with sorted members and numbers by their hash, independent of spelling."""
     if isinstance(value, dict):
         return sorted((key, _hashable(each)) for key, each in value.items())
     if isinstance(value, list):
@@ -126,7 +126,7 @@ def _equal_json(one: bytes, other: bytes) -> bool:
 
 
 def _parsed_json(raw: bytes) -> Any:
-    """What a JSON text says: numbers by their value, whatever their spelling."""
+    """Parse JSON, with numbers by value, whether 1.0 or 1.00."""
     return _plain(json.loads(pgbinary_decode.jsonb(raw), parse_float=Decimal, parse_int=Decimal))
 
 
@@ -135,12 +135,12 @@ def _plain(value: Any) -> Any:
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_plain(each) for each in value]
-    # True equals 1 in Python, and not in JSON.
+    # Unlike in JSON, True equals 1 in Python.
     return (type(value).__name__, value)
 
 
 def _comparable(table: Table, rows: Sequence[TransferRow]) -> list[int]:
-    """The places of rows to compare: the user that every store begins with is not copied."""
+    """Return the positions of rows to compare, without the built-in user, which is not copied."""
     return [position for position, row in enumerate(rows) if table.name != "users" or row.values[0] != _LOCAL_USER_ID]
 
 
@@ -157,14 +157,14 @@ _UUID_OID, _UUIDS_OID, _TIME_OID, _FLOAT_OID, _INT_OID, _SMALLINT_OID, _BOOL_OID
     17,
 )
 _LIST_COLUMNS: Mapping[str, tuple[int, ...]] = {"domains": (3,), "memories": (3, 5)}
-"""Which values of a row are lists of texts: between us and the server they are JSON."""
+"""Columns with lists of texts, which the server gets and returns as JSON."""
 _CACHED_LIST_BYTES = 256
-"""Bytes of a list that very many rows may have."""
+"""Longest list that is cached as JSON; many rows share short ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class _DigestColumns:
-    """Which values of a row are in its digest, each with the type (oid) that the server has it in: texts are bytes."""
+    """Columns in a row's digest with their types (OIDs) on the server; texts are bytea."""
 
     values: tuple[tuple[int, int], ...]
 
@@ -211,7 +211,7 @@ _pack_head = struct.Struct(">Ii").pack
 
 
 def digest(table: str, values: Sequence[bytes | None]) -> bytes:
-    """SHA-256 over what ``record_send`` says of a row: the number of values, then type, length and bytes of each."""
+    """Return the SHA-256 of a row as ``record_send`` encodes it: column count, then type, length and bytes of each."""
     chosen, lists = _DIGEST_COLUMNS[table].values, _LIST_COLUMNS.get(table, ())
     parts = [_pack_count(len(chosen))]
     for column, oid in chosen:
@@ -232,7 +232,7 @@ def _spell_list(raw: bytes) -> bytes:
 
 
 def record(raw: bytes) -> tuple[bytes | None, ...]:
-    """The values in what ``record_send`` gave."""
+    """Return the values of a record as ``record_send`` encodes it."""
     (count,) = struct.unpack_from(">i", raw)
     values: list[bytes | None] = []
     offset = 4
@@ -245,7 +245,7 @@ def record(raw: bytes) -> tuple[bytes | None, ...]:
 
 
 def _read_row(table: str, raw: bytes) -> tuple[bytes | None, ...]:
-    """The values that ``show_<table>`` gives of a row, in wire form."""
+    """Return the values of a row of ``show_<table>``, in wire form."""
     values = list(record(raw))
     for places, read in ((_LIST_COLUMNS, pgbinary_encode.texts_of_json), (_JSON_COLUMNS, pgbinary_encode.jsonb)):
         for column in places.get(table, ()):
@@ -255,7 +255,7 @@ def _read_row(table: str, raw: bytes) -> tuple[bytes | None, ...]:
 
 
 def _differ_params(table: str, rows: Sequence[Sequence[bytes | None]]) -> dict[str, Any]:
-    """Rows as ``differ_<table>`` is asked about them, column by column."""
+    """Return rows as parameters of ``differ_<table>``, column by column."""
     params: dict[str, Any] = {
         "key": [key_of(table, row) for row in rows],
         "digest": [digest(table, row) for row in rows],
@@ -269,7 +269,7 @@ def _differ_params(table: str, rows: Sequence[Sequence[bytes | None]]) -> dict[s
 
 
 class PostgresTargetReader:
-    """The rows of a store on a PostgreSQL server."""
+    """Reader of a store on a PostgreSQL server."""
 
     def __init__(self, backend: PostgresBackend, *, vectors: bool = True) -> None:
         self._backend = backend
@@ -294,7 +294,7 @@ class PostgresTargetReader:
         names: dict[int, tuple[str, ...]] = {}
         target_values: dict[int, tuple[bytes | None, ...]] = {}
         for index, row in await self._fetch_rows(table, row_values, differ):
-            # A row that has gone or become alike meanwhile is left out.
+            # A row deleted or updated meanwhile is left out.
             if named := differing(table.name, row_values[index][: len(row)], row):
                 names[places[index]], target_values[places[index]] = named, row
         return RowComparison(missing, names, target_values)
@@ -302,11 +302,11 @@ class PostgresTargetReader:
     async def _find_differences(
         self, table: Table, row_values: Sequence[Sequence[bytes | None]], low: int, high: int
     ) -> list[tuple[int, bool]]:
-        """Which rows from one place to another are not alike in the target, and whether they are missing there."""
+        """Return the indexes of rows in a range that differ in the target, and whether they are missing there."""
         try:
             rows = await self._query(f"differ_{table.name}", _differ_params(table.name, row_values[low:high]))
         except Conflict:
-            # A row holds what the server cannot read, so that it cannot be there: the others are asked about without.
+            # The server cannot read a row, so that it cannot exist there: bisect to compare the others.
             if high - low == 1:
                 return [(low, not await self._fetch_rows(table, row_values, [low]))]
             middle = (low + high) // 2
@@ -319,13 +319,13 @@ class PostgresTargetReader:
     async def _fetch_rows(
         self, table: Table, row_values: Sequence[Sequence[bytes | None]], places: Sequence[int]
     ) -> list[tuple[int, tuple[bytes | None, ...]]]:
-        """The rows of the target with the keys of these, by their places."""
+        """Return the rows of the target with the keys of these, by index."""
         keys = [key_of(table.name, row_values[each]) for each in places]
         rows = await self._query(f"show_{table.name}", {"key": keys})
         return [(places[row["ord"] - 1], _read_row(table.name, bytes(row["row"]))) for row in rows]
 
     def _as_stored(self, table: Table, values: Sequence[bytes | None]) -> Sequence[bytes | None]:
-        """A row as the target can hold it: in half precision a vector is not what it was."""
+        """Return a row as the target stores it: a vector rounded to half precision."""
         if table.name != "vectors" or not self.half or values[1] is None:
             return values
         return (
@@ -346,21 +346,21 @@ class PostgresTargetReader:
 
 
 class _AnyUser(set[bytes]):
-    """Who may own a memory where it has been copied already: whoever does."""
+    """Set that contains every user: in the target, any owner is valid."""
 
     def __contains__(self, user: object) -> bool:
         return True
 
 
 _KEY_VALUE_COUNT = {"memberships": 2, "edges": 3}
-"""Rows that are asked for by their whole keys, which so many values make: very many may begin alike."""
+"""Number of values in the key of tables that are queried by whole keys, because many rows share the first value."""
 _LOG_TABLES = ("reviews", "supersession")
 _AFTER_PARAMS = ("after", "after_second", "after_third")
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class SqliteTargetReader:
-    """The rows of a store of ours in a SQLite file."""
+    """Reader of our own SQLite file."""
 
     half = False
 
@@ -372,7 +372,7 @@ class SqliteTargetReader:
             table.name: replace(table, convert=_vector) if table.name == "vectors" else table for table in TABLES
         }
         self._page_ends: dict[str, tuple[bytes, tuple[str, ...]]] = {}
-        """Behind which key the last page of a table ended, and how the file spells it."""
+        """Last key of the last page of a table, with its spelling in the file."""
 
     async def count(self, table: str) -> int:
         [(rows, _)] = await self._query(f"count_{table}", {})
@@ -396,7 +396,7 @@ class SqliteTargetReader:
         return RowComparison(frozenset(missing), differ, target_values)
 
     async def _rows(self, name: str, ids: Sequence[tuple[str, ...]]) -> dict[bytes, tuple[bytes | None, ...]]:
-        """The rows that these ids, or the memories with these ids, have."""
+        """Return the rows that have these ids, or that belong to memories with them."""
         params = (
             {"keys": json.dumps(ids)}
             if name in _KEY_VALUE_COUNT
@@ -410,7 +410,7 @@ class SqliteTargetReader:
     async def keys(self, table: str, after: bytes | None, limit: int) -> Sequence[bytes]:
         cursor = ("",) * _KEY_VALUE_COUNT.get(table, 1)
         if after is not None:
-            # Where somebody has spelt an id otherwise than we do, the key does not tell how.
+            # An id may have another spelling in the file, which the key does not tell.
             last_key, stored = self._page_ends.get(table, (None, cursor))
             cursor = stored if last_key == after else _ids(table, tuple(_parts(table, after)))
         keys: list[bytes] = []
@@ -437,7 +437,7 @@ def _parts(table: str, key: bytes) -> list[bytes | None]:
 
 
 def _ids(table: str, values: Sequence[bytes | None]) -> tuple[str, ...]:
-    """What the rows of a table are asked for by, as the file spells it."""
+    """Return the ids by which a table is queried, as the file spells them."""
     if table == "domains":
         return ((values[0] or b"").decode(),)
     ids = [pgbinary_decode.uuid(value or b"") for value in values[: min(2, _KEY_VALUE_COUNT.get(table, 1))]]
@@ -445,7 +445,7 @@ def _ids(table: str, values: Sequence[bytes | None]) -> tuple[str, ...]:
 
 
 def _key(table: str, row: tuple[Any, ...]) -> bytes:
-    """The key of a row, by the values that ``ids_<table>`` gives."""
+    """Return the key of a row of ``ids_<table>``."""
     if table == "domains":
         return _text(row[0]).encode("utf-8", "surrogateescape")
     key = b"".join(map(new_id, row[:2]))
@@ -457,7 +457,7 @@ def _text(value: object) -> str:
 
 
 def _vector(raw: Raw, transfer_context: TransferContext) -> TransferRow:
-    """A vector as it lies there, whatever it is; one that is none has no values."""
+    """Convert a vector as stored, valid or not; one that cannot be a vector has no values."""
     import numpy as np
 
     ident, blob, *_ = raw
@@ -472,7 +472,7 @@ _MAX_VECTOR_BYTES = 4 * (2**16 - 1)
 def _fetch(sql: str, params: Mapping[str, Any], connection: Any) -> list[tuple[Any, ...]]:
     cursor = connection.cursor()
     cursor.row_factory = None
-    # What is no UTF-8 comes as in a source, or else its batch could not be read at all.
+    # Decode as in a source, or else invalid UTF-8 would fail the whole batch.
     connection.text_factory = _decode
     try:
         rows: list[tuple[Any, ...]] = cursor.execute(sql, params).fetchall()

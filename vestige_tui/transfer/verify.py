@@ -1,7 +1,7 @@
-"""A comparison of every row of one store with another, by digests; each difference is named.
+"""Compare every row of one store with another, by digests; each difference is named.
 
-Rows that a copy cannot bring, such as a vector of another width or a link without its memory, are no differences: they
-count as failed. Of a table that has more rows in the target, all keys are looked at.
+Rows that a copy cannot write, such as a vector of another width or a link without its memory, are no differences: they
+count as failed. All keys are compared only of a table that has more rows in the target.
 """
 
 from __future__ import annotations
@@ -49,27 +49,27 @@ MAX_BATCH_BYTES = 8_000_000
 KEYS_PAGE_ROWS = 4_000
 FINDINGS_PAGE_ROWS = 1_000
 DIFFERENCES: tuple[FindingKind, ...] = ("differs", "only_source", "only_target")
-"""What of a comparison's findings is a difference; the others are rows that no copy can bring."""
+"""Findings of a comparison that are differences; the others are rows that no copy can write."""
 LISTED_ROWS = 10_000
-"""So many differences of a table are listed, and so many rows that failed; more are counted."""
+"""Limit of listed differences and failed rows of a table; more are only counted."""
 SHOWN_CHARS = 60
-"""Values of at most so many characters are told in full."""
+"""Longest value that is shown in a finding."""
 
 
 class Reporter(Protocol):
-    """Where a comparison tells how far it is."""
+    """Receiver of the progress and findings of a comparison."""
 
     meter: Meter
 
     async def note(self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding]) -> None:
-        """Count and list what was found."""
+        """Count the results and add the findings."""
         ...
 
     async def with_retries(self, work: Callable[[], Awaitable[T]]) -> T: ...
 
 
 class LedgerReporter:
-    """The report of a job, into the ledger."""
+    """Reporter of a job, which writes to the ledger."""
 
     def __init__(self, context: JobContext) -> None:
         self._context = context
@@ -89,7 +89,7 @@ class LedgerReporter:
 
 
 class StdoutReporter:
-    """The report of a comparison in the foreground, where the target takes no row of a ledger."""
+    """Reporter of a comparison in the foreground, for a target that cannot be written."""
 
     def __init__(self, meter: Meter, tell: Callable[[Meter], None]) -> None:
         self.meter = meter
@@ -106,7 +106,7 @@ class StdoutReporter:
 
 
 class KeySet:
-    """Which keys a source has, in the order in which it gives them, in eight bytes each."""
+    """Key hashes of a source table in reading order, eight bytes each."""
 
     def __init__(self) -> None:
         self._hashes = array("Q")
@@ -117,7 +117,7 @@ class KeySet:
         self._sorted = None
 
     def lacking(self, keys: Sequence[bytes]) -> list[bytes]:
-        """Those of these keys that are not among them."""
+        """Return those of these keys that are missing."""
         import numpy as np
 
         if not len(self._hashes):
@@ -129,7 +129,7 @@ class KeySet:
         return [key for key, present in zip(keys, self._sorted[places] == hashes, strict=True) if not present]
 
     def repeated(self) -> dict[int, int]:
-        """The hashes of keys that came more than once, and where each came first."""
+        """Return the hashes of keys that occur more than once, with the position of the first."""
         import numpy as np
 
         hashes = np.frombuffer(self._hashes, dtype=np.uint64)
@@ -141,8 +141,7 @@ class KeySet:
 
 @dataclass(frozen=True, slots=True)
 class BatchComparison:
-    """What a comparison says of a batch: the places of rows that the target lacks, those that differ and in what, and
-    the rows that no copy can bring."""
+    """Comparison of a batch: positions of missing and different rows, and findings about rows that no copy can write."""
 
     missing: Sequence[int]
     differ: Sequence[int]
@@ -151,9 +150,9 @@ class BatchComparison:
 
 
 class Comparison:
-    """One comparison of everything.
+    """Comparison of all tables.
 
-    ``excused``: rows that a copy has already said it could not bring. ``counting``: what is compared counts as read.
+    ``excused``: rows that a copy has reported as refused. ``counting``: compared rows count as read.
     """
 
     def __init__(
@@ -176,19 +175,19 @@ class Comparison:
         self._repeated: dict[str, Mapping[int, int]] = {}
 
     async def run(self) -> None:
-        """Compare all tables, from their beginnings: what was compared by an attempt before has changed since."""
+        """Compare all tables from their beginning, because compared rows may have changed since an earlier attempt."""
         await self.load_users()
         for table in TABLES:
             await self._compare(table)
 
     async def load_users(self) -> None:
-        """Read who may own a memory, before the first memory is read: the setting remembers them."""
+        """Read all users as possible owners into the transfer context, before the first memory."""
         async with aclosing(self.batches(TABLES[0])) as batches:
             async for _ in batches:
                 pass
 
     async def batches(self, table: Table) -> AsyncGenerator[Batch, None]:
-        """The batches of a table; the next one is read while somebody works on this one."""
+        """Yield the batches of a table, with prefetch of the next one."""
 
         def read(behind: Key) -> Batch:
             return self._source.read(table, behind, BATCH_ROWS, MAX_BATCH_BYTES, self._transfer_context)
@@ -202,7 +201,7 @@ class Comparison:
                 reading = asyncio.create_task(with_retries(batch.after))
                 yield batch
         finally:
-            # A thread cannot be stopped: its read must end before the source may be closed.
+            # A thread cannot be stopped: its read must end before the source is closed.
             await asyncio.wait({reading})
             if not reading.cancelled():
                 reading.exception()
@@ -236,7 +235,7 @@ class Comparison:
         return await self._reporter.with_retries(partial(asyncio.to_thread, query))
 
     async def compare_batch(self, table: Table, batch: Batch, rows_before: int) -> BatchComparison:
-        """Compare a batch, before which so many rows of its table were read."""
+        """Compare a batch; ``rows_before`` is the number of rows read before it in its table."""
         name = table.name
         row_comparison = await self._reporter.with_retries(partial(self._target_reader.compare, table, batch.rows))
         failed = list(batch.failed)
@@ -279,7 +278,8 @@ class Comparison:
         await self._reporter.note(name, counts, listed)
 
     async def _why_absent(self, table: Table, row: TransferRow) -> str | None:
-        """Why a row could not be copied: the target refused it, or it belongs to one that is not in the source."""
+        """Return the reason why a row could not be copied: refused, or its owner is missing in the source; None for
+        others."""
         if self._excused(table.name, row):
             return "The target did not take it."
         for owner, column in _OWNER_COLUMNS.get(table.name, ()):
@@ -289,13 +289,13 @@ class Comparison:
         return None
 
     async def _came_before(self, table: Table, row: TransferRow, position: int) -> bool:
-        """Is a row the second of its key in the source, which another spelling has hidden?"""
+        """Check whether a row repeats the key of an earlier row in the source, in another spelling."""
         if table.name not in self._repeated:
             self._repeated[table.name] = (await self._keys(table.name)).repeated()
         return self._repeated[table.name].get(hashed(key_of(table.name, row.values)), position) < position
 
     async def _keys(self, name: str) -> KeySet:
-        """The keys of a table of the source, read again where somebody has to know them: seldom."""
+        """Return the keys of a source table; reads the whole table, which is seldom needed."""
         if name in self._key_sets:
             return self._key_sets[name]
         keys = KeySet()
@@ -307,9 +307,9 @@ class Comparison:
         return keys
 
     async def _has_others(self, table: Table, shared: int) -> bool:
-        """Has the target other rows than those that both have?"""
+        """Check whether the target has rows that the source lacks."""
         if table.name == "vectors" and not self._target_reader.vectors:
-            return False  # Another model makes a vector of every memory.
+            return False  # Another model encodes every memory.
         return await self._reporter.with_retries(partial(self._target_reader.count, table.name)) != shared
 
     async def _note_others(self, table: Table) -> None:
@@ -324,7 +324,7 @@ class Comparison:
                 await self._reporter.note(name, {"only_target": len(findings)}, listed)
 
     async def others(self, table: Table) -> AsyncGenerator[Sequence[bytes], None]:
-        """The keys of rows that only the target has, page by page."""
+        """Yield the keys of rows that only the target has, page by page."""
         name = table.name
         keys = await self._keys(name)
         after: bytes | None = None
@@ -334,7 +334,7 @@ class Comparison:
 
 
 def _distinct(keys: array[int]) -> int:
-    """How many different ones there are: one key may have several spellings in a source."""
+    """Count distinct keys: one key may have several spellings in a source."""
     import numpy as np
 
     return len(np.unique(np.frombuffer(keys, dtype=np.uint64)))
@@ -353,7 +353,7 @@ _OWNER_COLUMNS: Mapping[str, tuple[tuple[str, int], ...]] = {
     "supersession": (("memories", 0),),
     "marks": (("memories", 0),),
 }
-"""Whose a row is: of which table, and which of its values says so."""
+"""Tables that own a row, and the columns that reference them."""
 
 
 _ORPHAN_REASONS = {
@@ -363,7 +363,7 @@ _ORPHAN_REASONS = {
 
 
 def _listable(table: str, before: int, findings: Sequence[JobFinding]) -> Sequence[JobFinding]:
-    """As many findings as may still be listed, and behind the last one that there are more."""
+    """Return the findings within the limit; the last one then says that there are more."""
     if before + len(findings) <= LISTED_ROWS:
         return findings
     if before > LISTED_ROWS:
@@ -374,7 +374,7 @@ def _listable(table: str, before: int, findings: Sequence[JobFinding]) -> Sequen
 
 
 def _difference_text(table: str, row: TransferRow, comparison: RowComparison, position: int) -> str:
-    """Which values of a row differ, and what they are on either side where they are short."""
+    """Describe the columns that differ, with both values where they are short."""
     differing_columns = comparison.differ[position]
     names = list(dict.fromkeys("undoes" if each.startswith("undone_") else each for each in differing_columns))
     columns_text = " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))).replace("_", " ")
@@ -438,11 +438,11 @@ _FORMATTERS: Mapping[str, Callable[[bytes], str]] = {
     "suspended": _flag,
     "undone_timestamp": _moment,
 }
-"""How a value is told, by its column; one that is not here is not worth reading."""
+"""Formatters of values by column; other columns are not readable."""
 
 
 def name_of(table: str, key: bytes) -> str:
-    """A row as a finding calls it, by its key."""
+    """Return the name of a row in findings, by its key."""
     parts = key_parts(table, key)
     first = parts[0] or b""
     if table == "domains":
@@ -460,14 +460,14 @@ def name_of(table: str, key: bytes) -> str:
 
 
 async def _nothing(transaction: Transaction) -> None:
-    """A step that only says what there is to do."""
+    """Write only the checkpoint."""
 
 
 # The job
 
 
 async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
-    """Refuse what cannot be compared. Raises ReadOnly, last, for a target that takes no row of a job."""
+    """Refuse a comparison that cannot succeed. Raises ReadOnly, last, for a target without room for a job."""
     source = await asyncio.to_thread(open_source, request.source)
     title, location = source.title, without_password(source.location)
     await asyncio.to_thread(source.close)
@@ -487,7 +487,7 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
 
 
 async def refuse_target(backend: Backend) -> None:
-    """Raises ForeignStore or SchemaPending for what no copy can have been written to."""
+    """Raise ForeignStore or SchemaPending for a store that no copy can have written."""
     if backend.foreign:
         raise ForeignStore(
             f"{backend.title} is a file of a Vestige server: name it as the source, and the copy of it as the target."
@@ -497,7 +497,7 @@ async def refuse_target(backend: Backend) -> None:
 
 
 async def dry_run(request: JobRequest) -> dict[str, TableProgress]:
-    """What a comparison would read, table by table."""
+    """Count the rows that a comparison would read, table by table."""
     await check(request, dry=True)
 
     def count_tables() -> dict[str, TableProgress]:
@@ -512,8 +512,7 @@ async def dry_run(request: JobRequest) -> dict[str, TableProgress]:
 
 @dataclass(frozen=True, slots=True)
 class CopyTarget:
-    """What a source is compared with, how its rows are read to be what a copy would have written, and which of them
-    the last copy could not bring."""
+    """Reader of the target, the context in which a copy would convert the source, and rows that the last copy refused."""
 
     target_reader: TargetReader
     transfer_context: TransferContext
@@ -521,14 +520,14 @@ class CopyTarget:
 
 
 async def copy_target_of(source: Source, store: Store) -> CopyTarget:
-    """How a source was, or would be, copied into a store."""
+    """Return the context in which a source was, or would be, copied into a store."""
     model, target_model = await asyncio.to_thread(source.model), await store.registered_model()
     target_reader = target_reader_of(store, vectors=model is None or target_model is None or _same(model, target_model))
     plan = plan_id(
         "copy", without_password(source.location), without_password(store.location), _name(target_model or model)
     )
     transfer_context = TransferContext(
-        # The time of what had none of its own is that of the copy.
+        # Rows without a time got that of the copy.
         moment=await Ledger(store).first_started(plan) or store.now(),
         duplicate_ids=await asyncio.to_thread(source.duplicate_ids),
         width=model.dimension if model else None,
@@ -538,8 +537,10 @@ async def copy_target_of(source: Source, store: Store) -> CopyTarget:
 
 
 async def prepare(source: Source, store: Store, reporter: Reporter, *, strict: bool = False) -> Comparison:
-    """The comparison of a source with a store. Where it was copied there, what the copy left out is no difference,
-    unless it is to be ``strict``."""
+    """Return a comparison of a source with a store.
+
+    Rows that the last copy left out are no differences, unless ``strict``.
+    """
     copy_target = await copy_target_of(source, store)
     return Comparison(
         source,
@@ -551,7 +552,7 @@ async def prepare(source: Source, store: Store, reporter: Reporter, *, strict: b
 
 
 async def _refused(ledger: Ledger, plan: str) -> set[tuple[str, str]]:
-    """The rows that the last copy of a plan has said it could not bring: table and key."""
+    """Return the rows that the last copy of a plan refused: table and key."""
     refused: set[tuple[str, str]] = set()
     last_job = next((job.id for job in await ledger.jobs(MOST_LISTED) if job.plan == plan), None)
     after: str | None = ""
@@ -571,7 +572,7 @@ def _same(one: ModelSignature, other: ModelSignature) -> bool:
 
 
 async def run(context: JobContext) -> str:
-    """Compare everything; gives what came of it in words."""
+    """Compare all tables; return the verdict."""
     source = await context.with_retries(partial(asyncio.to_thread, open_source, context.source))
     assert source is not None
     try:
@@ -590,7 +591,7 @@ async def run(context: JobContext) -> str:
 
 
 def verdict(tables: Mapping[str, TableProgress]) -> str:
-    """What a comparison came to, in words."""
+    """Return the result of a comparison in words."""
     differ = sum(table.differ for table in tables.values())
     source_only = sum(table.only_source for table in tables.values())
     target_only = sum(table.only_target for table in tables.values())
@@ -610,5 +611,5 @@ def verdict(tables: Mapping[str, TableProgress]) -> str:
 
 
 def equal(tables: Mapping[str, TableProgress]) -> bool:
-    """Did a comparison find both sides alike?"""
+    """Check whether a comparison found no difference."""
     return not any(table.differ or table.only_source or table.only_target for table in tables.values())
