@@ -137,12 +137,12 @@ def _person(raw: Raw, transfer_context: TransferContext, name: str) -> TransferR
     ident, handle, display, created, metadata, *_ = raw
     sanitizer = RowSanitizer()
     key = _own_id(sanitizer, ident)
-    shown_handle = sanitizer.text("handle", handle, shown(ident), MAX_LABEL_CHARS)
-    shown_name = sanitizer.optional("display_name", display)
+    handle_value = sanitizer.text("handle", handle, shown(ident), MAX_LABEL_CHARS)
+    name_value = sanitizer.optional("display_name", display)
     at = sanitizer.moment("created_at", created, default=transfer_context.moment)
     assert at is not None
     data, text = sanitizer.json("metadata", metadata, dict)
-    values = (key, shown_handle, shown_name, pgbinary_encode.moment(at), _with_originals(sanitizer, data, text))
+    values = (key, handle_value, name_value, pgbinary_encode.moment(at), _with_originals(sanitizer, data, text))
     return TransferRow(shown(ident), values, tuple(sanitizer.notes))
 
 
@@ -174,7 +174,7 @@ def domain(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     ident, label, centroid, terms, count, created, metadata, *_ = raw
     sanitizer = RowSanitizer()
     key = sanitizer.text("id", ident, limit=MAX_LABEL_CHARS)
-    shown_label = sanitizer.text("label", label, shown(ident))
+    label_value = sanitizer.text("label", label, shown(ident))
     centroid_value = None
     if centroid is not None:
         try:
@@ -188,7 +188,7 @@ def domain(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     data, text = sanitizer.json("metadata", metadata, dict)
     values = (
         key,
-        shown_label,
+        label_value,
         centroid_value,
         pgbinary_encode.texts(top_terms),
         pgbinary_encode.integer(memory_count),

@@ -91,7 +91,7 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
         finally:
             source.close()
         registered = None
-        if await _may_open(backend):
+        if await _exists(backend):
             try:
                 await backend.open()
             except StoreMissing:
@@ -123,7 +123,7 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
         )
 
 
-async def _may_open(backend: Backend) -> bool:
+async def _exists(backend: Backend) -> bool:
     """Check whether the target exists; the copy alone creates a missing file. Raises Unavailable."""
     if backend.dialect != "sqlite":
         return True
@@ -139,11 +139,11 @@ async def _may_open(backend: Backend) -> bool:
 async def _refuse_same(source: Backend, target: Backend) -> None:
     if source.dialect != target.dialect:
         return
-    if await _identity(source) == await _identity(target):
+    if await _store_identity(source) == await _store_identity(target):
         raise Usage(f"{target.title} cannot be copied to itself.")
 
 
-async def _identity(backend: Backend) -> tuple[object, ...]:
+async def _store_identity(backend: Backend) -> tuple[object, ...]:
     """Return a value that is equal for two URLs of one store."""
     if backend.dialect == "sqlite":
         return (sqlite_path(backend.location()).resolve(),)
@@ -176,7 +176,7 @@ async def _check_target(backend: Backend) -> ModelSignature | None:
 async def _target_model(
     model: ModelSignature | None, registered: ModelSignature | None, options: Mapping[str, Any]
 ) -> ModelSignature | None:
-    """Return the model that the target will belong to. Raises ModelMismatch where the source's vectors are of another."""
+    """Return the future model of the target. Raises ModelMismatch where the source's vectors are of another."""
     name = options.get("model")
     if not options.get("reembed"):
         if name:
@@ -208,12 +208,12 @@ def _same(one: ModelSignature, other: ModelSignature) -> bool:
 
 
 async def dry_run(request: JobRequest) -> dict[str, TableProgress]:
-    """Count the rows that a copy would read and those that it would leave behind; write nothing. Raises as a copy does."""
+    """Count the rows that a copy would read and leave behind; write nothing. Raises as a copy does."""
     await check(request, dry=True)
-    return await asyncio.to_thread(_expected, request.source)
+    return await asyncio.to_thread(_count_tables, request.source)
 
 
-def _expected(url: str) -> dict[str, TableProgress]:
+def _count_tables(url: str) -> dict[str, TableProgress]:
     source = open_source(url)
     try:
         tables = {table.name: TableProgress(total=source.count(table.name).rows) for table in TABLES}
@@ -332,7 +332,7 @@ class Copy:
                     self._meter.expect(name, count.rows)
                 for name, (rows, _) in left_behind.items():
                     self._meter.tables[name] = TableProgress(left_behind=rows)
-                await self._note(
+                await self._add_findings(
                     transaction,
                     [JobFinding(name, "left_behind", name, reason) for name, (_, reason) in left_behind.items()],
                 )
@@ -412,7 +412,7 @@ class Copy:
             token = await self._ask_source(self._source.token)
             if self._token is not None and token == self._token:
                 break
-            await self._refuse_another_model()
+            await self._refuse_changed_model()
             await self._context.phase("looking for later changes")
             self._transfer_context = await self._ask_source(partial(self._make_transfer_context, self._model))
             if not await self._follower.once(self._transfer_context):
@@ -422,7 +422,7 @@ class Copy:
         if self._missing_embedder is not None:
             await self._missing_embedder.once()
 
-    async def _refuse_another_model(self) -> None:
+    async def _refuse_changed_model(self) -> None:
         """Raise ModelMismatch where the source has changed its model since the copy began."""
         model = await self._ask_source(self._source.model)
         if (
@@ -461,10 +461,10 @@ class Copy:
                 await self._wait(max(POLL_SECONDS, IDLE_RATIO * (time.monotonic() - began)))
         except (Cancelled, asyncio.CancelledError):
             # After a termination, or an end in the ledger, the state is kept for the next attempt.
-            if not await self._asked_to_stop():
+            if not await self._is_cancelled():
                 raise
 
-    async def _asked_to_stop(self) -> bool:
+    async def _is_cancelled(self) -> bool:
         with suppress(VestigeError):
             return await self._context.ledger.cancelled(self._context.job_id) is True
         return False
@@ -477,7 +477,7 @@ class Copy:
     async def _verify(self) -> None:
         """Compare every row; rows with an earlier finding are only counted."""
         await self._context.phase("comparing")
-        indexes = {table.name: await self._sync_state.of(table.name) for table in TABLES}
+        indexes = {table.name: await self._sync_state.index_of(table.name) for table in TABLES}
 
         def excused(table: str, row: TransferRow) -> bool:
             state = indexes[table].get(row_state_of(table, row).key)
@@ -485,9 +485,9 @@ class Copy:
 
         target_reader = target_reader_of(self._store, vectors=self._encoding_model is None)
         transfer_context = await self._ask_source(partial(self._make_transfer_context, self._source.model()))
-        report = await _NewDifferenceReporter.begin(self._context)
-        await Comparison(self._source, target_reader, transfer_context, report, counting=False, excused=excused).run()
-        await report.end()
+        reporter = await _DifferenceReporter.begin(self._context)
+        await Comparison(self._source, target_reader, transfer_context, reporter, counting=False, excused=excused).run()
+        await reporter.end()
 
     async def _drop_indexes(self, server: PostgresTarget) -> None:
         """Drop the indexes: building one afterwards is faster than updating it row by row."""
@@ -594,11 +594,11 @@ class Copy:
     async def _write_batches(self, table: Table, batches: Sequence[_PreparedBatch]) -> None:
         began, before = time.monotonic(), self._meter.tables[table.name]
         self._meter.phase = f"copying {table.name}"
-        if len(batches) == 2 and _apart(*batches):
+        if len(batches) == 2 and _share_no_row(*batches):
             await self._write_in_parallel(table, *batches)
         else:
             for prepared in batches:
-                await self._write(table, prepared, self._fresh(table))
+                await self._write(table, prepared, self._was_empty(table))
         elapsed, after = time.monotonic() - began, self._meter.tables[table.name]
         if before.read // LOG_ROWS != after.read // LOG_ROWS:
             log.info("%s: %s of %s rows read, %s inserted", table.name, after.read, after.total, after.inserted)
@@ -607,7 +607,7 @@ class Copy:
         elif elapsed > SLOW_SECONDS:
             self._batch_rows = max(self._batch_rows // 2, 1)
 
-    def _fresh(self, table: Table) -> bool:
+    def _was_empty(self, table: Table) -> bool:
         """Check whether the table was empty when the copy began."""
         return table.name in self._context.checkpoint["fresh"]
 
@@ -620,7 +620,9 @@ class Copy:
             table = self._tables[index]
             if index > table_index:
                 after = self._source.start(table.name)
-            batch_count = 2 if self._server is not None and table.name in PARALLEL_TABLES and self._fresh(table) else 1
+            batch_count = (
+                2 if self._server is not None and table.name in PARALLEL_TABLES and self._was_empty(table) else 1
+            )
             batches: list[_PreparedBatch] = []
             while len(batches) < batch_count and (batch := self._read(table, after, self._batch_rows)).read:
                 batches.append(_PreparedBatch(batch, [row_state_of(table.name, row) for row in batch.rows]))
@@ -641,7 +643,7 @@ class Copy:
 
         async def count(transaction: Transaction) -> None:
             self._meter.add(table.name, read=keyless, failed=keyless)
-            await self._note(transaction, [finding])
+            await self._add_findings(transaction, [finding])
 
         start = write_key(self._source.start(table.name))
         await self._context.step(count, {"table": table.name, "after": start})
@@ -695,7 +697,7 @@ class Copy:
         await self._sync_state.add(
             transaction, table.name, [*written_states(prepared.states, outcome), *map(failed_row_state, failed)]
         )
-        await self._note(transaction, findings)
+        await self._add_findings(transaction, findings)
 
     async def _rewrite_unconfirmed(self, table: Table) -> None:
         """Write the unconfirmed batch again, which the last checkpoint has counted.
@@ -713,7 +715,7 @@ class Copy:
             batch = await self._ask_source(partial(self._read, table, after, int(unconfirmed["rows"])))
             rows += batch.rows
         else:
-            missing_keys = await self._sync_state.last()
+            missing_keys = await self._sync_state.last_keys()
         while (
             missing_keys and (batch := await self._ask_source(partial(self._read, table, after, MAX_BATCH_ROWS))).read
         ):
@@ -728,7 +730,7 @@ class Copy:
 
         await self._context.step(write, {"beside": None})
 
-    async def _note(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
+    async def _add_findings(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
         await self._context.ledger.add_findings(transaction, self._context.job_id, findings)
 
     def _count_rows(self, table: Table, rows: Sequence[TransferRow], outcome: WriteOutcome) -> list[JobFinding]:
@@ -766,9 +768,9 @@ class _PreparedBatch:
     states: Sequence[RowState]
 
 
-def _apart(one: _PreparedBatch, other: _PreparedBatch) -> bool:
+def _share_no_row(first: _PreparedBatch, second: _PreparedBatch) -> bool:
     """Check that two batches share no row, or else their transactions would deadlock."""
-    return {state.key for state in one.states}.isdisjoint(state.key for state in other.states)
+    return {state.key for state in first.states}.isdisjoint(state.key for state in second.states)
 
 
 @dataclass(frozen=True, slots=True)
@@ -779,16 +781,16 @@ class _BatchesAhead:
     batches: Sequence[_PreparedBatch]
 
 
-class _NewDifferenceReporter(LedgerReporter):
+class _DifferenceReporter(LedgerReporter):
     """Reporter of the comparison at the end of a copy: lists only new differences and withdraws resolved ones."""
 
     def __init__(self, context: JobContext, reported: Set[_Identity]) -> None:
         super().__init__(context)
         self._reported = reported
-        self._found: set[_Identity] = set()
+        self._current: set[_Identity] = set()
 
     @classmethod
-    async def begin(cls, context: JobContext) -> _NewDifferenceReporter:
+    async def begin(cls, context: JobContext) -> _DifferenceReporter:
         """Load the differences that this attempt and those that it continues have reported."""
         reported: set[_Identity] = set()
         after: str | None = ""
@@ -802,19 +804,21 @@ class _NewDifferenceReporter(LedgerReporter):
         return cls(context, reported)
 
     async def note(self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding]) -> None:
-        self._found |= {_identity_of(each) for each in findings}
+        self._current |= {_identity_of(each) for each in findings}
         await super().note(table, counts, [each for each in findings if _identity_of(each) not in self._reported])
 
     async def end(self) -> None:
         """Withdraw the findings about rows that differ no longer."""
         # Beyond the limit of listed rows, a missing finding does not prove that a row is equal.
-        whole = {name for name, each in self.meter.tables.items() if each.differ + each.only_source <= LISTED_ROWS}
-        over = [JobFinding(*each, "") for each in self._reported - self._found if each[0] in whole]
+        complete_tables = {
+            name for name, each in self.meter.tables.items() if each.differ + each.only_source <= LISTED_ROWS
+        }
+        resolved = [JobFinding(*each, "") for each in self._reported - self._current if each[0] in complete_tables]
 
         async def withdraw(transaction: Transaction) -> None:
-            await self._context.ledger.withdraw_findings(transaction, self._context.job_id, over)
+            await self._context.ledger.withdraw_findings(transaction, self._context.job_id, resolved)
 
-        if over:
+        if resolved:
             await self._context.step(withdraw)
 
 

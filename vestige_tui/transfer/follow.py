@@ -106,18 +106,18 @@ class ChangeFollower:
         self._unknown_keys.clear()
         changed = 0
         for table in self._tables:
-            index = await self._sync_state.of(table.name)
+            index = await self._sync_state.index_of(table.name)
             after = self._source.start(table.name)
             while (batch := await self._read(table, after, transfer_context)).read:
                 after = batch.after
                 changed += await self._sync_batch(table, batch, index, seen_keys[table.name])
-        steady = token == await self._ask_source(self._source.token)
+        source_unchanged = token == await self._ask_source(self._source.token)
         deletions: dict[str, set[int]] = {}
         for table in self._tables:
             absent = set[int]()
             if table.name not in self._unknown_keys:
-                absent = (await self._sync_state.of(table.name)).owned_except(seen_keys[table.name])
-            deletions[table.name] = absent if steady else absent & self._last_absent.get(table.name, set())
+                absent = (await self._sync_state.index_of(table.name)).owned_except(seen_keys[table.name])
+            deletions[table.name] = absent if source_unchanged else absent & self._last_absent.get(table.name, set())
             self._last_absent[table.name] = absent
         if any(deletions.values()):
             kept_memories = await self._find_kept_memories(deletions)
@@ -226,7 +226,7 @@ class ChangeFollower:
                 counted_rows = [row for position, row in enumerate(transfer_rows) if position not in outcome.refused]
                 counted_outcome = WriteOutcome(outcome.inserted, frozenset())
             self._expect(table, len(counted_rows))
-            await self._note(transaction, self._count_rows(table, counted_rows, counted_outcome))
+            await self._add_findings(transaction, self._count_rows(table, counted_rows, counted_outcome))
             await self._sync_state.add(transaction, table.name, written_states([row.state for row in rows], outcome))
             return outcome
 
@@ -245,12 +245,12 @@ class ChangeFollower:
                 withdrawn = [JobFinding(table.name, "failed", row.key, "") for row in accepted]
                 await self._context.ledger.withdraw_findings(transaction, self._context.job_id, withdrawn)
                 self._context.meter.add(table.name, read=-len(accepted), failed=-len(accepted))
-                await self._note(
+                await self._add_findings(
                     transaction, self._count_rows(table, accepted, WriteOutcome(outcome.inserted, frozenset()))
                 )
             states = written_states([row.state for row in rows], outcome)
             # Recording an unchanged refusal at each pass would make the sync state grow.
-            fresh = [
+            changed_states = [
                 state
                 for state, row in zip(states, rows, strict=True)
                 if not state.flags & REFUSED
@@ -262,7 +262,7 @@ class ChangeFollower:
                 for position, row in enumerate(rows)
                 if position not in outcome.refused
             ]
-            await self._sync_state.add(transaction, table.name, [*fresh, *cleared])
+            await self._sync_state.add(transaction, table.name, [*changed_states, *cleared])
             return outcome
 
         return (await self._context.step(write)).inserted
@@ -300,7 +300,7 @@ class ChangeFollower:
                 for position, row in enumerate(transfer_rows)
                 if position not in outcome.present
             ]
-            await self._note(transaction, findings)
+            await self._add_findings(transaction, findings)
             states = [
                 row.with_flags(_owned_flag(row) | (EDIT_REFUSED if position in outcome.refused else EQUAL))
                 for position, row in enumerate(own_rows)
@@ -343,7 +343,7 @@ class ChangeFollower:
         async def count(transaction: Transaction) -> None:
             self._expect(table, len(findings))
             self._context.meter.add(table.name, read=len(findings), failed=len(findings))
-            await self._note(transaction, findings)
+            await self._add_findings(transaction, findings)
             await self._sync_state.add(transaction, table.name, states)
 
         await self._context.step(count)
@@ -370,7 +370,7 @@ class ChangeFollower:
             if table.name == "vectors":
                 # After a change of the model all vectors would look edited.
                 await self._target.hold_model(transaction)
-            await self._note(transaction, [finding for _, finding in reports])
+            await self._add_findings(transaction, [finding for _, finding in reports])
             states = [
                 row.with_flags((row.known_state.flags if row.known_state else 0) | REPORTED) for row, _ in reports
             ]
@@ -381,18 +381,18 @@ class ChangeFollower:
     # Rows that are no longer in the source
 
     async def _find_kept_memories(self, deletions: Mapping[str, set[int]]) -> dict[bytes, str]:
-        """Return the memories to keep, with the reason: edited, linked or otherwise used in the target since the copy."""
-        store, index = self._context.store, await self._sync_state.of("memories")
+        """Return the memories to keep, with the reason: edited, linked or otherwise used in the target."""
+        store, index = self._context.store, await self._sync_state.index_of("memories")
         kept_memories: dict[bytes, str] = {}
         keys = await self._keys("memories", deletions["memories"])
-        decided = await self._decided(deletions["supersession"]) if keys else set[bytes]()
+        decided = await self._find_decided(deletions["supersession"]) if keys else set[bytes]()
         for start in range(0, len(keys), KEYS_PAGE_ROWS):
             page = keys[start : start + KEYS_PAGE_ROWS]
             ids = {pgbinary_decode.uuid(key): key for key in page}
             memories = await self._context.with_retries(partial(store.get_many, list(ids)))
-            linked = await self._linked(list(ids), deletions["edges"])
-            reviewed = await self._reviewed(page, deletions["reviews"])
-            marked_here = await self._marked(page)
+            linked = await self._find_linked(list(ids), deletions["edges"])
+            reviewed = await self._find_reviewed(page, deletions["reviews"])
+            marked_here = await self._find_marked(page)
             for memory in memories or ():
                 key = ids[memory.id]
                 state = index.get(hashed(key))
@@ -408,14 +408,14 @@ class ChangeFollower:
                     kept_memories[key] = "suspended or buried"
         return kept_memories
 
-    async def _linked(self, ids: Sequence[str], deletions: set[int]) -> set[bytes]:
+    async def _find_linked(self, ids: Sequence[str], deletions: set[int]) -> set[bytes]:
         """Return both ends of links of these memories that are not deleted with them."""
         query = partial(self._context.store.backend.fetch, "list_edges", {"ids": ids})
         edges = map(read_edge, await self._context.with_retries(query) or ())
         remaining = [edge for edge in edges if hashed(_edge_key(edge)) not in deletions]
         return {UUID(end).bytes for edge in remaining for end in (edge.source_id, edge.target_id)}
 
-    async def _reviewed(self, memories: Sequence[bytes], deletions: set[int]) -> set[bytes]:
+    async def _find_reviewed(self, memories: Sequence[bytes], deletions: set[int]) -> set[bytes]:
         """Return the memories that have reviews which are not deleted with them."""
         keys, last = set(memories), max(memories)
         before = int.from_bytes(min(memories), "big") - 1
@@ -430,9 +430,9 @@ class ChangeFollower:
                 break
         return reviewed
 
-    async def _decided(self, deletions: set[int]) -> set[bytes]:
+    async def _find_decided(self, deletions: set[int]) -> set[bytes]:
         """Return the memories that a decision made in the target names as loser or winner."""
-        index = await self._sync_state.of("supersession")
+        index = await self._sync_state.index_of("supersession")
         decided: set[bytes] = set()
         after: bytes | None = None
         while page := await self._context.with_retries(
@@ -447,9 +447,9 @@ class ChangeFollower:
             after = page[-1]
         return decided
 
-    async def _marked(self, memories: Sequence[bytes]) -> set[bytes]:
+    async def _find_marked(self, memories: Sequence[bytes]) -> set[bytes]:
         """Return the memories with a mark that was set or changed in the target."""
-        index, table = await self._sync_state.of("marks"), self._table("marks")
+        index, table = await self._sync_state.index_of("marks"), self._table("marks")
         # Compared with an unset mark, so that every mark that is set comes back.
         transfer_rows = [TransferRow("", (key, *UNSET_MARK)) for key in memories]
         comparison = await self._context.with_retries(partial(self._target_reader.compare, table, transfer_rows))
@@ -489,7 +489,7 @@ class ChangeFollower:
         if not deletions:
             return 0, []
         keys = await self._keys(table.name, deletions)
-        index = await self._sync_state.of(table.name)
+        index = await self._sync_state.index_of(table.name)
         deletable = [
             key
             for key in keys
@@ -525,7 +525,7 @@ class ChangeFollower:
 
         async def report(transaction: Transaction) -> None:
             for start in range(0, len(findings), KEYS_PAGE_ROWS):
-                await self._note(transaction, findings[start : start + KEYS_PAGE_ROWS])
+                await self._add_findings(transaction, findings[start : start + KEYS_PAGE_ROWS])
             for table, states in kept_states.items():
                 await self._sync_state.add(transaction, table, states)
 
@@ -539,20 +539,22 @@ class ChangeFollower:
         async def delete(transaction: Transaction) -> int:
             in_use = await delete_unused(self._target, transaction, table, keys)
             self._context.meter.add(table.name, deleted=len(keys) - len(in_use))
-            await self._note(transaction, [each for key, each in zip(keys, findings, strict=True) if key not in in_use])
-            await self._note(transaction, [still_used(table, key) for key in in_use])
+            await self._add_findings(
+                transaction, [each for key, each in zip(keys, findings, strict=True) if key not in in_use]
+            )
+            await self._add_findings(transaction, [still_used(table, key) for key in in_use])
             states = [RowState(hashed(key), 0, 0, 0 if key in in_use else DELETED) for key in keys]
             await self._sync_state.add(transaction, table.name, states)
             return len(keys) - len(in_use)
 
         return await self._context.step(delete)
 
-    def _expect(self, table: Table, more: int) -> None:
+    def _expect(self, table: Table, count: int) -> None:
         total = self._context.meter.tables[table.name].total
         if total is not None:
-            self._context.meter.add(table.name, total=more)
+            self._context.meter.add(table.name, total=count)
 
-    async def _note(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
+    async def _add_findings(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
         await self._context.ledger.add_findings(transaction, self._context.job_id, findings)
 
 

@@ -66,7 +66,7 @@ async def _refuse_copy(backend: Backend, source: str, now: datetime) -> None:
         heartbeat = as_time(row["last_sign"])
         if (
             row["kind"] == "copy"
-            and _same(row["source"], source)
+            and _same_store(row["source"], source)
             and heartbeat is not None
             and now - heartbeat <= LEASE
         ):
@@ -74,7 +74,7 @@ async def _refuse_copy(backend: Backend, source: str, now: datetime) -> None:
             raise Conflict(f"A copy of the same store is at work, as job {job}; wait for its end, or cancel it.")
 
 
-def _same(one: str, other: str) -> bool:
+def _same_store(one: str, other: str) -> bool:
     """Check whether two locations, without passwords, are one store."""
     if one.startswith("sqlite:") and other.startswith("sqlite:"):
         return sqlite_path(one).resolve() == sqlite_path(other).resolve()
@@ -171,7 +171,7 @@ class Repair:
 
     async def _count_keyless(self, transaction: Transaction, table: Table, rows: int) -> None:
         self._context.meter.add(table.name, read=rows, failed=rows)
-        await self._note(transaction, [JobFinding(table.name, "failed", "NULL", f"{rows:,} rows have no id.")])
+        await self._add_findings(transaction, [JobFinding(table.name, "failed", "NULL", f"{rows:,} rows have no id.")])
 
     async def _repair_batch(self, table: Table, batch: Batch, rows_before: int) -> None:
         comparison = await self._comparison.compare_batch(table, batch, rows_before)
@@ -199,7 +199,7 @@ class Repair:
                 failed=failed,
                 present=batch.read - inserted.inserted - failed,
             )
-            await self._note(
+            await self._add_findings(
                 transaction,
                 [
                     *comparison.failed,
@@ -228,7 +228,7 @@ class Repair:
     async def _delete(self, transaction: Transaction, table: Table, keys: Sequence[bytes]) -> None:
         in_use = await delete_unused(self._target, transaction, table, keys)
         self._context.meter.add(table.name, deleted=len(keys) - len(in_use))
-        await self._note(
+        await self._add_findings(
             transaction,
             [
                 JobFinding(table.name, "deleted", name_of(table.name, key), "The source does not have it.")
@@ -237,7 +237,7 @@ class Repair:
             ],
         )
 
-    async def _note(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
+    async def _add_findings(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
         await self._context.ledger.add_findings(transaction, self._context.job_id, findings)
 
 

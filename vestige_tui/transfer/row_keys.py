@@ -7,7 +7,7 @@ memberships                               user and group: 32 bytes
 domains                                   the id in UTF-8
 edges                                     source and target, 16 bytes each, then the type in UTF-8
 reviews                                   memory (16), time (8), grade (2), number of equal lines before it (4)
-supersession                              loser (16), winner (16 zero bytes for none), time (8), equal lines before it (4),
+supersession                              loser (16), winner (16 zero bytes for none), time (8), number of equals (4),
                                           then the kind in UTF-8
 ========================================  ==========================================================================
 

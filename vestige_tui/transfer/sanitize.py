@@ -145,7 +145,7 @@ class RowSanitizer:
         return None if value is None else self.text(field, value, limit=limit)
 
     def moment(self, field: str, value: object, *others: object, default: datetime | None = None) -> datetime | None:
-        """Return a time; else the first valid one of ``others``, else ``default``. Without a default None stays None."""
+        """Return a time, else the first valid one of ``others``, or ``default``. Without a default None stays None."""
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         if isinstance(text, str):
             if parsed := parse_stored(text):

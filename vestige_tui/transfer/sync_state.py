@@ -118,7 +118,7 @@ class SyncState:
         self._spool.close()
 
     async def begin(self, transaction: Transaction, now: datetime) -> None:
-        """Add the first record, in the transaction of the attempt's first step; delete expired states of other copies."""
+        """Add a first record in the transaction of the attempt's first step; delete expired states of other copies."""
         await transaction.execute("forget_old_sync_state", {"chain": self.chain, "since": now - RETENTION})
         await self._append(transaction, b"")
 
@@ -139,7 +139,7 @@ class SyncState:
         """Delete all records, in the transaction that completes the copy."""
         await transaction.execute("forget_sync_state", {"chain": self.chain})
 
-    async def of(self, table: str) -> SyncIndex:
+    async def index_of(self, table: str) -> SyncIndex:
         """Return the row states of a table, from all committed transactions."""
         import numpy as np
 
@@ -150,7 +150,7 @@ class SyncState:
         records = np.memmap(self._spool, dtype=_RECORD_DTYPE, mode="r")
         return SyncIndex(records[records["table"] == _TABLE_NUMBERS[table]])
 
-    async def last(self) -> set[int]:
+    async def last_keys(self) -> set[int]:
         """Return the keys of the batch that was written last."""
         import numpy as np
 

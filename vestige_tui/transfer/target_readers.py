@@ -61,9 +61,9 @@ def target_reader_of(store: Store, *, vectors: bool = True) -> TargetReader:
 @cache
 def columns(table: str) -> tuple[str, ...]:
     """Return the column names of a table, in the order of a row's values."""
-    listed = re.search(r"\(ord, ([^)]*)\)", load("postgres", "copy")[f"load_{table}"])
-    assert listed is not None
-    return tuple(listed[1].replace("\n", " ").replace(" ", "").split(","))
+    match = re.search(r"\(ord, ([^)]*)\)", load("postgres", "copy")[f"load_{table}"])
+    assert match is not None
+    return tuple(match[1].replace("\n", " ").replace(" ", "").split(","))
 
 
 def differing(table: str, one: Sequence[bytes | None], other: Sequence[bytes | None]) -> tuple[str, ...]:
@@ -146,7 +146,7 @@ def _comparable(table: Table, rows: Sequence[TransferRow]) -> list[int]:
 
 # PostgreSQL
 
-_UUID_OID, _UUIDS_OID, _TIME_OID, _FLOAT_OID, _INT_OID, _SMALLINT_OID, _BOOL_OID, _BYTEA_OID = (
+_UUID, _UUIDS, _TIME, _FLOAT, _INT, _SMALL, _BOOL, _BYTES = (
     2950,
     2951,
     1184,
@@ -156,6 +156,7 @@ _UUID_OID, _UUIDS_OID, _TIME_OID, _FLOAT_OID, _INT_OID, _SMALLINT_OID, _BOOL_OID
     16,
     17,
 )
+"""Type OIDs of the server."""
 _LIST_COLUMNS: Mapping[str, tuple[int, ...]] = {"domains": (3,), "memories": (3, 5)}
 """Columns with lists of texts, which the server gets and returns as JSON."""
 _CACHED_LIST_BYTES = 256
@@ -170,40 +171,40 @@ class _DigestColumns:
 
 
 _DIGEST_COLUMNS: Mapping[str, _DigestColumns] = {
-    "users": _DigestColumns(((2, _BYTEA_OID), (3, _TIME_OID))),
-    "groups": _DigestColumns(((2, _BYTEA_OID), (3, _TIME_OID))),
-    "memberships": _DigestColumns(((2, _BYTEA_OID), (3, _TIME_OID))),
-    "domains": _DigestColumns(((1, _BYTEA_OID), (2, _BYTEA_OID), (3, _BYTEA_OID), (4, _INT_OID), (5, _TIME_OID))),
+    "users": _DigestColumns(((2, _BYTES), (3, _TIME))),
+    "groups": _DigestColumns(((2, _BYTES), (3, _TIME))),
+    "memberships": _DigestColumns(((2, _BYTES), (3, _TIME))),
+    "domains": _DigestColumns(((1, _BYTES), (2, _BYTES), (3, _BYTES), (4, _INT), (5, _TIME))),
     "memories": _DigestColumns(
         (
-            (1, _BYTEA_OID),
-            (2, _BYTEA_OID),
-            (3, _BYTEA_OID),
-            (5, _BYTEA_OID),
-            (7, _BYTEA_OID),
-            (8, _UUID_OID),
-            (9, _BYTEA_OID),
-            (10, _UUIDS_OID),
-            (11, _TIME_OID),
-            (12, _TIME_OID),
+            (1, _BYTES),
+            (2, _BYTES),
+            (3, _BYTES),
+            (5, _BYTES),
+            (7, _BYTES),
+            (8, _UUID),
+            (9, _BYTES),
+            (10, _UUIDS),
+            (11, _TIME),
+            (12, _TIME),
         )
     ),
-    "vectors": _DigestColumns(((1, _BYTEA_OID),)),
+    "vectors": _DigestColumns(((1, _BYTES),)),
     "scheduling": _DigestColumns(
         (
-            (1, _FLOAT_OID),
-            (2, _FLOAT_OID),
-            (3, _FLOAT_OID),
-            (4, _TIME_OID),
-            (5, _TIME_OID),
-            (6, _INT_OID),
-            (7, _INT_OID),
+            (1, _FLOAT),
+            (2, _FLOAT),
+            (3, _FLOAT),
+            (4, _TIME),
+            (5, _TIME),
+            (6, _INT),
+            (7, _INT),
         ),
     ),
-    "edges": _DigestColumns(((3, _FLOAT_OID), (4, _TIME_OID))),
-    "reviews": _DigestColumns(((6, _UUID_OID), (7, _TIME_OID), (8, _SMALLINT_OID), (9, _INT_OID))),
+    "edges": _DigestColumns(((3, _FLOAT), (4, _TIME))),
+    "reviews": _DigestColumns(((6, _UUID), (7, _TIME), (8, _SMALL), (9, _INT))),
     "supersession": _DigestColumns(()),
-    "marks": _DigestColumns(((1, _BOOL_OID), (2, _TIME_OID))),
+    "marks": _DigestColumns(((1, _BOOL), (2, _TIME))),
 }
 
 _pack_count = struct.Struct(">i").pack
@@ -212,11 +213,11 @@ _pack_head = struct.Struct(">Ii").pack
 
 def digest(table: str, values: Sequence[bytes | None]) -> bytes:
     """Return the SHA-256 of a row as ``record_send`` encodes it: column count, then type, length and bytes of each."""
-    chosen, lists = _DIGEST_COLUMNS[table].values, _LIST_COLUMNS.get(table, ())
-    parts = [_pack_count(len(chosen))]
-    for column, oid in chosen:
+    typed_columns, list_columns = _DIGEST_COLUMNS[table].values, _LIST_COLUMNS.get(table, ())
+    parts = [_pack_count(len(typed_columns))]
+    for column, oid in typed_columns:
         value = values[column]
-        if value is not None and column in lists:
+        if value is not None and column in list_columns:
             value = _spell_list(value) if len(value) <= _CACHED_LIST_BYTES else pgbinary_decode.json_of_texts(value)
         if value is None:
             parts.append(_pack_head(oid, -1))
@@ -247,8 +248,11 @@ def record(raw: bytes) -> tuple[bytes | None, ...]:
 def _read_row(table: str, raw: bytes) -> tuple[bytes | None, ...]:
     """Return the values of a row of ``show_<table>``, in wire form."""
     values = list(record(raw))
-    for places, read in ((_LIST_COLUMNS, pgbinary_encode.texts_of_json), (_JSON_COLUMNS, pgbinary_encode.jsonb)):
-        for column in places.get(table, ()):
+    for columns_by_table, read in (
+        (_LIST_COLUMNS, pgbinary_encode.texts_of_json),
+        (_JSON_COLUMNS, pgbinary_encode.jsonb),
+    ):
+        for column in columns_by_table.get(table, ()):
             value = values[column]
             values[column] = None if value is None else read(value)
     return tuple(values)
@@ -282,12 +286,12 @@ class PostgresTargetReader:
         return int(row["n"])
 
     async def compare(self, table: Table, rows: Sequence[TransferRow]) -> RowComparison:
-        places = _comparable(table, rows)
-        if not places:
+        positions = _comparable(table, rows)
+        if not positions:
             return RowComparison(frozenset(), {})
-        row_values = [self._as_stored(table, rows[position].values) for position in places]
+        row_values = [self._as_stored(table, rows[position].values) for position in positions]
         differences = await self._find_differences(table, row_values, 0, len(row_values))
-        missing = frozenset(places[index] for index, absent in differences if absent)
+        missing = frozenset(positions[index] for index, absent in differences if absent)
         differ = [index for index, absent in differences if not absent]
         if not differ or (table.name == "vectors" and not self.vectors):
             return RowComparison(missing, {})
@@ -295,8 +299,8 @@ class PostgresTargetReader:
         target_values: dict[int, tuple[bytes | None, ...]] = {}
         for index, row in await self._fetch_rows(table, row_values, differ):
             # A row deleted or updated meanwhile is left out.
-            if named := differing(table.name, row_values[index][: len(row)], row):
-                names[places[index]], target_values[places[index]] = named, row
+            if differing_columns := differing(table.name, row_values[index][: len(row)], row):
+                names[positions[index]], target_values[positions[index]] = differing_columns, row
         return RowComparison(missing, names, target_values)
 
     async def _find_differences(
@@ -317,12 +321,12 @@ class PostgresTargetReader:
         return [(low + row["ord"] - 1, bool(row["missing"])) for row in rows]
 
     async def _fetch_rows(
-        self, table: Table, row_values: Sequence[Sequence[bytes | None]], places: Sequence[int]
+        self, table: Table, row_values: Sequence[Sequence[bytes | None]], indexes: Sequence[int]
     ) -> list[tuple[int, tuple[bytes | None, ...]]]:
         """Return the rows of the target with the keys of these, by index."""
-        keys = [key_of(table.name, row_values[each]) for each in places]
+        keys = [key_of(table.name, row_values[each]) for each in indexes]
         rows = await self._query(f"show_{table.name}", {"key": keys})
-        return [(places[row["ord"] - 1], _read_row(table.name, bytes(row["row"]))) for row in rows]
+        return [(indexes[row["ord"] - 1], _read_row(table.name, bytes(row["row"]))) for row in rows]
 
     def _as_stored(self, table: Table, values: Sequence[bytes | None]) -> Sequence[bytes | None]:
         """Return a row as the target stores it: a vector rounded to half precision."""
@@ -379,12 +383,12 @@ class SqliteTargetReader:
         return int(rows)
 
     async def compare(self, table: Table, rows: Sequence[TransferRow]) -> RowComparison:
-        places = _comparable(table, rows)
-        target_rows = await self._rows(table.name, [_ids(table.name, rows[position].values) for position in places])
+        positions = _comparable(table, rows)
+        target_rows = await self._rows(table.name, [_ids(table.name, rows[position].values) for position in positions])
         missing: set[int] = set()
         differ: dict[int, tuple[str, ...]] = {}
         target_values: dict[int, tuple[bytes | None, ...]] = {}
-        for position in places:
+        for position in positions:
             values = rows[position].values
             row = target_rows.get(key_of(table.name, values))
             if row is None:

@@ -116,7 +116,7 @@ class KeySet:
         self._hashes.extend(map(hashed, keys))
         self._sorted = None
 
-    def lacking(self, keys: Sequence[bytes]) -> list[bytes]:
+    def absent(self, keys: Sequence[bytes]) -> list[bytes]:
         """Return those of these keys that are missing."""
         import numpy as np
 
@@ -125,8 +125,8 @@ class KeySet:
         if self._sorted is None:
             self._sorted = np.sort(np.frombuffer(self._hashes, dtype=np.uint64))
         hashes = np.array([hashed(key) for key in keys], dtype=np.uint64)
-        places = np.minimum(np.searchsorted(self._sorted, hashes), len(self._hashes) - 1)
-        return [key for key, present in zip(keys, self._sorted[places] == hashes, strict=True) if not present]
+        positions = np.minimum(np.searchsorted(self._sorted, hashes), len(self._hashes) - 1)
+        return [key for key, present in zip(keys, self._sorted[positions] == hashes, strict=True) if not present]
 
     def repeated(self) -> dict[int, int]:
         """Return the hashes of keys that occur more than once, with the position of the first."""
@@ -141,7 +141,7 @@ class KeySet:
 
 @dataclass(frozen=True, slots=True)
 class BatchComparison:
-    """Comparison of a batch: positions of missing and different rows, and findings about rows that no copy can write."""
+    """Comparison of a batch: positions of missing and different rows; findings about rows that no copy can write."""
 
     missing: Sequence[int]
     differ: Sequence[int]
@@ -189,27 +189,27 @@ class Comparison:
     async def batches(self, table: Table) -> AsyncGenerator[Batch, None]:
         """Yield the batches of a table, with prefetch of the next one."""
 
-        def read(behind: Key) -> Batch:
-            return self._source.read(table, behind, BATCH_ROWS, MAX_BATCH_BYTES, self._transfer_context)
+        def read(after: Key) -> Batch:
+            return self._source.read(table, after, BATCH_ROWS, MAX_BATCH_BYTES, self._transfer_context)
 
-        async def with_retries(behind: Key) -> Batch:
-            return await self._reporter.with_retries(partial(asyncio.to_thread, read, behind))
+        async def with_retries(after: Key) -> Batch:
+            return await self._reporter.with_retries(partial(asyncio.to_thread, read, after))
 
-        reading = asyncio.create_task(with_retries(self._source.start(table.name)))
+        read_task = asyncio.create_task(with_retries(self._source.start(table.name)))
         try:
-            while (batch := await asyncio.shield(reading)).read:
-                reading = asyncio.create_task(with_retries(batch.after))
+            while (batch := await asyncio.shield(read_task)).read:
+                read_task = asyncio.create_task(with_retries(batch.after))
                 yield batch
         finally:
             # A thread cannot be stopped: its read must end before the source is closed.
-            await asyncio.wait({reading})
-            if not reading.cancelled():
-                reading.exception()
+            await asyncio.wait({read_task})
+            if not read_task.cancelled():
+                read_task.exception()
 
     async def _compare(self, table: Table) -> None:
         meter, name = self._reporter.meter, table.name
         meter.phase = f"comparing {name}"
-        rows_before, shared = 0, array("Q")
+        rows_before, shared_keys = 0, array("Q")
         meter.tables[name] = replace(meter.tables.get(name, TableProgress()), differ=0, only_source=0, only_target=0)
         if self._counting:
             count = await self._ask_source(partial(self._source.count, name))
@@ -222,12 +222,12 @@ class Comparison:
                 comparison = await self.compare_batch(table, batch, rows_before)
                 await self._note(table, batch, comparison)
                 rows_before += len(batch.rows)
-                shared.extend(
+                shared_keys.extend(
                     hashed(key_of(name, row.values))
                     for position, row in enumerate(batch.rows)
                     if position not in comparison.rows.missing
                 )
-        if await self._has_others(table, _distinct(shared)):
+        if await self._has_others(table, _distinct(shared_keys)):
             await self._note_others(table)
         self._repeated.pop(name, None)
 
@@ -249,7 +249,7 @@ class Comparison:
                 missing.append(position)
         for position in sorted(row_comparison.differ):
             row = batch.rows[position]
-            if await self._came_before(table, row, rows_before + position):
+            if await self._is_repeated(table, row, rows_before + position):
                 failed.append(JobFinding(name, "failed", row.key, "It is the same row as one that came before it."))
             else:
                 differ.append(position)
@@ -284,11 +284,11 @@ class Comparison:
             return "The target did not take it."
         for owner, column in _OWNER_COLUMNS.get(table.name, ()):
             key = row.values[column]
-            if key is not None and (await self._keys(owner)).lacking([key]):
+            if key is not None and (await self._keys(owner)).absent([key]):
                 return _ORPHAN_REASONS.get(table.name, "Its memory is not there.")
         return None
 
-    async def _came_before(self, table: Table, row: TransferRow, position: int) -> bool:
+    async def _is_repeated(self, table: Table, row: TransferRow, position: int) -> bool:
         """Check whether a row repeats the key of an earlier row in the source, in another spelling."""
         if table.name not in self._repeated:
             self._repeated[table.name] = (await self._keys(table.name)).repeated()
@@ -329,7 +329,7 @@ class Comparison:
         keys = await self._keys(name)
         after: bytes | None = None
         while page := await self._reporter.with_retries(partial(self._target_reader.keys, name, after, KEYS_PAGE_ROWS)):
-            yield [key for key in keys.lacking(page) if name != "users" or key != _LOCAL_USER_ID]
+            yield [key for key in keys.absent(page) if name != "users" or key != _LOCAL_USER_ID]
             after = page[-1]
 
 
@@ -512,7 +512,7 @@ async def dry_run(request: JobRequest) -> dict[str, TableProgress]:
 
 @dataclass(frozen=True, slots=True)
 class CopyTarget:
-    """Reader of the target, the context in which a copy would convert the source, and rows that the last copy refused."""
+    """Reader of the target, context in which a copy would convert the source, and rows that the last copy refused."""
 
     target_reader: TargetReader
     transfer_context: TransferContext
