@@ -330,10 +330,10 @@ async def looked(followed: Followed, path: Path) -> None:
         said = "INSERT INTO knowledge_nodes (id, content, created_at, updated_at) VALUES (?, 'new', ?, ?)"
         written(path, (said, (new, AT, AT)))
 
-        async def sync_state(new: str = new) -> bool:
+        async def brought(new: str = new) -> bool:
             return bool(await followed.store.get_many([new]))
 
-        await followed.until(sync_state)
+        await followed.until(brought)
 
 
 async def test_what_was_told_to_stay_is_not_overwritten(tmp_path: Path, target: str) -> None:

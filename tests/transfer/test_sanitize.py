@@ -98,11 +98,11 @@ def test_json_that_cannot_be_stored_is_mended_and_kept(text: str | None, data: o
 @pytest.mark.parametrize("form", ['{"a":%s}', '{"b": [], "a":[%s]}'], ids=["objects", "lists between"])
 def test_json_is_nested_no_deeper_than_every_python_reads(form: str) -> None:
     each = form.count("{") + form.count("[") - form.count("[]")
-    rows = form
+    fits = form
     for _ in range(MAX_DEPTH // each - 1):
-        rows = form.replace("%s", rows)
-    deep, bottomless = form.replace("%s", rows), '{"a":' * 100_000 + "1" + "}" * 100_000
-    for text, kept_as_it_is in ((rows, True), (deep, False), (bottomless, False)):
+        fits = form.replace("%s", fits)
+    deep, bottomless = form.replace("%s", fits), '{"a":' * 100_000 + "1" + "}" * 100_000
+    for text, kept_as_it_is in ((fits, True), (deep, False), (bottomless, False)):
         sanitizer, written = RowSanitizer(), text.replace("%s", "1")
         data, raw = sanitizer.json("metadata", written, dict)
         assert (data != {}, raw == written.encode()) == (kept_as_it_is, kept_as_it_is)

@@ -520,8 +520,8 @@ async def test_a_memory_with_very_many_links_is_asked_about_by_each_of_them(sour
     first, *others = ids_of(source)
     at = "2026-01-01T00:00:00.000000+00:00"
     with behind(source) as connection:
-        count = [(first, other, f"kind {kind}", 0.5, at) for other in others for kind in range(20)]
-        connection.executemany("INSERT INTO edges VALUES (?, ?, ?, ?, ?)", count)
+        edges = [(first, other, f"kind {kind}", 0.5, at) for other in others for kind in range(20)]
+        connection.executemany("INSERT INTO edges VALUES (?, ?, ?, ?, ?)", edges)
     target = f"sqlite:{tmp_path / 'target.db'}"
     await copy(source, target)
     async with open_store(target, read_only=True) as store, source_of(source) as opened:

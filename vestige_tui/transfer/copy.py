@@ -69,8 +69,9 @@ QUICK_SECONDS, SLOW_SECONDS = 0.3, 0.8
 SWITCH_SECONDS = 0.0005
 LOG_ROWS = 1_000
 GRAPH_NODE_BYTES = 700
-"""Upper estimate of a vector's share of the HNSW graph, beside the vector itself."""
+"""Upper estimate of the memory per vector in the HNSW graph, without the vector itself."""
 MIN_BUILD_BYTES, MAX_BUILD_BYTES = 256 << 20, 1 << 30
+"""Bounds of maintenance_work_mem while the vector index is built."""
 MAX_CATCHUP_PASSES = 10
 """Maximum number of catch-up passes; a busier source needs --follow."""
 POLL_SECONDS, IDLE_RATIO = 0.5, 9

@@ -146,7 +146,7 @@ class PostgresTarget:
             await _connection(transaction).execute(self._sql["hold_logs"].encode())
 
     async def _copy_directly(self, connection: AsyncConnection[Any], table: Table, rows: Sequence[TransferRow]) -> bool:
-        """Copy rows directly without a lookup; return False, with nothing written, where one of them is refused."""
+        """COPY rows directly into their table; return False, with nothing written, where one of them is refused."""
         direct = _DIRECT_COPY.get(table.name)
         if direct is None or (direct.link is not None and any(row.values[direct.link] is not None for row in rows)):
             return False

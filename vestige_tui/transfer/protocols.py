@@ -120,7 +120,7 @@ class Target(Protocol):
     ) -> WriteOutcome:
         """Insert missing rows and leave present ones unchanged; a refused row costs only itself.
 
-        ``fresh``: the table was empty, so that rows may be copied directly.
+        ``fresh``: none of the rows can be present, so that they may be copied directly.
         """
         ...
 
