@@ -93,14 +93,14 @@ async def followed(
     async def rest(self: Copy, seconds: float) -> None:
         happening = next(left, None)
         if happening is None:
-            assert await self._running.ledger.request_cancel(self._running.job_id)
-            self._running.stop.set()
-            self._running.check()
+            assert await self._context.ledger.request_cancel(self._context.job_id)
+            self._context.stop.set()
+            self._context.check()
         else:
-            await happening(self._running)
+            await happening(self._context)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Copy, "_rest", rest)
+        patch.setattr(Copy, "_wait", rest)
         running, _ = await attempt(source.url, target, reembed=True, model=MODEL, follow=True)
     assert list(left) == []
     return running
@@ -200,7 +200,7 @@ async def test_what_failed_is_counted_once_by_all_attempts(
 async def test_more_failures_than_a_batch_holds_are_passed_over(
     source: Source, target: str, started: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(2 * embed_missing.BATCH):
+    for number in range(2 * embed_missing.BATCH_TEXTS):
         source.put(f"00000000-0000-4000-8000-0000000001{number:02}", f"undone {number}")
 
     async def arrive(running: JobContext) -> None:

@@ -346,12 +346,12 @@ async def test_a_source_whose_session_changes_is_not_read_on(postgres_database: 
     await fill(postgres_database)
     async with source_of(postgres_database) as source:
         assert isinstance(source, PostgresSource)
-        setting = TransferContext(MADE, rivals={}, width=16, half=False, users=set())
+        transfer_context = TransferContext(MADE, duplicate_ids={}, width=16, half=False, users=set())
         [memories] = [table for table in TABLES if table.name == "memories"]
-        assert source.read(memories, source.start("memories"), 10, 10**6, setting).read == len(TEXTS)
+        assert source.read(memories, source.start("memories"), 10, 10**6, transfer_context).read == len(TEXTS)
         source._connection.execute("SET client_encoding = 'GB18030'")
         with pytest.raises(Refused, match="answers in the encoding GB18030"):
-            source.read(memories, source.start("memories"), 1, 10**6, setting)
+            source.read(memories, source.start("memories"), 1, 10**6, transfer_context)
 
 
 # Comparisons
@@ -448,19 +448,19 @@ def utf16(path: Path, encoding: str) -> Path:
 @pytest.mark.parametrize("encoding", ["UTF-16le", "UTF-16be"])
 async def test_every_row_of_a_file_of_utf16_is_read_once(encoding: str, tmp_path: Path) -> None:
     url = await fill_file(utf16(tmp_path / "source.db", encoding))
-    setting = TransferContext(MADE, rivals={}, width=16, half=False, users=set())
+    transfer_context = TransferContext(MADE, duplicate_ids={}, width=16, half=False, users=set())
     async with source_of(url) as source, open_store(url, read_only=True) as store:
-        mirror = target_reader_of(store)
+        target_reader = target_reader_of(store)
         for table in TABLES:
             read = 0
             after = source.start(table.name)
-            while (batch := await asyncio.to_thread(source.read, table, after, 3, 10**6, setting)).read:
+            while (batch := await asyncio.to_thread(source.read, table, after, 3, 10**6, transfer_context)).read:
                 read += batch.read
                 after = batch.after
             rows = source.count(table.name).rows
             assert read == rows, table.name
             keys: list[bytes] = []
-            while page := await mirror.keys(table.name, keys[-1] if keys else None, 3):
+            while page := await target_reader.keys(table.name, keys[-1] if keys else None, 3):
                 keys += page
             assert len(keys) == len(set(keys)) == rows, table.name
 

@@ -61,8 +61,8 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A source is looked at again at once."""
-    monkeypatch.setattr(copy, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(copy, "IDLE", 0)
+    monkeypatch.setattr(copy, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(copy, "IDLE_RATIO", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,7 +388,7 @@ async def test_many_deletions_are_brought_in_parts(
     gone, alike = ids[5:25], ids[1]
     edited, linked, reviewed = gone[3], gone[9], gone[14]
     own = "00000000-0000-4000-8000-0000000000bb"
-    monkeypatch.setattr(following_module, "KEYS", 2)
+    monkeypatch.setattr(following_module, "KEYS_PAGE_ROWS", 2)
     sizes: list[tuple[str, int]] = []
     async with following(f"sqlite:{path}", target) as followed:
         store = followed.store
@@ -438,7 +438,7 @@ async def test_deletions_that_were_broken_off_go_on_and_count_once(
     path = tmp_path / "source.db"
     await fill(path, 30)
     gone = ids_in(path)[5:25]
-    monkeypatch.setattr(following_module, "KEYS", 4)
+    monkeypatch.setattr(following_module, "KEYS_PAGE_ROWS", 4)
     async with following(f"sqlite:{path}", target) as followed:
         store, begun = followed.store, 0
         delete = type(target_of(store)).delete

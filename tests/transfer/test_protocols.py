@@ -102,40 +102,40 @@ async def source_of(url: str | Path) -> AsyncIterator[Source]:
 
 async def setting_of(source: Source) -> TransferContext:
     model = await asyncio.to_thread(source.model)
-    rivals = await asyncio.to_thread(source.rivals)
-    return TransferContext(MOMENT, rivals, model.dimension if model else None, half=False)
+    duplicate_ids = await asyncio.to_thread(source.duplicate_ids)
+    return TransferContext(MOMENT, duplicate_ids, model.dimension if model else None, half=False)
 
 
 async def read_all(
-    source: Source, table: Table, setting: TransferContext, limit: int = 4_000, max_bytes: int = BYTES
+    source: Source, table: Table, transfer_context: TransferContext, limit: int = 4_000, max_bytes: int = BYTES
 ) -> tuple[list[TransferRow], list[JobFinding], list[int]]:
     """All rows of a table, what could not be read, and how many came at once."""
-    fits: list[TransferRow] = []
+    rows: list[TransferRow] = []
     failed: list[JobFinding] = []
     sizes: list[int] = []
     after = source.start(table.name)
-    while (batch := await asyncio.to_thread(source.read, table, after, limit, max_bytes, setting)).read:
-        fits += batch.fits
+    while (batch := await asyncio.to_thread(source.read, table, after, limit, max_bytes, transfer_context)).read:
+        rows += batch.rows
         failed += batch.failed
         sizes.append(batch.read)
         after = batch.after
-    return fits, failed, sizes
+    return rows, failed, sizes
 
 
 async def pour(source: Source, store: Store, limit: int = 7) -> dict[str, list[WriteOutcome]]:
     """Copy everything, batch by batch."""
     target = target_of(store)
-    setting = await setting_of(source)
+    transfer_context = await setting_of(source)
     model = await asyncio.to_thread(source.model)
     if model:
         await store.register_model(model)
     outcomes: dict[str, list[WriteOutcome]] = {}
     for table in TABLES:
         fresh = await target.empty(table.name)
-        fits, _, _ = await read_all(source, table, setting)
-        for start in range(0, len(fits), limit):
+        rows, _, _ = await read_all(source, table, transfer_context)
+        for start in range(0, len(rows), limit):
             async with store.backend.write() as transaction:
-                piece = fits[start : start + limit]
+                piece = rows[start : start + limit]
                 outcomes.setdefault(table.name, []).append(await target.write(transaction, table, piece, fresh=fresh))
     async with store.backend.write() as transaction:
         await settled(target, transaction)
@@ -192,10 +192,10 @@ async def test_a_file_goes_to_a_server_and_comes_back(filled: Path, tmp_path: Pa
     async with source_of(postgres_database) as there, source_of(filled) as here:
         assert isinstance(there, PostgresSource)
         assert await asyncio.to_thread(there.model) == replace(MODEL, created_at=(await _model(postgres_database)))
-        setting = await setting_of(here)
+        transfer_context = await setting_of(here)
         for table in TABLES:
-            theirs, failed, _ = await read_all(there, table, setting)
-            ours, _, _ = await read_all(here, table, setting)
+            theirs, failed, _ = await read_all(there, table, transfer_context)
+            ours, _, _ = await read_all(here, table, transfer_context)
             assert failed == []
             assert sorted(map(comparable, theirs)) == sorted(map(comparable, ours)), table.name
             assert (await asyncio.to_thread(there.count, table.name)).rows == len(theirs)
@@ -213,14 +213,14 @@ async def _model(url: str) -> datetime | None:
     return model.created_at
 
 
-def comparable(fit: TransferRow) -> tuple[object, ...]:
+def comparable(row: TransferRow) -> tuple[object, ...]:
     """A row in its common form, its JSON by what it says; the local user's birthday differs from store to store."""
     values = [
         json.dumps(json.loads(value[1:]), sort_keys=True) if value and value[:2] in (b"\x01{", b"\x01[") else value
-        for value in fit.values
+        for value in row.values
     ]
-    local = fit.values[1] == b"local"
-    return (str(values[:3] if local else values), fit.zero, fit.notes)
+    local = row.values[1] == b"local"
+    return (str(values[:3] if local else values), row.zero, row.notes)
 
 
 async def test_a_server_goes_to_another_schema_of_it(filled: Path, postgres_database: str, tmp_path: Path) -> None:
@@ -260,13 +260,13 @@ async def test_vectors_of_half_precision_are_given_with_single(tmp_path: Path, p
 async def test_a_hostile_file_arrives_in_a_file_with_every_bad_row_named(tmp_path: Path) -> None:
     path, other = make_v18(tmp_path / "vestige.db", 24, hostile=True), tmp_path / "other.db"
     async with source_of(path) as source, open_store(f"sqlite:{other}", create=True) as store:
-        setting = await setting_of(source)
+        transfer_context = await setting_of(source)
         outcomes = await pour(source, store)
         for table in TABLES:
-            fits, failed, sizes = await read_all(source, table, setting)
-            assert sum(sizes) == len(fits) + len(failed)
+            rows, failed, sizes = await read_all(source, table, transfer_context)
+            assert sum(sizes) == len(rows) + len(failed)
             kept = sum(each.inserted + len(each.present) + len(each.refused) for each in outcomes.get(table.name, []))
-            assert kept == len(fits), table.name
+            assert kept == len(rows), table.name
         assert set(refused(outcomes)) == {"vectors", "edges"}
         there = await store.get(str(uuid.uuid5(uuid.NAMESPACE_URL, "vestige:hostile-nul")))
         assert there.content == "before\u2400after"
@@ -289,29 +289,29 @@ async def ends(request: pytest.FixtureRequest, filled: Path) -> str:
 
 async def test_a_read_goes_on_behind_any_key(ends: str) -> None:
     async with source_of(ends) as source:
-        setting = await setting_of(source)
+        transfer_context = await setting_of(source)
         for table in TABLES:
-            whole, _, _ = await read_all(source, table, setting)
-            assert len(whole) == len({fit.key for fit in whole}) > 0
+            whole, _, _ = await read_all(source, table, transfer_context)
+            assert len(whole) == len({row.key for row in whole}) > 0
             for limit in (1, 3):
-                parts, _, sizes = await read_all(source, table, setting, limit)
+                parts, _, sizes = await read_all(source, table, transfer_context, limit)
                 assert parts == whole
                 assert max(sizes) == limit or len(whole) < limit
 
 
 async def test_a_batch_has_not_many_more_bytes_than_it_may(ends: str) -> None:
     async with source_of(ends) as source:
-        setting = await setting_of(source)
+        transfer_context = await setting_of(source)
         table = BY_NAME["memories"]
-        whole, _, [at_once] = await read_all(source, table, setting)
-        parts, _, sizes = await read_all(source, table, setting, max_bytes=10_000)
+        whole, _, [at_once] = await read_all(source, table, transfer_context)
+        parts, _, sizes = await read_all(source, table, transfer_context, max_bytes=10_000)
         assert parts == whole
         assert at_once == 60
         assert len(sizes) > 2
         # A long text ends its batch, and the next read begins behind it.
-        long = next(place for place, fit in enumerate(whole) if len(fit.values[1] or b"") > 100_000)
+        long = next(place for place, row in enumerate(whole) if len(row.values[1] or b"") > 100_000)
         assert long + 1 in [sum(sizes[: count + 1]) for count in range(len(sizes))]
-        assert (await read_all(source, table, setting, max_bytes=1))[2] == [1] * 60
+        assert (await read_all(source, table, transfer_context, max_bytes=1))[2] == [1] * 60
 
 
 async def test_a_source_tells_of_changes(ends: str, tmp_path: Path) -> None:
@@ -333,15 +333,15 @@ async def test_a_vector_that_the_target_cannot_hold_is_named(ends: str) -> None:
     async with source_of(ends) as source:
         ours = await setting_of(source)
         table = BY_NAME["vectors"]
-        for setting, reason in (
+        for transfer_context, reason in (
             (replace(ours, width=65), "It has 64 dimensions, the model has 65."),
             (replace(ours, width=None), "The source has no registered model."),
         ):
-            fits, failed, _ = await read_all(source, table, setting)
-            assert fits == []
+            rows, failed, _ = await read_all(source, table, transfer_context)
+            assert rows == []
             assert {finding.reason for finding in failed} == {reason}
             assert {str(uuid.UUID(finding.source_key)) for finding in failed} == {f.source_key for f in failed}
-        zero = [fit for fit in (await read_all(source, table, ours))[0] if fit.zero]
+        zero = [row for row in (await read_all(source, table, ours))[0] if row.zero]
         assert len(zero) == 1
 
 
@@ -369,15 +369,15 @@ async def test_a_source_outlives_the_end_of_its_connection(filled: Path, postgre
     async with open_store(postgres_database, create=True) as store, source_of(filled) as source:
         await pour(source, store, limit=500)
     async with source_of(postgres_database) as source:
-        setting = await setting_of(source)
-        whole, _, _ = await read_all(source, BY_NAME["memories"], setting)
+        transfer_context = await setting_of(source)
+        whole, _, _ = await read_all(source, BY_NAME["memories"], transfer_context)
         with psycopg.connect(postgres_database, autocommit=True) as connection:
             ended = connection.execute(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             ).fetchall()
         assert (True,) in ended
-        assert (await read_all(source, BY_NAME["memories"], setting))[0] == whole
+        assert (await read_all(source, BY_NAME["memories"], transfer_context))[0] == whole
 
 
 async def test_a_read_is_broken_off_by_closing(postgres_database: str) -> None:
@@ -461,18 +461,18 @@ def memory(number: int, content: str = "text", moment: bytes = at()) -> Transfer
     return TransferRow(str(uuid.UUID(int=number)), (*values, moment, moment))
 
 
-async def put(store: Store, table: str, *fits: TransferRow, update: bool = False) -> WriteOutcome:
+async def put(store: Store, table: str, *rows: TransferRow, update: bool = False) -> WriteOutcome:
     target = target_of(store)
     async with store.backend.write() as transaction:
         if update:
-            return await target.update(transaction, BY_NAME[table], fits)
-        return await target.write(transaction, BY_NAME[table], fits, fresh=False)
+            return await target.update(transaction, BY_NAME[table], rows)
+        return await target.write(transaction, BY_NAME[table], rows, fresh=False)
 
 
-async def drop(store: Store, table: str, *fits: TransferRow) -> int:
+async def drop(store: Store, table: str, *rows: TransferRow) -> int:
     target = target_of(store)
     async with store.backend.write() as transaction:
-        return await target.delete(transaction, BY_NAME[table], [key_of(table, fit.values) for fit in fits])
+        return await target.delete(transaction, BY_NAME[table], [key_of(table, row.values) for row in rows])
 
 
 async def test_a_refused_row_costs_only_itself(empty_store: Store, tmp_path: Path) -> None:
@@ -532,8 +532,8 @@ async def test_orphans_are_named_as_on_a_server(empty_store: Store, postgres_dat
             await store.register_model(ModelSignature("three", 3))
             await put(store, "memories", memory(10))
         for name, values in orphans.items():
-            fits = [TransferRow("?", each) for each in values]
-            ours, theirs = await put(empty_store, name, *fits), await put(server, name, *fits)
+            rows = [TransferRow("?", each) for each in values]
+            ours, theirs = await put(empty_store, name, *rows), await put(server, name, *rows)
             assert ours.inserted == theirs.inserted == 0
             assert ours.refused == theirs.refused
             assert len(ours.refused) == len(values)
@@ -604,14 +604,14 @@ async def test_rows_are_made_like_the_sources(empty_store: Store, tmp_path: Path
 
 async def test_rows_are_deleted_by_their_keys(filled: Path) -> None:
     async with source_of(filled) as source, open_store(f"sqlite:{filled}") as store:
-        setting = await setting_of(source)
+        transfer_context = await setting_of(source)
         kept = content(filled)
         for table in reversed(TABLES):
-            fits, _, _ = await read_all(source, table, setting)
-            local = [fit for fit in fits if table.name != "users" or fit.values[1] != b"local"]
+            rows, _, _ = await read_all(source, table, transfer_context)
+            local = [row for row in rows if table.name != "users" or row.values[1] != b"local"]
             if table.name == "reviews":
                 # Of three that are alike the last, and what takes another back goes with that.
-                alike = [fit for fit in local if fit.values[2] == pgbinary_encode.smallint(4)]
+                alike = [row for row in local if row.values[2] == pgbinary_encode.smallint(4)]
                 assert await drop(store, "reviews", alike[2]) == 1
                 assert len(content(filled)["reviews"]) == len(local) - 1
                 local.remove(alike[2])

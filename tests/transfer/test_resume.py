@@ -313,8 +313,8 @@ async def test_indexes_are_built_again_whatever_becomes_of_the_copy(
     assert indexes(postgres_database) == whole
     with monkeypatch.context() as patch:
         # One that is killed builds nothing; what it noted is built by the next.
-        patch.setattr(Copy, "_make_good", _leave)
-        patch.setattr(Copy, "_mostly_ahead", lambda self: True)
+        patch.setattr(Copy, "_rebuild_indexes", _leave)
+        patch.setattr(Copy, "_mostly_unread", lambda self: True)
         patch.setattr(Copy, "_write", interrupted)
         with pytest.raises(Refused):
             await attempt(source, postgres_database, batch=20)
@@ -395,7 +395,7 @@ async def test_a_hostile_file_is_taken_up_without_counting_twice(
             with monkeypatch.context() as patch:
                 patch.setattr(Copy, "_write", interrupted)
                 # Whichever way the rows go.
-                patch.setattr(copy, "BESIDE", ("memories", "vectors"))
+                patch.setattr(copy, "PARALLEL_TABLES", ("memories", "vectors"))
                 with pytest.raises(Refused):
                     await attempt(str(path), taken_up, batch=7, verify=True)
             if lost:
@@ -426,9 +426,9 @@ async def test_a_batch_that_was_lost_beside_its_checkpoint_is_written_again(
     await fill(path, 60)
     with database(postgres_server, "lost_source") as source, database(postgres_server, "lost_target") as target:
         first, _ = await attempt(f"sqlite:{path}", source)
-        keep, current = copy._Beside.keep, [""]
+        keep, current = copy._SecondTransaction.commit, [""]
         kept: list[int] = []
-        two = Copy._write_two
+        two = Copy._write_in_parallel
 
         async def writing(self: Copy, table: Table, *batches: Any) -> None:
             current[0] = table.name
@@ -443,9 +443,9 @@ async def test_a_batch_that_was_lost_beside_its_checkpoint_is_written_again(
             await keep(self)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Copy, "_write_two", writing)
-            patch.setattr(copy._Beside, "keep", keeping)
-            patch.setattr(copy, "MAX_BATCH", 10)
+            patch.setattr(Copy, "_write_in_parallel", writing)
+            patch.setattr(copy._SecondTransaction, "commit", keeping)
+            patch.setattr(copy, "MAX_BATCH_ROWS", 10)
             with pytest.raises(_Killed):
                 await attempt(source, target, batch=10)
         assert kept

@@ -52,7 +52,7 @@ async def test_no_vector_of_the_old_model_comes_after_the_swap(
 ) -> None:
     path = tmp_path / "source.db"
     await fill(path, 60)
-    write, met = Copy._write_ahead, list[str]()
+    write, met = Copy._write_batches, list[str]()
 
     async def writing(self: Copy, into: Table, batches: Sequence[Any]) -> None:
         met.append(into.name)
@@ -61,8 +61,8 @@ async def test_no_vector_of_the_old_model_comes_after_the_swap(
             await asyncio.to_thread(swap, target, NEW)
         await write(self, into, batches)
 
-    monkeypatch.setattr(Copy, "_write_ahead", writing)
-    monkeypatch.setattr(copy, "MAX_BATCH", 10)
+    monkeypatch.setattr(Copy, "_write_batches", writing)
+    monkeypatch.setattr(copy, "MAX_BATCH_ROWS", 10)
     with pytest.raises(ModelMismatch, match="no more vectors of test-model"):
         await attempt(f"sqlite:{path}", target, batch=10)
     there = dict(stored(target))
@@ -131,7 +131,7 @@ async def test_two_copies_of_the_same_that_begin_together_leave_each_line_once(
 
     async def beginning(self: Copy) -> None:
         await begin(self)
-        assert set(self._running.checkpoint["fresh"]) >= {"reviews", "supersession"}
+        assert set(self._context.checkpoint["fresh"]) >= {"reviews", "supersession"}
         async with asyncio.timeout(PATIENCE_SECONDS):
             await both.wait()
 
@@ -150,7 +150,7 @@ async def test_a_copy_that_is_taken_up_after_another_brought_the_same_adds_nothi
     one, other = tmp_path / "one.db", tmp_path / "other.db"
     await fill(one, 60)
     shutil.copy(one, other)
-    write = Copy._write_ahead
+    write = Copy._write_batches
 
     async def interrupted(self: Copy, table: Table, batches: Sequence[Any]) -> None:
         if table.name == "vectors":
@@ -158,7 +158,7 @@ async def test_a_copy_that_is_taken_up_after_another_brought_the_same_adds_nothi
         await write(self, table, batches)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Copy, "_write_ahead", interrupted)
+        patch.setattr(Copy, "_write_batches", interrupted)
         with pytest.raises(Refused):
             await attempt(f"sqlite:{one}", target, batch=7)
     await attempt(f"sqlite:{other}", target, batch=7)
@@ -180,15 +180,15 @@ async def test_the_logs_of_one_store_are_written_one_after_the_other(postgres_da
             pgbinary_encode.jsonb(b"{}"),
             pgbinary_encode.jsonb(b"{}"),
         )
-        fit = TransferRow("line", (*line, pgbinary_encode.integer(0), None, None, None, None))
+        row = TransferRow("line", (*line, pgbinary_encode.integer(0), None, None, None, None))
 
         async def write(store: Store) -> WriteOutcome:
             async with store.backend.write() as transaction:
-                return await target_of(store).write(transaction, reviews, [fit], fresh=True)
+                return await target_of(store).write(transaction, reviews, [row], fresh=True)
 
         await one.insert(Draft("reviewed", id="00000000-0000-0000-0000-000000000001"), embed=False)
         async with one.backend.write() as transaction:
-            assert (await target_of(one).write(transaction, reviews, [fit], fresh=True)).inserted == 1
+            assert (await target_of(one).write(transaction, reviews, [row], fresh=True)).inserted == 1
             writing = asyncio.create_task(write(other))
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await waiting(postgres_database)

@@ -11,12 +11,12 @@ import pytest
 from vestige_tui.transfer.sanitize import (
     LATEST,
     MAX_DEPTH,
-    MAX_TAGS,
+    MAX_TAG_COUNT,
     RowSanitizer,
     as_uuid,
     clean,
     encode,
-    kept,
+    json_value,
     new_id,
     shown,
 )
@@ -55,23 +55,23 @@ def test_ids_that_are_no_text_get_one_too() -> None:
 def test_text_that_cannot_be_stored_is_replaced_and_kept(text: str, mended: str) -> None:
     assert encode(text) is None
     assert clean(text) == mended
-    assert set(kept(text)) == {"base64"}
-    mending = RowSanitizer()
-    assert mending.text("content", text).decode() == mended
-    assert mending.originals["content"] == kept(text)
+    assert set(json_value(text)) == {"base64"}
+    sanitizer = RowSanitizer()
+    assert sanitizer.text("content", text).decode() == mended
+    assert sanitizer.originals["content"] == json_value(text)
 
 
 def test_good_values_pass_untouched() -> None:
-    mending = RowSanitizer()
-    assert mending.text("content", "鍵 \x1b[2J \u202e") == "鍵 \x1b[2J \u202e".encode()
-    assert mending.json("metadata", '{"a": [1, 2.5e10, "NaN", "\\\\u0000"]}', dict)[0] == {
+    sanitizer = RowSanitizer()
+    assert sanitizer.text("content", "鍵 \x1b[2J \u202e") == "鍵 \x1b[2J \u202e".encode()
+    assert sanitizer.json("metadata", '{"a": [1, 2.5e10, "NaN", "\\\\u0000"]}', dict)[0] == {
         "a": [1, 2.5e10, "NaN", "\\u0000"]
     }
-    assert mending.labels("tags", '["x", "y"]') == [b"x", b"y"]
-    assert mending.number("stability", 3, 0.0, 10.0, 1.0) == 3.0
-    assert mending.moment("created_at", "2026-06-01T00:00:00.123456789Z") == NOW.replace(microsecond=123456)
-    assert mending.moment("next_review", None) is None
-    assert (mending.notes, mending.originals) == ([], {})
+    assert sanitizer.labels("tags", '["x", "y"]') == [b"x", b"y"]
+    assert sanitizer.number("stability", 3, 0.0, 10.0, 1.0) == 3.0
+    assert sanitizer.moment("created_at", "2026-06-01T00:00:00.123456789Z") == NOW.replace(microsecond=123456)
+    assert sanitizer.moment("next_review", None) is None
+    assert (sanitizer.notes, sanitizer.originals) == ([], {})
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ def test_good_values_pass_untouched() -> None:
     ],
 )
 def test_json_that_cannot_be_stored_is_mended_and_kept(text: str | None, data: object) -> None:
-    mending = RowSanitizer()
-    assert mending.json("metadata", text, dict) == (data, None)
-    assert mending.originals["metadata"] == text
-    json.dumps(mending.originals, allow_nan=False).encode()
+    sanitizer = RowSanitizer()
+    assert sanitizer.json("metadata", text, dict) == (data, None)
+    assert sanitizer.originals["metadata"] == text
+    json.dumps(sanitizer.originals, allow_nan=False).encode()
 
 
 @pytest.mark.parametrize("form", ['{"a":%s}', '{"b": [], "a":[%s]}'], ids=["objects", "lists between"])
@@ -103,21 +103,21 @@ def test_json_is_nested_no_deeper_than_every_python_reads(form: str) -> None:
         fits = form.replace("%s", fits)
     deep, bottomless = form.replace("%s", fits), '{"a":' * 100_000 + "1" + "}" * 100_000
     for text, kept_as_it_is in ((fits, True), (deep, False), (bottomless, False)):
-        mending, written = RowSanitizer(), text.replace("%s", "1")
-        data, raw = mending.json("metadata", written, dict)
+        sanitizer, written = RowSanitizer(), text.replace("%s", "1")
+        data, raw = sanitizer.json("metadata", written, dict)
         assert (data != {}, raw == written.encode()) == (kept_as_it_is, kept_as_it_is)
-        assert mending.originals == ({} if kept_as_it_is else {"metadata": written})
-        assert mending.notes == ([] if kept_as_it_is else ["metadata was nested too deeply"])
+        assert sanitizer.originals == ({} if kept_as_it_is else {"metadata": written})
+        assert sanitizer.notes == ([] if kept_as_it_is else ["metadata was nested too deeply"])
 
 
 def test_labels_are_cut() -> None:
-    mending = RowSanitizer()
-    many = mending.labels("tags", json.dumps([f"t{n}" for n in range(MAX_TAGS + 1)]))
-    assert (len(many), mending.notes) == (MAX_TAGS, ["tags were 1,001; 1,000 were kept"])
-    mending = RowSanitizer()
-    assert [len(each) for each in mending.labels("tags", json.dumps(["x" * 300, "y"]))] == [255, 1]
-    assert mending.labels("domains", '["ok", null, 3, ["x"]]') == [b"ok", b"3", b'["x"]']
-    assert len(mending.notes) == 2
+    sanitizer = RowSanitizer()
+    many = sanitizer.labels("tags", json.dumps([f"t{n}" for n in range(MAX_TAG_COUNT + 1)]))
+    assert (len(many), sanitizer.notes) == (MAX_TAG_COUNT, ["tags were 1,001; 1,000 were kept"])
+    sanitizer = RowSanitizer()
+    assert [len(each) for each in sanitizer.labels("tags", json.dumps(["x" * 300, "y"]))] == [255, 1]
+    assert sanitizer.labels("domains", '["ok", null, 3, ["x"]]') == [b"ok", b"3", b'["x"]']
+    assert len(sanitizer.notes) == 2
 
 
 @pytest.mark.parametrize(
@@ -131,19 +131,19 @@ def test_labels_are_cut() -> None:
     ],
 )
 def test_a_time_that_is_none_takes_another(value: object, others: tuple[object, ...], found: datetime) -> None:
-    mending = RowSanitizer()
-    assert mending.moment("created_at", value, *others, default=datetime(2020, 1, 1, tzinfo=UTC)) == found
-    assert mending.originals == {"created_at": value}
+    sanitizer = RowSanitizer()
+    assert sanitizer.moment("created_at", value, *others, default=datetime(2020, 1, 1, tzinfo=UTC)) == found
+    assert sanitizer.originals == {"created_at": value}
 
 
 @pytest.mark.parametrize(
     ("value", "found"), [(-4.0, 0.0), (1e300, 10.0), (float("inf"), 10.0), (float("nan"), 1.0), ("7", 1.0), (None, 1.0)]
 )
 def test_figures_are_brought_inside_their_bounds(value: object, found: float) -> None:
-    mending = RowSanitizer()
-    assert mending.number("stability", value, 0.0, 10.0, 1.0) == found
-    json.dumps(mending.originals, allow_nan=False)
-    assert len(mending.notes) == 1
+    sanitizer = RowSanitizer()
+    assert sanitizer.number("stability", value, 0.0, 10.0, 1.0) == found
+    json.dumps(sanitizer.originals, allow_nan=False)
+    assert len(sanitizer.notes) == 1
 
 
 def test_a_key_is_shown_in_a_bounded_form() -> None:

@@ -203,7 +203,7 @@ async def test_the_server_finds_equal_rows_equal_by_their_digests(
     def refuse(*_: object) -> None:
         raise AssertionError("a row was fetched")
 
-    monkeypatch.setattr(PostgresTargetReader, "_shown", refuse)
+    monkeypatch.setattr(PostgresTargetReader, "_fetch_rows", refuse)
     assert not sums(await compare(source, postgres_database))
     assert not sums(await compare(postgres_database, source))
 
@@ -520,23 +520,23 @@ async def test_a_memory_with_very_many_links_is_asked_about_by_each_of_them(sour
     first, *others = ids_of(source)
     at = "2026-01-01T00:00:00.000000+00:00"
     with behind(source) as connection:
-        rows = [(first, other, f"kind {kind}", 0.5, at) for other in others for kind in range(20)]
-        connection.executemany("INSERT INTO edges VALUES (?, ?, ?, ?, ?)", rows)
+        edges = [(first, other, f"kind {kind}", 0.5, at) for other in others for kind in range(20)]
+        connection.executemany("INSERT INTO edges VALUES (?, ?, ?, ?, ?)", edges)
     target = f"sqlite:{tmp_path / 'target.db'}"
     await copy(source, target)
     async with open_store(target, read_only=True) as store, source_of(source) as opened:
-        mirror = SqliteTargetReader(store.backend)  # type: ignore[arg-type]
-        fits = await fits_of(opened, "edges")
+        target_reader = SqliteTargetReader(store.backend)  # type: ignore[arg-type]
+        rows = await fits_of(opened, "edges")
         asked: list[int] = []
-        ask = mirror._ask
+        ask = target_reader._query
 
         async def counted(name: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
             found = await ask(name, params)
             asked.append(len(found))
             return found
 
-        mirror._ask = counted  # type: ignore[method-assign]
-        assert await mirror.compare(BY_NAME["edges"], fits[:10]) == RowComparison(frozenset(), {}, {})
+        target_reader._query = counted  # type: ignore[method-assign]
+        assert await target_reader.compare(BY_NAME["edges"], rows[:10]) == RowComparison(frozenset(), {}, {})
         assert asked == [10]
 
 
@@ -544,23 +544,25 @@ async def test_a_memory_with_very_many_links_is_asked_about_by_each_of_them(sour
 
 
 async def fits_of(source: Source, name: str) -> list[TransferRow]:
-    table, setting = BY_NAME[name], TransferContext(MOMENT, {}, 8, half=False)
+    table, transfer_context = BY_NAME[name], TransferContext(MOMENT, {}, 8, half=False)
     for earlier in ("users", name):
-        batch = await asyncio.to_thread(source.read, BY_NAME[earlier], source.start(earlier), 4_000, 10**8, setting)
+        batch = await asyncio.to_thread(
+            source.read, BY_NAME[earlier], source.start(earlier), 4_000, 10**8, transfer_context
+        )
     assert not batch.failed
     assert table.name == name
-    return list(batch.fits)
+    return list(batch.rows)
 
 
 async def test_a_mirror_lists_every_key_once_from_any_place_on(pair: tuple[str, str]) -> None:
     source, target = pair
     async with open_store(target, read_only=True) as store, source_of(source) as opened:
         for table in TABLES:
-            mirror = target_reader_of(store)
-            expected = {key_of(table.name, fit.values) for fit in await fits_of(opened, table.name)}
-            assert await mirror.count(table.name) == len(expected)
+            target_reader = target_reader_of(store)
+            expected = {key_of(table.name, row.values) for row in await fits_of(opened, table.name)}
+            assert await target_reader.count(table.name) == len(expected)
             found: list[bytes] = []
-            while page := await mirror.keys(table.name, found[-1] if found else None, 7):
+            while page := await target_reader.keys(table.name, found[-1] if found else None, 7):
                 found += page
             assert len(found) == len(expected), table.name
             assert set(found) == expected
@@ -626,7 +628,7 @@ async def test_a_comparison_that_was_cut_short_carries_no_figures_over(
     source, target = pair
     ids = ids_of(target)
     change(target, f"UPDATE knowledge_nodes SET codebase = 'x' WHERE id IN ('{ids[3]}', '{ids[50]}')", 2)
-    monkeypatch.setattr(verify, "BATCH", 1)
+    monkeypatch.setattr(verify, "BATCH_ROWS", 1)
     cut = await attempt(source, target, True, monkeypatch)
     assert cut.meter.phase != "done"
     assert cut.meter.tables["memories"].differ == 1
@@ -648,9 +650,9 @@ async def test_no_more_than_a_number_of_differences_is_listed(
 ) -> None:
     source, target = pair
     change(target, "UPDATE knowledge_nodes SET codebase = 'x'", ROWS)
-    monkeypatch.setattr(verify, "BATCH", 4)
+    monkeypatch.setattr(verify, "BATCH_ROWS", 4)
     for most in (3, 4, 5, ROWS - 1, ROWS):
-        monkeypatch.setattr(verify, "LISTED", most)
+        monkeypatch.setattr(verify, "LISTED_ROWS", most)
         told = await compare(source, target)
         assert sums(told) == {"memories": (ROWS, 0, 0)}
         if most == ROWS:

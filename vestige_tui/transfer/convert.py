@@ -1,4 +1,4 @@
-"""The tables of a copy, in their order: how a row of each is turned into a row that PostgreSQL takes."""
+"""Tables of a copy in order, and the conversion of a raw row of each into a row that PostgreSQL accepts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from vestige_tui.core.memories import LOCAL_USER
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.transfer.sanitize import (
     MAX_INTEGER,
-    MAX_LABEL,
-    MAX_STABILITY,
+    MAX_LABEL_CHARS,
+    MAX_STABILITY_DAYS,
     RowSanitizer,
     as_uuid,
     dump,
@@ -30,34 +30,35 @@ if TYPE_CHECKING:
 
 Raw: TypeAlias = tuple[Any, ...]
 
-MAX_HALF = 65_504.0
-_LOCAL = new_id(LOCAL_USER)
+MAX_HALF_PRECISION = 65_504.0
+"""Largest finite float16 value."""
+_LOCAL_USER_ID = new_id(LOCAL_USER)
 _NO_OBJECT = b"{}"
 
 
 class RowRejected(Exception):
-    """A row that cannot be copied; its text is the reason, a sentence without a full stop."""
+    """Row that cannot be copied; its text is the reason, a sentence without a full stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferContext:
-    """What all rows of a copy share."""
+    """Values that all rows of a copy share."""
 
     moment: datetime
-    """The time of the copy, for what has none of its own."""
-    rivals: Mapping[str, str]
-    """Ids that lost their UUID to another."""
+    """Time of the copy, used for rows without a time of their own."""
+    duplicate_ids: Mapping[str, str]
+    """Ids that spell the UUID of another, earlier id: {later: earlier}."""
     width: int | None
-    """The dimension of the vectors, None where no model is registered."""
+    """Dimension of the vectors; None where no model is registered."""
     half: bool
-    """Does the target hold vectors in half precision?"""
-    users: set[bytes] = field(default_factory=lambda: {_LOCAL})
-    """Whoever may own a memory."""
+    """True where the target stores vectors in half precision."""
+    users: set[bytes] = field(default_factory=lambda: {_LOCAL_USER_ID})
+    """User ids that may own a memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferRow:
-    """A row as it is staged: all but its place in the batch."""
+    """Transfer row: wire-form values without the position in the batch, and notes on repaired values."""
 
     key: str
     values: tuple[bytes | None, ...]
@@ -68,142 +69,146 @@ class TransferRow:
 Convert: TypeAlias = Callable[[Raw, TransferContext], TransferRow]
 
 
-def _first(raw: Raw) -> str:
+def _first_value(raw: Raw) -> str:
     return shown(raw[0])
 
 
 def convert_all(
     table: str,
     convert: Convert,
-    rows: Iterable[Raw],
-    setting: TransferContext,
-    named: Callable[[Raw], str] = _first,
+    raw_rows: Iterable[Raw],
+    transfer_context: TransferContext,
+    row_name: Callable[[Raw], str] = _first_value,
 ) -> tuple[list[TransferRow], list[JobFinding], list[Raw]]:
-    """Rows of a table in their common form; those that have none, and a finding for each; ``named`` is what it calls
-    one."""
-    fits: list[TransferRow] = []
+    """Convert raw rows; return transfer rows, a finding for each rejected row, and the rejected raw rows.
+
+    ``row_name`` names a raw row in its finding.
+    """
+    rows: list[TransferRow] = []
     failed: list[JobFinding] = []
-    unfit: list[Raw] = []
-    for raw in rows:
+    rejected: list[Raw] = []
+    for raw in raw_rows:
         try:
-            fits.append(convert(raw, setting))
+            rows.append(convert(raw, transfer_context))
         except (RowRejected, ValueError, TypeError, OverflowError, RecursionError) as error:
             reason = str(error) if isinstance(error, RowRejected) else f"it could not be converted ({error!r})"
-            failed.append(JobFinding(table, "failed", named(raw), sentence(reason)))
-            unfit.append(raw)
-    return fits, failed, unfit
+            failed.append(JobFinding(table, "failed", row_name(raw), sentence(reason)))
+            rejected.append(raw)
+    return rows, failed, rejected
 
 
 def probable_key(table: str, raw: Raw) -> bytes | None:
-    """The key that a row of a SQLite file would have if it could be converted; None where that cannot be known."""
+    """Return the key that a rejected row of a SQLite file would have; None where it is unknown."""
     if table in ("reviews", "supersession"):
         return None
-    mending = RowSanitizer()
+    sanitizer = RowSanitizer()
     if table == "domains":
-        return mending.text("id", raw[0], limit=MAX_LABEL)
+        return sanitizer.text("id", raw[0], limit=MAX_LABEL_CHARS)
     ids = b"".join(map(new_id, raw[: 2 if table in ("memberships", "edges") else 1]))
-    return ids + mending.text("edge_type", raw[2], limit=MAX_LABEL) if table == "edges" else ids
+    return ids + sanitizer.text("edge_type", raw[2], limit=MAX_LABEL_CHARS) if table == "edges" else ids
 
 
-def _memory_id(raw: object, setting: TransferContext) -> bytes:
-    if raw in setting.rivals:
-        raise RowRejected(f"its memory is one UUID with {shown(setting.rivals[str(raw)])}, which came first")
+def _memory_id(raw: object, transfer_context: TransferContext) -> bytes:
+    if raw in transfer_context.duplicate_ids:
+        raise RowRejected(
+            f"its memory is one UUID with {shown(transfer_context.duplicate_ids[str(raw)])}, which came first"
+        )
     return new_id(raw)
 
 
-def _named_id(mending: RowSanitizer, raw: object) -> bytes:
-    """The id of a row itself: a changed one is noted."""
+def _own_id(sanitizer: RowSanitizer, raw: object) -> bytes:
+    """Return a row's own id; a changed one is noted."""
     if not is_canonical(raw):
-        spelt = isinstance(raw, str) and as_uuid(raw) is not None
-        mending.changed("id", raw, "was another spelling of its UUID" if spelt else "was no UUID")
+        is_uuid = isinstance(raw, str) and as_uuid(raw) is not None
+        sanitizer.changed("id", raw, "was another spelling of its UUID" if is_uuid else "was no UUID")
     return new_id(raw)
 
 
-def _with_originals(mending: RowSanitizer, data: Any, text: bytes | None) -> bytes:
-    """Metadata with the originals of what was mended; its own text where nothing was."""
-    if not mending.originals:
+def _with_originals(sanitizer: RowSanitizer, data: Any, text: bytes | None) -> bytes:
+    """Return metadata with the originals of repaired values; its own text where nothing was repaired."""
+    if not sanitizer.originals:
         return pgbinary_encode.jsonb(dump(data) if text is None else text)
-    theirs = data.get("vestige")
-    note = dict(theirs) if isinstance(theirs, dict) else {} if theirs is None else {"vestige": theirs}
-    return pgbinary_encode.jsonb(dump({**data, "vestige": {**note, "original": dict(mending.originals)}}))
+    existing = data.get("vestige")
+    note = dict(existing) if isinstance(existing, dict) else {} if existing is None else {"vestige": existing}
+    return pgbinary_encode.jsonb(dump({**data, "vestige": {**note, "original": dict(sanitizer.originals)}}))
 
 
-def _person(raw: Raw, setting: TransferContext, name: str) -> TransferRow:
+def _person(raw: Raw, transfer_context: TransferContext, name: str) -> TransferRow:
     ident, handle, display, created, metadata, *_ = raw
-    mending = RowSanitizer()
-    key = _named_id(mending, ident)
-    shown_handle = mending.text("handle", handle, shown(ident), MAX_LABEL)
-    shown_name = mending.optional("display_name", display)
-    at = mending.moment("created_at", created, default=setting.moment)
+    sanitizer = RowSanitizer()
+    key = _own_id(sanitizer, ident)
+    handle_value = sanitizer.text("handle", handle, shown(ident), MAX_LABEL_CHARS)
+    name_value = sanitizer.optional("display_name", display)
+    at = sanitizer.moment("created_at", created, default=transfer_context.moment)
     assert at is not None
-    data, text = mending.json("metadata", metadata, dict)
-    values = (key, shown_handle, shown_name, pgbinary_encode.moment(at), _with_originals(mending, data, text))
-    return TransferRow(shown(ident), values, tuple(mending.notes))
+    data, text = sanitizer.json("metadata", metadata, dict)
+    values = (key, handle_value, name_value, pgbinary_encode.moment(at), _with_originals(sanitizer, data, text))
+    return TransferRow(shown(ident), values, tuple(sanitizer.notes))
 
 
-def user(raw: Raw, setting: TransferContext) -> TransferRow:
-    fit = _person(raw, setting, "user")
-    setting.users.add(fit.values[0] or b"")
-    return fit
+def user(raw: Raw, transfer_context: TransferContext) -> TransferRow:
+    row = _person(raw, transfer_context, "user")
+    transfer_context.users.add(row.values[0] or b"")
+    return row
 
 
-def group(raw: Raw, setting: TransferContext) -> TransferRow:
-    return _person(raw, setting, "group")
+def group(raw: Raw, transfer_context: TransferContext) -> TransferRow:
+    return _person(raw, transfer_context, "group")
 
 
-def membership(raw: Raw, setting: TransferContext) -> TransferRow:
+def membership(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     user_id, group_id, role, joined, *_ = raw
-    mending = RowSanitizer()
-    at = mending.moment("joined_at", joined, default=setting.moment)
+    sanitizer = RowSanitizer()
+    at = sanitizer.moment("joined_at", joined, default=transfer_context.moment)
     assert at is not None
     values = (
         new_id(user_id),
         new_id(group_id),
-        mending.choice("role", role, ("member", "admin"), "member"),
+        sanitizer.choice("role", role, ("member", "admin"), "member"),
         pgbinary_encode.moment(at),
     )
-    return TransferRow(f"{shown(user_id)} in {shown(group_id)}", values, tuple(mending.notes))
+    return TransferRow(f"{shown(user_id)} in {shown(group_id)}", values, tuple(sanitizer.notes))
 
 
-def domain(raw: Raw, setting: TransferContext) -> TransferRow:
+def domain(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     ident, label, centroid, terms, count, created, metadata, *_ = raw
-    mending = RowSanitizer()
-    key = mending.text("id", ident, limit=MAX_LABEL)
-    shown_label = mending.text("label", label, shown(ident))
-    place = None
+    sanitizer = RowSanitizer()
+    key = sanitizer.text("id", ident, limit=MAX_LABEL_CHARS)
+    label_value = sanitizer.text("label", label, shown(ident))
+    centroid_value = None
     if centroid is not None:
         try:
-            place = pgbinary_encode.vector(_vector(centroid))
+            centroid_value = pgbinary_encode.vector(_vector(centroid))
         except RowRejected as reason:
-            mending.changed("centroid", centroid, f"was left out: {reason}")
-    words = mending.labels("top_terms", terms)
-    many = mending.count("memory_count", count)
-    at = mending.moment("created_at", created, default=setting.moment)
+            sanitizer.changed("centroid", centroid, f"was left out: {reason}")
+    top_terms = sanitizer.labels("top_terms", terms)
+    memory_count = sanitizer.count("memory_count", count)
+    at = sanitizer.moment("created_at", created, default=transfer_context.moment)
     assert at is not None
-    data, text = mending.json("metadata", metadata, dict)
+    data, text = sanitizer.json("metadata", metadata, dict)
     values = (
         key,
-        shown_label,
-        place,
-        pgbinary_encode.texts(words),
-        pgbinary_encode.integer(many),
+        label_value,
+        centroid_value,
+        pgbinary_encode.texts(top_terms),
+        pgbinary_encode.integer(memory_count),
         pgbinary_encode.moment(at),
-        _with_originals(mending, data, text),
+        _with_originals(sanitizer, data, text),
     )
-    return TransferRow(shown(ident), values, tuple(mending.notes))
+    return TransferRow(shown(ident), values, tuple(sanitizer.notes))
 
 
 def _times(
-    mending: RowSanitizer, created: object, updated: object, setting: TransferContext
+    sanitizer: RowSanitizer, created: object, updated: object, transfer_context: TransferContext
 ) -> tuple[datetime, datetime]:
-    made = mending.moment("created_at", created, updated, default=setting.moment)
-    edited = mending.moment("updated_at", updated, created, default=setting.moment)
-    assert made is not None
-    assert edited is not None
-    return made, edited
+    created_at = sanitizer.moment("created_at", created, updated, default=transfer_context.moment)
+    updated_at = sanitizer.moment("updated_at", updated, created, default=transfer_context.moment)
+    assert created_at is not None
+    assert updated_at is not None
+    return created_at, updated_at
 
 
-def memory(raw: Raw, setting: TransferContext) -> TransferRow:
+def memory(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     (
         ident,
         content,
@@ -224,37 +229,37 @@ def memory(raw: Raw, setting: TransferContext) -> TransferRow:
     ) = raw
     if ident is None:
         raise RowRejected("it has no id")
-    if ident in setting.rivals:
-        raise RowRejected(f"it is one UUID with {shown(setting.rivals[ident])}, which came first")
-    mending = RowSanitizer()
-    key = _named_id(mending, ident)
-    text = mending.text("content", content)
-    kind = mending.text("node_type", node_type, "fact", MAX_LABEL)
-    labels = mending.labels("tags", tags)
-    topics = mending.labels("domains", domains)
-    weights, weights_text = ({}, _NO_OBJECT) if scores == "{}" else mending.json("domain_scores", scores, dict)
-    code = mending.optional("codebase", codebase, MAX_LABEL)
-    owned_by = new_id(owner)
-    if owned_by not in setting.users:
-        mending.changed("owner_user_id", owner, "is no user of the source")
-        owned_by = _LOCAL
-    seen_by = mending.choice("visibility", visibility, ("private", "group", "public"), "private")
-    shared = [] if groups == "[]" else [each.decode() for each in mending.labels("shared_with_groups", groups)]
-    if not all(map(is_canonical, shared)):
-        mending.changed("shared_with_groups", groups, "held ids that are no UUID")
-    made, edited = _times(mending, created, updated, setting)
+    if ident in transfer_context.duplicate_ids:
+        raise RowRejected(f"it is one UUID with {shown(transfer_context.duplicate_ids[ident])}, which came first")
+    sanitizer = RowSanitizer()
+    key = _own_id(sanitizer, ident)
+    text = sanitizer.text("content", content)
+    kind = sanitizer.text("node_type", node_type, "fact", MAX_LABEL_CHARS)
+    labels = sanitizer.labels("tags", tags)
+    topics = sanitizer.labels("domains", domains)
+    weights, weights_text = ({}, _NO_OBJECT) if scores == "{}" else sanitizer.json("domain_scores", scores, dict)
+    code = sanitizer.optional("codebase", codebase, MAX_LABEL_CHARS)
+    owner_id = new_id(owner)
+    if owner_id not in transfer_context.users:
+        sanitizer.changed("owner_user_id", owner, "is no user of the source")
+        owner_id = _LOCAL_USER_ID
+    visibility_value = sanitizer.choice("visibility", visibility, ("private", "group", "public"), "private")
+    shared_ids = [] if groups == "[]" else [each.decode() for each in sanitizer.labels("shared_with_groups", groups)]
+    if not all(map(is_canonical, shared_ids)):
+        sanitizer.changed("shared_with_groups", groups, "held ids that are no UUID")
+    created_at, updated_at = _times(sanitizer, created, updated, transfer_context)
     if scheduled is not None:
         review = RowSanitizer()
         _schedule(review, schedule)
         if review.originals:
-            mending.originals["scheduling"] = review.originals
-    data, data_text = ({}, _NO_OBJECT) if metadata == "{}" else mending.json("metadata", metadata, dict)
+            sanitizer.originals["scheduling"] = review.originals
+    data, data_text = ({}, _NO_OBJECT) if metadata == "{}" else sanitizer.json("metadata", metadata, dict)
     try:
-        note = _with_originals(mending, data, data_text)
+        note = _with_originals(sanitizer, data, data_text)
     except RecursionError:
-        # It could just be read, but not with its originals around it.
-        mending.changed("metadata", metadata, "was nested too deeply")
-        note = _with_originals(mending, {}, None)
+        # The data just fits the nesting limit, but not with its originals around it.
+        sanitizer.changed("metadata", metadata, "was nested too deeply")
+        note = _with_originals(sanitizer, {}, None)
     values = (
         key,
         text,
@@ -264,17 +269,17 @@ def memory(raw: Raw, setting: TransferContext) -> TransferRow:
         pgbinary_encode.texts(topics),
         pgbinary_encode.jsonb(dump(weights) if weights_text is None else weights_text),
         code,
-        owned_by,
-        seen_by,
-        pgbinary_encode.uuids([new_id(each) for each in shared]),
-        pgbinary_encode.moment(made),
-        pgbinary_encode.moment(edited),
+        owner_id,
+        visibility_value,
+        pgbinary_encode.uuids([new_id(each) for each in shared_ids]),
+        pgbinary_encode.moment(created_at),
+        pgbinary_encode.moment(updated_at),
     )
-    return TransferRow(shown(ident), values, tuple(mending.notes))
+    return TransferRow(shown(ident), values, tuple(sanitizer.notes))
 
 
 def _vector(blob: object) -> Vector:
-    """The vector in a packed little-endian float32 blob. Raises Unfit."""
+    """Return the vector in a packed little-endian float32 blob. Raises RowRejected."""
     import numpy as np
 
     if not isinstance(blob, bytes):
@@ -282,7 +287,7 @@ def _vector(blob: object) -> Vector:
     if not blob or len(blob) % 4:
         raise RowRejected(f"its {len(blob):,} bytes are no vector of float32")
     vector = np.frombuffer(blob, dtype="<f4")
-    # A finite sum of squares needs no look at each value.
+    # A finite sum of squares proves all values finite without a test of each.
     with np.errstate(over="ignore", invalid="ignore"):
         squares = vector.dot(vector)
     if not math.isfinite(squares) and not np.isfinite(vector).all():
@@ -290,134 +295,143 @@ def _vector(blob: object) -> Vector:
     return vector
 
 
-def measure(found: Vector, setting: TransferContext) -> None:
-    """Raises Unfit for a finite vector that the target cannot hold."""
+def check_vector(embedding: Vector, transfer_context: TransferContext) -> None:
+    """Raise RowRejected for a finite vector that the target cannot store."""
     import numpy as np
 
-    if setting.width is None:
+    if transfer_context.width is None:
         raise RowRejected("the source has no registered model")
-    if len(found) != setting.width:
-        raise RowRejected(f"it has {len(found):,} dimensions, the model has {setting.width:,}")
-    if setting.half and float(np.max(np.abs(found))) > MAX_HALF:
+    if len(embedding) != transfer_context.width:
+        raise RowRejected(f"it has {len(embedding):,} dimensions, the model has {transfer_context.width:,}")
+    if transfer_context.half and float(np.max(np.abs(embedding))) > MAX_HALF_PRECISION:
         raise RowRejected("it holds values too large for half precision")
 
 
-def vector(raw: Raw, setting: TransferContext) -> TransferRow:
+def vector(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     ident, blob, created, updated, *_ = raw
-    key = _memory_id(ident, setting)
-    found = _vector(blob)
-    measure(found, setting)
-    edited = RowSanitizer().moment("updated_at", updated, created, default=setting.moment)
-    assert edited is not None
-    zero = not found[0] and not found.any()
-    return TransferRow(shown(ident), (key, pgbinary_encode.vector(found), pgbinary_encode.moment(edited)), zero=zero)
+    key = _memory_id(ident, transfer_context)
+    embedding = _vector(blob)
+    check_vector(embedding, transfer_context)
+    updated_at = RowSanitizer().moment("updated_at", updated, created, default=transfer_context.moment)
+    assert updated_at is not None
+    zero = not embedding[0] and not embedding.any()
+    return TransferRow(
+        shown(ident), (key, pgbinary_encode.vector(embedding), pgbinary_encode.moment(updated_at)), zero=zero
+    )
 
 
-def _schedule(mending: RowSanitizer, raw: list[Any]) -> tuple[bytes | None, ...]:
+def _schedule(sanitizer: RowSanitizer, raw: list[Any]) -> tuple[bytes | None, ...]:
     stability, difficulty, retrievability, last, following, reps, lapses = raw
-    seen = mending.count("reps", reps)
-    last_at, next_at = mending.moment("last_review", last), mending.moment("next_review", following)
+    review_count = sanitizer.count("reps", reps)
+    last_at, next_at = sanitizer.moment("last_review", last), sanitizer.moment("next_review", following)
     return (
-        pgbinary_encode.double(mending.number("stability", stability, 0.001 if seen else 0.0, MAX_STABILITY, 0.001)),
-        pgbinary_encode.double(mending.number("difficulty", difficulty, 1.0 if seen else 0.0, 10.0, 5.0)),
-        pgbinary_encode.double(mending.number("retrievability", retrievability, 0.0, 1.0, 1.0)),
+        pgbinary_encode.double(
+            sanitizer.number("stability", stability, 0.001 if review_count else 0.0, MAX_STABILITY_DAYS, 0.001)
+        ),
+        pgbinary_encode.double(sanitizer.number("difficulty", difficulty, 1.0 if review_count else 0.0, 10.0, 5.0)),
+        pgbinary_encode.double(sanitizer.number("retrievability", retrievability, 0.0, 1.0, 1.0)),
         pgbinary_encode.moment(last_at) if last_at else None,
         pgbinary_encode.moment(next_at) if next_at else None,
-        pgbinary_encode.integer(seen),
-        pgbinary_encode.integer(mending.count("lapses", lapses)),
+        pgbinary_encode.integer(review_count),
+        pgbinary_encode.integer(sanitizer.count("lapses", lapses)),
     )
 
 
-def schedule(raw: Raw, setting: TransferContext) -> TransferRow:
+def schedule(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     ident, *state, _ = raw
-    mending = RowSanitizer()
-    return TransferRow(shown(ident), (_memory_id(ident, setting), *_schedule(mending, state)), tuple(mending.notes))
+    sanitizer = RowSanitizer()
+    return TransferRow(
+        shown(ident), (_memory_id(ident, transfer_context), *_schedule(sanitizer, state)), tuple(sanitizer.notes)
+    )
 
 
-def edge(raw: Raw, setting: TransferContext) -> TransferRow:
+def edge(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     source, target, kind, weight, created, *_ = raw
-    mending = RowSanitizer()
-    at = mending.moment("created_at", created, default=setting.moment)
+    sanitizer = RowSanitizer()
+    at = sanitizer.moment("created_at", created, default=transfer_context.moment)
     assert at is not None
     values = (
-        _memory_id(source, setting),
-        _memory_id(target, setting),
-        mending.text("edge_type", kind, "related", MAX_LABEL),
-        pgbinary_encode.double(mending.number("weight", weight, 0.0, 1.0, 1.0)),
+        _memory_id(source, transfer_context),
+        _memory_id(target, transfer_context),
+        sanitizer.text("edge_type", kind, "related", MAX_LABEL_CHARS),
+        pgbinary_encode.double(sanitizer.number("weight", weight, 0.0, 1.0, 1.0)),
         pgbinary_encode.moment(at),
     )
-    return TransferRow(f"{shown(source)} to {shown(target)}, {shown(kind)}", values, tuple(mending.notes))
+    return TransferRow(f"{shown(source)} to {shown(target)}, {shown(kind)}", values, tuple(sanitizer.notes))
 
 
-def review(raw: Raw, setting: TransferContext) -> TransferRow:
+def review(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     ident, at, rating, prior, new, alike, undone, undone_at, undone_rating, undone_alike, undoes, number = raw
-    mending = RowSanitizer()
-    key = _memory_id(ident, setting)
-    moment = mending.moment("timestamp", at, default=setting.moment)
+    sanitizer = RowSanitizer()
+    key = _memory_id(ident, transfer_context)
+    moment = sanitizer.moment("timestamp", at, default=transfer_context.moment)
     assert moment is not None
-    before, before_text = mending.json("prior_state", prior, dict)
-    after, after_text = mending.json("new_state", new, dict)
+    before, before_text = sanitizer.json("prior_state", prior, dict)
+    after, after_text = sanitizer.json("new_state", new, dict)
     if undoes is not None and undone is None:
-        mending.changed("undoes", undoes, "named a review that is not there")
-    back_to = RowSanitizer().moment("timestamp", undone_at, default=setting.moment) if undone is not None else None
+        sanitizer.changed("undoes", undoes, "named a review that is not there")
+    undone_moment = (
+        RowSanitizer().moment("timestamp", undone_at, default=transfer_context.moment) if undone is not None else None
+    )
     values = (
         key,
         pgbinary_encode.moment(moment),
-        pgbinary_encode.smallint(_grade(mending, rating)),
+        pgbinary_encode.smallint(_grade(sanitizer, rating)),
         pgbinary_encode.jsonb(dump(before) if before_text is None else before_text),
         pgbinary_encode.jsonb(dump(after) if after_text is None else after_text),
         pgbinary_encode.integer(int(alike)),
-        _memory_id(undone, setting) if undone is not None else None,
-        pgbinary_encode.moment(back_to) if back_to else None,
+        _memory_id(undone, transfer_context) if undone is not None else None,
+        pgbinary_encode.moment(undone_moment) if undone_moment else None,
         pgbinary_encode.smallint(_grade(RowSanitizer(), undone_rating)) if undone is not None else None,
         pgbinary_encode.integer(int(undone_alike)) if undone is not None else None,
     )
-    return TransferRow(f"review {number} of {shown(ident)}", values, tuple(mending.notes))
+    return TransferRow(f"review {number} of {shown(ident)}", values, tuple(sanitizer.notes))
 
 
-def _grade(mending: RowSanitizer, rating: object) -> int:
-    return int(mending.number("rating", rating, 1, 4, 3))
+def _grade(sanitizer: RowSanitizer, rating: object) -> int:
+    return int(sanitizer.number("rating", rating, 1, 4, 3))
 
 
 _WITHOUT_WINNER = ("unsupersede", "winner_deleted")
 
 
-def decision(raw: Raw, setting: TransferContext) -> TransferRow:
+def decision(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     loser, winner, kind, at, alike, number = raw
-    mending = RowSanitizer()
-    key = _memory_id(loser, setting)
+    sanitizer = RowSanitizer()
+    key = _memory_id(loser, transfer_context)
     if kind not in ("supersede", "imported", *_WITHOUT_WINNER) or (winner is None) != (kind in _WITHOUT_WINNER):
         raise RowRejected(f"a decision of the kind {shown(kind)} {'lacks' if winner is None else 'has'} a winner")
-    wins = None if winner is None else _memory_id(winner, setting)
-    if wins == key:
+    winner_id = None if winner is None else _memory_id(winner, transfer_context)
+    if winner_id == key:
         raise RowRejected("it would replace itself")
-    moment = mending.moment("decided_at", at, default=setting.moment)
+    moment = sanitizer.moment("decided_at", at, default=transfer_context.moment)
     assert moment is not None
     values = (
         key,
-        wins,
+        winner_id,
         str(kind).encode(),
         pgbinary_encode.moment(moment),
         pgbinary_encode.integer(min(int(alike), MAX_INTEGER)),
     )
-    return TransferRow(f"decision {number} on {shown(loser)}", values, tuple(mending.notes))
+    return TransferRow(f"decision {number} on {shown(loser)}", values, tuple(sanitizer.notes))
 
 
-def mark(raw: Raw, setting: TransferContext) -> TransferRow:
+def mark(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     ident, suspended, buried, *_ = raw
-    mending = RowSanitizer()
-    until = mending.moment("buried_until", buried)
+    sanitizer = RowSanitizer()
+    until = sanitizer.moment("buried_until", buried)
     values = (
-        _memory_id(ident, setting),
+        _memory_id(ident, transfer_context),
         pgbinary_encode.boolean(bool(suspended)),
         pgbinary_encode.moment(until) if until else None,
     )
-    return TransferRow(shown(ident), values, tuple(mending.notes))
+    return TransferRow(shown(ident), values, tuple(sanitizer.notes))
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table of a copy. ``owned``: its rows belong to others, which may be missing; ``linked``: to one another."""
+    """Table of a copy. ``owned``: its rows belong to rows of other tables, which may be missing; ``linked``: to one
+    another."""
 
     name: str
     convert: Convert
@@ -441,7 +455,7 @@ TABLES = (
 
 
 def model_of(model: ModelSignature | None) -> ModelSignature | None:
-    """A source's model as a target can register it; None where it says nothing that could be one."""
+    """Return a source's model as a target can register it; None where its values are unusable."""
     if model is None or model.dimension <= 0 or not model.name:
         return None
     return replace(model, name=shown(model.name), hash=shown(model.hash))

@@ -1,7 +1,7 @@
-"""A copy: all that one store holds into another, in batches that are each one transaction with their checkpoint.
+"""Copy a whole store into another, in batches that each are one transaction with their checkpoint.
 
-What the target would refuse never costs its batch: values are mended and rows that cannot be copied are left out, each
-with a finding. For each table, at the end: read = inserted + present + failed.
+A value that the target would refuse never costs its batch: values are sanitized and rows that cannot be copied are left
+out, each with a finding. For each table, at the end: read = inserted + present + failed.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from vestige_tui.store.schema import migrations
 from vestige_tui.store.schema.rows import model as read_model
 from vestige_tui.transfer.convert import TABLES, Table, TransferContext, TransferRow
 from vestige_tui.transfer.embed_missing import MissingEmbedder
-from vestige_tui.transfer.follow import ChangeFollower, failed_row_state, marked
+from vestige_tui.transfer.follow import ChangeFollower, failed_row_state, written_states
 from vestige_tui.transfer.open import open_source, refuse_foreign, target_of
 from vestige_tui.transfer.row_keys import read_key, write_key
 from vestige_tui.transfer.sanitize import sentence, shown
 from vestige_tui.transfer.sqlite_source import sqlite_path
 from vestige_tui.transfer.sync_state import REFUSED, SyncState, row_state_of
 from vestige_tui.transfer.target_readers import target_reader_of
-from vestige_tui.transfer.verify import DIFFERENCES, LISTED, Comparison, LedgerReporter, verdict
+from vestige_tui.transfer.verify import DIFFERENCES, LISTED_ROWS, Comparison, LedgerReporter, verdict
 
 if TYPE_CHECKING:
     from vestige_tui.core.jobs import FindingKind
@@ -61,70 +61,71 @@ T = TypeVar("T")
 _Identity: TypeAlias = "tuple[str, FindingKind, str]"
 log = logging.getLogger(__name__)
 
-BATCH = 500
-MAX_BATCH = 4_000
+BATCH_ROWS = 500
+MAX_BATCH_ROWS = 4_000
 MAX_BATCH_BYTES = 8_000_000
 QUICK_SECONDS, SLOW_SECONDS = 0.3, 0.8
-"""A batch that was written faster than this is followed by a larger one, a slower one by a smaller."""
+"""Write time of a batch below which the next one is larger, and above which it is smaller."""
 SWITCH_SECONDS = 0.0005
 LOG_ROWS = 1_000
-NODE_BYTES = 700
-"""What a vector takes in the graph beside itself, generously."""
-LEAST_MEMORY, MOST_MEMORY = 256 << 20, 1 << 30
-PASSES = 10
-"""So often later changes of the source are looked for, where each look finds some; a busier one has to be followed."""
-LOOK_SECONDS, IDLE = 0.5, 9
-"""How often a source that is followed is asked for changes; after each look it is left alone so many times as long."""
-BESIDE = ("memories", "vectors", "scheduling", "edges")
-"""Tables that are large, and whose rows wait for no other row of their own: two batches are written at once."""
-DONE = ""
-"""Stands for a table in the checkpoint once all of them have been read."""
+GRAPH_NODE_BYTES = 700
+"""Upper estimate of the memory per vector in the HNSW graph, without the vector itself."""
+MIN_BUILD_BYTES, MAX_BUILD_BYTES = 256 << 20, 1 << 30
+"""Bounds of maintenance_work_mem while the vector index is built."""
+MAX_CATCHUP_PASSES = 10
+"""Maximum number of catch-up passes; a busier source needs --follow."""
+POLL_SECONDS, IDLE_RATIO = 0.5, 9
+"""Shortest pause between two passes of --follow, and the pause as a multiple of the last pass."""
+PARALLEL_TABLES = ("memories", "vectors", "scheduling", "edges")
+"""Large tables without references between their own rows: two batches are written at once."""
+ALL_TABLES_READ = ""
+"""Value of ``table`` in the checkpoint once all tables have been read."""
 
 
-async def check(work: JobRequest, *, dry: bool = False) -> ValidatedJob:
-    """Refuse what cannot be copied, before a row or a table is made."""
-    backend = open_backend(work.target, create=not dry, max_connections=1)
-    async with open_store(work.source, read_only=True) as opened:
-        source = await asyncio.to_thread(open_source, work.source)
+async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
+    """Refuse a copy that cannot succeed, before a row or a table is created."""
+    backend = open_backend(request.target, create=not dry, max_connections=1)
+    async with open_store(request.source, read_only=True) as source_store:
+        source = await asyncio.to_thread(open_source, request.source)
         try:
             model = source.model()
         finally:
             source.close()
-        there = None
-        if await _may_open(backend):
+        registered = None
+        if await _exists(backend):
             try:
                 await backend.open()
             except StoreMissing:
                 if not dry:
                     raise
-                # An embedded server that the copy would make.
+                # The copy would create this embedded server.
             else:
                 try:
-                    await _refuse_same(opened.backend, backend)
-                    there = await _check_target(backend)
+                    await _refuse_same(source_store.backend, backend)
+                    registered = await _check_target(backend)
                 finally:
                     await backend.close()
-        wanted = await _wanted(model, there, work.options)
-        backend.use_model(wanted)  # refuses vectors that are too wide
-        made_here = wanted is not None and model is not None and not _same(wanted, model)
+        target_model = await _target_model(model, registered, request.options)
+        backend.use_model(target_model)  # refuses vectors that are too wide
+        encodes_here = target_model is not None and model is not None and not _same(target_model, model)
         return ValidatedJob(
-            without_password(opened.location),
+            without_password(source_store.location),
             without_password(backend.location()),
-            wanted.name if wanted else "",
-            f"copy {opened.title} to {backend.title}",
+            target_model.name if target_model else "",
+            f"copy {source_store.title} to {backend.title}",
             {
-                "batch": int(work.options.get("batch", BATCH)),
-                **{name: True for name in ("follow", "reembed") if work.options.get(name)},
-                **({"model": work.options["model"]} if work.options.get("model") else {}),
-                **({} if work.options.get("verify", True) else {"verify": False}),
-                **({"encode": _spelt(wanted)} if made_here and wanted is not None else {}),
+                "batch": int(request.options.get("batch", BATCH_ROWS)),
+                **{name: True for name in ("follow", "reembed") if request.options.get(name)},
+                **({"model": request.options["model"]} if request.options.get("model") else {}),
+                **({} if request.options.get("verify", True) else {"verify": False}),
+                **({"encode": _model_values(target_model)} if encodes_here and target_model is not None else {}),
             },
             creates=True,
         )
 
 
-async def _may_open(backend: Backend) -> bool:
-    """Is there a target to look at? A file that is not there is made by the copy alone. Raises Unavailable."""
+async def _exists(backend: Backend) -> bool:
+    """Check whether the target exists; the copy alone creates a missing file. Raises Unavailable."""
     if backend.dialect != "sqlite":
         return True
     path = sqlite_path(backend.location())
@@ -139,12 +140,12 @@ async def _may_open(backend: Backend) -> bool:
 async def _refuse_same(source: Backend, target: Backend) -> None:
     if source.dialect != target.dialect:
         return
-    if await _identity(source) == await _identity(target):
+    if await _store_identity(source) == await _store_identity(target):
         raise Usage(f"{target.title} cannot be copied to itself.")
 
 
-async def _identity(backend: Backend) -> tuple[object, ...]:
-    """What two ways to one store have alike, whatever they call it."""
+async def _store_identity(backend: Backend) -> tuple[object, ...]:
+    """Return a value that is equal for two URLs of one store."""
     if backend.dialect == "sqlite":
         return (sqlite_path(backend.location()).resolve(),)
     [server] = await backend.fetch("describe_server")
@@ -153,13 +154,15 @@ async def _identity(backend: Backend) -> tuple[object, ...]:
 
 
 async def _check_target(backend: Backend) -> ModelSignature | None:
-    """Refuse what cannot be written; gives the model that the target belongs to already."""
+    """Refuse a target that cannot be written; return its registered model, if any."""
     refuse_foreign(backend)
     if backend.read_only:
         raise ReadOnly(f"{backend.title} is open read-only: {backend.reason}.")
     if not await migrations.is_ours(backend):
-        if taken := [str(row["name"]) for row in await backend.fetch("list_taken_names")]:
-            raise ForeignStore(f"{backend.title} already has a {taken[0]} that is not ours; it was not touched.")
+        if foreign_names := [str(row["name"]) for row in await backend.fetch("list_taken_names")]:
+            raise ForeignStore(
+                f"{backend.title} already has a {foreign_names[0]} that is not ours; it was not touched."
+            )
         return None
     applied = {info.name for info in await migrations.status(backend) if info.state == "applied"}
     if not applied:
@@ -167,37 +170,37 @@ async def _check_target(backend: Backend) -> ModelSignature | None:
     if "jobs" in applied:
         await refuse_reembedding(backend, datetime.now(UTC))
         await refuse_repair(backend, datetime.now(UTC))
-    found = await backend.fetch("get_model")
-    return read_model(found[0]) if found else None
+    rows = await backend.fetch("get_model")
+    return read_model(rows[0]) if rows else None
 
 
-async def _wanted(
-    model: ModelSignature | None, there: ModelSignature | None, options: Mapping[str, Any]
+async def _target_model(
+    model: ModelSignature | None, registered: ModelSignature | None, options: Mapping[str, Any]
 ) -> ModelSignature | None:
-    """The model that the target will belong to. Raises ModelMismatch where the source's vectors are of another."""
+    """Return the future model of the target. Raises ModelMismatch where the source's vectors are of another."""
     name = options.get("model")
     if not options.get("reembed"):
         if name:
             raise Usage("A model is named for a copy that makes new vectors: add --reembed.")
-        if there is not None and model is not None and not _same(there, model):
+        if registered is not None and model is not None and not _same(registered, model):
             raise ModelMismatch(
-                f"The source belongs to {model.name} ({model.dimension} dimensions), the target to {there.name} "
-                f"({there.dimension}); nothing was copied. With --reembed the target's model makes new vectors."
+                f"The source belongs to {model.name} ({model.dimension} dimensions), the target to {registered.name} "
+                f"({registered.dimension}); nothing was copied. With --reembed the target's model makes new vectors."
             )
-        return there or model
-    if name and there is not None and not same_model(str(name), there.name):
-        raise ModelMismatch(f"The target belongs to {there.name}, so that {name} cannot make its vectors.")
-    if there is None and (not name or (model is not None and same_model(str(name), model.name))):
+        return registered or model
+    if name and registered is not None and not same_model(str(name), registered.name):
+        raise ModelMismatch(f"The target belongs to {registered.name}, so that {name} cannot make its vectors.")
+    if registered is None and (not name or (model is not None and same_model(str(name), model.name))):
         return model
-    if there is not None and (model is None or _same(there, model)):
-        return there
-    # It is loaded here, in front: what cannot be encoded is not begun.
-    wanted, width = (there.name, there.dimension) if there is not None else (str(name), None)
-    found = signature(await asyncio.to_thread(load_embedder, wanted, dimension=width))
-    return there or found
+    if registered is not None and (model is None or _same(registered, model)):
+        return registered
+    # Load the model up front, so that a missing one is refused before the job starts.
+    encoder_name, dimension = (registered.name, registered.dimension) if registered is not None else (str(name), None)
+    loaded = signature(await asyncio.to_thread(load_embedder, encoder_name, dimension=dimension))
+    return registered or loaded
 
 
-def _spelt(model: ModelSignature) -> dict[str, Any]:
+def _model_values(model: ModelSignature) -> dict[str, Any]:
     return {"name": model.name, "dimension": model.dimension, "hash": model.hash}
 
 
@@ -205,187 +208,191 @@ def _same(one: ModelSignature, other: ModelSignature) -> bool:
     return same_model(one.name, other.name) and one.dimension == other.dimension
 
 
-async def dry_run(work: JobRequest) -> dict[str, TableProgress]:
-    """What a copy would read, table by table, and what it would leave behind. Makes nothing; raises as a copy would."""
-    await check(work, dry=True)
-    return await asyncio.to_thread(_expected, work.source)
+async def dry_run(request: JobRequest) -> dict[str, TableProgress]:
+    """Count the rows that a copy would read and leave behind; write nothing. Raises as a copy does."""
+    await check(request, dry=True)
+    return await asyncio.to_thread(_count_tables, request.source)
 
 
-def _expected(url: str) -> dict[str, TableProgress]:
+def _count_tables(url: str) -> dict[str, TableProgress]:
     source = open_source(url)
     try:
         tables = {table.name: TableProgress(total=source.count(table.name).rows) for table in TABLES}
-        left = {name: TableProgress(left_behind=rows) for name, rows in source.left_behind().items()}
+        left_behind = {name: TableProgress(left_behind=rows) for name, rows in source.left_behind().items()}
     finally:
         source.close()
-    return tables | left
+    return tables | left_behind
 
 
-async def run(running: JobContext) -> str:
-    """Copy everything that is missing; gives what came of it in words. Raises Cancelled at a checkpoint."""
-    if running.source.startswith(("postgresql:", "postgres:", "pgembed:")):
-        source = await running.with_retries(partial(asyncio.to_thread, open_source, running.source))
+async def run(context: JobContext) -> str:
+    """Copy all missing rows; return a summary. Raises Cancelled at a checkpoint."""
+    if context.source.startswith(("postgresql:", "postgres:", "pgembed:")):
+        source = await context.with_retries(partial(asyncio.to_thread, open_source, context.source))
     else:
-        source = await asyncio.to_thread(open_source, running.source)
+        source = await asyncio.to_thread(open_source, context.source)
     assert source is not None
     try:
-        brought = await SyncState.of_run(running)
+        sync_state = await SyncState.of_run(context)
         try:
-            return await Copy(running, source, source.model(), brought).run()
+            return await Copy(context, source, source.model(), sync_state).run()
         finally:
-            brought.close()
+            sync_state.close()
     finally:
         source.close()
 
 
 class Copy:
-    """One attempt of a copy, from its checkpoint on: ``table`` and the key ``after`` its last row that was written."""
+    """One attempt of a copy from its checkpoint: ``table``, and ``after``, the key of the last row written."""
 
-    def __init__(self, running: JobContext, source: Source, model: ModelSignature | None, brought: SyncState) -> None:
-        self._running = running
-        self._meter = running.meter
+    def __init__(
+        self, context: JobContext, source: Source, model: ModelSignature | None, sync_state: SyncState
+    ) -> None:
+        self._context = context
+        self._meter = context.meter
         self._source = source
-        self._store = running.store
-        self._target = target_of(running.store)
+        self._store = context.store
+        self._target = target_of(context.store)
         self._server: PostgresTarget | None = None
-        if running.store.backend.dialect == "postgres":
+        if context.store.backend.dialect == "postgres":
             from vestige_tui.transfer.postgres_target import PostgresTarget
 
-            self._target = self._server = PostgresTarget(running.store)
-        encode = running.options.get("encode")
-        self._encodes = ModelSignature(**encode) if encode else None
-        self._filling = MissingEmbedder(running, self._encodes) if self._encodes else None
-        self._model = self._encodes or model
+            self._target = self._server = PostgresTarget(context.store)
+        encode = context.options.get("encode")
+        self._encoding_model = ModelSignature(**encode) if encode else None
+        self._missing_embedder = MissingEmbedder(context, self._encoding_model) if self._encoding_model else None
+        self._model = self._encoding_model or model
         self._target.model = self._model
-        self._tables = [table for table in TABLES if self._encodes is None or table.name != "vectors"]
-        self._limit = max(1, min(int(running.options.get("batch", BATCH)), MAX_BATCH))
-        """Rows of a batch; more where that is quick."""
-        self._compared = bool(running.options.get("verify", True))
-        self._dropped: tuple[str, ...] = ()
-        self._resumed = "chain" in running.checkpoint
-        self._brought = brought
+        self._tables = [table for table in TABLES if self._encoding_model is None or table.name != "vectors"]
+        self._batch_rows = max(1, min(int(context.options.get("batch", BATCH_ROWS)), MAX_BATCH_ROWS))
+        """Batch size, doubled while writes are quick and halved while they are slow."""
+        self._verifies = bool(context.options.get("verify", True))
+        self._dropped_indexes: tuple[str, ...] = ()
+        self._resumed = "chain" in context.checkpoint
+        self._sync_state = sync_state
         if self._resumed:
-            # Each attempt tells what its own comparison came to.
+            # The comparison of an earlier attempt no longer holds.
             self._meter.forget_comparison()
         self._token: object = None
-        """Of the source, when it was looked at last and everything that it held had been brought."""
+        """Change token of the source at the last pass that found no change."""
 
     async def run(self) -> str:
-        self._dropped = (await self._running.ledger.run(self._running.job_id)).dropped_indexes
-        self._token = None if self._resumed else await self._asked(self._source.token)
+        self._dropped_indexes = (await self._context.ledger.run(self._context.job_id)).dropped_indexes
+        self._token = None if self._resumed else await self._ask_source(self._source.token)
         interval = sys.getswitchinterval()
-        # The thread that reads ahead would keep the one that feeds the server waiting.
+        # A short interval keeps the prefetch thread from starving the thread that feeds the server.
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
             await self._begin()
-            await self._bulk()
+            await self._copy_rows()
             await self._finish()
         except BaseException:
-            await _surely(self._make_good())
+            await _run_to_end(self._rebuild_indexes())
             raise
         finally:
             sys.setswitchinterval(interval)
-        return self._words()
+        return self._summary()
 
-    def _words(self) -> str:
-        counted = [table for name, table in self._meter.tables.items() if name in {table.name for table in TABLES}]
+    def _summary(self) -> str:
+        tables = [table for name, table in self._meter.tables.items() if name in {table.name for table in TABLES}]
         words = [
-            f"{sum(table.inserted for table in counted):,} rows inserted",
-            f"{sum(table.present for table in counted):,} present",
-            f"{sum(table.failed for table in counted):,} failed",
+            f"{sum(table.inserted for table in tables):,} rows inserted",
+            f"{sum(table.present for table in tables):,} present",
+            f"{sum(table.failed for table in tables):,} failed",
         ]
-        for what in ("updated", "deleted"):
-            if many := sum(getattr(table, what) for table in counted):
-                words.append(f"{many:,} {what}")
-        if self._compared:
-            before = "before it followed: " if self._running.options.get("follow") else ""
-            words.append(before + verdict(self._meter.tables))
+        for field in ("updated", "deleted"):
+            if count := sum(getattr(table, field) for table in tables):
+                words.append(f"{count:,} {field}")
+        if self._verifies:
+            prefix = "before it followed: " if self._context.options.get("follow") else ""
+            words.append(prefix + verdict(self._meter.tables))
         return ", ".join(words)
 
-    async def _asked(self, question: Callable[[], T]) -> T:
-        """What the source says; a server is asked again while it does not answer, a file says at once what is wrong."""
+    async def _ask_source(self, query: Callable[[], T]) -> T:
+        """Run a query on the source in a thread; with retries for a server, without for a file."""
         if self._source.location.startswith("sqlite:"):
-            return await asyncio.to_thread(question)
-        found: list[T] = []
+            return await asyncio.to_thread(query)
+        answers: list[T] = []
 
         async def ask() -> None:
-            found.append(await asyncio.to_thread(question))
+            answers.append(await asyncio.to_thread(query))
 
-        await self._running.with_retries(ask)
-        return found[-1]
+        await self._context.with_retries(ask)
+        return answers[-1]
 
     # Before and after the rows
 
     async def _begin(self) -> None:
-        """Count what there is to read and note what the target has, once; make the target ready."""
+        """Count the rows to read, record which target tables are empty, once; register the model in the target."""
         if not self._resumed:
-            counts, left = await self._asked(self._counted)
+            counts, left_behind = await self._ask_source(self._count_source)
             fresh = [table.name for table in self._tables if await self._target.empty(table.name)]
 
             async def begin(transaction: Transaction) -> None:
-                await self._brought.begin(transaction, self._store.now())
+                await self._sync_state.begin(transaction, self._store.now())
                 for name, count in counts.items():
                     self._meter.expect(name, count.rows)
-                for name, (rows, _) in left.items():
+                for name, (rows, _) in left_behind.items():
                     self._meter.tables[name] = TableProgress(left_behind=rows)
-                await self._note(
-                    transaction, [JobFinding(name, "left_behind", name, reason) for name, (_, reason) in left.items()]
+                await self._add_findings(
+                    transaction,
+                    [JobFinding(name, "left_behind", name, reason) for name, (_, reason) in left_behind.items()],
                 )
 
-            await self._running.step(begin, {"chain": self._brought.chain, "fresh": fresh})
-        elif self._brought.blind:
-            await self._running.step(partial(self._brought.begin, now=self._store.now()), {"blind": True})
+            await self._context.step(begin, {"chain": self._sync_state.chain, "fresh": fresh})
+        elif self._sync_state.blind:
+            await self._context.step(partial(self._sync_state.begin, now=self._store.now()), {"blind": True})
         if self._model is not None:
-            await self._running.with_retries(partial(self._store.register_model, self._model, finalize=False))
-        self._setting = await self._asked(partial(self._set, self._model))
+            await self._context.with_retries(partial(self._store.register_model, self._model, finalize=False))
+        self._transfer_context = await self._ask_source(partial(self._make_transfer_context, self._model))
 
-    def _set(self, model: ModelSignature | None) -> TransferContext:
+    def _make_transfer_context(self, model: ModelSignature | None) -> TransferContext:
         return TransferContext(
-            moment=self._running.moment,
-            rivals=self._source.rivals(),
+            moment=self._context.moment,
+            duplicate_ids=self._source.duplicate_ids(),
             width=model.dimension if model else None,
             half=self._server is not None and self._server.half,
         )
 
-    def _counted(self) -> tuple[Mapping[str, Count], Mapping[str, tuple[int, str]]]:
-        """What is read of each table, and what is not, and why."""
-        left = {
+    def _count_source(self) -> tuple[Mapping[str, Count], Mapping[str, tuple[int, str]]]:
+        """Return the counts of the tables to copy, and the counts and reasons of those left behind."""
+        left_behind = {
             shown(name): (rows, f"The target has no place for its {rows:,} rows.")
             for name, rows in self._source.left_behind().items()
         }
-        if self._encodes is not None:
+        if self._encoding_model is not None:
             rows = self._source.count("vectors").rows
-            left["vectors"] = (rows, f"They are of another model; {self._encodes.name} makes new ones.")
-        return {table.name: self._source.count(table.name) for table in self._tables}, left
+            left_behind["vectors"] = (rows, f"They are of another model; {self._encoding_model.name} makes new ones.")
+        return {table.name: self._source.count(table.name) for table in self._tables}, left_behind
 
     async def _finish(self) -> None:
-        """Everything after the rows; each part finds by itself what is left of it to do."""
-        await self._running.phase("checking which memory replaces which")
-        await self._running.step(self._target.settle)
-        if self._dropped:
-            await self._running.phase("building the indexes")
+        """Run all steps after the rows; each is idempotent and finds its remaining work by itself."""
+        await self._context.phase("checking which memory replaces which")
+        await self._context.step(self._target.settle)
+        if self._dropped_indexes:
+            await self._context.phase("building the indexes")
             await self._build_indexes()
         await self._catch_up()
         if await self._store.registered_model() is not None:
-            await self._running.phase("building the vector index")
+            await self._context.phase("building the vector index")
             await self._build_vectors()
-        await self._running.step(self._target.analyze)
+        await self._context.step(self._target.analyze)
         await self._catch_up()
-        if self._compared:
+        if self._verifies:
             await self._verify()
-        if self._running.options.get("follow"):
+        if self._context.options.get("follow"):
             await self._follow()
         self._meter.phase = "done"
-        await self._running.complete(self._brought.forget, self._words())
+        await self._context.complete(self._sync_state.forget, self._summary())
 
     async def _build_vectors(self) -> None:
-        """The graph in memory, by several at once; by one where the server has no room to share it."""
+        """Build the vector index in memory with parallel workers; with none where the server's shared memory is too
+        small."""
         if self._server is None:
-            await self._running.with_retries(self._store.finalize_schema)
+            await self._context.with_retries(self._store.finalize_schema)
             return
-        width = self._model.dimension if self._model else 0
-        needed = self._meter.tables.get("vectors", TableProgress()).inserted * (4 * width + NODE_BYTES)
-        settings = {"maintenance_work_mem": f"{max(LEAST_MEMORY, min(MOST_MEMORY, needed)) // 1024}kB"}
+        dimension = self._model.dimension if self._model else 0
+        needed_bytes = self._meter.tables.get("vectors", TableProgress()).inserted * (4 * dimension + GRAPH_NODE_BYTES)
+        settings = {"maintenance_work_mem": f"{max(MIN_BUILD_BYTES, min(MAX_BUILD_BYTES, needed_bytes)) // 1024}kB"}
 
         async def build() -> None:
             try:
@@ -396,30 +403,34 @@ class Copy:
                 settings["max_parallel_maintenance_workers"] = "0"
                 await self._store.finalize_schema(settings)
 
-        await self._running.with_retries(build)
+        await self._context.with_retries(build)
 
-    # What changed since
+    # Catch-up
 
     async def _catch_up(self) -> None:
-        """Bring what changed in the source since it was read, until nothing has."""
-        for _ in range(PASSES):
-            token = await self._asked(self._source.token)
+        """Repeat catch-up passes until one finds no change; then encode missing vectors."""
+        for _ in range(MAX_CATCHUP_PASSES):
+            token = await self._ask_source(self._source.token)
             if self._token is not None and token == self._token:
                 break
-            await self._refuse_another_model()
-            await self._running.phase("looking for later changes")
-            self._setting = await self._asked(partial(self._set, self._model))
-            if not await self._following.once(self._setting):
-                # What is brought by somebody in the very moment is left to the next look.
+            await self._refuse_changed_model()
+            await self._context.phase("looking for later changes")
+            self._transfer_context = await self._ask_source(partial(self._make_transfer_context, self._model))
+            if not await self._follower.once(self._transfer_context):
+                # Changes made during this pass are left to the next one.
                 self._token = token
                 break
-        if self._filling is not None:
-            await self._filling.once()
+        if self._missing_embedder is not None:
+            await self._missing_embedder.once()
 
-    async def _refuse_another_model(self) -> None:
-        """Raises ModelMismatch where the source has come to belong to another model since the copy began."""
-        model = await self._asked(self._source.model)
-        if self._encodes is None and model is not None and (self._model is None or not _same(self._model, model)):
+    async def _refuse_changed_model(self) -> None:
+        """Raise ModelMismatch where the source has changed its model since the copy began."""
+        model = await self._ask_source(self._source.model)
+        if (
+            self._encoding_model is None
+            and model is not None
+            and (self._model is None or not _same(self._model, model))
+        ):
             before = f"{self._model.name} ({self._model.dimension} dimensions)" if self._model else "no model"
             raise ModelMismatch(
                 f"The source belonged to {before} when it was copied, and belongs to {model.name} ({model.dimension}) "
@@ -427,315 +438,323 @@ class Copy:
             )
 
     @cached_property
-    def _following(self) -> ChangeFollower:
+    def _follower(self) -> ChangeFollower:
         return ChangeFollower(
-            self._running,
+            self._context,
             self._source,
             self._target,
             target_reader_of(self._store),
-            self._brought,
-            self._asked,
-            self._record,
-            vectors=self._encodes is None,
+            self._sync_state,
+            self._ask_source,
+            self._count_rows,
+            vectors=self._encoding_model is None,
         )
 
     async def _follow(self) -> None:
-        """Go on bringing changes until a person asks to stop, which is then no failure; any other end is."""
+        """Repeat catch-up passes until the user cancels, which completes the job; any other end is a failure."""
         try:
-            await self._running.phase("following")
+            await self._context.phase("following")
             while True:
                 began = time.monotonic()
                 await self._catch_up()
                 if self._meter.phase != "following":
-                    await self._running.phase("following")
-                await self._rest(max(LOOK_SECONDS, IDLE * (time.monotonic() - began)))
+                    await self._context.phase("following")
+                await self._wait(max(POLL_SECONDS, IDLE_RATIO * (time.monotonic() - began)))
         except (Cancelled, asyncio.CancelledError):
-            # A worker that is ended, or whose row somebody else has ended, leaves what the next attempt needs.
-            if not await self._asked_to_stop():
+            # After a termination, or an end in the ledger, the state is kept for the next attempt.
+            if not await self._is_cancelled():
                 raise
 
-    async def _asked_to_stop(self) -> bool:
+    async def _is_cancelled(self) -> bool:
         with suppress(VestigeError):
-            return await self._running.ledger.cancelled(self._running.job_id) is True
+            return await self._context.ledger.cancelled(self._context.job_id) is True
         return False
 
-    async def _rest(self, seconds: float) -> None:
+    async def _wait(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._running.stop.wait(), seconds)
-        self._running.check()
+            await asyncio.wait_for(self._context.stop.wait(), seconds)
+        self._context.check()
 
     async def _verify(self) -> None:
-        """Compare every row; what was told of already is only counted."""
-        await self._running.phase("comparing")
-        refused = {table.name: await self._brought.of(table.name) for table in TABLES}
+        """Compare every row; rows with an earlier finding are only counted."""
+        await self._context.phase("comparing")
+        indexes = {table.name: await self._sync_state.index_of(table.name) for table in TABLES}
 
-        def excused(table: str, fit: TransferRow) -> bool:
-            known = refused[table].get(row_state_of(table, fit).key)
-            return known is not None and bool(known.what & REFUSED)
+        def excused(table: str, row: TransferRow) -> bool:
+            state = indexes[table].get(row_state_of(table, row).key)
+            return state is not None and bool(state.flags & REFUSED)
 
-        mirror = target_reader_of(self._store, vectors=self._encodes is None)
-        setting = await self._asked(partial(self._set, self._source.model()))
-        report = await _Comparing.begin(self._running)
-        await Comparison(self._source, mirror, setting, report, counting=False, excused=excused).run()
-        await report.end()
+        target_reader = target_reader_of(self._store, vectors=self._encoding_model is None)
+        transfer_context = await self._ask_source(partial(self._make_transfer_context, self._source.model()))
+        reporter = await _DifferenceReporter.begin(self._context)
+        await Comparison(self._source, target_reader, transfer_context, reporter, counting=False, excused=excused).run()
+        await reporter.end()
 
     async def _drop_indexes(self, server: PostgresTarget) -> None:
-        """An index is built faster than it is kept up to date: without them until the rows are there."""
+        """Drop the indexes: building one afterwards is faster than updating it row by row."""
 
         async def drop(transaction: Transaction) -> tuple[str, ...]:
-            dropped = (*self._dropped, *await server.drop_indexes(transaction))
-            await self._running.ledger.note_dropped(transaction, self._running.job_id, dropped)
+            dropped = (*self._dropped_indexes, *await server.drop_indexes(transaction))
+            await self._context.ledger.note_dropped(transaction, self._context.job_id, dropped)
             return dropped
 
-        self._dropped = await self._running.step(drop)
+        self._dropped_indexes = await self._context.step(drop)
 
     async def _build_indexes(self) -> None:
-        """Build what was dropped, the indexes of words and lists beside all others."""
-        beside = _Beside(self._store.backend)
-        lists = [each for each in self._dropped if " USING gin " in each]
-        others = [each for each in self._dropped if each not in lists]
+        """Build the dropped indexes, GIN indexes in a second transaction beside the others."""
+        second_transaction = _SecondTransaction(self._store.backend)
+        gin_indexes = [each for each in self._dropped_indexes if " USING gin " in each]
+        other_indexes = [each for each in self._dropped_indexes if each not in gin_indexes]
 
         async def build(transaction: Transaction) -> None:
             assert self._server is not None
             await self._server.hold_indexes(transaction)
-            other = await beside.begin()
+            other = await second_transaction.begin()
             for outcome in await asyncio.gather(
-                self._build(transaction, others), self._build(other, lists), return_exceptions=True
+                self._build(transaction, other_indexes), self._build(other, gin_indexes), return_exceptions=True
             ):
                 if outcome is not None:
                     raise outcome
-            # One that is there already is not built again.
-            await beside.keep()
-            await self._running.ledger.note_dropped(transaction, self._running.job_id, ())
+            # After a failure between the two commits, an existing index is not built again.
+            await second_transaction.commit()
+            await self._context.ledger.note_dropped(transaction, self._context.job_id, ())
 
         try:
-            await self._running.step(build)
+            await self._context.step(build)
         except BaseException:
-            await beside.take_back()
+            await second_transaction.roll_back()
             raise
-        self._dropped = ()
+        self._dropped_indexes = ()
 
     async def _build(self, transaction: Transaction, statements: Sequence[str]) -> None:
         assert self._server is not None
         for statement in statements:
             await self._server.build_index(transaction, statement)
 
-    async def _make_good(self) -> None:
-        """What was dropped is built again also where the copy does not come to its end."""
+    async def _rebuild_indexes(self) -> None:
+        """Rebuild the dropped indexes after a copy that failed."""
         with suppress(VestigeError):
-            while self._dropped:
+            while self._dropped_indexes:
                 async with self._store.backend.write() as transaction:
                     if self._server is not None:
                         await self._server.hold_indexes(transaction)
-                    await self._build(transaction, self._dropped[:1])
-                    await self._running.ledger.note_dropped(transaction, self._running.job_id, self._dropped[1:])
-                self._dropped = self._dropped[1:]
+                    await self._build(transaction, self._dropped_indexes[:1])
+                    await self._context.ledger.note_dropped(
+                        transaction, self._context.job_id, self._dropped_indexes[1:]
+                    )
+                self._dropped_indexes = self._dropped_indexes[1:]
 
     # The rows
 
-    async def _bulk(self) -> None:
-        if self._running.checkpoint.get("table") == DONE:
+    async def _copy_rows(self) -> None:
+        if self._context.checkpoint.get("table") == ALL_TABLES_READ:
             return
-        if self._server is not None and "memories" in self._running.checkpoint["fresh"] and self._mostly_ahead():
+        if self._server is not None and "memories" in self._context.checkpoint["fresh"] and self._mostly_unread():
             await self._drop_indexes(self._server)
-        await self._asked(self._know_users)
-        await self._copy()
-        await self._running.step(_nothing, {"table": DONE, "after": [], "beside": None})
+        await self._ask_source(self._read_users)
+        await self._copy_tables()
+        await self._context.step(_nothing, {"table": ALL_TABLES_READ, "after": [], "beside": None})
 
-    def _mostly_ahead(self) -> bool:
-        """To drop the indexes pays where more is to come than is there."""
+    def _mostly_unread(self) -> bool:
+        """Check whether at least half of the rows are still to be read, so that dropping the indexes pays."""
         tables = [self._meter.tables[table.name] for table in self._tables]
         return 2 * sum(table.read for table in tables) <= sum(table.total or 0 for table in tables)
 
-    def _know_users(self) -> None:
-        """Read who may own a memory, also where an earlier attempt has copied them."""
+    def _read_users(self) -> None:
+        """Read all users as possible owners, also those that an earlier attempt has copied."""
         users = TABLES[0]
         after = self._source.start(users.name)
-        while (batch := self._read(users, after, MAX_BATCH)).read:
+        while (batch := self._read(users, after, MAX_BATCH_ROWS)).read:
             after = batch.after
 
-    async def _copy(self) -> None:
-        """Table by table, from the checkpoint on."""
-        checkpoint, place, begun = self._running.checkpoint, 0, -1
+    async def _copy_tables(self) -> None:
+        """Copy table by table from the checkpoint, with prefetch of the next batches."""
+        checkpoint, table_index, last_begun = self._context.checkpoint, 0, -1
         after = self._source.start(self._tables[0].name)
         if "table" in checkpoint:
-            begun = place = [table.name for table in self._tables].index(checkpoint["table"])
+            last_begun = table_index = [table.name for table in self._tables].index(checkpoint["table"])
             after = read_key(checkpoint["after"])
-            await self._make_sure(self._tables[place])
-        reading = asyncio.create_task(self._asked(partial(self._read_ahead, place, after)))
+            await self._rewrite_unconfirmed(self._tables[table_index])
+        read_task = asyncio.create_task(self._ask_source(partial(self._read_ahead, table_index, after)))
         try:
-            while ahead := await asyncio.shield(reading):
-                # What comes next is read and converted while the database works on this.
-                more = partial(self._read_ahead, ahead.place, ahead.batches[-1].rows.after)
-                reading = asyncio.create_task(self._asked(more))
-                await self._enter(begun + 1, ahead.place)
-                begun = ahead.place
-                await self._write_ahead(self._tables[begun], ahead.batches)
-            await self._enter(begun + 1, len(self._tables) - 1)
+            while ahead := await asyncio.shield(read_task):
+                # Prefetch: the next batches are read and converted while the database writes these.
+                read_next = partial(self._read_ahead, ahead.table_index, ahead.batches[-1].batch.after)
+                read_task = asyncio.create_task(self._ask_source(read_next))
+                await self._begin_tables(last_begun + 1, ahead.table_index)
+                last_begun = ahead.table_index
+                await self._write_batches(self._tables[last_begun], ahead.batches)
+            await self._begin_tables(last_begun + 1, len(self._tables) - 1)
         finally:
-            # Its thread cannot be stopped; closing the source ends what it is at.
-            reading.cancel()
-            await asyncio.wait({reading})
-            if not reading.cancelled():
-                reading.exception()
+            # The thread cannot be stopped; closing the source interrupts its read.
+            read_task.cancel()
+            await asyncio.wait({read_task})
+            if not read_task.cancelled():
+                read_task.exception()
 
-    async def _write_ahead(self, table: Table, batches: Sequence[_Marked]) -> None:
+    async def _write_batches(self, table: Table, batches: Sequence[_PreparedBatch]) -> None:
         began, before = time.monotonic(), self._meter.tables[table.name]
         self._meter.phase = f"copying {table.name}"
-        if len(batches) == 2 and _apart(*batches):
-            await self._write_two(table, *batches)
+        if len(batches) == 2 and _share_no_row(*batches):
+            await self._write_in_parallel(table, *batches)
         else:
-            for batch in batches:
-                await self._write(table, batch, self._fresh(table))
-        took, after = time.monotonic() - began, self._meter.tables[table.name]
+            for prepared in batches:
+                await self._write(table, prepared, self._was_empty(table))
+        elapsed, after = time.monotonic() - began, self._meter.tables[table.name]
         if before.read // LOG_ROWS != after.read // LOG_ROWS:
             log.info("%s: %s of %s rows read, %s inserted", table.name, after.read, after.total, after.inserted)
-        if took < QUICK_SECONDS and batches[0].rows.read == self._limit:
-            self._limit = min(self._limit * 2, MAX_BATCH)
-        elif took > SLOW_SECONDS:
-            self._limit = max(self._limit // 2, 1)
+        if elapsed < QUICK_SECONDS and batches[0].batch.read == self._batch_rows:
+            self._batch_rows = min(self._batch_rows * 2, MAX_BATCH_ROWS)
+        elif elapsed > SLOW_SECONDS:
+            self._batch_rows = max(self._batch_rows // 2, 1)
 
-    def _fresh(self, table: Table) -> bool:
-        """Was nothing in this table when the copy began?"""
-        return table.name in self._running.checkpoint["fresh"]
+    def _was_empty(self, table: Table) -> bool:
+        """Check whether the table was empty when the copy began."""
+        return table.name in self._context.checkpoint["fresh"]
 
     def _read(self, table: Table, after: Key, limit: int) -> Batch:
-        return self._source.read(table, after, limit, MAX_BATCH_BYTES, self._setting)
+        return self._source.read(table, after, limit, MAX_BATCH_BYTES, self._transfer_context)
 
-    def _read_ahead(self, place: int, after: Key) -> _Ahead | None:
-        """What is written next, of this table or of one behind it; None where nothing is left."""
-        for at in range(place, len(self._tables)):
-            table = self._tables[at]
-            if at > place:
+    def _read_ahead(self, table_index: int, after: Key) -> _BatchesAhead | None:
+        """Read the next one or two batches, of this table or a later one; None after the last."""
+        for index in range(table_index, len(self._tables)):
+            table = self._tables[index]
+            if index > table_index:
                 after = self._source.start(table.name)
-            many = 2 if self._server is not None and table.name in BESIDE and self._fresh(table) else 1
-            batches: list[_Marked] = []
-            while len(batches) < many and (rows := self._read(table, after, self._limit)).read:
-                batches.append(_Marked(rows, [row_state_of(table.name, fit) for fit in rows.fits]))
-                after = rows.after
+            batch_count = (
+                2 if self._server is not None and table.name in PARALLEL_TABLES and self._was_empty(table) else 1
+            )
+            batches: list[_PreparedBatch] = []
+            while len(batches) < batch_count and (batch := self._read(table, after, self._batch_rows)).read:
+                batches.append(_PreparedBatch(batch, [row_state_of(table.name, row) for row in batch.rows]))
+                after = batch.after
             if batches:
-                return _Ahead(at, batches)
+                return _BatchesAhead(index, batches)
         return None
 
-    async def _enter(self, first: int, last: int) -> None:
-        """Begin some tables, one after the other; what cannot be read of them is counted first."""
+    async def _begin_tables(self, first: int, last: int) -> None:
+        """Begin a range of tables: count their rows without a key as failed."""
         for table in self._tables[first : last + 1]:
-            keyless = (await self._asked(partial(self._source.count, table.name))).keyless
+            keyless = (await self._ask_source(partial(self._source.count, table.name))).keyless
             if keyless:
-                await self._refuse_keyless(table, keyless)
+                await self._count_keyless(table, keyless)
 
-    async def _refuse_keyless(self, table: Table, keyless: int) -> None:
+    async def _count_keyless(self, table: Table, keyless: int) -> None:
         finding = JobFinding(table.name, "failed", "NULL", f"{keyless:,} rows have no id.")
 
-        async def refuse(transaction: Transaction) -> None:
+        async def count(transaction: Transaction) -> None:
             self._meter.add(table.name, read=keyless, failed=keyless)
-            await self._note(transaction, [finding])
+            await self._add_findings(transaction, [finding])
 
         start = write_key(self._source.start(table.name))
-        await self._running.step(refuse, {"table": table.name, "after": start})
+        await self._context.step(count, {"table": table.name, "after": start})
 
-    async def _write(self, table: Table, batch: _Marked, fresh: bool) -> None:
+    async def _write(self, table: Table, prepared: _PreparedBatch, fresh: bool) -> None:
         async def write(transaction: Transaction) -> None:
-            outcome = await self._target.write(transaction, table, batch.rows.fits, fresh=fresh)
-            await self._count(transaction, table, batch, outcome)
+            outcome = await self._target.write(transaction, table, prepared.batch.rows, fresh=fresh)
+            await self._count(transaction, table, prepared, outcome)
 
-        await self._running.step(write, {"table": table.name, "after": write_key(batch.rows.after), "beside": None})
+        await self._context.step(write, {"table": table.name, "after": write_key(prepared.batch.after), "beside": None})
 
-    async def _write_two(self, table: Table, first: _Marked, second: _Marked) -> None:
-        """Two batches at once, the second in a transaction of its own, which ends after the checkpoint that counts it.
+    async def _write_in_parallel(self, table: Table, first: _PreparedBatch, second: _PreparedBatch) -> None:
+        """Write two batches at once, the second in a transaction that commits after the checkpoint that counts it.
 
-        Whether it has arrived is then not known, where something comes between: it is written again, uncounted.
+        After a failure between the two commits the second batch is unconfirmed; it is written again, uncounted.
         """
-        beside = _Beside(self._store.backend)
+        second_transaction = _SecondTransaction(self._store.backend)
 
         async def write(transaction: Transaction) -> None:
-            other = await beside.begin()
+            other = await second_transaction.begin()
             outcomes = await asyncio.gather(
-                self._target.write(transaction, table, first.rows.fits, fresh=True),
-                self._target.write(other, table, second.rows.fits, fresh=True),
+                self._target.write(transaction, table, first.batch.rows, fresh=True),
+                self._target.write(other, table, second.batch.rows, fresh=True),
                 return_exceptions=True,
             )
-            for batch, outcome in zip((first, second), outcomes, strict=True):
+            for prepared, outcome in zip((first, second), outcomes, strict=True):
                 if isinstance(outcome, BaseException):
                     raise outcome
-                await self._count(transaction, table, batch, outcome)
+                await self._count(transaction, table, prepared, outcome)
 
-        doubtful = {"after": write_key(first.rows.after), "rows": second.rows.read}
-        checkpoint = {"table": table.name, "after": write_key(second.rows.after), "beside": doubtful}
+        unconfirmed = {"after": write_key(first.batch.after), "rows": second.batch.read}
+        checkpoint = {"table": table.name, "after": write_key(second.batch.after), "beside": unconfirmed}
         try:
-            await self._running.step(write, checkpoint)
+            await self._context.step(write, checkpoint)
         except BaseException:
-            await beside.take_back()
+            await second_transaction.roll_back()
             raise
         try:
-            await beside.keep()
+            await second_transaction.commit()
         except (Unavailable, Busy):
-            await self._make_sure(table)
+            await self._rewrite_unconfirmed(table)
         else:
-            self._running.checkpoint["beside"] = None
+            self._context.checkpoint["beside"] = None
 
-    async def _count(self, transaction: Transaction, table: Table, batch: _Marked, outcome: WriteOutcome) -> None:
-        failed = batch.rows.failed
+    async def _count(
+        self, transaction: Transaction, table: Table, prepared: _PreparedBatch, outcome: WriteOutcome
+    ) -> None:
+        failed = prepared.batch.failed
         self._meter.add(table.name, read=len(failed), failed=len(failed))
-        findings = [*failed, *self._record(table, batch.rows.fits, outcome)]
-        await self._brought.add(
-            transaction, table.name, [*marked(batch.marks, outcome), *map(failed_row_state, failed)]
+        findings = [*failed, *self._count_rows(table, prepared.batch.rows, outcome)]
+        await self._sync_state.add(
+            transaction, table.name, [*written_states(prepared.states, outcome), *map(failed_row_state, failed)]
         )
-        await self._note(transaction, findings)
+        await self._add_findings(transaction, findings)
 
-    async def _make_sure(self, table: Table) -> None:
-        """Write again what may not have arrived beside the last checkpoint, which has counted it.
+    async def _rewrite_unconfirmed(self, table: Table) -> None:
+        """Write the unconfirmed batch again, which the last checkpoint has counted.
 
-        Those rows are known by their marks: what lies between them in the source may have changed since.
+        Its rows are found by their recorded keys, because the source may have changed since.
         """
-        doubtful = self._running.checkpoint.get("beside")
-        if not doubtful:
+        unconfirmed = self._context.checkpoint.get("beside")
+        if not unconfirmed:
             return
-        after = read_key(doubtful["after"])
-        fits: list[TransferRow] = []
-        wanted: set[int] = set()
-        if self._brought.blind:
-            # They are not known: what lies there now is the best that there is.
-            batch = await self._asked(partial(self._read, table, after, int(doubtful["rows"])))
-            fits += batch.fits
+        after = read_key(unconfirmed["after"])
+        rows: list[TransferRow] = []
+        missing_keys: set[int] = set()
+        if self._sync_state.blind:
+            # Without sync state, the same number of rows behind the key is the best guess.
+            batch = await self._ask_source(partial(self._read, table, after, int(unconfirmed["rows"])))
+            rows += batch.rows
         else:
-            wanted = await self._brought.last()
-        while wanted and (batch := await self._asked(partial(self._read, table, after, MAX_BATCH))).read:
+            missing_keys = await self._sync_state.last_keys()
+        while (
+            missing_keys and (batch := await self._ask_source(partial(self._read, table, after, MAX_BATCH_ROWS))).read
+        ):
             after = batch.after
-            for fit in batch.fits:
-                if (key := row_state_of(table.name, fit).key) in wanted:
-                    wanted.remove(key)
-                    fits.append(fit)
+            for row in batch.rows:
+                if (key := row_state_of(table.name, row).key) in missing_keys:
+                    missing_keys.remove(key)
+                    rows.append(row)
 
         async def write(transaction: Transaction) -> None:
-            await self._target.write(transaction, table, fits, fresh=False)
+            await self._target.write(transaction, table, rows, fresh=False)
 
-        await self._running.step(write, {"beside": None})
+        await self._context.step(write, {"beside": None})
 
-    async def _note(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
-        await self._running.ledger.add_findings(transaction, self._running.job_id, findings)
+    async def _add_findings(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
+        await self._context.ledger.add_findings(transaction, self._context.job_id, findings)
 
-    def _record(self, table: Table, fits: Sequence[TransferRow], outcome: WriteOutcome) -> list[JobFinding]:
-        """Count rows that were written, or found there; gives what is to be told of single ones."""
+    def _count_rows(self, table: Table, rows: Sequence[TransferRow], outcome: WriteOutcome) -> list[JobFinding]:
+        """Count the outcome of a write; return the findings about single rows."""
         findings: list[JobFinding] = []
         repaired = 0
-        for place, fit in enumerate(fits):
-            if place in outcome.refused:
-                findings.append(JobFinding(table.name, "failed", fit.key, sentence(outcome.refused[place])))
+        for position, row in enumerate(rows):
+            if position in outcome.refused:
+                findings.append(JobFinding(table.name, "failed", row.key, sentence(outcome.refused[position])))
                 continue
-            if fit.notes and place not in outcome.present:
+            if row.notes and position not in outcome.present:
                 repaired += 1
-                findings.append(JobFinding(table.name, "repaired", fit.key, sentence("; ".join(fit.notes))))
-            if fit.zero:
+                findings.append(JobFinding(table.name, "repaired", row.key, sentence("; ".join(row.notes))))
+            if row.zero:
                 self._meter.zero_vectors += 1
                 findings.append(
-                    JobFinding(table.name, "zero_vector", fit.key, "It is zero, so that no search by meaning finds it.")
+                    JobFinding(table.name, "zero_vector", row.key, "It is zero, so that no search by meaning finds it.")
                 )
         self._meter.add(
             table.name,
-            read=len(fits),
+            read=len(rows),
             inserted=outcome.inserted,
-            present=len(fits) - outcome.inserted - len(outcome.refused),
+            present=len(rows) - outcome.inserted - len(outcome.refused),
             repaired=repaired,
             failed=len(outcome.refused),
         )
@@ -743,97 +762,100 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class _Marked:
-    """Rows that were read, with the marks by which they are known later."""
+class _PreparedBatch:
+    """Batch that was read, with the row states for the sync state."""
 
-    rows: Batch
-    marks: Sequence[RowState]
+    batch: Batch
+    states: Sequence[RowState]
 
 
-def _apart(one: _Marked, other: _Marked) -> bool:
-    """Have two batches no row in common? Else one transaction would wait for the other's, which waits for both."""
-    return {mark.key for mark in one.marks}.isdisjoint(mark.key for mark in other.marks)
+def _share_no_row(first: _PreparedBatch, second: _PreparedBatch) -> bool:
+    """Check that two batches share no row, or else their transactions would deadlock."""
+    return {state.key for state in first.states}.isdisjoint(state.key for state in second.states)
 
 
 @dataclass(frozen=True, slots=True)
-class _Ahead:
-    """What is written at once: the table by its place, and one batch of it, or two."""
+class _BatchesAhead:
+    """Batches to write at once, one or two, of the table with this index."""
 
-    place: int
-    batches: Sequence[_Marked]
+    table_index: int
+    batches: Sequence[_PreparedBatch]
 
 
-class _Comparing(LedgerReporter):
-    """The report of a comparison at the end of a copy: a difference that was told before is told once, and one that is
-    none any more is withdrawn."""
+class _DifferenceReporter(LedgerReporter):
+    """Reporter of the comparison at the end of a copy: lists only new differences and withdraws resolved ones."""
 
-    def __init__(self, running: JobContext, told: Set[_Identity]) -> None:
-        super().__init__(running)
-        self._told = told
-        self._met: set[_Identity] = set()
+    def __init__(self, context: JobContext, reported: Set[_Identity]) -> None:
+        super().__init__(context)
+        self._reported = reported
+        self._current: set[_Identity] = set()
 
     @classmethod
-    async def begin(cls, running: JobContext) -> _Comparing:
-        """Know what this copy has told of rows that differ, in this attempt and in those that it goes on from."""
-        told: set[_Identity] = set()
+    async def begin(cls, context: JobContext) -> _DifferenceReporter:
+        """Load the differences that this attempt and those that it continues have reported."""
+        reported: set[_Identity] = set()
         after: str | None = ""
         while after is not None:
-            page = await running.with_retries(partial(running.ledger.findings, running.job_id, LISTED, after or None))
+            page = await context.with_retries(
+                partial(context.ledger.findings, context.job_id, LISTED_ROWS, after or None)
+            )
             assert page is not None
-            told |= {_identity_of(each) for each in page.items if each.outcome in DIFFERENCES}
+            reported |= {_identity_of(each) for each in page.items if each.outcome in DIFFERENCES}
             after = page.next
-        return cls(running, told)
+        return cls(context, reported)
 
     async def note(self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding]) -> None:
-        self._met |= {_identity_of(each) for each in findings}
-        await super().note(table, counts, [each for each in findings if _identity_of(each) not in self._told])
+        self._current |= {_identity_of(each) for each in findings}
+        await super().note(table, counts, [each for each in findings if _identity_of(each) not in self._reported])
 
     async def end(self) -> None:
-        """Withdraw what was told of rows that do not differ any more."""
-        # Where more differ than are listed, it is not known of each whether it still does.
-        whole = {name for name, each in self.meter.tables.items() if each.differ + each.only_source <= LISTED}
-        over = [JobFinding(*each, "") for each in self._told - self._met if each[0] in whole]
+        """Withdraw the findings about rows that differ no longer."""
+        # Beyond the limit of listed rows, a missing finding does not prove that a row is equal.
+        complete_tables = {
+            name for name, each in self.meter.tables.items() if each.differ + each.only_source <= LISTED_ROWS
+        }
+        resolved = [JobFinding(*each, "") for each in self._reported - self._current if each[0] in complete_tables]
 
         async def withdraw(transaction: Transaction) -> None:
-            await self._running.ledger.withdraw_findings(transaction, self._running.job_id, over)
+            await self._context.ledger.withdraw_findings(transaction, self._context.job_id, resolved)
 
-        if over:
-            await self._running.step(withdraw)
+        if resolved:
+            await self._context.step(withdraw)
 
 
 def _identity_of(finding: JobFinding) -> _Identity:
-    """What tells a finding from all others of a copy."""
+    """Return the identity of a finding within a copy."""
     return finding.subject, finding.outcome, finding.source_key
 
 
-class _Beside:
-    """A second transaction, open while a step has its own."""
+class _SecondTransaction:
+    """Second transaction, open during a step."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._open = AsyncExitStack()
 
     async def begin(self) -> Transaction:
-        """Begin it, or begin it again."""
-        await self.take_back()
+        """Begin the transaction; roll back an earlier one first."""
+        await self.roll_back()
         return await self._open.enter_async_context(self._backend.write())
 
-    async def keep(self) -> None:
+    async def commit(self) -> None:
         await self._open.aclose()
 
-    async def take_back(self) -> None:
-        undone = Cancelled("taken back")
+    async def roll_back(self) -> None:
+        cancelled = Cancelled("taken back")
         with suppress(VestigeError):
-            await self._open.__aexit__(Cancelled, undone, None)
+            await self._open.__aexit__(Cancelled, cancelled, None)
 
 
-async def _surely(work: Coroutine[Any, Any, None]) -> None:
-    """Do a piece of work to its end, also where this task is cancelled meanwhile."""
-    task = asyncio.create_task(work)
+async def _run_to_end(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Await a coroutine to its end, even if this task is cancelled meanwhile."""
+    task = asyncio.create_task(coroutine)
     while not task.done():
         with suppress(asyncio.CancelledError):
             await asyncio.shield(task)
 
 
 async def _nothing(transaction: Transaction) -> None:
-    """A step that only says how far the job is."""
+    """Write only the checkpoint."""

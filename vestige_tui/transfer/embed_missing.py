@@ -1,4 +1,4 @@
-"""The vectors that a copy made no use of the source's for: encoded here, for whatever memory of the target has none."""
+"""Encode the texts of memories in the target that have no vector, in a copy that changes the model."""
 
 from __future__ import annotations
 
@@ -22,115 +22,118 @@ if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Row, Transaction
 
 TABLE = "embedding"
-BATCH = 32
-FINDINGS = 1_000
+BATCH_TEXTS = 32
+"""Memories read and encoded at once, in one transaction."""
+FINDINGS_PAGE_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
-    """A text to encode, and the mark by which it is known later whether it is still the same."""
+class _TextToEmbed:
+    """Text to encode, and a hash that tells later whether it has changed."""
 
     id: str
     content: str = field(repr=False)
-    mark: int
+    content_hash: int
 
     @classmethod
-    def of(cls, row: Row) -> _Text:
+    def of(cls, row: Row) -> _TextToEmbed:
         content = str(row["content"])
         return cls(str(row["id"]), content, hashed(content.encode()))
 
 
 class MissingEmbedder:
-    """Looks for memories without a vector, one after the other; remembers which texts could not be encoded."""
+    """Encoder of memories without a vector; keeps the texts that could not be encoded."""
 
-    def __init__(self, running: JobContext, model: ModelSignature) -> None:
-        self._running = running
+    def __init__(self, context: JobContext, model: ModelSignature) -> None:
+        self._context = context
         self._model = model
         self._encoders: Encoders | None = None
         self._failed: dict[str, int | None] | None = None
-        """The memories of those texts, with the marks of the texts where they are known; None before it was asked."""
+        """Failed memories with the hashes of their texts where these are known; None before the first pass."""
 
     async def once(self) -> int:
-        """Make the missing vectors, batch by batch; gives how many. A text that failed is not tried again.
+        """Encode all missing vectors, batch by batch; return their number. A text that failed is not retried.
 
         Raises EmbedderUnavailable.
         """
         try:
-            return await self._look()
+            return await self._embed()
         finally:
             if self._encoders is not None:
                 self._encoders.close()
                 self._encoders = None
 
-    async def _look(self) -> int:
-        running, backend = self._running, self._running.store.backend
+    async def _embed(self) -> int:
+        context, backend = self._context, self._context.store.backend
         failed = self._failed = await self._read_failures() if self._failed is None else self._failed
-        after = str(running.checkpoint.get("encoded", backend.lowest_id))
-        whole, met, made = after == backend.lowest_id, set[str](), 0
+        after = str(context.checkpoint.get("encoded", backend.lowest_id))
+        from_start, missing_ids, inserted = after == backend.lowest_id, set[str](), 0
         while True:
-            running.check()
-            asked = {"after_id": after, "limit": BATCH}
-            listed = await running.with_retries(partial(backend.fetch, "list_without_embedding", asked)) or ()
-            batch = [_Text.of(row) for row in listed]
-            met |= {text.id for text in batch}
+            context.check()
+            params = {"after_id": after, "limit": BATCH_TEXTS}
+            rows = await context.with_retries(partial(backend.fetch, "list_without_embedding", params)) or ()
+            batch = [_TextToEmbed.of(row) for row in rows]
+            missing_ids |= {text.id for text in batch}
             after = batch[-1].id if batch else after
-            if fresh := [text for text in batch if text.id not in failed or failed[text.id] != text.mark]:
-                made += await self._make(fresh, after, failed)
-            if len(batch) < BATCH:
+            if fresh := [text for text in batch if text.id not in failed or failed[text.id] != text.content_hash]:
+                inserted += await self._encode(fresh, after, failed)
+            if len(batch) < BATCH_TEXTS:
                 break
-        # The next time all of them are looked at again.
-        running.checkpoint["encoded"] = backend.lowest_id
-        if whole and (settled := failed.keys() - met):
-            await self._settle(settled, failed)
-        return made
+        # The next pass starts from the first memory again.
+        context.checkpoint["encoded"] = backend.lowest_id
+        if from_start and (resolved := failed.keys() - missing_ids):
+            await self._forget_resolved(resolved, failed)
+        return inserted
 
     async def _read_failures(self) -> dict[str, int | None]:
-        """What an earlier attempt could not encode; the texts of then are not known."""
+        """Return the failed memories of an earlier attempt, without hashes of their texts."""
         failed: dict[str, int | None] = {}
-        running, after = self._running, None
-        counted = running.meter.tables.get(TABLE, TableProgress()).failed
-        while counted:
-            found = await running.with_retries(partial(running.ledger.findings, running.job_id, FINDINGS, after))
-            if found is None:
+        context, after = self._context, None
+        failed_count = context.meter.tables.get(TABLE, TableProgress()).failed
+        while failed_count:
+            page = await context.with_retries(
+                partial(context.ledger.findings, context.job_id, FINDINGS_PAGE_ROWS, after)
+            )
+            if page is None:
                 break
-            failed |= {each.source_key: None for each in found.items if _is_failure(each)}
-            if (after := found.next) is None:
+            failed |= {each.source_key: None for each in page.items if _is_failure(each)}
+            if (after := page.next) is None:
                 break
         return failed
 
-    async def _make(self, texts: Sequence[_Text], after: str, failed: dict[str, int | None]) -> int:
-        """Encode texts and write what came of it; ``after``: from where another attempt goes on."""
+    async def _encode(self, texts: Sequence[_TextToEmbed], after: str, failed: dict[str, int | None]) -> int:
+        """Encode texts and write vectors and findings; ``after`` is the checkpoint for another attempt."""
         encoders = self._encoders = self._encoders or await self._begin(len(failed))
-        share = -(-len(texts) // encoders.count)
-        shortest = [shortened(text.content) for text in texts]
-        parts = [shortest[start : start + share] for start in range(0, len(texts), share)]
+        part_size = -(-len(texts) // encoders.count)
+        shortened_texts = [shortened(text.content) for text in texts]
+        parts = [shortened_texts[start : start + part_size] for start in range(0, len(texts), part_size)]
         encoded = [each for part in await asyncio.gather(*map(encoders.encode, parts)) for each in part]
-        inserted = await self._running.step(partial(self._write, texts, encoded, failed), {"encoded": after})
+        inserted = await self._context.step(partial(self._write, texts, encoded, failed), {"encoded": after})
         for text, vector in zip(texts, encoded, strict=True):
             if isinstance(vector, str):
-                failed[text.id] = text.mark
+                failed[text.id] = text.content_hash
             else:
                 failed.pop(text.id, None)
         return inserted
 
     async def _begin(self, failed: int) -> Encoders:
-        """Say what is done now; nothing of this is done where all that is missing has failed."""
-        running = self._running
+        """Start the encoders and set the phase; skipped where all missing vectors have failed before."""
+        context = self._context
         missing = Filter(superseded=True, without_embedding=True)
-        lacking = await running.with_retries(partial(running.store.count, missing)) or 0
-        before = running.meter.tables.get(TABLE, TableProgress())
-        running.meter.tables[TABLE] = replace(before, total=before.read + max(0, lacking - failed))
-        await running.phase("making vectors")
-        return Encoders(self._model, texts=lacking, any_build=True)
+        missing_count = await context.with_retries(partial(context.store.count, missing)) or 0
+        before = context.meter.tables.get(TABLE, TableProgress())
+        context.meter.tables[TABLE] = replace(before, total=before.read + max(0, missing_count - failed))
+        await context.phase("making vectors")
+        return Encoders(self._model, texts=missing_count, any_build=True)
 
     async def _write(
         self,
-        texts: Sequence[_Text],
+        texts: Sequence[_TextToEmbed],
         encoded: Sequence[Encoded],
         failed: dict[str, int | None],
         transaction: Transaction,
     ) -> int:
-        made = [
+        rows = [
             {
                 "id": text.id,
                 "content": text.content,
@@ -146,32 +149,32 @@ class MissingEmbedder:
             for text, reason in zip(texts, encoded, strict=True)
             if isinstance(reason, str) and text.id not in failed
         ]
-        inserted = await transaction.execute_many("insert_embedding_if_current", made)
-        await self._withdraw(transaction, [str(each["id"]) for each in made if each["id"] in failed])
-        await self._running.ledger.add_findings(transaction, self._running.job_id, findings)
-        # A memory that was edited meanwhile is met again; one that got its vector from somebody else was present.
-        self._running.meter.add(
+        inserted = await transaction.execute_many("insert_embedding_if_current", rows)
+        await self._withdraw(transaction, [str(each["id"]) for each in rows if each["id"] in failed])
+        await self._context.ledger.add_findings(transaction, self._context.job_id, findings)
+        # A memory edited meanwhile comes again; one that got its vector from another process counts as present.
+        self._context.meter.add(
             TABLE,
-            read=len(made) + len(findings),
+            read=len(rows) + len(findings),
             inserted=inserted,
-            present=len(made) - inserted,
+            present=len(rows) - inserted,
             failed=len(findings),
         )
         return inserted
 
     async def _withdraw(self, transaction: Transaction, ids: Collection[str]) -> None:
-        """Count some memories as failed no more, nor as read."""
+        """Withdraw the findings of memories and their counts as failed and read."""
         findings = [JobFinding(TABLE, "failed", each, "") for each in ids]
-        await self._running.ledger.withdraw_findings(transaction, self._running.job_id, findings)
-        self._running.meter.add(TABLE, read=-len(findings), failed=-len(findings))
+        await self._context.ledger.withdraw_findings(transaction, self._context.job_id, findings)
+        self._context.meter.add(TABLE, read=-len(findings), failed=-len(findings))
 
-    async def _settle(self, ids: Collection[str], failed: dict[str, int | None]) -> None:
-        """Forget memories that failed, and are gone or have a vector by now."""
+    async def _forget_resolved(self, ids: Collection[str], failed: dict[str, int | None]) -> None:
+        """Clear failed memories that are deleted or have a vector by now."""
 
         async def withdraw(transaction: Transaction) -> None:
             await self._withdraw(transaction, ids)
 
-        await self._running.step(withdraw)
+        await self._context.step(withdraw)
         for each in ids:
             del failed[each]
 

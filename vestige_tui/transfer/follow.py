@@ -1,7 +1,7 @@
-"""What changed in a source since it was read: additions, edits and deletions, brought by comparing all of it again.
+"""Catch-up passes: find additions, edits and deletions by comparing the whole source again, and apply them.
 
-What somebody wrote into the target stays as it is: a row is edited only where it is as this copy left it, and deleted
-only where this copy has inserted it.
+Changes made in the target are kept: a row is updated only where it is as this copy left it, and deleted only where this
+copy has inserted it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from vestige_tui.store.backends import pgbinary_decode, pgbinary_encode
 from vestige_tui.store.schema.rows import edge as read_edge
 from vestige_tui.transfer.convert import TABLES, TransferRow
 from vestige_tui.transfer.protocols import WriteOutcome
-from vestige_tui.transfer.row_keys import NOBODY, key_of
+from vestige_tui.transfer.row_keys import NIL_UUID, key_of
 from vestige_tui.transfer.sanitize import sentence
 from vestige_tui.transfer.sync_state import (
-    ALIKE,
-    GONE,
-    OURS,
+    DELETED,
+    EDIT_REFUSED,
+    EQUAL,
+    OWNED,
     REFUSED,
-    TOLD,
-    UNTAKEN,
+    REPORTED,
     RowState,
     hashed,
     row_state_of,
@@ -44,520 +44,552 @@ if TYPE_CHECKING:
     from vestige_tui.transfer.protocols import Batch, Key, RowComparison, Source, Target, TargetReader
     from vestige_tui.transfer.sync_state import SyncIndex, SyncState
 
-BATCH = 1_000
+BATCH_ROWS = 1_000
 MAX_BATCH_BYTES = 8_000_000
-KEYS = 4_000
-SYNCED = OURS | ALIKE
-UNSET = (pgbinary_encode.boolean(False), None)
-"""What a mark on reviews says that says nothing: not suspended, not buried."""
-_OF_MEMORIES = ("memories", "vectors", "scheduling", "edges", "reviews", "supersession", "marks")
+KEYS_PAGE_ROWS = 4_000
+SYNCED = OWNED | EQUAL
+"""Flags of a row that this copy has inserted or found equal."""
+UNSET_MARK = (pgbinary_encode.boolean(False), None)
+"""Values of a mark that is neither suspended nor buried."""
+_OWNED_BY_MEMORIES = ("memories", "vectors", "scheduling", "edges", "reviews", "supersession", "marks")
 
 
 @dataclass(slots=True)
-class _Row:
-    """A row of the source, what it is now, and what was known of it."""
+class _SourceRow:
+    """Row of the source with its present state and its last recorded one."""
 
-    place: int
-    fit: TransferRow
-    mark: RowState
-    known: RowState | None
+    position: int
+    transfer_row: TransferRow
+    state: RowState
+    known_state: RowState | None
 
-    def becomes(self, what: int) -> RowState:
-        return self.mark._replace(what=what)
+    def with_flags(self, flags: int) -> RowState:
+        return self.state._replace(flags=flags)
 
 
 class ChangeFollower:
-    """Passes over a source and its target.
+    """Runs passes over a source and its target.
 
-    ``asked`` puts a question to the source, in a thread; ``record`` counts written rows and gives what is to be told.
+    ``ask_source`` runs a query on the source in a thread; ``count_rows`` counts written rows and returns the findings.
     """
 
     def __init__(
         self,
-        running: JobContext,
+        context: JobContext,
         source: Source,
         target: Target,
-        mirror: TargetReader,
-        brought: SyncState,
-        asked: Callable[[Callable[[], Any]], Awaitable[Any]],
-        record: Callable[[Table, Sequence[TransferRow], WriteOutcome], list[JobFinding]],
+        target_reader: TargetReader,
+        sync_state: SyncState,
+        ask_source: Callable[[Callable[[], Any]], Awaitable[Any]],
+        count_rows: Callable[[Table, Sequence[TransferRow], WriteOutcome], list[JobFinding]],
         *,
         vectors: bool,
     ) -> None:
-        self._running = running
+        self._context = context
         self._source = source
         self._target = target
-        self._mirror = mirror
-        self._brought = brought
-        self._asked = asked
-        self._record = record
+        self._target_reader = target_reader
+        self._sync_state = sync_state
+        self._ask_source = ask_source
+        self._count_rows = count_rows
         self._tables = [table for table in TABLES if vectors or table.name != "vectors"]
         self._vectors = vectors
-        self._hidden: set[str] = set()
-        """Tables where the present look met rows whose keys it cannot know: nothing of these is deleted."""
-        self._absent: dict[str, set[int]] = {}
-        """What the last pass did not find: a row that is written anew may be missed once."""
+        self._unknown_keys: set[str] = set()
+        """Tables in which this pass met rows with unknown keys: no row of theirs is deleted."""
+        self._last_absent: dict[str, set[int]] = {}
+        """Keys that the last pass did not find: a row that is being rewritten may be missed once."""
 
-    async def once(self, setting: TransferContext) -> int:
-        """One pass over everything; gives how many rows of the target it changed."""
-        token = await self._asked(self._source.token)
-        seen = {table.name: array("Q") for table in self._tables}
-        self._hidden.clear()
+    async def once(self, transfer_context: TransferContext) -> int:
+        """Run one pass over all tables; return the number of changed rows in the target."""
+        token = await self._ask_source(self._source.token)
+        seen_keys = {table.name: array("Q") for table in self._tables}
+        self._unknown_keys.clear()
         changed = 0
         for table in self._tables:
-            remembered = await self._brought.of(table.name)
+            index = await self._sync_state.index_of(table.name)
             after = self._source.start(table.name)
-            while (batch := await self._read(table, after, setting)).read:
+            while (batch := await self._read(table, after, transfer_context)).read:
                 after = batch.after
-                changed += await self._bring(table, batch, remembered, seen[table.name])
-        steady = token == await self._asked(self._source.token)
-        gone: dict[str, set[int]] = {}
+                changed += await self._sync_batch(table, batch, index, seen_keys[table.name])
+        source_unchanged = token == await self._ask_source(self._source.token)
+        deletions: dict[str, set[int]] = {}
         for table in self._tables:
             absent = set[int]()
-            if table.name not in self._hidden:
-                absent = (await self._brought.of(table.name)).ours_but(seen[table.name])
-            gone[table.name] = absent if steady else absent & self._absent.get(table.name, set())
-            self._absent[table.name] = absent
-        if any(gone.values()):
-            stays = await self._staying(gone)
-            kept: dict[str, list[RowState]] = {}
+            if table.name not in self._unknown_keys:
+                absent = (await self._sync_state.index_of(table.name)).owned_except(seen_keys[table.name])
+            deletions[table.name] = absent if source_unchanged else absent & self._last_absent.get(table.name, set())
+            self._last_absent[table.name] = absent
+        if any(deletions.values()):
+            kept_memories = await self._find_kept_memories(deletions)
+            kept_states: dict[str, list[RowState]] = {}
             for table in reversed(self._tables):
-                deleted, kept[table.name] = await self._take_away(table, gone[table.name], stays)
+                deleted, kept_states[table.name] = await self._delete_absent(
+                    table, deletions[table.name], kept_memories
+                )
                 changed += deleted
-            await self._keep(stays, kept)
+            await self._report_kept(kept_memories, kept_states)
         if changed:
-            await self._running.step(self._target.settle)
+            await self._context.step(self._target.settle)
         return changed
 
-    async def _read(self, table: Table, after: Key, setting: TransferContext) -> Batch:
-        self._running.check()
-        batch: Batch = await self._asked(partial(self._source.read, table, after, BATCH, MAX_BATCH_BYTES, setting))
+    async def _read(self, table: Table, after: Key, transfer_context: TransferContext) -> Batch:
+        self._context.check()
+        batch: Batch = await self._ask_source(
+            partial(self._source.read, table, after, BATCH_ROWS, MAX_BATCH_BYTES, transfer_context)
+        )
         return batch
 
-    # What is in the source
+    # Rows in the source
 
-    async def _bring(self, table: Table, batch: Batch, remembered: SyncIndex, seen: array[int]) -> int:
-        rows: list[_Row] = []
-        before = len(seen)
-        for place, fit in enumerate(batch.fits):
-            mark = row_state_of(table.name, fit)
-            seen.append(mark.key)
-            rows.append(_Row(place, fit, mark, remembered.get(mark.key)))
+    async def _sync_batch(self, table: Table, batch: Batch, index: SyncIndex, seen_keys: array[int]) -> int:
+        rows: list[_SourceRow] = []
+        before = len(seen_keys)
+        for position, transfer_row in enumerate(batch.rows):
+            state = row_state_of(table.name, transfer_row)
+            seen_keys.append(state.key)
+            rows.append(_SourceRow(position, transfer_row, state, index.get(state.key)))
         for key in batch.unread:
-            # What cannot be copied as it is now is there all the same.
+            # A row that cannot be converted any more still exists.
             if key is None:
-                self._hidden.add(table.name)
+                self._unknown_keys.add(table.name)
             else:
-                seen.append(hashed(key))
-        await self._tell_failed(table, batch, remembered)
-        await self._tell_mended(table, [row for row in rows if row.known is not None and _has_failed(row, remembered)])
-        compared = await self._running.with_retries(partial(self._mirror.compare, table, batch.fits))
-        assert compared is not None
-        second = _came_before(seen, before, rows) if compared.differ else frozenset[int]()
-        new: list[_Row] = []
-        again: list[_Row] = []
-        edited: list[_Row] = []
-        present: list[_Row] = []
-        marks: list[RowState] = []
-        told: list[tuple[_Row, JobFinding]] = []
-        for place, row in enumerate(rows):
-            # Of a row that is not known it is known, too, that it is none of ours.
-            known = row.known.what if row.known is not None else GONE
-            same = row.known is not None and row.known.state == row.mark.state
-            if place in compared.missing:
-                if known & SYNCED and not known & GONE:
-                    # What belonged to it went with it.
-                    if not known & TOLD and not table.owned:
+                seen_keys.append(hashed(key))
+        await self._report_failed(table, batch, index)
+        await self._withdraw_failures(
+            table, [row for row in rows if row.known_state is not None and _has_failed(row, index)]
+        )
+        comparison = await self._context.with_retries(partial(self._target_reader.compare, table, batch.rows))
+        assert comparison is not None
+        repeated = _repeated_positions(seen_keys, before, rows) if comparison.differ else frozenset[int]()
+        new_rows: list[_SourceRow] = []
+        retries: list[_SourceRow] = []
+        edits: list[_SourceRow] = []
+        present_rows: list[_SourceRow] = []
+        states: list[RowState] = []
+        reports: list[tuple[_SourceRow, JobFinding]] = []
+        for position, row in enumerate(rows):
+            # An unknown row is not owned by this copy.
+            flags = row.known_state.flags if row.known_state is not None else DELETED
+            unchanged = row.known_state is not None and row.known_state.content_hash == row.state.content_hash
+            if position in comparison.missing:
+                if flags & SYNCED and not flags & DELETED:
+                    # Rows that belonged to it were deleted with it.
+                    if not flags & REPORTED and not table.owned:
                         reason = "It was deleted in the target after it was copied, and is not brought again."
-                        told.append((row, JobFinding(table.name, "only_source", row.fit.key, reason)))
-                elif known & REFUSED or (row.known is None and _has_failed(row, remembered)):
-                    # What it belongs to may have come meanwhile, or what was wrong with it was mended.
-                    if table.owned or not same:
-                        again.append(row)
+                        reports.append((row, JobFinding(table.name, "only_source", row.transfer_row.key, reason)))
+                elif flags & REFUSED or (row.known_state is None and _has_failed(row, index)):
+                    # Its owner may have arrived meanwhile, or its values may be valid now.
+                    if table.owned or not unchanged:
+                        retries.append(row)
                 else:
-                    new.append(row)
-            elif known & GONE and not self._brought.blind:
-                failed = row.known is None and _has_failed(row, remembered)
-                (again if failed else present).append(row)
-            elif place in compared.differ:
-                if known & TOLD or place in second:
-                    # It was said that it stays, whatever becomes of it in the source; or it is the second row of its
-                    # key there, and the first one counts.
+                    new_rows.append(row)
+            elif flags & DELETED and not self._sync_state.blind:
+                failed = row.known_state is None and _has_failed(row, index)
+                (retries if failed else present_rows).append(row)
+            elif position in comparison.differ:
+                if flags & REPORTED or position in repeated:
+                    # A finding has said that it stays; or it is the second row with its key, and the first one counts.
                     continue
-                if known & SYNCED and not same:
-                    edited.append(row)
-                elif known & SYNCED and not known & UNTAKEN:
+                if flags & SYNCED and not unchanged:
+                    edits.append(row)
+                elif flags & SYNCED and not flags & EDIT_REFUSED:
                     reason = (
-                        f"It was edited in the target ({', '.join(compared.differ[place])}), and stays as it is there."
+                        f"It was edited in the target ({', '.join(comparison.differ[position])}), "
+                        "and stays as it is there."
                     )
-                    told.append((row, JobFinding(table.name, "differs", row.fit.key, reason)))
-            elif not same or not known & SYNCED or known & (TOLD | UNTAKEN):
-                marks.append(row.becomes(known & OURS | ALIKE))
-        changed = await self._insert(table, new)
-        changed += await self._insert_after_all(table, again)
-        changed += await self._edit(table, edited, compared, told)
-        await self._find_present(table, present)
-        await self._tell(table, told)
-        await self._remember(table, marks)
+                    reports.append((row, JobFinding(table.name, "differs", row.transfer_row.key, reason)))
+            elif not unchanged or not flags & SYNCED or flags & (REPORTED | EDIT_REFUSED):
+                states.append(row.with_flags(flags & OWNED | EQUAL))
+        changed = await self._insert(table, new_rows)
+        changed += await self._retry_refused(table, retries)
+        changed += await self._update_rows(table, edits, comparison, reports)
+        await self._count_present(table, present_rows)
+        await self._report(table, reports)
+        await self._record_states(table, states)
         return changed
 
-    async def _remember(self, table: Table, marks: Sequence[RowState]) -> None:
-        """Note what was seen of rows that stay as they are."""
-        if marks:
-            await self._running.step(partial(self._brought.add, table=table.name, marks=marks))
+    async def _record_states(self, table: Table, states: Sequence[RowState]) -> None:
+        """Record the states of rows that need no write."""
+        if states:
+            await self._context.step(partial(self._sync_state.add, table=table.name, states=states))
 
-    async def _insert(self, table: Table, rows: Sequence[_Row]) -> int:
+    async def _insert(self, table: Table, rows: Sequence[_SourceRow]) -> int:
         if not rows:
             return 0
-        fits = [row.fit for row in rows]
+        transfer_rows = [row.transfer_row for row in rows]
 
         async def write(transaction: Transaction) -> WriteOutcome:
-            outcome = await self._target.write(transaction, table, fits, fresh=False)
-            counted, of_these = fits, outcome
-            if self._brought.blind:
-                # What is refused may have been counted before.
-                counted = [fit for place, fit in enumerate(fits) if place not in outcome.refused]
-                of_these = WriteOutcome(outcome.inserted, frozenset())
-            self._expect(table, len(counted))
-            await self._note(transaction, self._record(table, counted, of_these))
-            await self._brought.add(transaction, table.name, marked([row.mark for row in rows], outcome))
+            outcome = await self._target.write(transaction, table, transfer_rows, fresh=False)
+            counted_rows, counted_outcome = transfer_rows, outcome
+            if self._sync_state.blind:
+                # Refused rows may have been counted by an earlier attempt.
+                counted_rows = [row for position, row in enumerate(transfer_rows) if position not in outcome.refused]
+                counted_outcome = WriteOutcome(outcome.inserted, frozenset())
+            self._expect(table, len(counted_rows))
+            await self._add_findings(transaction, self._count_rows(table, counted_rows, counted_outcome))
+            await self._sync_state.add(transaction, table.name, written_states([row.state for row in rows], outcome))
             return outcome
 
-        return (await self._running.step(write)).inserted
+        return (await self._context.step(write)).inserted
 
-    async def _insert_after_all(self, table: Table, rows: Sequence[_Row]) -> int:
-        """Write rows that were refused before; what is taken now is counted as failed no more."""
+    async def _retry_refused(self, table: Table, rows: Sequence[_SourceRow]) -> int:
+        """Retry rows that were refused before; an accepted one no longer counts as failed."""
         if not rows:
             return 0
-        fits = [row.fit for row in rows]
+        transfer_rows = [row.transfer_row for row in rows]
 
         async def write(transaction: Transaction) -> WriteOutcome:
-            outcome = await self._target.write(transaction, table, fits, fresh=False)
-            taken = [fit for place, fit in enumerate(fits) if place not in outcome.refused]
-            if taken:
-                withdrawn = [JobFinding(table.name, "failed", fit.key, "") for fit in taken]
-                await self._running.ledger.withdraw_findings(transaction, self._running.job_id, withdrawn)
-                self._running.meter.add(table.name, read=-len(taken), failed=-len(taken))
-                await self._note(transaction, self._record(table, taken, WriteOutcome(outcome.inserted, frozenset())))
-            marks = marked([row.mark for row in rows], outcome)
-            # What is refused again as it was is known as such: noted at each look, it would make the state grow.
-            fresh = [
-                mark
-                for mark, row in zip(marks, rows, strict=True)
-                if not mark.what & REFUSED or row.known is None or row.known.state != mark.state
+            outcome = await self._target.write(transaction, table, transfer_rows, fresh=False)
+            accepted = [row for position, row in enumerate(transfer_rows) if position not in outcome.refused]
+            if accepted:
+                withdrawn = [JobFinding(table.name, "failed", row.key, "") for row in accepted]
+                await self._context.ledger.withdraw_findings(transaction, self._context.job_id, withdrawn)
+                self._context.meter.add(table.name, read=-len(accepted), failed=-len(accepted))
+                await self._add_findings(
+                    transaction, self._count_rows(table, accepted, WriteOutcome(outcome.inserted, frozenset()))
+                )
+            states = written_states([row.state for row in rows], outcome)
+            # Recording an unchanged refusal at each pass would make the sync state grow.
+            changed_states = [
+                state
+                for state, row in zip(states, rows, strict=True)
+                if not state.flags & REFUSED
+                or row.known_state is None
+                or row.known_state.content_hash != state.content_hash
             ]
-            over = [
-                RowState(_failed_key(row.fit.key), 0, 0, 0)
-                for place, row in enumerate(rows)
-                if place not in outcome.refused
+            cleared = [
+                RowState(_failed_key(row.transfer_row.key), 0, 0, 0)
+                for position, row in enumerate(rows)
+                if position not in outcome.refused
             ]
-            await self._brought.add(transaction, table.name, [*fresh, *over])
+            await self._sync_state.add(transaction, table.name, [*changed_states, *cleared])
             return outcome
 
-        return (await self._running.step(write)).inserted
+        return (await self._context.step(write)).inserted
 
-    async def _edit(
-        self, table: Table, rows: Sequence[_Row], compared: RowComparison, told: list[tuple[_Row, JobFinding]]
+    async def _update_rows(
+        self,
+        table: Table,
+        rows: Sequence[_SourceRow],
+        comparison: RowComparison,
+        reports: list[tuple[_SourceRow, JobFinding]],
     ) -> int:
-        mine: list[_Row] = []
+        own_rows: list[_SourceRow] = []
         for row in rows:
-            assert row.known is not None
-            if stamp_of(table.name, compared.there[row.place]) == row.known.stamp:
-                mine.append(row)
+            assert row.known_state is not None
+            if stamp_of(table.name, comparison.target_values[row.position]) == row.known_state.stamp:
+                own_rows.append(row)
             else:
                 reason = "It was edited on both sides since it was copied, and stays as it is in the target."
-                told.append((row, JobFinding(table.name, "differs", row.fit.key, reason)))
-        if not mine:
+                reports.append((row, JobFinding(table.name, "differs", row.transfer_row.key, reason)))
+        if not own_rows:
             return 0
-        fits = [row.fit for row in mine]
+        transfer_rows = [row.transfer_row for row in own_rows]
 
         async def update(transaction: Transaction) -> WriteOutcome:
-            outcome = await self._target.update(transaction, table, fits)
+            outcome = await self._target.update(transaction, table, transfer_rows)
             if table.name == "memories" and not self._vectors:
-                # Its vector was made here, of the text before.
-                many = [{"id": pgbinary_decode.uuid(fit.values[0] or b"")} for fit in fits]
-                await transaction.execute_many("delete_embedding", many)
-            self._running.meter.add(table.name, updated=outcome.inserted)
+                # The vector was encoded here from the old text.
+                memory_ids = [{"id": pgbinary_decode.uuid(row.values[0] or b"")} for row in transfer_rows]
+                await transaction.execute_many("delete_embedding", memory_ids)
+            self._context.meter.add(table.name, updated=outcome.inserted)
             findings = [
-                JobFinding(table.name, "failed", fit.key, sentence(outcome.refused[place]))
-                if place in outcome.refused
-                else JobFinding(table.name, "updated", fit.key, "It was edited in the source while it was copied.")
-                for place, fit in enumerate(fits)
-                if place not in outcome.present
+                JobFinding(table.name, "failed", row.key, sentence(outcome.refused[position]))
+                if position in outcome.refused
+                else JobFinding(table.name, "updated", row.key, "It was edited in the source while it was copied.")
+                for position, row in enumerate(transfer_rows)
+                if position not in outcome.present
             ]
-            await self._note(transaction, findings)
-            marks = [
-                row.becomes(_ours(row) | (UNTAKEN if place in outcome.refused else ALIKE))
-                for place, row in enumerate(mine)
-                # A vector of a later state of its memory is brought once that is: until then it is known as it was.
-                if place not in outcome.present
+            await self._add_findings(transaction, findings)
+            states = [
+                row.with_flags(_owned_flag(row) | (EDIT_REFUSED if position in outcome.refused else EQUAL))
+                for position, row in enumerate(own_rows)
+                # A vector newer than its memory comes in a later pass: until then its old state stays recorded.
+                if position not in outcome.present
             ]
-            await self._brought.add(transaction, table.name, marks)
+            await self._sync_state.add(transaction, table.name, states)
             return outcome
 
-        return (await self._running.step(update)).inserted
+        return (await self._context.step(update)).inserted
 
-    async def _find_present(self, table: Table, rows: Sequence[_Row]) -> None:
-        """Rows that are new in the source and were in the target before."""
+    async def _count_present(self, table: Table, rows: Sequence[_SourceRow]) -> None:
+        """Count rows that are new in the source and already present in the target."""
         if not rows:
             return
 
         async def count(transaction: Transaction) -> None:
             self._expect(table, len(rows))
-            self._running.meter.add(table.name, read=len(rows), present=len(rows))
-            await self._brought.add(transaction, table.name, [row.becomes(0) for row in rows])
+            self._context.meter.add(table.name, read=len(rows), present=len(rows))
+            await self._sync_state.add(transaction, table.name, [row.with_flags(0) for row in rows])
 
-        await self._running.step(count)
+        await self._context.step(count)
 
-    async def _tell_failed(self, table: Table, batch: Batch, remembered: SyncIndex) -> None:
-        """Rows that became such as cannot be copied, each once."""
-        marks, findings = [], []
+    async def _report_failed(self, table: Table, batch: Batch, index: SyncIndex) -> None:
+        """Count and report rows that cannot be copied any more, each once."""
+        states, findings = [], []
         for finding in batch.failed:
-            mark = failed_row_state(finding)
-            known = remembered.get(mark.key)
-            if known is None or not known.what & REFUSED:
-                marks.append(mark)
+            state = failed_row_state(finding)
+            known_state = index.get(state.key)
+            if known_state is None or not known_state.flags & REFUSED:
+                states.append(state)
                 findings.append(finding)
-        if self._brought.blind:
-            # It may have been told of, and counted, before.
-            await self._remember(table, marks)
+        if self._sync_state.blind:
+            # An earlier attempt may have reported and counted them.
+            await self._record_states(table, states)
             return
         if not findings:
             return
 
         async def count(transaction: Transaction) -> None:
             self._expect(table, len(findings))
-            self._running.meter.add(table.name, read=len(findings), failed=len(findings))
-            await self._note(transaction, findings)
-            await self._brought.add(transaction, table.name, marks)
+            self._context.meter.add(table.name, read=len(findings), failed=len(findings))
+            await self._add_findings(transaction, findings)
+            await self._sync_state.add(transaction, table.name, states)
 
-        await self._running.step(count)
+        await self._context.step(count)
 
-    async def _tell_mended(self, table: Table, rows: Sequence[_Row]) -> None:
-        """Rows that were copied, could not be any more, and can be again: they are counted as failed no more."""
+    async def _withdraw_failures(self, table: Table, rows: Sequence[_SourceRow]) -> None:
+        """Withdraw the failures of copied rows that were unreadable for a while and are valid again."""
         if not rows:
             return
 
         async def withdraw(transaction: Transaction) -> None:
-            over = [JobFinding(table.name, "failed", row.fit.key, "") for row in rows]
-            await self._running.ledger.withdraw_findings(transaction, self._running.job_id, over)
-            self._running.meter.add(table.name, read=-len(rows), failed=-len(rows))
-            marks = [RowState(_failed_key(row.fit.key), 0, 0, 0) for row in rows]
-            await self._brought.add(transaction, table.name, marks)
+            cleared = [JobFinding(table.name, "failed", row.transfer_row.key, "") for row in rows]
+            await self._context.ledger.withdraw_findings(transaction, self._context.job_id, cleared)
+            self._context.meter.add(table.name, read=-len(rows), failed=-len(rows))
+            states = [RowState(_failed_key(row.transfer_row.key), 0, 0, 0) for row in rows]
+            await self._sync_state.add(transaction, table.name, states)
 
-        await self._running.step(withdraw)
+        await self._context.step(withdraw)
 
-    async def _tell(self, table: Table, told: Sequence[tuple[_Row, JobFinding]]) -> None:
-        if not told:
+    async def _report(self, table: Table, reports: Sequence[tuple[_SourceRow, JobFinding]]) -> None:
+        if not reports:
             return
 
-        async def tell(transaction: Transaction) -> None:
+        async def report(transaction: Transaction) -> None:
             if table.name == "vectors":
-                # Of another model, all of them would look as if they had been edited.
+                # After a change of the model all vectors would look edited.
                 await self._target.hold_model(transaction)
-            await self._note(transaction, [finding for _, finding in told])
-            marks = [row.becomes((row.known.what if row.known else 0) | TOLD) for row, _ in told]
-            await self._brought.add(transaction, table.name, marks)
+            await self._add_findings(transaction, [finding for _, finding in reports])
+            states = [
+                row.with_flags((row.known_state.flags if row.known_state else 0) | REPORTED) for row, _ in reports
+            ]
+            await self._sync_state.add(transaction, table.name, states)
 
-        await self._running.step(tell)
+        await self._context.step(report)
 
-    # What is no longer in the source
+    # Rows that are no longer in the source
 
-    async def _staying(self, gone: Mapping[str, set[int]]) -> dict[bytes, str]:
-        """Memories that somebody here has edited since they came, or has attached something to, and which of it."""
-        store, remembered = self._running.store, await self._brought.of("memories")
-        kept: dict[bytes, str] = {}
-        keys = await self._keys("memories", gone["memories"])
-        decided = await self._decided(gone["supersession"]) if keys else set[bytes]()
-        for start in range(0, len(keys), KEYS):
-            page = keys[start : start + KEYS]
+    async def _find_kept_memories(self, deletions: Mapping[str, set[int]]) -> dict[bytes, str]:
+        """Return the memories to keep, with the reason: edited, linked or otherwise used in the target."""
+        store, index = self._context.store, await self._sync_state.index_of("memories")
+        kept_memories: dict[bytes, str] = {}
+        keys = await self._keys("memories", deletions["memories"])
+        decided = await self._find_decided(deletions["supersession"]) if keys else set[bytes]()
+        for start in range(0, len(keys), KEYS_PAGE_ROWS):
+            page = keys[start : start + KEYS_PAGE_ROWS]
             ids = {pgbinary_decode.uuid(key): key for key in page}
-            memories = await self._running.with_retries(partial(store.get_many, list(ids)))
-            linked = await self._linked(list(ids), gone["edges"])
-            reviewed = await self._reviewed(page, gone["reviews"])
-            marked_here = await self._marked(page)
+            memories = await self._context.with_retries(partial(store.get_many, list(ids)))
+            linked = await self._find_linked(list(ids), deletions["edges"])
+            reviewed = await self._find_reviewed(page, deletions["reviews"])
+            marked_here = await self._find_marked(page)
             for memory in memories or ():
                 key = ids[memory.id]
-                known = remembered.get(hashed(key))
-                if known is None or known.stamp != _microseconds(memory.updated_at):
-                    kept[key] = "edited"
+                state = index.get(hashed(key))
+                if state is None or state.stamp != _microseconds(memory.updated_at):
+                    kept_memories[key] = "edited"
                 elif key in linked:
-                    kept[key] = "linked"
+                    kept_memories[key] = "linked"
                 elif key in reviewed:
-                    kept[key] = "reviewed"
+                    kept_memories[key] = "reviewed"
                 elif key in decided:
-                    kept[key] = "named in a decision"
+                    kept_memories[key] = "named in a decision"
                 elif key in marked_here:
-                    kept[key] = "suspended or buried"
-        return kept
+                    kept_memories[key] = "suspended or buried"
+        return kept_memories
 
-    async def _linked(self, ids: Sequence[str], going: set[int]) -> set[bytes]:
-        """The ends of those links of some memories that do not go with them."""
-        asked = partial(self._running.store.backend.fetch, "list_edges", {"ids": ids})
-        edges = map(read_edge, await self._running.with_retries(asked) or ())
-        staying = [edge for edge in edges if hashed(_edge_key(edge)) not in going]
-        return {UUID(end).bytes for edge in staying for end in (edge.source_id, edge.target_id)}
+    async def _find_linked(self, ids: Sequence[str], deletions: set[int]) -> set[bytes]:
+        """Return both ends of links of these memories that are not deleted with them."""
+        query = partial(self._context.store.backend.fetch, "list_edges", {"ids": ids})
+        edges = map(read_edge, await self._context.with_retries(query) or ())
+        remaining = [edge for edge in edges if hashed(_edge_key(edge)) not in deletions]
+        return {UUID(end).bytes for edge in remaining for end in (edge.source_id, edge.target_id)}
 
-    async def _reviewed(self, memories: Sequence[bytes], going: set[int]) -> set[bytes]:
-        """Which of these memories have reviews that do not go with them."""
-        wanted, last = set(memories), max(memories)
+    async def _find_reviewed(self, memories: Sequence[bytes], deletions: set[int]) -> set[bytes]:
+        """Return the memories that have reviews which are not deleted with them."""
+        keys, last = set(memories), max(memories)
         before = int.from_bytes(min(memories), "big") - 1
-        after = key_of("reviews", _first_line(before.to_bytes(16, "big"))) if before >= 0 else None
-        found: set[bytes] = set()
-        while page := await self._running.with_retries(partial(self._mirror.keys, "reviews", after, KEYS)):
-            found |= {key[:16] for key in page if key[:16] in wanted and hashed(key) not in going}
+        after = key_of("reviews", _first_review_values(before.to_bytes(16, "big"))) if before >= 0 else None
+        reviewed: set[bytes] = set()
+        while page := await self._context.with_retries(
+            partial(self._target_reader.keys, "reviews", after, KEYS_PAGE_ROWS)
+        ):
+            reviewed |= {key[:16] for key in page if key[:16] in keys and hashed(key) not in deletions}
             after = page[-1]
             if after[:16] >= last:
                 break
-        return found
+        return reviewed
 
-    async def _decided(self, going: set[int]) -> set[bytes]:
-        """The memories that replace another one, or are replaced, by a decision that was made in the target."""
-        remembered = await self._brought.of("supersession")
-        found: set[bytes] = set()
+    async def _find_decided(self, deletions: set[int]) -> set[bytes]:
+        """Return the memories that a decision made in the target names as loser or winner."""
+        index = await self._sync_state.index_of("supersession")
+        decided: set[bytes] = set()
         after: bytes | None = None
-        while page := await self._running.with_retries(partial(self._mirror.keys, "supersession", after, KEYS)):
+        while page := await self._context.with_retries(
+            partial(self._target_reader.keys, "supersession", after, KEYS_PAGE_ROWS)
+        ):
             for key in page:
-                loser, winner, line = key[:16], key[16:32], hashed(key)
-                known = remembered.get(line)
-                brought = line in going or (known is not None and bool(known.what & SYNCED))
-                if winner != NOBODY and not brought:
-                    found |= {loser, winner}
+                loser, winner, line_hash = key[:16], key[16:32], hashed(key)
+                state = index.get(line_hash)
+                copied = line_hash in deletions or (state is not None and bool(state.flags & SYNCED))
+                if winner != NIL_UUID and not copied:
+                    decided |= {loser, winner}
             after = page[-1]
-        return found
+        return decided
 
-    async def _marked(self, memories: Sequence[bytes]) -> set[bytes]:
-        """Which of these memories have a mark that was set, or changed, in the target."""
-        remembered, table = await self._brought.of("marks"), self._table("marks")
-        # Asked for as unset, so that each one that is set is given back.
-        fits = [TransferRow("", (key, *UNSET)) for key in memories]
-        compared = await self._running.with_retries(partial(self._mirror.compare, table, fits))
-        assert compared is not None
-        found: set[bytes] = set()
-        for place, key in enumerate(memories):
-            if place in compared.missing:
+    async def _find_marked(self, memories: Sequence[bytes]) -> set[bytes]:
+        """Return the memories with a mark that was set or changed in the target."""
+        index, table = await self._sync_state.index_of("marks"), self._table("marks")
+        # Compared with an unset mark, so that every mark that is set comes back.
+        transfer_rows = [TransferRow("", (key, *UNSET_MARK)) for key in memories]
+        comparison = await self._context.with_retries(partial(self._target_reader.compare, table, transfer_rows))
+        assert comparison is not None
+        marked: set[bytes] = set()
+        for position, key in enumerate(memories):
+            if position in comparison.missing:
                 continue
-            known = remembered.get(hashed(key))
-            there = compared.there.get(place, fits[place].values)
-            as_it_came = known.stamp if known and known.what & SYNCED else stamp_of("marks", fits[place].values)
-            if stamp_of("marks", there) != as_it_came:
-                found.add(key)
-        return found
+            state = index.get(hashed(key))
+            values = comparison.target_values.get(position, transfer_rows[position].values)
+            copied_stamp = (
+                state.stamp if state and state.flags & SYNCED else stamp_of("marks", transfer_rows[position].values)
+            )
+            if stamp_of("marks", values) != copied_stamp:
+                marked.add(key)
+        return marked
 
     def _table(self, name: str) -> Table:
         return next(table for table in self._tables if table.name == name)
 
-    async def _keys(self, table: str, wanted: set[int]) -> list[bytes]:
-        """The keys of rows of the target by their hashes."""
-        found: list[bytes] = []
+    async def _keys(self, table: str, hashes: set[int]) -> list[bytes]:
+        """Return the keys of rows in the target by their hashes."""
+        keys: list[bytes] = []
         after: bytes | None = None
-        while wanted:
-            page = await self._running.with_retries(partial(self._mirror.keys, table, after, KEYS))
+        while hashes:
+            page = await self._context.with_retries(partial(self._target_reader.keys, table, after, KEYS_PAGE_ROWS))
             if not page:
                 break
-            found += [key for key in page if hashed(key) in wanted]
+            keys += [key for key in page if hashed(key) in hashes]
             after = page[-1]
-        return found
+        return keys
 
-    async def _take_away(self, table: Table, gone: set[int], stays: Mapping[bytes, str]) -> tuple[int, list[RowState]]:
-        """Delete rows that are no longer in the source; gives how many, and the marks of those that stay."""
-        if not gone:
+    async def _delete_absent(
+        self, table: Table, deletions: set[int], kept_memories: Mapping[bytes, str]
+    ) -> tuple[int, list[RowState]]:
+        """Delete rows that are no longer in the source; return their number, and the states of the others."""
+        if not deletions:
             return 0, []
-        keys = await self._keys(table.name, gone)
-        remembered = await self._brought.of(table.name)
-        going = [
+        keys = await self._keys(table.name, deletions)
+        index = await self._sync_state.index_of(table.name)
+        deletable = [
             key
             for key in keys
-            if not _belongs(table.name, key, stays) and (table.name == "memories" or not _is_told(remembered, key))
+            if not _belongs_to(table.name, key, kept_memories)
+            and (table.name == "memories" or not _is_reported(index, key))
         ]
         deleted = 0
-        # In parts, from the end: of lines that say the same, the places of the others stay as they were counted.
-        for end in range(len(going), 0, -KEYS):
-            deleted += await self._delete(table, going[max(0, end - KEYS) : end])
-        own = {hashed(key) for key in keys} - {hashed(key) for key in going}
-        rest = gone - {hashed(key) for key in going}
-        return deleted, [RowState(key, 0, 0, 0 if key in own else GONE) for key in rest]
+        # In parts, from the end, so that the ordinals of equal log lines stay valid.
+        for end in range(len(deletable), 0, -KEYS_PAGE_ROWS):
+            deleted += await self._delete(table, deletable[max(0, end - KEYS_PAGE_ROWS) : end])
+        kept_keys = {hashed(key) for key in keys} - {hashed(key) for key in deletable}
+        remaining = deletions - {hashed(key) for key in deletable}
+        return deleted, [RowState(key, 0, 0, 0 if key in kept_keys else DELETED) for key in remaining]
 
-    async def _keep(self, stays: Mapping[bytes, str], kept: Mapping[str, Sequence[RowState]]) -> None:
-        """Tell which memories stay, and note what stays as the target's own: all at once, because whether a memory
-        stays is seen by what belongs to it."""
-        if not any(kept.values()):
+    async def _report_kept(
+        self, kept_memories: Mapping[bytes, str], kept_states: Mapping[str, Sequence[RowState]]
+    ) -> None:
+        """Report the memories that stay and record their rows as the target's own.
+
+        One transaction, because the rows of a memory decide whether it stays.
+        """
+        if not any(kept_states.values()):
             return
-        told = [
+        findings = [
             JobFinding(
                 "memories",
                 "only_target",
                 name_of("memories", key),
-                f"It was deleted in the source, but {how} in the target since it came, and stays.",
+                f"It was deleted in the source, but {reason} in the target since it came, and stays.",
             )
-            for key, how in stays.items()
+            for key, reason in kept_memories.items()
         ]
 
-        async def keep(transaction: Transaction) -> None:
-            for start in range(0, len(told), KEYS):
-                await self._note(transaction, told[start : start + KEYS])
-            for table, marks in kept.items():
-                await self._brought.add(transaction, table, marks)
+        async def report(transaction: Transaction) -> None:
+            for start in range(0, len(findings), KEYS_PAGE_ROWS):
+                await self._add_findings(transaction, findings[start : start + KEYS_PAGE_ROWS])
+            for table, states in kept_states.items():
+                await self._sync_state.add(transaction, table, states)
 
-        await self._running.step(keep)
+        await self._context.step(report)
 
     async def _delete(self, table: Table, keys: Sequence[bytes]) -> int:
-        told = [
+        findings = [
             JobFinding(table.name, "deleted", name_of(table.name, key), "It was deleted in the source.") for key in keys
         ]
 
         async def delete(transaction: Transaction) -> int:
-            used = await delete_unused(self._target, transaction, table, keys)
-            self._running.meter.add(table.name, deleted=len(keys) - len(used))
-            await self._note(transaction, [each for key, each in zip(keys, told, strict=True) if key not in used])
-            await self._note(transaction, [still_used(table, key) for key in used])
-            marks = [RowState(hashed(key), 0, 0, 0 if key in used else GONE) for key in keys]
-            await self._brought.add(transaction, table.name, marks)
-            return len(keys) - len(used)
+            in_use = await delete_unused(self._target, transaction, table, keys)
+            self._context.meter.add(table.name, deleted=len(keys) - len(in_use))
+            await self._add_findings(
+                transaction, [each for key, each in zip(keys, findings, strict=True) if key not in in_use]
+            )
+            await self._add_findings(transaction, [still_used(table, key) for key in in_use])
+            states = [RowState(hashed(key), 0, 0, 0 if key in in_use else DELETED) for key in keys]
+            await self._sync_state.add(transaction, table.name, states)
+            return len(keys) - len(in_use)
 
-        return await self._running.step(delete)
+        return await self._context.step(delete)
 
-    def _expect(self, table: Table, more: int) -> None:
-        total = self._running.meter.tables[table.name].total
+    def _expect(self, table: Table, count: int) -> None:
+        total = self._context.meter.tables[table.name].total
         if total is not None:
-            self._running.meter.add(table.name, total=more)
+            self._context.meter.add(table.name, total=count)
 
-    async def _note(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
-        await self._running.ledger.add_findings(transaction, self._running.job_id, findings)
+    async def _add_findings(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
+        await self._context.ledger.add_findings(transaction, self._context.job_id, findings)
 
 
 async def delete_unused(
     target: Target, transaction: Transaction, table: Table, keys: Sequence[bytes]
 ) -> Sequence[bytes]:
-    """Delete rows by their keys; gives the keys of those that stay, because others belong to them."""
+    """Delete rows by their keys; return the keys of those that stay, because other rows belong to them."""
     if table.name not in ("users", "groups", "domains"):
         await target.delete(transaction, table, keys)
         return ()
-    # There are few of them, and each may be refused by itself.
+    # These tables are small, and each row may be refused by itself.
     return [key for key in keys if not await target.delete(transaction, table, [key])]
 
 
 def still_used(table: Table, key: bytes) -> JobFinding:
-    """The finding about a row that is gone in the source and stays, because others in the target belong to it."""
+    """Return the finding about a row that is deleted in the source and still referenced in the target."""
     reason = "It was deleted in the source, but something in the target belongs to it, and it stays."
     return JobFinding(table.name, "only_target", name_of(table.name, key), reason)
 
 
-def marked(marks: Sequence[RowState], outcome: WriteOutcome) -> list[RowState]:
-    """The marks of rows that were written: refused, inserted, or only known to be there."""
+def written_states(states: Sequence[RowState], outcome: WriteOutcome) -> list[RowState]:
+    """Return the states of written rows: refused, inserted, or merely present."""
     left_out = outcome.present | outcome.refused.keys()
-    inserted = {mark.key for place, mark in enumerate(marks) if place not in left_out}
+    inserted = {state.key for position, state in enumerate(states) if position not in left_out}
     if len(inserted) != outcome.inserted:
-        # Somebody else has written some of them in that moment: whose they are is not known.
+        # Another process inserted some of them at the same time, so that ownership is unknown.
         inserted = set()
     return [
-        mark._replace(what=OURS if mark.key in inserted else REFUSED if place in outcome.refused else 0)
-        for place, mark in enumerate(marks)
+        state._replace(flags=OWNED if state.key in inserted else REFUSED if position in outcome.refused else 0)
+        for position, state in enumerate(states)
     ]
 
 
 def failed_row_state(finding: JobFinding) -> RowState:
-    """The mark of a row that cannot be copied: it is told of once."""
+    """Return the state of a row that cannot be copied, so that it is reported once."""
     return RowState(_failed_key(finding.source_key), 0, 0, REFUSED)
 
 
@@ -565,36 +597,36 @@ def _failed_key(key: str) -> int:
     return hashed(b"failed " + key.encode())
 
 
-def _has_failed(row: _Row, remembered: SyncIndex) -> bool:
-    """Was it told of a row that it cannot be copied?"""
-    failed = remembered.get(_failed_key(row.fit.key)) if remembered.refusals else None
-    return failed is not None and bool(failed.what & REFUSED)
+def _has_failed(row: _SourceRow, index: SyncIndex) -> bool:
+    """Check whether a row has been reported as failed."""
+    failed = index.get(_failed_key(row.transfer_row.key)) if index.has_refusals else None
+    return failed is not None and bool(failed.flags & REFUSED)
 
 
-def _ours(row: _Row) -> int:
-    """Whether this copy has inserted a row, as its mark says it."""
-    return row.known.what & OURS if row.known is not None else 0
+def _owned_flag(row: _SourceRow) -> int:
+    """Return OWNED where this copy has inserted the row, else 0."""
+    return row.known_state.flags & OWNED if row.known_state is not None else 0
 
 
-def _came_before(seen: array[int], before: int, rows: Sequence[_Row]) -> frozenset[int]:
-    """The places of rows whose key came before: in the ``before`` first ones of those seen, or in these rows."""
+def _repeated_positions(seen_keys: array[int], before: int, rows: Sequence[_SourceRow]) -> frozenset[int]:
+    """Return the positions of rows with a repeated key: among the first ``before`` keys seen, or in these rows."""
     import numpy as np
 
-    keys = np.array([row.mark.key for row in rows], dtype=np.uint64)
-    again = np.ones(len(keys), dtype=bool)
-    again[np.unique(keys, return_index=True)[1]] = False
-    again |= np.isin(keys, np.frombuffer(seen, dtype=np.uint64, count=before))
-    return frozenset(np.flatnonzero(again).tolist())
+    keys = np.array([row.state.key for row in rows], dtype=np.uint64)
+    repeated = np.ones(len(keys), dtype=bool)
+    repeated[np.unique(keys, return_index=True)[1]] = False
+    repeated |= np.isin(keys, np.frombuffer(seen_keys, dtype=np.uint64, count=before))
+    return frozenset(np.flatnonzero(repeated).tolist())
 
 
-def _is_told(remembered: SyncIndex, key: bytes) -> bool:
-    """Was it said of a row that it stays as it is in the target?"""
-    known = remembered.get(hashed(key))
-    return known is not None and bool(known.what & TOLD)
+def _is_reported(index: SyncIndex, key: bytes) -> bool:
+    """Check whether a row has been reported to stay as it is in the target."""
+    state = index.get(hashed(key))
+    return state is not None and bool(state.flags & REPORTED)
 
 
-def _belongs(table: str, key: bytes, memories: Mapping[bytes, str]) -> bool:
-    if table not in _OF_MEMORIES:
+def _belongs_to(table: str, key: bytes, memories: Mapping[bytes, str]) -> bool:
+    if table not in _OWNED_BY_MEMORIES:
         return False
     return key[:16] in memories or (table == "edges" and key[16:32] in memories)
 
@@ -603,8 +635,8 @@ def _edge_key(edge: Edge) -> bytes:
     return UUID(edge.source_id).bytes + UUID(edge.target_id).bytes + edge.edge_type.encode()
 
 
-def _first_line(memory: bytes) -> tuple[bytes, ...]:
-    """A line of the review log before which a memory has none."""
+def _first_review_values(memory: bytes) -> tuple[bytes, ...]:
+    """Return the values of a review that sorts before all reviews of a memory."""
     return (memory, bytes(8), bytes(2), b"", b"", bytes(4))
 
 

@@ -1,4 +1,4 @@
-"""The ends of a copy by URL and by store, each with no driver imported but its own."""
+"""Open the source or the target of a copy; imports only the driver that it needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def open_source(url: str) -> Source:
-    """The store that a URL names, opened to be read; it blocks for as long as connecting takes.
+    """Open the store of a URL for reading; blocks until it is connected.
 
     Raises Usage, StoreMissing, ForeignStore, SchemaPending, Refused or Unavailable.
     """
@@ -30,7 +30,7 @@ def open_source(url: str) -> Source:
 
 
 def target_of(store: Store) -> Target:
-    """An open store of ours as a copy writes it."""
+    """Return an open store as the target of a copy."""
     refuse_foreign(store.backend)
     if store.backend.dialect == "postgres":
         from vestige_tui.transfer.postgres_target import PostgresTarget
@@ -42,7 +42,7 @@ def target_of(store: Store) -> Target:
 
 
 def refuse_foreign(backend: Backend) -> None:
-    """Raises ForeignStore where a store is a file that a Vestige server made, which no copy writes."""
+    """Raise ForeignStore for a Vestige file, which no copy writes."""
     if backend.foreign:
         raise ForeignStore(
             f"{backend.title} is a file of a Vestige server; a copy writes only stores of its own. "

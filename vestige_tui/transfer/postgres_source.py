@@ -1,4 +1,4 @@
-"""The PostgreSQL store that a copy reads: one connection beside everybody's, its rows as the server's own bytes."""
+"""PostgreSQL store as a source: one connection outside the pool, rows as the server's own bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vestige_tui.store.backends import embedded_postgres, pgbinary_decode
 from vestige_tui.store.backends.postgres import BlockingConnection, PostgresBackend, check_encoding, translate
 from vestige_tui.store.schema.named_sql import compose, load
 from vestige_tui.store.schema.rows import model as read_model
-from vestige_tui.transfer.convert import TransferRow, convert_all, measure, model_of
+from vestige_tui.transfer.convert import TransferRow, check_vector, convert_all, model_of
 from vestige_tui.transfer.protocols import Batch, Count, Key
 from vestige_tui.transfer.row_keys import key_of
 from vestige_tui.transfer.sanitize import shown
@@ -29,29 +29,29 @@ if TYPE_CHECKING:
     from vestige_tui.transfer.convert import Raw, Table, TransferContext
 
 CANCEL_SECONDS = 2.0
-_AFTER = ("after", "after_second", "after_third")
-_KEYS: Mapping[str, tuple[Callable[[bytes], str], ...]] = {
+_AFTER_PARAMS = ("after", "after_second", "after_third")
+_KEY_DECODERS: Mapping[str, tuple[Callable[[bytes], str], ...]] = {
     "memberships": (pgbinary_decode.uuid, pgbinary_decode.uuid),
     "domains": (pgbinary_decode.text,),
     "edges": (pgbinary_decode.uuid, pgbinary_decode.uuid, pgbinary_decode.text),
 }
-"""What the first values of a row are read as, which tell it from every other one, where that is not one UUID."""
-_LOGS = {"reviews": "review {} of", "supersession": "decision {} on"}
-"""Tables that are read by their number, which is the last value of a row, and what a line is called."""
+"""Decoders of the key values of a row, where the key is not one UUID."""
+_LOG_LABELS = {"reviews": "review {} of", "supersession": "decision {} on"}
+"""Logs, paginated by their number, the last value of a row, and the label of a line."""
 
 T = TypeVar("T")
 _Connection: TypeAlias = Connection[dict[str, Any]]
 
 
-class _Enough(Exception):
-    """As many bytes were read as a batch may have."""
+class _BatchFull(Exception):
+    """The batch has reached its size in bytes."""
 
 
 class PostgresSource:
-    """An open source. Nothing is locked and no snapshot is held; a connection that broke is made anew.
+    """Open PostgreSQL source. Takes no lock and holds no snapshot; reconnects after a lost connection.
 
-    ``url`` is a libpq URL or ``pgembed:DIR``, whose server is started where need be and leased until ``close``.
-    Raises Usage, StoreMissing, ForeignStore, SchemaPending, Refused or Unavailable where nothing can be read.
+    ``url`` is a libpq URL or ``pgembed:DIR``; the embedded server is started if need be and leased until ``close``.
+    Raises Usage, StoreMissing, ForeignStore, SchemaPending, Refused or Unavailable.
     """
 
     def __init__(self, url: str) -> None:
@@ -65,12 +65,12 @@ class PostgresSource:
         self._lease: embedded_postgres.Lease | None = None
         self._conninfo = ""
         self._sql = load("postgres", "copy")
-        self._reading = threading.RLock()
-        self._open, self._closing = True, False
+        self._lock = threading.RLock()
+        self._is_open, self._closing = True, False
         if self._directory is None:
             self._conninfo = backend.conninfo()
         elif (self._directory / "data").is_dir():
-            self._take_lease(self._directory)
+            self._acquire_lease(self._directory)
         else:
             raise StoreMissing(f"There is no store at {self.title}.")
         try:
@@ -79,17 +79,17 @@ class PostgresSource:
             self._release()
             raise
         try:
-            self._look()
+            self._check_schema()
         except BaseException:
             self.close()
             raise
 
-    def _take_lease(self, directory: Path) -> None:
-        lease, before = embedded_postgres.acquire_now(directory), self._lease
+    def _acquire_lease(self, directory: Path) -> None:
+        lease, previous = embedded_postgres.acquire_now(directory), self._lease
         self._lease = lease
-        if before is not None:
-            embedded_postgres.release_now(before)
-        # Its socket may lie elsewhere than before.
+        if previous is not None:
+            embedded_postgres.release_now(previous)
+        # The new server may listen on another socket.
         self._conninfo = PostgresBackend(lease.url, read_only=True).conninfo()
 
     def _release(self) -> None:
@@ -107,35 +107,35 @@ class PostgresSource:
                 raise
             return connection
         except (psycopg.Error, OSError) as error:
-            # The driver's words about a URL that it cannot parse may hold a password.
+            # The driver's message about an invalid URL may hold a password.
             raise translate(error, self.title) from None
 
-    def _look(self) -> None:
-        """See whose database it is."""
-        [found] = self._rows(compose("postgres", "find_bookkeeping"))
-        if not found["n"]:
+    def _check_schema(self) -> None:
+        """Check that the database holds a memory store."""
+        [bookkeeping] = self._rows(compose("postgres", "find_bookkeeping"))
+        if not bookkeeping["n"]:
             for row in self._rows(compose("postgres", "list_taken_names")):
                 raise ForeignStore(f"{self.title} already has a {row['name']} that is not ours; it was not touched.")
             raise SchemaPending(f"{self.title} holds no memory store yet.")
 
     def close(self) -> None:
-        """Close the connection; a read that another thread is at is broken off first."""
+        """Close the connection; cancel a read in another thread first."""
         self._closing = True
         if self._connection.info.transaction_status == TransactionStatus.ACTIVE:
             with suppress(psycopg.Error):
                 self._connection.cancel_safe(timeout=CANCEL_SECONDS)
-        with self._reading:
-            self._open = False
+        with self._lock:
+            self._is_open = False
             self._connection.close()
             self._release()
 
-    # Asking
+    # Queries
 
     @contextmanager
-    def _asking(self) -> Iterator[_Connection]:
-        """The connection, for one thread alone; another one where it broke since the last question."""
-        with self._reading:
-            if not self._open:
+    def _locked_connection(self) -> Iterator[_Connection]:
+        """Yield the connection to one thread at a time; reconnect where it was lost."""
+        with self._lock:
+            if not self._is_open:
                 raise Unavailable(f"{self.title} is not open.")
             if self._connection.closed:
                 self._connect_again()
@@ -152,108 +152,118 @@ class PostgresSource:
         except Unavailable:
             if self._directory is None:
                 raise
-            self._take_lease(self._directory)
+            self._acquire_lease(self._directory)
             self._connection = self._connect()
 
     def _rows(self, statement: str) -> list[dict[str, Any]]:
-        return self._twice(lambda connection: connection.execute(statement.encode()).fetchall())
+        return self._retry_once(lambda connection: connection.execute(statement.encode()).fetchall())
 
-    def _twice(self, ask: Callable[[_Connection], T]) -> T:
-        """What a question gives; it is asked again where the connection turns out to have broken before it."""
+    def _retry_once(self, query: Callable[[_Connection], T]) -> T:
+        """Run a query; retry once where the connection turns out to be lost."""
         try:
-            with self._asking() as connection:
-                return ask(connection)
+            with self._locked_connection() as connection:
+                return query(connection)
         except Unavailable:
             if not self._connection.closed:
                 raise
-        with self._asking() as connection:
-            return ask(connection)
+        with self._locked_connection() as connection:
+            return query(connection)
 
     def model(self) -> ModelSignature | None:
-        """The model that its vectors are of; None where it has none that a target could register."""
-        found = self._rows(compose("postgres", "get_model"))
-        return model_of(read_model(found[0])) if found else None
+        """Return the model of the vectors; None where a target could register none."""
+        rows = self._rows(compose("postgres", "get_model"))
+        return model_of(read_model(rows[0])) if rows else None
 
     def count(self, table: str) -> Count:
         [row] = self._rows(self._sql[f"count_{table}"])
         return Count(int(row["n"]), int(row.get("keyless", 0)))
 
     def start(self, table: str) -> Key:
-        """The key before the first row of a table."""
-        if table in _LOGS:
+        """Return the key before the first row of a table."""
+        if table in _LOG_LABELS:
             return (-(2**63),)
-        return ("",) * len(_KEYS.get(table, (pgbinary_decode.uuid,)))
+        return ("",) * len(_KEY_DECODERS.get(table, (pgbinary_decode.uuid,)))
 
-    def read(self, table: Table, after: Key, limit: int, max_bytes: int, setting: TransferContext) -> Batch:
-        """The next rows behind a key, at most ``limit``, and not many more bytes than ``max_bytes``."""
-        rows = self._twice(lambda connection: self._copied(connection, table.name, after, limit, max_bytes))
-        fits, failed, unfit = convert_all(
-            table.name, partial(_fit, table.name), rows, setting, named=partial(_name, table.name)
+    def read(self, table: Table, after: Key, limit: int, max_bytes: int, transfer_context: TransferContext) -> Batch:
+        """Read the next rows behind a key (keyset pagination), at most ``limit`` and about ``max_bytes``."""
+        raw_rows = self._retry_once(lambda connection: self._copy_out(connection, table.name, after, limit, max_bytes))
+        rows, failed, rejected = convert_all(
+            table.name,
+            partial(_transfer_row, table.name),
+            raw_rows,
+            transfer_context,
+            row_name=partial(_row_name, table.name),
         )
-        unread = [key_of(table.name, raw) for raw in unfit]
-        return Batch(fits, failed, len(rows), _key(table.name, rows[-1]) if rows else after, unread)
+        unread = [key_of(table.name, raw) for raw in rejected]
+        return Batch(rows, failed, len(raw_rows), _next_key(table.name, raw_rows[-1]) if raw_rows else after, unread)
 
-    def _copied(self, connection: _Connection, table: str, after: Key, limit: int, max_bytes: int) -> list[Raw]:
-        params: dict[str, Any] = dict(zip(_AFTER, after, strict=False)) | {"limit": limit}
+    def _copy_out(self, connection: _Connection, table: str, after: Key, limit: int, max_bytes: int) -> list[Raw]:
+        params: dict[str, Any] = dict(zip(_AFTER_PARAMS, after, strict=False)) | {"limit": limit}
         statement = f"COPY ({self._sql[f'read_{table}']}) TO STDOUT (FORMAT binary)"
-        found: list[Raw] = []
+        rows: list[Raw] = []
         size = 0
-        # An early end has to be an error: only then the driver tells the server to stop.
-        with suppress(_Enough), closing(connection.cursor()) as cursor, cursor.copy(statement.encode(), params) as copy:
+        # Only an exception makes the driver stop the server's output early.
+        with (
+            suppress(_BatchFull),
+            closing(connection.cursor()) as cursor,
+            cursor.copy(statement.encode(), params) as copy,
+        ):
             for row in copy.rows():
-                found.append(row)
+                rows.append(row)
                 size += sum(len(value) for value in row if value is not None)
                 if size >= max_bytes:
-                    raise _Enough
-        # Texts of another encoding look like texts, and a comparison reads them here once more.
+                    raise _BatchFull
+        # In another encoding the bytes would be read as wrong text without an error.
         check_encoding(connection.info)
-        return found
+        return rows
 
     def left_behind(self) -> Mapping[str, int]:
-        """Tables beside the store's own that no target has a place for, with their counts; empty ones do not count."""
-        found: dict[str, int] = {}
+        """Return the non-empty tables that have no counterpart in a target, with their counts."""
+        counts: dict[str, int] = {}
         for row in self._rows(self._sql["list_left_behind"]):
             quoted = sql.Identifier(row["name"]).as_string(None)
-            [counted] = self._rows(self._sql["count_rows"].replace("{table}", quoted))
-            if counted["n"]:
-                found[row["name"]] = int(counted["n"])
-        return found
+            [row_count] = self._rows(self._sql["count_rows"].replace("{table}", quoted))
+            if row_count["n"]:
+                counts[row["name"]] = int(row_count["n"])
+        return counts
 
-    def rivals(self) -> Mapping[str, str]:
-        """None: a UUID has one spelling here."""
+    def duplicate_ids(self) -> Mapping[str, str]:
+        """Return no duplicates: a UUID has one spelling here."""
         return {}
 
     def token(self) -> object:
-        """Something that differs some time after anybody has changed the store."""
+        """Return the change token, which differs some time after a change of the store."""
         [row] = self._rows(compose("postgres", "read_change_token"))
         return row["token"]
 
 
-def _key(table: str, row: Raw) -> Key:
-    """Where a read continues behind a row."""
-    if table in _LOGS:
+def _next_key(table: str, row: Raw) -> Key:
+    """Return the key at which a read continues behind a row."""
+    if table in _LOG_LABELS:
         return (_number(row),)
-    return tuple(read(value) for read, value in zip(_KEYS.get(table, (pgbinary_decode.uuid,)), row, strict=False))
+    return tuple(
+        read(value) for read, value in zip(_KEY_DECODERS.get(table, (pgbinary_decode.uuid,)), row, strict=False)
+    )
 
 
 def _number(row: Raw) -> int:
     return int.from_bytes(row[-1], "big", signed=True)
 
 
-def _name(table: str, row: Raw) -> str:
-    """What a finding calls a row."""
-    if table in _LOGS:
-        return f"{_LOGS[table].format(_number(row))} {pgbinary_decode.uuid(row[0])}"
-    parts = [shown(part) for part in _key(table, row)]
+def _row_name(table: str, row: Raw) -> str:
+    """Return the name of a row in findings."""
+    if table in _LOG_LABELS:
+        return f"{_LOG_LABELS[table].format(_number(row))} {pgbinary_decode.uuid(row[0])}"
+    parts = [shown(part) for part in _next_key(table, row)]
     if table == "memberships":
         return f"{parts[0]} in {parts[1]}"
     return f"{parts[0]} to {parts[1]}, {parts[2]}" if table == "edges" else parts[0]
 
 
-def _fit(table: str, row: Raw, setting: TransferContext) -> TransferRow:
-    """A row of our own needs no mending: what is looked at is what the target cannot hold."""
+def _transfer_row(table: str, row: Raw, transfer_context: TransferContext) -> TransferRow:
+    """Convert a row, which needs no sanitizing; only its vector may not fit the target."""
     if table == "vectors":
         vector = pgbinary_decode.vector(row[1])
-        measure(vector, setting)
-        return TransferRow(_name(table, row), row, zero=not vector.any())
-    return TransferRow(_name(table, row), row[:-1] if table in _LOGS else row)
+        check_vector(vector, transfer_context)
+        return TransferRow(_row_name(table, row), row, zero=not vector.any())
+    return TransferRow(_row_name(table, row), row[:-1] if table in _LOG_LABELS else row)

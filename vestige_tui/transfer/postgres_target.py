@@ -1,4 +1,4 @@
-"""The PostgreSQL store that a copy writes: by binary COPY, straight into a table or by way of a staging table."""
+"""PostgreSQL store as a target: binary COPY, directly into a table or through a staging table."""
 
 from __future__ import annotations
 
@@ -25,45 +25,45 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
     from vestige_tui.transfer.convert import Table, TransferRow
 
-PIECE = 256
-"""Rows that go to the server at once: it works on them while the next are put together."""
-PATIENCE = "3s"
-"""How long a copy waits for whoever uses the tables whose indexes it would drop; it can do without."""
-NOTHING = WriteOutcome(0, frozenset())
+PIECE_ROWS = 256
+"""Rows sent to the server at once: it processes them while the next ones are encoded."""
+LOCK_TIMEOUT = "3s"
+"""Lock timeout for dropping indexes, which a copy can do without."""
+NOTHING_WRITTEN = WriteOutcome(0, frozenset())
 
-# What the server says of a row, not of itself.
+# Errors of a row, not of the server.
 _REFUSALS = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded, errors.StatementTooComplex)
 
 
 @dataclass(frozen=True, slots=True)
-class _Straight:
-    """How rows of a table may go straight into it: how many of their values it has columns for."""
+class _DirectCopy:
+    """Direct COPY of rows into their table; ``columns`` is the number of their values that it has."""
 
     columns: int | None = None
     link: int | None = None
-    """The value that points at another line, which only a staging table can find."""
+    """Value that references another log line, which needs a staging table."""
     dated: bool = False
-    """Do they belong to one state of a memory?"""
+    """True where rows belong to one state of a memory."""
     log: int | None = None
-    """The value that is the time of a line: a log has no keys, and would take the same line twice."""
+    """Value with the time of a log line: logs have no keys, so that a duplicate has to be looked up."""
 
 
-_STRAIGHT = {
-    "memberships": _Straight(),
-    "domains": _Straight(),
-    "memories": _Straight(),
-    "vectors": _Straight(columns=2, dated=True),
-    "scheduling": _Straight(),
-    "edges": _Straight(),
-    "reviews": _Straight(columns=5, link=6, log=1),
-    "supersession": _Straight(columns=4, log=3),
-    "marks": _Straight(),
+_DIRECT_COPY = {
+    "memberships": _DirectCopy(),
+    "domains": _DirectCopy(),
+    "memories": _DirectCopy(),
+    "vectors": _DirectCopy(columns=2, dated=True),
+    "scheduling": _DirectCopy(),
+    "edges": _DirectCopy(),
+    "reviews": _DirectCopy(columns=5, link=6, log=1),
+    "supersession": _DirectCopy(columns=4, log=3),
+    "marks": _DirectCopy(),
 }
-"""Users and groups are left out: their names are mended on the way."""
+"""Users and groups are always staged, because their handles may change on the way."""
 
 
 class PostgresTarget:
-    """An open store of ours on a PostgreSQL server, to be written by one copy at a time."""
+    """Open PostgreSQL target, written by one copy at a time."""
 
     def __init__(self, store: Store) -> None:
         backend = store.backend
@@ -71,12 +71,12 @@ class PostgresTarget:
         self._backend = backend
         self._sql = load("postgres", "copy")
         self.model: ModelSignature | None = None
-        self._wary: set[str] = set()
-        """Tables where the last batch met what can only be staged."""
+        self._staged_only: set[str] = set()
+        """Tables whose last batch could not be copied directly."""
 
     @property
     def half(self) -> bool:
-        """Does it hold vectors in half precision?"""
+        """True where vectors are stored in half precision."""
         return self._backend.typed("{vector}") == "halfvec"
 
     async def empty(self, table: str) -> bool:
@@ -87,73 +87,73 @@ class PostgresTarget:
     # Rows
 
     async def write(
-        self, transaction: Transaction, table: Table, fits: Sequence[TransferRow], *, fresh: bool
+        self, transaction: Transaction, table: Table, rows: Sequence[TransferRow], *, fresh: bool
     ) -> WriteOutcome:
         connection = _connection(transaction)
-        if not fits:
-            return NOTHING
+        if not rows:
+            return NOTHING_WRITTEN
         await connection.execute(self._sql["keep_plans"].encode())
-        await self._hold(transaction, table)
-        if fresh and table.name not in self._wary and await self._went_straight(connection, table, fits):
-            return WriteOutcome(len(fits), frozenset())
+        await self._lock_table(transaction, table)
+        if fresh and table.name not in self._staged_only and await self._copy_directly(connection, table, rows):
+            return WriteOutcome(len(rows), frozenset())
         await connection.execute(self._sql[f"stage_{table.name}"].encode())
-        outcome = await self._settle(connection, table, fits, 0, len(fits) - 1, "merge")
+        outcome = await self._write_range(connection, table, rows, 0, len(rows) - 1, "merge")
         if table.linked:
             await connection.execute(self._sql[f"link_{table.name}"].encode())
-        if outcome.inserted == len(fits):
-            self._wary.discard(table.name)
+        if outcome.inserted == len(rows):
+            self._staged_only.discard(table.name)
         return outcome
 
-    async def update(self, transaction: Transaction, table: Table, fits: Sequence[TransferRow]) -> WriteOutcome:
+    async def update(self, transaction: Transaction, table: Table, rows: Sequence[TransferRow]) -> WriteOutcome:
         connection = _connection(transaction)
-        if not fits or f"update_{table.name}" not in self._sql:
-            return NOTHING  # A log is only added to.
-        await self._hold(transaction, table)
-        await self._take_time(connection)
+        if not rows or f"update_{table.name}" not in self._sql:
+            return NOTHING_WRITTEN  # Logs are append-only.
+        await self._lock_table(transaction, table)
+        await self._disable_timeouts(connection)
         await connection.execute(self._sql[f"stage_{table.name}"].encode())
-        return await self._settle(connection, table, fits, 0, len(fits) - 1, "update")
+        return await self._write_range(connection, table, rows, 0, len(rows) - 1, "update")
 
     async def delete(self, transaction: Transaction, table: Table, keys: Sequence[bytes]) -> int:
         connection = _connection(transaction)
-        await self._hold(transaction, table)
-        load = self._sql[f"load_{table.name}"]
-        columns = load[: load.index(")")].count(",")
+        await self._lock_table(transaction, table)
+        load_statement = self._sql[f"load_{table.name}"]
+        columns = load_statement[: load_statement.index(")")].count(",")
         rows = []
         for key in keys:
             parts = key_parts(table.name, key)
             rows.append(
-                pgbinary_encode.row(pgbinary_encode.integer(0), *(parts.get(place) for place in range(columns)))
+                pgbinary_encode.row(pgbinary_encode.integer(0), *(parts.get(column) for column in range(columns)))
             )
-        await self._take_time(connection)
+        await self._disable_timeouts(connection)
         await connection.execute(self._sql[f"stage_{table.name}"].encode())
         async with connection.cursor() as cursor:
-            async with cursor.copy(load.encode()) as copy:
+            async with cursor.copy(load_statement.encode()) as copy:
                 await copy.write(pgbinary_encode.HEADER + b"".join(rows) + pgbinary_encode.TRAILER)
-            if before := self._sql.get(f"free_{table.name}"):
-                await cursor.execute(before.encode())
+            if free_statement := self._sql.get(f"free_{table.name}"):
+                await cursor.execute(free_statement.encode())
             await cursor.execute(self._sql[f"delete_{table.name}"].encode())
             return cursor.rowcount
 
     async def hold_model(self, transaction: Transaction) -> None:
-        """Keep the store with the model of the vectors until the transaction ends. Raises ModelMismatch."""
+        """Pin the model of the vectors until the transaction ends. Raises ModelMismatch."""
         await hold_model(transaction, self.model)
 
-    async def _hold(self, transaction: Transaction, table: Table) -> None:
-        """What must not change while rows of this table are written."""
+    async def _lock_table(self, transaction: Transaction, table: Table) -> None:
+        """Lock the data that rows of this table depend on."""
         if table.name == "vectors":
             await self.hold_model(transaction)
-        elif (how := _STRAIGHT.get(table.name)) is not None and how.log is not None:
+        elif (direct := _DIRECT_COPY.get(table.name)) is not None and direct.log is not None:
             await _connection(transaction).execute(self._sql["hold_logs"].encode())
 
-    async def _went_straight(self, connection: AsyncConnection[Any], table: Table, fits: Sequence[TransferRow]) -> bool:
-        """Write rows without asking whether they are there; False, and nothing written, where one of them is amiss."""
-        how = _STRAIGHT.get(table.name)
-        if how is None or (how.link is not None and any(fit.values[how.link] is not None for fit in fits)):
+    async def _copy_directly(self, connection: AsyncConnection[Any], table: Table, rows: Sequence[TransferRow]) -> bool:
+        """COPY rows directly into their table; return False, with nothing written, where one of them is refused."""
+        direct = _DIRECT_COPY.get(table.name)
+        if direct is None or (direct.link is not None and any(row.values[direct.link] is not None for row in rows)):
             return False
-        if how.dated and not await self._belong(connection, table, fits):
-            self._wary.add(table.name)
+        if direct.dated and not await self._owners_match(connection, table, rows):
+            self._staged_only.add(table.name)
             return False
-        if how.log is not None and await self._logged(connection, table, fits, how.log):
+        if direct.log is not None and await self._is_logged(connection, table, rows, direct.log):
             return False
         try:
             async with (
@@ -162,70 +162,77 @@ class PostgresTarget:
                 cursor.copy(self._sql[f"straight_{table.name}"].encode()) as copy,
             ):
                 await copy.write(pgbinary_encode.HEADER)
-                for start in range(0, len(fits), PIECE):
-                    piece = fits[start : start + PIECE]
+                for start in range(0, len(rows), PIECE_ROWS):
+                    piece_rows = rows[start : start + PIECE_ROWS]
                     await copy.write(
-                        b"".join([pgbinary_encode.row(*self._typed(table, fit, how.columns)) for fit in piece])
+                        b"".join(
+                            [pgbinary_encode.row(*self._row_values(table, row, direct.columns)) for row in piece_rows]
+                        )
                     )
                 await copy.write(pgbinary_encode.TRAILER)
         except _REFUSALS:
-            self._wary.add(table.name)
+            self._staged_only.add(table.name)
             return False
         return True
 
-    def _typed(self, table: Table, fit: TransferRow, columns: int | None) -> tuple[bytes | None, ...]:
+    def _row_values(self, table: Table, row: TransferRow, columns: int | None) -> tuple[bytes | None, ...]:
         if table.name == "vectors":
-            key, vector = fit.values[:2]
+            key, vector = row.values[:2]
             return key, _half(vector) if vector and self.half else vector
-        return fit.values[:columns]
+        return row.values[:columns]
 
-    async def _belong(self, connection: AsyncConnection[Any], table: Table, fits: Sequence[TransferRow]) -> bool:
-        """Is the memory of each row there, and in the state that the row belongs to?"""
-        cursor = await connection.execute(self._sql[f"belong_{table.name}"].encode(), _moments(fits, 2))
+    async def _owners_match(self, connection: AsyncConnection[Any], table: Table, rows: Sequence[TransferRow]) -> bool:
+        """Check that the memory of each row exists in the state that the row belongs to."""
+        cursor = await connection.execute(self._sql[f"belong_{table.name}"].encode(), _moments(rows, 2))
         return await cursor.fetchone() is None
 
-    async def _logged(
-        self, connection: AsyncConnection[Any], table: Table, fits: Sequence[TransferRow], time: int
+    async def _is_logged(
+        self, connection: AsyncConnection[Any], table: Table, rows: Sequence[TransferRow], time: int
     ) -> bool:
-        """Is a line of one of these memories and moments there already?"""
-        cursor = await connection.execute(self._sql[f"logged_{table.name}"].encode(), _moments(fits, time))
+        """Check whether the log has a line with one of these memories and times."""
+        cursor = await connection.execute(self._sql[f"logged_{table.name}"].encode(), _moments(rows, time))
         return await cursor.fetchone() is not None
 
-    async def _settle(
+    async def _write_range(
         self,
         connection: AsyncConnection[Any],
         table: Table,
-        fits: Sequence[TransferRow],
+        rows: Sequence[TransferRow],
         low: int,
         high: int,
         verb: str,
     ) -> WriteOutcome:
-        """Write the rows from one place to another; where the server refuses, find the row and leave only that out."""
+        """Write a range of rows; where the server refuses it, bisect to leave out only the refused row."""
         try:
             async with connection.transaction():
-                return await self._staged(connection, table, fits, low, high, verb)
+                return await self._write_staged(connection, table, rows, low, high, verb)
         except _REFUSALS as error:
             if low == high:
-                said = str(error).splitlines()
-                return WriteOutcome(0, frozenset(), {low: f"PostgreSQL refused it: {redact(said[0]) if said else ''}"})
+                lines = str(error).splitlines()
+                return WriteOutcome(
+                    0, frozenset(), {low: f"PostgreSQL refused it: {redact(lines[0]) if lines else ''}"}
+                )
         middle = (low + high) // 2
-        first = await self._settle(connection, table, fits, low, middle, verb)
-        second = await self._settle(connection, table, fits, middle + 1, high, verb)
+        first = await self._write_range(connection, table, rows, low, middle, verb)
+        second = await self._write_range(connection, table, rows, middle + 1, high, verb)
         return WriteOutcome(
             first.inserted + second.inserted, first.present | second.present, {**first.refused, **second.refused}
         )
 
-    async def _staged(
+    async def _write_staged(
         self,
         connection: AsyncConnection[Any],
         table: Table,
-        fits: Sequence[TransferRow],
+        rows: Sequence[TransferRow],
         low: int,
         high: int,
         verb: str,
     ) -> WriteOutcome:
         body = b"".join(
-            [pgbinary_encode.row(pgbinary_encode.integer(place), *fits[place].values) for place in range(low, high + 1)]
+            [
+                pgbinary_encode.row(pgbinary_encode.integer(position), *rows[position].values)
+                for position in range(low, high + 1)
+            ]
         )
         async with connection.cursor() as cursor:
             async with cursor.copy(self._sql[f"load_{table.name}"].encode()) as copy:
@@ -234,63 +241,63 @@ class PostgresTarget:
             if table.owned:
                 await cursor.execute(self._sql[f"orphans_{table.name}"].encode())
                 refused = {row["ord"]: row["reason"] for row in await cursor.fetchall() if low <= row["ord"] <= high}
-            asked = {"low": low, "high": high}
+            params = {"low": low, "high": high}
             statement = self._backend.typed(self._sql[f"{verb}_{table.name}"])
             if verb == "update":
-                await cursor.execute(f"{statement} RETURNING s.ord".encode(), asked)
+                await cursor.execute(f"{statement} RETURNING s.ord".encode(), params)
                 changed = {row["ord"] for row in await cursor.fetchall()}
-                if then := self._sql.get(f"settle_{table.name}"):
-                    await cursor.execute(then.encode())
+                if settle_statement := self._sql.get(f"settle_{table.name}"):
+                    await cursor.execute(settle_statement.encode())
                 return WriteOutcome(len(changed), frozenset(range(low, high + 1)) - changed - refused.keys(), refused)
             await cursor.execute(self._sql[f"present_{table.name}"].encode())
             present = frozenset(row["ord"] for row in await cursor.fetchall() if low <= row["ord"] <= high)
-            await cursor.execute(statement.encode(), asked)
+            await cursor.execute(statement.encode(), params)
             return WriteOutcome(cursor.rowcount, present, refused)
 
     # Indexes
 
     async def drop_indexes(self, transaction: Transaction) -> tuple[str, ...]:
-        """Drop what only makes reading fast; gives the statements that make it again, none where it has to stay."""
+        """Drop the secondary indexes; return the statements that recreate them, none where they have to stay."""
         connection = _connection(transaction)
-        await self._take_time(connection)
+        await self._disable_timeouts(connection)
         try:
             async with connection.transaction():
-                await connection.execute(f"SET LOCAL lock_timeout = '{PATIENCE}'".encode())
+                await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'".encode())
                 await connection.execute(self._sql["hold_indexes"].encode())
                 cursor = await connection.execute(self._sql["list_indexes"].encode())
-                found = await cursor.fetchall()
-                for row in found:
+                indexes = await cursor.fetchall()
+                for row in indexes:
                     await connection.execute(str(row["drop"]).encode())
         except (errors.LockNotAvailable, errors.InsufficientPrivilege):
             return ()
-        return tuple(str(row["create"]) for row in found)
+        return tuple(str(row["create"]) for row in indexes)
 
     async def hold_indexes(self, transaction: Transaction) -> None:
-        """Wait until no other copy builds indexes here; nobody does until the transaction ends."""
+        """Lock index builds against other copies until the transaction ends."""
         connection = _connection(transaction)
-        await self._take_time(connection)
+        await self._disable_timeouts(connection)
         await connection.execute(self._sql["hold_indexes"].encode())
 
     async def build_index(self, transaction: Transaction, statement: str) -> None:
-        """Make an index again by its statement, unless somebody has."""
+        """Recreate an index by its statement, unless it exists."""
         connection = _connection(transaction)
-        await self._take_time(connection)
+        await self._disable_timeouts(connection)
         await connection.execute(self._sql["more_memory"].encode())
         await connection.execute(statement.replace("CREATE INDEX ", "CREATE INDEX IF NOT EXISTS ", 1).encode())
 
     async def settle(self, transaction: Transaction) -> None:
-        """Make what is derived from the rows follow them."""
+        """Rebuild the data that is derived from the rows."""
         connection = _connection(transaction)
-        await self._take_time(connection)
+        await self._disable_timeouts(connection)
         await connection.execute(self._sql["rebuild_winners"].encode())
 
     async def analyze(self, transaction: Transaction) -> None:
         connection = _connection(transaction)
-        await self._take_time(connection)
+        await self._disable_timeouts(connection)
         await connection.execute(self._sql["analyze_target"].encode())
 
-    async def _take_time(self, connection: AsyncConnection[Any]) -> None:
-        """What follows in this transaction takes as long as it takes, whatever the server allows others."""
+    async def _disable_timeouts(self, connection: AsyncConnection[Any]) -> None:
+        """Disable the server's timeouts for the rest of the transaction."""
         await connection.execute(self._sql["take_time"].encode(), {"local": True})
 
 
@@ -299,15 +306,15 @@ def _connection(transaction: Transaction) -> AsyncConnection[Any]:
     return transaction.connection
 
 
-def _moments(fits: Sequence[TransferRow], time: int) -> dict[str, str]:
-    """The memories of some rows and the times that are one of their values, in microseconds since 2000, as arrays."""
-    keys = ",".join([(fit.values[0] or b"").hex() for fit in fits])
-    times = ",".join([str(int.from_bytes(fit.values[time] or b"", "big", signed=True)) for fit in fits])
+def _moments(rows: Sequence[TransferRow], time: int) -> dict[str, str]:
+    """Return the memories of rows and a time value of each, in microseconds since 2000, as array literals."""
+    keys = ",".join([(row.values[0] or b"").hex() for row in rows])
+    times = ",".join([str(int.from_bytes(row.values[time] or b"", "big", signed=True)) for row in rows])
     return {"keys": f"{{{keys}}}", "times": f"{{{times}}}"}
 
 
 def _half(vector: bytes) -> bytes:
-    """A vector of single precision as one of half precision: the dimension, then the values."""
+    """Convert a vector to half precision: dimension, then values."""
     import numpy as np
 
     return vector[:4] + np.frombuffer(vector, dtype=">f4", offset=4).astype(">f2").tobytes()

@@ -1,8 +1,7 @@
-"""The two ends of a copy or a comparison: what a source gives and what a target takes, whichever database it is.
+"""Protocols of a copy or comparison: Source, Target and TargetReader, independent of the database.
 
-Between them every row has one form, whatever database it comes from: its values as PostgreSQL's binary format spells
-them (``wire``), in the order in which ``load_<table>`` lists its columns, after mending. Two rows are equal when these
-are, JSON compared by what it says.
+Every row has one common form between them: its sanitized values in PostgreSQL's binary format (wire form), in the
+column order of ``load_<table>``. Two rows are equal when their values are; JSON is compared as parsed.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
     from vestige_tui.transfer.convert import Table, TransferContext, TransferRow
 
 Key: TypeAlias = tuple[Any, ...]
-"""Where a read continues: a number, or one to three texts (with half surrogates for bytes that are no UTF-8)."""
+"""Position of keyset pagination: a number, or one to three texts (with half surrogates for bytes that are no UTF-8)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Rows of one table; ``keyless`` of them cannot be told apart and are not read."""
+    """Row count of a table; ``keyless`` rows have no usable key and are not read."""
 
     rows: int
     keyless: int = 0
@@ -31,22 +30,22 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows of one table in their common form, ``failed`` those that have none, ``after`` the key of the last one."""
+    """Transfer rows of one table; ``failed`` rows have none, and ``after`` is the key of the last row."""
 
-    fits: Sequence[TransferRow]
+    rows: Sequence[TransferRow]
     failed: Sequence[JobFinding]
     read: int
     after: Key
     unread: Sequence[bytes | None] = ()
-    """The keys of those that failed, None where that cannot be known."""
+    """Keys of the failed rows; None where a key is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriteOutcome:
-    """What became of written rows, by their place in the batch: refused and why; ``present``, which stay as they are.
+    """Outcome of a write, by position in the batch: refused rows with the reason, and ``present`` rows, left unchanged.
 
-    Of rows that were to be inserted these were there before; of rows that were to be updated they are not there, or
-    belong to another state of their memory. ``inserted`` counts all others.
+    On insert, ``present`` rows existed before; on update, they do not exist or belong to another state of their memory.
+    ``inserted`` counts all others.
     """
 
     inserted: int
@@ -56,113 +55,110 @@ class WriteOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RowComparison:
-    """How rows of a source stand in the target, by their place in the batch.
+    """Comparison of source rows with the target, by position in the batch.
 
-    ``differ`` names the columns that differ. What is in neither is there and equal.
+    ``differ`` names the columns that differ. Rows in neither are equal.
     """
 
     missing: frozenset[int]
     differ: Mapping[int, tuple[str, ...]]
-    there: Mapping[int, tuple[bytes | None, ...]] = field(default_factory=dict)
-    """Of those that differ, the values in the target."""
+    target_values: Mapping[int, tuple[bytes | None, ...]] = field(default_factory=dict)
+    """Values in the target of the rows that differ."""
 
 
 class Source(Protocol):
-    """What is read. Its methods block, each for a short time, and are called in threads, one at a time."""
+    """Store that is read. Its methods block for a short time and are called in threads, one at a time."""
 
     location: str
-    """Its URL without a password."""
+    """URL without a password."""
     title: str
 
     def close(self) -> None: ...
 
     def model(self) -> ModelSignature | None:
-        """The model that its vectors are of; None where it has none that a target could register."""
+        """Return the model of the vectors; None where a target could register none."""
         ...
 
     def count(self, table: str) -> Count: ...
 
     def start(self, table: str) -> Key:
-        """The key before the first row of a table."""
+        """Return the key before the first row of a table."""
         ...
 
-    def read(self, table: Table, after: Key, limit: int, max_bytes: int, setting: TransferContext) -> Batch:
-        """The next rows behind a key, at most ``limit``, and not many more bytes than ``max_bytes``."""
+    def read(self, table: Table, after: Key, limit: int, max_bytes: int, transfer_context: TransferContext) -> Batch:
+        """Read the next rows behind a key (keyset pagination), at most ``limit`` and about ``max_bytes``."""
         ...
 
     def left_behind(self) -> Mapping[str, int]:
-        """Tables that no target has a place for, with their counts; empty ones do not count."""
+        """Return the non-empty tables that have no counterpart in a target, with their counts."""
         ...
 
-    def rivals(self) -> Mapping[str, str]:
-        """Ids that are one UUID with another id, which came first: {the later: the first}."""
+    def duplicate_ids(self) -> Mapping[str, str]:
+        """Return ids that spell the UUID of another, earlier id: {later: earlier}."""
         ...
 
     def token(self) -> object:
-        """Something that differs once anybody has changed it."""
+        """Return a change token, which differs after any change."""
         ...
 
 
 class Target(Protocol):
-    """What is written: an open store of one dialect.
+    """Store that is written, of one dialect.
 
-    What writes or deletes vectors raises ModelMismatch where the store has come to belong to another model.
+    Methods that write or delete vectors raise ModelMismatch where the store has changed its model.
     """
 
     model: ModelSignature | None
-    """The model of the vectors that are written; None where nobody knows it."""
+    """Model of the vectors that are written; None where it is unknown."""
 
     async def empty(self, table: str) -> bool:
-        """Is there no row in this table yet?"""
+        """Check whether the table has no row."""
         ...
 
     async def write(
-        self, transaction: Transaction, table: Table, fits: Sequence[TransferRow], *, fresh: bool
+        self, transaction: Transaction, table: Table, rows: Sequence[TransferRow], *, fresh: bool
     ) -> WriteOutcome:
-        """Write rows that are not there, leave those that are; a row that is refused costs only itself.
+        """Insert missing rows and leave present ones unchanged; a refused row costs only itself.
 
-        ``fresh``: none of them can be there, so that they may go straight into the table.
+        ``fresh``: none of the rows can be present, so that they may be copied directly.
         """
         ...
 
-    async def update(self, transaction: Transaction, table: Table, fits: Sequence[TransferRow]) -> WriteOutcome:
-        """Make rows that are there like these; ``inserted`` counts those that were."""
+    async def update(self, transaction: Transaction, table: Table, rows: Sequence[TransferRow]) -> WriteOutcome:
+        """Update present rows; ``inserted`` counts them."""
         ...
 
     async def delete(self, transaction: Transaction, table: Table, keys: Sequence[bytes]) -> int:
-        """Delete rows by their keys, as ``TargetReader.keys`` gives them; gives how many were there."""
+        """Delete rows by their keys, as ``TargetReader.keys`` returns them; return the number of deleted rows."""
         ...
 
     async def settle(self, transaction: Transaction) -> None:
-        """Make what is derived from the rows follow them."""
+        """Rebuild the data that is derived from the rows."""
         ...
 
     async def analyze(self, transaction: Transaction) -> None:
-        """Give the planner its figures."""
+        """Update the statistics of the query planner."""
         ...
 
     async def hold_model(self, transaction: Transaction) -> None:
-        """Keep the store with the model of the vectors until the transaction ends. Raises ModelMismatch."""
+        """Pin the model of the vectors until the transaction ends. Raises ModelMismatch."""
         ...
 
 
 class TargetReader(Protocol):
-    """What a source is compared with: an open store of one dialect, which is only read."""
+    """Store that a source is compared with, read-only, of one dialect."""
 
     vectors: bool
-    """Are vectors compared by what they are? Else it only matters whether there is one."""
+    """True where vectors are compared by value, else only by presence."""
     half: bool
-    """Does it hold vectors in half precision?"""
+    """True where vectors are stored in half precision."""
 
     async def count(self, table: str) -> int: ...
 
-    async def compare(self, table: Table, fits: Sequence[TransferRow]) -> RowComparison:
-        """Compare rows, by digests computed where the rows lie."""
+    async def compare(self, table: Table, rows: Sequence[TransferRow]) -> RowComparison:
+        """Compare rows, by digests computed in the database where that is possible."""
         ...
 
     async def keys(self, table: str, after: bytes | None, limit: int) -> Sequence[bytes]:
-        """The keys of a table's rows behind a key, in order: what tells a row from every other one, in wire form.
-
-        They are those of ``keys.key_of``.
-        """
+        """Return the keys of a table's rows behind a key, in order, as ``row_keys.key_of`` makes them."""
         ...

@@ -1,6 +1,6 @@
-"""The repair of a copy: what a comparison finds missing or different is brought from the source into the target.
+"""Repair a copy: write the rows that a comparison finds missing or different.
 
-Unlike a copy it overwrites: what the source has wins. Rows that only the target has stay unless they are to be deleted.
+Unlike a copy it overwrites: the source wins. Rows that only the target has stay unless they are to be deleted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vestige_tui.transfer.follow import delete_unused
 from vestige_tui.transfer.open import open_source, target_of
 from vestige_tui.transfer.sanitize import sentence
 from vestige_tui.transfer.sqlite_source import sqlite_path
-from vestige_tui.transfer.verify import KEYS, Comparison, LedgerReporter, copy_target_of, name_of, verdict
+from vestige_tui.transfer.verify import KEYS_PAGE_ROWS, Comparison, LedgerReporter, copy_target_of, name_of, verdict
 from vestige_tui.transfer.verify import check as check_comparison
 from vestige_tui.transfer.verify import dry_run as count_rows
 
@@ -39,147 +39,159 @@ if TYPE_CHECKING:
     from vestige_tui.transfer.verify import CopyTarget
 
 
-async def check(work: JobRequest, *, dry: bool = False) -> ValidatedJob:
-    """Refuse what cannot be compared, or written. Raises Conflict while a copy between the two is at work."""
-    compared = await check_comparison(work, dry=dry)
-    backend = open_backend(work.target, max_connections=1)
+async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
+    """Refuse a repair that cannot succeed. Raises Conflict while a copy between the two stores is in flight."""
+    comparison = await check_comparison(request, dry=dry)
+    backend = open_backend(request.target, max_connections=1)
     await backend.open()
     try:
         now = datetime.now(UTC)
         await refuse_reembedding(backend, now)
-        await _refuse_copy(backend, compared.source, now)
+        await _refuse_copy(backend, comparison.source, now)
         title = backend.title
     finally:
         await backend.close()
     return ValidatedJob(
-        compared.source,
-        compared.target,
+        comparison.source,
+        comparison.target,
         "",
         f"repair {title}",
-        {"delete": True} if work.options.get("delete") else {},
+        {"delete": True} if request.options.get("delete") else {},
         anew=True,
     )
 
 
 async def _refuse_copy(backend: Backend, source: str, now: datetime) -> None:
     for row in await backend.fetch("list_writing_jobs", {"in_flight": list(IN_FLIGHT)}):
-        last = as_time(row["last_sign"])
-        if row["kind"] == "copy" and _same(row["source"], source) and last is not None and now - last <= LEASE:
+        heartbeat = as_time(row["last_sign"])
+        if (
+            row["kind"] == "copy"
+            and _same_store(row["source"], source)
+            and heartbeat is not None
+            and now - heartbeat <= LEASE
+        ):
             job = short_id(str(row["delegation_id"]))
             raise Conflict(f"A copy of the same store is at work, as job {job}; wait for its end, or cancel it.")
 
 
-def _same(one: str, other: str) -> bool:
-    """Are two locations, without passwords, one store?"""
+def _same_store(one: str, other: str) -> bool:
+    """Check whether two locations, without passwords, are one store."""
     if one.startswith("sqlite:") and other.startswith("sqlite:"):
         return sqlite_path(one).resolve() == sqlite_path(other).resolve()
     return one == other
 
 
-async def dry_run(work: JobRequest) -> dict[str, TableProgress]:
-    """What a repair would read, table by table."""
-    await check(work, dry=True)
-    return await count_rows(work)
+async def dry_run(request: JobRequest) -> dict[str, TableProgress]:
+    """Count the rows that a repair would read, table by table."""
+    await check(request, dry=True)
+    return await count_rows(request)
 
 
-async def run(running: JobContext) -> str:
-    """Bring what differs, then compare everything; gives what came of both in words."""
-    source = await running.with_retries(partial(asyncio.to_thread, open_source, running.source))
+async def run(context: JobContext) -> str:
+    """Write the rows that differ, then compare everything; return a summary of both."""
+    source = await context.with_retries(partial(asyncio.to_thread, open_source, context.source))
     assert source is not None
     try:
-        copied = await running.with_retries(partial(copy_target_of, source, running.store))
-        assert copied is not None
-        # One may have begun since the person was asked.
-        await _refuse_copy(running.store.backend, without_password(source.location), running.store.now())
-        repair = Repair(running, source, copied)
+        copy_target = await context.with_retries(partial(copy_target_of, source, context.store))
+        assert copy_target is not None
+        # A copy may have started since the check.
+        await _refuse_copy(context.store.backend, without_password(source.location), context.store.now())
+        repair = Repair(context, source, copy_target)
         await repair.run()
         comparison = Comparison(
-            source, copied.mirror, copied.setting, LedgerReporter(running), counting=False, excused=repair.is_refused
+            source,
+            copy_target.target_reader,
+            copy_target.transfer_context,
+            LedgerReporter(context),
+            counting=False,
+            excused=repair.is_refused,
         )
         await comparison.run()
     finally:
         source.close()
-    await running.phase("done")
-    return _words(running)
+    await context.phase("done")
+    return _words(context)
 
 
-def _words(running: JobContext) -> str:
-    tables = running.meter.tables.values()
+def _words(context: JobContext) -> str:
+    tables = context.meter.tables.values()
     counts = {
         "inserted": sum(table.inserted for table in tables),
         "updated": sum(table.updated for table in tables),
         "deleted": sum(table.deleted for table in tables),
     }
     words = [f"{count:,} {verb}" for verb, count in counts.items() if count]
-    return ", ".join([*(words or ["nothing changed"]), verdict(running.meter.tables)])
+    return ", ".join([*(words or ["nothing changed"]), verdict(context.meter.tables)])
 
 
 class Repair:
-    """One pass over everything that brings what differs."""
+    """One pass over all tables that writes missing and different rows."""
 
-    def __init__(self, running: JobContext, source: Source, copied: CopyTarget) -> None:
-        self._running = running
+    def __init__(self, context: JobContext, source: Source, copy_target: CopyTarget) -> None:
+        self._context = context
         self._source = source
-        self._mirror = copied.mirror
-        self._target = target_of(running.store)
-        self._comparison = Comparison(source, copied.mirror, copied.setting, LedgerReporter(running))
+        self._target_reader = copy_target.target_reader
+        self._target = target_of(context.store)
+        self._comparison = Comparison(
+            source, copy_target.target_reader, copy_target.transfer_context, LedgerReporter(context)
+        )
         self._refused: set[tuple[str, str]] = set()
 
-    def is_refused(self, table: str, fit: TransferRow) -> bool:
-        """Whether the target has not taken a row."""
-        return (table, fit.key) in self._refused
+    def is_refused(self, table: str, row: TransferRow) -> bool:
+        """Check whether the target refused a row."""
+        return (table, row.key) in self._refused
 
     async def run(self) -> None:
-        """Bring what is missing or different, table by table; delete what only the target has where that is asked."""
-        self._target.model = await self._running.with_retries(self._running.store.registered_model)
-        await self._comparison.know_users()
+        """Write missing and different rows, table by table; delete rows that only the target has if requested."""
+        self._target.model = await self._context.with_retries(self._context.store.registered_model)
+        await self._comparison.load_users()
         for table in TABLES:
-            await self._bring_table(table)
-        if self._running.options.get("delete"):
-            # What belongs to a row goes before it.
+            await self._repair_table(table)
+        if self._context.options.get("delete"):
+            # Dependent rows first.
             for table in reversed(TABLES):
                 await self._delete_others(table)
-        await self._running.phase("checking which memory replaces which")
-        await self._running.step(self._target.settle)
+        await self._context.phase("checking which memory replaces which")
+        await self._context.step(self._target.settle)
 
-    async def _bring_table(self, table: Table) -> None:
-        if table.name == "vectors" and not self._mirror.vectors:
-            return  # Vectors of another model are none that this target could hold.
-        count = await self._running.with_retries(partial(asyncio.to_thread, self._source.count, table.name))
+    async def _repair_table(self, table: Table) -> None:
+        if table.name == "vectors" and not self._target_reader.vectors:
+            return  # This target cannot hold vectors of another model.
+        count = await self._context.with_retries(partial(asyncio.to_thread, self._source.count, table.name))
         assert count is not None
-        self._running.meter.tables[table.name] = TableProgress(total=count.rows)
-        await self._running.phase(f"repairing {table.name}")
+        self._context.meter.tables[table.name] = TableProgress(total=count.rows)
+        await self._context.phase(f"repairing {table.name}")
         if count.keyless:
-            await self._running.step(partial(self._count_keyless, table=table, rows=count.keyless))
-        rows = 0
+            await self._context.step(partial(self._count_keyless, table=table, rows=count.keyless))
+        rows_before = 0
         async with aclosing(self._comparison.batches(table)) as batches:
             async for batch in batches:
-                await self._bring(table, batch, rows)
-                rows += len(batch.fits)
+                await self._repair_batch(table, batch, rows_before)
+                rows_before += len(batch.rows)
 
     async def _count_keyless(self, transaction: Transaction, table: Table, rows: int) -> None:
-        self._running.meter.add(table.name, read=rows, failed=rows)
-        await self._note(transaction, [JobFinding(table.name, "failed", "NULL", f"{rows:,} rows have no id.")])
+        self._context.meter.add(table.name, read=rows, failed=rows)
+        await self._add_findings(transaction, [JobFinding(table.name, "failed", "NULL", f"{rows:,} rows have no id.")])
 
-    async def _bring(self, table: Table, batch: Batch, rows: int) -> None:
-        judged = await self._comparison.judge(table, batch, rows)
-        missing = [batch.fits[place] for place in judged.missing]
-        differing = [batch.fits[place] for place in judged.differ]
+    async def _repair_batch(self, table: Table, batch: Batch, rows_before: int) -> None:
+        comparison = await self._comparison.compare_batch(table, batch, rows_before)
+        missing = [batch.rows[position] for position in comparison.missing]
+        differing = [batch.rows[position] for position in comparison.differ]
 
-        async def bring(transaction: Transaction) -> tuple[WriteOutcome, WriteOutcome]:
+        async def repair(transaction: Transaction) -> tuple[WriteOutcome, WriteOutcome]:
             inserted = await self._target.write(transaction, table, missing, fresh=False)
             updated = await self._target.update(transaction, table, differing)
-            if table.name == "memories" and not self._mirror.vectors:
-                # Its vector was made here, of the text before.
-                many = [
-                    {"id": pgbinary_decode.uuid(batch.fits[place].values[0] or b"")}
-                    for place in judged.differ
-                    if "content" in judged.compared.differ[place]
+            if table.name == "memories" and not self._target_reader.vectors:
+                # The vector was encoded here from the old text.
+                memory_ids = [
+                    {"id": pgbinary_decode.uuid(batch.rows[position].values[0] or b"")}
+                    for position in comparison.differ
+                    if "content" in comparison.rows.differ[position]
                 ]
-                await transaction.execute_many("delete_embedding", many)
+                await transaction.execute_many("delete_embedding", memory_ids)
             refused = len(inserted.refused) + len(updated.refused)
-            failed = len(judged.failed) + refused
-            self._running.meter.add(
+            failed = len(comparison.failed) + refused
+            self._context.meter.add(
                 table.name,
                 read=batch.read,
                 inserted=inserted.inserted,
@@ -187,53 +199,57 @@ class Repair:
                 failed=failed,
                 present=batch.read - inserted.inserted - failed,
             )
-            await self._note(
+            await self._add_findings(
                 transaction,
-                [*judged.failed, *_told(table, missing, inserted, ""), *_told(table, differing, updated, _UPDATED)],
+                [
+                    *comparison.failed,
+                    *_row_findings(table, missing, inserted, ""),
+                    *_row_findings(table, differing, updated, _UPDATED),
+                ],
             )
             return inserted, updated
 
-        inserted, updated = await self._running.step(bring)
-        for fits, outcome in ((missing, inserted), (differing, updated)):
-            self._refused |= {(table.name, fits[place].key) for place in outcome.refused}
+        inserted, updated = await self._context.step(repair)
+        for written, outcome in ((missing, inserted), (differing, updated)):
+            self._refused |= {(table.name, written[position].key) for position in outcome.refused}
 
     async def _delete_others(self, table: Table) -> None:
-        if table.name == "vectors" and not self._mirror.vectors:
+        if table.name == "vectors" and not self._target_reader.vectors:
             return
-        await self._running.phase(f"deleting {table.name}")
+        await self._context.phase(f"deleting {table.name}")
         keys: list[bytes] = []
         async with aclosing(self._comparison.others(table)) as pages:
             async for page in pages:
                 keys += page
-        # From the end: of lines that say the same, the places of the others stay as they were counted.
-        for end in range(len(keys), 0, -KEYS):
-            await self._running.step(partial(self._delete, table=table, keys=keys[max(0, end - KEYS) : end]))
+        # From the end, so that the ordinals of equal log lines stay valid.
+        for end in range(len(keys), 0, -KEYS_PAGE_ROWS):
+            await self._context.step(partial(self._delete, table=table, keys=keys[max(0, end - KEYS_PAGE_ROWS) : end]))
 
     async def _delete(self, transaction: Transaction, table: Table, keys: Sequence[bytes]) -> None:
-        used = await delete_unused(self._target, transaction, table, keys)
-        self._running.meter.add(table.name, deleted=len(keys) - len(used))
-        await self._note(
+        in_use = await delete_unused(self._target, transaction, table, keys)
+        self._context.meter.add(table.name, deleted=len(keys) - len(in_use))
+        await self._add_findings(
             transaction,
             [
                 JobFinding(table.name, "deleted", name_of(table.name, key), "The source does not have it.")
                 for key in keys
-                if key not in used
+                if key not in in_use
             ],
         )
 
-    async def _note(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
-        await self._running.ledger.add_findings(transaction, self._running.job_id, findings)
+    async def _add_findings(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
+        await self._context.ledger.add_findings(transaction, self._context.job_id, findings)
 
 
 _UPDATED = "It was different in the target."
 
 
-def _told(table: Table, fits: Sequence[TransferRow], outcome: WriteOutcome, updated: str) -> list[JobFinding]:
-    """What is told of single rows: those that were refused, and those that were overwritten."""
+def _row_findings(table: Table, rows: Sequence[TransferRow], outcome: WriteOutcome, updated: str) -> list[JobFinding]:
+    """Return the findings about single rows: refused and overwritten ones."""
     findings: list[JobFinding] = []
-    for place, fit in enumerate(fits):
-        if place in outcome.refused:
-            findings.append(JobFinding(table.name, "failed", fit.key, sentence(outcome.refused[place])))
-        elif updated and place not in outcome.present:
-            findings.append(JobFinding(table.name, "updated", fit.key, updated))
+    for position, row in enumerate(rows):
+        if position in outcome.refused:
+            findings.append(JobFinding(table.name, "failed", row.key, sentence(outcome.refused[position])))
+        elif updated and position not in outcome.present:
+            findings.append(JobFinding(table.name, "updated", row.key, updated))
     return findings

@@ -1,4 +1,4 @@
-"""What tells a row of a table from every other one, wherever it lies: the wire forms of some of its values in a row.
+"""Row identity: the key of a row, the same in every store, made of some of its values in wire form.
 
 ========================================  ==========================================================================
 memories, vectors, scheduling, marks,     the UUID: 16 bytes
@@ -6,12 +6,12 @@ users, groups
 memberships                               user and group: 32 bytes
 domains                                   the id in UTF-8
 edges                                     source and target, 16 bytes each, then the type in UTF-8
-reviews                                   memory (16), time (8), grade (2), how many alike came before it (4)
-supersession                              loser (16), winner (16 zero bytes for none), time (8), how many alike (4),
+reviews                                   memory (16), time (8), grade (2), number of equal lines before it (4)
+supersession                              loser (16), winner (16 zero bytes for none), time (8), number of equals (4),
                                           then the kind in UTF-8
 ========================================  ==========================================================================
 
-A log has no ids that travel, so a line is known by what it says and by how many that say the same came before it.
+The ids of log lines differ between stores, so a line is identified by its values and its ordinal among equal lines.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vestige_tui.transfer.protocols import Key
 
-NOBODY = bytes(16)
+NIL_UUID = bytes(16)
 
-# For each part: which value of a row, in the order of ``load_<table>``, and its bytes; 0 takes what is left.
-_UUID = ((0, 16),)
-_PARTS: Mapping[str, tuple[tuple[int, int], ...]] = {
+# For each part: the column, in the order of ``load_<table>``, and its bytes; 0 takes the rest.
+_UUID_KEY = ((0, 16),)
+_KEY_COLUMNS: Mapping[str, tuple[tuple[int, int], ...]] = {
     "memberships": ((0, 16), (1, 16)),
     "domains": ((0, 0),),
     "edges": ((0, 16), (1, 16), (2, 0)),
@@ -37,30 +37,30 @@ _PARTS: Mapping[str, tuple[tuple[int, int], ...]] = {
 
 
 def key_of(table: str, values: Sequence[bytes | None]) -> bytes:
-    """The key of a row with these values."""
-    return b"".join([values[place] or NOBODY[:size] for place, size in _PARTS.get(table, _UUID)])
+    """Return the key of a row with these values."""
+    return b"".join([values[column] or NIL_UUID[:size] for column, size in _KEY_COLUMNS.get(table, _UUID_KEY)])
 
 
 def key_parts(table: str, key: bytes) -> Mapping[int, bytes | None]:
-    """The values that a key is made of, by their place in a row. Raises ValueError for bytes that are no such key."""
-    found: dict[int, bytes | None] = {}
-    at = 0
-    for place, size in _PARTS.get(table, _UUID):
-        part = key[at : at + size] if size else key[at:]
+    """Return the values of a key by column. Raises ValueError for bytes that are no key of the table."""
+    values: dict[int, bytes | None] = {}
+    start = 0
+    for column, size in _KEY_COLUMNS.get(table, _UUID_KEY):
+        part = key[start : start + size] if size else key[start:]
         if size and len(part) != size:
             raise ValueError(f"{len(key)} bytes are no key of {table}")
-        found[place] = None if table == "supersession" and place == 1 and part == NOBODY else part
-        at += len(part)
-    if at != len(key):
+        values[column] = None if table == "supersession" and column == 1 and part == NIL_UUID else part
+        start += len(part)
+    if start != len(key):
         raise ValueError(f"{len(key)} bytes are no key of {table}")
-    return found
+    return values
 
 
 def bound(text: str) -> str | bytes:
-    """A part of a key as a statement on a SQLite file takes it, inside CAST(… AS TEXT).
+    """Return a part of a key as a parameter for a SQLite statement, inside CAST(… AS TEXT).
 
-    A text with half surrogates for bytes that are no UTF-8 goes as its bytes. Every other one goes as text: in a file
-    of UTF-16 the cast would read bytes as UTF-16.
+    A text with half surrogates for invalid UTF-8 goes as its bytes, any other one as text: in a UTF-16 file the cast
+    would read bytes as UTF-16.
     """
     try:
         text.encode()
@@ -70,7 +70,7 @@ def bound(text: str) -> str | bytes:
 
 
 def write_key(key: Key) -> list[int | str]:
-    """A key as a checkpoint holds it: texts as the base64 of their bytes, because not every text is UTF-8."""
+    """Return a key for a checkpoint: texts as the base64 of their bytes, because they may be invalid UTF-8."""
     return [
         part if isinstance(part, int) else base64.b64encode(part.encode("utf-8", "surrogateescape")).decode()
         for part in key

@@ -1,4 +1,4 @@
-"""From what a SQLite file may hold to what PostgreSQL takes: values are mended one by one, and what was done is kept.
+"""Sanitize values of a SQLite file for PostgreSQL, one by one, and keep the originals.
 
 TEXT arrives with invalid UTF-8 as half surrogates (``surrogateescape``), so that the original bytes can be kept.
 """
@@ -16,24 +16,25 @@ from typing import Any
 
 from vestige_tui.core.times import parse_stored
 
-MAX_LABEL = 255
-MAX_TAGS = 1_000
+MAX_LABEL_CHARS = 255
+MAX_TAG_COUNT = 1_000
 MAX_INTEGER = 2**31 - 1
+"""Largest value of a PostgreSQL integer."""
 MAX_DEPTH = 920
-"""How deep JSON may be nested: what every Python reads again, 3.11 a little less than a thousand."""
-MAX_STABILITY = 36_500.0
+"""Maximum nesting of JSON that every supported Python parses; 3.11 stops a little below 1,000."""
+MAX_STABILITY_DAYS = 36_500.0
 LATEST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
 _NUL, _NUL_SYMBOL = "\0", "\u2400"
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _SPELLING = re.compile(r"(?:urn:uuid:)?\{?([0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12})\}?", re.IGNORECASE)
 _FAR_YEAR = re.compile(r"\+?[0-9]{5,}-[0-9]{2}-[0-9]{2}")
-# What Python's reader of JSON lets pass and PostgreSQL's does not, or what overflows in between.
+# Patterns that Python's JSON parser accepts and PostgreSQL rejects, or that overflow in between.
 _SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])|NaN|Infinity|[0-9][eE]\+?[0-9]{3}|[0-9]{300}")
 
 
 def encode(text: str) -> bytes | None:
-    """UTF-8 as PostgreSQL takes it, or None where the text must be mended first."""
+    """Return the text as UTF-8 for PostgreSQL; None where it must be cleaned first."""
     if _NUL in text:
         return None
     try:
@@ -43,7 +44,7 @@ def encode(text: str) -> bytes | None:
 
 
 def clean(text: str) -> str:
-    """The text with NUL as its symbol and what is no UTF-8 replaced."""
+    """Return the text with NUL as its symbol and invalid UTF-8 replaced."""
     if encode(text) is not None:
         return text
     raw = text.encode("utf-8", "surrogateescape") if _escaped(text) else text.encode("utf-8", "replace")
@@ -51,12 +52,12 @@ def clean(text: str) -> str:
 
 
 def _escaped(text: str) -> bool:
-    """Are all its half surrogates those that stand for single bytes?"""
+    """Check whether all half surrogates stand for single bytes."""
     return all(not "\ud800" <= character <= "\udfff" or "\udc80" <= character <= "\udcff" for character in text)
 
 
-def kept(value: object) -> Any:
-    """An original as JSON can hold it: as it is, else as base64 of its bytes."""
+def json_value(value: object) -> Any:
+    """Return an original as a JSON value: unchanged if possible, else base64 of its bytes."""
     if isinstance(value, str):
         if encode(value) is not None:
             return value
@@ -70,20 +71,20 @@ def kept(value: object) -> Any:
 
 
 def shown(value: object) -> str:
-    """A key of a source row as a finding holds it, at most 1,000 characters."""
+    """Return a key of a source row for a finding, at most 1,000 characters."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")
     return clean("NULL" if value is None else str(value))[:1_000]
 
 
 def sentence(reason: str) -> str:
-    """A reason as a finding holds it: it begins with a capital and ends with a full stop."""
+    """Return a reason as a sentence, with a capital and a full stop."""
     text = shown(reason).rstrip(".")
     return f"{text[:1].upper()}{text[1:]}."
 
 
 def as_uuid(raw: str) -> uuid.UUID | None:
-    """The UUID that a text spells, in any spelling that PostgreSQL reads; None where it is none."""
+    """Parse a UUID in any spelling that PostgreSQL accepts; None for other texts."""
     match = _SPELLING.fullmatch(raw)
     return uuid.UUID(match[1].replace("-", "")) if match else None
 
@@ -93,12 +94,12 @@ def is_canonical(raw: object) -> bool:
 
 
 def new_id(raw: object) -> bytes:
-    """The sixteen bytes of the UUID that a source id becomes, the same wherever the id occurs."""
+    """Return the 16 bytes of the UUID for a source id, the same wherever the id occurs."""
     if isinstance(raw, str):
         if _CANONICAL.fullmatch(raw):
             return bytes.fromhex(raw.replace("-", ""))
-        if found := as_uuid(raw):
-            return found.bytes
+        if parsed := as_uuid(raw):
+            return parsed.bytes
     name = raw.decode("utf-8", "surrogateescape") if isinstance(raw, bytes) else str(raw)
     try:
         return uuid.uuid5(uuid.NAMESPACE_URL, f"vestige:{name}").bytes
@@ -107,7 +108,7 @@ def new_id(raw: object) -> bytes:
 
 
 class RowSanitizer:
-    """One row being mended: gives values that PostgreSQL takes, and remembers what it had to change."""
+    """Sanitizer of one row: returns storable values, and records the notes and originals of those that it changed."""
 
     __slots__ = ("notes", "originals")
 
@@ -117,10 +118,10 @@ class RowSanitizer:
 
     def changed(self, field: str, original: object, note: str) -> None:
         self.notes.append(f"{field.replace('_', ' ')} {note}")
-        self.originals[field] = kept(original)
+        self.originals[field] = json_value(original)
 
     def text(self, field: str, value: object, default: str = "", limit: int = 0) -> bytes:
-        """Text in UTF-8, cut at ``limit`` characters where one is given."""
+        """Return text in UTF-8, cut at ``limit`` characters if it is not 0."""
         if type(value) is str and (raw := encode(value)) is not None:
             if not limit or len(value) <= limit:
                 return raw
@@ -137,26 +138,26 @@ class RowSanitizer:
         else:
             text, note = str(value), "was stored as a number"
         self.changed(field, value, note)
-        mended = clean(text)
-        return (mended[:limit] if limit else mended).encode()
+        storable = clean(text)
+        return (storable[:limit] if limit else storable).encode()
 
     def optional(self, field: str, value: object, limit: int = 0) -> bytes | None:
         return None if value is None else self.text(field, value, limit=limit)
 
     def moment(self, field: str, value: object, *others: object, default: datetime | None = None) -> datetime | None:
-        """A time; else the first of the others that is one, else ``default``. A missing one stays None without it."""
+        """Return a time, else the first valid one of ``others``, or ``default``. Without a default None stays None."""
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         if isinstance(text, str):
-            if found := parse_stored(text):
-                return found
+            if parsed := parse_stored(text):
+                return parsed
             if _FAR_YEAR.match(text.strip()):
                 self.changed(field, value, "lay beyond the year 9999")
                 return LATEST
         elif text is None and default is None:
             return None
-        instead = next((found for other in others if (found := parse_stored(_as_text(other)))), default)
+        fallback = next((parsed for other in others if (parsed := parse_stored(_as_text(other)))), default)
         self.changed(field, value, "was missing" if text is None else "was no readable time")
-        return instead
+        return fallback
 
     def number(self, field: str, value: object, low: float, high: float, default: float) -> float:
         if type(value) is float or type(value) is int:
@@ -174,7 +175,7 @@ class RowSanitizer:
         return int(self.number(field, value, 0, MAX_INTEGER, 0))
 
     def json(self, field: str, value: object, kind: type[dict[str, Any]] | type[list[Any]]) -> tuple[Any, bytes | None]:
-        """JSON data of one kind; its own text, too, where that can be stored as it is."""
+        """Return JSON data of one kind, and its own text where that is storable."""
         empty = kind()
         if isinstance(value, bytes):
             value = value.decode("utf-8", "surrogateescape")
@@ -193,31 +194,31 @@ class RowSanitizer:
                 raise RecursionError
             if raw is not None and not _SUSPECT.search(value):
                 return data, raw
-            mended = _storable(data)
+            storable = _storable(data)
         except (ValueError, RecursionError) as error:
             if field not in self.originals:
-                none = f"was no JSON {'object' if kind is dict else 'list'}"
-                self.changed(field, value, "was nested too deeply" if isinstance(error, RecursionError) else none)
+                reason = f"was no JSON {'object' if kind is dict else 'list'}"
+                self.changed(field, value, "was nested too deeply" if isinstance(error, RecursionError) else reason)
             return empty, None
-        if mended != data and field not in self.originals:
+        if storable != data and field not in self.originals:
             self.changed(field, value, "held values that cannot be stored")
-        return mended, None
+        return storable, None
 
     def labels(self, field: str, value: object) -> list[bytes]:
-        """A JSON list of short texts: tags, domains."""
+        """Return the short texts of a JSON list, such as tags or domains."""
         if value == "[]":
             return []
-        before = len(self.notes)
+        notes_before = len(self.notes)
         data, _ = self.json(field, value, list)
         items = [item if type(item) is str else json.dumps(item) for item in data if item is not None]
-        if len(self.notes) == before:
-            if len(items) > MAX_TAGS:
-                self.changed(field, value, f"were {len(items):,}; {MAX_TAGS:,} were kept")
-            elif any(len(item) > MAX_LABEL for item in items):
-                self.changed(field, value, f"were cut at {MAX_LABEL} characters")
+        if len(self.notes) == notes_before:
+            if len(items) > MAX_TAG_COUNT:
+                self.changed(field, value, f"were {len(items):,}; {MAX_TAG_COUNT:,} were kept")
+            elif any(len(item) > MAX_LABEL_CHARS for item in items):
+                self.changed(field, value, f"were cut at {MAX_LABEL_CHARS} characters")
             elif len(items) != len(data) or any(type(item) is not str for item in data):
                 self.changed(field, value, "held values that are no text")
-        return [item[:MAX_LABEL].encode() for item in items[:MAX_TAGS]]
+        return [item[:MAX_LABEL_CHARS].encode() for item in items[:MAX_TAG_COUNT]]
 
     def choice(self, field: str, value: object, allowed: Sequence[str], default: str) -> bytes:
         if value not in allowed:
@@ -227,7 +228,7 @@ class RowSanitizer:
 
 
 def dump(data: Any) -> bytes:
-    """JSON in UTF-8 as PostgreSQL takes it."""
+    """Serialize JSON in UTF-8 for PostgreSQL."""
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
@@ -236,7 +237,7 @@ def _as_text(value: object) -> str | None:
 
 
 def _is_deep(data: Any) -> bool:
-    """Whether containers lie in one another more than MAX_DEPTH deep."""
+    """Check whether containers are nested deeper than MAX_DEPTH."""
     level = [data]
     for _ in range(MAX_DEPTH):
         inner = (each.values() if isinstance(each, dict) else each for each in level)

@@ -1,4 +1,4 @@
-"""The SQLite file that a copy reads: ours or one that a Vestige server made, never written, never held for long."""
+"""SQLite file as a source, our own or a Vestige file; never written, and locked only for short reads."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.transfer.convert import Table, TransferContext
 
-_AFTER = ("after", "after_second", "after_third")
-_NUMBERED = ("memories", "reviews", "supersession")
+_AFTER_PARAMS = ("after", "after_second", "after_third")
+_READ_BY_NUMBER = ("memories", "reviews", "supersession")
 _BUSY_SECONDS = 5.0
 
 
 def sqlite_path(url: str) -> Path:
-    """The file that a store URL names. Raises Usage where it names something else."""
+    """Return the file of a store URL. Raises Usage for a URL of another kind."""
     scheme, _, rest = url.partition(":")
     if scheme in ("postgresql", "postgres", "pgembed"):
         raise Usage(f"A {scheme} URL names no SQLite file.")
@@ -42,9 +42,9 @@ def sqlite_path(url: str) -> Path:
 
 
 class SqliteSource:
-    """An open source. Every read is short, so that a live server's checkpoints go on.
+    """Open SQLite source. Every read is short, so that checkpoints of a live server go on.
 
-    Raises StoreMissing, ForeignStore, SchemaPending or Unavailable where there is nothing that can be read.
+    Raises StoreMissing, ForeignStore, SchemaPending or Unavailable.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,42 +55,42 @@ class SqliteSource:
             raise StoreMissing(f"There is no store at {self.title}.")
         if path.is_dir():
             raise ForeignStore(f"{self.title} is a directory, not a store.")
-        # A -shm cannot be made where the folder cannot be written; nothing may then wait in a -wal.
-        sealed = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
-        mode = "mode=ro&immutable=1" if sealed else "mode=ro"
+        # Without write access to the directory no -shm can be created; safe only if no -wal has pending pages.
+        immutable = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
+        mode = "mode=ro&immutable=1" if immutable else "mode=ro"
         try:
             self._connection = sqlite3.connect(
                 f"file:{quote(bytes(path))}?{mode}",
                 uri=True,
                 isolation_level=None,
                 timeout=_BUSY_SECONDS,
-                # Batches are read by threads, one at a time.
+                # Threads read batches, one at a time.
                 check_same_thread=False,
             )
         except sqlite3.Error as error:
             raise Unavailable(f"{self.title} cannot be opened: {error}.") from error
         try:
-            self._look()
+            self._check_schema()
         except BaseException:
             self._connection.close()
             raise
         self._connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
         self._sql: Mapping[str, str] = load("sqlite", "copy")
-        self._reading = threading.RLock()
+        self._lock = threading.RLock()
 
-    def _look(self) -> None:
-        """See whose file it is, and give each connection what it needs to read it."""
+    def _check_schema(self) -> None:
+        """Check the kind of the file and create the temporary views that reading it needs."""
         try:
-            found = survey(self._connection)
-            if found.script:
-                self._connection.executescript(found.script)
+            description = survey(self._connection)
+            if description.script:
+                self._connection.executescript(description.script)
         except sqlite3.Error as error:
             raise self._translate(error) from error
-        if found.kind == "foreign":
+        if description.kind == "foreign":
             raise ForeignStore(f"{self.title} is a SQLite file, but not a memory store; it was not touched.")
-        if found.kind == "empty":
+        if description.kind == "empty":
             raise SchemaPending(f"{self.title} holds no memory store yet.")
-        self.line = found.line
+        self.line = description.line
 
     def _translate(self, error: sqlite3.Error) -> VestigeError:
         if "no such table" in str(error) or "no such column" in str(error):
@@ -100,98 +100,100 @@ class SqliteSource:
         return Unavailable(f"{self.title} cannot be read: {error}.")
 
     def close(self) -> None:
-        """Close the file; a read that another thread is at is broken off first."""
+        """Close the file; interrupt a read in another thread first."""
         self._connection.interrupt()
-        with self._reading:
+        with self._lock:
             self._connection.close()
 
     def _rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         try:
-            with self._reading, closing(self._connection.execute(sql, params or {})) as cursor:
+            with self._lock, closing(self._connection.execute(sql, params or {})) as cursor:
                 return cursor.fetchall()
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
     def model(self) -> ModelSignature | None:
-        """The model that its vectors are of; None where it has none that a target could register."""
+        """Return the model of the vectors; None where a target could register none."""
         columns = ("name", "dimension", "hash", "created_at")
-        found = self._rows(compose("sqlite", "get_model"))
-        return model_of(read_model(dict(zip(columns, found[0], strict=True)))) if found else None
+        rows = self._rows(compose("sqlite", "get_model"))
+        return model_of(read_model(dict(zip(columns, rows[0], strict=True)))) if rows else None
 
     def count(self, table: str) -> Count:
         [(rows, keyless)] = self._rows(self._sql[f"count_{table}"])
         return Count(int(rows), int(keyless))
 
     def start(self, table: str) -> Key:
-        """The key before the first row of a table."""
-        if table in _NUMBERED:
+        """Return the key before the first row of a table."""
+        if table in _READ_BY_NUMBER:
             return (-(2**63),)
         return ("",) * {"memberships": 2, "edges": 3}.get(table, 1)
 
-    def read(self, table: Table, after: Key, limit: int, max_bytes: int, setting: TransferContext) -> Batch:
-        """The next rows behind a key, at most ``limit``, and not many more bytes than ``max_bytes``."""
-        rows = self._read(table.name, after, limit, max_bytes)
-        fits, failed, unfit = convert_all(table.name, table.convert, rows, setting)
-        unread = [probable_key(table.name, raw) for raw in unfit]
-        # A row ends with its key.
-        return Batch(fits, failed, len(rows), tuple(rows[-1][-len(after) :]) if rows else after, unread)
+    def read(self, table: Table, after: Key, limit: int, max_bytes: int, transfer_context: TransferContext) -> Batch:
+        """Read the next rows behind a key (keyset pagination), at most ``limit`` and about ``max_bytes``."""
+        raw_rows = self._read(table.name, after, limit, max_bytes)
+        rows, failed, rejected = convert_all(table.name, table.convert, raw_rows, transfer_context)
+        unread = [probable_key(table.name, raw) for raw in rejected]
+        # The last values of a raw row are its key.
+        return Batch(rows, failed, len(raw_rows), tuple(raw_rows[-1][-len(after) :]) if raw_rows else after, unread)
 
     def _read(self, table: str, after: Key, limit: int, max_bytes: int) -> list[tuple[Any, ...]]:
         params: dict[str, Any] = {"limit": limit}
-        for name, value in zip(_AFTER, after, strict=False):
+        for name, value in zip(_AFTER_PARAMS, after, strict=False):
             params[name] = value if isinstance(value, int) else bound(value)
-        found: list[tuple[Any, ...]] = []
+        rows: list[tuple[Any, ...]] = []
         size = 0
         try:
-            with self._reading, closing(self._connection.execute(self._sql[f"read_{table}"], params)) as cursor:
+            with self._lock, closing(self._connection.execute(self._sql[f"read_{table}"], params)) as cursor:
                 for row in cursor:
-                    found.append(row)
+                    rows.append(row)
                     size += sum(len(value) for value in row if isinstance(value, str | bytes))
                     if size >= max_bytes:
                         break
         except sqlite3.Error as error:
             raise self._translate(error) from error
-        return found
+        return rows
 
     def left_behind(self) -> Mapping[str, int]:
-        """Tables that no target has a place for, with their counts; empty ones do not count."""
-        found: dict[str, int] = {}
+        """Return the non-empty tables that have no counterpart in a target, with their counts."""
+        counts: dict[str, int] = {}
         for (name,) in self._rows(self._sql["list_left_behind"]):
             quoted = '"' + str(name).replace('"', '""') + '"'
             [(rows,)] = self._rows(self._sql["count_rows"].replace("{table}", quoted))
             if rows:
-                found[str(name)] = int(rows)
-        return found
+                counts[str(name)] = int(rows)
+        return counts
 
-    def rivals(self) -> Mapping[str, str]:
-        """Ids that are one UUID with another id, which came first: {the later: the first}, in the source's spelling."""
-        lost: dict[str, str] = {}
-        first: dict[bytes, tuple[int, str]] = {}
+    def duplicate_ids(self) -> Mapping[str, str]:
+        """Return ids that spell the UUID of another, earlier id: {later: earlier}, as the source spells them."""
+        duplicates: dict[str, str] = {}
+        first_ids: dict[bytes, tuple[int, str]] = {}
         after = -(2**63)
         while rows := self._rows(self._sql["read_odd_ids"], {"after": after, "limit": 4_000}):
             after = int(rows[-1][0])
             for seq, raw in rows:
                 if isinstance(raw, str):
-                    self._meet(int(seq), raw, first, lost)
-        return lost
+                    self._note_duplicate(int(seq), raw, first_ids, duplicates)
+        return duplicates
 
-    def _meet(self, seq: int, raw: str, first: dict[bytes, tuple[int, str]], lost: dict[str, str]) -> None:
+    def _note_duplicate(
+        self, seq: int, raw: str, first_ids: dict[bytes, tuple[int, str]], duplicates: dict[str, str]
+    ) -> None:
         key = new_id(raw)
         canonical = "-".join(key.hex()[start:end] for start, end in ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32)))
-        found = self._rows(self._sql["find_seq"], {"id": canonical})
-        if found and int(found[0][0]) < seq:
-            lost[raw] = canonical
+        rows = self._rows(self._sql["find_seq"], {"id": canonical})
+        if rows and int(rows[0][0]) < seq:
+            duplicates[raw] = canonical
             return
-        if key in first:
-            lost[raw] = first[key][1]
+        if key in first_ids:
+            duplicates[raw] = first_ids[key][1]
             return
-        if found:
-            lost[canonical] = raw
-        # Only spellings of a UUID can meet one another; any other id stands for its own.
+        if rows:
+            duplicates[canonical] = raw
+        # Only spellings of a UUID can collide; any other id has a UUID of its own.
         if as_uuid(raw) is not None:
-            first[key] = (seq, raw)
+            first_ids[key] = (seq, raw)
 
     def token(self) -> object:
-        """Something that differs once anybody has changed the file."""
+        """Return the change token, which differs after any change of the file."""
         [(version,)] = self._rows(compose("sqlite", "read_change_token"))
         return version

@@ -1,4 +1,4 @@
-"""The SQLite store of ours that a copy writes: row by row in the batch's transaction, spelt as such a file has it."""
+"""SQLite store as a target: rows are written one by one in the batch's transaction."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from vestige_tui.transfer.convert import Table, TransferRow
 
 T = TypeVar("T")
-Form: TypeAlias = Callable[[bytes], object]
+Decoder: TypeAlias = Callable[[bytes], object]
 _Params: TypeAlias = dict[str, Any]
 
-# What is wrong with a row, not with the file; a ValueError says that a value has no spelling here.
+# Errors of a row, not of the file; ValueError means that SQLite cannot hold a value.
 _REFUSALS = (sqlite3.IntegrityError, sqlite3.DataError, ValueError)
 
-_dumped = json.JSONEncoder(ensure_ascii=False).encode
+_dump_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _time(raw: bytes) -> str:
@@ -41,25 +41,25 @@ def _json(raw: bytes) -> str:
 
 
 def _texts(raw: bytes) -> str:
-    return _dumped([None if each is None else each.decode() for each in pgbinary_decode.texts(raw)])
+    return _dump_json([None if each is None else each.decode() for each in pgbinary_decode.texts(raw)])
 
 
 def _uuids(raw: bytes) -> str:
-    return _dumped([None if each is None else pgbinary_decode.uuid(each) for each in pgbinary_decode.uuids(raw)])
+    return _dump_json([None if each is None else pgbinary_decode.uuid(each) for each in pgbinary_decode.uuids(raw)])
 
 
 def _blob(raw: bytes) -> bytes:
     return pgbinary_decode.vector(raw).tobytes()
 
 
-_PERSON: Mapping[str, Form] = {
+_PERSON: Mapping[str, Decoder] = {
     "id": pgbinary_decode.uuid,
     "handle": pgbinary_decode.text,
     "display_name": pgbinary_decode.text,
     "created_at": _time,
     "metadata": _json,
 }
-_FORMS: Mapping[str, Mapping[str, Form]] = {
+_DECODERS: Mapping[str, Mapping[str, Decoder]] = {
     "users": _PERSON,
     "groups": _PERSON,
     "memberships": {
@@ -131,17 +131,17 @@ _FORMS: Mapping[str, Mapping[str, Form]] = {
     },
     "marks": {"memory_id": pgbinary_decode.uuid, "suspended": pgbinary_decode.boolean, "buried_until": _time},
 }
-"""The values of a row in the order of ``load_<table>``: what a statement calls each, and how it is spelt."""
+"""Parameters and decoders of a row's values, in the order of ``load_<table>``."""
 
 
-def spelt(table: str, values: Sequence[bytes | None]) -> _Params:
-    """A row as a SQLite file of ours spells it. Raises ValueError for what has no spelling there."""
-    pairs = zip(_FORMS[table].items(), values, strict=True)
-    return {name: None if value is None else form(value) for (name, form), value in pairs}
+def sqlite_params(table: str, values: Sequence[bytes | None]) -> _Params:
+    """Return a row as parameters of a SQLite statement. Raises ValueError for a value that SQLite cannot hold."""
+    pairs = zip(_DECODERS[table].items(), values, strict=True)
+    return {name: None if value is None else decode(value) for (name, decode), value in pairs}
 
 
 class SqliteTarget:
-    """An open store of ours in a SQLite file; its indexes stay, whatever comes."""
+    """Open SQLite target; its indexes are never dropped."""
 
     def __init__(self, store: Store) -> None:
         backend = store.backend
@@ -157,58 +157,58 @@ class SqliteTarget:
     # Rows
 
     async def write(
-        self, transaction: Transaction, table: Table, fits: Sequence[TransferRow], *, fresh: bool
+        self, transaction: Transaction, table: Table, rows: Sequence[TransferRow], *, fresh: bool
     ) -> WriteOutcome:
-        await self._hold(transaction, table)
-        return await _run(transaction, f"merge_{table.name}", partial(self._write, table, fits, self._merge))
+        await self._lock_table(transaction, table)
+        return await _run(transaction, f"merge_{table.name}", partial(self._write, table, rows, self._merge))
 
-    async def update(self, transaction: Transaction, table: Table, fits: Sequence[TransferRow]) -> WriteOutcome:
+    async def update(self, transaction: Transaction, table: Table, rows: Sequence[TransferRow]) -> WriteOutcome:
         if f"update_{table.name}" not in self._sql:
-            return WriteOutcome(0, frozenset())  # A log is only added to.
-        await self._hold(transaction, table)
-        return await _run(transaction, f"update_{table.name}", partial(self._write, table, fits, self._update))
+            return WriteOutcome(0, frozenset())  # Logs are append-only.
+        await self._lock_table(transaction, table)
+        return await _run(transaction, f"update_{table.name}", partial(self._write, table, rows, self._update))
 
     async def delete(self, transaction: Transaction, table: Table, keys: Sequence[bytes]) -> int:
-        await self._hold(transaction, table)
+        await self._lock_table(transaction, table)
         return await _run(transaction, f"delete_{table.name}", partial(self._delete, table.name, keys))
 
     async def hold_model(self, transaction: Transaction) -> None:
-        """Keep the store with the model of the vectors until the transaction ends. Raises ModelMismatch."""
+        """Pin the model of the vectors until the transaction ends. Raises ModelMismatch."""
         await hold_model(transaction, self.model)
 
-    async def _hold(self, transaction: Transaction, table: Table) -> None:
+    async def _lock_table(self, transaction: Transaction, table: Table) -> None:
         if table.name == "vectors":
             await self.hold_model(transaction)
 
     def _write(
         self,
         table: Table,
-        fits: Sequence[TransferRow],
-        put: Callable[[sqlite3.Connection, str, _Params], int],
+        rows: Sequence[TransferRow],
+        execute: Callable[[sqlite3.Connection, str, _Params], int],
         connection: sqlite3.Connection,
     ) -> WriteOutcome:
         written, present, refused = 0, set[int](), dict[int, str]()
-        for place, fit in enumerate(fits):
+        for position, row in enumerate(rows):
             try:
-                params = spelt(table.name, fit.values)
+                params = sqlite_params(table.name, row.values)
             except ValueError as error:
-                refused[place] = f"SQLite cannot hold it: {error}"
+                refused[position] = f"SQLite cannot hold it: {error}"
                 continue
             try:
-                changed = put(connection, table.name, params)
+                changed = execute(connection, table.name, params)
             except _REFUSALS as error:
-                refused[place] = self._orphaned(connection, table, params) or f"SQLite refused it: {error}"
+                refused[position] = self._orphan_reason(connection, table, params) or f"SQLite refused it: {error}"
                 continue
             if changed:
                 written += 1
-            elif reason := self._orphaned(connection, table, params):
-                refused[place] = reason
+            elif reason := self._orphan_reason(connection, table, params):
+                refused[position] = reason
             else:
-                present.add(place)
+                present.add(position)
         if table.linked:
-            for place, fit in enumerate(fits):
-                if place not in refused:
-                    self._link(connection, table.name, fit)
+            for position, row in enumerate(rows):
+                if position not in refused:
+                    self._link(connection, table.name, row)
         return WriteOutcome(written, frozenset(present), refused)
 
     def _merge(self, connection: sqlite3.Connection, table: str, params: _Params) -> int:
@@ -216,54 +216,54 @@ class SqliteTarget:
 
     def _update(self, connection: sqlite3.Connection, table: str, params: _Params) -> int:
         changed = connection.execute(self._sql[f"update_{table}"], params).rowcount
-        if then := self._sql.get(f"settle_{table}"):
-            changed = max(changed, connection.execute(then, params).rowcount)
+        if settle_statement := self._sql.get(f"settle_{table}"):
+            changed = max(changed, connection.execute(settle_statement, params).rowcount)
         return changed
 
-    def _orphaned(self, connection: sqlite3.Connection, table: Table, params: _Params) -> str | None:
-        """Why a row has no place here; None where it has one."""
+    def _orphan_reason(self, connection: sqlite3.Connection, table: Table, params: _Params) -> str | None:
+        """Return the reason why a row lacks its owner; None where it has one."""
         if not table.owned:
             return None
-        found = connection.execute(self._sql[f"orphans_{table.name}"], params).fetchone()
-        return str(found["reason"]) if found else None
+        row = connection.execute(self._sql[f"orphans_{table.name}"], params).fetchone()
+        return str(row["reason"]) if row else None
 
-    def _link(self, connection: sqlite3.Connection, table: str, fit: TransferRow) -> None:
-        params = spelt(table, fit.values)
+    def _link(self, connection: sqlite3.Connection, table: str, row: TransferRow) -> None:
+        params = sqlite_params(table, row.values)
         if params["undone_memory_id"] is not None:
             connection.execute(self._sql[f"link_{table}"], params)
 
     def _delete(self, table: str, keys: Sequence[bytes], connection: sqlite3.Connection) -> int:
-        forms = list(_FORMS[table].items())
+        decoders = list(_DECODERS[table].items())
         deleted = 0
-        # Of lines that say the same the last goes first: the places of the others stay as they were counted.
+        # Equal log lines are deleted from the last, so that the ordinals of the others stay valid.
         for key in sorted(keys, reverse=True):
             params: _Params = {}
-            for place, value in key_parts(table, key).items():
-                name, form = forms[place]
-                params[name] = None if value is None else form(value)
-            deleted += self._deleted(connection, table, params)
+            for column, value in key_parts(table, key).items():
+                name, decode = decoders[column]
+                params[name] = None if value is None else decode(value)
+            deleted += self._delete_row(connection, table, params)
         return deleted
 
-    def _deleted(self, connection: sqlite3.Connection, table: str, params: _Params) -> int:
+    def _delete_row(self, connection: sqlite3.Connection, table: str, params: _Params) -> int:
         try:
-            if before := self._sql.get(f"free_{table}"):
-                connection.execute(before, params)
+            if free_statement := self._sql.get(f"free_{table}"):
+                connection.execute(free_statement, params)
             return connection.execute(self._sql[f"delete_{table}"], params).rowcount
         except sqlite3.IntegrityError:
-            # Something here still belongs to it.
+            # Another row still references it.
             return 0
 
-    # What follows the rows
+    # After the rows
 
     async def settle(self, transaction: Transaction) -> None:
-        """Make what is derived from the rows follow them."""
-        await self._once(transaction, "rebuild_winners")
+        """Rebuild the data that is derived from the rows."""
+        await self._execute(transaction, "rebuild_winners")
 
     async def analyze(self, transaction: Transaction) -> None:
-        await self._once(transaction, "limit_analysis")
-        await self._once(transaction, "analyze_target")
+        await self._execute(transaction, "limit_analysis")
+        await self._execute(transaction, "analyze_target")
 
-    async def _once(self, transaction: Transaction, name: str) -> None:
+    async def _execute(self, transaction: Transaction, name: str) -> None:
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(self._sql[name])
 

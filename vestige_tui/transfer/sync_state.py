@@ -1,8 +1,7 @@
-"""The sync state of a copy: whose each row of the target is, and in which state it came.
+"""Sync state of a copy: ownership and last state of each row of the target.
 
-It lies in the target itself, as packed records that are written in the transaction of the rows that they speak of: what
-is in the target and what is known of it cannot come apart, whatever ends a worker, and on whichever machine the copy is
-taken up. Without it a copy deletes nothing and overwrites nothing.
+It lies in the target itself, as packed records written in the transaction of their rows, so that the two cannot
+diverge, also when the copy continues on another machine. Without it a copy deletes nothing and overwrites nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from vestige_tui.core.errors import Refused
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.transfer.convert import TABLES
 from vestige_tui.transfer.row_keys import key_of
-from vestige_tui.transfer.target_readers import meaning
+from vestige_tui.transfer.target_readers import canonical_row
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -34,99 +33,101 @@ if TYPE_CHECKING:
 
     Records: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
 
-OURS, ALIKE, REFUSED, GONE, TOLD, UNTAKEN = 1, 2, 4, 8, 16, 32
-"""Inserted by this copy; last seen equal on both sides; not taken by the target; deleted since; told as a finding, that
-it stays as it is in the target; there, but its last edit was not taken."""
+OWNED, EQUAL, REFUSED, DELETED, REPORTED, EDIT_REFUSED = 1, 2, 4, 8, 16, 32
+"""Flags of a row: inserted by this copy; equal on both sides when last seen; refused by the target; deleted since;
+reported to stay as it is in the target; present, but its last edit was refused."""
 
-KEPT = timedelta(days=30)
-"""So long the sync state of a copy that nobody took up again stays in its target."""
-CHUNKS = 64
-"""Rows of the sync state that are read at once, each the records of a batch."""
+RETENTION = timedelta(days=30)
+"""Time after which the sync state of an abandoned copy is deleted."""
+CHUNKS_PER_READ = 64
+"""Chunks of the sync state read at once, each the records of one batch."""
 
-# What was it, of which table, its key, its state, and the time that an edit of it moves.
+# Flags, table number, key hash, content hash, and the stamp of its last edit.
 _RECORD = struct.Struct("<BBQQq")
-_FORM = [("what", "u1"), ("table", "u1"), ("key", "<u8"), ("state", "<u8"), ("stamp", "<i8")]
-_NUMBERS = {table.name: number for number, table in enumerate(TABLES)}
-_UPDATED_AT = 12
-"""The value of a memory that any edit of it moves."""
+_RECORD_DTYPE = [("what", "u1"), ("table", "u1"), ("key", "<u8"), ("state", "<u8"), ("stamp", "<i8")]
+_TABLE_NUMBERS = {table.name: number for number, table in enumerate(TABLES)}
+_UPDATED_AT_COLUMN = 12
+"""Column of a memory that every edit changes."""
 UNDATED = ("users", "groups", "memberships", "domains", "scheduling", "edges", "marks")
-"""Tables without such a value: what their rows say is noted in its stead. A log has no edits, and a vector's are those
-of its memory."""
+"""Tables without such a column; a hash of the row is its stamp there. Logs have no edits, and an edit of a vector is
+one of its memory."""
 
 
 class RowState(NamedTuple):
-    """A row as it came.
+    """State of a row.
 
-    ``key`` and ``state`` are hashes. ``stamp`` is the time of its last edit in microseconds since 2000; in a table
-    without such a time a hash of what the row says, however it is spelt; 0 for none.
+    ``key`` and ``content_hash`` are hashes. ``stamp`` is the time of the last edit in microseconds since 2000; in a
+    table without such a time a hash of the canonical row; 0 for none.
     """
 
     key: int
-    state: int
+    content_hash: int
     stamp: int
-    what: int
+    flags: int
 
 
-def row_state_of(table: str, fit: TransferRow) -> RowState:
-    """The mark of a row in its present state."""
-    values = fit.values
+def row_state_of(table: str, row: TransferRow) -> RowState:
+    """Return the present state of a row."""
+    values = row.values
     return RowState(hashed(key_of(table, values)), hashed(pgbinary_encode.row(*values)), stamp_of(table, values), 0)
 
 
 def stamp_of(table: str, values: Sequence[bytes | None]) -> int:
-    """What an edit of a row changes, read off its values as a source has them or as the target gives them back."""
+    """Return the part of a row that every edit changes, from values of a source or of the target."""
     if table in UNDATED:
-        return hashed(meaning(table, values)) - 2**63
-    return int.from_bytes(values[_UPDATED_AT] or b"", "big", signed=True) if table == "memories" else 0
+        return hashed(canonical_row(table, values)) - 2**63
+    return int.from_bytes(values[_UPDATED_AT_COLUMN] or b"", "big", signed=True) if table == "memories" else 0
 
 
 def hashed(data: bytes) -> int:
-    """The first 64 bits of a BLAKE2b digest."""
+    """Return the first 64 bits of a BLAKE2b digest."""
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
 class SyncState:
-    """The marks of one copy, over all its attempts; ``chain``, the job of the first of them, names it.
+    """Row states of one copy over all its attempts; ``chain``, the first of these jobs, identifies it.
 
-    ``blind``: what came before this attempt is not known, because the copy was begun by a version that noted it
-    elsewhere, or because nobody took it up for long.
+    ``blind``: the states of earlier attempts are unknown, because an older version recorded them elsewhere, or because
+    they have expired.
     """
 
-    def __init__(self, running: JobContext, chain: str, *, blind: bool) -> None:
+    def __init__(self, context: JobContext, chain: str, *, blind: bool) -> None:
         self.chain = chain
         self.blind = blind
-        self._running = running
-        self._last = 0
-        # What was read of the target, so that each look reads only what is new; the disk keeps it out of memory.
+        self._context = context
+        self._last_id = 0
+        # Local copy of the records, so that each pass reads only new ones; on disk to save memory.
         self._folder = state_dir() / "jobs"
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._spool: IO[bytes] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by ``close``
-        self._size = 0
+        self._spool_bytes = 0
         self._stale = True
-        """Is there more in the target than was read?"""
+        """True while the target has records that the local copy lacks."""
 
     @classmethod
-    async def of_run(cls, running: JobContext) -> SyncState:
-        """The marks of the copy that an attempt belongs to."""
-        chain = running.checkpoint.get("chain")
+    async def of_run(cls, context: JobContext) -> SyncState:
+        """Return the sync state of the copy that an attempt belongs to."""
+        chain = context.checkpoint.get("chain")
         if chain is None:
-            return cls(running, running.job_id, blind=False)
-        rows = await _asked(running, "list_sync_state", {"chain": chain, "after": 0, "limit": 1})
-        return cls(running, str(chain), blind=not rows or bool(running.checkpoint.get("blind")))
+            return cls(context, context.job_id, blind=False)
+        rows = await _fetch(context, "list_sync_state", {"chain": chain, "after": 0, "limit": 1})
+        return cls(context, str(chain), blind=not rows or bool(context.checkpoint.get("blind")))
 
     def close(self) -> None:
-        """Let go of what was read."""
+        """Delete the local copy of the records."""
         self._spool.close()
 
     async def begin(self, transaction: Transaction, now: datetime) -> None:
-        """Begin to note, in the transaction of the attempt's first step; what other copies left for long is deleted."""
-        await transaction.execute("forget_old_sync_state", {"chain": self.chain, "since": now - KEPT})
+        """Add a first record in the transaction of the attempt's first step; delete expired states of other copies."""
+        await transaction.execute("forget_old_sync_state", {"chain": self.chain, "since": now - RETENTION})
         await self._append(transaction, b"")
 
-    async def add(self, transaction: Transaction, table: str, marks: Iterable[RowState]) -> None:
-        """Note marks in the transaction that makes them true."""
-        number = _NUMBERS[table]
-        packed = b"".join([_RECORD.pack(mark.what, number, mark.key, mark.state, mark.stamp) for mark in marks])
+    async def add(self, transaction: Transaction, table: str, states: Iterable[RowState]) -> None:
+        """Record row states in the transaction that makes them true."""
+        number = _TABLE_NUMBERS[table]
+        packed = b"".join(
+            [_RECORD.pack(state.flags, number, state.key, state.content_hash, state.stamp) for state in states]
+        )
         if packed:
             await self._append(transaction, packed)
 
@@ -135,74 +136,73 @@ class SyncState:
         self._stale = True
 
     async def forget(self, transaction: Transaction) -> None:
-        """Delete all marks, in the transaction that ends the copy: what is done for good needs them no more."""
+        """Delete all records, in the transaction that completes the copy."""
         await transaction.execute("forget_sync_state", {"chain": self.chain})
 
-    async def of(self, table: str) -> SyncIndex:
-        """What is known of a table's rows, by all transactions that have ended."""
+    async def index_of(self, table: str) -> SyncIndex:
+        """Return the row states of a table, from all committed transactions."""
         import numpy as np
 
         if self._stale:
             await self._read()
-        if not self._size:
-            return SyncIndex(np.zeros(0, dtype=_FORM))
-        found = np.memmap(self._spool, dtype=_FORM, mode="r")
-        return SyncIndex(found[found["table"] == _NUMBERS[table]])
+        if not self._spool_bytes:
+            return SyncIndex(np.zeros(0, dtype=_RECORD_DTYPE))
+        records = np.memmap(self._spool, dtype=_RECORD_DTYPE, mode="r")
+        return SyncIndex(records[records["table"] == _TABLE_NUMBERS[table]])
 
-    async def last(self) -> set[int]:
-        """The keys of the batch that was written last."""
+    async def last_keys(self) -> set[int]:
+        """Return the keys of the batch that was written last."""
         import numpy as np
 
-        [row] = await _asked(self._running, "last_sync_state", {"chain": self.chain})
-        return set(np.frombuffer(row["records"], dtype=_FORM)["key"].tolist())
+        [row] = await _fetch(self._context, "last_sync_state", {"chain": self.chain})
+        return set(np.frombuffer(row["records"], dtype=_RECORD_DTYPE)["key"].tolist())
 
     async def _read(self) -> None:
-        asked = {"chain": self.chain, "limit": CHUNKS}
-        while rows := await _asked(self._running, "list_sync_state", {**asked, "after": self._last}):
+        params = {"chain": self.chain, "limit": CHUNKS_PER_READ}
+        while rows := await _fetch(self._context, "list_sync_state", {**params, "after": self._last_id}):
             try:
-                self._spool.seek(self._size)
+                self._spool.seek(self._spool_bytes)
                 self._spool.write(b"".join([row["records"] for row in rows]))
                 self._spool.flush()
             except OSError as error:
                 raise Refused(f"What the copy knows finds no room in {self._folder}: {error.strerror}.") from error
-            self._size += sum(len(row["records"]) for row in rows)
-            self._last = int(rows[-1]["id"])
-        # Nobody else writes to it: until this copy does, there is nothing new.
+            self._spool_bytes += sum(len(row["records"]) for row in rows)
+            self._last_id = int(rows[-1]["id"])
+        # No other process writes these records.
         self._stale = False
 
 
-async def _asked(running: JobContext, name: str, params: dict[str, Any]) -> list[Row]:
-    return await running.with_retries(partial(running.store.backend.fetch, name, params)) or []
+async def _fetch(context: JobContext, name: str, params: dict[str, Any]) -> list[Row]:
+    return await context.with_retries(partial(context.store.backend.fetch, name, params)) or []
 
 
 class SyncIndex:
-    """The newest mark of each row of a table; it takes some 34 bytes of memory for each."""
+    """Newest state of each row of a table; takes some 34 bytes of memory per row."""
 
     def __init__(self, records: Records) -> None:
         import numpy as np
 
-        # The last record of a key is the newest.
         order = np.argsort(records["key"], kind="stable")
         keys = records["key"][order]
         newest = np.append(keys[1:] != keys[:-1], True) if len(keys) else np.zeros(0, dtype=bool)
         self._records = records[order[newest]]
         self._keys = np.ascontiguousarray(self._records["key"])
-        self.refusals = bool((self._records["what"] & REFUSED).any())
-        """Is there a row that could not be copied?"""
+        self.has_refusals = bool((self._records["what"] & REFUSED).any())
+        """True where a row of the table was refused."""
 
     def get(self, key: int) -> RowState | None:
         import numpy as np
 
-        place = int(self._keys.searchsorted(np.uint64(key)))
-        if place == len(self._keys) or int(self._keys[place]) != key:
+        position = int(self._keys.searchsorted(np.uint64(key)))
+        if position == len(self._keys) or int(self._keys[position]) != key:
             return None
-        what, _, _, state, stamp = self._records[place].tolist()
-        return RowState(key, state, stamp, what)
+        flags, _, _, content_hash, stamp = self._records[position].tolist()
+        return RowState(key, content_hash, stamp, flags)
 
-    def ours_but(self, seen: array[int]) -> set[int]:
-        """The keys of rows that this copy has inserted, and not deleted since, which are not in ``seen``."""
+    def owned_except(self, seen_keys: array[int]) -> set[int]:
+        """Return the keys of rows that this copy has inserted and not deleted since, without ``seen_keys``."""
         import numpy as np
 
-        what = self._records["what"]
-        ours = self._keys[(what & OURS > 0) & (what & GONE == 0)]
-        return set(np.setdiff1d(ours, np.frombuffer(seen, dtype=np.uint64)).tolist())
+        flags = self._records["what"]
+        owned_keys = self._keys[(flags & OWNED > 0) & (flags & DELETED == 0)]
+        return set(np.setdiff1d(owned_keys, np.frombuffer(seen_keys, dtype=np.uint64)).tolist())

@@ -1,7 +1,7 @@
-"""What a source is compared with: the rows of an open store, asked for by their keys.
+"""Target readers: compare the rows of a source with those of an open store, by key.
 
-On PostgreSQL a row's values go there as one digest, and only the places of rows that are missing or differ come back.
-In a SQLite file the rows are read and brought into the common form, in this process, where such a file computes anyway.
+PostgreSQL gets one digest per row and returns only the positions of missing and different rows. Rows of a SQLite file
+are read and converted in this process, where SQLite would compute anyway.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ if TYPE_CHECKING:
     from vestige_tui.transfer.convert import Raw
     from vestige_tui.transfer.protocols import TargetReader
 
-_LOCAL = new_id(LOCAL_USER)
-_JSON: Mapping[str, tuple[int, ...]] = {
+_LOCAL_USER_ID = new_id(LOCAL_USER)
+_JSON_COLUMNS: Mapping[str, tuple[int, ...]] = {
     "users": (4,),
     "groups": (4,),
     "domains": (6,),
     "memories": (4, 6),
     "reviews": (3, 4),
 }
-"""Which values of a row are JSON: they are compared by what they say."""
-_FLOATS: Mapping[str, tuple[int, ...]] = {"scheduling": (1, 2, 3), "edges": (3,)}
+"""Columns with JSON, which is compared as parsed."""
+_FLOAT_COLUMNS: Mapping[str, tuple[int, ...]] = {"scheduling": (1, 2, 3), "edges": (3,)}
 _ZERO, _NEGATIVE_ZERO = pgbinary_encode.double(0.0), pgbinary_encode.double(-0.0)
-_NAMED = {"users": 1, "groups": 1}
-"""The value that a copy may have lengthened, because another row had it: a handle."""
+_HANDLE_COLUMN = {"users": 1, "groups": 1}
+"""Column with the handle, which a copy may have lengthened to keep it unique."""
 
 
 def target_reader_of(store: Store, *, vectors: bool = True) -> TargetReader:
-    """The rows of a store; without ``vectors`` it only matters whether there is one, not what it is."""
+    """Return the reader of a store; without ``vectors`` these are compared only by presence."""
     backend: Any = store.backend
     if backend.dialect == "postgres":
         return PostgresTargetReader(backend, vectors=vectors)
@@ -60,54 +60,56 @@ def target_reader_of(store: Store, *, vectors: bool = True) -> TargetReader:
 
 @cache
 def columns(table: str) -> tuple[str, ...]:
-    """What the values of a row are called, in their order."""
-    listed = re.search(r"\(ord, ([^)]*)\)", load("postgres", "copy")[f"load_{table}"])
-    assert listed is not None
-    return tuple(listed[1].replace("\n", " ").replace(" ", "").split(","))
+    """Return the column names of a table, in the order of a row's values."""
+    match = re.search(r"\(ord, ([^)]*)\)", load("postgres", "copy")[f"load_{table}"])
+    assert match is not None
+    return tuple(match[1].replace("\n", " ").replace(" ", "").split(","))
 
 
 def differing(table: str, one: Sequence[bytes | None], other: Sequence[bytes | None]) -> tuple[str, ...]:
-    """The names of the values in which two rows of a table differ: one as a source has it, the other as it came."""
+    """Return the columns in which two rows of a table differ, ``one`` from the source and ``other`` from the target."""
     names = columns(table)
     return tuple(
-        names[place]
-        for place, (a, b) in enumerate(zip(one, other, strict=True))
-        if a != b and not _alike(table, place, one, a, b)
+        names[column]
+        for column, (a, b) in enumerate(zip(one, other, strict=True))
+        if a != b and not _equal_values(table, column, one, a, b)
     )
 
 
-def _alike(table: str, place: int, row: Sequence[bytes | None], one: bytes | None, other: bytes | None) -> bool:
-    if table == "vectors" and place == 2:
-        return True  # Which state of its memory a vector belongs to is no value of the vector.
+def _equal_values(table: str, column: int, row: Sequence[bytes | None], one: bytes | None, other: bytes | None) -> bool:
+    if table == "vectors" and column == 2:
+        return True  # The state of its memory is not part of a vector.
     if one is None or other is None:
         return False
-    if place == _NAMED.get(table):
+    if column == _HANDLE_COLUMN.get(table):
         return other == one + b"-" + pgbinary_decode.uuid(row[0] or b"")[:8].encode()
-    if place in _FLOATS.get(table, ()):
-        return pgbinary_decode.double(one) == pgbinary_decode.double(other)  # SQLite knows no negative zero.
-    return place in _JSON.get(table, ()) and _say_the_same(one, other)
+    if column in _FLOAT_COLUMNS.get(table, ()):
+        return pgbinary_decode.double(one) == pgbinary_decode.double(other)  # SQLite has no negative zero.
+    return column in _JSON_COLUMNS.get(table, ()) and _equal_json(one, other)
 
 
-def meaning(table: str, values: Sequence[bytes | None]) -> bytes:
-    """What a row says, in one spelling: as a source has it, and as the target gives it back.
+def canonical_row(table: str, values: Sequence[bytes | None]) -> bytes:
+    """Return a row in one canonical spelling, whether it comes from a source or from the target.
 
     Rows that ``differing`` calls equal have the same one.
     """
-    told: list[bytes | None] = list(values)
-    for place in _JSON.get(table, ()):
-        if (value := told[place]) is not None:
+    canonical: list[bytes | None] = list(values)
+    for column in _JSON_COLUMNS.get(table, ()):
+        if (value := canonical[column]) is not None:
             with suppress(ValueError, ArithmeticError, RecursionError):
-                told[place] = repr(_hashable(_said(value))).encode("utf-8", "surrogateescape")
-    if (place := _NAMED.get(table, -1)) >= 0:
-        told[place] = (told[place] or b"").removesuffix(b"-" + pgbinary_decode.uuid(values[0] or b"")[:8].encode())
-    for place in _FLOATS.get(table, ()):
-        if told[place] == _NEGATIVE_ZERO:
-            told[place] = _ZERO
-    return pgbinary_encode.row(*told)
+                canonical[column] = repr(_hashable(_parsed_json(value))).encode("utf-8", "surrogateescape")
+    if (column := _HANDLE_COLUMN.get(table, -1)) >= 0:
+        canonical[column] = (canonical[column] or b"").removesuffix(
+            b"-" + pgbinary_decode.uuid(values[0] or b"")[:8].encode()
+        )
+    for column in _FLOAT_COLUMNS.get(table, ()):
+        if canonical[column] == _NEGATIVE_ZERO:
+            canonical[column] = _ZERO
+    return pgbinary_encode.row(*canonical)
 
 
 def _hashable(value: Any) -> Any:
-    """A plain value with its members in one order and its numbers by their hash, which no spelling changes."""
+    """Return a plain value with sorted members and numbers by their hash, independent of spelling."""
     if isinstance(value, dict):
         return sorted((key, _hashable(each)) for key, each in value.items())
     if isinstance(value, list):
@@ -116,15 +118,15 @@ def _hashable(value: Any) -> Any:
     return (kind, hash(plain) if isinstance(plain, Decimal) else plain)
 
 
-def _say_the_same(one: bytes, other: bytes) -> bool:
+def _equal_json(one: bytes, other: bytes) -> bool:
     try:
-        return bool(_said(one) == _said(other))
+        return bool(_parsed_json(one) == _parsed_json(other))
     except (ValueError, ArithmeticError, RecursionError):
         return False
 
 
-def _said(raw: bytes) -> Any:
-    """What a JSON text says: numbers by their value, whatever their spelling."""
+def _parsed_json(raw: bytes) -> Any:
+    """Parse JSON, with numbers by value, whether 1.0 or 1.00."""
     return _plain(json.loads(pgbinary_decode.jsonb(raw), parse_float=Decimal, parse_int=Decimal))
 
 
@@ -133,37 +135,47 @@ def _plain(value: Any) -> Any:
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_plain(each) for each in value]
-    # True equals 1 in Python, and not in JSON.
+    # Unlike in JSON, True equals 1 in Python.
     return (type(value).__name__, value)
 
 
-def _comparable(table: Table, fits: Sequence[TransferRow]) -> list[int]:
-    """The places of rows to compare: the user that every store begins with is not copied."""
-    return [place for place, fit in enumerate(fits) if table.name != "users" or fit.values[0] != _LOCAL]
+def _comparable(table: Table, rows: Sequence[TransferRow]) -> list[int]:
+    """Return the positions of rows to compare, without the built-in user, which is not copied."""
+    return [position for position, row in enumerate(rows) if table.name != "users" or row.values[0] != _LOCAL_USER_ID]
 
 
 # PostgreSQL
 
-_UUID, _UUIDS, _TIME, _FLOAT, _INT, _SMALL, _BOOL, _BYTES = 2950, 2951, 1184, 701, 23, 21, 16, 17
-_LISTS: Mapping[str, tuple[int, ...]] = {"domains": (3,), "memories": (3, 5)}
-"""Which values of a row are lists of texts: between us and the server they are JSON."""
-_SHORT = 256
-"""Bytes of a list that very many rows may have."""
+_UUID, _UUIDS, _TIME, _FLOAT, _INT, _SMALL, _BOOL, _BYTES = (
+    2950,
+    2951,
+    1184,
+    701,
+    23,
+    21,
+    16,
+    17,
+)
+"""Type OIDs of the server."""
+_LIST_COLUMNS: Mapping[str, tuple[int, ...]] = {"domains": (3,), "memories": (3, 5)}
+"""Columns with lists of texts, which the server gets and returns as JSON."""
+_CACHED_LIST_BYTES = 256
+"""Longest list that is cached as JSON; many rows share short ones."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Digested:
-    """Which values of a row are in its digest, each with the type (oid) that the server has it in: texts are bytes."""
+class _DigestColumns:
+    """Columns in a row's digest with their types (OIDs) on the server; texts are bytea."""
 
     values: tuple[tuple[int, int], ...]
 
 
-_DIGESTED: Mapping[str, _Digested] = {
-    "users": _Digested(((2, _BYTES), (3, _TIME))),
-    "groups": _Digested(((2, _BYTES), (3, _TIME))),
-    "memberships": _Digested(((2, _BYTES), (3, _TIME))),
-    "domains": _Digested(((1, _BYTES), (2, _BYTES), (3, _BYTES), (4, _INT), (5, _TIME))),
-    "memories": _Digested(
+_DIGEST_COLUMNS: Mapping[str, _DigestColumns] = {
+    "users": _DigestColumns(((2, _BYTES), (3, _TIME))),
+    "groups": _DigestColumns(((2, _BYTES), (3, _TIME))),
+    "memberships": _DigestColumns(((2, _BYTES), (3, _TIME))),
+    "domains": _DigestColumns(((1, _BYTES), (2, _BYTES), (3, _BYTES), (4, _INT), (5, _TIME))),
+    "memories": _DigestColumns(
         (
             (1, _BYTES),
             (2, _BYTES),
@@ -177,14 +189,22 @@ _DIGESTED: Mapping[str, _Digested] = {
             (12, _TIME),
         )
     ),
-    "vectors": _Digested(((1, _BYTES),)),
-    "scheduling": _Digested(
-        ((1, _FLOAT), (2, _FLOAT), (3, _FLOAT), (4, _TIME), (5, _TIME), (6, _INT), (7, _INT)),
+    "vectors": _DigestColumns(((1, _BYTES),)),
+    "scheduling": _DigestColumns(
+        (
+            (1, _FLOAT),
+            (2, _FLOAT),
+            (3, _FLOAT),
+            (4, _TIME),
+            (5, _TIME),
+            (6, _INT),
+            (7, _INT),
+        ),
     ),
-    "edges": _Digested(((3, _FLOAT), (4, _TIME))),
-    "reviews": _Digested(((6, _UUID), (7, _TIME), (8, _SMALL), (9, _INT))),
-    "supersession": _Digested(()),
-    "marks": _Digested(((1, _BOOL), (2, _TIME))),
+    "edges": _DigestColumns(((3, _FLOAT), (4, _TIME))),
+    "reviews": _DigestColumns(((6, _UUID), (7, _TIME), (8, _SMALL), (9, _INT))),
+    "supersession": _DigestColumns(()),
+    "marks": _DigestColumns(((1, _BOOL), (2, _TIME))),
 }
 
 _pack_count = struct.Struct(">i").pack
@@ -192,13 +212,13 @@ _pack_head = struct.Struct(">Ii").pack
 
 
 def digest(table: str, values: Sequence[bytes | None]) -> bytes:
-    """SHA-256 over what ``record_send`` says of a row: the number of values, then type, length and bytes of each."""
-    chosen, lists = _DIGESTED[table].values, _LISTS.get(table, ())
-    parts = [_pack_count(len(chosen))]
-    for place, oid in chosen:
-        value = values[place]
-        if value is not None and place in lists:
-            value = _spell_list(value) if len(value) <= _SHORT else pgbinary_decode.json_of_texts(value)
+    """Return the SHA-256 of a row as ``record_send`` encodes it: column count, then type, length and bytes of each."""
+    typed_columns, list_columns = _DIGEST_COLUMNS[table].values, _LIST_COLUMNS.get(table, ())
+    parts = [_pack_count(len(typed_columns))]
+    for column, oid in typed_columns:
+        value = values[column]
+        if value is not None and column in list_columns:
+            value = _spell_list(value) if len(value) <= _CACHED_LIST_BYTES else pgbinary_decode.json_of_texts(value)
         if value is None:
             parts.append(_pack_head(oid, -1))
         else:
@@ -213,44 +233,47 @@ def _spell_list(raw: bytes) -> bytes:
 
 
 def record(raw: bytes) -> tuple[bytes | None, ...]:
-    """The values in what ``record_send`` gave."""
+    """Return the values of a record as ``record_send`` encodes it."""
     (count,) = struct.unpack_from(">i", raw)
-    found: list[bytes | None] = []
-    at = 4
+    values: list[bytes | None] = []
+    offset = 4
     for _ in range(count):
-        _, length = struct.unpack_from(">Ii", raw, at)
-        at += 8
-        found.append(None if length < 0 else raw[at : at + length])
-        at += max(0, length)
-    return tuple(found)
+        _, length = struct.unpack_from(">Ii", raw, offset)
+        offset += 8
+        values.append(None if length < 0 else raw[offset : offset + length])
+        offset += max(0, length)
+    return tuple(values)
 
 
 def _read_row(table: str, raw: bytes) -> tuple[bytes | None, ...]:
-    """The values that ``show_<table>`` gives of a row, in wire form."""
-    found = list(record(raw))
-    for places, read in ((_LISTS, pgbinary_encode.texts_of_json), (_JSON, pgbinary_encode.jsonb)):
-        for place in places.get(table, ()):
-            value = found[place]
-            found[place] = None if value is None else read(value)
-    return tuple(found)
+    """Return the values of a row of ``show_<table>``, in wire form."""
+    values = list(record(raw))
+    for columns_by_table, read in (
+        (_LIST_COLUMNS, pgbinary_encode.texts_of_json),
+        (_JSON_COLUMNS, pgbinary_encode.jsonb),
+    ):
+        for column in columns_by_table.get(table, ()):
+            value = values[column]
+            values[column] = None if value is None else read(value)
+    return tuple(values)
 
 
-def _asked(table: str, rows: Sequence[Sequence[bytes | None]]) -> dict[str, Any]:
-    """Rows as ``differ_<table>`` is asked about them, column by column."""
+def _differ_params(table: str, rows: Sequence[Sequence[bytes | None]]) -> dict[str, Any]:
+    """Return rows as parameters of ``differ_<table>``, column by column."""
     params: dict[str, Any] = {
         "key": [key_of(table, row) for row in rows],
         "digest": [digest(table, row) for row in rows],
     }
     names = columns(table)
-    for place in _JSON.get(table, ()):
-        params[names[place]] = [pgbinary_decode.jsonb(row[place] or b"") for row in rows]
-    if (handle := _NAMED.get(table)) is not None:
+    for column in _JSON_COLUMNS.get(table, ()):
+        params[names[column]] = [pgbinary_decode.jsonb(row[column] or b"") for row in rows]
+    if (handle := _HANDLE_COLUMN.get(table)) is not None:
         params[names[handle]] = [row[handle] or b"" for row in rows]
     return params
 
 
 class PostgresTargetReader:
-    """The rows of a store on a PostgreSQL server."""
+    """Reader of a store on a PostgreSQL server."""
 
     def __init__(self, backend: PostgresBackend, *, vectors: bool = True) -> None:
         self._backend = backend
@@ -259,51 +282,54 @@ class PostgresTargetReader:
         self._sql = load("postgres", "copy")
 
     async def count(self, table: str) -> int:
-        [row] = await self._ask(f"count_{table}", {})
+        [row] = await self._query(f"count_{table}", {})
         return int(row["n"])
 
-    async def compare(self, table: Table, fits: Sequence[TransferRow]) -> RowComparison:
-        places = _comparable(table, fits)
-        if not places:
+    async def compare(self, table: Table, rows: Sequence[TransferRow]) -> RowComparison:
+        positions = _comparable(table, rows)
+        if not positions:
             return RowComparison(frozenset(), {})
-        rows = [self._rounded(table, fits[place].values) for place in places]
-        found = await self._judged(table, rows, 0, len(rows))
-        missing = frozenset(places[each] for each, gone in found if gone)
-        differ = [each for each, gone in found if not gone]
+        row_values = [self._as_stored(table, rows[position].values) for position in positions]
+        differences = await self._find_differences(table, row_values, 0, len(row_values))
+        missing = frozenset(positions[index] for index, absent in differences if absent)
+        differ = [index for index, absent in differences if not absent]
         if not differ or (table.name == "vectors" and not self.vectors):
             return RowComparison(missing, {})
         names: dict[int, tuple[str, ...]] = {}
-        there: dict[int, tuple[bytes | None, ...]] = {}
-        for each, row in await self._shown(table, rows, differ):
-            # A row that has gone or become alike meanwhile is left out.
-            if named := differing(table.name, rows[each][: len(row)], row):
-                names[places[each]], there[places[each]] = named, row
-        return RowComparison(missing, names, there)
+        target_values: dict[int, tuple[bytes | None, ...]] = {}
+        for index, row in await self._fetch_rows(table, row_values, differ):
+            # A row deleted or updated meanwhile is left out.
+            if differing_columns := differing(table.name, row_values[index][: len(row)], row):
+                names[positions[index]], target_values[positions[index]] = differing_columns, row
+        return RowComparison(missing, names, target_values)
 
-    async def _judged(
-        self, table: Table, rows: Sequence[Sequence[bytes | None]], low: int, high: int
+    async def _find_differences(
+        self, table: Table, row_values: Sequence[Sequence[bytes | None]], low: int, high: int
     ) -> list[tuple[int, bool]]:
-        """Which rows from one place to another are not alike in the target, and whether they are missing there."""
+        """Return the indexes of rows in a range that differ in the target, and whether they are missing there."""
         try:
-            found = await self._ask(f"differ_{table.name}", _asked(table.name, rows[low:high]))
+            rows = await self._query(f"differ_{table.name}", _differ_params(table.name, row_values[low:high]))
         except Conflict:
-            # A row holds what the server cannot read, so that it cannot be there: the others are asked about without.
+            # The server cannot read a row, so that it cannot exist there: bisect to compare the others.
             if high - low == 1:
-                return [(low, not await self._shown(table, rows, [low]))]
+                return [(low, not await self._fetch_rows(table, row_values, [low]))]
             middle = (low + high) // 2
-            return [*await self._judged(table, rows, low, middle), *await self._judged(table, rows, middle, high)]
-        return [(low + row["ord"] - 1, bool(row["missing"])) for row in found]
+            return [
+                *await self._find_differences(table, row_values, low, middle),
+                *await self._find_differences(table, row_values, middle, high),
+            ]
+        return [(low + row["ord"] - 1, bool(row["missing"])) for row in rows]
 
-    async def _shown(
-        self, table: Table, rows: Sequence[Sequence[bytes | None]], places: Sequence[int]
+    async def _fetch_rows(
+        self, table: Table, row_values: Sequence[Sequence[bytes | None]], indexes: Sequence[int]
     ) -> list[tuple[int, tuple[bytes | None, ...]]]:
-        """The rows of the target with the keys of these, by their places."""
-        keys = [key_of(table.name, rows[each]) for each in places]
-        found = await self._ask(f"show_{table.name}", {"key": keys})
-        return [(places[row["ord"] - 1], _read_row(table.name, bytes(row["row"]))) for row in found]
+        """Return the rows of the target with the keys of these, by index."""
+        keys = [key_of(table.name, row_values[each]) for each in indexes]
+        rows = await self._query(f"show_{table.name}", {"key": keys})
+        return [(indexes[row["ord"] - 1], _read_row(table.name, bytes(row["row"]))) for row in rows]
 
-    def _rounded(self, table: Table, values: Sequence[bytes | None]) -> Sequence[bytes | None]:
-        """A row as the target can hold it: in half precision a vector is not what it was."""
+    def _as_stored(self, table: Table, values: Sequence[bytes | None]) -> Sequence[bytes | None]:
+        """Return a row as the target stores it: a vector rounded to half precision."""
         if table.name != "vectors" or not self.half or values[1] is None:
             return values
         return (
@@ -313,32 +339,32 @@ class PostgresTargetReader:
         )
 
     async def keys(self, table: str, after: bytes | None, limit: int) -> Sequence[bytes]:
-        found = await self._ask(f"keys_{table}", {"after": after, "limit": limit})
-        return [bytes(row["key"]) for row in found]
+        rows = await self._query(f"keys_{table}", {"after": after, "limit": limit})
+        return [bytes(row["key"]) for row in rows]
 
-    async def _ask(self, name: str, params: Mapping[str, Any]) -> list[Row]:
+    async def _query(self, name: str, params: Mapping[str, Any]) -> list[Row]:
         return await self._backend.ask(name, self._sql[name], params)
 
 
 # SQLite
 
 
-class _Everybody(set[bytes]):
-    """Who may own a memory where it has been copied already: whoever does."""
+class _AnyUser(set[bytes]):
+    """Set that contains every user: in the target, any owner is valid."""
 
     def __contains__(self, user: object) -> bool:
         return True
 
 
-_WHOLE = {"memberships": 2, "edges": 3}
-"""Rows that are asked for by their whole keys, which so many values make: very many may begin alike."""
-_LOGS = ("reviews", "supersession")
-_AFTER = ("after", "after_second", "after_third")
+_KEY_VALUE_COUNT = {"memberships": 2, "edges": 3}
+"""Number of values in the key of tables that are queried by whole keys, because many rows share the first value."""
+_LOG_TABLES = ("reviews", "supersession")
+_AFTER_PARAMS = ("after", "after_second", "after_third")
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class SqliteTargetReader:
-    """The rows of a store of ours in a SQLite file."""
+    """Reader of our own SQLite file."""
 
     half = False
 
@@ -349,77 +375,81 @@ class SqliteTargetReader:
         self._tables = {
             table.name: replace(table, convert=_vector) if table.name == "vectors" else table for table in TABLES
         }
-        self._left: dict[str, tuple[bytes, tuple[str, ...]]] = {}
-        """Behind which key the last page of a table ended, and how the file spells it."""
+        self._page_ends: dict[str, tuple[bytes, tuple[str, ...]]] = {}
+        """Last key of the last page of a table, with its spelling in the file."""
 
     async def count(self, table: str) -> int:
-        [(rows, _)] = await self._ask(f"count_{table}", {})
+        [(rows, _)] = await self._query(f"count_{table}", {})
         return int(rows)
 
-    async def compare(self, table: Table, fits: Sequence[TransferRow]) -> RowComparison:
-        places = _comparable(table, fits)
-        rows = await self._rows(table.name, [_ids(table.name, fits[place].values) for place in places])
+    async def compare(self, table: Table, rows: Sequence[TransferRow]) -> RowComparison:
+        positions = _comparable(table, rows)
+        target_rows = await self._rows(table.name, [_ids(table.name, rows[position].values) for position in positions])
         missing: set[int] = set()
         differ: dict[int, tuple[str, ...]] = {}
-        there: dict[int, tuple[bytes | None, ...]] = {}
-        for place in places:
-            values = fits[place].values
-            row = rows.get(key_of(table.name, values))
+        target_values: dict[int, tuple[bytes | None, ...]] = {}
+        for position in positions:
+            values = rows[position].values
+            row = target_rows.get(key_of(table.name, values))
             if row is None:
-                missing.add(place)
+                missing.add(position)
             elif table.name == "vectors" and not self.vectors:
                 continue
             elif names := differing(table.name, values, row):
-                differ[place], there[place] = names, row
-        return RowComparison(frozenset(missing), differ, there)
+                differ[position], target_values[position] = names, row
+        return RowComparison(frozenset(missing), differ, target_values)
 
     async def _rows(self, name: str, ids: Sequence[tuple[str, ...]]) -> dict[bytes, tuple[bytes | None, ...]]:
-        """The rows that these ids, or the memories with these ids, have."""
-        asked = {"keys": json.dumps(ids)} if name in _WHOLE else {"ids": json.dumps([each for (each,) in set(ids)])}
+        """Return the rows that have these ids, or that belong to memories with them."""
+        params = (
+            {"keys": json.dumps(ids)}
+            if name in _KEY_VALUE_COUNT
+            else {"ids": json.dumps([each for (each,) in set(ids)])}
+        )
         table = self._tables[name]
-        setting = TransferContext(_NEVER, rivals={}, width=None, half=False, users=_Everybody())
-        fits, *_ = convert_all(name, table.convert, await self._ask(f"rows_{name}", asked), setting)
-        return {key_of(name, fit.values): fit.values for fit in fits}
+        transfer_context = TransferContext(_NEVER, duplicate_ids={}, width=None, half=False, users=_AnyUser())
+        rows, *_ = convert_all(name, table.convert, await self._query(f"rows_{name}", params), transfer_context)
+        return {key_of(name, row.values): row.values for row in rows}
 
     async def keys(self, table: str, after: bytes | None, limit: int) -> Sequence[bytes]:
-        behind = ("",) * _WHOLE.get(table, 1)
+        cursor = ("",) * _KEY_VALUE_COUNT.get(table, 1)
         if after is not None:
-            # Where somebody has spelt an id otherwise than we do, the key does not tell how.
-            last, spelt = self._left.get(table, (None, behind))
-            behind = spelt if last == after else _ids(table, tuple(_parts(table, after)))
-        found: list[bytes] = []
-        while not found:
-            after_this = dict(zip(_AFTER, map(bound, behind), strict=False))
-            page = await self._ask(f"ids_{table}", {**after_this, "limit": limit})
+            # An id may have another spelling in the file, which the key does not tell.
+            last_key, stored = self._page_ends.get(table, (None, cursor))
+            cursor = stored if last_key == after else _ids(table, tuple(_parts(table, after)))
+        keys: list[bytes] = []
+        while not keys:
+            params = dict(zip(_AFTER_PARAMS, map(bound, cursor), strict=False))
+            page = await self._query(f"ids_{table}", {**params, "limit": limit})
             if not page:
                 return []
-            behind = tuple(map(_text, page[-1]))
-            if table in _LOGS:
-                found = sorted(await self._rows(table, [(_text(each),) for (each,) in page]))
+            cursor = tuple(map(_text, page[-1]))
+            if table in _LOG_TABLES:
+                keys = sorted(await self._rows(table, [(_text(each),) for (each,) in page]))
             else:
-                found = [_key(table, row) for row in page]
-        self._left[table] = (found[-1], behind)
-        return found
+                keys = [_key(table, row) for row in page]
+        self._page_ends[table] = (keys[-1], cursor)
+        return keys
 
-    async def _ask(self, name: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    async def _query(self, name: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         return await self._backend.run(name, partial(_fetch, self._sql[name], params))
 
 
 def _parts(table: str, key: bytes) -> list[bytes | None]:
     parts = key_parts(table, key)
-    return [parts[place] for place in range(_WHOLE.get(table, 1))]
+    return [parts[column] for column in range(_KEY_VALUE_COUNT.get(table, 1))]
 
 
 def _ids(table: str, values: Sequence[bytes | None]) -> tuple[str, ...]:
-    """What the rows of a table are asked for by, as the file spells it."""
+    """Return the ids by which a table is queried, as the file spells them."""
     if table == "domains":
         return ((values[0] or b"").decode(),)
-    spelt = [pgbinary_decode.uuid(value or b"") for value in values[: min(2, _WHOLE.get(table, 1))]]
-    return (*spelt, (values[2] or b"").decode()) if table == "edges" else tuple(spelt)
+    ids = [pgbinary_decode.uuid(value or b"") for value in values[: min(2, _KEY_VALUE_COUNT.get(table, 1))]]
+    return (*ids, (values[2] or b"").decode()) if table == "edges" else tuple(ids)
 
 
 def _key(table: str, row: tuple[Any, ...]) -> bytes:
-    """The key of a row, by the values that ``ids_<table>`` gives."""
+    """Return the key of a row of ``ids_<table>``."""
     if table == "domains":
         return _text(row[0]).encode("utf-8", "surrogateescape")
     key = b"".join(map(new_id, row[:2]))
@@ -430,24 +460,24 @@ def _text(value: object) -> str:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
 
 
-def _vector(raw: Raw, setting: TransferContext) -> TransferRow:
-    """A vector as it lies there, whatever it is; one that is none has no values."""
+def _vector(raw: Raw, transfer_context: TransferContext) -> TransferRow:
+    """Convert a vector as stored, valid or not; one that cannot be a vector has no values."""
     import numpy as np
 
     ident, blob, *_ = raw
-    whole = isinstance(blob, bytes) and len(blob) % 4 == 0 and len(blob) <= _WIDEST
-    packed = pgbinary_encode.vector(np.frombuffer(blob, dtype="<f4")) if whole else b""
+    is_vector = isinstance(blob, bytes) and len(blob) % 4 == 0 and len(blob) <= _MAX_VECTOR_BYTES
+    packed = pgbinary_encode.vector(np.frombuffer(blob, dtype="<f4")) if is_vector else b""
     return TransferRow(shown(ident), (new_id(ident), packed, None))
 
 
-_WIDEST = 4 * (2**16 - 1)
+_MAX_VECTOR_BYTES = 4 * (2**16 - 1)
 
 
 def _fetch(sql: str, params: Mapping[str, Any], connection: Any) -> list[tuple[Any, ...]]:
     cursor = connection.cursor()
     cursor.row_factory = None
-    # What is no UTF-8 comes as in a source, or else its batch could not be read at all.
-    connection.text_factory = _decoded
+    # Decode as in a source, or else invalid UTF-8 would fail the whole batch.
+    connection.text_factory = _decode
     try:
         rows: list[tuple[Any, ...]] = cursor.execute(sql, params).fetchall()
         return rows
@@ -455,5 +485,5 @@ def _fetch(sql: str, params: Mapping[str, Any], connection: Any) -> list[tuple[A
         connection.text_factory = str
 
 
-def _decoded(raw: bytes) -> str:
+def _decode(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")

@@ -1,7 +1,7 @@
-"""A comparison of every row of one store with another, by digests; each difference is named.
+"""Compare every row of one store with another, by digests; each difference is named.
 
-Rows that a copy cannot bring, such as a vector of another width or a link without its memory, are no differences: they
-count as failed. Of a table that has more rows in the target, all keys are looked at.
+Rows that a copy cannot write, such as a vector of another width or a link without its memory, are no differences: they
+count as failed. All keys are compared only of a table that has more rows in the target.
 """
 
 from __future__ import annotations
@@ -44,52 +44,52 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-BATCH = 2_000
+BATCH_ROWS = 2_000
 MAX_BATCH_BYTES = 8_000_000
-KEYS = 4_000
-PAGE = 1_000
+KEYS_PAGE_ROWS = 4_000
+FINDINGS_PAGE_ROWS = 1_000
 DIFFERENCES: tuple[FindingKind, ...] = ("differs", "only_source", "only_target")
-"""What of a comparison's findings is a difference; the others are rows that no copy can bring."""
-LISTED = 10_000
-"""So many differences of a table are listed, and so many rows that failed; more are counted."""
-SHOWN = 60
-"""Values of at most so many characters are told in full."""
+"""Findings of a comparison that are differences; the others are rows that no copy can write."""
+LISTED_ROWS = 10_000
+"""Limit of listed differences and failed rows of a table; more are only counted."""
+SHOWN_CHARS = 60
+"""Longest value that is shown in a finding."""
 
 
 class Reporter(Protocol):
-    """Where a comparison tells how far it is."""
+    """Receiver of the progress and findings of a comparison."""
 
     meter: Meter
 
     async def note(self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding]) -> None:
-        """Count and list what was found."""
+        """Count the results and add the findings."""
         ...
 
     async def with_retries(self, work: Callable[[], Awaitable[T]]) -> T: ...
 
 
 class LedgerReporter:
-    """The report of a job, into the ledger."""
+    """Reporter of a job, which writes to the ledger."""
 
-    def __init__(self, running: JobContext) -> None:
-        self._running = running
-        self.meter = running.meter
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
+        self.meter = context.meter
 
     async def note(self, table: str, counts: Mapping[str, int], findings: Sequence[JobFinding]) -> None:
         async def count(transaction: Transaction) -> None:
             self.meter.add(table, **counts)
-            await self._running.ledger.add_findings(transaction, self._running.job_id, findings)
+            await self._context.ledger.add_findings(transaction, self._context.job_id, findings)
 
-        await self._running.step(count)
+        await self._context.step(count)
 
     async def with_retries(self, work: Callable[[], Awaitable[T]]) -> T:
-        result = await self._running.with_retries(work)
+        result = await self._context.with_retries(work)
         assert result is not None
         return result
 
 
 class StdoutReporter:
-    """The report of a comparison in the foreground, where the target takes no row of a ledger."""
+    """Reporter of a comparison in the foreground, for a target that cannot be written."""
 
     def __init__(self, meter: Meter, tell: Callable[[Meter], None]) -> None:
         self.meter = meter
@@ -105,241 +105,246 @@ class StdoutReporter:
         return await work()
 
 
-class Keys:
-    """Which keys a source has, in the order in which it gives them, in eight bytes each."""
+class KeySet:
+    """Key hashes of a source table in reading order, eight bytes each."""
 
     def __init__(self) -> None:
-        self._seen = array("Q")
+        self._hashes = array("Q")
         self._sorted: Any = None
 
     def add(self, keys: Sequence[bytes]) -> None:
-        self._seen.extend(map(hashed, keys))
+        self._hashes.extend(map(hashed, keys))
         self._sorted = None
 
-    def lacking(self, keys: Sequence[bytes]) -> list[bytes]:
-        """Those of these keys that are not among them."""
+    def absent(self, keys: Sequence[bytes]) -> list[bytes]:
+        """Return those of these keys that are missing."""
         import numpy as np
 
-        if not len(self._seen):
+        if not len(self._hashes):
             return list(keys)
         if self._sorted is None:
-            self._sorted = np.sort(np.frombuffer(self._seen, dtype=np.uint64))
-        asked = np.array([hashed(key) for key in keys], dtype=np.uint64)
-        places = np.minimum(np.searchsorted(self._sorted, asked), len(self._seen) - 1)
-        return [key for key, there in zip(keys, self._sorted[places] == asked, strict=True) if not there]
+            self._sorted = np.sort(np.frombuffer(self._hashes, dtype=np.uint64))
+        hashes = np.array([hashed(key) for key in keys], dtype=np.uint64)
+        positions = np.minimum(np.searchsorted(self._sorted, hashes), len(self._hashes) - 1)
+        return [key for key, present in zip(keys, self._sorted[positions] == hashes, strict=True) if not present]
 
     def repeated(self) -> dict[int, int]:
-        """The hashes of keys that came more than once, and where each came first."""
+        """Return the hashes of keys that occur more than once, with the position of the first."""
         import numpy as np
 
-        seen = np.frombuffer(self._seen, dtype=np.uint64)
-        order = np.argsort(seen, kind="stable")
-        again = seen[order][1:] == seen[order][:-1]
-        firsts = np.flatnonzero(again & ~np.concatenate(([False], again[:-1])))
-        return {int(seen[order[place]]): int(order[place]) for place in firsts}
+        hashes = np.frombuffer(self._hashes, dtype=np.uint64)
+        order = np.argsort(hashes, kind="stable")
+        repeated = hashes[order][1:] == hashes[order][:-1]
+        firsts = np.flatnonzero(repeated & ~np.concatenate(([False], repeated[:-1])))
+        return {int(hashes[order[position]]): int(order[position]) for position in firsts}
 
 
 @dataclass(frozen=True, slots=True)
 class BatchComparison:
-    """What a comparison says of a batch: the places of rows that the target lacks, those that differ and in what, and
-    the rows that no copy can bring."""
+    """Comparison of a batch: positions of missing and different rows; findings about rows that no copy can write."""
 
     missing: Sequence[int]
     differ: Sequence[int]
     failed: Sequence[JobFinding]
-    compared: RowComparison
+    rows: RowComparison
 
 
 class Comparison:
-    """One comparison of everything.
+    """Comparison of all tables.
 
-    ``excused``: rows that a copy has already said it could not bring. ``counting``: what is compared counts as read.
+    ``excused``: rows that a copy has reported as refused. ``counting``: compared rows count as read.
     """
 
     def __init__(
         self,
         source: Source,
-        mirror: TargetReader,
-        setting: TransferContext,
-        report: Reporter,
+        target_reader: TargetReader,
+        transfer_context: TransferContext,
+        reporter: Reporter,
         *,
         counting: bool = True,
-        excused: Callable[[str, TransferRow], bool] = lambda table, fit: False,
+        excused: Callable[[str, TransferRow], bool] = lambda table, row: False,
     ) -> None:
         self._source = source
-        self._mirror = mirror
-        self._setting = setting
-        self._report = report
+        self._target_reader = target_reader
+        self._transfer_context = transfer_context
+        self._reporter = reporter
         self._counting = counting
         self._excused = excused
-        self._owners: dict[str, Keys] = {}
+        self._key_sets: dict[str, KeySet] = {}
         self._repeated: dict[str, Mapping[int, int]] = {}
 
     async def run(self) -> None:
-        """Compare all tables, from their beginnings: what was compared by an attempt before has changed since."""
-        await self.know_users()
+        """Compare all tables from their beginning, because compared rows may have changed since an earlier attempt."""
+        await self.load_users()
         for table in TABLES:
             await self._compare(table)
 
-    async def know_users(self) -> None:
-        """Read who may own a memory, before the first memory is read: the setting remembers them."""
+    async def load_users(self) -> None:
+        """Read all users as possible owners into the transfer context, before the first memory."""
         async with aclosing(self.batches(TABLES[0])) as batches:
             async for _ in batches:
                 pass
 
     async def batches(self, table: Table) -> AsyncGenerator[Batch, None]:
-        """The batches of a table; the next one is read while somebody works on this one."""
+        """Yield the batches of a table, with prefetch of the next one."""
 
-        def read(behind: Key) -> Batch:
-            return self._source.read(table, behind, BATCH, MAX_BATCH_BYTES, self._setting)
+        def read(after: Key) -> Batch:
+            return self._source.read(table, after, BATCH_ROWS, MAX_BATCH_BYTES, self._transfer_context)
 
-        async def with_retries(behind: Key) -> Batch:
-            return await self._report.with_retries(partial(asyncio.to_thread, read, behind))
+        async def with_retries(after: Key) -> Batch:
+            return await self._reporter.with_retries(partial(asyncio.to_thread, read, after))
 
-        reading = asyncio.create_task(with_retries(self._source.start(table.name)))
+        read_task = asyncio.create_task(with_retries(self._source.start(table.name)))
         try:
-            while (batch := await asyncio.shield(reading)).read:
-                reading = asyncio.create_task(with_retries(batch.after))
+            while (batch := await asyncio.shield(read_task)).read:
+                read_task = asyncio.create_task(with_retries(batch.after))
                 yield batch
         finally:
-            # A thread cannot be stopped: its read must end before the source may be closed.
-            await asyncio.wait({reading})
-            if not reading.cancelled():
-                reading.exception()
+            # A thread cannot be stopped: its read must end before the source is closed.
+            await asyncio.wait({read_task})
+            if not read_task.cancelled():
+                read_task.exception()
 
     async def _compare(self, table: Table) -> None:
-        meter, name = self._report.meter, table.name
+        meter, name = self._reporter.meter, table.name
         meter.phase = f"comparing {name}"
-        rows, shared = 0, array("Q")
+        rows_before, shared_keys = 0, array("Q")
         meter.tables[name] = replace(meter.tables.get(name, TableProgress()), differ=0, only_source=0, only_target=0)
         if self._counting:
-            count = await self._asked(partial(self._source.count, name))
+            count = await self._ask_source(partial(self._source.count, name))
             meter.tables[name] = TableProgress(total=count.rows)
             if count.keyless:
                 finding = JobFinding(name, "failed", "NULL", f"{grouped(count.keyless)} rows have no id.")
-                await self._report.note(name, {"read": count.keyless, "failed": count.keyless}, [finding])
+                await self._reporter.note(name, {"read": count.keyless, "failed": count.keyless}, [finding])
         async with aclosing(self.batches(table)) as batches:
             async for batch in batches:
-                judged = await self.judge(table, batch, rows)
-                await self._note(table, batch, judged)
-                rows += len(batch.fits)
-                shared.extend(
-                    hashed(key_of(name, fit.values))
-                    for place, fit in enumerate(batch.fits)
-                    if place not in judged.compared.missing
+                comparison = await self.compare_batch(table, batch, rows_before)
+                await self._note(table, batch, comparison)
+                rows_before += len(batch.rows)
+                shared_keys.extend(
+                    hashed(key_of(name, row.values))
+                    for position, row in enumerate(batch.rows)
+                    if position not in comparison.rows.missing
                 )
-        if await self._has_others(table, _distinct(shared)):
+        if await self._has_others(table, _distinct(shared_keys)):
             await self._note_others(table)
         self._repeated.pop(name, None)
 
-    async def _asked(self, question: Callable[[], T]) -> T:
-        return await self._report.with_retries(partial(asyncio.to_thread, question))
+    async def _ask_source(self, query: Callable[[], T]) -> T:
+        return await self._reporter.with_retries(partial(asyncio.to_thread, query))
 
-    async def judge(self, table: Table, batch: Batch, rows: int) -> BatchComparison:
-        """Compare a batch, before which so many rows of its table were read."""
+    async def compare_batch(self, table: Table, batch: Batch, rows_before: int) -> BatchComparison:
+        """Compare a batch; ``rows_before`` is the number of rows read before it in its table."""
         name = table.name
-        compared = await self._report.with_retries(partial(self._mirror.compare, table, batch.fits))
+        row_comparison = await self._reporter.with_retries(partial(self._target_reader.compare, table, batch.rows))
         failed = list(batch.failed)
         missing: list[int] = []
         differ: list[int] = []
-        for place in sorted(compared.missing):
-            fit = batch.fits[place]
-            if reason := await self._why_absent(table, fit):
-                failed.append(JobFinding(name, "failed", fit.key, reason))
+        for position in sorted(row_comparison.missing):
+            row = batch.rows[position]
+            if reason := await self._why_absent(table, row):
+                failed.append(JobFinding(name, "failed", row.key, reason))
             else:
-                missing.append(place)
-        for place in sorted(compared.differ):
-            fit = batch.fits[place]
-            if await self._came_before(table, fit, rows + place):
-                failed.append(JobFinding(name, "failed", fit.key, "It is the same row as one that came before it."))
+                missing.append(position)
+        for position in sorted(row_comparison.differ):
+            row = batch.rows[position]
+            if await self._is_repeated(table, row, rows_before + position):
+                failed.append(JobFinding(name, "failed", row.key, "It is the same row as one that came before it."))
             else:
-                differ.append(place)
-        return BatchComparison(missing, differ, failed, compared)
+                differ.append(position)
+        return BatchComparison(missing, differ, failed, row_comparison)
 
-    async def _note(self, table: Table, batch: Batch, judged: BatchComparison) -> None:
-        name, before = table.name, self._report.meter.tables[table.name]
+    async def _note(self, table: Table, batch: Batch, comparison: BatchComparison) -> None:
+        name, before = table.name, self._reporter.meter.tables[table.name]
         findings = [
-            JobFinding(name, "only_source", batch.fits[place].key, "The target does not have it.")
-            for place in judged.missing
+            JobFinding(name, "only_source", batch.rows[position].key, "The target does not have it.")
+            for position in comparison.missing
         ]
         findings += [
-            JobFinding(name, "differs", batch.fits[place].key, _what(name, batch.fits[place], judged.compared, place))
-            for place in judged.differ
+            JobFinding(
+                name,
+                "differs",
+                batch.rows[position].key,
+                _difference_text(name, batch.rows[position], comparison.rows, position),
+            )
+            for position in comparison.differ
         ]
-        counts = {"differ": len(judged.differ), "only_source": len(judged.missing)}
-        listed = _listed(name, before.differ + before.only_source, findings)
+        counts = {"differ": len(comparison.differ), "only_source": len(comparison.missing)}
+        listed = _listable(name, before.differ + before.only_source, findings)
         if self._counting:
-            counts |= {"read": batch.read, "failed": len(judged.failed)}
-            listed = [*_listed(name, before.failed, judged.failed), *listed]
-        await self._report.note(name, counts, listed)
+            counts |= {"read": batch.read, "failed": len(comparison.failed)}
+            listed = [*_listable(name, before.failed, comparison.failed), *listed]
+        await self._reporter.note(name, counts, listed)
 
-    async def _why_absent(self, table: Table, fit: TransferRow) -> str | None:
-        """Why a row could not be copied: the target refused it, or it belongs to one that is not in the source."""
-        if self._excused(table.name, fit):
+    async def _why_absent(self, table: Table, row: TransferRow) -> str | None:
+        """Return the reason why a row could not be copied: refused, or its owner is missing in the source; None for
+        others."""
+        if self._excused(table.name, row):
             return "The target did not take it."
-        for owner, place in _BELONGS.get(table.name, ()):
-            key = fit.values[place]
-            if key is not None and (await self._keys(owner)).lacking([key]):
-                return _ORPHANED.get(table.name, "Its memory is not there.")
+        for owner, column in _OWNER_COLUMNS.get(table.name, ()):
+            key = row.values[column]
+            if key is not None and (await self._keys(owner)).absent([key]):
+                return _ORPHAN_REASONS.get(table.name, "Its memory is not there.")
         return None
 
-    async def _came_before(self, table: Table, fit: TransferRow, position: int) -> bool:
-        """Is a row the second of its key in the source, which another spelling has hidden?"""
+    async def _is_repeated(self, table: Table, row: TransferRow, position: int) -> bool:
+        """Check whether a row repeats the key of an earlier row in the source, in another spelling."""
         if table.name not in self._repeated:
             self._repeated[table.name] = (await self._keys(table.name)).repeated()
-        return self._repeated[table.name].get(hashed(key_of(table.name, fit.values)), position) < position
+        return self._repeated[table.name].get(hashed(key_of(table.name, row.values)), position) < position
 
-    async def _keys(self, name: str) -> Keys:
-        """The keys of a table of the source, read again where somebody has to know them: seldom."""
-        if name in self._owners:
-            return self._owners[name]
-        keys = Keys()
+    async def _keys(self, name: str) -> KeySet:
+        """Return the keys of a source table; reads the whole table, which is seldom needed."""
+        if name in self._key_sets:
+            return self._key_sets[name]
+        keys = KeySet()
         async with aclosing(self.batches(_BY_NAME[name])) as batches:
             async for batch in batches:
-                keys.add([key_of(name, fit.values) for fit in batch.fits])
-        if name in _OWNERS:
-            self._owners[name] = keys
+                keys.add([key_of(name, row.values) for row in batch.rows])
+        if name in _OWNER_TABLES:
+            self._key_sets[name] = keys
         return keys
 
     async def _has_others(self, table: Table, shared: int) -> bool:
-        """Has the target other rows than those that both have?"""
-        if table.name == "vectors" and not self._mirror.vectors:
-            return False  # Another model makes a vector of every memory.
-        return await self._report.with_retries(partial(self._mirror.count, table.name)) != shared
+        """Check whether the target has rows that the source lacks."""
+        if table.name == "vectors" and not self._target_reader.vectors:
+            return False  # Another model encodes every memory.
+        return await self._reporter.with_retries(partial(self._target_reader.count, table.name)) != shared
 
     async def _note_others(self, table: Table) -> None:
         name = table.name
         async with aclosing(self.others(table)) as pages:
             async for page in pages:
-                before = self._report.meter.tables[name]
+                before = self._reporter.meter.tables[name]
                 findings = [
                     JobFinding(name, "only_target", name_of(name, key), "The source does not have it.") for key in page
                 ]
-                listed = _listed(name, before.differ + before.only_source + before.only_target, findings)
-                await self._report.note(name, {"only_target": len(findings)}, listed)
+                listed = _listable(name, before.differ + before.only_source + before.only_target, findings)
+                await self._reporter.note(name, {"only_target": len(findings)}, listed)
 
     async def others(self, table: Table) -> AsyncGenerator[Sequence[bytes], None]:
-        """The keys of rows that only the target has, page by page."""
+        """Yield the keys of rows that only the target has, page by page."""
         name = table.name
         keys = await self._keys(name)
-        walked: bytes | None = None
-        while page := await self._report.with_retries(partial(self._mirror.keys, name, walked, KEYS)):
-            yield [key for key in keys.lacking(page) if name != "users" or key != _LOCAL]
-            walked = page[-1]
+        after: bytes | None = None
+        while page := await self._reporter.with_retries(partial(self._target_reader.keys, name, after, KEYS_PAGE_ROWS)):
+            yield [key for key in keys.absent(page) if name != "users" or key != _LOCAL_USER_ID]
+            after = page[-1]
 
 
 def _distinct(keys: array[int]) -> int:
-    """How many different ones there are: one key may have several spellings in a source."""
+    """Count distinct keys: one key may have several spellings in a source."""
     import numpy as np
 
     return len(np.unique(np.frombuffer(keys, dtype=np.uint64)))
 
 
-_LOCAL = new_id(LOCAL_USER)
+_LOCAL_USER_ID = new_id(LOCAL_USER)
 _BY_NAME = {table.name: table for table in TABLES}
 
-_OWNERS = ("users", "groups", "memories")
-_BELONGS: Mapping[str, tuple[tuple[str, int], ...]] = {
+_OWNER_TABLES = ("users", "groups", "memories")
+_OWNER_COLUMNS: Mapping[str, tuple[tuple[str, int], ...]] = {
     "memberships": (("users", 0), ("groups", 1)),
     "vectors": (("memories", 0),),
     "scheduling": (("memories", 0),),
@@ -348,50 +353,50 @@ _BELONGS: Mapping[str, tuple[tuple[str, int], ...]] = {
     "supersession": (("memories", 0),),
     "marks": (("memories", 0),),
 }
-"""Whose a row is: of which table, and which of its values says so."""
+"""Tables that own a row, and the columns that reference them."""
 
 
-_ORPHANED = {
+_ORPHAN_REASONS = {
     "memberships": "Its user or group is not there.",
     "edges": "One of its memories is not there.",
 }
 
 
-def _listed(table: str, before: int, findings: Sequence[JobFinding]) -> Sequence[JobFinding]:
-    """As many findings as may still be listed, and behind the last one that there are more."""
-    if before + len(findings) <= LISTED:
+def _listable(table: str, before: int, findings: Sequence[JobFinding]) -> Sequence[JobFinding]:
+    """Return the findings within the limit; the last one then says that there are more."""
+    if before + len(findings) <= LISTED_ROWS:
         return findings
-    if before > LISTED:
+    if before > LISTED_ROWS:
         return ()
-    kind: FindingKind = findings[LISTED - before].outcome
-    told = f"There are more than {grouped(LISTED)}: from here on they are only counted."
-    return [*findings[: LISTED - before], JobFinding(table, kind, "", told)]
+    kind: FindingKind = findings[LISTED_ROWS - before].outcome
+    text = f"There are more than {grouped(LISTED_ROWS)}: from here on they are only counted."
+    return [*findings[: LISTED_ROWS - before], JobFinding(table, kind, "", text)]
 
 
-def _what(table: str, fit: TransferRow, compared: RowComparison, place: int) -> str:
-    """Which values of a row differ, and what they are on either side where they are short."""
-    differing = compared.differ[place]
-    names = list(dict.fromkeys("undoes" if each.startswith("undone_") else each for each in differing))
-    said = " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))).replace("_", " ")
-    told = f"{said} {'differs' if len(names) == 1 else 'differ'}"
-    there = compared.there.get(place)
-    if there is None:
-        return sentence(told)
+def _difference_text(table: str, row: TransferRow, comparison: RowComparison, position: int) -> str:
+    """Describe the columns that differ, with both values where they are short."""
+    differing_columns = comparison.differ[position]
+    names = list(dict.fromkeys("undoes" if each.startswith("undone_") else each for each in differing_columns))
+    columns_text = " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))).replace("_", " ")
+    text = f"{columns_text} {'differs' if len(names) == 1 else 'differ'}"
+    target_values = comparison.target_values.get(position)
+    if target_values is None:
+        return sentence(text)
     sides: list[str] = []
-    for column, ours, theirs in zip(columns(table), fit.values, there, strict=False):
-        if column in differing and column in _FORMS:
-            one, other = _told(column, ours), _told(column, theirs)
-            if max(len(one), len(other)) <= SHOWN:
-                which = f"{column.replace('_', ' ')} is " if len(names) > 1 else ""
-                sides.append(f"{which}{one} in the source, {other} in the target")
-    return sentence(f"{told}: {'; '.join(sides)}" if sides else told)
+    for column, ours, theirs in zip(columns(table), row.values, target_values, strict=False):
+        if column in differing_columns and column in _FORMATTERS:
+            source_text, target_text = _value_text(column, ours), _value_text(column, theirs)
+            if max(len(source_text), len(target_text)) <= SHOWN_CHARS:
+                prefix = f"{column.replace('_', ' ')} is " if len(names) > 1 else ""
+                sides.append(f"{prefix}{source_text} in the source, {target_text} in the target")
+    return sentence(f"{text}: {'; '.join(sides)}" if sides else text)
 
 
-def _told(column: str, value: bytes | None) -> str:
+def _value_text(column: str, value: bytes | None) -> str:
     if value is None:
         return "nothing"
     try:
-        return _FORMS[column](value) or "empty"
+        return _FORMATTERS[column](value) or "empty"
     except ValueError:
         return "unreadable"
 
@@ -416,7 +421,7 @@ def _json(raw: bytes) -> str:
     return pgbinary_decode.jsonb(raw).decode()
 
 
-_FORMS: Mapping[str, Callable[[bytes], str]] = {
+_FORMATTERS: Mapping[str, Callable[[bytes], str]] = {
     **dict.fromkeys(
         ("handle", "display_name", "role", "label", "content", "node_type", "codebase"), pgbinary_decode.text
     ),
@@ -433,56 +438,56 @@ _FORMS: Mapping[str, Callable[[bytes], str]] = {
     "suspended": _flag,
     "undone_timestamp": _moment,
 }
-"""How a value is told, by its column; one that is not here is not worth reading."""
+"""Formatters of values by column; other columns are not readable."""
 
 
 def name_of(table: str, key: bytes) -> str:
-    """A row as a finding calls it, by its key."""
+    """Return the name of a row in findings, by its key."""
     parts = key_parts(table, key)
     first = parts[0] or b""
     if table == "domains":
         return shown(first)
-    named = pgbinary_decode.uuid(first)
+    memory = pgbinary_decode.uuid(first)
     if table == "edges":
-        return f"{named} to {pgbinary_decode.uuid(parts[1] or b'')}, {shown(parts[2] or b'')}"
+        return f"{memory} to {pgbinary_decode.uuid(parts[1] or b'')}, {shown(parts[2] or b'')}"
     if table == "memberships":
-        return f"{named} in {pgbinary_decode.uuid(parts[1] or b'')}"
+        return f"{memory} in {pgbinary_decode.uuid(parts[1] or b'')}"
     if table == "reviews":
-        return f"review of {named} at {_told('created_at', parts[1])}"
+        return f"review of {memory} at {_value_text('created_at', parts[1])}"
     if table == "supersession":
-        return f"decision on {named} at {_told('created_at', parts[3])}, {shown(parts[2] or b'')}"
-    return named
+        return f"decision on {memory} at {_value_text('created_at', parts[3])}, {shown(parts[2] or b'')}"
+    return memory
 
 
 async def _nothing(transaction: Transaction) -> None:
-    """A step that only says what there is to do."""
+    """Write only the checkpoint."""
 
 
 # The job
 
 
-async def check(work: JobRequest, *, dry: bool = False) -> ValidatedJob:
-    """Refuse what cannot be compared. Raises ReadOnly, last, for a target that takes no row of a job."""
-    source = await asyncio.to_thread(open_source, work.source)
+async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
+    """Refuse a comparison that cannot succeed. Raises ReadOnly, last, for a target without room for a job."""
+    source = await asyncio.to_thread(open_source, request.source)
     title, location = source.title, without_password(source.location)
     await asyncio.to_thread(source.close)
-    backend = open_backend(work.target, max_connections=1)
+    backend = open_backend(request.target, max_connections=1)
     await backend.open()
     try:
         await refuse_target(backend)
-        where = without_password(backend.location())
-        if location == where:
+        target_location = without_password(backend.location())
+        if location == target_location:
             raise Usage("A store is equal to itself; name another one to compare it with.")
         if backend.read_only:
             raise ReadOnly(f"{backend.title} is open read-only, so that no job can be noted there: {backend.reason}.")
     finally:
         await backend.close()
-    strict = {"strict": True} if work.options.get("strict") else {}
-    return ValidatedJob(location, where, "", f"compare {title} with {backend.title}", strict, anew=True)
+    strict = {"strict": True} if request.options.get("strict") else {}
+    return ValidatedJob(location, target_location, "", f"compare {title} with {backend.title}", strict, anew=True)
 
 
 async def refuse_target(backend: Backend) -> None:
-    """Raises ForeignStore or SchemaPending for what no copy can have been written to."""
+    """Raise ForeignStore or SchemaPending for a store that no copy can have written."""
     if backend.foreign:
         raise ForeignStore(
             f"{backend.title} is a file of a Vestige server: name it as the source, and the copy of it as the target."
@@ -491,68 +496,71 @@ async def refuse_target(backend: Backend) -> None:
         raise SchemaPending(f"{backend.title} has no tables yet; nothing was copied there.")
 
 
-async def dry_run(work: JobRequest) -> dict[str, TableProgress]:
-    """What a comparison would read, table by table."""
-    await check(work, dry=True)
+async def dry_run(request: JobRequest) -> dict[str, TableProgress]:
+    """Count the rows that a comparison would read, table by table."""
+    await check(request, dry=True)
 
-    def counted() -> dict[str, TableProgress]:
-        source = open_source(work.source)
+    def count_tables() -> dict[str, TableProgress]:
+        source = open_source(request.source)
         try:
             return {table.name: TableProgress(total=source.count(table.name).rows) for table in TABLES}
         finally:
             source.close()
 
-    return await asyncio.to_thread(counted)
+    return await asyncio.to_thread(count_tables)
 
 
 @dataclass(frozen=True, slots=True)
 class CopyTarget:
-    """What a source is compared with, how its rows are read to be what a copy would have written, and which of them
-    the last copy could not bring."""
+    """Reader of the target, context in which a copy would convert the source, and rows that the last copy refused."""
 
-    mirror: TargetReader
-    setting: TransferContext
+    target_reader: TargetReader
+    transfer_context: TransferContext
     refused: frozenset[tuple[str, str]]
 
 
 async def copy_target_of(source: Source, store: Store) -> CopyTarget:
-    """How a source was, or would be, copied into a store."""
-    model, there = await asyncio.to_thread(source.model), await store.registered_model()
-    mirror = target_reader_of(store, vectors=model is None or there is None or _same(model, there))
-    plan = plan_id("copy", without_password(source.location), without_password(store.location), _name(there or model))
-    setting = TransferContext(
-        # The time of what had none of its own is that of the copy.
-        moment=await Ledger(store).first_started(plan) or store.now(),
-        rivals=await asyncio.to_thread(source.rivals),
-        width=model.dimension if model else None,
-        half=mirror.half,
+    """Return the context in which a source was, or would be, copied into a store."""
+    model, target_model = await asyncio.to_thread(source.model), await store.registered_model()
+    target_reader = target_reader_of(store, vectors=model is None or target_model is None or _same(model, target_model))
+    plan = plan_id(
+        "copy", without_password(source.location), without_password(store.location), _name(target_model or model)
     )
-    return CopyTarget(mirror, setting, frozenset(await _refused(Ledger(store), str(plan))))
+    transfer_context = TransferContext(
+        # Rows without a time got that of the copy.
+        moment=await Ledger(store).first_started(plan) or store.now(),
+        duplicate_ids=await asyncio.to_thread(source.duplicate_ids),
+        width=model.dimension if model else None,
+        half=target_reader.half,
+    )
+    return CopyTarget(target_reader, transfer_context, frozenset(await _refused(Ledger(store), str(plan))))
 
 
-async def prepare(source: Source, store: Store, report: Reporter, *, strict: bool = False) -> Comparison:
-    """The comparison of a source with a store. Where it was copied there, what the copy left out is no difference,
-    unless it is to be ``strict``."""
-    copied = await copy_target_of(source, store)
+async def prepare(source: Source, store: Store, reporter: Reporter, *, strict: bool = False) -> Comparison:
+    """Return a comparison of a source with a store.
+
+    Rows that the last copy left out are no differences, unless ``strict``.
+    """
+    copy_target = await copy_target_of(source, store)
     return Comparison(
         source,
-        copied.mirror,
-        copied.setting,
-        report,
-        excused=lambda table, fit: not strict and (table, fit.key) in copied.refused,
+        copy_target.target_reader,
+        copy_target.transfer_context,
+        reporter,
+        excused=lambda table, row: not strict and (table, row.key) in copy_target.refused,
     )
 
 
 async def _refused(ledger: Ledger, plan: str) -> set[tuple[str, str]]:
-    """The rows that the last copy of a plan has said it could not bring: table and key."""
-    found: set[tuple[str, str]] = set()
-    last = next((job.id for job in await ledger.jobs(MOST_LISTED) if job.plan == plan), None)
+    """Return the rows that the last copy of a plan refused: table and key."""
+    refused: set[tuple[str, str]] = set()
+    last_job = next((job.id for job in await ledger.jobs(MOST_LISTED) if job.plan == plan), None)
     after: str | None = ""
-    while last is not None and after is not None:
-        page = await ledger.findings(last, PAGE, after or None)
-        found |= {(each.subject, each.source_key) for each in page.items if each.outcome == "failed"}
+    while last_job is not None and after is not None:
+        page = await ledger.findings(last_job, FINDINGS_PAGE_ROWS, after or None)
+        refused |= {(each.subject, each.source_key) for each in page.items if each.outcome == "failed"}
         after = page.next
-    return found
+    return refused
 
 
 def _name(model: ModelSignature | None) -> str:
@@ -563,33 +571,37 @@ def _same(one: ModelSignature, other: ModelSignature) -> bool:
     return same_model(one.name, other.name) and one.dimension == other.dimension
 
 
-async def run(running: JobContext) -> str:
-    """Compare everything; gives what came of it in words."""
-    source = await running.with_retries(partial(asyncio.to_thread, open_source, running.source))
+async def run(context: JobContext) -> str:
+    """Compare all tables; return the verdict."""
+    source = await context.with_retries(partial(asyncio.to_thread, open_source, context.source))
     assert source is not None
     try:
-        report = LedgerReporter(running)
-        strict = bool(running.options.get("strict"))
-        comparison = await report.with_retries(partial(prepare, source, running.store, report, strict=strict))
+        reporter = LedgerReporter(context)
+        strict = bool(context.options.get("strict"))
+        comparison = await reporter.with_retries(partial(prepare, source, context.store, reporter, strict=strict))
         for table in TABLES:
-            if table.name not in running.meter.tables:
-                count = await report.with_retries(partial(asyncio.to_thread, source.count, table.name))
-                running.meter.expect(table.name, count.rows)
+            if table.name not in context.meter.tables:
+                count = await reporter.with_retries(partial(asyncio.to_thread, source.count, table.name))
+                context.meter.expect(table.name, count.rows)
         await comparison.run()
     finally:
         source.close()
-    await running.phase("done")
-    return verdict(running.meter.tables)
+    await context.phase("done")
+    return verdict(context.meter.tables)
 
 
 def verdict(tables: Mapping[str, TableProgress]) -> str:
-    """What a comparison came to, in words."""
+    """Return the result of a comparison in words."""
     differ = sum(table.differ for table in tables.values())
-    here = sum(table.only_source for table in tables.values())
-    there = sum(table.only_target for table in tables.values())
+    source_only = sum(table.only_source for table in tables.values())
+    target_only = sum(table.only_target for table in tables.values())
     parts = [
         f"{grouped(count)} {words}"
-        for count, words in ((differ, "differ"), (here, "only in the source"), (there, "only in the target"))
+        for count, words in (
+            (differ, "differ"),
+            (source_only, "only in the source"),
+            (target_only, "only in the target"),
+        )
         if count
     ]
     if parts:
@@ -599,5 +611,5 @@ def verdict(tables: Mapping[str, TableProgress]) -> str:
 
 
 def equal(tables: Mapping[str, TableProgress]) -> bool:
-    """Did a comparison find both sides alike?"""
+    """Check whether a comparison found no difference."""
     return not any(table.differ or table.only_source or table.only_target for table in tables.values())
