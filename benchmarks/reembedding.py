@@ -34,7 +34,7 @@ SWAP_MS = 10.0
 _CHEAP_MODEL = "test-embedder-384"
 
 
-async def reembed(url: str, model: str) -> Report:
+async def reembed(url: str, model: str) -> ReembedResult:
     """Re-embed a store as a worker does."""
     job = await jobs.check(JobRequest("reembed", url, url, {"model": model}))
     async with open_store(url, max_connections=4) as store:

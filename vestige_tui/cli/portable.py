@@ -306,7 +306,7 @@ async def _export(args: Namespace, output: Output) -> int:
 
 def _examine(args: Namespace, store: Store | None = None) -> files.FileTarget:
     """What the export of a store would be written to. Raises Refused and Unavailable where it must not or cannot be."""
-    own = Path(store.location.removeprefix("sqlite:")) if store is not None and is_file(store.location) else None
+    store_path = Path(store.location.removeprefix("sqlite:")) if store is not None and is_file(store.location) else None
     if args.file == "-":
         return files.examine_stdout(store=store_path)
     target = files.examine(args.file, store=store_path)

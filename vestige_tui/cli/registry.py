@@ -162,13 +162,13 @@ async def _preview(args: Namespace, output: Output) -> int:
     return 0
 
 
-def _hit_line(hit: Ranked, width: int) -> str:
+def _hit_line(hit: RankedMemory, width: int) -> str:
     head = f"{'=' if hit.shared else ' '} {hit.score:6.3f}  {short_id(hit.id)}  "
     return head + one_line(hit.content, max(8, width - cells(head)))
 
 
 def _preview_document(preview: Preview) -> json_shapes.Document:
-    def hits(ranked: tuple[Ranked, ...]) -> list[json_shapes.Document]:
+    def hits(ranked: tuple[RankedMemory, ...]) -> list[json_shapes.Document]:
         return [
             {"id": hit.id, "content": hit.content, "score": json_shapes.number(hit.score), "shared": hit.shared}
             for hit in ranked

@@ -328,7 +328,7 @@ class Store:
             measurable = bool(row["measured"]) and (
                 thorough or server.page_size * server.pages <= MAX_MEASURED_FILE_BYTES
             )
-            sessions = await asyncio.to_thread(holders, status.path)
+            sessions = await asyncio.to_thread(open_files, status.path)
         if measurable:
             # An exclusive lock on a table prevents measuring; the rest of the report is still useful.
             with contextlib.suppress(Busy):

@@ -775,7 +775,7 @@ class PostgresBackend:
 
     async def search(self, query: BackendQuery) -> BackendResult:
         started = time.perf_counter()
-        steps: list[Step] = []
+        steps: list[SearchStep] = []
         fusion = query.fusion
         params: dict[str, Any] = {
             **query.params,
@@ -791,17 +791,17 @@ class PostgresBackend:
         if query.vector is not None:
             params |= {"embedding": query.vector, "few": MAX_EXACT_ROWS}
             vector_block = "branch_vector_exact" if query.exact else self._choose_vector_block(query.filters)
-            steps.append(Step("meaning", _VECTOR_STEPS[vector_block]))
+            steps.append(SearchStep("meaning", _VECTOR_STEPS[vector_block]))
         if query.literal is not None:
             text_block = "branch_text_literal"
             params |= {"literal": query.literal, "folded": fold_ascii(query.literal), "scanned": MAX_SCANNED_ROWS}
             steps.append(
-                Step("words", f"at most the newest {MAX_SCANNED_ROWS:,} memories read, character by character")
+                SearchStep("words", f"at most the newest {MAX_SCANNED_ROWS:,} memories read, character by character")
             )
         elif query.pieces:
             text_block = "branch_text_pieces"
             params |= {"pieces": list(query.pieces), "scanned": MAX_SCANNED_ROWS}
-            steps.append(Step("words", f"pairs of letters in at most the newest {MAX_SCANNED_ROWS:,} memories"))
+            steps.append(SearchStep("words", f"pairs of letters in at most the newest {MAX_SCANNED_ROWS:,} memories"))
         elif query.words:
             ranked_words = await self._weigh(query.words)
             if ranked_words:
@@ -822,10 +822,10 @@ class PostgresBackend:
                     "candidates": CANDIDATE_ROWS,
                 }
                 text_block = "branch_text_common" if is_common else "branch_text"
-                steps.append(Step("words", f"{description}, ranked by idf x ts_rank"))
+                steps.append(SearchStep("words", f"{description}, ranked by idf x ts_rank"))
         elif query.newest:
             text_block = "branch_text_newest"
-            steps.append(Step("words", "none to look for: the newest memories"))
+            steps.append(SearchStep("words", "none to look for: the newest memories"))
         slots = {
             "vector_branch": [vector_block],
             "text_branch": [text_block],
@@ -838,11 +838,11 @@ class PostgresBackend:
         used_index = vector_block in ("branch_vector_index", "branch_vector_either")
         if used_index and model == query.model and query.only is None and len(rows) < query.limit:
             # An HNSW scan may end before enough rows passed the filters; an exact pass cannot.
-            steps.append(Step("meaning", "too few found that way: everything that passes measured"))
+            steps.append(SearchStep("meaning", "too few found that way: everything that passes measured"))
             slots = {**slots, "vector_branch": ["branch_vector_exact"]}
             rows, model = await self._search_once(params, slots, query.model)
         elapsed_ms = (time.perf_counter() - started) * 1000
-        steps.append(Step("search", "both, their fusion and the memories, in one statement", elapsed_ms))
+        steps.append(SearchStep("search", "both, their fusion and the memories, in one statement", elapsed_ms))
         return BackendResult(rows, tuple(steps), model=model)
 
     async def _search_once(

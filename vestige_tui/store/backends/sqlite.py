@@ -267,7 +267,7 @@ class _Branch:
     """Hits of one branch of a search: memories by seq with their scores."""
 
     hits: list[ScoredSeq]
-    step: Step
+    step: SearchStep
     warnings: tuple[str, ...] = ()
     model: ModelKey | None = None
     """Model of the vectors, in a vector branch."""
@@ -654,11 +654,11 @@ class SqliteBackend:
             text_block = "branch_text_literal"
             params |= {"literal": query.literal, "folded": fold_ascii(query.literal), "scanned": MAX_SCANNED_ROWS}
             steps.append(
-                Step("words", f"the newest {MAX_SCANNED_ROWS:,} memories looked through, character by character")
+                SearchStep("words", f"the newest {MAX_SCANNED_ROWS:,} memories looked through, character by character")
             )
         elif query.newest:
             text_block = "branch_text_newest"
-            steps.append(Step("words", "none to look for: the newest memories"))
+            steps.append(SearchStep("words", "none to look for: the newest memories"))
         else:
             # Both branches apply their filters themselves.
             filters, index = (), self._index
@@ -679,7 +679,9 @@ class SqliteBackend:
             if query.pieces:
                 text_block, filters = "branch_text_pieces", query.filters
                 params |= {"pieces": query.pieces, "scanned": MAX_SCANNED_ROWS}
-                steps.append(Step("words", f"pairs of letters in at most the newest {MAX_SCANNED_ROWS:,} memories"))
+                steps.append(
+                    SearchStep("words", f"pairs of letters in at most the newest {MAX_SCANNED_ROWS:,} memories")
+                )
             elif text_branch is not None:
                 text_block, params["text_hits"], params["text_also"] = "branch_text", text_branch.hits, []
                 steps.append(text_branch.step)
@@ -721,13 +723,13 @@ class SqliteBackend:
             index = self._index
         allowed = await cache.filter_sets.of(query.filters, query.params)
         if index.model != query.model:
-            return _Branch([], Step("meaning", "of another model"), model=index.model)
+            return _Branch([], SearchStep("meaning", "of another model"), model=index.model)
         if index.too_large:
-            step = Step("meaning", "left out: too many vectors to hold in memory")
+            step = SearchStep("meaning", "left out: too many vectors to hold in memory")
             return _Branch([], step, (_too_large_warning(index),), index.model)
         started = time.perf_counter()
         hits, how = await index.nearest(query.vector, query.depth, allowed, exact=query.exact)
-        return _Branch(hits, Step("meaning", how, (time.perf_counter() - started) * 1000), model=query.model)
+        return _Branch(hits, SearchStep("meaning", how, (time.perf_counter() - started) * 1000), model=query.model)
 
     async def _vector_branch_and_text_scores(
         self, query: BackendQuery, index: VectorIndex | None, cache: _SearchCache
@@ -751,7 +753,7 @@ class SqliteBackend:
         allowed = await cache.filter_sets.of(filters, query.params)
         started = time.perf_counter()
         hits, how = await self._read(partial(self._rank_text, query, every, allowed, cache))
-        return _Branch(hits, Step("words", how, (time.perf_counter() - started) * 1000))
+        return _Branch(hits, SearchStep("words", how, (time.perf_counter() - started) * 1000))
 
     def _rank_text(
         self, query: BackendQuery, every: bool, allowed: FilterSet, cache: _SearchCache, connection: sqlite3.Connection

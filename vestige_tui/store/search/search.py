@@ -162,7 +162,7 @@ class Searcher:
             passing=await self._count(backend_query.filters, backend_query.params),
             total=await self._count((), {}),
             fusion=backend_query.fusion,
-            steps=(*prepared.steps, *result.steps, Step("all", "from the query to its memories", elapsed_ms)),
+            steps=(*prepared.steps, *result.steps, SearchStep("all", "from the query to its memories", elapsed_ms)),
         )
 
     async def why_not(self, query: SearchQuery, memory: Memory) -> WhyNot:
@@ -255,7 +255,7 @@ class Searcher:
             vector, model = None, None
             warnings.append("The store is coming to belong to another embedding model; answered by words alone.")
         encode_ms = (time.perf_counter() - started) * 1000
-        steps = (Step("query", "encoded by the store's model", encode_ms),) if vector is not None else ()
+        steps = (SearchStep("query", "encoded by the store's model", encode_ms),) if vector is not None else ()
         with_text = query.mode != "vector" and bool(parsed.ranked)
         unspaced = with_text and any(map(is_unspaced, parsed.ranked))
         if parsed.dropped and not parsed.ranked:
