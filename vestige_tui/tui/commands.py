@@ -246,7 +246,7 @@ class ClearSelection(Command):
     help = "Give up the range or the selection."
 
 
-class Filter(Command):
+class FocusFilter(Command):
     id, key, label, action = "list.filter", "slash", "filter", "filter"
     group, footer, display = "Lists", True, "/"
     help = "Type what to look for, or add a filter such as type:decision."
@@ -606,11 +606,11 @@ ON_A_MEMORY: tuple[type[Command], ...] = (
 """What a place with memories binds, acting on the selection or on the memory under the cursor."""
 
 OF_FILTERS: tuple[type[Command], ...] = (CarryFilters, SaveFilters)
-"""What a place with a filter line binds besides ``Filter`` and ``PickFilters``."""
+"""What a place with a filter line binds besides ``FocusFilter`` and ``PickFilters``."""
 
 IN_PLACE: dict[str, tuple[type[Command], ...]] = {
     "search": (
-        Filter,
+        FocusFilter,
         PickFilters,
         ExplainAnswer,
         *ON_A_MEMORY,
@@ -621,7 +621,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         ToggleSuperseded,
         *OF_FILTERS,
     ),
-    "browse": (Filter, PickFilters, Sort, *ON_A_MEMORY, AddMemory, ToggleSuperseded, *OF_FILTERS),
+    "browse": (FocusFilter, PickFilters, Sort, *ON_A_MEMORY, AddMemory, ToggleSuperseded, *OF_FILTERS),
     "review": (
         Reveal,
         GradeAgain,
@@ -630,7 +630,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         GradeEasy,
         Suspend,
         Bury,
-        Filter,
+        FocusFilter,
         PickFilters,
         *OF_FILTERS,
         EditMemory,

@@ -15,8 +15,7 @@ from textual.widget import Widget
 from vestige_tui.core.errors import NotFound, ReadOnly, Usage, VestigeError
 from vestige_tui.core.filter_syntax import BadChip
 from vestige_tui.core.links import Edge
-from vestige_tui.core.memories import Draft as NewMemory
-from vestige_tui.core.memories import Memory, Patch
+from vestige_tui.core.memories import Draft, Memory, Patch
 from vestige_tui.core.text import cells, cut, grouped, one_line, plain, short_id
 from vestige_tui.tui.browse.memory_table import selection_line
 from vestige_tui.tui.commands import (
@@ -31,7 +30,7 @@ from vestige_tui.tui.commands import (
     TagMemory,
 )
 from vestige_tui.tui.dialogs.details import detail_of
-from vestige_tui.tui.dialogs.editor import Draft
+from vestige_tui.tui.dialogs.editor import EditedText
 from vestige_tui.tui.dialogs.modals import Ask, Choice, Confirm, Pick
 from vestige_tui.tui.filtered_place import FilteredPlace
 from vestige_tui.tui.widgets.empty import Empty
@@ -159,12 +158,12 @@ class MemoryPlace(FilteredPlace):
         store = self._writable()
         if store is None:
             return
-        draft = Draft("", "new-memory")
-        if not draft.edit(self.app) or not draft.text.strip():
-            draft.discard()
+        edited = EditedText("", "new-memory")
+        if not edited.edit(self.app) or not edited.text.strip():
+            edited.discard()
             self.say("Nothing was written.", severity="quiet")
             return
-        change = await self._keep_draft(draft, store.insert(NewMemory(draft.text)))
+        change = await self._keep_draft(edited, store.insert(Draft(edited.text)))
         self.changed(change, f"Added {short_id(change.changed[0])}.")
 
     @work(group="write", exit_on_error=False)
@@ -177,25 +176,25 @@ class MemoryPlace(FilteredPlace):
         )
         if whole is None:
             return
-        draft = Draft(whole.content, short_id(plain(memory.id)))
-        if not draft.edit(self.app) or not draft.text.strip():
-            draft.discard()
+        edited = EditedText(whole.content, short_id(plain(memory.id)))
+        if not edited.edit(self.app) or not edited.text.strip():
+            edited.discard()
             self.say("Nothing was changed.", severity="quiet")
             return
-        patch = Patch(content=draft.text)
+        patch = Patch(content=edited.text)
         self.will_change([memory])
-        change = await self._keep_draft(draft, store.update(memory.id, patch, expected=whole.updated_at))
+        change = await self._keep_draft(edited, store.update(memory.id, patch, expected=whole.updated_at))
         self.changed(change, "Saved the edit.")
 
-    async def _keep_draft(self, draft: Draft, writing: Coroutine[object, object, Change]) -> Change:
+    async def _keep_draft(self, edited: EditedText, writing: Coroutine[object, object, Change]) -> Change:
         """Write, and throw the draft away only once that has worked: no text a person typed is lost."""
         try:
             change = await writing
         except VestigeError as error:
-            raise type(error)(f"{error.message} Your text is kept in {draft.path}.") from error
+            raise type(error)(f"{error.message} Your text is kept in {edited.path}.") from error
         except Exception as error:
-            raise VestigeError(f"The text could not be saved; it is kept in {draft.path}.") from error
-        draft.discard()
+            raise VestigeError(f"The text could not be saved; it is kept in {edited.path}.") from error
+        edited.discard()
         return change
 
     @work(group="write", exit_on_error=False)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from textual.app import App
 
 
-class Draft:
+class EditedText:
     """A text being edited, in a file that only its owner can read.
 
     ``text`` is what it became after ``edit``; ``discard`` once it is safe in the store.

@@ -11,7 +11,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from vestige_tui.core.text import plain
-from vestige_tui.tui.wizards.wizard import Step
+from vestige_tui.tui.wizards.wizard import WizardStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Way:
     go: Callable[[], None]
 
 
-class ChoiceStep(Step):
+class ChoiceStep(WizardStep):
     """Says what is the matter, and offers the ways out."""
 
     keys = (("enter", "choose"), ("↑↓", "move"))

@@ -14,7 +14,7 @@ from vestige_tui.core.text import bytes_size, duration, grouped
 from vestige_tui.presenters.jobs import short_model
 from vestige_tui.tui.jobs.detail import folded, labelled
 from vestige_tui.tui.widgets.panels import Panels
-from vestige_tui.tui.wizards.wizard import Step, Wizard
+from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import SpareVectors
@@ -25,7 +25,7 @@ ONLINE = "beside the old ones: searches go on with those until all are made"
 IN_PLACE = "in place: for a small disk; search by meaning waits until it is done, and the old vectors go first"
 
 
-class CostStep(Step):
+class CostStep(WizardStep):
     """What it would cost, to read; ``i`` turns the way it is done, which counts at once.
 
     ``ways`` are the estimates to choose from, the first one first. Where there is none yet, ``known`` says what is, as

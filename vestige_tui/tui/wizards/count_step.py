@@ -14,7 +14,7 @@ from vestige_tui.core.jobs import TableProgress
 from vestige_tui.core.text import cells, cut, grouped, plain
 from vestige_tui.tui.jobs.detail import labelled
 from vestige_tui.tui.widgets.panels import Panels
-from vestige_tui.tui.wizards.wizard import Step
+from vestige_tui.tui.wizards.wizard import WizardStep
 
 LABEL = 10
 FIGURE = 12
@@ -42,7 +42,7 @@ def count_table(tables: Mapping[str, TableProgress]) -> Content:
     return Content("\n").join(lines)
 
 
-class CountStep(Step):
+class CountStep(WizardStep):
     """Counts to read before going on, under what there is to know, each with its label."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go_on", "go on", show=False)]

@@ -16,7 +16,7 @@ from vestige_tui.core.text import cut, grouped, plain
 from vestige_tui.embedding.models import CatalogModel
 from vestige_tui.presenters.jobs import short_model
 from vestige_tui.tui.registry.model_list import ModelList
-from vestige_tui.tui.wizards.wizard import Step, Wizard
+from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LONGEST_SAID = 300
 
 
-class ModelStep(Step):
+class ModelStep(WizardStep):
     """The models of the catalog; beneath them what is known of the one under the cursor, and the width to be made.
 
     The cursor begins ``at`` a model, else at the first that is not the store's own.

@@ -16,7 +16,7 @@ from vestige_tui.embedding.models import CatalogModel, same_model
 from vestige_tui.presenters.jobs import short_model
 from vestige_tui.tui.widgets.glyphs import level
 from vestige_tui.tui.widgets.panels import Panels
-from vestige_tui.tui.wizards.wizard import Step, Wizard
+from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
 if TYPE_CHECKING:
     from vestige_tui.reembed.preview import Preview, Ranked, Ranking
@@ -30,7 +30,7 @@ LEAST_COLUMN = 32
 """Cells of a column; where there is less room, the rankings stand one above the other."""
 
 
-class PreviewStep(Step):
+class PreviewStep(WizardStep):
     """Asks for a question, or makes some of the memories themselves; then shows both rankings.
 
     ``on`` is what comes next; without it there is nothing to skip to. The other model's vectors are of ``dimension``.

@@ -21,7 +21,7 @@ from vestige_tui.tui.wizards.preview_step import PreviewStep
 from vestige_tui.tui.wizards.start_step import StartStep, Switch
 from vestige_tui.tui.wizards.store_step import with_password
 from vestige_tui.tui.wizards.two_stores import shown
-from vestige_tui.tui.wizards.wizard import Step, Wizard
+from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
@@ -45,7 +45,7 @@ class PreviewWizard(Wizard[None]):
         super().__init__("Compare two models")
         self._store, self._model, self._used = store, model, used
 
-    def first(self) -> Step:
+    def first(self) -> WizardStep:
         return PreviewStep(self._store, self._model, self._model.dimension, self._used, None)
 
 
@@ -60,7 +60,7 @@ class ReembedWizard(Wizard[StartedJob]):
         super().__init__("Re-embed this store")
         self.console, self.store, self._models, self._used, self._at = console, store, models, used, at
 
-    def first(self) -> Step:
+    def first(self) -> WizardStep:
         return ModelStep(self._models, self._used, self._choose, self._at)
 
     def _choose(self, model: CatalogModel, dimension: int) -> None:
@@ -163,7 +163,7 @@ class GoOnWizard(ReembedWizard):
         super().__init__(console, store, used)
         self._made, self._drop = made, drop
 
-    def first(self) -> Step:
+    def first(self) -> WizardStep:
         model = self._made.model
         known = [
             ("from", _named(self._used)),

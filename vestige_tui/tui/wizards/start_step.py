@@ -15,7 +15,7 @@ from textual.widgets import Static
 from vestige_tui.core.text import plain
 from vestige_tui.tui.jobs.detail import labelled
 from vestige_tui.tui.widgets.panels import Panels
-from vestige_tui.tui.wizards.wizard import Step, Wizard
+from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
 ON, OFF = "●", "○"
 LABEL = 10
@@ -35,7 +35,7 @@ def _nothing_goes(turned: Mapping[str, bool]) -> Sequence[str]:
     return ()
 
 
-class StartStep(Step, can_focus=False):
+class StartStep(WizardStep, can_focus=False):
     """Shows exactly what will be done; only ``y`` begins it.
 
     ``warned`` gives what cannot be undone, as the switches stand.

@@ -17,7 +17,7 @@ from vestige_tui.core.jobs import Job
 from vestige_tui.core.text import below_home, cut, masked, plain, redact
 from vestige_tui.jobs.known_stores import watched, with_passwords, without_password
 from vestige_tui.tui.place import Console
-from vestige_tui.tui.wizards.wizard import Step, Wizard
+from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
 MOST_STORES = 50
 
@@ -49,7 +49,7 @@ class _Masking(Highlighter):
         text.plain = masked(text.plain)
 
 
-class StoreStep(Step):
+class StoreStep(WizardStep):
     """One line for a URL, beneath it the stores that are known; up and down take one of them.
 
     ``chosen`` is told what was typed, with its password, which is taken off the line.

@@ -9,7 +9,7 @@ from vestige_tui.core.text import below_home, redact
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.start import JobRequest, StartedJob, start
 from vestige_tui.tui.wizards.store_step import StoreStep, known_stores, with_password
-from vestige_tui.tui.wizards.wizard import Step, Wizard
+from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ class BetweenStores(Wizard[StartedJob]):
         """Both stores are known: check them, and go on to the next step. Raises what stands against it."""
         raise NotImplementedError
 
-    def first(self) -> Step:
+    def first(self) -> WizardStep:
         store = self.console.store
         return StoreStep(
             self.trail[0],

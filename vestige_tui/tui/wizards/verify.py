@@ -10,7 +10,7 @@ from vestige_tui.jobs.start import check
 from vestige_tui.tui.wizards.start_step import StartStep
 from vestige_tui.tui.wizards.store_step import with_password
 from vestige_tui.tui.wizards.two_stores import BetweenStores, shown
-from vestige_tui.tui.wizards.wizard import Step
+from vestige_tui.tui.wizards.wizard import WizardStep
 
 if TYPE_CHECKING:
     from vestige_tui.core.jobs import Job
@@ -38,14 +38,14 @@ class VerifyWizard(BetweenStores):
             self.source = with_password(console, job.source)
             self.target = with_password(console, job.target)
 
-    def first(self) -> Step:
+    def first(self) -> WizardStep:
         return self._last() if self._given else super().first()
 
     async def settle(self) -> None:
         await check(self.work(), dry=True)
         await self.go(self._last())
 
-    def _last(self) -> Step:
+    def _last(self) -> WizardStep:
         def agreed(turned: Mapping[str, bool]) -> None:
             self.busy("starting the comparison …", lambda: self.begin({}))
 

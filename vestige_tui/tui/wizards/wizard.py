@@ -25,7 +25,7 @@ ShowJob: TypeAlias = Callable[[App[Any], str, str], Awaitable[None]]
 """Goes to the Jobs place, with the cursor on the job with this id, and says there what was done."""
 
 
-class Step(Vertical):
+class WizardStep(Vertical):
     """One step. ``word`` is its place in the trail; ``keys`` are told in the last line."""
 
     word: str = ""
@@ -53,10 +53,10 @@ class Wizard(Dialog[T | None], Generic[T]):
 
     def __init__(self, title: str) -> None:
         super().__init__(title, ())
-        self._steps: list[Step] = []
+        self._steps: list[WizardStep] = []
         self._under_way: Worker[None] | None = None
 
-    def first(self) -> Step:
+    def first(self) -> WizardStep:
         """The step that it begins with."""
         raise NotImplementedError
 
@@ -69,27 +69,27 @@ class Wizard(Dialog[T | None], Generic[T]):
         await self._show(self.first())
 
     @property
-    def step(self) -> Step:
+    def step(self) -> WizardStep:
         """The step in front."""
         return self._steps[-1]
 
-    async def go(self, step: Step) -> None:
+    async def go(self, step: WizardStep) -> None:
         """Go on to another step; the one left keeps what was typed into it."""
         self.say("")
         self.step.display = False
         await self._show(step)
 
     @work(group="wizard-go", exit_on_error=False)
-    async def go_on(self, step: Step) -> None:
+    async def go_on(self, step: WizardStep) -> None:
         """The same, from where nothing can be waited for."""
         await self.go(step)
 
-    async def _show(self, step: Step) -> None:
+    async def _show(self, step: WizardStep) -> None:
         self._steps.append(step)
         await self.query_one("#wizard-steps").mount(step)
         self._come(step)
 
-    def _come(self, step: Step) -> None:
+    def _come(self, step: WizardStep) -> None:
         step.display = True
         self.say("")
         self.redraw()
