@@ -329,7 +329,7 @@ class VestigeApp(App[None], inherit_bindings=False):
             self._outage_messages[line] = error.message if line.said[0] == error.message else ""
 
     def _clear_outage(self, store: Store) -> None:
-        """Clear the messages of the outage in every place that shows one; resume loading the model if it failed."""
+        """Clear the messages of the outage in all places; load the model if that was cut off."""
         if self._outage_messages and self._model_cut_off:
             self._model_cut_off = False
             self._prepare_model(store)
@@ -416,9 +416,7 @@ class VestigeApp(App[None], inherit_bindings=False):
 
     @work(group="model", exclusive=True, exit_on_error=False)
     async def _prepare_model(self, store: Store, *, another: bool = False) -> None:
-        """Load vectors and model in the background, announce ``another`` model, and embed the memories without a
-        vector.
-        """
+        """Load vectors and model, announce ``another`` model, and embed the memories without a vector."""
         with suppress(VestigeError):
             await store.warm()
         registered = self._loaded_model = await store.registered_model()
@@ -460,7 +458,7 @@ class VestigeApp(App[None], inherit_bindings=False):
             self.frame_changed.publish(None)
 
     def action_command_palette(self) -> None:
-        """Open the palette for the screen in front; close help first, so that the palette lists the keys beneath it."""
+        """Open the palette; close help first, so that it lists the commands of the place."""
         if isinstance(self.screen, HelpScreen):
             self.pop_screen()
         super().action_command_palette()

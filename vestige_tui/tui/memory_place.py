@@ -112,8 +112,7 @@ class MemoryPlace(FilteredPlace):
         return None
 
     async def looked(self, query: Awaitable[T], *, slow: str, gone_on: str) -> T | None:
-        """Await an answer that a dialog, an editor or a screen needs; show ``slow`` if it takes longer than
-        PATIENCE_SECONDS.
+        """Await the answer that a dialog, an editor or a screen needs; show ``slow`` while it takes long.
 
         None if the dialog must not open any more: the user has left, which ``gone_on`` says, or has given another
         command.
@@ -383,8 +382,7 @@ class MemoryPlace(FilteredPlace):
 
 
 class ReadingPlace(MemoryPlace):
-    """MemoryPlace with a list and the card of one memory, side by side or, in a narrow terminal, one instead of the
-    other.
+    """MemoryPlace with a list and a memory card side by side, or one of the two in a narrow terminal.
 
     A subclass composes a `FilterBar` and ``compose_found``, and implements ``the_list``. It focuses the filter line or
     the list itself: behind a dialog the focus must not move.

@@ -97,8 +97,7 @@ class Console(Protocol):
 
 
 class Place(Screen[None]):
-    """Screen of one of the six places. A subclass sets ``GO_TO`` and HELP and implements ``compose_body`` and
-    ``refresh_place``.
+    """Screen of one of the six places. A subclass sets ``GO_TO`` and ``HELP``, composes ``compose_body`` and refreshes.
 
     ``refresh_place`` runs when the place is shown, first or again, and when the store changes while it is shown; timers
     made with ``every`` pause while it is hidden. A worker started with ``exit_on_error=False`` that fails becomes one
