@@ -1,4 +1,4 @@
-"""A step with a few ways to go on, where something stands against the plain one."""
+"""Step that offers alternatives after a conflict."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vestige_tui.tui.wizards.wizard import WizardStep
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to go on: its name, what it means, and what it does."""
+    """Alternative: its name, its meaning, and the callback that takes it."""
 
     name: str
     means: str
@@ -24,7 +24,7 @@ class Way:
 
 
 class ChoiceStep(WizardStep):
-    """Says what is the matter, and offers the ways out."""
+    """Statement of the conflict and the list of alternatives."""
 
     keys = (("enter", "choose"), ("↑↓", "move"))
 

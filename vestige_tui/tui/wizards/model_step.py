@@ -1,4 +1,4 @@
-"""Choosing an embedding model, and how many dimensions its vectors get: those that are here first, then the others."""
+"""Step that chooses an embedding model and the dimension of its vectors; models on this machine come first."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
 
-LONGEST_SAID = 300
+DESCRIPTION_CHARS = 300
 
 
 class ModelStep(WizardStep):
-    """The models of the catalog; beneath them what is known of the one under the cursor, and the width to be made.
+    """List of the catalog's models; below it the description of the one under the cursor and the dimension to make.
 
-    The cursor begins ``at`` a model, else at the first that is not the store's own.
+    The cursor begins ``at`` a model, else at the first one other than the store's own.
     """
 
     word = "model"
@@ -47,11 +47,11 @@ class ModelStep(WizardStep):
         self,
         models: Sequence[CatalogModel],
         used: ModelSignature,
-        chosen: Callable[[CatalogModel, int], None],
+        choose: Callable[[CatalogModel, int], None],
         at: str = "",
     ) -> None:
         super().__init__()
-        self._models, self._used, self._chosen, self._at = models, used, chosen, at
+        self._models, self._used, self._choose, self._at = models, used, choose, at
 
     def compose(self) -> ComposeResult:
         yield ModelList()
@@ -62,7 +62,7 @@ class ModelStep(WizardStep):
             yield Static(id="model-widths", markup=False)
 
     def on_mount(self) -> None:
-        # One line beneath the list, also where a line to type into is set off elsewhere.
+        # Keep input and description adjacent: wizard.tcss gives inputs a margin.
         self.query_one(Input).styles.margin = 0
         models = self.query_one(ModelList)
         models.show(self._models, self._used.name)
@@ -77,10 +77,10 @@ class ModelStep(WizardStep):
         model = self.query_one(ModelList).current
         if model is None:
             return
-        said = cut(plain(model.description), LONGEST_SAID)
+        text = cut(plain(model.description), DESCRIPTION_CHARS)
         if self._is_used(model):
-            said = f"The store has its vectors, {grouped(self._used.dimension)} dimensions. {said}"
-        self.query_one("#model-said", Static).update(Content.styled(said, "$text-muted"))
+            text = f"The store has its vectors, {grouped(self._used.dimension)} dimensions. {text}"
+        self.query_one("#model-said", Static).update(Content.styled(text, "$text-muted"))
         self.query_one(Input).value = str(model.dimension)
         self.query_one("#model-widths", Static).update(f" of {grouped(model.dimension)} dimensions")
         self._wizard.say("")
@@ -112,14 +112,16 @@ class ModelStep(WizardStep):
             return
         from vestige_tui.reembed.plan import LEAST_DIMENSION
 
-        wide, typed = model.dimension, self.query_one(Input).value
+        full_dimension, typed = model.dimension, self.query_one(Input).value
         dimension = int(typed) if typed else 0
-        if not min(LEAST_DIMENSION, wide) <= dimension <= wide:
-            said = f"{short_model(model.name)} makes vectors of {LEAST_DIMENSION} to {grouped(wide)} dimensions."
-            self._wizard.say(said, "waiting")
+        if not min(LEAST_DIMENSION, full_dimension) <= dimension <= full_dimension:
+            sentence = (
+                f"{short_model(model.name)} makes vectors of {LEAST_DIMENSION} to {grouped(full_dimension)} dimensions."
+            )
+            self._wizard.say(sentence, "waiting")
         elif self._is_used(model) and dimension == self._used.dimension:
             self._wizard.say(
                 "The store belongs to this model already; choose another one, or another width.", "waiting"
             )
         else:
-            self._chosen(model, dimension)
+            self._choose(model, dimension)
