@@ -478,7 +478,7 @@ class VestigeApp(App[None], inherit_bindings=False):
     async def on_unmount(self) -> None:
         # Wait until these workers have closed their stores: the end of the loop would cut that short.
         opening = [self._opening] if self._opening is not None else []
-        leaving = [*opening, *(each for each in self.workers if each.group in ("jobs", "sweep"))]
+        leaving = [*opening, *(worker for worker in self.workers if worker.group in ("jobs", "sweep"))]
         for worker in leaving:
             if not worker.is_cancelled:
                 worker.cancel()

@@ -64,10 +64,10 @@ class FilteredPlace(Place):
         self.bar.set_chips(chips)
 
     def action_toggle_superseded(self) -> None:
-        shown = self.replaced_too
+        visible = self.replaced_too
         chips = self.bar.chips
-        self.set_filters([chip for chip in chips if chip != REPLACED] if shown else [*chips, REPLACED])
-        self.say(f"Replaced memories are {'hidden' if shown else 'shown too'}.", severity="quiet")
+        self.set_filters([chip for chip in chips if chip != REPLACED] if visible else [*chips, REPLACED])
+        self.say(f"Replaced memories are {'hidden' if visible else 'shown too'}.", severity="quiet")
 
     @work(group="pick", exclusive=True, exit_on_error=False)
     async def action_pick_filters(self) -> None:

@@ -211,7 +211,7 @@ class MemoryPlace(FilteredPlace):
             _tag_list(list(dict.fromkeys(tag for memory in memories for tag in memory.tags))) or "no tags yet"
         )
         typed = await self.app.push_screen_wait(
-            Ask(f"Tags of {_named(memories)}", placeholder="+add -remove", note=f"Now: {current_tags}")
+            Ask(f"Tags of {_title_of(memories)}", placeholder="+add -remove", note=f"Now: {current_tags}")
         )
         if not typed or not typed.strip():
             return
@@ -219,10 +219,10 @@ class MemoryPlace(FilteredPlace):
         remove = [word[1:] for word in typed.split() if word.startswith("-")]
         change, existing = await self._write_to_existing(store, memories, lambda ids: store.tag(ids, add, remove))
         if change is None:
-            self.say(f"{_gone(len(memories))}; nothing was tagged.", severity="waiting")
+            self.say(f"{_deleted_elsewhere(len(memories))}; nothing was tagged.", severity="waiting")
             return
         changed = [memory for memory in existing if memory.id in change.changed]
-        sentence = f"Tagged {_named(changed)}" if changed else "No tag was changed"
+        sentence = f"Tagged {_title_of(changed)}" if changed else "No tag was changed"
         self.changed(change, sentence + _already_gone(len(memories) - len(existing)))
 
     async def _write_to_existing(
@@ -262,10 +262,10 @@ class MemoryPlace(FilteredPlace):
             return
         count, memories = len(memories), preview.memories
         if not memories:
-            self.say(f"{_gone(count)}; nothing was deleted.", severity="waiting")
+            self.say(f"{_deleted_elsewhere(count)}; nothing was deleted.", severity="waiting")
             return
-        notes = [f"{_gone(count - len(memories))}."] if len(memories) < count else []
-        trail = [_counted(preview.edges, "link"), _counted(preview.reviews, "review")]
+        notes = [f"{_deleted_elsewhere(count - len(memories))}."] if len(memories) < count else []
+        trail = [_count_of(preview.edges, "link"), _count_of(preview.reviews, "review")]
         if preview.edges or preview.reviews:
             notes.append(f"With {'it' if len(memories) == 1 else 'them'} go {' and '.join(filter(None, trail))}.")
         if preview.resurrected:
@@ -281,16 +281,16 @@ class MemoryPlace(FilteredPlace):
             lines.append(f"and {grouped(len(preview.memories) - SHOWN_ROWS)} more")
         # One memory without links and reviews can be undone with one key, so it needs no confirmation.
         if (len(memories) > 1 or notes) and not await self.app.push_screen_wait(
-            Confirm(f"Delete {_named(memories)}?", lines, notes=notes)
+            Confirm(f"Delete {_title_of(memories)}?", lines, notes=notes)
         ):
             return
         self.will_change(memories)
         change, deleted = await self._write_to_existing(store, memories, store.delete)
         self.forget_selection()
         if change is None:
-            self.say(f"{_gone(count)}; nothing was deleted.", severity="waiting")
+            self.say(f"{_deleted_elsewhere(count)}; nothing was deleted.", severity="waiting")
         else:
-            self.changed(change, f"Deleted {_named(deleted)}" + _already_gone(count - len(deleted)))
+            self.changed(change, f"Deleted {_title_of(deleted)}" + _already_gone(count - len(deleted)))
 
     def forget_selection(self) -> None:
         """Clear the selection, which has been deleted."""
@@ -550,23 +550,23 @@ def _plural(count: int) -> str:
 
 def _tag_list(names: Sequence[str]) -> str:
     """Return the names, comma-separated, in at most NOTE_CELLS; at least the beginning of the first."""
-    shown: list[str] = []
+    parts: list[str] = []
     room = NOTE_CELLS
     for name in names:
         text = cut(plain(name), NOTE_CELLS)
         room -= cells(text) + 2
-        if shown and room < 0:
+        if parts and room < 0:
             break
-        shown.append(text)
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {grouped(more)} more" if more else "")
+        parts.append(text)
+    more = len(names) - len(parts)
+    return ", ".join(parts) + (f" and {grouped(more)} more" if more else "")
 
 
-def _counted(count: int, noun: str) -> str:
+def _count_of(count: int, noun: str) -> str:
     return f"{grouped(count)} {noun}{'' if count == 1 else 's'}" if count else ""
 
 
-def _gone(count: int) -> str:
+def _deleted_elsewhere(count: int) -> str:
     if count == 1:
         return "One memory was deleted elsewhere meanwhile"
     return f"{grouped(count)} memories were deleted elsewhere meanwhile"
@@ -578,5 +578,5 @@ def _already_gone(count: int) -> str:
     return f"; {grouped(count)} {'was' if count == 1 else 'were'} gone already."
 
 
-def _named(memories: Sequence[Memory]) -> str:
+def _title_of(memories: Sequence[Memory]) -> str:
     return one_line(memories[0].content, 40) if len(memories) == 1 else f"{grouped(len(memories))} memories"

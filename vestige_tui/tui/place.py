@@ -242,11 +242,11 @@ class Place(Screen[None]):
         """Show an error as one sentence; keep its details for the key ``!``."""
         if isinstance(error, Cancelled):
             return
-        known = isinstance(error, VestigeError)
+        is_ours = isinstance(error, VestigeError)
         self._details = redact("\n\n".join(causes(error)))
-        sentence = plain(str(error)) if known else "Something went wrong here; nothing was lost."
+        sentence = plain(str(error)) if is_ours else "Something went wrong here; nothing was lost."
         hint = f"{self._key_of(ShowErrorDetails.id, '!')} details"
-        self._status.say(redact(sentence), "" if known and error.__cause__ is None else hint, "bad")
+        self._status.say(redact(sentence), "" if is_ours and error.__cause__ is None else hint, "bad")
         self._unconfirmed_write = self._status.said if isinstance(error, Unsure) else None
 
     def complain(self, error: BaseException) -> None:

@@ -71,8 +71,8 @@ async def values_of(store: Store, field: str, chips: Sequence[Chip], typed: str 
     chosen = [chip for chip in chips if chip.field == field]
     if field in FACETS:
         values = tuple(_facet(field, facet) for facet in await store.facets(FACETS[field], others, MAX_VALUE_COUNT))
-        offered = {value.chip for value in values}
-        return (*(Value(chip, chip.value, 0) for chip in chosen if chip not in offered), *values)
+        offered_chips = {value.chip for value in values}
+        return (*(Value(chip, chip.value, 0) for chip in chosen if chip not in offered_chips), *values)
     candidates = dict.fromkeys([typed] if typed else [])
     candidates |= dict.fromkeys(chip.value for chip in chosen if not typed and chip.value not in OPEN[field])
     candidates |= {} if typed else dict.fromkeys(OPEN[field])

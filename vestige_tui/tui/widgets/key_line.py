@@ -89,13 +89,13 @@ class KeyLine(Widget):
     def render(self) -> Content:
         keys, palette, gap = self._keys()
         pieces: list[tuple[str, str]] = []
-        used = 0
+        cells_used = 0
         for key in keys:
             pieces += self._pieces(key)
             pieces.append((" " * gap, ""))
-            used += key.cells + gap
+            cells_used += key.cells + gap
         if palette is not None:
-            pieces.append((" " * max(0, self.size.width - used - palette.cells), ""))
+            pieces.append((" " * max(0, self.size.width - cells_used - palette.cells), ""))
             pieces += self._pieces(palette)
         return Content.assemble(*pieces)
 

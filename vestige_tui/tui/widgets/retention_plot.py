@@ -36,8 +36,8 @@ class Retention:
     def of(cls, memory: Memory, reviews: Sequence[Review], now: datetime) -> Retention | None:
         """Return the curve of a memory and its review log; None if it was never reviewed."""
         undone = {review.undoes for review in reviews if review.undoes is not None}
-        kept = sorted((r for r in reviews if r.undoes is None and r.id not in undone), key=lambda r: r.at)
-        states = [review.new for review in kept if review.new.last_review is not None]
+        reviews_in_force = sorted((r for r in reviews if r.undoes is None and r.id not in undone), key=lambda r: r.at)
+        states = [review.new for review in reviews_in_force if review.new.last_review is not None]
         latest = memory.scheduling
         if latest is not None and latest.reps > 0 and latest.last_review is not None:
             states = [state for state in states if state.last_review != latest.last_review] + [latest]
@@ -49,7 +49,7 @@ class Retention:
         ahead = max(timedelta(days=3), (due - now) * 1.3 if due is not None else timedelta(0), (now - first) * 0.25)
         return cls(
             states=tuple(states),
-            forgotten=tuple(r.at for r in kept if r.rating == Rating.AGAIN),
+            forgotten=tuple(r.at for r in reviews_in_force if r.rating == Rating.AGAIN),
             start=first,
             end=now + min(ahead, timedelta(days=3650)),
             now=now,
@@ -179,8 +179,8 @@ class ForecastBars(Widget):
         rows, cells = height - 1, width - margin - 1
         if rows < 1 or cells < len(self._counts):
             return Content("")
-        each = 3 if cells >= len(self._counts) * 3 else 2 if cells >= len(self._counts) * 2 else 1
-        bar, gap = ("█" * (each - 1), " ") if each > 1 else ("█", "")
+        day_cells = 3 if cells >= len(self._counts) * 3 else 2 if cells >= len(self._counts) * 2 else 1
+        bar, gap = ("█" * (day_cells - 1), " ") if day_cells > 1 else ("█", "")
         bars = [column(max(count / top, 1 / (8 * rows)) if count else 0, rows) for count in self._counts]
         lines: list[Content] = []
         for row in range(rows):
@@ -190,7 +190,7 @@ class ForecastBars(Widget):
                 pieces.append((glyphs[row] * len(bar) + gap, "$accent" if index == 0 else "$text-disabled"))
             lines.append(Content.assemble(*pieces))
         last = f"in {len(self._counts) - 1} d"
-        room = len(self._counts) * each - len("today") - len(last)
+        room = len(self._counts) * day_cells - len("today") - len(last)
         lines.append(
             Content.assemble(" " * (margin + 1), ("today", "$accent"), " " * max(1, room), (last, "$text-disabled"))
         )

@@ -28,7 +28,7 @@ IN_PLACE = "in place: for a small disk; search by meaning waits until it is done
 class CostStep(WizardStep):
     """Estimate of a re-embedding; ``i`` switches between shadow table and in place.
 
-    ``ways`` are the estimates to choose from, the current one first. Without any, the step shows the rows ``known``
+    ``ways`` are the estimates to choose from, the current one first. Without any, the step shows the rows ``facts``
     (label and text) and calls ``measure``; ``show`` then sets the estimates. ``on`` goes on with the chosen estimate
     and the vectors of an earlier model that are deleted either way.
     """
@@ -45,11 +45,11 @@ class CostStep(WizardStep):
         notes: Sequence[tuple[str, str]],
         on: Callable[[Estimate, SpareVectors | None], None],
         *,
-        known: Sequence[tuple[str, str]] = (),
+        facts: Sequence[tuple[str, str]] = (),
         measure: Callable[[], None] | None = None,
     ) -> None:
         super().__init__()
-        self._ways, self._notes, self._on, self._known, self._measure = tuple(ways), notes, on, known, measure
+        self._ways, self._notes, self._on, self._facts, self._measure = tuple(ways), notes, on, facts, measure
 
     def compose(self) -> ComposeResult:
         with Panels(classes="body"):
@@ -85,7 +85,7 @@ class CostStep(WizardStep):
         rows = (
             cost_rows(estimate, self.kept)
             if estimate is not None
-            else [(label, text, "$text") for label, text in self._known]
+            else [(label, text, "$text") for label, text in self._facts]
         )
         lines: list[Content] = []
         for label, text, style in rows:

@@ -46,12 +46,12 @@ class ModelStep(WizardStep):
     def __init__(
         self,
         models: Sequence[CatalogModel],
-        used: ModelSignature,
+        current: ModelSignature,
         choose: Callable[[CatalogModel, int], None],
         at: str = "",
     ) -> None:
         super().__init__()
-        self._models, self._used, self._choose, self._at = models, used, choose, at
+        self._models, self._current, self._choose, self._at = models, current, choose, at
 
     def compose(self) -> ComposeResult:
         yield ModelList()
@@ -65,7 +65,7 @@ class ModelStep(WizardStep):
         # Keep input and description adjacent: wizard.tcss gives inputs a margin.
         self.query_one(Input).styles.margin = 0
         models = self.query_one(ModelList)
-        models.show(self._models, self._used.name)
+        models.show(self._models, self._current.name)
         models.go_to(self._at)
         self._describe()
 
@@ -78,8 +78,8 @@ class ModelStep(WizardStep):
         if model is None:
             return
         text = cut(plain(model.description), DESCRIPTION_CHARS)
-        if self._is_used(model):
-            text = f"The store has its vectors, {grouped(self._used.dimension)} dimensions. {text}"
+        if self._is_current(model):
+            text = f"The store has its vectors, {grouped(self._current.dimension)} dimensions. {text}"
         self.query_one("#model-said", Static).update(Content.styled(text, "$text-muted"))
         self.query_one(Input).value = str(model.dimension)
         self.query_one("#model-widths", Static).update(f" of {grouped(model.dimension)} dimensions")
@@ -91,7 +91,7 @@ class ModelStep(WizardStep):
         assert isinstance(screen, Wizard)
         return screen
 
-    def _is_used(self, model: CatalogModel) -> bool:
+    def _is_current(self, model: CatalogModel) -> bool:
         return self.query_one(ModelList).uses(model)
 
     def action_ask_width(self) -> None:
@@ -119,7 +119,7 @@ class ModelStep(WizardStep):
                 f"{short_model(model.name)} makes vectors of {LEAST_DIMENSION} to {grouped(full_dimension)} dimensions."
             )
             self._wizard.say(sentence, "waiting")
-        elif self._is_used(model) and dimension == self._used.dimension:
+        elif self._is_current(model) and dimension == self._current.dimension:
             self._wizard.say(
                 "The store belongs to this model already; choose another one, or another width.", "waiting"
             )

@@ -45,17 +45,17 @@ class PreviewStep(WizardStep):
     ]
 
     def __init__(
-        self, store: Store, model: CatalogModel, dimension: int, used: ModelSignature, on: Callable[[], None] | None
+        self, store: Store, model: CatalogModel, dimension: int, current: ModelSignature, on: Callable[[], None] | None
     ) -> None:
         super().__init__()
-        self._store, self._model, self._dimension, self._used, self._on = store, model, dimension, used, on
+        self._store, self._model, self._dimension, self._current, self._on = store, model, dimension, current, on
         self._preview: Preview | None = None
         self._asking = True
 
     def compose(self) -> ComposeResult:
         away = "" if self._model.offline else f" It is downloaded first, {_megabytes(self._model)}."
         other = ModelSignature(self._model.name, self._dimension, "")
-        one, two = told_apart(self._used, other, cut=self._dimension != self._model.dimension)
+        one, two = told_apart(self._current, other, cut=self._dimension != self._model.dimension)
         note = f"{one} and {two} rank a sample of the memories for the same questions; nothing is written.{away}"
         yield Static(Content(note), classes="note", markup=False)
         yield Input(placeholder="a question of your own; empty: some are taken from the memories", compact=True)

@@ -41,12 +41,12 @@ class PreviewWizard(Wizard[None]):
 
     trail: ClassVar[Sequence[str]] = ("compare",)
 
-    def __init__(self, store: Store, model: CatalogModel, used: ModelSignature) -> None:
+    def __init__(self, store: Store, model: CatalogModel, current: ModelSignature) -> None:
         super().__init__("Compare two models")
-        self._store, self._model, self._used = store, model, used
+        self._store, self._model, self._current = store, model, current
 
     def first(self) -> WizardStep:
-        return PreviewStep(self._store, self._model, self._model.dimension, self._used, None)
+        return PreviewStep(self._store, self._model, self._model.dimension, self._current, None)
 
 
 class ReembedWizard(Wizard[StartedJob]):
@@ -55,20 +55,20 @@ class ReembedWizard(Wizard[StartedJob]):
     trail: ClassVar[Sequence[str]] = ("model", "compare", "cost", "start")
 
     def __init__(
-        self, console: Console, store: Store, used: ModelSignature, models: Sequence[CatalogModel] = (), at: str = ""
+        self, console: Console, store: Store, current: ModelSignature, models: Sequence[CatalogModel] = (), at: str = ""
     ) -> None:
         super().__init__("Re-embed this store")
-        self.console, self.store, self._models, self._used, self._at = console, store, models, used, at
+        self.console, self.store, self._models, self._current, self._at = console, store, models, current, at
 
     def first(self) -> WizardStep:
-        return ModelStep(self._models, self._used, self._choose, self._at)
+        return ModelStep(self._models, self._current, self._choose, self._at)
 
     def _choose(self, model: CatalogModel, dimension: int) -> None:
         def ask() -> None:
             sentence = f"loading {short_model(model.name)}, and measuring how fast it is …"
             self.busy(sentence, lambda: self._ask_cost(model.name, dimension))
 
-        self.go_on(PreviewStep(self.store, model, dimension, self._used, ask))
+        self.go_on(PreviewStep(self.store, model, dimension, self._current, ask))
 
     # Cost
 
@@ -119,8 +119,8 @@ class ReembedWizard(Wizard[StartedJob]):
         mode = "in place; search by meaning pauses until it is done" if in_place else "beside the old vectors"
         rows = [
             ("store", shown(self.store.location)),
-            ("from", _named(estimate.before)),
-            ("to", _named(estimate.after)),
+            ("from", _label(estimate.before)),
+            ("to", _label(estimate.after)),
             ("how", mode if earlier_options is None else f"{mode}, from where it was left"),
         ]
         options_offered = []
@@ -139,7 +139,7 @@ class ReembedWizard(Wizard[StartedJob]):
             sentences = going(estimate, kept)
             if switched.get(DROP_OLD):
                 sentences.append(
-                    f"The present vectors of {_named(estimate.before)}, are deleted at the end; there is no way back."
+                    f"The present vectors of {_label(estimate.before)}, are deleted at the end; there is no way back."
                 )
             return (*sentences, BACK_UP) if sentences else ()
 
@@ -164,15 +164,15 @@ class GoOnWizard(ReembedWizard):
 
     trail: ClassVar[Sequence[str]] = ("cost", "start")
 
-    def __init__(self, console: Console, store: Store, used: ModelSignature, spare: SpareVectors, drop: str) -> None:
-        super().__init__(console, store, used)
+    def __init__(self, console: Console, store: Store, current: ModelSignature, spare: SpareVectors, drop: str) -> None:
+        super().__init__(console, store, current)
         self._building, self._drop_key = spare, drop
 
     def first(self) -> WizardStep:
         model = self._building.model
         rows = [
-            ("from", _named(self._used)),
-            ("to", _named(model)),
+            ("from", _label(self._current)),
+            ("to", _label(model)),
         ]
         vectors = f"{grouped(self._building.vectors)} {'vector' if self._building.vectors == 1 else 'vectors'}"
         other_model = (
@@ -180,7 +180,7 @@ class GoOnWizard(ReembedWizard):
             f"them first: {self._drop_key} in the Registry place."
         )
         notes = ((other_model, "$text"), *self.notes(model.name))
-        return CostStep((), notes, self._go_on, known=rows, measure=self._measure)
+        return CostStep((), notes, self._go_on, facts=rows, measure=self._measure)
 
     def _measure(self) -> None:
         self.busy(f"loading {short_model(self._building.model.name)}, and measuring how fast it is …", self._show_cost)
@@ -240,9 +240,9 @@ def _open_store(place: Place) -> Store:
 async def preview_of(place: Place, model: CatalogModel) -> None:
     """Show the comparison of a model with the store's own."""
     store = _open_store(place)
-    used = await store.registered_model()
-    if used is not None:
-        await place.app.push_screen_wait(PreviewWizard(store, model, used))
+    current = await store.registered_model()
+    if current is not None:
+        await place.app.push_screen_wait(PreviewWizard(store, model, current))
 
 
 async def reembed_from(place: Place, show_job: ShowJob, at: str = "") -> bool:
@@ -256,17 +256,17 @@ async def reembed_from(place: Place, show_job: ShowJob, at: str = "") -> bool:
     refuse_unwritable(store)
     if under_way(place.console, store) is not None:
         raise Refused(UNDER_WAY)
-    used = await store.registered_model()
-    if used is None:
+    current = await store.registered_model()
+    if current is None:
         raise Refused(no_model_yet((await store.get_stats()).total_memories, place.key_named(FillVectors)))
     building = await spare(store)
     if building is not None and building.role == "building":
-        wizard: ReembedWizard = GoOnWizard(place.console, store, used, building, place.key_named(DropOldVectors))
+        wizard: ReembedWizard = GoOnWizard(place.console, store, current, building, place.key_named(DropOldVectors))
     else:
         place.say("Looking which models there are…", severity="quiet")
         models = await asyncio.to_thread(catalog)
         place.say("")
-        wizard = ReembedWizard(place.console, store, used, models, at)
+        wizard = ReembedWizard(place.console, store, current, models, at)
     started_job = await place.app.push_screen_wait(wizard)
     if started_job is None:
         place.say("Nothing was re-embedded.", severity="quiet")
@@ -297,7 +297,7 @@ async def roll_back(place: Place, show_job: ShowJob) -> bool:
         sentence = f"{missing} {'gets' if estimate.memories == 1 else 'get'} a vector of it."
     else:
         sentence = f"{missing} will have none: the model is not to be had here."
-    rows = [f"from {_named(estimate.before)}", f"to   {_named(estimate.after)}", sentence]
+    rows = [f"from {_label(estimate.before)}", f"to   {_label(estimate.after)}", sentence]
     note = "Searches use the model before from then on; the vectors of now are kept, so that you can come back."
     question = Confirm("Go back to the model before?", rows, verb="roll back", notes=[note])
     if not await place.app.push_screen_wait(question):
@@ -312,7 +312,7 @@ async def roll_back(place: Place, show_job: ShowJob) -> bool:
     return True
 
 
-def _named(model: ModelSignature) -> str:
+def _label(model: ModelSignature) -> str:
     return f"{model.name}, {grouped(model.dimension)} dimensions"
 
 
@@ -321,7 +321,7 @@ async def drop_old(place: Place, spare: SpareVectors) -> bool:
     from vestige_tui.reembed.spare_vectors import drop_spare
 
     store = _open_store(place)
-    rows = [_named(spare.model), f"{grouped(spare.vectors)} {'vector' if spare.vectors == 1 else 'vectors'}"]
+    rows = [_label(spare.model), f"{grouped(spare.vectors)} {'vector' if spare.vectors == 1 else 'vectors'}"]
     if spare.role == "kept":
         note = "The vectors that searches use stay. There is no way back to this model then, but re-embedding."
     else:
