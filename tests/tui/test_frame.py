@@ -303,7 +303,7 @@ async def test_a_model_that_could_not_be_read_is_not_said_to_be_loading(
         raise Unavailable("The line is cut.")
 
     async with opened(corpus) as console:
-        await console.until(lambda: console.app._prepared is not None)
+        await console.until(lambda: console.app._loaded_model is not None)
         monkeypatch.setattr(Store, "refresh_model", follows)
         monkeypatch.setattr(Store, "registered_model", lost)
         console.app.note_change()
@@ -395,7 +395,7 @@ async def test_the_store_is_opened_also_where_what_waits_for_a_paint_is_lost(
     waits = VestigeApp.call_after_refresh
 
     def losing(self: VestigeApp, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
-        return callback == self._begin or waits(self, callback, *args, **kwargs)
+        return callback == self._open_once or waits(self, callback, *args, **kwargs)
 
     monkeypatch.setattr(VestigeApp, "call_after_refresh", losing)
     async with opened(corpus) as console:

@@ -1,1 +1,1 @@
-"""The console: one folder a place, and what the places share."""
+"""The console: one folder for each place, and the parts that places share."""

@@ -1,4 +1,4 @@
-"""The console: opens the store after the first paint, keeps the frame true, and leads from place to place."""
+"""The console's app: opens the store after the first paint, keeps the frame up to date, switches places."""
 
 from __future__ import annotations
 
@@ -54,20 +54,20 @@ OPEN_AGAIN_SECONDS = 5.0
 CALM_SECONDS = 0.1
 LEAVING_SECONDS = 0.5
 BEGIN_SECONDS = 2.0
-"""After so long the store is opened, whatever was painted by then."""
+"""The store is opened after this time even if no paint has been reported."""
 LOADING = "Loading"
 FIRST_PLACE = "search"
 KINDS = {"sqlite": "SQLite", "postgres": "PostgreSQL", "vestige": "Vestige file"}
 
 
-def _belongs(model: ModelSignature) -> str:
+def _new_model(model: ModelSignature) -> str:
     return f"The store now belongs to {short_model(model.name)}, {grouped(model.dimension)} dimensions"
 
 
-def _drop(waiting: asyncio.Task[bool] | None) -> None:
-    """Let nobody wait any longer."""
-    if waiting is not None and not waiting.cancel() and not waiting.cancelled():
-        waiting.exception()
+def _cancel(change: asyncio.Task[bool] | None) -> None:
+    """Cancel a task that waits for a change; retrieve its exception if it has ended."""
+    if change is not None and not change.cancel() and not change.cancelled():
+        change.exception()
 
 
 def _search() -> Place:
@@ -107,7 +107,7 @@ def _store() -> Place:
 
 
 class VestigeApp(App[None], inherit_bindings=False):
-    """Owns the open store; what a person can do with it belongs to the places."""
+    """Textual app that owns the open store, its watchers and the embedding model; places act on the store."""
 
     TITLE = "vestige"
     ENABLE_COMMAND_PALETTE = True
@@ -143,16 +143,16 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.facts = Facts(store=store_url if "://" not in store_url else "")
         self.badges: Mapping[str, Badge] = {}
         self.jobs: tuple[Job, ...] = ()
-        self._typed: list[str] = []
+        self._typed_urls: list[str] = []
         self.banner = ""
         self.refused: VestigeError | None = None
         self.store_changed: Signal[None] = Signal(self, "store_changed")
         self.frame_changed: Signal[None] = Signal(self, "frame_changed")
         self._check_now = asyncio.Event()
-        self._once_more = asyncio.Event()
-        self._troubled: dict[StatusLine, str] = {}
+        self._open_requested = asyncio.Event()
+        self._outage_messages: dict[StatusLine, str] = {}
         self._opening: Worker[None] | None = None
-        self._prepared: ModelSignature | None = None
+        self._loaded_model: ModelSignature | None = None
         self._model_cut_off = False
 
     async def on_mount(self) -> None:
@@ -161,17 +161,17 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.set_keymap(dict(self.config.keys))
         self.watch(self, "theme", self._theme_chosen, init=False)
         if not self.is_headless:
-            # Who is told to go, or loses the terminal, closes what is open: a server of ours ends with its last user.
-            for each in (signal.SIGTERM, signal.SIGHUP):
-                asyncio.get_running_loop().add_signal_handler(each, partial(self.exit, return_code=128 + each))
+            # Close the store on these signals: an embedded PostgreSQL server ends with its last user.
+            for signum in (signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(signum, partial(self.exit, return_code=128 + signum))
         # Not DEFAULT_MODE: from Python 3.12 on tasks run while they are created, so the screen of that mode would be
-        # mounted before it is on the stack, and its widgets ask the app for its screen. The other places are mounted
-        # over the place before; this one over Textual's own empty screen.
+        # mounted before it is on the stack, and its widgets ask the app for its screen. Other places are mounted over
+        # the previous place; this one over Textual's own empty screen.
         await self.switch_mode(FIRST_PLACE)
-        # The first screen is painted before any store is touched. But what waits for a paint waits with the screen that
-        # is in front by then, and goes with it where that is the palette, opened and closed meanwhile.
-        self.call_after_refresh(self._begin)
-        self.set_timer(BEGIN_SECONDS, self._begin)
+        # The first screen is painted before any store is touched. The timer is for a callback that never comes: it
+        # belongs to the screen in front, and is lost with it where that is the palette, opened and closed meanwhile.
+        self.call_after_refresh(self._open_once)
+        self.set_timer(BEGIN_SECONDS, self._open_once)
 
     def _theme_chosen(self, theme: str) -> None:
         if self.config.path is not None and theme != self.config.theme:
@@ -182,38 +182,38 @@ class VestigeApp(App[None], inherit_bindings=False):
 
     # The store
 
-    def _begin(self) -> None:
+    def _open_once(self) -> None:
         if self._opening is None:
             self._opening = self._open()
 
     @work(group="open", exclusive=True, exit_on_error=False)
     async def _open(self) -> None:
-        create, asked = self.create_confirmed, False
+        create, user_asked = self.create_confirmed, False
         while True:
             try:
-                store = await self._opened(create)
+                store = await self._open_store(create)
             except VestigeError as error:
-                new = isinstance(error, StoreMissing | SchemaPending)
-                if new and not (create or self.read_only) and await self._may_create(error):
+                is_missing = isinstance(error, StoreMissing | SchemaPending)
+                if is_missing and not (create or self.read_only) and await self._may_create(error):
                     create = True
                     continue
-                self._refuse(error, asked)
-                asked = await self._asked_once_more(OPEN_AGAIN_SECONDS if comes_back(error) else None)
+                self._refuse(error, user_asked)
+                user_asked = await self._wait_to_open_again(OPEN_AGAIN_SECONDS if comes_back(error) else None)
             else:
                 break
         self.refused = None
         self.store = store
         self._show_facts(store=store.title, backend=KINDS[store.kind], read_only=store.read_only, link="live")
         self.store_changed.publish(None)
-        if asked:
+        if user_asked:
             self._say("The store is open.")
-        self._keep_true(store)
+        self._follow_store(store)
         self._watch_jobs(store)
         self._sweep_jobs(store)
         self._prepare_model(store)
 
-    async def _opened(self, create: bool) -> Store:
-        """The store, open."""
+    async def _open_store(self, create: bool) -> Store:
+        """Return the store, open. Raises VestigeError."""
         store = open_store(
             self.store_url,
             create=create,
@@ -229,23 +229,23 @@ class VestigeApp(App[None], inherit_bindings=False):
         try:
             await store.open()
         except BaseException:
-            # Left half open, its threads would keep a console alive that is being left.
+            # The threads of a half-open store would keep the process alive.
             await store.close()
             raise
         return store
 
-    async def _asked_once_more(self, seconds: float | None) -> bool:
-        """Wait until it is time to open the store once more; tells whether the person asked for it."""
+    async def _wait_to_open_again(self, seconds: float | None) -> bool:
+        """Wait for the next attempt to open the store; return whether the user asked for it."""
         try:
-            await asyncio.wait_for(self._once_more.wait(), seconds)
+            await asyncio.wait_for(self._open_requested.wait(), seconds)
         except TimeoutError:
             return False
-        self._once_more.clear()
+        self._open_requested.clear()
         return True
 
     def open_again(self) -> None:
-        """Try at once to open the store that could not be opened."""
-        self._once_more.set()
+        """Retry at once to open the store that could not be opened."""
+        self._open_requested.set()
 
     async def _may_create(self, error: VestigeError) -> bool:
         return await self.push_screen_wait(
@@ -253,24 +253,24 @@ class VestigeApp(App[None], inherit_bindings=False):
         )
 
     def store_url_shown(self) -> str:
-        """Where the store is or will be, without a password."""
+        """Return the URL of the store without a password."""
         return redact(self.store_url)
 
-    def _refuse(self, error: VestigeError, asked: bool) -> None:
-        """Let every place say why there is nothing in it."""
+    def _refuse(self, error: VestigeError, user_asked: bool) -> None:
+        """Make every place show why there is no store."""
         self.refused = error
         self._show_facts(link="closed")
-        if asked:
+        if user_asked:
             self._say("Tried again just now; it still cannot be opened.", "waiting")
 
     def _say(self, text: str, severity: Severity = "quiet") -> None:
-        """Say it in the place where the person is."""
+        """Show a sentence in the status line of the place in front."""
         place = self.screen_stack[0]
         if isinstance(place, Place):
             place.say(text, severity=severity)
 
     def _say_unless_it_failed(self, text: str, severity: Severity) -> None:
-        """The same, but not over what the person has to know of a failure."""
+        """Show a sentence, unless the status line shows a failure."""
         place = self.screen_stack[0]
         if isinstance(place, Place) and not place.complains:
             place.say(text, severity=severity)
@@ -281,76 +281,73 @@ class VestigeApp(App[None], inherit_bindings=False):
             place.say_error(error)
 
     def note_change(self) -> None:
-        """Something was written from this console: look at once instead of when it is told of."""
+        """Refresh at once after a write of this console, without waiting for the change token."""
         self._check_now.set()
 
     @work(group="watch", exclusive=True, exit_on_error=False)
-    async def _keep_true(self, store: Store) -> None:
-        """Look again whenever anybody has changed the store; one that goes away is waited for."""
-        waiting: asyncio.Task[bool] | None = None
-        begun = behind = False
+    async def _follow_store(self, store: Store) -> None:
+        """Watch the store for changes of any process and refresh; retry while it does not answer."""
+        change: asyncio.Task[bool] | None = None
+        refreshed_before = is_stale = False
         try:
             while True:
                 try:
-                    if not behind:
-                        waiting = waiting or asyncio.create_task(store.wait_for_change(WAIT_SECONDS))
-                        behind = await self._changed(waiting)
-                        waiting = None if waiting.done() else waiting
-                    if behind:
-                        looked = time.perf_counter()
+                    if not is_stale:
+                        change = change or asyncio.create_task(store.wait_for_change(WAIT_SECONDS))
+                        is_stale = await self._wait_for_change(change)
+                        change = None if change.done() else change
+                    if is_stale:
+                        refreshed_at = time.perf_counter()
                         await self._refresh_frame(store)
-                        behind = False
-                        self._answers_again(store)
-                        if begun:
+                        is_stale = False
+                        self._clear_outage(store)
+                        if refreshed_before:
                             self.store_changed.publish(None)
-                        begun = True
-                        # A flood of changes costs no more than a part of the time, however long one look takes.
-                        await asyncio.sleep(max(CALM_SECONDS, 3 * (time.perf_counter() - looked)))
+                        refreshed_before = True
+                        # Debounce: refreshes take at most a quarter of the time, however many changes come.
+                        await asyncio.sleep(max(CALM_SECONDS, 3 * (time.perf_counter() - refreshed_at)))
                 except VestigeError as error:
-                    # What was missed meanwhile is not known.
-                    behind = True
-                    _drop(waiting)
-                    waiting = None
-                    self._say_trouble(error)
+                    # Changes during the outage are unknown, so refresh.
+                    is_stale = True
+                    _cancel(change)
+                    change = None
+                    self._say_outage(error)
                     await asyncio.sleep(RETRY_SECONDS)
         finally:
-            _drop(waiting)
+            _cancel(change)
 
-    def _say_trouble(self, error: VestigeError) -> None:
-        """Say once what keeps the console from looking, but not over a sentence about what the person has just done."""
+    def _say_outage(self, error: VestigeError) -> None:
+        """Show an outage once in each place, but not over a failure of the user's own command."""
         if isinstance(error, Unavailable) and self.facts.link != "reconnecting":
             self._show_facts(link="reconnecting")
         place = self.screen_stack[0]
         if isinstance(place, Place) and place.is_mounted:
-            # A body may have lines of its own; the frame's stands behind it.
+            # A body may have status lines of its own; the frame's comes last.
             line = place.query_children(StatusLine).last()
-            if not self._troubled and line.said[2] != "bad":
+            if not self._outage_messages and line.said[2] != "bad":
                 self._say_error(error)
-            self._troubled[line] = error.message if line.said[0] == error.message else ""
+            self._outage_messages[line] = error.message if line.said[0] == error.message else ""
 
-    def _answers_again(self, store: Store) -> None:
-        """Take back what was said of the outage, in every place that was looked at meanwhile, and nothing else.
-
-        What it has cut off of the model is gone on with.
-        """
-        if self._troubled and self._model_cut_off:
+    def _clear_outage(self, store: Store) -> None:
+        """Clear the messages of the outage in all places; load the model if that was cut off."""
+        if self._outage_messages and self._model_cut_off:
             self._model_cut_off = False
             self._prepare_model(store)
-        for line, said in self._troubled.items():
-            if line.said[0] == said or line.said[0].startswith(f"{store.title} cannot be reached"):
+        for line, message in self._outage_messages.items():
+            if line.said[0] == message or line.said[0].startswith(f"{store.title} cannot be reached"):
                 line.say("")
-        self._troubled.clear()
+        self._outage_messages.clear()
 
-    async def _changed(self, waiting: asyncio.Task[bool]) -> bool:
-        """Has anybody changed the store, this console or another, once one of them says so or none for long?"""
-        told = asyncio.create_task(self._check_now.wait())
+    async def _wait_for_change(self, change: asyncio.Task[bool]) -> bool:
+        """Wait for a change of the store, of this console or another process; return whether there was one."""
+        check_now = asyncio.create_task(self._check_now.wait())
         try:
-            await asyncio.wait({waiting, told}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({change, check_now}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            told.cancel()
-        ours = self._check_now.is_set()
+            check_now.cancel()
+        by_this_console = self._check_now.is_set()
         self._check_now.clear()
-        return (waiting.done() and waiting.result()) or ours
+        return (change.done() and change.result()) or by_this_console
 
     async def _refresh_frame(self, store: Store) -> None:
         stats = await store.get_stats()
@@ -368,25 +365,25 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.facts = replace(self.facts, **changes)  # type: ignore[arg-type]  # the names are those of Facts
         self.frame_changed.publish(None)
 
-    # Jobs, wherever they run
+    # Jobs of every known store
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """Stores known to this console, with the passwords that no ledger holds."""
-        return tuple(dict.fromkeys(filter(None, (*self._typed, self.store_url, self.config.postgres_url))))
+        """URLs of the stores that this console knows, with the passwords that no ledger holds."""
+        return tuple(dict.fromkeys(filter(None, (*self._typed_urls, self.store_url, self.config.postgres_url))))
 
     def remember_url(self, url: str) -> None:
-        """Know the password in a URL that was typed, for as long as this console runs."""
-        if url not in self._typed and url != redact(url):
-            self._typed.insert(0, url)
+        """Keep the password of a typed URL until this console ends."""
+        if url not in self._typed_urls and url != redact(url):
+            self._typed_urls.insert(0, url)
 
     @work(group="jobs", exclusive=True, exit_on_error=False)
     async def _watch_jobs(self, store: Store) -> None:
         from vestige_tui.jobs.monitor import watch
 
-        # Closed by name: what it opened is closed even where this worker is cancelled in the middle.
-        async with aclosing(watch(store, JOBS_SECONDS, self._typed, self.urls)) as seen:
-            async for jobs in seen:
+        # aclosing: the generator closes its stores even if this worker is cancelled.
+        async with aclosing(watch(store, JOBS_SECONDS, self._typed_urls, self.urls)) as snapshots:
+            async for jobs in snapshots:
                 if jobs == self.jobs:
                     continue
                 self.jobs = jobs
@@ -399,51 +396,51 @@ class VestigeApp(App[None], inherit_bindings=False):
         from vestige_tui.jobs.sweeper import sweeping, told
 
         async with aclosing(sweeping(store)) as sweeps:
-            async for swept in sweeps:
-                self._say(told(swept), "waiting")
+            async for result in sweeps:
+                self._say(told(result), "waiting")
 
     # The model
 
     def prepare_model(self) -> None:
-        """Look again which model the store needs, and load it."""
+        """Read again which model the store needs, and load it."""
         if self.store is not None:
             self._prepare_model(self.store)
 
     async def _follow_model(self, store: Store) -> None:
-        """Load another model where somebody has given the store the vectors of one."""
-        model, before = await store.refresh_model(), self._prepared
+        """Load another model after another process has swapped the vectors of the store."""
+        model, before = await store.refresh_model(), self._loaded_model
         if model and before and (model.name, model.dimension) != (before.name, before.dimension):
-            self._prepared = model
+            self._loaded_model = model
             self._show_banner(f"{LOADING} {model.name}: the store belongs to it now, no longer to {before.name}.")
             self._prepare_model(store, another=True)
 
     @work(group="model", exclusive=True, exit_on_error=False)
     async def _prepare_model(self, store: Store, *, another: bool = False) -> None:
-        """Load vectors and model in the background, say so where it is ``another`` one, and make missing vectors."""
+        """Load vectors and model, announce ``another`` model, and embed the memories without a vector."""
         with suppress(VestigeError):
             await store.warm()
-        registered = self._prepared = await store.registered_model()
+        registered = self._loaded_model = await store.registered_model()
         try:
             await self.embedders.get(registered)
         except (ModelMismatch, EmbedderUnavailable) as error:
             self._show_banner(f"{error.message} Search answers by words alone.")
             if another and registered is not None:
-                self._say_unless_it_failed(f"{_belongs(registered)}; here searches answer by words alone.", "waiting")
+                self._say_unless_it_failed(f"{_new_model(registered)}; here searches answer by words alone.", "waiting")
             return
         self._show_banner("")
         if another and registered is not None:
-            self._say_unless_it_failed(f"{_belongs(registered)}; results are by it.", "quiet")
+            self._say_unless_it_failed(f"{_new_model(registered)}; results are by it.", "quiet")
         if store.read_only or registered is None:
             return
-        filled = 0
+        count = 0
         with suppress(Refused):  # a job makes all of them
-            filled = await store.fill_embeddings(self._filling)
+            count = await store.fill_embeddings(self._say_filling)
         self._show_banner("")
-        if filled:
+        if count:
             self.note_change()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Say what failed behind the places; what failed with the model is under way no more."""
+        """Show the failure of a background worker; clear the banner if it loaded the model."""
         error = event.worker.error
         if event.state is not WorkerState.ERROR or error is None:
             return
@@ -452,36 +449,36 @@ class VestigeApp(App[None], inherit_bindings=False):
             self._show_banner("")
         self._say_error(error)
 
-    def _filling(self, done: int, total: int) -> None:
+    def _say_filling(self, done: int, total: int) -> None:
         self._show_banner(f"Making the vectors that are missing: {grouped(done)} of {grouped(total)}.")
 
-    def _show_banner(self, said: str) -> None:
-        if said != self.banner:
-            self.banner = said
+    def _show_banner(self, text: str) -> None:
+        if text != self.banner:
+            self.banner = text
             self.frame_changed.publish(None)
 
     def action_command_palette(self) -> None:
-        """Offer every command that can be given where the person is; help gives way to what it is about."""
+        """Open the palette; close help first, so that it lists the commands of the place."""
         if isinstance(self.screen, HelpScreen):
             self.pop_screen()
         super().action_command_palette()
 
     async def action_quit(self) -> None:
-        """Leave; where what is open takes its time to close, a word says so."""
+        """Quit; a store that is slow to close is announced after LEAVING_SECONDS."""
         if not self.is_headless:
             asyncio.get_running_loop().call_later(LEAVING_SECONDS, self._say_leaving)
         await super().action_quit()
 
     def _say_leaving(self) -> None:
-        # No screen of ours is painted any more.
+        # Textual no longer paints, so write to the terminal itself.
         if (terminal := sys.__stderr__) is not None:
             terminal.write(f"\x1b[{self.size.height};1H\x1b[0m\x1b[2K Closing the store; jobs go on.")
             terminal.flush()
 
     async def on_unmount(self) -> None:
-        # What these have opened is closed before the loop ends, which would cut that short.
+        # Wait until these workers have closed their stores: the end of the loop would cut that short.
         opening = [self._opening] if self._opening is not None else []
-        leaving = [*opening, *(each for each in self.workers if each.group in ("jobs", "sweep"))]
+        leaving = [*opening, *(worker for worker in self.workers if worker.group in ("jobs", "sweep"))]
         for worker in leaving:
             if not worker.is_cancelled:
                 worker.cancel()
@@ -494,9 +491,9 @@ class VestigeApp(App[None], inherit_bindings=False):
 
 
 def run_console(config: Config, store_url: str, *, read_only: bool = False, create_confirmed: bool = False) -> int:
-    """Open the console and stay until the person leaves; gives the exit status. Raises ConfigError for a bad keymap."""
-    known = {command_id: command.key for command_id, command in catalogue().items()}
-    check_keys(config, known)
+    """Run the console until the user quits; return the exit status. Raises ConfigError for a bad keymap."""
+    keys_by_id = {command_id: command.key for command_id, command in catalogue().items()}
+    check_keys(config, keys_by_id)
     app = VestigeApp(config, store_url, read_only=read_only, create_confirmed=create_confirmed)
     app.run()
     return app.return_code or 0

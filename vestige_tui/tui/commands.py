@@ -1,7 +1,8 @@
-"""Every command of the console, once: from its class follow key, footer, palette, help and keymap id.
+"""Every command of the console, declared once: key, footer, palette, help and keymap id follow from its class.
 
 A place or widget declares ``BINDINGS = bindings(EditMemory, CopyMemory)`` and writes ``action_copy_memory``;
-``CommandPalette`` then offers whatever is live where the person is, and ``catalogue()`` is what a config may rebind.
+``CommandPalette`` then offers the live commands of the screen in front, and ``catalogue()`` lists those that a config
+may rebind.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from textual.screen import Screen
 
 
 class Command:
-    """One thing a person can ask for. ``action`` is the Textual action, found on the widget or screen that binds it."""
+    """Base class of all commands. ``action`` is the Textual action of the widget or screen that binds it."""
 
     id: ClassVar[str]
-    """What the keymap calls it, ``family.verb``."""
+    """Name in the keymap, ``family.verb``."""
     key: ClassVar[str]
     """One key, or several with commas."""
     label: ClassVar[str]
@@ -29,13 +30,13 @@ class Command:
     """One sentence for help and palette."""
     action: ClassVar[str]
     group: ClassVar[str]
-    """The heading in help."""
+    """Heading in help."""
     footer: ClassVar[bool] = False
-    """Whether the footer shows it."""
+    """True if the footer shows it."""
     display: ClassVar[str | None] = None
-    """How the key is written, where Textual's own spelling is not short."""
+    """Spelling of the key, where Textual's own is too long."""
     priority: ClassVar[bool] = False
-    """Whether it is heard even while a line is being typed."""
+    """True if it works while the user types into a line."""
 
     @classmethod
     def binding(cls) -> Binding:
@@ -73,7 +74,7 @@ def catalogue() -> dict[str, type[Command]]:
 
 
 class GoTo(Command):
-    """Go to one of the six places; heard everywhere, also while typing."""
+    """Base class of the six commands that go to a place; they work everywhere, also while typing."""
 
     group = "Places"
     priority = True
@@ -246,7 +247,7 @@ class ClearSelection(Command):
     help = "Give up the range or the selection."
 
 
-class Filter(Command):
+class FocusFilter(Command):
     id, key, label, action = "list.filter", "slash", "filter", "filter"
     group, footer, display = "Lists", True, "/"
     help = "Type what to look for, or add a filter such as type:decision."
@@ -564,7 +565,7 @@ class Vacuum(Command):
     help = "Give unused space back to the disk."
 
 
-# ── which belong together ───────────────────────────────────────────────────────────────────────────────────────────
+# ── groups of commands ────────────────────────────────────────────────────────────────────────────────────────────────
 
 EVERYWHERE: tuple[type[Command], ...] = (
     *PLACES,
@@ -575,7 +576,7 @@ EVERYWHERE: tuple[type[Command], ...] = (
     Leave,
     ShowHelp,
 )
-"""What every place binds; ``screens.base.Place`` does it."""
+"""Commands that every place binds; ``place.Place`` does it."""
 
 MOTIONS: tuple[type[Command], ...] = (
     RowDown,
@@ -587,10 +588,10 @@ MOTIONS: tuple[type[Command], ...] = (
     FirstRow,
     LastRow,
 )
-"""What every list binds; ``widgets.row_list.RowList`` does it."""
+"""Commands that every list binds; ``widgets.row_list.RowList`` does it."""
 
 SELECTING: tuple[type[Command], ...] = (SelectRow, SelectRange, SelectAll, ClearSelection)
-"""What a list with a selection binds besides."""
+"""Further commands of a list with a selection."""
 
 ON_A_MEMORY: tuple[type[Command], ...] = (
     EditMemory,
@@ -603,14 +604,14 @@ ON_A_MEMORY: tuple[type[Command], ...] = (
     SupersedeMemory,
     UndoChange,
 )
-"""What a place with memories binds, acting on the selection or on the memory under the cursor."""
+"""Commands of a place with memories, on the selection or on the memory under the cursor."""
 
 OF_FILTERS: tuple[type[Command], ...] = (CarryFilters, SaveFilters)
-"""What a place with a filter line binds besides ``Filter`` and ``PickFilters``."""
+"""Commands of a place with a filter line, besides ``FocusFilter`` and ``PickFilters``."""
 
 IN_PLACE: dict[str, tuple[type[Command], ...]] = {
     "search": (
-        Filter,
+        FocusFilter,
         PickFilters,
         ExplainAnswer,
         *ON_A_MEMORY,
@@ -621,7 +622,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         ToggleSuperseded,
         *OF_FILTERS,
     ),
-    "browse": (Filter, PickFilters, Sort, *ON_A_MEMORY, AddMemory, ToggleSuperseded, *OF_FILTERS),
+    "browse": (FocusFilter, PickFilters, Sort, *ON_A_MEMORY, AddMemory, ToggleSuperseded, *OF_FILTERS),
     "review": (
         Reveal,
         GradeAgain,
@@ -630,7 +631,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
         GradeEasy,
         Suspend,
         Bury,
-        Filter,
+        FocusFilter,
         PickFilters,
         *OF_FILTERS,
         EditMemory,
@@ -643,7 +644,7 @@ IN_PLACE: dict[str, tuple[type[Command], ...]] = {
     "registry": (PreviewModel, Reembed, ReadModelCard, RollBack, DropOldVectors, FillVectors, ConfigureModel),
     "store": (StartCopy, Vacuum),
 }
-"""What each place binds besides ``EVERYWHERE``."""
+"""Commands of each place, besides ``EVERYWHERE``."""
 
 
 OF_AN_EXPLANATION: tuple[type[Command], ...] = (
@@ -655,33 +656,33 @@ OF_AN_EXPLANATION: tuple[type[Command], ...] = (
     Refresh,
     ShowHelp,
 )
-"""What a search laid open binds besides its lists."""
+"""Commands of the explanation of a search, besides those of its lists."""
 
 
 @runtime_checkable
 class Offering(Protocol):
-    """A screen that offers more than its commands."""
+    """Protocol of a screen that adds entries of its own to the palette."""
 
     def offers(self) -> Iterator[tuple[str, str, Callable[[], Awaitable[bool]]]]:
-        """What the palette adds: a title, a sentence, and what it does."""
+        """Yield palette entries: title, help sentence, and the callable that runs the entry."""
         ...
 
 
 class CommandPalette(Provider):
-    """The palette: the commands that are live where the person is, most local first; typing narrows them."""
+    """Palette of the live commands, those of the place first, then general ones; typing narrows them."""
 
     def _live(self) -> Iterator[tuple[str, str, Callable[[], Awaitable[bool]]]]:
-        known = catalogue()
-        general = {command.id for command in EVERYWHERE}
-        seen: set[str] = set()
+        commands = catalogue()
+        general_ids = {command.id for command in EVERYWHERE}
+        ids: set[str] = set()
         screen: Screen[object] = self.screen
-        # A screen's own bindings follow those of its base class; here what belongs to the place comes first.
-        live = sorted(screen.active_bindings.values(), key=lambda active: (active.binding.id or "") in general)
-        for node, binding, enabled, _ in live:
-            command = known.get(binding.id or "")
-            if command is None or not enabled or command.id in seen or command in MOTIONS:
+        # A screen's own bindings follow those of its base class; the palette shows the place's commands first.
+        ordered = sorted(screen.active_bindings.values(), key=lambda active: (active.binding.id or "") in general_ids)
+        for node, binding, enabled, _ in ordered:
+            command = commands.get(binding.id or "")
+            if command is None or not enabled or command.id in ids or command in MOTIONS:
                 continue
-            seen.add(command.id)
+            ids.add(command.id)
             title = command.title if issubclass(command, GoTo) else command.label
             run = partial(self.app.run_action, binding.action, node)
             yield f"{title.capitalize()}  ({self.app.get_key_display(binding)})", command.help, run

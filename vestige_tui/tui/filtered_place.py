@@ -1,4 +1,8 @@
-"""What the places with a filter line have in common: reading its chips, picking, saving and taking them along."""
+"""FilteredPlace: a Place with a filter line; reads its chips, picks, saves and carries filters over.
+
+Inheritance: Place (place.py) → FilteredPlace (here) → MemoryPlace (memory_place.py) → ReadingPlace (memory_place.py).
+Place is the frame; FilteredPlace adds the `FilterBar` and its commands.
+"""
 
 from __future__ import annotations
 
@@ -27,43 +31,43 @@ FILTERED = (GoToSearch, GoToBrowse, GoToReview)
 
 
 class FilteredPlace(Place):
-    """A place whose list is narrowed by the chips of a `FilterBar`."""
+    """Place with a list that the chips of a `FilterBar` narrow."""
 
     @property
     def bar(self) -> FilterBar:
-        """The line with the chips."""
+        """Filter line of this place."""
         return self.query_one(FilterBar)
 
     @property
     def replaced_too(self) -> bool:
-        """Whether replaced memories are shown as well."""
+        """True if replaced memories are shown as well."""
         return REPLACED in self.bar.chips
 
     async def wanted(self, store: Store) -> Filter:
-        """The filter that the chips ask for. Raises BadChip, after the line has said what is wrong with which."""
+        """Return the filter of the chips. Raises BadChip, after the filter line has shown the fault."""
         try:
-            chosen = await resolved(store, self.bar.chips)
+            resolved_filter = await resolved(store, self.bar.chips)
         except BadChip as error:
             self.bar.complain(error.message, error.chip)
             raise
         self.bar.complain("")
-        return chosen
+        return resolved_filter
 
     async def tally(self, chosen: Filter) -> str:
-        """How much a filter leaves here, in a sentence."""
+        """Return a sentence with the number of memories that pass a filter."""
         assert self.store is not None
         count = await self.store.count(chosen)
         return f"{grouped(count)} {'memory passes' if count == 1 else 'memories pass'}."
 
     def set_filters(self, chips: Sequence[Chip]) -> None:
-        """Ask with these chips from now on."""
+        """Replace the chips and query the store with them."""
         self.bar.set_chips(chips)
 
     def action_toggle_superseded(self) -> None:
-        shown = self.replaced_too
+        visible = self.replaced_too
         chips = self.bar.chips
-        self.set_filters([chip for chip in chips if chip != REPLACED] if shown else [*chips, REPLACED])
-        self.say(f"Replaced memories are {'hidden' if shown else 'shown too'}.", severity="quiet")
+        self.set_filters([chip for chip in chips if chip != REPLACED] if visible else [*chips, REPLACED])
+        self.say(f"Replaced memories are {'hidden' if visible else 'shown too'}.", severity="quiet")
 
     @work(group="pick", exclusive=True, exit_on_error=False)
     async def action_pick_filters(self) -> None:
@@ -79,9 +83,9 @@ class FilteredPlace(Place):
 
     @work(group="pick", exclusive=True, exit_on_error=False)
     async def action_save_filters(self) -> None:
-        if said := await ask_to_save(self, SavedFilters(self.app), self.bar.chips):
+        if text := await ask_to_save(self, SavedFilters(self.app), self.bar.chips):
             key = self._key_of(PickFilters.id, "f")
-            self.say(f"{said} {key} lists it; on the command line it is --filter." if "Saved" in said else said)
+            self.say(f"{text} {key} lists it; on the command line it is --filter." if "Saved" in text else text)
 
     @work(group="pick", exclusive=True, exit_on_error=False)
     async def action_carry_filters(self) -> None:
@@ -89,20 +93,20 @@ class FilteredPlace(Place):
         if not chips:
             self.say("There is no filter to take along.", severity="quiet")
             return
-        choices = [Choice(each.place, each.title) for each in FILTERED if each is not self.GO_TO]
+        choices = [Choice(command.place, command.title) for command in FILTERED if command is not self.GO_TO]
         picked = await self.app.push_screen_wait(Pick("The same filters in", choices))
         if picked is None:
             return
         await self.app.switch_mode(picked)
-        there = self.app.screen
-        if isinstance(there, FilteredPlace):
-            there.call_after_refresh(there.set_filters, chips)
+        place = self.app.screen
+        if isinstance(place, FilteredPlace):
+            place.call_after_refresh(place.set_filters, chips)
 
     def offers(self) -> Iterator[tuple[str, str, Callable[[], Awaitable[bool]]]]:
-        """The saved filters, for the palette."""
+        """Yield the saved filters as palette entries."""
         saved = SavedFilters(self.app)
         for name, text in saved.by_name.items():
-            # The palette reads markup in its sentences.
+            # The palette parses markup in help sentences.
             yield f"Filter: {plain(name)}", escape(cut(plain(text), 200)), partial(self._use, saved, name)
 
     async def _use(self, saved: SavedFilters, name: str) -> bool:

@@ -1,4 +1,9 @@
-"""What Search, Browse and Review have in common: commands on the memory under the cursor, or on the selection."""
+"""MemoryPlace and ReadingPlace: bases of the places that show memories.
+
+Inheritance: Place (place.py) → FilteredPlace (filtered_place.py) → MemoryPlace → ReadingPlace (both here). MemoryPlace
+adds the commands on the memory under the cursor or on the selection; Review derives from it. ReadingPlace adds a list
+with a memory card beside it; Search and Browse derive from it.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +20,7 @@ from textual.widget import Widget
 from vestige_tui.core.errors import NotFound, ReadOnly, Usage, VestigeError
 from vestige_tui.core.filter_syntax import BadChip
 from vestige_tui.core.links import Edge
-from vestige_tui.core.memories import Draft as NewMemory
-from vestige_tui.core.memories import Memory, Patch
+from vestige_tui.core.memories import Draft, Memory, Patch
 from vestige_tui.core.text import cells, cut, grouped, one_line, plain, short_id
 from vestige_tui.tui.browse.memory_table import selection_line
 from vestige_tui.tui.commands import (
@@ -31,7 +35,7 @@ from vestige_tui.tui.commands import (
     TagMemory,
 )
 from vestige_tui.tui.dialogs.details import detail_of
-from vestige_tui.tui.dialogs.editor import Draft
+from vestige_tui.tui.dialogs.editor import EditedText
 from vestige_tui.tui.dialogs.modals import Ask, Choice, Confirm, Pick
 from vestige_tui.tui.filtered_place import FilteredPlace
 from vestige_tui.tui.widgets.empty import Empty
@@ -64,38 +68,38 @@ LINK_TYPES = ("related", "supports", "contradicts", "causes", "part_of", "follow
 
 
 class MemoryPlace(FilteredPlace):
-    """A place that shows memories. A subclass tells which of them a command is about."""
+    """Place with commands on memories. A subclass implements ``current_memory``."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._look: object | None = None
-        self._offered: tuple[Said, int] | None = None
+        self._pending_query: object | None = None
+        self._undo_offer: tuple[Said, int] | None = None
 
     def now(self) -> datetime:
-        """The moment, by the store's clock once it is open."""
+        """Return the time of the store's clock; of the system's until the store is open."""
         return self.store.now() if self.store is not None else datetime.now(UTC)
 
     def current_memory(self) -> Memory | None:
-        """The memory under the cursor."""
+        """Return the memory under the cursor."""
         raise NotImplementedError
 
     def chosen_memories(self) -> Sequence[Memory]:
-        """The selection, or else the memory under the cursor."""
+        """Return the selection, or the memory under the cursor."""
         memory = self.current_memory()
         return (memory,) if memory else ()
 
     def will_change(self, memories: Sequence[Memory]) -> None:
-        """These are about to be written from here; a place that follows the store need not wonder who did it."""
+        """Hook before a write of these memories, by which a place tells its own writes from foreign ones."""
 
     def changed(self, change: Change, sentence: str) -> None:
-        """Something was written: say it, and show it."""
+        """Show a committed change in the status line, with its undo key, and refresh."""
         note = f"{sentence} {change.warnings[0]}" if change.warnings else sentence
         self.say(note, change.undo, "waiting" if change.warnings else "done")
-        self._offered = (self._status.said, change.undo) if change.undo is not None else None
+        self._undo_offer = (self._status.said, change.undo) if change.undo is not None else None
         self.console.note_change()
 
     def _writable(self) -> Store | None:
-        """The store, if it can be written; else the line below says why not. None behind a dialog: it has the keys."""
+        """Return the store if it is writable, else show the reason. None behind a dialog, which has the keys."""
         store = self.store
         if self.app.screen is not self:
             return None
@@ -107,21 +111,21 @@ class MemoryPlace(FilteredPlace):
             return store
         return None
 
-    async def looked(self, asking: Awaitable[T], *, slow: str, gone_on: str) -> T | None:
-        """What has to be known before a dialog, an editor or a screen is opened; ``slow`` is said of a slow answer.
+    async def looked(self, query: Awaitable[T], *, slow: str, gone_on: str) -> T | None:
+        """Await the answer that a dialog, an editor or a screen needs; show ``slow`` while it takes long.
 
-        None where it must not be opened any more: the person is elsewhere, and ``gone_on`` says so, or has given
-        another command that looks as well.
+        None if the dialog must not open any more: the user has left, which ``gone_on`` says, or has given another
+        command.
         """
-        self._look = look = object()
-        patience = self.set_timer(PATIENCE_SECONDS, partial(self._say_it_looks, look, slow))
+        self._pending_query = token = object()
+        timer = self.set_timer(PATIENCE_SECONDS, partial(self._say_slow, token, slow))
         try:
-            answer = await asking
+            answer = await query
         finally:
-            patience.stop()
-            superseded = self._look is not look
+            timer.stop()
+            superseded = self._pending_query is not token
             if not superseded:
-                self._look = None
+                self._pending_query = None
                 if self._status.said[0] == slow:
                     self.say("")
         if superseded:
@@ -131,8 +135,8 @@ class MemoryPlace(FilteredPlace):
             return None
         return answer
 
-    def _say_it_looks(self, look: object, slow: str) -> None:
-        if self._look is look and self.app.screen is self:
+    def _say_slow(self, token: object, slow: str) -> None:
+        if self._pending_query is token and self.app.screen is self:
             self.say(slow, severity="quiet")
 
     # Copy
@@ -142,10 +146,10 @@ class MemoryPlace(FilteredPlace):
         memory = self.current_memory()
         if memory is None or self.store is None:
             return
-        # A list holds only the beginning of a text.
-        whole = plain((await self.store.get(memory.id)).content, newlines=True)
-        self.app.copy_to_clipboard(whole)
-        self.say(f"Copied the text, {grouped(len(whole))} characters.", severity="quiet")
+        # Lists hold only the beginning of a text.
+        text = plain((await self.store.get(memory.id)).content, newlines=True)
+        self.app.copy_to_clipboard(text)
+        self.say(f"Copied the text, {grouped(len(text))} characters.", severity="quiet")
 
     def action_copy_id(self) -> None:
         if memory := self.current_memory():
@@ -159,12 +163,12 @@ class MemoryPlace(FilteredPlace):
         store = self._writable()
         if store is None:
             return
-        draft = Draft("", "new-memory")
-        if not draft.edit(self.app) or not draft.text.strip():
-            draft.discard()
+        edited = EditedText("", "new-memory")
+        if not edited.edit(self.app) or not edited.text.strip():
+            edited.discard()
             self.say("Nothing was written.", severity="quiet")
             return
-        change = await self._keep_draft(draft, store.insert(NewMemory(draft.text)))
+        change = await self._save_edited(edited, store.insert(Draft(edited.text)))
         self.changed(change, f"Added {short_id(change.changed[0])}.")
 
     @work(group="write", exit_on_error=False)
@@ -172,30 +176,30 @@ class MemoryPlace(FilteredPlace):
         store, memory = self._writable(), self.current_memory()
         if store is None or memory is None:
             return
-        whole = await self.looked(
+        current = await self.looked(
             store.get(memory.id), slow="Reading the text…", gone_on="Nothing was edited; you had gone on."
         )
-        if whole is None:
+        if current is None:
             return
-        draft = Draft(whole.content, short_id(plain(memory.id)))
-        if not draft.edit(self.app) or not draft.text.strip():
-            draft.discard()
+        edited = EditedText(current.content, short_id(plain(memory.id)))
+        if not edited.edit(self.app) or not edited.text.strip():
+            edited.discard()
             self.say("Nothing was changed.", severity="quiet")
             return
-        patch = Patch(content=draft.text)
+        patch = Patch(content=edited.text)
         self.will_change([memory])
-        change = await self._keep_draft(draft, store.update(memory.id, patch, expected=whole.updated_at))
+        change = await self._save_edited(edited, store.update(memory.id, patch, expected=current.updated_at))
         self.changed(change, "Saved the edit.")
 
-    async def _keep_draft(self, draft: Draft, writing: Coroutine[object, object, Change]) -> Change:
-        """Write, and throw the draft away only once that has worked: no text a person typed is lost."""
+    async def _save_edited(self, edited: EditedText, write: Coroutine[object, object, Change]) -> Change:
+        """Await the write, and delete the edited file only after it has succeeded: no typed text is lost."""
         try:
-            change = await writing
+            change = await write
         except VestigeError as error:
-            raise type(error)(f"{error.message} Your text is kept in {draft.path}.") from error
+            raise type(error)(f"{error.message} Your text is kept in {edited.path}.") from error
         except Exception as error:
-            raise VestigeError(f"The text could not be saved; it is kept in {draft.path}.") from error
-        draft.discard()
+            raise VestigeError(f"The text could not be saved; it is kept in {edited.path}.") from error
+        edited.discard()
         return change
 
     @work(group="write", exit_on_error=False)
@@ -203,44 +207,46 @@ class MemoryPlace(FilteredPlace):
         store, memories = self._writable(), self.chosen_memories()
         if store is None or not memories:
             return
-        have = _enumerated(list(dict.fromkeys(tag for memory in memories for tag in memory.tags))) or "no tags yet"
+        current_tags = (
+            _tag_list(list(dict.fromkeys(tag for memory in memories for tag in memory.tags))) or "no tags yet"
+        )
         typed = await self.app.push_screen_wait(
-            Ask(f"Tags of {_named(memories)}", placeholder="+add -remove", note=f"Now: {have}")
+            Ask(f"Tags of {_title_of(memories)}", placeholder="+add -remove", note=f"Now: {current_tags}")
         )
         if not typed or not typed.strip():
             return
         add = [word.removeprefix("+") for word in typed.split() if not word.startswith("-")]
         remove = [word[1:] for word in typed.split() if word.startswith("-")]
-        change, there = await self._to_those_there(store, memories, lambda ids: store.tag(ids, add, remove))
+        change, existing = await self._write_to_existing(store, memories, lambda ids: store.tag(ids, add, remove))
         if change is None:
-            self.say(f"{_gone(len(memories))}; nothing was tagged.", severity="waiting")
+            self.say(f"{_deleted_elsewhere(len(memories))}; nothing was tagged.", severity="waiting")
             return
-        tagged = [memory for memory in there if memory.id in change.changed]
-        said = f"Tagged {_named(tagged)}" if tagged else "No tag was changed"
-        self.changed(change, said + _of_them_gone(len(memories) - len(there)))
+        changed = [memory for memory in existing if memory.id in change.changed]
+        sentence = f"Tagged {_title_of(changed)}" if changed else "No tag was changed"
+        self.changed(change, sentence + _already_gone(len(memories) - len(existing)))
 
-    async def _to_those_there(
+    async def _write_to_existing(
         self, store: Store, memories: Sequence[Memory], write: Callable[[Sequence[str]], Awaitable[Change]]
     ) -> tuple[Change | None, Sequence[Memory]]:
-        """Write to those of these memories that are still there, and tell which; None where none is."""
+        """Write to the memories that still exist; return the change (None if none exists) and these memories."""
         try:
             return await write([memory.id for memory in memories]), memories
         except NotFound:
-            there = await self._still_there(store, memories)
-        return (await write([memory.id for memory in there]) if there else None), there
+            existing = await self._existing(store, memories)
+        return (await write([memory.id for memory in existing]) if existing else None), existing
 
-    async def _still_there(self, store: Store, memories: Sequence[Memory]) -> Sequence[Memory]:
-        there = await store.get_many([memory.id for memory in memories])
-        ids = {memory.id for memory in there}
+    async def _existing(self, store: Store, memories: Sequence[Memory]) -> Sequence[Memory]:
+        existing = await store.get_many([memory.id for memory in memories])
+        ids = {memory.id for memory in existing}
         self.forget_gone([memory for memory in memories if memory.id not in ids])
-        return there
+        return existing
 
-    async def _what_would_go(self, store: Store, memories: Sequence[Memory]) -> DeletePreview:
+    async def _delete_preview(self, store: Store, memories: Sequence[Memory]) -> DeletePreview:
         try:
             return await store.delete_preview([memory.id for memory in memories])
         except NotFound:
-            there = await self._still_there(store, memories)
-        return await store.delete_preview([memory.id for memory in there])
+            existing = await self._existing(store, memories)
+        return await store.delete_preview([memory.id for memory in existing])
 
     @work(group="write", exit_on_error=False)
     async def action_delete_memory(self) -> None:
@@ -248,23 +254,23 @@ class MemoryPlace(FilteredPlace):
         if store is None or not memories:
             return
         preview = await self.looked(
-            self._what_would_go(store, memories),
+            self._delete_preview(store, memories),
             slow="Looking at what would go…",
             gone_on="Nothing was deleted; you had gone on.",
         )
         if preview is None:
             return
-        chosen, memories = len(memories), preview.memories
+        count, memories = len(memories), preview.memories
         if not memories:
-            self.say(f"{_gone(chosen)}; nothing was deleted.", severity="waiting")
+            self.say(f"{_deleted_elsewhere(count)}; nothing was deleted.", severity="waiting")
             return
-        notes = [f"{_gone(chosen - len(memories))}."] if len(memories) < chosen else []
-        trail = [_counted(preview.edges, "link"), _counted(preview.reviews, "review")]
+        notes = [f"{_deleted_elsewhere(count - len(memories))}."] if len(memories) < count else []
+        trail = [_count_of(preview.edges, "link"), _count_of(preview.reviews, "review")]
         if preview.edges or preview.reviews:
             notes.append(f"With {'it' if len(memories) == 1 else 'them'} go {' and '.join(filter(None, trail))}.")
         if preview.resurrected:
-            back = ", ".join(one_line(memory.content, 40) for memory in preview.resurrected[:3])
-            notes.append(f"What {'it' if len(memories) == 1 else 'they'} replaced comes back: {back}")
+            restored = ", ".join(one_line(memory.content, 40) for memory in preview.resurrected[:3])
+            notes.append(f"What {'it' if len(memories) == 1 else 'they'} replaced comes back: {restored}")
         kinds = [cut(plain(memory.node_type), KIND_CELLS) for memory in preview.memories[:SHOWN_ROWS]]
         widest = max(map(cells, kinds))
         lines = [
@@ -273,24 +279,24 @@ class MemoryPlace(FilteredPlace):
         ]
         if len(preview.memories) > SHOWN_ROWS:
             lines.append(f"and {grouped(len(preview.memories) - SHOWN_ROWS)} more")
-        # One memory without a trail can be brought back with one key: asking first would only be in the way.
+        # One memory without links and reviews can be undone with one key, so it needs no confirmation.
         if (len(memories) > 1 or notes) and not await self.app.push_screen_wait(
-            Confirm(f"Delete {_named(memories)}?", lines, notes=notes)
+            Confirm(f"Delete {_title_of(memories)}?", lines, notes=notes)
         ):
             return
         self.will_change(memories)
-        change, deleted = await self._to_those_there(store, memories, store.delete)
+        change, deleted = await self._write_to_existing(store, memories, store.delete)
         self.forget_selection()
         if change is None:
-            self.say(f"{_gone(chosen)}; nothing was deleted.", severity="waiting")
+            self.say(f"{_deleted_elsewhere(count)}; nothing was deleted.", severity="waiting")
         else:
-            self.changed(change, f"Deleted {_named(deleted)}" + _of_them_gone(chosen - len(deleted)))
+            self.changed(change, f"Deleted {_title_of(deleted)}" + _already_gone(count - len(deleted)))
 
     def forget_selection(self) -> None:
-        """The selected memories are gone."""
+        """Clear the selection, which has been deleted."""
 
     def forget_gone(self, memories: Sequence[Memory]) -> None:
-        """These memories are gone; what else is selected stays so."""
+        """Remove these deleted memories from the selection."""
 
     @work(group="write", exit_on_error=False)
     async def action_link_memory(self) -> None:
@@ -323,14 +329,14 @@ class MemoryPlace(FilteredPlace):
             self.changed(await store.supersede(memory.id, other), "Another memory replaces this one now.")
 
     async def _ask_for_memory(self, store: Store, title: str, gone_on: str) -> str | None:
-        """Ask for another memory: by id, or by words whose best hits are then offered."""
+        """Ask for another memory, by id or by words; offer the best hits of the words. Return its id."""
         typed = await self.app.push_screen_wait(Ask(title, placeholder="words that find it, or its id"))
         if not typed or not typed.strip():
             return None
-        found = await self.looked(_meant(store, typed), slow="Searching…", gone_on=gone_on)
-        if found is None or isinstance(found, str):
-            return found
-        choices = [Choice(hit.memory.id, one_line(hit.memory.content)) for hit in found]
+        hits = await self.looked(_id_or_hits(store, typed), slow="Searching…", gone_on=gone_on)
+        if hits is None or isinstance(hits, str):
+            return hits
+        choices = [Choice(hit.memory.id, one_line(hit.memory.content)) for hit in hits]
         return await self.app.push_screen_wait(Pick(title, choices))
 
     @work(group="write", exit_on_error=False)
@@ -338,9 +344,9 @@ class MemoryPlace(FilteredPlace):
         store = self._writable()
         if store is None:
             return
-        # What the line offers to take back is that change, whoever has written another one since.
-        offered, self._offered = self._offered, None
-        change = await store.undo(offered[1] if offered is not None and offered[0] == self._status.said else None)
+        # Undo the change that the status line offers, even if another process has written since.
+        offer, self._undo_offer = self._undo_offer, None
+        change = await store.undo(offer[1] if offer is not None and offer[0] == self._status.said else None)
         self.changed(
             change, f"Took back the last change of {grouped(len(change.changed))} " + _plural(len(change.changed))
         )
@@ -354,12 +360,12 @@ class MemoryPlace(FilteredPlace):
         from vestige_tui.core.scheduling import preview
         from vestige_tui.core.text import ago
 
-        whole = await self.looked(
+        current = await self.looked(
             store.get(memory.id), slow="Reading its dates…", gone_on="Nothing was graded; you had gone on."
         )
-        if whole is None:
+        if current is None:
             return
-        dates = preview(whole.scheduling, store.now(), store.policy)
+        dates = preview(current.scheduling, store.now(), store.policy)
         choices = []
         for rating, state in dates.items():
             when = ago(state.next_review, store.now()) if state.next_review else ""
@@ -368,7 +374,7 @@ class MemoryPlace(FilteredPlace):
         if picked is None:
             return
         self.will_change([memory])
-        change = await store.record_review(memory.id, Rating(int(picked)), expected=whole.scheduling)
+        change = await store.record_review(memory.id, Rating(int(picked)), expected=current.scheduling)
         due = change.scheduling.next_review if change.scheduling else None
         self.changed(
             change, f"Graded {Rating(int(picked)).name.capitalize()}; due {ago(due, store.now()) if due else ''}."
@@ -376,21 +382,21 @@ class MemoryPlace(FilteredPlace):
 
 
 class ReadingPlace(MemoryPlace):
-    """A list with one memory open beside it, or instead of it where there is no room for both.
+    """MemoryPlace with a list and a memory card side by side, or one of the two in a narrow terminal.
 
-    A subclass composes a `FilterBar` and then ``compose_found``, and tells which widget the list is. It gives the
-    keyboard to the line or the list itself: behind a dialog, letters are what they were before it.
+    A subclass composes a `FilterBar` and ``compose_found``, and implements ``the_list``. It focuses the filter line or
+    the list itself: behind a dialog the focus must not move.
     """
 
     AUTO_FOCUS = ""
 
     def __init__(self) -> None:
         super().__init__()
-        self._keys_told: tuple[str, str] | None = None
-        self._keys_wait: Timer | None = None
+        self._shown_keys: tuple[str, str] | None = None
+        self._keys_timer: Timer | None = None
 
     def the_list(self) -> MemoryRows:
-        """The list beside the card."""
+        """Return the list beside the card."""
         raise NotImplementedError
 
     def chosen_memories(self) -> Sequence[Memory]:
@@ -403,7 +409,7 @@ class ReadingPlace(MemoryPlace):
         self.the_list().deselect([memory.id for memory in memories])
 
     def compose_found(self, rows: Widget) -> ComposeResult:
-        """The list and the card beside it, what stands there instead, and the line that says what is selected."""
+        """Yield the list, its empty state and the card side by side, and the line of the selection."""
         with Horizontal(id="found"):
             yield rows
             yield Empty("Opening the store…", id="nothing")
@@ -414,11 +420,11 @@ class ReadingPlace(MemoryPlace):
         super().on_mount()
         self.add_class("-nothing")
 
-    # What can be done
+    # Enabled commands
 
     @property
     def still_selecting(self) -> bool:
-        """Whether rows that were selected are still being read."""
+        """True while rows of the selection are still being read."""
         return False
 
     def why_not(self, action: str) -> str:
@@ -433,36 +439,36 @@ class ReadingPlace(MemoryPlace):
         return ""
 
     def why_no_memory(self) -> str:
-        """Why no memory is under the cursor, as a sentence."""
+        """Return the reason for which no memory is under the cursor, as a sentence."""
         return STILL_LOADED if self.the_list().count else "There is no memory here."
 
     def tell_keys(self) -> None:
-        """Show on the line of keys what can be done by now; rows that come at once make it do nothing."""
+        """Refresh the key line if the enabled commands have changed; debounced while rows load."""
         keys = self.why_not(CopyMemory.action), self.why_not(DeleteMemory.action)
-        if self._keys_wait is not None:
-            self._keys_wait.stop()
-            self._keys_wait = None
-        if keys == self._keys_told:
+        if self._keys_timer is not None:
+            self._keys_timer.stop()
+            self._keys_timer = None
+        if keys == self._shown_keys:
             return
         if STILL_LOADED in keys:
-            self._keys_wait = self.set_timer(PATIENCE_SECONDS, self._tell_keys_now)
+            self._keys_timer = self.set_timer(PATIENCE_SECONDS, self._show_keys_now)
         else:
-            self._tell_keys_now()
+            self._show_keys_now()
 
-    def _tell_keys_now(self) -> None:
-        self._keys_told = self.why_not(CopyMemory.action), self.why_not(DeleteMemory.action)
+    def _show_keys_now(self) -> None:
+        self._shown_keys = self.why_not(CopyMemory.action), self.why_not(DeleteMemory.action)
         self.refresh_bindings()
 
     # The card
 
     def open_card(self) -> None:
-        """Go on to the card; without room for both it takes the place of the list."""
-        self._show_no_other(self.current_memory())
+        """Focus the card; in a narrow terminal it replaces the list."""
+        self._clear_other(self.current_memory())
         self.add_class("-reading")
         self.query_one(MemoryCard).focus()
 
     def close_card(self) -> bool:
-        """Go back to the list; tells whether a card was open."""
+        """Go back to the list; return whether the card was open."""
         was_open = self.has_class("-reading") or self.query_one(MemoryCard).has_focus_within
         self.remove_class("-reading")
         if was_open:
@@ -471,38 +477,38 @@ class ReadingPlace(MemoryPlace):
 
     @work(group="read", exclusive=True, exit_on_error=False)
     async def read_memory(self, memory: Memory | None, hit: Hit | None = None) -> None:
-        """Show this memory on the card, and how it was found."""
+        """Show this memory on the card, with the ranks of its hit."""
         card = self.query_one(MemoryCard)
         if memory is None or self.store is None:
             card.clear()
             return
         if self.has_class("-reading"):
-            self._show_no_other(memory)
+            self._clear_other(memory)
         if card.detail is not None and card.detail.memory.id != memory.id:
-            # Who runs through a list reads nothing on the way.
+            # Debounce: rows that the cursor only passes are not read.
             await asyncio.sleep(READ_AFTER_SECONDS)
         try:
             await card.show(await detail_of(self.store, memory.id, hit))
         except NotFound:
             card.clear()
         except VestigeError:
-            self._show_no_other(memory)
+            self._clear_other(memory)
             raise
 
-    def _show_no_other(self, memory: Memory | None) -> None:
-        """Clear the card if it shows another memory: commands would act on one that nobody sees."""
+    def _clear_other(self, memory: Memory | None) -> None:
+        """Clear the card if it shows another memory: commands must not act on one that is out of sight."""
         card = self.query_one(MemoryCard)
         if card.detail is not None and (memory is None or card.detail.memory.id != memory.id):
             card.clear()
 
-    # Asking
+    # Queries
 
-    async def answered(self, asking: Awaitable[T]) -> T | None:
-        """What the store answers; None where it refuses, and then a line says why until it answers again."""
+    async def answered(self, query: Awaitable[T]) -> T | None:
+        """Await a query of the store; on an error show it until the next answer, and return None."""
         try:
-            answer = await asking
+            answer = await query
         except BadChip:
-            # Said in the line; what is shown stays.
+            # The filter line shows the fault; the list stays as it is.
             return None
         except VestigeError as error:
             self.complain(error)
@@ -513,20 +519,20 @@ class ReadingPlace(MemoryPlace):
     # The selection
 
     def show_selection(self, memories: Sequence[Memory], *, cut: bool = False) -> None:
-        """Say on a line of its own what is selected and what can be done with it, as long as it is."""
+        """Show the selection and its commands on a line of their own while there is one."""
         self.set_class(bool(memories), "-chosen")
         self.tell_keys()
         if not memories:
             return
-        said = selection_line(tuple(memories)) + (", as many as can be at once" if cut else "")
+        sentence = selection_line(tuple(memories)) + (", as many as can be at once" if cut else "")
         keys = [f"{self._key_of(command.id, command.key)} {command.label}" for command in (TagMemory, DeleteMemory)]
         self.query_one("#chosen", StatusLine).say(
-            f"{said}:  {'   '.join(keys)}", f"{self.key_named(ClearSelection)} give up"
+            f"{sentence}:  {'   '.join(keys)}", f"{self.key_named(ClearSelection)} give up"
         )
 
 
-async def _meant(store: Store, typed: str) -> str | Answer:
-    """The id that was typed, or the memories that answer these words. Raises Usage where none does."""
+async def _id_or_hits(store: Store, typed: str) -> str | Answer:
+    """Return the id that was typed, or the answer of a search for the words. Raises Usage if there is no hit."""
     from vestige_tui.core.search import SearchQuery
 
     try:
@@ -542,35 +548,35 @@ def _plural(count: int) -> str:
     return "memory." if count == 1 else "memories."
 
 
-def _enumerated(names: Sequence[str]) -> str:
-    """The names one after the other, as many as a dialog has room for; at least the beginning of the first."""
-    said: list[str] = []
+def _tag_list(names: Sequence[str]) -> str:
+    """Return the names, comma-separated, in at most NOTE_CELLS; at least the beginning of the first."""
+    parts: list[str] = []
     room = NOTE_CELLS
     for name in names:
-        shown = cut(plain(name), NOTE_CELLS)
-        room -= cells(shown) + 2
-        if said and room < 0:
+        text = cut(plain(name), NOTE_CELLS)
+        room -= cells(text) + 2
+        if parts and room < 0:
             break
-        said.append(shown)
-    more = len(names) - len(said)
-    return ", ".join(said) + (f" and {grouped(more)} more" if more else "")
+        parts.append(text)
+    more = len(names) - len(parts)
+    return ", ".join(parts) + (f" and {grouped(more)} more" if more else "")
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{grouped(count)} {what}{'' if count == 1 else 's'}" if count else ""
+def _count_of(count: int, noun: str) -> str:
+    return f"{grouped(count)} {noun}{'' if count == 1 else 's'}" if count else ""
 
 
-def _gone(count: int) -> str:
+def _deleted_elsewhere(count: int) -> str:
     if count == 1:
         return "One memory was deleted elsewhere meanwhile"
     return f"{grouped(count)} memories were deleted elsewhere meanwhile"
 
 
-def _of_them_gone(count: int) -> str:
+def _already_gone(count: int) -> str:
     if not count:
         return "."
     return f"; {grouped(count)} {'was' if count == 1 else 'were'} gone already."
 
 
-def _named(memories: Sequence[Memory]) -> str:
+def _title_of(memories: Sequence[Memory]) -> str:
     return one_line(memories[0].content, 40) if len(memories) == 1 else f"{grouped(len(memories))} memories"

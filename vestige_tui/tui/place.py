@@ -1,4 +1,8 @@
-"""What the six places have in common: the frame, the store they are given, and how they say what happened."""
+"""Place: base class of the six places; the frame, the store, the status line and the commands of every place.
+
+Inheritance: Place (here) → FilteredPlace (filtered_place.py) → MemoryPlace → ReadingPlace (both memory_place.py). Jobs,
+Registry and Store derive from Place, Review from MemoryPlace, Search and Browse from ReadingPlace.
+"""
 
 from __future__ import annotations
 
@@ -44,61 +48,60 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
 WITHOUT_A_STORE = {command.action.partition("(")[0] for command in EVERYWHERE}
-"""What can be done in a place also while no store is open."""
+"""Actions that work in a place while no store is open."""
 
 
 @runtime_checkable
 class Console(Protocol):
-    """What a place expects of its app."""
+    """Protocol of the app, as far as places use it."""
 
     store: Store | None
     """The open store, None until it is open."""
     facts: Facts
-    """What the first line shows."""
+    """Facts of the first line."""
     badges: Mapping[str, Badge]
-    """What stands beside the places."""
+    """Figure beside each place, by its name."""
     store_changed: Signal[None]
-    """Published when the store was opened, or changed by us or by another process."""
+    """Published when the store has been opened, or changed by this console or another process."""
     frame_changed: Signal[None]
-    """Published when ``facts``, ``badges``, ``jobs`` or ``banner`` were replaced."""
+    """Published when ``facts``, ``badges``, ``jobs`` or ``banner`` have been replaced."""
     jobs: tuple[Job, ...]
-    """Every job of every store that is watched."""
+    """Jobs of all watched stores."""
     banner: str
-    """What the person should know about the model, empty where all is well."""
+    """Sentence on the state of the model, empty if it is loaded."""
     embedders: EmbedderSource
-    """What makes the vectors of this console."""
+    """Source of the embedding model."""
     refused: VestigeError | None
-    """Why the store could not be opened; None once it is, and before that is known."""
+    """Error of the last attempt to open the store; None before the first attempt and once the store is open."""
 
     def open_again(self) -> None:
-        """Try at once to open the store that could not be opened."""
+        """Retry at once to open the store that could not be opened."""
         ...
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """Stores known to this console, with the passwords that no ledger holds: its own, and those typed since."""
+        """URLs of the stores that this console knows, typed ones too, with the passwords that no ledger holds."""
         ...
 
     def remember_url(self, url: str) -> None:
-        """Know the password in a URL that was typed, for as long as this console runs."""
+        """Keep the password of a typed URL until this console ends."""
         ...
 
     def prepare_model(self) -> None:
-        """Look again which model the store needs, and load it."""
+        """Read again which model the store needs, and load it."""
         ...
 
     def note_change(self) -> None:
-        """Something was written from this console: look at once."""
+        """Refresh at once after a write of this console."""
         ...
 
 
 class Place(Screen[None]):
-    """One of the six places. A subclass names its ``GO_TO`` command and HELP, composes ``compose_body`` and refreshes.
+    """Screen of one of the six places. A subclass sets ``GO_TO`` and ``HELP``, composes ``compose_body`` and refreshes.
 
-    ``refresh_place`` runs when the place is first shown, when it is shown again, and when the store changed while it is
-    shown; while hidden it rests: timers made with ``every`` are paused. A worker started with ``exit_on_error=False``
-    that fails becomes one sentence in the status line, its details behind ``!``. Where the store could not be opened,
-    its body gives way to the reason.
+    ``refresh_place`` runs when the place is shown, first or again, and when the store changes while it is shown; timers
+    made with ``every`` pause while it is hidden. A worker started with ``exit_on_error=False`` that fails becomes one
+    sentence in the status line, its details behind ``!``. If the store cannot be opened, the reason replaces the body.
     """
 
     GO_TO: ClassVar[type[GoTo]]
@@ -122,22 +125,22 @@ class Place(Screen[None]):
         self._header = Header(self.GO_TO.place)
         self._status = StatusLine()
         self._refused = Empty(id="refused")
-        self._focused_before: Widget | None = None
+        self._focus_to_restore: Widget | None = None
         self._timers_while_shown: list[Timer] = []
         self._shown = False
         self._stale = False
         self._details = ""
-        self._unsure: Said | None = None
+        self._unconfirmed_write: Said | None = None
         self._complaint: Said | None = None
 
-    # What a subclass says ────────────────────────────────────────────────────────────────────────────────────────
+    # For subclasses ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def compose_body(self) -> ComposeResult:
-        """The widgets between header and status line."""
+        """Yield the widgets between header and status line."""
         raise NotImplementedError
 
     def refresh_place(self) -> None:
-        """Ask the store (if it is open) for what this place shows, in a worker; keep what is shown until then."""
+        """Query the store (if it is open) in a worker and show the answer; keep the old content until then."""
 
     # Frame ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -154,14 +157,14 @@ class Place(Screen[None]):
 
     @property
     def console(self) -> Console:
-        """The app, as far as a place knows it."""
+        """The app, as the Console protocol."""
         app = self.app
         assert isinstance(app, Console)
         return app
 
     @property
     def store(self) -> Store | None:
-        """The open store, None until it is open."""
+        """The open store; None until it is open."""
         return self.console.store
 
     def on_screen_resume(self) -> None:
@@ -174,22 +177,22 @@ class Place(Screen[None]):
 
     def set_focus(self, widget: Widget | None, scroll_visible: bool = True, from_app_focus: bool = False) -> None:
         if widget is not None and self.has_class("-refused"):
-            # What is out of sight has no keyboard; it gets it once it is back.
-            self._focused_before = widget
+            # A hidden widget takes no focus; it gets it once the body is back.
+            self._focus_to_restore = widget
         else:
             super().set_focus(widget, scroll_visible, from_app_focus)
 
     def on_screen_suspend(self) -> None:
         self._shown = False
         if self.app.current_mode != self.GO_TO.place and not self.complains:
-            # What had just happened has not when somebody comes back; a dialog in front is no leaving.
+            # The message is stale when the user comes back; a dialog in front does not count as leaving.
             self._status.say("")
         for timer in self._timers_while_shown:
             timer.pause()
 
-    def every(self, seconds: float, what: Callable[[], None]) -> None:
-        """Call ``what`` every so many seconds, but only while this place is shown."""
-        self._timers_while_shown.append(self.set_interval(seconds, what, pause=not self._shown))
+    def every(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Call ``callback`` every ``seconds``, but only while this place is shown."""
+        self._timers_while_shown.append(self.set_interval(seconds, callback, pause=not self._shown))
 
     def _store_changed(self, _: None) -> None:
         if self._shown:
@@ -200,7 +203,7 @@ class Place(Screen[None]):
         self._show_refusal(self.console.refused if self.store is None else None)
 
     def _show_refusal(self, error: VestigeError | None) -> None:
-        """Say instead of everything else why no store is open, and what to do about it; None brings all back."""
+        """Replace the body by the reason for which no store is open, with keys; None restores it."""
         if error is not None:
             sentence = redact(plain(str(error)))
             again = "It is tried again every few seconds." if comes_back(error) else ""
@@ -209,62 +212,66 @@ class Place(Screen[None]):
                 self._details = redact("\n\n".join(causes(error)))
                 keys.append((self._key_of(ShowErrorDetails.id, "!"), "details"))
             keys.append((self._key_of(Quit.id, Quit.key), "leave"))
-            said = "\n".join(filter(None, (sentence, again)))
-            self._refused.say(said, *keys, failed="The store could not be opened.")
+            text = "\n".join(filter(None, (sentence, again)))
+            self._refused.say(text, *keys, failed="The store could not be opened.")
         refused = error is not None
         if refused == self.has_class("-refused"):
             return
-        had_keyboard = self.focused
+        focused = self.focused
         if refused:
             self.set_focus(None)
         self.set_class(refused, "-refused")
-        self._focused_before = had_keyboard if refused else self._focused_before
+        self._focus_to_restore = focused if refused else self._focus_to_restore
         frame = (self._header, self._refused, self._status, *self.query_children(KeyLine))
         for part in self.children:
             if part not in frame:
-                # Whatever the place's own rules say of its parts.
+                # An inline style overrides the place's own rules.
                 part.styles.display = "none" if refused else None
         self.refresh_bindings()
-        if not refused and self._focused_before is not None:
-            self.call_after_refresh(self.set_focus, self._focused_before)
+        if not refused and self._focus_to_restore is not None:
+            self.call_after_refresh(self.set_focus, self._focus_to_restore)
 
-    # Saying ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    # Status line ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def say(self, text: str, undo: int | None = None, severity: Severity = "done") -> None:
-        """Say in one line what happened; with ``undo``, the journal entry, also which key takes it back."""
+        """Show one sentence in the status line; with ``undo`` (id of a journal entry) also the key that undoes it."""
         hint = f"{self._key_of(UndoChange.id, UndoChange.key)} undo" if undo is not None else ""
         self._status.say(text, hint, severity)
 
     def say_error(self, error: BaseException) -> None:
-        """Say in one sentence what failed, and keep the details for the person who asks."""
+        """Show an error as one sentence; keep its details for the key ``!``."""
         if isinstance(error, Cancelled):
             return
-        known = isinstance(error, VestigeError)
+        is_ours = isinstance(error, VestigeError)
         self._details = redact("\n\n".join(causes(error)))
-        sentence = plain(str(error)) if known else "Something went wrong here; nothing was lost."
+        sentence = plain(str(error)) if is_ours else "Something went wrong here; nothing was lost."
         hint = f"{self._key_of(ShowErrorDetails.id, '!')} details"
-        self._status.say(redact(sentence), "" if known and error.__cause__ is None else hint, "bad")
-        self._unsure = self._status.said if isinstance(error, Unsure) else None
+        self._status.say(redact(sentence), "" if is_ours and error.__cause__ is None else hint, "bad")
+        self._unconfirmed_write = self._status.said if isinstance(error, Unsure) else None
 
     def complain(self, error: BaseException) -> None:
-        """Say why the store gives no answer, until it does (``answered_again``) or something else is said."""
-        if not self._outweighed(error):
+        """Show that the store does not answer, until ``answered_again`` or another message."""
+        if not self._keeps_unconfirmed_write(error):
             self.say_error(error)
             self._complaint = self._status.said
 
     def answered_again(self) -> None:
-        """Take back what was complained of, if it is still said."""
+        """Clear the message of ``complain`` if the status line still shows it."""
         if self._complaint is not None and self._status.said == self._complaint:
             self.say("")
         self._complaint = None
 
-    def _outweighed(self, error: BaseException) -> bool:
-        """Whether the line tells of a write that may have been saved, which matters more than that reading failed."""
-        return isinstance(error, Unavailable) and self._unsure is not None and self._status.said == self._unsure
+    def _keeps_unconfirmed_write(self, error: BaseException) -> bool:
+        """Return True if the status line shows an unconfirmed write, which a failed read must not overwrite."""
+        return (
+            isinstance(error, Unavailable)
+            and self._unconfirmed_write is not None
+            and self._status.said == self._unconfirmed_write
+        )
 
     @property
     def complains(self) -> bool:
-        """Whether its line tells of a failure."""
+        """True if the status line shows a failure."""
         return self._status.said[2] == "bad"
 
     def _key_of(self, id: str, otherwise: str) -> str:
@@ -274,25 +281,25 @@ class Place(Screen[None]):
         return otherwise
 
     def key_named(self, command: type[Command], *, typing: bool = False) -> str:
-        """A key of this command as it is written, also where it is not heard just now.
+        """Return a key of this command as it is displayed, even if it is not active now.
 
-        With ``typing`` one that is no letter, if it has one: a line that is typed in would take it.
+        With ``typing`` return a key that is no letter, if there is one: an input line would take a letter.
         """
         app = self.app
-        set_by = app.config.keys.get(command.id) if isinstance(app, Configured) else None
-        keys = (set_by or command.key).split(",")
-        key = next((each for each in keys if len(each) > 1), keys[0]) if typing else keys[0]
-        display = None if set_by else command.display
+        configured = app.config.keys.get(command.id) if isinstance(app, Configured) else None
+        keys = (configured or command.key).split(",")
+        key = next((name for name in keys if len(name) > 1), keys[0]) if typing else keys[0]
+        display = None if configured else command.display
         return app.get_key_display(Binding(key, command.action, key_display=display))
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR and event.worker.error is not None:
             event.stop()
-            if event.worker.group not in ("read", "look") or not self._outweighed(event.worker.error):
+            if event.worker.group not in ("read", "look") or not self._keeps_unconfirmed_write(event.worker.error):
                 self.say_error(event.worker.error)
 
     def why_not(self, action: str) -> str:
-        """Why a command cannot be given now, as a sentence; empty where it can. Its key then says so."""
+        """Return why a command is disabled, as a sentence that its key shows; empty if it is enabled."""
         return ""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -336,27 +343,27 @@ class Place(Screen[None]):
         self.app.push_screen(HelpScreen(self.GO_TO.title, self.HELP or self.GO_TO.help, self))
 
     def action_back(self) -> None:
-        """Leave what is open; a place with something to leave overrides this."""
+        """Clear the status line; a place with something to close overrides this."""
         self._status.say("")
 
 
 def comes_back(error: VestigeError) -> bool:
-    """Whether a store that could not be opened may open by itself later, as a server does that is started again."""
+    """Return True if opening the store may succeed on a retry, as with a server that restarts."""
     return isinstance(error, Unavailable) and not isinstance(error, StoreMissing)
 
 
 def causes(error: BaseException) -> list[str]:
-    """Return what went wrong and what caused it, outermost first: the kind, its message, and where it was raised."""
-    said: list[str] = []
+    """Return the chain of an error, outermost first: type, message, and the function and line that raised it."""
+    lines: list[str] = []
     cause: BaseException | None = error
-    while cause is not None and len(said) < 10:
-        where = cause.__traceback__
-        while where is not None and where.tb_next is not None:
-            where = where.tb_next
-        code = where.tb_frame.f_code if where is not None else None
+    while cause is not None and len(lines) < 10:
+        trace = cause.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        code = trace.tb_frame.f_code if trace is not None else None
         place = (
-            f"\n  in {code.co_name}, {PurePath(code.co_filename).name} line {where.tb_lineno}" if code and where else ""
+            f"\n  in {code.co_name}, {PurePath(code.co_filename).name} line {trace.tb_lineno}" if code and trace else ""
         )
-        said.append(f"{type(cause).__name__}: {cause}{place}")
+        lines.append(f"{type(cause).__name__}: {cause}{place}")
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    return said
+    return lines

@@ -1,4 +1,4 @@
-"""The three looks of the console: dark, light, and the terminal's own sixteen colours.
+"""The three themes of the console: dark, light, and the terminal's own sixteen colours.
 
 One accent marks focus, selection and the next thing to do; red means loss or failure, amber waiting or overdue, green a
 finished verification. Areas differ by tone (``$background``, ``$surface``, ``$panel``), never by boxes.
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from textual.app import App
 
 
-def _look(
+def _theme(
     name: str,
     *,
     dark: bool,
@@ -97,7 +97,7 @@ def _look(
     )
 
 
-DARK = _look(
+DARK = _theme(
     "vestige-dark",
     dark=True,
     ground="#131519",
@@ -113,7 +113,7 @@ DARK = _look(
     green="#86c28b",
 )
 
-LIGHT = _look(
+LIGHT = _theme(
     "vestige-light",
     dark=False,
     ground="#faf9f6",
@@ -183,6 +183,6 @@ DEFAULT_THEME = DARK.name
 
 
 def register(app: App[Any]) -> None:
-    """Make the three looks known to the app; choosing one is the app's (or the config's) business."""
+    """Register the three themes with the app; the app or its config chooses one."""
     for theme in THEMES:
         app.register_theme(theme)

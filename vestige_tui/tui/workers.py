@@ -1,8 +1,8 @@
-"""Textual's workers, which begin at the same moment on every Python.
+"""Textual's workers, started at the same moment on every version of Python.
 
 From Python 3.12 on Textual runs a task to its first await while it is created. The body of a worker would begin before
-the caller has kept the worker, and before the one that it replaces has cleaned up; a cancel would not reach it yet.
-Here it begins in the next turn of the event loop, as it does on Python 3.11.
+the caller has kept the worker, and before the worker that it replaces has cleaned up; a cancel would not reach it yet.
+Here it begins in the next turn of the event loop, as on Python 3.11.
 """
 
 from __future__ import annotations

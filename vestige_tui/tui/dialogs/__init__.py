@@ -1,1 +1,1 @@
-"""Dialogs: questions, help, the editor and details, over any place."""
+"""Dialogs over any place: questions, help, the editor, and the details of a memory."""

@@ -1,4 +1,4 @@
-"""Everything that a card shows of one memory, asked of the store at once."""
+"""Reading the details of one memory that a card shows, in concurrent queries."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 async def detail_of(store: Store, memory_id: str, hit: Hit | None = None) -> MemoryDetail:
-    """The detail of a memory, with the ``hit`` that a search made of it. Raises NotFound where it has gone."""
-    memory, edges, neighbors, reviews, family = await asyncio.gather(
+    """Return the details of a memory, with the ``hit`` of the search that found it. Raises NotFound."""
+    memory, edges, neighbors, reviews, lineage = await asyncio.gather(
         store.get(memory_id),
         store.get_edges(memory_id),
         store.get_neighbors(memory_id),
         store.reviews(memory_id),
         store.lineage(memory_id),
     )
-    return MemoryDetail(memory, edges, neighbors, reviews, lineage=family, hit=hit)
+    return MemoryDetail(memory, edges, neighbors, reviews, lineage=lineage, hit=hit)

@@ -1,4 +1,4 @@
-"""The person's own editor on a text, in a private file that is kept where the text could not be saved."""
+"""Editing a text in the user's own editor, through a private file that is kept if the text cannot be saved."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from textual.app import App
 
 
-class Draft:
-    """A text being edited, in a file that only its owner can read.
+class EditedText:
+    """Text being edited, in a file that only its owner can read.
 
-    ``text`` is what it became after ``edit``; ``discard`` once it is safe in the store.
+    ``text`` is the content after ``edit``; call ``discard`` once it is saved in the store.
     """
 
     def __init__(self, text: str, name: str = "memory") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="vestige-"))
         self.path = self.folder / f"{re.sub(r'[^0-9A-Za-z-]', '-', name)}.md"
-        # What a file can hold: half a surrogate pair cannot be written.
+        # A file cannot hold half a surrogate pair.
         self.before = self.text = text.encode("utf-8", "replace").decode("utf-8")
         try:
             files.write(files.examine_document(self.path), self.before)
@@ -41,19 +41,19 @@ class Draft:
             raise
 
     def edit(self, app: App[object]) -> bool:
-        """Suspend the console, run the editor; tells whether the text is another one now. Raises VestigeError.
+        """Suspend the console and run the editor; return whether the text has changed. Raises VestigeError.
 
-        Where it raises, what was typed is kept, and the message says where.
+        On an error typed text is kept, and the message names its file.
         """
-        named = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+        setting = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
         try:
-            command = shlex.split(named) or ["vi"]
+            command = shlex.split(setting) or ["vi"]
         except ValueError:
             self.discard()
-            raise VestigeError(f"The editor {named!r} has a quote that does not end. Set $EDITOR.") from None
+            raise VestigeError(f"The editor {setting!r} has a quote that does not end. Set $EDITOR.") from None
         try:
-            with app.suspend(), _interrupt_is_the_editors():
-                done = subprocess.run([*command, str(self.path)], check=False)
+            with app.suspend(), _interrupts_ignored():
+                process = subprocess.run([*command, str(self.path)], check=False)
         except OSError as error:
             self.discard()
             raise VestigeError(f"The editor {command[0]} cannot be started: {error.strerror}. Set $EDITOR.") from error
@@ -61,8 +61,8 @@ class Draft:
             self.discard()
             raise VestigeError("An editor cannot be opened from this kind of terminal.") from None
         self._read()
-        if done.returncode != 0:
-            raise VestigeError(f"The editor {command[0]} ended with {_status(done.returncode)}; {self._kept()}")
+        if process.returncode != 0:
+            raise VestigeError(f"The editor {command[0]} ended with {_status(process.returncode)}; {self._fate()}")
         return self.text != self.before
 
     def _read(self) -> None:
@@ -75,20 +75,20 @@ class Draft:
         if not self.before.endswith("\n"):
             self.text = self.text.removesuffix("\n").removesuffix("\r")
 
-    def _kept(self) -> str:
+    def _fate(self) -> str:
         if self.text == self.before:
             self.discard()
             return "nothing was changed."
         return f"nothing was saved. Your text is kept in {self.path}."
 
     def discard(self) -> None:
-        """Remove the file, and what an editor left beside it."""
+        """Delete the file and all files that an editor left beside it."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @contextmanager
-def _interrupt_is_the_editors() -> Iterator[None]:
-    """Leave ctrl-C to the editor, which shares our terminal; with a handler of ours it starts with its own."""
+def _interrupts_ignored() -> Iterator[None]:
+    """Ignore SIGINT while the editor shares the terminal; the editor itself starts with the default handler."""
     before = signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
         yield

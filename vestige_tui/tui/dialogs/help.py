@@ -1,4 +1,4 @@
-"""What a place is for, and every key that works there right now, by its own keymap."""
+"""Help: the purpose of a place, and every key that is live there, as its keymap has it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vestige_tui.tui.widgets.panels import Panels
 
 
 class Sheet(Static):
-    """What help says, set anew for the width at hand."""
+    """Text of the help screen, wrapped again at every width."""
 
     def __init__(self, purpose: str, rows: Sequence[tuple[str, type[Command]]]) -> None:
         super().__init__(markup=False)
@@ -30,19 +30,19 @@ class Sheet(Static):
     def render(self) -> Content:
         width = self.size.width or 60
         lines = [prose(self._purpose)]
-        keys = max((cells(key) for key, _ in self._rows), default=1)
+        key_cells = max((cells(key) for key, _ in self._rows), default=1)
         for group, rows in groupby(self._rows, key=lambda row: row[1].group):
             lines += [Content(""), Content.styled(group, "$text-disabled")]
             for key, command in rows:
-                said = wrap(command.help.rstrip("."), max(10, width - keys - 2), break_on_hyphens=False)
-                for number, line in enumerate(said):
+                help_lines = wrap(command.help.rstrip("."), max(10, width - key_cells - 2), break_on_hyphens=False)
+                for number, line in enumerate(help_lines):
                     head = "" if number else key
-                    lines.append(Content.assemble((f"{head:>{keys}}  ", "$accent bold"), (line, "$text-muted")))
+                    lines.append(Content.assemble((f"{head:>{key_cells}}  ", "$accent bold"), (line, "$text-muted")))
         return Content("\n").join(lines)
 
 
 def prose(text: str) -> Content:
-    """Return paragraphs without the breaks inside them, and what stands between backticks as keys are written."""
+    """Return paragraphs with their line breaks removed, and parts between backticks styled as keys."""
     paragraphs = []
     for paragraph in re.split(r"\n\s*\n", plain(text, newlines=True).strip()):
         parts = " ".join(paragraph.split()).split("`")
@@ -77,18 +77,18 @@ class HelpScreen(Dialog[None]):
 
 
 def live_keys(screen: Screen[Any]) -> Iterator[tuple[str, type[Command]]]:
-    """Yield the keys and command of everything that is live on a screen, grouped, what is most local first."""
-    known = catalogue()
+    """Yield the keys and the command of every live binding of a screen, grouped, the place's own groups first."""
+    commands = catalogue()
     keys: dict[str, list[str]] = {}
     for _, binding, _, _ in screen.active_bindings.values():
-        if binding.id in known:
-            written = screen.app.get_key_display(binding)
-            shown = keys.setdefault(binding.id, [])
-            if written not in shown:
-                shown.append(written)
-    groups = list(dict.fromkeys(known[id].group for id in keys))
+        if binding.id in commands:
+            key = screen.app.get_key_display(binding)
+            spellings = keys.setdefault(binding.id, [])
+            if key not in spellings:
+                spellings.append(key)
+    groups = list(dict.fromkeys(commands[id].group for id in keys))
     last = [group for group in ("Places", "Everywhere") if group in groups]
     for group in [*(group for group in groups if group not in last), *last]:
-        for id, shown in keys.items():
-            if known[id].group == group:
-                yield " ".join(shown), known[id]
+        for id, spellings in keys.items():
+            if commands[id].group == group:
+                yield " ".join(spellings), commands[id]

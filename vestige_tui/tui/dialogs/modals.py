@@ -1,4 +1,4 @@
-"""The four dialogs: confirm a loss, ask for a line, pick from a list, read a message. Escape leaves each of them."""
+"""The four dialogs: confirm a loss, ask for a line, pick from a list, read a message. Escape cancels each of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Dialog(ModalScreen[T]):
-    """What every dialog has: a sheet with a title, a line of keys, and escape, which answers None (or False)."""
+    """Base of all dialogs: a sheet with a title, a line of keys, and escape, which answers None (or False)."""
 
     DEFAULT_CSS = """
     Dialog {
@@ -75,13 +75,13 @@ class Dialog(ModalScreen[T]):
             yield Static(self._key_line(), id="sheet-keys", markup=False)
 
     def compose_body(self) -> ComposeResult:
-        """What stands between title and keys."""
+        """Yield the widgets between title and keys."""
         raise NotImplementedError
 
     def _key_line(self) -> Content:
         pieces: list[tuple[str, str]] = []
-        for key, what in self._keys:
-            pieces += [(key, "$accent bold"), (f" {what}    ", "$text-muted")]
+        for key, label in self._keys:
+            pieces += [(key, "$accent bold"), (f" {label}    ", "$text-muted")]
         return Content.assemble(*pieces)
 
     def action_leave(self) -> None:
@@ -89,7 +89,7 @@ class Dialog(ModalScreen[T]):
 
 
 class Confirm(Dialog[bool]):
-    """Shows exactly what will go, row by row, and asks; only ``y`` agrees."""
+    """Question before a loss: lists each row that will be deleted; only ``y`` agrees."""
 
     DEFAULT_CSS = "Confirm #sheet-rows > Static { text-wrap: nowrap; text-overflow: ellipsis; }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -119,7 +119,7 @@ class Confirm(Dialog[bool]):
 
 
 class Ask(Dialog[str | None]):
-    """Asks for one line; None where the person left."""
+    """Input of one line; answers None if the user cancels."""
 
     def __init__(
         self, title: str, *, value: str = "", placeholder: str = "", note: str = "", verb: str = "done"
@@ -142,7 +142,7 @@ class Ask(Dialog[str | None]):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Something to pick: what it answers, how it reads, and how many memories it stands for (None: no number)."""
+    """Row of Pick: the value it answers, its label, and a number of memories (None: no number)."""
 
     value: str
     label: str
@@ -150,7 +150,7 @@ class Choice:
 
 
 class Pick(Dialog[str | None]):
-    """A list that narrows while one types; answers the value picked, None where the person left."""
+    """List that narrows while the user types; answers the value picked, None if the user cancels."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,ctrl+n", "move(1)", "down", show=False, priority=True),
@@ -160,7 +160,7 @@ class Pick(Dialog[str | None]):
     def __init__(self, title: str, choices: Sequence[Choice], *, placeholder: str = "type to narrow") -> None:
         super().__init__(title, (("enter", "choose"), ("↑↓", "move"), ("esc", "leave")))
         self._choices = tuple(choices)
-        self._found = self._choices
+        self._matches = self._choices
         self._placeholder = placeholder
 
     def compose_body(self) -> ComposeResult:
@@ -181,14 +181,14 @@ class Pick(Dialog[str | None]):
 
     def _narrow(self) -> None:
         typed = self.query_one(Input).value.casefold().strip()
-        found = [choice for choice in self._choices if all(word in choice.label.casefold() for word in typed.split())]
-        # What begins so is meant before what only holds it: "3" is the third grade, not the one that is due in 3 days.
-        self._found = tuple(sorted(found, key=lambda choice: not choice.label.casefold().startswith(typed)))
+        matches = [choice for choice in self._choices if all(word in choice.label.casefold() for word in typed.split())]
+        # Labels that begin with the text come before those that contain it: "3" is the third grade, not "in 3 days".
+        self._matches = tuple(sorted(matches, key=lambda choice: not choice.label.casefold().startswith(typed)))
         options = self.query_one(OptionList)
         width = max(12, options.size.width - 2)
         options.clear_options()
-        options.add_options([Option(self._line(choice, width)) for choice in self._found[:500]])
-        if self._found:
+        options.add_options([Option(self._line(choice, width)) for choice in self._matches[:500]])
+        if self._matches:
             options.highlighted = 0
 
     @staticmethod
@@ -212,12 +212,12 @@ class Pick(Dialog[str | None]):
         self._choose(event.option_index)
 
     def _choose(self, index: int | None) -> None:
-        if index is not None and index < len(self._found):
-            self.dismiss(self._found[index].value)
+        if index is not None and index < len(self._matches):
+            self.dismiss(self._matches[index].value)
 
 
 class Message(Dialog[None]):
-    """Something to read: the details behind an error, a report."""
+    """Text to read: the details of an error, a report."""
 
     def __init__(self, title: str, text: str) -> None:
         super().__init__(title, (("esc", "back"),))

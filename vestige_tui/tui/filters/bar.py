@@ -1,4 +1,4 @@
-"""The line in which a person asks: free words, and a chip for each field that the list is filtered by."""
+"""Filter line: free words, and a chip for each filter of the list."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from vestige_tui.tui.commands import LeaveLine, bindings
 SETTLE_SECONDS = 0.15
 CHIP_CELLS = 24
 LEAST_CELLS = 4
-CHIP_FRAME = 6
+CHIP_FRAME_CELLS = 6
 
 
 class ChipView(Widget):
-    """A chip; a click takes it away."""
+    """One chip; a click removes it."""
 
     DEFAULT_CSS = """
     ChipView { width: auto; height: 1; padding: 0 1; margin: 0 1 0 0; background: $panel; color: $text-muted; }
@@ -38,9 +38,9 @@ class ChipView(Widget):
     """
 
     room: reactive[int] = reactive(CHIP_CELLS, layout=True)
-    """How many cells the value may take."""
+    """Most cells of the value."""
     tight: reactive[bool] = reactive(False, layout=True)
-    """Whether the sign that a click takes the chip away gives its place up."""
+    """True if the sign that a click removes the chip is left out, for want of room."""
 
     def __init__(self, chip: Chip) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class ChipView(Widget):
 
 
 class AskInput(Input):
-    """The input itself: backspace at its beginning takes the last chip away, ``down`` goes on to the list."""
+    """Input of the filter line: backspace at its beginning removes the last chip, ``down`` goes to the list."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(LeaveLine)
 
@@ -68,7 +68,7 @@ class AskInput(Input):
             self.post_message(FilterBar.ChipRemoved(None))
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
-        # Textual knows no character for these names, and would show their commands as live while one types.
+        # Textual knows no character for these names, and would show their commands as live while the user types.
         return key in ("slash", "plus", "minus") or super().check_consume_key(key, character)
 
     def action_leave_line(self) -> None:
@@ -76,7 +76,7 @@ class AskInput(Input):
 
 
 class FilterBar(Vertical):
-    """Input and chips. ``Asked`` comes when typing settles, or at once when a chip comes or goes."""
+    """Input and chips. Posts ``Asked`` after typing pauses (debounce), or at once when a chip is added or removed."""
 
     DEFAULT_CSS = """
     FilterBar { height: auto; width: 1fr; padding: 0 1; }
@@ -95,27 +95,27 @@ class FilterBar(Vertical):
 
     @dataclass
     class Asked(Message):
-        """The question became ``text`` with ``chips``."""
+        """The query changed to ``text`` with ``chips``."""
 
         text: str
         chips: tuple[Chip, ...]
 
     @dataclass
     class ChipRemoved(Message):
-        """A chip was taken away; None means the last one."""
+        """A chip was removed; None means the last one."""
 
         chip: Chip | None
 
     @dataclass
     class Left(Message):
-        """The person went on from the line to the list."""
+        """The focus goes from the line to the list."""
 
     def __init__(self, placeholder: str = "", *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._placeholder = placeholder
         self._chips: tuple[Chip, ...] = ()
         self._timer: Timer | None = None
-        self._asked: tuple[str, tuple[Chip, ...]] = ("", ())
+        self._last_query: tuple[str, tuple[Chip, ...]] = ("", ())
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="ask-line"):
@@ -133,24 +133,24 @@ class FilterBar(Vertical):
 
     @property
     def text(self) -> str:
-        """The free words."""
+        """Free words of the line."""
         return self.query_one(AskInput).value
 
     @property
     def chips(self) -> tuple[Chip, ...]:
-        """The filters."""
+        """Filters of the line."""
         return self._chips
 
     def focus_input(self) -> None:
-        """Go to the line."""
+        """Focus the line."""
         self.query_one(AskInput).focus()
 
     def note(self, text: str) -> None:
-        """Say something short at the right end of the line, such as ``12 hits, 6 ms``."""
+        """Show a short text at the right end of the line, such as ``12 hits, 6 ms``."""
         self.query_one("#ask-note", Note).show(text)
 
     def set_chips(self, chips: Sequence[Chip]) -> None:
-        """Replace the filters, as if they had been typed; a field that takes one value keeps the last one given."""
+        """Replace the filters, as if typed; a field with one value keeps the last one."""
         self._chips = settled(chips)
         row = self.query_one("#ask-chips", Horizontal)
         row.remove_children()
@@ -161,7 +161,7 @@ class FilterBar(Vertical):
         self._ask()
 
     def complain(self, text: str, chip: Chip | None = None) -> None:
-        """Say in a line of its own what is wrong with a chip, or with nothing that all is well."""
+        """Show the fault of a chip on a line of its own; an empty text clears it."""
         self.query_one("#ask-fault", Note).show(text)
         self.set_class(bool(text), "-fault")
         for view in self.query(ChipView):
@@ -171,30 +171,30 @@ class FilterBar(Vertical):
         self._fit(self.query(ChipView))
 
     def _fit(self, views: Iterable[ChipView]) -> None:
-        """Let all chips be seen: the long values give way."""
+        """Fit all chips into the line by cutting their longest values."""
         views = list(views)
-        wanted = [min(CHIP_CELLS, cells(plain(view.chip.value[:CHIP_CELLS]))) for view in views]
-        room = self.size.width - 4 - sum(len(view.chip.field) + CHIP_FRAME for view in views)
-        tight = sum(wanted) > room
-        room, most = room + (2 * len(views) if tight else 0), CHIP_CELLS
-        while most > LEAST_CELLS and sum(min(each, most) for each in wanted) > room:
-            most -= 1
+        widths = [min(CHIP_CELLS, cells(plain(view.chip.value[:CHIP_CELLS]))) for view in views]
+        room = self.size.width - 4 - sum(len(view.chip.field) + CHIP_FRAME_CELLS for view in views)
+        tight = sum(widths) > room
+        room, value_cells = room + (2 * len(views) if tight else 0), CHIP_CELLS
+        while value_cells > LEAST_CELLS and sum(min(width, value_cells) for width in widths) > room:
+            value_cells -= 1
         for view in views:
-            view.room, view.tight = most, tight
-        # Where even that is too much, the last one is seen, which was given last.
+            view.room, view.tight = value_cells, tight
+        # If they still do not fit, show the last one.
         row = self.query_one("#ask-chips", Horizontal)
         row.call_after_refresh(lambda: row.scroll_to(x=row.max_scroll_x, animate=False, force=True))
 
     def set_text(self, text: str) -> None:
-        """Replace the free words, as if they had been typed."""
+        """Replace the free words, as if typed."""
         self.query_one(AskInput).value = text
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        words, found = split_chips(event.value)
-        if found:
+        words, chips = split_chips(event.value)
+        if chips:
             self.query_one(AskInput).value = words
-            self.set_chips([*self._chips, *found])
+            self.set_chips([*self._chips, *chips])
             return
         if self._timer is not None:
             self._timer.stop()
@@ -202,38 +202,38 @@ class FilterBar(Vertical):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        words, found = split_chips(event.value + " ")
-        if found:
+        words, chips = split_chips(event.value + " ")
+        if chips:
             self.query_one(AskInput).value = words
-            self.set_chips([*self._chips, *found])
+            self.set_chips([*self._chips, *chips])
         self._ask()
         self.post_message(self.Left())
 
     def on_filter_bar_chip_removed(self, event: ChipRemoved) -> None:
         event.stop()
         if self._chips:
-            gone = event.chip if event.chip is not None else self._chips[-1]
-            self.set_chips([chip for chip in self._chips if chip != gone])
+            removed = event.chip if event.chip is not None else self._chips[-1]
+            self.set_chips([chip for chip in self._chips if chip != removed])
 
     def _ask(self) -> None:
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
-        asked = (self.text.strip(), self._chips)
-        if asked != self._asked:
-            self._asked = asked
-            self.post_message(self.Asked(*asked))
+        query = (self.text.strip(), self._chips)
+        if query != self._last_query:
+            self._last_query = query
+            self.post_message(self.Asked(*query))
 
 
 class Mark(Widget):
-    """The accent edge before the line, seen while it has the keyboard."""
+    """Accent edge before the line, visible while the line has the focus."""
 
     def render(self) -> Content:
         return Content("▌ ")
 
 
 class Note(Widget):
-    """The short word at the end of the line."""
+    """Short text at the end of the line."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)

@@ -1,4 +1,4 @@
-"""The filter picker: fields on the left, what each can be set to on the right, with the counts that it would give."""
+"""Filter picker: fields on the left, values of the field on the right with the number of memories that pass each."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from vestige_tui.core.text import cut, grouped, plain
 from vestige_tui.tui.dialogs.modals import Dialog
 from vestige_tui.tui.filters.bar import AskInput, FilterBar
 from vestige_tui.tui.filters.saved import SavedFilters, ask_to_drop, ask_to_save
-from vestige_tui.tui.filters.values import MOST_VALUES, OPEN, Value, resolved, saved_values, values_of
+from vestige_tui.tui.filters.values import MAX_VALUE_COUNT, OPEN, Value, resolved, saved_values, values_of
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.workers import work
 
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
 Changed: TypeAlias = Callable[[tuple[Chip, ...]], None]
-"""Is told of every change of the chips."""
+"""Callback for every change of the chips."""
 Tally: TypeAlias = Callable[[Filter], Awaitable[str]]
-"""Says how much a filter leaves."""
+"""Coroutine that returns a sentence with the number of memories that pass a filter."""
 
 SAVED = "saved"
-SHOWN_VALUES = 500
+SHOWN_VALUE_COUNT = 500
 SETTLE_SECONDS = 0.12
 PATIENCE_SECONDS = 0.3
 FULL, EMPTY = "●", "○"
@@ -55,16 +55,16 @@ PLACEHOLDERS = {"since": DATES, "until": DATES, "recall": "or type one: 0.85"}
 
 
 class NarrowInput(AskInput):
-    """The line that narrows the values; space is a key here."""
+    """Input that narrows the values; space is a key here."""
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
         return key != "space" and super().check_consume_key(key, character)
 
 
 class FilterPicker(Dialog[None]):
-    """Fields and values; what is toggled is told at once, so that the list behind follows. Escape leaves it as it is.
+    """Dialog of fields and values; a toggle is applied to the list behind at once, and escape keeps it.
 
-    ``tally`` says how much a whole filter leaves.
+    ``tally`` returns a sentence with the number of memories that pass all chips.
     """
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["picker.tcss"]
@@ -99,11 +99,11 @@ class FilterPicker(Dialog[None]):
         self._fields = (*FIELDS, SAVED)
         self._field = field
         self._values: tuple[Value, ...] = ()
-        self._found: tuple[Value, ...] = ()
-        self._narrowed = ""
-        self._loaded: tuple[object, ...] | None = None
+        self._shown: tuple[Value, ...] = ()
+        self._narrowed_by = ""
+        self._loaded_key: tuple[object, ...] | None = None
         self._fault = ""
-        self._said = ""
+        self._count_text = ""
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="pick-body"):
@@ -116,8 +116,8 @@ class FilterPicker(Dialog[None]):
         yield Static(id="pick-count", markup=False)
 
     def on_mount(self) -> None:
-        for each in self.query(OptionList):
-            each.can_focus = False
+        for options in self.query(OptionList):
+            options.can_focus = False
         self.query_one(NarrowInput).focus()
         self.call_after_refresh(self._begin)
 
@@ -159,7 +159,7 @@ class FilterPicker(Dialog[None]):
         self.query_one("#fields", OptionList).highlighted = self._fields.index(self._field)
         self.query_one("#sheet-keys", Static).update(self._key_line())
         self.query_one(NarrowInput).placeholder = PLACEHOLDERS.get(self._field, "type to narrow")
-        self._values, self._loaded, self._fault = (), None, ""
+        self._values, self._loaded_key, self._fault = (), None, ""
         self._narrow()
         self._load()
 
@@ -168,21 +168,21 @@ class FilterPicker(Dialog[None]):
         keys = [*own, ("tab", "field"), ("ctrl+s", "save"), ("esc", "done")]
         if self.has_class("-wide"):
             keys.insert(-1, ("backspace", "last filter away"))
-        pieces = [((f"{key} ", "$accent bold"), (what, "$text-muted")) for key, what in keys]
+        pieces = [((f"{key} ", "$accent bold"), (label, "$text-muted")) for key, label in keys]
         return Content("   ").join(Content.assemble(*piece) for piece in pieces)
 
     # Values
 
     @work(group="values", exclusive=True, exit_on_error=False)
     async def _load(self) -> None:
-        """Ask for the values of the field, unless what is here was asked under the same other filters."""
+        """Load the values of the field, unless the loaded ones are for the same field, text and other filters."""
         field = self._field
         typed = self._typed if field in OPEN else ""
         others = self._chips if field == "is" else without_field(self._chips, field)
-        asked = (field, typed, frozenset(others), tuple(self._saved.by_name.items()) if field == SAVED else ())
-        if asked == self._loaded:
+        key = (field, typed, frozenset(others), tuple(self._saved.by_name.items()) if field == SAVED else ())
+        if key == self._loaded_key:
             return
-        patience = self.set_timer(PATIENCE_SECONDS, self._say_counting)
+        timer = self.set_timer(PATIENCE_SECONDS, self._say_counting)
         try:
             if field == SAVED:
                 values = await saved_values(self._store, self._saved.by_name)
@@ -192,30 +192,30 @@ class FilterPicker(Dialog[None]):
         except VestigeError as error:
             values, self._fault = (), error.message
         finally:
-            patience.stop()
-        self._values, self._loaded = values, asked
+            timer.stop()
+        self._values, self._loaded_key = values, key
         self._narrow(keep=True)
 
     def _say_counting(self) -> None:
-        if self._loaded is None:
+        if self._loaded_key is None:
             self._say_why("Counting …")
 
     def _narrow(self, *, keep: bool = False) -> None:
-        """Show the values that hold what is typed; ``keep`` the cursor where it is."""
-        self._narrowed = self._typed
-        typed = self._narrowed.casefold()
+        """Show the values that contain the typed text; ``keep`` the cursor's position."""
+        self._narrowed_by = self._typed
+        typed = self._narrowed_by.casefold()
         if self._field in OPEN:
-            self._found = self._values
+            self._shown = self._values
         else:
-            self._found = tuple(value for value in self._values if typed in value.label.casefold())[:SHOWN_VALUES]
+            self._shown = tuple(value for value in self._values if typed in value.label.casefold())[:SHOWN_VALUE_COUNT]
         values = self.query_one("#values", OptionList)
         at = (values.highlighted or 0) if keep else 0
         values.clear_options()
         self.remove_class("-nothing")
-        if self._found:
-            values.add_options([Option(self._line(value)) for value in self._found])
-            values.highlighted = min(at, len(self._found) - 1)
-        elif self._loaded is not None:
+        if self._shown:
+            values.add_options([Option(self._line(value)) for value in self._shown])
+            values.highlighted = min(at, len(self._shown) - 1)
+        elif self._loaded_key is not None:
             self._say_why(*self._why())
 
     def _line(self, value: Value) -> Content:
@@ -243,12 +243,12 @@ class FilterPicker(Dialog[None]):
             example = "a number from 0 to 1" if self._field == "recall" else "a date such as -30d, 3mo or 2026-11-01"
             return f"“{typed}” is not {example}.", clear
         if self._values:
-            most = " most frequent ones" if len(self._values) >= MOST_VALUES else ""
-            return f"None of {grouped(len(self._values))}{most} holds “{typed}”.", clear
-        what = f"a {self._field}" if self._field != "owner" else "an owner"
+            which = " most frequent ones" if len(self._values) >= MAX_VALUE_COUNT else ""
+            return f"None of {grouped(len(self._values))}{which} holds “{typed}”.", clear
+        noun = f"a {self._field}" if self._field != "owner" else "an owner"
         if without_field(self._chips, self._field):
-            return f"No memory that passes the other filters has {what}.", ("backspace", "take the last filter away")
-        return f"No memory has {what}.", ("tab", "look at another field")
+            return f"No memory that passes the other filters has {noun}.", ("backspace", "take the last filter away")
+        return f"No memory has {noun}.", ("tab", "look at another field")
 
     def _say_why(self, why: str, *keys: tuple[str, str]) -> None:
         self.query_one("#why", Empty).say(why, *keys)
@@ -259,7 +259,7 @@ class FilterPicker(Dialog[None]):
         if self._field not in OPEN:
             self._narrow()
             return
-        # What is typed may be a date or a number itself, and is counted once it settles.
+        # Debounce: typed text may be a date or a number, which is counted.
         self.set_timer(SETTLE_SECONDS, self._load_settled)
 
     def _load_settled(self) -> None:
@@ -276,38 +276,38 @@ class FilterPicker(Dialog[None]):
     # Choosing
 
     def action_choose(self) -> None:
-        # What was typed just before it may still be on its way to the line.
+        # Keys typed just before may still be queued for the input.
         self.query_one(NarrowInput).call_later(self._choose)
 
     def _choose(self) -> None:
-        """Toggle what is typed where that is a value itself, else the one under the cursor."""
+        """Toggle the typed text if it is a value itself, else the value under the cursor."""
         if not self.is_attached:
             return
         typed = self._typed
         if self._field not in OPEN:
-            if typed != self._narrowed:
+            if typed != self._narrowed_by:
                 self._narrow()
-            self._toggle(self.query_one("#values", OptionList).highlighted)
+            self._toggle_at(self.query_one("#values", OptionList).highlighted)
         elif not typed:
-            # What is listed may still be what was typed before the line was cleared.
-            if self._loaded is not None and self._loaded[1] == "":
-                self._toggle(self.query_one("#values", OptionList).highlighted)
-        elif _says_something(chip := Chip(self._field, typed), self._store.now()):
-            self._take(Value(chip, typed))
+            # The list may still be that of the text before the line was cleared.
+            if self._loaded_key is not None and self._loaded_key[1] == "":
+                self._toggle_at(self.query_one("#values", OptionList).highlighted)
+        elif _is_valid(chip := Chip(self._field, typed), self._store.now()):
+            self._toggle_value(Value(chip, typed))
         else:
-            self._values, self._found, self._loaded = (), (), None
+            self._values, self._shown, self._loaded_key = (), (), None
             self._say_why(*self._why())
 
     @on(OptionList.OptionSelected, "#values")
     def _value_clicked(self, event: OptionList.OptionSelected) -> None:
         event.stop()
-        self._toggle(event.option_index)
+        self._toggle_at(event.option_index)
 
-    def _toggle(self, index: int | None) -> None:
-        if index is not None and index < len(self._found):
-            self._take(self._found[index])
+    def _toggle_at(self, index: int | None) -> None:
+        if index is not None and index < len(self._shown):
+            self._toggle_value(self._shown[index])
 
-    def _take(self, value: Value) -> None:
+    def _toggle_value(self, value: Value) -> None:
         chosen = self._is_chosen(value)
         if value.chip.field == SAVED:
             self._change(() if chosen else self._saved.chips(value.chip.value))
@@ -319,7 +319,7 @@ class FilterPicker(Dialog[None]):
             self._change([*others, value.chip])
 
     @on(FilterBar.ChipRemoved)
-    def _last_away(self, event: FilterBar.ChipRemoved) -> None:
+    def _remove_last(self, event: FilterBar.ChipRemoved) -> None:
         event.stop()
         self._change(self._chips[:-1])
 
@@ -335,29 +335,29 @@ class FilterPicker(Dialog[None]):
     def _show_chips(self) -> None:
         fields = self.query_one("#fields", OptionList)
         width = max(10, fields.size.width - 2)
-        for place, field in enumerate(self._fields):
-            fields.replace_option_prompt_at_index(place, self._field_line(field, width))
+        for index, field in enumerate(self._fields):
+            fields.replace_option_prompt_at_index(index, self._field_line(field, width))
         chips = cut(plain(write_chips(self._chips)[:400]), max(10, self.query_one("#pick-chips").size.width))
         self.query_one("#pick-chips", Static).update(Content(chips or "No filter is chosen."))
         self._count()
 
     def _field_line(self, field: str, width: int) -> Content:
-        said = ", ".join(plain(chip.value[:40]) for chip in self._chips if chip.field == field)
-        if not said:
+        values = ", ".join(plain(chip.value[:40]) for chip in self._chips if chip.field == field)
+        if not values:
             return Content.styled(f"  {field}", "$text-muted")
         room = width - len(field) - 4
-        shown = cut(said, room) if room > 2 else ""
-        return Content.assemble((f"{FULL} ", "$accent"), (field, "$text bold"), (f"  {shown}", "$text-muted"))
+        text = cut(values, room) if room > 2 else ""
+        return Content.assemble((f"{FULL} ", "$accent"), (field, "$text bold"), (f"  {text}", "$text-muted"))
 
     @work(group="tally", exclusive=True, exit_on_error=False)
     async def _count(self) -> None:
-        """Say how much the whole filter leaves, or why that cannot be said."""
+        """Show the number of memories that pass all chips, or the error of the count."""
         try:
-            said, style = await self._tally(await resolved(self._store, self._chips)), "$text"
+            text, style = await self._tally(await resolved(self._store, self._chips)), "$text"
         except VestigeError as error:
-            said, style = error.message, "$error"
-        self._said = said
-        self.query_one("#pick-count", Static).update(Content.styled(plain(said), style))
+            text, style = error.message, "$error"
+        self._count_text = text
+        self.query_one("#pick-count", Static).update(Content.styled(plain(text), style))
 
     # Saved filters
 
@@ -369,23 +369,23 @@ class FilterPicker(Dialog[None]):
     @work(group="saved", exclusive=True, exit_on_error=False)
     async def action_drop(self) -> None:
         at = self.query_one("#values", OptionList).highlighted
-        if self._field != SAVED or at is None or at >= len(self._found):
+        if self._field != SAVED or at is None or at >= len(self._shown):
             return
-        self._tell(await ask_to_drop(self, self._saved, self._found[at].chip.value))
+        self._tell(await ask_to_drop(self, self._saved, self._shown[at].chip.value))
         self._load()
 
-    def _tell(self, said: str, style: str = "$success") -> None:
-        if said:
-            self.query_one("#pick-count", Static).update(Content.styled(plain(said), style))
+    def _tell(self, text: str, style: str = "$success") -> None:
+        if text:
+            self.query_one("#pick-count", Static).update(Content.styled(plain(text), style))
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR:
             event.stop()
-            known = isinstance(event.worker.error, VestigeError)
-            self._tell(str(event.worker.error) if known else "Something went wrong; nothing was changed.", "$error")
+            is_ours = isinstance(event.worker.error, VestigeError)
+            self._tell(str(event.worker.error) if is_ours else "Something went wrong; nothing was changed.", "$error")
 
 
-def _says_something(chip: Chip, now: datetime) -> bool:
+def _is_valid(chip: Chip, now: datetime) -> bool:
     try:
         filter_of([chip], now)
     except BadChip:

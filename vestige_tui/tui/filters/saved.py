@@ -1,4 +1,4 @@
-"""The filters that a person has given names, kept in the settings file; also asking for a name, and before a loss."""
+"""Saved filters, kept by name in the settings file; the dialogs that save and delete one."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from vestige_tui.tui.dialogs.modals import Ask, Confirm
 
 @runtime_checkable
 class Configured(Protocol):
-    """What is expected of the app: its settings."""
+    """Protocol of an app with settings."""
 
     config: Config
 
 
 class SavedFilters:
-    """Saved filters by name, as the settings file of this console has them."""
+    """Saved filters by name, as in the settings file of this console."""
 
     def __init__(self, app: object) -> None:
         self._app = app
 
     @property
     def by_name(self) -> Mapping[str, str]:
-        """Each as it is typed."""
+        """Name → text of the chips."""
         return self._app.config.filters if isinstance(self._app, Configured) else {}
 
     def chips(self, name: str) -> tuple[Chip, ...]:
-        """The chips of one of them; none where it is gone."""
+        """Return the chips of a saved filter; none if the name is unknown."""
         text = self.by_name.get(name)
         return read_chips(text) if text is not None else ()
 
     async def put(self, name: str, chips: Sequence[Chip]) -> None:
-        """Write one down, in place of any other of that name. Raises Usage, ConfigError or Refused."""
+        """Save chips under a name, replacing the filter of that name. Raises Usage, ConfigError or Refused."""
         if fault := filter_name_fault(name):
             raise Usage(f"The name of a saved filter {fault}.")
         text = write_chips(chips)
@@ -47,23 +47,23 @@ class SavedFilters:
         await self._set(name, text)
 
     async def drop(self, name: str) -> None:
-        """Forget one. Raises ConfigError or Refused."""
+        """Delete a saved filter. Raises ConfigError or Refused."""
         await self._set(name, None)
 
     async def _set(self, name: str, text: str | None) -> None:
         if not isinstance(self._app, Configured):
             return
         path = self._app.config.path or default_path()
-        # The file may lie on a slow disk.
+        # In a thread, because the disk may be slow.
         await asyncio.to_thread(set_value, path, f"filters.{name}", text)
-        known = {key: value for key, value in self.by_name.items() if key != name}
+        filters = {key: value for key, value in self.by_name.items() if key != name}
         if text is not None:
-            known[name] = text
-        self._app.config = replace(self._app.config, filters=known, path=path)
+            filters[name] = text
+        self._app.config = replace(self._app.config, filters=filters, path=path)
 
 
 async def ask_to_save(screen: Screen[None], saved: SavedFilters, chips: Sequence[Chip]) -> str:
-    """Ask for a name and save the chips under it; gives a sentence for the person, empty where they left."""
+    """Ask for a name and save the chips under it; return a sentence for the status line, empty if cancelled."""
     if not chips:
         return "There is no filter to save yet."
     text = write_chips(chips)
@@ -82,7 +82,7 @@ async def ask_to_save(screen: Screen[None], saved: SavedFilters, chips: Sequence
 
 
 async def ask_to_drop(screen: Screen[None], saved: SavedFilters, name: str) -> str:
-    """Forget a saved filter after asking; gives a sentence for the person, empty where they left."""
+    """Delete a saved filter after asking; return a sentence for the status line, empty if cancelled."""
     if not await screen.app.push_screen_wait(Confirm(f"Forget the saved filter {name}?", [saved.by_name[name]])):
         return ""
     await saved.drop(name)

@@ -1,4 +1,4 @@
-"""What a field of a filter can be set to, each value with the number of memories that it would leave."""
+"""Values of the fields of a filter, each with the number of memories that would pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vestige_tui.core.memories import Facet, Filter
 if TYPE_CHECKING:
     from vestige_tui.store.store import FacetName, Store
 
-MOST_VALUES = 5_000
+MAX_VALUE_COUNT = 5_000
 FACETS: Mapping[str, FacetName] = {
     "domain": "domains",
     "type": "node_types",
@@ -38,12 +38,12 @@ UNTIL = {
 RECALL = {"0.9": "at least .9", "0.8": "at least .8", "0.7": "at least .7", "0.5": "at least .5"}
 IS = {"replaced": "also what another memory replaced", "without-vector": "only what has no vector"}
 OPEN: Mapping[str, Mapping[str, str]] = {"since": SINCE, "until": UNTIL, "recall": RECALL}
-"""Fields that take more values than are offered."""
+"""Fields that also take typed values, with the values they offer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value to choose: the chip it makes (or, of a saved filter, its name), how it reads, what it would leave."""
+    """Value of a field: its chip (of a saved filter, its name), its label, and the number of memories that pass."""
 
     chip: Chip
     label: str
@@ -51,32 +51,32 @@ class Value:
 
 
 async def resolved(store: Store, chips: Sequence[Chip]) -> Filter:
-    """The filter that chips ask of this store. Raises BadChip, also where nobody is called as the owner is."""
-    chosen = filter_of(chips, store.now())
+    """Return the filter of these chips for this store. Raises BadChip, also for an owner unknown to the store."""
+    parsed = filter_of(chips, store.now())
     try:
-        return await store.resolved(chosen)
+        return await store.resolved(parsed)
     except Usage as error:
         owner = next(chip for chip in reversed(chips) if chip.field == "owner")
         raise BadChip(owner, error.message) from None
 
 
 async def values_of(store: Store, field: str, chips: Sequence[Chip], typed: str = "") -> tuple[Value, ...]:
-    """What a field can be set to while the chips of the other fields stay; chosen values come first if not offered.
+    """Return the values of a field under the chips of the other fields, chosen values that are not offered first.
 
-    ``typed`` is offered too where the field takes any date or number. Raises BadChip where the others say nothing.
+    ``typed`` is offered too if the field takes any date or number. Raises BadChip for the other chips.
     """
     if field == "is":
         return await _states(store, chips)
     others = await resolved(store, without_field(chips, field))
     chosen = [chip for chip in chips if chip.field == field]
     if field in FACETS:
-        found = tuple(_facet(field, facet) for facet in await store.facets(FACETS[field], others, MOST_VALUES))
-        offered = {value.chip for value in found}
-        return (*(Value(chip, chip.value, 0) for chip in chosen if chip not in offered), *found)
-    asked = dict.fromkeys([typed] if typed else [])
-    asked |= dict.fromkeys(chip.value for chip in chosen if not typed and chip.value not in OPEN[field])
-    asked |= {} if typed else dict.fromkeys(OPEN[field])
-    readable = [Chip(field, value) for value in asked if _readable(store, Chip(field, value))]
+        values = tuple(_facet(field, facet) for facet in await store.facets(FACETS[field], others, MAX_VALUE_COUNT))
+        offered_chips = {value.chip for value in values}
+        return (*(Value(chip, chip.value, 0) for chip in chosen if chip not in offered_chips), *values)
+    candidates = dict.fromkeys([typed] if typed else [])
+    candidates |= dict.fromkeys(chip.value for chip in chosen if not typed and chip.value not in OPEN[field])
+    candidates |= {} if typed else dict.fromkeys(OPEN[field])
+    readable = [Chip(field, value) for value in candidates if _readable(store, Chip(field, value))]
     counts = await _count(store, field, readable, others)
     return tuple(
         Value(chip, OPEN[field].get(chip.value, chip.value), count)
@@ -99,33 +99,33 @@ def _readable(store: Store, chip: Chip) -> bool:
 
 
 async def _count(store: Store, field: str, chips: Sequence[Chip], others: Filter) -> tuple[int, ...]:
-    asked = [filter_of([chip], store.now()) for chip in chips]
-    if not asked:
+    filters = [filter_of([chip], store.now()) for chip in chips]
+    if not filters:
         return ()
     if field == "recall":
-        return await store.count_recalled([each.min_retrievability or 0.0 for each in asked], others)
+        return await store.count_recalled([filter.min_retrievability or 0.0 for filter in filters], others)
     if field == "since":
-        return await store.count_since([each.since for each in asked if each.since], others)
-    return await store.count_until([each.until for each in asked if each.until], others)
+        return await store.count_since([filter.since for filter in filters if filter.since], others)
+    return await store.count_until([filter.until for filter in filters if filter.until], others)
 
 
 async def _states(store: Store, chips: Sequence[Chip]) -> tuple[Value, ...]:
-    made = []
+    values = []
     for state in STATES:
         chip = Chip("is", state)
-        # The two say different things, so each is counted beside the other.
-        count = await store.count(await resolved(store, [*(each for each in chips if each != chip), chip]))
-        made.append(Value(chip, IS[state], count))
-    return tuple(made)
+        # The two states are independent, so each is counted together with the other one.
+        count = await store.count(await resolved(store, [*(other for other in chips if other != chip), chip]))
+        values.append(Value(chip, IS[state], count))
+    return tuple(values)
 
 
 async def saved_values(store: Store, saved: Mapping[str, str]) -> tuple[Value, ...]:
-    """The saved filters; without a count where one does not fit this store."""
-    made = []
+    """Return the saved filters as values; without a count if a filter does not fit this store."""
+    values = []
     for name, text in saved.items():
         try:
             count: int | None = await store.count(await resolved(store, read_chips(text)))
         except BadChip:
             count = None
-        made.append(Value(Chip("saved", name), f"{name}  {text}", count))
-    return tuple(made)
+        values.append(Value(Chip("saved", name), f"{name}  {text}", count))
+    return tuple(values)

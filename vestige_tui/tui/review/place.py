@@ -35,7 +35,7 @@ from vestige_tui.tui.commands import (
     UndoChange,
     bindings,
 )
-from vestige_tui.tui.commands import Filter as FilterCommand
+from vestige_tui.tui.commands import FocusFilter as FilterCommand
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.memory_place import MemoryPlace
 from vestige_tui.tui.review.card import Asked, ReviewCard

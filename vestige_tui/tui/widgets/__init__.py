@@ -1,1 +1,1 @@
-"""Widgets that two places or more use."""
+"""Widgets that two or more places use."""

@@ -1,4 +1,4 @@
-"""What an empty area says: why it is empty, and which key changes that."""
+"""Empty state: the reason why an area is empty, and the keys that change that."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vestige_tui.core.text import plain
 
 
 class Empty(Widget):
-    """A sentence in the middle of nothing, with keys: ``Empty("No memory matches.", ("esc", "clear the filter"))``."""
+    """Centred sentence with keys: ``Empty("No memory matches.", ("esc", "clear the filter"))``."""
 
     DEFAULT_CSS = """
     Empty { width: 1fr; height: 1fr; padding: 1 2; }
@@ -26,7 +26,7 @@ class Empty(Widget):
         self.set_reactive(Empty.shown, (why, keys, ""))
 
     def say(self, why: str, *keys: tuple[str, str], failed: str = "") -> None:
-        """Say something else, under ``failed`` where something went wrong."""
+        """Show another sentence, under the error ``failed`` if there is one."""
         self.shown = (why, keys, failed)
 
     def render(self) -> Content:
@@ -35,9 +35,9 @@ class Empty(Widget):
         lines.append(Content(plain(why, newlines=True)))
         if keys:
             lines.append(Content(""))
-        widest = max((len(key) for key, _ in keys), default=0)
-        longest = max((len(plain(what)) for _, what in keys), default=0)
-        for key, what in keys:
-            said = f"  {plain(what):<{longest}}"
-            lines.append(Content.assemble((f"{key:>{widest}}", "$accent bold"), (said, "$text-muted")))
+        key_cells = max((len(key) for key, _ in keys), default=0)
+        label_cells = max((len(plain(label)) for _, label in keys), default=0)
+        for key, label in keys:
+            text = f"  {plain(label):<{label_cells}}"
+            lines.append(Content.assemble((f"{key:>{key_cells}}", "$accent bold"), (text, "$text-muted")))
         return Content("\n").join(lines)

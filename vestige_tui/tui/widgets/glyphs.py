@@ -1,4 +1,4 @@
-"""How one memory's facts are said in a few cells, the same in every list: its state, age, recall and due date."""
+"""Facts of one memory in a few cells, the same in every list: state, age, recall and due date."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a memory's place in the review cycle is: a shape, the word for it, and its ink."""
+    """State of a memory in the review cycle: glyph, word, and ink."""
 
     glyph: str
     word: str
@@ -40,7 +40,7 @@ def state_of(memory: Memory, now: datetime) -> State:
 
 
 def level(fraction: float, width: int) -> tuple[str, str]:
-    """Return the full and the empty part of a bar of ``width`` cells for a fraction 0..1, neither before its time."""
+    """Return the full and the empty part of a bar of ``width`` cells for 0..1; full only at 1, empty only at 0."""
     full = round(max(0.0, min(1.0, fraction)) * width)
     if fraction > 0:
         full = max(1, full)
@@ -50,7 +50,7 @@ def level(fraction: float, width: int) -> tuple[str, str]:
 
 
 def spark(values: tuple[float, ...], width: int) -> str:
-    """Return the last ``width`` values as bars of one line, the largest of them the full height."""
+    """Return the last ``width`` values as a sparkline, scaled to the largest of them."""
     shown = values[-width:]
     top = max(shown, default=0.0)
     if top <= 0:
@@ -65,19 +65,19 @@ def figure(recall: float) -> str:
 
 
 def age(moment: datetime | None, now: datetime) -> str:
-    """Return how long ago a moment was, without the word ``ago``, which a column's title says."""
+    """Return the time since a moment, without the word ``ago``, which the column's title has."""
     if moment is None:
         return "─"
-    said = ago(moment, now)
-    return "now" if said == "just now" else said.removesuffix(" ago")
+    text = ago(moment, now)
+    return "now" if text == "just now" else text.removesuffix(" ago")
 
 
 def due(memory: Memory, now: datetime) -> tuple[str, str]:
-    """Return when a memory is due (``in 9 d``, ``2 d late``, ``new``) and the ink to say it in."""
+    """Return the due date of a memory (``in 9 d``, ``2 d late``, ``new``) and its ink."""
     state = state_of(memory, now)
     if state is NEW or state is REPLACED or memory.scheduling is None or memory.scheduling.next_review is None:
         return ("new", "faint") if state is NEW else ("─", "faint")
-    said = ago(memory.scheduling.next_review, now)
+    text = ago(memory.scheduling.next_review, now)
     if state is DUE:
-        return ("now" if said == "just now" else said.removesuffix(" ago") + " late"), "waiting"
-    return said, "muted"
+        return ("now" if text == "just now" else text.removesuffix(" ago") + " late"), "waiting"
+    return text, "muted"

@@ -1,4 +1,4 @@
-"""A list whose rows stand in groups, each under a quiet heading that the cursor passes over."""
+"""List with rows in groups, each under a faint heading that the cursor skips."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from vestige_tui.core.text import cut, grouped
 from vestige_tui.tui.widgets.row_list import Piece, RowList
 
-APART = 1
-"""Lines between two groups."""
+GROUP_GAP_LINES = 1
+"""Blank lines between two groups."""
 
 
 class GroupedList(RowList):
-    """A subclass calls ``group`` with the heading of each row, in order, and draws its rows as ever."""
+    """RowList with groups. A subclass passes the heading of each row to ``group`` and implements ``draw_item``."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -23,7 +23,7 @@ class GroupedList(RowList):
         self._tops: list[int] = [0]
 
     def group(self, headings: Sequence[str]) -> None:
-        """Say under which heading each row stands; rows of one heading must be together."""
+        """Set the heading of each row; rows of one heading must be adjacent."""
         self._headings, self._sizes = tuple(headings), Counter(headings)
         self._tops = [0]
         for index in range(len(self._headings)):
@@ -31,13 +31,13 @@ class GroupedList(RowList):
         self._resize_to(len(self._headings))
 
     def _above(self, index: int) -> int:
-        """How many lines stand above a row: the heading of its group, set off from the group before."""
+        """Return the number of lines above a row: its heading and the gap to the previous group."""
         if index and self._headings[index] == self._headings[index - 1]:
             return 0
-        return 1 + (APART if index else 0)
+        return 1 + (GROUP_GAP_LINES if index else 0)
 
     def first_line(self, index: int) -> int:
-        """Return the line on which a row itself begins, below what stands above it."""
+        """Return the first line of a row itself, below its heading."""
         return self._tops[index + 1] - self.row_height if index < len(self._headings) else 0
 
     def top_of(self, index: int) -> int:
@@ -55,7 +55,7 @@ class GroupedList(RowList):
         return self.draw_heading(self._headings[index], width) if line == -1 else ()
 
     def size_of(self, heading: str) -> int:
-        """How many rows stand under a heading."""
+        """Return the number of rows under a heading."""
         return self._sizes[heading]
 
     def draw_heading(self, heading: str, width: int) -> Iterable[Piece]:
@@ -63,5 +63,5 @@ class GroupedList(RowList):
         return [(cut(f"{heading}  {grouped(self._sizes[heading])}", width), "faint")]
 
     def draw_item(self, index: int, line: int, width: int) -> Iterable[Piece]:
-        """Return line ``line`` of row ``index``, as ``draw_row`` does elsewhere."""
+        """Return line ``line`` of row ``index``, as ``draw_row`` does in an ungrouped list."""
         raise NotImplementedError

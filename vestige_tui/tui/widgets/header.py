@@ -1,4 +1,4 @@
-"""The frame's two lines on top: what is open and what is true of it, and the six places."""
+"""Header of the frame: a line of facts about the open store, and a line of the six places."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vestige_tui.tui.commands import PLACES, GoTo
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of the open store; None where it is not known yet. ``store`` is its name without any password."""
+    """Facts of the open store; None while unknown. ``store`` is its name without a password."""
 
     store: str = ""
     backend: str = ""
@@ -29,7 +29,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """A small figure beside a place: ``37`` due (waiting, amber), ``►1`` running."""
+    """Small figure beside a place: ``37`` due (waiting, amber), ``►1`` running."""
 
     text: str
     waiting: bool = False
@@ -43,17 +43,15 @@ LINKS = {
 }
 
 
-WHOLE_STORE, LEAST_STORE = 40, 16
-"""The cells that the store's name gets before anything else does, and those that it keeps as long as others can give
-way.
-"""
+WHOLE_STORE_CELLS, LEAST_STORE_CELLS = 40, 16
+"""Cells of the store's name: with room for all, and the least while other facts can be left out."""
 
 
 class FactsLine(Widget):
-    """The first line: store, mode, size, model, and whether it is live.
+    """First line: store, mode, size, model, and link.
 
-    Where there is no room for all, the least telling gives way: the brand, the kind of store, then the beginning of the
-    store's name, the model, the count, and last the word for the link, whose shape stays.
+    Facts are left out for want of room, the least important first: the brand, the kind of store, the beginning of the
+    store's name, the model, the count, and last the word for the link; its shape stays.
     """
 
     DEFAULT_CSS = "FactsLine { height: 1; width: 1fr; padding: 0 1; background: $surface; color: $text-muted; }"
@@ -68,31 +66,31 @@ class FactsLine(Widget):
         if facts.memories is not None:
             count = f"{grouped(facts.memories)} {'memory' if facts.memories == 1 else 'memories'}"
         model = plain(facts.model) if facts.model else ""
-        whole = min(cells(plain(facts.store)), WHOLE_STORE)
-        least = min(whole, LEAST_STORE)
-        both = ", ".join(filter(None, (kind, mode)))
+        whole_cells = min(cells(plain(facts.store)), WHOLE_STORE_CELLS)
+        least_cells = min(whole_cells, LEAST_STORE_CELLS)
+        kind_and_mode = ", ".join(filter(None, (kind, mode)))
         forms = [
-            ("vestige  ", (both, count, model), word, whole),
-            ("", (both, count, model), word, whole),
-            ("", (mode, count, model), word, whole),
-            ("", (mode, count, model), word, least),
-            ("", (mode, count), word, least),
-            ("", (mode,), word, least),
-            ("", (mode,), shape, least),
+            ("vestige  ", (kind_and_mode, count, model), word, whole_cells),
+            ("", (kind_and_mode, count, model), word, whole_cells),
+            ("", (mode, count, model), word, whole_cells),
+            ("", (mode, count, model), word, least_cells),
+            ("", (mode, count), word, least_cells),
+            ("", (mode,), word, least_cells),
+            ("", (mode,), shape, least_cells),
             ("", (), shape, 0),
         ]
-        for brand, told, link, room in forms:
-            right = "".join(f"{part}   " for part in told if part)
-            left = width - cells(brand) - cells(right) - cells(link) - 2
-            if left >= room:
+        for brand, facts_shown, link, room in forms:
+            right = "".join(f"{part}   " for part in facts_shown if part)
+            store_cells = width - cells(brand) - cells(right) - cells(link) - 2
+            if store_cells >= room:
                 break
-        store = cut_path(plain(facts.store), max(0, left))
-        gap = " " * (left - cells(store) + 2)
+        store = cut_path(plain(facts.store), max(0, store_cells))
+        gap = " " * (store_cells - cells(store) + 2)
         return Content.assemble((brand, "$accent bold"), (store, "$text"), gap, (right, "$text-muted"), (link, style))
 
 
 def cut_path(name: str, width: int) -> str:
-    """A store's name in at most ``width`` cells: of a path the end is kept, of a URL the beginning."""
+    """Return a store's name in at most ``width`` cells: the end of a path, the beginning of a URL."""
     if cells(name) <= width or "://" in name or width < 2:
         return cut(name, width)
     end = name[len(name) - width + 1 :]
@@ -102,7 +100,7 @@ def cut_path(name: str, width: int) -> str:
 
 
 class PlacesLine(Widget):
-    """The second line: the six places with their keys and badges; a click goes there."""
+    """Second line: the six places with their keys and badges; a click goes to a place."""
 
     DEFAULT_CSS = "PlacesLine { height: 1; width: 1fr; padding: 0 1; background: $surface; }"
 
@@ -110,31 +108,31 @@ class PlacesLine(Widget):
     badges: reactive[Mapping[str, Badge]] = reactive({})
 
     def _spans(self) -> list[tuple[str, list[tuple[str, str]]]]:
-        """Each place in pieces: all named where there is room, else only the one where the person is."""
+        """Return the pieces of each place: all with titles if they fit, else only the current one."""
         width = self.size.width
-        for gap, named in ((2, True), (1, True), (0, True), (1, False)):
-            spans = [(place.place, self._pieces(place, gap, named)) for place in PLACES]
+        for gap, with_title in ((2, True), (1, True), (0, True), (1, False)):
+            spans = [(place.place, self._pieces(place, gap, with_title)) for place in PLACES]
             if _cells_of(spans) - gap <= width:
                 return spans
-        # Where even that is too much, the first give way until the place one is at can be seen.
-        while len(spans) > 1 and spans[0][0] != self.here and self._reach(spans) > width:
+        # If they still do not fit, drop places on the left until the current one is visible.
+        while len(spans) > 1 and spans[0][0] != self.here and self._cells_to_current(spans) > width:
             del spans[0]
         return spans
 
-    def _pieces(self, place: type[GoTo], gap: int, named: bool) -> list[tuple[str, str]]:
-        here, badge, key = place.place == self.here, self.badges.get(place.place), place.key.upper()
-        pieces = [("▌" if here else " ", "$accent")]
-        if named or here:
-            pieces += [(f"{key} ", "$text-disabled"), (place.title, "$text bold" if here else "$text-muted")]
+    def _pieces(self, place: type[GoTo], gap: int, with_title: bool) -> list[tuple[str, str]]:
+        is_current, badge, key = place.place == self.here, self.badges.get(place.place), place.key.upper()
+        pieces = [("▌" if is_current else " ", "$accent")]
+        if with_title or is_current:
+            pieces += [(f"{key} ", "$text-disabled"), (place.title, "$text bold" if is_current else "$text-muted")]
         else:
             pieces.append((key, "$text-muted"))
         if badge is not None and badge.text:
-            mark = " " if named or here else "·"
+            mark = " " if with_title or is_current else "·"
             pieces.append((f"{mark}{plain(badge.text)}", "$warning" if badge.waiting else "$accent"))
         return [*pieces, (" " * gap, "")]
 
-    def _reach(self, spans: list[tuple[str, list[tuple[str, str]]]]) -> int:
-        """How many cells it takes to the end of the place one is at."""
+    def _cells_to_current(self, spans: list[tuple[str, list[tuple[str, str]]]]) -> int:
+        """Return the cells up to the end of the current place."""
         last = next(number for number, (place, _) in enumerate(spans) if place == self.here)
         return _cells_of(spans[: last + 1]) - 1
 
@@ -156,7 +154,7 @@ def _cells_of(spans: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> int:
 
 
 class Header(Widget):
-    """Both lines. ``show`` tells what is known; the place says which one it is."""
+    """Both lines of the frame. ``show`` sets facts and badges; ``here`` is the place that shows it."""
 
     DEFAULT_CSS = "Header { height: 2; width: 1fr; dock: top; layout: vertical; }"
 

@@ -1,7 +1,7 @@
-"""The last line: the keys that work here, as many as fit whole, with help and the palette always among them.
+"""Last line of the frame: as many live keys as fit, help and the palette always.
 
-Where not all fit, those that do nothing just now give way first; the way back out stays. What is shown keeps its order,
-so that nothing changes its place when a key comes to work.
+For want of room disabled keys are left out first; escape stays. Keys keep their order, so that none moves when another
+is enabled.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from vestige_tui.tui.commands import ShowHelp
 if TYPE_CHECKING:
     from textual.dom import DOMNode
 
-WIDE, NARROW = 3, 2
-"""The cells between two keys; the fewer where that lets more keys in."""
+WIDE_GAP_CELLS, NARROW_GAP_CELLS = 3, 2
+"""Cells between two keys; the narrow gap if more keys fit with it."""
 BACK = "escape"
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key as it is written, what it does in a word, and where its action is found."""
+    """Key of the line: its spelling, its label, and its action with the node that has it."""
 
     written: str
     label: str
@@ -44,7 +44,7 @@ class Key:
 
 
 class KeyLine(Widget):
-    """Follows the live bindings of its screen: those of the focused widget first; a click runs the command."""
+    """Live bindings of the screen, those of the focused widget first; a click runs the command."""
 
     DEFAULT_CSS = "KeyLine { height: 1; width: 1fr; padding: 0 1; dock: bottom; background: $background; }"
 
@@ -55,47 +55,47 @@ class KeyLine(Widget):
         self.refresh()
 
     def _keys(self) -> tuple[list[Key], Key | None, int]:
-        """Return the keys on the left, those that fit, the palette's on the right, and the cells between two."""
-        shown: dict[str, Key] = {}
-        helps: Key | None = None
+        """Return the keys on the left that fit, the key of the palette on the right, and the cells between two."""
+        by_action: dict[str, Key] = {}
+        help_key: Key | None = None
         palette: Key | None = None
         for key, (node, binding, enabled, _) in self.screen.active_bindings.items():
-            written = self.app.get_key_display(binding)
-            found = Key(written, binding.description, binding.action, node, enabled, key == BACK)
+            spelling = self.app.get_key_display(binding)
+            entry = Key(spelling, binding.description, binding.action, node, enabled, key == BACK)
             if key == self.app.COMMAND_PALETTE_BINDING:
-                palette = Key(found.written, "commands", binding.action, node)
+                palette = Key(entry.written, "commands", binding.action, node)
             elif binding.id == ShowHelp.id:
-                helps = helps or found
-            elif binding.show and binding.action not in shown:
-                shown[binding.action] = found
-        ranked = sorted(shown.values(), key=lambda each: (not each.leads_back, not each.enabled))
-        always = [each for each in (helps, palette) if each is not None]
-        fitting, gap = self._fitting(ranked, always, WIDE), WIDE
-        if len(closer := self._fitting(ranked, always, NARROW)) > len(fitting):
-            fitting, gap = closer, NARROW
-        keys = [found for action, found in shown.items() if action in fitting]
-        return [*keys, *([helps] if helps else [])], palette, gap
+                help_key = help_key or entry
+            elif binding.show and binding.action not in by_action:
+                by_action[binding.action] = entry
+        ranked = sorted(by_action.values(), key=lambda each: (not each.leads_back, not each.enabled))
+        always = [each for each in (help_key, palette) if each is not None]
+        fitting, gap = self._fitting(ranked, always, WIDE_GAP_CELLS), WIDE_GAP_CELLS
+        if len(closer := self._fitting(ranked, always, NARROW_GAP_CELLS)) > len(fitting):
+            fitting, gap = closer, NARROW_GAP_CELLS
+        keys = [entry for action, entry in by_action.items() if action in fitting]
+        return [*keys, *([help_key] if help_key else [])], palette, gap
 
     def _fitting(self, ranked: Sequence[Key], always: Sequence[Key], gap: int) -> set[str]:
-        """The actions of the keys that find room, those in front first."""
-        room = self.size.width - sum(each.cells + gap for each in always)
+        """Return the actions of the keys that fit, taken in order of rank."""
+        room = self.size.width - sum(key.cells + gap for key in always)
         fitting: set[str] = set()
-        for found in ranked:
-            if found.cells + gap <= room:
-                room -= found.cells + gap
-                fitting.add(found.action)
+        for key in ranked:
+            if key.cells + gap <= room:
+                room -= key.cells + gap
+                fitting.add(key.action)
         return fitting
 
     def render(self) -> Content:
         keys, palette, gap = self._keys()
         pieces: list[tuple[str, str]] = []
-        used = 0
+        cells_used = 0
         for key in keys:
             pieces += self._pieces(key)
             pieces.append((" " * gap, ""))
-            used += key.cells + gap
+            cells_used += key.cells + gap
         if palette is not None:
-            pieces.append((" " * max(0, self.size.width - used - palette.cells), ""))
+            pieces.append((" " * max(0, self.size.width - cells_used - palette.cells), ""))
             pieces += self._pieces(palette)
         return Content.assemble(*pieces)
 

@@ -1,4 +1,4 @@
-"""Which memory replaced which, as a tree: the one that stands today on top, what it replaced below it."""
+"""Supersession as a tree: the active memory on top, the memories that it replaced below it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from vestige_tui.core.links import Lineage
 from vestige_tui.core.memories import Memory
 from vestige_tui.core.text import cut, one_line, short_id
 
-DEEPEST = 40
+MAX_TREE_DEPTH = 40
 
 
 class LineageTree(Widget):
-    """Draws a ``Lineage`` with one memory of it marked as the one that is looked at."""
+    """Tree of a ``Lineage`` with one memory marked."""
 
     DEFAULT_CSS = "LineageTree { height: auto; width: 1fr; }"
 
     shown: reactive[tuple[Lineage, str] | None] = reactive(None, layout=True)
-    """The tree, and the id of the memory that is looked at."""
+    """The tree, and the id of the marked memory."""
 
     def render(self) -> Content:
         if self.shown is None:
@@ -49,7 +49,7 @@ def tree(lineage: Lineage) -> Iterator[tuple[str, Memory]]:
 
 
 def _below(lineage: Lineage, indent: str, depth: int) -> Iterator[tuple[str, Memory]]:
-    if depth > DEEPEST:
+    if depth > MAX_TREE_DEPTH:
         return
     for number, older in enumerate(lineage.replaces):
         last = number == len(lineage.replaces) - 1

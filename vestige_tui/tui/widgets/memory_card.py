@@ -1,4 +1,4 @@
-"""One memory in full: what it says, where it belongs, how well it is remembered, and what it is connected with."""
+"""Card of one memory: text, facts, forgetting curve, lineage, links, reviews, metadata and history."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from vestige_tui.tui.widgets.retention_plot import Retention, RetentionPlot
 
 SHOWN_CHARACTERS = 20_000
 SHOWN_ROWS = 12
-DEEPEST_MARKDOWN = 12
+MARKDOWN_DEPTH = 12
 MARKDOWN_LINES = 500
 MARKDOWN_COLUMNS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryDetail:
-    """A memory with everything that a card shows beside it; what is not known yet stays empty."""
+    """Memory with all that its card shows; parts not loaded are empty."""
 
     memory: Memory
     edges: tuple[Edge, ...] = ()
@@ -47,17 +47,16 @@ class MemoryDetail:
     history: tuple[JournalEntry, ...] = ()
     lineage: Lineage | None = None
     hit: Hit | None = None
-    """Where it stood in the search that found it."""
+    """Hit of the search that found it."""
 
 
 def safe_parser() -> MarkdownIt:
-    """CommonMark with tables, and nothing that reaches out."""
-    # No HTML, no linkified words, no images fetched, and little nesting.
-    return MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST_MARKDOWN}).enable("table").disable("image")
+    """Return a parser of CommonMark with tables, without HTML, links from words, images and deep nesting."""
+    return MarkdownIt("commonmark", {"html": False, "maxNesting": MARKDOWN_DEPTH}).enable("table").disable("image")
 
 
 def too_much_for_markdown(text: str) -> bool:
-    """Whether a text would become so many widgets that the screen stands still: very long, or all lists or columns."""
+    """Return True if a text would make so many widgets that the screen blocks: very long, or all lists or columns."""
     lines = text.split("\n")
     return len(text) > SHOWN_CHARACTERS or len(lines) > MARKDOWN_LINES or max(map(_bars, lines)) > MARKDOWN_COLUMNS
 
@@ -67,7 +66,7 @@ def _bars(line: str) -> int:
 
 
 class Section(Widget):
-    """A quiet title over a body that is one Content, made anew for the width at hand; hidden while there is none."""
+    """Faint title over a body of one Content, drawn again at every width; hidden while there is no body."""
 
     DEFAULT_CSS = """
     Section { height: auto; width: 1fr; margin: 1 0 0 0; display: none; }
@@ -81,7 +80,7 @@ class Section(Widget):
         self._title = title
 
     def fill(self, body: Callable[[int], Content] | None) -> None:
-        """Show ``body(width)`` under the title, or nothing at all."""
+        """Show ``body(width)`` under the title, or hide the section."""
         self.body = body
         self.set_class(body is not None, "-filled")
 
@@ -93,7 +92,7 @@ class Section(Widget):
 
 
 class MemoryCard(Panels):
-    """The detail of one memory; ``show`` fills it, ``clear`` empties it."""
+    """Details of one memory; ``show`` fills it, ``clear`` empties it."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(LeaveCard, ToggleRaw, ShowWhole, *MOTIONS)
 
@@ -150,11 +149,11 @@ class MemoryCard(Panels):
 
     @property
     def detail(self) -> MemoryDetail | None:
-        """What is shown."""
+        """Details shown, None while empty."""
         return self._detail
 
     async def show(self, detail: MemoryDetail) -> None:
-        """Show a memory; the same one again keeps scroll position, and its text is not laid out anew."""
+        """Show a memory; the same one again keeps the scroll position, and unchanged text is not laid out again."""
         before, self._detail = self._detail, detail
         same = before is not None and before.memory.id == detail.memory.id
         if not same:
@@ -166,12 +165,12 @@ class MemoryCard(Panels):
         self._show_around(detail)
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Empty the card."""
         self._detail = None
         self.add_class("-empty")
 
     def action_leave_card(self) -> None:
-        # What is left, and where that leads, is the place's to say; the card only names the key.
+        # The place implements this action; the card only shows its key.
         raise SkipAction
 
     async def action_toggle_raw(self) -> None:
@@ -198,14 +197,14 @@ class MemoryCard(Panels):
             await self.query_one("#card-text", Markdown).update(text)
 
     def _say_cut(self, characters: int | None) -> None:
-        """Say what is left out of a text of so many characters; None where only its form is."""
+        """Show that the text is cut, with its whole length in characters; None if only its form differs."""
         self._cut_of = characters
-        said = "Shown as it is stored: as Markdown it would have too many parts."
+        text = "Shown as it is stored: as Markdown it would have too many parts."
         if characters is not None:
-            # The card's own key is heard once the card has the keyboard.
+            # The card's key works only while the card has the focus.
             way = "w shows" if self.has_focus_within else "enter, then w, shows"
-            said = f"The first {grouped(SHOWN_CHARACTERS)} of {grouped(characters)} characters; {way} the whole text."
-        self.query_one("#card-cut", Static).update(said)
+            text = f"The first {grouped(SHOWN_CHARACTERS)} of {grouped(characters)} characters; {way} the whole text."
+        self.query_one("#card-cut", Static).update(text)
 
     def on_focus(self) -> None:
         self._say_cut(self._cut_of)
@@ -264,11 +263,11 @@ def _why(hit: Hit) -> Content:
         ("words", hit.text_rank, hit.text_score),
         ("meaning", hit.vector_rank, hit.vector_score),
     ):
-        found = f"{_nth(rank)}" if rank is not None else "not among the best"
-        said = [(f"{name:<9}", "$text-muted"), (f"{found:<8}", "$text" if rank is not None else "$text-disabled")]
+        place = f"{_nth(rank)}" if rank is not None else "not among the best"
+        pieces = [(f"{name:<9}", "$text-muted"), (f"{place:<8}", "$text" if rank is not None else "$text-disabled")]
         if score is not None:
-            said.append((f"score {score:.2f}", "$text-disabled"))
-        lines.append(Content.assemble(*said))
+            pieces.append((f"score {score:.2f}", "$text-disabled"))
+        lines.append(Content.assemble(*pieces))
     lines.append(Content.assemble(("together ", "$text-muted"), (f"{hit.score:.2f} of 1", "$text")))
     return Content("\n").join(lines)
 
@@ -312,30 +311,30 @@ def _times(memory: Memory, now: datetime) -> Content:
 
 
 def _links(detail: MemoryDetail, width: int) -> Content:
-    """The memories at the other ends of the edges, then those that are reached over several."""
-    known = {neighbor.memory.id: one_line(neighbor.memory.content) for neighbor in detail.neighbors}
+    """Return lines of the memories at the other ends of the edges, then of those more than one edge away."""
+    texts = {neighbor.memory.id: one_line(neighbor.memory.content) for neighbor in detail.neighbors}
     rows: list[tuple[float, str, str, str]] = []
     near: set[str] = set()
     for edge in detail.edges:
         out = edge.source_id == detail.memory.id
         other = edge.target_id if out else edge.source_id
         near.add(other)
-        rows.append((edge.weight, "─▶" if out else "◀─", plain(edge.edge_type), known.get(other, short_id(other))))
+        rows.append((edge.weight, "─▶" if out else "◀─", plain(edge.edge_type), texts.get(other, short_id(other))))
     rows.sort(key=lambda row: -row[0])
     for neighbor in detail.neighbors:
         if neighbor.memory.id not in near:
             steps = f"{neighbor.depth} steps" if neighbor.depth > 1 else ""
-            rows.append((neighbor.weight, "··", steps, known[neighbor.memory.id]))
+            rows.append((neighbor.weight, "··", steps, texts[neighbor.memory.id]))
     shown = rows[:SHOWN_ROWS]
     kinds = min(12, max(cells(kind) for _, _, kind, _ in shown))
     lines = []
-    for weight, arrow, kind, said in shown:
+    for weight, arrow, kind, text in shown:
         kind = cut(kind, kinds)
         lines.append(
             Content.assemble(
                 (f"{figure(weight):>3} {arrow} ", "$text-disabled"),
                 (kind + " " * (kinds - cells(kind) + 2), "$text-muted"),
-                cut(said, max(8, width - kinds - 9)),
+                cut(text, max(8, width - kinds - 9)),
             )
         )
     return _lines(lines, len(rows), width)
@@ -364,11 +363,11 @@ def _pairs(memory: Memory, width: int) -> Content:
     names = min(20, max(len(plain(str(name))) for name in list(memory.metadata)[:SHOWN_ROWS]))
     lines = []
     for name, value in list(memory.metadata.items())[:SHOWN_ROWS]:
-        said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         lines.append(
             Content.assemble(
                 (f"{cut(plain(str(name)), names):<{names}}  ", "$text-muted"),
-                cut(plain(said[:1000]), max(8, width - names - 2)),
+                cut(plain(text[:1000]), max(8, width - names - 2)),
             )
         )
     return _lines(lines, len(memory.metadata), width)

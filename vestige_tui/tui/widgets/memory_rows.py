@@ -1,4 +1,4 @@
-"""Rows that are memories, to be selected one by one until a command acts on all of them."""
+"""List of memories with a multiple selection, on which commands act."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from vestige_tui.tui.widgets.row_list import RowList
 
 
 class MemoryRows(RowList):
-    """A list of memories and a selection of them. A subclass gives ``memory_at``."""
+    """RowList of memories with a selection. A subclass implements ``memory_at``."""
 
     @dataclass
     class SelectionChanged(Message):
-        """The selection became ``memories``; ``cut`` where it would hold more than it can."""
+        """The selection is now ``memories``; ``cut`` if a limit has cut it."""
 
         memories: tuple[Memory, ...]
         cut: bool = False
 
         @property
         def ids(self) -> tuple[str, ...]:
-            """The ids of the selected memories."""
+            """Ids of the selected memories."""
             return tuple(memory.id for memory in self.memories)
 
     def __init__(
@@ -36,17 +36,17 @@ class MemoryRows(RowList):
         self._selected: dict[str, Memory] = {}
 
     def memory_at(self, index: int) -> Memory | None:
-        """Return the memory of row ``index``, None while it is not here."""
+        """Return the memory of row ``index``, None while it is not loaded."""
         raise NotImplementedError
 
     @property
     def selected(self) -> tuple[Memory, ...]:
-        """The selected memories, in the order in which they were selected."""
+        """Selected memories, in the order of their selection."""
         return tuple(self._selected.values())
 
     @property
     def chosen_or_current(self) -> tuple[Memory, ...]:
-        """What a command acts on: the selection, or without one the memory under the cursor."""
+        """Memories that a command acts on: the selection, or the memory under the cursor."""
         if self._selected:
             return self.selected
         memory = self.memory_at(self._cursor)
@@ -54,7 +54,7 @@ class MemoryRows(RowList):
 
     @property
     def selecting(self) -> bool:
-        """Whether memories that were selected are still being read, so that ``selected`` does not hold them yet."""
+        """True while memories of the selection are still being read, so that ``selected`` lacks them."""
         return False
 
     def is_selected(self, index: int) -> bool:
@@ -64,19 +64,19 @@ class MemoryRows(RowList):
         return memory is not None and memory.id in self._selected
 
     def _renew(self, memories: Iterable[Memory]) -> bool:
-        """Let the selection hold these memories as they are now; tells whether any of it was another before."""
+        """Update the selected memories to these versions; return whether any of them has changed."""
         renewed = {memory.id: memory for memory in memories if self._selected.get(memory.id, memory) != memory}
         self._selected |= renewed
         return bool(renewed)
 
     def select_none(self) -> None:
-        """Give up the selection."""
+        """Clear the selection."""
         self._selected.clear()
         self.repaint()
         self.post_message(self.SelectionChanged(()))
 
     def deselect(self, ids: Iterable[str]) -> None:
-        """Take these memories out of the selection."""
+        """Remove these memories from the selection."""
         if any([self._selected.pop(id, None) is not None for id in ids]):
             self.repaint()
             self.post_message(self.SelectionChanged(self.selected))

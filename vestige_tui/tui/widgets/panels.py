@@ -1,4 +1,4 @@
-"""A column of things to read that scrolls by the motions of every list."""
+"""Scrolling column of text with the motions of every list."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vestige_tui.tui.commands import MOTIONS, bindings
 
 
 class Panels(VerticalScroll, can_focus=True, inherit_bindings=False):
-    """What scrolls as a whole; at its top, up goes on to whatever lies above."""
+    """Container that scrolls as a whole; at its top, up goes to the widget above."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(*MOTIONS)
 

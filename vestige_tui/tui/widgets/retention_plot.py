@@ -1,4 +1,4 @@
-"""Recall over time, drawn in block glyphs: one memory's forgetting curve, and what falls due in the coming days."""
+"""Recall over time in block glyphs: the forgetting curve of one memory, and the reviews due in the coming days."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.text import ago, grouped
 from vestige_tui.tui.widgets.glyphs import EIGHTHS, figure
 
-Piece: TypeAlias = tuple[str, str]
-Place: TypeAlias = Callable[[datetime], int]
+StyledText: TypeAlias = tuple[str, str]
+ColumnOf: TypeAlias = Callable[[datetime], int]
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What a forgetting curve is drawn from: the state after each review, oldest first, between two moments."""
+    """Data of a forgetting curve: the state after each review, oldest first, and the period shown."""
 
     states: tuple[Scheduling, ...]
     forgotten: tuple[datetime, ...]
@@ -34,10 +34,10 @@ class Retention:
 
     @classmethod
     def of(cls, memory: Memory, reviews: Sequence[Review], now: datetime) -> Retention | None:
-        """Return the curve of a memory and its review log; None for one that was never reviewed."""
+        """Return the curve of a memory and its review log; None if it was never reviewed."""
         undone = {review.undoes for review in reviews if review.undoes is not None}
-        kept = sorted((r for r in reviews if r.undoes is None and r.id not in undone), key=lambda r: r.at)
-        states = [review.new for review in kept if review.new.last_review is not None]
+        reviews_in_force = sorted((r for r in reviews if r.undoes is None and r.id not in undone), key=lambda r: r.at)
+        states = [review.new for review in reviews_in_force if review.new.last_review is not None]
         latest = memory.scheduling
         if latest is not None and latest.reps > 0 and latest.last_review is not None:
             states = [state for state in states if state.last_review != latest.last_review] + [latest]
@@ -49,7 +49,7 @@ class Retention:
         ahead = max(timedelta(days=3), (due - now) * 1.3 if due is not None else timedelta(0), (now - first) * 0.25)
         return cls(
             states=tuple(states),
-            forgotten=tuple(r.at for r in kept if r.rating == Rating.AGAIN),
+            forgotten=tuple(r.at for r in reviews_in_force if r.rating == Rating.AGAIN),
             start=first,
             end=now + min(ahead, timedelta(days=3650)),
             now=now,
@@ -72,7 +72,7 @@ def column(value: float, height: int) -> list[str]:
 
 
 class RetentionPlot(Widget):
-    """A forgetting curve: past in ink, future faint, ``▲`` a review, ``▽`` a forgotten one, ``◆`` the day it is due."""
+    """Plot of a forgetting curve: past and future, ``▲`` review, ``▽`` forgotten, ``◆`` due date."""
 
     DEFAULT_CSS = "RetentionPlot { height: 7; width: 1fr; }"
 
@@ -83,7 +83,7 @@ class RetentionPlot(Widget):
         self._retention = retention
 
     def show(self, retention: Retention | None) -> None:
-        """Draw another curve, or say that there is none yet."""
+        """Draw another curve, or a note that there is none yet."""
         self._retention = retention
         self.refresh()
 
@@ -96,7 +96,7 @@ class RetentionPlot(Widget):
             return Content("")
         return Content("\n").join(Content.assemble(*line) for line in self._lines(plot, Size(width, height)))
 
-    def _lines(self, plot: Retention, size: Size) -> list[list[Piece]]:
+    def _lines(self, plot: Retention, size: Size) -> list[list[StyledText]]:
         cells, rows = size.width - 5, size.height - 2
         step = (plot.end - plot.start) / max(1, cells - 1)
 
@@ -104,14 +104,14 @@ class RetentionPlot(Widget):
             return max(0, min(cells - 1, round((moment - plot.start) / step)))
 
         today = place(plot.now)
-        # The end of a cell, so that a review shows its fall and its rise in neighbouring cells.
+        # Sampled at cell ends, so that the fall and the rise of a review are in neighbouring cells.
         values = [plot.recall(plot.start + step * index) for index in range(cells)]
         lowest = min((value for value in values if value is not None), default=0.0)
         floor = max(0.0, int(lowest * 10) / 10 - 0.1)
         scaled = [None if value is None else (value - floor) / (1 - floor) for value in values]
         bars = [column(value, rows) if value is not None else [" "] * rows for value in scaled]
         titles = {0: "1.0", rows - 1: figure(floor)}
-        lines: list[list[Piece]] = []
+        lines: list[list[StyledText]] = []
         for row in range(rows):
             past = "".join(bar[row] for bar in bars[:today])
             ahead = "".join(bar[row] for bar in bars[today + 1 :])
@@ -127,8 +127,8 @@ class RetentionPlot(Widget):
         lines.append([("    ", ""), *self._moments(plot, cells, today, place)])
         return lines
 
-    def _marks(self, plot: Retention, cells: int, place: Place, today: int) -> list[Piece]:
-        marks: dict[int, Piece] = {}
+    def _marks(self, plot: Retention, cells: int, place: ColumnOf, today: int) -> list[StyledText]:
+        marks: dict[int, StyledText] = {}
         for state in plot.states:
             if state.last_review is not None:
                 marks[place(state.last_review)] = ("▲", "$text")
@@ -139,13 +139,13 @@ class RetentionPlot(Widget):
         marks.setdefault(today, ("│", "$accent"))
         return [marks.get(index, ("─", "$text-disabled")) for index in range(cells)]
 
-    def _moments(self, plot: Retention, cells: int, today: int, place: Place) -> list[Piece]:
+    def _moments(self, plot: Retention, cells: int, today: int, place: ColumnOf) -> list[StyledText]:
         words: list[tuple[int, str, str]] = [(0, ago(plot.start, plot.now), "$text-muted")]
         words.append((today - 1, "now", "$accent"))
         if plot.due is not None and plot.due > plot.now:
-            said = f"due {ago(plot.due, plot.now)}"
-            words.append((min(place(plot.due) - 2, cells - len(said)), said, "$text-muted"))
-        pieces: list[Piece] = []
+            text = f"due {ago(plot.due, plot.now)}"
+            words.append((min(place(plot.due) - 2, cells - len(text)), text, "$text-muted"))
+        pieces: list[StyledText] = []
         at = 0
         for position, word, style in words:
             position = max(position, at + 2) if at else max(0, position)
@@ -157,7 +157,7 @@ class RetentionPlot(Widget):
 
 
 class ForecastBars(Widget):
-    """How many memories fall due on each of the coming days; the first is today, with what is overdue."""
+    """Bars of the number of memories due on each of the coming days; the first is today, with the overdue ones."""
 
     DEFAULT_CSS = "ForecastBars { height: 6; width: 1fr; }"
 
@@ -179,18 +179,18 @@ class ForecastBars(Widget):
         rows, cells = height - 1, width - margin - 1
         if rows < 1 or cells < len(self._counts):
             return Content("")
-        each = 3 if cells >= len(self._counts) * 3 else 2 if cells >= len(self._counts) * 2 else 1
-        bar, gap = ("█" * (each - 1), " ") if each > 1 else ("█", "")
+        day_cells = 3 if cells >= len(self._counts) * 3 else 2 if cells >= len(self._counts) * 2 else 1
+        bar, gap = ("█" * (day_cells - 1), " ") if day_cells > 1 else ("█", "")
         bars = [column(max(count / top, 1 / (8 * rows)) if count else 0, rows) for count in self._counts]
         lines: list[Content] = []
         for row in range(rows):
             title = grouped(top) if row == 0 else "0" if row == rows - 1 and rows > 1 else ""
-            pieces: list[Piece] = [(f"{title:>{margin}} ", "$text-disabled")]
+            pieces: list[StyledText] = [(f"{title:>{margin}} ", "$text-disabled")]
             for index, glyphs in enumerate(bars):
                 pieces.append((glyphs[row] * len(bar) + gap, "$accent" if index == 0 else "$text-disabled"))
             lines.append(Content.assemble(*pieces))
         last = f"in {len(self._counts) - 1} d"
-        room = len(self._counts) * each - len("today") - len(last)
+        room = len(self._counts) * day_cells - len("today") - len(last)
         lines.append(
             Content.assemble(" " * (margin + 1), ("today", "$accent"), " " * max(1, room), (last, "$text-disabled"))
         )

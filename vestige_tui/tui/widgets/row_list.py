@@ -1,4 +1,4 @@
-"""A list of rows of equal height, drawn line by line: cursor, motions, mouse and scrolling for any row count."""
+"""List of rows of equal height, drawn line by line: cursor, motions, mouse and scrolling for any row count."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vestige_tui.presenters.style import Ink
 from vestige_tui.tui.commands import MOTIONS, ChooseRow, bindings
 
 Piece: TypeAlias = tuple[str, Ink]
-"""Text that is already plain, and its ink."""
+"""Plain text and its ink."""
 
 INKS: tuple[Ink, ...] = ("text", "strong", "muted", "faint", "accent", "bad", "waiting", "good", "head")
 
@@ -33,7 +33,7 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
 
 
 class RowList(ScrollView, can_focus=True, inherit_bindings=False):
-    """Rows by number. A subclass gives ``row_height``, ``head_height``, ``draw_row`` and ``draw_head``."""
+    """List of rows by number. A subclass sets ``row_height`` and ``head_height``, and draws rows and head."""
 
     row_height: ClassVar[int] = 1
     head_height: ClassVar[int] = 0
@@ -75,49 +75,49 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
         self._cursor = 0
         self._strips: dict[tuple[int, int, int, bool, bool, bool], Strip] = {}
 
-    # What a subclass says ────────────────────────────────────────────────────────────────────────────────────────
+    # For subclasses ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
         """Return line ``line`` of row ``index``, at most ``width`` cells, without the bar on its left."""
         raise NotImplementedError
 
     def draw_head(self, width: int) -> Iterable[Piece]:
-        """Return the line that stands above the rows and does not scroll."""
+        """Return the line above the rows, which does not scroll."""
         return ()
 
     def is_selected(self, index: int) -> bool:
-        """Whether row ``index`` is part of the selection."""
+        """Return True if row ``index`` is selected."""
         return False
 
     def top_of(self, index: int) -> int:
-        """Return the line on which row ``index`` begins, with what a subclass puts above it; ``count`` is the end."""
+        """Return the first line of row ``index``, its heading included; the end of the list for ``count``."""
         return index * self.row_height
 
     def row_on(self, line: int) -> tuple[int, int]:
-        """Return the row on a line and which of its lines that is, negative for what stands above the row."""
+        """Return the row on a line, and the line within that row; negative for a heading above it."""
         return divmod(line, self.row_height)
 
     def cursor_moved(self) -> None:
-        """The cursor is on another row, or another memory is under it."""
+        """Hook: the cursor is on another row, or its row has another memory."""
 
     def row_chosen(self) -> None:
-        """The row under the cursor was opened."""
+        """Hook: the user has opened the row under the cursor."""
 
     # Rows and cursor ─────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def count(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return self._count
 
     @property
     def cursor(self) -> int:
-        """The row under the cursor, from 0."""
+        """Index of the row under the cursor, from 0."""
         return self._cursor
 
     @property
     def visible_rows(self) -> range:
-        """The rows that are at least partly on the screen."""
+        """Range of the rows that are at least partly visible."""
         height = max(0, self.size.height - self.head_height)
         top = self.row_on(round(self.scroll_y))[0]
         return range(top, min(self._count, self.row_on(round(self.scroll_y) + height - 1)[0] + 1))
@@ -129,12 +129,12 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
         self.repaint()
 
     def repaint(self) -> None:
-        """Draw every line again; call it when what the rows show has changed."""
+        """Redraw every line; call it after the content of rows has changed."""
         self._strips.clear()
         self.refresh()
 
     def move_to(self, index: int, *, center: bool = False) -> None:
-        """Put the cursor on row ``index`` (clamped) and bring it into view."""
+        """Put the cursor on row ``index`` (clamped) and scroll it into view."""
         if not self._count:
             return
         index = max(0, min(index, self._count - 1))
@@ -239,14 +239,19 @@ class RowList(ScrollView, can_focus=True, inherit_bindings=False):
         index, line = self.row_on(at)
         if index >= self._count:
             return Strip.blank(width, self.rich_style)
-        here, selected, focused = index == self._cursor and line >= 0, self.is_selected(index), self.has_focus
-        key = (index, line, width, here, selected, focused)
+        is_current, selected, focused = index == self._cursor and line >= 0, self.is_selected(index), self.has_focus
+        key = (index, line, width, is_current, selected, focused)
         strip = self._strips.get(key)
         if strip is None:
             if len(self._strips) > 2000:
                 self._strips.clear()
-            rows = (*(("chosen",) if selected else ()), *((("cursor",) if focused else ("blurred",)) if here else ()))
-            bar: Piece = ("▌ ", "accent") if here and focused else ("▏ ", "faint") if here else ("  ", "text")
+            rows = (
+                *(("chosen",) if selected else ()),
+                *((("cursor",) if focused else ("blurred",)) if is_current else ()),
+            )
+            bar: Piece = (
+                ("▌ ", "accent") if is_current and focused else ("▏ ", "faint") if is_current else ("  ", "text")
+            )
             strip = self._strip([bar, *self.draw_row(index, line, width - 3)], width, rows)
             self._strips[key] = strip
         return strip

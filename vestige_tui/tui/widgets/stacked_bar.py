@@ -1,4 +1,4 @@
-"""One bar of several parts with its legend, for what a whole is made of."""
+"""Stacked bar with a legend, for the parts of a whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHAPES = ("█", "▓", "▒", "░", "▚")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the whole: its name, its count, and a style such as ``$accent`` or ``$warning``."""
+    """Part of the whole: its name, its count, and a style such as ``$accent`` or ``$warning``."""
 
     label: str
     count: int
@@ -24,18 +24,18 @@ class Part:
 
 
 def shares(counts: Sequence[int], cells: int) -> list[int]:
-    """Return how many of ``cells`` each count gets: at least one if it is not zero, together all of them."""
+    """Return the number of ``cells`` for each count: at least one unless it is zero, all cells together."""
     total = sum(counts)
     if not total or cells <= 0:
         return [0] * len(counts)
-    given = [max(1, round(count / total * cells)) if count else 0 for count in counts]
-    while sum(given) != cells and max(given) > 1:
-        given[given.index(max(given))] += 1 if sum(given) < cells else -1
-    return given
+    sizes = [max(1, round(count / total * cells)) if count else 0 for count in counts]
+    while sum(sizes) != cells and max(sizes) > 1:
+        sizes[sizes.index(max(sizes))] += 1 if sum(sizes) < cells else -1
+    return sizes
 
 
 class StackedBar(Widget):
-    """Parts side by side, told apart by shape as well as colour, with a legend below."""
+    """Parts side by side, different in shape as well as colour, with a legend below."""
 
     DEFAULT_CSS = "StackedBar { height: auto; width: 1fr; }"
 
@@ -43,16 +43,16 @@ class StackedBar(Widget):
 
     def render(self) -> Content:
         width = self.size.width or 60
-        shown = [part for part in self.parts if part.count]
-        if not shown:
+        parts = [part for part in self.parts if part.count]
+        if not parts:
             return Content.styled("nothing here yet", "$text-disabled")
-        cells = shares([part.count for part in shown], width)
-        shapes = [SHAPES[min(index, len(SHAPES) - 1)] for index in range(len(shown))]
-        bar = [(shape * size, part.style) for part, shape, size in zip(shown, shapes, cells, strict=True)]
-        figures = max(len(grouped(part.count)) for part in shown)
-        total = sum(part.count for part in shown)
+        cells = shares([part.count for part in parts], width)
+        shapes = [SHAPES[min(index, len(SHAPES) - 1)] for index in range(len(parts))]
+        bar = [(shape * size, part.style) for part, shape, size in zip(parts, shapes, cells, strict=True)]
+        figures = max(len(grouped(part.count)) for part in parts)
+        total = sum(part.count for part in parts)
         lines = [Content.assemble(*bar), Content("")]
-        for part, shape in zip(shown, shapes, strict=True):
+        for part, shape in zip(parts, shapes, strict=True):
             percent = part.count / total * 100
             lines.append(
                 Content.assemble(

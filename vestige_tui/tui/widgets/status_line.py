@@ -1,4 +1,4 @@
-"""One quiet line that says what just happened, and which key takes it back; an error takes as many as it needs."""
+"""Status line: one sentence on the last command and the key that undoes it; errors wrap to several lines."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from textual.widget import Widget
 from vestige_tui.core.text import cut, plain
 
 Severity: TypeAlias = Literal["quiet", "done", "waiting", "bad"]
-"""quiet: what is so; done: what just happened; waiting: amber; bad: something failed."""
+"""quiet: a state; done: a change just made; waiting: amber; bad: a failure."""
 
 Said: TypeAlias = tuple[str, str, Severity]
-"""A sentence, the hint to its right, and how grave it is."""
+"""Sentence, hint to its right, and severity."""
 
 STYLES: dict[Severity, tuple[str, str]] = {
     "quiet": ("  ", "$text-muted"),
@@ -25,14 +25,14 @@ STYLES: dict[Severity, tuple[str, str]] = {
 
 
 class StatusLine(Widget):
-    """Shows one sentence and, on the right of it, the key that undoes or explains it."""
+    """One sentence with a hint on its right: the key that undoes or explains it."""
 
     DEFAULT_CSS = "StatusLine { height: auto; min-height: 1; max-height: 4; width: 1fr; padding: 0 1; }"
 
     said: reactive[Said] = reactive(("", "", "quiet"), layout=True)
 
     def say(self, text: str, hint: str = "", severity: Severity = "quiet") -> None:
-        """Show ``text``; ``hint`` names a key and what it does, such as ``u undo``."""
+        """Show ``text``; ``hint`` is a key and its label, such as ``u undo``."""
         self.said = (text, hint, severity)
 
     def render(self) -> Content:
@@ -41,6 +41,6 @@ class StatusLine(Widget):
             return Content("")
         glyph, style = STYLES[severity]
         key, _, verb = plain(hint).partition(" ")
-        # What failed is said whole; anything else keeps to its line.
+        # Only failures are shown in full; other sentences are cut to one line.
         sentence = plain(text) if severity == "bad" else cut(plain(text), max(4, self.size.width - 5 - len(hint)))
         return Content.assemble((glyph + sentence, style), "   ", (key, "$accent bold"), (f" {verb}", "$text-muted"))

@@ -1,1 +1,1 @@
-"""Wizards: the steps that lead to a copy, a comparison or a re-embedding."""
+"""Wizards: dialogs of several steps that start a copy, a comparison or a re-embedding."""

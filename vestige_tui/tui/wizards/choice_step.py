@@ -1,4 +1,4 @@
-"""A step with a few ways to go on, where something stands against the plain one."""
+"""Step that offers alternatives after a conflict."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from vestige_tui.core.text import plain
-from vestige_tui.tui.wizards.wizard import Step
+from vestige_tui.tui.wizards.wizard import WizardStep
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to go on: its name, what it means, and what it does."""
+    """Alternative: its name, its meaning, and the callback that takes it."""
 
     name: str
     means: str
     go: Callable[[], None]
 
 
-class ChoiceStep(Step):
-    """Says what is the matter, and offers the ways out."""
+class ChoiceStep(WizardStep):
+    """Statement of the conflict and the list of alternatives."""
 
     keys = (("enter", "choose"), ("↑↓", "move"))
 

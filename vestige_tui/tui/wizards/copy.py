@@ -1,4 +1,4 @@
-"""Copying a store from the console: from where, where to, what would come along, and only then the job."""
+"""Wizard of a copy of a store: source, target, counts, then the start of the job."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FOLLOW, VERIFY, REEMBED = "follow", "verify", "reembed"
 
 
 class CopyWizard(BetweenStores):
-    """From, to, what comes along, start."""
+    """Steps from, to, contents, start."""
 
     trail: ClassVar[Sequence[str]] = ("from", "to", "what comes along", "start")
     kind = "copy"
@@ -37,10 +37,10 @@ class CopyWizard(BetweenStores):
         await self._count({})
 
     async def _count(self, options: Mapping[str, Any]) -> None:
-        """Show what would come along, or where the models differ the ways out."""
+        """Show the rows that would be copied, or the alternatives if the models differ."""
         work = self.work(options)
         try:
-            checked = await check(work, dry=True)
+            validated = await check(work, dry=True)
         except ModelMismatch as error:
             if options:
                 raise
@@ -48,14 +48,14 @@ class CopyWizard(BetweenStores):
             await self.go(ChoiceStep(self.trail[2], f"{why}. Vectors of two models cannot be compared.", self._ways()))
             return
         tables = await dry_run(work)
-        there = await held(self.target)
-        rows = [("from", shown(self.source)), ("to", shown(self.target)), ("", there)]
+        target_state = await target_sentence(self.target)
+        rows = [("from", shown(self.source)), ("to", shown(self.target)), ("", target_state)]
         if options:
             rows.append(("vectors", "made anew with the target's model, which takes its time"))
-        elif checked.model:
-            rows.append(("vectors", f"of {checked.model}"))
-        rows.append(("rows", f"{grouped(sum(each.total or 0 for each in tables.values()))} in all"))
-        await self.go(CountStep(self.trail[2], rows, tables, lambda: self._ask_start(tables, options, there)))
+        elif validated.model:
+            rows.append(("vectors", f"of {validated.model}"))
+        rows.append(("rows", f"{grouped(sum(progress.total or 0 for progress in tables.values()))} in all"))
+        await self.go(CountStep(self.trail[2], rows, tables, lambda: self._ask_start(tables, options, target_state)))
 
     def _ways(self) -> Sequence[Way]:
         return (
@@ -67,14 +67,18 @@ class CopyWizard(BetweenStores):
             Way("another target", "go back; nothing was made", self.action_leave),
         )
 
-    def _ask_start(self, tables: Mapping[str, TableProgress], options: Mapping[str, Any], there: str) -> None:
-        rows = sum(each.total or 0 for each in tables.values())
-        left = sum(bool(each.left_behind) for each in tables.values())
+    def _ask_start(self, tables: Mapping[str, TableProgress], options: Mapping[str, Any], target_state: str) -> None:
+        rows = sum(progress.total or 0 for progress in tables.values())
+        left_behind = sum(bool(progress.left_behind) for progress in tables.values())
         lines = [
             ("from", shown(self.source)),
             ("to", shown(self.target)),
-            ("", there),
-            ("rows", grouped(rows) + (f", {left} {'table' if left == 1 else 'tables'} left behind" if left else "")),
+            ("", target_state),
+            (
+                "rows",
+                grouped(rows)
+                + (f", {left_behind} {'table' if left_behind == 1 else 'tables'} left behind" if left_behind else ""),
+            ),
             *([("vectors", "made anew with the target's model")] if options else []),
         ]
         switches = (
@@ -82,41 +86,41 @@ class CopyWizard(BetweenStores):
             Switch(FOLLOW, "f", "bring later changes too, until stopped", False),
         )
 
-        def agreed(turned: Mapping[str, bool]) -> None:
-            told = {**options, FOLLOW: turned[FOLLOW], VERIFY: turned[VERIFY]}
-            self.busy("starting the copy …", lambda: self.begin(told))
+        def start(on: Mapping[str, bool]) -> None:
+            job_options = {**options, FOLLOW: on[FOLLOW], VERIFY: on[VERIFY]}
+            self.busy("starting the copy …", lambda: self.begin(job_options))
 
-        self.go_on(StartStep(lines, switches, "start the copy", agreed))
+        self.go_on(StartStep(lines, switches, "start the copy", start))
 
 
-async def held(url: str) -> str:
-    """What a target is before a copy, in words: new, empty, or what it holds and what becomes of that."""
+async def target_sentence(url: str) -> str:
+    """Return a sentence on a target before a copy: new, empty, or its memories and that they stay."""
     try:
         async with open_store(url, read_only=True, max_connections=1) as store:
-            found = await store.get_stats()
+            stats = await store.get_stats()
     except StoreMissing:
         return "new: it will be made"
     except SchemaPending:
         return "empty: its tables will be made"
-    if not found.total_memories:
+    if not stats.total_memories:
         return "holds no memories yet"
-    model = f" of {found.registered_model_name}" if found.registered_model_name else ""
-    memories = "memory" if found.total_memories == 1 else "memories"
+    model = f" of {stats.registered_model_name}" if stats.registered_model_name else ""
+    memories = "memory" if stats.total_memories == 1 else "memories"
     return (
-        f"holds {grouped(found.total_memories)} {memories}{model}: what is there stays as it is, "
+        f"holds {grouped(stats.total_memories)} {memories}{model}: what is there stays as it is, "
         "only what is missing is brought"
     )
 
 
 async def copy_from(place: Place, show_job: ShowJob) -> bool:
-    """Lead through a copy, and show the job that it began; tells whether one runs now."""
+    """Run the wizard of a copy and show its job; return whether the job runs."""
     if place.store is None:
         raise Usage("The store is not open yet.")
     place.say("")
-    launched = await place.app.push_screen_wait(CopyWizard(place.console))
-    if launched is None:
+    started_job = await place.app.push_screen_wait(CopyWizard(place.console))
+    if started_job is None:
         place.say("Nothing was copied.", severity="quiet")
         return False
-    said = "This copy is running already." if launched.already_running else "The copy has started."
-    await show_job(place.app, launched.job_id, said)
+    sentence = "This copy is running already." if started_job.already_running else "The copy has started."
+    await show_job(place.app, started_job.job_id, sentence)
     return True

@@ -1,4 +1,4 @@
-"""What a copy would bring: a table of counts, what would be left behind, and what is worth knowing first."""
+"""Step with the counts of a copy: rows of each table, and tables that are left behind."""
 
 from __future__ import annotations
 
@@ -14,36 +14,35 @@ from vestige_tui.core.jobs import TableProgress
 from vestige_tui.core.text import cells, cut, grouped, plain
 from vestige_tui.tui.jobs.detail import labelled
 from vestige_tui.tui.widgets.panels import Panels
-from vestige_tui.tui.wizards.wizard import Step
+from vestige_tui.tui.wizards.wizard import WizardStep
 
-LABEL = 10
-FIGURE = 12
-"""The cells of a count."""
+LABEL_CELLS = 10
+COUNT_CELLS = 12
 
 
 def count_table(tables: Mapping[str, TableProgress]) -> Content:
-    """Return the tables with their rows, then those that the target has no place for."""
-    brought = {name: each.total for name, each in tables.items() if each.total}
-    left = {name: each.left_behind for name, each in tables.items() if each.left_behind}
-    shown = {name: cut(plain(name), 30) for name in (*brought, *left)}
-    names = max(len("table"), *(cells(name) for name in shown.values())) if shown else 0
-    if not shown:
+    """Return the table of row counts, then the tables that the target does not have."""
+    copied = {name: progress.total for name, progress in tables.items() if progress.total}
+    left_behind = {name: progress.left_behind for name, progress in tables.items() if progress.left_behind}
+    names_cut = {name: cut(plain(name), 30) for name in (*copied, *left_behind)}
+    name_cells = max(len("table"), *(cells(name) for name in names_cut.values())) if names_cut else 0
+    if not names_cut:
         return Content.styled("The source is empty; only tables are made.", "$text-muted")
 
     def line(name: str, count: int, style: str) -> Content:
-        pad = " " * (names - cells(shown[name]))
-        return Content.styled(f"{shown[name]}{pad}{grouped(count):>{FIGURE}}", style)
+        pad = " " * (name_cells - cells(names_cut[name]))
+        return Content.styled(f"{names_cut[name]}{pad}{grouped(count):>{COUNT_CELLS}}", style)
 
-    lines = [Content.styled(f"{'table':<{names}}{'rows':>{FIGURE}}", "$text-disabled")]
-    lines += [line(name, count, "$text") for name, count in brought.items()]
-    if left:
+    lines = [Content.styled(f"{'table':<{name_cells}}{'rows':>{COUNT_CELLS}}", "$text-disabled")]
+    lines += [line(name, count, "$text") for name, count in copied.items()]
+    if left_behind:
         lines += [Content(""), Content.styled("left behind: the target has no place for them", "$warning")]
-        lines += [line(name, count, "$text-muted") for name, count in left.items()]
+        lines += [line(name, count, "$text-muted") for name, count in left_behind.items()]
     return Content("\n").join(lines)
 
 
-class CountStep(Step):
-    """Counts to read before going on, under what there is to know, each with its label."""
+class CountStep(WizardStep):
+    """Labelled facts, and below them the counts."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go_on", "go on", show=False)]
 
@@ -70,7 +69,7 @@ class CountStep(Step):
         width = max(20, self.query_one(Panels).scrollable_content_region.width)
         lines: list[Content] = []
         for label, text in self._rows:
-            lines += labelled(label, text, width, LABEL, "$text-muted")
+            lines += labelled(label, text, width, LABEL_CELLS, "$text-muted")
         self.query_one(".note", Static).update(Content("\n").join(lines))
 
     def action_go_on(self) -> None:

@@ -1,4 +1,4 @@
-"""Choosing an embedding model, and how many dimensions its vectors get: those that are here first, then the others."""
+"""Step that chooses an embedding model and the dimension of its vectors; models on this machine come first."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from vestige_tui.core.text import cut, grouped, plain
 from vestige_tui.embedding.models import CatalogModel
 from vestige_tui.presenters.jobs import short_model
 from vestige_tui.tui.registry.model_list import ModelList
-from vestige_tui.tui.wizards.wizard import Step, Wizard
+from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
 
-LONGEST_SAID = 300
+DESCRIPTION_CHARS = 300
 
 
-class ModelStep(Step):
-    """The models of the catalog; beneath them what is known of the one under the cursor, and the width to be made.
+class ModelStep(WizardStep):
+    """List of the catalog's models; below it the description of the one under the cursor and the dimension to make.
 
-    The cursor begins ``at`` a model, else at the first that is not the store's own.
+    The cursor begins ``at`` a model, else at the first one other than the store's own.
     """
 
     word = "model"
@@ -46,12 +46,12 @@ class ModelStep(Step):
     def __init__(
         self,
         models: Sequence[CatalogModel],
-        used: ModelSignature,
-        chosen: Callable[[CatalogModel, int], None],
+        current: ModelSignature,
+        choose: Callable[[CatalogModel, int], None],
         at: str = "",
     ) -> None:
         super().__init__()
-        self._models, self._used, self._chosen, self._at = models, used, chosen, at
+        self._models, self._current, self._choose, self._at = models, current, choose, at
 
     def compose(self) -> ComposeResult:
         yield ModelList()
@@ -62,10 +62,10 @@ class ModelStep(Step):
             yield Static(id="model-widths", markup=False)
 
     def on_mount(self) -> None:
-        # One line beneath the list, also where a line to type into is set off elsewhere.
+        # Keep input and description adjacent: wizard.tcss gives inputs a margin.
         self.query_one(Input).styles.margin = 0
         models = self.query_one(ModelList)
-        models.show(self._models, self._used.name)
+        models.show(self._models, self._current.name)
         models.go_to(self._at)
         self._describe()
 
@@ -77,10 +77,10 @@ class ModelStep(Step):
         model = self.query_one(ModelList).current
         if model is None:
             return
-        said = cut(plain(model.description), LONGEST_SAID)
-        if self._is_used(model):
-            said = f"The store has its vectors, {grouped(self._used.dimension)} dimensions. {said}"
-        self.query_one("#model-said", Static).update(Content.styled(said, "$text-muted"))
+        text = cut(plain(model.description), DESCRIPTION_CHARS)
+        if self._is_current(model):
+            text = f"The store has its vectors, {grouped(self._current.dimension)} dimensions. {text}"
+        self.query_one("#model-said", Static).update(Content.styled(text, "$text-muted"))
         self.query_one(Input).value = str(model.dimension)
         self.query_one("#model-widths", Static).update(f" of {grouped(model.dimension)} dimensions")
         self._wizard.say("")
@@ -91,7 +91,7 @@ class ModelStep(Step):
         assert isinstance(screen, Wizard)
         return screen
 
-    def _is_used(self, model: CatalogModel) -> bool:
+    def _is_current(self, model: CatalogModel) -> bool:
         return self.query_one(ModelList).uses(model)
 
     def action_ask_width(self) -> None:
@@ -112,14 +112,16 @@ class ModelStep(Step):
             return
         from vestige_tui.reembed.plan import LEAST_DIMENSION
 
-        wide, typed = model.dimension, self.query_one(Input).value
+        full_dimension, typed = model.dimension, self.query_one(Input).value
         dimension = int(typed) if typed else 0
-        if not min(LEAST_DIMENSION, wide) <= dimension <= wide:
-            said = f"{short_model(model.name)} makes vectors of {LEAST_DIMENSION} to {grouped(wide)} dimensions."
-            self._wizard.say(said, "waiting")
-        elif self._is_used(model) and dimension == self._used.dimension:
+        if not min(LEAST_DIMENSION, full_dimension) <= dimension <= full_dimension:
+            sentence = (
+                f"{short_model(model.name)} makes vectors of {LEAST_DIMENSION} to {grouped(full_dimension)} dimensions."
+            )
+            self._wizard.say(sentence, "waiting")
+        elif self._is_current(model) and dimension == self._current.dimension:
             self._wizard.say(
                 "The store belongs to this model already; choose another one, or another width.", "waiting"
             )
         else:
-            self._chosen(model, dimension)
+            self._choose(model, dimension)

@@ -1,4 +1,4 @@
-"""Two models side by side: the same questions asked of a sample of the memories, and what each of them finds."""
+"""Step that compares two models: the hits of both for the same questions over a sample of the memories."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vestige_tui.embedding.models import CatalogModel, same_model
 from vestige_tui.presenters.jobs import short_model
 from vestige_tui.tui.widgets.glyphs import level
 from vestige_tui.tui.widgets.panels import Panels
-from vestige_tui.tui.wizards.wizard import Step, Wizard
+from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
 if TYPE_CHECKING:
     from vestige_tui.reembed.preview import Preview, RankedMemory, Ranking
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 SHARED, ALONE = "=", " "
 LEGEND = ("= found by both", "0.59 how near, 1 at most")
 BAR_CELLS = 20
-GAP = 3
-LEAST_COLUMN = 32
-"""Cells of a column; where there is less room, the rankings stand one above the other."""
+GAP_CELLS = 3
+LEAST_COLUMN_CELLS = 32
+"""Least width of a column; in less room the rankings are stacked."""
 
 
-class PreviewStep(Step):
-    """Asks for a question, or makes some of the memories themselves; then shows both rankings.
+class PreviewStep(WizardStep):
+    """Input of a question (empty: questions from the memories), and below it both rankings.
 
-    ``on`` is what comes next; without it there is nothing to skip to. The other model's vectors are of ``dimension``.
+    ``on`` goes to the next step; None if there is none. The other model's vectors are of ``dimension``.
     """
 
     word = "compare"
@@ -45,17 +45,17 @@ class PreviewStep(Step):
     ]
 
     def __init__(
-        self, store: Store, model: CatalogModel, dimension: int, used: ModelSignature, on: Callable[[], None] | None
+        self, store: Store, model: CatalogModel, dimension: int, current: ModelSignature, on: Callable[[], None] | None
     ) -> None:
         super().__init__()
-        self._store, self._model, self._dimension, self._used, self._on = store, model, dimension, used, on
-        self._found: Preview | None = None
+        self._store, self._model, self._dimension, self._current, self._on = store, model, dimension, current, on
+        self._preview: Preview | None = None
         self._asking = True
 
     def compose(self) -> ComposeResult:
         away = "" if self._model.offline else f" It is downloaded first, {_megabytes(self._model)}."
         other = ModelSignature(self._model.name, self._dimension, "")
-        one, two = told_apart(self._used, other, cut=self._dimension != self._model.dimension)
+        one, two = told_apart(self._current, other, cut=self._dimension != self._model.dimension)
         note = f"{one} and {two} rank a sample of the memories for the same questions; nothing is written.{away}"
         yield Static(Content(note), classes="note", markup=False)
         yield Input(placeholder="a question of your own; empty: some are taken from the memories", compact=True)
@@ -63,17 +63,17 @@ class PreviewStep(Step):
             yield Static(id="preview", markup=False)
 
     def begin(self) -> None:
-        self._ask(self._found is None)
+        self._ask(self._preview is None)
 
     def _ask(self, asking: bool) -> None:
-        """Give the keyboard to the line, or to what was found."""
+        """Focus the input, or the rankings."""
         self._asking = asking
         (self.query_one(Input) if asking else self.query_one("#rankings")).focus()
         self._set_keys()
 
     def _set_keys(self) -> None:
         skip = (("tab", "skip"),) if self._on is not None else ()
-        if self._found is None or self._asking:
+        if self._preview is None or self._asking:
             self.keys = (("enter", "compare"), *skip)
         else:
             self.keys = ((("enter", "go on"),) if self._on is not None else ()) + (("/", "another question"),)
@@ -90,7 +90,7 @@ class PreviewStep(Step):
             self._on()
 
     def action_go_on(self) -> None:
-        if self._on is not None and self._found is not None and not self._wizard.is_busy:
+        if self._on is not None and self._preview is not None and not self._wizard.is_busy:
             self._on()
 
     def action_ask(self) -> None:
@@ -105,7 +105,7 @@ class PreviewStep(Step):
         from vestige_tui.reembed.preview import preview
 
         queries = (typed,) if typed else ()
-        self._found = await preview(
+        self._preview = await preview(
             self._store, self._model.name, queries, progress=self._encoded, dimension=self._dimension
         )
         self._draw()
@@ -121,14 +121,14 @@ class PreviewStep(Step):
         self.call_after_refresh(self._draw)
 
     def _draw(self) -> None:
-        found = self._found
-        if found is not None:
+        preview = self._preview
+        if preview is not None:
             width = max(20, self.query_one("#rankings").scrollable_content_region.width)
-            self.query_one("#preview", Static).update(side_by_side(found, width))
+            self.query_one("#preview", Static).update(side_by_side(preview, width))
 
 
 def told_apart(one: ModelSignature, other: ModelSignature, *, cut: bool = False) -> tuple[str, str]:
-    """Return two models in short; with their widths where these are all that differs, or one is ``cut``."""
+    """Return short names of two models; with their dimensions if only these differ, or one is ``cut``."""
     names = short_model(one.name), short_model(other.name)
     if not cut and not same_model(one.name, other.name):
         return names
@@ -139,37 +139,37 @@ def _megabytes(model: CatalogModel) -> str:
     return f"{model.size_mb:,.0f} MB" if model.size_mb else "of unknown size"
 
 
-def side_by_side(found: Preview, width: int) -> Content:
-    """Return both rankings of each question, and first how much of them is the same."""
-    same = f"{found.overlap:.0%} of the hits are the same"
-    asked = len(found.rankings)
-    over = f"over {asked} {'question' if asked == 1 else 'questions'}, "
-    over += f"{grouped(found.sampled)} of {grouped(found.memories)} memories"
+def side_by_side(preview: Preview, width: int) -> Content:
+    """Return both rankings of each question, below the share of hits that they have in common."""
+    same = f"{preview.overlap:.0%} of the hits are the same"
+    question_count = len(preview.rankings)
+    over = f"over {question_count} {'question' if question_count == 1 else 'questions'}, "
+    over += f"{grouped(preview.sampled)} of {grouped(preview.memories)} memories"
     between = "   " if cells(same) + 3 + cells(over) <= width else "\n"
     lines = [Content.assemble((same, "$text bold"), between, (over, "$text-muted"))]
     lines.append(Content.assemble((LEGEND[0][0], "$accent"), ("   ".join(LEGEND)[1:], "$text-muted")))
-    for ranking in found.rankings:
-        lines += [Content(""), *_ranking(ranking, found, width)]
+    for ranking in preview.rankings:
+        lines += [Content(""), *_ranking(ranking, preview, width)]
     return Content("\n").join(lines)
 
 
-def _ranking(ranking: Ranking, found: Preview, width: int) -> list[Content]:
-    shared = sum(each.shared for each in ranking.current)
+def _ranking(ranking: Ranking, preview: Preview, width: int) -> list[Content]:
+    shared = sum(hit.shared for hit in ranking.current)
     count = f"{shared} of {len(ranking.current)} the same"
     question = one_line(ranking.question, max(8, width - cells(count) - 2))
     gap = " " * max(2, width - cells(question) - cells(count))
     lines = [Content.assemble((question, "$text bold"), gap, (count, "$text-muted"))]
-    names = told_apart(found.current, found.other)
-    column = (width - GAP) // 2
-    if column < LEAST_COLUMN:
+    names = told_apart(preview.current, preview.other)
+    column = (width - GAP_CELLS) // 2
+    if column < LEAST_COLUMN_CELLS:
         for name, hits in zip(names, (ranking.current, ranking.other), strict=True):
             lines.append(Content.styled(cut(name, width), "$text-disabled"))
-            lines += [Content.assemble(*_hit(place, hit, width)) for place, hit in enumerate(hits, 1)]
+            lines += [Content.assemble(*_hit(rank, hit, width)) for rank, hit in enumerate(hits, 1)]
         return lines
     heads = [cut(name, column) for name in names]
-    lines.append(Content.styled(heads[0] + " " * (column - cells(heads[0]) + GAP) + heads[1], "$text-disabled"))
-    for place, (left, right) in enumerate(zip(ranking.current, ranking.other, strict=True), 1):
-        lines.append(Content.assemble(*_hit(place, left, column), " " * GAP, *_hit(place, right, column)))
+    lines.append(Content.styled(heads[0] + " " * (column - cells(heads[0]) + GAP_CELLS) + heads[1], "$text-disabled"))
+    for rank, (left, right) in enumerate(zip(ranking.current, ranking.other, strict=True), 1):
+        lines.append(Content.assemble(*_hit(rank, left, column), " " * GAP_CELLS, *_hit(rank, right, column)))
     return lines
 
 
@@ -180,7 +180,7 @@ def _hit(place: int, hit: RankedMemory, width: int) -> list[tuple[str, str]]:
     mark = SHARED if hit.shared else ALONE
     style = "$text" if hit.shared else "$text-muted"
     return [
-        (f"{place:>2} ", "$text-disabled"),
+        (f"{rank:>2} ", "$text-disabled"),
         (f"{mark} ", "$accent"),
         (text + " " * (room - cells(text)), style),
         (f"{hit.score:>6.2f}", "$text-muted"),

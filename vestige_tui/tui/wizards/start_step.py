@@ -1,4 +1,4 @@
-"""The last step: what will be done, the switches that are left, and the one key that begins it."""
+"""Last step of a wizard: summary of the job, its switches, and the key that starts it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from textual.widgets import Static
 from vestige_tui.core.text import plain
 from vestige_tui.tui.jobs.detail import labelled
 from vestige_tui.tui.widgets.panels import Panels
-from vestige_tui.tui.wizards.wizard import Step, Wizard
+from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
 ON, OFF = "●", "○"
-LABEL = 10
+LABEL_CELLS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Something that can be asked for besides: its name, the key that turns it, what it says, and how it stands."""
+    """Optional part of a job: name, key, text, and whether it is on."""
 
     name: str
     key: str
@@ -31,14 +31,14 @@ class Switch:
     on: bool
 
 
-def _nothing_goes(turned: Mapping[str, bool]) -> Sequence[str]:
+def _no_warnings(switches: Mapping[str, bool]) -> Sequence[str]:
     return ()
 
 
-class StartStep(Step, can_focus=False):
-    """Shows exactly what will be done; only ``y`` begins it.
+class StartStep(WizardStep, can_focus=False):
+    """Summary of the job; only ``y`` starts it.
 
-    ``warned`` gives what cannot be undone, as the switches stand.
+    ``warnings`` returns sentences on losses for the state of the switches.
     """
 
     word = "start"
@@ -49,13 +49,13 @@ class StartStep(Step, can_focus=False):
         rows: Sequence[tuple[str, str]],
         switches: Sequence[Switch],
         verb: str,
-        agreed: Callable[[Mapping[str, bool]], None],
+        agree: Callable[[Mapping[str, bool]], None],
         notes: Sequence[str] = ("The job goes on when this console is closed, and any console can watch it.",),
-        warned: Callable[[Mapping[str, bool]], Sequence[str]] = _nothing_goes,
+        warnings: Callable[[Mapping[str, bool]], Sequence[str]] = _no_warnings,
     ) -> None:
         super().__init__()
-        self._rows, self._switches, self._agreed, self._notes = rows, tuple(switches), agreed, notes
-        self._warned = warned
+        self._rows, self._switches, self._agree, self._notes = rows, tuple(switches), agree, notes
+        self._warnings = warnings
         self.keys = (("y", verb),)
 
     def compose(self) -> ComposeResult:
@@ -73,7 +73,7 @@ class StartStep(Step, can_focus=False):
         width = max(20, self.query_one(Panels).scrollable_content_region.width)
         lines: list[Content] = []
         for label, text in self._rows:
-            lines += labelled(label, text, width, LABEL, "$text")
+            lines += labelled(label, text, width, LABEL_CELLS, "$text")
         if self._switches:
             lines.append(Content(""))
         for switch in self._switches:
@@ -85,19 +85,19 @@ class StartStep(Step, can_focus=False):
                     (f"  {'yes' if switch.on else 'no'}", "$text-disabled"),
                 )
             )
-        if warnings := self._warned(self._turned):
+        if sentences := self._warnings(self._switch_states):
             lines.append(Content(""))
-        lines += [Content.styled(f"◐ {plain(warning)}", "$warning") for warning in warnings]
+        lines += [Content.styled(f"◐ {plain(sentence)}", "$warning") for sentence in sentences]
         for note in self._notes:
             lines += [Content(""), Content.styled(plain(note), "$text-muted")]
         self.query_one(Static).update(Content("\n").join(lines))
 
     def on_key(self, event: events.Key) -> None:
-        for place, switch in enumerate(self._switches):
+        for index, switch in enumerate(self._switches):
             if switch.key == event.key and not self._wizard.is_busy:
                 event.stop()
-                turned = replace(switch, on=not switch.on)
-                self._switches = (*self._switches[:place], turned, *self._switches[place + 1 :])
+                toggled = replace(switch, on=not switch.on)
+                self._switches = (*self._switches[:index], toggled, *self._switches[index + 1 :])
                 self._draw()
 
     @property
@@ -107,8 +107,8 @@ class StartStep(Step, can_focus=False):
         return screen
 
     @property
-    def _turned(self) -> Mapping[str, bool]:
+    def _switch_states(self) -> Mapping[str, bool]:
         return {switch.name: switch.on for switch in self._switches}
 
     def action_agree(self) -> None:
-        self._agreed(self._turned)
+        self._agree(self._switch_states)

@@ -1,4 +1,4 @@
-"""Asking for a store: its URL, typed or taken from those that are known."""
+"""Step that asks for a store: a URL, typed or taken from the known stores."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from vestige_tui.core.jobs import Job
 from vestige_tui.core.text import below_home, cut, masked, plain, redact
 from vestige_tui.jobs.known_stores import watched, with_passwords, without_password
 from vestige_tui.tui.place import Console
-from vestige_tui.tui.wizards.wizard import Step, Wizard
+from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
-MOST_STORES = 50
+KNOWN_STORES_LIMIT = 50
 
 
 def known_stores(console: Console, *leave_out: str) -> tuple[str, ...]:
-    """The stores that this person's consoles know, without passwords; ``leave_out`` those that cannot be meant."""
-    # A path may be spelt in several ways: of this store its location is known, which others have it by.
+    """Return the stores that the user's consoles know, without passwords, except those in ``leave_out``."""
+    # A path has several spellings: the location of the open store is the one in the ledgers of others.
     servers = (url for url in console.urls if url.startswith(("postgresql:", "postgres:", "pgembed:")))
-    found: Iterable[str] = (*servers, *watched(), *(url for job in console.jobs for url in _ends(job)))
-    here = [console.store.location] if console.store is not None else []
-    listed = dict.fromkeys(without_password(url) for url in (*here, *found) if url)
-    return tuple(url for url in listed if url not in leave_out)[:MOST_STORES]
+    candidates: Iterable[str] = (*servers, *watched(), *(url for job in console.jobs for url in _ends(job)))
+    open_store = [console.store.location] if console.store is not None else []
+    urls = dict.fromkeys(without_password(url) for url in (*open_store, *candidates) if url)
+    return tuple(url for url in urls if url not in leave_out)[:KNOWN_STORES_LIMIT]
 
 
 def _ends(job: Job) -> tuple[str, ...]:
@@ -37,22 +37,22 @@ def _ends(job: Job) -> tuple[str, ...]:
 
 
 def with_password(console: Console, typed: str) -> str:
-    """The URL that a person means: what they typed, with the password that this console knows for it."""
+    """Return the typed URL with the password that this console knows for it."""
     typed = typed.strip()
     return with_passwords(console.urls).get(typed, typed)
 
 
 class _Masking(Highlighter):
-    """Shows a dot for each character of a password while it is typed."""
+    """Highlighter that masks a password while it is typed."""
 
     def highlight(self, text: Text) -> None:
         text.plain = masked(text.plain)
 
 
-class StoreStep(Step):
-    """One line for a URL, beneath it the stores that are known; up and down take one of them.
+class StoreStep(WizardStep):
+    """Input of a URL, below it the known stores; up and down take one of them.
 
-    ``chosen`` is told what was typed, with its password, which is taken off the line.
+    ``choose`` is called with the typed URL and its password, which is removed from the input.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -65,17 +65,17 @@ class StoreStep(Step):
         word: str,
         note: str,
         stores: Sequence[str],
-        chosen: Callable[[str], None],
+        choose: Callable[[str], None],
         *,
         value: str = "",
         placeholder: str = "FILE, pgembed:FOLDER or postgresql://user@host/name",
     ) -> None:
         super().__init__()
         self.word = word
-        self._note, self._stores, self._chosen = note, tuple(stores), chosen
+        self._note, self._stores, self._choose = note, tuple(stores), choose
         self._value, self._placeholder = value, placeholder
         self._secrets: dict[str, str] = {}
-        self._tried = ""
+        self._tried_url = ""
         self.keys = (("enter", "go on"), ("↑↓", "known stores")) if stores else (("enter", "go on"),)
 
     def compose(self) -> ComposeResult:
@@ -103,14 +103,14 @@ class StoreStep(Step):
     def begin(self) -> None:
         self.query_one(Input).focus()
 
-    def say(self, said: Content) -> bool:
-        self.query_one(".said", Static).update(said)
+    def say(self, content: Content) -> bool:
+        self.query_one(".said", Static).update(content)
         return True
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        # What was said of another store says nothing of this one.
-        if event.value != self._tried and not self._wizard.is_busy:
+        # The message belongs to the store tried before.
+        if event.value != self._tried_url and not self._wizard.is_busy:
             self.say(Content(""))
 
     @property
@@ -121,10 +121,10 @@ class StoreStep(Step):
 
     def action_move(self, step: int) -> None:
         for stores in self.query(OptionList):
-            at, last = stores.highlighted, len(self._stores) - 1
-            if at is None:
-                at = -1 if step > 0 else last + 1
-            stores.highlighted = index = (at + step) % (last + 1)
+            current, last = stores.highlighted, len(self._stores) - 1
+            if current is None:
+                current = -1 if step > 0 else last + 1
+            stores.highlighted = index = (current + step) % (last + 1)
             self._take(index)
 
     def _take(self, index: int) -> None:
@@ -135,8 +135,8 @@ class StoreStep(Step):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         self._take(event.option_index)
-        self._tried = self._stores[event.option_index]
-        self._chosen(self._tried)
+        self._tried_url = self._stores[event.option_index]
+        self._choose(self._tried_url)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -146,8 +146,8 @@ class StoreStep(Step):
             self._wizard.say(f"Give the file or URL of a store{or_one}.", "waiting")
             return
         if (bare := without_password(typed)) != typed:
-            # A password has been typed: from now on it stands on no screen.
+            # Remove a typed password from the screen.
             self._secrets[bare] = typed
             self.query_one(Input).value = bare
-        self._tried = bare
-        self._chosen(self._secrets.get(bare, typed))
+        self._tried_url = bare
+        self._choose(self._secrets.get(bare, typed))

@@ -1,4 +1,4 @@
-"""What a copy and a comparison ask alike: one store, then another, each tried before going on."""
+"""Steps that a copy and a comparison share: two stores, each opened before the next step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vestige_tui.core.text import below_home, redact
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.start import JobRequest, StartedJob, start
 from vestige_tui.tui.wizards.store_step import StoreStep, known_stores, with_password
-from vestige_tui.tui.wizards.wizard import Step, Wizard
+from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def shown(url: str) -> str:
-    """A store's URL as a person may see it."""
+    """Return a store's URL for display: without password, below ``~``."""
     return below_home(redact(url))
 
 
 class BetweenStores(Wizard[StartedJob]):
-    """Asks for both, then goes on with ``settle``. A subclass names its kind and its two words in the trail."""
+    """Wizard that asks for two stores, then calls ``settle``. A subclass sets kind, notes and trail."""
 
     kind: str
     source_note: str
@@ -36,10 +36,10 @@ class BetweenStores(Wizard[StartedJob]):
         self.source = self.target = ""
 
     async def settle(self) -> None:
-        """Both stores are known: check them, and go on to the next step. Raises what stands against it."""
+        """Check both stores and go to the next step. Raises the error that forbids the job."""
         raise NotImplementedError
 
-    def first(self) -> Step:
+    def first(self) -> WizardStep:
         store = self.console.store
         return StoreStep(
             self.trail[0],
@@ -74,11 +74,11 @@ class BetweenStores(Wizard[StartedJob]):
         await self.settle()
 
     def work(self, options: Mapping[str, Any] | None = None) -> JobRequest:
-        """What would be done."""
+        """Return the request of the job."""
         return JobRequest(self.kind, self.source, self.target, dict(options or {}))
 
     async def begin(self, options: Mapping[str, Any]) -> None:
-        """Start it, and answer the job."""
+        """Start the job and close the wizard with it."""
         self.console.remember_url(self.source)
         self.console.remember_url(self.target)
         self.dismiss(await start(self.work(options)))

@@ -1,4 +1,4 @@
-"""Comparing two stores row by row: those of the chosen job, or this one and another."""
+"""Wizard of a comparison of two stores row by row: those of the chosen job, or this one and another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vestige_tui.jobs.start import check
 from vestige_tui.tui.wizards.start_step import StartStep
 from vestige_tui.tui.wizards.store_step import with_password
 from vestige_tui.tui.wizards.two_stores import BetweenStores, shown
-from vestige_tui.tui.wizards.wizard import Step
+from vestige_tui.tui.wizards.wizard import WizardStep
 
 if TYPE_CHECKING:
     from vestige_tui.core.jobs import Job
@@ -24,7 +24,7 @@ NOTES = (
 
 
 class VerifyWizard(BetweenStores):
-    """One store, the other, start; with the two stores of a ``job`` only the last."""
+    """Steps source, target, start; only start if a ``job`` gives the two stores."""
 
     trail: ClassVar[Sequence[str]] = ("source", "target", "start")
     kind = "verify"
@@ -33,36 +33,38 @@ class VerifyWizard(BetweenStores):
 
     def __init__(self, console: Console, job: Job | None) -> None:
         super().__init__("Compare two stores", console)
-        self._given = job is not None
+        self._from_job = job is not None
         if job is not None:
             self.source = with_password(console, job.source)
             self.target = with_password(console, job.target)
 
-    def first(self) -> Step:
-        return self._last() if self._given else super().first()
+    def first(self) -> WizardStep:
+        return self._start_step() if self._from_job else super().first()
 
     async def settle(self) -> None:
         await check(self.work(), dry=True)
-        await self.go(self._last())
+        await self.go(self._start_step())
 
-    def _last(self) -> Step:
-        def agreed(turned: Mapping[str, bool]) -> None:
+    def _start_step(self) -> WizardStep:
+        def start(switches: Mapping[str, bool]) -> None:
             self.busy("starting the comparison …", lambda: self.begin({}))
 
         rows = [("source", shown(self.source)), ("target", shown(self.target))]
-        return StartStep(rows, (), "start the comparison", agreed, NOTES)
+        return StartStep(rows, (), "start the comparison", start, NOTES)
 
 
 async def verify_from(place: Place, job: Job | None, show_job: ShowJob) -> bool:
-    """Lead to a comparison, and show the job that it began; tells whether one runs now."""
+    """Run the wizard of a comparison and show its job; return whether the job runs."""
     if place.store is None:
         raise Usage("The store is not open yet.")
-    both = job if job is not None and job.kind in ("copy", "verify", "repair") and job.source and job.target else None
+    job_with_stores = (
+        job if job is not None and job.kind in ("copy", "verify", "repair") and job.source and job.target else None
+    )
     place.say("")
-    launched = await place.app.push_screen_wait(VerifyWizard(place.console, both))
-    if launched is None:
+    started_job = await place.app.push_screen_wait(VerifyWizard(place.console, job_with_stores))
+    if started_job is None:
         place.say("Nothing was compared.", severity="quiet")
         return False
-    said = "This comparison is running already." if launched.already_running else "The comparison has started."
-    await show_job(place.app, launched.job_id, said)
+    sentence = "This comparison is running already." if started_job.already_running else "The comparison has started."
+    await show_job(place.app, started_job.job_id, sentence)
     return True

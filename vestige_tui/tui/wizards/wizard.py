@@ -1,4 +1,4 @@
-"""A sheet that leads through steps: each asks one thing, escape goes back to the one before, from the first one out."""
+"""Wizard: a dialog of steps; each asks one thing, escape goes back one step, and from the first one closes it."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ from vestige_tui.tui.workers import work
 T = TypeVar("T")
 
 ShowJob: TypeAlias = Callable[[App[Any], str, str], Awaitable[None]]
-"""Goes to the Jobs place, with the cursor on the job with this id, and says there what was done."""
+"""Callback (app, job id, sentence) that goes to the Jobs place, selects the job and shows the sentence."""
 
 
-class Step(Vertical):
-    """One step. ``word`` is its place in the trail; ``keys`` are told in the last line."""
+class WizardStep(Vertical):
+    """One step. ``word`` is its name in the trail; the last line shows ``keys``, the main one first."""
 
     word: str = ""
     keys: Sequence[tuple[str, str]] = (("enter", "go on"),)
 
     def begin(self) -> None:
-        """The step comes to the front, for the first time or again: give the keyboard to what is asked."""
+        """Focus the input of this step; called whenever the step comes to the front."""
 
-    def say(self, said: Content) -> bool:
-        """Show what goes on or failed beside what it is about; False where a step has no place for it."""
+    def say(self, content: Content) -> bool:
+        """Show progress or failure inside the step; return False if it has no room for it."""
         return False
 
 
 class Wizard(Dialog[T | None], Generic[T]):
-    """Answers what its last step made, None where the person left. Nothing is made before that step.
+    """Dialog that answers the result of its last step, None if the user cancels; nothing is written before that step.
 
-    A step goes on with ``go``; what takes time it does with ``busy``, which says so, and what fails there is said as
-    one sentence while the step stays. Escape stops what is under way, then goes back. Enter does what a step is for; a
-    step that wants another key for it says so.
+    Steps advance with ``go`` and run slow work with ``busy``, which shows progress; a failure becomes one sentence and
+    the step stays. Escape cancels running work, else goes back. Enter is the main key of a step; a step with another
+    main key says so on enter.
     """
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["wizard.tcss"]
     trail: ClassVar[Sequence[str]] = ()
-    """The words of the steps, in order."""
+    """Words of the steps, in order."""
 
     def __init__(self, title: str) -> None:
         super().__init__(title, ())
-        self._steps: list[Step] = []
-        self._under_way: Worker[None] | None = None
+        self._steps: list[WizardStep] = []
+        self._running_work: Worker[None] | None = None
 
-    def first(self) -> Step:
-        """The step that it begins with."""
+    def first(self) -> WizardStep:
+        """Return the first step."""
         raise NotImplementedError
 
     def compose_body(self) -> ComposeResult:
@@ -69,43 +69,43 @@ class Wizard(Dialog[T | None], Generic[T]):
         await self._show(self.first())
 
     @property
-    def step(self) -> Step:
-        """The step in front."""
+    def step(self) -> WizardStep:
+        """Step in front."""
         return self._steps[-1]
 
-    async def go(self, step: Step) -> None:
-        """Go on to another step; the one left keeps what was typed into it."""
+    async def go(self, step: WizardStep) -> None:
+        """Advance to another step; the hidden one keeps its input."""
         self.say("")
         self.step.display = False
         await self._show(step)
 
     @work(group="wizard-go", exit_on_error=False)
-    async def go_on(self, step: Step) -> None:
-        """The same, from where nothing can be waited for."""
+    async def go_on(self, step: WizardStep) -> None:
+        """Advance as ``go`` does, from code that cannot await."""
         await self.go(step)
 
-    async def _show(self, step: Step) -> None:
+    async def _show(self, step: WizardStep) -> None:
         self._steps.append(step)
         await self.query_one("#wizard-steps").mount(step)
-        self._come(step)
+        self._bring_to_front(step)
 
-    def _come(self, step: Step) -> None:
+    def _bring_to_front(self, step: WizardStep) -> None:
         step.display = True
         self.say("")
         self.redraw()
         step.begin()
 
     def redraw(self) -> None:
-        """Show trail and keys anew."""
+        """Redraw trail and keys."""
         self.query_one("#wizard-trail", Static).update(self._trail())
         self.query_one("#sheet-keys", Static).update(self._key_line())
 
     def _trail(self) -> Content:
-        at = self.trail.index(self.step.word) if self.step.word in self.trail else 0
+        current = self.trail.index(self.step.word) if self.step.word in self.trail else 0
         pieces: list[tuple[str, str]] = []
-        for place, word in enumerate(self.trail):
-            style = "$accent bold" if place == at else "$text-muted" if place < at else "$text-disabled"
-            pieces += [(f"{'► ' if place == at else ''}{word}", style), ("   ", "")]
+        for index, word in enumerate(self.trail):
+            style = "$accent bold" if index == current else "$text-muted" if index < current else "$text-disabled"
+            pieces += [(f"{'► ' if index == current else ''}{word}", style), ("   ", "")]
         return Content.assemble(*pieces[:-1])
 
     def _key_line(self) -> Content:
@@ -113,63 +113,63 @@ class Wizard(Dialog[T | None], Generic[T]):
             return Content("")
         leave = "stop" if self.is_busy else "back" if len(self._steps) > 1 else "leave"
         keys = [*(() if self.is_busy else self.step.keys), ("esc", leave)]
-        pieces = [((f"{key} ", "$accent bold"), (what, "$text-muted")) for key, what in keys]
+        pieces = [((f"{key} ", "$accent bold"), (label, "$text-muted")) for key, label in keys]
         if not self.is_busy:
-            # The one thing to do next stands out from what else can be done.
-            key, what = keys[0]
-            pieces[0] = ((f" {key} ", "$background on $accent bold"), (f" {what}", "$text bold"))
+            # The main key stands out from the others.
+            key, label = keys[0]
+            pieces[0] = ((f" {key} ", "$background on $accent bold"), (f" {label}", "$text bold"))
         return Content("   ").join(Content.assemble(*piece) for piece in pieces)
 
     def on_key(self, event: events.Key) -> None:
-        wanted = self.step.keys[0] if self._steps and self.step.keys else ("enter", "")
-        if event.key == "enter" and wanted[0] != "enter" and not self.is_busy:
+        main_key = self.step.keys[0] if self._steps and self.step.keys else ("enter", "")
+        if event.key == "enter" and main_key[0] != "enter" and not self.is_busy:
             event.stop()
-            self.say(f"Press {wanted[0]} to {wanted[1]}; enter alone begins nothing.", "waiting")
+            self.say(f"Press {main_key[0]} to {main_key[1]}; enter alone begins nothing.", "waiting")
 
     def say(self, text: str, severity: Severity = "quiet") -> None:
-        """Say in one sentence what goes on here, or what failed."""
+        """Show one sentence of progress or failure, inside the step or below it."""
         glyph, style = STYLES[severity]
-        said = Content.styled(glyph.lstrip() + plain(text), style) if text else Content("")
-        beside = bool(self._steps) and self.step.say(said)
-        self.query_one("#wizard-said", Static).update(Content("") if beside else said)
+        content = Content.styled(glyph.lstrip() + plain(text), style) if text else Content("")
+        in_step = bool(self._steps) and self.step.say(content)
+        self.query_one("#wizard-said", Static).update(Content("") if in_step else content)
 
-    # What takes time
+    # Slow work
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is under way that this step waits for."""
-        return self._under_way is not None and not self._under_way.is_finished
+        """True while slow work is running."""
+        return self._running_work is not None and not self._running_work.is_finished
 
-    def busy(self, said: str, what: Callable[[], Awaitable[None]]) -> None:
-        """Do something that takes time, and say so meanwhile; again while it is under way does nothing."""
+    def busy(self, sentence: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run slow work in a worker with a sentence of progress; no-op while other work is running."""
         if self.is_busy:
             return
-        self.say(f"◌ {said}")
-        self._under_way = self._do(what)
+        self.say(f"◌ {sentence}")
+        self._running_work = self._run_work(run)
         self.redraw()
 
     @work(group="wizard", exit_on_error=False)
-    async def _do(self, what: Callable[[], Awaitable[None]]) -> None:
-        await what()
+    async def _run_work(self, run: Callable[[], Awaitable[None]]) -> None:
+        await run()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        if event.worker is not self._under_way or not event.worker.is_finished or not self.is_mounted:
+        if event.worker is not self._running_work or not event.worker.is_finished or not self.is_mounted:
             return
         error = event.worker.error if event.state is WorkerState.ERROR else None
         if error is not None:
             event.stop()
             if not isinstance(error, Cancelled):
-                known = isinstance(error, VestigeError)
-                self.say(redact(str(error)) if known else "Something went wrong here; nothing was begun.", "bad")
+                is_ours = isinstance(error, VestigeError)
+                self.say(redact(str(error)) if is_ours else "Something went wrong here; nothing was begun.", "bad")
         elif event.state is WorkerState.CANCELLED:
             self.say("Stopped.", "waiting")
         self.redraw()
 
     def action_leave(self) -> None:
-        if self.is_busy and self._under_way is not None:
-            self._under_way.cancel()
+        if self.is_busy and self._running_work is not None:
+            self._running_work.cancel()
         elif len(self._steps) > 1:
             self._steps.pop().remove()
-            self._come(self.step)
+            self._bring_to_front(self.step)
         else:
             self.dismiss(None)
