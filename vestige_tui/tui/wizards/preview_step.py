@@ -173,8 +173,8 @@ def _ranking(ranking: Ranking, preview: Preview, width: int) -> list[Content]:
     return lines
 
 
-def _hit(place: int, hit: RankedMemory, width: int) -> list[tuple[str, str]]:
-    """A line of exactly ``width`` cells: rank, whether both find it, its text, and how near it is."""
+def _hit(rank: int, hit: RankedMemory, width: int) -> list[tuple[str, str]]:
+    """Return a line of exactly ``width`` cells: rank, whether both models find it, text, and similarity."""
     room = width - 5 - 6
     text = one_line(hit.content, room)
     mark = SHARED if hit.shared else ALONE
