@@ -258,7 +258,7 @@ class MemoryTable(MemoryRows):
         return self._selector is not None and not self._selector.is_finished
 
     def select_none(self) -> None:
-        """Clear range and selection, and cancel a selection whose rows are still being read."""
+        """Clear range and selection, and cancel a selection still being read."""
         self._stop_selecting()
         self._range_from = None
         super().select_none()

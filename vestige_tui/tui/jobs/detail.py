@@ -152,7 +152,7 @@ def _in_column(label: str, lines: Sequence[str], column: int, style: str) -> Ite
 
 
 def folded(text: str, width: int) -> list[str]:
-    """Return text in lines of at most ``width`` cells, broken between words where there are any."""
+    """Return text in lines of at most ``width`` cells, broken between words if possible."""
     lines: list[str] = []
     for paragraph in plain(text, newlines=True).replace("\t", "    ").split("\n"):
         for line in wrap(paragraph, width, break_on_hyphens=False, break_long_words=False) or [""]:

@@ -147,7 +147,7 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         if self.is_current:
             self._ask()
 
-    # Asking
+    # Query
 
     @work(group="search", exclusive=True, exit_on_error=False)
     async def _ask(self) -> None:

@@ -34,7 +34,7 @@ class HitList(MemoryRows):
 
     @dataclass
     class HitHighlighted(Message):
-        """Another hit came under the cursor; None where there is none."""
+        """Another hit came under the cursor; None for an empty list."""
 
         hit: Hit | None
 

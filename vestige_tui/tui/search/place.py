@@ -84,7 +84,7 @@ and `w` says of any memory why it is not in it.
         super().on_mount()
         self.query_one(FilterBar).focus_input()
 
-    # Asking
+    # Query
 
     def refresh_place(self) -> None:
         if self.store is not None:
@@ -213,7 +213,7 @@ and `w` says of any memory why it is not in it.
         self._limit += MORE_HITS_COUNT
         self.refresh_place()
 
-    # Why this answer
+    # Explanation
 
     async def _current_query(self, gone_on: str) -> tuple[Store, SearchQuery] | None:
         """Return store and query of the line, or None after showing the reason (``gone_on`` if the user left)."""
