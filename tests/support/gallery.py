@@ -38,7 +38,7 @@ from vestige_tui.tui.commands import (
 )
 from vestige_tui.tui.dialogs.modals import Ask, Choice, Confirm, Message, Pick
 from vestige_tui.tui.filters.bar import FilterBar
-from vestige_tui.tui.jobs.job_progress import JobProgress, Progress, Rows, TableBar
+from vestige_tui.tui.jobs.job_progress import JobProgressPanel, JobProgressView, RowCounts, TableBar
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.review.rating_bar import RatingBar
 from vestige_tui.tui.search.hit_list import HitList
@@ -180,17 +180,17 @@ class GalleryJobs(Place):
 
     def compose_body(self) -> ComposeResult:
         with Vertical(id="middle"):
-            yield JobProgress()
+            yield JobProgressPanel()
 
     def refresh_place(self) -> None:
-        self.query_one(JobProgress).progress = Progress(
+        self.query_one(JobProgressPanel).progress = JobProgressView(
             title="copy   vestige.db → postgres@db1/vestige",
             phase="copying rows, attempt 2, resumed 14:02",
             tables=(
-                TableBar("memories", 61_204, 100_000, rows=Rows(61_204, 58_190, 3_011, 3, 0)),
-                TableBar("vectors", 54_890, 92_114, rows=Rows(54_890, 54_888, 0, 0, 2)),
+                TableBar("memories", 61_204, 100_000, rows=RowCounts(61_204, 58_190, 3_011, 3, 0)),
+                TableBar("vectors", 54_890, 92_114, rows=RowCounts(54_890, 54_888, 0, 0, 2)),
                 TableBar("edges", 0, None, "waiting"),
-                TableBar("scheduling", 100_000, 100_000, rows=Rows(100_000, 100_000)),
+                TableBar("scheduling", 100_000, 100_000, rows=RowCounts(100_000, 100_000)),
             ),
             rate=9_812,
             rates=(1, 3, 5, 6, 7, 7, 6, 7, 7, 7, 5, 7, 7),

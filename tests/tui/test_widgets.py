@@ -30,7 +30,7 @@ from vestige_tui.tui.commands import EVERYWHERE, IN_PLACE, MOTIONS, SELECTING, C
 from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Confirm, Message, Pick
 from vestige_tui.tui.filters.bar import AskInput, FilterBar
-from vestige_tui.tui.jobs.job_progress import COMPARED, JobProgress, Progress, Rows, TableBar
+from vestige_tui.tui.jobs.job_progress import COMPARED, JobProgressPanel, JobProgressView, RowCounts, TableBar
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.search.hit_list import HitList
 from vestige_tui.tui.themes import THEMES, register
@@ -47,7 +47,7 @@ MILLION = 1_000_000
 class Stage(App[None]):
     """One widget alone, with a list of what it posted."""
 
-    def __init__(self, widget: MemoryTable | HitList | MemoryCard | FilterBar | JobProgress) -> None:
+    def __init__(self, widget: MemoryTable | HitList | MemoryCard | FilterBar | JobProgressPanel) -> None:
         super().__init__()
         self.widget = widget
         self.posted: list[TextualMessage] = []
@@ -715,12 +715,12 @@ async def test_every_theme_with_and_without_colour(theme: str, colour: bool, mon
 
 @pytest.mark.parametrize("width", [44, 52, 57, 60, 80])
 async def test_the_tables_of_a_job_keep_to_one_line_each(width: int) -> None:
-    counts = Rows(374, 374, 0, 0, 2)
+    counts = RowCounts(374, 374, 0, 0, 2)
     tables = tuple(TableBar(name, 374, 374, rows=counts) for name in ("memories", "supersession"))
-    bars = JobProgress()
+    bars = JobProgressPanel()
     app = Stage(bars)
     async with app.run_test(size=(width, 12)) as pilot:
-        bars.progress = Progress("", "", tables, running=False)
+        bars.progress = JobProgressView("", "", tables, running=False)
         await pilot.pause()
         shown = [line.rstrip() for line in lines(app) if line.strip()]
     [first] = [line for line in shown if line.startswith("memories")]
@@ -732,11 +732,11 @@ async def test_the_tables_of_a_job_keep_to_one_line_each(width: int) -> None:
 
 @pytest.mark.parametrize(("age", "rate", "ink"), [(2.0, "9,812 rows/s", True), (720.0, "─ rows/s", False)])
 async def test_figures_of_a_job_are_bright_only_while_it_lives(age: float, rate: str, ink: bool) -> None:
-    tables = (TableBar("memories", 40, 100, rows=Rows(40, 40)),)
-    bars = JobProgress()
+    tables = (TableBar("memories", 40, 100, rows=RowCounts(40, 40)),)
+    bars = JobProgressPanel()
     app = Stage(bars)
     async with app.run_test(size=(80, 12)) as pilot:
-        bars.progress = Progress("", "copying", tables, rate=9_812.0, seconds_left=60.0, heartbeat_age=age)
+        bars.progress = JobProgressView("", "copying", tables, rate=9_812.0, seconds_left=60.0, heartbeat_age=age)
         await pilot.pause()
         assert any(rate in line for line in lines(app))
         assert any("1 min left" in line for line in lines(app)) == ink
@@ -746,11 +746,11 @@ async def test_figures_of_a_job_are_bright_only_while_it_lives(age: float, rate:
 
 @pytest.mark.parametrize(("width", "titles"), [(100, "differ  only in source  only in target"), (60, "differences")])
 async def test_differences_are_told_apart_where_there_is_room(width: int, titles: str) -> None:
-    rows = Rows(9, differ=1, only_source=2, only_target=3)
-    bars = JobProgress()
+    rows = RowCounts(9, differ=1, only_source=2, only_target=3)
+    bars = JobProgressPanel()
     app = Stage(bars)
     async with app.run_test(size=(width, 12)) as pilot:
-        bars.progress = Progress("", "", (TableBar("edges", 9, 9, rows=rows),), running=False, columns=COMPARED)
+        bars.progress = JobProgressView("", "", (TableBar("edges", 9, 9, rows=rows),), running=False, columns=COMPARED)
         await pilot.pause()
         shown = [line.rstrip() for line in lines(app) if line.strip()]
     assert shown[0].strip() == titles

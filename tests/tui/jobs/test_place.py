@@ -24,7 +24,7 @@ from vestige_tui.tui.jobs.detail import ended, folded, progress_of, shortened
 from vestige_tui.tui.jobs.finding import MemorySheet
 from vestige_tui.tui.jobs.finding_list import FindingList
 from vestige_tui.tui.jobs.job_list import JobList
-from vestige_tui.tui.jobs.job_progress import JobProgress as JobBars
+from vestige_tui.tui.jobs.job_progress import JobProgressPanel
 from vestige_tui.tui.jobs.place import show_job
 
 
@@ -152,7 +152,7 @@ async def test_jobs_tell_their_ends_apart(corpus: Path) -> None:
         assert "re-embed → MiniL… 384" in console.text
         assert "model      x/MiniLM-L6-v2, 128 dimensions" in console.text
         assert "9,812 texts/s" in console.text
-        shown = console.app.screen.query_one(JobBars).progress
+        shown = console.app.screen.query_one(JobProgressPanel).progress
         assert shown is not None
         assert shown.columns == ("encoded", "failed", "present", "repaired")
 

@@ -25,7 +25,7 @@ from vestige_tui.jobs.start import JobRequest, StartedJob
 from vestige_tui.reembed.plan import Estimate
 from vestige_tui.store.open import open_store
 from vestige_tui.tui.app import VestigeApp
-from vestige_tui.tui.registry.card import Seen, brief, card, has_second, history, parts
+from vestige_tui.tui.registry.card import ModelSnapshot, brief, card, has_second, history, parts
 from vestige_tui.tui.wizards.cost_step import going
 
 if TYPE_CHECKING:
@@ -361,9 +361,9 @@ async def test_a_store_without_a_model_says_what_decides_it(empty_store: Path, m
 MODEL = ModelSignature("acme/small-model", 64, "6dc5", NOW)
 
 
-def seen(**changes: Any) -> Seen:
+def seen(**changes: Any) -> ModelSnapshot:
     """A store of ten memories and their model, loaded, with what is told otherwise."""
-    known = Seen(MODEL, NOW, "ready", census=VectorCensus({64: 10}, 0, 0, 0))
+    known = ModelSnapshot(MODEL, NOW, "ready", census=VectorCensus({64: 10}, 0, 0, 0))
     return replace(known, **changes)
 
 

@@ -27,8 +27,8 @@ AWAY = "The line is cut."
 def sitting(at: Desk) -> ReviewSession:
     place = at.app.screen
     assert isinstance(place, ReviewPlace)
-    assert place._sitting is not None
-    return place._sitting
+    assert place._session is not None
+    return place._session
 
 
 def store_of(at: Desk) -> Store:

@@ -580,11 +580,11 @@ def test_practice_comes_after_some_others_and_before_the_end() -> None:
     sitting = ReviewSession(ids, NOW)
     graded(sitting, "0", Rating.AGAIN)
     for number in range(1, 1 + PRACTICE_AFTER):
-        assert sitting.turn == SessionCard(str(number))
+        assert sitting.card == SessionCard(str(number))
         graded(sitting, str(number), Rating.GOOD)
-    assert sitting.turn == SessionCard("0", practice=True)
+    assert sitting.card == SessionCard("0", practice=True)
     sitting.practise("0", Rating.GOOD, 5.0)
-    assert sitting.turn == SessionCard(str(1 + PRACTICE_AFTER))
+    assert sitting.card == SessionCard(str(1 + PRACTICE_AFTER))
     assert (sitting.handled, sitting.total) == (1 + PRACTICE_AFTER, 9)
 
 
@@ -599,9 +599,9 @@ def test_the_pace_is_the_median_of_the_cards_so_far() -> None:
 def test_a_card_brought_back_is_next_and_counts_no_more() -> None:
     sitting = ReviewSession(["a", "b"], NOW)
     graded(sitting, "a", Rating.AGAIN)
-    sitting.bring_back("a")
-    assert sitting.turn == SessionCard("a", brought_back=True)
+    sitting.requeue("a")
+    assert sitting.card == SessionCard("a", requeued=True)
     assert sitting.graded == []
     assert (sitting.handled, sitting.total, sitting.practice_left) == (0, 2, 0)
-    sitting.bring_back("c")
+    sitting.requeue("c")
     assert (sitting.handled, sitting.total) == (0, 3)

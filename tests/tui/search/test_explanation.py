@@ -30,7 +30,9 @@ async def laid_open(console: Console, question: str = QUESTION, *keys: str) -> E
         await console.press(*keys)
     await console.still()
     await console.press("x")
-    await console.until(lambda: isinstance(console.app.screen, ExplanationScreen) and bool(console.app.screen._found))
+    await console.until(
+        lambda: isinstance(console.app.screen, ExplanationScreen) and bool(console.app.screen._explanation)
+    )
     await console.still()
     screen = console.app.screen
     assert isinstance(screen, ExplanationScreen)
@@ -127,8 +129,8 @@ async def test_what_it_was_made_of_is_said_beneath(corpus: Path) -> None:
         text = console.text
         for said in ("must occur", "ranked", "must not occur", "left out, too common", "type decision", "all together"):
             assert said in text
-        assert screen._found is not None
-        assert f"{screen._found.passing} of 374" in text
+        assert screen._explanation is not None
+        assert f"{screen._explanation.passing} of 374" in text
         assert "share of words = score ÷ the best score" in text
         await console.press("tab", "tab", "G")
         await console.still()

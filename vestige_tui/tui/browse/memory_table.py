@@ -1,4 +1,4 @@
-"""A table of memories that scrolls a million rows: it holds a few pages and asks for others as they come into view."""
+"""Table of memories for a million rows: it holds a few pages, and fetches others as they come into view."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ PAGES_HELD = 50
 SELECTION_LIMIT = 10_000
 
 Fetch: TypeAlias = Callable[[int, int, str | None], Awaitable[Page[Memory]]]
-"""``fetch(offset, limit, after)``: rows ``offset`` .. ``offset + limit``; ``after`` is the cursor at which they begin,
-where it is known, so that only jumps need the offset. ``Page.next`` is the cursor behind the last row, if any."""
+"""``fetch(offset, limit, after)``: rows ``offset`` .. ``offset + limit``; ``after`` is the keyset cursor at which they
+begin, if known, so that only jumps need the offset. ``Page.next`` is the cursor behind the last row, if any."""
 
 
 class MemoryTable(MemoryRows):
-    """Memories, one a line. ``set_source`` says what it shows, ``reload`` that the store changed under it."""
+    """Table of memories, one a line; ``set_source`` replaces its rows, ``reload`` reads them again after a change."""
 
     head_height: ClassVar[int] = 1
     BINDINGS: ClassVar[list[BindingType]] = bindings(*SELECTING)
 
     @dataclass
     class MemoryHighlighted(Message):
-        """Another memory came under the cursor; None where there is none."""
+        """Another memory came under the cursor; None for an empty table."""
 
         memory: Memory | None
 
@@ -50,11 +50,11 @@ class MemoryTable(MemoryRows):
 
     @dataclass
     class NotHere(Message):
-        """Nothing was done: what the key was about is still being read."""
+        """A key had no effect, because its rows are still being read."""
 
     @dataclass
     class Failed(Message):
-        """Rows could not be fetched; those that are here stay."""
+        """Rows could not be fetched; those already loaded stay."""
 
         error: BaseException
 
@@ -65,11 +65,11 @@ class MemoryTable(MemoryRows):
         self._fetch: Fetch | None = None
         self._sort: Sort | None = None
         self._pages: OrderedDict[int, tuple[Memory, ...]] = OrderedDict()
-        self._begins: dict[int, str] = {}
+        self._page_cursors: dict[int, str] = {}
         self._range_from: int | None = None
         self._loader: Worker[None] | None = None
         self._selector: Worker[None] | None = None
-        self._told: str | None = None
+        self._highlighted_id: str | None = None
 
     # Source ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -83,23 +83,23 @@ class MemoryTable(MemoryRows):
         had_selection = bool(self._selected)
         self._selected.clear()
         self._cursor = 0
-        self._told = None
+        self._highlighted_id = None
         self.scroll_to(y=0, animate=False, force=True)
         self._resize_to(count)
         if had_selection:
             self.post_message(self.SelectionChanged(()))
         if not count:
             self.post_message(self.MemoryHighlighted(None))
-        self._load_what_is_seen()
+        self._load_visible()
 
     def reload(self, count: int) -> None:
-        """The store changed and has ``count`` rows now: look again, and keep the cursor on its memory and line."""
+        """Read again after a change of the store to ``count`` rows; the cursor keeps its memory and line."""
         self._stop_loading()
         self._loader = self._reload(count)
 
     def _forget(self) -> None:
         self._pages.clear()
-        self._begins.clear()
+        self._page_cursors.clear()
 
     def _stop_loading(self) -> None:
         if self._loader is not None:
@@ -107,16 +107,16 @@ class MemoryTable(MemoryRows):
             self._loader = None
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        # This message does not rise above the widget that began the work.
+        # Textual does not bubble this message beyond the widget that started the worker.
         if event.state is WorkerState.ERROR and event.worker.error is not None:
             self.post_message(self.Failed(event.worker.error))
 
-    async def _read(self, page: int, begins: dict[int, str]) -> tuple[Memory, ...]:
-        """Fetch page ``page``, by key where ``begins`` knows its first row, and note there that of the next one."""
+    async def _read(self, page: int, page_cursors: dict[int, str]) -> tuple[Memory, ...]:
+        """Fetch page ``page``, by keyset if ``page_cursors`` has its cursor, and add that of the next page."""
         assert self._fetch is not None
-        answer = await self._fetch(page * PAGE_ROWS, PAGE_ROWS, begins.get(page))
+        answer = await self._fetch(page * PAGE_ROWS, PAGE_ROWS, page_cursors.get(page))
         if answer.next is not None:
-            begins[page + 1] = answer.next
+            page_cursors[page + 1] = answer.next
         return tuple(answer.items)
 
     def _keep(self, page: int, rows: tuple[Memory, ...]) -> None:
@@ -127,40 +127,40 @@ class MemoryTable(MemoryRows):
         if self._renew(rows):
             self.post_message(self.SelectionChanged(self.selected, len(self._selected) >= SELECTION_LIMIT))
 
-    def _wanted(self) -> int | None:
-        """Return the next page to fetch: one that is seen, else the one behind those; None when all are here."""
-        seen = self.visible_rows
-        if not self._count or not len(seen):
+    def _page_to_fetch(self) -> int | None:
+        """Return the next page to fetch: a visible one, else the one below (prefetch); None when all are loaded."""
+        visible = self.visible_rows
+        if not self._count or not len(visible):
             return None
-        first, last = seen.start // PAGE_ROWS, (seen.stop - 1) // PAGE_ROWS
+        first, last = visible.start // PAGE_ROWS, (visible.stop - 1) // PAGE_ROWS
         pages = [*range(first, last + 1), last + 1]
         return next((page for page in pages if page not in self._pages and page * PAGE_ROWS < self._count), None)
 
-    def _load_what_is_seen(self) -> None:
+    def _load_visible(self) -> None:
         if self._fetch is None or (self._loader is not None and self._loader.is_running):
             return
-        if self._wanted() is not None:
+        if self._page_to_fetch() is not None:
             self._loader = self._load()
 
     @work(group="rows", exclusive=True, exit_on_error=False)
     async def _load(self) -> None:
-        await self._read_wanted()
+        await self._read_missing()
 
-    async def _read_wanted(self) -> None:
-        while (page := self._wanted()) is not None:
-            self._keep(page, await self._read(page, self._begins))
+    async def _read_missing(self) -> None:
+        while (page := self._page_to_fetch()) is not None:
+            self._keep(page, await self._read(page, self._page_cursors))
             self.repaint()
-            self._tell()
+            self._post_highlighted()
 
     @work(group="rows", exclusive=True, exit_on_error=False)
     async def _reload(self, count: int) -> None:
-        self._begins.clear()
+        self._page_cursors.clear()
         fresh: dict[int, tuple[Memory, ...]] = {}
         while True:
-            noted = self._cursor
-            cursor = await self._place_among(count, fresh)
-            # The old rows stay in use until the new ones are here: the cursor may have moved on them.
-            if noted == self._cursor:
+            old_cursor = self._cursor
+            cursor = await self._find_current(count, fresh)
+            # The old rows stay in use until the new ones are read, so the cursor may have moved meanwhile.
+            if old_cursor == self._cursor:
                 break
         shift = cursor - self._cursor
         self._pages.clear()
@@ -171,52 +171,52 @@ class MemoryTable(MemoryRows):
         if self._range_from is not None:
             self._range_from = max(0, min(self._range_from + shift, count - 1))
         if self.scroll_y > 0:
-            # What arrives above pushes nothing, except at the top, where one waits for it.
+            # New rows above must not move the visible ones, except at the top of the table.
             self.scroll_to(y=self.scroll_y + shift * self.row_height, animate=False, force=True)
         self._reveal()
-        self._told = None
-        await self._read_wanted()
-        self._tell()
+        self._highlighted_id = None
+        await self._read_missing()
+        self._post_highlighted()
 
-    async def _place_among(self, count: int, fresh: dict[int, tuple[Memory, ...]]) -> int:
-        """Return where the memory under the cursor stands among ``count`` new rows; their pages gather in ``fresh``."""
+    async def _find_current(self, count: int, fresh: dict[int, tuple[Memory, ...]]) -> int:
+        """Return the row of the current memory among ``count`` new rows; pages read on the way go to ``fresh``."""
         memory, old = self.current, self._cursor
         if memory is not None and self._fetch is not None:
             guesses = [old + count - self._count, old]
             pages = [guess // PAGE_ROWS + near for near in (0, -1, 1) for guess in guesses]
             for page in dict.fromkeys(page for page in pages if 0 <= page * PAGE_ROWS < count):
                 if page not in fresh:
-                    fresh[page] = await self._read(page, self._begins)
-                found = [row.id for row in fresh[page]]
-                if memory.id in found:
-                    return page * PAGE_ROWS + found.index(memory.id)
+                    fresh[page] = await self._read(page, self._page_cursors)
+                ids = [row.id for row in fresh[page]]
+                if memory.id in ids:
+                    return page * PAGE_ROWS + ids.index(memory.id)
         return max(0, min(old, count - 1))
 
-    # What is there ───────────────────────────────────────────────────────────────────────────────────────────────
+    # Rows ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def memory_at(self, index: int) -> Memory | None:
-        """Return the memory of row ``index``, None while its page is not here."""
+        """Return the memory of row ``index``, None while its page is not loaded."""
         page, place = divmod(index, PAGE_ROWS)
         rows = self._pages.get(page)
         return rows[place] if rows is not None and 0 <= place < len(rows) else None
 
     @property
     def current(self) -> Memory | None:
-        """The memory under the cursor, None while it is not here."""
+        """Memory under the cursor, None while its page is not loaded."""
         return self.memory_at(self._cursor)
 
-    def _tell(self) -> None:
+    def _post_highlighted(self) -> None:
         memory = self.current
-        told = memory.id if memory is not None else None
-        if told != self._told and (memory is not None or not self._count):
-            self._told = told
+        memory_id = memory.id if memory is not None else None
+        if memory_id != self._highlighted_id and (memory is not None or not self._count):
+            self._highlighted_id = memory_id
             self.post_message(self.MemoryHighlighted(memory))
 
     def cursor_moved(self) -> None:
         if self._range_from is not None:
             self.repaint()
-        self._tell()
-        self._load_what_is_seen()
+        self._post_highlighted()
+        self._load_visible()
 
     def row_chosen(self) -> None:
         if self.current is not None:
@@ -226,16 +226,16 @@ class MemoryTable(MemoryRows):
 
     def _wait_for_rows(self) -> None:
         self.post_message(self.NotHere())
-        # Nothing reads them any more where that has failed.
-        self._load_what_is_seen()
+        # A failed read is not repeated otherwise.
+        self._load_visible()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        self._load_what_is_seen()
+        self._load_visible()
 
     def on_resize(self) -> None:
         super().on_resize()
-        self._load_what_is_seen()
+        self._load_visible()
 
     # Selection ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -250,7 +250,7 @@ class MemoryTable(MemoryRows):
 
     @property
     def range_open(self) -> bool:
-        """Whether a range was started and not yet selected."""
+        """True while a range is started and not yet selected."""
         return self._range_from is not None
 
     @property
@@ -258,7 +258,7 @@ class MemoryTable(MemoryRows):
         return self._selector is not None and not self._selector.is_finished
 
     def select_none(self) -> None:
-        """Give up range and selection, also one whose rows are still being read."""
+        """Clear range and selection, and cancel a selection still being read."""
         self._stop_selecting()
         self._range_from = None
         super().select_none()
@@ -272,7 +272,7 @@ class MemoryTable(MemoryRows):
         if self._range_from is not None:
             self.action_toggle_range()
         elif self._count and (self.current is None or self.selecting):
-            # What is taken out while more is being put in would come back with it.
+            # The running selection would select the row again.
             self._wait_for_rows()
         else:
             super().action_toggle_selected()
@@ -300,25 +300,25 @@ class MemoryTable(MemoryRows):
 
     @work(group="selection", exclusive=True, exit_on_error=False)
     async def _gather(self, rows: range) -> None:
-        cut = len(rows) > SELECTION_LIMIT
+        truncated = len(rows) > SELECTION_LIMIT
         rows = rows[:SELECTION_LIMIT]
-        found: dict[str, Memory] = {}
-        # As they are numbered now: the list may be read again meanwhile.
-        pages, begins = dict(self._pages), dict(self._begins)
+        memories: dict[str, Memory] = {}
+        # Copies with the present row numbers: the table may be reloaded meanwhile.
+        pages, page_cursors = dict(self._pages), dict(self._page_cursors)
         for page in range(rows.start // PAGE_ROWS, (rows.stop - 1) // PAGE_ROWS + 1) if rows else ():
-            held = pages.get(page)
-            if held is None:
-                held = await self._read(page, begins)
-            for place, memory in enumerate(held, page * PAGE_ROWS):
+            page_memories = pages.get(page)
+            if page_memories is None:
+                page_memories = await self._read(page, page_cursors)
+            for place, memory in enumerate(page_memories, page * PAGE_ROWS):
                 if place in rows:
-                    found[memory.id] = memory
-        # All at once: half of what was asked for is never a selection.
-        self._selected |= found
-        for held in self._pages.values():
-            self._renew(held)
+                    memories[memory.id] = memory
+        # All at once, so that a cancelled read leaves no partial selection.
+        self._selected |= memories
+        for page_memories in self._pages.values():
+            self._renew(page_memories)
         self._range_from = None
         self.repaint()
-        self.post_message(self.SelectionChanged(self.selected, cut))
+        self.post_message(self.SelectionChanged(self.selected, truncated))
 
     # Painting ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -335,11 +335,11 @@ class MemoryTable(MemoryRows):
         if columns.tags:
             yield "  " + fit("tags", columns.tags), "head"
         moment = {"updated": "edited", "due": "due"}.get(self._sort or "", "made")
-        shown = title(moment, "created", "updated", "due")
-        yield "  " + fit(shown, columns.age, right=True), "head"
+        label = title(moment, "created", "updated", "due")
+        yield "  " + fit(label, columns.age, right=True), "head"
         yield "  " + fit("recall" if columns.recall >= 6 else "R", columns.recall, right=True), "head"
         if columns.due:
-            # By due date, the column before it says when that is: here then stands how old the memory is.
+            # Sorted by due date, the column before shows that date, and this one the age.
             yield "  " + fit("made" if self._sort == "due" else "due", columns.due, right=True), "head"
 
     def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
@@ -352,14 +352,14 @@ class MemoryTable(MemoryRows):
         now = self._clock()
         state = state_of(memory, now)
         yield state.glyph + " ", state.ink
-        gone = memory.superseded_by is not None
+        superseded = memory.superseded_by is not None
         if columns.kind:
             yield fit(plain(memory.node_type), columns.kind) + "  ", "muted"
-        yield fit(one_line(memory.content, columns.text), columns.text), "muted" if gone else "text"
+        yield fit(one_line(memory.content, columns.text), columns.text), "muted" if superseded else "text"
         if columns.tags:
             yield "  " + fit(", ".join(plain(tag) for tag in memory.tags), columns.tags), "muted"
-        made: Piece = (age(memory.created_at, now), "muted")
-        first: Piece = made
+        created: Piece = (age(memory.created_at, now), "muted")
+        first: Piece = created
         if self._sort == "updated":
             first = (age(memory.updated_at, now), "muted")
         elif self._sort == "due":
@@ -367,7 +367,7 @@ class MemoryTable(MemoryRows):
         yield "  " + fit(first[0], columns.age, right=True), first[1]
         yield from self._draw_recall(memory, now, columns)
         if columns.due:
-            last = made if self._sort == "due" else due(memory, now)
+            last = created if self._sort == "due" else due(memory, now)
             yield "  " + fit(last[0], columns.due, right=True), last[1]
 
     def _draw_recall(self, memory: Memory, now: datetime, columns: Columns) -> Iterable[Piece]:
@@ -398,7 +398,7 @@ class MemoryTable(MemoryRows):
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """How many cells each column has in a given width; 0 where it is folded away to give the text room."""
+    """Widths of the columns in cells; 0 for a column that is hidden in favour of the text."""
 
     kind: int
     text: int
@@ -419,7 +419,7 @@ class Columns:
 
 
 def selection_line(memories: tuple[Memory, ...]) -> str:
-    """Return what is selected in words: ``34 selected, from 12 domains``."""
+    """Return the selection in words: ``34 selected, from 12 domains``."""
     domains = {domain for memory in memories for domain in memory.domains}
-    said = f"{grouped(len(memories))} selected"
-    return f"{said}, from {len(domains)} {'domain' if len(domains) == 1 else 'domains'}" if domains else said
+    text = f"{grouped(len(memories))} selected"
+    return f"{text}, from {len(domains)} {'domain' if len(domains) == 1 else 'domains'}" if domains else text

@@ -34,12 +34,12 @@ from vestige_tui.tui.workers import work
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
-HEAD = 400
+HEAD_CHARS = 400
 SORTS: dict[Sort, str] = {"created": "newest first", "updated": "last edited first", "due": "next due first"}
 
 
 class BrowsePlace(ReadingPlace):
-    """A table over the whole store; the line above narrows it by words of its filters."""
+    """Table of every memory in the store, narrowed by the filter line above it."""
 
     GO_TO = GoToBrowse
     CSS_PATH: ClassVar[list[str | PurePath]] = ["../memory_place.tcss"]
@@ -56,7 +56,7 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
         super().__init__()
         self._sort: Sort = "created"
         self._filter = Filter()
-        self._asked_for: tuple[tuple[Chip, ...], Sort] | None = None
+        self._source_key: tuple[tuple[Chip, ...], Sort] | None = None
 
     def compose_body(self) -> ComposeResult:
         yield FilterBar("Filter: type:decision  domain:auth  since:-30d", id="ask")
@@ -66,7 +66,7 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
         super().on_mount()
         table = self.query_one(MemoryTable)
         table.focus()
-        # Rows that are not here come into view only by scrolling; the table tells of those that are.
+        # Rows not loaded yet come into view only by scrolling; for loaded ones the table posts messages.
         self.watch(table, "scroll_y", self.tell_keys, init=False)
 
     # The list
@@ -78,8 +78,10 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
     @on(FilterBar.Asked)
     def _asked(self, event: FilterBar.Asked) -> None:
         if event.text:
-            there = self.key_named(GoToSearch).upper()
-            self.say(f"Words are looked for in Search ({there}); here a filter reads field:value.", severity="quiet")
+            search_key = self.key_named(GoToSearch).upper()
+            self.say(
+                f"Words are looked for in Search ({search_key}); here a filter reads field:value.", severity="quiet"
+            )
         self.refresh_place()
 
     @work(group="list", exclusive=True, exit_on_error=False)
@@ -87,13 +89,13 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
         store, bar = self.store, self.query_one(FilterBar)
         if store is None:
             return
-        found = await self.answered(self._count(store))
-        if found is None:
+        result = await self.answered(self._count(store))
+        if result is None:
             return
-        chosen, count = found
+        chosen, count = result
         bar.note(f"{SORTS[self._sort]}   {grouped(count)} {'memory' if count == 1 else 'memories'}")
         if not count and self.query_one(MemoryTable).has_focus:
-            # Else the line would get the keyboard when the table goes, and letters were no keys any more.
+            # Otherwise the line would take the focus from the hidden table, and letters would be text.
             self.set_focus(None)
         self.set_class(not count, "-nothing")
         if count and self.focused is None:
@@ -101,12 +103,12 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
         if not count:
             self.remove_class("-reading")
             self._say_nothing(bool(bar.chips))
-        # By the chips, not by the moments that they mean: -3h is another one each time.
-        table, asked_for, self._filter = self.query_one(MemoryTable), (bar.chips, self._sort), chosen
-        if asked_for == self._asked_for:
+        # Compare chips, not the times that they stand for: -3h is another time at each call.
+        table, source_key, self._filter = self.query_one(MemoryTable), (bar.chips, self._sort), chosen
+        if source_key == self._source_key:
             table.reload(count)
         else:
-            self._asked_for = asked_for
+            self._source_key = source_key
             table.set_source(count, self._fetcher(store, self._sort), sort=self._sort)
         self.tell_keys()
 
@@ -116,7 +118,7 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
 
     def _fetcher(self, store: Store, sort: Sort) -> Fetch:
         async def fetch(offset: int, limit: int, after: str | None) -> Page[Memory]:
-            return await store.page(self._filter, sort=sort, limit=limit, after=after, offset=offset, head=HEAD)
+            return await store.page(self._filter, sort=sort, limit=limit, after=after, offset=offset, head=HEAD_CHARS)
 
         return fetch
 
@@ -143,7 +145,7 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
 
     @work(group="pick", exclusive=True, exit_on_error=False)
     async def action_sort(self) -> None:
-        choices = [Choice(sort, said) for sort, said in SORTS.items()]
+        choices = [Choice(sort, label) for sort, label in SORTS.items()]
         picked = await self.app.push_screen_wait(Pick("Sort by", choices))
         for sort in SORTS:
             if sort == picked:
@@ -185,7 +187,7 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
     def _selected(self, event: MemoryTable.SelectionChanged) -> None:
         self.show_selection(event.memories, cut=event.cut)
 
-    # What commands are about
+    # Subject of commands
 
     @property
     def still_selecting(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a person does about a job: cancel it, go on with it, give it up; and why that cannot be done just now."""
+"""Actions of the user on a job: cancel, retry, mark as failed; and the reasons against them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ ENDED = "This job has ended already."
 
 
 def reasons(job: Job | None, jobs: Sequence[Job], now: datetime, keys: Mapping[str, str]) -> dict[str, str]:
-    """Return why commands cannot be given for a job, by action; what is not in it can be done.
+    """Return the reasons against commands on a job, by action; an action without one is allowed.
 
-    ``keys`` are those that take up, copy and compare, as written.
+    ``keys`` are the labels of the keys that retry, copy and compare.
     """
     if job is None:
         return dict.fromkeys(("cancel_job", "retry_job", "fail_job", "copy_job_id"), NOTHING)
-    found = {
+    by_action = {
         "cancel_job": _not_cancelled(job),
         "retry_job": _not_retried(job, jobs, now, keys),
         "fail_job": _not_failed(job, now),
     }
-    return {action: why for action, why in found.items() if why}
+    return {action: why for action, why in by_action.items() if why}
 
 
 def _not_cancelled(job: Job) -> str:
@@ -42,7 +42,7 @@ def _not_cancelled(job: Job) -> str:
 
 def _not_retried(job: Job, jobs: Sequence[Job], now: datetime, keys: Mapping[str, str]) -> str:
     if job.status == "completed":
-        return _not_again(job, keys)
+        return _why_complete(job, keys)
     if not is_ours(job):
         sign = since_sign(job, now)
         if job.in_flight and sign is not None and sign < LEASE_SECONDS:
@@ -59,8 +59,8 @@ def _not_retried(job: Job, jobs: Sequence[Job], now: datetime, keys: Mapping[str
     return came_after(later) if later is not None else ""
 
 
-def _not_again(job: Job, keys: Mapping[str, str]) -> str:
-    """Why what is done is not taken up again, and what can be done instead."""
+def _why_complete(job: Job, keys: Mapping[str, str]) -> str:
+    """Return the reason against a retry of a completed job, and the alternative."""
     if job.kind in ("verify", "repair"):
         return f"It is done; {keys['verify']} compares the two once more."
     if job.kind == "copy":
@@ -77,25 +77,25 @@ def _not_failed(job: Job, now: datetime) -> str:
 
 
 async def cancel_job(place: Place, job: Job) -> None:
-    """Cancel a job after asking: one of ours at its next checkpoint, an agent's work at once."""
+    """Cancel a job after confirmation: one of ours at its next checkpoint, an agent's work at once."""
     from vestige_tui.jobs.monitor import cancel
 
     rows = [title(job)]
     if is_ours(job):
-        gone = place.store is not None and job.silence(place.store.now()) is not None
-        note = "Its worker is gone, so it ends at once." if gone else "It ends at its next checkpoint."
+        worker_gone = place.store is not None and job.silence(place.store.now()) is not None
+        note = "Its worker is gone, so it ends at once." if worker_gone else "It ends at its next checkpoint."
         note += " What is written stays, and a second run goes on from there."
     else:
         note = "It ends here as cancelled; whoever works on it is not told, and what it still reports is not taken."
     if not await place.app.push_screen_wait(Confirm("Cancel this job?", rows, verb="cancel it", notes=[note])):
         return
-    came_to = await cancel(place.store, job, place.console.urls)
-    place.say("The job is cancelled at its next checkpoint." if came_to == "asked" else "The job is cancelled.")
+    outcome = await cancel(place.store, job, place.console.urls)
+    place.say("The job is cancelled at its next checkpoint." if outcome == "asked" else "The job is cancelled.")
     place.console.note_change()
 
 
 async def retry_job(place: Place, job: Job) -> str:
-    """Go on with a job, or queue an agent's work once more; gives the id of the new attempt, empty where they left."""
+    """Retry a job, or queue an agent's work once more; return the id of the new attempt, empty if the user declined."""
     from vestige_tui.jobs.monitor import retry
 
     if not is_ours(job):
@@ -104,21 +104,21 @@ async def retry_job(place: Place, job: Job) -> str:
             *(["The one here ends as failed, retried."] if job.in_flight else []),
         ]
         rows = [title(job), standing(job, place.store.now()).word if place.store is not None else job.status]
-        asked = Confirm("Queue this work once more?", rows, verb="queue it", notes=notes)
-        if not await place.app.push_screen_wait(asked):
+        question = Confirm("Queue this work once more?", rows, verb="queue it", notes=notes)
+        if not await place.app.push_screen_wait(question):
             return ""
     place.say("Taking the job up again…" if is_ours(job) else "Queueing the work once more…", severity="quiet")
     try:
-        begun = await retry(place.store, job, place.console.urls)
+        attempt_id = await retry(place.store, job, place.console.urls)
     except BaseException:
         place.say("")
         raise
     place.console.note_change()
-    return begun
+    return attempt_id
 
 
 async def fail_job(place: Place, job: Job) -> None:
-    """Mark work as failed, with a reason, after asking."""
+    """Mark a job as failed with a reason, after confirmation."""
     from vestige_tui.jobs.monitor import mark_failed
 
     reason = await place.app.push_screen_wait(
@@ -133,8 +133,8 @@ async def fail_job(place: Place, job: Job) -> None:
         return
     rows = [title(job), f"failed: {reason.strip() or 'marked as failed by a person'}"]
     note = "It ends for good, and nothing of it is undone."
-    asked = Confirm("Mark it as failed?", rows, verb="mark it as failed", notes=[note])
-    if not await place.app.push_screen_wait(asked):
+    question = Confirm("Mark it as failed?", rows, verb="mark it as failed", notes=[note])
+    if not await place.app.push_screen_wait(question):
         return
     await mark_failed(place.store, job, reason.strip(), place.console.urls)
     place.say("The job is marked as failed.")

@@ -1,4 +1,4 @@
-"""One job in full, as text: what it is, how it stands and what a person can do, and its figures."""
+"""Text of one job in full: title, state, facts, advice and figures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vestige_tui.presenters.jobs import (
     stuck_for,
     title,
 )
-from vestige_tui.tui.jobs.job_progress import COMPARED, COPIED, ENCODED, Progress, Rows, TableBar
+from vestige_tui.tui.jobs.job_progress import COMPARED, COPIED, ENCODED, JobProgressView, RowCounts, TableBar
 from vestige_tui.tui.widgets.status_line import Severity
 
 INKS = {"muted": "$text-muted", "accent": "$accent", "good": "$success", "bad": "$error", "waiting": "$warning"}
@@ -42,38 +42,40 @@ COUNTS = (
     "only_source",
     "only_target",
 )
-"""What the ledger counts of a table's rows."""
-LABEL = 11
-LONGEST_TOLD = 12
-"""Lines of a task, a result or an error; all of it is a key away."""
+"""Counts of a table's rows in the ledger."""
+LABEL_CELLS = 11
+MAX_TEXT_LINES = 12
+"""Limit for a task, a result or an error in the panel."""
 
 
 def clock_time(moment: datetime, now: datetime) -> str:
-    """Return a moment as the person's clock shows it, with the day where it is not today's."""
+    """Return a time in the local zone, with the date unless it is today's."""
     local, today = moment.astimezone(), now.astimezone().date()
     return f"{local:%H:%M}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"
 
 
 def about(job: Job, now: datetime, width: int, keys: Mapping[str, str], later: Job | None = None) -> Content:
-    """Return what a job is and how it stands.
+    """Return the title, state, facts and advice of a job.
 
-    ``keys`` are those that retry, fail, cancel and open, as written; ``later`` is the last run of its plan, where that
-    came after it.
+    ``keys`` are the labels of the keys that retry, fail, cancel and open; ``later`` is the last run of its plan, if
+    that came after this job.
     """
     name = title(job) if is_ours(job) else one_line(job.task) or "work without a name"
-    lines = [Content.styled(cut(name, width), "$text bold"), *_stands(job, now, width)]
-    rows = list(_ours(job, width - LABEL) if is_ours(job) else _theirs(job, now, whole=cells(name) <= width))
+    lines = [Content.styled(cut(name, width), "$text bold"), *_state_lines(job, now, width)]
+    rows = list(
+        _own_rows(job, width - LABEL_CELLS) if is_ours(job) else _agent_rows(job, now, title_fits=cells(name) <= width)
+    )
     if rows:
         lines += [Content(""), *(line for row in rows for line in _row(*row, width))]
-    if told := _told(job, now, keys, later):
-        lines += [Content(""), *told]
+    if advice := _advice(job, now, keys, later):
+        lines += [Content(""), *advice]
     return Content("\n").join(lines)
 
 
-def _stands(job: Job, now: datetime, width: int) -> Iterator[Content]:
-    """How a job stands, and beside it its facts, on as many lines as they need whole."""
-    stands = standing(job, now)
-    line: list[tuple[str, str]] = [(f"{stands.glyph} {stands.word}", INKS.get(stands.ink, "$text"))]
+def _state_lines(job: Job, now: datetime, width: int) -> Iterator[Content]:
+    """Yield the state of a job with its facts beside it, on as many lines as they need uncut."""
+    state = standing(job, now)
+    line: list[tuple[str, str]] = [(f"{state.glyph} {state.word}", INKS.get(state.ink, "$text"))]
     used = cells(line[0][0])
     for fact in _beside(job, now):
         if used + 3 + cells(fact) > width:
@@ -95,7 +97,7 @@ def _beside(job: Job, now: datetime) -> Iterator[str]:
     yield f"id {short_id(job.id)}"
 
 
-def _ours(job: Job, width: int) -> Iterator[tuple[str, str, str]]:
+def _own_rows(job: Job, width: int) -> Iterator[tuple[str, str, str]]:
     if job.kind == "reembed":
         yield "store", shortened(below_home(redact(job.target)), width), "$text-muted"
     elif job.target:
@@ -104,13 +106,13 @@ def _ours(job: Job, width: int) -> Iterator[tuple[str, str, str]]:
         yield second, shortened(below_home(redact(job.target)), width), "$text-muted"
     if model := model_in_words(job.options):
         yield "model", model, "$text-muted"
-    if told := in_words(job.options):
-        yield "how", told, "$text-muted"
+    if options := in_words(job.options):
+        yield "how", options, "$text-muted"
 
 
-def _theirs(job: Job, now: datetime, *, whole: bool) -> Iterator[tuple[str, str, str]]:
+def _agent_rows(job: Job, now: datetime, *, title_fits: bool) -> Iterator[tuple[str, str, str]]:
     task = plain(job.task, newlines=True).strip()
-    if task and not (whole and task == one_line(job.task)):
+    if task and not (title_fits and task == one_line(job.task)):
         yield "task", task, "$text"
     yield "asked by", "this program" if job.caller == str(CALLER) else job.caller or "nobody known", "$text-muted"
     yield "given to", job.callee or "nobody known", "$text-muted"
@@ -123,20 +125,20 @@ def _theirs(job: Job, now: datetime, *, whole: bool) -> Iterator[tuple[str, str,
             late = "$warning" if job.status == "stuck" else "$text-muted"
             yield "heartbeat", f"{duration(sign)} ago, at {clock_time(job.last_heartbeat, now)}", late
     if job.deadline is not None and job.in_flight:
-        left, over = countdown(job.deadline, now)
-        yield "deadline", f"{left}, at {clock_time(job.deadline, now)}", "$warning" if over else "$text-muted"
+        remaining, overdue = countdown(job.deadline, now)
+        yield "deadline", f"{remaining}, at {clock_time(job.deadline, now)}", "$warning" if overdue else "$text-muted"
     if job.result:
         yield "result", plain(job.result, newlines=True).strip(), "$text"
     yield "ledger of", below_home(redact(job.store)), "$text-muted"
 
 
 def _row(label: str, text: str, style: str, width: int) -> Iterator[Content]:
-    """A label and its text, on as many lines as it needs, up to a measure."""
-    room = max(10, width - LABEL)
+    """Return a label and its text, on at most ``MAX_TEXT_LINES`` lines."""
+    room = max(10, width - LABEL_CELLS)
     lines = folded(text, room)
-    if len(lines) > LONGEST_TOLD:
-        lines = [*lines[: LONGEST_TOLD - 1], cut(f"{lines[LONGEST_TOLD - 1]} …", room)]
-    return _in_column(label, lines, LABEL, style)
+    if len(lines) > MAX_TEXT_LINES:
+        lines = [*lines[: MAX_TEXT_LINES - 1], cut(f"{lines[MAX_TEXT_LINES - 1]} …", room)]
+    return _in_column(label, lines, LABEL_CELLS, style)
 
 
 def labelled(label: str, text: str, width: int, column: int, style: str) -> Iterator[Content]:
@@ -150,11 +152,11 @@ def _in_column(label: str, lines: Sequence[str], column: int, style: str) -> Ite
 
 
 def folded(text: str, width: int) -> list[str]:
-    """Return text in lines of at most ``width`` cells, broken between words where there are any."""
+    """Return text in lines of at most ``width`` cells, broken between words if possible."""
     lines: list[str] = []
     for paragraph in plain(text, newlines=True).replace("\t", "    ").split("\n"):
         for line in wrap(paragraph, width, break_on_hyphens=False, break_long_words=False) or [""]:
-            # What is wide takes two cells for each character; a path too long for a line goes on after a folder.
+            # A wide character takes two cells; a path too long for a line is broken behind a slash.
             while cells(line) > width:
                 head = cut(line, width).removesuffix("…") or line[:1]
                 head = head[: head.rfind("/") + 1] or head
@@ -165,7 +167,7 @@ def folded(text: str, width: int) -> list[str]:
 
 
 def shortened(url: str, width: int) -> str:
-    """Return a store's URL or path in ``width`` cells, with ``…`` for what comes before its last parts."""
+    """Return a store's URL or path in ``width`` cells, with ``…`` for its first parts."""
     if cells(url) <= width:
         return url
     scheme, colon, rest = url.partition(":")
@@ -175,54 +177,56 @@ def shortened(url: str, width: int) -> str:
         return f"{server}/{last}" if cells(server) > len(scheme) + 3 else cut(url, width)
     parts = (rest if colon else url).split("/")
     for place in range(1, len(parts)):
-        said = f"{scheme}:…/" if colon else "…/"
-        said += "/".join(parts[place:])
-        if cells(said) <= width:
-            return said
+        candidate = f"{scheme}:…/" if colon else "…/"
+        candidate += "/".join(parts[place:])
+        if cells(candidate) <= width:
+            return candidate
     return cut(url, width)
 
 
-def _told(job: Job, now: datetime, keys: Mapping[str, str], later: Job | None) -> list[Content]:
-    """What a person should know about how the job stands, and what they can do."""
+def _advice(job: Job, now: datetime, keys: Mapping[str, str], later: Job | None) -> list[Content]:
+    """Return the advice on a job: its problem or result, and the keys that act on it."""
     if job.in_flight:
-        return _told_in_flight(job, now, keys)
+        return _advice_in_flight(job, now, keys)
     if job.status == "failed":
         if job.error == CANCELLED:
-            what, style = "A person cancelled it; what was written by then stays.", "$text"
+            problem, style = "A person cancelled it; what was written by then stays.", "$text"
         else:
-            what, style = _why(job), "$error"
+            problem, style = _why(job), "$error"
         if later is not None:
-            then = came_after(later)
+            remedy = came_after(later)
         elif is_ours(job):
-            then = f"{keys['retry']} {'goes on from its last checkpoint' if job.resumable else 'begins it anew'}."
+            remedy = f"{keys['retry']} {'goes on from its last checkpoint' if job.resumable else 'begins it anew'}."
         else:
-            then = f"{keys['retry']} queues it once more."
-        return [Content.styled(what, style), Content.styled(then, "$text-muted")]
-    if found := differences(job):
+            remedy = f"{keys['retry']} queues it once more."
+        return [Content.styled(problem, style), Content.styled(remedy, "$text-muted")]
+    if difference_count := differences(job):
         counts = counts_of(job)
         kinds = [kind for kind in ("differ", "only in source", "only in target") if counts[kind]]
         each = ", ".join(f"{grouped(counts[kind])} {kind}" for kind in kinds)
-        it = "it" if found == 1 else "them"
-        told = [Content.styled(f"{counted(found, 'difference')}: {each}; the findings name {it}.", "$warning")]
+        it = "it" if difference_count == 1 else "them"
+        lines = [
+            Content.styled(f"{counted(difference_count, 'difference')}: {each}; the findings name {it}.", "$warning")
+        ]
         alone = "; a copy leaves alone what the target has" if job.kind == "copy" else ""
-        return [*told, Content.styled(f"{keys['verify']} compares once more{alone}.", "$text-muted")]
+        return [*lines, Content.styled(f"{keys['verify']} compares once more{alone}.", "$text-muted")]
     if failed := failed_rows(job):
         rows = "row" if failed == 1 else "rows"
-        said = f"{grouped(failed)} {rows} could not be copied; the findings say why."
-        return [Content.styled(said, "$warning")]
+        sentence = f"{grouped(failed)} {rows} could not be copied; the findings say why."
+        return [Content.styled(sentence, "$warning")]
     if job.kind in ("verify", "repair"):
         return [Content.styled("Every row is the same on both sides.", "$success")]
     if job.kind == "copy":
-        told = [Content.styled("Every row that was read is in the target.", "$text")]
+        lines = [Content.styled("Every row that was read is in the target.", "$text")]
         if job.options.get("verify") is False:
-            told.append(Content.styled(f"{keys['verify']} compares both, row by row.", "$text-muted"))
-        return told
+            lines.append(Content.styled(f"{keys['verify']} compares both, row by row.", "$text-muted"))
+        return lines
     if is_ours(job) and job.result:
         return [Content.styled(f"{plain(job.result).rstrip('.')}.", "$text")]
     return []
 
 
-def _told_in_flight(job: Job, now: datetime, keys: Mapping[str, str]) -> list[Content]:
+def _advice_in_flight(job: Job, now: datetime, keys: Mapping[str, str]) -> list[Content]:
     if not is_ours(job):
         if (stuck := stuck_for(job, now)) is None:
             return []
@@ -246,7 +250,7 @@ def _told_in_flight(job: Job, now: datetime, keys: Mapping[str, str]) -> list[Co
 
 
 def _why(job: Job) -> str:
-    """The reason of a failure as a sentence, also where the ledger has only a word for it."""
+    """Return the reason of a failure as a sentence, also for the ledger's codes."""
     error = redact(job.error or "")
     if error == LEASE_LOST:
         return "Its worker gave no sign of life, and another attempt took over."
@@ -263,25 +267,25 @@ KINDS = {"copy": "copy", "verify": "comparison", "repair": "repair", "reembed": 
 
 
 def ended(job: Job) -> tuple[str, Severity]:
-    """Return in one sentence how a job ended, and how grave that is."""
-    what = f"The {KINDS[job.kind]}" if job.kind in KINDS else "The work"
+    """Return the sentence on the end of a job, and its severity."""
+    subject = f"The {KINDS[job.kind]}" if job.kind in KINDS else "The work"
     if job.options.get("rollback"):
-        what = "The rolling back"
+        subject = "The rolling back"
     if job.error == CANCELLED:
-        return f"{what} was cancelled; what was written by then stays.", "done"
+        return f"{subject} was cancelled; what was written by then stays.", "done"
     if job.status == "failed":
-        return f"{what} failed: {_why(job)}", "bad"
+        return f"{subject} failed: {_why(job)}", "bad"
     rows = sum(table.read for table in job.progress.tables.values())
-    told = [counted(rows, "text" if job.kind == "reembed" else "row")] if is_ours(job) and rows else []
-    stands = standing(job, job.finished_at or job.updated_at or job.created_at or datetime.now(UTC))
-    if is_ours(job) and stands.word != "done":
-        told.append(stands.word)
-    said = f"{what} is done: {', '.join(told)}." if told else f"{what} is done."
-    return said, "waiting" if stands.ink == "waiting" else "done"
+    details = [counted(rows, "text" if job.kind == "reembed" else "row")] if is_ours(job) and rows else []
+    state = standing(job, job.finished_at or job.updated_at or job.created_at or datetime.now(UTC))
+    if is_ours(job) and state.word != "done":
+        details.append(state.word)
+    sentence = f"{subject} is done: {', '.join(details)}." if details else f"{subject} is done."
+    return sentence, "waiting" if state.ink == "waiting" else "done"
 
 
 def counts_of(job: Job) -> dict[str, int]:
-    """Return how many findings of each kind the figures of a job tell of."""
+    """Return the number of findings of each kind, by the figures of a job."""
     tables = job.progress.tables.values()
     sums = {name: sum(getattr(table, name) for table in tables) for name in COUNTS}
     return {
@@ -298,12 +302,12 @@ def counts_of(job: Job) -> dict[str, int]:
 
 
 def counts_in_words(job: Job) -> str:
-    """Return the same in words, ``2 failed   3 repaired``."""
+    """Return the numbers of findings in words, ``2 failed   3 repaired``."""
     return "   ".join(f"{grouped(count)} {kind}" for kind, count in counts_of(job).items() if count)
 
 
-def progress_of(job: Job, now: datetime) -> Progress | None:
-    """Return how far a job is, table by table; None where it has counted nothing yet."""
+def progress_of(job: Job, now: datetime) -> JobProgressView | None:
+    """Return the progress of a job, table by table; None before its first count."""
     if not job.progress.tables:
         return None
     bars = []
@@ -313,20 +317,20 @@ def progress_of(job: Job, now: datetime) -> Progress | None:
             note = f"left behind, {grouped(table.left_behind)} {'row' if table.left_behind == 1 else 'rows'}"
         elif not table.read and table.total:
             note = f"waiting, {counted(table.total, 'row')}" if job.in_flight else "not begun"
-        rows = Rows(**{count: getattr(table, count) for count in COUNTS}, encoded=table.inserted)
-        # Rows of the target alone are found where nothing was read.
+        rows = RowCounts(**{count: getattr(table, count) for count in COUNTS}, encoded=table.inserted)
+        # Rows in the target alone are counted without any row read.
         if table.only_target and not table.read:
             note = ""
         if table.total or table.read or table.left_behind or table.only_target:
             bars.append(TableBar(name, table.read, table.total, note, None if note else rows))
     zero = job.progress.zero_vectors
-    wanted = {"verify": COMPARED, "reembed": ENCODED}.get(job.kind, COPIED)
+    columns = {"verify": COMPARED, "reembed": ENCODED}.get(job.kind, COPIED)
     extra = tuple(
         name
         for name in COUNTS[1:]
-        if name not in (*wanted, "inserted") and any(getattr(table, name) for table in job.progress.tables.values())
+        if name not in (*columns, "inserted") and any(getattr(table, name) for table in job.progress.tables.values())
     )
-    return Progress(
+    return JobProgressView(
         title="",
         phase=job.progress.phase if job.in_flight else "",
         tables=tuple(bars),
@@ -338,7 +342,7 @@ def progress_of(job: Job, now: datetime) -> Progress | None:
         if zero
         else "",
         running=job.in_flight,
-        columns=(*wanted, *extra),
+        columns=(*columns, *extra),
         checkpoint=sum(table.read for table in job.progress.tables.values()) if job.in_flight else None,
-        what="texts" if job.kind == "reembed" else "rows",
+        unit="texts" if job.kind == "reembed" else "rows",
     )

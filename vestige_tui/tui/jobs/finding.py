@@ -1,4 +1,4 @@
-"""One finding of a job in full, with the memory that it is about, where the open store holds it."""
+"""Finding of a job in full, with its memory if the open store holds it."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
     from vestige_tui.tui.widgets.memory_card import MemoryDetail
 
-LABEL = 8
+LABEL_CELLS = 8
 SHOWN_CELLS = 400
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 async def memories_of(store: Store, finding: JobFinding) -> tuple[Memory, ...]:
-    """The memories that a finding names and a store holds: that of its row, or both ends of a link."""
+    """Return the memories of a finding that a store holds: that of its row, or both ends of a link."""
     key = finding.source_key
-    found = []
+    memories = []
     for memory_id in dict.fromkeys(_UUID.findall(key) or [key]):
         try:
-            found.append(await store.get(memory_id))
+            memories.append(await store.get(memory_id))
         except VestigeError:
-            # It may be on the other side only, or be no memory.
+            # The id may exist in the other store only, or belong to no memory.
             continue
-    return tuple(found)
+    return tuple(memories)
 
 
 class FindingSheet(Dialog[str | None]):
-    """The reason, then table and row, then the memories; ``enter`` answers the id of the first one."""
+    """Dialog with reason, table, row and memories; ``enter`` returns the id of the first memory."""
 
     DEFAULT_CSS = """
     FindingSheet { background: $background 88%; }
@@ -70,8 +70,8 @@ class FindingSheet(Dialog[str | None]):
             rows = [("table", finding.subject), ("row", finding.source_key or "─")]
             yield Static(Content("\n").join(_row(label, plain(text)) for label, text in rows), markup=False)
             for memory in self._memories:
-                said = _row(short_id(memory.id), f" {one_line(memory.content, SHOWN_CELLS)}")
-                yield Static(said, markup=False)
+                row = _row(short_id(memory.id), f" {one_line(memory.content, SHOWN_CELLS)}")
+                yield Static(row, markup=False)
             if not self._memories and finding.source_key:
                 yield Static(Content.styled("The open store holds no memory of it.", "$text-muted"), markup=False)
 
@@ -84,7 +84,7 @@ class FindingSheet(Dialog[str | None]):
 
 
 class MemorySheet(Dialog[None]):
-    """A memory in full, above whatever asked for it."""
+    """Dialog with a memory in full."""
 
     DEFAULT_CSS = """
     MemorySheet { background: $background 88%; }
@@ -108,9 +108,9 @@ class MemorySheet(Dialog[None]):
 
 
 def _row(label: str, text: str) -> Content:
-    return Content.assemble((f"{label:<{LABEL}}", "$text-disabled"), text)
+    return Content.assemble((f"{label:<{LABEL_CELLS}}", "$text-disabled"), text)
 
 
 async def memory_sheet(store: Store, memory_id: str) -> MemorySheet:
-    """The sheet of a memory of a store. Raises NotFound where it has gone."""
+    """Return the dialog for a memory of a store. Raises NotFound if it is gone."""
     return MemorySheet(await detail_of(store, memory_id), store.now)

@@ -1,4 +1,4 @@
-"""What became of single rows of a job, by outcome and table: the row, and the reason."""
+"""Findings of a job, by outcome and table: the row, and the reason."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ OUTCOMES: dict[str, tuple[str, Ink]] = {
     "updated": ("▪ updated", "muted"),
     "deleted": ("▫ deleted", "muted"),
 }
-LEAST_KEY, LEAST_REASON = 8, 28
-FOOT = 1
+MIN_KEY_CELLS, MIN_REASON_CELLS = 8, 28
+FOOT_LINES = 1
 _UUID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 
 
 def short_key(finding: JobFinding) -> str:
-    """Return what a finding calls its row, each id in it by its first eight characters."""
+    """Return the row key of a finding, with each id cut to its first eight characters."""
     return _UUID.sub(r"\1", plain(finding.source_key))
 
 
 class FindingList(GroupedList):
-    """One line for each finding, under a heading for each outcome and table; a finding opens in full.
+    """List of findings, one a line, under a heading for each outcome and table; a finding opens in full.
 
-    It is as long as its rows, and scrolls with what it stands in. Where there are more than it was given it says so,
-    and asks for them once the cursor stands on the last one.
+    It is as high as its rows, and its parent scrolls. With ``more`` it says that findings are missing, and posts
+    ``MoreWanted`` once the cursor is on the last one.
     """
 
     head_height: ClassVar[int] = 1
@@ -60,9 +60,9 @@ class FindingList(GroupedList):
 
     @dataclass
     class MoreWanted(Message):
-        """The cursor came to the end of what is here, and there is more."""
+        """The cursor reached the last finding shown, and there are more."""
 
-        held: int
+        shown_count: int
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -72,21 +72,21 @@ class FindingList(GroupedList):
         self._more = False
 
     def show(self, findings: Sequence[JobFinding], counts: str = "", *, more: bool = False) -> None:
-        """Show these; ``counts`` says how many of each kind there are, ``more`` that these are not all."""
+        """Show these findings; ``counts`` are their numbers by kind in words; with ``more`` these are not all."""
         before = self._findings[self._cursor] if self._cursor < len(self._findings) else None
         places: dict[str, int] = {}
         for finding in findings:
             places.setdefault(_heading(finding), len(places))
         self._findings = tuple(sorted(findings, key=lambda finding: places[_heading(finding)]))
         self._counts, self._more = counts, more
-        self._key_cells = dict.fromkeys(places, LEAST_KEY)
+        self._key_cells = dict.fromkeys(places, MIN_KEY_CELLS)
         for finding in self._findings:
             heading = _heading(finding)
             self._key_cells[heading] = max(self._key_cells[heading], cells(short_key(finding)))
         if before is not None and before in self._findings:
             self._cursor = self._findings.index(before)
         self.group([_heading(finding) for finding in self._findings])
-        self.styles.height = self.head_height + self.top_of(len(self._findings)) + (FOOT if more else 0)
+        self.styles.height = self.head_height + self.top_of(len(self._findings)) + (FOOT_LINES if more else 0)
 
     def cursor_moved(self) -> None:
         if self._more and self._cursor == len(self._findings) - 1:
@@ -95,7 +95,7 @@ class FindingList(GroupedList):
     def row_chosen(self) -> None:
         self.post_message(self.FindingChosen(self._findings[self._cursor]))
 
-    # It is the parent that scrolls
+    # Scrolling of the parent
 
     def on_focus(self) -> None:
         self.call_after_refresh(self._reveal)
@@ -106,44 +106,44 @@ class FindingList(GroupedList):
 
     def _reveal(self, *, center: bool = False) -> None:
         panel = self.parent
-        # Who reads about the job is not carried off to its findings.
+        # Without the focus, the panel stays on the text of the job.
         if not isinstance(panel, Widget) or not self._findings or not self.has_focus:
             return
-        # With its heading, and the first one with what stands above all of them.
+        # The heading is scrolled into view too, and with the first finding the head of the list.
         top = 0 if self._cursor == 0 else self.head_height + self.top_of(self._cursor)
         bottom = self.head_height + self.top_of(self._cursor + 1)
         if self._more and self._cursor == len(self._findings) - 1:
-            bottom += FOOT
+            bottom += FOOT_LINES
         x, y = self.virtual_region.offset
         panel.scroll_to_region(Region(x, y + top, 1, bottom - top), animate=False, force=True)
 
     # Painting
 
     def draw_head(self, width: int) -> Iterable[Piece]:
-        said = "   ".join(filter(None, ("findings", self._counts, self._shown)))
-        return [(cut(said, width), "faint")]
+        text = "   ".join(filter(None, ("findings", self._counts, self._more_note)))
+        return [(cut(text, width), "faint")]
 
     @property
-    def _shown(self) -> str:
+    def _more_note(self) -> str:
         return f"the first {grouped(len(self._findings))} are shown, G brings more" if self._more else ""
 
     def render_line(self, y: int) -> Strip:
         if self._more and y == self.head_height + self.top_of(len(self._findings)):
-            # At the end, where the head is out of sight.
+            # Repeated at the end, where the head is out of view.
             width = self.scrollable_content_region.width
-            return self._strip([("  ", "faint"), (cut(self._shown, width - 3), "faint")], width, ())
+            return self._strip([("  ", "faint"), (cut(self._more_note, width - 3), "faint")], width, ())
         return super().render_line(y)
 
     def draw_heading(self, heading: str, width: int) -> Iterable[Piece]:
         finding = next(each for each in self._findings if _heading(each) == heading)
         word, ink = OUTCOMES.get(finding.outcome, (plain(finding.outcome), "muted"))
-        # How many there are of a kind is not known before all of them are here.
+        # The size of a group is unknown until all findings are loaded.
         count = "" if self._more else f"  {grouped(self.size_of(heading))}"
         return [(word, ink), (cut(f"   {plain(finding.subject)}{count}", width - cells(word)), "muted")]
 
     def draw_item(self, index: int, line: int, width: int) -> Iterable[Piece]:
         finding = self._findings[index]
-        room = max(LEAST_KEY, width - 2 - min(LEAST_REASON, cells(plain(finding.reason))))
+        room = max(MIN_KEY_CELLS, width - 2 - min(MIN_REASON_CELLS, cells(plain(finding.reason))))
         key = fit(short_key(finding), min(self._key_cells[_heading(finding)], room))
         return [(key + "  ", "text"), (fit(plain(finding.reason), max(4, width - cells(key) - 2)), "muted")]
 

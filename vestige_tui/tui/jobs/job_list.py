@@ -1,4 +1,4 @@
-"""The jobs of all watched stores under four headings, two lines each: what it is, and how far it is or how it ended."""
+"""Jobs of all watched stores under four headings, two lines each: the title, and the progress or outcome."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from vestige_tui.tui.widgets.row_list import Piece, fit
 
 
 class JobList(GroupedList):
-    """What runs, what agents are at, what is over; the cursor keeps its job when others arrive above it."""
+    """List of jobs by group; the cursor keeps its job when others arrive above it."""
 
     row_height: ClassVar[int] = 2
 
     @dataclass
     class JobHighlighted(Message):
-        """Another job came under the cursor; None where there is none."""
+        """Another job came under the cursor; None for an empty list."""
 
         job: Job | None
 
@@ -52,7 +52,7 @@ class JobList(GroupedList):
 
     @property
     def current(self) -> Job | None:
-        """The job under the cursor."""
+        """Job under the cursor."""
         return self._jobs[self._cursor] if self._cursor < len(self._jobs) else None
 
     def show(self, jobs: Sequence[Job], now: datetime) -> None:
@@ -70,7 +70,7 @@ class JobList(GroupedList):
             self.post_message(self.JobHighlighted(self.current))
 
     def go_to(self, job_id: str) -> bool:
-        """Put the cursor on a job; False where it is not here."""
+        """Put the cursor on a job; return False if the list lacks it."""
         for index, job in enumerate(self._jobs):
             if job.id == job_id:
                 self.move_to(index)
@@ -91,66 +91,75 @@ class JobList(GroupedList):
 
     def draw_item(self, index: int, line: int, width: int) -> Iterable[Piece]:
         job = self._jobs[index]
-        stands = standing(job, self._now)
+        state = standing(job, self._now)
         room = max(6, width - 2)
         if line == 0:
             ink = "text" if job.in_flight else "muted"
-            return [(f"{stands.glyph} ", stands.ink), (fit(title(job, room), room), ink)]
-        ways, late = self._said(job, stands)
-        said, aside = next((way for way in ways if _cells(*way) <= room), ways[-1])
-        said = cut(said, room)
-        pieces = [("  ", "muted"), (said, "muted" if stands.ink == "text" else stands.ink)]
-        if aside and _cells(said, aside) <= room:
-            pad = " " * (room - cells(said) - cells(aside))
+            return [(f"{state.glyph} ", state.ink), (fit(title(job, room), room), ink)]
+        variants, late = self._status_variants(job, state)
+        text, aside = next((variant for variant in variants if _cells(*variant) <= room), variants[-1])
+        text = cut(text, room)
+        pieces = [("  ", "muted"), (text, "muted" if state.ink == "text" else state.ink)]
+        if aside and _cells(text, aside) <= room:
+            pad = " " * (room - cells(text) - cells(aside))
             pieces.append((pad + aside, "waiting" if late else "muted"))
         return pieces
 
-    def _said(self, job: Job, stands: Standing) -> tuple[Sequence[tuple[str, str]], bool]:
-        """How a job stands and what is left of its time, in fewer and fewer words; and whether its time is over."""
+    def _status_variants(self, job: Job, state: Standing) -> tuple[Sequence[tuple[str, str]], bool]:
+        """Return pairs of state and time left, longest first, and whether the deadline is over."""
         if not job.in_flight:
-            return _ended(job, stands, self._now), False
+            return _ended(job, state, self._now), False
         if not is_ours(job):
-            return _with_agents(job, stands, self._now)
+            return _with_agents(job, state, self._now)
         if (quiet := job.silence(self._now)) is not None:
-            done = doing(job)
-            return ((f"for {duration(quiet)}", f"at {done}" if done else ""), (f"for {duration(quiet)}", "")), False
-        said = (doing(job) if stands is STATES["in_progress"] else "") or stands.word
+            activity = doing(job)
+            return (
+                (f"for {duration(quiet)}", f"at {activity}" if activity else ""),
+                (f"for {duration(quiet)}", ""),
+            ), False
+        text = (doing(job) if state is STATES["in_progress"] else "") or state.word
         eta = job.progress.eta
-        return ((said, f"{duration(eta)} left" if eta is not None else ""), (said, "")), False
+        return ((text, f"{duration(eta)} left" if eta is not None else ""), (text, "")), False
 
 
-def _cells(said: str, aside: str) -> int:
-    return cells(said) + (2 + cells(aside) if aside else 0)
+def _cells(text: str, aside: str) -> int:
+    return cells(text) + (2 + cells(aside) if aside else 0)
 
 
-def _ended(job: Job, stands: Standing, now: datetime) -> Sequence[tuple[str, str]]:
+def _ended(job: Job, state: Standing, now: datetime) -> Sequence[tuple[str, str]]:
     when = job.finished_at or job.updated_at
     if when is None:
-        return ((stands.word, ""),)
-    brief, since = stands.brief or stands.word, ago(when, now)
-    ways = (f"{stands.word}, {since}", f"{brief}, {since}", f"{brief}, {since.removesuffix(' ago')}")
-    return tuple((way, "") for way in ways)
+        return ((state.word, ""),)
+    brief, since = state.brief or state.word, ago(when, now)
+    variants = (f"{state.word}, {since}", f"{brief}, {since}", f"{brief}, {since.removesuffix(' ago')}")
+    return tuple((variant, "") for variant in variants)
 
 
-def _with_agents(job: Job, stands: Standing, now: datetime) -> tuple[Sequence[tuple[str, str]], bool]:
-    """Work of an agent: when it gave a sign last, and until when it should be done."""
-    left, late = countdown(job.deadline, now)
-    due, brief = (left, left) if late else (f"due {left}", f"due {_roughly(job.deadline, now)}") if left else ("", "")
+def _with_agents(job: Job, state: Standing, now: datetime) -> tuple[Sequence[tuple[str, str]], bool]:
+    """Return pairs of last heartbeat and deadline of an agent's work, and whether the deadline is over."""
+    remaining, late = countdown(job.deadline, now)
+    due, brief = (
+        (remaining, remaining)
+        if late
+        else (f"due {remaining}", f"due {_time_until(job.deadline, now)}")
+        if remaining
+        else ("", "")
+    )
     if (stuck := stuck_for(job, now)) is not None:
         long = short = f"stuck {duration(stuck)}"
     elif (sign := since_sign(job, now)) is not None:
         long, short = f"seen {duration(sign)} ago", f"seen {duration(sign)}"
     else:
-        long = short = stands.word
-    ways = ((long, due), (long, brief), (short, brief))
-    # What is late is said before anything else.
-    return (*ways, (brief, "") if late else (long, "")), late
+        long = short = state.word
+    variants = ((long, due), (long, brief), (short, brief))
+    # The shortest text of late work is its deadline.
+    return (*variants, (brief, "") if late else (long, "")), late
 
 
-def _roughly(deadline: datetime | None, now: datetime) -> str:
-    """What is left until a deadline, in one unit, never more than there is."""
-    left = (deadline - now if deadline is not None else timedelta()).total_seconds()
+def _time_until(deadline: datetime | None, now: datetime) -> str:
+    """Return the time until a deadline in one unit, rounded down."""
+    remaining = (deadline - now if deadline is not None else timedelta()).total_seconds()
     for unit, seconds in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if left >= seconds:
-            return f"in {int(left // seconds)} {unit}"
-    return f"in {max(0, int(left))} s"
+        if remaining >= seconds:
+            return f"in {int(remaining // seconds)} {unit}"
+    return f"in {max(0, int(remaining))} s"

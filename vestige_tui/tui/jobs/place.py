@@ -1,4 +1,4 @@
-"""Jobs: what runs now, how far it is, and what became of the rows of those that ended."""
+"""Jobs: those in flight with their progress, and those that ended with their findings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from vestige_tui.tui.jobs.detail import about, counts_in_words, counts_of, ended
 from vestige_tui.tui.jobs.finding import FindingSheet, memories_of, memory_sheet
 from vestige_tui.tui.jobs.finding_list import FindingList
 from vestige_tui.tui.jobs.job_list import JobList
-from vestige_tui.tui.jobs.job_progress import JobProgress
+from vestige_tui.tui.jobs.job_progress import JobProgressPanel
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.memory_card import Section
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from vestige_tui.core.jobs import Job, JobFinding
 
-SHOWN_FINDINGS = 100
+FIRST_FINDINGS_LIMIT = 100
 KEYS: Mapping[str, type[Command]] = {
     "retry": RetryJob,
     "fail": FailJob,
@@ -56,7 +56,7 @@ KEYS: Mapping[str, type[Command]] = {
     "copy": StartCopy,
     "verify": VerifyCopy,
 }
-"""The keys that sentences about a job name."""
+"""Commands with keys that the sentences on a job name."""
 BEGINNINGS: tuple[tuple[type[Command], str], ...] = (
     (StartCopy, "copy this store into another one"),
     (Reembed, "make its vectors anew with another model"),
@@ -65,7 +65,7 @@ BEGINNINGS: tuple[tuple[type[Command], str], ...] = (
 
 
 class JobDetail(Panels):
-    """One job in full; ``enter`` goes on to its findings."""
+    """Panel with one job in full; ``enter`` moves to its findings."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(ChooseRow, LeaveJob)
 
@@ -76,7 +76,7 @@ class JobDetail(Panels):
 
 
 class JobsPlace(Place):
-    """The jobs of every store that this person's consoles know, in flight first, one of them in full."""
+    """Jobs of every store known to the user's consoles, in flight first, one of them in full."""
 
     GO_TO = GoToJobs
     CSS_PATH: ClassVar[list[str | PurePath]] = ["place.tcss"]
@@ -95,10 +95,10 @@ row.
 
     def __init__(self) -> None:
         super().__init__()
-        self._findings_of: tuple[str, int, int] = ("", -1, SHOWN_FINDINGS)
+        self._findings_of: tuple[str, int, int] = ("", -1, FIRST_FINDINGS_LIMIT)
         self._unread = False
-        self._wanted = ""
-        self._begun = self._said = ""
+        self._cursor_target = ""
+        self._started_id = self._started_text = ""
         self._keys = {word: command.key for word, command in KEYS.items()}
 
     def compose_body(self) -> ComposeResult:
@@ -106,7 +106,7 @@ row.
             yield JobList(id="list")
             with JobDetail(id="one"):
                 yield Section("", id="about")
-                yield JobProgress(id="bars")
+                yield JobProgressPanel(id="bars")
                 yield FindingList(id="findings")
             yield Empty(id="nothing")
 
@@ -136,18 +136,18 @@ row.
             self._say_why_empty()
         listed = self.query_one(JobList)
         listed.show(jobs, self._now())
-        if self._wanted and listed.go_to(self._wanted):
-            self._wanted = ""
-        self._follow_beginning()
+        if self._cursor_target and listed.go_to(self._cursor_target):
+            self._cursor_target = ""
+        self._follow_started()
         self._paint_one()
         self.refresh_bindings()
 
     def _say_why_empty(self) -> None:
         nothing = self.query_one("#nothing", Empty)
-        if self._wanted:
+        if self._cursor_target:
             nothing.say("The job that has started is shown here in a moment.")
         elif self.store is not None:
-            keys = ((self._key_of(command.id, command.key), what) for command, what in BEGINNINGS)
+            keys = ((self._key_of(command.id, command.key), label) for command, label in BEGINNINGS)
             nothing.say("No job has run yet. Copies, re-embeddings and the work of agents are shown here.", *keys)
         elif self.console.facts.link == "opening":
             nothing.say("The store is being opened.")
@@ -155,32 +155,32 @@ row.
             nothing.say("The store could not be opened, so that its jobs cannot be read.")
 
     def select(self, job_id: str) -> None:
-        """Put the cursor on a job, as soon as it is seen."""
-        self._wanted = job_id
+        """Put the cursor on a job as soon as it is listed."""
+        self._cursor_target = job_id
         self._paint()
 
-    def began(self, job_id: str, said: str) -> None:
-        """Say that a job has begun, until it is seen, and how it ended; put the cursor on it."""
-        self._begun, self._said = job_id, said
-        self.say(said)
+    def began(self, job_id: str, text: str) -> None:
+        """Report the start of a job until it is listed, and later its end; put the cursor on it."""
+        self._started_id, self._started_text = job_id, text
+        self.say(text)
         self.select(job_id)
 
-    def _follow_beginning(self) -> None:
-        """Take back that a job has begun once it can be seen, and say what became of it once it has ended."""
-        job = next((job for job in self.console.jobs if job.id == self._begun), None)
+    def _follow_started(self) -> None:
+        """Clear the report of a started job once it is listed, and report its end."""
+        job = next((job for job in self.console.jobs if job.id == self._started_id), None)
         if job is None:
             return
-        if self._said and self._status.said[0] == self._said:
+        if self._started_text and self._status.said[0] == self._started_text:
             self.say("")
-        self._said = ""
+        self._started_text = ""
         if not job.in_flight:
-            self._begun = ""
-            told, severity = ended(job)
-            self.say(told, severity=severity)
+            self._started_id = ""
+            sentence, severity = ended(job)
+            self.say(sentence, severity=severity)
 
     @property
     def job(self) -> Job | None:
-        """The job under the cursor."""
+        """Job under the cursor."""
         return self.query_one(JobList).current
 
     def on_job_list_job_highlighted(self) -> None:
@@ -191,7 +191,7 @@ row.
     def on_job_list_job_chosen(self) -> None:
         self.add_class("-reading")
         findings = self.query_one(FindingList)
-        # Beside the list everything is in view already, so that only the findings are left to go to.
+        # Beside the list the whole job is in view already, so the focus goes to its findings.
         straight = not self.has_class("-narrow") and findings.count
         (findings if straight else self.query_one(JobDetail)).focus(scroll_visible=False)
 
@@ -225,24 +225,24 @@ row.
         keys = self._keys = {word: self._key_of(command.id, command.key) for word, command in KEYS.items()}
         later = later_run(job, self.console.jobs)
         self.query_one("#about", Section).fill(lambda width: about(job, now, width, keys, later))
-        bars = self.query_one(JobProgress)
+        bars = self.query_one(JobProgressPanel)
         bars.progress = progress_of(job, now)
         bars.display = bars.progress is not None
-        told = sum(counts_of(job).values())
-        if (job.id, told) != self._findings_of[:2]:
+        finding_count = sum(counts_of(job).values())
+        if (job.id, finding_count) != self._findings_of[:2]:
             limit = self._findings_of[2]
             if job.id != self._findings_of[0]:
-                limit = SHOWN_FINDINGS
+                limit = FIRST_FINDINGS_LIMIT
                 self._show_findings((), job, limit)
-            self._findings_of = (job.id, told, limit)
+            self._findings_of = (job.id, finding_count, limit)
             self._read_findings(job, limit)
 
     @on(FindingList.MoreWanted)
     def _want_more(self, event: FindingList.MoreWanted) -> None:
-        job_id, told, limit = self._findings_of
+        job_id, finding_count, limit = self._findings_of
         job = self.job
-        if job is not None and job.id == job_id and event.held == limit:
-            self._findings_of = (job_id, told, limit * 10)
+        if job is not None and job.id == job_id and event.shown_count == limit:
+            self._findings_of = (job_id, finding_count, limit * 10)
             self._read_findings(job, limit * 10)
 
     @work(group="findings", exclusive=True, exit_on_error=False)
@@ -251,23 +251,23 @@ row.
 
         self._unread = False
         try:
-            found = await findings(self.store, job, limit, self.console.urls) if sum(counts_of(job).values()) else ()
+            rows = await findings(self.store, job, limit, self.console.urls) if sum(counts_of(job).values()) else ()
         except VestigeError:
-            # Not tried again before the person asks for it, or the store has changed.
+            # Retried only when the user asks, or the store has changed.
             self._unread = True
             raise
-        self._show_findings(found, job, limit)
+        self._show_findings(rows, job, limit)
 
-    def _show_findings(self, found: tuple[JobFinding, ...], job: Job, limit: int) -> None:
+    def _show_findings(self, rows: tuple[JobFinding, ...], job: Job, limit: int) -> None:
         findings = self.query_one(FindingList)
-        more = len(found) == limit and sum(counts_of(job).values()) > limit
-        findings.show(found, counts_in_words(job), more=more)
-        findings.display = bool(found)
+        more = len(rows) == limit and sum(counts_of(job).values()) > limit
+        findings.show(rows, counts_in_words(job), more=more)
+        findings.display = bool(rows)
 
-    # What a person does about a job
+    # Actions on a job
 
     def why_not(self, action: str) -> str:
-        """Why a command cannot be given for the job under the cursor."""
+        """Return the reason against a command on the job under the cursor, or an empty string."""
         if action == "reembed" and self.store is not None and self.store.read_only:
             return f"This store is open read-only: {self.store.read_only_reason}."
         return reasons(self.job, self.console.jobs, self._now(), self._keys).get(action, "")
@@ -284,14 +284,14 @@ row.
     @work(group="write", exit_on_error=False)
     async def action_retry_job(self) -> None:
         job = self._chosen()
-        if not (begun := await retry_job(self, job)):
+        if not (attempt_id := await retry_job(self, job)):
             return
         if is_ours(job):
             how = "goes on from its last checkpoint" if job.resumable else "begins anew"
-            self.began(begun, f"The job {how}, as {short_id(begun)}.")
+            self.began(attempt_id, f"The job {how}, as {short_id(attempt_id)}.")
         else:
-            self.select(begun)
-            self.say(f"The work is queued once more, as {short_id(begun)}.")
+            self.select(attempt_id)
+            self.say(f"The work is queued once more, as {short_id(attempt_id)}.")
 
     @work(group="write", exit_on_error=False)
     async def action_fail_job(self) -> None:
@@ -316,9 +316,9 @@ row.
         await verify_from(self, self.job, show_job)
 
 
-async def show_job(app: App[Any], job_id: str, said: str) -> None:
-    """Go to the Jobs place, with the cursor on this job, and say there what was done."""
+async def show_job(app: App[Any], job_id: str, text: str) -> None:
+    """Open the Jobs place with the cursor on a job, and report its start there."""
     await app.switch_mode(GoToJobs.place)
     place = app.screen
     if isinstance(place, JobsPlace):
-        place.began(job_id, said)
+        place.began(job_id, text)

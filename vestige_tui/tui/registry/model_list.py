@@ -1,4 +1,4 @@
-"""Embedding models to choose from: those that are here first, then those to fetch, with width, size and licence."""
+"""Embedding models to choose from: usable ones first, then those to download, with width, size and licence."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from vestige_tui.tui.widgets.row_list import Piece, fit
 
 HERE, AWAY = "usable here", "to download on first use"
 WIDTH_CELLS, SIZE_CELLS, MAKER_CELLS, LICENCE_CELLS = 6, 6, 13, 12
-APART = 2
-"""Cells between two columns of words."""
-LEAST_NAME = 26
-"""Cells that a name keeps before a column beside it goes."""
+COLUMN_GAP_CELLS = 2
+"""Gap between two columns of words."""
+MIN_NAME_CELLS = 26
+"""Width that a name keeps before a column beside it is dropped."""
 
 
 class ModelList(GroupedList, inherit_bindings=False):
-    """Models as the catalog gives them; the one that the store belongs to has a dot before it."""
+    """List of the catalog's models; a dot marks the store's own."""
 
     head_height: ClassVar[int] = 1
     BINDINGS: ClassVar[list[BindingType]] = [replace(ChooseRow.binding(), description="compare"), *bindings(*MOTIONS)]
@@ -48,11 +48,11 @@ class ModelList(GroupedList, inherit_bindings=False):
 
     @property
     def current(self) -> CatalogModel | None:
-        """The model under the cursor."""
+        """Model under the cursor."""
         return self._models[self._cursor] if self._cursor < len(self._models) else None
 
     def show(self, models: Sequence[CatalogModel], used: str = "") -> None:
-        """Show these; ``used`` is the model that the store belongs to."""
+        """Show these models; ``used`` is the name of the store's own."""
         before = self.current
         self._models = tuple(sorted(models, key=lambda model: not model.offline))
         self._used = used
@@ -62,23 +62,23 @@ class ModelList(GroupedList, inherit_bindings=False):
         self.group([HERE if model.offline else AWAY for model in self._models])
 
     def go_to(self, name: str) -> None:
-        """Put the cursor on a model; where there is none of that name, on the first that is not the store's own."""
+        """Put the cursor on a model, or without one of that name on the first that is not the store's own."""
         places = [place for place, model in enumerate(self._models) if model.name == name]
         places += [place for place, model in enumerate(self._models) if not self.uses(model)]
         self.move_to(places[0] if places else 0)
 
     def uses(self, model: CatalogModel) -> bool:
-        """Whether the store belongs to this model."""
+        """Check whether this is the store's own model."""
         return bool(self._used) and same_model(model.name, self._used)
 
     @property
     def knows_used(self) -> bool:
-        """Whether the model that the store belongs to, if any, is among these."""
+        """False if the list lacks the store's own model."""
         return not self._used or not self._models or any(self.uses(model) for model in self._models)
 
     @property
     def is_away(self) -> bool:
-        """Whether the model that the store belongs to is among these, and would have to be fetched."""
+        """True if the list has the store's own model, and it is not downloaded."""
         return any(self.uses(model) and not model.offline for model in self._models)
 
     def cursor_moved(self) -> None:
@@ -90,35 +90,37 @@ class ModelList(GroupedList, inherit_bindings=False):
             self.post_message(self.ModelChosen(self.current))
 
     def _room(self, width: int) -> tuple[int, int, int]:
-        """The cells of name, maker and licence; what there is no room for in one row is left out of all."""
+        """Return the cells of name, maker and licence; 0 for a column without room."""
         room = width - 2 - WIDTH_CELLS - SIZE_CELLS
-        maker = MAKER_CELLS if room - MAKER_CELLS - APART >= LEAST_NAME else 0
-        room -= maker + APART if maker else 0
-        licence = LICENCE_CELLS if room - LICENCE_CELLS - APART >= LEAST_NAME else 0
-        return max(8, room - (licence + APART if licence else 0)), maker, licence
+        maker = MAKER_CELLS if room - MAKER_CELLS - COLUMN_GAP_CELLS >= MIN_NAME_CELLS else 0
+        room -= maker + COLUMN_GAP_CELLS if maker else 0
+        licence = LICENCE_CELLS if room - LICENCE_CELLS - COLUMN_GAP_CELLS >= MIN_NAME_CELLS else 0
+        return max(8, room - (licence + COLUMN_GAP_CELLS if licence else 0)), maker, licence
 
     def draw_head(self, width: int) -> Iterable[Piece]:
         name, maker, licence = self._room(width)
         if self.knows_used:
-            named = fit("models", name) + (" " * APART + fit("maker", maker) if maker else "")
+            title = fit("models", name) + (" " * COLUMN_GAP_CELLS + fit("maker", maker) if maker else "")
         else:
-            named = fit("models; the store's own is none of these", name + (maker + APART if maker else 0))
-        titles = f"{'width':>{WIDTH_CELLS}}{'MB':>{SIZE_CELLS}}" + (" " * APART + "licence" if licence else "")
-        return [(f"  {named}{titles}", "faint")]
+            title = fit("models; the store's own is none of these", name + (maker + COLUMN_GAP_CELLS if maker else 0))
+        titles = f"{'width':>{WIDTH_CELLS}}{'MB':>{SIZE_CELLS}}" + (
+            " " * COLUMN_GAP_CELLS + "licence" if licence else ""
+        )
+        return [(f"  {title}{titles}", "faint")]
 
     def draw_item(self, index: int, line: int, width: int) -> Iterable[Piece]:
         model = self._models[index]
         name, maker, licence = self._room(width)
         used = self.uses(model)
-        house, _, shown = plain(model.name).rpartition("/")
+        house, _, short_name = plain(model.name).rpartition("/")
         size = f"{model.size_mb:,.0f}" if model.size_mb else "─"
         pieces: list[Piece] = [
             ("● " if used else "  ", "accent"),
-            (fit(shown, name), "strong" if used else "text" if model.offline else "muted"),
+            (fit(short_name, name), "strong" if used else "text" if model.offline else "muted"),
         ]
         if maker:
-            pieces.append((" " * APART + fit(house, maker), "muted"))
+            pieces.append((" " * COLUMN_GAP_CELLS + fit(house, maker), "muted"))
         pieces.append((f"{model.dimension:>{WIDTH_CELLS},}{size:>{SIZE_CELLS}}", "muted"))
         if licence:
-            pieces.append((" " * APART + fit(plain(model.licence), licence), "muted"))
+            pieces.append((" " * COLUMN_GAP_CELLS + fit(plain(model.licence), licence), "muted"))
         return pieces

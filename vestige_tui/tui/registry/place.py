@@ -1,4 +1,4 @@
-"""Registry: the embedding model that the store belongs to, the vectors that are really there, and other models."""
+"""Registry: the embedding model of the store, its vectors, and other models."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from vestige_tui.tui.filters.saved import Configured
 from vestige_tui.tui.jobs.place import show_job
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.registry.card import (
-    Seen,
+    ModelSnapshot,
     brief,
     card,
     configured_otherwise,
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
 LOOK_SECONDS = 0.5
-SHOWN_CHANGES = 12
+MAX_CHANGE_ROWS = 12
 KEYS = {
     "write": ConfigureModel,
     "back": RollBack,
@@ -77,27 +77,27 @@ KEYS = {
     "fill": FillVectors,
     "card": ReadModelCard,
 }
-"""The keys that the card names."""
+"""Commands with keys that the card names."""
 WRITING = ("reembed", "roll_back", "drop_old", "fill_vectors")
 
 
 class ModelCard(Panels, inherit_bindings=False):
-    """All there is to read about the store's model."""
+    """Panel with the full text on the store's model."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(LeaveModelCard, *MOTIONS)
 
     @dataclass
-    class Left(Message):
-        """The person goes back to the models."""
+    class Closed(Message):
+        """The user left the card for the models."""
 
     def action_leave_card(self) -> None:
-        self.post_message(self.Left())
+        self.post_message(self.Closed())
 
 
 class RegistryPlace(Place):
-    """The registered model as a card, beneath it what is really there and what was before; beside it other models.
+    """Card of the registered model, its vectors and history below, and other models beside it.
 
-    Where there is little room, the most telling of the card stands above the models, and all of it takes their place.
+    In a narrow terminal the short form of the card is above the models, and the full card replaces both.
     """
 
     GO_TO = GoToRegistry
@@ -166,12 +166,12 @@ vectors that are missing. `tab` goes from the models to all that is known of the
             self._look_at_model()
 
     def _look_at_model(self) -> None:
-        """Show anew how the model stands, where that has changed: it loads in the background."""
+        """Poll the state of the model, which loads in the background, and show it if it has changed."""
         store, source = self.store, self.console.embedders
         if store is None:
             return
         job = self._reembedding()
-        # A job that says nothing any more changes nothing but its age.
+        # A silent job changes only its age.
         stale = job is not None and job.silence(store.now()) is not None
         standing = (source.state, self.console.banner or source.message, job, stale)
         if standing != self._standing:
@@ -181,11 +181,11 @@ vectors that are missing. `tab` goes from the models to all that is known of the
             if under_way(self.console, store) is None and self._status.said[0] == UNDER_WAY:
                 self.say("")
 
-    # What is shown
+    # Painting
 
-    def _seen(self, store: Store) -> Seen:
+    def _snapshot(self, store: Store) -> ModelSnapshot:
         source = self.console.embedders
-        return Seen(
+        return ModelSnapshot(
             self._model,
             store.now(),
             source.state,
@@ -199,30 +199,32 @@ vectors that are missing. `tab` goes from the models to all that is known of the
             job=self._reembedding(),
             changes=self._changes,
             read_only=store.read_only,
-            told=store.kind != "vestige",
+            recorded=store.kind != "vestige",
         )
 
     def _show(self, store: Store) -> None:
-        seen = self._seen(store)
-        # As they are bound: asking for them asks which of them can be given now.
+        snapshot = self._snapshot(store)
+        # Looked up once: each look-up runs check_action for all bindings.
         keys = self._keys = {name: self._key_of(command.id, command.key) for name, command in KEYS.items()}
-        census = seen.census if seen.memories else None
-        self.query_one("#brief", Section).fill(lambda width: brief(seen, width, keys))
-        self.query_one("#model", Section).fill(lambda width: card(seen, width, keys))
+        census = snapshot.census if snapshot.memories else None
+        self.query_one("#brief", Section).fill(lambda width: brief(snapshot, width, keys))
+        self.query_one("#model", Section).fill(lambda width: card(snapshot, width, keys))
         self.query_one("#vectors-title", Section).fill(
             (lambda width: widths(census, width)) if census is not None else None
         )
         bar = self.query_one(StackedBar)
-        bar.parts = parts(seen)
+        bar.parts = parts(snapshot)
         bar.display = bool(bar.parts)
-        self.query_one("#second", Section).fill((lambda width: second(seen, width, keys)) if has_second(seen) else None)
-        self.query_one("#history", Section).fill((lambda width: history(seen, width)) if seen.changes else None)
+        self.query_one("#second", Section).fill(
+            (lambda width: second(snapshot, width, keys)) if has_second(snapshot) else None
+        )
+        self.query_one("#history", Section).fill((lambda width: history(snapshot, width)) if snapshot.changes else None)
         self.refresh_bindings()
 
     def _reembedding(self) -> Job | None:
-        """The re-embedding of this store that nobody has ended."""
-        found = of_store(self.console, self.store) if self.store is not None else ()
-        return found[0] if found else None
+        """Return the re-embedding of this store that has not ended."""
+        jobs = of_store(self.console, self.store) if self.store is not None else ()
+        return jobs[0] if jobs else None
 
     @work(group="look", exclusive=True, exit_on_error=False)
     async def _look(self) -> None:
@@ -239,9 +241,9 @@ vectors that are missing. `tab` goes from the models to all that is known of the
         model = await store.registered_model()
         if self._looked and model != self._model:
             self._catalog = None
-        kept, changes = await spare(store), await changes_of(store, SHOWN_CHANGES)
-        # All at once, so that nothing grows under somebody who reads it; only counting the vectors takes long.
-        self._model, self._spare, self._changes = model, kept, changes
+        second_vectors, changes = await spare(store), await changes_of(store, MAX_CHANGE_ROWS)
+        # All at once, so that the text does not move while it is read; only counting the vectors takes long.
+        self._model, self._spare, self._changes = model, second_vectors, changes
         if self._looked:
             self._show(store)
         self._census = await store.vector_census()
@@ -252,13 +254,13 @@ vectors that are missing. `tab` goes from the models to all that is known of the
 
     async def _list_models(self, used: ModelSignature | None) -> None:
         if self._catalog is None:
-            # Asking for the list imports the encoder's library, which takes its time.
+            # The catalog imports the encoder's library, which is slow.
             self._catalog = await asyncio.to_thread(catalog)
         models = self.query_one(ModelList)
         fetched = models.is_away
         models.show(self._catalog, used.name if used is not None else "")
         if fetched and not models.is_away and self.console.banner:
-            # Somebody has fetched the store's own model.
+            # The store's own model has been downloaded meanwhile.
             self.console.prepare_model()
         self.refresh_bindings()
 
@@ -271,7 +273,7 @@ vectors that are missing. `tab` goes from the models to all that is known of the
         self.add_class("-reading")
         self.set_focus(self.query_one(ModelCard))
 
-    def on_model_card_left(self) -> None:
+    def on_model_card_closed(self) -> None:
         self.remove_class("-reading")
         self.set_focus(self.query_one(ModelList))
 
@@ -287,7 +289,7 @@ vectors that are missing. `tab` goes from the models to all that is known of the
             self.action_preview_model()
 
     def why_not(self, action: str) -> str:
-        """Why something cannot be done with the chosen model, or with the vectors that are there."""
+        """Return the reason against a command on the chosen model or the vectors, or an empty string."""
         store = self.store
         if action in WRITING and store is not None and store.read_only:
             return f"Read-only store ({store.read_only_reason})."
@@ -342,7 +344,7 @@ vectors that are missing. `tab` goes from the models to all that is known of the
         if self._spare is not None and await drop_old(self, self._spare):
             self.refresh_place()
 
-    # What is missing
+    # Missing vectors
 
     @work(group="fill", exclusive=True, exit_on_error=False)
     async def action_fill_vectors(self) -> None:
@@ -353,20 +355,20 @@ vectors that are missing. `tab` goes from the models to all that is known of the
             raise ReadOnly(f"This store is read-only ({store.read_only_reason}), so it gets no vectors from here.")
         self.say("Counting the memories without a vector…", severity="quiet")
         try:
-            done = await store.fill_embeddings(self._filled)
+            count = await store.fill_embeddings(self._show_fill_progress)
         except BaseException:
             self.say("")
             raise
-        if done:
-            self.say(f"Made {grouped(done)} {'vector' if done == 1 else 'vectors'}.")
+        if count:
+            self.say(f"Made {grouped(count)} {'vector' if count == 1 else 'vectors'}.")
             self.console.note_change()
         else:
             self.say("Every memory has a vector already.", severity="quiet")
         self.refresh_place()
 
-    def _filled(self, done: int, total: int) -> None:
-        full, rest = level(done / total if total else 1.0, 20)
-        self.say(f"{full}{rest}  {grouped(done)} of {grouped(total)} vectors made", severity="quiet")
+    def _show_fill_progress(self, count: int, total: int) -> None:
+        full, rest = level(count / total if total else 1.0, 20)
+        self.say(f"{full}{rest}  {grouped(count)} of {grouped(total)} vectors made", severity="quiet")
 
     # Settings
 

@@ -1,4 +1,4 @@
-"""The one card of a review: first what is asked, then the whole memory, in the same place."""
+"""Card of a review: the question first, then the whole memory in the same place."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ BLANK = "▁"
 
 
 class CardText(Panels):
-    """The text, which scrolls where it is longer than the card."""
+    """Text of the card; scrolls if it is longer than the card."""
 
 
 class CardEdge(Widget):
-    """A line at the edge of the card: something on its left, and something on its right that gives way last."""
+    """Line at the edge of the card: pieces on the left, and one on the right that is cut last."""
 
     DEFAULT_CSS = "CardEdge { height: 1; width: 1fr; }"
 
-    said: reactive[tuple[tuple[tuple[str, str], ...], tuple[str, str]]] = reactive(((), ("", "")))
+    pieces: reactive[tuple[tuple[tuple[str, str], ...], tuple[str, str]]] = reactive(((), ("", "")))
 
     def render(self) -> Content:
-        left, (right, ink) = self.said
+        left, (right, ink) = self.pieces
         room = self.size.width - (cells(right) + 3 if right else 0)
         pieces: list[tuple[str, str]] = []
         for text, style in left:
-            shown = cut(text, room)
-            if not shown:
+            part = cut(text, room)
+            if not part:
                 break
-            pieces.append((shown, style))
-            room -= cells(shown)
+            pieces.append((part, style))
+            room -= cells(part)
         return Content.assemble(*pieces, " " * max(0, room + 3 if right else 0), (right, ink))
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A card: the memory, the text that asks for it (plain), the spans of it that are blanked, and when it is asked.
+class CardFace:
+    """Face of a card: the memory, the question (plain text), its blanked spans, and the time of asking.
 
-    With ``blanks`` the text is the whole memory; without, the whole takes its place once revealed. ``marks`` are the
-    spans of it that are ``code`` or ``stress``.
+    With ``blanks`` the text is the whole memory; without, the whole memory replaces it once revealed. ``marks`` are its
+    spans of ``code`` or ``stress``.
     """
 
     memory: Memory
@@ -64,11 +64,11 @@ class Asked:
     now: datetime
     practice: bool = False
     keys: tuple[str, str, str] = ("space", "e", "x")
-    """How the keys that reveal, edit and suspend are written."""
+    """Labels of the keys that reveal, edit and suspend."""
 
 
 class ReviewCard(Vertical):
-    """Shows an ``Asked``, hidden or revealed; a click on it posts ``Clicked``."""
+    """Widget for a ``CardFace``, hidden or revealed; a click posts ``Clicked``."""
 
     DEFAULT_CSS = """
     ReviewCard { background: $surface; padding: 1 3; border-left: outer $surface; }
@@ -93,7 +93,7 @@ class ReviewCard(Vertical):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._asked: Asked | None = None
+        self._face: CardFace | None = None
 
     def compose(self) -> ComposeResult:
         yield CardEdge(id="card-head")
@@ -103,25 +103,25 @@ class ReviewCard(Vertical):
         yield CardEdge(id="card-foot")
 
     def focus_text(self) -> None:
-        """Give the card the keyboard."""
+        """Focus the text of the card."""
         self.query_one(CardText).focus()
 
-    async def show(self, asked: Asked, *, revealed: bool) -> None:
+    async def show(self, face: CardFace, *, revealed: bool) -> None:
         """Show a card; the same memory again keeps its scroll position."""
-        before, self._asked = self._asked, asked
-        if before is None or before.memory.id != asked.memory.id:
+        before, self._face = self._face, face
+        if before is None or before.memory.id != face.memory.id:
             self.query_one(CardText).scroll_to(y=0, animate=False)
-        self.query_one("#card-head", CardEdge).said = (_facts(asked.memory), _state(asked))
-        self.query_one("#card-foot", CardEdge).said = _foot(asked, revealed)
-        await self._show_text(asked, revealed)
+        self.query_one("#card-head", CardEdge).pieces = (_facts(face.memory), _state(face))
+        self.query_one("#card-foot", CardEdge).pieces = _foot(face, revealed)
+        await self._show_text(face, revealed)
 
-    async def _show_text(self, asked: Asked, revealed: bool) -> None:
+    async def _show_text(self, face: CardFace, revealed: bool) -> None:
         prompt, answer = self.query_one("#asked", Static), self.query_one("#answer", Markdown)
-        if asked.blanks or not revealed:
+        if face.blanks or not revealed:
             self.remove_class("-whole")
-            prompt.update(_cloze(asked, revealed) if asked.blanks else Content.styled(asked.text, "$text bold"))
+            prompt.update(_cloze(face, revealed) if face.blanks else Content.styled(face.text, "$text bold"))
             return
-        content = asked.memory.content
+        content = face.memory.content
         text = plain(content[:SHOWN_CHARACTERS], newlines=True)
         if len(content) > SHOWN_CHARACTERS or too_much_for_markdown(text):
             self.remove_class("-whole")
@@ -137,22 +137,22 @@ class ReviewCard(Vertical):
         self.post_message(self.Clicked())
 
 
-def _cloze(asked: Asked, revealed: bool) -> Content:
-    """The text with its blanks, each as wide as what stands there, so that revealing moves nothing."""
-    text = list(asked.text)
+def _cloze(face: CardFace, revealed: bool) -> Content:
+    """Return the text with its blanks, each as wide as the words there, so that revealing moves nothing."""
+    text = list(face.text)
     if not revealed:
-        for start, end in asked.blanks:
+        for start, end in face.blanks:
             text[start:end] = [each if each == " " else BLANK * cells(each) for each in text[start:end]]
-    # Each element may have become several cells, none or two: styles go by where it begins.
-    begins = [0]
+    # A blank may be longer or shorter than its character, so spans are mapped to new offsets.
+    offsets = [0]
     for each in text:
-        begins.append(begins[-1] + len(each))
-    shown = Content("".join(text))
-    for start, end, mark in asked.marks:
-        shown = shown.stylize("$text on $panel" if mark == "code" else "bold", begins[start], begins[end])
-    for start, end in asked.blanks:
-        shown = shown.stylize("$accent bold" if revealed else "$accent", begins[start], begins[end])
-    return shown
+        offsets.append(offsets[-1] + len(each))
+    content = Content("".join(text))
+    for start, end, mark in face.marks:
+        content = content.stylize("$text on $panel" if mark == "code" else "bold", offsets[start], offsets[end])
+    for start, end in face.blanks:
+        content = content.stylize("$accent bold" if revealed else "$accent", offsets[start], offsets[end])
+    return content
 
 
 def _facts(memory: Memory) -> tuple[tuple[str, str], ...]:
@@ -163,38 +163,38 @@ def _facts(memory: Memory) -> tuple[tuple[str, str], ...]:
     return tuple(pieces)
 
 
-def _state(asked: Asked) -> tuple[str, str]:
-    if asked.practice:
+def _state(face: CardFace) -> tuple[str, str]:
+    if face.practice:
         return "practice", "$accent"
-    if asked.memory.scheduling is not None and is_leech(asked.memory.scheduling):
+    if face.memory.scheduling is not None and is_leech(face.memory.scheduling):
         return "leech", "$warning"
-    word, ink = due(asked.memory, asked.now)
+    word, ink = due(face.memory, face.now)
     return word, "$warning" if ink == "waiting" and word.endswith("late") else "$text-muted"
 
 
-def _foot(asked: Asked, revealed: bool) -> tuple[tuple[tuple[str, str], ...], tuple[str, str]]:
+def _foot(face: CardFace, revealed: bool) -> tuple[tuple[tuple[str, str], ...], tuple[str, str]]:
     if not revealed:
-        return ((asked.keys[0], "$accent bold"), (" shows the answer", "$text-muted")), ("", "")
-    if asked.practice:
+        return ((face.keys[0], "$accent bold"), (" shows the answer", "$text-muted")), ("", "")
+    if face.practice:
         return (("practice, nothing is written", "$text-muted"),), ("", "")
-    state = asked.memory.scheduling
+    state = face.memory.scheduling
     if state is None or state.reps == 0:
         return (("never reviewed before", "$text-muted"),), ("", "")
     if is_leech(state):
-        said = f"a leech: forgotten {grouped(state.lapses)} times   "
+        leech = f"a leech: forgotten {grouped(state.lapses)} times   "
         keys = (
-            (asked.keys[1], "$accent bold"),
+            (face.keys[1], "$accent bold"),
             (" rewrite   ", "$text-muted"),
-            (asked.keys[2], "$accent bold"),
+            (face.keys[2], "$accent bold"),
             (" suspend", "$text-muted"),
         )
-        return ((said, "$warning"), *keys), ("", "")
+        return ((leech, "$warning"), *keys), ("", "")
     parts = [_times(state.reps, "reviewed")]
     if state.lapses:
         parts.append(_times(state.lapses, "forgotten"))
     if state.last_review is not None:
-        parts.append(f"last {ago(state.last_review, asked.now)}")
-    recall = retrievability(state, asked.now)
+        parts.append(f"last {ago(state.last_review, face.now)}")
+    recall = retrievability(state, face.now)
     return ((", ".join(parts), "$text-muted"),), (
         f"recall {figure(recall)}" if recall is not None else "",
         "$text-muted",

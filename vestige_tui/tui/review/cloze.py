@@ -1,4 +1,4 @@
-"""What a review shows of a memory before its answer: its text with the most telling words blanked, or a line."""
+"""Questions of reviews: the text of a memory with its most significant words blanked (cloze), or its first line."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from vestige_tui.core.memories import Memory
 from vestige_tui.core.text import one_line, plain
 from vestige_tui.store.search.query_syntax import STOP_WORDS
 
-LONGEST_CLOZE = 1_200
-LONGEST_LINE = 400
-APART = 4
-"""How many tokens lie at least between two blanks, so that what is left still asks something."""
+MAX_CLOZE_CHARS = 1_200
+MAX_LINE_CHARS = 400
+MIN_BLANK_DISTANCE = 4
+"""Minimum distance of two blanks in tokens, so that the rest still makes a question."""
 
 _BLOCK = re.compile(r"^\s*(?:#{1,6}\s|[-*+]\s|[0-9]{1,4}[.)]\s|>|```|~~~|\||(?:[-=_*]\s*){3,}$)", re.MULTILINE)
 _TOKEN = re.compile(
@@ -30,38 +30,38 @@ _MARKED = re.compile(
 _WORD = re.compile(r"\w+")
 
 
-Mark: TypeAlias = Literal["code", "stress"]
+MarkKind: TypeAlias = Literal["code", "stress"]
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A question made of a memory; ``text`` is plain already.
+    """Question made from a memory; ``text`` is plain.
 
-    A cloze has ``blanks``, spans of ``text``, which then is the whole memory; otherwise ``text`` is how it begins.
-    ``marks`` are the spans that Markdown marked, as code or for stress; the marks themselves are not in the text.
+    A cloze has ``blanks``, spans of ``text``, which then is the whole memory; otherwise ``text`` is its beginning.
+    ``marks`` are the spans of Markdown code and stress; the marks themselves are not in the text.
     """
 
     text: str
     blanks: tuple[tuple[int, int], ...] = ()
-    marks: tuple[tuple[int, int, Mark], ...] = ()
+    marks: tuple[tuple[int, int, MarkKind], ...] = ()
 
 
 def prompt_of(memory: Memory) -> Prompt:
-    """The question for a memory, always the same for the same memory.
+    """Return the question for a memory, always the same for the same memory.
 
-    One paragraph becomes a cloze. What has headings, lists or several paragraphs is asked by its first line, and a
-    paragraph without a telling word by its beginning.
+    One paragraph becomes a cloze. A text with headings, lists or several paragraphs is asked by its first line, and a
+    paragraph without a significant word by its beginning.
     """
     content = memory.content.strip()
     if not content:
         return Prompt("(this memory has no text)")
-    paragraph = len(content) <= LONGEST_CLOZE and not re.search(r"\n\s*\n", content) and not _BLOCK.search(content)
+    paragraph = len(content) <= MAX_CLOZE_CHARS and not re.search(r"\n\s*\n", content) and not _BLOCK.search(content)
     if not paragraph:
-        return Prompt(one_line(content, LONGEST_LINE))
+        return Prompt(one_line(content, MAX_LINE_CHARS))
     text, marks = _unmarked(plain(re.sub(r"\s*\n\s*", " ", content)))
     names = (*memory.tags, *memory.domains, memory.node_type)
-    said = {word.casefold() for name in names for word in _WORD.findall(name)}
-    blanks = _blanks(text, marks, said)
+    visible_words = {word.casefold() for name in names for word in _WORD.findall(name)}
+    blanks = _blanks(text, marks, visible_words)
     if blanks:
         return Prompt(text, blanks, marks)
     words = text.split(" ")
@@ -69,10 +69,10 @@ def prompt_of(memory: Memory) -> Prompt:
     return Prompt(f"{beginning}…")
 
 
-def _unmarked(text: str) -> tuple[str, tuple[tuple[int, int, Mark], ...]]:
-    """A paragraph without the marks of code and stress, and where they were."""
+def _unmarked(text: str) -> tuple[str, tuple[tuple[int, int, MarkKind], ...]]:
+    """Return a paragraph without its marks of code and stress, and the marked spans."""
     pieces: list[str] = []
-    marks: list[tuple[int, int, Mark]] = []
+    marks: list[tuple[int, int, MarkKind]] = []
     at = length = 0
     for match in _MARKED.finditer(text):
         inner = match["code"] or match["strong"] or match["stress"]
@@ -92,43 +92,47 @@ class _Token:
     weight: float
 
 
-def _blanks(text: str, marks: Iterable[tuple[int, int, Mark]], said: Iterable[str]) -> tuple[tuple[int, int], ...]:
-    """The spans to blank, in the order of the text."""
-    tokens = list(_tokens(text, [(start, end) for start, end, mark in marks if mark == "code"], frozenset(said)))
+def _blanks(
+    text: str, marks: Iterable[tuple[int, int, MarkKind]], visible_words: Iterable[str]
+) -> tuple[tuple[int, int], ...]:
+    """Return the spans to blank, in the order of the text."""
+    tokens = list(
+        _tokens(text, [(start, end) for start, end, mark in marks if mark == "code"], frozenset(visible_words))
+    )
     if len(tokens) < 3:
         return ()
-    wanted = 1 if len(tokens) < 12 else 2 if len(tokens) < 30 else 3
+    blank_count = 1 if len(tokens) < 12 else 2 if len(tokens) < 30 else 3
     chosen: list[_Token] = []
     for token in sorted(tokens, key=lambda each: (-each.weight, each.start)):
-        if token.weight <= 0 or len(chosen) == wanted:
+        if token.weight <= 0 or len(chosen) == blank_count:
             break
-        if all(abs(token.place - other.place) > APART for other in chosen):
+        if all(abs(token.place - other.place) > MIN_BLANK_DISTANCE for other in chosen):
             chosen.append(token)
     hidden = {text[token.start : token.end].casefold() for token in chosen}
     # The same word elsewhere in the text would give the answer away.
     return tuple((token.start, token.end) for token in tokens if text[token.start : token.end].casefold() in hidden)
 
 
-def _tokens(text: str, codes: Sequence[tuple[int, int]], said: frozenset[str]) -> Iterator[_Token]:
+def _tokens(text: str, codes: Sequence[tuple[int, int]], visible_words: frozenset[str]) -> Iterator[_Token]:
     inside = [
         (*match.span(), match.lastgroup or "word")
         for match in _TOKEN.finditer(text)
         if not any(start < match.end() and match.start() < end for start, end in codes)
     ]
-    found = sorted([*inside, *((start, end, "code") for start, end in codes)])
-    for place, (start, end, kind) in enumerate(found):
+    spans = sorted([*inside, *((start, end, "code") for start, end in codes)])
+    for place, (start, end, kind) in enumerate(spans):
         before = text[:start].rstrip()
-        weight = _weight(text[start:end], kind, not before or before[-1] in ".!?:;", said)
+        weight = _weight(text[start:end], kind, not before or before[-1] in ".!?:;", visible_words)
         if weight > 0:
-            # What is said of a thing stands behind it: between equals the later word is the better question.
-            weight += 1.5 * place / len(found)
+            # A predicate follows its subject, so between equals the later word is the better question.
+            weight += 1.5 * place / len(spans)
         yield _Token(place, start, end, weight)
 
 
-def _weight(word: str, kind: str, opens: bool, said: frozenset[str]) -> float:
-    """How telling a word is; 0 for one that is never blanked."""
+def _weight(word: str, kind: str, opens: bool, visible_words: frozenset[str]) -> float:
+    """Return the significance of a word; 0 for one that is never blanked."""
     parts = _WORD.findall(word.casefold())
-    if not parts or len(word) > 40 or set(parts) <= said:
+    if not parts or len(word) > 40 or set(parts) <= visible_words:
         return 0.0
     if kind == "code":
         return 7.0

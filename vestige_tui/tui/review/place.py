@@ -1,4 +1,4 @@
-"""Review: one memory at a time, first asked, then shown whole and graded."""
+"""Review: one memory at a time, first as a question, then whole to be graded."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from vestige_tui.tui.commands import (
 from vestige_tui.tui.commands import FocusFilter as FilterCommand
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.memory_place import MemoryPlace
-from vestige_tui.tui.review.card import Asked, ReviewCard
+from vestige_tui.tui.review.card import CardFace, ReviewCard
 from vestige_tui.tui.review.cloze import prompt_of
 from vestige_tui.tui.review.rating_bar import LABELS, RatingBar
 from vestige_tui.tui.review.session import ReviewSession, SessionCard
-from vestige_tui.tui.review.session_progress import Progress, SessionLine
+from vestige_tui.tui.review.session_progress import SessionLine, SessionProgress
 from vestige_tui.tui.review.session_summary import SessionSummary, Summary
 from vestige_tui.tui.review.summary import summary_of, why_nothing
 from vestige_tui.tui.widgets.empty import Empty
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from vestige_tui.core.memories import Change
     from vestige_tui.store.store import Store
 
-SITTING_CARDS = 500
+SESSION_CARD_LIMIT = 500
 PRACTICE_WORDS = {Rating.AGAIN: "once more", Rating.HARD: "done", Rating.GOOD: "done", Rating.EASY: "done"}
 NEEDS_A_CARD = frozenset(
     {"grade", "suspend", "bury", "edit_memory", "copy_memory", "copy_id", "delete_memory", "supersede_memory"}
@@ -61,8 +61,8 @@ NEEDS_A_CARD = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """Something that this sitting wrote: its journal entry, how it was said, and whether it was a grade."""
+class SessionEntry:
+    """Write of this session: its journal entry, its sentence, and whether it was a grade."""
 
     entry: int
     sentence: str
@@ -70,7 +70,7 @@ class Written:
 
 
 class ReviewPlace(MemoryPlace):
-    """A sitting: what is due until tonight, longest waiting first, then today's share of the new ones."""
+    """Session of reviews: memories due until midnight, longest overdue first, then today's share of the new ones."""
 
     GO_TO = GoToReview
     AUTO_FOCUS = ""
@@ -90,8 +90,8 @@ What you did not know comes back once more in the same sitting, as practice: not
 
     def __init__(self) -> None:
         super().__init__()
-        self._sitting: ReviewSession | None = None
-        self._asked: Asked | None = None
+        self._session: ReviewSession | None = None
+        self._card: CardFace | None = None
         self._reviews: tuple[Review, ...] = ()
         self._since: datetime | None = None
         self._revealed = False
@@ -99,10 +99,10 @@ What you did not know comes back once more in the same sitting, as practice: not
         self._grading = False
         self._counts: QueueCounts | None = None
         self._summary: Summary | None = None
-        self._written: list[Written] = []
+        self._entries: list[SessionEntry] = []
         self._just_changed: set[str] = set()
         self._chosen = Filter()
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     def compose_body(self) -> ComposeResult:
         yield FilterBar("domain:auth  tag:keys  codebase:api", id="ask")
@@ -116,23 +116,23 @@ What you did not know comes back once more in the same sitting, as practice: not
 
     def on_mount(self) -> None:
         super().on_mount()
-        self._be("-nothing")
+        self._set_state("-nothing")
         self.query_one("#nothing", Empty).say("Opening the store…")
 
-    def _be(self, state: str) -> None:
-        """Show the sitting, its summary, or why there is nothing."""
+    def _set_state(self, state: str) -> None:
+        """Show the session, its summary, or the reason for an empty one."""
         for each in ("-asking", "-done", "-nothing"):
             self.set_class(each == state, each)
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in NEEDS_A_CARD and self._asked is None:
+        if action in NEEDS_A_CARD and self._card is None:
             return None
-        if action == "reveal" and self._asked is None and not self._more_due():
+        if action == "reveal" and self._card is None and not self._more_due():
             return None
         return super().check_action(action, parameters)
 
-    # Asking the store
+    # Reading the store
 
     def refresh_place(self) -> None:
         if self.store is None:
@@ -140,60 +140,60 @@ What you did not know comes back once more in the same sitting, as practice: not
         if not self._has_begun():
             self._begin(again=False)
         else:
-            self._look_again()
+            self._recheck()
 
     def _has_begun(self) -> bool:
-        return self._sitting is not None and not self.has_class("-nothing")
+        return self._session is not None and not self.has_class("-nothing")
 
     @work(group="card", exit_on_error=False)
     async def _begin(self, *, again: bool = True) -> None:
-        """Fix the order of a new sitting, and show its first card; not ``again`` where another call was faster."""
-        async with self._turn:
+        """Fix the order of a new session and show its first card; without ``again`` only if none has begun."""
+        async with self._lock:
             store = self.store
             if store is None or (not again and self._has_begun()):
                 return
             with suppress(BadChip):
-                # It may have been asked for before there was a store to read it.
+                # An invalid filter may have been typed before the store was open.
                 self._chosen = await self.wanted(store)
             chosen = self._chosen
             self._counts = await store.queue_counts(chosen)
-            due = await store.get_due_memories(limit=SITTING_CARDS, filter=chosen)
+            due = await store.get_due_memories(limit=SESSION_CARD_LIMIT, filter=chosen)
             new = await store.get_new_memories(self._counts.new_today, chosen) if self._counts.new_today else ()
-            self._sitting = ReviewSession([memory.id for memory in (*due, *new)], self.now())
-            await self._advance(store, self._sitting, fresh=True)
+            self._session = ReviewSession([memory.id for memory in (*due, *new)], self.now())
+            await self._advance(store, self._session, fresh=True)
 
     async def _advance(
-        self, store: Store, sitting: ReviewSession, *, revealed: bool = False, fresh: bool = False
+        self, store: Store, session: ReviewSession, *, revealed: bool = False, fresh: bool = False
     ) -> None:
-        """Show the card whose turn it is, or what the sitting came to."""
+        """Show the next card, or at the end the summary."""
         self._since = None
-        while turn := sitting.turn:
-            memory = await self._fetch(store, turn)
+        while next_card := session.card:
+            memory = await self._fetch(store, next_card)
             if memory is not None:
-                await self._ask(memory, turn, revealed=revealed)
+                await self._ask(memory, next_card, revealed=revealed)
                 return
-            sitting.set_aside(turn.memory_id, elsewhere=True)
-        self._asked = None
+            session.set_aside(next_card.memory_id, elsewhere=True)
+        self._card = None
         self._revealed = False
-        if sitting.acted:
-            await self._finish(store, sitting)
+        if session.acted:
+            await self._finish(store, session)
             return
         await self._say_nothing(store)
         if not fresh and self._counts is not None and self._counts.offered:
-            # Others emptied this sitting while more came due: that is asked in a new one.
+            # Other consoles emptied this session while more came due: begin a new one.
             self._begin()
 
-    async def _fetch(self, store: Store, turn: SessionCard) -> Memory | None:
-        """The memory of a turn with its reviews; None where there is nothing to ask any more."""
+    async def _fetch(self, store: Store, next_card: SessionCard) -> Memory | None:
+        """Return the memory of a card, and keep its reviews; None if it is not to be asked any more."""
         try:
             memory, reviews, marks = await asyncio.gather(
-                store.get(turn.memory_id), store.reviews(turn.memory_id), store.marks(turn.memory_id)
+                store.get(next_card.memory_id), store.reviews(next_card.memory_id), store.marks(next_card.memory_id)
             )
         except NotFound:
             return None
         self._reviews = reviews
         now = store.now()
-        if turn.practice or turn.brought_back:
+        if next_card.practice or next_card.requeued:
             return memory
         resting = marks.suspended or (marks.buried_until is not None and marks.buried_until > now)
         if resting or (memory.superseded_by is not None and not self._chosen.superseded):
@@ -202,15 +202,19 @@ What you did not know comes back once more in the same sitting, as practice: not
         due = state.next_review if state is not None and state.reps > 0 else None
         return None if due is not None and due >= local_midnight(now, days=1) else memory
 
-    async def _ask(self, memory: Memory, turn: SessionCard, *, revealed: bool = False) -> None:
+    async def _ask(self, memory: Memory, next_card: SessionCard, *, revealed: bool = False) -> None:
         prompt = prompt_of(memory)
         now = self.now()
-        same = self._asked is not None and self._asked.memory.id == memory.id and self._asked.practice == turn.practice
-        self._asked = Asked(memory, prompt.text, prompt.blanks, prompt.marks, now, turn.practice, self._card_keys())
+        same = (
+            self._card is not None and self._card.memory.id == memory.id and self._card.practice == next_card.practice
+        )
+        self._card = CardFace(
+            memory, prompt.text, prompt.blanks, prompt.marks, now, next_card.practice, self._card_keys()
+        )
         self._since = self._since if same and self._since is not None else now
         self._exact = False
         await self._show_card(revealed)
-        self._be("-asking")
+        self._set_state("-asking")
         self._show_progress()
         if not self.query_one(FilterBar).has_focus_within:
             self.query_one(ReviewCard).focus_text()
@@ -223,85 +227,85 @@ What you did not know comes back once more in the same sitting, as practice: not
         )
 
     async def _show_card(self, revealed: bool) -> None:
-        asked = self._asked
-        if asked is None:
+        card = self._card
+        if card is None:
             return
         self._revealed = revealed
-        await self.query_one(ReviewCard).show(asked, revealed=revealed)
-        retention = Retention.of(asked.memory, self._reviews, asked.now)
+        await self.query_one(ReviewCard).show(card, revealed=revealed)
+        retention = Retention.of(card.memory, self._reviews, card.now)
         self.query_one("#curve", RetentionPlot).show(retention)
-        self.set_class(revealed and retention is not None and not asked.practice, "-curved")
+        self.set_class(revealed and retention is not None and not card.practice, "-curved")
         self._show_grades()
 
     def _show_grades(self) -> None:
-        asked, store, bar = self._asked, self.store, self.query_one(RatingBar)
-        if asked is None or store is None or not self._revealed:
+        card, store, bar = self._card, self.store, self.query_one(RatingBar)
+        if card is None or store is None or not self._revealed:
             bar.offer(None, self.now())
-        elif asked.practice:
+        elif card.practice:
             bar.say(PRACTICE_WORDS)
         else:
             now = self.now()
-            bar.offer(preview(asked.memory.scheduling, now, store.policy), now, exact=self._exact)
+            bar.offer(preview(card.memory.scheduling, now, store.policy), now, exact=self._exact)
 
     def _show_progress(self) -> None:
-        line, sitting, asked = self.query_one(SessionLine), self._sitting, self._asked
+        line, session, card = self.query_one(SessionLine), self._session, self._card
         line.counts = self._counts
-        if sitting is None or asked is None:
+        if session is None or card is None:
             line.progress = None
             return
-        at = sitting.handled + (0 if asked.practice else 1)
-        line.progress = Progress(at, sitting.total, asked.practice, sitting.practice_left, sitting.seconds_left())
+        at = session.handled + (0 if card.practice else 1)
+        line.progress = SessionProgress(at, session.total, card.practice, session.practice_left, session.seconds_left())
 
     # Following the store
 
     @work(group="card", exit_on_error=False)
-    async def _look_again(self) -> None:
-        """The store changed: count anew; the card stays unless it vanished or somebody else graded it."""
-        async with self._turn:
-            store, sitting = self.store, self._sitting
-            if store is None or sitting is None:
+    async def _recheck(self) -> None:
+        """Follow a change of the store: count again; the card stays unless it was deleted or graded elsewhere."""
+        async with self._lock:
+            store, session = self.store, self._session
+            if store is None or session is None:
                 return
             self._counts = await store.queue_counts(self._chosen)
-            asked = self._asked
-            if asked is not None and _is_turn(sitting, asked):
+            card = self._card
+            if card is not None and _is_current(session, card):
                 self._show_progress()
-                await self._check_card(store, sitting, asked)
-            elif asked is None and sitting.turn is None and self.has_class("-done"):
-                await self._finish(store, sitting)
+                await self._check_card(store, session, card)
+            elif card is None and session.card is None and self.has_class("-done"):
+                await self._finish(store, session)
             else:
-                # What comes next could not be read when it was time.
-                await self._advance(store, sitting)
+                # The read of the next card has failed before.
+                await self._advance(store, session)
 
-    async def _check_card(self, store: Store, sitting: ReviewSession, asked: Asked) -> None:
-        known = asked.memory
+    async def _check_card(self, store: Store, session: ReviewSession, card: CardFace) -> None:
+        before = card.memory
         why = ""
         try:
-            memory, marks = await asyncio.gather(store.get(known.id), store.marks(known.id))
+            memory, marks = await asyncio.gather(store.get(before.id), store.marks(before.id))
         except NotFound:
             why = "This memory was deleted meanwhile; it is left out."
         else:
-            if asked.practice:
+            if card.practice:
                 pass
-            elif memory.scheduling != known.scheduling:
+            elif memory.scheduling != before.scheduling:
                 due = memory.scheduling.next_review if memory.scheduling else None
                 when = f"; it is due {ago(due, self.now())} now" if due else ""
                 why = f"Somebody else graded this memory meanwhile{when}."
-            elif memory.superseded_by is not None and known.superseded_by is None:
+            elif memory.superseded_by is not None and before.superseded_by is None:
                 why = "Another memory replaces this one now; it is left out."
             elif marks.suspended or (marks.buried_until is not None and marks.buried_until > self.now()):
                 why = "This memory was put to rest meanwhile; it is left out."
             if not why:
-                if memory != known:
-                    await self._ask(memory, SessionCard(memory.id, asked.practice), revealed=self._revealed)
-                self._just_changed.discard(known.id)
+                if memory != before:
+                    await self._ask(memory, SessionCard(memory.id, card.practice), revealed=self._revealed)
+                self._just_changed.discard(before.id)
                 return
-        # Asked only now: our own change may have been seen in the store before it was said here.
-        ours = known.id in self._just_changed
-        self._just_changed.discard(known.id)
+        # Checked only now: a change of our own may be seen in the store before it is noted here.
+        ours = before.id in self._just_changed
+        self._just_changed.discard(before.id)
         if not ours:
             self.say(why, severity="waiting")
-        sitting.set_aside(known.id, elsewhere=not ours)
-        await self._advance(store, sitting)
+        session.set_aside(before.id, elsewhere=not ours)
+        await self._advance(store, session)
 
     # Revealing and grading
 
@@ -311,8 +315,8 @@ What you did not know comes back once more in the same sitting, as practice: not
             await self.action_reveal()
 
     async def action_reveal(self) -> None:
-        """Show the answer; once shown, switch between how far and which day; at the end, go on with what is due."""
-        if self._asked is None:
+        """Show the answer; once shown, toggle intervals and dates; at the end, go on with the cards still due."""
+        if self._card is None:
             if self._more_due():
                 self._begin()
         elif self._grading:
@@ -331,82 +335,82 @@ What you did not know comes back once more in the same sitting, as practice: not
         self.action_grade(int(event.rating))
 
     def action_grade(self, rating: int) -> None:
-        asked, grade = self._asked, Rating(rating)
-        if asked is None or self._grading:
+        card, grade = self._card, Rating(rating)
+        if card is None or self._grading:
             return
         if not self._revealed:
             key = self._key_of(Reveal.id, Reveal.key)
             self.say(f"{key} first: it shows the answer, and then {rating} grades it.", severity="quiet")
-        elif asked.practice or self._writable() is not None:
+        elif card.practice or self._writable() is not None:
             self._grading = True
             self.query_one(RatingBar).press(grade)
-            self._grade(asked, grade)
+            self._grade(card, grade)
 
     @work(group="card", exit_on_error=False)
-    async def _grade(self, asked: Asked, rating: Rating) -> None:
+    async def _grade(self, card: CardFace, rating: Rating) -> None:
         try:
-            async with self._turn:
-                store, sitting = self.store, self._sitting
-                if store is None or sitting is None or self._asked is None or self._asked.memory.id != asked.memory.id:
+            async with self._lock:
+                store, session = self.store, self._session
+                if store is None or session is None or self._card is None or self._card.memory.id != card.memory.id:
                     return
-                if not _is_turn(sitting, asked):
+                if not _is_current(session, card):
                     pass
-                elif asked.practice:
-                    sitting.practise(asked.memory.id, rating, self._seconds())
+                elif card.practice:
+                    session.practise(card.memory.id, rating, self._seconds())
                     self.say("Practised; nothing was written.", severity="quiet")
                 else:
-                    await self._write_grade(store, sitting, asked.memory, rating)
-                await self._advance(store, sitting)
+                    await self._write_grade(store, session, card.memory, rating)
+                await self._advance(store, session)
         except VestigeError:
             self.query_one(RatingBar).press(None)
             raise
         finally:
             self._grading = False
 
-    async def _write_grade(self, store: Store, sitting: ReviewSession, memory: Memory, rating: Rating) -> None:
+    async def _write_grade(self, store: Store, session: ReviewSession, memory: Memory, rating: Rating) -> None:
         try:
             change = await store.record_review(memory.id, rating, expected=memory.scheduling)
         except NotFound:
             self.say("This memory was deleted meanwhile; nothing was written.", severity="waiting")
-            sitting.set_aside(memory.id, elsewhere=True)
+            session.set_aside(memory.id, elsewhere=True)
             return
         except Conflict:
             fresh = await store.get(memory.id)
             due = fresh.scheduling.next_review if fresh.scheduling else None
             when = f" It is due {ago(due, store.now())} now." if due else ""
             self.say(f"Somebody else graded this memory meanwhile; nothing was written.{when}", severity="waiting")
-            sitting.set_aside(memory.id, elsewhere=True)
+            session.set_aside(memory.id, elsewhere=True)
             return
         except Unsure:
-            # If it was saved, nobody else did it.
+            # If it was saved, then by this console.
             self._just_changed.add(memory.id)
             raise
         new = change.scheduling
         assert new is not None
-        sitting.grade(memory.id, rating, memory.scheduling, new, self._seconds())
+        session.grade(memory.id, rating, memory.scheduling, new, self._seconds())
         when = f"due {ago(new.next_review, store.now())}" if new.next_review else "no date"
         back = ", and once more here as practice" if rating == Rating.AGAIN else ""
-        self._wrote(change, f"{LABELS[rating]}, {when}{back}: {one_line(memory.content, 40)}", grade=True)
+        self._report_write(change, f"{LABELS[rating]}, {when}{back}: {one_line(memory.content, 40)}", grade=True)
 
     def _seconds(self) -> float:
         return (self.now() - self._since).total_seconds() if self._since is not None else 0.0
 
-    def _wrote(self, change: Change, sentence: str, *, grade: bool = False) -> None:
+    def _report_write(self, change: Change, sentence: str, *, grade: bool = False) -> None:
         if change.undo is not None:
-            self._written.append(Written(change.undo, sentence, grade))
+            self._entries.append(SessionEntry(change.undo, sentence, grade))
         super().changed(change, sentence)
 
     def will_change(self, memories: Sequence[Memory]) -> None:
         self._just_changed.update(memory.id for memory in memories)
 
     def changed(self, change: Change, sentence: str) -> None:
-        """An edit, a delete, a supersession: the card shows it, or makes room for the next one."""
+        """Show an edit, a delete or a supersession on the card, or go on to the next one."""
         self._just_changed.update(change.changed)
-        self._wrote(change, sentence)
-        if self._sitting is None or self._asked is None:
+        self._report_write(change, sentence)
+        if self._session is None or self._card is None:
             self.refresh_place()
         else:
-            self._look_again()
+            self._recheck()
 
     @work(group="card", exit_on_error=False)
     async def action_suspend(self) -> None:
@@ -416,20 +420,20 @@ What you did not know comes back once more in the same sitting, as practice: not
     async def action_bury(self) -> None:
         await self._rest("Buried until tomorrow", bury=True)
 
-    async def _rest(self, said: str, *, bury: bool = False) -> None:
-        asked, store = self._asked, self._writable()
-        if asked is None or store is None:
+    async def _rest(self, sentence: str, *, bury: bool = False) -> None:
+        card, store = self._card, self._writable()
+        if card is None or store is None:
             return
-        async with self._turn:
-            sitting = self._sitting
-            if sitting is None or self._asked is not asked:
+        async with self._lock:
+            session = self._session
+            if session is None or self._card is not card:
                 return
-            memory = asked.memory
-            if _is_turn(sitting, asked):
+            memory = card.memory
+            if _is_current(session, card):
                 change = await self._put_to_rest(store, memory.id, bury=bury)
-                sitting.set_aside(memory.id)
-                self._wrote(change, f"{said}: {one_line(memory.content, 40)}")
-            await self._advance(store, sitting)
+                session.set_aside(memory.id)
+                self._report_write(change, f"{sentence}: {one_line(memory.content, 40)}")
+            await self._advance(store, session)
 
     async def _put_to_rest(self, store: Store, memory_id: str, *, bury: bool) -> Change:
         try:
@@ -440,25 +444,25 @@ What you did not know comes back once more in the same sitting, as practice: not
 
     @work(group="card", exit_on_error=False)
     async def action_undo(self) -> None:
-        """Take back what this sitting did last; before its beginning, the last review of anybody."""
+        """Undo the last write of this session, or without one the last review in the store."""
         store = self._writable()
         if store is None:
             return
-        async with self._turn:
-            sitting = self._sitting or ReviewSession((), self.now())
-            self._sitting = sitting
-            if self._written:
-                last = self._written[-1]
+        async with self._lock:
+            session = self._session or ReviewSession((), self.now())
+            self._session = session
+            if self._entries:
+                last = self._entries[-1]
                 try:
                     change = await store.undo(last.entry)
                 except (Conflict, NotFound):
-                    # It never can be; the one before it may.
-                    self._written.remove(last)
+                    # It can never be undone; the entry before it may.
+                    self._entries.remove(last)
                     raise
-                self._written.remove(last)
+                self._entries.remove(last)
                 [memory_id, *_] = change.changed
-                graded, back = last.grade, last.grade or sitting.has_seen(memory_id)
-                said = f"Undone: {last.sentence}"
+                graded, back = last.grade, last.grade or session.has_seen(memory_id)
+                sentence = f"Undone: {last.sentence}"
             else:
                 try:
                     change = await store.undo_review()
@@ -466,18 +470,18 @@ What you did not know comes back once more in the same sitting, as practice: not
                     self.say(error.message, severity="quiet")
                     return
                 [memory_id, *_] = change.changed
-                graded, back, said = False, True, ""
+                graded, back, sentence = False, True, ""
             self.console.note_change()
             self._just_changed.update(change.changed)
             if back:
-                sitting.bring_back(memory_id)
-            self.say(said or await self._what_was_undone(store, memory_id))
+                session.requeue(memory_id)
+            self.say(sentence or await self._describe_undone(store, memory_id))
             if back:
-                await self._advance(store, sitting, revealed=graded)
+                await self._advance(store, session, revealed=graded)
         if not back:
-            self._look_again()
+            self._recheck()
 
-    async def _what_was_undone(self, store: Store, memory_id: str) -> str:
+    async def _describe_undone(self, store: Store, memory_id: str) -> str:
         log = {review.id: review for review in await store.reviews(memory_id)}
         undone = [log[entry.undoes] for entry in log.values() if entry.undoes in log]
         if not undone:
@@ -500,7 +504,7 @@ What you did not know comes back once more in the same sitting, as practice: not
 
     @work(group="filter", exclusive=True, exit_on_error=False)
     async def _choose(self) -> None:
-        """Begin anew with the filter that the line asks for; one that says nothing leaves the sitting as it is."""
+        """Begin a new session with the filter of the line; an invalid or unchanged one is ignored."""
         store = self.store
         if store is None:
             return
@@ -513,7 +517,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             self._begin()
 
     async def tally(self, chosen: Filter) -> str:
-        """How much a filter leaves, and how much of that a sitting would ask."""
+        """Return the number of memories that pass a filter, and of those that a session would ask."""
         assert self.store is not None
         offered = (await self.store.queue_counts(chosen)).offered
         return f"{await super().tally(chosen)} {grouped(offered)} would be asked now."
@@ -525,7 +529,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         self._focus_body()
 
     def _focus_body(self) -> None:
-        if self._asked is not None:
+        if self._card is not None:
             self.query_one(ReviewCard).focus_text()
         elif self.has_class("-done"):
             self.query_one(SessionSummary).focus()
@@ -537,25 +541,25 @@ What you did not know comes back once more in the same sitting, as practice: not
         if bar.has_focus_within:
             bar.set_text("")
             self._leave_filter()
-        elif bar.chips and self._asked is None:
+        elif bar.chips and self._card is None:
             bar.set_chips([])
             self._leave_filter()
         else:
             super().action_back()
 
-    # What is left
+    # End of the session
 
-    async def _finish(self, store: Store, sitting: ReviewSession) -> None:
+    async def _finish(self, store: Store, session: ReviewSession) -> None:
         self._counts = counts = await store.queue_counts(self._chosen)
         keys = []
         if counts.offered:
             more = f"{grouped(counts.offered)} more {'waits' if counts.offered == 1 else 'wait'}"
             keys.append((self._key_of(Reveal.id, Reveal.key), f"go on: {more}"))
-        if self._written:
+        if self._entries:
             keys.append((self._key_of(UndoChange.id, UndoChange.key), "undo the last one"))
-        summary = replace(await summary_of(store, sitting, self._chosen), keys=keys)
+        summary = replace(await summary_of(store, session, self._chosen), keys=keys)
         first = not self.has_class("-done")
-        self._be("-done")
+        self._set_state("-done")
         if first or summary != self._summary:
             self._summary = summary
             self.query_one(SessionSummary).show(summary)
@@ -575,15 +579,15 @@ What you did not know comes back once more in the same sitting, as practice: not
         else:
             add = (self._key_of(AddMemory.id, AddMemory.key), "write the first one")
             nothing.say("This store holds no memories yet.", add)
-        self._be("-nothing")
+        self._set_state("-nothing")
 
-    # What commands are about
+    # Subject of commands
 
     def current_memory(self) -> Memory | None:
-        return self._asked.memory if self._asked is not None else None
+        return self._card.memory if self._card is not None else None
 
 
-def _is_turn(sitting: ReviewSession, asked: Asked) -> bool:
-    """Whether the card that is shown is the one whose turn it is, and not one that was done with."""
-    turn = sitting.turn
-    return turn is not None and (turn.memory_id, turn.practice) == (asked.memory.id, asked.practice)
+def _is_current(session: ReviewSession, card: CardFace) -> bool:
+    """Check whether the card shown is still the current one of the session."""
+    current = session.card
+    return current is not None and (current.memory_id, current.practice) == (card.memory.id, card.practice)

@@ -1,4 +1,4 @@
-"""The four grades of a review, each with the date that it would give."""
+"""Four grades of a review, each with its next date."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class RatingBar(Horizontal):
             yield Grade(rating)
 
     def offer(self, states: Mapping[Rating, Scheduling] | None, now: datetime, *, exact: bool = False) -> None:
-        """Show when each grade would bring the memory back, ``in 19 d`` or the local day; None: not revealed yet."""
+        """Show the next date of each grade, as ``in 19 d`` or as the local day; None before the card is revealed."""
         words: dict[Rating, str] = {}
         for rating, state in (states or {}).items():
             if state.next_review is not None:
@@ -79,6 +79,6 @@ class RatingBar(Horizontal):
             grade.when = words.get(grade.rating, "")
 
     def press(self, rating: Rating | None) -> None:
-        """Show one grade as given, or none."""
+        """Show one grade as pressed, or none."""
         for grade in self.query(Grade):
             grade.set_class(grade.rating == rating, "-pressed")

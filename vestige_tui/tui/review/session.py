@@ -1,4 +1,4 @@
-"""One sitting of reviews: what is still to come, what comes back as practice, and what was graded."""
+"""Session of reviews: the cards ahead, the practice cards, and the grades."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from vestige_tui.core.reviews import Rating, Review, Scheduling
 from vestige_tui.core.scheduling import retrievability
 
 PRACTICE_AFTER = 5
-"""After how many other cards a forgotten memory comes back, if there are as many."""
+"""Number of other cards after which a forgotten memory is shown as practice, if there are as many."""
 
 CARD_SECONDS = 12.0
-"""How long a card takes before this sitting has shown its own pace."""
+"""Estimate for a card until the session has a pace of its own."""
 
-PACE_CARDS = 3
-SHORTEST, LONGEST = 1.0, 120.0
+PACE_CARD_COUNT = 3
+MIN_CARD_SECONDS, MAX_CARD_SECONDS = 1.0, 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class SessionCard:
-    """The card whose turn it is; a practice turn writes nothing."""
+    """Card of a session; a practice card writes nothing."""
 
     memory_id: str
     practice: bool = False
-    brought_back: bool = False
-    """Asked because its grade was taken back, due or not."""
+    requeued: bool = False
+    """Asked because its grade was undone, due or not."""
 
 
 class ReviewSession:
-    """The order is fixed when the sitting begins: nothing that happens in the store moves a card."""
+    """State of a session; the order is fixed at its start, and no change of the store moves a card."""
 
     def __init__(self, memory_ids: Sequence[str], started: datetime) -> None:
         self.started = started
         self.graded: list[Review] = []
         self.repeated = 0
-        """How many practice cards were shown."""
+        """Number of practice cards shown."""
         self.elsewhere = 0
-        """How many were left out because somebody else graded, replaced or deleted them meanwhile."""
+        """Number of cards left out because they were graded, replaced or deleted elsewhere."""
         self._ahead = list(dict.fromkeys(memory_ids))
         self._practice: list[tuple[str, int]] = []
         self._handled: set[str] = set()
         self._seconds: list[float] = []
-        self._turn = self._next()
+        self._card = self._next()
 
     @property
-    def turn(self) -> SessionCard | None:
-        """The card to show, None at the end."""
-        return self._turn
+    def card(self) -> SessionCard | None:
+        """Card to show, None at the end."""
+        return self._card
 
     @property
     def total(self) -> int:
@@ -57,12 +57,12 @@ class ReviewSession:
 
     @property
     def handled(self) -> int:
-        """How many of ``total`` were graded or left aside."""
+        """Number of cards of ``total`` that were graded or left out."""
         return len(self._handled)
 
     @property
     def acted(self) -> bool:
-        """Whether anything was done here, rather than by others alone."""
+        """True once a card was graded, practised or left out by this session itself."""
         return bool(self.graded) or self.repeated > 0 or self.handled > self.elsewhere
 
     @property
@@ -70,47 +70,47 @@ class ReviewSession:
         return len(self._practice)
 
     def has_seen(self, memory_id: str) -> bool:
-        """Whether a memory was graded or left aside in this sitting."""
+        """Check whether a memory was graded or left out in this session."""
         return memory_id in self._handled
 
     def seconds_left(self) -> float:
-        """How long the rest takes at the pace so far: the median of the cards, so that one long thought is no trend."""
-        pace = median(self._seconds) if len(self._seconds) >= PACE_CARDS else CARD_SECONDS
+        """Return the estimate for the rest, by the median of the cards, so that one long pause is no trend."""
+        pace = median(self._seconds) if len(self._seconds) >= PACE_CARD_COUNT else CARD_SECONDS
         return pace * (len(self._ahead) + len(self._practice))
 
     @property
     def seconds(self) -> float:
-        """How long the cards took, pauses left out."""
+        """Seconds spent on the cards; long pauses are capped."""
         return sum(self._seconds)
 
     def grade(self, memory_id: str, rating: Rating, prior: Scheduling | None, new: Scheduling, seconds: float) -> None:
-        """The card was graded; a forgotten one comes back as practice."""
+        """Record a grade; a forgotten card is queued as practice."""
         at = new.last_review or self.started
         number = len(self.graded) + 1
         self.graded.append(Review(number, memory_id, at, int(rating), prior or Scheduling(), new))
-        self._took(seconds)
-        self._leave(memory_id)
+        self._add_seconds(seconds)
+        self._remove(memory_id)
         if rating == Rating.AGAIN:
             self._practice.append((memory_id, PRACTICE_AFTER))
-        self._turn = self._next()
+        self._card = self._next()
 
     def practise(self, memory_id: str, rating: Rating, seconds: float) -> None:
-        """A practice card was answered; forgotten again, it comes back once more."""
+        """Record the answer to a practice card; forgotten again, it is queued once more."""
         self.repeated += 1
-        self._took(seconds)
-        self._leave(memory_id)
+        self._add_seconds(seconds)
+        self._remove(memory_id)
         if rating == Rating.AGAIN:
             self._practice.append((memory_id, PRACTICE_AFTER))
-        self._turn = self._next()
+        self._card = self._next()
 
     def set_aside(self, memory_id: str, *, elsewhere: bool = False) -> None:
-        """This memory is not asked any more in this sitting."""
+        """Leave a memory out of the rest of the session; ``elsewhere`` if it was changed there."""
         self.elsewhere += elsewhere
-        self._leave(memory_id)
-        self._turn = self._next()
+        self._remove(memory_id)
+        self._card = self._next()
 
-    def bring_back(self, memory_id: str) -> None:
-        """A grade or another change was taken back: this memory is asked next."""
+    def requeue(self, memory_id: str) -> None:
+        """Ask a memory next, after its grade or another change was undone."""
         for index in range(len(self.graded) - 1, -1, -1):
             if self.graded[index].memory_id == memory_id:
                 del self.graded[index]
@@ -118,12 +118,12 @@ class ReviewSession:
         self._practice = [each for each in self._practice if each[0] != memory_id]
         self._handled.discard(memory_id)
         self._ahead = [memory_id, *(each for each in self._ahead if each != memory_id)]
-        self._turn = SessionCard(memory_id, brought_back=True)
+        self._card = SessionCard(memory_id, requeued=True)
 
-    def _took(self, seconds: float) -> None:
-        self._seconds.append(max(SHORTEST, min(LONGEST, seconds)))
+    def _add_seconds(self, seconds: float) -> None:
+        self._seconds.append(max(MIN_CARD_SECONDS, min(MAX_CARD_SECONDS, seconds)))
 
-    def _leave(self, memory_id: str) -> None:
+    def _remove(self, memory_id: str) -> None:
         if memory_id in self._ahead:
             self._ahead.remove(memory_id)
             self._handled.add(memory_id)
@@ -139,13 +139,13 @@ class ReviewSession:
 
 
 def expected_recall(graded: Sequence[Review], weights: Sequence[float]) -> float:
-    """How many of the memories that had been reviewed before the forgetting curve expected to be remembered."""
-    known = (retrievability(review.prior, review.at, weights) for review in graded)
-    return sum(recall for recall in known if recall is not None)
+    """Return the number of reviewed memories that the forgetting curve expected to be remembered."""
+    recalls = (retrievability(review.prior, review.at, weights) for review in graded)
+    return sum(recall for recall in recalls if recall is not None)
 
 
 def days_held(graded: Sequence[Review]) -> float | None:
-    """The median interval, in days, of what was not forgotten."""
+    """Return the median interval, in days, of the memories not forgotten; None without any."""
     latest = {review.memory_id: review for review in graded}.values()
     days = [
         (review.new.next_review - review.at) / timedelta(days=1)
@@ -156,7 +156,7 @@ def days_held(graded: Sequence[Review]) -> float | None:
 
 
 def spans(graded: Sequence[Review], now: datetime) -> tuple[tuple[str, int], ...]:
-    """How many come back tomorrow, within a week, within a month, and later, by local days."""
+    """Return the numbers of memories due tomorrow, within a week, within a month, and later, by local days."""
     latest = {review.memory_id: review.new.next_review for review in graded}
     today = now.astimezone().date()
     days = [(due.astimezone().date() - today).days for due in latest.values() if due is not None]

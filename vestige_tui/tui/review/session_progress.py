@@ -1,4 +1,4 @@
-"""How far a sitting of reviews is, and what waits beyond it."""
+"""Progress of a session of reviews, and the counts of the queue beyond it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from vestige_tui.core.reviews import QueueCounts
 from vestige_tui.core.text import cells, grouped
 from vestige_tui.tui.widgets.glyphs import REST, level
 
-LEFT_CELLS = 17
+TIME_LEFT_CELLS = 17
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Which card of how many this is (0: none yet), how many practice cards wait, and how long the rest takes."""
+class SessionProgress:
+    """Position of the current card (0: none yet), practice cards left, and estimated seconds for the rest."""
 
     at: int
     total: int
@@ -31,31 +31,31 @@ class SessionLine(Widget):
 
     DEFAULT_CSS = "SittingLine { height: 2; width: 1fr; }"
 
-    progress: reactive[Progress | None] = reactive(None)
+    progress: reactive[SessionProgress | None] = reactive(None)
     counts: reactive[QueueCounts | None] = reactive(None)
 
     def render(self) -> Content:
         return Content("\n").join([self._progress(), self._counts()])
 
     def _progress(self) -> Content:
-        shown = self.progress
-        if shown is None or not shown.total:
+        progress = self.progress
+        if progress is None or not progress.total:
             return Content("")
-        width = 2 * len(grouped(shown.total)) + 4
-        left = f"{grouped(shown.at)} of {grouped(shown.total)}"
-        if shown.practice:
-            left = f"practice, {grouped(shown.practice_left)} left"
-            width = max(width, cells(left))
-        right = _left(shown.seconds_left)
-        room = max(4, self.size.width - width - LEFT_CELLS - 4)
-        done = shown.at - (0 if shown.practice else 1)
-        # Not level() alone: on the first card nothing is done yet.
-        full, rest = level(done / shown.total, room) if done else ("", REST * room)
+        width = 2 * len(grouped(progress.total)) + 4
+        position = f"{grouped(progress.at)} of {grouped(progress.total)}"
+        if progress.practice:
+            position = f"practice, {grouped(progress.practice_left)} left"
+            width = max(width, cells(position))
+        time_left = _time_left(progress.seconds_left)
+        room = max(4, self.size.width - width - TIME_LEFT_CELLS - 4)
+        done_count = progress.at - (0 if progress.practice else 1)
+        # On the first card nothing is done yet.
+        full, rest = level(done_count / progress.total, room) if done_count else ("", REST * room)
         return Content.assemble(
-            (f"{left:<{width}}  ", "$text"),
+            (f"{position:<{width}}  ", "$text"),
             (full, "$accent"),
             (rest, "$text-disabled"),
-            (f"  {right:>{LEFT_CELLS}}", "$text-muted"),
+            (f"  {time_left:>{TIME_LEFT_CELLS}}", "$text-muted"),
         )
 
     def _counts(self) -> Content:
@@ -77,8 +77,8 @@ class SessionLine(Widget):
         return Content.assemble(*pieces)
 
 
-def _left(seconds: float) -> str:
-    """At most ``LEFT_CELLS`` wide, so that the bar beside it keeps its length."""
+def _time_left(seconds: float) -> str:
+    """Return the time left in at most ``TIME_LEFT_CELLS`` cells, so that the bar keeps its length."""
     minutes = round(seconds / 60)
     if minutes < 1:
         return "under 1 min left"

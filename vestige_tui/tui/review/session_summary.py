@@ -1,4 +1,4 @@
-"""What a sitting of reviews came to: grades, true retention, what comes back when, and the coming days."""
+"""Widget for the summary of a session: grades, true retention and forecast; ``summary.py`` computes its figures."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from vestige_tui.core.text import grouped
 from vestige_tui.tui.review.rating_bar import LABELS
 from vestige_tui.tui.widgets.retention_plot import ForecastBars
 
-BAR = 24
+BAR_CELLS = 24
 ROOMY_LINES = 26
 WIDE_CELLS = 70
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """``remembered`` of ``asked`` memories that were reviewed before; ``expected`` is what their curves foretold.
+    """Figures of a session: ``remembered`` of ``asked`` memories reviewed before, ``expected`` by forgetting curves.
 
-    ``holds`` is for how many days half of those not forgotten are put off at least, None where there are none.
+    ``holds`` is the median interval, in days, of those not forgotten, None without any.
 
-    ``returning`` says how many come back in each span, soonest first; ``forecast`` counts the coming days.
+    ``returning`` counts the memories due in each span, soonest first; ``forecast`` those of the coming days.
     """
 
     title: str
@@ -45,7 +45,7 @@ class Summary:
 
 
 class SessionSummary(VerticalScroll):
-    """Shows a ``Summary``; scrolls where the room is small."""
+    """Widget for a ``Summary``; scrolls if the room is small."""
 
     DEFAULT_CSS = """
     SittingSummary { height: 1fr; width: 1fr; scrollbar-size-vertical: 1; }
@@ -65,7 +65,7 @@ class SessionSummary(VerticalScroll):
         yield Static(id="summary-keys", markup=False)
 
     def show(self, summary: Summary) -> None:
-        """Show it, from its beginning."""
+        """Show a summary, scrolled to its beginning."""
         self._summary = summary
         self._lay_out()
         self.query_one("#summary-forecast-title", Static).update(
@@ -105,8 +105,8 @@ def _facts(summary: Summary, *, close: bool, narrow: bool) -> Content:
     return Content("\n").join(lines)
 
 
-def _line(word: str, said: str) -> Content:
-    return Content.assemble((f"{word:<16}", "$text-disabled"), (said, "$text-muted"))
+def _line(word: str, value: str) -> Content:
+    return Content.assemble((f"{word:<16}", "$text-disabled"), (value, "$text-muted"))
 
 
 def _grades(grades: Mapping[Rating, int]) -> list[Content]:
@@ -115,7 +115,7 @@ def _grades(grades: Mapping[Rating, int]) -> list[Content]:
     lines = []
     for rating in Rating:
         count = grades.get(rating, 0)
-        bar = "━" * max(1, round(count / most * BAR)) if count else ""
+        bar = "━" * max(1, round(count / most * BAR_CELLS)) if count else ""
         lines.append(
             Content.assemble(
                 (f"{LABELS[rating]:<16}", "$text-disabled"),
@@ -137,30 +137,30 @@ def _retention(summary: Summary) -> list[Content]:
     if summary.retention is None:
         return [_line("true retention", "none yet: all of these were new")]
     share = f"{summary.retention:.0%}".replace("%", " %")
-    known = f"{grouped(summary.remembered)} of {grouped(summary.asked)} remembered"
-    return [Content.assemble(_line("true retention", ""), (share, "$text bold"), (f"   {known}", "$text-muted"))]
+    counts = f"{grouped(summary.remembered)} of {grouped(summary.asked)} remembered"
+    return [Content.assemble(_line("true retention", ""), (share, "$text bold"), (f"   {counts}", "$text-muted"))]
 
 
 def _returning(spans: Sequence[tuple[str, int]], narrow: bool) -> list[Content]:
     gap = "  " if narrow else "   "
-    said = gap.join(f"{word.removeprefix('within a ') if narrow else word} {grouped(n)}" for word, n in spans if n)
-    return [_line("coming back", said)] if said else []
+    text = gap.join(f"{word.removeprefix('within a ') if narrow else word} {grouped(n)}" for word, n in spans if n)
+    return [_line("coming back", text)] if text else []
 
 
 def encouragement(summary: Summary) -> str:
-    """One line, made of facts: how the person did against what the forgetting curves foretold."""
+    """Return one sentence on the results against the expectation of the forgetting curves."""
     graded = sum(summary.grades.values())
     if not summary.asked:
-        said = f"{_memories(graded)} {'has' if graded == 1 else 'have'} a first date now"
+        sentence = f"{_memories(graded)} {'has' if graded == 1 else 'have'} a first date now"
     elif summary.remembered >= round(summary.expected):
-        said = f"The curves expected {summary.expected:.0f} remembered; you had {grouped(summary.remembered)}"
+        sentence = f"The curves expected {summary.expected:.0f} remembered; you had {grouped(summary.remembered)}"
     else:
-        gone = summary.asked - summary.remembered
-        said = "The forgotten one comes" if gone == 1 else f"The {grouped(gone)} forgotten ones come"
-        said += " back at shorter steps"
+        forgotten = summary.asked - summary.remembered
+        sentence = "The forgotten one comes" if forgotten == 1 else f"The {grouped(forgotten)} forgotten ones come"
+        sentence += " back at shorter steps"
         if summary.holds is not None:
-            said += f"; half of the others now hold for {summary.holds:.0f} d and more"
-    return f"{said}."
+            sentence += f"; half of the others now hold for {summary.holds:.0f} d and more"
+    return f"{sentence}."
 
 
 def _memories(count: int) -> str:
@@ -169,6 +169,6 @@ def _memories(count: int) -> str:
 
 def _keys(keys: Sequence[tuple[str, str]]) -> Content:
     pieces: list[tuple[str, str]] = []
-    for key, what in keys:
-        pieces += [(key, "$accent bold"), (f" {what}    ", "$text-muted")]
+    for key, label in keys:
+        pieces += [(key, "$accent bold"), (f" {label}    ", "$text-muted")]
     return Content.assemble(*pieces)

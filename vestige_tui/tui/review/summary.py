@@ -1,4 +1,4 @@
-"""What is said when no card is left: what the sitting came to, or why there is nothing to ask."""
+"""Figures of a finished session, and the reason for an empty one; ``session_summary.py`` draws them."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ if TYPE_CHECKING:
 FORECAST_DAYS = 30
 
 
-async def summary_of(store: Store, sitting: ReviewSession, chosen: Filter) -> Summary:
-    """The summary of a sitting, with the forecast of what the filter leaves."""
+async def summary_of(store: Store, session: ReviewSession, chosen: Filter) -> Summary:
+    """Return the summary of a session, with the forecast of the memories that pass the filter."""
     times = await store.due_times(FORECAST_DAYS, chosen)
-    graded = sitting.graded
-    known = [review for review in graded if review.prior.reps > 0]
-    cards = len(graded) + sitting.repeated
-    taken = f" in {duration(sitting.seconds)}, {duration(sitting.seconds / cards)} a card" if cards else ""
+    graded = session.graded
+    reviewed = [review for review in graded if review.prior.reps > 0]
+    cards = len(graded) + session.repeated
+    pace = f" in {duration(session.seconds)}, {duration(session.seconds / cards)} a card" if cards else ""
     return Summary(
-        title=f"{grouped(len(graded))} graded{taken}" if graded else "This sitting is over; nothing was graded",
+        title=f"{grouped(len(graded))} graded{pace}" if graded else "This sitting is over; nothing was graded",
         grades=Counter(Rating(review.rating) for review in graded),
-        asked=len(known),
-        remembered=sum(review.rating != Rating.AGAIN for review in known),
+        asked=len(reviewed),
+        remembered=sum(review.rating != Rating.AGAIN for review in reviewed),
         retention=true_retention(graded),
-        expected=expected_recall(known, store.policy.weights),
+        expected=expected_recall(reviewed, store.policy.weights),
         holds=days_held(graded),
-        repeated=sitting.repeated,
-        elsewhere=sitting.elsewhere,
+        repeated=session.repeated,
+        elsewhere=session.elsewhere,
         returning=spans(graded, store.now()),
         forecast=forecast(times, store.now(), FORECAST_DAYS),
     )
 
 
 async def why_nothing(store: Store, counts: QueueCounts, chosen: Filter) -> str:
-    """Why nothing is asked, when the next memory is due, and how many new ones wait: a line each."""
-    said = ["Nothing is due." if chosen == Filter() else "Nothing that passes this filter is due."]
+    """Return the reason for an empty session, the next due date and the number of new memories, a line each."""
+    lines = ["Nothing is due." if chosen == Filter() else "Nothing that passes this filter is due."]
     upcoming = await _next_due(store, chosen)
     if upcoming is not None:
         week = grouped(counts.week) if counts.week else "none"
-        said.append(f"The next one is due {ago(upcoming, store.now())}; {week} within a week.")
+        lines.append(f"The next one is due {ago(upcoming, store.now())}; {week} within a week.")
     if counts.new:
         share = store.policy.new_per_day
-        asked = f"; today's {grouped(share)} {'was' if share == 1 else 'were'} asked" if share else ""
-        said.append(f"{grouped(counts.new)} new {'one waits' if counts.new == 1 else 'ones wait'}{asked}.")
-    return "\n".join(said)
+        note = f"; today's {grouped(share)} {'was' if share == 1 else 'were'} asked" if share else ""
+        lines.append(f"{grouped(counts.new)} new {'one waits' if counts.new == 1 else 'ones wait'}{note}.")
+    return "\n".join(lines)
 
 
 async def _next_due(store: Store, chosen: Filter) -> datetime | None:

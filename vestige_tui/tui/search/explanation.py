@@ -1,4 +1,4 @@
-"""A search laid open: both branches and the fused list side by side, and beneath them what they were made of."""
+"""Explanation of a search: both branches and the fused list side by side, scores and steps beneath them."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from vestige_tui.tui.search.rank_list import (
     TOTAL,
     WORDS,
     WORDS_SHARE,
-    Figure,
-    Ranked,
+    RankColumn,
     RankLines,
     RankList,
+    RankRow,
 )
 from vestige_tui.tui.search.why_not import tell_why_not
 from vestige_tui.tui.widgets.empty import Empty
@@ -52,12 +52,12 @@ from vestige_tui.tui.workers import work
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
-LEAST_GAP = 2
+MIN_GAP_CELLS = 2
 WORD_CELLS = 24
 
 
 class Reading(Dialog[None]):
-    """One memory to read, over the list that it was opened from."""
+    """Dialog with one memory in full, over the list that it was opened from."""
 
     def __init__(self, detail: MemoryDetail, clock: Callable[[], datetime]) -> None:
         super().__init__("Memory", (("↑↓", "scroll"), ("esc", "back")))
@@ -74,9 +74,9 @@ class Reading(Dialog[None]):
 
 
 class ExplanationScreen(Screen[None]):
-    """How the answer to ``query`` came about; the memory under the cursor is the same one in every list.
+    """Explanation of the answer to ``query``; the cursor is on the same memory in every list.
 
-    ``memory_id`` is where the cursor begins. The store is asked again whenever it changes.
+    ``memory_id`` is the memory under the cursor at first. The query runs again whenever the store changes.
     """
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["explanation.tcss"]
@@ -95,7 +95,7 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         super().__init__()
         self._query = query
         self._current = memory_id
-        self._found: Explanation | None = None
+        self._explanation: Explanation | None = None
         self._hits: dict[str, Hit] = {}
 
     def compose(self) -> ComposeResult:
@@ -126,14 +126,14 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
 
     @property
     def console(self) -> Console:
-        """The app, as far as this screen knows it."""
+        """App, by its Console protocol."""
         app = self.app
         assert isinstance(app, Console)
         return app
 
     @property
     def lists(self) -> tuple[RankList, ...]:
-        """The lists that are shown, from left to right."""
+        """Visible lists, from left to right."""
         return tuple(each for each in self.query(RankList) if each.display and each.parent and each.parent.display)
 
     def on_mount(self) -> None:
@@ -147,7 +147,7 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         if self.is_current:
             self._ask()
 
-    # Asking
+    # Query
 
     @work(group="search", exclusive=True, exit_on_error=False)
     async def _ask(self) -> None:
@@ -159,31 +159,33 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         if event.state is WorkerState.ERROR:
             event.stop()
             error = event.worker.error
-            said = plain(str(error)) if isinstance(error, VestigeError) else "Something went wrong; nothing was lost."
-            self.query_one(StatusLine).say(redact(said), "", "bad")
+            message = (
+                plain(str(error)) if isinstance(error, VestigeError) else "Something went wrong; nothing was lost."
+            )
+            self.query_one(StatusLine).say(redact(message), "", "bad")
 
-    def _show(self, found: Explanation) -> None:
-        first = self._found is None
-        self._found = found
+    def _show(self, result: Explanation) -> None:
+        first = self._explanation is None
+        self._explanation = result
         self.query_one(StatusLine).say("")
-        whole = explanation.fused(found)
-        self._hits = {hit.memory.id: hit for hit in whole}
+        fused = explanation.fused(result)
+        self._hits = {hit.memory.id: hit for hit in fused}
         places = {id: place for place, id in enumerate(self._hits, start=1)}
-        shown = len(found.answer)
+        answer_size = len(result.answer)
 
-        def ranked(hits: Sequence[Hit]) -> list[Ranked]:
-            return [Ranked(hit, places[hit.memory.id], places[hit.memory.id] <= shown) for hit in hits]
+        def rank_rows(hits: Sequence[Hit]) -> list[RankRow]:
+            return [RankRow(hit, places[hit.memory.id], places[hit.memory.id] <= answer_size) for hit in hits]
 
-        wanted = found.query.strip() if found.answer.mode == "literal" else ""
-        missing = [explanation.why_missing(found, branch, self._query.mode) for branch in ("text", "vector")]
-        self.set_class(not whole, "-nothing")
+        literal = result.query.strip() if result.answer.mode == "literal" else ""
+        missing = [explanation.why_missing(result, branch, self._query.mode) for branch in ("text", "vector")]
+        self.set_class(not fused, "-nothing")
         self.set_class(any(missing), "-single")
-        self.query_one("#words", RankList).show(ranked(found.text))
-        self.query_one("#together", RankList).show(ranked(whole))
-        self.query_one("#meaning", RankList).show(ranked(found.vector))
-        self.query_one("#lines", RankList).show(ranked(whole), _figures(found), wanted)
-        self._say(found, " ".join(dict.fromkeys(filter(None, (*found.answer.warnings, *missing)))))
-        if not whole:
+        self.query_one("#words", RankList).show(rank_rows(result.text))
+        self.query_one("#together", RankList).show(rank_rows(fused))
+        self.query_one("#meaning", RankList).show(rank_rows(result.vector))
+        self.query_one("#lines", RankList).show(rank_rows(fused), _figures(result), literal)
+        self._say(result, " ".join(dict.fromkeys(filter(None, (*result.answer.warnings, *missing)))))
+        if not fused:
             self._current = None
             bound = (each.binding for each in self.active_bindings.values())
             own = (self.app.get_key_display(binding) for binding in bound if binding.id == AskWhyNot.id)
@@ -193,47 +195,47 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
             )
         elif self._current not in self._hits:
             self._current = next(iter(self._hits))
-        # The lists get their room only once what is hidden and shown is laid out.
+        # The lists have their size only after the layout.
         self.call_after_refresh(partial(self._settle, first=first))
 
     def _settle(self, *, first: bool) -> None:
         self._follow()
         lists = self.lists
-        # Another width, or another answer, may have hidden the list that one was in.
+        # Another width or answer may have hidden the focused list.
         if lists and (first or not (isinstance(self.focused, Panels) or self.focused in lists)):
             next(each for each in lists if each.id in ("together", "lines")).focus()
 
-    def _say(self, found: Explanation, why: str) -> None:
+    def _say(self, result: Explanation, why: str) -> None:
         self.query_one("#explained-why", Static).update(Content(plain(why)))
         self.set_class(bool(why), "-why")
         self._say_query()
         for id, name, count in (
-            ("words-title", explanation.branch_name(found, "text"), len(found.text)),
-            ("meaning-title", "meaning", len(found.vector)),
+            ("words-title", explanation.branch_name(result, "text"), len(result.text)),
+            ("meaning-title", "meaning", len(result.vector)),
             ("fused-title", "together", len(self._hits)),
         ):
-            said = (
-                f"  {grouped(count)}, {grouped(len(found.answer))} shown"
+            counts = (
+                f"  {grouped(count)}, {grouped(len(result.answer))} shown"
                 if id == "fused-title"
                 else f"  {grouped(count)}"
             )
-            self.query_one(f"#{id}", Static).update(Content.assemble((name, "$text bold"), (said, "$text-muted")))
-        self._fill("how-rules", lambda width: Content("\n").join(Content(rule) for rule in explanation.rules(found)))
-        self._fill("how-words", (lambda width: _words(found, width)) if found.words else None)
-        self._fill("how-filters", lambda width: _filters(found, width))
-        self._fill("how-steps", lambda width: _steps(found, width))
+            self.query_one(f"#{id}", Static).update(Content.assemble((name, "$text bold"), (counts, "$text-muted")))
+        self._fill("how-rules", lambda width: Content("\n").join(Content(rule) for rule in explanation.rules(result)))
+        self._fill("how-words", (lambda width: _words(result, width)) if result.words else None)
+        self._fill("how-filters", lambda width: _filters(result, width))
+        self._fill("how-steps", lambda width: _steps(result, width))
 
     def _say_query(self) -> None:
-        if self._found is None:
+        if self._explanation is None:
             return
         line = self.query_one("#explained-query", Static)
         width = line.size.width or self.size.width - 2
-        said = explanation.summary(self._found)
+        summary = explanation.summary(self._explanation)
         if not self.has_class("-wide"):
-            said = said.partition(";")[0]
-        asked = cut(plain(self._found.query[: width * 4]), max(8, width - cells(said) - LEAST_GAP))
-        gap = " " * max(LEAST_GAP, width - cells(asked) - cells(said))
-        line.update(Content.assemble((asked, "$text bold"), gap, (said, "$text-muted")))
+            summary = summary.partition(";")[0]
+        query = cut(plain(self._explanation.query[: width * 4]), max(8, width - cells(summary) - MIN_GAP_CELLS))
+        gap = " " * max(MIN_GAP_CELLS, width - cells(query) - cells(summary))
+        line.update(Content.assemble((query, "$text bold"), gap, (summary, "$text-muted")))
 
     def _fill(self, id: str, body: Callable[[int], Content] | None) -> None:
         self.query_one(f"#{id}", Section).fill(body)
@@ -248,25 +250,25 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
     # The memory under the cursor
 
     def _follow(self) -> None:
-        """Mark one memory everywhere, and reckon its score."""
+        """Mark the current memory in every list, and show the sums of its score."""
         for each in self.query(RankList):
             each.follow(self._current)
-        found, hit = self._found, self._hits.get(self._current or "")
-        if found is None or hit is None:
+        result, hit = self._explanation, self._hits.get(self._current or "")
+        if result is None or hit is None:
             self._fill("how-sums", None)
             return
-        sums = explanation.sums(found, hit)
+        sums = explanation.sums(result, hit)
         self._fill("how-sums", lambda width: _pairs(sums))
 
-    @on(RankList.MemoryHighlighted)
-    def _highlighted(self, event: RankList.MemoryHighlighted) -> None:
+    @on(RankList.RankHighlighted)
+    def _highlighted(self, event: RankList.RankHighlighted) -> None:
         event.stop()
         if event.list.display:
             self._current = event.memory_id
             self._follow()
 
-    @on(RankList.MemoryChosen)
-    def _chosen(self, event: RankList.MemoryChosen) -> None:
+    @on(RankList.RankChosen)
+    def _chosen(self, event: RankList.RankChosen) -> None:
         event.stop()
         self._read(event.memory_id)
 
@@ -305,12 +307,12 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         self.dismiss(None)
 
 
-def _figures(found: Explanation) -> tuple[Figure, ...]:
-    """What one list alone shows; the places of its branch are its own, where there is only one."""
-    words, meaning = bool(found.text), bool(found.vector)
-    if explanation.is_newest(found):
+def _figures(result: Explanation) -> tuple[RankColumn, ...]:
+    """Return the columns of the single list, without ranks where only one branch has hits."""
+    words, meaning = bool(result.text), bool(result.vector)
+    if explanation.is_newest(result):
         return ()
-    if found.answer.mode == "literal":
+    if result.answer.mode == "literal":
         return (TOTAL,)
     if words and meaning:
         return (TOTAL, WORDS, SCORE, WORDS_SHARE, MEANING, COSINE, MEANING_SHARE)
@@ -319,40 +321,40 @@ def _figures(found: Explanation) -> tuple[Figure, ...]:
 
 def _pairs(pairs: Sequence[tuple[str, str]]) -> Content:
     widest = max((cells(name) for name, _ in pairs), default=0)
-    lines = [Content.assemble((f"{name:<{widest}}  ", "$text-muted"), plain(said)) for name, said in pairs]
+    lines = [Content.assemble((f"{name:<{widest}}  ", "$text-muted"), plain(value)) for name, value in pairs]
     return Content("\n").join(lines)
 
 
-def _words(found: Explanation, width: int) -> Content:
-    rows = [explanation.word_row(word) for word in found.words]
+def _words(result: Explanation, width: int) -> Content:
+    rows = [explanation.word_row(word) for word in result.words]
     names = min(WORD_CELLS, max(cells(row[0]) for row in rows))
     uses = max(cells(row[1]) for row in rows)
     lines = [Content.styled(f"{'':<{names}}  {'':<{uses}}  memories  weight", "$text-disabled")]
     for word, use, count, weight in rows:
-        shown = cut(word, names)
+        label = cut(word, names)
         lines.append(
             Content.assemble(
-                shown + " " * (names - cells(shown) + 2),
+                label + " " * (names - cells(label) + 2),
                 (f"{use:<{uses}}  {count:>8}  {weight:>6}", "$text-muted"),
             )
         )
     return Content("\n").join(lines)
 
 
-def _filters(found: Explanation, width: int) -> Content:
-    rows = [(plain(each.text), grouped(each.memories)) for each in found.filters]
-    rows.append(("all together", f"{grouped(found.passing)} of {grouped(found.total)}"))
+def _filters(result: Explanation, width: int) -> Content:
+    rows = [(plain(each.text), grouped(each.memories)) for each in result.filters]
+    rows.append(("all together", f"{grouped(result.passing)} of {grouped(result.total)}"))
     widest = max(cells(count) for _, count in rows)
     names = min(max(cells(name) for name, _ in rows), max(8, width - widest - 2))
     lines = []
     for name, count in rows:
-        shown = cut(name, names)
-        lines.append(Content.assemble(shown + " " * (names - cells(shown) + 2), (f"{count:>{widest}}", "$text-muted")))
+        label = cut(name, names)
+        lines.append(Content.assemble(label + " " * (names - cells(label) + 2), (f"{count:>{widest}}", "$text-muted")))
     return Content("\n").join(lines)
 
 
-def _steps(found: Explanation, width: int) -> Content:
-    rows = [(each.what, plain(each.how), explanation.milliseconds(each.ms)) for each in found.steps]
+def _steps(result: Explanation, width: int) -> Content:
+    rows = [(each.what, plain(each.how), explanation.milliseconds(each.ms)) for each in result.steps]
     names, times = max(len(row[0]) for row in rows), max(len(row[2]) for row in rows)
     room = max(12, width - names - times - 4)
     lines = []

@@ -1,4 +1,4 @@
-"""The answers of a search, two lines each: what the memory says, and why it stands where it does."""
+"""Hits of a search, two lines each: the memory's text, and the reason for its position."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from vestige_tui.tui.widgets.glyphs import FULL, age, figure, state_of
 from vestige_tui.tui.widgets.memory_rows import MemoryRows
 from vestige_tui.tui.widgets.row_list import Piece, fit
 
-INDENT = 6
+INDENT_CELLS = 6
 RANK_CELLS = 22
 SCORE_CELLS = 8
-LEAST_DOMAIN_CELLS = 9
+MIN_DOMAIN_CELLS = 9
 
 
 class HitList(MemoryRows):
-    """Hits, best first. ``show`` replaces them and keeps the cursor on its memory where that is still among them."""
+    """List of hits, best first; ``show`` replaces them."""
 
     row_height: ClassVar[int] = 2
     BINDINGS: ClassVar[list[BindingType]] = bindings(SelectRow, ClearSelection)
 
     @dataclass
     class HitHighlighted(Message):
-        """Another hit came under the cursor; None where there is none."""
+        """Another hit came under the cursor; None for an empty list."""
 
         hit: Hit | None
 
@@ -49,15 +49,15 @@ class HitList(MemoryRows):
     ) -> None:
         super().__init__(clock=clock, id=id, classes=classes)
         self._hits: tuple[Hit, ...] = ()
-        self._wanted = ""
+        self._literal = ""
 
-    def show(self, hits: Sequence[Hit], *, keep_cursor: bool = False, wanted: str = "") -> None:
+    def show(self, hits: Sequence[Hit], *, keep_cursor: bool = False, literal: str = "") -> None:
         """Show these hits; the cursor goes to the best one, or with ``keep_cursor`` stays on its memory or row.
 
-        With ``wanted``, characters that were looked for, a hit shows what stands around them.
+        With ``literal``, the characters of a literal search, each hit shows the text around them.
         """
         before = self.current
-        self._wanted = wanted
+        self._literal = literal
         self._hits = tuple(hits)
         ids = [hit.memory.id for hit in self._hits]
         line = self._cursor * self.row_height - round(self.scroll_y)
@@ -72,7 +72,7 @@ class HitList(MemoryRows):
         renewed = self._renew(hit.memory for hit in self._hits)
         self._resize_to(len(self._hits))
         if stays and self.scroll_y > 0:
-            # What arrives above pushes nothing, except at the top, where one waits for it.
+            # New hits above must not move the visible rows, except at the top of the list.
             self.scroll_to(y=self._cursor * self.row_height - line, animate=False, force=True)
         self._reveal()
         if lost or renewed:
@@ -81,12 +81,12 @@ class HitList(MemoryRows):
 
     @property
     def hits(self) -> tuple[Hit, ...]:
-        """What is shown."""
+        """Hits in the list."""
         return self._hits
 
     @property
     def current(self) -> Hit | None:
-        """The hit under the cursor."""
+        """Hit under the cursor."""
         return self._hits[self._cursor] if self._cursor < len(self._hits) else None
 
     def memory_at(self, index: int) -> Memory | None:
@@ -102,35 +102,35 @@ class HitList(MemoryRows):
 
     def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
         hit = self._hits[index]
-        yield from self._why(hit, width) if line else self._what(hit, index, width)
+        yield from self._draw_reason(hit, width) if line else self._draw_text(hit, index, width)
 
-    def _what(self, hit: Hit, index: int, width: int) -> Iterable[Piece]:
+    def _draw_text(self, hit: Hit, index: int, width: int) -> Iterable[Piece]:
         memory, state = hit.memory, state_of(hit.memory, self._clock())
-        room = max(4, width - INDENT)
+        room = max(4, width - INDENT_CELLS)
         yield ("■" if self.is_selected(index) else " "), "accent"
-        yield fit(str(index + 1) if _ranked(hit) else "", 2, right=True) + " ", "muted"
+        yield fit(str(index + 1) if _is_ranked(hit) else "", 2, right=True) + " ", "muted"
         yield state.glyph + " ", state.ink
         ink = "muted" if memory.superseded_by is not None else "text"
-        found = around(memory.content, self._wanted, room) if self._wanted else None
-        if found is None:
+        excerpt = around(memory.content, self._literal, room) if self._literal else None
+        if excerpt is None:
             yield fit(one_line(memory.content, room), room), ink
             return
-        before, wanted, behind = found
+        before, match, behind = excerpt
         yield before, ink
-        yield wanted, "accent"
-        yield fit(behind, max(0, room - cells(before) - cells(wanted))), ink
+        yield match, "accent"
+        yield fit(behind, max(0, room - cells(before) - cells(match))), ink
 
-    def _why(self, hit: Hit, width: int) -> Iterable[Piece]:
+    def _draw_reason(self, hit: Hit, width: int) -> Iterable[Piece]:
         now, memory = self._clock(), hit.memory
-        asked = _ranked(hit) and not self._wanted
+        scored = _is_ranked(hit) and not self._literal
         tail = self._tail(memory, now)
-        room = width - INDENT - sum(len(text) for text, _ in tail)
-        ranks = RANK_CELLS if asked and room >= RANK_CELLS + 6 else 0
+        room = width - INDENT_CELLS - sum(len(text) for text, _ in tail)
+        ranks = RANK_CELLS if scored and room >= RANK_CELLS + 6 else 0
         room -= ranks
         bar = SCORE_CELLS + 2 if ranks and room >= SCORE_CELLS + 14 else 0
         room -= bar
-        yield " " * INDENT, "text"
-        yield from _place(memory, max(0, room), tags=not asked)
+        yield " " * INDENT_CELLS, "text"
+        yield from _labels(memory, max(0, room), tags=not scored)
         if ranks:
             for name, rank, size in (("words", hit.text_rank, 10), ("meaning", hit.vector_rank, 12)):
                 yield fit(f"{name} {grouped(rank) if rank is not None else '─'}", size), "muted" if rank else "faint"
@@ -142,27 +142,27 @@ class HitList(MemoryRows):
 
     def _tail(self, memory: Memory, now: datetime) -> list[Piece]:
         recall = retrievability(memory.scheduling, now) if memory.scheduling is not None else None
-        shown = f"R {figure(recall)}" if recall is not None else "new"
+        status = f"R {figure(recall)}" if recall is not None else "new"
         if memory.superseded_by is not None:
-            shown = "replaced"
-        return [(fit(age(memory.created_at, now), 6, right=True), "muted"), (fit(shown, 7, right=True), "muted")]
+            status = "replaced"
+        return [(fit(age(memory.created_at, now), 6, right=True), "muted"), (fit(status, 7, right=True), "muted")]
 
 
-def _ranked(hit: Hit) -> bool:
-    """Does this answer a question, or is it only the newest of a list?"""
+def _is_ranked(hit: Hit) -> bool:
+    """Check whether a branch ranked this hit; the list of the newest memories has no ranks."""
     return hit.text_rank is not None or hit.vector_rank is not None
 
 
-def _place(memory: Memory, width: int, *, tags: bool) -> Iterable[Piece]:
-    """Where a memory belongs, in exactly ``width`` cells: its type, its domains, and with ``tags`` those as well."""
+def _labels(memory: Memory, width: int, *, tags: bool) -> Iterable[Piece]:
+    """Yield the memory's type and domains, and with ``tags`` its tags, in exactly ``width`` cells."""
     kind, domains = plain(memory.node_type), [plain(name) for name in memory.domains]
     room = max(0, width - 2)
-    # Whole names where any fit; a piece of one says nothing.
+    # A cut domain name cannot be recognised.
     while len(domains) > 1 and cells(kind) + 2 + cells(", ".join(domains)) > room:
         domains.pop()
-    said = "  ".join(filter(None, (kind, ", ".join(domains))))
-    if cells(said) > room and room - cells(kind) < LEAST_DOMAIN_CELLS:
-        said = kind
+    text = "  ".join(filter(None, (kind, ", ".join(domains))))
+    if cells(text) > room and room - cells(kind) < MIN_DOMAIN_CELLS:
+        text = kind
     if tags:
-        said += "".join(f"  #{plain(tag)}" for tag in memory.tags)
-    yield fit(cut(said, room), width), "muted"
+        text += "".join(f"  #{plain(tag)}" for tag in memory.tags)
+    yield fit(cut(text, room), width), "muted"

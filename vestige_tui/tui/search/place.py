@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
 PATIENCE_SECONDS = 0.4
-HEAD = 2_000
-FIRST_HITS = 20
-MORE_HITS = 30
+HEAD_CHARS = 2_000
+FIRST_HITS_LIMIT = 20
+MORE_HITS_COUNT = 30
 MODES: tuple[Mode, ...] = ("hybrid", "text", "vector", "literal")
 
 
 class SearchPlace(ReadingPlace):
-    """Typing asks; `down` or `enter` goes on to the hits, where letters are keys; `/` comes back to the line."""
+    """Search line over a list of hits: typing searches, `down` or `enter` moves to the hits, `/` back to the line."""
 
     GO_TO = GoToSearch
     CSS_PATH: ClassVar[list[str | PurePath]] = ["../memory_place.tcss"]
@@ -66,13 +66,13 @@ and `w` says of any memory why it is not in it.
     def __init__(self) -> None:
         super().__init__()
         self._mode: Mode = "hybrid"
-        self._limit = FIRST_HITS
+        self._limit = FIRST_HITS_LIMIT
         self._warnings: tuple[str, ...] = ()
-        self._wanted = ""
-        self._to_the_best = True
+        self._literal = ""
+        self._reset_cursor = True
         self._answered = False
         self._announced = False
-        self._noted = ""
+        self._note = ""
         self._question: tuple[str, tuple[Chip, ...]] = ("", ())
 
     def compose_body(self) -> ComposeResult:
@@ -84,7 +84,7 @@ and `w` says of any memory why it is not in it.
         super().on_mount()
         self.query_one(FilterBar).focus_input()
 
-    # Asking
+    # Query
 
     def refresh_place(self) -> None:
         if self.store is not None:
@@ -92,11 +92,11 @@ and `w` says of any memory why it is not in it.
 
     @on(FilterBar.Asked)
     def _asked(self, event: FilterBar.Asked) -> None:
-        # Replaced memories come and go beside those that one is looking at.
+        # Showing or hiding replaced memories leaves the cursor on its hit.
         question = (event.text, tuple(chip for chip in event.chips if chip != REPLACED))
         if question != self._question:
-            self._limit = FIRST_HITS
-            self._to_the_best = True
+            self._limit = FIRST_HITS_LIMIT
+            self._reset_cursor = True
         self._question = question
         self.refresh_place()
 
@@ -105,8 +105,8 @@ and `w` says of any memory why it is not in it.
         store, bar = self.store, self.query_one(FilterBar)
         if store is None:
             return
-        # What is shown stays until the answer is there; only a slow one is announced.
-        patience = self.set_timer(PATIENCE_SECONDS, self._say_it_takes_time)
+        # The old answer stays visible until the new one arrives; only a slow one is announced.
+        patience = self.set_timer(PATIENCE_SECONDS, self._announce_slow)
         try:
             answer = await self.answered(self._ask(store, bar))
         finally:
@@ -114,18 +114,18 @@ and `w` says of any memory why it is not in it.
         if answer is not None:
             self._show(*answer)
         else:
-            self._announce_no_more()
+            self._clear_notice()
 
-    def _announce_no_more(self) -> None:
-        """Take back that an answer is on its way."""
+    def _clear_notice(self) -> None:
+        """Clear the notice of a slow search."""
         if not self._announced:
             return
         self._announced = False
-        self.query_one(FilterBar).note(self._noted)
+        self.query_one(FilterBar).note(self._note)
         if not self._answered:
             self.query_one("#nothing", Empty).say("There is no answer yet.")
 
-    def _say_it_takes_time(self) -> None:
+    def _announce_slow(self) -> None:
         self._announced = True
         self.query_one(FilterBar).note("searching …")
         if not self._answered:
@@ -136,14 +136,14 @@ and `w` says of any memory why it is not in it.
     async def _ask(self, store: Store, bar: FilterBar) -> tuple[Answer | None, Sequence[Hit]]:
         chosen = await self.wanted(store)
         text = bar.text.strip()
-        self._wanted = ""
+        self._literal = ""
         if not text:
-            # A page beyond the cursor, so that what others write does not push its memory off the end.
-            reach = self.query_one(HitList).cursor + MORE_HITS
-            page = await store.page(chosen, limit=max(self._limit, reach), head=HEAD)
+            # One page beyond the cursor: new memories must not push the current one off the end.
+            reach = self.query_one(HitList).cursor + MORE_HITS_COUNT
+            page = await store.page(chosen, limit=max(self._limit, reach), head=HEAD_CHARS)
             return None, [Hit(memory, 0.0) for memory in page.items]
         answer = await store.search(SearchQuery.within(chosen, text, mode=self._mode, limit=self._limit))
-        self._wanted = text if answer.mode == "literal" else ""
+        self._literal = text if answer.mode == "literal" else ""
         return answer, answer.hits
 
     def _show(self, answer: Answer | None, hits: Sequence[Hit]) -> None:
@@ -151,14 +151,14 @@ and `w` says of any memory why it is not in it.
         self._answered = True
         self._warnings = answer.warnings if answer else ()
         self._show_notes()
-        self._announced, self._noted = False, self._summary(answer, len(hits))
-        bar.note(self._noted)
+        self._announced, self._note = False, self._summary(answer, len(hits))
+        bar.note(self._note)
         self.set_class(not hits, "-nothing")
         if not hits:
             self.remove_class("-reading")
             self._say_nothing(nothing, answer is not None, bool(bar.chips))
-        self.query_one(HitList).show(hits, keep_cursor=not self._to_the_best, wanted=self._wanted)
-        self._to_the_best = False
+        self.query_one(HitList).show(hits, keep_cursor=not self._reset_cursor, literal=self._literal)
+        self._reset_cursor = False
         if hits and self.focused is None:
             self.query_one(HitList).focus()
         elif not hits and self.query_one(HitList).has_focus:
@@ -167,32 +167,34 @@ and `w` says of any memory why it is not in it.
     def _summary(self, answer: Answer | None, count: int) -> str:
         if answer is None:
             return "newest first"
-        found = f"best {grouped(count)}" if count == self._limit else _counted(count, "hit")
+        count_text = f"best {grouped(count)}" if count == self._limit else _counted(count, "hit")
         if self.has_class("-narrow"):
-            return f"{MODE_NAMES[answer.mode].replace(' and ', '+')}  {found}"
+            return f"{MODE_NAMES[answer.mode].replace(' and ', '+')}  {count_text}"
         took = answer.elapsed_ms
-        return f"{MODE_NAMES[answer.mode]}   {found}, " + (f"{took:.0f} ms" if took < 1000 else duration(took / 1000))
+        return f"{MODE_NAMES[answer.mode]}   {count_text}, " + (
+            f"{took:.0f} ms" if took < 1000 else duration(took / 1000)
+        )
 
     def _frame_changed(self, _: None) -> None:
         super()._frame_changed(_)
         self._show_notes()
 
     def _show_notes(self) -> None:
-        """One line for what the person should know: about the model first, else about this answer."""
-        said = self.console.banner or " ".join(self._warnings)
-        self.set_class(bool(said), "-notes")
+        """Show the banner about the model, or else the warnings of this answer."""
+        text = self.console.banner or " ".join(self._warnings)
+        self.set_class(bool(text), "-notes")
         hint = f"{self._key_of(GoToRegistry.id, GoToRegistry.key).upper()} registry" if self.console.banner else ""
-        self.query_one("#notes", StatusLine).say(said, hint, "waiting")
+        self.query_one("#notes", StatusLine).say(text, hint, "waiting")
 
-    def _say_nothing(self, nothing: Empty, asked: bool, filtered: bool) -> None:
+    def _say_nothing(self, nothing: Empty, has_query: bool, filtered: bool) -> None:
         keys: list[tuple[str, str]] = []
         key, leave = self.key_named, self.key_named(LeaveLine)
         if filtered:
-            keys.append(("home backspace" if asked else "backspace", "take a filter away"))
-        # Letters are keys only outside the line, which is left also where there is no list to go to.
-        if not self.replaced_too and (asked or filtered):
+            keys.append(("home backspace" if has_query else "backspace", "take a filter away"))
+        # Letters are keys only outside the line, so the hints name the key that leaves it.
+        if not self.replaced_too and (has_query or filtered):
             keys.append((f"{leave} {key(ToggleSuperseded)}", "look at replaced memories too"))
-        if asked:
+        if has_query:
             mode = MODES[(MODES.index(self._mode) + 1) % len(MODES)]
             keys.append((f"{leave} {key(CycleMode)}", f"search by {MODE_NAMES[mode]}"))
             nothing.say("No memory answers this.", *keys)
@@ -204,17 +206,17 @@ and `w` says of any memory why it is not in it.
     def action_cycle_mode(self) -> None:
         self._mode = MODES[(MODES.index(self._mode) + 1) % len(MODES)]
         self.say(f"Searching by {MODE_NAMES[self._mode]}.", severity="quiet")
-        self._to_the_best = True
+        self._reset_cursor = True
         self.refresh_place()
 
     def action_more_hits(self) -> None:
-        self._limit += MORE_HITS
+        self._limit += MORE_HITS_COUNT
         self.refresh_place()
 
-    # Why this answer
+    # Explanation
 
-    async def _question_asked(self, gone_on: str) -> tuple[Store, SearchQuery] | None:
-        """The store and the question of the line; without one, a line says what is missing, or ``gone_on``."""
+    async def _current_query(self, gone_on: str) -> tuple[Store, SearchQuery] | None:
+        """Return store and query of the line, or None after showing the reason (``gone_on`` if the user left)."""
         store, text = self.store, self.bar.text.strip()
         if self.app.screen is not self:
             return None
@@ -232,16 +234,16 @@ and `w` says of any memory why it is not in it.
     async def action_explain_answer(self) -> None:
         from vestige_tui.tui.search.explanation import ExplanationScreen
 
-        if (asked := await self._question_asked("Nothing was explained; you had gone on.")) is not None:
+        if (question := await self._current_query("Nothing was explained; you had gone on.")) is not None:
             memory = self.current_memory()
-            await self.app.push_screen(ExplanationScreen(asked[1], memory.id if memory else None))
+            await self.app.push_screen(ExplanationScreen(question[1], memory.id if memory else None))
 
     @work(group="pick", exclusive=True, exit_on_error=False)
     async def action_ask_why_not(self) -> None:
         from vestige_tui.tui.search.why_not import tell_why_not
 
-        if (asked := await self._question_asked("Nothing was asked; you had gone on.")) is not None:
-            await tell_why_not(self.app, *asked)
+        if (question := await self._current_query("Nothing was asked; you had gone on.")) is not None:
+            await tell_why_not(self.app, *question)
 
     # Moving between line, list and card
 
@@ -251,7 +253,7 @@ and `w` says of any memory why it is not in it.
 
     @on(FilterBar.Left)
     def _to_the_list(self) -> None:
-        # With nothing to go to, nothing has the keyboard: the place's own keys work.
+        # Without hits no widget has the focus, so that the keys of the place work.
         self.set_focus(self.query_one(HitList) if self.query_one(HitList).hits else None)
 
     def action_back(self) -> None:
@@ -262,8 +264,8 @@ and `w` says of any memory why it is not in it.
     @on(HitList.HitHighlighted)
     def _highlighted(self, event: HitList.HitHighlighted) -> None:
         self.tell_keys()
-        # What holds exact characters stands by its age; no figure says more.
-        self.read_memory(event.hit.memory if event.hit else None, None if self._wanted else event.hit)
+        # A literal search has no scores to show.
+        self.read_memory(event.hit.memory if event.hit else None, None if self._literal else event.hit)
 
     @on(HitList.HitChosen)
     def _chosen(self, event: HitList.HitChosen) -> None:
@@ -273,7 +275,7 @@ and `w` says of any memory why it is not in it.
     def _selected(self, event: HitList.SelectionChanged) -> None:
         self.show_selection(event.memories)
 
-    # What commands are about
+    # Subject of commands
 
     def the_list(self) -> HitList:
         return self.query_one(HitList)
@@ -283,5 +285,5 @@ and `w` says of any memory why it is not in it.
         return hit.memory if hit else None
 
 
-def _counted(count: int, what: str) -> str:
-    return f"1 {what}" if count == 1 else f"{grouped(count)} {what}s"
+def _counted(count: int, noun: str) -> str:
+    return f"1 {noun}" if count == 1 else f"{grouped(count)} {noun}s"

@@ -1,4 +1,4 @@
-"""Why a memory is not in an answer: which one is meant, and then the reason."""
+"""Reason for a memory's absence from an answer: a dialog to name the memory, and a panel with the reason."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
 TITLE = "Why not this one?"
-CHOICES = 30
+CHOICES_LIMIT = 30
 SHOWN_CELLS = 400
 
 
 class WhyNotPanel(Dialog[None]):
-    """The reason first, then where the memory stands."""
+    """Panel with the reason, then the ranks and scores of the memory."""
 
     DEFAULT_CSS = """
     WhyNotPanel #sheet-rows { background: $panel; padding: 0; max-height: 16; }
@@ -32,21 +32,21 @@ class WhyNotPanel(Dialog[None]):
     WhyNotPanel #why-reason { text-style: bold; margin: 0 0 1 0; }
     """
 
-    def __init__(self, found: WhyNot) -> None:
+    def __init__(self, verdict: WhyNot) -> None:
         super().__init__(TITLE, (("esc", "back"),))
-        self._found = found
+        self._verdict = verdict
 
     def compose_body(self) -> ComposeResult:
-        memory = self._found.memory
+        memory = self._verdict.memory
         with VerticalScroll(id="sheet-rows"):
-            named = Content.assemble(
+            heading = Content.assemble(
                 (f"{short_id(memory.id)}  ", "$text-disabled"), one_line(memory.content, SHOWN_CELLS)
             )
-            yield Static(named, id="why-memory", markup=False)
-            yield Static(Content(plain(self._found.reason)), id="why-reason", markup=False)
-            pairs = explanation.standing(self._found)
+            yield Static(heading, id="why-memory", markup=False)
+            yield Static(Content(plain(self._verdict.reason)), id="why-reason", markup=False)
+            pairs = explanation.standing(self._verdict)
             widest = max(cells(name) for name, _ in pairs)
-            lines = [Content.assemble((f"{name:<{widest}}  ", "$text-muted"), said) for name, said in pairs]
+            lines = [Content.assemble((f"{name:<{widest}}  ", "$text-muted"), value) for name, value in pairs]
             yield Static(Content("\n").join(lines), markup=False)
 
     def on_mount(self) -> None:
@@ -54,21 +54,21 @@ class WhyNotPanel(Dialog[None]):
 
 
 async def tell_why_not(app: App[Any], store: Store, query: SearchQuery) -> None:
-    """Ask which memory is meant, by its id or by words, and say why the answer to ``query`` does not show it."""
+    """Ask for a memory by its id or by words, and show why the answer to ``query`` lacks it."""
     typed = await app.push_screen_wait(Ask(TITLE, placeholder="its id, or words that it holds"))
     if not typed or not typed.strip():
         return
-    memory_id = await _meant(app, store, typed)
+    memory_id = await _pick_memory(app, store, typed)
     if memory_id is not None:
         await app.push_screen(WhyNotPanel(await store.why_not(query, memory_id)))
 
 
-async def _meant(app: App[Any], store: Store, typed: str) -> str | None:
+async def _pick_memory(app: App[Any], store: Store, typed: str) -> str | None:
     try:
         return await store.resolve(typed)
     except VestigeError:
-        # Also what the filters keep out, and what was replaced.
-        answer = await store.search(SearchQuery(typed, mode="text", limit=CHOICES, superseded=True))
+        # Without filters, and with superseded memories: either may be the reason.
+        answer = await store.search(SearchQuery(typed, mode="text", limit=CHOICES_LIMIT, superseded=True))
     if not answer.hits:
         await app.push_screen(Message(TITLE, f"No memory has this id or holds these words: {cut(typed, 60)}"))
         return None

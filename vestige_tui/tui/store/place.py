@@ -1,4 +1,4 @@
-"""Store: is it well, how large is it, what is its schema, who is connected, and what changed last."""
+"""Store: its health, size, schema and connections, and the latest changes."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from vestige_tui.tui.workers import work
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
-SHOWN_CHANGES = 12
-SHOWN_SIZES = 8
-SHOWN_SESSIONS = 5
-SHOWN_QUERIES = 6
-NAMES = 10
-WHO = 16
+MAX_CHANGE_ROWS = 12
+MAX_TABLE_ROWS = 8
+MAX_SESSION_ROWS = 5
+MAX_QUERY_ROWS = 6
+NAME_CELLS = 10
+APPLICATION_CELLS = 16
 STATES = {
     "healthy": ("● healthy", "$text"),
     "degraded": ("◐ degraded", "$warning"),
@@ -58,7 +58,7 @@ STEPS = {"applied": ("●", "$text-muted"), "pending": ("○", "$warning"), "wai
 
 
 class StorePlace(Place):
-    """Health first, in words; then figures."""
+    """Health of the store in words, then its figures."""
 
     GO_TO = GoToStore
     CSS_PATH: ClassVar[list[str | PurePath]] = ["../widgets/panels.tcss"]
@@ -83,7 +83,7 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
         with Panels(id="panels"):
             yield Section("", id="health")
             with Horizontal(id="columns"):
-                # Without room for two columns the first stands above the second: what there is, then how it works.
+                # In a narrow terminal the second column moves below the first.
                 with Vertical():
                     yield Section("contents", id="contents")
                     yield GrowthChart(id="growth")
@@ -111,7 +111,7 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
         link, was_away = self.console.facts.link, self._away
         self._away = link == "reconnecting"
         if self.store is None or (self._away and not was_away):
-            # How it was before it went away is no news any more.
+            # Health from before the outage is stale.
             self._fill("health", lambda width: _opening(link))
         elif was_away and not self._away and self._shown:
             self.refresh_place()
@@ -122,7 +122,7 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
         if store is None:
             return
         if not self._looked:
-            # The word that matters most need not wait for all the figures.
+            # Health is shown before the slower figures are read.
             health = await store.health_check()
             self._show_health(store, health)
         report, now = await store.report(), store.now()
@@ -136,18 +136,18 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
         self._fill("sizes", lambda width: _sizes(report, now, width))
         self._fill("server", lambda width: _named(store_report.server(server, now), width))
         self._fill("connections", lambda width: _connections(report, now, width))
-        held = store_report.vectors(report.vectors)
-        self.query_one("#held", Section).fill((lambda width: _named(held, width)) if held else None)
+        vector_rows = store_report.vectors(report.vectors)
+        self.query_one("#held", Section).fill((lambda width: _named(vector_rows, width)) if vector_rows else None)
         longest = sorted(report.queries, key=lambda each: (-each.longest_ms, each.name))
         self._fill("slowest", lambda width: _queries(report.queries, width, longest=False))
         self._fill("longest", lambda width: _queries(longest, width, longest=True))
         migrations = await store.schema_status()
         self._fill("schema", lambda width: _schema(store, migrations, width))
-        changes = await store.journal(limit=SHOWN_CHANGES)
+        changes = await store.journal(limit=MAX_CHANGE_ROWS)
         self._fill("changes", lambda width: _changes(changes, now, width))
 
     def _show_health(self, store: Store, health: Health) -> None:
-        """Say how the store is, but not that it answers while it is waited for."""
+        """Show the health of the store; while it reconnects, only an unavailable one."""
         if health.state == "unavailable" or not self._away:
             self._fill("health", lambda width: _health(store, health))
 
@@ -163,15 +163,17 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
             raise ReadOnly(f"{store.title} is open read-only: {store.read_only_reason}.")
         if self._is_vacuuming():
             raise Usage("The store is being vacuumed already.")
-        told = store_report.vacuuming(store.kind)
-        if await self.app.push_screen_wait(Confirm(f"Vacuum {store.title}?", told, verb="vacuum")):
+        effects = store_report.vacuuming(store.kind)
+        if await self.app.push_screen_wait(Confirm(f"Vacuum {store.title}?", effects, verb="vacuum")):
             self._vacuuming = self._vacuum(store)
 
     @work(group="vacuum", exclusive=True, exit_on_error=False)
     async def _vacuum(self, store: Store) -> None:
         stop = f"{self._key_of(Leave.id, 'esc')} stops it"
         try:
-            done = await store.vacuum(lambda what: self.say(f"Vacuuming {plain(what)}; {stop}.", severity="quiet"))
+            result = await store.vacuum(
+                lambda subject: self.say(f"Vacuuming {plain(subject)}; {stop}.", severity="quiet")
+            )
         except asyncio.CancelledError:
             if self.is_mounted:
                 self.say("The vacuum was stopped; nothing is lost.", severity="quiet")
@@ -180,7 +182,7 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
         except BaseException:
             self.say("")
             raise
-        self.say(store_report.vacuumed(done))
+        self.say(store_report.vacuumed(result))
         self.refresh_place()
 
     def _is_vacuuming(self) -> bool:
@@ -224,26 +226,28 @@ def _health(store: Store, health: Health) -> Content:
 
 
 def _named(pairs: Sequence[tuple[str, str]], width: int) -> Content:
-    room = max(10, width - NAMES - 2)
-    return _rows([(name, (cut_path if name == "file" else cut)(value, room), "$text") for name, value in pairs], NAMES)
+    room = max(10, width - NAME_CELLS - 2)
+    return _rows(
+        [(name, (cut_path if name == "file" else cut)(value, room), "$text") for name, value in pairs], NAME_CELLS
+    )
 
 
 def _connections(report: StoreReport, now: datetime, width: int) -> Content:
     lines = [_named(store_report.connections(report), width)]
     others = [each for each in report.sessions if not each.mine]
-    shown = [(str(each.pid), each.application, store_report.state(each, now)) for each in others[:SHOWN_SESSIONS]]
+    rows = [(str(each.pid), each.application, store_report.state(each, now)) for each in others[:MAX_SESSION_ROWS]]
     if mine := [each for each in report.sessions if each.mine]:
-        shown.append(("this one", mine[0].application, store_report.states(mine, now)))
-    for number, application, state in shown:
+        rows.append(("this one", mine[0].application, store_report.states(mine, now)))
+    for number, application, state in rows:
         lines.append(
             Content.assemble(
-                (f"{number:<{NAMES}}  ", "$text-disabled"),
-                (f"{_left(plain(application) or 'unnamed', WHO)}  ", "$text"),
-                (cut(state, max(8, width - NAMES - WHO - 4)), "$text-muted"),
+                (f"{number:<{NAME_CELLS}}  ", "$text-disabled"),
+                (f"{_padded(plain(application) or 'unnamed', APPLICATION_CELLS)}  ", "$text"),
+                (cut(state, max(8, width - NAME_CELLS - APPLICATION_CELLS - 4)), "$text-muted"),
             )
         )
-    if len(others) > SHOWN_SESSIONS:
-        more = len(others) - SHOWN_SESSIONS
+    if len(others) > MAX_SESSION_ROWS:
+        more = len(others) - MAX_SESSION_ROWS
         lines.append(Content.styled(f"and {grouped(more)} {'other' if more == 1 else 'others'}", "$text-muted"))
     return Content("\n").join(lines)
 
@@ -251,14 +255,14 @@ def _connections(report: StoreReport, now: datetime, width: int) -> Content:
 def _sizes(report: StoreReport, now: datetime, width: int) -> Content:
     if report.sizes is None:
         return Content.styled("The file is too large to measure each table, or its library cannot.", "$text-muted")
-    shown, rest = report.sizes[:SHOWN_SIZES], report.sizes[SHOWN_SIZES:]
+    tables, rest = report.sizes[:MAX_TABLE_ROWS], report.sizes[MAX_TABLE_ROWS:]
     room = max(10, min(28, width - 27))
     lines = [Content.styled(f"{'':<{room}}{'rows':>9}{'indexes':>9}{'in all':>9}", "$text-disabled")]
-    for each in shown:
+    for each in tables:
         parts = (bytes_size(part) if part else "─" for part in (each.heap + each.outside, each.indexes))
         lines.append(
             Content.assemble(
-                (_left(plain(each.name), room), "$text"),
+                (_padded(plain(each.name), room), "$text"),
                 ("".join(f"{part:>9}" for part in parts), "$text-muted"),
                 (f"{bytes_size(each.bytes):>9}", "$text" if each.bytes else "$text-disabled"),
             )
@@ -267,13 +271,13 @@ def _sizes(report: StoreReport, now: datetime, width: int) -> Content:
         others = f"{grouped(len(rest))} more"
         total = bytes_size(sum(each.bytes for each in rest))
         lines.append(Content.styled(f"{others:<{room + 18}}{total:>9}", "$text-muted"))
-    if any(each.dead_rows is not None for each in shown):
+    if any(each.dead_rows is not None for each in tables):
         lines += [Content(""), Content.styled(f"{'':<{room}}{'dead':>9}{'vacuum':>9}{'analyze':>9}", "$text-disabled")]
-        for each in shown:
+        for each in tables:
             dead, *times = store_report.upkeep(each, now)
             lines.append(
                 Content.assemble(
-                    (_left(plain(each.name), room), "$text"),
+                    (_padded(plain(each.name), room), "$text"),
                     (f"{dead:>9}", "$text" if each.dead_rows else "$text-disabled"),
                     ("".join(f"{time:>9}" for time in times), "$text-muted"),
                 )
@@ -281,22 +285,22 @@ def _sizes(report: StoreReport, now: datetime, width: int) -> Content:
     return Content("\n").join(lines)
 
 
-def _left(text: str, width: int) -> str:
-    """Text at the left of a column, whatever cells its letters take."""
-    shown = cut(text, width)
-    return shown + " " * (width - cells(shown))
+def _padded(text: str, width: int) -> str:
+    """Return text cut and padded to ``width`` cells."""
+    label = cut(text, width)
+    return label + " " * (width - cells(label))
 
 
 def _queries(queries: Sequence[QueryTiming], width: int, *, longest: bool) -> Content:
     names = ["times", "longest" if longest else "in all", "median"] + (["95 %"] if width >= 50 else [])
     room = max(10, width - 9 * len(names))
     lines = [Content.styled(" " * room + "".join(f"{name:>9}" for name in names), "$text-disabled")]
-    for each in queries[:SHOWN_QUERIES]:
+    for each in queries[:MAX_QUERY_ROWS]:
         first = store_report.milliseconds(each.longest_ms if longest else each.total_ms)
         rest = [each.median_ms, each.p95_ms][: len(names) - 2]
         lines.append(
             Content.assemble(
-                (_left(plain(each.name.replace("_", " ")), room), "$text"),
+                (_padded(plain(each.name.replace("_", " ")), room), "$text"),
                 (f"{grouped(each.count):>9}", "$text-muted"),
                 (f"{first:>9}", "$text"),
                 ("".join(f"{store_report.milliseconds(span):>9}" for span in rest), "$text-muted"),
@@ -308,9 +312,9 @@ def _queries(queries: Sequence[QueryTiming], width: int, *, longest: bool) -> Co
 
 
 def _contents(stats: Stats) -> Content:
-    whole = stats.total_memories
+    total = stats.total_memories
     counts = [
-        ("memories", whole, False),
+        ("memories", total, False),
         ("with a vector", stats.memories_with_embeddings, True),
         ("replaced", stats.superseded, True),
         ("links", stats.total_edges, False),
@@ -319,7 +323,7 @@ def _contents(stats: Stats) -> Content:
     ]
     pairs = []
     for name, count, part in counts:
-        percent = f"{count / whole * 100:>6.0f} %" if part and whole else ""
+        percent = f"{count / total * 100:>6.0f} %" if part and total else ""
         pairs.append((name, f"{grouped(count):>10}{percent}", "$text" if count else "$text-disabled"))
     if stats.size_bytes is not None:
         pairs.append(("size", f"{bytes_size(stats.size_bytes):>10}", "$text"))
@@ -334,11 +338,11 @@ def _schema(store: Store, migrations: Sequence[MigrationInfo], width: int) -> Co
     lines = []
     for info in migrations:
         glyph, ink = STEPS[info.state]
-        said = "applied"
+        status = "applied"
         if info.state == "pending":
-            said = "not applied yet"
+            status = "not applied yet"
         elif info.state == "waiting":
-            said = f"waits for {plain(info.waits_for or 'a model')}"
+            status = f"waits for {plain(info.waits_for or 'a model')}"
         when = f"  {info.applied_at:%Y-%m-%d}" if info.applied_at else ""
         name = cut(plain(info.name), 14)
         room = max(4, width - 23)
@@ -347,7 +351,7 @@ def _schema(store: Store, migrations: Sequence[MigrationInfo], width: int) -> Co
                 (f"{glyph} ", ink),
                 (f"{info.version:04d} ", "$text-disabled"),
                 (f"{name:<14}  ", "$text"),
-                (cut(f"{said}{when}", room), "$text-muted" if info.state == "applied" else ink),
+                (cut(f"{status}{when}", room), "$text-muted" if info.state == "applied" else ink),
             )
         )
     return Content("\n").join(lines)
@@ -359,9 +363,9 @@ def _changes(changes: Sequence[JournalEntry], now: datetime, width: int) -> Cont
     lines = []
     for entry in changes:
         ids = entry.ids
-        what = short_id(ids[0]) if len(ids) == 1 else f"{grouped(len(ids))} memories"
+        subject = short_id(ids[0]) if len(ids) == 1 else f"{grouped(len(ids))} memories"
         undone = entry.undone_by is not None
-        tail = cut(f"{what:<14}{cut(plain(entry.actor), 16)}{'   undone' if undone else ''}", max(8, width - 24))
+        tail = cut(f"{subject:<14}{cut(plain(entry.actor), 16)}{'   undone' if undone else ''}", max(8, width - 24))
         lines.append(
             Content.assemble(
                 (f"{ago(entry.at, now):>10}  ", "$text-muted"),
