@@ -29,7 +29,7 @@ class SessionProgress:
 class SessionLine(Widget):
     """Two lines: ``12 of 37 ━━━─── about 6 min left``, and the counts of the queue, faint."""
 
-    DEFAULT_CSS = "SittingLine { height: 2; width: 1fr; }"
+    DEFAULT_CSS = "SessionLine { height: 2; width: 1fr; }"
 
     progress: reactive[SessionProgress | None] = reactive(None)
     counts: reactive[QueueCounts | None] = reactive(None)

@@ -48,10 +48,10 @@ class SessionSummary(VerticalScroll):
     """Widget for a ``Summary``; scrolls if the room is small."""
 
     DEFAULT_CSS = """
-    SittingSummary { height: 1fr; width: 1fr; scrollbar-size-vertical: 1; }
-    SittingSummary > Static { height: auto; width: 1fr; margin: 0 0 1 0; }
-    SittingSummary > #summary-forecast-title, SittingSummary > #summary-keys { margin: 0; }
-    SittingSummary > ForecastBars { margin: 0 0 1 0; }
+    SessionSummary { height: 1fr; width: 1fr; scrollbar-size-vertical: 1; }
+    SessionSummary > Static { height: auto; width: 1fr; margin: 0 0 1 0; }
+    SessionSummary > #summary-forecast-title, SessionSummary > #summary-keys { margin: 0; }
+    SessionSummary > ForecastBars { margin: 0 0 1 0; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:
