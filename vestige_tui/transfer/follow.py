@@ -16,7 +16,7 @@ from uuid import UUID
 from vestige_tui.core.jobs import JobFinding
 from vestige_tui.store.backends import pgbinary_decode, pgbinary_encode
 from vestige_tui.store.schema.rows import edge as read_edge
-from vestige_tui.transfer.convert import TABLES, Fit
+from vestige_tui.transfer.convert import BY_NAME, TABLES, Fit
 from vestige_tui.transfer.protocols import Outcome
 from vestige_tui.transfer.row_keys import NOBODY, key_of
 from vestige_tui.transfer.sanitize import sentence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vestige_tui.jobs.context import Running
     from vestige_tui.store.backends.protocol import Transaction
     from vestige_tui.transfer.convert import Setting, Table
-    from vestige_tui.transfer.protocols import Batch, Compared, Key, Mirror, Source, Target
+    from vestige_tui.transfer.protocols import Batch, Key, Mirror, Source, Target
     from vestige_tui.transfer.sync_state import Brought, Remembered
 
 BATCH = 1_000
@@ -184,7 +184,7 @@ class Following:
                 marks.append(row.becomes(known & OURS | ALIKE))
         changed = await self._insert(table, new)
         changed += await self._insert_after_all(table, again)
-        changed += await self._edit(table, edited, compared, told)
+        changed += await self._edit(table, edited, told)
         await self._find_present(table, present)
         await self._tell(table, told)
         await self._remember(table, marks)
@@ -245,13 +245,20 @@ class Following:
 
         return (await self._running.step(write)).inserted
 
-    async def _edit(
-        self, table: Table, rows: Sequence[_Row], compared: Compared, told: list[tuple[_Row, JobFinding]]
-    ) -> int:
+    async def _edit(self, table: Table, rows: Sequence[_Row], told: list[tuple[_Row, JobFinding]]) -> int:
+        if not rows:
+            return 0
+        # Compared once more: rows were written meanwhile, and who edits the target may have been quicker.
+        looked = await self._running.patiently(partial(self._mirror.compare, table, [row.fit for row in rows]))
+        assert looked is not None
         mine: list[_Row] = []
-        for row in rows:
+        for place, row in enumerate(rows):
             assert row.known is not None
-            if stamp_of(table.name, compared.there[row.place]) == row.known.stamp:
+            there = looked.there.get(place)
+            if there is None:
+                # Deleted, or made alike: the next look sees which.
+                continue
+            if stamp_of(table.name, there) == row.known.stamp:
                 mine.append(row)
             else:
                 reason = "It was edited on both sides since it was copied, and stays as it is in the target."
@@ -377,7 +384,7 @@ class Following:
                 elif key in decided:
                     kept[key] = "named in a decision"
                 elif key in marked_here:
-                    kept[key] = "suspended or buried"
+                    kept[key] = "suspended, buried or resumed"
         return kept
 
     async def _linked(self, ids: Sequence[str], going: set[int]) -> set[bytes]:
@@ -417,7 +424,7 @@ class Following:
 
     async def _marked(self, memories: Sequence[bytes]) -> set[bytes]:
         """Which of these memories have a mark that was set, or changed, in the target."""
-        remembered, table = await self._brought.of("marks"), self._table("marks")
+        remembered, table = await self._brought.of("marks"), BY_NAME["marks"]
         # Asked for as unset, so that each one that is set is given back.
         fits = [Fit("", (key, *UNSET)) for key in memories]
         compared = await self._running.patiently(partial(self._mirror.compare, table, fits))
@@ -432,9 +439,6 @@ class Following:
             if stamp_of("marks", there) != as_it_came:
                 found.add(key)
         return found
-
-    def _table(self, name: str) -> Table:
-        return next(table for table in self._tables if table.name == name)
 
     async def _keys(self, table: str, wanted: set[int]) -> list[bytes]:
         """The keys of rows of the target by their hashes."""

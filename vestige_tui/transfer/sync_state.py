@@ -69,14 +69,20 @@ class Mark(NamedTuple):
 
 def mark_of(table: str, fit: Fit) -> Mark:
     """The mark of a row in its present state."""
-    values = fit.values
-    return Mark(hashed(key_of(table, values)), hashed(pgbinary_encode.row(*values)), stamp_of(table, values), 0)
+    state = hashed(pgbinary_encode.row(*fit.values))
+    return Mark(hashed(key_of(table, fit.values)), state, _stamp(table, fit.values, state), 0)
 
 
 def stamp_of(table: str, values: Sequence[bytes | None]) -> int:
     """What an edit of a row changes, read off its values as a source has them or as the target gives them back."""
+    return _stamp(table, values, hashed(pgbinary_encode.row(*values)))
+
+
+def _stamp(table: str, values: Sequence[bytes | None], state: int) -> int:
     if table in UNDATED:
-        return hashed(meaning(table, values)) - 2**63
+        told = meaning(table, values)
+        # Most rows are told in their own spelling: hashing them once is enough.
+        return (state if told is values else hashed(pgbinary_encode.row(*told))) - 2**63
     return int.from_bytes(values[_UPDATED_AT] or b"", "big", signed=True) if table == "memories" else 0
 
 

@@ -88,32 +88,41 @@ def _alike(table: str, place: int, row: Sequence[bytes | None], one: bytes | Non
     return place in _JSON.get(table, ()) and _say_the_same(one, other)
 
 
-def meaning(table: str, values: Sequence[bytes | None]) -> bytes:
-    """What a row says, in one spelling: as a source has it, and as the target gives it back.
+def meaning(table: str, values: Sequence[bytes | None]) -> Sequence[bytes | None]:
+    """The values of a row in one spelling: as a source has them, and as the target gives them back.
 
-    Rows that ``differing`` calls equal have the same one.
+    Rows that ``differing`` calls equal have the same ones.
     """
-    told: list[bytes | None] = list(values)
+    changed: dict[int, bytes | None] = {}
     for place in _JSON.get(table, ()):
-        if (value := told[place]) is not None:
+        if (value := values[place]) is not None:
             with suppress(ValueError, ArithmeticError, RecursionError):
-                told[place] = repr(_hashable(_said(value))).encode("utf-8", "surrogateescape")
+                changed[place] = repr(_in_order(_said(value))).encode()
     if (place := _NAMED.get(table, -1)) >= 0:
-        told[place] = (told[place] or b"").removesuffix(b"-" + pgbinary_decode.uuid(values[0] or b"")[:8].encode())
+        lengthened = b"-" + pgbinary_decode.uuid(values[0] or b"")[:8].encode()
+        changed[place] = (values[place] or b"").removesuffix(lengthened)
     for place in _FLOATS.get(table, ()):
-        if told[place] == _NEGATIVE_ZERO:
-            told[place] = _ZERO
-    return pgbinary_encode.row(*told)
+        if values[place] == _NEGATIVE_ZERO:
+            changed[place] = _ZERO
+    return [changed.get(place, value) for place, value in enumerate(values)] if changed else values
 
 
-def _hashable(value: Any) -> Any:
-    """A plain value with its members in one order and its numbers by their hash, which no spelling changes."""
+def _in_order(value: Any) -> Any:
+    """A plain value with its members in order and each number in one spelling."""
     if isinstance(value, dict):
-        return sorted((key, _hashable(each)) for key, each in value.items())
+        return ("dict", sorted((key, _in_order(each)) for key, each in value.items()))
     if isinstance(value, list):
-        return [_hashable(each) for each in value]
+        return [_in_order(each) for each in value]
     kind, plain = value
-    return (kind, hash(plain) if isinstance(plain, Decimal) else plain)
+    return (kind, _number(plain) if isinstance(plain, Decimal) else plain)
+
+
+def _number(value: Decimal) -> tuple[int, str, int]:
+    """A finite number without the zeros at its end: sign, digits and exponent."""
+    sign, digits, exponent = value.as_tuple()
+    written = "".join(map(str, digits))
+    kept = written.rstrip("0").lstrip("0")
+    return (sign, kept, int(exponent) + len(written) - len(written.rstrip("0"))) if kept else (0, "", 0)
 
 
 def _say_the_same(one: bytes, other: bytes) -> bool:

@@ -26,7 +26,7 @@ from vestige_tui.jobs.start import Checked, Work
 from vestige_tui.store.backends import pgbinary_decode
 from vestige_tui.store.open import open_backend
 from vestige_tui.store.schema import migrations
-from vestige_tui.transfer.convert import TABLES, Setting, Table
+from vestige_tui.transfer.convert import BY_NAME, TABLES, Setting, Table
 from vestige_tui.transfer.open import open_source
 from vestige_tui.transfer.row_keys import key_of, key_parts
 from vestige_tui.transfer.sanitize import new_id, sentence, shown
@@ -294,7 +294,7 @@ class Comparison:
         if name in self._owners:
             return self._owners[name]
         keys = Keys()
-        async with aclosing(self.batches(_BY_NAME[name])) as batches:
+        async with aclosing(self.batches(BY_NAME[name])) as batches:
             async for batch in batches:
                 keys.add([key_of(name, fit.values) for fit in batch.fits])
         if name in _OWNERS:
@@ -336,7 +336,6 @@ def _distinct(keys: array[int]) -> int:
 
 
 _LOCAL = new_id(LOCAL_USER)
-_BY_NAME = {table.name: table for table in TABLES}
 
 _OWNERS = ("users", "groups", "memories")
 _BELONGS: Mapping[str, tuple[tuple[str, int], ...]] = {
