@@ -646,6 +646,31 @@ async def test_a_deleted_memory_stays_where_the_target_has_made_something_of_it(
         assert found[other].superseded_by == (kept if what == "replaces" else None)
 
 
+async def test_who_edits_the_target_under_a_look_is_not_overwritten(
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "source.db"
+    await fill(path, 10)
+    quicker = ids_in(path)[3]
+    insert, turns = ChangeFollower._insert, [0]
+    async with following(f"sqlite:{path}", target) as followed:
+
+        async def inserting(self: ChangeFollower, table: Table, rows: Sequence[Any]) -> int:
+            inserted = await insert(self, table, rows)
+            if table.name == "memories" and any(row.transfer_row.values[1] == b"new" for row in rows):
+                turns[0] += 1
+                await followed.store.update(quicker, Patch(content="edited in the target"))
+            return inserted
+
+        monkeypatch.setattr(ChangeFollower, "_insert", inserting)
+        said = "INSERT INTO knowledge_nodes (id, content, created_at, updated_at) VALUES (?, 'new', ?, ?)"
+        edit = "UPDATE knowledge_nodes SET content = 'edited in the source', updated_at = ? WHERE id = ?"
+        written(path, (said, (str(uuid.uuid4()), AT, AT)), (edit, ("2026-03-01T00:00:00.000000+00:00", quicker)))
+        await followed.until(partial(followed.told, "memories", "both sides"))
+        [memory] = await followed.store.get_many([quicker])
+        assert (memory.content, turns) == ("edited in the target", [1])
+
+
 def in_source(path: Path) -> Callable[[str, str], None]:
     return lambda _, sql: written(path, (sql, ()))
 

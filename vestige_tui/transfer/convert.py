@@ -452,6 +452,7 @@ TABLES = (
     Table("supersession", decision),
     Table("marks", mark),
 )
+BY_NAME = {table.name: table for table in TABLES}
 
 
 def model_of(model: ModelSignature | None) -> ModelSignature | None:

@@ -16,7 +16,7 @@ from uuid import UUID
 from vestige_tui.core.jobs import JobFinding
 from vestige_tui.store.backends import pgbinary_decode, pgbinary_encode
 from vestige_tui.store.schema.rows import edge as read_edge
-from vestige_tui.transfer.convert import TABLES, TransferRow
+from vestige_tui.transfer.convert import BY_NAME, TABLES, TransferRow
 from vestige_tui.transfer.protocols import WriteOutcome
 from vestige_tui.transfer.row_keys import NIL_UUID, key_of
 from vestige_tui.transfer.sanitize import sentence
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Transaction
     from vestige_tui.transfer.convert import Table, TransferContext
-    from vestige_tui.transfer.protocols import Batch, Key, RowComparison, Source, Target, TargetReader
+    from vestige_tui.transfer.protocols import Batch, Key, Source, Target, TargetReader
     from vestige_tui.transfer.sync_state import SyncIndex, SyncState
 
 BATCH_ROWS = 1_000
@@ -202,7 +202,7 @@ class ChangeFollower:
                 states.append(row.with_flags(flags & OWNED | EQUAL))
         changed = await self._insert(table, new_rows)
         changed += await self._retry_refused(table, retries)
-        changed += await self._update_rows(table, edits, comparison, reports)
+        changed += await self._update_rows(table, edits, reports)
         await self._count_present(table, present_rows)
         await self._report(table, reports)
         await self._record_states(table, states)
@@ -268,16 +268,23 @@ class ChangeFollower:
         return (await self._context.step(write)).inserted
 
     async def _update_rows(
-        self,
-        table: Table,
-        rows: Sequence[_SourceRow],
-        comparison: RowComparison,
-        reports: list[tuple[_SourceRow, JobFinding]],
+        self, table: Table, rows: Sequence[_SourceRow], reports: list[tuple[_SourceRow, JobFinding]]
     ) -> int:
+        if not rows:
+            return 0
+        # Compared again: new rows were inserted meanwhile, and the target may have been edited in that time.
+        comparison = await self._context.with_retries(
+            partial(self._target_reader.compare, table, [row.transfer_row for row in rows])
+        )
+        assert comparison is not None
         own_rows: list[_SourceRow] = []
-        for row in rows:
+        for position, row in enumerate(rows):
             assert row.known_state is not None
-            if stamp_of(table.name, comparison.target_values[row.position]) == row.known_state.stamp:
+            target_values = comparison.target_values.get(position)
+            if target_values is None:
+                # Deleted or made equal: the next pass tells which.
+                continue
+            if stamp_of(table.name, target_values) == row.known_state.stamp:
                 own_rows.append(row)
             else:
                 reason = "It was edited on both sides since it was copied, and stays as it is in the target."
@@ -405,7 +412,7 @@ class ChangeFollower:
                 elif key in decided:
                     kept_memories[key] = "named in a decision"
                 elif key in marked_here:
-                    kept_memories[key] = "suspended or buried"
+                    kept_memories[key] = "suspended, buried or resumed"
         return kept_memories
 
     async def _find_linked(self, ids: Sequence[str], deletions: set[int]) -> set[bytes]:
@@ -449,7 +456,7 @@ class ChangeFollower:
 
     async def _find_marked(self, memories: Sequence[bytes]) -> set[bytes]:
         """Return the memories with a mark that was set or changed in the target."""
-        index, table = await self._sync_state.index_of("marks"), self._table("marks")
+        index, table = await self._sync_state.index_of("marks"), BY_NAME["marks"]
         # Compared with an unset mark, so that every mark that is set comes back.
         transfer_rows = [TransferRow("", (key, *UNSET_MARK)) for key in memories]
         comparison = await self._context.with_retries(partial(self._target_reader.compare, table, transfer_rows))
@@ -466,9 +473,6 @@ class ChangeFollower:
             if stamp_of("marks", values) != copied_stamp:
                 marked.add(key)
         return marked
-
-    def _table(self, name: str) -> Table:
-        return next(table for table in self._tables if table.name == name)
 
     async def _keys(self, table: str, hashes: set[int]) -> list[bytes]:
         """Return the keys of rows in the target by their hashes."""

@@ -20,7 +20,7 @@ from vestige_tui.core.errors import Refused
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.transfer.convert import TABLES
 from vestige_tui.transfer.row_keys import key_of
-from vestige_tui.transfer.target_readers import canonical_row
+from vestige_tui.transfer.target_readers import canonical_values
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -68,14 +68,20 @@ class RowState(NamedTuple):
 
 def row_state_of(table: str, row: TransferRow) -> RowState:
     """Return the present state of a row."""
-    values = row.values
-    return RowState(hashed(key_of(table, values)), hashed(pgbinary_encode.row(*values)), stamp_of(table, values), 0)
+    content_hash = hashed(pgbinary_encode.row(*row.values))
+    return RowState(hashed(key_of(table, row.values)), content_hash, _stamp(table, row.values, content_hash), 0)
 
 
 def stamp_of(table: str, values: Sequence[bytes | None]) -> int:
     """Return the part of a row that every edit changes, from values of a source or of the target."""
+    return _stamp(table, values, hashed(pgbinary_encode.row(*values)))
+
+
+def _stamp(table: str, values: Sequence[bytes | None], content_hash: int) -> int:
     if table in UNDATED:
-        return hashed(canonical_row(table, values)) - 2**63
+        canonical = canonical_values(table, values)
+        # Most rows are canonical already: hashing them once is enough.
+        return (content_hash if canonical is values else hashed(pgbinary_encode.row(*canonical))) - 2**63
     return int.from_bytes(values[_UPDATED_AT_COLUMN] or b"", "big", signed=True) if table == "memories" else 0
 
 

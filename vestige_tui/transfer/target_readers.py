@@ -88,34 +88,41 @@ def _equal_values(table: str, column: int, row: Sequence[bytes | None], one: byt
     return column in _JSON_COLUMNS.get(table, ()) and _equal_json(one, other)
 
 
-def canonical_row(table: str, values: Sequence[bytes | None]) -> bytes:
-    """Return a row in one canonical spelling, whether it comes from a source or from the target.
+def canonical_values(table: str, values: Sequence[bytes | None]) -> Sequence[bytes | None]:
+    """Return the values of a row in one canonical spelling, whether they come from a source or from the target.
 
-    Rows that ``differing`` calls equal have the same one.
+    Rows that ``differing`` calls equal have the same ones.
     """
-    canonical: list[bytes | None] = list(values)
+    changed: dict[int, bytes | None] = {}
     for column in _JSON_COLUMNS.get(table, ()):
-        if (value := canonical[column]) is not None:
+        if (value := values[column]) is not None:
             with suppress(ValueError, ArithmeticError, RecursionError):
-                canonical[column] = repr(_hashable(_parsed_json(value))).encode("utf-8", "surrogateescape")
+                changed[column] = repr(_canonical_json(_parsed_json(value))).encode()
     if (column := _HANDLE_COLUMN.get(table, -1)) >= 0:
-        canonical[column] = (canonical[column] or b"").removesuffix(
-            b"-" + pgbinary_decode.uuid(values[0] or b"")[:8].encode()
-        )
+        suffix = b"-" + pgbinary_decode.uuid(values[0] or b"")[:8].encode()
+        changed[column] = (values[column] or b"").removesuffix(suffix)
     for column in _FLOAT_COLUMNS.get(table, ()):
-        if canonical[column] == _NEGATIVE_ZERO:
-            canonical[column] = _ZERO
-    return pgbinary_encode.row(*canonical)
+        if values[column] == _NEGATIVE_ZERO:
+            changed[column] = _ZERO
+    return [changed.get(column, value) for column, value in enumerate(values)] if changed else values
 
 
-def _hashable(value: Any) -> Any:
-    """Return a plain value with sorted members and numbers by their hash, independent of spelling."""
+def _canonical_json(value: Any) -> Any:
+    """Return a plain value with sorted members and each number in one spelling."""
     if isinstance(value, dict):
-        return sorted((key, _hashable(each)) for key, each in value.items())
+        return ("dict", sorted((key, _canonical_json(each)) for key, each in value.items()))
     if isinstance(value, list):
-        return [_hashable(each) for each in value]
+        return [_canonical_json(each) for each in value]
     kind, plain = value
-    return (kind, hash(plain) if isinstance(plain, Decimal) else plain)
+    return (kind, _canonical_number(plain) if isinstance(plain, Decimal) else plain)
+
+
+def _canonical_number(value: Decimal) -> tuple[int, str, int]:
+    """Return sign, digits without zeros at either end, and exponent of a finite number."""
+    sign, digits, exponent = value.as_tuple()
+    padded = "".join(map(str, digits))
+    trimmed = padded.rstrip("0").lstrip("0")
+    return (sign, trimmed, int(exponent) + len(padded) - len(padded.rstrip("0"))) if trimmed else (0, "", 0)
 
 
 def _equal_json(one: bytes, other: bytes) -> bool:

@@ -26,7 +26,7 @@ from vestige_tui.jobs.start import JobRequest, ValidatedJob
 from vestige_tui.store.backends import pgbinary_decode
 from vestige_tui.store.open import open_backend
 from vestige_tui.store.schema import migrations
-from vestige_tui.transfer.convert import TABLES, Table, TransferContext
+from vestige_tui.transfer.convert import BY_NAME, TABLES, Table, TransferContext
 from vestige_tui.transfer.open import open_source
 from vestige_tui.transfer.row_keys import key_of, key_parts
 from vestige_tui.transfer.sanitize import new_id, sentence, shown
@@ -299,7 +299,7 @@ class Comparison:
         if name in self._key_sets:
             return self._key_sets[name]
         keys = KeySet()
-        async with aclosing(self.batches(_BY_NAME[name])) as batches:
+        async with aclosing(self.batches(BY_NAME[name])) as batches:
             async for batch in batches:
                 keys.add([key_of(name, row.values) for row in batch.rows])
         if name in _OWNER_TABLES:
@@ -341,7 +341,6 @@ def _distinct(keys: array[int]) -> int:
 
 
 _LOCAL_USER_ID = new_id(LOCAL_USER)
-_BY_NAME = {table.name: table for table in TABLES}
 
 _OWNER_TABLES = ("users", "groups", "memories")
 _OWNER_COLUMNS: Mapping[str, tuple[tuple[str, int], ...]] = {
