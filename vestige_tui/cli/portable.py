@@ -305,7 +305,7 @@ async def _export(args: Namespace, output: Output) -> int:
 
 
 def _examine(args: Namespace, store: Store | None = None) -> files.FileTarget:
-    """Return the examined target of an export. Raises Refused and Unavailable where it must not or cannot be written."""
+    """Return the examined target of an export. Raises Refused or Unavailable where it cannot be written."""
     store_path = Path(store.location.removeprefix("sqlite:")) if store is not None and is_file(store.location) else None
     if args.file == "-":
         return files.examine_stdout(store=store_path)
