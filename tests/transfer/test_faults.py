@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import signal
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing
 from pathlib import Path
 
 import psycopg
 
 from tests.support.filled import MODEL, fill
+from tests.support.limits import files_of_at_most
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.jobs import Job
 from vestige_tui.core.memories import Filter
@@ -142,17 +142,6 @@ async def test_two_copies_fill_one_store(tmp_path: Path, postgres_database: str)
     assert [(job.status, job.error) for job in jobs] == [("completed", None)] * 2
     assert sum(job.progress.tables["memories"].inserted for job in jobs) == 600
     assert await ids_of(postgres_database) == ids_in(one) | ids_in(other)
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """No file that is written meanwhile, here or by a process begun here, may grow beyond this many bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_a_copy_whose_disk_is_full_can_go_on(tmp_path: Path) -> None:

@@ -438,7 +438,7 @@ async def test_a_batch_that_was_lost_beside_its_checkpoint_is_written_again(
             if current[0] == table and not kept:
                 kept.append(1)
                 # A server takes back by itself what a dead worker had not ended.
-                await self.take_back()
+                await self.roll_back()
                 raise _Killed
             await keep(self)
 

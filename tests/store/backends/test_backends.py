@@ -8,17 +8,19 @@ import sqlite3
 import stat
 import time
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import psycopg
 import pytest
 
+from tests.support.limits import files_of_at_most
 from vestige_tui.core.errors import Busy, ForeignStore, Unavailable, Usage, VestigeError
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
 from vestige_tui.store.backends.postgres import PostgresBackend
-from vestige_tui.store.backends.sqlite import SqliteBackend
+from vestige_tui.store.backends.sqlite import SqliteBackend, SqliteTransaction
 from vestige_tui.store.open import open_backend, open_store
 from vestige_tui.store.schema.named_sql import compose
 
@@ -97,6 +99,26 @@ async def test_a_write_cancelled_at_any_moment_is_whole_or_nothing(tmp_path: Pat
         await store.insert(Draft("The last."))
         stats, entries = await store.get_stats(), await store.journal(limit=100)
         assert stats.total_memories == stats.memories_with_embeddings == len(entries)
+
+
+@pytest.mark.parametrize("pages", [3, 5, 7, 11])
+async def test_a_write_ahead_log_that_cannot_grow_leaves_room_for_a_small_write(tmp_path: Path, pages: int) -> None:
+    async with open_store(str(tmp_path / "store.db"), create=True) as store:
+
+        async def write(sql: str) -> None:
+            async with store.backend.write() as transaction:
+                await cast("SqliteTransaction", transaction).run("test", lambda connection: connection.execute(sql))
+
+        async def fill_the_log() -> None:
+            for _ in range(400):
+                await write(f"UPDATE big SET content = randomblob({4_000 * pages})")
+
+        await write("CREATE TABLE big AS SELECT x'' AS content")
+        with files_of_at_most(900_000):
+            for _ in range(3):
+                with pytest.raises(VestigeError, match="disk"):
+                    await fill_the_log()
+                await write("UPDATE big SET content = randomblob(3000)")
 
 
 async def test_what_another_process_writes_is_found_by_meaning(tmp_path: Path) -> None:

@@ -240,6 +240,12 @@ def _is_busy(outcome: object) -> bool:
     return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or "locked" in str(outcome)
 
 
+def _is_full(error: object) -> bool:
+    # A limit on the size of files gives SQLITE_IOERR_WRITE, a full disk either.
+    name = getattr(error, "sqlite_errorname", "") if isinstance(error, sqlite3.Error) else ""
+    return name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE"))
+
+
 @dataclass(slots=True)
 class _SearchCache:
     """Counts and filter sets that searches share, valid for one change token."""
@@ -533,10 +539,12 @@ class SqliteBackend:
                 await self._alternate(lambda: writer.execute("BEGIN IMMEDIATE"))
                 yield SqliteTransaction(writer, self._translate, self.timings)
                 await self._finish(writer.commit())
-            except BaseException:
+            except BaseException as error:
                 # Also where the caller was cancelled just as the transaction began.
                 if writer.in_transaction:
                     await self._finish(writer.rollback())
+                if _is_full(error) or _is_full(error.__cause__):
+                    await self._finish(self._checkpoint(writer))
                 raise
 
     async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:
@@ -573,9 +581,16 @@ class SqliteBackend:
         except Exception as error:
             for write in unfinished:
                 write.outcome = write.outcome or error
+        if any(_is_full(write.outcome) for write in unfinished):
+            await self._checkpoint(writer)
         for write in unfinished:
             if isinstance(write.outcome, sqlite3.OperationalError) and _is_busy(write.outcome):
                 raise write.outcome
+
+    async def _checkpoint(self, writer: Connection) -> None:
+        """Let a write-ahead log that cannot grow start over, so that a smaller write, such as an error's, has room."""
+        with suppress(sqlite3.Error):
+            await writer.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
 
     async def _alternate(self, work: Callable[[], Awaitable[object]]) -> None:
         """Repeat work that needs the file's lock in short turns until it succeeds. Raises Busy after BUSY_MS."""
