@@ -210,7 +210,7 @@ def write_default(path: Path) -> None:
     with _as_config_error(path):
         make_private_dir(Path(os.path.realpath(path)).parent)
         target = files.examine(path)
-        if target.found is not None:
+        if target.status is not None:
             raise Refused(f"{path} exists already; nothing was changed.")
         files.write(target, DEFAULT_FILE)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cli.conftest import SENTENCES, Command, sample_id
-from vestige_tui.core.health import HealthCheck
+from vestige_tui.core.health import HealthProblem
 
 MEMORY = {
     "id", "content", "node_type", "tags", "domains", "domain_scores", "codebase", "metadata", "created_at",
@@ -178,7 +178,7 @@ def test_stats(run: Command, sample: str) -> None:
 
 
 def test_stats_say_what_is_the_matter(run: Command, sample: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    concern = HealthCheck("It is \x1b[31mfull.", "Make room.")
+    concern = HealthProblem("It is \x1b[31mfull.", "Make room.")
     monkeypatch.setattr("vestige_tui.store.health_checks.of_report", lambda *_: iter([concern]))
     lines = run("--store", sample, "stats").out.splitlines()
     assert lines[1:3] == ["degraded", "It is \ufffd[31mfull. Make room."]

@@ -14,9 +14,9 @@ from vestige_tui.core.filter_syntax import (
     BadChip,
     Chip,
     filter_of,
+    normalized,
     read_chips,
     same_chips,
-    settled,
     split_chips,
     write_chips,
 )
@@ -145,6 +145,6 @@ def test_fields_come_together() -> None:
 
 def test_one_value_of_a_field_that_takes_one_is_kept() -> None:
     chips = (Chip("codebase", "a"), Chip("tag", "x"), Chip("codebase", "b"), Chip("tag", "y"), Chip("tag", "x"))
-    assert settled(chips) == (Chip("tag", "x"), Chip("codebase", "b"), Chip("tag", "y"))
+    assert normalized(chips) == (Chip("tag", "x"), Chip("codebase", "b"), Chip("tag", "y"))
     assert same_chips(chips, (Chip("tag", "y"), Chip("codebase", "b"), Chip("tag", "x")))
     assert not same_chips(chips, chips[:3])

@@ -13,7 +13,7 @@ from tests.support.job_fixtures import Clock
 from tests.support.vestige_files import make_v18
 from vestige_tui.core.jobs import JobProgress, JobStatus
 from vestige_tui.jobs.ledger import CALLER, IN_FLIGHT, OVERDUE, STUCK_AFTER, TRANSITIONS, Ledger, Run, SweepResult
-from vestige_tui.jobs.sweeper import SWEEP_SECONDS, sweep, sweeping, told
+from vestige_tui.jobs.sweeper import SWEEP_SECONDS, sweep, sweep_summary, sweeping
 from vestige_tui.store.backends.protocol import Params, Row
 from vestige_tui.store.open import open_store
 from vestige_tui.store.schema.named_sql import Slots
@@ -253,9 +253,9 @@ async def test_a_server_that_just_began_gives_grace(postgres_database: str, cloc
 
 
 def test_a_sweep_is_told_in_words() -> None:
-    assert told(SweepResult(1)) == "1 job is over its deadline and failed."
-    assert told(SweepResult(2, 1)) == (
+    assert sweep_summary(SweepResult(1)) == "1 job is over its deadline and failed."
+    assert sweep_summary(SweepResult(2, 1)) == (
         "2 jobs are over their deadline and failed. 1 job is stuck: no sign of life for more than 10 min."
     )
-    assert told(SweepResult(0, 0, 3)) == "3 could not be settled."
-    assert told(SweepResult()).startswith("Nothing")
+    assert sweep_summary(SweepResult(0, 0, 3)) == "3 could not be settled."
+    assert sweep_summary(SweepResult()).startswith("Nothing")

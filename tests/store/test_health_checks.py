@@ -22,7 +22,7 @@ FILE = SqliteFile("3.50.4", "/s.db", "-rw-------", "wal", "UTF-8", 4096, 100, 0,
 def test_old_versions_of_pgvector(installed: str, count: int) -> None:
     found = list(health_checks.of_pgvector(installed, installed))
     assert len(found) == count
-    assert all(f"pgvector {installed} can" in each.what and "0.8.4 or newer" in each.remedy for each in found)
+    assert all(f"pgvector {installed} can" in each.problem and "0.8.4 or newer" in each.remedy for each in found)
 
 
 def test_a_newer_pgvector_at_hand_only_has_to_be_brought_in() -> None:
@@ -41,7 +41,7 @@ def test_a_store_that_is_well_gives_no_reason() -> None:
 def test_dead_rows_are_told_of_where_they_are_many() -> None:
     table = TableSize("notes", 8192, 8192, rows=100_000, dead_rows=60_000)
     [found] = health_checks.of_report(SERVER, None, [table], [], NOW)
-    assert found.what == "notes holds 60,000 dead rows beside 100,000 living."
+    assert found.problem == "notes holds 60,000 dead rows beside 100,000 living."
     assert found.remedy.startswith("Vacuum the store")
     few = replace(table, rows=10, dead_rows=9_000)
     assert list(health_checks.of_report(SERVER, None, [few], [], NOW)) == []
@@ -50,7 +50,7 @@ def test_dead_rows_are_told_of_where_they_are_many() -> None:
 def test_a_transaction_that_somebody_left_open() -> None:
     left = Session(77, "", "me", "idle in transaction", NOW - timedelta(hours=2), False)
     [found] = health_checks.of_report(SERVER, None, None, [left], NOW)
-    assert found.what.startswith("Session 77 has left a transaction open for 2 h;")
+    assert found.problem.startswith("Session 77 has left a transaction open for 2 h;")
     assert "pg_terminate_backend(77)" in found.remedy
     spared = [replace(left, mine=True), replace(left, since=NOW - timedelta(minutes=9)), replace(left, since=None)]
     assert list(health_checks.of_report(SERVER, None, None, spared, NOW)) == []
@@ -58,22 +58,22 @@ def test_a_transaction_that_somebody_left_open() -> None:
 
 def test_other_encodings_long_logs_and_too_many_vectors() -> None:
     [encoding] = health_checks.of_report(replace(SERVER, encoding="LATIN1"), None, None, [], NOW)
-    assert "encoded as LATIN1" in encoding.what
+    assert "encoded as LATIN1" in encoding.problem
     crowd = VectorsHeld(0, 384, 0, 10**9, 900_000)
     log, vectors = sorted(
         health_checks.of_report(replace(FILE, wal_bytes=300_000_000), crowd, None, [], NOW),
         key=lambda each: each.remedy,
     )
-    assert "grown to 300 MB" in log.what
-    assert "900,000 vectors need more than the 1.0 GB" in vectors.what
+    assert "grown to 300 MB" in log.problem
+    assert "900,000 vectors need more than the 1.0 GB" in vectors.problem
     assert "migrate copy" in vectors.remedy
 
 
 def test_what_does_not_answer_says_what_to_look_at() -> None:
     for dialect, word in (("postgres", "server"), ("sqlite", "file")):
         found = health_checks.of_no_answer("It cannot be reached.", dialect)
-        assert found.what == "It cannot be reached."
+        assert found.problem == "It cannot be reached."
         assert word in found.remedy
-    assert "waits for job 12" in health_checks.of_index("job 12").what
-    assert "broken" in health_checks.of_index(None).what
-    assert "is not the store's b" in health_checks.of_model("a", "b").what
+    assert "waits for job 12" in health_checks.of_index("job 12").problem
+    assert "broken" in health_checks.of_index(None).problem
+    assert "is not the store's b" in health_checks.of_model("a", "b").problem

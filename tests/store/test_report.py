@@ -75,7 +75,7 @@ async def test_sessions_tell_ours_from_others(postgres_database: str) -> None:
             number = other.info.backend_pid
             async with asyncio.timeout(20):
                 # The pool may be making connections yet, and tells nobody when it has.
-                while len(store.backend.inside().sessions) < store.backend.inside().connections.opened:  # noqa: ASYNC110
+                while len(store.backend.status().sessions) < store.backend.status().connections.opened:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             sessions = (await store.report()).sessions
         [theirs] = [each for each in sessions if each.pid == number]

@@ -151,7 +151,7 @@ async def test_an_explanation_opens_only_over_its_search(corpus: Path, monkeypat
         await console.until("best 20")
         await console.still()
         place = console.app.screen
-        slow = Slow(monkeypatch, place, "wanted")
+        slow = Slow(monkeypatch, place, "current_filter")
         await console.press("down", "x")
         await console.until(lambda: slow.asked > 0)
         await console.press("f3")

@@ -112,7 +112,10 @@ def _print_why_not(output: Output, result: WhyNot) -> None:
     output.line(result.reason)
     output.line()
     output.table(
-        [("memory", f"{short_id(result.memory.id)}  {one_line(result.memory.content)}"), *explanation.standing(result)],
+        [
+            ("memory", f"{short_id(result.memory.id)}  {one_line(result.memory.content)}"),
+            *explanation.rank_rows(result),
+        ],
         flexible=1,
     )
 

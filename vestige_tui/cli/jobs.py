@@ -132,10 +132,10 @@ def _created_ago(job: Job, now: datetime) -> str:
 @asynccontextmanager
 async def _find_job(args: Namespace, *, read_only: bool) -> AsyncIterator[tuple[Store, Job]]:
     """Find the job with this id prefix in any known store; yield its open store and the job. Raises Usage, NotFound."""
-    from vestige_tui.jobs.ledger import LEAST_PREFIX, Ledger
+    from vestige_tui.jobs.ledger import MIN_PREFIX_LENGTH, Ledger
 
-    if len(args.id) < LEAST_PREFIX:
-        raise Usage(f"Give {LEAST_PREFIX} or more characters of the job's id, not {args.id!r}.")
+    if len(args.id) < MIN_PREFIX_LENGTH:
+        raise Usage(f"Give {MIN_PREFIX_LENGTH} or more characters of the job's id, not {args.id!r}.")
     matches: dict[str, tuple[str, Job]] = {}
     for url in _urls(args):
         try:
@@ -395,7 +395,7 @@ async def _fail(args: Namespace, output: Output) -> int:
 
 async def _sweep(args: Namespace, output: Output) -> int:
     from vestige_tui.jobs.ledger import STUCK_AFTER, SweepResult
-    from vestige_tui.jobs.sweeper import sweep, told
+    from vestige_tui.jobs.sweeper import sweep, sweep_summary
 
     threshold = timedelta(seconds=min(args.threshold, MAX_THRESHOLD_SECONDS)) if args.threshold else STUCK_AFTER
     total = SweepResult()
@@ -414,5 +414,5 @@ async def _sweep(args: Namespace, output: Output) -> int:
         total += result
     if output.as_json:
         output.document(asdict(total))
-    output.line(told(total, threshold))
+    output.line(sweep_summary(total, threshold))
     return FAILED_ROWS_STATUS if total.errors else 0

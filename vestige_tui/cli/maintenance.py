@@ -155,7 +155,7 @@ async def _stats(args: Namespace, output: Output) -> int:
     model = f"{stats.registered_model_name} ({stats.registered_model_dim})" if stats.registered_model_name else "none"
     output.line(title)
     output.line(report.health.state)
-    for sentence in store_report.concerns(report.health):
+    for sentence in store_report.problems(report.health):
         output.line(sentence)
     output.line()
     output.table(

@@ -62,9 +62,9 @@ class FileTarget:
     """The name as the user wrote it, for messages."""
     path: Path
     """The path with every symlink resolved."""
-    found: os.stat_result | None
+    status: os.stat_result | None
     """Its status before the write; None if nothing exists."""
-    held: frozenset[Identity] = frozenset()
+    open_files: frozenset[Identity] = frozenset()
     """Files of the store that this process has open."""
     descriptor: int | None = None
     """Open descriptor that the name stands for, as ``/dev/stdout`` does."""
@@ -73,12 +73,12 @@ class FileTarget:
     @property
     def is_stream(self) -> bool:
         """True if it is written into and never replaced."""
-        return self.descriptor is not None or (self.found is not None and not stat.S_ISREG(self.found.st_mode))
+        return self.descriptor is not None or (self.status is not None and not stat.S_ISREG(self.status.st_mode))
 
     @property
     def occupied(self) -> bool:
         """True if writing loses a file; an empty file counts, as an empty database is one too."""
-        return self.found is not None and not self.is_stream
+        return self.status is not None and not self.is_stream
 
 
 class Sink(Protocol):
@@ -184,7 +184,7 @@ def _refuse_stream(target: FileTarget) -> None:
 
 def _refuse_irreplaceable(target: FileTarget) -> None:
     """Raise Refused for a file that is never replaced, with or without consent."""
-    if target.found is not None and not _is_same_file(_stat(target.path), target.found):
+    if target.status is not None and not _is_same_file(_stat(target.path), target.status):
         raise Unavailable(f"{target.name} leads to a file that has no name any more; name a file.")
     _refuse_database(target)
     _refuse_server(target.name, target.path.parent)
@@ -192,12 +192,12 @@ def _refuse_irreplaceable(target: FileTarget) -> None:
 
 def _refuse_database(target: FileTarget) -> None:
     """Raise Refused for a SQLite file, for a side file of one, and for a possibly encrypted one."""
-    path, status = target.path, target.found
-    if status is not None and _identity(status) in target.held:
+    path, status = target.path, target.status
+    if status is not None and _identity(status) in target.open_files:
         _refuse(target, "belongs to the store that is being read")
     for side in SIDES:
         base = path.with_name(path.name[: -len(side)]) if path.name.casefold().endswith(side) else path
-        if base.name and base != path and _is_database(base, target.held):
+        if base.name and base != path and _is_database(base, target.open_files):
             _refuse(target, f"belongs to the SQLite database {base.name}")
         if os.path.lexists(f"{path}{side}"):
             _refuse(target, f"is a SQLite database with {path.name}{side} beside it")
@@ -265,7 +265,7 @@ def _refuse_unwritable(target: FileTarget) -> None:
         raise Unavailable(f"{target.name} could not be written: there is no directory {parent}.")
     if os.statvfs(parent).f_flag & os.ST_RDONLY:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-    if target.found is not None and not _is_allowed(target.path, os.W_OK):
+    if target.status is not None and not _is_allowed(target.path, os.W_OK):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
     if not _is_allowed(parent, os.W_OK | os.X_OK):
         _refuse_folder(target)
@@ -351,7 +351,7 @@ def _replacing(target: FileTarget, overwrite: bool) -> Iterator[_DraftFile]:
             with _as_unavailable(target.name):
                 # Its permissions may have changed since it was examined.
                 status = _lstat(target.path.name, folder)
-                _copy_permissions(descriptor, replace(target, found=status if target.found is not None else None))
+                _copy_permissions(descriptor, replace(target, status=status if target.status is not None else None))
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -376,7 +376,7 @@ def _create(target: FileTarget, draft: str, folder: int) -> int:
 def _copy_permissions(descriptor: int, target: FileTarget) -> None:
     """Copy owner, mode and ACL of the replaced file as far as allowed; a new document is private."""
     mode, same_group = _PRIVATE_MODE, True
-    if (replaced := target.found) is not None:
+    if (replaced := target.status) is not None:
         mode = stat.S_IMODE(replaced.st_mode)
         draft = os.fstat(descriptor)
         same_group = replaced.st_gid == draft.st_gid or _chown(descriptor, -1, replaced.st_gid)
@@ -426,9 +426,9 @@ def _copy_acl(descriptor: int, path: Path | None) -> None:
 def _commit(target: FileTarget, draft: str, folder: int) -> None:
     name = target.path.name
     status = _lstat(name, folder)
-    if status is not None and not _is_unchanged(target.found, status):
+    if status is not None and not _is_unchanged(target.status, status):
         _refuse_changed(target)
-    _refuse_irreplaceable(replace(target, found=status))
+    _refuse_irreplaceable(replace(target, status=status))
     if status is None:
         _link_exclusively(target, draft, folder)
     else:
@@ -534,8 +534,8 @@ async def _open_stream(target: FileTarget, waiting: Callable[[], None] | None) -
 
 def _open_nonblocking(target: FileTarget) -> int | None:
     """Open a pipe or a device for writing; None for a pipe that has no reader yet."""
-    assert target.found is not None
-    kind = stat.S_IFMT(target.found.st_mode)
+    assert target.status is not None
+    kind = stat.S_IFMT(target.status.st_mode)
     try:
         descriptor = os.open(target.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:

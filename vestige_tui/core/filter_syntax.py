@@ -115,7 +115,7 @@ def write_chips(chips: Iterable[Chip]) -> str:
     return " ".join(map(str, chips))
 
 
-def settled(chips: Iterable[Chip]) -> tuple[Chip, ...]:
+def normalized(chips: Iterable[Chip]) -> tuple[Chip, ...]:
     """Return each chip once; a field that takes one value keeps the last one."""
     chips = tuple(chips)
     last = {chip.field: chip for chip in chips}
@@ -135,7 +135,7 @@ def filter_of(chips: Iterable[Chip], now: datetime) -> Filter:
     """
     many: dict[str, list[str]] = {}
     fields: dict[str, Any] = {}
-    for chip in settled(chips):
+    for chip in normalized(chips):
         if chip.field in MANY:
             many.setdefault(MANY[chip.field], []).append(chip.value)
         elif chip.field in ("since", "until"):
@@ -188,4 +188,4 @@ def _excerpt(value: str) -> str:
 
 def same_chips(one: Sequence[Chip], other: Sequence[Chip]) -> bool:
     """Return True if both lists filter alike, in any order."""
-    return set(settled(one)) == set(settled(other))
+    return set(normalized(one)) == set(normalized(other))

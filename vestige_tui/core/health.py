@@ -25,19 +25,19 @@ class Stats:
 
 
 @dataclass(frozen=True, slots=True)
-class HealthCheck:
+class HealthProblem:
     """Problem of a store and its remedy, one sentence each; the remedy is empty if there is none."""
 
-    what: str
+    problem: str
     remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """State of a store: healthy, degraded or unavailable, with the concerns that explain it."""
+    """State of a store: healthy, degraded or unavailable, with the problems that explain it."""
 
     state: Literal["healthy", "degraded", "unavailable"]
-    concerns: tuple[HealthCheck, ...] = ()
+    problems: tuple[HealthProblem, ...] = ()
     server: str = ""
     pool: str = ""
 

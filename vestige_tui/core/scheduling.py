@@ -28,7 +28,7 @@ DEFAULT_WEIGHTS = (
 
 MIN_STABILITY = 0.001
 """Lower bound of the stability of a reviewed memory, in days."""
-MAX_STABILITY = 36_500.0
+MAX_STABILITY_DAYS = 36_500.0
 """Upper bound of stability and of intervals, in days."""
 MIN_DIFFICULTY = 1.0
 """Lower bound of FSRS difficulty, without a unit."""
@@ -73,7 +73,7 @@ def review(state: Scheduling | None, rating: Rating, now: datetime, policy: Poli
         )
     after, _ = scheduler.review_card(card, fsrs.Rating(int(rating)), now)
     return Scheduling(
-        stability=_between(MIN_STABILITY, after.stability, MAX_STABILITY, DEFAULT_WEIGHTS[2]),
+        stability=_between(MIN_STABILITY, after.stability, MAX_STABILITY_DAYS, DEFAULT_WEIGHTS[2]),
         difficulty=_between(MIN_DIFFICULTY, after.difficulty, MAX_DIFFICULTY, 5.0),
         retrievability=1.0,
         last_review=now,
@@ -97,7 +97,7 @@ def _scheduler(policy: Policy) -> fsrs.Scheduler:
         desired_retention=policy.desired_retention,
         learning_steps=(),
         relearning_steps=(),
-        maximum_interval=int(MAX_STABILITY),
+        maximum_interval=int(MAX_STABILITY_DAYS),
         enable_fuzzing=False,
     )
 
@@ -106,7 +106,7 @@ def _last_review(state: Scheduling, now: datetime, policy: Policy) -> datetime:
     if state.last_review is not None:
         return state.last_review.astimezone(UTC)
     days = state.stability * horizon(policy.desired_retention, policy.weights)
-    interval = timedelta(days=min(max(1, round(days)), MAX_STABILITY))
+    interval = timedelta(days=min(max(1, round(days)), MAX_STABILITY_DAYS))
     return min(state.next_review.astimezone(UTC) - interval, now) if state.next_review else now - interval
 
 
@@ -115,7 +115,7 @@ def clamped(state: Scheduling) -> Scheduling:
     reviewed = state.reps > 0
     return replace(
         state,
-        stability=_between(MIN_STABILITY if reviewed else 0.0, state.stability, MAX_STABILITY, DEFAULT_WEIGHTS[2]),
+        stability=_between(MIN_STABILITY if reviewed else 0.0, state.stability, MAX_STABILITY_DAYS, DEFAULT_WEIGHTS[2]),
         difficulty=_between(MIN_DIFFICULTY if reviewed else 0.0, state.difficulty, MAX_DIFFICULTY, 5.0),
         retrievability=_between(0.0, state.retrievability, 1.0, 1.0),
         reps=max(0, state.reps),

@@ -162,13 +162,13 @@ class Explanation:
 class WhyNot:
     """Rank of one memory for a query, far beyond the end of the answer, and the reason for its absence there.
 
-    ``place`` is its rank in the fused list, from 1, None if no branch has it; ``hit`` has its ranks and scores;
+    ``rank`` is its position in the fused list, from 1, None if no branch has it; ``hit`` has its ranks and scores;
     ``fails`` names the filters that it does not pass; ``missing`` the words that it lacks; ``last`` is the score of the
     answer's last hit, 0 if the answer was not full; ``reason`` is one sentence.
     """
 
     memory: Memory
-    place: int | None
+    rank: int | None
     hit: Hit | None
     fails: tuple[str, ...]
     missing: tuple[str, ...]

@@ -48,7 +48,7 @@ async def _refuse_beside(backend: Backend, now: datetime, kind: str, subject: st
             raise Refused(f"{subject} {backend.title} is under way, as job {job}; wait for its end, or cancel it.")
 
 
-async def refuse_rivals(
+async def refuse_competing_jobs(
     reader: Backend | Transaction, store: Store, *, plan: str = "", job_id: str = "", only_begun: bool = False
 ) -> None:
     """Raise Refused while another job, of another plan, works on the vectors of this store.

@@ -52,9 +52,9 @@ LEASE_LOST = "lease lost"
 OVERDUE = "deadline exceeded by sweeper"
 GIVEN_UP = "marked as failed by a person"
 
-MOST_LISTED = 1_000
+MAX_LISTED_JOBS = 1_000
 """Limit of the jobs in one list."""
-LEAST_PREFIX = 4
+MIN_PREFIX_LENGTH = 4
 """Minimum length of a unique prefix that names a job, in characters."""
 FILTERS: Mapping[str, tuple[JobStatus, ...]] = {
     "in_flight": IN_FLIGHT,
@@ -75,8 +75,8 @@ def check_listing(limit: int, status: str | None) -> tuple[JobStatus, ...]:
     """Return the states of a filter of ``FILTERS``, all for None. Raises Usage for another word or a bad limit."""
     if status is not None and status not in FILTERS:
         raise Usage(f"There is no status {status!r}; give one of {', '.join(FILTERS)}.")
-    if not 1 <= limit <= MOST_LISTED:
-        raise Usage(f"A list of jobs has 1 to {MOST_LISTED:,} of them, not {limit:,}.")
+    if not 1 <= limit <= MAX_LISTED_JOBS:
+        raise Usage(f"A list of jobs has 1 to {MAX_LISTED_JOBS:,} of them, not {limit:,}.")
     return STATUSES if status is None else FILTERS[status]
 
 
@@ -542,7 +542,7 @@ class Ledger:
         if self._store.backend.foreign:
             return ()
         rows = await self._store.backend.fetch("get_job", {"id": id_or_prefix})
-        if not rows and len(id_or_prefix) >= LEAST_PREFIX:
+        if not rows and len(id_or_prefix) >= MIN_PREFIX_LENGTH:
             rows = await self._store.backend.fetch("find_jobs_by_prefix", {"prefix": id_or_prefix})
         return tuple(self._job(row) for row in rows)
 

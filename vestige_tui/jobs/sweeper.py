@@ -50,7 +50,7 @@ async def sweeping(
         await pause(interval)
 
 
-def told(result: SweepResult, threshold: timedelta = STUCK_AFTER) -> str:
+def sweep_summary(result: SweepResult, threshold: timedelta = STUCK_AFTER) -> str:
     """Return a sweep's result in a sentence or two."""
     sentences = []
     if count := result.deadline_failures:

@@ -167,7 +167,7 @@ def rules(explanation: Explanation) -> tuple[str, ...]:
     return (*lines, f"Each list counts as far as place {grouped(fusion.depth)}.")
 
 
-def sums(explanation: Explanation, hit: Hit) -> tuple[tuple[str, str], ...]:
+def score_rows(explanation: Explanation, hit: Hit) -> tuple[tuple[str, str], ...]:
     """Return the parts of the score of one hit: the name and the calculation of each."""
     fusion, scale = explanation.fusion, scale_of(explanation)
     if not (fusion.text_weight or fusion.vector_weight) or explanation.answer.mode == "literal":
@@ -202,7 +202,7 @@ def _operand(value: float) -> str:
     return f"({text})" if value < 0 else text
 
 
-def standing(why_not: WhyNot) -> tuple[tuple[str, str], ...]:
+def rank_rows(why_not: WhyNot) -> tuple[tuple[str, str], ...]:
     """Return the rank of a memory as pairs of a name and its figures, without the reason."""
     hit, pairs = why_not.hit, []
     if why_not.fails:
@@ -216,8 +216,8 @@ def standing(why_not: WhyNot) -> tuple[tuple[str, str], ...]:
         ):
             place = "no place" if rank is None else f"place {grouped(rank)}"
             pairs.append((name, f"{place}, score {score}, share {figure(share)}"))
-    if why_not.place is not None and hit is not None:
-        pairs.append(("together", f"place {grouped(why_not.place)}, total {figure(hit.score)}"))
+    if why_not.rank is not None and hit is not None:
+        pairs.append(("together", f"place {grouped(why_not.rank)}, total {figure(hit.score)}"))
     pairs.append(("last hit", f"total {figure(why_not.last)}" if why_not.last else "the answer is not full"))
     return tuple(pairs)
 

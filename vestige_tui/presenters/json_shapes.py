@@ -120,7 +120,7 @@ def why_not(why_not: WhyNot, now: datetime, weights: Sequence[float] = DEFAULT_W
     return {
         "memory": memory(why_not.memory, now, weights),
         "reason": why_not.reason,
-        "place": why_not.place,
+        "place": why_not.rank,
         "hit": why_not.hit and placed(why_not.hit),
         "fails": list(why_not.fails),
         "missing": list(why_not.missing),
@@ -217,7 +217,7 @@ def stats(stats: Stats) -> Document:
 def health(health: Health) -> Document:
     return {
         "state": health.state,
-        "concerns": [{"what": each.what, "remedy": each.remedy or None} for each in health.concerns],
+        "concerns": [{"what": each.problem, "remedy": each.remedy or None} for each in health.problems],
     }
 
 

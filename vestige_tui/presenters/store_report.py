@@ -43,9 +43,9 @@ _VACUUM_EFFECTS = {
 _STATE_WORDS = {"idle in transaction": "in a transaction", "idle in transaction (aborted)": "in a failed transaction"}
 
 
-def concerns(health: Health) -> list[str]:
+def problems(health: Health) -> list[str]:
     """Return each problem with its remedy, one line each."""
-    return [plain(f"{each.what} {each.remedy}".rstrip()) for each in health.concerns]
+    return [plain(f"{each.problem} {each.remedy}".rstrip()) for each in health.problems]
 
 
 def server(server: PostgresServer | SqliteFile, now: datetime) -> list[Pair]:

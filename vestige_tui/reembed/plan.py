@@ -21,7 +21,7 @@ from vestige_tui.core.jobs import TableProgress
 from vestige_tui.embedding import models
 from vestige_tui.embedding.encoder_pool import other_build, shortened
 from vestige_tui.embedding.models import signature
-from vestige_tui.jobs.conflicts import refuse_rivals
+from vestige_tui.jobs.conflicts import refuse_competing_jobs
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.ledger import Ledger, plan_id
 from vestige_tui.jobs.start import JobRequest, ValidatedJob
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
 SAMPLE_TEXTS, SAMPLE_SECONDS = 64, 4.0
-LEAST_DIMENSION = 8
+MIN_DIMENSION = 8
 """Minimum width: shorter vectors distinguish nothing."""
 BACKUP_TABLES = ("knowledge_nodes", "node_embeddings", "embedding_model", "scheduling")
 """Tables that a backup before a re-embedding should hold."""
@@ -232,8 +232,8 @@ def refuse_width(name: str, dimension: int | None) -> None:
     """Raise Usage for a width that a model cannot be cut to. May import the encoder's library: call it in a thread."""
     if dimension is None:
         return
-    if dimension < LEAST_DIMENSION:
-        raise Usage(f"Vectors have {LEAST_DIMENSION} dimensions or more, not {dimension}.")
+    if dimension < MIN_DIMENSION:
+        raise Usage(f"Vectors have {MIN_DIMENSION} dimensions or more, not {dimension}.")
     model = _catalog_model(name)
     if model is not None and dimension > model.dimension:
         raise Usage(f"{model.name} gives {model.dimension:,} dimensions; it cannot be cut to {dimension:,}.")
@@ -294,7 +294,7 @@ async def _find_change(
             refuse_other_spare(store, shadow.model, after, in_place=kind == "in_place")
     location = without_password(store.location)
     plan = str(plan_id("reembed", location, location, key_of(kind, after)))
-    await refuse_rivals(backend, store, plan=plan)
+    await refuse_competing_jobs(backend, store, plan=plan)
     if not taken_over and kind != "rollback" and equal(before, after):
         # Unless a job was interrupted after it took the store to this model, and before the last vectors.
         last_rows = await backend.fetch("read_last_attempt", {"plan": plan})

@@ -22,7 +22,7 @@ from vestige_tui.core.errors import Conflict, EmbedderUnavailable, Refused, Unav
 from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.embedding.encoder_pool import Encoded, Encoders, shortened
 from vestige_tui.embedding.models import same_model
-from vestige_tui.jobs.conflicts import refuse_rivals
+from vestige_tui.jobs.conflicts import refuse_competing_jobs
 from vestige_tui.reembed.spare_vectors import equal, forget_spare, model_of, read_spare, refuse_other_spare
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.store.open import open_backend
@@ -235,7 +235,7 @@ class Reembedding:
         """Prepare the store; return whether the encoding starts over."""
         context, store = self._context, self._context.store
         await transaction.fetch("lock_schema")
-        await refuse_rivals(transaction, store, job_id=context.job_id, only_begun=True)
+        await refuse_competing_jobs(transaction, store, job_id=context.job_id, only_begun=True)
         before = rows.model((await transaction.fetch("get_model"))[0])
         shadow = read_spare(await transaction.fetch("get_spare"))
         if self._kind == "rollback":

@@ -10,7 +10,7 @@ from vestige_tui.core.embeddings import ModelChange, ModelSignature, SpareVector
 from vestige_tui.core.errors import ReadOnly, Refused
 from vestige_tui.embedding.encoder_pool import other_build
 from vestige_tui.embedding.models import same_model
-from vestige_tui.jobs.conflicts import refuse_rivals
+from vestige_tui.jobs.conflicts import refuse_competing_jobs
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ async def drop_spare(store: Store) -> SpareVectors | None:
     Raises Refused while a job works on them.
     """
     refuse_unwritable(store)
-    await refuse_rivals(store.backend, store)
+    await refuse_competing_jobs(store.backend, store)
     async with store.backend.write() as transaction:
         await transaction.fetch("lock_schema")
         vectors = read_spare(await transaction.fetch("get_spare"))

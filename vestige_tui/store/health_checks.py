@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from vestige_tui.core.health import HealthCheck, PostgresServer, Session, SqliteFile, TableSize, VectorsHeld
+from vestige_tui.core.health import HealthProblem, PostgresServer, Session, SqliteFile, TableSize, VectorsHeld
 from vestige_tui.core.text import bytes_size, duration, grouped
 
 MAX_WAL_BYTES = 256_000_000
@@ -18,7 +18,7 @@ def version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".")[:3] if part.isdecimal())
 
 
-def of_pgvector(installed: str, available: str) -> Iterator[HealthCheck]:
+def of_pgvector(installed: str, available: str) -> Iterator[HealthProblem]:
     """Yield known defects of the installed pgvector; ``available`` is the version that the server could install."""
     numbers = version(installed)
     if not numbers or numbers >= (0, 8, 4):
@@ -28,38 +28,38 @@ def of_pgvector(installed: str, available: str) -> Iterator[HealthCheck]:
     else:
         remedy = "Install 0.8.4 or newer on the server, then run ALTER EXTENSION vector UPDATE."
     if numbers < (0, 8, 2):
-        yield HealthCheck(
+        yield HealthProblem(
             f"pgvector {installed} can write beyond its memory while it builds an index in parallel.", remedy
         )
-    yield HealthCheck(f"pgvector {installed} can corrupt its index, so that searches miss memories.", remedy)
+    yield HealthProblem(f"pgvector {installed} can corrupt its index, so that searches miss memories.", remedy)
 
 
-def of_index(waits_for: str | None) -> HealthCheck:
+def of_index(waits_for: str | None) -> HealthProblem:
     """Health check: the store has a model, but its vector index is missing or invalid."""
     if waits_for:
-        return HealthCheck(
+        return HealthProblem(
             f"The vector index is not built; it waits for {waits_for}.",
             "It is built once that is done; until then searches by meaning measure every vector.",
         )
-    return HealthCheck(
+    return HealthProblem(
         "The vector index is broken; searches by meaning measure every vector.",
         "Run REINDEX on the index of the vectors, as the owner of the tables.",
     )
 
 
-def of_model(configured: str, registered: str) -> HealthCheck:
+def of_model(configured: str, registered: str) -> HealthProblem:
     """Health check: the configured model differs from the store's."""
-    return HealthCheck(
+    return HealthProblem(
         f"The configured model {configured} is not the store's {registered}; search by meaning is off.",
         f"Set model under [embeddings] to {registered}, or leave it out.",
     )
 
 
-def of_no_answer(message: str, dialect: str) -> HealthCheck:
+def of_no_answer(message: str, dialect: str) -> HealthProblem:
     """Health check: the store does not answer."""
     if dialect == "postgres":
-        return HealthCheck(message, "See that the server runs, and that this machine may connect to it.")
-    return HealthCheck(message, "See that the file is there, and that nothing else holds it locked.")
+        return HealthProblem(message, "See that the server runs, and that this machine may connect to it.")
+    return HealthProblem(message, "See that the file is there, and that nothing else holds it locked.")
 
 
 def of_report(
@@ -68,31 +68,31 @@ def of_report(
     sizes: Sequence[TableSize] | None,
     sessions: Sequence[Session],
     now: datetime,
-) -> Iterator[HealthCheck]:
+) -> Iterator[HealthProblem]:
     """Yield the problems that the figures of a store's report show."""
 
     if vectors is not None and vectors.too_large:
-        yield HealthCheck(
+        yield HealthProblem(
             f"The {grouped(vectors.too_large)} vectors need more than the {bytes_size(vectors.limit)} of memory that "
             "they may take; searches answer by words alone.",
             "Copy the store to PostgreSQL with `vestige-tui migrate copy`.",
         )
     if isinstance(server, SqliteFile):
         if server.wal_bytes > MAX_WAL_BYTES:
-            yield HealthCheck(
+            yield HealthProblem(
                 f"The write-ahead log has grown to {bytes_size(server.wal_bytes)}: somebody goes on reading an old "
                 "state of the file.",
                 "Close what else has the file open, then vacuum the store.",
             )
         return
     if server.encoding and server.encoding != "UTF8":
-        yield HealthCheck(
+        yield HealthProblem(
             f"The database is encoded as {server.encoding}; text that this cannot say is refused.",
             "Copy the store into a database made with ENCODING 'UTF8'.",
         )
     for table in sizes or ():
         if table.dead_rows is not None and table.dead_rows > max(MIN_DEAD_ROWS, (table.rows or 0) // 2):
-            yield HealthCheck(
+            yield HealthProblem(
                 f"{table.name} holds {grouped(table.dead_rows)} dead rows beside {grouped(table.rows or 0)} living.",
                 "Vacuum the store; if they come back, autovacuum is off or held up.",
             )
@@ -103,7 +103,7 @@ def of_report(
             and (session.state or "").startswith("idle in transaction")
             and idle > MAX_IDLE_IN_TRANSACTION
         ):
-            yield HealthCheck(
+            yield HealthProblem(
                 f"{session.application or f'Session {session.pid}'} has left a transaction open for "
                 f"{duration(idle.total_seconds())}; no dead row can be taken away meanwhile.",
                 f"End it there, or run SELECT pg_terminate_backend({session.pid}).",

@@ -32,7 +32,7 @@ from vestige_tui.core.errors import (
 )
 from vestige_tui.core.health import (
     Health,
-    HealthCheck,
+    HealthProblem,
     MigrationInfo,
     PostgresServer,
     SqliteFile,
@@ -154,7 +154,7 @@ class Store:
         self.policy = policy or Policy()
         self._clock: Clock = clock or (lambda: datetime.now(UTC))
         self._model: ModelSignature | None = None
-        self._remaking: str | None = None
+        self._in_place_job: str | None = None
         self._reading_model = asyncio.Lock()
         self._actor = _actor()
         self._searcher = Searcher(
@@ -162,7 +162,7 @@ class Store:
             self.embedders,
             registered=self.registered_model,
             refresh=self.refresh_model,
-            remaking=self.remaking,
+            in_place_job=self.in_place_job,
             filters=self._filters,
         )
 
@@ -266,8 +266,8 @@ class Store:
             self._backend.pool_state(),
         )
 
-    async def _run_health_checks(self) -> list[HealthCheck]:
-        checks: list[HealthCheck] = []
+    async def _run_health_checks(self) -> list[HealthProblem]:
+        checks: list[HealthProblem] = []
         model = await self.refresh_model()
         if self._backend.dialect == "postgres":
             preflight = (await self._backend.fetch("preflight"))[0]
@@ -310,7 +310,7 @@ class Store:
         ``thorough`` measures the tables of a SQLite file of any size, which reads the whole file.
         """
         backend = self._backend
-        health, status = await self.health_check(), backend.inside()
+        health, status = await self.health_check(), backend.status()
         if health.state == "unavailable":
             return StoreReport(
                 health, None, None, status.connections, (), None, status.vectors, backend.timings.slowest()
@@ -335,7 +335,7 @@ class Store:
                 sizes = tuple(map(rows.table_size, await backend.fetch("list_sizes")))
         checks = tuple(health_checks.of_report(server, status.vectors, sizes, sessions, datetime.now(UTC)))
         if checks:
-            health = dataclasses.replace(health, state="degraded", concerns=(*health.concerns, *checks))
+            health = dataclasses.replace(health, state="degraded", problems=(*health.problems, *checks))
         return StoreReport(
             health, stats, server, status.connections, sessions, sizes, status.vectors, backend.timings.slowest()
         )
@@ -820,14 +820,14 @@ class Store:
         """Read the store's embedding model again: another process may have changed it."""
         async with self._reading_model:
             self._set_model(await self._backend.fetch("get_model"))
-            self._remaking = await self._find_in_place_job()
+            self._in_place_job = await self._find_in_place_job()
             return self._model
 
-    async def remaking(self) -> str | None:
+    async def in_place_job(self) -> str | None:
         """Return the id of a job that re-embeds the store in place, if any: vector searches wait for it."""
-        if self._remaking is not None:
-            self._remaking = await self._find_in_place_job()
-        return self._remaking
+        if self._in_place_job is not None:
+            self._in_place_job = await self._find_in_place_job()
+        return self._in_place_job
 
     async def _find_in_place_job(self) -> str | None:
         if self._backend.foreign:

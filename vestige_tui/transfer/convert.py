@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.jobs import JobFinding
 from vestige_tui.core.memories import LOCAL_USER
+from vestige_tui.core.scheduling import MAX_STABILITY_DAYS
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.transfer.sanitize import (
     MAX_INTEGER,
     MAX_LABEL_CHARS,
-    MAX_STABILITY_DAYS,
     RowSanitizer,
     as_uuid,
     dump,

@@ -22,7 +22,6 @@ MAX_INTEGER = 2**31 - 1
 """Largest value of a PostgreSQL integer."""
 MAX_DEPTH = 920
 """Maximum nesting of JSON that every supported Python parses; 3.11 stops a little below 1,000."""
-MAX_STABILITY_DAYS = 36_500.0
 LATEST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
 _NUL, _NUL_SYMBOL = "\0", "\u2400"

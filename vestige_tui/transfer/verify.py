@@ -21,7 +21,7 @@ from vestige_tui.core.text import grouped
 from vestige_tui.core.times import format_time
 from vestige_tui.embedding.models import same_model
 from vestige_tui.jobs.known_stores import without_password
-from vestige_tui.jobs.ledger import MOST_LISTED, Ledger, plan_id
+from vestige_tui.jobs.ledger import MAX_LISTED_JOBS, Ledger, plan_id
 from vestige_tui.jobs.start import JobRequest, ValidatedJob
 from vestige_tui.store.backends import pgbinary_decode
 from vestige_tui.store.open import open_backend
@@ -553,7 +553,7 @@ async def prepare(source: Source, store: Store, reporter: Reporter, *, strict: b
 async def _refused(ledger: Ledger, plan: str) -> set[tuple[str, str]]:
     """Return the rows that the last copy of a plan refused: table and key."""
     refused: set[tuple[str, str]] = set()
-    last_job = next((job.id for job in await ledger.jobs(MOST_LISTED) if job.plan == plan), None)
+    last_job = next((job.id for job in await ledger.jobs(MAX_LISTED_JOBS) if job.plan == plan), None)
     after: str | None = ""
     while last_job is not None and after is not None:
         page = await ledger.findings(last_job, FINDINGS_PAGE_ROWS, after or None)

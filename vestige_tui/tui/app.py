@@ -324,9 +324,9 @@ class VestigeApp(App[None], inherit_bindings=False):
         if isinstance(place, Place) and place.is_mounted:
             # A body may have status lines of its own; the frame's comes last.
             line = place.query_children(StatusLine).last()
-            if not self._outage_messages and line.said[2] != "bad":
+            if not self._outage_messages and line.message[2] != "bad":
                 self._say_error(error)
-            self._outage_messages[line] = error.message if line.said[0] == error.message else ""
+            self._outage_messages[line] = error.message if line.message[0] == error.message else ""
 
     def _clear_outage(self, store: Store) -> None:
         """Clear the messages of the outage in all places; load the model if that was cut off."""
@@ -334,7 +334,7 @@ class VestigeApp(App[None], inherit_bindings=False):
             self._model_cut_off = False
             self._prepare_model(store)
         for line, message in self._outage_messages.items():
-            if line.said[0] == message or line.said[0].startswith(f"{store.title} cannot be reached"):
+            if line.message[0] == message or line.message[0].startswith(f"{store.title} cannot be reached"):
                 line.say("")
         self._outage_messages.clear()
 
@@ -393,11 +393,11 @@ class VestigeApp(App[None], inherit_bindings=False):
 
     @work(group="sweep", exclusive=True, exit_on_error=False)
     async def _sweep_jobs(self, store: Store) -> None:
-        from vestige_tui.jobs.sweeper import sweeping, told
+        from vestige_tui.jobs.sweeper import sweep_summary, sweeping
 
         async with aclosing(sweeping(store)) as sweeps:
             async for result in sweeps:
-                self._say(told(result), "waiting")
+                self._say(sweep_summary(result), "waiting")
 
     # The model
 

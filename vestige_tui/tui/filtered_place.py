@@ -43,7 +43,7 @@ class FilteredPlace(Place):
         """True if replaced memories are shown as well."""
         return REPLACED in self.bar.chips
 
-    async def wanted(self, store: Store) -> Filter:
+    async def current_filter(self, store: Store) -> Filter:
         """Return the filter of the chips. Raises BadChip, after the filter line has shown the fault."""
         try:
             resolved_filter = await resolved(store, self.bar.chips)

@@ -40,7 +40,7 @@ from vestige_tui.tui.dialogs.modals import Ask, Choice, Confirm, Pick
 from vestige_tui.tui.filtered_place import FilteredPlace
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.memory_card import MemoryCard
-from vestige_tui.tui.widgets.status_line import Said, StatusLine
+from vestige_tui.tui.widgets.status_line import StatusLine, StatusMessage
 from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class MemoryPlace(FilteredPlace):
     def __init__(self) -> None:
         super().__init__()
         self._pending_query: object | None = None
-        self._undo_offer: tuple[Said, int] | None = None
+        self._undo_offer: tuple[StatusMessage, int] | None = None
 
     def now(self) -> datetime:
         """Return the time of the store's clock; of the system's until the store is open."""
@@ -95,7 +95,7 @@ class MemoryPlace(FilteredPlace):
         """Show a committed change in the status line, with its undo key, and refresh."""
         note = f"{sentence} {change.warnings[0]}" if change.warnings else sentence
         self.say(note, change.undo, "waiting" if change.warnings else "done")
-        self._undo_offer = (self._status.said, change.undo) if change.undo is not None else None
+        self._undo_offer = (self._status.message, change.undo) if change.undo is not None else None
         self.console.note_change()
 
     def _writable(self) -> Store | None:
@@ -111,7 +111,7 @@ class MemoryPlace(FilteredPlace):
             return store
         return None
 
-    async def looked(self, query: Awaitable[T], *, slow: str, gone_on: str) -> T | None:
+    async def await_visibly(self, query: Awaitable[T], *, slow: str, gone_on: str) -> T | None:
         """Await the answer that a dialog, an editor or a screen needs; show ``slow`` while it takes long.
 
         None if the dialog must not open any more: the user has left, which ``gone_on`` says, or has given another
@@ -126,7 +126,7 @@ class MemoryPlace(FilteredPlace):
             superseded = self._pending_query is not token
             if not superseded:
                 self._pending_query = None
-                if self._status.said[0] == slow:
+                if self._status.message[0] == slow:
                     self.say("")
         if superseded:
             return None
@@ -176,7 +176,7 @@ class MemoryPlace(FilteredPlace):
         store, memory = self._writable(), self.current_memory()
         if store is None or memory is None:
             return
-        current = await self.looked(
+        current = await self.await_visibly(
             store.get(memory.id), slow="Reading the text…", gone_on="Nothing was edited; you had gone on."
         )
         if current is None:
@@ -253,7 +253,7 @@ class MemoryPlace(FilteredPlace):
         store, memories = self._writable(), self.chosen_memories()
         if store is None or not memories:
             return
-        preview = await self.looked(
+        preview = await self.await_visibly(
             self._delete_preview(store, memories),
             slow="Looking at what would go…",
             gone_on="Nothing was deleted; you had gone on.",
@@ -333,7 +333,7 @@ class MemoryPlace(FilteredPlace):
         typed = await self.app.push_screen_wait(Ask(title, placeholder="words that find it, or its id"))
         if not typed or not typed.strip():
             return None
-        hits = await self.looked(_id_or_hits(store, typed), slow="Searching…", gone_on=gone_on)
+        hits = await self.await_visibly(_id_or_hits(store, typed), slow="Searching…", gone_on=gone_on)
         if hits is None or isinstance(hits, str):
             return hits
         choices = [Choice(hit.memory.id, one_line(hit.memory.content)) for hit in hits]
@@ -346,7 +346,7 @@ class MemoryPlace(FilteredPlace):
             return
         # Undo the change that the status line offers, even if another process has written since.
         offer, self._undo_offer = self._undo_offer, None
-        change = await store.undo(offer[1] if offer is not None and offer[0] == self._status.said else None)
+        change = await store.undo(offer[1] if offer is not None and offer[0] == self._status.message else None)
         self.changed(
             change, f"Took back the last change of {grouped(len(change.changed))} " + _plural(len(change.changed))
         )
@@ -360,7 +360,7 @@ class MemoryPlace(FilteredPlace):
         from vestige_tui.core.scheduling import preview
         from vestige_tui.core.text import ago
 
-        current = await self.looked(
+        current = await self.await_visibly(
             store.get(memory.id), slow="Reading its dates…", gone_on="Nothing was graded; you had gone on."
         )
         if current is None:
@@ -503,7 +503,7 @@ class ReadingPlace(MemoryPlace):
 
     # Queries
 
-    async def answered(self, query: Awaitable[T]) -> T | None:
+    async def answer_or_none(self, query: Awaitable[T]) -> T | None:
         """Await a query of the store; on an error show it until the next answer, and return None."""
         try:
             answer = await query

@@ -36,7 +36,7 @@ from vestige_tui.tui.filters.saved import Configured
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.header import Badge, Facts, Header
 from vestige_tui.tui.widgets.key_line import KeyLine
-from vestige_tui.tui.widgets.status_line import Said, Severity, StatusLine
+from vestige_tui.tui.widgets.status_line import Severity, StatusLine, StatusMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -130,8 +130,8 @@ class Place(Screen[None]):
         self._shown = False
         self._stale = False
         self._details = ""
-        self._unconfirmed_write: Said | None = None
-        self._complaint: Said | None = None
+        self._unconfirmed_write: StatusMessage | None = None
+        self._complaint: StatusMessage | None = None
 
     # For subclasses ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -247,17 +247,17 @@ class Place(Screen[None]):
         sentence = plain(str(error)) if is_ours else "Something went wrong here; nothing was lost."
         hint = f"{self._key_of(ShowErrorDetails.id, '!')} details"
         self._status.say(redact(sentence), "" if is_ours and error.__cause__ is None else hint, "bad")
-        self._unconfirmed_write = self._status.said if isinstance(error, Unsure) else None
+        self._unconfirmed_write = self._status.message if isinstance(error, Unsure) else None
 
     def complain(self, error: BaseException) -> None:
         """Show that the store does not answer, until ``answered_again`` or another message."""
         if not self._keeps_unconfirmed_write(error):
             self.say_error(error)
-            self._complaint = self._status.said
+            self._complaint = self._status.message
 
     def answered_again(self) -> None:
         """Clear the message of ``complain`` if the status line still shows it."""
-        if self._complaint is not None and self._status.said == self._complaint:
+        if self._complaint is not None and self._status.message == self._complaint:
             self.say("")
         self._complaint = None
 
@@ -266,13 +266,13 @@ class Place(Screen[None]):
         return (
             isinstance(error, Unavailable)
             and self._unconfirmed_write is not None
-            and self._status.said == self._unconfirmed_write
+            and self._status.message == self._unconfirmed_write
         )
 
     @property
     def complains(self) -> bool:
         """True if the status line shows a failure."""
-        return self._status.said[2] == "bad"
+        return self._status.message[2] == "bad"
 
     def _key_of(self, id: str, otherwise: str) -> str:
         for _, binding, _, _ in self.active_bindings.values():

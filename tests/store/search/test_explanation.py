@@ -75,7 +75,7 @@ async def test_shares_and_scores_follow_the_formula(filled: Store) -> None:
         assert hit.text_share == pytest.approx(words, abs=1e-6)
         assert hit.vector_share == pytest.approx(meaning, abs=1e-6)
         assert hit.score == pytest.approx(0.5 * words + 0.5 * meaning, abs=1e-6)
-        total = dict(explanation.sums(found, hit))["total"]
+        total = dict(explanation.score_rows(found, hit))["total"]
         assert total.endswith(f"= {explanation.figure(hit.score)}")
     assert any(hit.vector_score is None for hit in whole)
     assert [hit.score for hit in whole] == sorted((hit.score for hit in whole), reverse=True)
@@ -140,7 +140,7 @@ async def test_what_only_says_what_may_not_occur_lists_the_newest(filled: Store)
     found = await filled.explain(SearchQuery("-crane", mode="text"))
     assert explanation.is_newest(found)
     assert explanation.rules(found) == ("There is nothing to rank by: the newest memories come first.",)
-    assert dict(explanation.sums(found, found.answer[0])) == {"total": ".00"}
+    assert dict(explanation.score_rows(found, found.answer[0])) == {"total": ".00"}
 
 
 @pytest.mark.parametrize("mode", ["text", "vector", "hybrid", "literal"])
@@ -148,7 +148,7 @@ async def test_why_not_knows_what_is_in_the_answer(filled: Store, mode: Mode) ->
     query = SearchQuery("harbour crane", mode=mode, limit=8)
     for place, hit in enumerate(await filled.search(query), start=1):
         stands = await filled.why_not(query, hit.memory.id)
-        assert stands.place == place
+        assert stands.rank == place
         assert stands.reason == f"It is in the answer, at place {place}."
         assert stands.fails == ()
 
@@ -156,7 +156,7 @@ async def test_why_not_knows_what_is_in_the_answer(filled: Store, mode: Mode) ->
 async def test_why_not_names_the_filter_that_keeps_it_out(filled: Store) -> None:
     query = SearchQuery(CRANE, node_types=("decision",))
     stands = await filled.why_not(query, number(0))
-    assert (stands.place, stands.hit, stands.fails) == (None, None, ("type decision",))
+    assert (stands.rank, stands.hit, stands.fails) == (None, None, ("type decision",))
     assert "type decision" in stands.reason
     replaced = await filled.why_not(SearchQuery("storage"), number(COUNT - 1))
     assert replaced.fails == ("not replaced",)
@@ -170,14 +170,14 @@ async def test_why_not_names_the_words_that_are_missing(filled: Store) -> None:
     assert stands.hit.text_rank is None
     assert stands.hit.vector_rank is not None
     assert stands.last > 0
-    told = dict(explanation.standing(stands))
+    told = dict(explanation.rank_rows(stands))
     assert told["words"] == "does not hold harbour, backup"
     assert told["by words"].startswith("no place")
 
 
 async def test_why_not_of_a_memory_without_a_vector(filled: Store) -> None:
     without = await filled.why_not(SearchQuery("harbour"), number(7))
-    assert without.place is None
+    assert without.rank is None
     assert without.hit is None
     assert "no vector" in without.reason
     found = await filled.why_not(SearchQuery("key"), number(7))
@@ -187,7 +187,7 @@ async def test_why_not_of_a_memory_without_a_vector(filled: Store) -> None:
 
 async def test_why_not_by_exact_characters(filled: Store) -> None:
     stands = await filled.why_not(SearchQuery("crane rotates", mode="literal"), number(1))
-    assert (stands.place, stands.missing) == (None, ())
+    assert (stands.rank, stands.missing) == (None, ())
     assert stands.reason == "These characters do not occur in it."
 
 

@@ -136,7 +136,7 @@ async def test_accents_and_cases_fold(shelf: Store) -> None:
 async def test_why_not_counts_in_every_script(shelf: Store) -> None:
     [memory] = [each for each in (await shelf.page(Filter())).items if each.content == PATHS[6]]
     why = await shelf.why_not(SearchQuery("東京", mode="text"), memory.id)
-    assert why.place is None
+    assert why.rank is None
 
 
 def test_pieces() -> None:

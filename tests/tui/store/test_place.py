@@ -16,7 +16,7 @@ from tests.support.vestige_files import make_v18
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.health import (
     Health,
-    HealthCheck,
+    HealthProblem,
     PostgresServer,
     Session,
     Stats,
@@ -82,7 +82,7 @@ async def test_what_a_server_says_steers_no_terminal(corpus: Path, monkeypatch: 
     async def hostile(store: Store) -> StoreReport:
         return replace(
             await report(store),
-            health=Health("degraded", (HealthCheck(f"what {evil}", f"remedy {evil}"),), evil, "none"),
+            health=Health("degraded", (HealthProblem(f"what {evil}", f"remedy {evil}"),), evil, "none"),
             server=server,
             sessions=(Session(7, evil, evil, evil, None, False), Session(8, "", "", None, None, True)),
             sizes=(TableSize(evil, 4_096, 0, dead_rows=12),),
@@ -204,8 +204,8 @@ async def test_a_concern_stands_before_all_figures_with_what_to_do(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
     held = VectorsHeld(0, 64, 0, 1_000_000_000, 900_000)
-    inside = SqliteBackend.inside
-    monkeypatch.setattr(SqliteBackend, "inside", lambda backend: replace(inside(backend), vectors=held))
+    inside = SqliteBackend.status
+    monkeypatch.setattr(SqliteBackend, "status", lambda backend: replace(inside(backend), vectors=held))
     async with opened(corpus, size) as console:
         await console.press("f7")
         await console.until("◐ degraded")

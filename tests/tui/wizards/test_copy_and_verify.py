@@ -215,7 +215,7 @@ async def test_what_was_not_copied_is_forgotten_with_the_next_beginning(corpus: 
             await console.until(lambda: isinstance(console.app.screen, Wizard))
             place = console.app.screen_stack[0]
             assert isinstance(place, JobsPlace)
-            assert place.query_children(StatusLine).last().said[0] == ""
+            assert place.query_children(StatusLine).last().message[0] == ""
             await console.press("escape")
             await console.until(said)
 

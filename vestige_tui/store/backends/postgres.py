@@ -991,7 +991,7 @@ class PostgresBackend:
         size, free = stats.get("pool_size", 0), stats.get("pool_available", 0)
         return f"{size - free} of {size} connections in use, at most {self._max_connections}"
 
-    def inside(self) -> BackendStatus:
+    def status(self) -> BackendStatus:
         stats = self._pool.get_stats() if self._pool is not None else {}
         connections = Connections(
             opened=stats.get("pool_size", 0),

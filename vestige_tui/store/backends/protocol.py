@@ -227,6 +227,6 @@ class Backend(Protocol):
         """Return the connections in use, in words."""
         ...
 
-    def inside(self) -> BackendStatus:
+    def status(self) -> BackendStatus:
         """Return its connections, and the vectors that it holds in memory."""
         ...

@@ -823,7 +823,7 @@ class SqliteBackend:
             "read-only" if self._writer is None else "one writer"
         )
 
-    def inside(self) -> BackendStatus:
+    def status(self) -> BackendStatus:
         index = self._index
         vectors = None
         if index is not None:

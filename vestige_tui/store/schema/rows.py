@@ -14,15 +14,13 @@ from vestige_tui.core.health import PostgresServer, Session, SqliteFile, TableSi
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import LOCAL_USER, JournalEntry, Memory
 from vestige_tui.core.reviews import Review, Scheduling
-from vestige_tui.core.scheduling import from_json
+from vestige_tui.core.scheduling import MAX_STABILITY_DAYS, from_json
 from vestige_tui.core.times import parse_stored
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
     from vestige_tui.store.backends.protocol import BackendStatus, Row
 
-MAX_STABILITY = 36_500.0
-"""Upper bound of a stored stability, in days."""
 _MAX_COUNT = 2**31
 _MAX_CACHED_LIST_CHARS = 200
 
@@ -97,7 +95,7 @@ def scheduling(row: Row) -> Scheduling | None:
         return None
     reps = _count(row["reps"])
     return Scheduling(
-        _number(row["stability"], 0.001 if reps else 0.0, MAX_STABILITY, 0.001),
+        _number(row["stability"], 0.001 if reps else 0.0, MAX_STABILITY_DAYS, 0.001),
         _number(row["difficulty"], 1.0 if reps else 0.0, 10.0, 5.0),
         _number(row["retrievability"], 0.0, 1.0, 1.0),
         as_time(row["last_review"]),

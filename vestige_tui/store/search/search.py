@@ -80,7 +80,7 @@ class _Prepared:
 
 
 class Searcher:
-    """Search service of one store, which provides ``registered``, ``refresh``, ``remaking`` and ``filters``."""
+    """Search service of one store, which provides ``registered``, ``refresh``, ``in_place_job`` and ``filters``."""
 
     def __init__(
         self,
@@ -89,14 +89,14 @@ class Searcher:
         *,
         registered: Callable[[], Awaitable[ModelSignature | None]],
         refresh: Callable[[], Awaitable[ModelSignature | None]],
-        remaking: Callable[[], Awaitable[str | None]],
+        in_place_job: Callable[[], Awaitable[str | None]],
         filters: Callable[[Filter], tuple[list[str], dict[str, Any]]],
     ) -> None:
         self._backend = backend
         self._embedders = embedders
         self._registered = registered
         self._refresh = refresh
-        self._remaking = remaking
+        self._in_place_job = in_place_job
         self._filters = filters
 
     async def answer(self, query: SearchQuery) -> Answer:
@@ -329,7 +329,7 @@ class Searcher:
                 raise EmbedderUnavailable("This store has no vectors yet, so it cannot be searched by meaning.")
             warnings.append("This store has no vectors yet; answered by words alone.")
             return None, None
-        if job := await self._remaking():
+        if job := await self._in_place_job():
             notice = f"Search by meaning pauses while job {job[:8]} makes the vectors anew in place."
             if query.mode == "vector":
                 raise EmbedderUnavailable(notice)

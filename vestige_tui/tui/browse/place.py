@@ -89,7 +89,7 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
         store, bar = self.store, self.query_one(FilterBar)
         if store is None:
             return
-        result = await self.answered(self._count(store))
+        result = await self.answer_or_none(self._count(store))
         if result is None:
             return
         chosen, count = result
@@ -113,7 +113,7 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
         self.tell_keys()
 
     async def _count(self, store: Store) -> tuple[Filter, int]:
-        chosen = await self.wanted(store)
+        chosen = await self.current_filter(store)
         return chosen, await store.count(chosen, sort=self._sort)
 
     def _fetcher(self, store: Store, sort: Sort) -> Fetch:

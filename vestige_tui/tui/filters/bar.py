@@ -17,7 +17,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input
 
-from vestige_tui.core.filter_syntax import Chip, settled, split_chips
+from vestige_tui.core.filter_syntax import Chip, normalized, split_chips
 from vestige_tui.core.text import cells, cut, plain
 from vestige_tui.tui.commands import LeaveLine, bindings
 
@@ -151,7 +151,7 @@ class FilterBar(Vertical):
 
     def set_chips(self, chips: Sequence[Chip]) -> None:
         """Replace the filters, as if typed; a field with one value keeps the last one."""
-        self._chips = settled(chips)
+        self._chips = normalized(chips)
         row = self.query_one("#ask-chips", Horizontal)
         row.remove_children()
         views = [ChipView(chip) for chip in self._chips]

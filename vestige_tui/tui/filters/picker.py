@@ -23,8 +23,8 @@ from vestige_tui.core.filter_syntax import (
     BadChip,
     Chip,
     filter_of,
+    normalized,
     same_chips,
-    settled,
     without_field,
     write_chips,
 )
@@ -326,7 +326,7 @@ class FilterPicker(Dialog[None]):
     def _change(self, chips: Sequence[Chip]) -> None:
         if tuple(chips) == self._chips:
             return
-        self._chips = settled(chips)
+        self._chips = normalized(chips)
         self._changed(self._chips)
         self._show_chips()
         self._narrow(keep=True)

@@ -170,7 +170,7 @@ row.
         job = next((job for job in self.console.jobs if job.id == self._started_id), None)
         if job is None:
             return
-        if self._started_text and self._status.said[0] == self._started_text:
+        if self._started_text and self._status.message[0] == self._started_text:
             self.say("")
         self._started_text = ""
         if not job.in_flight:

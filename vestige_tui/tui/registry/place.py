@@ -178,7 +178,7 @@ vectors that are missing. `tab` goes from the models to all that is known of the
             self._standing = standing
             if self._looked:
                 self._show(store)
-            if under_way(self.console, store) is None and self._status.said[0] == UNDER_WAY:
+            if under_way(self.console, store) is None and self._status.message[0] == UNDER_WAY:
                 self.say("")
 
     # Painting

@@ -154,7 +154,7 @@ What you did not know comes back once more in the same sitting, as practice: not
                 return
             with suppress(BadChip):
                 # An invalid filter may have been typed before the store was open.
-                self._chosen = await self.wanted(store)
+                self._chosen = await self.current_filter(store)
             chosen = self._chosen
             self._counts = await store.queue_counts(chosen)
             due = await store.get_due_memories(limit=SESSION_CARD_LIMIT, filter=chosen)
@@ -509,7 +509,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         if store is None:
             return
         try:
-            chosen = await self.wanted(store)
+            chosen = await self.current_filter(store)
         except BadChip:
             return
         if chosen != self._chosen:

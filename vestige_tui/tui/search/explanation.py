@@ -257,7 +257,7 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         if result is None or hit is None:
             self._fill("how-sums", None)
             return
-        sums = explanation.sums(result, hit)
+        sums = explanation.score_rows(result, hit)
         self._fill("how-sums", lambda width: _pairs(sums))
 
     @on(RankList.RankHighlighted)

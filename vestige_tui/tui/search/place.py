@@ -108,7 +108,7 @@ and `w` says of any memory why it is not in it.
         # The old answer stays visible until the new one arrives; only a slow one is announced.
         patience = self.set_timer(PATIENCE_SECONDS, self._announce_slow)
         try:
-            answer = await self.answered(self._ask(store, bar))
+            answer = await self.answer_or_none(self._ask(store, bar))
         finally:
             patience.stop()
         if answer is not None:
@@ -134,7 +134,7 @@ and `w` says of any memory why it is not in it.
             self.query_one("#nothing", Empty).say(why)
 
     async def _ask(self, store: Store, bar: FilterBar) -> tuple[Answer | None, Sequence[Hit]]:
-        chosen = await self.wanted(store)
+        chosen = await self.current_filter(store)
         text = bar.text.strip()
         self._literal = ""
         if not text:
@@ -225,7 +225,9 @@ and `w` says of any memory why it is not in it.
         elif not text:
             self.say("Type a question first; without one the newest memories are listed.", severity="quiet")
         else:
-            chosen = await self.looked(self.answered(self.wanted(store)), slow="Reading the filters…", gone_on=gone_on)
+            chosen = await self.await_visibly(
+                self.answer_or_none(self.current_filter(store)), slow="Reading the filters…", gone_on=gone_on
+            )
             if chosen is not None:
                 return store, SearchQuery.within(chosen, text, mode=self._mode, limit=self._limit)
         return None

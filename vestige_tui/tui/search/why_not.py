@@ -44,7 +44,7 @@ class WhyNotPanel(Dialog[None]):
             )
             yield Static(heading, id="why-memory", markup=False)
             yield Static(Content(plain(self._verdict.reason)), id="why-reason", markup=False)
-            pairs = explanation.standing(self._verdict)
+            pairs = explanation.rank_rows(self._verdict)
             widest = max(cells(name) for name, _ in pairs)
             lines = [Content.assemble((f"{name:<{widest}}  ", "$text-muted"), value) for name, value in pairs]
             yield Static(Content("\n").join(lines), markup=False)

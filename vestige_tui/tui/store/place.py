@@ -214,9 +214,9 @@ def _opening(link: str) -> Content:
 def _health(store: Store, health: Health) -> Content:
     word, ink = STATES[health.state]
     lines = [Content.assemble((word, f"{ink} bold"), "   ", (SENTENCES[health.state], "$text-muted"))]
-    for concern in health.concerns:
-        remedy = f" {plain(concern.remedy)}" if concern.remedy else ""
-        lines.append(Content.assemble((plain(concern.what), ink), (remedy, "$text")))
+    for problem in health.problems:
+        remedy = f" {plain(problem.remedy)}" if problem.remedy else ""
+        lines.append(Content.assemble((plain(problem.problem), ink), (remedy, "$text")))
     if store.read_only:
         reason = f"Read-only: {plain(store.read_only_reason)}."
         if store.kind == "vestige":

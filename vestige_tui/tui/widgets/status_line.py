@@ -13,7 +13,7 @@ from vestige_tui.core.text import cut, plain
 Severity: TypeAlias = Literal["quiet", "done", "waiting", "bad"]
 """quiet: a state; done: a change just made; waiting: amber; bad: a failure."""
 
-Said: TypeAlias = tuple[str, str, Severity]
+StatusMessage: TypeAlias = tuple[str, str, Severity]
 """Sentence, hint to its right, and severity."""
 
 STYLES: dict[Severity, tuple[str, str]] = {
@@ -29,14 +29,14 @@ class StatusLine(Widget):
 
     DEFAULT_CSS = "StatusLine { height: auto; min-height: 1; max-height: 4; width: 1fr; padding: 0 1; }"
 
-    said: reactive[Said] = reactive(("", "", "quiet"), layout=True)
+    message: reactive[StatusMessage] = reactive(("", "", "quiet"), layout=True)
 
     def say(self, text: str, hint: str = "", severity: Severity = "quiet") -> None:
         """Show ``text``; ``hint`` is a key and its label, such as ``u undo``."""
-        self.said = (text, hint, severity)
+        self.message = (text, hint, severity)
 
     def render(self) -> Content:
-        text, hint, severity = self.said
+        text, hint, severity = self.message
         if not text:
             return Content("")
         glyph, style = STYLES[severity]

@@ -110,13 +110,13 @@ class ModelStep(WizardStep):
         model = self.query_one(ModelList).current
         if model is None:
             return
-        from vestige_tui.reembed.plan import LEAST_DIMENSION
+        from vestige_tui.reembed.plan import MIN_DIMENSION
 
         full_dimension, typed = model.dimension, self.query_one(Input).value
         dimension = int(typed) if typed else 0
-        if not min(LEAST_DIMENSION, full_dimension) <= dimension <= full_dimension:
+        if not min(MIN_DIMENSION, full_dimension) <= dimension <= full_dimension:
             sentence = (
-                f"{short_model(model.name)} makes vectors of {LEAST_DIMENSION} to {grouped(full_dimension)} dimensions."
+                f"{short_model(model.name)} makes vectors of {MIN_DIMENSION} to {grouped(full_dimension)} dimensions."
             )
             self._wizard.say(sentence, "waiting")
         elif self._is_current(model) and dimension == self._current.dimension:
