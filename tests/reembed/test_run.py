@@ -17,8 +17,9 @@ import numpy as np
 import psycopg
 import pytest
 
+from tests.support.postgres import database
 from tests.support.swapping import stored
-from tests.transfer.test_killed import Left, Workers, begin, database, ended, left, undisturbed, workers
+from tests.transfer.test_killed import Left, Workers, begin, ended, left, undisturbed, workers
 from vestige_tui.core.errors import EmbedderUnavailable, ReadOnly, Refused, Usage
 from vestige_tui.core.jobs import Job
 from vestige_tui.core.memories import Draft, Patch

@@ -90,6 +90,20 @@ def on_database(url: str, name: str) -> str:
     return changed
 
 
+@contextmanager
+def database(server: str, name: str, template: str = "template0") -> Iterator[str]:
+    """A database of this name, as the template has it."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+    try:
+        yield on_database(server, name)
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
 def finish(work: Coroutine[Any, Any, Result]) -> Result:
     """Run to the end in a thread with an event loop of its own, whatever loop the test has."""
     with ThreadPoolExecutor(max_workers=1) as threads:

@@ -34,32 +34,8 @@ from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.monitor import watch
 from vestige_tui.jobs.start import JobRequest, dry_run, start
 from vestige_tui.store.open import open_store
-from vestige_tui.store.schema.migrations import migrations
-from vestige_tui.store.schema.named_sql import load
 
 PASSWORD = "s3cret-PW"
-PREPARED = tuple(
-    f"{verb}_"
-    for verb in [
-        "any",
-        "orphans",
-        "present",
-        "merge",
-        "link",
-        "update",
-        "settle",
-        "free",
-        "delete",
-        "clear",
-        "rebuild",
-        "list",
-        "keep",
-        "take",
-        "hold",
-        "belong",
-        "logged",
-    ]
-)
 """What the statements are called that only a transaction of a copy runs; its COPYs cannot be prepared."""
 # What both databases give in the same words; the logs have other numbers on the other side.
 TABLES = {
@@ -512,31 +488,6 @@ async def test_a_worker_that_cannot_begin_is_told_at_once(
         [job] = await Ledger(store).jobs()
     assert job.status == "failed"
     assert "no worker" in private_files(state)[f"{job.id}.log"]
-
-
-def test_every_statement_of_a_copy_is_prepared(tmp_path: Path, postgres_database: str) -> None:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        for migration in migrations("sqlite"):
-            connection.executescript(migration.up)
-        for name, sql in load("sqlite", "copy").items():
-            parameters = dict.fromkeys(re.findall(r":([a-z]\w*)", sql), 1)
-            connection.execute(f"EXPLAIN {sql.replace('{table}', 'edges')}", parameters)
-            if name.startswith("read_"):
-                # A read continues behind its key by an index, and never sorts.
-                plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()
-                assert not [step for step in plan if "TEMP B-TREE" in step[3] or step[3].startswith("SCAN v")], name
-    with psycopg.connect(postgres_database) as theirs:
-        for migration in migrations("postgres"):
-            if not migration.staged:
-                theirs.execute(migration.up.encode())
-        statements = load("postgres", "copy")
-        for name, sql in statements.items():
-            if name.startswith("stage_"):
-                theirs.execute(sql.encode())
-        for name, sql in statements.items():
-            if name.startswith(PREPARED):
-                text = re.sub(r"%\((\w+)\)s", lambda match: "$1" if match[1] in ("low", "local", "keys") else "$2", sql)
-                theirs.execute(f"PREPARE {name} AS {text.replace('{vector}', 'vector')}".encode())
 
 
 async def test_a_damaged_file_of_our_own_arrives_with_every_bad_row_named(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.transfer.test_resume import attempt, findings_of
+from tests.support.attempts import attempt, findings_of
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Refused
 from vestige_tui.core.jobs import JobFinding, TableProgress

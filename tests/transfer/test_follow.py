@@ -19,10 +19,10 @@ import numpy as np
 import psycopg
 import pytest
 
+from tests.support.attempts import attempt, change, taken_up
 from tests.support.filled import fill
 from tests.support.swapping import prepare, stored, swap
 from tests.transfer.test_copy import ended
-from tests.transfer.test_resume import attempt, change, taken_up
 from tests.transfer.test_verify import compare, sums
 from vestige_tui.core.errors import Cancelled, ModelMismatch, Refused, Unavailable, VestigeError
 from vestige_tui.core.jobs import Job, JobFinding
@@ -39,12 +39,12 @@ from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 from vestige_tui.transfer import copy
 from vestige_tui.transfer import follow as following_module
-from vestige_tui.transfer.convert import Table
 from vestige_tui.transfer.follow import ChangeFollower
 from vestige_tui.transfer.open import target_of
 from vestige_tui.transfer.protocols import Batch
 from vestige_tui.transfer.sqlite_source import sqlite_path
 from vestige_tui.transfer.sync_state import SyncState
+from vestige_tui.transfer.table_spec import Table
 
 AT = "2026-02-01T00:00:00.000000+00:00"
 PATIENCE_SECONDS = 60

@@ -21,7 +21,7 @@ import pytest
 from psycopg import sql
 
 from tests.support.filled import fill
-from tests.support.postgres import on_database
+from tests.support.postgres import database
 from vestige_tui.core.jobs import Job, JobFinding
 from vestige_tui.jobs import ledger, start
 from vestige_tui.jobs.ledger import Ledger
@@ -193,20 +193,6 @@ async def filled(path: Path) -> str:
         connection.execute("UPDATE node_embeddings SET embedding = x'0000' WHERE seq = 2")
         connection.execute("INSERT INTO scheduling (memory_id) VALUES ('nobody')")
     return f"sqlite:{path}"
-
-
-@contextmanager
-def database(server: str, name: str, template: str = "template0") -> Iterator[str]:
-    """A database of this name, as the template has it."""
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-        connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
-    try:
-        yield on_database(server, name)
-    finally:
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 async def test_a_copy_to_postgres_survives_every_death(tmp_path: Path, postgres_server: str, workers: Workers) -> None:

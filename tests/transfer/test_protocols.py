@@ -29,16 +29,15 @@ from vestige_tui.core.memories import Draft
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.store.open import open_store
-from vestige_tui.store.schema.migrations import migrations
-from vestige_tui.store.schema.named_sql import load
 from vestige_tui.store.store import Store
-from vestige_tui.transfer.convert import TABLES, Table, TransferContext, TransferRow
+from vestige_tui.transfer.convert import TransferContext, TransferRow
 from vestige_tui.transfer.open import open_source, target_of
 from vestige_tui.transfer.postgres_source import PostgresSource
 from vestige_tui.transfer.protocols import Source, Target, WriteOutcome
 from vestige_tui.transfer.row_keys import key_of
 from vestige_tui.transfer.sqlite_source import SqliteSource
 from vestige_tui.transfer.sqlite_target import SqliteTarget
+from vestige_tui.transfer.table_spec import TABLES, Table
 
 MOMENT = datetime(2026, 6, 1, tzinfo=UTC)
 BYTES = 8_000_000
@@ -396,36 +395,6 @@ async def test_a_read_is_broken_off_by_closing(postgres_database: str) -> None:
                 await reading
     with pytest.raises(Unavailable, match="is not open"):
         source.count("memories")
-
-
-def test_every_statement_that_reads_a_server_is_prepared(postgres_database: str) -> None:
-    with psycopg.connect(postgres_database) as connection:
-        for migration in migrations("postgres"):
-            if not migration.staged:
-                connection.execute(migration.up.encode())
-        connection.execute("SET enable_seqscan = off")
-        connection.execute("SET enable_sort = off")
-        statements = {
-            name: sql
-            for name, sql in load("postgres", "copy").items()
-            if name.startswith(("read_", "count_")) or name == "list_left_behind"
-        }
-        assert len(statements) == 2 * len(TABLES) + 2
-        for name, sql in statements.items():
-            statement = sql.replace("{table}", "edges")
-            numbered = statement
-            for number, place in enumerate(("after", "after_second", "after_third", "limit"), start=1):
-                numbered = numbered.replace(f"%({place})s", f"${number}")
-            types = "bigint" if name in ("read_reviews", "read_supersession") else "text"
-            connection.execute(f"PREPARE {name} ({types}, text, text, bigint) AS {numbered}".encode())
-            if name.startswith("read_"):
-                some = 7 if types == "bigint" else ("%" if name == "read_domains" else str(uuid.uuid4()))
-                values = {"after": some, "after_second": str(uuid.uuid4()), "after_third": "x", "limit": 10}
-                explained = psycopg.ClientCursor(connection).execute(f"EXPLAIN {statement}".encode(), values).fetchall()
-                # A read continues behind its key by an index, and never sorts.
-                plan = "\n".join(row[0] for row in explained)
-                assert "Index Cond" in plan, name
-                assert "Sort" not in plan, name
 
 
 # Writing

@@ -12,11 +12,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support.attempts import attempt, taken_up
 from tests.support.filled import fill
+from tests.support.postgres import database
 from tests.transfer.test_copy import ended
-from tests.transfer.test_killed import KILLED, Workers, database, deaths, workers
+from tests.transfer.test_killed import KILLED, Workers, deaths, workers
 from tests.transfer.test_killed import ended as as_it_stands
-from tests.transfer.test_resume import attempt, taken_up
 from tests.transfer.test_verify import compare, sums
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Conflict, ReadOnly, Refused

@@ -5,33 +5,32 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from tests.support.attempts import attempt, change, findings_of
 from tests.support.filled import fill
+from tests.support.postgres import database
 from tests.support.vestige_files import make_v18
 from tests.transfer.test_copy import TABLES, TIMES, assert_equal_stores, ended
-from tests.transfer.test_killed import database
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import ModelMismatch, Refused, Usage
-from vestige_tui.core.jobs import JobFinding
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Patch
 from vestige_tui.embedding.models import DEFAULT_DIMENSION, DEFAULT_MODEL
-from vestige_tui.jobs.context import JobContext, Meter
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest, check, start
 from vestige_tui.store.open import open_store
 from vestige_tui.transfer import copy
-from vestige_tui.transfer.convert import Table
 from vestige_tui.transfer.copy import Copy
 from vestige_tui.transfer.protocols import Batch, Key
 from vestige_tui.transfer.row_keys import read_key, write_key
+from vestige_tui.transfer.table_spec import Table
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -40,54 +39,6 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgres":
         return str(request.getfixturevalue("postgres_database"))
     return f"sqlite:{tmp_path / 'target.db'}"
-
-
-@asynccontextmanager
-async def taken_up(source: str, target: str, **options: Any) -> AsyncIterator[JobContext]:
-    """A copy that this process has begun, or goes on with, in the open store of its target."""
-    checked = await check(JobRequest("copy", source, target, {"verify": False, **options}))
-    async with open_store(target, create=True) as store:
-        ledger = Ledger(store)
-        run = await ledger.start(
-            kind="copy",
-            source=checked.source,
-            target=checked.target,
-            model=checked.model,
-            task=checked.task,
-            owner="test",
-            options=checked.options,
-        )
-        taken = await ledger.take(run.id, "test")
-        assert taken is not None
-        yield JobContext(
-            store,
-            run.id,
-            "copy",
-            source=source,
-            target=target,
-            options=taken.options,
-            moment=taken.first_started,
-            checkpoint=dict(taken.checkpoint),
-            meter=Meter(taken.progress),
-        )
-
-
-async def attempt(source: str, target: str, **options: Any) -> tuple[JobContext, str]:
-    """One attempt of a copy in this process."""
-    async with taken_up(source, target, **options) as running:
-        ledger = running.ledger
-        try:
-            result = await copy.run(running)
-        except BaseException as error:
-            await ledger.transition(running.job_id, "failed", error=str(error))
-            raise
-        await ledger.transition(running.job_id, "completed", result=result)
-        return running, result
-
-
-async def findings_of(target: str, running: JobContext) -> list[JobFinding]:
-    async with open_store(target) as store:
-        return list((await Ledger(store).findings(running.job_id, limit=1_000)).items)
 
 
 @pytest.fixture
@@ -270,16 +221,6 @@ async def test_a_store_cannot_be_copied_to_itself(tmp_path: Path) -> None:
     for spelling in (str(path), f"sqlite:{tmp_path / 'alias.db'}"):
         with pytest.raises(Usage, match="to itself"):
             await check(JobRequest("copy", f"sqlite:{path}", spelling))
-
-
-def change(target: str, sql: str) -> None:
-    """Change a target behind its back."""
-    if target.startswith("postgres"):
-        with psycopg.connect(target) as server:
-            server.execute(sql.encode())
-    else:
-        with closing(sqlite3.connect(target.removeprefix("sqlite:"))) as connection, connection:
-            connection.execute(sql)
 
 
 def indexes(target: str) -> dict[str, str]:

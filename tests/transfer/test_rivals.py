@@ -13,11 +13,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.support.attempts import attempt
 from tests.support.filled import MODEL, START, fill
 from tests.support.swapping import prepare, stored, swap
 from tests.transfer.test_copy import rows
 from tests.transfer.test_faults import PATIENCE_SECONDS, waiting
-from tests.transfer.test_resume import attempt
 from vestige_tui.core.errors import ModelMismatch, Refused
 from vestige_tui.core.memories import Draft
 from vestige_tui.embedding.models import TestEmbedder
@@ -27,10 +27,11 @@ from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 from vestige_tui.transfer import copy
-from vestige_tui.transfer.convert import TABLES, Table, TransferRow
+from vestige_tui.transfer.convert import TransferRow
 from vestige_tui.transfer.copy import Copy
 from vestige_tui.transfer.open import target_of
 from vestige_tui.transfer.protocols import WriteOutcome
+from vestige_tui.transfer.table_spec import TABLES, Table
 
 NEW = TestEmbedder(64)
 

@@ -25,14 +25,13 @@ from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.monitor import watch
 from vestige_tui.jobs.start import JobRequest, check, start
 from vestige_tui.store.open import open_store
-from vestige_tui.store.schema.migrations import migrations
-from vestige_tui.store.schema.named_sql import load
 from vestige_tui.transfer import verify
-from vestige_tui.transfer.convert import TABLES, TransferContext, TransferRow
+from vestige_tui.transfer.convert import TransferContext, TransferRow
 from vestige_tui.transfer.open import open_source
 from vestige_tui.transfer.protocols import RowComparison, Source
 from vestige_tui.transfer.row_keys import key_of
-from vestige_tui.transfer.target_readers import PostgresTargetReader, SqliteTargetReader, columns, target_reader_of
+from vestige_tui.transfer.table_spec import TABLES
+from vestige_tui.transfer.target_readers import PostgresTargetReader, SqliteTargetReader, target_reader_of
 from vestige_tui.transfer.verify import StdoutReporter, prepare
 
 ROWS = 60
@@ -304,7 +303,7 @@ KEYS = {
 
 def test_no_column_is_forgotten() -> None:
     for table in TABLES:
-        known = {"undoes" if column.startswith("undone_") else column for column in columns(table.name)}
+        known = {"undoes" if each.name.startswith("undone_") else each.name for each in table.columns}
         assert known - KEYS[table.name] == set(VALUES.get(table.name, ())), table.name
 
 
@@ -530,8 +529,8 @@ async def test_a_memory_with_very_many_links_is_asked_about_by_each_of_them(sour
         asked: list[int] = []
         ask = target_reader._query
 
-        async def counted(name: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-            found = await ask(name, params)
+        async def counted(verb: str, table: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+            found = await ask(verb, table, params)
             asked.append(len(found))
             return found
 
@@ -688,39 +687,3 @@ async def test_what_cannot_be_compared_is_refused(source: str, tmp_path: Path, p
     with pytest.raises(ReadOnly, match="no job can be noted"):
         await check(JobRequest("verify", source, only_read))
     assert (await check(JobRequest("verify", foreign, postgres_database))).target == postgres_database
-
-
-# SQL
-
-
-def test_every_statement_is_prepared(tmp_path: Path, postgres_database: str) -> None:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        for migration in migrations("sqlite"):
-            connection.executescript(migration.up)
-        ours = {name: sql for name, sql in load("sqlite", "copy").items() if name.startswith(("rows_", "ids_"))}
-        assert len(ours) == 2 * len(TABLES)
-        for sql in ours.values():
-            connection.execute(f"EXPLAIN {sql}", dict.fromkeys(re.findall(r":([a-z_]+)", sql), "[]"))
-    with psycopg.connect(postgres_database) as server:
-        for migration in migrations("postgres"):
-            if not migration.staged:
-                server.execute(migration.up.encode())
-        theirs = {
-            name: sql
-            for name, sql in load("postgres", "copy").items()
-            if name.startswith(("differ_", "show_", "keys_"))
-        }
-        assert len(theirs) == 3 * len(TABLES) - 1
-        server.execute("SET enable_seqscan = off")
-        for name, sql in theirs.items():
-            places = list(dict.fromkeys(re.findall(r"%\((\w+)\)[sb]", sql)))
-            numbered = sql
-            for number, place in enumerate(places, start=1):
-                numbered = re.sub(rf"%\({place}\)[sb]", f"${number}", numbered)
-            server.execute(f"PREPARE {name} AS {numbered}".encode())
-            if name.startswith("keys_"):
-                length = {"keys_memberships": 32, "keys_edges": 33, "keys_reviews": 30, "keys_supersession": 50}
-                values = {"after": b"x" * length.get(name, 16), "limit": 10}
-                plan = psycopg.ClientCursor(server).execute(f"EXPLAIN {sql}".encode(), values).fetchall()
-                # A page begins behind its key, by an index.
-                assert "Index Cond" in "\n".join(row[0] for row in plan), name

@@ -1,4 +1,4 @@
-"""Tables of a copy in order, and the conversion of a raw row of each into a row that PostgreSQL accepts."""
+"""Converters: a raw row of a SQLite file, of each table, into a row that PostgreSQL accepts."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ Raw: TypeAlias = tuple[Any, ...]
 
 MAX_HALF_PRECISION = 65_504.0
 """Largest finite float16 value."""
+MAX_VECTOR_BYTES = 4 * (2**16 - 1)
 _LOCAL_USER_ID = new_id(LOCAL_USER)
 _NO_OBJECT = b"{}"
 
@@ -52,6 +53,8 @@ class TransferContext:
     """Dimension of the vectors; None where no model is registered."""
     half: bool
     """True where the target stores vectors in half precision."""
+    as_stored: bool = False
+    """True where vectors are taken as they are stored, whether a target could store them or not."""
     users: set[bytes] = field(default_factory=lambda: {_LOCAL_USER_ID})
     """User ids that may own a memory."""
 
@@ -95,17 +98,6 @@ def convert_all(
             failed.append(JobFinding(table, "failed", row_name(raw), sentence(reason)))
             rejected.append(raw)
     return rows, failed, rejected
-
-
-def probable_key(table: str, raw: Raw) -> bytes | None:
-    """Return the key that a rejected row of a SQLite file would have; None where it is unknown."""
-    if table in ("reviews", "supersession"):
-        return None
-    sanitizer = RowSanitizer()
-    if table == "domains":
-        return sanitizer.text("id", raw[0], limit=MAX_LABEL_CHARS)
-    ids = b"".join(map(new_id, raw[: 2 if table in ("memberships", "edges") else 1]))
-    return ids + sanitizer.text("edge_type", raw[2], limit=MAX_LABEL_CHARS) if table == "edges" else ids
 
 
 def _memory_id(raw: object, transfer_context: TransferContext) -> bytes:
@@ -307,9 +299,19 @@ def check_vector(embedding: Vector, transfer_context: TransferContext) -> None:
         raise RowRejected("it holds values too large for half precision")
 
 
+def _stored_vector(blob: object) -> bytes:
+    """Return the wire form of a blob as a file holds it; empty for one that cannot be a vector."""
+    import numpy as np
+
+    is_vector = isinstance(blob, bytes) and len(blob) % 4 == 0 and len(blob) <= MAX_VECTOR_BYTES
+    return pgbinary_encode.vector(np.frombuffer(blob, dtype="<f4")) if is_vector else b""
+
+
 def vector(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     ident, blob, created, updated, *_ = raw
     key = _memory_id(ident, transfer_context)
+    if transfer_context.as_stored:
+        return TransferRow(shown(ident), (key, _stored_vector(blob), None))
     embedding = _vector(blob)
     check_vector(embedding, transfer_context)
     updated_at = RowSanitizer().moment("updated_at", updated, created, default=transfer_context.moment)
@@ -426,33 +428,6 @@ def mark(raw: Raw, transfer_context: TransferContext) -> TransferRow:
         pgbinary_encode.moment(until) if until else None,
     )
     return TransferRow(shown(ident), values, tuple(sanitizer.notes))
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Table of a copy. ``owned``: its rows belong to rows of other tables, which may be missing; ``linked``: to one
-    another."""
-
-    name: str
-    convert: Convert
-    owned: bool = True
-    linked: bool = False
-
-
-TABLES = (
-    Table("users", user, owned=False),
-    Table("groups", group, owned=False),
-    Table("memberships", membership),
-    Table("domains", domain, owned=False),
-    Table("memories", memory, owned=False),
-    Table("vectors", vector),
-    Table("scheduling", schedule),
-    Table("edges", edge),
-    Table("reviews", review, linked=True),
-    Table("supersession", decision),
-    Table("marks", mark),
-)
-BY_NAME = {table.name: table for table in TABLES}
 
 
 def model_of(model: ModelSignature | None) -> ModelSignature | None:

@@ -38,7 +38,7 @@ from vestige_tui.jobs.start import JobRequest, ValidatedJob
 from vestige_tui.store.open import open_backend, open_store
 from vestige_tui.store.schema import migrations
 from vestige_tui.store.schema.rows import model as read_model
-from vestige_tui.transfer.convert import TABLES, Table, TransferContext, TransferRow
+from vestige_tui.transfer.convert import TransferContext, TransferRow
 from vestige_tui.transfer.embed_missing import MissingEmbedder
 from vestige_tui.transfer.follow import ChangeFollower, failed_row_state, written_states
 from vestige_tui.transfer.open import open_source, refuse_foreign, target_of
@@ -46,6 +46,7 @@ from vestige_tui.transfer.row_keys import read_key, write_key
 from vestige_tui.transfer.sanitize import sentence, shown
 from vestige_tui.transfer.sqlite_source import sqlite_path
 from vestige_tui.transfer.sync_state import REFUSED, SyncState, row_state_of
+from vestige_tui.transfer.table_spec import TABLES, USERS, Table
 from vestige_tui.transfer.target_readers import target_reader_of
 from vestige_tui.transfer.verify import DIFFERENCES, LISTED_ROWS, Comparison, LedgerReporter, verdict
 
@@ -76,7 +77,6 @@ MAX_CATCHUP_PASSES = 10
 """Maximum number of catch-up passes; a busier source needs --follow."""
 POLL_SECONDS, IDLE_RATIO = 0.5, 9
 """Shortest pause between two passes of --follow, and the pause as a multiple of the last pass."""
-PARALLEL_TABLES = ("memories", "vectors", "scheduling", "edges")
 """Large tables without references between their own rows: two batches are written at once."""
 ALL_TABLES_READ = ""
 """Value of ``table`` in the checkpoint once all tables have been read."""
@@ -262,7 +262,7 @@ class Copy:
         self._missing_embedder = MissingEmbedder(context, self._encoding_model) if self._encoding_model else None
         self._model = self._encoding_model or model
         self._target.model = self._model
-        self._tables = [table for table in TABLES if self._encoding_model is None or table.name != "vectors"]
+        self._tables = [table for table in TABLES if self._encoding_model is None or not table.embedded]
         self._batch_rows = max(1, min(int(context.options.get("batch", BATCH_ROWS)), MAX_BATCH_ROWS))
         """Batch size, doubled while writes are quick and halved while they are slow."""
         self._verifies = bool(context.options.get("verify", True))
@@ -562,9 +562,8 @@ class Copy:
 
     def _read_users(self) -> None:
         """Read all users as possible owners, also those that an earlier attempt has copied."""
-        users = TABLES[0]
-        after = self._source.start(users.name)
-        while (batch := self._read(users, after, MAX_BATCH_ROWS)).read:
+        after = self._source.start(USERS.name)
+        while (batch := self._read(USERS, after, MAX_BATCH_ROWS)).read:
             after = batch.after
 
     async def _copy_tables(self) -> None:
@@ -621,9 +620,7 @@ class Copy:
             table = self._tables[index]
             if index > table_index:
                 after = self._source.start(table.name)
-            batch_count = (
-                2 if self._server is not None and table.name in PARALLEL_TABLES and self._was_empty(table) else 1
-            )
+            batch_count = 2 if self._server is not None and table.parallel and self._was_empty(table) else 1
             batches: list[_PreparedBatch] = []
             while len(batches) < batch_count and (batch := self._read(table, after, self._batch_rows)).read:
                 batches.append(_PreparedBatch(batch, [row_state_of(table.name, row) for row in batch.rows]))

@@ -16,9 +16,10 @@ from uuid import UUID
 from vestige_tui.core.jobs import JobFinding
 from vestige_tui.store.backends import pgbinary_decode, pgbinary_encode
 from vestige_tui.store.schema.rows import edge as read_edge
-from vestige_tui.transfer.convert import BY_NAME, TABLES, TransferRow
+from vestige_tui.transfer.codecs import BOOLEAN
+from vestige_tui.transfer.convert import TransferRow
 from vestige_tui.transfer.protocols import WriteOutcome
-from vestige_tui.transfer.row_keys import NIL_UUID, key_of
+from vestige_tui.transfer.row_keys import NIL_UUID, key_parts, name_of
 from vestige_tui.transfer.sanitize import sentence
 from vestige_tui.transfer.sync_state import (
     DELETED,
@@ -32,7 +33,7 @@ from vestige_tui.transfer.sync_state import (
     row_state_of,
     stamp_of,
 )
-from vestige_tui.transfer.verify import name_of
+from vestige_tui.transfer.table_spec import MARKS, MEMORIES, REVIEWS, TABLES
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,18 +41,17 @@ if TYPE_CHECKING:
     from vestige_tui.core.links import Edge
     from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Transaction
-    from vestige_tui.transfer.convert import Table, TransferContext
+    from vestige_tui.transfer.convert import TransferContext
     from vestige_tui.transfer.protocols import Batch, Key, Source, Target, TargetReader
     from vestige_tui.transfer.sync_state import SyncIndex, SyncState
+    from vestige_tui.transfer.table_spec import Table
 
 BATCH_ROWS = 1_000
 MAX_BATCH_BYTES = 8_000_000
 KEYS_PAGE_ROWS = 4_000
 SYNCED = OWNED | EQUAL
 """Flags of a row that this copy has inserted or found equal."""
-UNSET_MARK = (pgbinary_encode.boolean(False), None)
-"""Values of a mark that is neither suspended nor buried."""
-_OWNED_BY_MEMORIES = ("memories", "vectors", "scheduling", "edges", "reviews", "supersession", "marks")
+_UNSET_FLAG = pgbinary_encode.boolean(False)
 
 
 @dataclass(slots=True)
@@ -92,7 +92,7 @@ class ChangeFollower:
         self._sync_state = sync_state
         self._ask_source = ask_source
         self._count_rows = count_rows
-        self._tables = [table for table in TABLES if vectors or table.name != "vectors"]
+        self._tables = [table for table in TABLES if vectors or not table.embedded]
         self._vectors = vectors
         self._unknown_keys: set[str] = set()
         """Tables in which this pass met rows with unknown keys: no row of theirs is deleted."""
@@ -295,7 +295,7 @@ class ChangeFollower:
 
         async def update(transaction: Transaction) -> WriteOutcome:
             outcome = await self._target.update(transaction, table, transfer_rows)
-            if table.name == "memories" and not self._vectors:
+            if table is MEMORIES and not self._vectors:
                 # The vector was encoded here from the old text.
                 memory_ids = [{"id": pgbinary_decode.uuid(row.values[0] or b"")} for row in transfer_rows]
                 await transaction.execute_many("delete_embedding", memory_ids)
@@ -374,7 +374,7 @@ class ChangeFollower:
             return
 
         async def report(transaction: Transaction) -> None:
-            if table.name == "vectors":
+            if table.embedded:
                 # After a change of the model all vectors would look edited.
                 await self._target.hold_model(transaction)
             await self._add_findings(transaction, [finding for _, finding in reports])
@@ -426,7 +426,7 @@ class ChangeFollower:
         """Return the memories that have reviews which are not deleted with them."""
         keys, last = set(memories), max(memories)
         before = int.from_bytes(min(memories), "big") - 1
-        after = key_of("reviews", _first_review_values(before.to_bytes(16, "big"))) if before >= 0 else None
+        after = _first_key(REVIEWS, before.to_bytes(16, "big")) if before >= 0 else None
         reviewed: set[bytes] = set()
         while page := await self._context.with_retries(
             partial(self._target_reader.keys, "reviews", after, KEYS_PAGE_ROWS)
@@ -456,9 +456,9 @@ class ChangeFollower:
 
     async def _find_marked(self, memories: Sequence[bytes]) -> set[bytes]:
         """Return the memories with a mark that was set or changed in the target."""
-        index, table = await self._sync_state.index_of("marks"), BY_NAME["marks"]
+        index, table = await self._sync_state.index_of("marks"), MARKS
         # Compared with an unset mark, so that every mark that is set comes back.
-        transfer_rows = [TransferRow("", (key, *UNSET_MARK)) for key in memories]
+        transfer_rows = [_unset_mark(key) for key in memories]
         comparison = await self._context.with_retries(partial(self._target_reader.compare, table, transfer_rows))
         assert comparison is not None
         marked: set[bytes] = set()
@@ -497,8 +497,7 @@ class ChangeFollower:
         deletable = [
             key
             for key in keys
-            if not _belongs_to(table.name, key, kept_memories)
-            and (table.name == "memories" or not _is_reported(index, key))
+            if not _belongs_to(table, key, kept_memories) and (table is MEMORIES or not _is_reported(index, key))
         ]
         deleted = 0
         # In parts, from the end, so that the ordinals of equal log lines stay valid.
@@ -629,19 +628,29 @@ def _is_reported(index: SyncIndex, key: bytes) -> bool:
     return state is not None and bool(state.flags & REPORTED)
 
 
-def _belongs_to(table: str, key: bytes, memories: Mapping[bytes, str]) -> bool:
-    if table not in _OWNED_BY_MEMORIES:
-        return False
-    return key[:16] in memories or (table == "edges" and key[16:32] in memories)
+def _belongs_to(table: Table, key: bytes, memories: Mapping[bytes, str]) -> bool:
+    """Check whether a row is one of these memories, or belongs to one."""
+    if table is MEMORIES:
+        return key in memories
+    parts = key_parts(table.name, key)
+    owners = [parts[table.position(parent.column)] for parent in table.parents if parent.table == MEMORIES.name]
+    return any(owner in memories for owner in owners)
 
 
 def _edge_key(edge: Edge) -> bytes:
     return UUID(edge.source_id).bytes + UUID(edge.target_id).bytes + edge.edge_type.encode()
 
 
-def _first_review_values(memory: bytes) -> tuple[bytes, ...]:
-    """Return the values of a review that sorts before all reviews of a memory."""
-    return (memory, bytes(8), bytes(2), b"", b"", bytes(4))
+def _first_key(table: Table, memory: bytes) -> bytes:
+    """Return a key that sorts before those of all lines of a memory."""
+    return memory + bytes(sum(size for _, size in table.key_parts[1:]))
+
+
+def _unset_mark(memory: bytes) -> TransferRow:
+    """Return a mark that is neither suspended nor buried."""
+    values = [_UNSET_FLAG if column.codec is BOOLEAN else None for column in MARKS.columns]
+    values[MARKS.key_positions[0]] = memory
+    return TransferRow("", tuple(values))
 
 
 def _microseconds(moment: datetime | None) -> int:

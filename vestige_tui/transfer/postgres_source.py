@@ -17,27 +17,21 @@ from psycopg.rows import dict_row
 from vestige_tui.core.errors import Cancelled, ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage
 from vestige_tui.store.backends import embedded_postgres, pgbinary_decode
 from vestige_tui.store.backends.postgres import BlockingConnection, PostgresBackend, check_encoding, translate
-from vestige_tui.store.schema.named_sql import compose, load
+from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.schema.rows import model as read_model
 from vestige_tui.transfer.convert import TransferRow, check_vector, convert_all, model_of
+from vestige_tui.transfer.copy_sql import AFTER_PARAMS, CopySql
 from vestige_tui.transfer.protocols import Batch, Count, Key
 from vestige_tui.transfer.row_keys import key_of
 from vestige_tui.transfer.sanitize import shown
+from vestige_tui.transfer.table_spec import BY_NAME
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
-    from vestige_tui.transfer.convert import Raw, Table, TransferContext
+    from vestige_tui.transfer.convert import Raw, TransferContext
+    from vestige_tui.transfer.table_spec import Table
 
 CANCEL_SECONDS = 2.0
-_AFTER_PARAMS = ("after", "after_second", "after_third")
-_KEY_DECODERS: Mapping[str, tuple[Callable[[bytes], str], ...]] = {
-    "memberships": (pgbinary_decode.uuid, pgbinary_decode.uuid),
-    "domains": (pgbinary_decode.text,),
-    "edges": (pgbinary_decode.uuid, pgbinary_decode.uuid, pgbinary_decode.text),
-}
-"""Decoders of the key values of a row, where the key is not one UUID."""
-_LOG_LABELS = {"reviews": "review {} of", "supersession": "decision {} on"}
-"""Logs, paginated by their number, the last value of a row, and the label of a line."""
 
 T = TypeVar("T")
 _Connection: TypeAlias = Connection[dict[str, Any]]
@@ -64,7 +58,7 @@ class PostgresSource:
         self.title = backend.title
         self._lease: embedded_postgres.Lease | None = None
         self._conninfo = ""
-        self._sql = load("postgres", "copy")
+        self._sql = CopySql("postgres")
         self._lock = threading.RLock()
         self._is_open, self._closing = True, False
         if self._directory is None:
@@ -175,31 +169,30 @@ class PostgresSource:
         return model_of(read_model(rows[0])) if rows else None
 
     def count(self, table: str) -> Count:
-        [row] = self._rows(self._sql[f"count_{table}"])
+        [row] = self._rows(self._sql.of("count", table))
         return Count(int(row["n"]), int(row.get("keyless", 0)))
 
     def start(self, table: str) -> Key:
         """Return the key before the first row of a table."""
-        if table in _LOG_LABELS:
-            return (-(2**63),)
-        return ("",) * len(_KEY_DECODERS.get(table, (pgbinary_decode.uuid,)))
+        spec = BY_NAME[table]
+        return (-(2**63),) if spec.log else ("",) * len(spec.key)
 
     def read(self, table: Table, after: Key, limit: int, max_bytes: int, transfer_context: TransferContext) -> Batch:
         """Read the next rows behind a key (keyset pagination), at most ``limit`` and about ``max_bytes``."""
         raw_rows = self._retry_once(lambda connection: self._copy_out(connection, table.name, after, limit, max_bytes))
         rows, failed, rejected = convert_all(
             table.name,
-            partial(_transfer_row, table.name),
+            partial(_transfer_row, table),
             raw_rows,
             transfer_context,
-            row_name=partial(_row_name, table.name),
+            row_name=partial(_row_name, table),
         )
         unread = [key_of(table.name, raw) for raw in rejected]
-        return Batch(rows, failed, len(raw_rows), _next_key(table.name, raw_rows[-1]) if raw_rows else after, unread)
+        return Batch(rows, failed, len(raw_rows), _next_key(table, raw_rows[-1]) if raw_rows else after, unread)
 
     def _copy_out(self, connection: _Connection, table: str, after: Key, limit: int, max_bytes: int) -> list[Raw]:
-        params: dict[str, Any] = dict(zip(_AFTER_PARAMS, after, strict=False)) | {"limit": limit}
-        statement = f"COPY ({self._sql[f'read_{table}']}) TO STDOUT (FORMAT binary)"
+        params: dict[str, Any] = dict(zip(AFTER_PARAMS, after, strict=False)) | {"limit": limit}
+        statement = f"COPY ({self._sql.of('read', table)}) TO STDOUT (FORMAT binary)"
         rows: list[Raw] = []
         size = 0
         # Only an exception makes the driver stop the server's output early.
@@ -237,33 +230,36 @@ class PostgresSource:
         return row["token"]
 
 
-def _next_key(table: str, row: Raw) -> Key:
-    """Return the key at which a read continues behind a row."""
-    if table in _LOG_LABELS:
-        return (_number(row),)
-    return tuple(
-        read(value) for read, value in zip(_KEY_DECODERS.get(table, (pgbinary_decode.uuid,)), row, strict=False)
-    )
+def _next_key(table: Table, row: Raw) -> Key:
+    """Return the key at which a read continues behind a row: the number of a log's line, else the key's values."""
+    return (_number(row),) if table.log else _page_key(table, row)
+
+
+def _page_key(table: Table, row: Raw) -> tuple[str, ...]:
+    values: list[str] = []
+    for column, position in zip(table.key_columns, table.key_positions, strict=True):
+        assert column.codec.page_key is not None
+        values.append(column.codec.page_key(row[position]))
+    return tuple(values)
 
 
 def _number(row: Raw) -> int:
+    """Return the number of a log's line, which a read appends to its values."""
     return int.from_bytes(row[-1], "big", signed=True)
 
 
-def _row_name(table: str, row: Raw) -> str:
+def _row_name(table: Table, row: Raw) -> str:
     """Return the name of a row in findings."""
-    if table in _LOG_LABELS:
-        return f"{_LOG_LABELS[table].format(_number(row))} {pgbinary_decode.uuid(row[0])}"
-    parts = [shown(part) for part in _next_key(table, row)]
-    if table == "memberships":
-        return f"{parts[0]} in {parts[1]}"
-    return f"{parts[0]} to {parts[1]}, {parts[2]}" if table == "edges" else parts[0]
+    if table.log:
+        return table.line_name.format(pgbinary_decode.uuid(row[0]), number=_number(row))
+    return table.row_name.format(*map(shown, _page_key(table, row)))
 
 
-def _transfer_row(table: str, row: Raw, transfer_context: TransferContext) -> TransferRow:
+def _transfer_row(table: Table, row: Raw, transfer_context: TransferContext) -> TransferRow:
     """Convert a row, which needs no sanitizing; only its vector may not fit the target."""
-    if table == "vectors":
-        vector = pgbinary_decode.vector(row[1])
+    if table.embedded:
+        [position] = table.embedding_positions
+        vector = pgbinary_decode.vector(row[position])
         check_vector(vector, transfer_context)
         return TransferRow(_row_name(table, row), row, zero=not vector.any())
-    return TransferRow(_row_name(table, row), row[:-1] if table in _LOG_LABELS else row)
+    return TransferRow(_row_name(table, row), row[:-1] if table.log else row)

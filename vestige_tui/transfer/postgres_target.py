@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,7 +13,7 @@ from vestige_tui.core.text import redact
 from vestige_tui.jobs.conflicts import hold_model
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.store.backends.postgres import PostgresBackend, PostgresTransaction
-from vestige_tui.store.schema.named_sql import load
+from vestige_tui.transfer.copy_sql import CopySql
 from vestige_tui.transfer.protocols import WriteOutcome
 from vestige_tui.transfer.row_keys import key_parts
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.store.backends.protocol import Transaction
     from vestige_tui.store.store import Store
-    from vestige_tui.transfer.convert import Table, TransferRow
+    from vestige_tui.transfer.convert import TransferRow
+    from vestige_tui.transfer.table_spec import Parent, Table
 
 PIECE_ROWS = 256
 """Rows sent to the server at once: it processes them while the next ones are encoded."""
@@ -35,33 +36,6 @@ NOTHING_WRITTEN = WriteOutcome(0, frozenset())
 _REFUSALS = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded, errors.StatementTooComplex)
 
 
-@dataclass(frozen=True, slots=True)
-class _DirectCopy:
-    """Direct COPY of rows into their table; ``columns`` is the number of their values that it has."""
-
-    columns: int | None = None
-    link: int | None = None
-    """Value that references another log line, which needs a staging table."""
-    dated: bool = False
-    """True where rows belong to one state of a memory."""
-    log: int | None = None
-    """Value with the time of a log line: logs have no keys, so that a duplicate has to be looked up."""
-
-
-_DIRECT_COPY = {
-    "memberships": _DirectCopy(),
-    "domains": _DirectCopy(),
-    "memories": _DirectCopy(),
-    "vectors": _DirectCopy(columns=2, dated=True),
-    "scheduling": _DirectCopy(),
-    "edges": _DirectCopy(),
-    "reviews": _DirectCopy(columns=5, link=6, log=1),
-    "supersession": _DirectCopy(columns=4, log=3),
-    "marks": _DirectCopy(),
-}
-"""Users and groups are always staged, because their handles may change on the way."""
-
-
 class PostgresTarget:
     """Open PostgreSQL target, written by one copy at a time."""
 
@@ -69,7 +43,7 @@ class PostgresTarget:
         backend = store.backend
         assert isinstance(backend, PostgresBackend)
         self._backend = backend
-        self._sql = load("postgres", "copy")
+        self._sql = CopySql("postgres")
         self.model: ModelSignature | None = None
         self._staged_only: set[str] = set()
         """Tables whose last batch could not be copied directly."""
@@ -81,7 +55,7 @@ class PostgresTarget:
 
     async def empty(self, table: str) -> bool:
         async with self._backend.transaction() as transaction:
-            cursor = await transaction.connection.execute(self._sql[f"any_{table}"].encode())
+            cursor = await transaction.connection.execute(self._sql.of("any", table).encode())
             return await cursor.fetchone() is None
 
     # Rows
@@ -96,42 +70,40 @@ class PostgresTarget:
         await self._lock_table(transaction, table)
         if fresh and table.name not in self._staged_only and await self._copy_directly(connection, table, rows):
             return WriteOutcome(len(rows), frozenset())
-        await connection.execute(self._sql[f"stage_{table.name}"].encode())
+        await connection.execute(self._sql.of("stage", table.name).encode())
         outcome = await self._write_range(connection, table, rows, 0, len(rows) - 1, "merge")
-        if table.linked:
-            await connection.execute(self._sql[f"link_{table.name}"].encode())
+        if table.link:
+            await connection.execute(self._sql.of("link", table.name).encode())
         if outcome.inserted == len(rows):
             self._staged_only.discard(table.name)
         return outcome
 
     async def update(self, transaction: Transaction, table: Table, rows: Sequence[TransferRow]) -> WriteOutcome:
         connection = _connection(transaction)
-        if not rows or f"update_{table.name}" not in self._sql:
+        if not rows or self._sql.find("update", table.name) is None:
             return NOTHING_WRITTEN  # Logs are append-only.
         await self._lock_table(transaction, table)
         await self._disable_timeouts(connection)
-        await connection.execute(self._sql[f"stage_{table.name}"].encode())
+        await connection.execute(self._sql.of("stage", table.name).encode())
         return await self._write_range(connection, table, rows, 0, len(rows) - 1, "update")
 
     async def delete(self, transaction: Transaction, table: Table, keys: Sequence[bytes]) -> int:
         connection = _connection(transaction)
         await self._lock_table(transaction, table)
-        load_statement = self._sql[f"load_{table.name}"]
-        columns = load_statement[: load_statement.index(")")].count(",")
+        load_statement = self._sql.of("load", table.name)
         rows = []
         for key in keys:
             parts = key_parts(table.name, key)
-            rows.append(
-                pgbinary_encode.row(pgbinary_encode.integer(0), *(parts.get(column) for column in range(columns)))
-            )
+            values = [parts.get(position) for position in range(len(table.columns))]
+            rows.append(pgbinary_encode.row(pgbinary_encode.integer(0), *values))
         await self._disable_timeouts(connection)
-        await connection.execute(self._sql[f"stage_{table.name}"].encode())
+        await connection.execute(self._sql.of("stage", table.name).encode())
         async with connection.cursor() as cursor:
             async with cursor.copy(load_statement.encode()) as copy:
                 await copy.write(pgbinary_encode.HEADER + b"".join(rows) + pgbinary_encode.TRAILER)
-            if free_statement := self._sql.get(f"free_{table.name}"):
+            if free_statement := self._sql.find("free", table.name):
                 await cursor.execute(free_statement.encode())
-            await cursor.execute(self._sql[f"delete_{table.name}"].encode())
+            await cursor.execute(self._sql.of("delete", table.name).encode())
             return cursor.rowcount
 
     async def hold_model(self, transaction: Transaction) -> None:
@@ -140,34 +112,33 @@ class PostgresTarget:
 
     async def _lock_table(self, transaction: Transaction, table: Table) -> None:
         """Lock the data that rows of this table depend on."""
-        if table.name == "vectors":
+        if table.embedded:
             await self.hold_model(transaction)
-        elif (direct := _DIRECT_COPY.get(table.name)) is not None and direct.log is not None:
+        elif table.log:
             await _connection(transaction).execute(self._sql["hold_logs"].encode())
 
     async def _copy_directly(self, connection: AsyncConnection[Any], table: Table, rows: Sequence[TransferRow]) -> bool:
         """COPY rows directly into their table; return False, with nothing written, where one of them is refused."""
-        direct = _DIRECT_COPY.get(table.name)
-        if direct is None or (direct.link is not None and any(row.values[direct.link] is not None for row in rows)):
+        if table.staged_only:
             return False
-        if direct.dated and not await self._owners_match(connection, table, rows):
+        if table.link and any(map(itemgetter(table.position(table.link)), [row.values for row in rows])):
+            return False
+        if (parent := table.versioned_parent) and not await self._owners_match(connection, table, rows, parent):
             self._staged_only.add(table.name)
             return False
-        if direct.log is not None and await self._is_logged(connection, table, rows, direct.log):
+        if table.log and await self._is_logged(connection, table, rows):
             return False
         try:
             async with (
                 connection.transaction(),
                 connection.cursor() as cursor,
-                cursor.copy(self._sql[f"straight_{table.name}"].encode()) as copy,
+                cursor.copy(self._sql.of("straight", table.name).encode()) as copy,
             ):
                 await copy.write(pgbinary_encode.HEADER)
                 for start in range(0, len(rows), PIECE_ROWS):
                     piece_rows = rows[start : start + PIECE_ROWS]
                     await copy.write(
-                        b"".join(
-                            [pgbinary_encode.row(*self._row_values(table, row, direct.columns)) for row in piece_rows]
-                        )
+                        b"".join([pgbinary_encode.row(*self._stored_values(table, row)) for row in piece_rows])
                     )
                 await copy.write(pgbinary_encode.TRAILER)
         except _REFUSALS:
@@ -175,22 +146,25 @@ class PostgresTarget:
             return False
         return True
 
-    def _row_values(self, table: Table, row: TransferRow, columns: int | None) -> tuple[bytes | None, ...]:
-        if table.name == "vectors":
-            key, vector = row.values[:2]
-            return key, _half(vector) if vector and self.half else vector
-        return row.values[:columns]
+    def _stored_values(self, table: Table, row: TransferRow) -> tuple[bytes | None, ...]:
+        values = row.values[: len(table.stored)]
+        if not (self.half and table.embedded):
+            return values
+        embeddings = table.embedding_positions
+        return tuple(_half(value) if value and i in embeddings else value for i, value in enumerate(values))
 
-    async def _owners_match(self, connection: AsyncConnection[Any], table: Table, rows: Sequence[TransferRow]) -> bool:
-        """Check that the memory of each row exists in the state that the row belongs to."""
-        cursor = await connection.execute(self._sql[f"belong_{table.name}"].encode(), _moments(rows, 2))
+    async def _owners_match(
+        self, connection: AsyncConnection[Any], table: Table, rows: Sequence[TransferRow], parent: Parent
+    ) -> bool:
+        """Check that the parent of each row exists in the version that the row belongs to."""
+        moments = _moments(rows, table.position(parent.version))
+        cursor = await connection.execute(self._sql.of("belong", table.name).encode(), moments)
         return await cursor.fetchone() is None
 
-    async def _is_logged(
-        self, connection: AsyncConnection[Any], table: Table, rows: Sequence[TransferRow], time: int
-    ) -> bool:
+    async def _is_logged(self, connection: AsyncConnection[Any], table: Table, rows: Sequence[TransferRow]) -> bool:
         """Check whether the log has a line with one of these memories and times."""
-        cursor = await connection.execute(self._sql[f"logged_{table.name}"].encode(), _moments(rows, time))
+        moments = _moments(rows, table.position(table.time))
+        cursor = await connection.execute(self._sql.of("logged", table.name).encode(), moments)
         return await cursor.fetchone() is not None
 
     async def _write_range(
@@ -235,21 +209,21 @@ class PostgresTarget:
             ]
         )
         async with connection.cursor() as cursor:
-            async with cursor.copy(self._sql[f"load_{table.name}"].encode()) as copy:
+            async with cursor.copy(self._sql.of("load", table.name).encode()) as copy:
                 await copy.write(pgbinary_encode.HEADER + body + pgbinary_encode.TRAILER)
             refused: dict[int, str] = {}
             if table.owned:
-                await cursor.execute(self._sql[f"orphans_{table.name}"].encode())
+                await cursor.execute(self._sql.of("orphans", table.name).encode())
                 refused = {row["ord"]: row["reason"] for row in await cursor.fetchall() if low <= row["ord"] <= high}
             params = {"low": low, "high": high}
-            statement = self._backend.typed(self._sql[f"{verb}_{table.name}"])
+            statement = self._backend.typed(self._sql.of(verb, table.name))
             if verb == "update":
                 await cursor.execute(f"{statement} RETURNING s.ord".encode(), params)
                 changed = {row["ord"] for row in await cursor.fetchall()}
-                if settle_statement := self._sql.get(f"settle_{table.name}"):
+                if settle_statement := self._sql.find("settle", table.name):
                     await cursor.execute(settle_statement.encode())
                 return WriteOutcome(len(changed), frozenset(range(low, high + 1)) - changed - refused.keys(), refused)
-            await cursor.execute(self._sql[f"present_{table.name}"].encode())
+            await cursor.execute(self._sql.of("present", table.name).encode())
             present = frozenset(row["ord"] for row in await cursor.fetchall() if low <= row["ord"] <= high)
             await cursor.execute(statement.encode(), params)
             return WriteOutcome(cursor.rowcount, present, refused)

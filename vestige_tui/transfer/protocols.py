@@ -1,7 +1,7 @@
 """Protocols of a copy or comparison: Source, Target and TargetReader, independent of the database.
 
 Every row has one common form between them: its sanitized values in PostgreSQL's binary format (wire form), in the
-column order of ``load_<table>``. Two rows are equal when their values are; JSON is compared as parsed.
+order of its table's columns (``table_spec``). Two rows are equal when their values are; JSON is compared as parsed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.core.jobs import JobFinding
     from vestige_tui.store.backends.protocol import Transaction
-    from vestige_tui.transfer.convert import Table, TransferContext, TransferRow
+    from vestige_tui.transfer.convert import TransferContext, TransferRow
+    from vestige_tui.transfer.table_spec import Table
 
 Key: TypeAlias = tuple[Any, ...]
 """Position of keyset pagination: a number, or one to three texts (with half surrogates for bytes that are no UTF-8)."""

@@ -22,20 +22,22 @@ from vestige_tui.jobs.start import JobRequest, ValidatedJob
 from vestige_tui.store.backends import pgbinary_decode
 from vestige_tui.store.open import open_backend
 from vestige_tui.store.schema.rows import as_time
-from vestige_tui.transfer.convert import TABLES
 from vestige_tui.transfer.follow import delete_unused
 from vestige_tui.transfer.open import open_source, target_of
+from vestige_tui.transfer.row_keys import name_of
 from vestige_tui.transfer.sanitize import sentence
 from vestige_tui.transfer.sqlite_source import sqlite_path
-from vestige_tui.transfer.verify import KEYS_PAGE_ROWS, Comparison, LedgerReporter, copy_target_of, name_of, verdict
+from vestige_tui.transfer.table_spec import MEMORIES, TABLES
+from vestige_tui.transfer.verify import KEYS_PAGE_ROWS, Comparison, LedgerReporter, copy_target_of, verdict
 from vestige_tui.transfer.verify import check as check_comparison
 from vestige_tui.transfer.verify import dry_run as count_rows
 
 if TYPE_CHECKING:
     from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Backend, Transaction
-    from vestige_tui.transfer.convert import Table, TransferRow
+    from vestige_tui.transfer.convert import TransferRow
     from vestige_tui.transfer.protocols import Batch, Source, WriteOutcome
+    from vestige_tui.transfer.table_spec import Table
     from vestige_tui.transfer.verify import CopyTarget
 
 
@@ -155,7 +157,7 @@ class Repair:
         await self._context.step(self._target.settle)
 
     async def _repair_table(self, table: Table) -> None:
-        if table.name == "vectors" and not self._target_reader.vectors:
+        if table.embedded and not self._target_reader.vectors:
             return  # This target cannot hold vectors of another model.
         count = await self._context.with_retries(partial(asyncio.to_thread, self._source.count, table.name))
         assert count is not None
@@ -181,7 +183,7 @@ class Repair:
         async def repair(transaction: Transaction) -> tuple[WriteOutcome, WriteOutcome]:
             inserted = await self._target.write(transaction, table, missing, fresh=False)
             updated = await self._target.update(transaction, table, differing)
-            if table.name == "memories" and not self._target_reader.vectors:
+            if table is MEMORIES and not self._target_reader.vectors:
                 # The vector was encoded here from the old text.
                 memory_ids = [
                     {"id": pgbinary_decode.uuid(batch.rows[position].values[0] or b"")}
@@ -214,7 +216,7 @@ class Repair:
             self._refused |= {(table.name, written[position].key) for position in outcome.refused}
 
     async def _delete_others(self, table: Table) -> None:
-        if table.name == "vectors" and not self._target_reader.vectors:
+        if table.embedded and not self._target_reader.vectors:
             return
         await self._context.phase(f"deleting {table.name}")
         keys: list[bytes] = []

@@ -20,40 +20,67 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from vestige_tui.transfer.codecs import TEXT
+from vestige_tui.transfer.sanitize import MAX_LABEL_CHARS, RowSanitizer, new_id, shown
+from vestige_tui.transfer.table_spec import BY_NAME
+
 if TYPE_CHECKING:
+    from vestige_tui.transfer.codecs import Codec
+    from vestige_tui.transfer.convert import Raw
     from vestige_tui.transfer.protocols import Key
 
 NIL_UUID = bytes(16)
 
-# For each part: the column, in the order of ``load_<table>``, and its bytes; 0 takes the rest.
-_UUID_KEY = ((0, 16),)
-_KEY_COLUMNS: Mapping[str, tuple[tuple[int, int], ...]] = {
-    "memberships": ((0, 16), (1, 16)),
-    "domains": ((0, 0),),
-    "edges": ((0, 16), (1, 16), (2, 0)),
-    "reviews": ((0, 16), (1, 8), (2, 2), (5, 4)),
-    "supersession": ((0, 16), (1, 16), (3, 8), (4, 4), (2, 0)),
-}
-
 
 def key_of(table: str, values: Sequence[bytes | None]) -> bytes:
     """Return the key of a row with these values."""
-    return b"".join([values[column] or NIL_UUID[:size] for column, size in _KEY_COLUMNS.get(table, _UUID_KEY)])
+    return b"".join([values[column] or NIL_UUID[:size] for column, size in BY_NAME[table].key_parts])
 
 
 def key_parts(table: str, key: bytes) -> Mapping[int, bytes | None]:
     """Return the values of a key by column. Raises ValueError for bytes that are no key of the table."""
+    spec = BY_NAME[table]
     values: dict[int, bytes | None] = {}
     start = 0
-    for column, size in _KEY_COLUMNS.get(table, _UUID_KEY):
+    for column, size in spec.key_parts:
         part = key[start : start + size] if size else key[start:]
         if size and len(part) != size:
             raise ValueError(f"{len(key)} bytes are no key of {table}")
-        values[column] = None if table == "supersession" and column == 1 and part == NIL_UUID else part
+        values[column] = None if spec.columns[column].nullable_key and part == NIL_UUID else part
         start += len(part)
     if start != len(key):
         raise ValueError(f"{len(key)} bytes are no key of {table}")
     return values
+
+
+def probable_key(table: str, raw: Raw) -> bytes | None:
+    """Return the key that a rejected row of a SQLite file would have; None where it is unknown."""
+    spec, sanitizer = BY_NAME[table], RowSanitizer()
+    if spec.log:
+        return None
+    return b"".join(
+        new_id(raw[position])
+        if size
+        else sanitizer.text(spec.columns[position].name, raw[position], limit=MAX_LABEL_CHARS)
+        for position, size in spec.key_parts
+    )
+
+
+def name_of(table: str, key: bytes) -> str:
+    """Return the name of a row in findings, by its key."""
+    spec, parts = BY_NAME[table], key_parts(table, key)
+    return spec.row_name.format(*(_part_text(column.codec, parts.get(i)) for i, column in enumerate(spec.columns)))
+
+
+def _part_text(codec: Codec, part: bytes | None) -> str:
+    if codec is TEXT:
+        return shown(part or b"")
+    if codec.text is None or part is None:
+        return "nothing"
+    try:
+        return codec.text(part)
+    except ValueError:
+        return "unreadable"
 
 
 def bound(text: str) -> str | bytes:

@@ -13,20 +13,21 @@ from urllib.parse import quote
 
 from vestige_tui.core.errors import ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage, VestigeError
 from vestige_tui.core.text import below_home
-from vestige_tui.store.schema.named_sql import compose, load
+from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.schema.rows import model as read_model
 from vestige_tui.store.schema.vestige_files import survey
-from vestige_tui.transfer.convert import convert_all, model_of, probable_key
+from vestige_tui.transfer.convert import convert_all, model_of
+from vestige_tui.transfer.copy_sql import AFTER_PARAMS, CopySql
 from vestige_tui.transfer.protocols import Batch, Count, Key
-from vestige_tui.transfer.row_keys import bound
+from vestige_tui.transfer.row_keys import bound, probable_key
 from vestige_tui.transfer.sanitize import as_uuid, new_id
+from vestige_tui.transfer.table_spec import BY_NAME
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
-    from vestige_tui.transfer.convert import Table, TransferContext
+    from vestige_tui.transfer.convert import TransferContext
+    from vestige_tui.transfer.table_spec import Table
 
-_AFTER_PARAMS = ("after", "after_second", "after_third")
-_READ_BY_NUMBER = ("memories", "reviews", "supersession")
 _BUSY_SECONDS = 5.0
 
 
@@ -75,7 +76,7 @@ class SqliteSource:
             self._connection.close()
             raise
         self._connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-        self._sql: Mapping[str, str] = load("sqlite", "copy")
+        self._sql = CopySql("sqlite")
         self._lock = threading.RLock()
 
     def _check_schema(self) -> None:
@@ -119,14 +120,13 @@ class SqliteSource:
         return model_of(read_model(dict(zip(columns, rows[0], strict=True)))) if rows else None
 
     def count(self, table: str) -> Count:
-        [(rows, keyless)] = self._rows(self._sql[f"count_{table}"])
+        [(rows, keyless)] = self._rows(self._sql.of("count", table))
         return Count(int(rows), int(keyless))
 
     def start(self, table: str) -> Key:
         """Return the key before the first row of a table."""
-        if table in _READ_BY_NUMBER:
-            return (-(2**63),)
-        return ("",) * {"memberships": 2, "edges": 3}.get(table, 1)
+        spec = BY_NAME[table]
+        return (-(2**63),) if spec.read_by_number else ("",) * len(spec.key)
 
     def read(self, table: Table, after: Key, limit: int, max_bytes: int, transfer_context: TransferContext) -> Batch:
         """Read the next rows behind a key (keyset pagination), at most ``limit`` and about ``max_bytes``."""
@@ -138,12 +138,12 @@ class SqliteSource:
 
     def _read(self, table: str, after: Key, limit: int, max_bytes: int) -> list[tuple[Any, ...]]:
         params: dict[str, Any] = {"limit": limit}
-        for name, value in zip(_AFTER_PARAMS, after, strict=False):
+        for name, value in zip(AFTER_PARAMS, after, strict=False):
             params[name] = value if isinstance(value, int) else bound(value)
         rows: list[tuple[Any, ...]] = []
         size = 0
         try:
-            with self._lock, closing(self._connection.execute(self._sql[f"read_{table}"], params)) as cursor:
+            with self._lock, closing(self._connection.execute(self._sql.of("read", table), params)) as cursor:
                 for row in cursor:
                     rows.append(row)
                     size += sum(len(value) for value in row if isinstance(value, str | bytes))

@@ -18,8 +18,8 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from vestige_tui.config import state_dir
 from vestige_tui.core.errors import Refused
 from vestige_tui.store.backends import pgbinary_encode
-from vestige_tui.transfer.convert import TABLES
 from vestige_tui.transfer.row_keys import key_of
+from vestige_tui.transfer.table_spec import BY_NAME, TABLES
 from vestige_tui.transfer.target_readers import canonical_values
 
 if TYPE_CHECKING:
@@ -46,11 +46,6 @@ CHUNKS_PER_READ = 64
 _RECORD = struct.Struct("<BBQQq")
 _RECORD_DTYPE = [("what", "u1"), ("table", "u1"), ("key", "<u8"), ("state", "<u8"), ("stamp", "<i8")]
 _TABLE_NUMBERS = {table.name: number for number, table in enumerate(TABLES)}
-_UPDATED_AT_COLUMN = 12
-"""Column of a memory that every edit changes."""
-UNDATED = ("users", "groups", "memberships", "domains", "scheduling", "edges", "marks")
-"""Tables without such a column; a hash of the row is its stamp there. Logs have no edits, and an edit of a vector is
-one of its memory."""
 
 
 class RowState(NamedTuple):
@@ -78,11 +73,15 @@ def stamp_of(table: str, values: Sequence[bytes | None]) -> int:
 
 
 def _stamp(table: str, values: Sequence[bytes | None], content_hash: int) -> int:
-    if table in UNDATED:
+    spec = BY_NAME[table]
+    if spec.version_position is not None:
+        return int.from_bytes(values[spec.version_position] or b"", "big", signed=True)
+    if not spec.log and not spec.embedded:
+        # No column tells of an edit. A log has none, and an edit of a vector is one of its memory.
         canonical = canonical_values(table, values)
         # Most rows are canonical already: hashing them once is enough.
         return (content_hash if canonical is values else hashed(pgbinary_encode.row(*canonical))) - 2**63
-    return int.from_bytes(values[_UPDATED_AT_COLUMN] or b"", "big", signed=True) if table == "memories" else 0
+    return 0
 
 
 def hashed(data: bytes) -> int:

@@ -18,20 +18,19 @@ from vestige_tui.core.errors import ForeignStore, ReadOnly, SchemaPending, Usage
 from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.core.memories import LOCAL_USER
 from vestige_tui.core.text import grouped
-from vestige_tui.core.times import format_time
 from vestige_tui.embedding.models import same_model
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.ledger import MAX_LISTED_JOBS, Ledger, plan_id
 from vestige_tui.jobs.start import JobRequest, ValidatedJob
-from vestige_tui.store.backends import pgbinary_decode
 from vestige_tui.store.open import open_backend
 from vestige_tui.store.schema import migrations
-from vestige_tui.transfer.convert import BY_NAME, TABLES, Table, TransferContext
+from vestige_tui.transfer.convert import TransferContext
 from vestige_tui.transfer.open import open_source
-from vestige_tui.transfer.row_keys import key_of, key_parts
-from vestige_tui.transfer.sanitize import new_id, sentence, shown
+from vestige_tui.transfer.row_keys import key_of, name_of
+from vestige_tui.transfer.sanitize import new_id, sentence
 from vestige_tui.transfer.sync_state import hashed
-from vestige_tui.transfer.target_readers import columns, target_reader_of
+from vestige_tui.transfer.table_spec import BY_NAME, PARENTS, TABLES, USERS
+from vestige_tui.transfer.target_readers import target_reader_of
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
@@ -39,8 +38,10 @@ if TYPE_CHECKING:
     from vestige_tui.jobs.context import JobContext, Meter
     from vestige_tui.store.backends.protocol import Backend, Transaction
     from vestige_tui.store.store import Store
+    from vestige_tui.transfer.codecs import TextDecoder
     from vestige_tui.transfer.convert import TransferRow
     from vestige_tui.transfer.protocols import Batch, Key, RowComparison, Source, TargetReader
+    from vestige_tui.transfer.table_spec import Table
 
 T = TypeVar("T")
 
@@ -182,7 +183,7 @@ class Comparison:
 
     async def load_users(self) -> None:
         """Read all users as possible owners into the transfer context, before the first memory."""
-        async with aclosing(self.batches(TABLES[0])) as batches:
+        async with aclosing(self.batches(USERS)) as batches:
             async for _ in batches:
                 pass
 
@@ -282,10 +283,10 @@ class Comparison:
         others."""
         if self._excused(table.name, row):
             return "The target did not take it."
-        for owner, column in _OWNER_COLUMNS.get(table.name, ()):
-            key = row.values[column]
-            if key is not None and (await self._keys(owner)).absent([key]):
-                return _ORPHAN_REASONS.get(table.name, "Its memory is not there.")
+        for parent in table.parents:
+            key = row.values[table.position(parent.column)]
+            if key is not None and (await self._keys(parent.table)).absent([key]):
+                return sentence(table.orphan_reason)
         return None
 
     async def _is_repeated(self, table: Table, row: TransferRow, position: int) -> bool:
@@ -302,13 +303,13 @@ class Comparison:
         async with aclosing(self.batches(BY_NAME[name])) as batches:
             async for batch in batches:
                 keys.add([key_of(name, row.values) for row in batch.rows])
-        if name in _OWNER_TABLES:
+        if name in PARENTS:
             self._key_sets[name] = keys
         return keys
 
     async def _has_others(self, table: Table, shared: int) -> bool:
         """Check whether the target has rows that the source lacks."""
-        if table.name == "vectors" and not self._target_reader.vectors:
+        if table.embedded and not self._target_reader.vectors:
             return False  # Another model encodes every memory.
         return await self._reporter.with_retries(partial(self._target_reader.count, table.name)) != shared
 
@@ -342,24 +343,6 @@ def _distinct(keys: array[int]) -> int:
 
 _LOCAL_USER_ID = new_id(LOCAL_USER)
 
-_OWNER_TABLES = ("users", "groups", "memories")
-_OWNER_COLUMNS: Mapping[str, tuple[tuple[str, int], ...]] = {
-    "memberships": (("users", 0), ("groups", 1)),
-    "vectors": (("memories", 0),),
-    "scheduling": (("memories", 0),),
-    "edges": (("memories", 0), ("memories", 1)),
-    "reviews": (("memories", 0),),
-    "supersession": (("memories", 0),),
-    "marks": (("memories", 0),),
-}
-"""Tables that own a row, and the columns that reference them."""
-
-
-_ORPHAN_REASONS = {
-    "memberships": "Its user or group is not there.",
-    "edges": "One of its memories is not there.",
-}
-
 
 def _listable(table: str, before: int, findings: Sequence[JobFinding]) -> Sequence[JobFinding]:
     """Return the findings within the limit; the last one then says that there are more."""
@@ -382,80 +365,22 @@ def _difference_text(table: str, row: TransferRow, comparison: RowComparison, po
     if target_values is None:
         return sentence(text)
     sides: list[str] = []
-    for column, ours, theirs in zip(columns(table), row.values, target_values, strict=False):
-        if column in differing_columns and column in _FORMATTERS:
-            source_text, target_text = _value_text(column, ours), _value_text(column, theirs)
+    for column, ours, theirs in zip(BY_NAME[table].columns, row.values, target_values, strict=False):
+        if column.name in differing_columns and column.shown and column.codec.text is not None:
+            source_text, target_text = _value_text(column.codec.text, ours), _value_text(column.codec.text, theirs)
             if max(len(source_text), len(target_text)) <= SHOWN_CHARS:
-                prefix = f"{column.replace('_', ' ')} is " if len(names) > 1 else ""
+                prefix = f"{column.name.replace('_', ' ')} is " if len(names) > 1 else ""
                 sides.append(f"{prefix}{source_text} in the source, {target_text} in the target")
     return sentence(f"{text}: {'; '.join(sides)}" if sides else text)
 
 
-def _value_text(column: str, value: bytes | None) -> str:
+def _value_text(decode: TextDecoder, value: bytes | None) -> str:
     if value is None:
         return "nothing"
     try:
-        return _FORMATTERS[column](value) or "empty"
+        return decode(value) or "empty"
     except ValueError:
         return "unreadable"
-
-
-def _moment(raw: bytes) -> str:
-    return format_time(pgbinary_decode.moment(raw))
-
-
-def _flag(raw: bytes) -> str:
-    return "yes" if pgbinary_decode.boolean(raw) else "no"
-
-
-def _words(raw: bytes) -> str:
-    return ", ".join("NULL" if each is None else each.decode() for each in pgbinary_decode.texts(raw))
-
-
-def _ids(raw: bytes) -> str:
-    return ", ".join("NULL" if each is None else pgbinary_decode.uuid(each) for each in pgbinary_decode.uuids(raw))
-
-
-def _json(raw: bytes) -> str:
-    return pgbinary_decode.jsonb(raw).decode()
-
-
-_FORMATTERS: Mapping[str, Callable[[bytes], str]] = {
-    **dict.fromkeys(
-        ("handle", "display_name", "role", "label", "content", "node_type", "codebase"), pgbinary_decode.text
-    ),
-    **dict.fromkeys(("created_at", "updated_at", "joined_at", "last_review", "next_review", "buried_until"), _moment),
-    **dict.fromkeys(
-        ("stability", "difficulty", "retrievability", "weight"), lambda raw: repr(pgbinary_decode.double(raw))
-    ),
-    **dict.fromkeys(("memory_count", "reps", "lapses"), lambda raw: str(pgbinary_decode.integer(raw))),
-    **dict.fromkeys(("tags", "domains", "top_terms"), _words),
-    **dict.fromkeys(("metadata", "domain_scores", "prior_state", "new_state"), _json),
-    "visibility": pgbinary_decode.text,
-    "owner_user_id": pgbinary_decode.uuid,
-    "shared_with_groups": _ids,
-    "suspended": _flag,
-    "undone_timestamp": _moment,
-}
-"""Formatters of values by column; other columns are not readable."""
-
-
-def name_of(table: str, key: bytes) -> str:
-    """Return the name of a row in findings, by its key."""
-    parts = key_parts(table, key)
-    first = parts[0] or b""
-    if table == "domains":
-        return shown(first)
-    memory = pgbinary_decode.uuid(first)
-    if table == "edges":
-        return f"{memory} to {pgbinary_decode.uuid(parts[1] or b'')}, {shown(parts[2] or b'')}"
-    if table == "memberships":
-        return f"{memory} in {pgbinary_decode.uuid(parts[1] or b'')}"
-    if table == "reviews":
-        return f"review of {memory} at {_value_text('created_at', parts[1])}"
-    if table == "supersession":
-        return f"decision on {memory} at {_value_text('created_at', parts[3])}, {shown(parts[2] or b'')}"
-    return memory
 
 
 async def _nothing(transaction: Transaction) -> None:
