@@ -30,7 +30,7 @@ from vestige_tui.transfer import copy
 from vestige_tui.transfer.copy import Copy
 from vestige_tui.transfer.protocols import Batch, Key
 from vestige_tui.transfer.row_keys import read_key, write_key
-from vestige_tui.transfer.table_spec import Table
+from vestige_tui.transfer.table_spec import EDGES, SCHEDULING, Table
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -336,7 +336,8 @@ async def test_a_hostile_file_is_taken_up_without_counting_twice(
             with monkeypatch.context() as patch:
                 patch.setattr(Copy, "_write", interrupted)
                 # Whichever way the rows go.
-                patch.setattr(copy, "PARALLEL_TABLES", ("memories", "vectors"))
+                for table in (SCHEDULING, EDGES):
+                    patch.setitem(vars(table), "parallel", False)
                 with pytest.raises(Refused):
                     await attempt(str(path), taken_up, batch=7, verify=True)
             if lost:

@@ -7,11 +7,13 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.transfer.codecs import (
     BOOLEAN,
@@ -28,7 +30,8 @@ from vestige_tui.transfer.codecs import (
     VECTOR,
     Codec,
 )
-from vestige_tui.transfer.table_spec import BY_NAME, TABLES, Table
+from vestige_tui.transfer.sync_state import stamp_of
+from vestige_tui.transfer.table_spec import BY_NAME, MEMORIES, TABLES, Table
 
 NOT_COPIED = {
     "knowledge_nodes": {"seq", "superseded_by", "search_vec"},
@@ -98,6 +101,39 @@ def test_the_primary_key_is_that_of_both_schemas(table: Table, postgres_database
             [table.stored_as],
         ).fetchall()
     assert tuple(key) == table.key
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_the_parents_are_those_whose_rows_take_along_others(table: Table, postgres_database: str) -> None:
+    names = {each.stored_as: each.name for each in TABLES if each is not table}
+    parents = {(parent.column, parent.table) for parent in table.parents}
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for migration in migrations("sqlite"):
+            connection.executescript(migration.up)
+        rows = connection.execute(
+            f"""SELECT "from", "table" FROM pragma_foreign_key_list('{table.stored_as}') WHERE on_delete = 'CASCADE'"""
+        )
+        assert {(column, names[owner]) for column, owner in rows if owner in names} == parents
+    with psycopg.connect(postgres_database) as server:
+        for migration in migrations("postgres"):
+            if not migration.staged:
+                server.execute(migration.up.encode())
+        found = server.execute(
+            "SELECT a.attname, c.confrelid::regclass::text FROM pg_constraint c"
+            " JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]"
+            " WHERE c.contype = 'f' AND c.confdeltype = 'c' AND c.conrelid = %s::regclass",
+            [table.stored_as],
+        ).fetchall()
+        assert {(column, names[owner]) for column, owner in found if owner in names} == parents
+
+
+def test_the_version_of_a_memory_is_the_time_of_its_last_edit() -> None:
+    edited = pgbinary_encode.moment(datetime(2026, 2, 1, tzinfo=UTC))
+    values: list[bytes | None] = [bytes(16), *[None] * (len(MEMORIES.columns) - 1)]
+    values[MEMORIES.position("updated_at")] = edited
+    values[MEMORIES.position("created_at")] = bytes(8)
+    assert stamp_of("memories", values) == int.from_bytes(edited, "big", signed=True) != 0
+    assert {table.name for table in TABLES if table.version} == {"memories"}
 
 
 def test_a_row_has_its_stored_columns_first_and_its_parents_tables_before_its_own() -> None:
