@@ -1,17 +1,8 @@
-"""Row identity: the key of a row, the same in every store, made of some of its values in wire form.
+"""Row identity: the key of a row, the same in every store.
 
-========================================  ==========================================================================
-memories, vectors, scheduling, marks,     the UUID: 16 bytes
-users, groups
-memberships                               user and group: 32 bytes
-domains                                   the id in UTF-8
-edges                                     source and target, 16 bytes each, then the type in UTF-8
-reviews                                   memory (16), time (8), grade (2), number of equal lines before it (4)
-supersession                              loser (16), winner (16 zero bytes for none), time (8), number of equals (4),
-                                          then the kind in UTF-8
-========================================  ==========================================================================
-
-The ids of log lines differ between stores, so a line is identified by its values and its ordinal among equal lines.
+A key is the wire form of its table's key columns, one behind the other in the order of ``table_spec.Table.key``; NULL is
+16 zero bytes. Texts have any length and come last. Lines of a log have other ids in every store: their key ends with the
+number of equal lines before it.
 """
 
 from __future__ import annotations
