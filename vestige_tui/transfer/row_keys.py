@@ -1,8 +1,8 @@
 """Row identity: the key of a row, the same in every store.
 
-A key is the wire form of its table's key columns, one behind the other in the order of ``table_spec.Table.key``; NULL is
-16 zero bytes. Texts have any length and come last. Lines of a log have other ids in every store: their key ends with the
-number of equal lines before it.
+A key is the wire form of its table's key columns, in the order of ``table_spec.Table.key``; NULL is 16 zero bytes. A
+text has any length and comes last. The ids of log lines differ between stores: their keys have the number of equal
+lines before each instead.
 """
 
 from __future__ import annotations
