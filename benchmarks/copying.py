@@ -88,10 +88,10 @@ class _TimedContext(JobContext):
 async def raw_copy(source_url: str, target: str) -> CopySeconds:
     """Copy the rows of a filled database by COPY BINARY into an empty one, then build the vector index."""
     async with open_store(source_url) as store:
-        model = await store.registered_model()
+        model = await store.models.registered()
     assert model is not None
     async with open_store(target, create=True) as store:
-        await store.register_model(model, finalize=False)
+        await store.models.register(model, finalize=False)
         with psycopg.connect(source_url) as source, psycopg.connect(target) as sink:
             data = {name: _read(source, name) for name in _COLUMNS}
             # COPY would fail: the new database already has one of the owners.
@@ -104,7 +104,7 @@ async def raw_copy(source_url: str, target: str) -> CopySeconds:
                         into.write(part)
             sink.commit()
             rows = time.perf_counter()
-        await store.finalize_schema()
+        await store.maintenance.finalize_schema()
         return CopySeconds(rows - began, time.perf_counter() - began)
 
 

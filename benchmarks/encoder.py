@@ -112,10 +112,12 @@ async def _import(texts: Sequence[str]) -> float:
     embedders = EmbedderSource()
     with tempfile.TemporaryDirectory() as folder:
         async with open_store(f"sqlite:{folder}/store.db", create=True, embedders=embedders) as store:
-            await store.insert_many([Draft(content=text) for text in texts[:4]])
+            await store.memories.insert_many([Draft(content=text) for text in texts[:4]])
             began = time.perf_counter()
             for start in range(0, len(texts), IMPORT_BATCH_TEXTS):
-                await store.insert_many([Draft(content=text) for text in texts[start : start + IMPORT_BATCH_TEXTS]])
+                await store.memories.insert_many(
+                    [Draft(content=text) for text in texts[start : start + IMPORT_BATCH_TEXTS]]
+                )
             seconds = time.perf_counter() - began
     embedders.close()
     return seconds

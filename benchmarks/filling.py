@@ -27,7 +27,7 @@ async def fill_store(path: Path, size: int) -> str:
     """Create a SQLite store of that many memories with vectors; return its URL."""
     url = f"sqlite:{path}"
     async with open_store(url, create=True) as store:
-        await store.register_model(MODEL)
+        await store.models.register(MODEL)
     await asyncio.to_thread(_write, path, corpus(size))
     return url
 

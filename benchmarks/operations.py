@@ -57,17 +57,17 @@ async def _reads(bench: Bench) -> list[Figure]:
             "our first page",
             "<= 1.5",
         ),
-        timing(part, "count", await side_by_side(lambda _: store.count(), lambda _: raw.count(), few), driver),
+        timing(part, "count", await side_by_side(lambda _: store.memories.count(), lambda _: raw.count(), few), driver),
         timing(
             part,
             "tags with counts",
-            await side_by_side(lambda _: store.facets("tags"), lambda _: raw.facets(), few),
+            await side_by_side(lambda _: store.memories.facets("tags"), lambda _: raw.facets(), few),
             driver,
         ),
         timing(
             part,
             "review queue, counted",
-            await side_by_side(lambda _: store.queue_counts(), lambda _: raw.due(bounds), few),
+            await side_by_side(lambda _: store.reviews.queue_counts(), lambda _: raw.due(bounds), few),
             "one aggregate for all of it",
             "<= 1.2",
         ),
@@ -84,13 +84,13 @@ async def _writes(bench: Bench) -> list[Figure]:
         await store.insert(fresh[place], embedding=meanings[place])
 
     async def many(_: int) -> None:
-        await store.insert_many(fresh, embeddings=meanings)
+        await store.memories.insert_many(fresh, embeddings=meanings)
 
     async def update(place: int) -> None:
         await store.update(ids[2 * place], Patch(tags=("changed", str(time.monotonic_ns()))))
 
     async def review(place: int) -> None:
-        await store.record_review(ids[2 * place], Rating.GOOD)
+        await store.reviews.record(ids[2 * place], Rating.GOOD)
 
     plain = "the driver, without a journal"
     each = range(WRITE_COUNT)

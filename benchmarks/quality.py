@@ -104,12 +104,12 @@ async def _docstrings(store: Store) -> list[Question]:
     ids = [str(uuid.uuid5(uuid.NAMESPACE_OID, item.question)) for item in items]
     drafts = [Draft(content=item.text, id=key) for key, item in zip(ids, items, strict=True)]
     for start in range(0, len(drafts), BATCH_ROWS):
-        await store.insert_many(drafts[start : start + BATCH_ROWS])
+        await store.memories.insert_many(drafts[start : start + BATCH_ROWS])
     return await _questions(store, [item.question for item in items], ids)
 
 
 async def _questions(store: Store, texts: Sequence[str], answers: Sequence[str]) -> list[Question]:
-    vectors = await store.embedders.embed(texts, registered=await store.registered_model(), query=True)
+    vectors = await store.embedders.embed(texts, registered=await store.models.registered(), query=True)
     return [Question(*each) for each in zip(texts, vectors, answers, strict=True)]
 
 

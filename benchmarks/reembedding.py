@@ -118,7 +118,7 @@ async def measure(folder: Path, source: str, size: int, server: Server) -> list[
     """Measure the real model into a small file, and a nearly free one into a database of ``size``."""
     url = f"sqlite:{folder / 'reembedded.db'}"
     async with open_store(url, create=True, embedders=EmbedderSource(embedder=TestEmbedder(64))) as store:
-        await store.insert_many([Draft(text) for text in texts(TEXT_COUNT)])
+        await store.memories.insert_many([Draft(text) for text in texts(TEXT_COUNT)])
     real = await reembed(url, DEFAULT_MODEL)
     alone = encoder.bare(TEXT_COUNT)
     database, other = server.database(), server.database()

@@ -67,7 +67,9 @@ async def test_a_filled_store_holds_the_corpus(tmp_path: Path) -> None:
     url = await filling.fill_store(tmp_path / "filled.db", SIZE)
     async with open_store(url) as store:
         for narrowing in NARROWINGS:
-            assert await store.count(narrowing.filter) == sum(map(narrowing.passes, found.drafts)), narrowing.name
+            assert await store.memories.count(narrowing.filter) == sum(map(narrowing.passes, found.drafts)), (
+                narrowing.name
+            )
         for draft in found.drafts[:5]:
             memory = await store.get(str(draft.id))
             kept = (memory.content, memory.tags, memory.created_at, memory.scheduling)
@@ -117,7 +119,9 @@ async def test_raw_writes_are_what_the_service_reads(tmp_path: Path, request: py
         assert memory.tags == ("changed",)
         assert memory.scheduling is not None
         assert memory.scheduling.reps == 1
-        assert [review.rating for review in await store.reviews(changed)] == [3]
-        assert await store.count() == SIZE + 3
-        assert {value: n for value, n in raw.facets()} == {f.value: f.count for f in await store.facets("tags")}
+        assert [review.rating for review in await store.reviews.log(changed)] == [3]
+        assert await store.memories.count() == SIZE + 3
+        assert {value: n for value, n in raw.facets()} == {
+            f.value: f.count for f in await store.memories.facets("tags")
+        }
     raw.close()

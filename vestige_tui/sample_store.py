@@ -63,13 +63,13 @@ async def fill(store: Store, now: datetime, progress: Callable[[int, int], None]
             winner = memory_id(note["superseded_by"])
             events.append(SupersessionEvent(0, memory_id(note["key"]), winner, "supersede", decided_at))
     for start in range(0, len(drafts), BATCH_ROWS):
-        await store.insert_many(drafts[start : start + BATCH_ROWS])
+        await store.memories.insert_many(drafts[start : start + BATCH_ROWS])
         if progress:
             progress(min(start + BATCH_ROWS, len(drafts)), len(drafts))
-    await store.restore_edges(edges)
+    await store.links.restore(edges)
     reviews.sort(key=lambda review: review.at)
-    await store.restore_reviews([replace(review, id=number) for number, review in enumerate(reviews, start=1)])
-    await store.restore_events(sorted(events, key=lambda event: event.decided_at))
+    await store.reviews.restore([replace(review, id=number) for number, review in enumerate(reviews, start=1)])
+    await store.links.restore_events(sorted(events, key=lambda event: event.decided_at))
 
 
 def _ago(now: datetime, days: float) -> datetime:

@@ -191,10 +191,6 @@ WHERE m.id IN (SELECT m.id FROM knowledge_nodes m LEFT JOIN scheduling s ON s.me
     WHERE true /*filters*/ /*order*/ LIMIT %(limit)s OFFSET %(offset)s)
 /*order*/
 
--- list_ids --
--- Ids of a filtered list.
-SELECT m.id::text AS id FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT %(limit)s
-
 -- count_memories --
 -- Number of memories that pass a filter.
 SELECT count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/
@@ -480,13 +476,6 @@ ORDER BY s.next_review, m.id LIMIT %(limit)s
 -- Due dates in a wide span, for counts; the caller parses and compares them exactly.
 SELECT s.next_review FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
 WHERE s.reps > 0 AND s.next_review >= %(earliest)s AND s.next_review < %(before)s /*= not_resting */ /*filters*/
-
--- count_due_by_day --
--- Histogram of due dates: counts between consecutive ends.
-SELECT width_bucket(s.next_review, %(ends)s::timestamptz[]) AS day, count(*) AS n
-FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
-WHERE s.reps > 0 AND s.next_review < (%(ends)s::timestamptz[])[array_length(%(ends)s::timestamptz[], 1)]
-/*= not_resting */ /*filters*/ GROUP BY 1
 
 -- count_queue --
 -- Counts of the review queue in one pass: due before each of three times, never reviewed, and first reviews since

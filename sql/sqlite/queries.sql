@@ -187,10 +187,6 @@ WHERE m.id IN (SELECT m.id FROM knowledge_nodes m LEFT JOIN scheduling s ON s.me
     WHERE true /*filters*/ /*order*/ LIMIT :limit OFFSET :offset)
 /*order*/
 
--- list_ids --
--- Ids of a filtered list.
-SELECT m.id FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT :limit
-
 -- count_memories --
 -- Number of memories that pass a filter.
 SELECT count(*) AS n FROM knowledge_nodes m WHERE true /*filters*/
@@ -450,13 +446,6 @@ ORDER BY s.next_review, m.id LIMIT :limit
 -- Due dates in a wide span, for counts; the caller parses and compares them exactly.
 SELECT s.next_review FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
 WHERE s.reps > 0 AND s.next_review >= :earliest AND s.next_review < :before /*= not_resting */ /*filters*/
-
--- count_due_by_day --
--- Histogram of due dates: counts between consecutive ends.
-SELECT d.key AS day, count(*) AS n FROM json_each(:ends) d
-JOIN scheduling s ON s.next_review < d.value AND s.next_review >= CASE d.key WHEN 0 THEN '' ELSE json_extract(:ends, '$[' || (d.key - 1) || ']') END
-JOIN knowledge_nodes m ON m.id = s.memory_id
-WHERE s.reps > 0 /*= not_resting */ /*filters*/ GROUP BY d.key
 
 -- count_queue --
 -- Counts of the review queue in one pass: due before each of three times, never reviewed, and first reviews since

@@ -136,10 +136,10 @@ async def fill_sample(url: str) -> None:
                     scheduling=state,
                 )
             )
-        await store.insert_many(drafts)
-        await store.restore_reviews(log)
-        await store.add_edge(Edge(sample_id(0), sample_id(1), "related", 0.8))
-        await store.supersede(sample_id(5), sample_id(0))
+        await store.memories.insert_many(drafts)
+        await store.reviews.restore(log)
+        await store.links.add(Edge(sample_id(0), sample_id(1), "related", 0.8))
+        await store.links.supersede(sample_id(5), sample_id(0))
         store.embedders.close()
 
 
@@ -181,8 +181,8 @@ def hostile_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     ),
                     embed=False,
                 )
-            await store.add_edge(Edge(sample_id(0), sample_id(1), f"edge{HOSTILE}", 0.5))
-            await store.supersede(sample_id(2), sample_id(0))
+            await store.links.add(Edge(sample_id(0), sample_id(1), f"edge{HOSTILE}", 0.5))
+            await store.links.supersede(sample_id(2), sample_id(0))
 
     path = tmp_path_factory.mktemp("hostile") / "hostile.db"
     asyncio.run(fill(f"sqlite:{path}"))

@@ -351,7 +351,7 @@ def test_a_copy_whose_worker_is_gone_is_taken_up_again(run: Command, sample: str
         clock = Clock()
         clock.earlier = HOUR
         async with open_store(postgres_database, clock=clock) as store:
-            model = await store.registered_model()
+            model = await store.models.registered()
             assert model is not None
             run = await Ledger(store).start(
                 kind=first.kind,

@@ -140,7 +140,7 @@ def test_ctrl_c_cancels_a_copy(run: Command, postgres_database: str, tmp_path: P
     async def fill() -> None:
         async with open_store(source, create=True) as store:
             text = "words " * 400
-            await store.insert_many([Draft(text) for _ in range(12_000)], embed=False)
+            await store.memories.insert_many([Draft(text) for _ in range(12_000)], embed=False)
 
     asyncio.run(fill())
     arguments = ["--json", *copy(source, postgres_database, "--batch-size", "50")]

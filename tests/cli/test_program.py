@@ -262,7 +262,7 @@ def test_what_nobody_foresaw_goes_to_a_private_file(
     async def broken(*_: object) -> None:
         raise ValueError("postgresql://me:s3cret@db/x \x1b[2J")
 
-    monkeypatch.setattr("vestige_tui.store.store.Store.get_stats", broken)
+    monkeypatch.setattr("vestige_tui.store.maintenance.MaintenanceService.stats", broken)
     ran = run("--store", sample, "stats", "--json")
     assert ran.status == 1
     assert ran.json["error"]["code"] == "failed"

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
+from tests.support.listed import list_ids
 from tests.support.swapping import OtherEmbedder, offer
 from vestige_tui.core.errors import EmbedderUnavailable, ModelMismatch, Refused, Usage
 from vestige_tui.core.memories import Draft, Filter
@@ -35,7 +36,7 @@ async def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
             await store.insert(Draft(text))
         await store.insert(Draft("The lamp that has no vector."), embed=False)
         old = await store.insert(Draft("The lamp of the kitchen was in the cellar."))
-        await store.supersede(old.changed[0], (await store.list_ids())[-1])
+        await store.links.supersede(old.changed[0], (await list_ids(store))[-1])
     source.close()
     return made
 
@@ -110,7 +111,7 @@ async def test_what_is_asked_of_a_memory(url: str, text: str, sentence: str, mon
     offer(monkeypatch, FIRST, SECOND)
     source = EmbedderSource(embedder=FIRST)
     async with open_store(url, embedders=source) as store:
-        await store.delete(await store.list_ids(Filter(superseded=True)))
+        await store.delete(await list_ids(store, Filter(superseded=True)))
         await store.insert(Draft(text))
     source.close()
     async with opened(url) as store:
@@ -163,7 +164,7 @@ async def test_what_cannot_be_compared_is_refused(url: str, monkeypatch: pytest.
     assert loaded == []
     source = EmbedderSource(embedder=FIRST)
     async with open_store(url, embedders=source) as store:
-        await store.delete(await store.list_ids(Filter(superseded=True)))
+        await store.delete(await list_ids(store, Filter(superseded=True)))
         with pytest.raises(Refused, match="no vectors"):
             await preview(store, SECOND.name)
     source.close()

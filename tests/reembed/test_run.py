@@ -31,8 +31,9 @@ from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest
 from vestige_tui.reembed import plan
 from vestige_tui.reembed import run as reembedding
+from vestige_tui.store.models import FILL_BATCH
 from vestige_tui.store.open import open_store
-from vestige_tui.store.store import FILL_BATCH, Store
+from vestige_tui.store.store import Store
 
 OLD, NEW, OTHER = TestEmbedder(768), TestEmbedder(1_024), TestEmbedder(640)
 WORDS = (
@@ -59,8 +60,8 @@ async def fill(url: str, count: int, embedder: Embedder = OLD) -> list[str]:
     """So many memories with their vectors; gives their ids."""
     written = texts(count)
     async with opened(url, embedder, create=True) as store:
-        await store.register_model(signature(embedder))
-        ids, _, _ = await store.insert_many(
+        await store.models.register(signature(embedder))
+        ids, _, _ = await store.memories.insert_many(
             [Draft(text, domains=("auth",) if n % 2 else ()) for n, text in enumerate(written)],
             embeddings=embedder.embed(written),
         )
@@ -166,18 +167,18 @@ async def test_a_store_is_taken_to_another_width(url: str, run: Run) -> None:
     ids = await fill(url, 500)
     before = names(url)
     async with opened(url) as store:
-        health = await store.health_check()
+        health = await store.health()
     job = await completed(run(url, model=NEW.name))
     assert everything_is_of(url, NEW) == 500
     assert (job.progress.tables["memories"].inserted, job.progress.tables["memories"].read) == (500, 500)
     async with opened(url, NEW) as store:
-        registered = await store.registered_model()
+        registered = await store.models.registered()
         assert registered is not None
         assert replace(registered, created_at=None) == signature(NEW)
-        assert {memory.id for memory in await store.get_many(ids)} == set(ids)
-        assert (await store.vector_census()).by_width == {1_024: 500}
-        assert (await store.health_check()).state == health.state
-        assert {info.state for info in await store.schema_status()} == {"applied"}
+        assert {memory.id for memory in await store.memories.get_many(ids)} == set(ids)
+        assert (await store.models.census()).by_width == {1_024: 500}
+        assert (await store.health()).state == health.state
+        assert {info.state for info in await store.maintenance.schema_status()} == {"applied"}
         kept, [changed] = await plan.spare(store), await plan.history(store)
         made = await plan.report(store, job.id)
     assert kept is not None
@@ -258,7 +259,7 @@ async def test_the_real_model_takes_over_vectors_of_the_same_width(url: str, run
     assert everything_is_of(url, real) == 12
     async with opened(url) as store:
         found = await store.search(SearchQuery(text="sign with the key", limit=3))
-        registered = await store.registered_model()
+        registered = await store.models.registered()
     assert found.mode == "hybrid"
     assert registered is not None
     assert (registered.name, registered.hash) == (DEFAULT_MODEL, real.hash)
@@ -414,7 +415,7 @@ async def test_many_edits_leave_no_vector_of_an_old_text(url: str, run: Run) -> 
         done.set()
         assert await editing > 0
     async with opened(url, NEW) as store:
-        await store.fill_embeddings()
+        await store.models.fill()
     assert everything_is_of(url, NEW) == 120
 
 
@@ -427,14 +428,16 @@ async def test_a_text_that_cannot_be_encoded_costs_only_itself(
     monkeypatch.setattr(encoder_pool, "_COMMAND", (sys.executable, "-m", "tests.support.fragile"))
     await fill(url, 40, TestEmbedder(16))
     async with opened(url) as store:
-        await store.insert_many([Draft("undone business"), Draft("hollow words"), Draft("deadly silence")], embed=False)
+        await store.memories.insert_many(
+            [Draft("undone business"), Draft("hollow words"), Draft("deadly silence")], embed=False
+        )
     job = await run(url, model="test-embedder-8")
     assert job.status == "completed"
     counts = job.progress.tables["memories"]
     assert (counts.read, counts.inserted, counts.failed) == (43, 40, 3)
     async with opened(url) as store:
         found = (await Ledger(store).findings(job.id)).items
-        census = await store.vector_census()
+        census = await store.models.census()
     assert {each.outcome for each in found} == {"failed"}
     assert len({each.source_key for each in found}) == len(found) == 3
     assert (census.by_width, census.without) == ({8: 40}, 3)
@@ -445,20 +448,20 @@ async def test_a_model_that_can_encode_nothing_changes_nothing(
 ) -> None:
     monkeypatch.setattr(encoder_pool, "_COMMAND", (sys.executable, "-m", "tests.support.fragile"))
     async with opened(url, create=True) as store:
-        await store.register_model(signature(TestEmbedder(16)))
-        await store.insert_many([Draft("undone one"), Draft("undone two")], embed=False)
+        await store.models.register(signature(TestEmbedder(16)))
+        await store.memories.insert_many([Draft("undone one"), Draft("undone two")], embed=False)
     job = await run(url, model="test-embedder-8")
     assert job.status == "failed"
     assert job.error == "test-embedder-8 could not encode a single text; the store stays as it was."
     async with opened(url) as store:
-        assert (await store.registered_model() or signature(NEW)).name == "test-embedder-16"
+        assert (await store.models.registered() or signature(NEW)).name == "test-embedder-16"
 
 
 async def meaningless(url: str, *contents: str) -> tuple[str, ...]:
     """Ids of memories without a vector, beside three that have one."""
     await fill(url, 3, TestEmbedder(16))
     async with opened(url) as store:
-        ids, _, _ = await store.insert_many([Draft(each) for each in contents], embed=False)
+        ids, _, _ = await store.memories.insert_many([Draft(each) for each in contents], embed=False)
     return tuple(ids)
 
 
@@ -498,7 +501,7 @@ async def test_a_text_that_failed_and_was_mended_has_failed_no_more(
     assert job.result is not None
     assert "1 memory without a vector" in job.result
     async with opened(url) as store:
-        assert [each.id for each in await store.get_many([mended]) if each.has_embedding] == [mended]
+        assert [each.id for each in await store.memories.get_many([mended]) if each.has_embedding] == [mended]
 
 
 async def interrupted(run: Run, monkeypatch: pytest.MonkeyPatch, url: str, **options: Any) -> Job:
@@ -591,8 +594,8 @@ async def test_the_way_back_without_its_model_is_asked_for_twice(url: str, run: 
         await start.check(JobRequest("reembed", url, url, {"rollback": True}))
     await completed(run(url, rollback=True, partial=True))
     async with opened(url) as store:
-        assert (await store.registered_model() or signature(NEW)).name == "no-such-model"
-        assert (await store.vector_census()).without == 1
+        assert (await store.models.registered() or signature(NEW)).name == "no-such-model"
+        assert (await store.models.census()).without == 1
     assert everything_is_of(url, OLD) == 10
 
 
@@ -838,7 +841,7 @@ async def test_a_worker_that_finds_another_build_stops(url: str, run: Run, monke
     assert job.error is not None
     assert "has other files here" in job.error
     async with opened(url) as store:
-        assert (await store.registered_model() or signature(NEW)).name == "test-embedder-16"
+        assert (await store.models.registered() or signature(NEW)).name == "test-embedder-16"
 
 
 async def test_two_at_once(url: str, workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -948,7 +951,7 @@ async def test_search_by_meaning_pauses_in_place_and_says_so(url: str) -> None:
         run = await ledger.start(
             kind="reembed", source=url, target=url, model=NEW.name, task="", owner="me", options={"in_place": True}
         )
-        await console.refresh_model()
+        await console.models.refresh()
         answer = await console.search(SearchQuery(text=text))
         assert (answer.mode, len(answer.hits) > 0) == ("text", True)
         assert f"pauses while job {run.id[:8]}" in answer.warnings[0]
@@ -958,9 +961,9 @@ async def test_search_by_meaning_pauses_in_place_and_says_so(url: str) -> None:
         await console.insert(Draft("written meanwhile"), embed=False)
         left_to = f"Job {run.id[:8]} makes the vectors of this store anew; the missing ones are left to it."
         with pytest.raises(Refused, match=left_to):
-            await console.fill_embeddings()
+            await console.models.fill()
         await ledger.transition(run.id, "completed")
-        assert await console.fill_embeddings() == 1
+        assert await console.models.fill() == 1
         # The end of a job is no change that anybody is told of.
         assert (await console.search(SearchQuery(text=text))).mode == "hybrid"
 
@@ -968,7 +971,7 @@ async def test_search_by_meaning_pauses_in_place_and_says_so(url: str) -> None:
 async def test_filling_in_vectors_ends_where_a_job_begins_to_make_all_of_them(url: str) -> None:
     await fill(url, 1)
     async with opened(url) as console, opened(url) as worker:
-        await console.insert_many([Draft(f"without a vector {n}") for n in range(FILL_BATCH + 1)], embed=False)
+        await console.memories.insert_many([Draft(f"without a vector {n}") for n in range(FILL_BATCH + 1)], embed=False)
         begun: list[asyncio.Task[Any]] = []
         embed = console.embedders.embed
 
@@ -984,7 +987,7 @@ async def test_filling_in_vectors_ends_where_a_job_begins_to_make_all_of_them(ur
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(console.embedders, "embed", embed_and_begin)
             # What was made is said; only where nothing was, the job is named.
-            assert await console.fill_embeddings() == FILL_BATCH
-        assert (await console.vector_census()).without == 1
+            assert await console.models.fill() == FILL_BATCH
+        assert (await console.models.census()).without == 1
         with pytest.raises(Refused, match=f"Job {begun[0].result().id[:8]} makes"):
-            await console.fill_embeddings()
+            await console.models.fill()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.store.conftest import Clock
+from tests.support.listed import list_ids
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Filter
 from vestige_tui.core.reviews import Rating, Scheduling
@@ -63,14 +64,14 @@ async def fill(store: Store, told: list[dict[str, Any]], clock: Clock) -> None:
                 scheduling=state if number % 3 else None,
             )
         )
-    await store.insert_many(drafts)
+    await store.memories.insert_many(drafts)
     for each in told:
         edges = [Edge(ids[each["key"]], ids[e["to"]], e["type"], e["weight"]) for e in each["edges"]]
-        await store.restore_edges(edges)
+        await store.links.restore(edges)
         if each.get("superseded_by"):
-            await store.supersede(ids[each["key"]], ids[each["superseded_by"]])
+            await store.links.supersede(ids[each["key"]], ids[each["superseded_by"]])
     for each in told[:10]:
-        await store.record_review(ids[each["key"]], Rating.GOOD)
+        await store.reviews.record(ids[each["key"]], Rating.GOOD)
 
 
 async def test_searches(pair: tuple[Store, Store]) -> None:
@@ -116,23 +117,23 @@ async def test_lists_counts_and_facets(pair: tuple[Store, Store]) -> None:
         for sort in ("created", "updated", "due"):
             pages = [await store.page(chosen, sort=sort, limit=500) for store in pair]
             assert pages[0].items == pages[1].items
-            assert await one.count(chosen) == await two.count(chosen)
+            assert await one.memories.count(chosen) == await two.memories.count(chosen)
         for name in ("domains", "tags", "node_types", "codebases"):
-            assert await one.facets(name, chosen) == await two.facets(name, chosen)
-    assert await one.growth() == await two.growth()
+            assert await one.memories.facets(name, chosen) == await two.memories.facets(name, chosen)
+    assert await one.maintenance.growth() == await two.maintenance.growth()
 
 
 async def test_reviews_links_and_lineage(pair: tuple[Store, Store]) -> None:
     one, two = pair
-    assert await one.queue_counts() == await two.queue_counts()
-    assert await one.get_due_memories(limit=500) == await two.get_due_memories(limit=500)
-    assert await one.get_new_memories(limit=500) == await two.get_new_memories(limit=500)
-    assert sorted(await one.due_times(30)) == sorted(await two.due_times(30))
-    for memory_id in (await one.list_ids(Filter(superseded=True)))[:60]:
+    assert await one.reviews.queue_counts() == await two.reviews.queue_counts()
+    assert await one.reviews.due(limit=500) == await two.reviews.due(limit=500)
+    assert await one.reviews.new(limit=500) == await two.reviews.new(limit=500)
+    assert sorted(await one.reviews.due_times(30)) == sorted(await two.reviews.due_times(30))
+    for memory_id in (await list_ids(one, Filter(superseded=True)))[:60]:
         assert await one.get(memory_id) == await two.get(memory_id)
-        assert await one.get_edges(memory_id) == await two.get_edges(memory_id)
-        assert await one.lineage(memory_id) == await two.lineage(memory_id)
-        near = [await store.get_neighbors(memory_id, 2) for store in pair]
+        assert await one.links.edges(memory_id) == await two.links.edges(memory_id)
+        assert await one.links.lineage(memory_id) == await two.links.lineage(memory_id)
+        near = [await store.links.neighbors(memory_id, 2) for store in pair]
         assert [(n.memory.id, n.depth) for n in near[0]] == [(n.memory.id, n.depth) for n in near[1]]
         assert [n.weight for n in near[0]] == pytest.approx([n.weight for n in near[1]])
-        assert len(await one.supersession_history(memory_id)) == len(await two.supersession_history(memory_id))
+        assert len(await one.links.history(memory_id)) == len(await two.links.history(memory_id))

@@ -26,7 +26,9 @@ def key(number: int) -> str:
 
 
 async def some(store: Store, count: int) -> list[str]:
-    inserted, _, _ = await store.insert_many([Draft(f"Memory {n}.", id=key(n)) for n in range(count)], embed=False)
+    inserted, _, _ = await store.memories.insert_many(
+        [Draft(f"Memory {n}.", id=key(n)) for n in range(count)], embed=False
+    )
     return list(inserted)
 
 
@@ -36,12 +38,12 @@ async def test_a_write_for_many_is_whole_or_nothing(store: Store, clock: Clock) 
     async with store.backend.write() as transaction:
         assert await transaction.execute_many("put_marks", marks) == 3
         assert await transaction.execute_many("put_marks", []) == 0
-    assert await store.get_new_memories() == ()
+    assert await store.reviews.new() == ()
     marks = [{"id": each, "suspended": False, "buried_until": None} for each in [*ids, key(99)]]
     with pytest.raises(NotFound):
         async with store.backend.write() as transaction:
             await transaction.execute_many("put_marks", marks)
-    assert await store.get_new_memories() == ()
+    assert await store.reviews.new() == ()
 
 
 async def test_several_writes_in_one_trip_are_whole_or_nothing(store: Store, clock: Clock) -> None:
@@ -50,14 +52,14 @@ async def test_several_writes_in_one_trip_are_whole_or_nothing(store: Store, clo
     line = {"id": one, "at": clock(), "rating": 3, "prior": None, "new": None, "undoes": None}
     with pytest.raises(Conflict):
         await store.backend.write_all([Write("put_edge", edge), Write("insert_review", line)])
-    assert await store.get_edges(one) == ()
+    assert await store.links.edges(one) == ()
     rest = {"id": two, "suspended": True, "buried_until": None}
     found = await store.backend.write_all(
         [Write("put_edge", edge), Write("put_marks", many=[rest, {**rest, "id": one}]), Write("put_marks", many=[])]
     )
     assert found == [[], [], []]
-    assert len(await store.get_edges(one)) == 1
-    assert await store.get_new_memories() == ()
+    assert len(await store.links.edges(one)) == 1
+    assert await store.reviews.new() == ()
     assert await store.backend.write_all([]) == []
 
 
@@ -68,8 +70,8 @@ async def test_of_writes_that_come_together_only_the_refused_one_fails(store: St
     assert [number for number, each in enumerate(done) if isinstance(each, Exception)] == [7]
     assert isinstance(done[7], Conflict)
     assert done[7].message == f"A memory with the id {key(0)} is already there."
-    assert await store.count() == 20
-    assert len(await store.journal(limit=100)) == 19
+    assert await store.memories.count() == 20
+    assert len(await store.journal.entries(limit=100)) == 19
 
 
 async def test_a_write_that_waits_can_be_given_up(store: Store) -> None:
@@ -83,7 +85,7 @@ async def test_a_write_that_waits_can_be_given_up(store: Store) -> None:
             waiting.cancel()
     await asyncio.wait({waiting})
     assert waiting.cancelled() == (store.kind == "sqlite")
-    assert len(await store.get_new_memories()) == (1 if waiting.cancelled() else 0)
+    assert len(await store.reviews.new()) == (1 if waiting.cancelled() else 0)
 
 
 async def test_a_store_that_is_read_only_refuses_them(store: Store, store_url: str) -> None:
@@ -96,20 +98,20 @@ async def test_an_import_that_somebody_else_outran_writes_the_rest(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await some(store, 3)
-    there, asked = store._existing_ids, 0
+    there, asked = store.memories._existing_ids, 0
 
     async def late(ids: list[str]) -> set[str]:
         nonlocal asked
         asked += 1
         return set() if asked == 1 else await there(ids)
 
-    monkeypatch.setattr(store, "_existing_ids", late)
+    monkeypatch.setattr(store.memories, "_existing_ids", late)
     drafts = [Draft(f"Again {n}.", id=key(n)) for n in range(5)]
-    inserted, present, _ = await store.insert_many(drafts, embed=False)
+    inserted, present, _ = await store.memories.insert_many(drafts, embed=False)
     assert (inserted, present) == ((key(3), key(4)), (key(0), key(1), key(2)))
     assert (await store.get(key(0))).content == "Memory 0."
     with pytest.raises(NotFound):
-        await store.journal_import([key(3), key(77)])
+        await store.journal.record_import([key(3), key(77)])
 
 
 async def test_queue_counts_are_those_of_the_lists(store: Store, clock: Clock) -> None:
@@ -121,27 +123,24 @@ async def test_queue_counts_are_those_of_the_lists(store: Store, clock: Clock) -
         drafts.append(
             Draft(f"Card {number}.", id=key(number), tags=(f"t{number % 3}",), scheduling=state if number % 5 else None)
         )
-    await store.insert_many(drafts, embed=False)
+    await store.memories.insert_many(drafts, embed=False)
     for number in range(0, 120, 11):
-        await store.suspend(key(number))
+        await store.reviews.suspend(key(number))
     for number in range(1, 120, 13):
-        await store.bury(key(number), now + timedelta(days=number % 3 - 1, hours=1))
+        await store.reviews.bury(key(number), now + timedelta(days=number % 3 - 1, hours=1))
     for number in range(2, 120, 17):
-        await store.supersede(key(number), key(number - 1))
+        await store.links.supersede(key(number), key(number - 1))
     for number in (3, 4, 8, 15):
-        await store.record_review(key(number), Rating.GOOD)
-    await store.undo_review(key(15))
+        await store.reviews.record(key(number), Rating.GOOD)
+    await store.reviews.undo(key(15))
     today = local_midnight(now)
     bounds = [today, local_midnight(today + timedelta(hours=36)), local_midnight(today + timedelta(days=7, hours=12))]
     for chosen in (Filter(), Filter(superseded=True), Filter(tags=("t1",))):
-        counts = await store.queue_counts(chosen)
-        listed = [len(await store.get_due_memories(bound, 1_000, chosen)) for bound in bounds]
+        counts = await store.reviews.queue_counts(chosen)
+        listed = [len(await store.reviews.due(bound, 1_000, chosen)) for bound in bounds]
         assert [counts.overdue, counts.due, counts.due + counts.week] == listed
-        assert counts.new == len(await store.get_new_memories(1_000, chosen))
-        for days in (1, 30):
-            by_day = await store.due_by_day(days, chosen)
-            assert list(by_day) == forecast(await store.due_times(days, chosen), now, days)
-    assert sum(await store.due_by_day(30)) > 20
+        assert counts.new == len(await store.reviews.new(1_000, chosen))
+    assert sum(forecast(await store.reviews.due_times(30), now, 30)) > 20
 
 
 async def test_logs_are_restored_once_and_in_their_order(store: Store, clock: Clock) -> None:
@@ -154,22 +153,22 @@ async def test_logs_are_restored_once_and_in_their_order(store: Store, clock: Cl
         Review(14, one, clock() + timedelta(minutes=2), 1, state, state),
         Review(15, one, clock() + timedelta(minutes=2), 1, state, state),
     ]
-    assert await store.restore_reviews(log) == (4, 1)
-    assert await store.restore_reviews(log) == (0, 5)
-    assert await store.restore_reviews([]) == (0, 0)
-    assert [(review.rating, review.undoes) for review in await store.reviews(one)] == [(3, None), (1, None)]
-    [graded, undone] = await store.reviews(two)
+    assert await store.reviews.restore(log) == (4, 1)
+    assert await store.reviews.restore(log) == (0, 5)
+    assert await store.reviews.restore([]) == (0, 0)
+    assert [(review.rating, review.undoes) for review in await store.reviews.log(one)] == [(3, None), (1, None)]
+    [graded, undone] = await store.reviews.log(two)
     assert undone.undoes == graded.id
     edges = [Edge(one, two, "related", 0.5), Edge(one, two, "supports"), Edge(one, two, "related", 0.9)]
-    assert await store.restore_edges(edges) == (2, 1)
-    assert await store.restore_edges(edges) == (0, 3)
-    assert {(edge.edge_type, edge.weight) for edge in await store.get_edges(one)} == {
+    assert await store.links.restore(edges) == (2, 1)
+    assert await store.links.restore(edges) == (0, 3)
+    assert {(edge.edge_type, edge.weight) for edge in await store.links.edges(one)} == {
         ("related", 0.5),
         ("supports", 1.0),
     }
     with pytest.raises(NotFound):
-        await store.restore_edges([Edge(two, one), Edge(one, key(99))])
-    assert len(await store.get_edges(one)) == 2
+        await store.links.restore([Edge(two, one), Edge(one, key(99))])
+    assert len(await store.links.edges(one)) == 2
 
 
 async def test_text_that_is_no_utf8_is_read_all_the_same(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.store.conftest import Clock
+from tests.support.listed import list_ids
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Conflict, ModelMismatch, NotFound, ReadOnly, SchemaPending, Usage
 from vestige_tui.core.links import Edge
@@ -92,13 +93,13 @@ async def test_an_id_is_found_by_a_unique_beginning(store: Store) -> None:
     await add(store, "One.", id=first)
     await add(store, "Two.", id=second)
     third = await add(store, "Three.", id="bbbbbbbb-0000-4000-8000-000000000003")
-    assert await store.resolve("bbbbbb") == third
-    assert await store.resolve(first) == first
+    assert await store.memories.resolve("bbbbbb") == third
+    assert await store.memories.resolve(first) == first
     with pytest.raises(Usage):
-        await store.resolve("aaaaaaaa-0000")
+        await store.memories.resolve("aaaaaaaa-0000")
     for text in ("bbb", "cccccc", "zzzzzz", NOWHERE):
         with pytest.raises(NotFound):
-            await store.resolve(text)
+            await store.memories.resolve(text)
 
 
 async def test_an_edit_changes_what_it_names_and_moves_updated_at(store: Store, clock: Clock) -> None:
@@ -119,9 +120,9 @@ async def test_updated_at_stays_where_nothing_a_person_edits_changed(store: Stor
     memory_id, other = await add(store, "Stays."), await add(store, "Other.")
     before = (await store.get(memory_id)).updated_at
     clock.advance(hours=1)
-    await store.record_review(memory_id, Rating.GOOD)
-    await store.supersede(memory_id, other)
-    await store.unsupersede(memory_id)
+    await store.reviews.record(memory_id, Rating.GOOD)
+    await store.links.supersede(memory_id, other)
+    await store.links.unsupersede(memory_id)
     await store.update(memory_id, Patch(domains=("d",), visibility="public"))
     assert (await store.get(memory_id)).updated_at == before
     assert (await store.update(memory_id, Patch(domains=("d",)))).changed == ()
@@ -137,11 +138,11 @@ async def test_an_edit_of_the_text_renews_the_vector(store: Store) -> None:
 
 async def test_tags_of_several_memories_all_or_none(store: Store) -> None:
     one, two = await add(store, "One.", tags=("a", "b")), await add(store, "Two.", tags=("b",))
-    change = await store.tag([one, two], add=["c"], remove=["a"])
+    change = await store.memories.tag([one, two], add=["c"], remove=["a"])
     assert set(change.changed) == {one, two}
     assert (await store.get(one)).tags == ("b", "c")
     with pytest.raises(NotFound):
-        await store.tag([one, NOWHERE], add=["never"])
+        await store.memories.tag([one, NOWHERE], add=["never"])
     assert (await store.get(one)).tags == ("b", "c")
 
 
@@ -182,14 +183,14 @@ async def test_lists_by_due_date_hold_what_has_one(store: Store, clock: Clock) -
     late = await add(store, "Late.", scheduling=Scheduling(5, 5, 1, clock(), clock() + timedelta(days=5), 1, 0))
     soon = await add(store, "Soon.", scheduling=Scheduling(1, 5, 1, clock(), clock() + timedelta(days=1), 1, 0))
     assert [memory.id for memory in (await store.page(sort="due")).items] == [soon, late]
-    assert await store.count(sort="due") == 2
+    assert await store.memories.count(sort="due") == 2
 
 
 async def filtered(store: Store, **fields: object) -> set[str]:
     chosen = Filter(**fields)  # type: ignore[arg-type]  # fields of any kind
     page = {memory.content for memory in (await store.page(chosen)).items}
-    assert await store.count(chosen) == len(page)
-    assert len(await store.list_ids(chosen)) == len(page)
+    assert await store.memories.count(chosen) == len(page)
+    assert len(await list_ids(store, chosen)) == len(page)
     return page
 
 
@@ -217,25 +218,25 @@ async def test_filters(store: Store, clock: Clock) -> None:
     assert await filtered(store, without_embedding=True) == set()
     with pytest.raises(Usage):
         await store.page(Filter(min_retrievability=2.0))
-    assert {facet.value: facet.count for facet in await store.facets("domains")} == {"auth": 2, "ops": 2}
-    assert [facet.value for facet in await store.facets("tags")] == ["y", "x"]
-    assert {facet.value: facet.count for facet in await store.facets("node_types")}["fact"] == 2
-    assert [facet.value for facet in await store.facets("codebases")] == ["api"]
-    assert sum(count for _, count in await store.growth()) == 4
+    assert {facet.value: facet.count for facet in await store.memories.facets("domains")} == {"auth": 2, "ops": 2}
+    assert [facet.value for facet in await store.memories.facets("tags")] == ["y", "x"]
+    assert {facet.value: facet.count for facet in await store.memories.facets("node_types")}["fact"] == 2
+    assert [facet.value for facet in await store.memories.facets("codebases")] == ["api"]
+    assert sum(count for _, count in await store.maintenance.growth()) == 4
 
 
 async def test_figures_of_the_store(store: Store) -> None:
     one, two = await add(store, "One."), await add(store, "Two.")
-    await store.add_edge(Edge(one, two))
-    await store.record_review(one, Rating.GOOD)
-    await store.supersede(one, two)
-    stats = await store.get_stats()
+    await store.links.add(Edge(one, two))
+    await store.reviews.record(one, Rating.GOOD)
+    await store.links.supersede(one, two)
+    stats = await store.maintenance.stats()
     assert (stats.total_memories, stats.memories_with_embeddings, stats.total_edges) == (2, 2, 1)
     assert (stats.total_reviews, stats.superseded, stats.registered_model_dim) == (1, 1, 64)
     assert stats.schema_version == migrations(store.backend.dialect)[-1].version
     assert stats.size_bytes
     assert stats.backend == store.kind
-    assert (await store.health_check()).state in ("healthy", "degraded")
+    assert (await store.health()).state in ("healthy", "degraded")
 
 
 async def test_who_waits_for_a_change_is_told_of_it(store: Store) -> None:
@@ -253,12 +254,12 @@ async def test_a_deleted_memory_comes_back_whole(store: Store, clock: Clock) -> 
     loser = await add(store, "Loser.")
     victim = await add(store, "Victim of a delete.", tags=("t",), metadata={"k": 1})
     friend = await add(store, "Friend.")
-    await store.add_edge(Edge(victim, friend, "supports", 0.5))
-    await store.supersede(loser, victim)
-    await store.record_review(victim, Rating.GOOD)
-    await store.suspend(victim)
+    await store.links.add(Edge(victim, friend, "supports", 0.5))
+    await store.links.supersede(loser, victim)
+    await store.reviews.record(victim, Rating.GOOD)
+    await store.reviews.suspend(victim)
     before = await store.get(victim)
-    preview = await store.delete_preview([victim])
+    preview = await store.memories.preview_delete([victim])
     assert (preview.edges, preview.reviews) == (1, 1)
     assert [memory.id for memory in preview.resurrected] == [loser]
     clock.advance(hours=1)
@@ -266,15 +267,15 @@ async def test_a_deleted_memory_comes_back_whole(store: Store, clock: Clock) -> 
     with pytest.raises(NotFound):
         await store.get(victim)
     assert (await store.get(loser)).superseded_by is None
-    assert await store.get_edges(friend) == ()
+    assert await store.links.edges(friend) == ()
     clock.advance(hours=1)
-    undone = await store.undo(change.undo)
+    undone = await store.journal.undo(change.undo)
     assert undone.changed == (victim,)
     assert await store.get(victim) == before
     assert (await store.get(loser)).superseded_by == victim
-    assert [edge.weight for edge in await store.get_edges(victim)] == [0.5]
-    assert [review.rating for review in await store.reviews(victim)] == [3]
-    assert (await store.marks(victim)).suspended
+    assert [edge.weight for edge in await store.links.edges(victim)] == [0.5]
+    assert [review.rating for review in await store.reviews.log(victim)] == [3]
+    assert (await store.reviews.marks(victim)).suspended
     answer = await store.search(SearchQuery("Victim of a delete.", mode="vector"))
     assert answer[0].memory.id == victim
 
@@ -284,7 +285,7 @@ async def test_deletes_are_all_or_none(store: Store) -> None:
     with pytest.raises(NotFound):
         await store.delete([one, NOWHERE])
     assert (await store.get(one)).content == "One."
-    assert [entry.verb for entry in await store.journal(limit=1)] == ["add"]
+    assert [entry.verb for entry in await store.journal.entries(limit=1)] == ["add"]
 
 
 async def test_undo_takes_back_the_last_change_first(store: Store, clock: Clock) -> None:
@@ -292,22 +293,22 @@ async def test_undo_takes_back_the_last_change_first(store: Store, clock: Clock)
     clock.advance(seconds=1)
     await store.update(memory_id, Patch(content="Other text."))
     clock.advance(seconds=1)
-    await store.tag([memory_id], add=["t"])
-    await store.undo()
+    await store.memories.tag([memory_id], add=["t"])
+    await store.journal.undo()
     assert (await store.get(memory_id)).tags == ()
-    await store.undo()
+    await store.journal.undo()
     assert (await store.get(memory_id)).content == "Text."
-    await store.undo()
+    await store.journal.undo()
     with pytest.raises(NotFound):
         await store.get(memory_id)
     with pytest.raises(NotFound):
-        await store.undo()
+        await store.journal.undo()
 
 
 async def test_undo_restores_the_vector_of_the_old_text(store: Store) -> None:
     memory_id = await add(store, "alpha beta")
     change = await store.update(memory_id, Patch(content="gamma delta"))
-    await store.undo(change.undo)
+    await store.journal.undo(change.undo)
     answer = await store.search(SearchQuery("alpha beta", mode="vector"))
     assert answer[0].vector_score == pytest.approx(1.0, abs=1e-4)
 
@@ -318,22 +319,22 @@ async def test_undo_refuses_what_has_changed_since(store: Store, clock: Clock) -
     clock.advance(seconds=1)
     await store.update(memory_id, Patch(content="Theirs."))
     with pytest.raises(Conflict):
-        await store.undo(first.undo)
+        await store.journal.undo(first.undo)
     assert (await store.get(memory_id)).content == "Theirs."
-    done = await store.tag([memory_id], add=["x"])
-    await store.undo(done.undo)
+    done = await store.memories.tag([memory_id], add=["x"])
+    await store.journal.undo(done.undo)
     with pytest.raises(Conflict):
-        await store.undo(done.undo)
+        await store.journal.undo(done.undo)
 
 
 async def test_the_journal_tells_who_did_what(store: Store) -> None:
     memory_id = await add(store, "Text.")
-    await store.tag([memory_id], add=["t"])
-    entries = await store.journal()
+    await store.memories.tag([memory_id], add=["t"])
+    entries = await store.journal.entries()
     assert [entry.verb for entry in entries] == ["tag", "add"]
     assert entries[0].ids == (memory_id,)
     assert entries[0].actor
-    assert [entry.verb for entry in await store.journal(before_id=entries[0].id)] == ["add"]
+    assert [entry.verb for entry in await store.journal.entries(before_id=entries[0].id)] == ["add"]
 
 
 # Search
@@ -457,15 +458,15 @@ async def test_fusion_adds_what_each_branch_gives(store: Store, library: dict[st
 
 async def test_what_one_branch_found_the_other_is_asked_for(store: Store) -> None:
     """Thirty memories hold the word, thirty others are nearest: each gets its score from the other side too."""
-    await store.register_model(signature(TestEmbedder(64)))
+    await store.models.register(signature(TestEmbedder(64)))
     [near, far] = TestEmbedder(64).embed(["the moon", "a harbour"])
     words = [Draft(content=f"lighthouse number {number}") for number in range(40)]
-    await store.insert_many(words, embeddings=[far] * 40)
+    await store.memories.insert_many(words, embeddings=[far] * 40)
     meant = [
         Draft(content=f"something about night {number} with one lighthouse far away " + "x " * 50)
         for number in range(40)
     ]
-    await store.insert_many(meant, embeddings=[near] * 40)
+    await store.memories.insert_many(meant, embeddings=[near] * 40)
     answer = await store.search(SearchQuery("lighthouse", embedding=near, limit=80))
     assert len(answer) == 80
     short = await store.explain(SearchQuery("lighthouse", embedding=near, limit=10))
@@ -478,11 +479,11 @@ async def test_what_one_branch_found_the_other_is_asked_for(store: Store) -> Non
 
 
 async def test_a_memory_without_a_vector_counts_as_the_farthest(store: Store) -> None:
-    await store.register_model(signature(TestEmbedder(64)))
+    await store.models.register(signature(TestEmbedder(64)))
     drafts = [Draft(content=f"lighthouse {number}") for number in range(12)]
     vectors = TestEmbedder(64).embed([draft.content for draft in drafts])
-    await store.insert_many(drafts, embeddings=vectors)
-    [bare], _, _ = await store.insert_many([Draft(content="lighthouse keeper")], embed=False)
+    await store.memories.insert_many(drafts, embeddings=vectors)
+    [bare], _, _ = await store.memories.insert_many([Draft(content="lighthouse keeper")], embed=False)
     answer = await store.search(SearchQuery("lighthouse keeper", embedding=vectors[0], limit=13))
     [hit] = [hit for hit in answer if hit.memory.id == bare]
     assert hit.vector_score is None
@@ -491,16 +492,16 @@ async def test_a_memory_without_a_vector_counts_as_the_farthest(store: Store) ->
 
 
 async def test_modes_and_wrappers(store: Store, library: dict[str, str]) -> None:
-    text = await store.fts_search("rotate")
+    text = await store.search(SearchQuery("rotate", mode="text"))
     assert text.mode == "text"
     assert all(hit.vector_rank is None for hit in text)
     [vector] = TestEmbedder(64).embed(["Mara wants short answers before her first coffee."])
-    meaning = await store.vector_search(vector, limit=2)
+    meaning = await store.search(SearchQuery(embedding=vector, mode="vector", limit=2))
     assert meaning.mode == "vector"
     assert meaning[0].memory.id == library["coffee"]
     assert len(meaning) == 2
     with pytest.raises(ModelMismatch):
-        await store.vector_search(np.ones(3, dtype=np.float32))
+        await store.search(SearchQuery(embedding=np.ones(3, dtype=np.float32), mode="vector"))
 
 
 async def test_filters_hold_inside_both_branches(store: Store, library: dict[str, str]) -> None:
@@ -512,11 +513,11 @@ async def test_filters_hold_inside_both_branches(store: Store, library: dict[str
 
 
 async def test_superseded_memories_are_hidden_unless_asked_for(store: Store, library: dict[str, str]) -> None:
-    await store.supersede(library["keys"], library["runbook"])
+    await store.links.supersede(library["keys"], library["runbook"])
     assert await names(store, library, "rotate keys", domains=("auth",)) == ["runbook"]
     assert set(await names(store, library, "rotate keys", domains=("auth",), superseded=True)) == {"keys", "runbook"}
-    assert await store.count() == 5
-    assert await store.count(Filter(superseded=True)) == 6
+    assert await store.memories.count() == 5
+    assert await store.memories.count(Filter(superseded=True)) == 6
 
 
 async def test_a_cancelled_search_stops_and_leaves_the_store_usable(store: Store, library: dict[str, str]) -> None:
@@ -537,12 +538,12 @@ async def test_a_cancelled_search_stops_and_leaves_the_store_usable(store: Store
 
 
 async def test_the_first_use_registers_the_model(store: Store) -> None:
-    assert await store.registered_model() is None
+    assert await store.models.registered() is None
     await add(store, "First.")
-    model = await store.registered_model()
+    model = await store.models.registered()
     assert model
     assert (model.name, model.dimension) == ("test-embedder-64", 64)
-    states = {info.name: info.state for info in await store.schema_status()}
+    states = {info.name: info.state for info in await store.maintenance.schema_status()}
     assert set(states.values()) == {"applied"}
 
 
@@ -559,20 +560,20 @@ async def test_another_model_never_mixes_vectors(store: Store, store_url: str, c
         with pytest.raises(ModelMismatch):
             await second.search(SearchQuery("vector", mode="vector"))
         with pytest.raises(ModelMismatch):
-            await second.register_model(signature(TestEmbedder(32)))
+            await second.models.register(signature(TestEmbedder(32)))
         edited = await second.update(first, Patch(content="New text."))
         assert edited.warnings
     other.close()
-    census = await store.vector_census()
+    census = await store.models.census()
     assert census.by_width == {} or set(census.by_width) == {64}
     assert census.without == 2
-    assert await store.fill_embeddings() == 2
-    assert (await store.vector_census()).by_width == {64: 2}
+    assert await store.models.fill() == 2
+    assert (await store.models.census()).by_width == {64: 2}
 
 
 async def test_a_new_hash_alone_is_no_other_model(store: Store) -> None:
     await add(store, "First.")
-    model = await store.register_model(ModelSignature("test-embedder-64", 64, "another build"))
+    model = await store.models.register(ModelSignature("test-embedder-64", 64, "another build"))
     assert model.hash == "another build"
 
 
@@ -581,13 +582,13 @@ async def test_a_new_hash_alone_is_no_other_model(store: Store) -> None:
 
 async def test_a_review_writes_schedule_and_log_together(store: Store, clock: Clock) -> None:
     memory_id = await add(store, "To remember.")
-    change = await store.record_review(memory_id, Rating.GOOD, expected=None)
-    state = await store.get_scheduling(memory_id)
+    change = await store.reviews.record(memory_id, Rating.GOOD, expected=None)
+    state = await store.reviews.scheduling(memory_id)
     assert change.scheduling == state
     assert state
     assert state.next_review
     assert (state.reps, state.last_review, state.next_review > clock()) == (1, clock(), True)
-    [review] = await store.reviews(memory_id)
+    [review] = await store.reviews.log(memory_id)
     assert (review.rating, review.prior.reps, review.new, review.at) == (3, 0, state, clock())
 
 
@@ -595,37 +596,37 @@ async def test_a_schedule_that_a_program_brings_is_written_as_it_is(store: Store
     memory_id = await add(store, "Scheduled elsewhere.")
     for reps in (3, 4):
         state = Scheduling(12.5, 4.25, 0.93, clock(), clock() + timedelta(days=12), reps, 1)
-        await store.update_scheduling(memory_id, state)
-        assert await store.get_scheduling(memory_id) == state
-    assert await store.reviews(memory_id) == ()
+        await store.reviews.put_scheduling(memory_id, state)
+        assert await store.reviews.scheduling(memory_id) == state
+    assert await store.reviews.log(memory_id) == ()
     with pytest.raises(NotFound):
-        await store.update_scheduling(NOWHERE, Scheduling())
+        await store.reviews.put_scheduling(NOWHERE, Scheduling())
 
 
 async def test_a_second_console_is_not_overwritten(store: Store, clock: Clock) -> None:
     memory_id = await add(store, "To remember.")
-    await store.record_review(memory_id, Rating.GOOD)
-    seen = await store.get_scheduling(memory_id)
+    await store.reviews.record(memory_id, Rating.GOOD)
+    seen = await store.reviews.scheduling(memory_id)
     clock.advance(days=3)
-    await store.record_review(memory_id, Rating.EASY, expected=seen)
+    await store.reviews.record(memory_id, Rating.EASY, expected=seen)
     with pytest.raises(Conflict):
-        await store.record_review(memory_id, Rating.AGAIN, expected=seen)
-    assert len(await store.reviews(memory_id)) == 2
+        await store.reviews.record(memory_id, Rating.AGAIN, expected=seen)
+    assert len(await store.reviews.log(memory_id)) == 2
 
 
 async def test_undoing_reviews(store: Store, clock: Clock) -> None:
     memory_id = await add(store, "To remember.")
-    await store.record_review(memory_id, Rating.GOOD)
-    first = await store.get_scheduling(memory_id)
+    await store.reviews.record(memory_id, Rating.GOOD)
+    first = await store.reviews.scheduling(memory_id)
     clock.advance(days=3)
-    await store.record_review(memory_id, Rating.AGAIN)
-    undone = await store.undo_review(memory_id)
-    assert undone.scheduling == first == await store.get_scheduling(memory_id)
-    assert [review.undoes is not None for review in await store.reviews(memory_id)] == [False, False, True]
-    await store.undo_review()
-    assert await store.get_scheduling(memory_id) is None
+    await store.reviews.record(memory_id, Rating.AGAIN)
+    undone = await store.reviews.undo(memory_id)
+    assert undone.scheduling == first == await store.reviews.scheduling(memory_id)
+    assert [review.undoes is not None for review in await store.reviews.log(memory_id)] == [False, False, True]
+    await store.reviews.undo()
+    assert await store.reviews.scheduling(memory_id) is None
     with pytest.raises(NotFound):
-        await store.undo_review(memory_id)
+        await store.reviews.undo(memory_id)
 
 
 async def test_what_is_due(store: Store, clock: Clock) -> None:
@@ -640,32 +641,32 @@ async def test_what_is_due(store: Store, clock: Clock) -> None:
     await add(store, "In a month.", scheduling=due(days=30))
     resting = await add(store, "Suspended.", scheduling=due(days=-3))
     new = await add(store, "New.")
-    await store.suspend(resting)
-    assert [memory.id for memory in await store.get_due_memories()] == [overdue, today]
-    assert [memory.id for memory in await store.get_due_memories(limit=1)] == [overdue]
-    assert [memory.id for memory in await store.get_due_memories(filter=Filter(domains=("ops",)))] == [today]
-    assert len(await store.get_due_memories(now + timedelta(days=4))) == 3
-    assert [memory.id for memory in await store.get_new_memories()] == [new]
-    counts = await store.queue_counts()
+    await store.reviews.suspend(resting)
+    assert [memory.id for memory in await store.reviews.due()] == [overdue, today]
+    assert [memory.id for memory in await store.reviews.due(limit=1)] == [overdue]
+    assert [memory.id for memory in await store.reviews.due(filter=Filter(domains=("ops",)))] == [today]
+    assert len(await store.reviews.due(now + timedelta(days=4))) == 3
+    assert [memory.id for memory in await store.reviews.new()] == [new]
+    counts = await store.reviews.queue_counts()
     assert (counts.overdue, counts.today, counts.week, counts.new, counts.new_today) == (1, 1, 1, 1, 1)
     assert (counts.due, counts.offered) == (2, 3)
-    assert len(await store.due_times(7)) == 3
-    await store.bury(overdue)
-    assert [memory.id for memory in await store.get_due_memories()] == [today]
+    assert len(await store.reviews.due_times(7)) == 3
+    await store.reviews.bury(overdue)
+    assert [memory.id for memory in await store.reviews.due()] == [today]
     clock.advance(days=2)
-    assert [memory.id for memory in await store.get_due_memories()] == [overdue, today, week][:2]
-    await store.resume(resting)
-    assert resting in [memory.id for memory in await store.get_due_memories()]
+    assert [memory.id for memory in await store.reviews.due()] == [overdue, today, week][:2]
+    await store.reviews.resume(resting)
+    assert resting in [memory.id for memory in await store.reviews.due()]
 
 
 async def test_new_memories_have_a_daily_share(store: Store) -> None:
     ids = [await add(store, f"New {number}.") for number in range(15)]
-    assert (await store.queue_counts()).new_today == 10
+    assert (await store.reviews.queue_counts()).new_today == 10
     for memory_id in ids[:4]:
-        await store.record_review(memory_id, Rating.GOOD)
-    assert (await store.queue_counts()).new_today == 6
-    await store.undo_review()
-    assert (await store.queue_counts()).new_today == 7
+        await store.reviews.record(memory_id, Rating.GOOD)
+    assert (await store.reviews.queue_counts()).new_today == 6
+    await store.reviews.undo()
+    assert (await store.reviews.queue_counts()).new_today == 7
 
 
 # Links
@@ -673,38 +674,38 @@ async def test_new_memories_have_a_daily_share(store: Store) -> None:
 
 async def test_links(store: Store) -> None:
     a, b = await add(store, "A."), await add(store, "B.")
-    await store.add_edge(Edge(a, b, "supports", 0.5))
-    change = await store.add_edge(Edge(a, b, "supports", 0.75))
-    await store.add_edge(Edge(b, a, "related", 0.25))
-    assert {(edge.edge_type, edge.weight) for edge in await store.get_edges(a)} == {
+    await store.links.add(Edge(a, b, "supports", 0.5))
+    change = await store.links.add(Edge(a, b, "supports", 0.75))
+    await store.links.add(Edge(b, a, "related", 0.25))
+    assert {(edge.edge_type, edge.weight) for edge in await store.links.edges(a)} == {
         ("supports", 0.75),
         ("related", 0.25),
     }
-    assert [edge.weight for edge in await store.get_edges(b, "related")] == [0.25]
-    await store.undo(change.undo)
-    assert [edge.weight for edge in await store.get_edges(a, "supports")] == [0.5]
-    removed = await store.remove_edge(b, a)
-    assert len(await store.get_edges(a)) == 1
-    await store.undo(removed.undo)
-    assert len(await store.get_edges(a)) == 2
+    assert [edge.weight for edge in await store.links.edges(b, "related")] == [0.25]
+    await store.journal.undo(change.undo)
+    assert [edge.weight for edge in await store.links.edges(a, "supports")] == [0.5]
+    removed = await store.links.remove(b, a)
+    assert len(await store.links.edges(a)) == 1
+    await store.journal.undo(removed.undo)
+    assert len(await store.links.edges(a)) == 2
     with pytest.raises(NotFound):
-        await store.remove_edge(a, b, "nothing")
+        await store.links.remove(a, b, "nothing")
     with pytest.raises(NotFound):
-        await store.add_edge(Edge(a, NOWHERE))
+        await store.links.add(Edge(a, NOWHERE))
     with pytest.raises(Usage):
-        await store.add_edge(Edge(a, a))
+        await store.links.add(Edge(a, a))
 
 
 async def test_neighbors_by_the_best_path(store: Store) -> None:
     a, b, c, d = [await add(store, name) for name in "ABCD"]
     for source, target, weight in [(a, b, 0.5), (b, c, 0.9), (a, c, 0.2), (d, c, 1.0), (c, a, 0.1)]:
-        await store.add_edge(Edge(source, target, "related", weight))
+        await store.links.add(Edge(source, target, "related", weight))
     near = {
         neighbor.memory.content: (round(neighbor.weight, 6), neighbor.depth)
-        for neighbor in await store.get_neighbors(a)
+        for neighbor in await store.links.neighbors(a)
     }
     assert near == {"B": (0.5, 1), "C": (0.2, 1)}
-    far = await store.get_neighbors(a, depth=3)
+    far = await store.links.neighbors(a, depth=3)
     assert [(n.memory.content, round(n.weight, 6)) for n in far] == [("B", 0.5), ("C", 0.45), ("D", 0.45)]
 
 
@@ -713,32 +714,32 @@ async def test_neighbors_by_the_best_path(store: Store) -> None:
 
 async def test_decisions_are_a_log_with_a_cache(store: Store, clock: Clock) -> None:
     a, b, c = [await add(store, name) for name in "ABC"]
-    await store.supersede(a, b)
-    await store.supersede(a, c)  # the same moment: the later row wins
+    await store.links.supersede(a, b)
+    await store.links.supersede(a, c)  # the same moment: the later row wins
     assert (await store.get(a)).superseded_by == c
-    assert (await store.supersede(a, c)).changed == ()
-    change = await store.unsupersede(a)
+    assert (await store.links.supersede(a, c)).changed == ()
+    change = await store.links.unsupersede(a)
     assert (await store.get(a)).superseded_by is None
-    assert (await store.unsupersede(a)).changed == ()
-    await store.undo(change.undo)
+    assert (await store.links.unsupersede(a)).changed == ()
+    await store.journal.undo(change.undo)
     assert (await store.get(a)).superseded_by == c
-    assert [event.kind for event in await store.supersession_history(a)] == [
+    assert [event.kind for event in await store.links.history(a)] == [
         "supersede", "supersede", "unsupersede", "supersede",
     ]  # fmt: skip
-    assert len(await store.supersession_history(c)) == 2
+    assert len(await store.links.history(c)) == 2
 
 
 async def test_circles_are_refused(store: Store) -> None:
     a, b, c = [await add(store, name) for name in "ABC"]
-    await store.supersede(a, b)
-    await store.supersede(b, c)
+    await store.links.supersede(a, b)
+    await store.links.supersede(b, c)
     with pytest.raises(Conflict):
-        await store.supersede(c, a)
+        await store.links.supersede(c, a)
     with pytest.raises(Usage):
-        await store.supersede(a, a)
+        await store.links.supersede(a, a)
     with pytest.raises(NotFound):
-        await store.supersede(a, NOWHERE)
-    tree = await store.lineage(a)
+        await store.links.supersede(a, NOWHERE)
+    tree = await store.links.lineage(a)
     assert tree.memory.id == c
     assert tree.replaces[0].memory.id == b
     assert tree.replaces[0].replaces[0].memory.id == a
@@ -746,10 +747,10 @@ async def test_circles_are_refused(store: Store) -> None:
 
 async def test_a_deleted_winner_is_told_apart(store: Store) -> None:
     a, b = await add(store, "A"), await add(store, "B")
-    await store.supersede(a, b)
+    await store.links.supersede(a, b)
     await store.delete([b])
     assert (await store.get(a)).superseded_by is None
-    events = await store.supersession_history(a)
+    events = await store.links.history(a)
     assert [(event.kind, event.winner_id) for event in events] == [("supersede", b), ("winner_deleted", None)]
 
 
@@ -759,19 +760,19 @@ async def test_a_deleted_winner_is_told_apart(store: Store) -> None:
 async def test_writes_from_many_tasks_all_arrive(store: Store) -> None:
     await add(store, "First, so that the model is registered.")
     await asyncio.gather(*(add(store, f"Concurrent {number}.") for number in range(40)))
-    assert await store.count() == 41
+    assert await store.memories.count() == 41
     await asyncio.gather(*(store.search(SearchQuery(f"concurrent {number}")) for number in range(20)))
 
 
 async def test_import_skips_what_is_there(store: Store) -> None:
     drafts = [Draft(f"Imported {n}.", id=f"cccccccc-0000-4000-8000-00000000000{n}") for n in range(5)]
-    inserted, present, _ = await store.insert_many(drafts[:3])
+    inserted, present, _ = await store.memories.insert_many(drafts[:3])
     assert (len(inserted), present) == (3, ())
-    inserted, present, _ = await store.insert_many(drafts)
+    inserted, present, _ = await store.memories.insert_many(drafts)
     assert (len(inserted), len(present)) == (2, 3)
-    entry = await store.journal_import(inserted)
-    await store.undo(entry)
-    assert await store.count() == 3
+    entry = await store.journal.record_import(inserted)
+    await store.journal.undo(entry)
+    assert await store.memories.count() == 3
 
 
 async def test_read_only_reads_and_refuses_writes(store: Store, store_url: str) -> None:
@@ -781,13 +782,15 @@ async def test_read_only_reads_and_refuses_writes(store: Store, store_url: str) 
         assert len(await reader.search(SearchQuery("readable"))) == 1
         for attempt in (
             reader.insert(Draft("x")), reader.delete([memory_id]), reader.update(memory_id, Patch(content="x")),
-            reader.record_review(memory_id, Rating.GOOD), reader.undo(), reader.suspend(memory_id), reader.vacuum(),
-            reader.supersede(memory_id, memory_id), reader.add_edge(Edge(memory_id, NOWHERE)),
-            reader.tag([memory_id], ["x"]), reader.register_model(ModelSignature("m", 3)), reader.fill_embeddings(),
+            reader.reviews.record(memory_id, Rating.GOOD), reader.journal.undo(),
+            reader.reviews.suspend(memory_id), reader.maintenance.vacuum(),
+            reader.links.supersede(memory_id, memory_id), reader.links.add(Edge(memory_id, NOWHERE)),
+            reader.memories.tag([memory_id], ["x"]), reader.models.register(ModelSignature("m", 3)),
+            reader.models.fill(),
         ):  # fmt: skip
             with pytest.raises(ReadOnly):
                 await attempt
-    assert await store.count() == 1
+    assert await store.memories.count() == 1
 
 
 async def test_nothing_is_made_unasked(tmp_path: object, store_url: str) -> None:

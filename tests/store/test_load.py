@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.support.listed import list_ids
 from vestige_tui.core.errors import Busy, Conflict
 from vestige_tui.core.memories import Draft, Patch
 from vestige_tui.core.reviews import Rating
@@ -93,10 +94,10 @@ async def test_writers_searchers_and_updaters_at_once(store_url: str) -> None:
             over.set()
         await asyncio.gather(*beside)
 
-        said = Counter(memory.content for memory in await store.get_many(await store.list_ids()))
+        said = Counter(memory.content for memory in await store.memories.get_many(await list_ids(store)))
         assert {f"harbour {w} signal {t}" for w in range(WRITERS) for t in range(EACH)} <= said.keys()
         assert set(said.values()) == {1}
-        stats = await other.get_stats()
+        stats = await other.maintenance.stats()
         assert stats.total_memories == stats.memories_with_embeddings == WRITERS * EACH + 1
         # No update is lost: each that was not told of a conflict counted one on.
         assert (await store.get(shared)).metadata["turn"] == tally.updates > 0
@@ -109,12 +110,12 @@ async def test_two_stores_grade_one_memory_once(store_url: str) -> None:
         for turn in range(5):
             seen = (await one.get(memory_id)).scheduling
             ends = await asyncio.gather(
-                one.record_review(memory_id, Rating.GOOD, expected=seen),
-                two.record_review(memory_id, Rating.AGAIN, expected=seen),
+                one.reviews.record(memory_id, Rating.GOOD, expected=seen),
+                two.reviews.record(memory_id, Rating.AGAIN, expected=seen),
                 return_exceptions=True,
             )
             assert [type(end) for end in ends].count(Conflict) == 1, ends
-            reviews = await two.reviews(memory_id)
+            reviews = await two.reviews.log(memory_id)
             assert len(reviews) == turn + 1
             won = Rating.AGAIN if isinstance(ends[0], Conflict) else Rating.GOOD
             assert reviews[-1].rating == won
@@ -132,7 +133,7 @@ async def test_two_stores_edit_one_memory_once(store_url: str) -> None:
         assert [type(end) for end in ends].count(Conflict) == 1, ends
         content = (await one.get(memory_id)).content
         assert content == ("by two" if isinstance(ends[0], Conflict) else "by one")
-        assert [entry.verb for entry in await two.journal()] == ["edit", "add"]
+        assert [entry.verb for entry in await two.journal.entries()] == ["edit", "add"]
 
 
 async def test_a_file_that_another_process_holds_is_busy_and_reads_go_on(
@@ -142,7 +143,7 @@ async def test_a_file_that_another_process_holds_is_busy_and_reads_go_on(
     path = tmp_path / "store.db"
     async with opened(f"sqlite:{path}", create=True) as store:
         memory_id = (await store.insert(Draft("held by another"))).changed[0]
-        entries = await store.journal()
+        entries = await store.journal.entries()
         held = "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
         held += "c.execute('BEGIN EXCLUSIVE')\nprint('held', flush=True)\nsys.stdin.readline()\n"
         other = await asyncio.create_subprocess_exec(
@@ -155,22 +156,22 @@ async def test_a_file_that_another_process_holds_is_busy_and_reads_go_on(
         ends = await asyncio.gather(
             store.insert(Draft("while it was held")),
             store.update(memory_id, Patch(content="while it was held")),
-            store.record_review(memory_id, Rating.GOOD),
-            store.vacuum(),
+            store.reviews.record(memory_id, Rating.GOOD),
+            store.maintenance.vacuum(),
             return_exceptions=True,
         )
         assert [type(end) for end in ends] == [Busy] * 4
         assert all("nothing was changed" in str(end) for end in ends)
         assert 0.5 <= time.monotonic() - began < 4
         assert (await store.get(memory_id)).content == "held by another"
-        assert [hit.memory.id for hit in await store.fts_search("another")] == [memory_id]
-        assert await store.journal() == entries
+        assert [hit.memory.id for hit in await store.search(SearchQuery("another", mode="text"))] == [memory_id]
+        assert await store.journal.entries() == entries
         waiting = asyncio.create_task(store.insert(Draft("once it was let go")))
         await asyncio.sleep(0.1)
         await other.communicate(b"\n")
         await waiting
         await store.update(memory_id, Patch(content="let go"))
-        assert await store.count() == 2
+        assert await store.memories.count() == 2
 
 
 async def test_who_leaves_while_the_file_is_held_need_not_wait(tmp_path: Path) -> None:
@@ -187,7 +188,7 @@ async def test_who_leaves_while_the_file_is_held_need_not_wait(tmp_path: Path) -
             assert time.monotonic() - began < 1
             other.execute("ROLLBACK")
         await store.insert(Draft("written"), embed=False)
-        assert await store.count() == 1
+        assert await store.memories.count() == 1
 
 
 async def test_a_write_beside_one_that_is_refused_is_done_once(tmp_path: Path) -> None:
@@ -199,7 +200,7 @@ async def test_a_write_beside_one_that_is_refused_is_done_once(tmp_path: Path) -
             return_exceptions=True,
         )
         assert [type(end) for end in ends].count(Conflict) == 2
-        assert await store.count() == len(await store.journal()) == 6
+        assert await store.memories.count() == len(await store.journal.entries()) == 6
 
 
 async def test_a_pool_in_use_is_busy_and_serves_again(postgres_database: str) -> None:
@@ -249,7 +250,7 @@ async def test_a_transaction_is_told_of_once(postgres_database: str) -> None:
         assert isinstance(backend, PostgresBackend)
         await store.insert(Draft("The first registers the model."))
         async with told(postgres_database) as heard:
-            await store.insert_many([Draft(f"memory {i}") for i in range(1_000)], embeddings=vectors)
+            await store.memories.insert_many([Draft(f"memory {i}") for i in range(1_000)], embeddings=vectors)
             assert await heard(1) == 1
             async with (
                 backend.transaction() as transaction,
@@ -260,7 +261,7 @@ async def test_a_transaction_is_told_of_once(postgres_database: str) -> None:
                     await copy.write_row((f"copied {i}",))
             assert await heard(1) == 1
             with pytest.raises(Conflict):
-                await store.insert(Draft("taken back", id=(await store.list_ids(limit=1))[0]), embed=False)
+                await store.insert(Draft("taken back", id=(await list_ids(store, limit=1))[0]), embed=False)
             assert await heard(0) == 0
 
 

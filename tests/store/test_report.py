@@ -24,7 +24,7 @@ from vestige_tui.store.store import Store
 
 async def test_the_server_is_described(store: Store) -> None:
     await store.insert(Draft("one memory"))
-    report = await store.report()
+    report = await store.maintenance.report()
     server = report.server
     if store.kind == "postgres":
         assert isinstance(server, PostgresServer)
@@ -36,32 +36,32 @@ async def test_the_server_is_described(store: Store) -> None:
     else:
         assert isinstance(server, SqliteFile)
         assert (server.version, server.journal_mode, server.line) == (sqlite3.sqlite_version, "wal", "")
-        assert server.pages * server.page_size == (await store.get_stats()).size_bytes
+        assert server.pages * server.page_size == (await store.maintenance.stats()).size_bytes
         assert server.wal_bytes > 0
 
 
 async def test_sizes_come_biggest_first(store: Store) -> None:
     await store.insert(Draft("long " * 20_000), embed=False)
-    sizes = (await store.report()).sizes
+    sizes = (await store.maintenance.report()).sizes
     assert sizes is not None
     assert [each.bytes for each in sizes] == sorted((each.bytes for each in sizes), reverse=True)
     assert sum(each.bytes for each in sizes) > 20_000
     if store.kind == "sqlite":
         # Every page of the file belongs to somebody, or is free.
-        server = (await store.report()).server
+        server = (await store.maintenance.report()).server
         assert isinstance(server, SqliteFile)
         assert sum(each.bytes for each in sizes) == (server.pages - server.free_pages) * server.page_size
 
 
 async def test_a_large_file_is_not_read_to_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vestige_tui.store.store.MAX_MEASURED_FILE_BYTES", 4_096)
+    monkeypatch.setattr("vestige_tui.store.maintenance.MAX_MEASURED_FILE_BYTES", 4_096)
     async with open_store(f"sqlite:{tmp_path / 'store.db'}", create=True) as store:
-        assert (await store.report()).sizes is None
-        assert "list_sizes" not in {each.name for each in (await store.report()).queries}
+        assert (await store.maintenance.report()).sizes is None
+        assert "list_sizes" not in {each.name for each in (await store.maintenance.report()).queries}
 
 
 async def test_connections_are_counted(store: Store) -> None:
-    connections = (await store.report()).connections
+    connections = (await store.maintenance.report()).connections
     assert 1 <= connections.opened <= connections.most
     assert connections.idle <= connections.opened
     assert (connections.waiting, connections.writer) == (0, True)
@@ -77,13 +77,13 @@ async def test_sessions_tell_ours_from_others(postgres_database: str) -> None:
                 # The pool may be making connections yet, and tells nobody when it has.
                 while len(store.backend.status().sessions) < store.backend.status().connections.opened:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
-            sessions = (await store.report()).sessions
+            sessions = (await store.maintenance.report()).sessions
         [theirs] = [each for each in sessions if each.pid == number]
         assert (theirs.mine, theirs.state) == (False, "idle in transaction")
         assert theirs.application.startswith("evil")
         assert theirs.since is not None
         ours = [each for each in sessions if each.mine]
-        assert len(ours) == (await store.report()).connections.opened
+        assert len(ours) == (await store.maintenance.report()).connections.opened
         assert {each.application for each in ours} == {"vestige-tui"}
         assert sessions[: len(ours)] == tuple(ours)
 
@@ -98,7 +98,7 @@ async def test_a_role_that_may_see_no_states_is_told_of_the_sessions(postgres_da
             try:
                 url = f"{postgres_database}{mark}options=-crole%3D{role}"
                 async with open_store(url, read_only=True) as store:
-                    sessions = (await store.report()).sessions
+                    sessions = (await store.maintenance.report()).sessions
                 [unseen] = [each for each in sessions if each.pid == owner.info.backend_pid]
                 assert (unseen.state, unseen.mine) == (None, False)
             finally:
@@ -109,7 +109,7 @@ async def test_a_role_that_may_see_no_states_is_told_of_the_sessions(postgres_da
 async def test_vectors_in_memory_are_counted(store: Store) -> None:
     await store.insert(Draft("a memory with a vector"))
     await store.warm()
-    held = (await store.report()).vectors
+    held = (await store.maintenance.report()).vectors
     if store.kind == "postgres":
         assert held is None
     else:
@@ -121,34 +121,34 @@ async def test_vectors_in_memory_are_counted(store: Store) -> None:
 async def test_a_vestige_file_says_its_line_and_is_not_vacuumed(tmp_path: Path) -> None:
     path = make_v18(tmp_path / "memory.db", 5, hostile=True)
     async with open_store(f"sqlite:{path}") as store:
-        report = await store.report()
+        report = await store.maintenance.report()
         assert isinstance(report.server, SqliteFile)
         assert report.server.line == "Vestige V18"
         assert not report.connections.writer
         assert report.sizes
         with pytest.raises(ReadOnly, match="Vestige V18 file"):
-            await store.vacuum()
+            await store.maintenance.vacuum()
 
 
 async def test_a_vacuum_says_what_it_gave_back(store: Store) -> None:
     added = await store.insert(Draft("long " * 200_000), embed=False)
     await store.delete(added.changed)
-    done = await store.vacuum()
+    done = await store.maintenance.vacuum()
     before = done.before
     for _ in range(5):
-        if done.after == (await store.get_stats()).size_bytes:
+        if done.after == (await store.maintenance.stats()).size_bytes:
             break
         # A server's own housekeeping came between the two looks.
-        done = await store.vacuum()
+        done = await store.maintenance.vacuum()
     else:
         pytest.fail("what a vacuum says is never the size of the store")
     if store.kind == "sqlite":
         assert before - done.after > 500_000
-        server = (await store.report()).server
+        server = (await store.maintenance.report()).server
         assert isinstance(server, SqliteFile)
         assert (server.free_pages, server.wal_bytes) == (0, 0)
     else:
-        sizes = (await store.report()).sizes
+        sizes = (await store.maintenance.report()).sizes
         assert sizes
         assert all(each.vacuumed_at and each.analyzed_at for each in sizes)
 
@@ -158,7 +158,7 @@ async def test_a_vacuum_leaves_a_small_file_on_the_disk(tmp_path: Path) -> None:
     async with open_store(f"sqlite:{path}", create=True) as store:
         added = await store.insert(Draft("long " * 400_000), embed=False)
         await store.delete(added.changed)
-        done = await store.vacuum()
+        done = await store.maintenance.vacuum()
         assert path.stat().st_size == done.after
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -167,13 +167,13 @@ async def test_a_vacuum_leaves_a_small_file_on_the_disk(tmp_path: Path) -> None:
 async def test_queries_of_ours_are_timed(store: Store) -> None:
     await store.insert(Draft("a memory with words"))
     for _ in range(3):
-        await store.get_stats()
-    queries = {each.name: each for each in (await store.report()).queries}
+        await store.maintenance.stats()
+    queries = {each.name: each for each in (await store.maintenance.report()).queries}
     figures = queries["get_stats"]
     # The report itself counts what is there once more.
     assert figures.count == 4
     assert 0 < figures.last_ms <= figures.longest_ms <= figures.total_ms
-    totals = [each.total_ms for each in (await store.report()).queries]
+    totals = [each.total_ms for each in (await store.maintenance.report()).queries]
     assert totals == sorted(totals, reverse=True)
     assert any("insert" in name for name in queries)
 
@@ -237,9 +237,9 @@ def test_recording_costs_next_to_nothing() -> None:
 
 
 async def test_a_report_can_be_cancelled(store: Store) -> None:
-    asking = asyncio.create_task(store.report())
+    asking = asyncio.create_task(store.maintenance.report())
     await asyncio.sleep(0)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert (await store.report()).connections.opened >= 1
+    assert (await store.maintenance.report()).connections.opened >= 1

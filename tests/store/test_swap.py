@@ -63,7 +63,7 @@ async def begin(url: str, model: Embedder, clock: Clock | None = None) -> list[s
     source = EmbedderSource(embedder=model)
     async with open_store(url, create=True, embedders=source, clock=clock) as store:
         ids = [(await store.insert(Draft(TEXTS[0]))).changed[0]]
-        inserted, _, _ = await store.insert_many([Draft(text) for text in TEXTS[1:]])
+        inserted, _, _ = await store.memories.insert_many([Draft(text) for text in TEXTS[1:]])
     source.close()
     return [*ids, *inserted]
 
@@ -148,15 +148,15 @@ async def test_nobody_notices_but_by_better_answers(
 
         async def write(turn: int) -> None:
             change = await store.insert(Draft(f"A parcel for the {PLACES[turn % 6]}, number {turn}."))
-            await store.insert_many([Draft(f"A letter, number {turn}."), Draft(f"A card, number {turn}.")])
+            await store.memories.insert_many([Draft(f"A letter, number {turn}."), Draft(f"A card, number {turn}.")])
             deleted = await store.delete([*change.changed, ids[-1]])
-            await store.undo(deleted.undo)
+            await store.journal.undo(deleted.undo)
             assert change.warnings == ()
 
         async def edit(turn: int) -> None:
             change = await store.update(ids[20], Patch(content=f"Nobody asks for this, edition {turn}."))
             if turn % 2:
-                await store.undo(change.undo)
+                await store.journal.undo(change.undo)
 
         async def swaps() -> None:
             await asyncio.to_thread(prepare, store_url, second)
@@ -178,8 +178,8 @@ async def test_nobody_notices_but_by_better_answers(
         assert mixed == []
         assert {is_by(second, *each) for each in stable} == {True, False}
         assert foreign_vectors(store_url, second) == []
-        assert (await store.fill_embeddings()) > 0
-        assert (await store.vector_census()).without == 0
+        assert (await store.models.fill()) > 0
+        assert (await store.models.census()).without == 0
     assert foreign_vectors(store_url, second) == []
 
 
@@ -207,7 +207,7 @@ async def test_a_question_made_for_the_old_model_is_asked_again(
             found = await store.why_not(query, ids[3])
             assert found.hit is not None
             assert is_by(model, QUESTIONS[0], (found.hit,))
-            registered = await store.registered_model()
+            registered = await store.models.registered()
             assert registered
             assert (registered.name, registered.dimension) == (model.name, model.dimension)
     assert loaded == [first.name, second.name, first.name]
@@ -226,7 +226,7 @@ async def test_a_question_that_nothing_answers_is_asked_again_too(
         await asyncio.to_thread(swap, store_url, second)
         answer = await store.search(nothing)
         assert (len(answer), answer.mode, answer.warnings) == (0, "hybrid", ())
-        registered = await store.registered_model()
+        registered = await store.models.registered()
         assert registered
         assert registered.name == second.name
 
@@ -300,15 +300,15 @@ async def test_a_vector_that_was_given_is_never_compared_with_others(
     await begin(store_url, first)
     [old], [new] = first.embed([QUESTIONS[0]]), second.embed([QUESTIONS[0]])
     async with opened(store_url) as store, opened(store_url) as other:
-        assert len(await store.vector_search(old)) == 10
+        assert len(await store.search(SearchQuery(embedding=old, mode="vector"))) == 10
         await asyncio.to_thread(prepare, store_url, second)
         await asyncio.to_thread(swap, store_url, second)
         with pytest.raises(ModelMismatch):
-            await store.vector_search(old)
-        answer = await store.vector_search(new)
+            await store.search(SearchQuery(embedding=old, mode="vector"))
+        answer = await store.search(SearchQuery(embedding=new, mode="vector"))
         assert is_by(second, QUESTIONS[0], answer.hits)
-        await other.refresh_model()
-        assert (await other.vector_search(new)).hits == answer.hits
+        await other.models.refresh()
+        assert (await other.search(SearchQuery(embedding=new, mode="vector"))).hits == answer.hits
         with pytest.raises(ModelMismatch):
             await other.search(SearchQuery("lamp", embedding=np.ones(3, dtype=np.float32)))
 
@@ -347,7 +347,7 @@ async def test_a_vector_of_the_old_model_is_made_anew_before_it_is_stored(
         return (*change.changed, *change.warnings)
 
     async def insert_many(store: Store) -> tuple[str, ...]:
-        inserted, _, warnings = await store.insert_many([Draft("Brought in between."), Draft("And this.")])
+        inserted, _, warnings = await store.memories.insert_many([Draft("Brought in between."), Draft("And this.")])
         return (*inserted, *warnings)
 
     async def update(store: Store) -> tuple[str, ...]:
@@ -356,7 +356,7 @@ async def test_a_vector_of_the_old_model_is_made_anew_before_it_is_stored(
 
     async def fill(store: Store) -> tuple[str, ...]:
         bare = await store.insert(Draft("Without a vector for now."), embed=False)
-        assert await store.fill_embeddings() == 1
+        assert await store.models.fill() == 1
         return bare.changed
 
     async with opened(store_url) as store:
@@ -365,11 +365,11 @@ async def test_a_vector_of_the_old_model_is_made_anew_before_it_is_stored(
             between.then.append(lambda: swap(store_url, second))
             written = await write(store)
             assert between.then == []
-            assert all([memory.has_embedding for memory in await store.get_many(written)])
+            assert all([memory.has_embedding for memory in await store.memories.get_many(written)])
             assert foreign_vectors(store_url, second) == []
             await asyncio.to_thread(swap, store_url, first)
-            await store.refresh_model()
-            await store.fill_embeddings()
+            await store.models.refresh()
+            await store.models.fill()
 
 
 async def test_without_the_new_model_a_memory_is_stored_without_its_vector(
@@ -388,13 +388,13 @@ async def test_without_the_new_model_a_memory_is_stored_without_its_vector(
         edited = await store.update(ids[0], Patch(content="Edited afterwards."))
         assert edited.warnings
         assert not (await store.get(ids[0])).has_embedding
-        assert (await store.vector_census()).without == 2
+        assert (await store.models.census()).without == 2
         assert foreign_vectors(store_url, second) == []
         with pytest.raises(EmbedderUnavailable):
-            await store.fill_embeddings()
+            await store.models.fill()
     offer(monkeypatch, second)
     async with opened(store_url) as store:
-        assert await store.fill_embeddings() == 2
+        assert await store.models.fill() == 2
         assert foreign_vectors(store_url, second) == []
 
 
@@ -411,7 +411,7 @@ async def test_vectors_that_were_given_are_left_out_and_that_is_said(
         assert second.name in change.warnings[0]
         assert not (await store.get(change.changed[0])).has_embedding
         assert foreign_vectors(store_url, second) == []
-        inserted, _, warnings = await store.insert_many([Draft("Now.")], embeddings=second.embed(["Now."]))
+        inserted, _, warnings = await store.memories.insert_many([Draft("Now.")], embeddings=second.embed(["Now."]))
         assert warnings == ()
         assert (await store.get(inserted[0])).has_embedding
         assert foreign_vectors(store_url, second) == []
@@ -433,10 +433,10 @@ async def test_a_kept_vector_comes_back_only_to_its_own_model(
         if not noted:
             await asyncio.to_thread(forget_models, store_url)
         # While the model is the same, nothing has to be encoded.
-        await store.undo()
-        change = await store.undo(deleted.undo)
+        await store.journal.undo()
+        change = await store.journal.undo(deleted.undo)
         assert change.warnings == ()
-        assert all([memory.has_embedding for memory in await store.get_many([*ids[:2], ids[5]])])
+        assert all([memory.has_embedding for memory in await store.memories.get_many([*ids[:2], ids[5]])])
         assert loaded == []
         again = await store.delete(ids[:2])
         await store.update(ids[5], Patch(content="Not for long, either."), embed=False)
@@ -444,11 +444,11 @@ async def test_a_kept_vector_comes_back_only_to_its_own_model(
             await asyncio.to_thread(forget_models, store_url)
         await asyncio.to_thread(prepare, store_url, second)
         await asyncio.to_thread(swap, store_url, second)
-        await store.undo()
-        change = await store.undo(again.undo)
+        await store.journal.undo()
+        change = await store.journal.undo(again.undo)
         assert change.warnings == ()
         assert loaded == [second.name]
-        assert all([memory.has_embedding for memory in await store.get_many([*ids[:2], ids[5]])])
+        assert all([memory.has_embedding for memory in await store.memories.get_many([*ids[:2], ids[5]])])
         assert foreign_vectors(store_url, second) == []
 
 
@@ -462,7 +462,7 @@ async def test_what_comes_back_without_a_vector_says_so(
         deleted = await store.delete([ids[0]])
         await asyncio.to_thread(prepare, store_url, second)
         await asyncio.to_thread(swap, store_url, second)
-        change = await store.undo(deleted.undo)
+        change = await store.journal.undo(deleted.undo)
         assert second.name in change.warnings[0]
         memory = await store.get(ids[0])
         assert (memory.content, memory.has_embedding) == (TEXTS[0], False)
@@ -489,13 +489,13 @@ async def test_statements_that_the_server_knows_outlive_the_swap(
                 answer = await store.search(SearchQuery(QUESTIONS[0], tags=("x",) * (turn % 2), superseded=turn > 5))
                 assert answer.warnings == ()
                 assert (await store.get(ids[1])).has_embedding
-                assert (await store.vector_census()).without == 0
+                assert (await store.models.census()).without == 0
                 change = await store.update(ids[turn], Patch(content=f"{TEXTS[turn]} Again."))
-                await store.undo(change.undo)
+                await store.journal.undo(change.undo)
                 deleted = await store.delete([ids[turn]])
-                await store.undo(deleted.undo)
+                await store.journal.undo(deleted.undo)
                 [bare] = (await store.insert(Draft("Bare."), embed=False)).changed
-                assert await store.fill_embeddings() == 1
+                assert await store.models.fill() == 1
                 await store.delete([bare])
                 assert await store.backend.fetch("sample_embeddings", {"sample": 3})
             assert foreign_vectors(postgres_database, model or first) == []
@@ -575,8 +575,8 @@ async def test_a_change_of_model_is_heard_of(
         heard = asyncio.create_task(store.wait_for_change(30))
         await asyncio.to_thread(swap, store_url, second)
         assert await heard
-        model = await store.refresh_model()
+        model = await store.models.refresh()
         assert model
         assert model.name == second.name
-        stats = await store.get_stats()
+        stats = await store.maintenance.stats()
         assert (stats.registered_model_name, stats.registered_model_dim) == (second.name, second.dimension)

@@ -20,21 +20,21 @@ from vestige_tui.store.store import Store
 async def test_it_says_what_it_works_on(store: Store) -> None:
     await store.insert(Draft("one memory"))
     said: list[str] = []
-    await store.vacuum(said.append)
+    await store.maintenance.vacuum(said.append)
     if store.kind == "sqlite":
         assert said == ["the text index", "the file", "the figures for the planner", "the write-ahead log"]
     else:
-        tables = {each.name for each in (await store.report()).sizes or ()}
+        tables = {each.name for each in (await store.maintenance.report()).sizes or ()}
         assert {each.split(" (")[0] for each in said} == tables
         assert said[-1].endswith(f"({len(said)} of {len(said)})")
 
 
 async def test_every_table_is_vacuumed_and_analyzed(postgres_database: str) -> None:
     async with open_store(postgres_database, create=True) as store:
-        await store.vacuum()
+        await store.maintenance.vacuum()
         with psycopg.connect(postgres_database, autocommit=True) as connection:
             connection.execute("SELECT pg_stat_force_next_flush()")
-        sizes = (await store.report()).sizes
+        sizes = (await store.maintenance.report()).sizes
         assert sizes
         assert all(table.vacuumed_at and table.analyzed_at for table in sizes)
 
@@ -50,7 +50,7 @@ async def test_a_role_without_tables_of_its_own_is_refused(postgres_database: st
         try:
             async with open_store(f"{postgres_database}{mark}options=-crole%3D{role}") as store:
                 with pytest.raises(Refused, match="may not vacuum"):
-                    await store.vacuum()
+                    await store.maintenance.vacuum()
         finally:
             owner.execute(f"DROP OWNED BY {role}".encode())
             owner.execute(f"DROP ROLE {role}".encode())
@@ -67,7 +67,7 @@ async def test_a_vacuum_of_a_file_can_be_stopped(tmp_path: Path) -> None:
                 "INSERT INTO ballast SELECT randomblob(6000) FROM n"
             )
         begun = asyncio.Event()
-        vacuum = asyncio.create_task(store.vacuum(lambda what: begun.set() if what == "the file" else None))
+        vacuum = asyncio.create_task(store.maintenance.vacuum(lambda what: begun.set() if what == "the file" else None))
         await begun.wait()
         await asyncio.sleep(0.05)
         stopped = time.perf_counter()
@@ -77,7 +77,7 @@ async def test_a_vacuum_of_a_file_can_be_stopped(tmp_path: Path) -> None:
         assert time.perf_counter() - stopped < 1.0
         # The writer is free again, and nothing is lost.
         await store.insert(Draft("after"), embed=False)
-        assert await store.count() == 2
+        assert await store.memories.count() == 2
 
 
 async def test_a_vacuum_of_a_server_can_be_stopped(postgres_database: str) -> None:
@@ -88,7 +88,7 @@ async def test_a_vacuum_of_a_server_can_be_stopped(postgres_database: str) -> No
             other.execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE".encode())
             held = asyncio.Event()
             vacuum = asyncio.create_task(
-                store.vacuum(lambda what: held.set() if what.startswith(f"{table} ") else None)
+                store.maintenance.vacuum(lambda what: held.set() if what.startswith(f"{table} ") else None)
             )
             await asyncio.wait_for(held.wait(), 20)
             await asyncio.sleep(0.2)
@@ -97,4 +97,4 @@ async def test_a_vacuum_of_a_server_can_be_stopped(postgres_database: str) -> No
                 await vacuum
             waiting = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'VACUUM%' AND state = 'active'"
             assert other.execute(waiting).fetchall() == [(0,)]
-        await store.vacuum()
+        await store.maintenance.vacuum()

@@ -59,7 +59,7 @@ async def create(url: str, migration: str) -> None:
     from vestige_tui.store.open import open_store
 
     async with open_store(url, create=True) as store:
-        await store.register_model(ModelSignature("test-model", 8, "abc"))
+        await store.models.register(ModelSignature("test-model", 8, "abc"))
     run(url, migration)
 
 

@@ -36,7 +36,7 @@ _WORDS = (
 async def fill(path: Path, count: int, *, dimension: int = 64, words: int = 40) -> None:
     """Write ``count`` memories, each with a vector and a schedule, and links, reviews and decisions between them."""
     async with open_store(f"sqlite:{path}", create=True) as store:
-        await store.register_model(ModelSignature(MODEL.name, dimension, MODEL.hash))
+        await store.models.register(ModelSignature(MODEL.name, dimension, MODEL.hash))
     chance, vectors = random.Random(7), np.random.default_rng(7)
     ids = [str(uuid.UUID(int=chance.getrandbits(128), version=4)) for _ in range(count)]
     times = [format_time(START + timedelta(minutes=place)) for place in range(count)]

@@ -172,8 +172,8 @@ async def test_everything_comes_along_and_a_second_run_brings_nothing(
     assert watchers[0][-1].progress == watchers[1][-1].progress
     assert_equal_stores(source, postgres_database)
     async with open_store(postgres_database) as store:
-        assert await store.registered_model() == (await _model(source))
-        assert all(info.state == "applied" for info in await store.schema_status())
+        assert await store.models.registered() == (await _model(source))
+        assert all(info.state == "applied" for info in await store.maintenance.schema_status())
 
     second = await copied(source, target)
     assert second.attempt == 2
@@ -190,7 +190,7 @@ async def test_everything_comes_along_and_a_second_run_brings_nothing(
 
 async def _model(source: Path) -> ModelSignature | None:
     async with open_store(f"sqlite:{source}") as store:
-        return await store.registered_model()
+        return await store.models.registered()
 
 
 async def test_a_line_that_takes_another_back_points_at_it(tmp_path: Path, postgres_database: str) -> None:
@@ -305,14 +305,14 @@ async def test_another_model_is_refused_before_anything_is_made(
     source = tmp_path / "source.db"
     await fill(source, 10)
     async with open_store(postgres_database, create=True) as store:
-        await store.register_model(ModelSignature("another-model", MODEL.dimension))
+        await store.models.register(ModelSignature("another-model", MODEL.dimension))
     plan = JobRequest("copy", f"sqlite:{source}", postgres_database)
     for refused in (start(plan), dry_run(plan)):
         with pytest.raises(ModelMismatch, match="test-model"):
             await refused
     async with open_store(postgres_database) as store:
         assert await Ledger(store).jobs() == ()
-        assert await store.count() == 0
+        assert await store.memories.count() == 0
     assert private_files(state) == {}
 
 
@@ -395,7 +395,7 @@ async def test_a_hostile_vestige_file_arrives_with_every_bad_row_named(tmp_path:
         clamped = await store.get(str(uuid.uuid5(uuid.NAMESPACE_URL, "vestige:hostile-out of range")))
         assert clamped.metadata["vestige"]["original"]["scheduling"]["stability"] == -4.0
         linked = str(uuid.uuid5(uuid.NAMESPACE_URL, "vestige:mem-123"))
-        assert [edge.weight for edge in await store.get_edges(linked)] == [1.0]
+        assert [edge.weight for edge in await store.links.edges(linked)] == [1.0]
     again = await copied(source, postgres_database)
     assert sum(table.inserted for table in again.progress.tables.values()) == 0
     assert sum(table.repaired for table in again.progress.tables.values()) == 0
@@ -411,17 +411,17 @@ async def test_a_vestige_file_arrives_as_the_console_shows_it(
     async with open_store(str(source)) as ours, open_store(postgres_database) as theirs:
         ids = [memory.id for memory in (await theirs.page(limit=100)).items]
         assert len(ids) > 50
-        shown = {memory.id: memory for memory in await ours.get_many(ids)}
-        for memory in await theirs.get_many(ids):
+        shown = {memory.id: memory for memory in await ours.memories.get_many(ids)}
+        for memory in await theirs.memories.get_many(ids):
             assert memory == shown[memory.id]
-        stats, other = await ours.get_stats(), await theirs.get_stats()
+        stats, other = await ours.maintenance.stats(), await theirs.maintenance.stats()
         assert (stats.total_memories, stats.memories_with_embeddings, stats.total_edges, stats.superseded) == (
             other.total_memories,
             other.memories_with_embeddings,
             other.total_edges,
             other.superseded,
         )
-        assert await ours.registered_model() == await theirs.registered_model()
+        assert await ours.models.registered() == await theirs.models.registered()
 
 
 async def test_a_row_that_the_server_refuses_costs_only_itself(tmp_path: Path, postgres_database: str) -> None:
@@ -541,7 +541,7 @@ async def test_a_damaged_file_of_our_own_arrives_with_every_bad_row_named(
         )
         assert attempt == 1 or not any(table.inserted for table in tables.values())
     async with open_store(postgres_database) as store:
-        memories = await store.get_many(ids)
+        memories = await store.memories.get_many(ids)
         assert [memory.metadata["vestige"]["original"] for memory in memories[2:4]] == [
             {"owner_user_id": "nobody"},
             {"visibility": "secret"},

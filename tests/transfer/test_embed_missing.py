@@ -57,7 +57,7 @@ async def source(tmp_path: Path) -> Source:
     """With a memory that cannot be encoded (A), and one that can (B)."""
     made = Source(tmp_path / "source.db")
     async with open_store(made.url, create=True) as store:
-        await store.register_model(ModelSignature("test-model", 4))
+        await store.models.register(ModelSignature("test-model", 4))
     made.put(A, "undone business")
     made.put(B, "keys rotate")
     return made
@@ -117,7 +117,7 @@ async def failures(target: str, running: JobContext) -> list[JobFinding]:
 
 async def without(target: str) -> int:
     async with open_store(target) as store:
-        return (await store.vector_census()).without
+        return (await store.models.census()).without
 
 
 async def test_a_text_that_failed_is_tried_again_only_when_it_changed(

@@ -71,7 +71,7 @@ async def fill(url: str, texts: Sequence[str] = TEXTS) -> None:
             )
             for place, text in enumerate(texts)
         ]
-        await store.insert_many(drafts)
+        await store.memories.insert_many(drafts)
     embedders.close()
 
 

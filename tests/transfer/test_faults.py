@@ -148,7 +148,7 @@ async def test_a_copy_whose_disk_is_full_can_go_on(tmp_path: Path) -> None:
     source, target = tmp_path / "source.db", tmp_path / "target.db"
     await fill(source, 2_000)
     async with open_store(f"sqlite:{target}", create=True) as store:
-        await store.register_model(MODEL)
+        await store.models.register(MODEL)
     work = JobRequest("copy", f"sqlite:{source}", f"sqlite:{target}", {"batch": 50})
     with files_of_at_most(1_500_000):
         launched = await start(work)
@@ -158,7 +158,7 @@ async def test_a_copy_whose_disk_is_full_can_go_on(tmp_path: Path) -> None:
     with closing(sqlite3.connect(target)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     async with open_store(f"sqlite:{target}") as store:
-        there = await store.count(Filter(superseded=True))
+        there = await store.memories.count(Filter(superseded=True))
         assert there == job.progress.tables["memories"].inserted < 2_000
         again = await resume(await Ledger(store).job(launched.job_id))
     job = await ended(f"sqlite:{target}", again.job_id)

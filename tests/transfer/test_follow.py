@@ -161,7 +161,9 @@ async def test_a_following_copy_that_no_person_stopped_goes_on_knowing_what_it_b
     counted = running.meter.tables["memories"]
     assert (counted.updated, counted.deleted, counted.inserted, counted.present) == (1, 1, 20, 0)
     async with open_store(target) as store:
-        assert {each.id: each.content for each in await store.get_many([edited, gone])} == {edited: "edited since"}
+        assert {each.id: each.content for each in await store.memories.get_many([edited, gone])} == {
+            edited: "edited since"
+        }
 
 
 async def test_a_following_copy_that_a_person_stopped_leaves_nothing(tmp_path: Path, target: str) -> None:
@@ -204,7 +206,7 @@ async def test_a_following_worker_that_is_terminated_is_taken_up(tmp_path: Path,
             again.job_id,
             lambda job: job.progress.phase == "following" and job.progress.tables["memories"].deleted == 1,
         )
-        assert await store.get_many([gone]) == ()
+        assert await store.memories.get_many([gone]) == ()
         assert await ledger.request_cancel(again.job_id)
     assert (await ended(target, again.job_id)).status == "completed"
 
@@ -331,7 +333,7 @@ async def looked(followed: Followed, path: Path) -> None:
         written(path, (said, (new, AT, AT)))
 
         async def brought(new: str = new) -> bool:
-            return bool(await followed.store.get_many([new]))
+            return bool(await followed.store.memories.get_many([new]))
 
         await followed.until(brought)
 
@@ -342,13 +344,13 @@ async def test_what_was_told_to_stay_is_not_overwritten(tmp_path: Path, target: 
     marked, until = ids_in(path)[2], datetime(2027, 3, 1, tzinfo=UTC)
     async with following(f"sqlite:{path}", target) as followed:
         store = followed.store
-        assert await store.marks(marked) == Marks(suspended=True)
-        await store.bury(marked, until)
+        assert await store.reviews.marks(marked) == Marks(suspended=True)
+        await store.reviews.bury(marked, until)
         await looked(followed, path)
         assert await followed.told("marks", "edited in the target (suspended, buried_until)", "stays as it is there")
         written(path, ("UPDATE review_marks SET buried_until = ? WHERE memory_id = ?", (AT, marked)))
         await looked(followed, path)
-        assert await store.marks(marked) == Marks(buried_until=until)
+        assert await store.reviews.marks(marked) == Marks(buried_until=until)
         assert not await followed.told("marks", "edited in the source")
         assert followed.running.meter.tables["marks"].updated == 0
 
@@ -358,7 +360,7 @@ async def test_what_was_told_to_stay_is_not_overwritten(tmp_path: Path, target: 
         await looked(followed, path)
         written(path, ("UPDATE review_marks SET suspended = 1 WHERE memory_id = ?", (marked,)))
         await looked(followed, path)
-        assert await store.marks(marked) == Marks(suspended=True, buried_until=until)
+        assert await store.reviews.marks(marked) == Marks(suspended=True, buried_until=until)
         assert followed.running.meter.tables["marks"].updated == 1
 
 
@@ -367,12 +369,12 @@ async def test_what_was_told_to_stay_is_not_deleted(tmp_path: Path, target: str)
     await fill(path, 20)
     marked, until = ids_in(path)[2], datetime(2027, 3, 1, tzinfo=UTC)
     async with following(f"sqlite:{path}", target) as followed:
-        await followed.store.bury(marked, until)
+        await followed.store.reviews.bury(marked, until)
         await looked(followed, path)
         assert await followed.told("marks", "stays as it is there")
         written(path, ("DELETE FROM review_marks", ()))
         await looked(followed, path)
-        assert await followed.store.marks(marked) == Marks(buried_until=until)
+        assert await followed.store.reviews.marks(marked) == Marks(buried_until=until)
         assert followed.running.meter.tables["marks"].deleted == 0
 
 
@@ -408,9 +410,9 @@ async def test_many_deletions_are_brought_in_parts(
         monkeypatch.setattr(type(target_of(store)), "delete", deleting)
         await store.update(edited, Patch(content="edited in the target"), embed=False)
         await store.insert(Draft("the target's own", id=own), embed=False)
-        await store.add_edge(Edge(own, linked, "cites", 0.7))
-        await store.record_review(reviewed, Rating.GOOD)
-        assert len(await store.reviews(alike)) == 3
+        await store.links.add(Edge(own, linked, "cites", 0.7))
+        await store.reviews.record(reviewed, Rating.GOOD)
+        assert len(await store.reviews.log(alike)) == 3
         monkeypatch.setattr(type(store.backend), "fetch", fetching)
         written(
             path,
@@ -419,8 +421,8 @@ async def test_many_deletions_are_brought_in_parts(
         )
         await looked(followed, path)
         assert unanswered == []
-        assert {each.id for each in await store.get_many(gone)} == {edited, linked, reviewed}
-        assert await store.reviews(alike) == ()
+        assert {each.id for each in await store.memories.get_many(gone)} == {edited, linked, reviewed}
+        assert await store.reviews.log(alike) == ()
         for how in ("edited", "linked", "reviewed"):
             assert await followed.told("memories", f"but {how} in the target")
         counted = followed.running.meter.tables
@@ -455,12 +457,12 @@ async def test_deletions_that_were_broken_off_go_on_and_count_once(
             written(path, *(("DELETE FROM knowledge_nodes WHERE id = ?", (each,)) for each in gone))
             with pytest.raises(Refused):
                 await followed.working
-        assert len(await store.get_many(gone)) == 12
+        assert len(await store.memories.get_many(gone)) == 12
         await followed.ledger.transition(followed.running.job_id, "failed", error="broken off")
     running, _ = await attempt(f"sqlite:{path}", target)
     assert running.meter.tables["memories"].deleted == 20
     async with open_store(target) as store:
-        assert await store.get_many(gone) == ()
+        assert await store.memories.get_many(gone) == ()
         listed = (await Ledger(store).findings(running.job_id, limit=1_000)).items
     assert len([each for each in listed if (each.subject, each.outcome) == ("memories", "deleted")]) == 20
 
@@ -500,7 +502,7 @@ async def test_a_vector_that_changes_with_its_text_between_two_reads_is_brought(
         await alike(followed, path, target)
         assert between == []
         assert not await followed.told("vectors", "stays as it is there")
-        [memory] = await followed.store.get_many([changing])
+        [memory] = await followed.store.memories.get_many([changing])
         assert memory.content == "edited under the look"
 
 
@@ -527,7 +529,7 @@ async def test_a_row_that_cannot_be_copied_any_more_stays_as_it_was(tmp_path: Pa
             counted = followed.running.meter.tables["vectors"]
             assert (counted.deleted, counted.failed) == (0, 1)
             assert await followed.told("vectors", "not finite")
-            assert (await followed.store.vector_census()).by_width == {64: 10}
+            assert (await followed.store.models.census()).by_width == {64: 10}
             written(path, (vector, (good, spoilt)))
             await alike(followed, path, target)
             counted = followed.running.meter.tables["vectors"]
@@ -582,7 +584,7 @@ async def test_what_was_edited_on_both_sides_stays_as_it_is_in_the_target(tmp_pa
     assert {running.meter.tables[name].updated for name in both} == {0}
     assert set(sums(await compare(f"sqlite:{path}", target))) == both
     async with open_store(target) as store:
-        assert {each.weight for each in await store.get_edges(linked) if each.source_id == linked} == {0.11}
+        assert {each.weight for each in await store.links.edges(linked) if each.source_id == linked} == {0.11}
         listed = (await Ledger(store).findings(running.job_id, limit=1_000)).items
     told = {each.subject for each in listed if "on both sides" in each.reason}
     assert told == both
@@ -632,16 +634,16 @@ async def test_a_deleted_memory_stays_where_the_target_has_made_something_of_it(
     async with following(f"sqlite:{path}", target) as followed:
         store = followed.store
         if what == "suspended":
-            await store.suspend(kept)
+            await store.reviews.suspend(kept)
         elif what == "unsuspended":
-            await store.resume(kept)
+            await store.reviews.resume(kept)
         else:
             pair = (kept, other) if what == "replaced" else (other, kept)
-            await store.supersede(*pair)
+            await store.links.supersede(*pair)
         for each in (kept, going):
             written(path, ("DELETE FROM knowledge_nodes WHERE id = ?", (each,)))
         await followed.until(partial(followed.told, "memories", "in the target since it came, and stays"))
-        found = {each.id: each for each in await store.get_many([kept, going, other])}
+        found = {each.id: each for each in await store.memories.get_many([kept, going, other])}
         assert set(found) == {kept, other}
         assert found[other].superseded_by == (kept if what == "replaces" else None)
 
@@ -667,7 +669,7 @@ async def test_who_edits_the_target_under_a_look_is_not_overwritten(
         edit = "UPDATE knowledge_nodes SET content = 'edited in the source', updated_at = ? WHERE id = ?"
         written(path, (said, (str(uuid.uuid4()), AT, AT)), (edit, ("2026-03-01T00:00:00.000000+00:00", quicker)))
         await followed.until(partial(followed.told, "memories", "both sides"))
-        [memory] = await followed.store.get_many([quicker])
+        [memory] = await followed.store.memories.get_many([quicker])
         assert (memory.content, turns) == ("edited in the target", [1])
 
 
@@ -689,7 +691,7 @@ async def test_of_two_rows_of_one_key_the_first_counts_at_every_look(tmp_path: P
         written(path, ("UPDATE edges SET weight = 0.3 WHERE weight = 0.1", ()))
         await looked(followed, path)
         assert followed.running.meter.tables["edges"].updated == 1
-        weights = {each.weight for each in await followed.store.get_edges(first) if each.edge_type.startswith("xx")}
+        weights = {each.weight for each in await followed.store.links.edges(first) if each.edge_type.startswith("xx")}
         assert weights == {0.3}
 
 
@@ -716,12 +718,12 @@ async def test_a_memory_that_is_replaced_no_more_is_active_again(tmp_path: Path,
     loser = ids_in(path)[0]
     written(path, ("DELETE FROM supersession_events WHERE kind = 'unsupersede'", ()))
     async with following(f"sqlite:{path}", target) as followed:
-        [memory] = await followed.store.get_many([loser])
+        [memory] = await followed.store.memories.get_many([loser])
         assert memory.superseded_by is not None
         written(path, ("DELETE FROM supersession_events", ()))
 
         async def active() -> bool:
-            [memory] = await followed.store.get_many([loser])
+            [memory] = await followed.store.memories.get_many([loser])
             return memory.superseded_by is None
 
         await followed.until(active)

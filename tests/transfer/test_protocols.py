@@ -127,7 +127,7 @@ async def pour(source: Source, store: Store, limit: int = 7) -> dict[str, list[W
     transfer_context = await setting_of(source)
     model = await asyncio.to_thread(source.model)
     if model:
-        await store.register_model(model)
+        await store.models.register(model)
     outcomes: dict[str, list[WriteOutcome]] = {}
     for table in TABLES:
         fresh = await target.empty(table.name)
@@ -207,7 +207,7 @@ async def test_a_file_goes_to_a_server_and_comes_back(filled: Path, tmp_path: Pa
 
 async def _model(url: str) -> datetime | None:
     async with open_store(url) as store:
-        model = await store.registered_model()
+        model = await store.models.registered()
     assert model is not None
     return model.created_at
 
@@ -468,7 +468,7 @@ async def test_a_refused_row_costs_only_itself(empty_store: Store, tmp_path: Pat
         4: "SQLite refused it: FOREIGN KEY constraint failed",
         5: "SQLite refused it: CHECK constraint failed: visibility IN ('private', 'group', 'public')",
     }
-    assert await empty_store.count() == 3
+    assert await empty_store.memories.count() == 3
 
 
 async def test_orphans_are_named_as_on_a_server(empty_store: Store, postgres_database: str) -> None:
@@ -498,7 +498,7 @@ async def test_orphans_are_named_as_on_a_server(empty_store: Store, postgres_dat
     assert set(orphans) == {table.name for table in TABLES if table.owned}
     async with open_store(postgres_database, create=True) as server:
         for store in (empty_store, server):
-            await store.register_model(ModelSignature("three", 3))
+            await store.models.register(ModelSignature("three", 3))
             await put(store, "memories", memory(10))
         for name, values in orphans.items():
             rows = [TransferRow("?", each) for each in values]
@@ -522,7 +522,7 @@ async def test_a_name_that_is_taken_gets_the_beginning_of_an_id(empty_store: Sto
 
 
 async def test_rows_are_made_like_the_sources(empty_store: Store, tmp_path: Path) -> None:
-    await empty_store.register_model(ModelSignature("three", 3))
+    await empty_store.models.register(ModelSignature("three", 3))
     key = uuid.UUID(int=10).bytes
     one, two = pgbinary_encode.vector(np.array([1, 0, 0], "<f4")), pgbinary_encode.vector(np.array([0, 1, 0], "<f4"))
     await put(empty_store, "memories", memory(10, "before"), memory(11))
@@ -551,7 +551,7 @@ async def test_rows_are_made_like_the_sources(empty_store: Store, tmp_path: Path
     for reps in (1, 2):
         row = TransferRow("?", (key, *state[:5], pgbinary_encode.integer(reps), state[6]))
         assert (await put(empty_store, "scheduling", row, update=True)).inserted == 1
-        schedule = await empty_store.get_scheduling(changed.id)
+        schedule = await empty_store.reviews.scheduling(changed.id)
         assert schedule is not None
         assert schedule.reps == reps
 
@@ -563,10 +563,10 @@ async def test_rows_are_made_like_the_sources(empty_store: Store, tmp_path: Path
 
     # A line of a log that is not there is not made by an update; one that is there is made like the source's.
     assert (await put(empty_store, "reviews", review(b"{}"), update=True)).inserted == 0
-    assert await empty_store.reviews(changed.id) == ()
+    assert await empty_store.reviews.log(changed.id) == ()
     assert (await put(empty_store, "reviews", review(b"{}"))).inserted == 1
     assert (await put(empty_store, "reviews", review(b'{"stability": 2.5}'), update=True)).inserted == 1
-    assert [each.new.stability for each in await empty_store.reviews(changed.id)] == [2.5]
+    assert [each.new.stability for each in await empty_store.reviews.log(changed.id)] == [2.5]
     decision = TransferRow("?", (key, uuid.UUID(int=11).bytes, b"supersede", at(), pgbinary_encode.integer(0)))
     assert await put(empty_store, "supersession", decision, update=True) == WriteOutcome(0, frozenset())
 
@@ -599,7 +599,7 @@ async def test_a_deleted_winner_leaves_no_decision_of_its_own(empty_store: Store
     assert (await empty_store.get(str(uuid.UUID(int=10)))).superseded_by == str(uuid.UUID(int=11))
     assert await drop(empty_store, "memories", memory(11)) == 1
     # The source has written down itself that the winner is gone; that comes along with its log.
-    history = await empty_store.supersession_history(str(uuid.UUID(int=10)))
+    history = await empty_store.links.history(str(uuid.UUID(int=10)))
     assert [event.kind for event in history] == ["supersede"]
     assert (await empty_store.get(str(uuid.UUID(int=10)))).superseded_by is None
 

@@ -122,9 +122,9 @@ async def test_what_differs_is_brought_and_what_the_target_alone_has_stays(sourc
     updated = {(each.subject, each.source_key) for each in told if each.outcome == "updated"}
     assert {("memories", ids[1]), ("memories", ids[2]), ("scheduling", ids[10]), ("domains", "auth")} <= updated
     async with open_store(target) as store:
-        assert [each.content for each in await store.get_many([OWN])] == ["own"]
+        assert [each.content for each in await store.memories.get_many([OWN])] == ["own"]
         # What follows from the log of decisions follows it again.
-        [loser] = await store.get_many([ids[10]])
+        [loser] = await store.memories.get_many([ids[10]])
         assert loser.superseded_by == ids[11]
 
 
@@ -142,7 +142,7 @@ async def test_what_the_target_alone_has_is_deleted_where_that_is_asked(source: 
 
 async def test_a_store_of_another_model_keeps_its_vectors(source: str, target: str) -> None:
     async with open_store(target, create=True) as store:
-        await store.register_model(ModelSignature("another", 3, "abc"))
+        await store.models.register(ModelSignature("another", 3, "abc"))
     ids = ids_of(source)
     with closing(sqlite3.connect(source.removeprefix("sqlite:"))) as connection, connection:
         connection.execute("DELETE FROM embedding_model")
@@ -160,7 +160,7 @@ async def test_a_store_of_another_model_keeps_its_vectors(source: str, target: s
     spoil(target, [f"UPDATE knowledge_nodes SET visibility = 'public' WHERE id = '{ids[2]}'"])
     job, _ = await repaired(source, target)
     async with open_store(target) as store:
-        assert (await store.vector_census()).by_width == {3: len(ids) - 1}
+        assert (await store.models.census()).by_width == {3: len(ids) - 1}
     # Its own vector was of another text: the model of the target makes it anew.
     assert job.progress.tables["memories"].updated == 2
 

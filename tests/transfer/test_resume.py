@@ -76,7 +76,7 @@ async def test_what_changes_meanwhile_is_brought_and_what_the_target_has_stays(
             await store.update(gone_edited, Patch(content="edited before it was deleted there"), embed=False)
             await store.delete([removed])
             await store.insert(Draft("the target's own", id=own), embed=False)
-            await store.add_edge(Edge(own, linked, "cites", 0.7))
+            await store.links.add(Edge(own, linked, "cites", 0.7))
 
     async def in_the_source() -> None:
         with closing(sqlite3.connect(path)) as connection, connection:
@@ -101,7 +101,7 @@ async def test_what_changes_meanwhile_is_brought_and_what_the_target_has_stays(
     running, result = await attempt(source, target, batch=25)
     tables = running.meter.tables
     async with open_store(target) as store:
-        contents = {memory.id: memory.content for memory in await store.get_many([*ids, new, own])}
+        contents = {memory.id: memory.content for memory in await store.memories.get_many([*ids, new, own])}
         assert contents[edited] == "edited since"
         assert contents[new] == "new"
         assert contents[own] == "the target's own"
@@ -111,10 +111,10 @@ async def test_what_changes_meanwhile_is_brought_and_what_the_target_has_stays(
         assert linked in contents
         assert gone not in contents
         assert removed not in contents
-        assert {edge.weight for edge in await store.get_edges(ids[1]) if edge.source_id == ids[1]} == {0.25}
-        assert [edge.source_id for edge in await store.get_edges(ids[0]) if edge.edge_type == "cites"] == [new]
-        assert [edge.edge_type for edge in await store.get_edges(linked) if edge.source_id == own] == ["cites"]
-        [reviewed] = await store.get_many([ids[2]])
+        assert {edge.weight for edge in await store.links.edges(ids[1]) if edge.source_id == ids[1]} == {0.25}
+        assert [edge.source_id for edge in await store.links.edges(ids[0]) if edge.edge_type == "cites"] == [new]
+        assert [edge.edge_type for edge in await store.links.edges(linked) if edge.source_id == own] == ["cites"]
+        [reviewed] = await store.memories.get_many([ids[2]])
         assert reviewed.scheduling is not None
         assert reviewed.scheduling.reps == 9
     assert (tables["memories"].updated, tables["memories"].deleted, tables["memories"].inserted) == (1, 1, 61)
@@ -277,7 +277,7 @@ async def test_a_target_of_another_model_gets_vectors_of_its_own(tmp_path: Path,
     path = tmp_path / "source.db"
     await fill(path, 20)
     async with open_store(target, create=True) as store:
-        own = await store.register_model(ModelSignature(DEFAULT_MODEL, DEFAULT_DIMENSION))
+        own = await store.models.register(ModelSignature(DEFAULT_MODEL, DEFAULT_DIMENSION))
     with pytest.raises(ModelMismatch, match="--reembed"):
         await check(JobRequest("copy", f"sqlite:{path}", target))
     running, result = await attempt(f"sqlite:{path}", target, reembed=True, verify=True)
@@ -286,8 +286,8 @@ async def test_a_target_of_another_model_gets_vectors_of_its_own(tmp_path: Path,
     assert (tables["embedding"].read, tables["embedding"].inserted, tables["embedding"].failed) == (20, 20, 0)
     assert "every row is equal" in result
     async with open_store(target) as store:
-        assert await store.registered_model() == own
-        assert (await store.vector_census()).by_width == {own.dimension: 20}
+        assert await store.models.registered() == own
+        assert (await store.models.census()).by_width == {own.dimension: 20}
 
 
 async def test_a_source_is_followed_until_somebody_asks_to_stop(tmp_path: Path, target: str) -> None:
@@ -308,7 +308,7 @@ async def test_a_source_is_followed_until_somebody_asks_to_stop(tmp_path: Path, 
                 (new, at, at),
             )
         async with asyncio.timeout(30):
-            while not await store.get_many([new]):
+            while not await store.memories.get_many([new]):
                 await store.backend.wait_for_change(0.5)
         assert await ledger.request_cancel(launched.job_id)
     job = await ended(target, launched.job_id)

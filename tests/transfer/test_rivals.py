@@ -74,7 +74,7 @@ async def test_no_vector_of_the_old_model_comes_after_the_swap(
 
 async def test_the_swap_waits_for_the_vectors_of_a_copy(tmp_path: Path, postgres_database: str) -> None:
     async with open_store(postgres_database, create=True) as store:
-        await store.register_model(MODEL)
+        await store.models.register(MODEL)
         prepare(postgres_database, NEW)
         target = target_of(store)
         target.model = MODEL
@@ -127,7 +127,7 @@ async def test_two_copies_of_the_same_that_begin_together_leave_each_line_once(
     await fill(one, 60)
     shutil.copy(one, other)
     async with open_store(target, create=True) as store:
-        await store.register_model(MODEL)
+        await store.models.register(MODEL)
     begin, both = Copy._begin, asyncio.Barrier(2)
 
     async def beginning(self: Copy) -> None:
@@ -194,4 +194,4 @@ async def test_the_logs_of_one_store_are_written_one_after_the_other(postgres_da
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await waiting(postgres_database)
         assert (await writing).inserted == 0
-        assert len(await one.reviews("00000000-0000-0000-0000-000000000001")) == 1
+        assert len(await one.reviews.log("00000000-0000-0000-0000-000000000001")) == 1

@@ -444,7 +444,7 @@ async def test_vectors_of_another_model_need_only_be_there(pair: tuple[str, str]
     source, target = pair
     first, second, *_ = ids_of(source)
     async with open_store(target) as store:
-        found = await store.registered_model()
+        found = await store.models.registered()
     assert found is not None
     change(source, "UPDATE node_embeddings SET embedding = zeroblob(32)", ROWS)
     assert sums(await compare(source, target)) == {"vectors": (ROWS, 0, 0)}

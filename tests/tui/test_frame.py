@@ -22,6 +22,8 @@ from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Refused, Unavailable
 from vestige_tui.core.health import Stats
 from vestige_tui.core.text import cells
+from vestige_tui.store.maintenance import MaintenanceService
+from vestige_tui.store.models import ModelService
 from vestige_tui.store.store import Store
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.commands import PLACES, EditMemory
@@ -255,14 +257,14 @@ async def test_vectors_that_could_not_be_made_are_not_said_to_be_under_way(
 ) -> None:
     told: list[str] = []
 
-    async def broken(store: Store, progress: Callable[[int, int], None] | None = None) -> int:
+    async def broken(service: ModelService, progress: Callable[[int, int], None] | None = None) -> int:
         assert progress is not None
         progress(64, 700)
         told.append(console.app.banner)
         raise error
 
     async with opened(corpus) as console:
-        monkeypatch.setattr(Store, "fill_embeddings", broken)
+        monkeypatch.setattr(ModelService, "fill", broken)
         console.app.prepare_model()
         await console.until(said)
         assert told == ["Making the vectors that are missing: 64 of 700."]
@@ -275,14 +277,14 @@ async def test_a_refusal_in_the_middle_ends_what_is_said_of_missing_vectors(
 ) -> None:
     refused = asyncio.Event()
 
-    async def broken(store: Store, progress: Callable[[int, int], None] | None = None) -> int:
+    async def broken(service: ModelService, progress: Callable[[int, int], None] | None = None) -> int:
         assert progress is not None
         progress(64, 700)
         refused.set()
         raise Refused("A job makes all of them.")
 
     async with opened(corpus) as console:
-        monkeypatch.setattr(Store, "fill_embeddings", broken)
+        monkeypatch.setattr(ModelService, "fill", broken)
         console.app.prepare_model()
         await asyncio.wait_for(refused.wait(), 30)
         await console.until(lambda: console.app.banner == "")
@@ -304,8 +306,8 @@ async def test_a_model_that_could_not_be_read_is_not_said_to_be_loading(
 
     async with opened(corpus) as console:
         await console.until(lambda: console.app._loaded_model is not None)
-        monkeypatch.setattr(Store, "refresh_model", follows)
-        monkeypatch.setattr(Store, "registered_model", lost)
+        monkeypatch.setattr(ModelService, "refresh", follows)
+        monkeypatch.setattr(ModelService, "registered", lost)
         console.app.note_change()
         await console.until("The line is cut.")
         assert "Loading another-model: the store belongs to it now, no longer to test-embedder-64." in told
@@ -315,23 +317,23 @@ async def test_a_model_that_could_not_be_read_is_not_said_to_be_loading(
 async def test_what_an_outage_cut_off_of_the_model_is_gone_on_with(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stats, whole = Store.get_stats, asyncio.Event()
+    stats, whole = MaintenanceService.stats, asyncio.Event()
     tries: list[bool] = []
 
-    async def filling(store: Store, progress: Callable[[int, int], None] | None = None) -> int:
+    async def filling(service: ModelService, progress: Callable[[int, int], None] | None = None) -> int:
         tries.append(whole.is_set())
         if not whole.is_set():
             raise Unavailable("The line is cut.")
         return 0
 
-    async def looked(store: Store) -> Stats:
+    async def looked(service: MaintenanceService) -> Stats:
         if not whole.is_set():
             raise Unavailable("The line is cut.")
-        return await stats(store)
+        return await stats(service)
 
     async with opened(corpus) as console:
-        monkeypatch.setattr(Store, "fill_embeddings", filling)
-        monkeypatch.setattr(Store, "get_stats", looked)
+        monkeypatch.setattr(ModelService, "fill", filling)
+        monkeypatch.setattr(MaintenanceService, "stats", looked)
         console.app.note_change()
         await console.until("◐ reconnecting")
         console.app.prepare_model()

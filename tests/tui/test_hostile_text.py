@@ -122,8 +122,8 @@ async def _fill(path: Path) -> list[Memory]:
             )
             ids.append((await store.insert(draft, embed=False)).changed[0])
         for one, other in pairwise(ids):
-            await store.add_edge(Edge(one, other, f"e{evil}", 0.5))
-        await store.supersede(ids[0], ids[1])
+            await store.links.add(Edge(one, other, f"e{evil}", 0.5))
+        await store.links.supersede(ids[0], ids[1])
         return [await store.get(each) for each in ids[1:]]
 
 

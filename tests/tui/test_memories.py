@@ -61,7 +61,7 @@ async def test_what_would_go_is_looked_at_and_asked_only_where_one_still_is(
 ) -> None:
     async with opened(corpus) as console:
         table = await browse(console)
-        slow = Slow(monkeypatch, console.store, "delete_preview")
+        slow = Slow(monkeypatch, console.store.memories, "preview_delete")
         await console.press("space", "space", "d")
         await console.until("Looking at what would go…")
         await console.press("f2")
@@ -72,13 +72,13 @@ async def test_what_would_go_is_looked_at_and_asked_only_where_one_still_is(
         await console.type("why")
         await console.press("f3")
         await console.until("Nothing was deleted; you had gone on.")
-        assert len(await console.store.get_many([memory.id for memory in table.selected])) == 2
+        assert len(await console.store.memories.get_many([memory.id for memory in table.selected])) == 2
 
 
 async def test_a_slow_look_leaves_no_sentence_behind(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with opened(corpus) as console:
         await browse(console)
-        slow = Slow(monkeypatch, console.store, "delete_preview")
+        slow = Slow(monkeypatch, console.store.memories, "preview_delete")
         await console.press("space", "space", "d")
         await console.until("Looking at what would go…")
         slow.go_on.set()
@@ -191,11 +191,11 @@ async def test_undo_takes_back_what_the_line_offers_whoever_wrote_since(corpus: 
         await console.press("u")
         await console.until("Took back the last change of 1 memory.")
         assert "mine" not in (await console.store.get(mine.id)).tags
-        assert await console.store.get_many([theirs])
+        assert await console.store.memories.get_many([theirs])
         # Nothing is offered any more: the last change is the other person's.
         await console.press("u")
         await console.until(lambda: not writing(console))
-        assert not await console.store.get_many([theirs])
+        assert not await console.store.memories.get_many([theirs])
 
 
 async def test_the_tags_of_a_large_selection_leave_room_for_the_line(corpus: Path) -> None:
@@ -269,7 +269,7 @@ async def test_a_selection_of_which_some_are_gone_is_tagged_as_far_as_it_is_ther
         await console.press("enter")
         await console.until("Tagged 2 memories; 1 was gone already.")
         assert [memory.id for memory in table.selected] == left
-        assert all("checked" in memory.tags for memory in await console.store.get_many(left))
+        assert all("checked" in memory.tags for memory in await console.store.memories.get_many(left))
 
 
 async def test_a_selection_of_which_some_are_gone_is_deleted_as_far_as_it_is_there(corpus: Path) -> None:
@@ -287,7 +287,7 @@ async def test_a_selection_of_which_some_are_gone_is_deleted_as_far_as_it_is_the
         await console.press("y")
         await console.until("Deleted 2 memories; 2 were gone already.")
         assert table.selected == ()
-        assert not await console.store.get_many(left)
+        assert not await console.store.memories.get_many(left)
 
 
 @pytest.mark.parametrize("key", ["t", "d"])
@@ -311,7 +311,7 @@ async def test_what_was_tagged_is_counted_not_what_was_selected(corpus: Path) ->
         table = await browse(console)
         first = table.current
         assert first is not None
-        await console.store.tag([first.id], ["checked"])
+        await console.store.memories.tag([first.id], ["checked"])
         await console.press("space", "space", "space", "t")
         await console.until(lambda: isinstance(console.app.screen, Ask))
         await console.paste("+checked")

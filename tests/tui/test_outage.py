@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from tests.support.corpus import PATIENCE_SECONDS, Console, embedders
+from tests.support.listed import list_ids
 from tests.support.postgres import finish
 from vestige_tui.config import Config
 from vestige_tui.core.errors import Unavailable, Unsure, Usage
@@ -107,7 +108,7 @@ async def test_two_consoles_show_the_same(tmp_path: Path) -> None:
     async with console(url) as one, console(url) as two:
         await one.store.insert(Draft("by the first console"))
         await two.until("by the first console")
-        await two.store.delete(await two.store.list_ids(limit=1))
+        await two.store.delete(await list_ids(two.store, limit=1))
         await one.until("by the first console", gone=True)
 
 
@@ -171,7 +172,7 @@ async def test_a_place_visited_during_an_outage_says_so(server: str, cluster: Pa
 
 
 async def _contents(store: Store) -> list[str]:
-    return [memory.content for memory in await store.get_many(await store.list_ids())]
+    return [memory.content for memory in await store.memories.get_many(await list_ids(store))]
 
 
 async def test_a_server_of_ones_own_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +232,7 @@ async def test_leaving_during_an_outage_is_quick(server: str, cluster: Path) -> 
         kill(cluster, signal.SIGKILL)
         await shown.until("◐ reconnecting")
         # Reads and writes are under way when the person leaves.
-        asked = [asyncio.create_task(shown.store.count()) for _ in range(20)]
+        asked = [asyncio.create_task(shown.store.memories.count()) for _ in range(20)]
         asked += [asyncio.create_task(_swallow(shown.store)) for _ in range(3)]
         await asyncio.sleep(0.1)
         began = time.monotonic()
@@ -316,19 +317,19 @@ async def line_to(url: str) -> AsyncIterator[tuple[Line, str]]:
 async def test_a_write_that_may_have_been_saved_is_said_to_be(server: str, fails: Literal["before", "after"]) -> None:
     async with line_to(server) as (line, url), console_on_new(url) as shown:
         memory_id = (await shown.store.insert(Draft(f"graded {fails}"))).changed[0]
-        before, reviews = await shown.store.count(), await shown.store.reviews(memory_id)
+        before, reviews = await shown.store.memories.count(), await shown.store.reviews.log(memory_id)
         line.fails = fails
         with pytest.raises(Unavailable, match="not known whether that was saved"):
             await shown.store.insert(Draft(f"inserted {fails}"), embed=False)
         with pytest.raises(Unavailable, match="not known whether that was saved"):
-            await shown.store.record_review(memory_id, Rating.GOOD)
+            await shown.store.reviews.record(memory_id, Rating.GOOD)
         line.fails = ""
         await shown.until("● live")
         done = int(fails == "after")
-        assert await shown.store.count() == before + done
-        assert len(await shown.store.reviews(memory_id)) == len(reviews) + done
-        await shown.store.record_review(memory_id, Rating.GOOD)
-        assert len(await shown.store.reviews(memory_id)) == len(reviews) + done + 1
+        assert await shown.store.memories.count() == before + done
+        assert len(await shown.store.reviews.log(memory_id)) == len(reviews) + done
+        await shown.store.reviews.record(memory_id, Rating.GOOD)
+        assert len(await shown.store.reviews.log(memory_id)) == len(reviews) + done + 1
 
 
 async def test_what_may_have_been_saved_stays_said(server: str) -> None:
@@ -370,7 +371,7 @@ async def test_leaving_a_server_that_is_silent_is_quick(server: str) -> None:
     async with line_to(server) as (line, url):
         async with console_on_new(url) as shown:
             line.fails = "silent"
-            asked = [asyncio.create_task(shown.store.count()) for _ in range(3)]
+            asked = [asyncio.create_task(shown.store.memories.count()) for _ in range(3)]
             # By now the watch of the jobs has asked too, and waits.
             await asyncio.sleep(2 * app_module.JOBS_SECONDS)
             began = time.monotonic()
@@ -383,7 +384,7 @@ async def test_leaving_a_server_that_is_silent_is_quick(server: str) -> None:
 async def test_a_question_to_a_server_that_is_silent_can_be_cancelled(server: str) -> None:
     async with line_to(server) as (line, url), console_on_new(url) as shown:
         line.fails = "silent"
-        asked = asyncio.create_task(shown.store.count())
+        asked = asyncio.create_task(shown.store.memories.count())
         await asyncio.sleep(0.1)
         began = time.monotonic()
         asked.cancel()

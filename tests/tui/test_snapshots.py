@@ -28,6 +28,7 @@ from vestige_tui.core.health import (
     VectorsHeld,
 )
 from vestige_tui.embedding.models import CatalogModel
+from vestige_tui.store.maintenance import MaintenanceService
 from vestige_tui.store.store import Store
 from vestige_tui.tui.app import VestigeApp
 
@@ -79,14 +80,14 @@ def in_one_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 def alike_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Show no version, path or model that differs from machine to machine, and no other person's jobs."""
 
-    async def health(store: Store) -> Health:
+    async def health(*_: object) -> Health:
         return Health("healthy", (), "SQLite 3.50.4", "0 of 3 readers in use, one writer")
 
-    asked = Store.report
+    asked = MaintenanceService.report
 
-    async def report(store: Store) -> StoreReport:
+    async def report(service: MaintenanceService) -> StoreReport:
         # Nothing that another machine or moment would say differently.
-        found = await asked(store)
+        found = await asked(service)
         file = SqliteFile("3.50.4", "vestige.db", "-rw-------", "wal", "UTF-8", 4_096, 468, 0, 0)
         console = Session(4_711, "vestige-tui", "ada", "may write", None, True)
         held = VectorsHeld(374, 64, 105_468, 4_000_000_000)
@@ -94,7 +95,7 @@ def alike_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         queries = (QueryTiming("search_memories", 3, 12.0, 3.5, 5.0, 5.0, 4.0, clock()),)
         return replace(
             found,
-            health=await health(store),
+            health=await health(),
             server=file,
             connections=Connections(3, 3, 3),
             sessions=(console,),
@@ -107,8 +108,8 @@ def alike_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("vestige_tui.tui.registry.place.catalog", lambda: known)
     monkeypatch.setattr("vestige_tui.tui.wizards.reembed.catalog", lambda: known)
     monkeypatch.setattr(Store, "location", "sqlite:/home/ada/vestige.db")
-    monkeypatch.setattr(Store, "health_check", health)
-    monkeypatch.setattr(Store, "report", report)
+    monkeypatch.setattr(Store, "health", health)
+    monkeypatch.setattr(MaintenanceService, "report", report)
     monkeypatch.setattr(Store, "title", "~/vestige.db")
     monkeypatch.setattr("vestige_tui.presenters.explanation.milliseconds", lambda ms: "" if ms is None else "1.2 ms")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

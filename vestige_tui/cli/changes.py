@@ -86,7 +86,7 @@ def _new_content() -> str:
 async def _edit(args: Namespace, output: Output) -> int:
     options = (args.content, args.type, args.codebase, args.domain, args.visibility, args.meta)
     async with chosen_store(args) as store:
-        memory = await store.get(await store.resolve(args.id))
+        memory = await store.get(await store.memories.resolve(args.id))
         if all(option is None for option in options):
             with draft_file(memory.content) as path:
                 open_editor(path)
@@ -192,16 +192,16 @@ async def _tag(args: Namespace, output: Output) -> int:
     if not ids or not (add or remove) or not all([*add, *remove]):
         raise Usage("tag takes ids and tags, as in `vestige-tui tag 1a2b3c4d +keep -draft`.")
     async with chosen_store(args) as store:
-        change = await store.tag([await store.resolve(each) for each in ids], add, remove)
+        change = await store.memories.tag([await store.memories.resolve(each) for each in ids], add, remove)
     return print_change(output, change, "Tagged")
 
 
 async def _delete(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        ids = list(dict.fromkeys([await store.resolve(each) for each in args.ids]))
+        ids = list(dict.fromkeys([await store.memories.resolve(each) for each in args.ids]))
         if len(ids) > MAX_UNCONFIRMED_MEMORIES and not args.yes:
             raise Refused(f"This would delete {grouped(len(ids))} memories; repeat with --yes to do it.")
-        preview = await store.delete_preview(ids)
+        preview = await store.memories.preview_delete(ids)
         _print_delete_preview(output, preview)
         change = await store.delete(ids)
     return print_change(output, change, "Deleted")
@@ -218,7 +218,7 @@ def _print_delete_preview(output: Output, preview: DeletePreview) -> None:
 
 async def _undo(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        change = await store.undo(args.entry)
+        change = await store.journal.undo(args.entry)
     return print_change(output, change, "Taken back for")
 
 

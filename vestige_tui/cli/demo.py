@@ -65,7 +65,9 @@ async def _create(args: Namespace, output: Output) -> int:
         marker.unlink(missing_ok=True)
     if output.as_json:
         async with open_store(url, read_only=True) as store:
-            output.document({"store": url, "created": unfilled, "stats": json_shapes.stats(await store.get_stats())})
+            output.document(
+                {"store": url, "created": unfilled, "stats": json_shapes.stats(await store.maintenance.stats())}
+            )
     elif args.no_console:
         output.line(f"{'Made' if unfilled else 'Found'} {url}.")
     return 0

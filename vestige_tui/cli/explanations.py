@@ -19,7 +19,7 @@ async def print_explanation(store: Store, query: SearchQuery, output: Output, *,
     """Print the explanation of a search, or the reason that the memory with the id ``why_not`` is not in its answer."""
     now, weights = store.now(), store.policy.weights
     if why_not is not None:
-        result = await store.why_not(query, await store.resolve(why_not))
+        result = await store.why_not(query, await store.memories.resolve(why_not))
         if output.as_json:
             output.document(json_shapes.why_not(result, now, weights))
         else:

@@ -47,7 +47,7 @@ async def chosen_filter(args: Namespace, store: Store, *, superseded: bool = Fal
         chips.append(Chip("is", "replaced"))
     saved_chips = [] if args.filter is None else read_chips(_saved_filter(args, args.filter))
     # The last chip of a single-valued field wins: an option overrides the saved filter.
-    return await store.resolved(filter_of([*saved_chips, *chips], datetime.now(UTC)))
+    return await store.memories.resolve_owner(filter_of([*saved_chips, *chips], datetime.now(UTC)))
 
 
 def _saved_filter(args: Namespace, name: str) -> str:

@@ -32,25 +32,25 @@ def add_commands(commands: Commands) -> None:
 
 async def _supersede(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        loser, winner = await store.resolve(args.loser), await store.resolve(args.by)
-        change = await store.supersede(loser, winner)
+        loser, winner = await store.memories.resolve(args.loser), await store.memories.resolve(args.by)
+        change = await store.links.supersede(loser, winner)
     return print_change(output, change, "Replaced")
 
 
 async def _unsupersede(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        change = await store.unsupersede(await store.resolve(args.id))
+        change = await store.links.unsupersede(await store.memories.resolve(args.id))
     return print_change(output, change, "Stands again:")
 
 
 async def _history(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        memory_id = await store.resolve(args.id)
-        events = await store.supersession_history(memory_id)
+        memory_id = await store.memories.resolve(args.id)
+        events = await store.links.history(memory_id)
         if output.as_json:
             output.document(json_shapes.listed(map(json_shapes.event, events)))
             return 0
-        lineage = await store.lineage(memory_id)
+        lineage = await store.links.lineage(memory_id)
         now = store.now()
     _print_tree(output, lineage, "", "", memory_id)
     if not events:

@@ -34,13 +34,13 @@ def add_commands(commands: Commands) -> None:
 
 async def _edges(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        memory_id = await store.resolve(args.id)
-        edges = await store.get_edges(memory_id, args.type)
+        memory_id = await store.memories.resolve(args.id)
+        edges = await store.links.edges(memory_id, args.type)
         if output.as_json:
             output.document(json_shapes.listed(map(json_shapes.edge, edges)))
             return 0
         other_ids = [edge.target_id if edge.source_id == memory_id else edge.source_id for edge in edges]
-        first_lines = {memory.id: one_line(memory.content) for memory in await store.get_many(other_ids)}
+        first_lines = {memory.id: one_line(memory.content) for memory in await store.memories.get_many(other_ids)}
         now = store.now()
     if not edges:
         output.note("It has no links.")
@@ -62,21 +62,21 @@ async def _edges(args: Namespace, output: Output) -> int:
 
 async def _link(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        source, target = await store.resolve(args.source), await store.resolve(args.target)
-        change = await store.add_edge(Edge(source, target, args.type, args.weight))
+        source, target = await store.memories.resolve(args.source), await store.memories.resolve(args.target)
+        change = await store.links.add(Edge(source, target, args.type, args.weight))
     return print_change(output, change, "Linked")
 
 
 async def _unlink(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        source, target = await store.resolve(args.source), await store.resolve(args.target)
-        change = await store.remove_edge(source, target, args.type)
+        source, target = await store.memories.resolve(args.source), await store.memories.resolve(args.target)
+        change = await store.links.remove(source, target, args.type)
     return print_change(output, change, "Unlinked")
 
 
 async def _neighbors(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        neighbors = await store.get_neighbors(await store.resolve(args.id), args.depth)
+        neighbors = await store.links.neighbors(await store.memories.resolve(args.id), args.depth)
         now, weights = store.now(), store.policy.weights
     if output.as_json:
         output.document(json_shapes.listed(json_shapes.neighbor(neighbor, now, weights) for neighbor in neighbors))

@@ -147,8 +147,8 @@ def _print_steps(output: Output, steps: Sequence[MigrationInfo], label: str, emp
 
 async def _stats(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        report, now, title = await store.report(thorough=True), store.now(), store.title
-        stats = report.stats or await store.get_stats()
+        report, now, title = await store.maintenance.report(thorough=True), store.now(), store.title
+        stats = report.stats or await store.maintenance.stats()
     if output.as_json:
         output.document({**json_shapes.stats(stats), **json_shapes.report(report)})
         return 0
@@ -223,7 +223,7 @@ async def _vacuum(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         progress = output.progress("vacuum")
         try:
-            result = await store.vacuum(lambda step: progress.show(f"vacuum: {step}", 0))
+            result = await store.maintenance.vacuum(lambda step: progress.show(f"vacuum: {step}", 0))
         finally:
             progress.end()
     if output.as_json:

@@ -138,10 +138,10 @@ def print_memories(output: Output, memories: Sequence[Memory], now: datetime, *,
 
 async def _show(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        memory = await store.get(await store.resolve(args.id))
-        edges = await store.get_edges(memory.id)
-        reviews = await store.reviews(memory.id)
-        events = await store.supersession_history(memory.id)
+        memory = await store.get(await store.memories.resolve(args.id))
+        edges = await store.links.edges(memory.id)
+        reviews = await store.reviews.log(memory.id)
+        events = await store.links.history(memory.id)
         now, weights = store.now(), store.policy.weights
         if output.as_json:
             output.document(
@@ -183,7 +183,7 @@ async def _show_text(
     other_ids = {other for edge in edges for other in (edge.source_id, edge.target_id)} - {memory.id}
     if memory.superseded_by:
         other_ids.add(memory.superseded_by)
-    first_lines = {each.id: one_line(each.content) for each in await store.get_many(sorted(other_ids))}
+    first_lines = {each.id: one_line(each.content) for each in await store.memories.get_many(sorted(other_ids))}
     if memory.superseded_by:
         facts.append(
             ("replaced by", f"{short_id(memory.superseded_by)}  {first_lines.get(memory.superseded_by, 'deleted')}")

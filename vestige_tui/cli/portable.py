@@ -156,7 +156,7 @@ async def _import_lines(store: Store, source: IO[bytes], tally: _Tally, progress
             await _restore(store, spool, tally, progress)
         finally:
             # Journal an interrupted import, too, so that undo can remove its memories.
-            entry = await store.journal_import(inserted) if inserted else None
+            entry = await store.journal.record_import(inserted) if inserted else None
     return entry
 
 
@@ -188,7 +188,7 @@ async def _insert(store: Store, batch: Sequence[tuple[int, Draft]], tally: _Tall
     if not drafts:
         return ()
     try:
-        inserted, present, warnings = await store.insert_many([draft for _, draft in drafts.values()])
+        inserted, present, warnings = await store.memories.insert_many([draft for _, draft in drafts.values()])
     except (Conflict, NotFound, Usage) as error:
         if len(drafts) == 1:
             [(number, _)] = drafts.values()
@@ -219,13 +219,13 @@ async def _restore(store: Store, spool: IO[bytes], tally: _Tally, progress: Call
             for each in batch
             if each.undoes in undone_reviews and each.undoes not in batch_ids
         ]
-        inserted, present = await store.restore_reviews([*targets, *batch])
+        inserted, present = await store.reviews.restore([*targets, *batch])
         return inserted, present - len(targets)
 
     async def flush() -> None:
-        await _restore_batch(edges, store.restore_edges, tally)
+        await _restore_batch(edges, store.links.restore, tally)
         await _restore_batch(reviews, restore_reviews, tally)
-        await _restore_batch(events, store.restore_events, tally)
+        await _restore_batch(events, store.links.restore_events, tally)
         progress(tally.inserted + tally.present + tally.failed)
 
     for number, line in _read_spool(spool):
@@ -330,13 +330,13 @@ async def _exported(store: Store, criteria: Filter, memories_only: bool) -> Asyn
     if memories_only:
         return
     for memory_id in ids:
-        for edge in await store.get_edges(memory_id):
+        for edge in await store.links.edges(memory_id):
             if edge.source_id == memory_id and edge.target_id in ids:
                 yield json_shapes.edge_line(edge)
-    for review in await store.reviews_since(datetime.fromtimestamp(0, UTC)):
+    for review in await store.reviews.since(datetime.fromtimestamp(0, UTC)):
         if review.memory_id in ids:
             yield json_shapes.review_line(review)
     for memory_id in ids:
-        for event in await store.supersession_history(memory_id):
+        for event in await store.links.history(memory_id):
             if event.loser_id == memory_id and (event.winner_id is None or event.winner_id in ids):
                 yield json_shapes.supersession_line(event)

@@ -92,7 +92,7 @@ async def reembed(args: Namespace, output: Output) -> int:
         if estimate is None:
             if output.as_json:
                 output.document({"rows_updated": 0, "changed": False})
-            model = await store.registered_model()
+            model = await store.models.registered()
             name = model_label(model) if model else args.model
             output.line(f"{store.title} belongs to {name} already; there is nothing to change.")
             return 0
@@ -179,7 +179,7 @@ async def _run_job(args: Namespace, output: Output, config: Config, request: Job
         job, store = handle.job, handle.store
         notes = [] if job.in_flight else await findings(store, job.id)
         summary = await report(store, job.id)
-        model = await store.refresh_model()
+        model = await store.models.refresh()
     if output.as_json:
         output.document({"job": json_shapes.job(job, datetime.now(UTC), notes), **(asdict(summary) if summary else {})})
     elif not job.in_flight:

@@ -51,8 +51,8 @@ async def _show(args: Namespace, output: Output) -> int:
     from vestige_tui.reembed.spare_vectors import spare
 
     async with chosen_store(args) as store:
-        registered = await store.registered_model()
-        census = await store.vector_census()
+        registered = await store.models.registered()
+        census = await store.models.census()
         configured = store.embedders.configured
         second = await spare(store)
     if output.as_json:
@@ -110,7 +110,7 @@ async def _fill(args: Namespace, output: Output) -> int:
     progress = output.progress("vectors")
     async with chosen_store(args) as store:
         try:
-            count = await store.fill_embeddings(progress)
+            count = await store.models.fill(progress)
         finally:
             progress.end()
     if output.as_json:

@@ -43,12 +43,12 @@ async def _due(args: Namespace, output: Output) -> int:
         chosen = await chosen_filter(args, store)
         now, weights = store.now(), store.policy.weights
         if args.count and before is None:
-            counts = await store.queue_counts(chosen)
+            counts = await store.reviews.queue_counts(chosen)
             if output.as_json:
                 output.document(json_shapes.queue(counts))
             output.line(str(counts.overdue + counts.today))
             return 0
-        memories = await store.get_due_memories(before, _UNLIMITED_ROWS if args.count else args.limit, chosen)
+        memories = await store.reviews.due(before, _UNLIMITED_ROWS if args.count else args.limit, chosen)
     if args.count:
         if output.as_json:
             output.document({"count": len(memories)})
@@ -66,7 +66,7 @@ async def _review(args: Namespace, output: Output) -> int:
     if args.grade not in _GRADES:
         raise Usage(f"A grade is one of {', '.join(_GRADES)}; as in `vestige-tui review 1a2b3c4d good`.")
     async with chosen_store(args) as store:
-        change = await store.record_review(await store.resolve(args.what), _GRADES[args.grade])
+        change = await store.reviews.record(await store.memories.resolve(args.what), _GRADES[args.grade])
         now, weights = store.now(), store.policy.weights
     state = change.scheduling
     print_change(
@@ -84,10 +84,10 @@ async def _mark(args: Namespace, output: Output) -> int:
     if args.grade is None and args.what != "undo":
         raise Usage(f"review {args.what} needs an id.")
     async with chosen_store(args) as store:
-        memory_id = await store.resolve(args.grade) if args.grade else None
+        memory_id = await store.memories.resolve(args.grade) if args.grade else None
         now, weights = store.now(), store.policy.weights
         if args.what == "undo":
-            change = await store.undo_review(memory_id)
+            change = await store.reviews.undo(memory_id)
             state = change.scheduling
             return print_change(
                 output,
@@ -96,9 +96,11 @@ async def _mark(args: Namespace, output: Output) -> int:
                 scheduling=None if state is None else json_shapes.scheduling(state, now, weights),
             )
         assert memory_id is not None
-        action = {"suspend": store.suspend, "bury": store.bury, "resume": store.resume}[args.what]
+        action = {"suspend": store.reviews.suspend, "bury": store.reviews.bury, "resume": store.reviews.resume}[
+            args.what
+        ]
         change = await action(memory_id)
-        state = await store.get_scheduling(memory_id)
+        state = await store.reviews.scheduling(memory_id)
     verb = {"suspend": "Suspended", "bury": "Buried until tomorrow:", "resume": "Resumed"}[args.what]
     return print_change(
         output, change, verb, scheduling=None if state is None else json_shapes.scheduling(state, now, weights)
@@ -108,7 +110,7 @@ async def _mark(args: Namespace, output: Output) -> int:
 async def _forecast(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
         now = store.now()
-        counts = forecast(await store.due_times(args.days, await chosen_filter(args, store)), now, args.days)
+        counts = forecast(await store.reviews.due_times(args.days, await chosen_filter(args, store)), now, args.days)
     today = now.astimezone().date()
     days = [(today + timedelta(days=offset), count) for offset, count in enumerate(counts)]
     if output.as_json:

@@ -135,7 +135,7 @@ async def preview(
     return Preview(
         current=corpus.model,
         other=other,
-        memories=(await store.get_stats()).total_memories,
+        memories=(await store.maintenance.stats()).total_memories,
         sampled=total,
         limit=limit,
         rankings=rankings,

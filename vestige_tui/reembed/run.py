@@ -562,7 +562,7 @@ class Reembedding:
         domains = [str(row["id"]) for row in await self._ask("list_centred")]
         await self._step(self._swap_tables, {"taken": True, "centred": domains})
         milliseconds = (time.perf_counter() - self._locked_at) * 1_000
-        await self._context.with_retries(self._context.store.refresh_model)
+        await self._context.with_retries(self._context.store.models.refresh)
         await self._step(_nothing, {"swap_ms": round(milliseconds, 3)})
 
     async def _swap_tables(self, transaction: Transaction) -> None:

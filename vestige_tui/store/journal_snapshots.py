@@ -153,3 +153,8 @@ def unchanged(memory: Memory, snapshot: Mapping[str, Any], fields: Sequence[str]
 
     current = memory_fields(memory)
     return all(current[name] == snapshot[name] for name in fields)
+
+
+def stamp(memory_id: str, updated_at: datetime | None) -> dict[str, str | None]:
+    """Return the version of a memory, for an entry that keeps nothing else of it."""
+    return {"id": memory_id, "updated_at": time_text(updated_at)}

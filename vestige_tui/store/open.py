@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from vestige_tui.core.scheduling import Policy
     from vestige_tui.embedding.models import EmbedderSource
     from vestige_tui.store.backends.protocol import Backend
-    from vestige_tui.store.store import Clock, Store
+    from vestige_tui.store.context import Clock
+    from vestige_tui.store.store import Store
 
 
 def open_backend(

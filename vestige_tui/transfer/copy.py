@@ -342,7 +342,7 @@ class Copy:
         elif self._sync_state.blind:
             await self._context.step(partial(self._sync_state.begin, now=self._store.now()), {"blind": True})
         if self._model is not None:
-            await self._context.with_retries(partial(self._store.register_model, self._model, finalize=False))
+            await self._context.with_retries(partial(self._store.models.register, self._model, finalize=False))
         self._transfer_context = await self._ask_source(partial(self._make_transfer_context, self._model))
 
     def _make_transfer_context(self, model: ModelSignature | None) -> TransferContext:
@@ -372,7 +372,7 @@ class Copy:
             await self._context.phase("building the indexes")
             await self._build_indexes()
         await self._catch_up()
-        if await self._store.registered_model() is not None:
+        if await self._store.models.registered() is not None:
             await self._context.phase("building the vector index")
             await self._build_vectors()
         await self._context.step(self._target.analyze)
@@ -388,7 +388,7 @@ class Copy:
         """Build the vector index in memory with parallel workers; with none where the server's shared memory is too
         small."""
         if self._server is None:
-            await self._context.with_retries(self._store.finalize_schema)
+            await self._context.with_retries(self._store.maintenance.finalize_schema)
             return
         dimension = self._model.dimension if self._model else 0
         needed_bytes = self._meter.tables.get("vectors", TableProgress()).inserted * (4 * dimension + GRAPH_NODE_BYTES)
@@ -396,12 +396,12 @@ class Copy:
 
         async def build() -> None:
             try:
-                await self._store.finalize_schema(settings)
+                await self._store.maintenance.finalize_schema(settings)
             except Unavailable as error:
                 if "shared memory" not in error.message or "max_parallel_maintenance_workers" in settings:
                     raise
                 settings["max_parallel_maintenance_workers"] = "0"
-                await self._store.finalize_schema(settings)
+                await self._store.maintenance.finalize_schema(settings)
 
         await self._context.with_retries(build)
 

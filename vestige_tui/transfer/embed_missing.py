@@ -120,7 +120,7 @@ class MissingEmbedder:
         """Start the encoders and set the phase; skipped where all missing vectors have failed before."""
         context = self._context
         missing = Filter(superseded=True, without_embedding=True)
-        missing_count = await context.with_retries(partial(context.store.count, missing)) or 0
+        missing_count = await context.with_retries(partial(context.store.memories.count, missing)) or 0
         before = context.meter.tables.get(TABLE, TableProgress())
         context.meter.tables[TABLE] = replace(before, total=before.read + max(0, missing_count - failed))
         await context.phase("making vectors")

@@ -396,7 +396,7 @@ class ChangeFollower:
         for start in range(0, len(keys), KEYS_PAGE_ROWS):
             page = keys[start : start + KEYS_PAGE_ROWS]
             ids = {pgbinary_decode.uuid(key): key for key in page}
-            memories = await self._context.with_retries(partial(store.get_many, list(ids)))
+            memories = await self._context.with_retries(partial(store.memories.get_many, list(ids)))
             linked = await self._find_linked(list(ids), deletions["edges"])
             reviewed = await self._find_reviewed(page, deletions["reviews"])
             marked_here = await self._find_marked(page)

@@ -145,7 +145,7 @@ class Repair:
 
     async def run(self) -> None:
         """Write missing and different rows, table by table; delete rows that only the target has if requested."""
-        self._target.model = await self._context.with_retries(self._context.store.registered_model)
+        self._target.model = await self._context.with_retries(self._context.store.models.registered)
         await self._comparison.load_users()
         for table in TABLES:
             await self._repair_table(table)

@@ -445,7 +445,7 @@ class CopyTarget:
 
 async def copy_target_of(source: Source, store: Store) -> CopyTarget:
     """Return the context in which a source was, or would be, copied into a store."""
-    model, target_model = await asyncio.to_thread(source.model), await store.registered_model()
+    model, target_model = await asyncio.to_thread(source.model), await store.models.registered()
     target_reader = target_reader_of(store, vectors=model is None or target_model is None or _same(model, target_model))
     plan = plan_id(
         "copy", without_password(source.location), without_password(store.location), _name(target_model or model)

@@ -45,7 +45,8 @@ from vestige_tui.tui.workers import work
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.core.jobs import Job
-    from vestige_tui.store.store import Clock, Store
+    from vestige_tui.store.context import Clock
+    from vestige_tui.store.store import Store
 
 JOBS_SECONDS = 0.25
 WAIT_SECONDS = 5.0
@@ -350,8 +351,8 @@ class VestigeApp(App[None], inherit_bindings=False):
         return (change.done() and change.result()) or by_this_console
 
     async def _refresh_frame(self, store: Store) -> None:
-        stats = await store.get_stats()
-        counts = await store.queue_counts()
+        stats = await store.maintenance.stats()
+        counts = await store.reviews.queue_counts()
         model = None
         if stats.registered_model_name:
             model = f"{stats.registered_model_name.rsplit('/', 1)[-1]} {stats.registered_model_dim}"
@@ -408,7 +409,7 @@ class VestigeApp(App[None], inherit_bindings=False):
 
     async def _follow_model(self, store: Store) -> None:
         """Load another model after another process has swapped the vectors of the store."""
-        model, before = await store.refresh_model(), self._loaded_model
+        model, before = await store.models.refresh(), self._loaded_model
         if model and before and (model.name, model.dimension) != (before.name, before.dimension):
             self._loaded_model = model
             self._show_banner(f"{LOADING} {model.name}: the store belongs to it now, no longer to {before.name}.")
@@ -419,7 +420,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         """Load vectors and model, announce ``another`` model, and embed the memories without a vector."""
         with suppress(VestigeError):
             await store.warm()
-        registered = self._loaded_model = await store.registered_model()
+        registered = self._loaded_model = await store.models.registered()
         try:
             await self.embedders.get(registered)
         except (ModelMismatch, EmbedderUnavailable) as error:
@@ -434,7 +435,7 @@ class VestigeApp(App[None], inherit_bindings=False):
             return
         count = 0
         with suppress(Refused):  # a job makes all of them
-            count = await store.fill_embeddings(self._say_filling)
+            count = await store.models.fill(self._say_filling)
         self._show_banner("")
         if count:
             self.note_change()

@@ -56,7 +56,7 @@ class FilteredPlace(Place):
     async def tally(self, chosen: Filter) -> str:
         """Return a sentence with the number of memories that pass a filter."""
         assert self.store is not None
-        count = await self.store.count(chosen)
+        count = await self.store.memories.count(chosen)
         return f"{grouped(count)} {'memory passes' if count == 1 else 'memories pass'}."
 
     def set_filters(self, chips: Sequence[Chip]) -> None:

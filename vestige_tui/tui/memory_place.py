@@ -217,7 +217,9 @@ class MemoryPlace(FilteredPlace):
             return
         add = [word.removeprefix("+") for word in typed.split() if not word.startswith("-")]
         remove = [word[1:] for word in typed.split() if word.startswith("-")]
-        change, existing = await self._write_to_existing(store, memories, lambda ids: store.tag(ids, add, remove))
+        change, existing = await self._write_to_existing(
+            store, memories, lambda ids: store.memories.tag(ids, add, remove)
+        )
         if change is None:
             self.say(f"{_deleted_elsewhere(len(memories))}; nothing was tagged.", severity="waiting")
             return
@@ -236,17 +238,17 @@ class MemoryPlace(FilteredPlace):
         return (await write([memory.id for memory in existing]) if existing else None), existing
 
     async def _existing(self, store: Store, memories: Sequence[Memory]) -> Sequence[Memory]:
-        existing = await store.get_many([memory.id for memory in memories])
+        existing = await store.memories.get_many([memory.id for memory in memories])
         ids = {memory.id for memory in existing}
         self.forget_gone([memory for memory in memories if memory.id not in ids])
         return existing
 
     async def _delete_preview(self, store: Store, memories: Sequence[Memory]) -> DeletePreview:
         try:
-            return await store.delete_preview([memory.id for memory in memories])
+            return await store.memories.preview_delete([memory.id for memory in memories])
         except NotFound:
             existing = await self._existing(store, memories)
-        return await store.delete_preview([memory.id for memory in existing])
+        return await store.memories.preview_delete([memory.id for memory in existing])
 
     @work(group="write", exit_on_error=False)
     async def action_delete_memory(self) -> None:
@@ -312,7 +314,7 @@ class MemoryPlace(FilteredPlace):
         )
         if kind is None:
             return
-        self.changed(await store.add_edge(Edge(memory.id, other, kind)), "Linked the two memories.")
+        self.changed(await store.links.add(Edge(memory.id, other, kind)), "Linked the two memories.")
 
     @work(group="write", exit_on_error=False)
     async def action_supersede_memory(self) -> None:
@@ -320,13 +322,13 @@ class MemoryPlace(FilteredPlace):
         if store is None or memory is None:
             return
         if memory.superseded_by is not None:
-            self.changed(await store.unsupersede(memory.id), "Nothing replaces this memory any more.")
+            self.changed(await store.links.unsupersede(memory.id), "Nothing replaces this memory any more.")
             return
         title, gone_on = f"What replaces {one_line(memory.content, 40)}?", "Nothing was replaced; you had gone on."
         other = await self._ask_for_memory(store, title, gone_on)
         if other is not None:
             self.will_change([memory])
-            self.changed(await store.supersede(memory.id, other), "Another memory replaces this one now.")
+            self.changed(await store.links.supersede(memory.id, other), "Another memory replaces this one now.")
 
     async def _ask_for_memory(self, store: Store, title: str, gone_on: str) -> str | None:
         """Ask for another memory, by id or by words; offer the best hits of the words. Return its id."""
@@ -346,7 +348,7 @@ class MemoryPlace(FilteredPlace):
             return
         # Undo the change that the status line offers, even if another process has written since.
         offer, self._undo_offer = self._undo_offer, None
-        change = await store.undo(offer[1] if offer is not None and offer[0] == self._status.message else None)
+        change = await store.journal.undo(offer[1] if offer is not None and offer[0] == self._status.message else None)
         self.changed(
             change, f"Took back the last change of {grouped(len(change.changed))} " + _plural(len(change.changed))
         )
@@ -374,7 +376,7 @@ class MemoryPlace(FilteredPlace):
         if picked is None:
             return
         self.will_change([memory])
-        change = await store.record_review(memory.id, Rating(int(picked)), expected=current.scheduling)
+        change = await store.reviews.record(memory.id, Rating(int(picked)), expected=current.scheduling)
         due = change.scheduling.next_review if change.scheduling else None
         self.changed(
             change, f"Graded {Rating(int(picked)).name.capitalize()}; due {ago(due, store.now()) if due else ''}."
@@ -536,7 +538,7 @@ async def _id_or_hits(store: Store, typed: str) -> str | Answer:
     from vestige_tui.core.search import SearchQuery
 
     try:
-        return await store.resolve(typed)
+        return await store.memories.resolve(typed)
     except VestigeError:
         answer = await store.search(SearchQuery(typed, limit=30))
     if not answer:

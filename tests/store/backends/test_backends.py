@@ -80,11 +80,11 @@ async def test_a_locked_file_is_busy_and_still_readable(tmp_path: Path, monkeypa
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Busy):
             await store.insert(Draft("While locked."))
-        assert await store.count() == 1
+        assert await store.memories.count() == 1
         other.execute("ROLLBACK")
         other.close()
         await store.insert(Draft("After the lock."))
-        assert await store.count() == 2
+        assert await store.memories.count() == 2
 
 
 async def test_a_write_cancelled_at_any_moment_is_whole_or_nothing(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ async def test_a_write_cancelled_at_any_moment_is_whole_or_nothing(tmp_path: Pat
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         await store.insert(Draft("The last."))
-        stats, entries = await store.get_stats(), await store.journal(limit=100)
+        stats, entries = await store.maintenance.stats(), await store.journal.entries(limit=100)
         assert stats.total_memories == stats.memories_with_embeddings == len(entries)
 
 
@@ -213,7 +213,9 @@ async def test_search_by_meaning_uses_the_index(postgres_database: str) -> None:
         vectors = rng.standard_normal((6_000, 16)).astype(np.float32)
         for start in range(0, len(vectors), 1_000):
             part = vectors[start : start + 1_000]
-            await store.insert_many([Draft(f"Memory {start + i}.") for i in range(len(part))], embeddings=list(part))
+            await store.memories.insert_many(
+                [Draft(f"Memory {start + i}.") for i in range(len(part))], embeddings=list(part)
+            )
         with psycopg.connect(postgres_database, autocommit=True) as connection:
             connection.execute("ANALYZE")
             connection.execute(b"SET hnsw.iterative_scan = relaxed_order; SET hnsw.ef_search = 100")
@@ -243,7 +245,7 @@ async def test_search_by_meaning_uses_the_index(postgres_database: str) -> None:
             }
             plan = "\n".join(str(row[0]) for row in connection.execute(f"EXPLAIN {sql}".encode(), params))
         assert "idx_node_embeddings_hnsw" in plan
-        answer = await store.vector_search(vectors[7], limit=10)
+        answer = await store.search(SearchQuery(embedding=vectors[7], mode="vector", limit=10))
         exact = np.argsort(-(vectors @ vectors[7]) / np.linalg.norm(vectors, axis=1))[:10]
         assert answer[0].memory.content == f"Memory {exact[0]}."
         found = {hit.memory.content for hit in answer}

@@ -42,7 +42,7 @@ async def opened(url: str, **options: bool) -> None:
 
 
 async def test_every_step_is_recorded(store: Store) -> None:
-    infos = await store.schema_status()
+    infos = await store.maintenance.schema_status()
     assert [info.name for info in infos] == STEPS[store.kind]
     assert [info.version for info in infos] == list(range(1, len(infos) + 1))
     for info in infos:
@@ -53,32 +53,32 @@ async def test_every_step_is_recorded(store: Store) -> None:
 
 
 async def test_the_index_waits_for_a_model_and_is_no_gap(store: Store, store_url: str) -> None:
-    waiting = [info for info in await store.schema_status() if info.state != "applied"]
+    waiting = [info for info in await store.maintenance.schema_status() if info.state != "applied"]
     if store.kind == "sqlite":
         assert waiting == []
         return
     assert [(info.name, info.state, info.waits_for) for info in waiting] == [("hnsw", "waiting", "a model")]
     await opened(store_url)
-    await store.register_model(ModelSignature("m", 8), finalize=False)
-    assert [info.name for info in await store.schema_status() if info.state == "waiting"] == ["hnsw"]
-    assert await store.finalize_schema()
-    assert not await store.finalize_schema()
-    assert all(info.state == "applied" for info in await store.schema_status())
+    await store.models.register(ModelSignature("m", 8), finalize=False)
+    assert [info.name for info in await store.maintenance.schema_status() if info.state == "waiting"] == ["hnsw"]
+    assert await store.maintenance.finalize_schema()
+    assert not await store.maintenance.finalize_schema()
+    assert all(info.state == "applied" for info in await store.maintenance.schema_status())
 
 
 async def test_widths_beyond_the_index(store: Store) -> None:
     if store.kind == "sqlite":
         return
     with pytest.raises(Refused):
-        await store.register_model(ModelSignature("too-wide", 5_000))
-    await store.register_model(ModelSignature("wide", 3_072))
-    assert all(info.state == "applied" for info in await store.schema_status())
+        await store.models.register(ModelSignature("too-wide", 5_000))
+    await store.models.register(ModelSignature("wide", 3_072))
+    assert all(info.state == "applied" for info in await store.maintenance.schema_status())
 
 
 async def test_stores_that_start_together_do_not_race(store_url: str) -> None:
     await asyncio.gather(*(opened(store_url, create=True) for _ in range(5)))
     async with open_store(store_url) as store:
-        assert migrations.version_of(await store.schema_status()) == len(STEPS[store.kind])
+        assert migrations.version_of(await store.maintenance.schema_status()) == len(STEPS[store.kind])
 
 
 async def test_a_changed_file_a_gap_and_the_future_are_errors(store: Store, store_url: str) -> None:
@@ -117,14 +117,14 @@ async def test_down_refuses_to_delete_memories(store_url: str, clock: Clock) -> 
         await store.insert(Draft("Precious."))
         with pytest.raises(Refused, match="--yes"):
             await migrations.down(store.backend)
-        assert await store.count() == 1
+        assert await store.memories.count() == 1
         planned = await migrations.down(store.backend, dry_run=True)
         assert [info.name for info in planned] == STEPS[store.kind][::-1]
         await migrations.down(store.backend, yes=True)
         assert await migrations.is_ours(store.backend)
         await migrations.up(store.backend)
     async with open_store(store_url) as store:
-        assert await store.count() == 0
+        assert await store.memories.count() == 0
 
 
 async def test_down_of_an_empty_store_needs_no_yes(store: Store) -> None:

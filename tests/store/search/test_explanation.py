@@ -35,9 +35,9 @@ async def filled(store: Store) -> Store:
         )
         for position in range(COUNT)
     ]
-    await store.insert_many([draft for position, draft in enumerate(drafts) if position % 7])
-    await store.insert_many(drafts[::7], embed=False)
-    await store.supersede(number(COUNT - 1), number(0))
+    await store.memories.insert_many([draft for position, draft in enumerate(drafts) if position % 7])
+    await store.memories.insert_many(drafts[::7], embed=False)
+    await store.links.supersede(number(COUNT - 1), number(0))
     return store
 
 

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from tests.store.conftest import Clock
+from tests.support.listed import list_ids
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.memories import LOCAL_USER, Draft, Filter
 from vestige_tui.core.reviews import Scheduling
@@ -68,10 +69,10 @@ async def filled(store: Store, store_url: str, clock: Clock) -> list[Draft]:
     add_people(store_url, PEOPLE)
     drafts = made(clock)
     vectored, bare = drafts[::2], drafts[1::2]
-    await store.insert_many(vectored)
-    await store.insert_many(bare, embed=False)
+    await store.memories.insert_many(vectored)
+    await store.memories.insert_many(bare, embed=False)
     for number in range(0, 12, 4):
-        await store.supersede(drafts[number].id or "", drafts[number + 1].id or "")
+        await store.links.supersede(drafts[number].id or "", drafts[number + 1].id or "")
     return drafts
 
 
@@ -123,8 +124,8 @@ async def test_every_filter_counts_and_lists_as_by_hand(store: Store, filled: li
     some = 0
     for chosen in asked:
         expected = {draft.id for number, draft in enumerate(filled) if passes(number, draft, chosen, store)}
-        assert await store.count(chosen) == len(expected), chosen
-        assert set(await store.list_ids(chosen)) == expected, chosen
+        assert await store.memories.count(chosen) == len(expected), chosen
+        assert set(await list_ids(store, chosen)) == expected, chosen
         some += bool(expected)
     assert some > 40
 
@@ -141,15 +142,15 @@ async def test_facets_count_what_choosing_them_would_leave(store: Store, filled:
         for chosen in together(clock):
             passing = [draft for number, draft in enumerate(filled) if passes(number, draft, chosen, store)]
             expected = Counter(value for draft in passing for value in own(draft))
-            found = await store.facets(name, chosen)  # type: ignore[arg-type]  # each is a FacetName
+            found = await store.memories.facets(name, chosen)  # type: ignore[arg-type]  # each is a FacetName
             assert {facet.value: facet.count for facet in found} == expected, (name, chosen)
             assert [facet.count for facet in found] == sorted(expected.values(), reverse=True)
 
 
 async def test_owners_are_told_with_what_they_are_called(store: Store, filled: list[Draft]) -> None:
-    owners = {facet.value: (facet.alias, facet.title) for facet in await store.facets("owners")}
+    owners = {facet.value: (facet.alias, facet.title) for facet in await store.memories.facets("owners")}
     assert owners == {LOCAL_USER: ("local", "Local User"), ADA: PEOPLE[ADA], BEA: PEOPLE[BEA]}
-    assert len(await store.facets("owners", limit=1)) == 1
+    assert len(await store.memories.facets("owners", limit=1)) == 1
 
 
 async def test_dates_and_recall_are_counted_as_their_filters_count(
@@ -159,13 +160,18 @@ async def test_dates_and_recall_are_counted_as_their_filters_count(
     shares = [0.0, 0.5, 0.7, 0.9, 1.0]
     for chosen in together(clock):
         others = replace(chosen, since=None, until=None, min_retrievability=None)
-        since, until = await store.count_since(moments, others), await store.count_until(moments, others)
-        recalled = await store.count_recalled(shares, others)
-        assert since == tuple([await store.count(replace(others, since=moment)) for moment in moments])
-        assert until == tuple([await store.count(replace(others, until=moment)) for moment in moments])
-        assert recalled == tuple([await store.count(replace(others, min_retrievability=share)) for share in shares])
-        assert {a + b for a, b in zip(since, until, strict=True)} == {await store.count(others)}
-    assert await store.count_since([]) == ()
+        since, until = (
+            await store.memories.count_since(moments, others),
+            await store.memories.count_until(moments, others),
+        )
+        recalled = await store.memories.count_recalled(shares, others)
+        assert since == tuple([await store.memories.count(replace(others, since=moment)) for moment in moments])
+        assert until == tuple([await store.memories.count(replace(others, until=moment)) for moment in moments])
+        assert recalled == tuple(
+            [await store.memories.count(replace(others, min_retrievability=share)) for share in shares]
+        )
+        assert {a + b for a, b in zip(since, until, strict=True)} == {await store.memories.count(others)}
+    assert await store.memories.count_since([]) == ()
 
 
 async def test_the_queue_takes_every_filter(store: Store, filled: list[Draft], clock: Clock) -> None:
@@ -173,28 +179,28 @@ async def test_the_queue_takes_every_filter(store: Store, filled: list[Draft], c
     for chosen in together(clock):
         passing = [draft for number, draft in enumerate(filled) if passes(number, draft, chosen, store)]
         due = {draft.id for draft in passing if draft.scheduling}
-        counts = await store.queue_counts(chosen)
+        counts = await store.reviews.queue_counts(chosen)
         assert counts.due == len(due)
         assert counts.new == len(passing) - len(due)
-        assert {memory.id for memory in await store.get_due_memories(limit=100, filter=chosen)} == due
+        assert {memory.id for memory in await store.reviews.due(limit=100, filter=chosen)} == due
 
 
 async def test_an_owner_goes_by_id_handle_or_name(store: Store, filled: list[Draft]) -> None:
     for said in (ADA, ADA.upper() if store.kind == "postgres" else ADA, "ada", "ADA", PEOPLE[ADA][1]):
-        assert (await store.resolved(Filter(owner=said, tags=("x",)))) == Filter(owner=ADA, tags=("x",))
+        assert (await store.memories.resolve_owner(Filter(owner=said, tags=("x",)))) == Filter(owner=ADA, tags=("x",))
     # A handle is one person's; it goes before the names of others.
-    assert (await store.resolved(Filter(owner="bea"))).owner == BEA
-    assert (await store.resolved(Filter(owner="bea-2"))).owner == BEA_TOO
-    assert await store.resolved(Filter()) == Filter()
+    assert (await store.memories.resolve_owner(Filter(owner="bea"))).owner == BEA
+    assert (await store.memories.resolve_owner(Filter(owner="bea-2"))).owner == BEA_TOO
+    assert await store.memories.resolve_owner(Filter()) == Filter()
     for nobody in ("nobody", str(uuid.UUID(int=9)), "'; --", "\x00", "\ud800", EVIL):
         with pytest.raises(Usage, match="No owner is called"):
-            await store.resolved(Filter(owner=nobody))
+            await store.memories.resolve_owner(Filter(owner=nobody))
 
 
 async def test_a_name_that_two_people_have_is_refused(store: Store, store_url: str) -> None:
     add_people(store_url, {ADA: ("one", "Same"), BEA: ("two", "same")})
     with pytest.raises(Usage, match="Several owners are called 'Same'"):
-        await store.resolved(Filter(owner="Same"))
+        await store.memories.resolve_owner(Filter(owner="Same"))
 
 
 async def test_a_search_stays_inside_a_filter(store: Store, filled: list[Draft], clock: Clock) -> None:
@@ -209,5 +215,4 @@ async def test_a_forecast_takes_every_filter(store: Store, filled: list[Draft], 
     for chosen in together(clock):
         passing = [draft for number, draft in enumerate(filled) if passes(number, draft, chosen, store)]
         scheduled = sum(draft.scheduling is not None for draft in passing)
-        assert len(await store.due_times(30, chosen)) == scheduled, chosen
-        assert sum(await store.due_by_day(30, chosen)) == scheduled, chosen
+        assert len(await store.reviews.due_times(30, chosen)) == scheduled, chosen

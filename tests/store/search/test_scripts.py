@@ -29,8 +29,8 @@ PATHS = [
 @pytest.fixture
 async def shelf(store: Store) -> Store:
     embedder = TestEmbedder(64)
-    await store.register_model(signature(embedder))
-    await store.insert_many([Draft(content=text) for text in PATHS], embeddings=embedder.embed(PATHS))
+    await store.models.register(signature(embedder))
+    await store.memories.insert_many([Draft(content=text) for text in PATHS], embeddings=embedder.embed(PATHS))
     return store
 
 
@@ -96,7 +96,7 @@ async def test_a_query_of_stop_words_is_answered_by_meaning(shelf: Store) -> Non
 async def test_a_common_word_does_not_bury_a_rare_one(store: Store) -> None:
     drafts = [Draft(content=f"service note {number} about the service and its service level") for number in range(300)]
     drafts.append(Draft(content="The quorum of the service is three."))
-    await store.insert_many(drafts, embed=False)
+    await store.memories.insert_many(drafts, embed=False)
     assert (await found(store, "service quorum"))[0] == drafts[-1].content
     assert len(await found(store, "service")) == 20
     assert await found(store, "+service +quorum") == [drafts[-1].content]

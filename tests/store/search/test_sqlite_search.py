@@ -78,7 +78,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory, notes: list[Note]) -> Path:
 
     async def make() -> None:
         async with open_store(f"sqlite:{path}", create=True) as store:
-            await store.register_model(ModelSignature("test", WIDTH))
+            await store.models.register(ModelSignature("test", WIDTH))
 
     asyncio.run(make())
     with closing(sqlite3.connect(path)) as connection, connection:

@@ -19,7 +19,7 @@ async def library(postgres_database: str) -> AsyncIterator[Store]:
 
 
 async def write(store: Store, *texts: str) -> None:
-    await store.insert_many([Draft(content=text) for text in texts], embed=False)
+    await store.memories.insert_many([Draft(content=text) for text in texts], embed=False)
 
 
 async def weights(store: Store, text: str) -> dict[str, float | None]:
@@ -78,7 +78,7 @@ async def test_a_store_that_may_not_be_written_is_searched_uncounted(library: St
 
 async def test_common_words_alone_are_answered_from_the_newest(library: Store) -> None:
     texts = [f"alpha beta {number}" for number in range(4_500)]
-    await library.insert_many([Draft(content=text) for text in texts], embed=False)
+    await library.memories.insert_many([Draft(content=text) for text in texts], embed=False)
     explained = await library.explain(SearchQuery("alpha beta", mode="text"))
     assert any("newest 2,000" in step.how and "common" in step.how for step in explained.steps)
     assert len(explained.answer) == 10

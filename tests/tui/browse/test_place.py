@@ -139,10 +139,10 @@ async def test_bulk_tags_and_bulk_deletes_show_their_rows_and_one_key_takes_each
         await console.press("enter")
         await console.until("Tagged 3 memories.")
         ids = [memory.id for memory in table.selected]
-        assert all("checked" in memory.tags for memory in await console.store.get_many(ids))
+        assert all("checked" in memory.tags for memory in await console.store.memories.get_many(ids))
         await console.press("u")
         await console.until("Took back the last change of 3 memories.")
-        assert not any("checked" in memory.tags for memory in await console.store.get_many(ids))
+        assert not any("checked" in memory.tags for memory in await console.store.memories.get_many(ids))
         await console.press("d")
         await console.until(lambda: isinstance(console.app.screen, Confirm))
         await console.until("Delete 3 memories?")
@@ -160,7 +160,7 @@ async def test_bulk_tags_and_bulk_deletes_show_their_rows_and_one_key_takes_each
         assert table.selected == ()
         await console.press("u")
         await console.until(f"{ACTIVE} memories")
-        assert len(await console.store.get_many(ids)) == 3
+        assert len(await console.store.memories.get_many(ids)) == 3
 
 
 async def test_link_supersede_and_grade_from_the_list(corpus: Path) -> None:
@@ -168,7 +168,7 @@ async def test_link_supersede_and_grade_from_the_list(corpus: Path) -> None:
         table = await browse(console)
         current = table.current
         assert current is not None
-        edges = len(await console.store.get_edges(current.id))
+        edges = len(await console.store.links.edges(current.id))
         await console.press("l")
         await console.until(lambda: isinstance(console.app.screen, Ask))
         await console.paste("webhook retry schedule")
@@ -177,13 +177,13 @@ async def test_link_supersede_and_grade_from_the_list(corpus: Path) -> None:
         await console.until("How are they related?")
         await pick(console, "supports")
         await console.until("Linked the two memories.")
-        assert len(await console.store.get_edges(current.id)) == edges + 1
+        assert len(await console.store.links.edges(current.id)) == edges + 1
         await console.press("R")
         await console.until(lambda: isinstance(console.app.screen, Pick))
         await console.until("3 Good")
         await pick(console, "3")
         await console.until("Graded Good; due in")
-        graded = await console.store.get_scheduling(current.id)
+        graded = await console.store.reviews.scheduling(current.id)
         assert graded is not None
         assert graded.reps == 1
         winner = table.memory_at(3)

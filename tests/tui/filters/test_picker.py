@@ -93,7 +93,7 @@ async def test_one_key_in_three_places_and_chips_follow(corpus: Path, place: str
         await settle(console)
         await picker(console, "f8" if place == "f2" else "f")
         assert f"{ACTIVE} memories pass." in console.text
-        facets = await console.store.facets("domains")
+        facets = await console.store.memories.facets("domains")
         assert offered(console) == {f"domain:{facet.value}": facet.count for facet in facets}
         await console.press("space")
         await settle(console)
@@ -104,9 +104,9 @@ async def test_one_key_in_three_places_and_chips_follow(corpus: Path, place: str
         await console.press("down", "enter")
         await settle(console)
         chosen = Filter(domains=(facets[0].value, facets[1].value))
-        assert f"{await console.store.count(chosen)} memories pass." in console.text
+        assert f"{await console.store.memories.count(chosen)} memories pass." in console.text
         await go(console, "tag")
-        tags = await console.store.facets("tags", chosen, 5_000)
+        tags = await console.store.memories.facets("tags", chosen, 5_000)
         assert offered(console) == {str(Chip("tag", facet.value)): facet.count for facet in tags}
         await console.press("escape")
         assert console.app.screen.id == PLACES[place]
@@ -291,7 +291,7 @@ async def test_review_asks_what_every_filter_leaves(corpus: Path) -> None:
             await settle(console)
             place = console.app.screen
             asked = place._chosen  # type: ignore[attr-defined]  # the place is Review
-            offered = (await console.store.queue_counts(asked)).offered
+            offered = (await console.store.reviews.queue_counts(asked)).offered
             assert asked != Filter()
             assert f"of {offered}" in console.text if offered else "Nothing" in console.text, text
         bar(console).set_chips([Chip("since", "soon")])
@@ -455,13 +455,13 @@ async def test_what_is_typed_is_chosen_before_it_is_counted(
 async def test_typing_is_never_held_up_by_a_slow_store(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with opened(corpus) as console:
         store, free = console.store, asyncio.Event()
-        facets = store.facets
+        facets = store.memories.facets
 
         async def slow(name: str, *rest: object) -> tuple[Facet, ...]:
             await free.wait()
             return await facets(name, *rest)  # type: ignore[arg-type]  # passed through
 
-        monkeypatch.setattr(store, "facets", slow)
+        monkeypatch.setattr(store.memories, "facets", slow)
         await console.press("f8")
         await console.until("Counting …")
         await console.type("inf")

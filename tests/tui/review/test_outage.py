@@ -39,7 +39,7 @@ def store_of(at: Desk) -> Store:
 def cut_reading(at: Desk, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """No card can be read any more, until what is returned is called."""
     store = store_of(at)
-    marks = store.marks
+    marks = store.reviews.marks
     whole = True
 
     async def lost(memory_id: str) -> Marks:
@@ -51,7 +51,7 @@ def cut_reading(at: Desk, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]
         nonlocal whole
         whole = False
 
-    monkeypatch.setattr(store, "marks", lost)
+    monkeypatch.setattr(store.reviews, "marks", lost)
     return mend
 
 
@@ -65,11 +65,11 @@ async def test_ones_own_change_is_nobody_elses_where_the_next_card_cannot_be_rea
         await at.sees("1 of 3")
         mend = cut_reading(at, monkeypatch)
         await at.press(*keys, sees=AWAY)
-        written = await at.other.journal(limit=1)
+        written = await at.other.journal.entries(limit=1)
         assert [entry.verb for entry in written] == [verb]
         # Not graded a second time either, however often it is tried.
         await at.press("space", "3", sees=AWAY)
-        assert await at.other.journal(limit=1) == written
+        assert await at.other.journal.entries(limit=1) == written
         mend()
         after = await at.press("ctrl+r", sees="2 of 3")
         assert "Somebody else" not in after
@@ -112,13 +112,13 @@ async def test_a_grade_that_was_saved_while_the_line_broke_is_ones_own(
     async with desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
         store = store_of(at)
-        record = store.record_review
+        record = store.reviews.record
 
         async def broken(*given: object, **named: object) -> Change:
             await record(*given, **named)  # type: ignore[arg-type]  # passed through
             raise Unsure("Whether that was saved is not known.")
 
-        monkeypatch.setattr(store, "record_review", broken)
+        monkeypatch.setattr(store.reviews, "record", broken)
         await at.pilot.press("3")
         after = await at.sees("2 of 3", "Backups")
         assert "Somebody else" not in after
@@ -137,7 +137,7 @@ async def test_what_could_not_be_taken_back_is_taken_back_next(tmp_path: Path, m
             async def lost(entry: int | None = None) -> Change:
                 raise Unavailable(AWAY)
 
-            broken.setattr(store, "undo", lost)
+            broken.setattr(store.journal, "undo", lost)
             await at.press("u", sees=AWAY)
         back = await at.press("u", sees="2 of 3")
         assert "Monday" in back
@@ -152,9 +152,9 @@ async def test_what_can_never_be_taken_back_is_no_wall(tmp_path: Path) -> None:
         await at.press("3", sees="2 of 3")
         await at.press("space", sees="Monday")
         await at.press("3", sees="3 of 3")
-        await at.other.undo()
+        await at.other.journal.undo()
         with pytest.raises(Conflict):
-            await at.other.undo((await at.other.journal(limit=3))[1].id)
+            await at.other.journal.undo((await at.other.journal.entries(limit=3))[1].id)
         await at.press("u", sees="already been taken back")
         await at.press("u", sees="Signing keys")
         assert await at.state(1) == THREE[0].scheduling

@@ -115,10 +115,10 @@ class Desk:
         return await self.sees(sees)
 
     async def state(self, number: int) -> Scheduling | None:
-        return await self.other.get_scheduling(draft(number, "").id or "")
+        return await self.other.reviews.scheduling(draft(number, "").id or "")
 
     async def ratings(self, number: int) -> list[int]:
-        return [review.rating for review in await self.other.reviews(draft(number, "").id or "")]
+        return [review.rating for review in await self.other.reviews.log(draft(number, "").id or "")]
 
 
 @asynccontextmanager
@@ -131,7 +131,7 @@ async def desk(
         for each in drafts:
             await other.insert(each)
         for each in drafts[:graded]:
-            await other.record_review(each.id or "", Rating.EASY)
+            await other.reviews.record(each.id or "", Rating.EASY)
         app = VestigeApp(Config(), str(path), embedders=embedders(), clock=clock, read_only=read_only)
         async with app.run_test(size=size, notifications=True) as pilot:
             await pilot.press("f4")
@@ -255,7 +255,7 @@ async def test_undo_at_the_end_reopens_the_sitting(tmp_path: Path) -> None:
 async def test_undo_reaches_what_another_console_graded(tmp_path: Path) -> None:
     async with desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
-        await at.other.record_review(THREE[1].id or "", Rating.AGAIN)
+        await at.other.reviews.record(THREE[1].id or "", Rating.AGAIN)
         await at.pilot.press("u")
         said = await at.sees("Took back Again", "Backups are restored")
         assert "it is asked again" in said
@@ -268,7 +268,7 @@ async def test_undo_when_nothing_is_due_asks_again(tmp_path: Path) -> None:
     async with desk(tmp_path) as at:
         await at.sees("holds no memories")
         await at.other.insert(THREE[0])
-        await at.other.record_review(THREE[0].id or "", Rating.GOOD)
+        await at.other.reviews.record(THREE[0].id or "", Rating.GOOD)
         await at.sees("Nothing is due")
         await at.press("u", sees="1 of 1")
         assert await at.state(1) == THREE[0].scheduling
@@ -280,7 +280,7 @@ async def test_a_second_console_graded_the_card(tmp_path: Path, patient: bool) -
         await at.press("space", sees="JWKS")
         if not patient:
             at.app.workers.cancel_group(at.app, "watch")
-        change = await at.other.record_review(THREE[0].id or "", Rating.EASY)
+        change = await at.other.reviews.record(THREE[0].id or "", Rating.EASY)
         if not patient:
             await at.pilot.press("3")
         said = await at.sees("2 of 3", "Somebody else graded this memory meanwhile")
@@ -329,18 +329,18 @@ async def test_setting_a_card_aside_and_taking_that_back(tmp_path: Path, key: st
         after = await at.press(key, sees="2 of 3")
         assert said in after
         assert "Backups" in after
-        assert THREE[0].id not in [memory.id for memory in await at.other.get_due_memories()]
+        assert THREE[0].id not in [memory.id for memory in await at.other.reviews.due()]
         back = await at.press("u", sees="1 of 3")
         assert "Undone" in back
         assert "Signing keys" in back
-        assert THREE[0].id in [memory.id for memory in await at.other.get_due_memories()]
+        assert THREE[0].id in [memory.id for memory in await at.other.reviews.due()]
 
 
 async def test_buried_until_the_next_local_midnight(tmp_path: Path) -> None:
     async with desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         await at.press("b", sees="2 of 3")
-        assert (await at.other.marks(THREE[0].id or "")).buried_until == local_midnight(NOW, days=1)
+        assert (await at.other.reviews.marks(THREE[0].id or "")).buried_until == local_midnight(NOW, days=1)
 
 
 async def test_supersede_without_leaving(tmp_path: Path) -> None:
@@ -416,8 +416,8 @@ async def test_a_share_of_one_is_one(tmp_path: Path) -> None:
     ) as store:
         await store.insert(draft(1, KEYS))
         await store.insert(draft(2, BACKUPS))
-        await store.record_review(draft(1, "").id or "", Rating.EASY)
-        said = await why_nothing(store, await store.queue_counts(), Filter())
+        await store.reviews.record(draft(1, "").id or "", Rating.EASY)
+        said = await why_nothing(store, await store.reviews.queue_counts(), Filter())
     assert said.endswith("1 new one waits; today's 1 was asked.")
 
 
@@ -425,7 +425,7 @@ async def test_what_others_did_alone_is_no_sitting(tmp_path: Path) -> None:
     async with desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         for each in THREE:
-            await at.other.record_review(each.id or "", Rating.EASY)
+            await at.other.reviews.record(each.id or "", Rating.EASY)
         shown = await at.sees("Nothing is due.", "Somebody else graded this memory meanwhile")
         assert "This sitting is over" not in shown
 
@@ -490,7 +490,7 @@ async def test_read_only_shows_and_says_why_it_cannot_grade(tmp_path: Path) -> N
         assert "1 of 3" in said
         assert await at.ratings(1) == []
         assert "read-only:" in await at.press("x", sees="read-only:")
-        assert (await at.other.marks(THREE[0].id or "")).suspended is False
+        assert (await at.other.reviews.marks(THREE[0].id or "")).suspended is False
 
 
 async def test_the_file_of_a_vestige_server_is_shown_and_not_graded(tmp_path: Path) -> None:
@@ -502,11 +502,11 @@ async def test_the_file_of_a_vestige_server_is_shown_and_not_graded(tmp_path: Pa
     ):
         await pilot.press("f4")
         at = Desk(pilot, app, other, Clock())
-        first = await other.get_due_memories(limit=1)
+        first = await other.reviews.due(limit=1)
         await at.sees("1 of ", "space shows the answer")
         await at.press("space", sees=first[0].content[:30])
         await at.press("3", sees="read-only:")
-        assert await other.get_due_memories(limit=1) == first
+        assert await other.reviews.due(limit=1) == first
 
 
 async def test_a_grade_can_be_clicked(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.corpus import Console, another_process, opened
 from vestige_tui.core.memories import Draft
+from vestige_tui.core.search import SearchQuery
 from vestige_tui.tui.search.explanation import ExplanationScreen, Reading
 from vestige_tui.tui.search.hit_list import HitList
 from vestige_tui.tui.search.place import SearchPlace
@@ -201,7 +202,7 @@ async def test_a_narrower_screen_keeps_the_memory(corpus: Path) -> None:
 @pytest.mark.parametrize("by_id", [True, False])
 async def test_why_not_this_one(corpus: Path, by_id: bool) -> None:
     async with opened(corpus, (80, 24)) as console:
-        found = await console.store.fts_search("backup", 1)
+        found = await console.store.search(SearchQuery("backup", mode="text", limit=1))
         wanted = found[0].memory
         await laid_open(console, "webhook type:preference ")
         await console.press("w")

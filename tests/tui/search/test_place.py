@@ -329,7 +329,7 @@ def found(action: str, *nodes: object) -> bool:
 async def test_a_read_only_store_refuses_every_write_in_one_sentence(corpus: Path) -> None:
     async with opened(corpus, read_only=True) as console:
         await console.press("down")
-        before = await console.store.count(Filter(superseded=True))
+        before = await console.store.memories.count(Filter(superseded=True))
         for key in ("a", "e", "t", "d", "R", "l", "S", "u"):
             console.app.screen.query_one(HitList).focus()
             await console.press("Y")
@@ -338,7 +338,7 @@ async def test_a_read_only_store_refuses_every_write_in_one_sentence(corpus: Pat
             await console.until("read-only:")
             assert len([line for line in console.lines if "This store is read-only" in line]) == 1
             assert len(console.app.screen_stack) == 1
-        assert await console.store.count(Filter(superseded=True)) == before
+        assert await console.store.memories.count(Filter(superseded=True)) == before
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from vestige_tui.core.health import (
 )
 from vestige_tui.core.memories import Draft, Patch
 from vestige_tui.store.backends.sqlite import SqliteBackend
+from vestige_tui.store.maintenance import MaintenanceService
 from vestige_tui.store.store import Store
 from vestige_tui.tui.store.growth_chart import every_month
 
@@ -77,18 +78,18 @@ async def test_vectors_in_memory_are_told_of(corpus: Path) -> None:
 async def test_what_a_server_says_steers_no_terminal(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evil = "\x1b[31m\u202eevil\x07[bold]"
     server = PostgresServer(evil, evil, evil, evil, 5432, evil, evil, evil, datetime(2026, 11, 20, tzinfo=UTC), True)
-    report = Store.report
+    report = MaintenanceService.report
 
-    async def hostile(store: Store) -> StoreReport:
+    async def hostile(service: MaintenanceService) -> StoreReport:
         return replace(
-            await report(store),
+            await report(service),
             health=Health("degraded", (HealthProblem(f"what {evil}", f"remedy {evil}"),), evil, "none"),
             server=server,
             sessions=(Session(7, evil, evil, evil, None, False), Session(8, "", "", None, None, True)),
             sizes=(TableSize(evil, 4_096, 0, dead_rows=12),),
         )
 
-    monkeypatch.setattr(Store, "report", hostile)
+    monkeypatch.setattr(MaintenanceService, "report", hostile)
     async with opened(corpus, (120, 60)) as console:
         await console.press("f7")
         await console.until("a standby, which only reads")
@@ -103,13 +104,13 @@ async def test_what_a_server_says_steers_no_terminal(corpus: Path, monkeypatch: 
 
 
 async def test_one_connection_more_is_one_other(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    report = Store.report
+    report = MaintenanceService.report
 
-    async def crowded(store: Store) -> StoreReport:
+    async def crowded(service: MaintenanceService) -> StoreReport:
         sessions = tuple(Session(number, "psql", "", "idle", None, False) for number in range(6))
-        return replace(await report(store), sessions=sessions)
+        return replace(await report(service), sessions=sessions)
 
-    monkeypatch.setattr(Store, "report", crowded)
+    monkeypatch.setattr(MaintenanceService, "report", crowded)
     async with opened(corpus, (120, 60)) as console:
         await console.press("f7")
         await console.until("and 1 other")
@@ -156,7 +157,7 @@ async def test_a_vacuum_is_stopped_by_escape(corpus: Path, monkeypatch: pytest.M
             stopped.append(True)
         raise AssertionError("nobody stopped it")
 
-    monkeypatch.setattr(Store, "vacuum", endless)
+    monkeypatch.setattr(MaintenanceService, "vacuum", endless)
     async with opened(corpus) as console:
         await console.press("f7")
         await console.until("healthy")
@@ -173,18 +174,18 @@ async def test_a_vacuum_is_stopped_by_escape(corpus: Path, monkeypatch: pytest.M
 
 
 async def test_a_store_that_went_away_is_not_said_to_be_healthy(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stats, whole = Store.get_stats, asyncio.Event()
+    stats, whole = MaintenanceService.stats, asyncio.Event()
 
-    async def looked(store: Store) -> Stats:
+    async def looked(service: MaintenanceService) -> Stats:
         if not whole.is_set():
             raise Unavailable("The line is cut.")
-        return await stats(store)
+        return await stats(service)
 
     async with opened(corpus) as console:
         await console.press("f7")
         await console.until("● healthy")
         await console.until("1,504")
-        monkeypatch.setattr(Store, "get_stats", looked)
+        monkeypatch.setattr(MaintenanceService, "stats", looked)
         console.app.note_change()
         await console.until("The store went away; it is being tried again.")
         assert "● healthy" not in console.text

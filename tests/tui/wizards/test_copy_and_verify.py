@@ -269,7 +269,7 @@ async def test_models_that_differ_leave_two_ways(corpus: Path, tmp_path: Path, m
 
     monkeypatch.setattr(copy, "load_embedder", load)
     async with open_store(f"sqlite:{other}", create=True) as store:
-        await store.register_model(signature(second))
+        await store.models.register(signature(second))
     async with opened(corpus) as console:
         await to_target(console)
         await give(console, f"sqlite:{other}")

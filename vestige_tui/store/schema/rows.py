@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.health import PostgresServer, Session, SqliteFile, TableSize
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import LOCAL_USER, JournalEntry, Memory
-from vestige_tui.core.reviews import Review, Scheduling
+from vestige_tui.core.reviews import Marks, Review, Scheduling
 from vestige_tui.core.scheduling import MAX_STABILITY_DAYS, from_json
 from vestige_tui.core.times import parse_stored
 
@@ -139,6 +139,11 @@ def _text(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return "" if value is None else str(value)
+
+
+def marks(records: Sequence[Row]) -> Marks:
+    """Return the marks in the rows of a memory's query; unset if it has none."""
+    return Marks(bool(records[0]["suspended"]), as_time(records[0]["buried_until"])) if records else Marks()
 
 
 def review(row: Row) -> Review:

@@ -114,7 +114,7 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
 
     async def _count(self, store: Store) -> tuple[Filter, int]:
         chosen = await self.current_filter(store)
-        return chosen, await store.count(chosen, sort=self._sort)
+        return chosen, await store.memories.count(chosen, sort=self._sort)
 
     def _fetcher(self, store: Store, sort: Sort) -> Fetch:
         async def fetch(offset: int, limit: int, after: str | None) -> Page[Memory]:

@@ -16,9 +16,9 @@ async def detail_of(store: Store, memory_id: str, hit: Hit | None = None) -> Mem
     """Return the details of a memory, with the ``hit`` of the search that found it. Raises NotFound."""
     memory, edges, neighbors, reviews, lineage = await asyncio.gather(
         store.get(memory_id),
-        store.get_edges(memory_id),
-        store.get_neighbors(memory_id),
-        store.reviews(memory_id),
-        store.lineage(memory_id),
+        store.links.edges(memory_id),
+        store.links.neighbors(memory_id),
+        store.reviews.log(memory_id),
+        store.links.lineage(memory_id),
     )
     return MemoryDetail(memory, edges, neighbors, reviews, lineage=lineage, hit=hit)

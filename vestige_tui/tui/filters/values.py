@@ -11,7 +11,8 @@ from vestige_tui.core.filter_syntax import STATES, BadChip, Chip, filter_of, rea
 from vestige_tui.core.memories import Facet, Filter
 
 if TYPE_CHECKING:
-    from vestige_tui.store.store import FacetName, Store
+    from vestige_tui.store.memories import FacetName
+    from vestige_tui.store.store import Store
 
 MAX_VALUE_COUNT = 5_000
 FACETS: Mapping[str, FacetName] = {
@@ -54,7 +55,7 @@ async def resolved(store: Store, chips: Sequence[Chip]) -> Filter:
     """Return the filter of these chips for this store. Raises BadChip, also for an owner unknown to the store."""
     parsed = filter_of(chips, store.now())
     try:
-        return await store.resolved(parsed)
+        return await store.memories.resolve_owner(parsed)
     except Usage as error:
         owner = next(chip for chip in reversed(chips) if chip.field == "owner")
         raise BadChip(owner, error.message) from None
@@ -70,7 +71,9 @@ async def values_of(store: Store, field: str, chips: Sequence[Chip], typed: str 
     others = await resolved(store, without_field(chips, field))
     chosen = [chip for chip in chips if chip.field == field]
     if field in FACETS:
-        values = tuple(_facet(field, facet) for facet in await store.facets(FACETS[field], others, MAX_VALUE_COUNT))
+        values = tuple(
+            _facet(field, facet) for facet in await store.memories.facets(FACETS[field], others, MAX_VALUE_COUNT)
+        )
         offered_chips = {value.chip for value in values}
         return (*(Value(chip, chip.value, 0) for chip in chosen if chip not in offered_chips), *values)
     candidates = dict.fromkeys([typed] if typed else [])
@@ -103,10 +106,10 @@ async def _count(store: Store, field: str, chips: Sequence[Chip], others: Filter
     if not filters:
         return ()
     if field == "recall":
-        return await store.count_recalled([filter.min_retrievability or 0.0 for filter in filters], others)
+        return await store.memories.count_recalled([filter.min_retrievability or 0.0 for filter in filters], others)
     if field == "since":
-        return await store.count_since([filter.since for filter in filters if filter.since], others)
-    return await store.count_until([filter.until for filter in filters if filter.until], others)
+        return await store.memories.count_since([filter.since for filter in filters if filter.since], others)
+    return await store.memories.count_until([filter.until for filter in filters if filter.until], others)
 
 
 async def _states(store: Store, chips: Sequence[Chip]) -> tuple[Value, ...]:
@@ -114,7 +117,7 @@ async def _states(store: Store, chips: Sequence[Chip]) -> tuple[Value, ...]:
     for state in STATES:
         chip = Chip("is", state)
         # The two states are independent, so each is counted together with the other one.
-        count = await store.count(await resolved(store, [*(other for other in chips if other != chip), chip]))
+        count = await store.memories.count(await resolved(store, [*(other for other in chips if other != chip), chip]))
         values.append(Value(chip, IS[state], count))
     return tuple(values)
 
@@ -124,7 +127,7 @@ async def saved_values(store: Store, saved: Mapping[str, str]) -> tuple[Value, .
     values = []
     for name, text in saved.items():
         try:
-            count: int | None = await store.count(await resolved(store, read_chips(text)))
+            count: int | None = await store.memories.count(await resolved(store, read_chips(text)))
         except BadChip:
             count = None
         values.append(Value(Chip("saved", name), f"{name}  {text}", count))

@@ -238,7 +238,7 @@ vectors that are missing. `tab` goes from the models to all that is known of the
         from vestige_tui.reembed.spare_vectors import history as changes_of
         from vestige_tui.reembed.spare_vectors import spare
 
-        model = await store.registered_model()
+        model = await store.models.registered()
         if self._looked and model != self._model:
             self._catalog = None
         second_vectors, changes = await spare(store), await changes_of(store, MAX_CHANGE_ROWS)
@@ -246,7 +246,7 @@ vectors that are missing. `tab` goes from the models to all that is known of the
         self._model, self._spare, self._changes = model, second_vectors, changes
         if self._looked:
             self._show(store)
-        self._census = await store.vector_census()
+        self._census = await store.models.census()
         self._looked = True
         self._show(store)
         await self._list_models(model)
@@ -355,7 +355,7 @@ vectors that are missing. `tab` goes from the models to all that is known of the
             raise ReadOnly(f"This store is read-only ({store.read_only_reason}), so it gets no vectors from here.")
         self.say("Counting the memories without a vector…", severity="quiet")
         try:
-            count = await store.fill_embeddings(self._show_fill_progress)
+            count = await store.models.fill(self._show_fill_progress)
         except BaseException:
             self.say("")
             raise

@@ -156,9 +156,9 @@ What you did not know comes back once more in the same sitting, as practice: not
                 # An invalid filter may have been typed before the store was open.
                 self._chosen = await self.current_filter(store)
             chosen = self._chosen
-            self._counts = await store.queue_counts(chosen)
-            due = await store.get_due_memories(limit=SESSION_CARD_LIMIT, filter=chosen)
-            new = await store.get_new_memories(self._counts.new_today, chosen) if self._counts.new_today else ()
+            self._counts = await store.reviews.queue_counts(chosen)
+            due = await store.reviews.due(limit=SESSION_CARD_LIMIT, filter=chosen)
+            new = await store.reviews.new(self._counts.new_today, chosen) if self._counts.new_today else ()
             self._session = ReviewSession([memory.id for memory in (*due, *new)], self.now())
             await self._advance(store, self._session, fresh=True)
 
@@ -187,7 +187,9 @@ What you did not know comes back once more in the same sitting, as practice: not
         """Return the memory of a card, and keep its reviews; None if it is not to be asked any more."""
         try:
             memory, reviews, marks = await asyncio.gather(
-                store.get(next_card.memory_id), store.reviews(next_card.memory_id), store.marks(next_card.memory_id)
+                store.get(next_card.memory_id),
+                store.reviews.log(next_card.memory_id),
+                store.reviews.marks(next_card.memory_id),
             )
         except NotFound:
             return None
@@ -265,7 +267,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             store, session = self.store, self._session
             if store is None or session is None:
                 return
-            self._counts = await store.queue_counts(self._chosen)
+            self._counts = await store.reviews.queue_counts(self._chosen)
             card = self._card
             if card is not None and _is_current(session, card):
                 self._show_progress()
@@ -280,7 +282,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         before = card.memory
         why = ""
         try:
-            memory, marks = await asyncio.gather(store.get(before.id), store.marks(before.id))
+            memory, marks = await asyncio.gather(store.get(before.id), store.reviews.marks(before.id))
         except NotFound:
             why = "This memory was deleted meanwhile; it is left out."
         else:
@@ -369,7 +371,7 @@ What you did not know comes back once more in the same sitting, as practice: not
 
     async def _write_grade(self, store: Store, session: ReviewSession, memory: Memory, rating: Rating) -> None:
         try:
-            change = await store.record_review(memory.id, rating, expected=memory.scheduling)
+            change = await store.reviews.record(memory.id, rating, expected=memory.scheduling)
         except NotFound:
             self.say("This memory was deleted meanwhile; nothing was written.", severity="waiting")
             session.set_aside(memory.id, elsewhere=True)
@@ -437,7 +439,7 @@ What you did not know comes back once more in the same sitting, as practice: not
 
     async def _put_to_rest(self, store: Store, memory_id: str, *, bury: bool) -> Change:
         try:
-            return await (store.bury(memory_id) if bury else store.suspend(memory_id))
+            return await (store.reviews.bury(memory_id) if bury else store.reviews.suspend(memory_id))
         except Unsure:
             self._just_changed.add(memory_id)
             raise
@@ -454,7 +456,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             if self._entries:
                 last = self._entries[-1]
                 try:
-                    change = await store.undo(last.entry)
+                    change = await store.journal.undo(last.entry)
                 except (Conflict, NotFound):
                     # It can never be undone; the entry before it may.
                     self._entries.remove(last)
@@ -465,7 +467,7 @@ What you did not know comes back once more in the same sitting, as practice: not
                 sentence = f"Undone: {last.sentence}"
             else:
                 try:
-                    change = await store.undo_review()
+                    change = await store.reviews.undo()
                 except NotFound as error:
                     self.say(error.message, severity="quiet")
                     return
@@ -482,7 +484,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             self._recheck()
 
     async def _describe_undone(self, store: Store, memory_id: str) -> str:
-        log = {review.id: review for review in await store.reviews(memory_id)}
+        log = {review.id: review for review in await store.reviews.log(memory_id)}
         undone = [log[entry.undoes] for entry in log.values() if entry.undoes in log]
         if not undone:
             return "Took the last review back."
@@ -519,7 +521,7 @@ What you did not know comes back once more in the same sitting, as practice: not
     async def tally(self, chosen: Filter) -> str:
         """Return the number of memories that pass a filter, and of those that a session would ask."""
         assert self.store is not None
-        offered = (await self.store.queue_counts(chosen)).offered
+        offered = (await self.store.reviews.queue_counts(chosen)).offered
         return f"{await super().tally(chosen)} {grouped(offered)} would be asked now."
 
     @on(FilterBar.Left)
@@ -550,7 +552,7 @@ What you did not know comes back once more in the same sitting, as practice: not
     # End of the session
 
     async def _finish(self, store: Store, session: ReviewSession) -> None:
-        self._counts = counts = await store.queue_counts(self._chosen)
+        self._counts = counts = await store.reviews.queue_counts(self._chosen)
         keys = []
         if counts.offered:
             more = f"{grouped(counts.offered)} more {'waits' if counts.offered == 1 else 'wait'}"
@@ -567,13 +569,13 @@ What you did not know comes back once more in the same sitting, as practice: not
             self._focus_body()
 
     async def _say_nothing(self, store: Store) -> None:
-        self._counts = counts = await store.queue_counts(self._chosen)
+        self._counts = counts = await store.reviews.queue_counts(self._chosen)
         nothing = self.query_one("#nothing", Empty)
         if self._chosen != Filter():
             change = (self._key_of(FilterCommand.id, "/"), "change the filter")
             clear = (self._key_of(Leave.id, "esc"), "clear it")
             nothing.say(await why_nothing(store, counts, self._chosen), change, clear)
-        elif await store.count(Filter(superseded=True)):
+        elif await store.memories.count(Filter(superseded=True)):
             browse = (self._key_of(GoToBrowse.id, GoToBrowse.key).upper(), "browse, and grade any memory with R")
             nothing.say(await why_nothing(store, counts, self._chosen), browse)
         else:

@@ -23,7 +23,7 @@ FORECAST_DAYS = 30
 
 async def summary_of(store: Store, session: ReviewSession, chosen: Filter) -> Summary:
     """Return the summary of a session, with the forecast of the memories that pass the filter."""
-    times = await store.due_times(FORECAST_DAYS, chosen)
+    times = await store.reviews.due_times(FORECAST_DAYS, chosen)
     graded = session.graded
     reviewed = [review for review in graded if review.prior.reps > 0]
     cards = len(graded) + session.repeated
@@ -58,7 +58,7 @@ async def why_nothing(store: Store, counts: QueueCounts, chosen: Filter) -> str:
 
 
 async def _next_due(store: Store, chosen: Filter) -> datetime | None:
-    if times := await store.due_times(FORECAST_DAYS, chosen):
+    if times := await store.reviews.due_times(FORECAST_DAYS, chosen):
         return min(times)
     page = await store.page(chosen, sort="due", limit=1, head=1)
     state = page.items[0].scheduling if page.items else None

@@ -65,7 +65,7 @@ async def tell_why_not(app: App[Any], store: Store, query: SearchQuery) -> None:
 
 async def _pick_memory(app: App[Any], store: Store, typed: str) -> str | None:
     try:
-        return await store.resolve(typed)
+        return await store.memories.resolve(typed)
     except VestigeError:
         # Without filters, and with superseded memories: either may be the reason.
         answer = await store.search(SearchQuery(typed, mode="text", limit=CHOICES_LIMIT, superseded=True))

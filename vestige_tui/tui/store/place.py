@@ -123,15 +123,15 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
             return
         if not self._looked:
             # Health is shown before the slower figures are read.
-            health = await store.health_check()
+            health = await store.health()
             self._show_health(store, health)
-        report, now = await store.report(), store.now()
+        report, now = await store.maintenance.report(), store.now()
         self._looked = True
         self._show_health(store, report.health)
         stats, server = report.stats, report.server
         if stats is None or server is None:
             return
-        self.query_one(GrowthChart).growth = await store.growth()
+        self.query_one(GrowthChart).growth = await store.maintenance.growth()
         self._fill("contents", lambda width: _contents(stats))
         self._fill("sizes", lambda width: _sizes(report, now, width))
         self._fill("server", lambda width: _named(store_report.server(server, now), width))
@@ -141,9 +141,9 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
         longest = sorted(report.queries, key=lambda each: (-each.longest_ms, each.name))
         self._fill("slowest", lambda width: _queries(report.queries, width, longest=False))
         self._fill("longest", lambda width: _queries(longest, width, longest=True))
-        migrations = await store.schema_status()
+        migrations = await store.maintenance.schema_status()
         self._fill("schema", lambda width: _schema(store, migrations, width))
-        changes = await store.journal(limit=MAX_CHANGE_ROWS)
+        changes = await store.journal.entries(limit=MAX_CHANGE_ROWS)
         self._fill("changes", lambda width: _changes(changes, now, width))
 
     def _show_health(self, store: Store, health: Health) -> None:
@@ -171,7 +171,7 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
     async def _vacuum(self, store: Store) -> None:
         stop = f"{self._key_of(Leave.id, 'esc')} stops it"
         try:
-            result = await store.vacuum(
+            result = await store.maintenance.vacuum(
                 lambda subject: self.say(f"Vacuuming {plain(subject)}; {stop}.", severity="quiet")
             )
         except asyncio.CancelledError:

@@ -97,7 +97,7 @@ async def target_sentence(url: str) -> str:
     """Return a sentence on a target before a copy: new, empty, or its memories and that they stay."""
     try:
         async with open_store(url, read_only=True, max_connections=1) as store:
-            stats = await store.get_stats()
+            stats = await store.maintenance.stats()
     except StoreMissing:
         return "new: it will be made"
     except SchemaPending:

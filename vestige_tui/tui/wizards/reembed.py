@@ -74,7 +74,7 @@ class ReembedWizard(Wizard[StartedJob]):
 
     async def _ask_cost(self, name: str, dimension: int) -> None:
         estimate = await self.estimate(name, dimension)
-        in_use = (await self.store.get_stats()).memories_with_embeddings
+        in_use = (await self.store.maintenance.stats()).memories_with_embeddings
         # In place takes the same work, but deletes the vectors in use.
         other = replace(estimate, kind="in_place", drops=SpareVectors(estimate.before, "kept", in_use))
         await self.go(CostStep((estimate, other), self.notes(estimate.after.name), self.ask_start))
@@ -240,7 +240,7 @@ def _open_store(place: Place) -> Store:
 async def preview_of(place: Place, model: CatalogModel) -> None:
     """Show the comparison of a model with the store's own."""
     store = _open_store(place)
-    current = await store.registered_model()
+    current = await store.models.registered()
     if current is not None:
         await place.app.push_screen_wait(PreviewWizard(store, model, current))
 
@@ -256,9 +256,9 @@ async def reembed_from(place: Place, show_job: ShowJob, at: str = "") -> bool:
     refuse_unwritable(store)
     if under_way(place.console, store) is not None:
         raise Refused(UNDER_WAY)
-    current = await store.registered_model()
+    current = await store.models.registered()
     if current is None:
-        raise Refused(no_model_yet((await store.get_stats()).total_memories, place.key_named(FillVectors)))
+        raise Refused(no_model_yet((await store.maintenance.stats()).total_memories, place.key_named(FillVectors)))
     building = await spare(store)
     if building is not None and building.role == "building":
         wizard: ReembedWizard = GoOnWizard(place.console, store, current, building, place.key_named(DropOldVectors))

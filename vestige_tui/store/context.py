@@ -1,0 +1,122 @@
+"""Context that the services of one store share: backend, clock, review policy and actor, and rules of every write."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from vestige_tui.core.errors import NotFound, ReadOnly, Usage
+from vestige_tui.core.scheduling import Policy, horizon
+from vestige_tui.store.backends.protocol import Json, Write
+from vestige_tui.store.schema import rows
+
+if TYPE_CHECKING:
+    from vestige_tui.core.memories import Filter, Memory
+    from vestige_tui.store.backends.protocol import Backend, Transaction
+
+Clock: TypeAlias = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def actor_name() -> str:
+    """Return the name of the user who runs this process, for the journal."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreContext:
+    """Shared parts of the services of one store."""
+
+    backend: Backend
+    policy: Policy
+    clock: Clock
+    actor: str
+
+    def now(self) -> datetime:
+        """Return the current time of the store's clock, in UTC."""
+        return self.clock()
+
+    def refuse_read_only(self) -> None:
+        """Raise ReadOnly for a store that may not be written."""
+        if self.backend.read_only:
+            raise ReadOnly(f"{self.backend.title} is open read-only: {self.backend.reason}.")
+
+    async def lock_memory(self, transaction: Transaction, memory_id: str) -> Memory:
+        """Lock a memory until the transaction ends, and return it. Raises NotFound."""
+        records = await transaction.fetch("lock_memory", {"id": memory_id}) if self.backend.is_id(memory_id) else []
+        if not records:
+            raise NotFound(f"No memory has the id {memory_id!r}.")
+        [row] = await transaction.fetch("get_memory", {"id": memory_id})
+        return rows.memory(row)
+
+    def filters(self, filter: Filter) -> tuple[list[str], dict[str, Any]]:
+        """Return the SQL fragments of a filter by name, and their parameters."""
+        fragments: list[str] = []
+        params: dict[str, Any] = {}
+        for name in ("domains", "tags", "node_types", "codebase", "owner", "since", "until"):
+            value = getattr(filter, name)
+            if value:
+                fragments.append(f"filter_{name}")
+                params[name] = list(value) if isinstance(value, tuple) else value
+        if filter.owner and not self.backend.is_id(filter.owner):
+            raise Usage(f"{filter.owner!r} is no owner's id.")
+        if filter.min_retrievability is not None:
+            if not 0 <= filter.min_retrievability <= 1:
+                raise Usage("Retrievability lies between 0 and 1.")
+            fragments.append("filter_min_retrievability")
+            recall = filter.min_retrievability
+            params |= {
+                "now": self.now(),
+                "retrievability": recall,
+                "horizon": horizon(recall, self.policy.weights),
+            }
+        if filter.without_embedding:
+            fragments.append("filter_without_embedding")
+        if not filter.superseded:
+            fragments.append("filter_active")
+        return fragments, params
+
+    async def count(self, filter: Filter) -> int:
+        """Count the memories that pass a filter."""
+        filters, params = self.filters(filter)
+        [row] = await self.backend.fetch("count_memories", params, {"filters": filters})
+        return int(row["n"])
+
+    async def journal(self, transaction: Transaction, verb: str, before: list[Any], after: list[Any]) -> int:
+        """Write a journal entry; return its number."""
+        entry = self.journal_write(verb, before, after)
+        [row] = await transaction.fetch(entry.name, entry.params)
+        return int(row["id"])
+
+    def journal_write(self, verb: str, before: Sequence[Any], after: Sequence[Any]) -> Write:
+        """Return the write of a journal entry."""
+        values = {
+            "at": self.now(),
+            "actor": self.actor,
+            "verb": verb,
+            "before": Json(list(before)),
+            "after": Json(list(after)),
+        }
+        return Write("insert_journal", values)
+
+
+def clean(text: str) -> str:
+    """Return text that every store accepts: NUL becomes U+2400, and each lone surrogate a question mark."""
+    if text.isascii():
+        return text.replace("\0", "\u2400")
+    return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()
+
+
+def clean_json(data: Mapping[str, Any]) -> Any:
+    """Return JSON data whose texts every store accepts."""
+    return json.loads(clean(json.dumps(dict(data), ensure_ascii=False)).replace("\\u0000", "\u2400"))

@@ -1,0 +1,203 @@
+"""Links of a store: edges between memories, and the decisions that one memory replaces another."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vestige_tui.core.errors import NotFound, Usage
+from vestige_tui.core.links import Edge, Lineage, Neighbor, SupersessionEvent
+from vestige_tui.core.memories import Change, Memory
+from vestige_tui.core.times import format_time
+from vestige_tui.store.backends.protocol import Json, Transaction
+from vestige_tui.store.context import clean
+from vestige_tui.store.journal_snapshots import edge_fields, event_fields
+from vestige_tui.store.schema import rows
+from vestige_tui.store.undo import append_event, refuse_cycle
+
+if TYPE_CHECKING:
+    from vestige_tui.store.context import StoreContext
+    from vestige_tui.store.memories import MemoryService
+
+MAX_NEIGHBOR_COUNT = 256
+MAX_LINEAGE_MEMORIES = 64
+
+
+class LinkService:
+    """Edges and supersession."""
+
+    def __init__(self, context: StoreContext, memories: MemoryService) -> None:
+        self._context = context
+        self._backend = context.backend
+        self._memories = memories
+
+    async def add(self, edge: Edge) -> Change:
+        """Link two memories, or change the weight of their link."""
+        self._context.refuse_read_only()
+        if edge.source_id == edge.target_id:
+            raise Usage("A memory cannot be linked to itself.")
+        if not 0 <= edge.weight <= 1:
+            raise Usage("The weight of a link lies between 0 and 1.")
+        link = dataclasses.replace(
+            edge, edge_type=clean(edge.edge_type), created_at=edge.created_at or self._context.now()
+        )
+        async with self._backend.write() as transaction:
+            for end in (edge.source_id, edge.target_id):
+                await self._context.lock_memory(transaction, end)
+            old = await transaction.fetch("get_edge", _edge_key(link))
+            await transaction.execute("put_edge", {**edge_fields(link), "created_at": link.created_at})
+            entry = await self._context.journal(
+                transaction,
+                "link",
+                [{"id": edge.source_id, "edge": edge_fields(rows.edge(old[0]))}] if old else [],
+                [{"id": edge.source_id, "edge": edge_fields(link)}],
+            )
+        return Change((edge.source_id, edge.target_id), entry)
+
+    async def remove(self, source_id: str, target_id: str, edge_type: str = "related") -> Change:
+        """Remove a link. Raises NotFound if the memories have none of that type."""
+        self._context.refuse_read_only()
+        key = _edge_key(Edge(source_id, target_id, edge_type))
+        if not (self._backend.is_id(source_id) and self._backend.is_id(target_id)):
+            raise NotFound("These memories are not linked.")
+        async with self._backend.write() as transaction:
+            old = await transaction.fetch("get_edge", key)
+            if not old:
+                raise NotFound(f"These memories are not linked as {edge_type!r}.")
+            await transaction.execute("delete_edge", key)
+            entry = await self._context.journal(
+                transaction, "unlink", [{"id": source_id, "edge": edge_fields(rows.edge(old[0]))}], []
+            )
+        return Change((source_id, target_id), entry)
+
+    async def edges(self, memory_id: str, edge_type: str | None = None) -> tuple[Edge, ...]:
+        """Return the links of a memory, in both directions."""
+        records = (
+            await self._backend.fetch("list_edges", {"ids": [memory_id]}) if self._backend.is_id(memory_id) else []
+        )
+        edges = [rows.edge(row) for row in records]
+        return tuple(edge for edge in edges if edge_type is None or edge.edge_type == edge_type)
+
+    async def neighbors(self, memory_id: str, depth: int = 1) -> tuple[Neighbor, ...]:
+        """Return memories at most ``depth`` links away, by the best product of weights over all paths, best first.
+
+        Links count in both directions. Returns at most 256 memories.
+        """
+        best: dict[str, tuple[float, int]] = {memory_id: (1.0, 0)}
+        frontier = {memory_id}
+        for step in range(1, max(1, min(depth, 6)) + 1):
+            edges = [rows.edge(row) for row in await self._backend.fetch("list_edges", {"ids": sorted(frontier)})]
+            reached: dict[str, tuple[float, int]] = {}
+            for edge in edges:
+                for start, end in ((edge.source_id, edge.target_id), (edge.target_id, edge.source_id)):
+                    if start in frontier:
+                        weight = best[start][0] * edge.weight
+                        if weight > max(best.get(end, (0.0, 0))[0], reached.get(end, (0.0, 0))[0]):
+                            reached[end] = (weight, step)
+            frontier = set(reached)
+            best |= reached
+            if not frontier:
+                break
+        del best[memory_id]
+        nearest = sorted(best, key=lambda neighbor_id: (-best[neighbor_id][0], best[neighbor_id][1], neighbor_id))[
+            :MAX_NEIGHBOR_COUNT
+        ]
+        return tuple(Neighbor(memory, *best[memory.id]) for memory in await self._memories.get_many(nearest))
+
+    async def supersede(self, loser_id: str, winner_id: str) -> Change:
+        """Replace the loser by the winner. Raises Conflict if that would close a cycle."""
+        self._context.refuse_read_only()
+        if loser_id == winner_id:
+            raise Usage("A memory cannot replace itself.")
+        async with self._backend.write() as transaction:
+            await transaction.fetch("lock_supersession")
+            loser = await self._context.lock_memory(transaction, loser_id)
+            await self._context.lock_memory(transaction, winner_id)
+            if loser.superseded_by == winner_id:
+                return Change(())
+            await refuse_cycle(transaction, loser_id, winner_id)
+            entry = await self._append_decision(transaction, loser, winner_id)
+        return Change((loser_id,), entry)
+
+    async def unsupersede(self, memory_id: str) -> Change:
+        """Make a replaced memory active again."""
+        self._context.refuse_read_only()
+        async with self._backend.write() as transaction:
+            await transaction.fetch("lock_supersession")
+            loser = await self._context.lock_memory(transaction, memory_id)
+            if loser.superseded_by is None:
+                return Change(())
+            entry = await self._append_decision(transaction, loser, None)
+        return Change((memory_id,), entry)
+
+    async def _append_decision(self, transaction: Transaction, loser: Memory, winner_id: str | None) -> int:
+        verb = "supersede" if winner_id else "unsupersede"
+        await append_event(transaction, loser.id, winner_id, verb, self._context.now())
+        return await self._context.journal(
+            transaction,
+            verb,
+            [{"id": loser.id, "superseded_by": loser.superseded_by}],
+            [{"id": loser.id, "superseded_by": winner_id}],
+        )
+
+    async def history(self, memory_id: str) -> tuple[SupersessionEvent, ...]:
+        """Return all supersession events in which a memory lost or won, oldest first."""
+        records = await self._backend.fetch("list_events", {"id": memory_id}) if self._backend.is_id(memory_id) else []
+        return tuple(rows.event(row) for row in records)
+
+    async def lineage(self, memory_id: str) -> Lineage:
+        """Return the supersession tree of a memory: the active memory at the root, the replaced ones below."""
+        head, visited = await self._memories.get(memory_id), {memory_id}
+        while head.superseded_by and head.superseded_by not in visited and len(visited) < MAX_LINEAGE_MEMORIES:
+            winners = await self._memories.get_many([head.superseded_by])
+            if not winners:
+                break
+            head = winners[0]
+            visited.add(head.id)
+        members: dict[str, Memory] = {head.id: head}
+        frontier = [head.id]
+        while frontier and len(members) < MAX_LINEAGE_MEMORIES:
+            losers = [rows.memory(row) for row in await self._backend.fetch("list_losers", {"ids": frontier})]
+            fresh = {memory.id: memory for memory in losers if memory.id not in members}
+            members |= fresh
+            frontier = list(fresh)
+
+        def tree(memory: Memory) -> Lineage:
+            children = [child for child in members.values() if child.superseded_by == memory.id and child.id != head.id]
+            return Lineage(memory, tuple(tree(child) for child in children))
+
+        return tree(head)
+
+    async def restore(self, edges: Sequence[Edge]) -> tuple[int, int]:
+        """Insert missing links; return (inserted, present). Raises NotFound if a memory of a link is missing."""
+        self._context.refuse_read_only()
+        now = self._context.now()
+        params = [{**edge_fields(edge), "created_at": edge.created_at or now} for edge in edges]
+        async with self._backend.write() as transaction:
+            inserted_count = await transaction.execute_many("insert_edge_if_absent", params)
+        return inserted_count, len(edges) - inserted_count
+
+    async def restore_events(self, events: Sequence[SupersessionEvent]) -> tuple[int, int]:
+        """Append missing supersession events with their own dates; return (inserted, present).
+
+        Raises Conflict if one would close a cycle.
+        """
+        self._context.refuse_read_only()
+        inserted_count = 0
+        async with self._backend.write() as transaction:
+            await transaction.fetch("lock_supersession")
+            keys = [(event.loser_id, format_time(event.decided_at)) for event in events]
+            existing = {keys[int(row["n"])] for row in await transaction.fetch("find_events", {"asked": Json(keys)})}
+            for key, event in zip(keys, events, strict=True):
+                if key not in existing:
+                    existing.add(key)
+                    if event.winner_id:
+                        await refuse_cycle(transaction, event.loser_id, event.winner_id)
+                    await transaction.fetch("insert_event", {**event_fields(event), "decided_at": event.decided_at})
+                    inserted_count += 1
+        return inserted_count, len(events) - inserted_count
+
+
+def _edge_key(edge: Edge) -> dict[str, str]:
+    return {"source_id": edge.source_id, "target_id": edge.target_id, "edge_type": edge.edge_type}

@@ -1,0 +1,201 @@
+"""Maintenance of a store: schema, health, statistics, the report, and vacuum."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from vestige_tui.core.errors import Busy, ForeignStore, Refused, SchemaPending, VestigeError
+from vestige_tui.core.health import (
+    Health,
+    HealthProblem,
+    MigrationInfo,
+    PostgresServer,
+    SqliteFile,
+    Stats,
+    StoreReport,
+    TableSize,
+    Vacuumed,
+)
+from vestige_tui.embedding.models import same_model
+from vestige_tui.store import health_checks
+from vestige_tui.store.backends.open_files import open_files
+from vestige_tui.store.schema import migrations, rows
+
+if TYPE_CHECKING:
+    from vestige_tui.embedding.models import EmbedderSource
+    from vestige_tui.store.context import StoreContext
+    from vestige_tui.store.models import ModelService
+
+SESSION_LIMIT = 50
+MAX_MEASURED_FILE_BYTES = 256_000_000
+"""Size of a SQLite file up to which its table sizes are measured by default; measuring reads every page."""
+_SQLITE_VACUUM_STEPS = (
+    ("the text index", "optimize_text"),
+    ("the file", "vacuum"),
+    ("the figures for the planner", "optimize"),
+    ("the write-ahead log", "checkpoint"),
+)
+
+
+class MaintenanceService:
+    """Schema, health, size and upkeep of a store."""
+
+    def __init__(self, context: StoreContext, models: ModelService, embedders: EmbedderSource) -> None:
+        self._context = context
+        self._backend = context.backend
+        self._models = models
+        self._embedders = embedders
+
+    @property
+    def kind(self) -> Literal["sqlite", "postgres", "vestige"]:
+        return "vestige" if self._backend.foreign else self._backend.dialect
+
+    async def schema_status(self) -> tuple[MigrationInfo, ...]:
+        """Return every migration of this dialect with its state; none for a Vestige file."""
+        return await migrations.status(self._backend)
+
+    async def ensure_schema(self, *, create: bool) -> None:
+        if not await migrations.is_ours(self._backend):
+            clashes = [str(row["name"]) for row in await self._backend.fetch("list_taken_names")]
+            if clashes:
+                raise ForeignStore(
+                    f"{self._backend.title} already has a {clashes[0]} that is not ours; it was not touched."
+                )
+            if not create:
+                raise SchemaPending(
+                    f"{self._backend.title} holds no memory store yet; `vestige-tui schema up` makes its tables."
+                )
+        pending = [info for info in await self.schema_status() if info.state == "pending"]
+        if not pending:
+            return
+        if self._backend.read_only:
+            raise SchemaPending(
+                f"{self._backend.title} lacks {len(pending)} schema steps "
+                f"(next: {pending[0].version:04d}_{pending[0].name}) and is open read-only."
+            )
+        await migrations.up(self._backend)
+
+    async def finalize_schema(self, settings: Mapping[str, str] | None = None) -> bool:
+        """Apply the staged migration once the vector dimension is known; True if this call applied it.
+
+        ``settings`` are server settings (memory, parallel workers) for this transaction alone.
+        """
+        return await migrations.finalize(self._backend, settings)
+
+    async def health(self) -> Health:
+        """Run the health checks. Never raises: a store that does not answer is "unavailable"."""
+        try:
+            [row] = await self._backend.fetch("probe")
+            checks = await self._run_health_checks()
+        except VestigeError as error:
+            check = health_checks.of_no_answer(error.message, self._backend.dialect)
+            return Health("unavailable", (check,), "", self._backend.pool_state())
+        product = "PostgreSQL" if self._backend.dialect == "postgres" else "SQLite"
+        return Health(
+            "degraded" if checks else "healthy",
+            tuple(checks),
+            f"{product} {row['version']}",
+            self._backend.pool_state(),
+        )
+
+    async def _run_health_checks(self) -> list[HealthProblem]:
+        checks: list[HealthProblem] = []
+        model = await self._models.refresh()
+        if self._backend.dialect == "postgres":
+            preflight = (await self._backend.fetch("preflight"))[0]
+            checks += health_checks.of_pgvector(str(preflight["installed"] or ""), str(preflight["available"] or ""))
+            index = await self._backend.fetch("find_index")
+            if model and (not index or not index[0]["valid"]):
+                blockers = [info.waits_for for info in await self.schema_status() if info.state == "waiting"]
+                checks.append(health_checks.of_index(blockers[0] if blockers else None))
+        configured = self._embedders.configured
+        if model and configured and not same_model(configured, model.name):
+            checks.append(health_checks.of_model(configured, model.name))
+        return checks
+
+    async def stats(self) -> Stats:
+        """Return counts, model, schema version and size of the whole store."""
+        [row] = await self._backend.fetch("get_stats")
+        [size] = await self._backend.fetch("read_size")
+        model = await self._models.refresh()
+        return Stats(
+            total_memories=row["total_memories"],
+            memories_with_embeddings=row["memories_with_embeddings"],
+            total_edges=row["total_edges"],
+            total_domains=row["total_domains"],
+            total_reviews=row["total_reviews"],
+            superseded=row["superseded"],
+            registered_model_name=model.name if model else None,
+            registered_model_dim=model.dimension if model else None,
+            backend=self.kind,
+            schema_version=migrations.version_of(await self.schema_status()),
+            size_bytes=size["n"],
+        )
+
+    async def growth(self) -> tuple[tuple[str, int], ...]:
+        """Return the number of memories created in each month, as ("2026-05", 31), oldest first."""
+        return tuple((str(row["value"]), int(row["n"])) for row in await self._backend.fetch("growth"))
+
+    async def report(self, *, thorough: bool = False) -> StoreReport:
+        """Return health, statistics, server, connections, sessions, table sizes and query timings.
+
+        ``thorough`` measures the tables of a SQLite file of any size, which reads the whole file.
+        """
+        backend = self._backend
+        health, status = await self.health(), backend.status()
+        if health.state == "unavailable":
+            return StoreReport(
+                health, None, None, status.connections, (), None, status.vectors, backend.timings.slowest()
+            )
+        stats = await self.stats()
+        [row] = await backend.fetch("describe_server")
+        sizes: tuple[TableSize, ...] | None = None
+        server: PostgresServer | SqliteFile
+        if backend.dialect == "postgres":
+            server, measurable = rows.postgres_server(row), True
+            params = {"mine": list(status.sessions), "limit": SESSION_LIMIT}
+            sessions = tuple(map(rows.session, await backend.fetch("list_sessions", params)))
+        else:
+            server = rows.sqlite_file(row, status)
+            measurable = bool(row["measured"]) and (
+                thorough or server.page_size * server.pages <= MAX_MEASURED_FILE_BYTES
+            )
+            sessions = await asyncio.to_thread(open_files, status.path)
+        if measurable:
+            # An exclusive lock on a table prevents measuring; the rest of the report is still useful.
+            with contextlib.suppress(Busy):
+                sizes = tuple(map(rows.table_size, await backend.fetch("list_sizes")))
+        checks = tuple(health_checks.of_report(server, status.vectors, sizes, sessions, datetime.now(UTC)))
+        if checks:
+            health = dataclasses.replace(health, state="degraded", problems=(*health.problems, *checks))
+        return StoreReport(
+            health, stats, server, status.connections, sessions, sizes, status.vectors, backend.timings.slowest()
+        )
+
+    async def vacuum(self, progress: Callable[[str], None] | None = None) -> Vacuumed:
+        """Vacuum the store and refresh the planner's statistics; cancelling it loses nothing.
+
+        ``progress`` receives the label of each step before it starts.
+        """
+        self._context.refuse_read_only()
+        [size_before] = await self._backend.fetch("read_size")
+        if self._backend.dialect == "postgres":
+            names = [str(row["name"]) for row in await self._backend.fetch("list_vacuumable")]
+            if not names:
+                raise Refused(
+                    f"The role may not vacuum any table of {self._backend.title}; ask the owner of the tables."
+                )
+            steps = [(f"{name} ({n} of {len(names)})", "vacuum", name) for n, name in enumerate(names, 1)]
+        else:
+            steps = [(label, name, "") for label, name in _SQLITE_VACUUM_STEPS]
+        for label, name, table in steps:
+            if progress is not None:
+                progress(label)
+            await self._backend.maintain(name, table)
+        [size_after] = await self._backend.fetch("read_size")
+        return Vacuumed(int(size_before["n"]), int(size_after["n"]))

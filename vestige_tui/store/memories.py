@@ -1,0 +1,435 @@
+"""Memories of a store: reading, listing, counting, writing, editing and deleting."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from vestige_tui.core.errors import Conflict, NotFound, Usage
+from vestige_tui.core.memories import Change, DeletePreview, Draft, Facet, Filter, Memory, Page, Patch, Sort
+from vestige_tui.core.scheduling import horizon
+from vestige_tui.core.times import format_time
+from vestige_tui.store.backends.protocol import Json, Transaction, Write
+from vestige_tui.store.context import clean, clean_json
+from vestige_tui.store.journal_snapshots import (
+    edge_fields,
+    event_fields,
+    insert_params,
+    marks_fields,
+    memory_fields,
+    review_fields,
+    schedule_fields,
+    schedule_params,
+    stamp,
+    time_text,
+    vector_fields,
+    vector_params,
+)
+from vestige_tui.store.schema import rows
+
+if TYPE_CHECKING:
+    from vestige_tui.core.embeddings import Vector
+    from vestige_tui.store.backends.protocol import Row
+    from vestige_tui.store.context import StoreContext
+    from vestige_tui.store.models import ModelService, VectorBatch
+
+ALL_CHARS = 2**31 - 1
+MIN_PREFIX_LENGTH = 6
+
+FacetName: TypeAlias = Literal["domains", "tags", "node_types", "codebases", "owners"]
+
+
+class MemoryService:
+    """Memories by id, by filter and page by page; every write has an entry in the journal."""
+
+    def __init__(self, context: StoreContext, models: ModelService) -> None:
+        self._context = context
+        self._backend = context.backend
+        self._models = models
+
+    async def resolve(self, text: str) -> str:
+        """Resolve an id or a unique prefix of at least six characters. Raises NotFound, or Usage if ambiguous."""
+        text = text.strip()
+        if self._backend.is_id(text) and (records := await self._backend.fetch("list_existing", {"ids": [text]})):
+            return str(records[0]["id"])
+        if len(text) < MIN_PREFIX_LENGTH:
+            raise NotFound(f"No memory has the id {text!r}; a beginning needs at least six characters.")
+        span = self._backend.prefix_range(text)
+        candidates = await self._backend.fetch("find_by_prefix", {"low": span[0], "high": span[1]}) if span else []
+        if not candidates:
+            raise NotFound(f"No memory has an id that begins with {text!r}.")
+        if len(candidates) > 1:
+            raise Usage(f"{text!r} is the beginning of several ids; give more of it.")
+        return str(candidates[0]["id"])
+
+    async def get(self, memory_id: str) -> Memory:
+        """Return one memory by its whole id. Raises NotFound."""
+        records = await self._backend.fetch("get_memory", {"id": memory_id}) if self._backend.is_id(memory_id) else []
+        if not records:
+            raise NotFound(f"No memory has the id {memory_id!r}.")
+        return rows.memory(records[0])
+
+    async def get_many(self, memory_ids: Sequence[str]) -> tuple[Memory, ...]:
+        """Return the existing memories among these ids, in the order of the ids."""
+        ids = [memory_id for memory_id in memory_ids if self._backend.is_id(memory_id)]
+        by_id = {str(row["id"]): rows.memory(row) for row in await self._backend.fetch("get_memories", {"ids": ids})}
+        return tuple(by_id[memory_id] for memory_id in ids if memory_id in by_id)
+
+    async def page(
+        self,
+        filter: Filter | None = None,
+        *,
+        sort: Sort = "created",
+        limit: int = 50,
+        after: str | None = None,
+        offset: int | None = None,
+        head: int | None = None,
+    ) -> Page[Memory]:
+        """Return one page of a filtered list, newest first (due: next due first), by keyset or offset.
+
+        ``after`` is the cursor of the previous page. ``head`` truncates each content to so many characters.
+        """
+        filters, params = self._context.filters(filter or Filter())
+        if sort == "due":
+            filters = [*filters, "only_due"]
+        slots = {"filters": filters, "order": [f"order_{sort}"], "sort_key": [f"sort_key_{sort}"]}
+        params = {**params, "head": ALL_CHARS if head is None else head, "limit": limit}
+        if after is not None:
+            params.update(_read_cursor(after, sort))
+            slots["after"] = [f"after_{sort}"]
+        if offset is not None and after is None:
+            records = await self._backend.fetch("page_memories_at", {**params, "offset": offset}, slots)
+        else:
+            records = await self._backend.fetch("page_memories", params, slots)
+        last = records[-1] if len(records) == limit and limit > 0 else None
+        return Page(tuple(rows.memory(row) for row in records), _cursor(sort, last) if last else None)
+
+    async def count(self, filter: Filter | None = None, *, sort: Sort = "created") -> int:
+        """Count the memories that pass a filter; sorted by due date, only those that have one."""
+        filters, params = self._context.filters(filter or Filter())
+        name = "count_scheduled" if sort == "due" else "count_memories"
+        [row] = await self._backend.fetch(
+            name, params, {"filters": [*filters, "only_due"] if sort == "due" else filters}
+        )
+        return int(row["n"])
+
+    async def facets(self, name: FacetName, filter: Filter | None = None, limit: int = 200) -> tuple[Facet, ...]:
+        """Return the values of one facet with their counts, most frequent first."""
+        filters, params = self._context.filters(filter or Filter())
+        records = await self._backend.fetch(f"facet_{name}", {**params, "limit": limit}, {"filters": filters})
+        if name != "owners":
+            return tuple(Facet(str(row["value"]), int(row["n"])) for row in records)
+        return tuple(
+            Facet(str(row["value"]), int(row["n"]), str(row["alias"] or ""), str(row["title"] or "")) for row in records
+        )
+
+    async def count_since(self, moments: Sequence[datetime], filter: Filter | None = None) -> tuple[int, ...]:
+        """Count the memories of a filter that were created at or after each of these times."""
+        return await self._count_each("since", {"moments": [format_time(moment) for moment in moments]}, filter)
+
+    async def count_until(self, moments: Sequence[datetime], filter: Filter | None = None) -> tuple[int, ...]:
+        """Count the memories of a filter that were created before each of these times."""
+        return await self._count_each("until", {"moments": [format_time(moment) for moment in moments]}, filter)
+
+    async def count_recalled(self, shares: Sequence[float], filter: Filter | None = None) -> tuple[int, ...]:
+        """Count the memories of a filter with at least each of these retrievabilities now, 0 to 1."""
+        horizons = [horizon(share, self._context.policy.weights) for share in shares]
+        return await self._count_each("recall", {"horizons": horizons, "now": self._context.now()}, filter)
+
+    async def _count_each(self, name: str, bounds: dict[str, Any], filter: Filter | None) -> tuple[int, ...]:
+        filters, params = self._context.filters(filter or Filter())
+        records = await self._backend.fetch(f"facet_{name}", {**params, **bounds}, {"filters": filters})
+        counts = {int(row["place"]): int(row["n"]) for row in records}
+        [first, *_] = bounds.values()
+        return tuple(counts.get(index, 0) for index in range(len(first)))
+
+    async def resolve_owner(self, filter: Filter) -> Filter:
+        """Replace an owner's handle or name in a filter by the id. Raises Usage if none or several match."""
+        if filter.owner is None:
+            return filter
+        label = repr(filter.owner if len(filter.owner) <= 40 else f"{filter.owner[:40]}...")
+        records = await self._backend.fetch("find_owner", {"owner": clean(filter.owner.strip())})
+        closest = min((int(row["place"]) for row in records), default=0)
+        ids = {str(row["value"]) for row in records if int(row["place"]) == closest}
+        if not ids:
+            raise Usage(f"No owner is called {label} here.")
+        if len(ids) > 1:
+            raise Usage(f"Several owners are called {label}; give a handle or an id.")
+        return dataclasses.replace(filter, owner=ids.pop())
+
+    async def insert(self, draft: Draft, *, embedding: Vector | None = None, embed: bool = True) -> Change:
+        """Write one memory. Without a usable model it is stored without a vector, with a warning in the change."""
+        self._context.refuse_read_only()
+        batch, warnings = await self._models.vectors_for([draft.content], embedding, embed)
+        memory_id = draft.id or str(uuid.uuid4())
+        if not self._backend.is_id(memory_id):
+            raise Usage(f"{memory_id!r} cannot be an id here; PostgreSQL takes UUIDs only.")
+        writes, stamps = self._insert_writes([(memory_id, draft)], batch)
+        try:
+            *results, [row] = await self._backend.write_all([*writes, self._context.journal_write("add", [], stamps)])
+        except Conflict:
+            if await self._backend.fetch("list_existing", {"ids": [memory_id]}):
+                raise Conflict(f"A memory with the id {memory_id} is already there.") from None
+            raise
+        if batch and self._models.omits_vectors(batch, writes, results):
+            warnings += await self._models.encode_omitted(
+                {memory_id: clean(draft.content)}, by_caller=embedding is not None
+            )
+        return Change((memory_id,), int(row["id"]), draft.scheduling, warnings)
+
+    async def insert_many(
+        self, drafts: Sequence[Draft], *, embeddings: Sequence[Vector] | None = None, embed: bool = True
+    ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        """Insert the drafts with new ids; return inserted ids, ids already present, and warnings.
+
+        Writes no journal entry: ``journal_import`` writes one for all batches together.
+        """
+        self._context.refuse_read_only()
+        ids = [draft.id or str(uuid.uuid4()) for draft in drafts]
+        for memory_id in ids:
+            if not self._backend.is_id(memory_id):
+                raise Usage(f"{memory_id!r} cannot be an id here; PostgreSQL takes UUIDs only.")
+        existing = await self._existing_ids([draft.id for draft in drafts if draft.id])
+        fresh = {
+            memory_id: (index, draft)
+            for index, (memory_id, draft) in enumerate(zip(ids, drafts, strict=True))
+            if memory_id not in existing
+        }
+        batch: VectorBatch | None = None
+        warnings: tuple[str, ...] = ()
+        if embeddings is not None and fresh:
+            batch = await self._models.caller_vectors([embeddings[index] for index, _ in fresh.values()])
+        elif embeddings is None:
+            batch, warnings = await self._models.vectors_for(
+                [draft.content for _, draft in fresh.values()], None, embed
+            )
+        new_drafts = {memory_id: draft for memory_id, (_, draft) in fresh.items()}
+        while new_drafts:
+            writes, _ = self._insert_writes(new_drafts.items(), batch)
+            try:
+                results = await self._backend.write_all(writes)
+            except Conflict:
+                # Another process inserted some of these ids meanwhile: count those as present, retry the rest.
+                conflicting = await self._existing_ids(list(new_drafts))
+                if not conflicting:
+                    raise
+                if batch:
+                    vectors = [
+                        vector
+                        for memory_id, vector in zip(new_drafts, batch.vectors, strict=True)
+                        if memory_id not in conflicting
+                    ]
+                    batch = dataclasses.replace(batch, vectors=vectors)
+                new_drafts = {
+                    memory_id: draft for memory_id, draft in new_drafts.items() if memory_id not in conflicting
+                }
+                continue
+            if batch and self._models.omits_vectors(batch, writes, results):
+                texts = {memory_id: clean(draft.content) for memory_id, draft in new_drafts.items()}
+                warnings += await self._models.encode_omitted(texts, by_caller=embeddings is not None)
+            break
+        present = tuple(memory_id for memory_id in dict.fromkeys(ids) if memory_id not in new_drafts)
+        return tuple(new_drafts), present, warnings
+
+    async def _existing_ids(self, ids: list[str]) -> set[str]:
+        records = await self._backend.fetch("list_existing", {"ids": ids}) if ids else []
+        return {str(row["id"]) for row in records}
+
+    def _insert_writes(
+        self, drafts: Iterable[tuple[str, Draft]], batch: VectorBatch | None
+    ) -> tuple[list[Write], list[dict[str, str | None]]]:
+        """Return the writes that insert these drafts, and the (id, updated_at) stamps for the journal.
+
+        With vectors, the last write reads the store's model in the same transaction.
+        """
+        memories: list[dict[str, Any]] = []
+        embeddings: list[dict[str, Any]] = []
+        schedules: list[dict[str, Any]] = []
+        now = self._context.now()
+        for index, (memory_id, draft) in enumerate(drafts):
+            params = insert_params(draft, memory_id, now)
+            params["content"] = clean(draft.content)
+            params["node_type"] = clean(params["node_type"])
+            params["tags"] = [clean(tag) for tag in draft.tags]
+            params["domains"] = [clean(domain) for domain in draft.domains]
+            params["codebase"] = None if draft.codebase is None else clean(draft.codebase)
+            if draft.metadata:
+                params["metadata"] = Json(clean_json(draft.metadata))
+            memories.append(params)
+            if batch:
+                embeddings.append(vector_params(memory_id, batch.vectors[index], batch.key))
+            if draft.scheduling is not None:
+                schedules.append(schedule_params(memory_id, draft.scheduling))
+        parts = {"insert_memory": memories, "insert_embedding": embeddings, "put_scheduling": schedules}
+        writes = [Write(name, many=many) for name, many in parts.items() if many]
+        if embeddings:
+            writes.append(Write("get_model"))
+        return writes, [stamp(params["id"], rows.as_time(params["updated_at"])) for params in memories]
+
+    async def update(
+        self, memory_id: str, patch: Patch, *, expected: datetime | None = None, embed: bool = True
+    ) -> Change:
+        """Edit a memory. Optimistic locking: raises Conflict if updated_at is no longer ``expected``."""
+        self._context.refuse_read_only()
+        batch: VectorBatch | None = None
+        warnings: tuple[str, ...] = ()
+        text = clean(patch.content or "")
+        if patch.content is not None and (await self.get(memory_id)).content != text:
+            batch, warnings = await self._models.vectors_for([text], None, embed)
+        async with self._backend.write() as transaction:
+            memory = await self._context.lock_memory(transaction, memory_id)
+            if expected is not None and memory.updated_at != expected:
+                raise Conflict(f"Memory {memory_id[:8]} was changed by somebody else meanwhile; nothing was saved.")
+            entry = await self._edit(transaction, "edit", [(memory, patch)], batch)
+            model_records = await transaction.fetch("get_model") if batch else []
+        if batch and self._models.is_of_other_model(batch, model_records) and memory.content != text:
+            warnings += await self._models.encode_omitted({memory_id: text})
+        return Change((memory_id,) if entry is not None else (), entry, None, warnings)
+
+    async def tag(self, memory_ids: Sequence[str], add: Sequence[str] = (), remove: Sequence[str] = ()) -> Change:
+        """Add and remove tags on several memories, all or none."""
+        self._context.refuse_read_only()
+        removals = {clean(tag) for tag in remove}
+        async with self._backend.write() as transaction:
+            edits: list[tuple[Memory, Patch]] = []
+            for memory_id in dict.fromkeys(memory_ids):
+                memory = await self._context.lock_memory(transaction, memory_id)
+                tags = dict.fromkeys([*memory.tags, *(clean(tag).strip() for tag in add)])
+                edits.append((memory, Patch(tags=tuple(tag for tag in tags if tag and tag not in removals))))
+            entry = await self._edit(transaction, "tag", edits)
+        return Change(tuple(memory.id for memory, patch in edits if patch.tags != memory.tags), entry)
+
+    async def _edit(
+        self,
+        transaction: Transaction,
+        verb: str,
+        edits: Sequence[tuple[Memory, Patch]],
+        batch: VectorBatch | None = None,
+    ) -> int | None:
+        before: list[dict[str, Any]] = []
+        after: list[dict[str, Any]] = []
+        for index, (memory, patch) in enumerate(edits):
+            new_memory = self._apply_patch(memory, patch)
+            old, new = memory_fields(memory), memory_fields(new_memory)
+            if old == new:
+                continue
+            moves_timestamp = any(
+                old[name] != new[name] for name in ("content", "node_type", "tags", "metadata", "codebase")
+            )
+            new["updated_at"] = time_text(self._context.now() if moves_timestamp else memory.updated_at)
+            snapshot: dict[str, Any] = {"id": memory.id, "memory": old}
+            if old["content"] != new["content"]:
+                snapshot |= vector_fields(await transaction.fetch("get_embedding", {"id": memory.id}))
+            await transaction.execute(
+                "update_memory",
+                {
+                    "id": memory.id,
+                    "content": new_memory.content,
+                    "node_type": new_memory.node_type,
+                    "tags": new_memory.tags,
+                    "metadata": Json(dict(new_memory.metadata)),
+                    "domains": new_memory.domains,
+                    "codebase": new_memory.codebase,
+                    "visibility": new_memory.visibility,
+                    "updated_at": rows.as_time(new["updated_at"]),
+                },
+            )
+            if old["content"] != new["content"]:
+                # The old vector belongs to the old text: no vector is better than a wrong one.
+                await transaction.execute("delete_embedding", {"id": memory.id})
+                if batch:
+                    await transaction.execute(
+                        "insert_embedding", vector_params(memory.id, batch.vectors[index], batch.key)
+                    )
+            before.append(snapshot)
+            after.append({"id": memory.id, "memory": new})
+        return await self._context.journal(transaction, verb, before, after) if after else None
+
+    def _apply_patch(self, memory: Memory, patch: Patch) -> Memory:
+        values: dict[str, Any] = {}
+        for name in ("content", "node_type", "visibility"):
+            if (value := getattr(patch, name)) is not None:
+                values[name] = clean(value)
+        for name in ("tags", "domains"):
+            if (items := getattr(patch, name)) is not None:
+                values[name] = tuple(dict.fromkeys(clean(item) for item in items))
+        if patch.codebase is not None:
+            values["codebase"] = clean(patch.codebase) or None
+        if patch.metadata is not None:
+            values["metadata"] = dict(patch.metadata)
+        if values.get("visibility", "private") not in ("private", "group", "public"):
+            raise Usage("Visibility is one of private, group and public.")
+        return dataclasses.replace(memory, **values)
+
+    async def preview_delete(self, memory_ids: Sequence[str]) -> DeletePreview:
+        """Preview a delete: its memories, links and reviews, and the memories that become active again.
+
+        Raises NotFound.
+        """
+        ids = list(dict.fromkeys(memory_ids))
+        memories = await self.get_many(ids)
+        if len(memories) < len(ids):
+            existing = {memory.id for memory in memories}
+            missing = next(memory_id for memory_id in ids if memory_id not in existing)
+            raise NotFound(f"No memory has the id {missing!r}.")
+        edges = await self._backend.fetch("list_edges", {"ids": ids})
+        [reviews] = await self._backend.fetch("count_reviews_of", {"ids": ids})
+        losers = [rows.memory(row) for row in await self._backend.fetch("list_losers", {"ids": ids})]
+        deleted_ids = set(ids)
+        reactivated = tuple(loser for loser in losers if loser.id not in deleted_ids)
+        return DeletePreview(memories, len(edges), int(reviews["n"]), reactivated)
+
+    async def delete(self, memory_ids: Sequence[str]) -> Change:
+        """Delete memories, all or none; the journal keeps a snapshot of each."""
+        self._context.refuse_read_only()
+        ids = list(dict.fromkeys(memory_ids))
+        async with self._backend.write() as transaction:
+            before = [await self._snapshot(transaction, memory_id) for memory_id in ids]
+            entry = await self._context.journal(transaction, "delete", before, [])
+            await transaction.execute("delete_memories", {"ids": ids})
+        return Change(tuple(ids), entry)
+
+    async def _snapshot(self, transaction: Transaction, memory_id: str) -> dict[str, Any]:
+        memory = await self._context.lock_memory(transaction, memory_id)
+        marks = await transaction.fetch("get_marks", {"id": memory_id})
+        reviews = await transaction.fetch("list_reviews", {"id": memory_id})
+        return {
+            "id": memory_id,
+            "memory": memory_fields(memory),
+            **vector_fields(await transaction.fetch("get_embedding", {"id": memory_id})),
+            "scheduling": schedule_fields(memory.scheduling),
+            "marks": marks_fields(rows.marks(marks)) if marks else None,
+            "edges": [
+                edge_fields(rows.edge(row)) for row in await transaction.fetch("list_edges", {"ids": [memory_id]})
+            ],
+            "reviews": [review_fields(rows.review(row)) for row in reviews],
+            "events": [
+                event_fields(rows.event(row))
+                for row in await transaction.fetch("list_lost_events", {"ids": [memory_id]})
+            ],
+            "losers": [str(row["id"]) for row in await transaction.fetch("list_losers", {"ids": [memory_id]})],
+        }
+
+
+def sort_key(row: Row) -> Any:
+    key = row["sort_key"]
+    return key.isoformat() if isinstance(key, datetime) else key
+
+
+def _cursor(sort: Sort, row: Row) -> str:
+    return base64.urlsafe_b64encode(json.dumps([sort, sort_key(row), str(row["id"])]).encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str, sort: Sort) -> dict[str, Any]:
+    try:
+        list_sort, key, memory_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except ValueError:
+        raise Usage("That is no cursor of a list.") from None
+    if list_sort != sort:
+        raise Usage(f"That cursor belongs to a list sorted by {list_sort}.")
+    return {"after_key": key, "after_id": memory_id}

@@ -1,0 +1,265 @@
+"""Reviews of a store: what is due, grading, marks, and the review log."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from vestige_tui.core.errors import Conflict, NotFound
+from vestige_tui.core.memories import Change, Filter, Memory
+from vestige_tui.core.reviews import Marks, QueueCounts, Rating, Review, Scheduling
+from vestige_tui.core.scheduling import local_midnight
+from vestige_tui.core.scheduling import review as fsrs_review
+from vestige_tui.core.times import format_time
+from vestige_tui.store.backends.protocol import Json
+from vestige_tui.store.journal_snapshots import marks_fields, schedule_fields, schedule_params
+from vestige_tui.store.memories import sort_key
+from vestige_tui.store.schema import rows
+
+if TYPE_CHECKING:
+    from vestige_tui.store.backends.protocol import Row
+    from vestige_tui.store.context import StoreContext
+    from vestige_tui.store.journal import JournalService
+    from vestige_tui.store.memories import MemoryService
+
+PARSE_CHUNK_ROWS = 10_000
+
+
+class ReviewService:
+    """Spaced repetition of a store's memories by FSRS."""
+
+    def __init__(self, context: StoreContext, memories: MemoryService, journal: JournalService) -> None:
+        self._context = context
+        self._backend = context.backend
+        self._memories = memories
+        self._journal = journal
+
+    async def scheduling(self, memory_id: str) -> Scheduling | None:
+        """Return the FSRS state of a memory; None if it was never scheduled. Raises NotFound."""
+        return (await self._memories.get(memory_id)).scheduling
+
+    async def put_scheduling(self, memory_id: str, state: Scheduling) -> None:
+        """Write a schedule unchanged, for programs with their own scheduler; reviews go through record_review."""
+        self._context.refuse_read_only()
+        async with self._backend.write() as transaction:
+            await self._context.lock_memory(transaction, memory_id)
+            await transaction.execute("put_scheduling", schedule_params(memory_id, state))
+
+    async def due(
+        self, before: datetime | None = None, limit: int = 100, filter: Filter | None = None
+    ) -> tuple[Memory, ...]:
+        """Return the memories due before a time (default: the end of the local day), longest overdue first.
+
+        Excludes suspended, buried and new memories.
+        """
+        now = self._context.now()
+        bound = before or tomorrow(now)
+        filters, params = self._context.filters(filter or Filter())
+        # Vestige writes times in several formats: query with a margin of one day, then compare as times.
+        query_bound = bound + timedelta(days=1) if self._backend.foreign else bound
+        due_memories: list[Memory] = []
+        slots: dict[str, list[str]] = {"filters": filters}
+        params |= {"before": query_bound, "now": now, "limit": limit}
+        while len(due_memories) < limit:
+            batch = await self._backend.fetch("list_due", params, slots)
+            memories = [rows.memory(row) for row in batch]
+            due_memories += [memory for memory in memories if _is_due(memory, bound)]
+            if len(batch) < limit:
+                break
+            slots["after"] = ["after_due"]
+            params |= {"after_key": sort_key(batch[-1]), "after_id": str(batch[-1]["id"])}
+        return tuple(due_memories[:limit])
+
+    async def new(self, limit: int = 10, filter: Filter | None = None) -> tuple[Memory, ...]:
+        """Return memories that were never reviewed, oldest first."""
+        filters, params = self._context.filters(filter or Filter())
+        records = await self._backend.fetch(
+            "list_new", {**params, "now": self._context.now(), "limit": limit}, {"filters": filters}
+        )
+        return tuple(rows.memory(row) for row in records)
+
+    async def queue_counts(self, filter: Filter | None = None) -> QueueCounts:
+        """Count the memories to review, by local days."""
+        now = self._context.now()
+        today = local_midnight(now)
+        bounds = [today, tomorrow(now), local_midnight(today + timedelta(days=7, hours=12))]
+        filters, params = self._context.filters(filter or Filter())
+        params["now"] = now
+        slots = {"filters": filters}
+        if self._backend.foreign:
+            # Vestige writes times in several formats: SQL counts up to a day before the first bound, Python the rest.
+            certain = bounds[0] - timedelta(days=1)
+            span = {**params, "earliest": certain, "before": bounds[-1] + timedelta(days=1)}
+            times = await _parse_due_times(await self._backend.fetch("list_due_times", span, slots))
+            extras = [sum(moment < bound for moment in times) for bound in bounds]
+            query_bounds = [certain, certain, certain]
+        else:
+            extras, query_bounds = [0, 0, 0], bounds
+        until = dict(zip(("overdue", "tonight", "week"), query_bounds, strict=True))
+        [row] = await self._backend.fetch("count_queue", {**params, **until, "midnight": today}, slots)
+        overdue, by_tonight, by_week = (int(row[name]) + extra for name, extra in zip(until, extras, strict=True))
+        new, first = int(row["new"]), int(row["first"])
+        offered = max(0, min(new, self._context.policy.new_per_day - first))
+        return QueueCounts(overdue, by_tonight - overdue, by_week - by_tonight, new, offered)
+
+    async def due_times(self, days: int = 30, filter: Filter | None = None) -> tuple[datetime, ...]:
+        """Return the due times within so many days, overdue ones included, for a forecast."""
+        now = self._context.now()
+        filters, params = self._context.filters(filter or Filter())
+        epoch = datetime.fromtimestamp(0, UTC)
+        span = {**params, "now": now, "earliest": epoch, "before": now + timedelta(days=days + 1)}
+        return tuple(await _parse_due_times(await self._backend.fetch("list_due_times", span, {"filters": filters})))
+
+    async def record(
+        self, memory_id: str, rating: Rating, *, expected: Scheduling | Literal["any"] | None = "any"
+    ) -> Change:
+        """Grade a memory. Optimistic locking: raises Conflict if its schedule is no longer ``expected``."""
+        self._context.refuse_read_only()
+        now = self._context.now()
+        async with self._backend.write() as transaction:
+            memory = await self._context.lock_memory(transaction, memory_id)
+            prior = memory.scheduling
+            if expected != "any" and prior != expected:
+                raise Conflict(f"Memory {memory_id[:8]} was graded by somebody else meanwhile; nothing was written.")
+            new = fsrs_review(prior, rating, now, self._context.policy)
+            await transaction.execute("put_scheduling", schedule_params(memory_id, new))
+            [row] = await transaction.fetch(
+                "insert_review",
+                {
+                    "id": memory_id,
+                    "at": now,
+                    "rating": int(rating),
+                    "prior": Json(schedule_fields(prior) or {}),
+                    "new": Json(schedule_fields(new)),
+                    "undoes": None,
+                },
+            )
+            entry = await self._context.journal(
+                transaction,
+                "review",
+                [{"id": memory_id, "scheduling": schedule_fields(prior)}],
+                [
+                    {
+                        "id": memory_id,
+                        "scheduling": schedule_fields(new),
+                        "review": int(row["id"]),
+                        "rating": int(rating),
+                    }
+                ],
+            )
+        return Change((memory_id,), entry, new)
+
+    async def undo(self, memory_id: str | None = None) -> Change:
+        """Undo the last review not yet undone, of one memory or of all. Raises NotFound or Conflict."""
+        self._context.refuse_read_only()
+        records = await self._backend.fetch("last_review", {"id": memory_id})
+        if not records:
+            raise NotFound("There is no review to take back.")
+        entry = await self._backend.fetch("find_review_entry", {"review": int(records[0]["id"])})
+        if not entry:
+            raise Conflict("That review was not made from this program, so it cannot be taken back here.")
+        change = await self._journal.undo(int(entry[0]["id"]))
+        return dataclasses.replace(change, scheduling=await self.scheduling(change.changed[0]))
+
+    async def log(self, memory_id: str) -> tuple[Review, ...]:
+        """Return the review log of a memory, oldest first."""
+        return tuple(rows.review(row) for row in await self._backend.fetch("list_reviews", {"id": memory_id}))
+
+    async def since(self, since: datetime) -> tuple[Review, ...]:
+        """Return all reviews since a time, oldest first."""
+        return tuple(rows.review(row) for row in await self._backend.fetch("list_reviews_since", {"since": since}))
+
+    async def marks(self, memory_id: str) -> Marks:
+        """Return the marks of a memory: suspended, buried until."""
+        return rows.marks(await self._backend.fetch("get_marks", {"id": memory_id}))
+
+    async def suspend(self, memory_id: str) -> Change:
+        """Exclude a memory from reviews until it is resumed."""
+        return await self._mark("suspend", memory_id, Marks(suspended=True))
+
+    async def bury(self, memory_id: str, until: datetime | None = None) -> Change:
+        """Exclude a memory from reviews until a time, by default tomorrow's local midnight."""
+        return await self._mark("bury", memory_id, Marks(buried_until=until or tomorrow(self._context.now())))
+
+    async def resume(self, memory_id: str) -> Change:
+        """Include a suspended or buried memory in reviews again."""
+        return await self._mark("resume", memory_id, Marks())
+
+    async def _mark(self, verb: str, memory_id: str, marks: Marks) -> Change:
+        self._context.refuse_read_only()
+        async with self._backend.write() as transaction:
+            await self._context.lock_memory(transaction, memory_id)
+            old = rows.marks(await transaction.fetch("get_marks", {"id": memory_id}))
+            await transaction.execute(
+                "put_marks", {"id": memory_id, "suspended": marks.suspended, "buried_until": marks.buried_until}
+            )
+            entry = await self._context.journal(
+                transaction,
+                verb,
+                [{"id": memory_id, "marks": marks_fields(old)}],
+                [{"id": memory_id, "marks": marks_fields(marks)}],
+            )
+        return Change((memory_id,), entry)
+
+    async def restore(self, reviews: Sequence[Review]) -> tuple[int, int]:
+        """Append missing reviews unchanged, without touching schedules; return (inserted, present)."""
+        self._context.refuse_read_only()
+        if not reviews:
+            return 0, 0
+        keys = [(review.memory_id, format_time(review.at), int(review.rating)) for review in reviews]
+        undone_ids = {review.undoes for review in reviews if review.undoes}
+        numbered_keys = {key for key, review in zip(keys, reviews, strict=True) if review.id in undone_ids}
+        inserted_count = 0
+        new_ids: dict[int, int] = {}
+        queue: list[dict[str, Any]] = []
+        async with self._backend.write() as transaction:
+            records = await transaction.fetch("find_reviews", {"asked": Json(keys)})
+            ids_by_key: dict[tuple[str, str, int], int | None] = {
+                keys[int(row["n"])]: int(row["id"]) for row in records
+            }
+            for key, review in zip(keys, reviews, strict=True):
+                if key not in ids_by_key:
+                    params = {
+                        "id": review.memory_id,
+                        "at": review.at,
+                        "rating": review.rating,
+                        "prior": Json(schedule_fields(review.prior)),
+                        "new": Json(schedule_fields(review.new)),
+                        "undoes": new_ids.get(review.undoes) if review.undoes else None,
+                    }
+                    inserted_count += 1
+                    ids_by_key[key] = None
+                    queue.append(params)
+                    if key in numbered_keys:
+                        # A later review undoes this one and needs its id; the log keeps its order.
+                        await transaction.execute_many("append_review", queue[:-1])
+                        ids_by_key[key] = int((await transaction.fetch("insert_review", params))[0]["id"])
+                        queue.clear()
+                if (new_id := ids_by_key[key]) is not None:
+                    new_ids[review.id] = new_id
+            await transaction.execute_many("append_review", queue)
+        return inserted_count, len(reviews) - inserted_count
+
+
+async def _parse_due_times(records: Sequence[Row]) -> list[datetime]:
+    """Return the due times in these rows, yielding to the event loop after each chunk."""
+    moments: list[datetime] = []
+    for start in range(0, len(records), PARSE_CHUNK_ROWS):
+        chunk = records[start : start + PARSE_CHUNK_ROWS]
+        moments += [moment for row in chunk if (moment := rows.as_time(row["next_review"])) is not None]
+        await asyncio.sleep(0)
+    return moments
+
+
+def tomorrow(now: datetime) -> datetime:
+    # 36 hours after midnight lie within tomorrow even if daylight saving time starts or ends today.
+
+    return local_midnight(local_midnight(now) + timedelta(hours=36))
+
+
+def _is_due(memory: Memory, bound: datetime) -> bool:
+    state = memory.scheduling
+    return state is not None and state.next_review is not None and state.next_review < bound
