@@ -81,6 +81,28 @@ def test_drivers_are_imported_by_their_backends_only() -> None:
         assert imported & DRIVERS <= allowed.get(name, set()), name
 
 
+def test_only_backends_and_their_sql_ask_for_the_dialect() -> None:
+    for name, tree in modules():
+        if name.startswith("store/backends/"):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare):
+                parts = [node.left, *node.comparators]
+                assert not any(getattr(part, "attr", getattr(part, "id", "")) == "dialect" for part in parts), (
+                    f"{name}:{node.lineno} asks for the dialect: that is a capability of the backend"
+                )
+
+
+def test_a_stores_backend_is_reached_by_the_store_and_by_jobs_only() -> None:
+    for name, tree in modules():
+        if name.startswith(("store/", "jobs/", "transfer/", "reembed/")):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr == "backend":
+                owner = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+                assert not owner.endswith("store"), f"{name}:{node.lineno}"
+
+
 def test_workers_begin_alike_on_every_python() -> None:
     """None is begun by Textual itself: its body would run before the line after it, on some Pythons."""
     ours = 0

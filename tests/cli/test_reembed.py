@@ -169,7 +169,7 @@ def test_the_backup_that_is_advised_is_one(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     with closing(sqlite3.connect(path)) as file:
         file.execute("CREATE TABLE kept (x)")
-    said = advice(f"sqlite:{path}", "sqlite")
+    said = advice(f"sqlite:{path}")
     shell = ["sh", "-c", f"sqlite3() {{ printf '%s\\n' \"$@\"; }}; {said.partition('): ')[2]}"]
     source, statement = subprocess.run(shell, capture_output=True, text=True, check=True).stdout.splitlines()
     assert source == str(path)

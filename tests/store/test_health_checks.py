@@ -9,6 +9,8 @@ import pytest
 
 from vestige_tui.core.health import PostgresServer, Session, SqliteFile, TableSize, VectorsHeld
 from vestige_tui.store import health_checks
+from vestige_tui.store.backends.postgres import PostgresBackend
+from vestige_tui.store.backends.sqlite import SqliteBackend
 
 NOW = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 SERVER = PostgresServer("18.1", "0.8.5", "0.8.5", "", None, "notes", "me", "UTF8", NOW, False)
@@ -70,10 +72,8 @@ def test_other_encodings_long_logs_and_too_many_vectors() -> None:
 
 
 def test_what_does_not_answer_says_what_to_look_at() -> None:
-    for dialect, word in (("postgres", "server"), ("sqlite", "file")):
-        found = health_checks.of_no_answer("It cannot be reached.", dialect)
-        assert found.problem == "It cannot be reached."
-        assert word in found.remedy
+    for backend, word in ((PostgresBackend, "server"), (SqliteBackend, "file")):
+        assert word in backend.capabilities.no_answer_remedy
     assert "waits for job 12" in health_checks.of_index("job 12").problem
     assert "broken" in health_checks.of_index(None).problem
     assert "is not the store's b" in health_checks.of_model("a", "b").problem

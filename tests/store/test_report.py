@@ -54,7 +54,7 @@ async def test_sizes_come_biggest_first(store: Store) -> None:
 
 
 async def test_a_large_file_is_not_read_to_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vestige_tui.store.maintenance.MAX_MEASURED_FILE_BYTES", 4_096)
+    monkeypatch.setattr("vestige_tui.store.backends.sqlite.MAX_MEASURED_FILE_BYTES", 4_096)
     async with open_store(f"sqlite:{tmp_path / 'store.db'}", create=True) as store:
         assert (await store.maintenance.report()).sizes is None
         assert "list_sizes" not in {each.name for each in (await store.maintenance.report()).queries}

@@ -174,7 +174,7 @@ def _numbered_lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
 
 def _check_ids(store: Store, *ids: str | None) -> None:
     for each in ids:
-        if each is not None and not store.backend.is_id(each):
+        if each is not None and not store.memories.is_id(each):
             raise BadLine(f"has the id {each[:60]!r}, which is no UUID")
 
 

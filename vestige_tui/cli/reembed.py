@@ -101,8 +101,8 @@ async def reembed(args: Namespace, output: Output) -> int:
         _print_estimate(args, output, store, estimate, await plan.spare(store))
         if args.dry_run:
             return 0
-        location, dialect = store.location, store.kind
-    output.note(plan.advice(location, dialect), fold=False)
+        location = store.location
+    output.note(plan.advice(location), fold=False)
     if not await confirmed(args, "Begin?"):
         return 1
     options = {

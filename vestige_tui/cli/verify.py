@@ -206,13 +206,12 @@ async def _compare_in_process(request: JobRequest, output: Output) -> _Compariso
     from vestige_tui.jobs.context import Meter
     from vestige_tui.store.open import open_store
     from vestige_tui.transfer.open import open_source
-    from vestige_tui.transfer.verify import StdoutReporter, prepare, refuse_target
+    from vestige_tui.transfer.verify import StdoutReporter, prepare
 
     progress = output.progress("compared")
     source = await asyncio.to_thread(open_source, request.source)
     try:
         async with open_store(request.target, read_only=True, max_connections=2) as store:
-            await refuse_target(store.backend)
             report = StdoutReporter(Meter(), lambda meter: _show_progress(progress, meter))
             await (await prepare(source, store, report)).run()
     finally:

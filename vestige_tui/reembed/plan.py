@@ -107,7 +107,7 @@ async def estimate(
         change.missing,
         per_second,
         None if per_second is None else change.missing / per_second,
-        room(store.backend.dialect, int(count["n"]), change.after.dimension),
+        room(store.backend.capabilities, int(count["n"]), change.after.dimension),
         in_use if in_place else kept_vectors,
     )
 
@@ -125,11 +125,11 @@ async def estimate_rollback(store: Store) -> Estimate:
     return Estimate("rollback", change.before, change.after, change.missing, None, None, 0, None, loadable)
 
 
-def advice(location: str, dialect: str) -> str:
+def advice(location: str) -> str:
     """Return a sentence that recommends a backup of the most valuable tables, with its command."""
     if location.startswith("pgembed:"):
         copy = f"cp -a {shlex.quote(location.removeprefix('pgembed:'))} ELSEWHERE, while nobody has it open"
-    elif dialect == "postgres":
+    elif location.startswith(("postgresql:", "postgres:")):
         tables = " ".join(f"--table={name}" for name in BACKUP_TABLES)
         copy = f"pg_dump --format=custom --file=before-reembed.dump {tables} {shlex.quote(without_password(location))}"
     else:
@@ -199,7 +199,7 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
         if change.kind == "rollback" and change.missing and not options.get("partial"):
             await _refuse_unloadable(change)
         location = without_password(store.location)
-        if store.backend.dialect == "postgres":
+        if store.backend.capabilities.typed_vectors:
             open_backend(request.target, max_connections=1).use_model(change.after)  # refuses vectors that are too wide
     verb = {"reembed": "re-embed", "in_place": "re-embed in place", "rollback": "roll back"}[change.kind]
     flags = ("in_place", "drop_hnsw_first", "concurrent_index", "drop_old", "rollback", "partial")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
     from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.postgres import PostgresTransaction
-    from vestige_tui.store.backends.protocol import Row, Transaction
+    from vestige_tui.store.backends.protocol import Capabilities, Row, Transaction
 
 log = logging.getLogger("vestige_tui.jobs")
 
@@ -184,7 +184,7 @@ class Reembedding:
             if not self._taken_over:
                 await self._fill(_SPARE, "encoding")
                 self._refuse_no_vectors()
-                if self._backend.dialect == "postgres":
+                if self._backend.capabilities.typed_vectors:
                     await self._build_spare_index()
                     await self._fill(_SPARE, "catching up", cursor=False)
                 await self._swap()
@@ -267,7 +267,7 @@ class Reembedding:
         await self._note_change(transaction, before, 0)
         await transaction.execute("forget_centroids")
         await transaction.execute("empty_vectors")
-        if self._backend.dialect != "postgres":
+        if not self._backend.capabilities.typed_vectors:
             return
         widens = before.dimension != self._model.dimension
         if widens or context.options.get("drop_hnsw_first"):
@@ -278,7 +278,7 @@ class Reembedding:
 
     async def _run_typed(self, transaction: Transaction, name: str) -> None:
         """Run a statement with the vector type of this job's model, which need not be the store's."""
-        if self._backend.dialect == "postgres":
+        if self._backend.capabilities.typed_vectors:
             text = compose("postgres", name).replace("{vector}", "halfvec" if self._half else "vector")
             await transaction.script(text.replace("{width}", str(self._model.dimension)))
 
@@ -440,7 +440,7 @@ class Reembedding:
             )
 
     async def _insert(self, transaction: Transaction, table: _Table, vectors: Sequence[tuple[_Text, Vector]]) -> int:
-        if table is _SPARE and self._backend.dialect == "postgres":
+        if table is _SPARE and self._backend.capabilities.binary_copy:
             return await self._load(transaction, vectors)
         values = [{"id": text.id, "mark": text.mark, "embedding": vector} for text, vector in vectors]
         return await transaction.execute_many("insert_spare" if table is _SPARE else "insert_vector", values)
@@ -478,7 +478,7 @@ class Reembedding:
 
     async def _build_own_index(self) -> None:
         """Rebuild the index if it was dropped or left incomplete (in place)."""
-        if self._backend.dialect != "postgres":
+        if not self._backend.capabilities.typed_vectors:
             return
         context = self._context
         if context.options.get("concurrent_index"):
@@ -552,7 +552,7 @@ class Reembedding:
     def _memory(self) -> dict[str, str]:
         """Return the memory for the index build: a graph that does not fit is built several times more slowly."""
         progress = self._context.meter.tables.get(TABLE, TableProgress())
-        size = int(1.2 * room("postgres", progress.inserted, self._model.dimension))
+        size = int(1.2 * room(self._backend.capabilities, progress.inserted, self._model.dimension))
         return {"memory": f"{max(MIN_MEMORY_BYTES, min(MAX_MEMORY_BYTES, size)) // 1_024}kB"}
 
     # Swap
@@ -577,7 +577,7 @@ class Reembedding:
         progress = context.meter.tables.get(TABLE, TableProgress())
         await self._note_change(transaction, before, progress.inserted)
         await transaction.execute("forget_centroids")
-        if self._backend.dialect == "postgres":
+        if self._backend.capabilities.typed_vectors:
             await self._record_index(transaction)
             await transaction.fetch("wait_briefly")
             await transaction.execute("lock_tables")
@@ -618,7 +618,7 @@ class Reembedding:
     async def _centre_of(self, domain: str) -> Vector | None:
         import numpy as np
 
-        if self._backend.dialect == "postgres":
+        if self._backend.capabilities.computes_vectors:
             [row] = await self._ask("average_domain", {"id": domain})
             return None if row["centroid"] is None else rows.as_vector(row["centroid"])
         total, count, seq = np.zeros(self._model.dimension), 0, 0
@@ -708,9 +708,9 @@ async def _nothing(transaction: Transaction) -> None:
     """Empty step: it only stores progress and checkpoint."""
 
 
-def room(dialect: str, memories: int, dimension: int) -> int:
+def room(capabilities: Capabilities, memories: int, dimension: int) -> int:
     """Return the bytes of so many vectors and their index, as rows and nodes fit into pages."""
-    if dialect == "sqlite":
+    if not capabilities.typed_vectors:
         return memories * (4 * dimension + 130)
     width = (4 if dimension <= 2_000 else 2) * dimension + 8
     row, node = width + 48, width + 300

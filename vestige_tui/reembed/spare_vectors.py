@@ -66,7 +66,7 @@ async def drop_spare(store: Store) -> SpareVectors | None:
 
 async def forget_spare(transaction: Transaction, backend: Backend) -> None:
     """Delete everything of the second model. Raises Busy if its vectors stay locked by a reader or writer."""
-    if backend.dialect == "postgres":
+    if backend.capabilities.typed_vectors:
         await transaction.fetch("wait_briefly")
         await transaction.execute("drop_spare_index")
     await transaction.execute("empty_spare")

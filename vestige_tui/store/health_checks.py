@@ -55,13 +55,6 @@ def of_model(configured: str, registered: str) -> HealthProblem:
     )
 
 
-def of_no_answer(message: str, dialect: str) -> HealthProblem:
-    """Health check: the store does not answer."""
-    if dialect == "postgres":
-        return HealthProblem(message, "See that the server runs, and that this machine may connect to it.")
-    return HealthProblem(message, "See that the file is there, and that nothing else holds it locked.")
-
-
 def of_report(
     server: PostgresServer | SqliteFile,
     vectors: VectorsHeld | None,

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from vestige_tui.core.errors import Busy, ForeignStore, Refused, SchemaPending, VestigeError
+from vestige_tui.core.errors import Busy, ForeignStore, SchemaPending, VestigeError
 from vestige_tui.core.health import (
     Health,
     HealthProblem,
     MigrationInfo,
-    PostgresServer,
-    SqliteFile,
     Stats,
     StoreReport,
     TableSize,
@@ -23,23 +20,12 @@ from vestige_tui.core.health import (
 )
 from vestige_tui.embedding.models import same_model
 from vestige_tui.store import health_checks
-from vestige_tui.store.backends.open_files import open_files
 from vestige_tui.store.schema import migrations, rows
 
 if TYPE_CHECKING:
     from vestige_tui.embedding.models import EmbedderSource
     from vestige_tui.store.context import StoreContext
     from vestige_tui.store.models import ModelService
-
-SESSION_LIMIT = 50
-MAX_MEASURED_FILE_BYTES = 256_000_000
-"""Size of a SQLite file up to which its table sizes are measured by default; measuring reads every page."""
-_SQLITE_VACUUM_STEPS = (
-    ("the text index", "optimize_text"),
-    ("the file", "vacuum"),
-    ("the figures for the planner", "optimize"),
-    ("the write-ahead log", "checkpoint"),
-)
 
 
 class MaintenanceService:
@@ -93,20 +79,19 @@ class MaintenanceService:
             [row] = await self._backend.fetch("probe")
             checks = await self._run_health_checks()
         except VestigeError as error:
-            check = health_checks.of_no_answer(error.message, self._backend.dialect)
+            check = HealthProblem(error.message, self._backend.capabilities.no_answer_remedy)
             return Health("unavailable", (check,), "", self._backend.pool_state())
-        product = "PostgreSQL" if self._backend.dialect == "postgres" else "SQLite"
         return Health(
             "degraded" if checks else "healthy",
             tuple(checks),
-            f"{product} {row['version']}",
+            f"{self._backend.capabilities.product} {row['version']}",
             self._backend.pool_state(),
         )
 
     async def _run_health_checks(self) -> list[HealthProblem]:
         checks: list[HealthProblem] = []
         model = await self._models.refresh()
-        if self._backend.dialect == "postgres":
+        if self._backend.capabilities.typed_vectors:
             preflight = (await self._backend.fetch("preflight"))[0]
             checks += health_checks.of_pgvector(str(preflight["installed"] or ""), str(preflight["available"] or ""))
             index = await self._backend.fetch("find_index")
@@ -153,20 +138,10 @@ class MaintenanceService:
                 health, None, None, status.connections, (), None, status.vectors, backend.timings.slowest()
             )
         stats = await self.stats()
-        [row] = await backend.fetch("describe_server")
+        described = await backend.describe(thorough=thorough)
+        server, sessions = described.server, described.sessions
         sizes: tuple[TableSize, ...] | None = None
-        server: PostgresServer | SqliteFile
-        if backend.dialect == "postgres":
-            server, measurable = rows.postgres_server(row), True
-            params = {"mine": list(status.sessions), "limit": SESSION_LIMIT}
-            sessions = tuple(map(rows.session, await backend.fetch("list_sessions", params)))
-        else:
-            server = rows.sqlite_file(row, status)
-            measurable = bool(row["measured"]) and (
-                thorough or server.page_size * server.pages <= MAX_MEASURED_FILE_BYTES
-            )
-            sessions = await asyncio.to_thread(open_files, status.path)
-        if measurable:
+        if described.measurable:
             # An exclusive lock on a table prevents measuring; the rest of the report is still useful.
             with contextlib.suppress(Busy):
                 sizes = tuple(map(rows.table_size, await backend.fetch("list_sizes")))
@@ -184,18 +159,9 @@ class MaintenanceService:
         """
         self._context.refuse_read_only()
         [size_before] = await self._backend.fetch("read_size")
-        if self._backend.dialect == "postgres":
-            names = [str(row["name"]) for row in await self._backend.fetch("list_vacuumable")]
-            if not names:
-                raise Refused(
-                    f"The role may not vacuum any table of {self._backend.title}; ask the owner of the tables."
-                )
-            steps = [(f"{name} ({n} of {len(names)})", "vacuum", name) for n, name in enumerate(names, 1)]
-        else:
-            steps = [(label, name, "") for label, name in _SQLITE_VACUUM_STEPS]
-        for label, name, table in steps:
+        for step in await self._backend.vacuum_steps():
             if progress is not None:
-                progress(label)
-            await self._backend.maintain(name, table)
+                progress(step.label)
+            await self._backend.maintain(step.statement, step.table)
         [size_after] = await self._backend.fetch("read_size")
         return Vacuumed(int(size_before["n"]), int(size_after["n"]))

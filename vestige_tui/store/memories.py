@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -14,22 +14,15 @@ from vestige_tui.core.errors import Conflict, NotFound, Usage
 from vestige_tui.core.memories import Change, DeletePreview, Draft, Facet, Filter, Memory, Page, Patch, Sort
 from vestige_tui.core.scheduling import horizon
 from vestige_tui.core.times import format_time
-from vestige_tui.store.backends.protocol import Json, Transaction, Write
-from vestige_tui.store.context import clean, clean_json
+from vestige_tui.store.backends.protocol import Json, Transaction
+from vestige_tui.store.context import clean
 from vestige_tui.store.journal_snapshots import (
-    edge_fields,
-    event_fields,
-    insert_params,
-    marks_fields,
     memory_fields,
-    review_fields,
-    schedule_fields,
-    schedule_params,
-    stamp,
     time_text,
     vector_fields,
     vector_params,
 )
+from vestige_tui.store.memory_writes import insert_writes, patched, snapshot
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
@@ -66,6 +59,10 @@ class MemoryService:
         if len(candidates) > 1:
             raise Usage(f"{text!r} is the beginning of several ids; give more of it.")
         return str(candidates[0]["id"])
+
+    def is_id(self, text: str) -> bool:
+        """Check whether this can be the id of a memory in this store."""
+        return self._backend.is_id(text)
 
     async def get(self, memory_id: str) -> Memory:
         """Return one memory by its whole id. Raises NotFound."""
@@ -169,7 +166,7 @@ class MemoryService:
         memory_id = draft.id or str(uuid.uuid4())
         if not self._backend.is_id(memory_id):
             raise Usage(f"{memory_id!r} cannot be an id here; PostgreSQL takes UUIDs only.")
-        writes, stamps = self._insert_writes([(memory_id, draft)], batch)
+        writes, stamps = insert_writes([(memory_id, draft)], batch, self._context.now())
         try:
             *results, [row] = await self._backend.write_all([*writes, self._context.journal_write("add", [], stamps)])
         except Conflict:
@@ -210,7 +207,7 @@ class MemoryService:
             )
         new_drafts = {memory_id: draft for memory_id, (_, draft) in fresh.items()}
         while new_drafts:
-            writes, _ = self._insert_writes(new_drafts.items(), batch)
+            writes, _ = insert_writes(new_drafts.items(), batch, self._context.now())
             try:
                 results = await self._backend.write_all(writes)
             except Conflict:
@@ -239,37 +236,6 @@ class MemoryService:
     async def _existing_ids(self, ids: list[str]) -> set[str]:
         records = await self._backend.fetch("list_existing", {"ids": ids}) if ids else []
         return {str(row["id"]) for row in records}
-
-    def _insert_writes(
-        self, drafts: Iterable[tuple[str, Draft]], batch: VectorBatch | None
-    ) -> tuple[list[Write], list[dict[str, str | None]]]:
-        """Return the writes that insert these drafts, and the (id, updated_at) stamps for the journal.
-
-        With vectors, the last write reads the store's model in the same transaction.
-        """
-        memories: list[dict[str, Any]] = []
-        embeddings: list[dict[str, Any]] = []
-        schedules: list[dict[str, Any]] = []
-        now = self._context.now()
-        for index, (memory_id, draft) in enumerate(drafts):
-            params = insert_params(draft, memory_id, now)
-            params["content"] = clean(draft.content)
-            params["node_type"] = clean(params["node_type"])
-            params["tags"] = [clean(tag) for tag in draft.tags]
-            params["domains"] = [clean(domain) for domain in draft.domains]
-            params["codebase"] = None if draft.codebase is None else clean(draft.codebase)
-            if draft.metadata:
-                params["metadata"] = Json(clean_json(draft.metadata))
-            memories.append(params)
-            if batch:
-                embeddings.append(vector_params(memory_id, batch.vectors[index], batch.key))
-            if draft.scheduling is not None:
-                schedules.append(schedule_params(memory_id, draft.scheduling))
-        parts = {"insert_memory": memories, "insert_embedding": embeddings, "put_scheduling": schedules}
-        writes = [Write(name, many=many) for name, many in parts.items() if many]
-        if embeddings:
-            writes.append(Write("get_model"))
-        return writes, [stamp(params["id"], rows.as_time(params["updated_at"])) for params in memories]
 
     async def update(
         self, memory_id: str, patch: Patch, *, expected: datetime | None = None, embed: bool = True
@@ -314,7 +280,7 @@ class MemoryService:
         before: list[dict[str, Any]] = []
         after: list[dict[str, Any]] = []
         for index, (memory, patch) in enumerate(edits):
-            new_memory = self._apply_patch(memory, patch)
+            new_memory = patched(memory, patch)
             old, new = memory_fields(memory), memory_fields(new_memory)
             if old == new:
                 continue
@@ -350,22 +316,6 @@ class MemoryService:
             after.append({"id": memory.id, "memory": new})
         return await self._context.journal(transaction, verb, before, after) if after else None
 
-    def _apply_patch(self, memory: Memory, patch: Patch) -> Memory:
-        values: dict[str, Any] = {}
-        for name in ("content", "node_type", "visibility"):
-            if (value := getattr(patch, name)) is not None:
-                values[name] = clean(value)
-        for name in ("tags", "domains"):
-            if (items := getattr(patch, name)) is not None:
-                values[name] = tuple(dict.fromkeys(clean(item) for item in items))
-        if patch.codebase is not None:
-            values["codebase"] = clean(patch.codebase) or None
-        if patch.metadata is not None:
-            values["metadata"] = dict(patch.metadata)
-        if values.get("visibility", "private") not in ("private", "group", "public"):
-            raise Usage("Visibility is one of private, group and public.")
-        return dataclasses.replace(memory, **values)
-
     async def preview_delete(self, memory_ids: Sequence[str]) -> DeletePreview:
         """Preview a delete: its memories, links and reviews, and the memories that become active again.
 
@@ -389,31 +339,13 @@ class MemoryService:
         self._context.refuse_read_only()
         ids = list(dict.fromkeys(memory_ids))
         async with self._backend.write() as transaction:
-            before = [await self._snapshot(transaction, memory_id) for memory_id in ids]
+            before = [
+                await snapshot(transaction, await self._context.lock_memory(transaction, memory_id))
+                for memory_id in ids
+            ]
             entry = await self._context.journal(transaction, "delete", before, [])
             await transaction.execute("delete_memories", {"ids": ids})
         return Change(tuple(ids), entry)
-
-    async def _snapshot(self, transaction: Transaction, memory_id: str) -> dict[str, Any]:
-        memory = await self._context.lock_memory(transaction, memory_id)
-        marks = await transaction.fetch("get_marks", {"id": memory_id})
-        reviews = await transaction.fetch("list_reviews", {"id": memory_id})
-        return {
-            "id": memory_id,
-            "memory": memory_fields(memory),
-            **vector_fields(await transaction.fetch("get_embedding", {"id": memory_id})),
-            "scheduling": schedule_fields(memory.scheduling),
-            "marks": marks_fields(rows.marks(marks)) if marks else None,
-            "edges": [
-                edge_fields(rows.edge(row)) for row in await transaction.fetch("list_edges", {"ids": [memory_id]})
-            ],
-            "reviews": [review_fields(rows.review(row)) for row in reviews],
-            "events": [
-                event_fields(rows.event(row))
-                for row in await transaction.fetch("list_lost_events", {"ids": [memory_id]})
-            ],
-            "losers": [str(row["id"]) for row in await transaction.fetch("list_losers", {"ids": [memory_id]})],
-        }
 
 
 def sort_key(row: Row) -> Any:

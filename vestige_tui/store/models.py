@@ -132,7 +132,7 @@ class ModelService:
                 norm = float(np.linalg.norm(rows.as_vector(row["embedding"])))
                 zero += norm == 0
                 non_finite += not np.isfinite(norm)
-            if len(records) < 4_000 or self._backend.dialect == "postgres":
+            if len(records) < 4_000 or self._backend.capabilities.computes_vectors:
                 break
             seq = int(records[-1]["seq"])
         without = await self._context.count(Filter(superseded=True, without_embedding=True))

@@ -126,7 +126,7 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
 
 async def _exists(backend: Backend) -> bool:
     """Check whether the target exists; the copy alone creates a missing file. Raises Unavailable."""
-    if backend.dialect != "sqlite":
+    if backend.capabilities.is_server:
         return True
     path = sqlite_path(backend.location())
     if path.exists():
@@ -138,7 +138,7 @@ async def _exists(backend: Backend) -> bool:
 
 
 async def _refuse_same(source: Backend, target: Backend) -> None:
-    if source.dialect != target.dialect:
+    if source.capabilities != target.capabilities:
         return
     if await _store_identity(source) == await _store_identity(target):
         raise Usage(f"{target.title} cannot be copied to itself.")
@@ -146,7 +146,7 @@ async def _refuse_same(source: Backend, target: Backend) -> None:
 
 async def _store_identity(backend: Backend) -> tuple[object, ...]:
     """Return a value that is equal for two URLs of one store."""
-    if backend.dialect == "sqlite":
+    if not backend.capabilities.is_server:
         return (sqlite_path(backend.location()).resolve(),)
     [server] = await backend.fetch("describe_server")
     [store] = await backend.fetch("find_channel")
@@ -253,7 +253,7 @@ class Copy:
         self._store = context.store
         self._target = target_of(context.store)
         self._server: PostgresTarget | None = None
-        if context.store.backend.dialect == "postgres":
+        if context.store.backend.capabilities.binary_copy:
             from vestige_tui.transfer.postgres_target import PostgresTarget
 
             self._target = self._server = PostgresTarget(context.store)

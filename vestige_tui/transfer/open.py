@@ -32,7 +32,7 @@ def open_source(url: str) -> Source:
 def target_of(store: Store) -> Target:
     """Return an open store as the target of a copy."""
     refuse_foreign(store.backend)
-    if store.backend.dialect == "postgres":
+    if store.backend.capabilities.binary_copy:
         from vestige_tui.transfer.postgres_target import PostgresTarget
 
         return PostgresTarget(store)

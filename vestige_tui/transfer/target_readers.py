@@ -42,7 +42,7 @@ _ZERO, _NEGATIVE_ZERO = pgbinary_encode.double(0.0), pgbinary_encode.double(-0.0
 def target_reader_of(store: Store, *, vectors: bool = True) -> TargetReader:
     """Return the reader of a store; without ``vectors`` these are compared only by presence."""
     backend: Any = store.backend
-    if backend.dialect == "postgres":
+    if backend.capabilities.binary_copy:
         return PostgresTargetReader(backend, vectors=vectors)
     return SqliteTargetReader(backend, vectors=vectors)
 

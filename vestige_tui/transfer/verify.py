@@ -463,8 +463,10 @@ async def copy_target_of(source: Source, store: Store) -> CopyTarget:
 async def prepare(source: Source, store: Store, reporter: Reporter, *, strict: bool = False) -> Comparison:
     """Return a comparison of a source with a store.
 
-    Rows that the last copy left out are no differences, unless ``strict``.
+    Rows that the last copy left out are no differences, unless ``strict``. Raises ForeignStore or SchemaPending for a
+    store that no copy can have written.
     """
+    await refuse_target(store.backend)
     copy_target = await copy_target_of(source, store)
     return Comparison(
         source,

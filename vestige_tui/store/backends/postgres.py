@@ -47,15 +47,19 @@ from vestige_tui.store.backends import embedded_postgres
 from vestige_tui.store.backends.change_polling import TokenPoller
 from vestige_tui.store.backends.protocol import (
     BackendQuery,
+    BackendReport,
     BackendResult,
     BackendStatus,
+    Capabilities,
     Json,
     Params,
     Row,
     Transaction,
+    VacuumStep,
     Write,
 )
 from vestige_tui.store.backends.query_timings import Timings
+from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
 from vestige_tui.store.search.query_syntax import fold_ascii
 
@@ -401,10 +405,22 @@ class _Listener:
         return True
 
 
+SESSION_LIMIT = 50
+"""Number of sessions of other programs in a report."""
+
+
 class PostgresBackend:
     """A store on a PostgreSQL server. ``target`` is a libpq URL, or the directory of an embedded server."""
 
     dialect: Dialect = "postgres"
+    capabilities = Capabilities(
+        product="PostgreSQL",
+        is_server=True,
+        typed_vectors=True,
+        computes_vectors=True,
+        binary_copy=True,
+        no_answer_remedy="See that the server runs, and that this machine may connect to it.",
+    )
     lowest_id = "00000000-0000-0000-0000-000000000000"
     foreign = False
 
@@ -990,6 +1006,18 @@ class PostgresBackend:
         stats = self._pool.get_stats()
         size, free = stats.get("pool_size", 0), stats.get("pool_available", 0)
         return f"{size - free} of {size} connections in use, at most {self._max_connections}"
+
+    async def describe(self, *, thorough: bool) -> BackendReport:
+        [row] = await self.fetch("describe_server")
+        params = {"mine": list(self.status().sessions), "limit": SESSION_LIMIT}
+        sessions = tuple(map(rows.session, await self.fetch("list_sessions", params)))
+        return BackendReport(rows.postgres_server(row), sessions, measurable=True)
+
+    async def vacuum_steps(self) -> Sequence[VacuumStep]:
+        names = [str(row["name"]) for row in await self.fetch("list_vacuumable")]
+        if not names:
+            raise Refused(f"The role may not vacuum any table of {self.title}; ask the owner of the tables.")
+        return [VacuumStep(f"{name} ({n} of {len(names)})", "vacuum", name) for n, name in enumerate(names, 1)]
 
     def status(self) -> BackendStatus:
         stats = self._pool.get_stats() if self._pool is not None else {}

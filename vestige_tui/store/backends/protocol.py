@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature, Vector
-    from vestige_tui.core.health import Connections, VectorsHeld
+    from vestige_tui.core.health import Connections, PostgresServer, Session, SqliteFile, VectorsHeld
     from vestige_tui.core.search import Fusion, SearchStep
     from vestige_tui.store.backends.query_timings import Timings
     from vestige_tui.store.schema.named_sql import Dialect, Slots
@@ -95,6 +95,45 @@ class BackendStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Capabilities:
+    """Differences between databases that services and jobs depend on; nothing else asks which database it is."""
+
+    product: str
+    """Name of the database."""
+    is_server: bool
+    """A server with clients of its own, not a file of this machine."""
+    typed_vectors: bool
+    """The width of the vectors is part of a column's type, and their index is part of the database."""
+    computes_vectors: bool
+    """The database itself computes norms and averages of vectors."""
+    binary_copy: bool
+    """Rows are loaded in bulk in binary form, and compared by digests that the database computes."""
+    no_answer_remedy: str
+    """Sentence for a store that does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendReport:
+    """Description of a database: its server or file, and the other programs that have it open.
+
+    ``measurable``: the sizes of its tables can be measured at once.
+    """
+
+    server: PostgresServer | SqliteFile
+    sessions: tuple[Session, ...]
+    measurable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VacuumStep:
+    """One step of a vacuum: its label, and the statement and table for ``maintain``."""
+
+    label: str
+    statement: str
+    table: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Write:
     """One named write with its values; with ``many`` instead of ``params`` it runs once for each of them."""
 
@@ -131,6 +170,8 @@ class Backend(Protocol):
     """
 
     dialect: Dialect
+    """Folder of its SQL."""
+    capabilities: Capabilities
     read_only: bool
     reason: str
     """Reason why it is read-only; empty where it is not."""
@@ -164,6 +205,14 @@ class Backend(Protocol):
 
         Returns the rows of each; none for one with ``many``.
         """
+        ...
+
+    async def describe(self, *, thorough: bool) -> BackendReport:
+        """Describe the database; ``thorough`` makes the tables of a file of any size measurable."""
+        ...
+
+    async def vacuum_steps(self) -> Sequence[VacuumStep]:
+        """Return the steps of a vacuum. Raises Refused where the role may not vacuum any table."""
         ...
 
     async def maintain(self, name: str, table: str = "") -> None:

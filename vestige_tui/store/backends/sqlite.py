@@ -36,17 +36,22 @@ from vestige_tui.core.health import Connections, VectorsHeld
 from vestige_tui.core.search import SearchStep
 from vestige_tui.core.text import below_home
 from vestige_tui.store.backends.change_polling import TokenPoller
+from vestige_tui.store.backends.open_files import open_files
 from vestige_tui.store.backends.protocol import (
     BackendQuery,
+    BackendReport,
     BackendResult,
     BackendStatus,
+    Capabilities,
     Json,
     Params,
     Row,
     Transaction,
+    VacuumStep,
     Write,
 )
 from vestige_tui.store.backends.query_timings import Timings
+from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
 from vestige_tui.store.schema.vestige_files import survey
 from vestige_tui.store.search.bm25_candidates import ScoredSeq, TextQuery, rank
@@ -328,10 +333,28 @@ class SqliteTransaction:
             raise self._translate(error) from error
 
 
+MAX_MEASURED_FILE_BYTES = 256_000_000
+"""Size of a SQLite file up to which its table sizes are measured by default; measuring reads every page."""
+_VACUUM_STEPS = (
+    VacuumStep("the text index", "optimize_text"),
+    VacuumStep("the file", "vacuum"),
+    VacuumStep("the figures for the planner", "optimize"),
+    VacuumStep("the write-ahead log", "checkpoint"),
+)
+
+
 class SqliteBackend:
     """A store in one SQLite file, our own or a Vestige file (then read-only)."""
 
     dialect: Dialect = "sqlite"
+    capabilities = Capabilities(
+        product="SQLite",
+        is_server=False,
+        typed_vectors=False,
+        computes_vectors=False,
+        binary_copy=False,
+        no_answer_remedy="See that the file is there, and that nothing else holds it locked.",
+    )
     lowest_id = ""
 
     def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
@@ -834,6 +857,16 @@ class SqliteBackend:
             mode = stat.filemode(os.stat(self.path).st_mode)
             wal_bytes = os.stat(f"{self.path}-wal").st_size
         return BackendStatus(connections, (), vectors, str(self.path), mode, wal_bytes, self.line, self.notes)
+
+    async def describe(self, *, thorough: bool) -> BackendReport:
+        [row] = await self.fetch("describe_server")
+        file = rows.sqlite_file(row, self.status())
+        small = file.page_size * file.pages <= MAX_MEASURED_FILE_BYTES
+        sessions = await asyncio.to_thread(open_files, str(self.path))
+        return BackendReport(file, sessions, bool(row["measured"]) and (thorough or small))
+
+    async def vacuum_steps(self) -> Sequence[VacuumStep]:
+        return _VACUUM_STEPS
 
     # Errors
 

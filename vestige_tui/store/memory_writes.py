@@ -1,0 +1,98 @@
+"""Writes of memories as values: the rows of an insert, a patched memory, and the snapshot before a delete."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from vestige_tui.core.errors import Usage
+from vestige_tui.core.memories import Draft, Memory, Patch
+from vestige_tui.store.backends.protocol import Json, Transaction, Write
+from vestige_tui.store.context import clean, clean_json
+from vestige_tui.store.journal_snapshots import (
+    edge_fields,
+    event_fields,
+    insert_params,
+    marks_fields,
+    memory_fields,
+    review_fields,
+    schedule_fields,
+    schedule_params,
+    stamp,
+    vector_fields,
+    vector_params,
+)
+from vestige_tui.store.schema import rows
+
+if TYPE_CHECKING:
+    from vestige_tui.store.models import VectorBatch
+
+
+def insert_writes(
+    drafts: Iterable[tuple[str, Draft]], batch: VectorBatch | None, now: datetime
+) -> tuple[list[Write], list[dict[str, str | None]]]:
+    """Return the writes that insert these drafts, and the (id, updated_at) stamps for the journal.
+
+    With vectors, the last write reads the store's model in the same transaction.
+    """
+    memories: list[dict[str, Any]] = []
+    embeddings: list[dict[str, Any]] = []
+    schedules: list[dict[str, Any]] = []
+    for index, (memory_id, draft) in enumerate(drafts):
+        params = insert_params(draft, memory_id, now)
+        params["content"] = clean(draft.content)
+        params["node_type"] = clean(params["node_type"])
+        params["tags"] = [clean(tag) for tag in draft.tags]
+        params["domains"] = [clean(domain) for domain in draft.domains]
+        params["codebase"] = None if draft.codebase is None else clean(draft.codebase)
+        if draft.metadata:
+            params["metadata"] = Json(clean_json(draft.metadata))
+        memories.append(params)
+        if batch:
+            embeddings.append(vector_params(memory_id, batch.vectors[index], batch.key))
+        if draft.scheduling is not None:
+            schedules.append(schedule_params(memory_id, draft.scheduling))
+    parts = {"insert_memory": memories, "insert_embedding": embeddings, "put_scheduling": schedules}
+    writes = [Write(name, many=many) for name, many in parts.items() if many]
+    if embeddings:
+        writes.append(Write("get_model"))
+    return writes, [stamp(params["id"], rows.as_time(params["updated_at"])) for params in memories]
+
+
+def patched(memory: Memory, patch: Patch) -> Memory:
+    """Return a memory with a patch applied. Raises Usage for an unknown visibility."""
+    values: dict[str, Any] = {}
+    for name in ("content", "node_type", "visibility"):
+        if (value := getattr(patch, name)) is not None:
+            values[name] = clean(value)
+    for name in ("tags", "domains"):
+        if (items := getattr(patch, name)) is not None:
+            values[name] = tuple(dict.fromkeys(clean(item) for item in items))
+    if patch.codebase is not None:
+        values["codebase"] = clean(patch.codebase) or None
+    if patch.metadata is not None:
+        values["metadata"] = dict(patch.metadata)
+    if values.get("visibility", "private") not in ("private", "group", "public"):
+        raise Usage("Visibility is one of private, group and public.")
+    return dataclasses.replace(memory, **values)
+
+
+async def snapshot(transaction: Transaction, memory: Memory) -> dict[str, Any]:
+    """Return everything that a delete removes with a memory, for its journal entry."""
+    marks = await transaction.fetch("get_marks", {"id": memory.id})
+    reviews = await transaction.fetch("list_reviews", {"id": memory.id})
+    return {
+        "id": memory.id,
+        "memory": memory_fields(memory),
+        **vector_fields(await transaction.fetch("get_embedding", {"id": memory.id})),
+        "scheduling": schedule_fields(memory.scheduling),
+        "marks": marks_fields(rows.marks(marks)) if marks else None,
+        "edges": [edge_fields(rows.edge(row)) for row in await transaction.fetch("list_edges", {"ids": [memory.id]})],
+        "reviews": [review_fields(rows.review(row)) for row in reviews],
+        "events": [
+            event_fields(rows.event(row)) for row in await transaction.fetch("list_lost_events", {"ids": [memory.id]})
+        ],
+        "losers": [str(row["id"]) for row in await transaction.fetch("list_losers", {"ids": [memory.id]})],
+    }
