@@ -81,9 +81,9 @@ async def make_large(demo: str, path: Path) -> str:
 
     url = f"sqlite:{path}"
     async with open_store(demo, read_only=True) as source, open_store(url, create=True) as target:
-        model = await source.registered_model()
+        model = await source.models.registered()
         assert model is not None
-        await target.register_model(model)
+        await target.models.register(model)
         memories = (await source.page(Filter(superseded=True), limit=1_000)).items
         vectors: list[np.ndarray] = []
         for memory in memories:
@@ -102,7 +102,7 @@ async def make_large(demo: str, path: Path) -> str:
                 )
                 for memory in memories
             ]
-            await target.insert_many(drafts, embeddings=vectors)
+            await target.memories.insert_many(drafts, embeddings=vectors)
     return url
 
 

@@ -43,7 +43,7 @@ _LOG_BLOCKS = {
     "ids": "ids_log",
 }
 _COMPOSITE_BLOCKS = {"rows": "rows_composite"}
-_FREE_BLOCKS = {"settle": "", "link": "", "free": ""}
+_WITHOUT_COMMON_BLOCK = ("settle", "link", "free")
 """Verbs that only tables with a block of their own have."""
 _SLOT = re.compile(r"/\*(\w+)(?: (\w+))?\*/")
 _Slot: TypeAlias = "Callable[[Table, str], str]"
@@ -72,14 +72,14 @@ class CopySql:
 
 def block_of(dialect: Dialect, verb: str, table: Table) -> str | None:
     """Return the name of the block for a verb and a table; None where the table has no such statement."""
-    if verb not in VERBS[dialect] and verb != "lines":
+    if verb not in VERBS[dialect]:
         raise KeyError(f"{dialect} has no statements {verb}")
     blocks = load(dialect, "copy")
     candidates = (
         table.blocks.get(verb),
         _LOG_BLOCKS.get(verb) if table.log else None,
         _COMPOSITE_BLOCKS.get(verb) if len(table.key) > 1 and not table.log else None,
-        _FREE_BLOCKS.get(verb, verb),
+        None if verb in _WITHOUT_COMMON_BLOCK else verb,
     )
     applies = {
         "straight": not table.staged_only,
@@ -90,7 +90,7 @@ def block_of(dialect: Dialect, verb: str, table: Table) -> str | None:
     }
     if not applies.get(verb, True):
         return None
-    return next((block for block in candidates if block in blocks), None)
+    return next((block for block in candidates if block is not None and block in blocks), None)
 
 
 @cache
