@@ -480,7 +480,7 @@ async def test_a_lost_store_is_said_in_the_picker(corpus: Path, monkeypatch: pyt
         async def lost(*_: object) -> tuple[Facet, ...]:
             raise Unavailable("The store cannot be reached.")
 
-        monkeypatch.setattr(console.store, "facets", lost)
+        monkeypatch.setattr(console.store.memories, "facets", lost)
         await console.press("tab")
         await console.until("The store cannot be reached.")
         await console.press("escape")
