@@ -101,7 +101,7 @@ async def test_the_end_is_told_of_where_it_could_not_be_read_at_first(
             async def lost(*_: object) -> tuple[datetime, ...]:
                 raise Unavailable(AWAY)
 
-            broken.setattr(store_of(at), "due_times", lost)
+            broken.setattr(store_of(at).reviews, "due_times", lost)
             await at.press("3", sees=AWAY)
         await at.press("ctrl+r", sees="1 graded")
 
