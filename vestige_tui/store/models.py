@@ -126,13 +126,13 @@ class ModelService:
         zero = non_finite = seq = 0
         while model:
             records = await self._backend.fetch(
-                "list_embeddings_by_width", {"width": model.dimension, "seq": seq, "limit": 4_000}
+                "list_embeddings_by_width", {"width": model.dimension, "seq": seq, "limit": CENSUS_PAGE_ROWS}
             )
             for row in records:
                 norm = float(np.linalg.norm(rows.as_vector(row["embedding"])))
                 zero += norm == 0
                 non_finite += not np.isfinite(norm)
-            if len(records) < 4_000 or self._backend.capabilities.computes_vectors:
+            if len(records) < CENSUS_PAGE_ROWS or self._backend.capabilities.computes_vectors:
                 break
             seq = int(records[-1]["seq"])
         without = await self._context.count(Filter(superseded=True, without_embedding=True))
@@ -191,7 +191,7 @@ class ModelService:
         return ()
 
     def omits_vectors(self, batch: VectorBatch, writes: Sequence[Write], results: Sequence[Sequence[Row]]) -> bool:
-        """Check whether the writes of ``_insert_writes`` skipped the vectors because the store's model differs."""
+        """Check whether the writes of ``insert_writes`` skipped the vectors because the store's model differs."""
         by_name = {write.name: records for write, records in zip(writes, results, strict=True)}
         return self.is_of_other_model(batch, by_name["get_model"])
 

@@ -27,7 +27,7 @@ class Codec:
     sqlite: Decoder
     """Decoder of the wire form to the parameter of a SQLite statement. Raises ValueError for bytes of another kind."""
     text: TextDecoder | None = None
-    """Decoder of the wire form to the text of a finding; None for a kind that findings do not show."""
+    """Decoder of the wire form to the text of a finding, or of a page's key; None for a kind that neither shows."""
     sent: str = "{}"
     """SQL expression that sends a column as the bytes of a digest, or of a shown row."""
     cast: str = "{}"
@@ -38,8 +38,6 @@ class Codec:
     """Encoder to the wire form of a value that ``sent`` has spelt otherwise."""
     key_bytes: int | None = None
     """Bytes of the value in a row's key, 0 for the rest of it; None for a kind that no key holds."""
-    page_key: TextDecoder | None = None
-    """Decoder of the wire form to a text of keyset pagination."""
     key_sent: str = ""
     """SQL expression that sends a column as its bytes in a key."""
     parse: str = ""
@@ -95,7 +93,6 @@ UUID = Codec(
     pgbinary_decode.uuid,
     pgbinary_decode.uuid,
     key_bytes=16,
-    page_key=pgbinary_decode.uuid,
     key_sent="uuid_send({})",
     parse="encode({}, 'hex')::uuid",
 )
@@ -106,7 +103,6 @@ TEXT = Codec(
     pgbinary_decode.text,
     sent=_AS_BYTES,
     key_bytes=0,
-    page_key=pgbinary_decode.text,
     key_sent=_AS_BYTES,
     parse="convert_from({}, 'UTF8') COLLATE \"default\"",
 )

@@ -114,10 +114,10 @@ def _filled(dialect: Dialect, text: str, table: Table) -> str:
 @cache
 def _shared(dialect: Dialect, name: str) -> str:
     names = [table.stored_as for table in TABLES]
-    staged = [table.stored_as for table in TABLES if not table.staged_only]
+    loaded = [table.stored_as for table in TABLES if not table.staged_only]
     lists = {
         "copied_tables": ", ".join(f"'{name}'" for name in names),
-        "copied_classes": ", ".join(f"'{name}'::regclass" for name in staged),
+        "copied_classes": ", ".join(f"'{name}'::regclass" for name in loaded),
     }
     return _SLOT.sub(lambda match: lists[match[1]], load(dialect, "copy")[name])
 

@@ -238,8 +238,8 @@ def _next_key(table: Table, row: Raw) -> Key:
 def _page_key(table: Table, row: Raw) -> tuple[str, ...]:
     values: list[str] = []
     for column, position in zip(table.key_columns, table.key_positions, strict=True):
-        assert column.codec.page_key is not None
-        values.append(column.codec.page_key(row[position]))
+        assert column.codec.text is not None
+        values.append(column.codec.text(row[position]))
     return tuple(values)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -121,7 +120,8 @@ class PostgresTarget:
         """COPY rows directly into their table; return False, with nothing written, where one of them is refused."""
         if table.staged_only:
             return False
-        if table.link and any(map(itemgetter(table.position(table.link)), [row.values for row in rows])):
+        link = table.position(table.link) if table.link else None
+        if link is not None and any(row.values[link] is not None for row in rows):
             return False
         if (parent := table.versioned_parent) and not await self._owners_match(connection, table, rows, parent):
             self._staged_only.add(table.name)

@@ -48,7 +48,7 @@ class SqliteTarget:
 
     async def empty(self, table: str) -> bool:
         statement = self._sql.of("any", table)
-        return await self._backend.run("any", lambda connection: not connection.execute(statement).fetchone())
+        return await self._backend.run(f"any_{table}", lambda connection: not connection.execute(statement).fetchone())
 
     # Rows
 

@@ -49,10 +49,10 @@ def target_reader_of(store: Store, *, vectors: bool = True) -> TargetReader:
 
 def differing(table: str, one: Sequence[bytes | None], other: Sequence[bytes | None]) -> tuple[str, ...]:
     """Return the columns in which two rows of a table differ, ``one`` from the source and ``other`` from the target."""
-    spec = BY_NAME[table]
+    compared = BY_NAME[table].compared
     return tuple(
         column.name
-        for column, a, b in zip(spec.compared, one, other, strict=False)
+        for column, a, b in zip(compared, one[: len(compared)], other[: len(compared)], strict=True)
         if a != b and not _equal_values(column, one, a, b)
     )
 
