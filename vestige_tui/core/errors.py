@@ -43,6 +43,10 @@ class Refused(VestigeError):
     exit_status = 3
 
 
+class TimeOutOfRange(Usage):
+    """The time lies outside the years 1 to 9999."""
+
+
 class ReadOnly(Refused):
     """This store is open read-only."""
 
@@ -63,6 +67,11 @@ class ModelMismatch(Refused):
     """The configured embedding model is not the one this store belongs to."""
 
     code = "mismatch"
+
+    def __init__(self, message: str | None = None, *, difference: str = "") -> None:
+        super().__init__(message)
+        self.difference = difference or self.message
+        """Which models differ, without what follows from it; a clause without a full stop where it was given."""
 
 
 class EmbedderUnavailable(Refused):
@@ -87,6 +96,10 @@ class Unavailable(VestigeError):
     """The store cannot be reached."""
 
     code = "unavailable"
+
+
+class OutOfResources(Unavailable):
+    """The server lacks memory or disk space for this."""
 
 
 class Unsure(Unavailable):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from vestige_tui.core.errors import Usage
+from vestige_tui.core.errors import TimeOutOfRange, Usage
 from vestige_tui.core.memories import Filter
 from vestige_tui.core.times import parse_argument
 
@@ -162,11 +162,10 @@ def _moment(chip: Chip, now: datetime) -> datetime:
             day = parse_argument(f"-{shift['amount']}{shift['unit']}", local).date()
             return parse_argument(day.isoformat(), now)
         return parse_argument(f"-{word}" if _TIME_SHIFT.fullmatch(word) else word, now)
-    except Usage as error:
-        outside = "outside the years" in error.message
-        problem = (
-            "lies outside the years 1 to 9999" if outside else "was not understood: give -30d, today or 2026-11-01"
-        )
+    except TimeOutOfRange:
+        raise BadChip(chip, f"The time {_excerpt(chip.value)} lies outside the years 1 to 9999.") from None
+    except Usage:
+        problem = "was not understood: give -30d, today or 2026-11-01"
         raise BadChip(chip, f"The time {_excerpt(chip.value)} {problem}.") from None
 
 

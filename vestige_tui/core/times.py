@@ -9,7 +9,7 @@ import re
 from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 
-from vestige_tui.core.errors import Usage
+from vestige_tui.core.errors import TimeOutOfRange, Usage
 
 _TIME = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
@@ -62,7 +62,7 @@ def parse_argument(text: str, now: datetime, tz: tzinfo | None = None) -> dateti
             amount = int(shift["sign"] + shift["amount"])
             return _shifted(now.astimezone(UTC), amount, shift["unit"])
     except (ValueError, OverflowError):
-        raise Usage(f"The time {text.strip()!a} lies outside the years 1 to 9999.") from None
+        raise TimeOutOfRange(f"The time {text.strip()!a} lies outside the years 1 to 9999.") from None
     moment = _parse(text, tz, local=True)
     if moment is None:
         raise Usage(

@@ -148,7 +148,7 @@ class JobContext:
             return False
 
         try:
-            await self.with_retries(once, is_committed)
+            await self._retry(once, is_committed)
         except BaseException:
             self.meter.restore_counts(counts)
             raise
@@ -171,21 +171,30 @@ class JobContext:
         async def is_committed() -> bool:
             return (await self.ledger.job(self.job_id)).status == "completed"
 
-        await self.with_retries(once, is_committed)
+        await self._retry(once, is_committed)
 
-    async def with_retries(
-        self, work: Callable[[], Awaitable[T]], is_committed: Callable[[], Awaitable[bool]] | None = None
-    ) -> T | None:
+    async def with_retries(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run ``work``; retry with exponential backoff for at most PATIENCE_SECONDS while the database does not answer.
 
-        ``is_committed`` is called before each retry: if true, the result is None. Raises the error of the last retry.
+        Raises the error of the last retry.
         """
+        results: list[T] = []
+
+        async def once() -> None:
+            results.append(await work())
+
+        await self._retry(once, _never)
+        return results[-1]
+
+    async def _retry(self, work: Callable[[], Awaitable[None]], is_done: Callable[[], Awaitable[bool]]) -> None:
+        """Retry as ``with_retries`` says; ``is_done`` tells before each retry that a lost commit has succeeded."""
         wait, first_failure = FIRST_WAIT_SECONDS, 0.0
         while True:
             try:
-                if first_failure and is_committed is not None and await is_committed():
-                    return None
-                return await work()
+                if first_failure and await is_done():
+                    return
+                await work()
+                return
             except (Unavailable, Busy) as error:
                 now = time.monotonic()
                 first_failure = first_failure or now
@@ -197,6 +206,10 @@ class JobContext:
             except TimeoutError:
                 wait = min(2 * wait, MAX_WAIT_SECONDS)
             self.check()
+
+
+async def _never() -> bool:
+    return False
 
 
 async def _nothing(transaction: Transaction) -> None:

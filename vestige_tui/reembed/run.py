@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from vestige_tui.core.embeddings import ModelSignature, SpareVectors
-from vestige_tui.core.errors import Conflict, EmbedderUnavailable, Refused, Unavailable, VestigeError
+from vestige_tui.core.errors import Conflict, EmbedderUnavailable, OutOfResources, Refused, VestigeError
 from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.embedding.encoder_pool import Encoded, Encoders, shortened
 from vestige_tui.embedding.models import same_model
@@ -539,9 +539,7 @@ class Reembedding:
                     "prepare_build", {**self._memory(), "workers": str(INDEX_WORKER_PROCESSES), "local": False}
                 )
                 await backend.maintain(build)
-            except Unavailable as error:
-                if "shared memory" not in error.message:
-                    raise
+            except OutOfResources:
                 # Parallel workers need shared memory that a container may not have.
                 await backend.maintain(f"drop_{index}_concurrently")
                 await backend.fetch("prepare_build", {**self._memory(), "workers": "0", "local": False})

@@ -132,7 +132,6 @@ def _person(raw: Raw, transfer_context: TransferContext, name: str) -> TransferR
     handle_value = sanitizer.text("handle", handle, shown(ident), MAX_LABEL_CHARS)
     name_value = sanitizer.optional("display_name", display)
     at = sanitizer.moment("created_at", created, default=transfer_context.moment)
-    assert at is not None
     data, text = sanitizer.json("metadata", metadata, dict)
     values = (key, handle_value, name_value, pgbinary_encode.moment(at), _with_originals(sanitizer, data, text))
     return TransferRow(shown(ident), values, tuple(sanitizer.notes))
@@ -152,7 +151,6 @@ def membership(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     user_id, group_id, role, joined, *_ = raw
     sanitizer = RowSanitizer()
     at = sanitizer.moment("joined_at", joined, default=transfer_context.moment)
-    assert at is not None
     values = (
         new_id(user_id),
         new_id(group_id),
@@ -176,7 +174,6 @@ def domain(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     top_terms = sanitizer.labels("top_terms", terms)
     memory_count = sanitizer.count("memory_count", count)
     at = sanitizer.moment("created_at", created, default=transfer_context.moment)
-    assert at is not None
     data, text = sanitizer.json("metadata", metadata, dict)
     values = (
         key,
@@ -195,8 +192,6 @@ def _times(
 ) -> tuple[datetime, datetime]:
     created_at = sanitizer.moment("created_at", created, updated, default=transfer_context.moment)
     updated_at = sanitizer.moment("updated_at", updated, created, default=transfer_context.moment)
-    assert created_at is not None
-    assert updated_at is not None
     return created_at, updated_at
 
 
@@ -315,7 +310,6 @@ def vector(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     embedding = _vector(blob)
     check_vector(embedding, transfer_context)
     updated_at = RowSanitizer().moment("updated_at", updated, created, default=transfer_context.moment)
-    assert updated_at is not None
     zero = not embedding[0] and not embedding.any()
     return TransferRow(
         shown(ident), (key, pgbinary_encode.vector(embedding), pgbinary_encode.moment(updated_at)), zero=zero
@@ -351,7 +345,6 @@ def edge(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     source, target, kind, weight, created, *_ = raw
     sanitizer = RowSanitizer()
     at = sanitizer.moment("created_at", created, default=transfer_context.moment)
-    assert at is not None
     values = (
         _memory_id(source, transfer_context),
         _memory_id(target, transfer_context),
@@ -367,7 +360,6 @@ def review(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     sanitizer = RowSanitizer()
     key = _memory_id(ident, transfer_context)
     moment = sanitizer.moment("timestamp", at, default=transfer_context.moment)
-    assert moment is not None
     before, before_text = sanitizer.json("prior_state", prior, dict)
     after, after_text = sanitizer.json("new_state", new, dict)
     if undoes is not None and undone is None:
@@ -407,7 +399,6 @@ def decision(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     if winner_id == key:
         raise RowRejected("it would replace itself")
     moment = sanitizer.moment("decided_at", at, default=transfer_context.moment)
-    assert moment is not None
     values = (
         key,
         winner_id,

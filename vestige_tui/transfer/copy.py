@@ -24,6 +24,7 @@ from vestige_tui.core.errors import (
     Cancelled,
     ForeignStore,
     ModelMismatch,
+    OutOfResources,
     ReadOnly,
     StoreMissing,
     Unavailable,
@@ -183,9 +184,13 @@ async def _target_model(
         if name:
             raise Usage("A model is named for a copy that makes new vectors: add --reembed.")
         if registered is not None and model is not None and not _same(registered, model):
-            raise ModelMismatch(
+            difference = (
                 f"The source belongs to {model.name} ({model.dimension} dimensions), the target to {registered.name} "
-                f"({registered.dimension}); nothing was copied. With --reembed the target's model makes new vectors."
+                f"({registered.dimension})"
+            )
+            raise ModelMismatch(
+                f"{difference}; nothing was copied. With --reembed the target's model makes new vectors.",
+                difference=difference,
             )
         return registered or model
     if name and registered is not None and not same_model(str(name), registered.name):
@@ -230,7 +235,6 @@ async def run(context: JobContext) -> str:
         source = await context.with_retries(partial(asyncio.to_thread, open_source, context.source))
     else:
         source = await asyncio.to_thread(open_source, context.source)
-    assert source is not None
     try:
         sync_state = await SyncState.of_run(context)
         try:
@@ -311,13 +315,7 @@ class Copy:
         """Run a query on the source in a thread; with retries for a server, without for a file."""
         if self._source.location.startswith("sqlite:"):
             return await asyncio.to_thread(query)
-        answers: list[T] = []
-
-        async def ask() -> None:
-            answers.append(await asyncio.to_thread(query))
-
-        await self._context.with_retries(ask)
-        return answers[-1]
+        return await self._context.with_retries(partial(asyncio.to_thread, query))
 
     # Before and after the rows
 
@@ -397,8 +395,8 @@ class Copy:
         async def build() -> None:
             try:
                 await self._store.maintenance.finalize_schema(settings)
-            except Unavailable as error:
-                if "shared memory" not in error.message or "max_parallel_maintenance_workers" in settings:
+            except OutOfResources:
+                if "max_parallel_maintenance_workers" in settings:
                     raise
                 settings["max_parallel_maintenance_workers"] = "0"
                 await self._store.maintenance.finalize_schema(settings)
@@ -796,7 +794,6 @@ class _DifferenceReporter(LedgerReporter):
             page = await context.with_retries(
                 partial(context.ledger.findings, context.job_id, LISTED_ROWS, after or None)
             )
-            assert page is not None
             reported |= {_identity_of(each) for each in page.items if each.outcome in DIFFERENCES}
             after = page.next
         return cls(context, reported)

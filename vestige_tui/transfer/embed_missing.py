@@ -94,8 +94,6 @@ class MissingEmbedder:
             page = await context.with_retries(
                 partial(context.ledger.findings, context.job_id, FINDINGS_PAGE_ROWS, after)
             )
-            if page is None:
-                break
             failed |= {each.source_key: None for each in page.items if _is_failure(each)}
             if (after := page.next) is None:
                 break

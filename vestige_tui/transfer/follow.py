@@ -159,7 +159,6 @@ class ChangeFollower:
             table, [row for row in rows if row.known_state is not None and _has_failed(row, index)]
         )
         comparison = await self._context.with_retries(partial(self._target_reader.compare, table, batch.rows))
-        assert comparison is not None
         repeated = _repeated_positions(seen_keys, before, rows) if comparison.differ else frozenset[int]()
         new_rows: list[_SourceRow] = []
         retries: list[_SourceRow] = []
@@ -276,7 +275,6 @@ class ChangeFollower:
         comparison = await self._context.with_retries(
             partial(self._target_reader.compare, table, [row.transfer_row for row in rows])
         )
-        assert comparison is not None
         own_rows: list[_SourceRow] = []
         for position, row in enumerate(rows):
             assert row.known_state is not None
@@ -400,7 +398,7 @@ class ChangeFollower:
             linked = await self._find_linked(list(ids), deletions["edges"])
             reviewed = await self._find_reviewed(page, deletions["reviews"])
             marked_here = await self._find_marked(page)
-            for memory in memories or ():
+            for memory in memories:
                 key = ids[memory.id]
                 state = index.get(hashed(key))
                 if state is None or state.stamp != _microseconds(memory.updated_at):
@@ -418,7 +416,7 @@ class ChangeFollower:
     async def _find_linked(self, ids: Sequence[str], deletions: set[int]) -> set[bytes]:
         """Return both ends of links of these memories that are not deleted with them."""
         query = partial(self._context.store.backend.fetch, "list_edges", {"ids": ids})
-        edges = map(read_edge, await self._context.with_retries(query) or ())
+        edges = map(read_edge, await self._context.with_retries(query))
         remaining = [edge for edge in edges if hashed(_edge_key(edge)) not in deletions]
         return {UUID(end).bytes for edge in remaining for end in (edge.source_id, edge.target_id)}
 
@@ -460,7 +458,6 @@ class ChangeFollower:
         # Compared with an unset mark, so that every mark that is set comes back.
         transfer_rows = [_unset_mark(key) for key in memories]
         comparison = await self._context.with_retries(partial(self._target_reader.compare, table, transfer_rows))
-        assert comparison is not None
         marked: set[bytes] = set()
         for position, key in enumerate(memories):
             if position in comparison.missing:

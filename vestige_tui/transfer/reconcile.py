@@ -92,10 +92,8 @@ async def dry_run(request: JobRequest) -> dict[str, TableProgress]:
 async def run(context: JobContext) -> str:
     """Write the rows that differ, then compare everything; return a summary of both."""
     source = await context.with_retries(partial(asyncio.to_thread, open_source, context.source))
-    assert source is not None
     try:
         copy_target = await context.with_retries(partial(copy_target_of, source, context.store))
-        assert copy_target is not None
         # A copy may have started since the check.
         await _refuse_copy(context.store.backend, without_password(source.location), context.store.now())
         repair = Repair(context, source, copy_target)
@@ -160,7 +158,6 @@ class Repair:
         if table.embedded and not self._target_reader.vectors:
             return  # This target cannot hold vectors of another model.
         count = await self._context.with_retries(partial(asyncio.to_thread, self._source.count, table.name))
-        assert count is not None
         self._context.meter.tables[table.name] = TableProgress(total=count.rows)
         await self._context.phase(f"repairing {table.name}")
         if count.keyless:

@@ -12,7 +12,7 @@ import re
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, overload
 
 from vestige_tui.core.times import parse_stored
 
@@ -142,6 +142,12 @@ class RowSanitizer:
 
     def optional(self, field: str, value: object, limit: int = 0) -> bytes | None:
         return None if value is None else self.text(field, value, limit=limit)
+
+    @overload
+    def moment(self, field: str, value: object, *others: object, default: datetime) -> datetime: ...
+
+    @overload
+    def moment(self, field: str, value: object, *others: object) -> datetime | None: ...
 
     def moment(self, field: str, value: object, *others: object, default: datetime | None = None) -> datetime | None:
         """Return a time, else the first valid one of ``others``, or ``default``. Without a default None stays None."""

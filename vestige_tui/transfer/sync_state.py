@@ -178,7 +178,7 @@ class SyncState:
 
 
 async def _fetch(context: JobContext, name: str, params: dict[str, Any]) -> list[Row]:
-    return await context.with_retries(partial(context.store.backend.fetch, name, params)) or []
+    return await context.with_retries(partial(context.store.backend.fetch, name, params))
 
 
 class SyncIndex:

@@ -84,9 +84,7 @@ class LedgerReporter:
         await self._context.step(count)
 
     async def with_retries(self, work: Callable[[], Awaitable[T]]) -> T:
-        result = await self._context.with_retries(work)
-        assert result is not None
-        return result
+        return await self._context.with_retries(work)
 
 
 class StdoutReporter:
@@ -500,7 +498,6 @@ def _same(one: ModelSignature, other: ModelSignature) -> bool:
 async def run(context: JobContext) -> str:
     """Compare all tables; return the verdict."""
     source = await context.with_retries(partial(asyncio.to_thread, open_source, context.source))
-    assert source is not None
     try:
         reporter = LedgerReporter(context)
         strict = bool(context.options.get("strict"))

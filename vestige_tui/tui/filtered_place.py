@@ -83,9 +83,12 @@ class FilteredPlace(Place):
 
     @work(group="pick", exclusive=True, exit_on_error=False)
     async def action_save_filters(self) -> None:
-        if text := await ask_to_save(self, SavedFilters(self.app), self.bar.chips):
+        result = await ask_to_save(self, SavedFilters(self.app), self.bar.chips)
+        if result.saved:
             key = self._key_of(PickFilters.id, "f")
-            self.say(f"{text} {key} lists it; on the command line it is --filter." if "Saved" in text else text)
+            self.say(f"{result.sentence} {key} lists it; on the command line it is --filter.")
+        elif result.sentence:
+            self.say(result.sentence)
 
     @work(group="pick", exclusive=True, exit_on_error=False)
     async def action_carry_filters(self) -> None:

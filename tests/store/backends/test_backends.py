@@ -15,11 +15,11 @@ import psycopg
 import pytest
 
 from tests.support.limits import files_of_at_most
-from vestige_tui.core.errors import Busy, ForeignStore, Unavailable, Usage, VestigeError
+from vestige_tui.core.errors import Busy, ForeignStore, OutOfResources, Unavailable, Usage, VestigeError
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
-from vestige_tui.store.backends.postgres import PostgresBackend
+from vestige_tui.store.backends.postgres import PostgresBackend, translate
 from vestige_tui.store.backends.sqlite import SqliteBackend, SqliteTransaction
 from vestige_tui.store.open import open_backend, open_store
 from vestige_tui.store.schema.named_sql import compose
@@ -250,3 +250,10 @@ async def test_search_by_meaning_uses_the_index(postgres_database: str) -> None:
         assert answer[0].memory.content == f"Memory {exact[0]}."
         found = {hit.memory.content for hit in answer}
         assert len(found & {f"Memory {index}." for index in exact}) >= 9
+
+
+@pytest.mark.parametrize("error", [psycopg.errors.DiskFull, psycopg.errors.OutOfMemory])
+def test_a_server_without_memory_is_told_from_one_that_is_away(error: type[psycopg.Error]) -> None:
+    # A container may have too little shared memory for parallel workers: the index is then built without them.
+    assert isinstance(translate(error("could not resize shared memory segment"), "it"), OutOfResources)
+    assert not isinstance(translate(psycopg.OperationalError("the connection is lost"), "it"), OutOfResources)

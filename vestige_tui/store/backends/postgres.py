@@ -31,6 +31,7 @@ from vestige_tui.core.errors import (
     Busy,
     Conflict,
     NotFound,
+    OutOfResources,
     ReadOnly,
     Refused,
     SchemaPending,
@@ -190,7 +191,8 @@ def translate(error: Exception, title: str) -> VestigeError:
             f"{title} lacks tables that this needs ({_first_line(error)}); run `vestige-tui schema up`."
         )
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolClosed | OSError):
-        return Unavailable(f"{title} cannot be reached: {_first_line(error).removeprefix('connection is bad: ')}.")
+        kind = OutOfResources if isinstance(error, errors.DiskFull | errors.OutOfMemory) else Unavailable
+        return kind(f"{title} cannot be reached: {_first_line(error).removeprefix('connection is bad: ')}.")
     return VestigeError(f"PostgreSQL failed: {_first_line(error)}.")
 
 

@@ -363,7 +363,7 @@ class FilterPicker(Dialog[None]):
 
     @work(group="saved", exclusive=True, exit_on_error=False)
     async def action_save(self) -> None:
-        self._tell(await ask_to_save(self, self._saved, self._chips))
+        self._tell((await ask_to_save(self, self._saved, self._chips)).sentence)
         self._load()
 
     @work(group="saved", exclusive=True, exit_on_error=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from textual.screen import Screen
 
@@ -62,23 +62,30 @@ class SavedFilters:
         self._app.config = replace(self._app.config, filters=filters, path=path)
 
 
-async def ask_to_save(screen: Screen[None], saved: SavedFilters, chips: Sequence[Chip]) -> str:
-    """Ask for a name and save the chips under it; return a sentence for the status line, empty if cancelled."""
+class SaveResult(NamedTuple):
+    """Sentence for the status line, empty if cancelled; and whether the filter was saved."""
+
+    sentence: str
+    saved: bool = False
+
+
+async def ask_to_save(screen: Screen[None], saved: SavedFilters, chips: Sequence[Chip]) -> SaveResult:
+    """Ask for a name and save the chips under it."""
     if not chips:
-        return "There is no filter to save yet."
+        return SaveResult("There is no filter to save yet.")
     text = write_chips(chips)
     read_chips(text)
     typed = await screen.app.push_screen_wait(Ask("Save these filters as", placeholder="a name", note=text[:400]))
     name = (typed or "").strip()
     if not name:
-        return ""
+        return SaveResult("")
     before = saved.by_name.get(name)
     if before is not None and before != text:
         lines = [f"now  {before}", f"then {text}"]
         if not await screen.app.push_screen_wait(Confirm(f"Replace the saved filter {name}?", lines, verb="replace")):
-            return ""
+            return SaveResult("")
     await saved.put(name, chips)
-    return f"Saved as {name}."
+    return SaveResult(f"Saved as {name}.", saved=True)
 
 
 async def ask_to_drop(screen: Screen[None], saved: SavedFilters, name: str) -> str:

@@ -44,7 +44,7 @@ class CopyWizard(BetweenStores):
         except ModelMismatch as error:
             if options:
                 raise
-            why = error.message.partition("; nothing was copied")[0].removesuffix(".")
+            why = error.difference.removesuffix(".")
             await self.go(ChoiceStep(self.trail[2], f"{why}. Vectors of two models cannot be compared.", self._ways()))
             return
         tables = await dry_run(work)
