@@ -65,7 +65,11 @@ def test_drivers_are_imported_by_their_backends_only() -> None:
     allowed = {
         "store/backends/sqlite.py": {"sqlite3", "aiosqlite"},
         "store/schema/vestige_files.py": {"sqlite3"},
-        "store/backends/postgres.py": {"psycopg", "psycopg_pool", "pgvector"},
+        "store/backends/postgres.py": {"psycopg", "psycopg_pool"},
+        "store/backends/postgres_connection.py": {"psycopg"},
+        "store/backends/postgres_errors.py": {"psycopg", "psycopg_pool"},
+        "store/backends/postgres_listener.py": {"psycopg"},
+        "store/backends/postgres_pool.py": {"psycopg", "psycopg_pool", "pgvector"},
         "transfer/sqlite_source.py": {"sqlite3"},
         "transfer/postgres_source.py": {"psycopg"},
         "transfer/postgres_target.py": {"psycopg"},

@@ -321,7 +321,7 @@ async def test_where_nothing_can_be_heard_the_server_is_asked(
     monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", property(lambda _: 1))
     async with opened(postgres_database, create=True) as store:
         await store.wait_for_change(0.0)
-        assert store.backend._polls  # type: ignore[attr-defined]  # otherwise this tests something else
+        assert store.backend._changes.polls  # type: ignore[attr-defined]  # otherwise this tests something else
         while await store.wait_for_change(1.5):
             pass
         waiting = asyncio.create_task(store.wait_for_change(10.0))

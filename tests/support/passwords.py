@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from vestige_tui.core.errors import Unavailable
-from vestige_tui.store.backends.postgres import PostgresBackend, parse_url
+from vestige_tui.store.backends.postgres import PostgresBackend
+from vestige_tui.store.backends.postgres_connection import parse_url
 
 PASSWORD = "s3cret-PW"
 
@@ -20,7 +21,7 @@ def demand_password(monkeypatch: pytest.MonkeyPatch) -> None:
     opens = PostgresBackend.open
 
     async def refuse(self: PostgresBackend) -> None:
-        if parse_url(self._url).get("password") != PASSWORD:
+        if parse_url(self._pool.url).get("password") != PASSWORD:
             raise Unavailable(f"{self.title} cannot be reached: fe_sendauth: no password supplied.")
         await opens(self)
 

@@ -27,8 +27,8 @@ from vestige_tui.jobs import worker
 from vestige_tui.jobs.context import Meter
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest, start
-from vestige_tui.store.backends import postgres
-from vestige_tui.store.backends.postgres import PostgresBackend
+from vestige_tui.store.backends import postgres_connection
+from vestige_tui.store.backends.postgres_pool import PostgresPool
 from vestige_tui.store.open import open_store
 from vestige_tui.transfer.convert import TransferContext
 from vestige_tui.transfer.open import open_source
@@ -313,14 +313,14 @@ async def test_a_database_of_another_encoding_is_refused(encoding: str, postgres
 # Sessions that are set up otherwise in spite of all
 
 
-def _conninfo_without_settings(self: PostgresBackend, **extra: str) -> str:
-    return self._url
+def _conninfo_without_settings(self: PostgresPool, **extra: str) -> str:
+    return self.url
 
 
 @pytest.fixture
 def behind_a_pooler(postgres_database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """The URL of a database whose sessions start without anything that was asked of them."""
-    monkeypatch.setattr(PostgresBackend, "_conninfo", _conninfo_without_settings)
+    monkeypatch.setattr(PostgresPool, "_conninfo", _conninfo_without_settings)
     return of_the_role(with_any_encoding(postgres_database), monkeypatch, tmp_path)
 
 
@@ -336,7 +336,7 @@ async def test_what_the_start_of_a_session_did_not_take_is_set_afterwards(behind
 async def test_a_session_that_keeps_another_encoding_is_refused(
     behind_a_pooler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "_SETTLE", "SELECT 1")
+    monkeypatch.setattr(postgres_connection, "_SETTLE", "SELECT 1")
     with pytest.raises(Refused, match="answers in the encoding LATIN1"):
         await fill(behind_a_pooler)
     with pytest.raises(Refused, match="answers in the encoding LATIN1"):
@@ -361,7 +361,7 @@ async def test_a_source_whose_session_changes_is_not_read_on(postgres_database: 
 @pytest.fixture
 def spoilt(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every session of a store is one of LATIN1, and nothing has noticed."""
-    connect = postgres._Connection.connect
+    connect = postgres_connection.ServerConnection.connect
 
     async def spoil(*args: Any, **named: Any) -> Any:
         connection = await connect(*args, **named)
@@ -369,7 +369,7 @@ def spoilt(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return connection
 
     with monkeypatch.context() as patched:
-        patched.setattr(postgres._Connection, "connect", spoil)
+        patched.setattr(postgres_connection.ServerConnection, "connect", spoil)
         yield
 
 

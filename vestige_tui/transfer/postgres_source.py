@@ -16,7 +16,9 @@ from psycopg.rows import dict_row
 
 from vestige_tui.core.errors import Cancelled, ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage
 from vestige_tui.store.backends import embedded_postgres, pgbinary_decode
-from vestige_tui.store.backends.postgres import BlockingConnection, PostgresBackend, check_encoding, translate
+from vestige_tui.store.backends.postgres import PostgresBackend
+from vestige_tui.store.backends.postgres_connection import BlockingConnection, check_encoding
+from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.schema.rows import model as read_model
 from vestige_tui.transfer.convert import TransferRow, check_vector, convert_all, model_of

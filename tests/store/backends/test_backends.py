@@ -19,7 +19,8 @@ from vestige_tui.core.errors import Busy, ForeignStore, OutOfResources, Unavaila
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
-from vestige_tui.store.backends.postgres import PostgresBackend, translate
+from vestige_tui.store.backends.postgres import PostgresBackend
+from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.backends.sqlite import SqliteBackend, SqliteTransaction
 from vestige_tui.store.open import open_backend, open_store
 from vestige_tui.store.schema.named_sql import compose

@@ -172,9 +172,6 @@ class Backend(Protocol):
     dialect: Dialect
     """Folder of its SQL."""
     capabilities: Capabilities
-    read_only: bool
-    reason: str
-    """Reason why it is read-only; empty where it is not."""
     lowest_id: str
     """Sort key before the id of every memory."""
     foreign: bool
@@ -186,6 +183,14 @@ class Backend(Protocol):
     @property
     def title(self) -> str:
         """Return the address of the store, without a password."""
+        ...
+
+    @property
+    def read_only(self) -> bool: ...
+
+    @property
+    def reason(self) -> str:
+        """Return the reason why it is read-only; empty where it is not."""
         ...
 
     async def open(self) -> None: ...

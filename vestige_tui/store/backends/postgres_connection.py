@@ -1,0 +1,158 @@
+"""Sessions with a PostgreSQL server: settings, encodings, and the conversion of values."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import socket
+from typing import Any, Self
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.json import Jsonb
+
+from vestige_tui.core.errors import Usage
+from vestige_tui.store.backends.postgres_errors import Unsuitable
+from vestige_tui.store.backends.protocol import Json, Params
+
+CANCEL_SECONDS = 1.0
+"""Wait for a server to accept a cancellation, before its connection is cut."""
+
+# A search is planned with its parameters: a generic plan takes a LIMIT for a tenth of the table.
+_SETTINGS = (
+    "-c plan_cache_mode=force_custom_plan -c jit=off"
+    " -c hnsw.ef_search=200 -c hnsw.iterative_scan=relaxed_order -c lock_timeout=15s"
+)
+
+ENCODING = "UTF8"
+# Stored and read values depend on these. Environment (PGCLIENTENCODING, PGDATESTYLE, PGTZ), service file, URL, role and
+# database may each set others. The server reports all of these to every session.
+_REPORTED = {
+    "client_encoding": ENCODING,
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "standard_conforming_strings": "on",
+}
+_VALUES = {**_REPORTED, "extra_float_digits": "1"}
+# Appended to the URL's options, because the last of two settings wins.
+_VALUE_OPTIONS = " ".join(f"-c {name}={value}" for name, value in _VALUES.items())
+
+# Driver and pool log the errors that they also raise; the console keeps stderr free of them.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
+logging.getLogger("psycopg").propagate = False
+
+
+_SETTLE = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _VALUES.items())
+"""Statement that applies all settings to a session."""
+
+
+def adapt(value: object) -> object:
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, Json):
+        return Jsonb(value.value)
+    if isinstance(value, tuple):
+        return list(value)
+    return value
+
+
+def adapt_params(params: Params | None) -> dict[str, object]:
+    return {key: adapt(value) for key, value in (params or {}).items()}
+
+
+def load_json(data: str | bytes) -> Any:
+    # Most metadata and scores are empty, and a page has a hundred of each.
+    return {} if data == b"{}" else json.loads(data)
+
+
+def parse_url(url: str) -> dict[str, Any]:
+    """Return the parts of a libpq URL or conninfo. Raises Usage, without a part of an unreadable one."""
+    try:
+        return dict(conninfo_to_dict(url))
+    except psycopg.Error:
+        raise Usage("The PostgreSQL URL cannot be read; expected postgresql://USER@HOST:PORT/DATABASE.") from None
+
+
+def conninfo(url: str, *, read_only: bool, **extra: str) -> str:
+    """Return the conninfo of a session with all settings that values depend on."""
+    parts = parse_url(url)
+    options = " ".join(filter(None, [_SETTINGS, str(parts.get("options") or ""), _VALUE_OPTIONS]))
+    if read_only:
+        options += " -c default_transaction_read_only=on"
+    parts.setdefault("application_name", "vestige-tui")
+    # A startup parameter overrides options, role and database; the URL's own overrides environment and service.
+    return make_conninfo("", **{**parts, **extra, "client_encoding": ENCODING, "options": options})
+
+
+def is_closed_by_server(connection: AsyncConnection[Any]) -> bool:
+    """Check for unread data on an idle connection: the end of a dead connection, or a message."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _deviates(info: psycopg.ConnectionInfo) -> bool:
+    """Check whether a session started with other settings, because a pooler dropped ours."""
+    # DateStyle is reported with the order of day and month, which does not affect ISO.
+    return any((info.parameter_status(name) or "").partition(",")[0] != value for name, value in _REPORTED.items())
+
+
+def check_encoding(info: psycopg.ConnectionInfo) -> None:
+    """Check that a session stores and sends every text unchanged. Raises Unsuitable."""
+    server_encoding = info.parameter_status("server_encoding")
+    if server_encoding != ENCODING:
+        raise Unsuitable(
+            f"has the encoding {server_encoding or 'unknown'}, and a store needs UTF8: "
+            "create its database with ENCODING 'UTF8' TEMPLATE template0."
+        )
+    client_encoding = info.parameter_status("client_encoding")
+    if client_encoding != ENCODING:
+        raise Unsuitable(
+            f"answers in the encoding {client_encoding or 'unknown'} although UTF8 was asked for: "
+            "connect to the server itself, or let the pooler in front of it pass client_encoding on."
+        )
+
+
+class ServerConnection(AsyncConnection[dict[str, Any]]):
+    """A session with all settings that values depend on; cut off where its server does not answer a cancellation."""
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        connection = await super().connect(conninfo, **kwargs)
+        try:
+            if _deviates(connection.info):
+                await connection.execute(_SETTLE.encode())
+            check_encoding(connection.info)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def cancel_safe(self, *, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - the driver's signature
+        try:
+            await super().cancel_safe(timeout=min(timeout, CANCEL_SECONDS))
+        except (psycopg.Error, OSError):
+            # The driver would wait for the rest of the answer next; now it finds the connection closed instead.
+            with socket.socket(fileno=os.dup(self.fileno())) as line:
+                line.shutdown(socket.SHUT_RDWR)
+            raise
+
+
+class BlockingConnection(psycopg.Connection[dict[str, Any]]):
+    """The same session for a thread without an event loop."""
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
+        connection = super().connect(conninfo, **kwargs)
+        try:
+            if _deviates(connection.info):
+                connection.execute(_SETTLE.encode())
+            check_encoding(connection.info)
+        except BaseException:
+            connection.close()
+            raise
+        return connection

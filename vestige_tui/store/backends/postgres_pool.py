@@ -1,0 +1,284 @@
+"""The pool of connections to a PostgreSQL server, embedded ones included."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+from weakref import WeakSet
+
+import psycopg
+from pgvector.psycopg import register_vector_async
+from psycopg import AsyncConnection, errors
+from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from vestige_tui.core.errors import Refused, StoreMissing, Unavailable
+from vestige_tui.core.health import Connections
+from vestige_tui.core.text import redact
+from vestige_tui.store.backends import embedded_postgres
+from vestige_tui.store.backends.postgres_connection import (
+    ServerConnection,
+    conninfo,
+    is_closed_by_server,
+    load_json,
+    parse_url,
+)
+from vestige_tui.store.backends.postgres_errors import translate
+from vestige_tui.store.schema.named_sql import compose
+
+PATIENCE_SECONDS = 1.0
+"""Wait for a connection of the pool before the server is pinged."""
+RETRY_SECONDS = 0.5
+"""Longest pause between two attempts of the pool to reconnect."""
+
+CLOSE_SECONDS = 0.5
+"""Wait for the pool to close."""
+
+
+class PostgresPool:
+    """Connections to one server, borrowed from a pool; it notices an outage, and restarts an embedded server.
+
+    ``target`` is a libpq URL, or the directory of an embedded server.
+    """
+
+    def __init__(
+        self, target: str | Path, *, create: bool, read_only: bool, max_connections: int, acquire_timeout: float
+    ) -> None:
+        self._directory = target.expanduser().absolute() if isinstance(target, Path) else None
+        self.url = "" if isinstance(target, Path) else target
+        self._lease: embedded_postgres.Lease | None = None
+        self._create = create
+        self.read_only = read_only
+        self.reason = "opened with --read-only" if read_only else ""
+        self._max_connections = max_connections
+        self._timeout = acquire_timeout
+        self._pool: AsyncConnectionPool[AsyncConnection[dict[str, Any]]] | None = None
+        self._answered_at = 0.0
+        self._ping_task: asyncio.Task[None] | None = None
+        self._own_connections: WeakSet[AsyncConnection[dict[str, Any]]] = WeakSet()
+        if self._directory is None:
+            parts = parse_url(self.url)
+            host = parts.get("host") or "localhost"
+            port = parts.get("port")
+            authority = host if not port or "," in str(host) else f"{host}:{port}"
+            self.title = f"postgresql://{authority}/{parts.get('dbname') or ''}"
+        else:
+            self.title = f"pgembed:{self._directory}"
+
+    def location(self) -> str:
+        """Return the URL by which another process opens the same store, without a password."""
+        if self._directory is not None:
+            return f"pgembed:{self._directory}"
+        return redact(self.url)
+
+    async def open(self) -> None:
+        """Connect; start an embedded server first. Raises Refused where the server is too old for a store."""
+        if self._directory is not None:
+            if not self._create and not (self._directory / "data").is_dir():
+                raise StoreMissing(f"There is no store at {self.title}.")
+            self._lease = await embedded_postgres.acquire(self._directory)
+            self.url = self._lease.url
+        try:
+            await self._preflight()
+            await self._open_pool()
+        except BaseException:
+            await self._release()
+            raise
+
+    async def connect(self, **extra: str) -> AsyncConnection[dict[str, Any]]:
+        """Open a connection outside the pool. Raises the driver's errors."""
+        timeout = str(max(2, min(10, int(self._timeout))))
+        connection = await ServerConnection.connect(
+            self._conninfo(connect_timeout=timeout, **extra), row_factory=dict_row, autocommit=True
+        )
+        self._own_connections.add(connection)
+        return connection
+
+    async def _preflight(self) -> None:
+        """Check the server with a single connection: its error is specific, where a pool would only time out."""
+        try:
+            connection = await self.connect()
+        except (psycopg.Error, OSError) as error:
+            raise translate(error, self.title) from None
+        try:
+            cursor = await connection.execute(compose("postgres", "preflight").encode())
+            server = await cursor.fetchone() or {}
+        except psycopg.Error as error:
+            raise translate(error, self.title) from None
+        finally:
+            await connection.close()
+        if server["server_version_num"] < 160_000:
+            raise Refused(f"{self.title} runs PostgreSQL {server['server_version']}; 16 or newer is needed.")
+        if not server["installed"] and not server["available"]:
+            raise Refused(
+                f"{self.title} has no pgvector; install the extension on the server, then run CREATE EXTENSION vector."
+            )
+        version = server["installed"] or server["available"]
+        if _version(version) < (0, 8):
+            raise Refused(
+                f"{self.title} has pgvector {version}; 0.8 or newer is needed. Run ALTER EXTENSION vector UPDATE."
+            )
+        if server["read_only"] and not self.read_only:
+            self.read_only, self.reason = True, "the server only accepts reads"
+
+    def _conninfo(self, **extra: str) -> str:
+        return conninfo(self.url, read_only=self.read_only, **extra)
+
+    def conninfo(self) -> str:
+        """Return the conninfo for another connection to the same server; with the password, where there is one."""
+        return self._conninfo(connect_timeout="10")
+
+    async def _open_pool(self) -> None:
+        self._pool = AsyncConnectionPool(
+            self._conninfo(connect_timeout="5"),
+            connection_class=ServerConnection,
+            kwargs={"row_factory": dict_row, "autocommit": True},
+            min_size=min(2, self._max_connections),
+            max_size=self._max_connections,
+            timeout=self._timeout,
+            max_idle=600.0,
+            max_lifetime=1_800.0,
+            # The pool's backoff is capped, so that an outage ends at the next question and not after a long pause.
+            reconnect_timeout=RETRY_SECONDS,
+            configure=self._configure,
+            open=False,
+            name="vestige",
+        )
+        await self._pool.open()
+
+    async def _configure(self, connection: AsyncConnection[dict[str, Any]]) -> None:
+        self._own_connections.add(connection)
+        set_json_loads(load_json, connection)
+        # Without the schema there is no vector type to register yet; reopen() runs this again.
+        with suppress(psycopg.ProgrammingError):
+            await register_vector_async(connection)
+
+    async def reopen(self) -> None:
+        """Replace the pool by a new one, after another look at the server."""
+        if self._pool is not None:
+            await self._pool.close()
+        await self._preflight()
+        await self._open_pool()
+
+    async def close(self) -> None:
+        """Close all connections; release an embedded server."""
+        if self._ping_task is not None:
+            self._ping_task.cancel()
+            await asyncio.wait({self._ping_task})
+        if self._pool is not None:
+            # Only a server that does not answer takes longer.
+            await self._pool.close(CLOSE_SECONDS)
+            self._pool = None
+        await self._release()
+
+    async def _release(self) -> None:
+        if self._lease is not None:
+            lease, self._lease = self._lease, None
+            await embedded_postgres.release(lease)
+
+    def _get_pool(self) -> AsyncConnectionPool[AsyncConnection[dict[str, Any]]]:
+        if self._pool is None:
+            raise Unavailable(f"{self.title} is not open.")
+        return self._pool
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection[dict[str, Any]]]:
+        """Borrow a living connection of the pool. Raises Unavailable, and the errors of driver and pool."""
+        async with AsyncExitStack() as stack:
+            connection = await self._borrow(stack)
+            while is_closed_by_server(connection):
+                # After a restart of the server every idle connection of the pool is dead.
+                with suppress(psycopg.Error):
+                    await AsyncConnectionPool.check_connection(connection)
+                    break
+                await stack.aclose()
+                connection = await self._borrow(stack)
+            yield connection
+            self._answered_at = time.monotonic()
+
+    async def _borrow(self, stack: AsyncExitStack) -> AsyncConnection[dict[str, Any]]:
+        deadline = time.monotonic() + self._timeout
+        while True:
+            remaining = deadline - time.monotonic()
+            try:
+                return await stack.enter_async_context(self._get_pool().connection(min(PATIENCE_SECONDS, remaining)))
+            except PoolTimeout:
+                # All connections are in use, or there is no server and the pool waits for one.
+                await self._ensure_reachable()
+                if remaining <= PATIENCE_SECONDS:
+                    raise
+
+    async def _ensure_reachable(self) -> None:
+        """Ensure that the server answers; restart an embedded one that we alone use. Raises Unavailable."""
+        if time.monotonic() - self._answered_at < PATIENCE_SECONDS:
+            return
+        await asyncio.shield(self.ping())
+
+    def ping(self) -> asyncio.Task[None]:
+        """Start a ping of the server, or join the running one; it restarts an embedded server."""
+        if self._ping_task is None or self._ping_task.done():
+            self._ping_task = asyncio.create_task(self._ping_server())
+            # Retrieves the error where no caller waits any more.
+            self._ping_task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._ping_task
+
+    async def _ping_server(self) -> None:
+        try:
+            try:
+                await (await self.connect()).close()
+            except (psycopg.Error, OSError):
+                if self._lease is None:
+                    raise
+                await self._restart(self._lease)
+        except errors.TooManyConnections:
+            # Too many connections: the server answered.
+            pass
+        except (psycopg.Error, OSError) as error:
+            raise translate(error, self.title) from error
+        self._answered_at = time.monotonic()
+
+    async def _restart(self, lease: embedded_postgres.Lease) -> None:
+        """Restart the embedded server; its socket may be in another folder."""
+        self._lease = await embedded_postgres.acquire(lease.directory)
+        await embedded_postgres.release(lease)
+        await (await self.connect()).close()
+        if self._lease.url != self.url:
+            self.url = self._lease.url
+            old_pool = self._get_pool()
+            await self._open_pool()
+            await old_pool.close(CLOSE_SECONDS)
+
+    def in_use(self) -> str:
+        """Return the connections in use, in words."""
+        if self._pool is None:
+            return "closed"
+        stats = self._pool.get_stats()
+        size, free = stats.get("pool_size", 0), stats.get("pool_available", 0)
+        return f"{size - free} of {size} connections in use, at most {self._max_connections}"
+
+    def connections(self) -> Connections:
+        """Return the number of connections, and of waits for one."""
+        stats = self._pool.get_stats() if self._pool is not None else {}
+        return Connections(
+            opened=stats.get("pool_size", 0),
+            idle=stats.get("pool_available", 0),
+            most=self._max_connections,
+            waiting=stats.get("requests_waiting", 0),
+            waited=stats.get("requests_queued", 0),
+            waited_ms=float(stats.get("requests_wait_ms", 0)),
+            writer=not self.read_only,
+        )
+
+    def own_sessions(self) -> tuple[int, ...]:
+        """Return the server's numbers of this process's own sessions."""
+        return tuple(connection.info.backend_pid for connection in list(self._own_connections) if not connection.closed)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
