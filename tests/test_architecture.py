@@ -63,7 +63,11 @@ def test_table_names_occur_only_under_sql() -> None:
 
 def test_drivers_are_imported_by_their_backends_only() -> None:
     allowed = {
-        "store/backends/sqlite.py": {"sqlite3", "aiosqlite"},
+        "store/backends/sqlite.py": {"sqlite3"},
+        "store/backends/sqlite_connection.py": {"sqlite3", "aiosqlite"},
+        "store/backends/sqlite_readers.py": {"sqlite3"},
+        "store/backends/sqlite_search.py": {"sqlite3"},
+        "store/backends/sqlite_writer.py": {"sqlite3"},
         "store/schema/vestige_files.py": {"sqlite3"},
         "store/backends/postgres.py": {"psycopg", "psycopg_pool"},
         "store/backends/postgres_connection.py": {"psycopg"},

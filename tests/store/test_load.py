@@ -139,7 +139,7 @@ async def test_two_stores_edit_one_memory_once(store_url: str) -> None:
 async def test_a_file_that_another_process_holds_is_busy_and_reads_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vestige_tui.store.backends.sqlite.BUSY_MS", 500)
+    monkeypatch.setattr("vestige_tui.store.backends.sqlite_connection.BUSY_MS", 500)
     path = tmp_path / "store.db"
     async with opened(f"sqlite:{path}", create=True) as store:
         memory_id = (await store.insert(Draft("held by another"))).changed[0]

@@ -522,7 +522,7 @@ async def test_the_vectors_in_memory_are_of_one_model_whenever_they_were_read(
     async def read(name: str, params: Mapping[str, object], take: Take) -> None:
         if before.get(name):
             before[name].pop(0)()
-        await backend._stream_rows(name, params, take)
+        await backend.readers.stream(name, params, take)
 
     async def near(index: VectorIndex, model: Embedder) -> float:
         await index.sync(await backend.change_token())

@@ -25,7 +25,7 @@ import psycopg
 import psycopg.transaction
 
 from vestige_tui.jobs import worker
-from vestige_tui.store.backends import sqlite
+from vestige_tui.store.backends import sqlite_connection
 from vestige_tui.transfer.copy import Copy
 
 _COUNT = struct.Struct("q")
@@ -87,7 +87,7 @@ def _edit_between(calls: Calls, edits: Sequence[Sequence[str]]) -> None:
 def serve() -> None:
     calls = Calls()
     for owner, name in (
-        (sqlite.Connection, "_execute"),
+        (sqlite_connection.Connection, "_execute"),
         (psycopg.AsyncCursor, "execute"),
         (psycopg.AsyncCursor, "executemany"),
         (psycopg.AsyncCopy, "write"),

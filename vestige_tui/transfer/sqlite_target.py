@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from vestige_tui.jobs.conflicts import hold_model
-from vestige_tui.store.backends.sqlite import SqliteBackend, SqliteTransaction
+from vestige_tui.store.backends.sqlite import SqliteBackend
+from vestige_tui.store.backends.sqlite_writer import SqliteTransaction
 from vestige_tui.transfer.copy_sql import CopySql
 from vestige_tui.transfer.protocols import WriteOutcome
 from vestige_tui.transfer.row_keys import key_parts

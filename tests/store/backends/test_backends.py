@@ -21,7 +21,8 @@ from vestige_tui.core.search import SearchQuery
 from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
 from vestige_tui.store.backends.postgres import PostgresBackend
 from vestige_tui.store.backends.postgres_errors import translate
-from vestige_tui.store.backends.sqlite import SqliteBackend, SqliteTransaction
+from vestige_tui.store.backends.sqlite import SqliteBackend
+from vestige_tui.store.backends.sqlite_writer import SqliteTransaction
 from vestige_tui.store.open import open_backend, open_store
 from vestige_tui.store.schema.named_sql import compose
 
@@ -73,7 +74,7 @@ async def test_a_cancelled_postgres_query_ends_on_the_server(
 
 
 async def test_a_locked_file_is_busy_and_still_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vestige_tui.store.backends.sqlite.BUSY_MS", 200)
+    monkeypatch.setattr("vestige_tui.store.backends.sqlite_connection.BUSY_MS", 200)
     path = tmp_path / "store.db"
     async with open_store(str(path), create=True, embedders=EmbedderSource(embedder=TestEmbedder(8))) as store:
         await store.insert(Draft("Before the lock."))

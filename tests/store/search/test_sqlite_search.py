@@ -260,8 +260,8 @@ async def test_warming_loads_what_a_search_needs(filled: Path, notes: list[Note]
     await backend.warm()
     backend.use_model(ModelSignature("test", WIDTH))
     await backend.warm()
-    assert backend._index is not None
-    assert len(backend._index) == SIZE
+    assert backend._search.index is not None
+    assert len(backend._search.index) == SIZE
     await backend.close()
 
 

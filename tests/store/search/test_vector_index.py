@@ -363,7 +363,7 @@ async def test_a_vector_that_another_program_changes_in_place_is_seen(tmp_path: 
     backend = SqliteBackend(path)
     await backend.open()
     before = np.frombuffer(blob, "<f4")
-    index = VectorIndex(len(before), backend._stream_rows, rewritten=backend.foreign)
+    index = VectorIndex(len(before), backend.readers.stream, rewritten=backend.foreign)
     await index.sync(await backend.change_token())
     hits, _ = await index.nearest(before, 1, EVERYTHING)
     assert hits[0][1] == pytest.approx(1, abs=1e-5)

@@ -1,0 +1,240 @@
+"""Connections to a SQLite file: threads, conversion of values, and translation of errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+import aiosqlite
+
+from vestige_tui.core.errors import (
+    Busy,
+    Cancelled,
+    Conflict,
+    ForeignStore,
+    NotFound,
+    ReadOnly,
+    Refused,
+    Unavailable,
+    VestigeError,
+)
+from vestige_tui.store.backends.protocol import Json, Params, Row
+from vestige_tui.store.backends.query_timings import Timings
+from vestige_tui.store.schema.named_sql import compose
+
+if TYPE_CHECKING:
+    from vestige_tui.store.search.vector_index import Take
+
+BUSY_MS = 5_000
+"""Longest wait for another process that holds the file."""
+TURN_MS = 200
+"""Longest wait in one statement, which nothing can interrupt; repeated until BUSY_MS have passed."""
+CHUNK_ROWS = 2_048
+"""Rows that one step of a stream hands over."""
+
+T = TypeVar("T")
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def adapt(value: object) -> object:
+    """Return a value as SQLite stores it: times in UTC with six digits, lists and JSON as text, vectors as blobs."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+    if isinstance(value, Json):
+        return _to_json(value.value)
+    if isinstance(value, (list, tuple)):
+        return _to_json(value)
+    if hasattr(value, "astype"):
+        blob: bytes = value.astype("<f4").tobytes()
+        return blob
+    return value
+
+
+def adapt_params(params: Params | None) -> dict[str, object]:
+    return {key: adapt(value) for key, value in (params or {}).items()}
+
+
+def _dict_row(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
+    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+
+
+def _decode(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+def statements(script: str) -> list[str]:
+    """Split a script into single statements; a trigger's body stays in one piece."""
+    parts: list[str] = []
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if line.rstrip().endswith(";") and sqlite3.complete_statement(pending):
+            parts.append(pending.strip())
+            pending = ""
+    if pending.strip() and any(line.strip() and not line.lstrip().startswith("--") for line in pending.splitlines()):
+        parts.append(pending.strip())
+    return parts
+
+
+class Connection(aiosqlite.Connection):
+    """A connection with its own thread, which runs a whole piece of work there in one trip."""
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        result: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]  # aiosqlite types it not
+        return result
+
+
+def fetch_rows(sql: str, params: Mapping[str, object], connection: sqlite3.Connection) -> list[Row]:
+    try:
+        return _fetch_strict(sql, params, connection)
+    except sqlite3.OperationalError as error:
+        if not str(error).startswith("Could not decode to UTF-8"):
+            raise
+    # The stored text is not valid UTF-8. Lenient decoding costs a call for each value, so it is the fallback.
+    connection.text_factory = _decode
+    try:
+        return _fetch_strict(sql, params, connection)
+    finally:
+        connection.text_factory = str
+
+
+def _fetch_strict(sql: str, params: Mapping[str, object], connection: sqlite3.Connection) -> list[Row]:
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    cursor.execute(sql, params)
+    if cursor.description is None:
+        return []
+    columns = [column[0] for column in cursor.description]
+    return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+
+def fetch_chunks(sql: str, params: Mapping[str, object], take: Take, connection: sqlite3.Connection) -> None:
+    with closing(connection.cursor()) as cursor:
+        cursor.row_factory = None
+        cursor.execute(sql, params)
+        while rows := cursor.fetchmany(CHUNK_ROWS):
+            take(rows)
+
+
+def run_query_on(timings: Timings, connection: sqlite3.Connection, name: str, params: Params) -> list[tuple[Any, ...]]:
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    with timings.of(name):
+        return cursor.execute(compose("sqlite", name), adapt_params(params)).fetchall()
+
+
+def run_timed(
+    timings: Timings, name: str, work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection
+) -> T:
+    with timings.of(name):
+        return work(connection)
+
+
+def execute_on(sql: str, params: Mapping[str, object], connection: sqlite3.Connection) -> int:
+    return connection.execute(sql, params).rowcount
+
+
+def execute_many_on(sql: str, many: Sequence[Mapping[str, object]], connection: sqlite3.Connection) -> int:
+    return connection.executemany(sql, many).rowcount
+
+
+def is_busy(outcome: object) -> bool:
+    if not isinstance(outcome, sqlite3.Error):
+        return False
+    name = getattr(outcome, "sqlite_errorname", "") or ""
+    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or "locked" in str(outcome)
+
+
+def is_full(error: object) -> bool:
+    # A limit on the size of files gives SQLITE_IOERR_WRITE, a full disk either.
+    name = getattr(error, "sqlite_errorname", "") if isinstance(error, sqlite3.Error) else ""
+    return name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE"))
+
+
+def translate(error: sqlite3.Error, title: str) -> VestigeError:
+    """Return the VestigeError for an error of SQLite."""
+    text = str(error)
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if is_busy(error):
+        return Busy(f"{title} is locked by another process; nothing was changed. Try again.")
+    if name.startswith("SQLITE_INTERRUPT") or text == "interrupted":
+        return Cancelled("The query was cancelled.")
+    if name.startswith("SQLITE_READONLY"):
+        return ReadOnly(f"{title} cannot be written.")
+    if name.startswith("SQLITE_NOTADB"):
+        return ForeignStore(f"{title} is encrypted or not a SQLite file; it was not touched.")
+    if name.startswith("SQLITE_CORRUPT") or "malformed" in text:
+        return Unavailable(f"{title} is damaged ({text}); open a backup, or recover it with the sqlite3 tool.")
+    if name.startswith("SQLITE_FULL"):
+        return Unavailable(f"The disk of {title} is full; nothing was changed.")
+    if name.startswith("SQLITE_CANTOPEN"):
+        return Unavailable(f"{title} cannot be opened.")
+    if name == "SQLITE_CONSTRAINT_FOREIGNKEY":
+        return NotFound("A memory that this belongs to is not there.")
+    if isinstance(error, sqlite3.IntegrityError):
+        return Conflict(f"This is refused by the store: {text}.")
+    if "no such table" in text:
+        return Refused(f"{title} has no memory tables yet; `vestige-tui schema up` makes them.")
+    return VestigeError(f"SQLite failed: {text}.")
+
+
+def busy_deadline() -> float:
+    """Return the moment of the monotonic clock until which a lock of another process is waited for."""
+    return time.monotonic() + BUSY_MS / 1000
+
+
+def open_for_look(path: Path, *, immutable: bool) -> sqlite3.Connection:
+    """Open a file read-only in the calling thread, to see what it is."""
+    mode = "mode=ro&immutable=1" if immutable else "mode=ro"
+    return sqlite3.connect(f"file:{quote(bytes(path))}?{mode}", uri=True, timeout=BUSY_MS / 1000)
+
+
+async def connect(path: Path, mode: str, script: str, connections: list[Connection]) -> Connection:
+    """Open a connection, append it to ``connections``, and run a script of its own. Raises sqlite3's errors."""
+    address = f"file:{quote(bytes(path))}?mode={mode}"
+    connector = partial(sqlite3.connect, address, uri=True, isolation_level=None, timeout=BUSY_MS / 1000)
+    connection = Connection(connector, iter_chunk_size=64)
+    await connection
+    connections.append(connection)
+    connection.row_factory = _dict_row  # type: ignore[assignment]  # dicts serve both backends
+    await connection.execute("PRAGMA foreign_keys = ON")
+    await connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    [keys] = await connection.execute_fetchall("PRAGMA foreign_keys")
+    if not keys["foreign_keys"]:
+        raise Unavailable("This SQLite library enforces no foreign keys; it cannot hold a store safely.")
+    for statement in statements(script):
+        await connection.execute(statement)
+    return connection
+
+
+async def prepare_for_writing(writer: Connection, *, created: bool) -> None:
+    """Set up the writing connection; a new file gets a write-ahead log. Raises sqlite3's errors."""
+    if created:
+        await _enable_wal(writer)
+    await writer.execute("PRAGMA synchronous = NORMAL")
+    # This wait cannot be interrupted, so a cancelled caller waits for one short turn at most.
+    await writer.execute(f"PRAGMA busy_timeout = {min(BUSY_MS, TURN_MS)}")
+
+
+async def _enable_wal(writer: Connection) -> None:
+    """Turn on the write-ahead log; retried, as no busy timeout applies while other processes open the file."""
+    deadline = busy_deadline()
+    while True:
+        try:
+            await writer.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() >= deadline:
+                raise
+        await asyncio.sleep(0.02)

@@ -1,0 +1,225 @@
+"""Writing to a SQLite store: one connection, transactions, and group commit."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias, TypeVar
+
+from vestige_tui.core.errors import Busy, VestigeError
+from vestige_tui.store.backends.protocol import Params, Row, Write
+from vestige_tui.store.backends.query_timings import Timings
+from vestige_tui.store.backends.sqlite_connection import (
+    Connection,
+    adapt_params,
+    busy_deadline,
+    execute_many_on,
+    execute_on,
+    fetch_rows,
+    is_busy,
+    is_full,
+    run_timed,
+    statements,
+    translate,
+)
+from vestige_tui.store.schema.named_sql import Slots, compose
+
+MAX_GROUP_COMMIT_WRITES = 64
+"""Queued writes that one group commit takes at most."""
+
+T = TypeVar("T")
+_Steps: TypeAlias = list[Callable[[sqlite3.Connection], object]]
+
+
+def _steps_of(timings: Timings, writes: Sequence[Write]) -> _Steps:
+    return [partial(run_timed, timings, write.name, _step_of(write)) for write in writes]
+
+
+def _step_of(write: Write) -> Callable[[sqlite3.Connection], object]:
+    sql = compose("sqlite", write.name)
+    if write.many is None:
+        return partial(fetch_rows, sql, adapt_params(write.params))
+    return partial(execute_many_on, sql, [adapt_params(params) for params in write.many])
+
+
+@dataclass(slots=True, eq=False)
+class _QueuedWrite:
+    """A queued write and its outcome: the rows of each of its parts, or its error."""
+
+    work: _Steps
+    outcome: list[list[Row]] | Exception | None = None
+
+
+def _write_group(group: Sequence[_QueuedWrite], connection: sqlite3.Connection) -> None:
+    """Commit several writes in one transaction; if one is refused, each in its own, so that only that one fails."""
+    try:
+        _write_together(group, connection)
+    except Exception as error:
+        for write in group:
+            write.outcome = error
+            if len(group) > 1 and not is_busy(error):
+                _write_group([write], connection)
+
+
+def _write_together(group: Sequence[_QueuedWrite], connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        outcomes = [[step(connection) for step in write.work] for write in group]
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    for write, outcome in zip(group, outcomes, strict=True):
+        write.outcome = [rows if isinstance(rows, list) else [] for rows in outcome]
+
+
+class SqliteTransaction:
+    """A write in progress on the only writing connection."""
+
+    def __init__(self, connection: Connection, title: str, timings: Timings) -> None:
+        self._connection = connection
+        self._title = title
+        self._timings = timings
+
+    async def run(self, name: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run work on the writing connection in one trip, timed under this name."""
+        try:
+            return await self._connection.run(partial(run_timed, self._timings, name, work))
+        except sqlite3.Error as error:
+            raise translate(error, self._title) from error
+
+    async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
+        return await self.run(name, partial(fetch_rows, compose("sqlite", name, slots), adapt_params(params)))
+
+    async def execute(self, name: str, params: Params | None = None, slots: Slots | None = None) -> int:
+        return await self.run(name, partial(execute_on, compose("sqlite", name, slots), adapt_params(params)))
+
+    async def execute_many(self, name: str, many: Sequence[Params]) -> int:
+        if not many:
+            return 0
+        adapted = [adapt_params(params) for params in many]
+        return await self.run(name, partial(execute_many_on, compose("sqlite", name), adapted))
+
+    async def script(self, sql: str) -> None:
+        # executescript() would commit the transaction first; a migration and its record share one.
+        try:
+            for statement in statements(sql):
+                await self._connection.execute(statement)
+        except sqlite3.Error as error:
+            raise translate(error, self._title) from error
+
+
+class SqliteWriter:
+    """The only writing connection of a store: one write at a time, small ones together (group commit)."""
+
+    def __init__(self, connection: Connection, title: str, timings: Timings) -> None:
+        self.connection = connection
+        self._title = title
+        self._timings = timings
+        self._lock = asyncio.Lock()
+        self._queue: list[_QueuedWrite] = []
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
+        """Begin a write; leaving the block commits, an exception rolls back."""
+        writer = self.connection
+        async with self._lock:
+            try:
+                await self._alternate(lambda: writer.execute("BEGIN IMMEDIATE"))
+                yield SqliteTransaction(writer, self._title, self._timings)
+                await self._finish(writer.commit())
+            except BaseException as error:
+                # Also where the caller was cancelled just as the transaction began.
+                if writer.in_transaction:
+                    await self._finish(writer.rollback())
+                if is_full(error) or is_full(error.__cause__):
+                    await self._finish(self._checkpoint())
+                raise
+
+    async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:
+        """Run several writes as one transaction, together with those that wait as well."""
+        queued = _QueuedWrite(_steps_of(self._timings, writes))
+        self._queue.append(queued)
+        try:
+            async with self._lock:
+                # Group commit: the first writer to take the lock commits every queued write, at the cost of one.
+                if queued in self._queue:
+                    group, self._queue = self._queue[:MAX_GROUP_COMMIT_WRITES], self._queue[MAX_GROUP_COMMIT_WRITES:]
+                    with suppress(Busy):
+                        await self._alternate(lambda: self._commit_group(group))
+        finally:
+            if queued in self._queue:
+                self._queue.remove(queued)
+        outcome = queued.outcome
+        if isinstance(outcome, sqlite3.Error):
+            raise translate(outcome, self._title) from outcome
+        if isinstance(outcome, Exception):
+            raise outcome
+        assert outcome is not None
+        return outcome
+
+    async def _commit_group(self, group: Sequence[_QueuedWrite]) -> None:
+        # A repeated turn retries only the writes that found the file locked.
+        unfinished = [write for write in group if write.outcome is None or is_busy(write.outcome)]
+        for write in unfinished:
+            write.outcome = None
+        try:
+            await self.connection.run(partial(_write_group, unfinished))
+        except Exception as error:
+            for write in unfinished:
+                write.outcome = write.outcome or error
+        if any(is_full(write.outcome) for write in unfinished):
+            await self._checkpoint()
+        for write in unfinished:
+            if isinstance(write.outcome, sqlite3.OperationalError) and is_busy(write.outcome):
+                raise write.outcome
+
+    async def _checkpoint(self) -> None:
+        """Let a write-ahead log that cannot grow start over, so that a smaller write, such as an error's, has room."""
+        with suppress(sqlite3.Error):
+            await self.connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
+
+    async def _alternate(self, work: Callable[[], Awaitable[object]]) -> None:
+        """Repeat work that needs the file's lock in short turns until it succeeds. Raises Busy after BUSY_MS."""
+        deadline = busy_deadline()
+        while True:
+            try:
+                await self._finish(work())
+                return
+            except Busy:
+                if time.monotonic() >= deadline:
+                    raise
+
+    async def _finish(self, work: Awaitable[T]) -> T:
+        """Let a begin, commit or rollback run to its end even when the caller is cancelled."""
+        task = asyncio.ensure_future(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait({task})
+            raise
+        except sqlite3.Error as error:
+            raise translate(error, self._title) from error
+
+    async def maintain(self, name: str) -> None:
+        """Run a statement that cannot be part of a transaction; cancelling it interrupts it."""
+        writer = self.connection
+        async with self._lock:
+            task = asyncio.ensure_future(self._alternate(lambda: writer.execute(compose("sqlite", name))))
+            try:
+                with self._timings.of(name):
+                    await asyncio.shield(task)
+            except asyncio.CancelledError:
+                # An interrupt before the statement has begun is lost, so it is repeated.
+                while not task.done():
+                    await writer.interrupt()
+                    await asyncio.wait({task}, timeout=0.01)
+                with suppress(VestigeError):
+                    task.result()
+                raise
