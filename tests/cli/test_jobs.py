@@ -21,7 +21,8 @@ from vestige_tui.cli.jobs import _View, _watch_all
 from vestige_tui.cli.output import Output
 from vestige_tui.core.jobs import Job, JobFinding, JobProgress, JobStatus, TableProgress
 from vestige_tui.jobs.known_stores import remember
-from vestige_tui.jobs.ledger import CALLER, Ledger, Run
+from vestige_tui.jobs.ledger import CALLER, Ledger
+from vestige_tui.jobs.ledger_rows import Run
 from vestige_tui.store.open import open_store
 
 AGENT = uuid.UUID("11111111-1111-4111-8111-111111111111")

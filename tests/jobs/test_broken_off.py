@@ -15,8 +15,9 @@ from tests.transfer.test_copy import ended
 from vestige_tui.core.errors import Busy, Cancelled, Unavailable, VestigeError
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.jobs import worker
-from vestige_tui.jobs.ledger import CANCELLED, Ledger
+from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest, start
+from vestige_tui.jobs.transitions import CANCELLED
 from vestige_tui.store.backends.postgres import PostgresBackend, PostgresTransaction
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store

@@ -11,8 +11,10 @@ import pytest
 from tests.support.job_fixtures import Clock
 from vestige_tui.core.errors import Conflict, NotFound, Usage
 from vestige_tui.core.jobs import JobFinding, JobProgress, JobStatus, TableProgress
-from vestige_tui.jobs.ledger import (
-    CALLER,
+from vestige_tui.jobs.ledger import CALLER, Ledger, plan_id
+from vestige_tui.jobs.ledger_rows import Run, preview
+from vestige_tui.jobs.sweeper import sweep_once
+from vestige_tui.jobs.transitions import (
     CANCELLED,
     DEADLINE,
     GIVEN_UP,
@@ -21,10 +23,6 @@ from vestige_tui.jobs.ledger import (
     LEASE_LOST,
     STATUSES,
     TRANSITIONS,
-    Ledger,
-    Run,
-    plan_id,
-    preview,
 )
 from vestige_tui.store.store import Store
 
@@ -280,7 +278,7 @@ async def test_an_attempt_goes_on_from_where_the_one_before_came_to(store: Store
         clock.advance(seconds=LEASE.total_seconds() + 1)
     elif end == "deadline":
         clock.advance(days=1)
-        await ledger.sweep(now=clock.moment, since=first.first_started)
+        await sweep_once(store, now=clock.moment, since=first.first_started)
     elif end == "outsider":
         # Somebody who knows nothing of runs has ended the delegation.
         async with store.backend.write() as transaction:

@@ -12,8 +12,10 @@ import pytest
 from tests.support.job_fixtures import Clock
 from tests.support.vestige_files import make_v18
 from vestige_tui.core.jobs import JobProgress, JobStatus
-from vestige_tui.jobs.ledger import CALLER, IN_FLIGHT, OVERDUE, STUCK_AFTER, TRANSITIONS, Ledger, Run, SweepResult
-from vestige_tui.jobs.sweeper import SWEEP_SECONDS, sweep, sweep_summary, sweeping
+from vestige_tui.jobs.ledger import CALLER, Ledger
+from vestige_tui.jobs.ledger_rows import Run
+from vestige_tui.jobs.sweeper import SWEEP_SECONDS, SweepResult, sweep, sweep_once, sweep_summary, sweeping
+from vestige_tui.jobs.transitions import IN_FLIGHT, OVERDUE, STUCK_AFTER, TRANSITIONS
 from vestige_tui.store.backends.protocol import Params, Row
 from vestige_tui.store.open import open_store
 from vestige_tui.store.schema.named_sql import Slots
@@ -47,25 +49,25 @@ async def test_what_is_over_its_deadline_fails_whatever_its_state(store: Store, 
     over.append(await put(store, "queued", deadline=clock.moment))
     later = await put(store, "in_progress", beat=True, deadline=clock.moment + timedelta(seconds=1))
     done = await put(store, "completed", deadline=clock.moment)
-    assert await Ledger(store).sweep(now=clock.moment, since=LONG_AGO) == SweepResult()
+    assert await sweep_once(store, now=clock.moment, since=LONG_AGO) == SweepResult()
     clock.advance(seconds=1)
     # The sweeper's own beginning is no grace for a deadline.
-    assert await Ledger(store).sweep(now=clock.moment, since=clock.moment) == SweepResult(deadline_failures=5)
+    assert await sweep_once(store, now=clock.moment, since=clock.moment) == SweepResult(deadline_failures=5)
     for job_id in over:
         assert await stands(store, job_id) == ("failed", OVERDUE)
     assert await stands(store, later) == ("in_progress", None)
     assert await stands(store, done) == ("completed", None)
-    assert await Ledger(store).sweep(now=clock.moment, since=LONG_AGO) == SweepResult()
+    assert await sweep_once(store, now=clock.moment, since=LONG_AGO) == SweepResult()
 
 
 async def test_what_gives_no_sign_of_life_is_stuck(store: Store, clock: Clock) -> None:
     jobs = {status: await put(store, status, beat=True) for status in IN_FLIGHT}
     never = await put(store, "in_progress")
     clock.advance(seconds=STUCK_AFTER.total_seconds())
-    assert await Ledger(store).sweep(now=clock.moment, since=LONG_AGO) == SweepResult()
+    assert await sweep_once(store, now=clock.moment, since=LONG_AGO) == SweepResult()
     clock.advance(seconds=1)
     lively = await put(store, "in_progress", beat=True)
-    assert await Ledger(store).sweep(now=clock.moment, since=LONG_AGO) == SweepResult(stuck_marked=3)
+    assert await sweep_once(store, now=clock.moment, since=LONG_AGO) == SweepResult(stuck_marked=3)
     for status, job_id in jobs.items():
         error = None if status == "stuck" else "no heartbeat for 601 s"
         assert await stands(store, job_id) == ("stuck", error)
@@ -75,16 +77,16 @@ async def test_what_gives_no_sign_of_life_is_stuck(store: Store, clock: Clock) -
     assert await Ledger(store).heartbeat(jobs["queued"])
     assert await Ledger(store).transition(jobs["dispatched"], "completed", result="late") == "moved"
     clock.advance(hours=1)
-    assert await Ledger(store).sweep(now=clock.moment, since=LONG_AGO) == SweepResult(stuck_marked=1)
+    assert await sweep_once(store, now=clock.moment, since=LONG_AGO) == SweepResult(stuck_marked=1)
     clock.advance(hours=6)
-    assert await Ledger(store).sweep(now=clock.moment, since=LONG_AGO) == SweepResult(deadline_failures=5)
+    assert await sweep_once(store, now=clock.moment, since=LONG_AGO) == SweepResult(deadline_failures=5)
     assert await stands(store, jobs["queued"]) == ("failed", OVERDUE)
 
 
 async def test_the_deadline_is_looked_at_first(store: Store, clock: Clock) -> None:
     job_id = await put(store, "in_progress", beat=True, deadline=clock.moment + timedelta(minutes=5))
     clock.advance(minutes=20)
-    assert await Ledger(store).sweep(now=clock.moment, since=LONG_AGO) == SweepResult(deadline_failures=1)
+    assert await sweep_once(store, now=clock.moment, since=LONG_AGO) == SweepResult(deadline_failures=1)
     assert await stands(store, job_id) == ("failed", OVERDUE)
 
 
@@ -94,10 +96,10 @@ async def test_nothing_is_stuck_before_anybody_could_give_a_sign(store: Store, c
     since = clock.moment
     clock.advance(seconds=59)
     minute = timedelta(minutes=1)
-    assert await Ledger(store).sweep(now=clock.moment, since=since, threshold=minute) == SweepResult()
+    assert await sweep_once(store, now=clock.moment, since=since, threshold=minute) == SweepResult()
     assert await stands(store, job_id) == ("dispatched", None)
     clock.advance(seconds=1)
-    assert await Ledger(store).sweep(now=clock.moment, since=since, threshold=minute) == SweepResult(stuck_marked=1)
+    assert await sweep_once(store, now=clock.moment, since=since, threshold=minute) == SweepResult(stuck_marked=1)
 
 
 async def test_a_job_of_ours_that_is_swept_away_can_be_begun_anew(store: Store, clock: Clock) -> None:
@@ -108,12 +110,12 @@ async def test_a_job_of_ours_that_is_swept_away_can_be_begun_anew(store: Store, 
         clock.advance(hours=1)
         assert await ledger.heartbeat(run.id, JobProgress("copying"), {"step": 4})
         # As long as it lives, its deadline is never near.
-        assert await ledger.sweep(now=clock.moment, since=LONG_AGO) == SweepResult()
+        assert await sweep_once(store, now=clock.moment, since=LONG_AGO) == SweepResult()
     clock.advance(minutes=11)
-    assert await ledger.sweep(now=clock.moment, since=LONG_AGO) == SweepResult(stuck_marked=1)
+    assert await sweep_once(store, now=clock.moment, since=LONG_AGO) == SweepResult(stuck_marked=1)
     assert await ledger.heartbeat(run.id)
     clock.advance(hours=7)
-    assert await ledger.sweep(now=clock.moment, since=LONG_AGO) == SweepResult(deadline_failures=1)
+    assert await sweep_once(store, now=clock.moment, since=LONG_AGO) == SweepResult(deadline_failures=1)
     assert (await ledger.job(run.id)).finished_at == clock.moment
     assert not await ledger.heartbeat(run.id)
     again = await start(store)
@@ -140,10 +142,10 @@ async def test_a_sign_of_life_in_the_last_moment_counts(
 
     monkeypatch.setattr(store.backend, "fetch", fetch_and_live)
     clock.advance(minutes=11)
-    assert await ledger.sweep(now=clock.moment, since=LONG_AGO) == SweepResult()
+    assert await sweep_once(store, now=clock.moment, since=LONG_AGO) == SweepResult()
     clock.advance(hours=7)
     # Only the deadline of the other one's work stands.
-    assert await ledger.sweep(now=clock.moment, since=LONG_AGO) == SweepResult(deadline_failures=1)
+    assert await sweep_once(store, now=clock.moment, since=LONG_AGO) == SweepResult(deadline_failures=1)
     assert (await stands(store, run.id), await stands(store, silent)) == (("in_progress", None), ("failed", OVERDUE))
     assert await stands(store, ended) == ("completed", None)
 
@@ -163,7 +165,7 @@ async def test_one_bad_row_does_not_stop_the_rest(store: Store, clock: Clock) ->
     )
     async with store.backend.write() as transaction:
         await transaction.script(refuse)
-    assert await Ledger(store).sweep(now=clock.moment, since=LONG_AGO) == SweepResult(deadline_failures=2, errors=1)
+    assert await sweep_once(store, now=clock.moment, since=LONG_AGO) == SweepResult(deadline_failures=2, errors=1)
     assert [(await stands(store, job_id))[0] for job_id in jobs] == ["failed", "in_progress", "failed"]
 
 
@@ -175,7 +177,7 @@ async def test_a_deadline_that_nobody_can_read_is_an_error_of_its_row(tmp_path: 
         async with store.backend.write() as transaction:
             await transaction.script("UPDATE delegations SET deadline = 'soon' WHERE status = 'in_progress'")
         clock.advance(seconds=1)
-        assert await Ledger(store).sweep(now=clock.moment, since=LONG_AGO) == SweepResult(deadline_failures=1, errors=1)
+        assert await sweep_once(store, now=clock.moment, since=LONG_AGO) == SweepResult(deadline_failures=1, errors=1)
         assert await stands(store, over) == ("failed", OVERDUE)
 
 
@@ -185,7 +187,7 @@ async def test_a_deadline_of_infinity_is_never_over(postgres_database: str, cloc
         async with store.backend.write() as transaction:
             await transaction.script("UPDATE delegations SET deadline = 'infinity'")
         clock.advance(days=400)
-        assert await Ledger(store).sweep(now=clock.moment, since=LONG_AGO) == SweepResult(stuck_marked=1)
+        assert await sweep_once(store, now=clock.moment, since=LONG_AGO) == SweepResult(stuck_marked=1)
         assert (await stands(store, job_id))[0] == "stuck"
 
 

@@ -25,17 +25,10 @@ from vestige_tui.core.memories import Memory
 from vestige_tui.core.reviews import Rating, Scheduling
 from vestige_tui.tui.app import FIRST_PLACE
 from vestige_tui.tui.browse.memory_table import MemoryTable
-from vestige_tui.tui.commands import (
-    IN_PLACE,
-    CommandPalette,
-    GoToBrowse,
-    GoToJobs,
-    GoToRegistry,
-    GoToReview,
-    GoToSearch,
-    GoToStore,
-    bindings,
-)
+from vestige_tui.tui.commands.catalogue import IN_PLACE
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.palette import CommandPalette
+from vestige_tui.tui.commands.places import GoToBrowse, GoToJobs, GoToRegistry, GoToReview, GoToSearch, GoToStore
 from vestige_tui.tui.dialogs.modals import Ask, Choice, Confirm, Message, Pick
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.jobs.job_progress import JobProgressPanel, JobProgressView, RowCounts, TableBar

@@ -32,8 +32,9 @@ from vestige_tui.core.reviews import Marks, Rating
 from vestige_tui.core.times import format_time
 from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.jobs.context import JobContext
-from vestige_tui.jobs.ledger import CANCELLED, Ledger
+from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest, resume, start
+from vestige_tui.jobs.transitions import CANCELLED
 from vestige_tui.store.backends.protocol import Transaction
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store

@@ -23,7 +23,7 @@ from psycopg import sql
 from tests.support.filled import fill
 from tests.support.postgres import database
 from vestige_tui.core.jobs import Job, JobFinding
-from vestige_tui.jobs import ledger, start
+from vestige_tui.jobs import start, sweeper
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest
 from vestige_tui.store.open import open_store
@@ -72,7 +72,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
     begun: list[dict[str, Any]] = []
     monkeypatch.setattr(start, "_spawn", begun.append)
     # Nobody waits half a minute to see that a worker is gone.
-    monkeypatch.setattr(ledger, "LEASE", timedelta(seconds=-1))
+    monkeypatch.setattr(sweeper, "LEASE", timedelta(seconds=-1))
     command = [sys.executable, "-m", "tests.support.dying"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as serving:
         assert serving.stdin is not None

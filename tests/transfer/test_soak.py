@@ -24,7 +24,7 @@ from tests.support.filled import fill
 from tests.transfer.test_copy import ended
 from tests.transfer.test_verify import compare, sums
 from vestige_tui.core.times import format_time
-from vestige_tui.jobs import ledger
+from vestige_tui.jobs import sweeper
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest, resume, start
 from vestige_tui.store.open import open_store
@@ -114,7 +114,7 @@ async def test_a_followed_copy_that_is_killed_again_and_again_ends_equal(
     tmp_path: Path, dialect: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nobody waits half a minute to see that a worker is gone.
-    monkeypatch.setattr(ledger, "LEASE", timedelta(seconds=-1))
+    monkeypatch.setattr(sweeper, "LEASE", timedelta(seconds=-1))
     path, chance = tmp_path / "source.db", random.Random(dialect)
     await fill(path, 120, dimension=16)
     target = f"sqlite:{tmp_path / 'target.db'}"

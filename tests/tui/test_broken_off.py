@@ -6,7 +6,7 @@ import psycopg
 
 from tests.tui.test_outage import console, store_at
 from vestige_tui.core.memories import Draft
-from vestige_tui.tui.commands import GoToSearch
+from vestige_tui.tui.commands.places import GoToSearch
 
 SAID = "The server broke the query off: canceling statement due to user request."
 BREAK_OFF = (

@@ -26,7 +26,8 @@ from vestige_tui.store.maintenance import MaintenanceService
 from vestige_tui.store.models import ModelService
 from vestige_tui.store.store import Store
 from vestige_tui.tui.app import VestigeApp
-from vestige_tui.tui.commands import PLACES, EditMemory
+from vestige_tui.tui.commands.memories import EditMemory
+from vestige_tui.tui.commands.places import PLACES
 from vestige_tui.tui.dialogs.help import prose
 from vestige_tui.tui.widgets.header import Badge, Facts, FactsLine, PlacesLine, cut_path
 from vestige_tui.tui.widgets.key_line import KeyLine

@@ -7,7 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from tests.support.corpus import NOW, another_process, opened
-from vestige_tui.jobs.ledger import CALLER, OVERDUE, Ledger
+from vestige_tui.jobs.ledger import CALLER, Ledger
+from vestige_tui.jobs.transitions import OVERDUE
 
 
 async def overdue(path: Path) -> str:

@@ -26,7 +26,10 @@ from vestige_tui.core.reviews import Review, Scheduling
 from vestige_tui.core.search import Hit
 from vestige_tui.tui import commands
 from vestige_tui.tui.browse.memory_table import PAGE_ROWS, PAGES_HELD, MemoryTable
-from vestige_tui.tui.commands import EVERYWHERE, IN_PLACE, MOTIONS, SELECTING, ChooseRow, Command, catalogue
+from vestige_tui.tui.commands.catalogue import IN_PLACE, catalogue
+from vestige_tui.tui.commands.command import Command
+from vestige_tui.tui.commands.everywhere import EVERYWHERE
+from vestige_tui.tui.commands.lists import MOTIONS, SELECTING, ChooseRow
 from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Confirm, Message, Pick
 from vestige_tui.tui.filters.bar import AskInput, FilterBar

@@ -394,8 +394,8 @@ async def _fail(args: Namespace, output: Output) -> int:
 
 
 async def _sweep(args: Namespace, output: Output) -> int:
-    from vestige_tui.jobs.ledger import STUCK_AFTER, SweepResult
-    from vestige_tui.jobs.sweeper import sweep, sweep_summary
+    from vestige_tui.jobs.sweeper import SweepResult, sweep, sweep_summary
+    from vestige_tui.jobs.transitions import STUCK_AFTER
 
     threshold = timedelta(seconds=min(args.threshold, MAX_THRESHOLD_SECONDS)) if args.threshold else STUCK_AFTER
     total = SweepResult()

@@ -9,7 +9,7 @@ from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import ModelMismatch, Refused
 from vestige_tui.core.text import short_id
 from vestige_tui.embedding.models import same_model
-from vestige_tui.jobs.ledger import IN_FLIGHT, LEASE
+from vestige_tui.jobs.transitions import IN_FLIGHT, LEASE
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vestige_tui.core.errors import Busy, Cancelled, Unavailable
 from vestige_tui.core.jobs import JobProgress, TableProgress
 from vestige_tui.core.text import redact
-from vestige_tui.jobs.ledger import CANCELLED, Ledger
+from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.jobs.transitions import CANCELLED
 
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Transaction

@@ -9,48 +9,45 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
 
-from vestige_tui.core.errors import Conflict, NotFound, ReadOnly, Unavailable, Usage, VestigeError
-from vestige_tui.core.jobs import LEASE_SECONDS, Job, JobFinding, JobProgress, JobStatus, TableProgress
+from vestige_tui.core.errors import Conflict, NotFound, Usage
+from vestige_tui.core.jobs import Job, JobFinding, JobProgress, JobStatus
 from vestige_tui.core.memories import Page
 from vestige_tui.core.text import short_id
+from vestige_tui.jobs.ledger_rows import (
+    ClaimedRun,
+    Run,
+    job_of_row,
+    number,
+    preview,
+    progress_json,
+    read_progress,
+    run_of_row,
+    storable,
+)
+from vestige_tui.jobs.sweeper import end_lost_run
+from vestige_tui.jobs.transitions import (
+    CANCELLED,
+    DEADLINE,
+    GIVEN_UP,
+    IN_FLIGHT,
+    LEASE,
+    STATUSES,
+    TransitionResult,
+    settle,
+)
 from vestige_tui.store.backends.protocol import Json
-from vestige_tui.store.schema.rows import as_json, as_list, as_map, as_time
+from vestige_tui.store.schema.rows import as_list, as_map, as_time
 
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Backend, Row, Transaction
     from vestige_tui.store.store import Store
 
-TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
-    "queued": frozenset({"dispatched", "in_progress", "completed", "failed", "stuck"}),
-    "dispatched": frozenset({"in_progress", "completed", "failed", "stuck"}),
-    "in_progress": frozenset({"completed", "failed", "stuck"}),
-    "stuck": frozenset({"completed", "failed"}),
-    "completed": frozenset(),
-    "failed": frozenset(),
-}
-"""Transitions of the state machine; every list of states is derived from this table."""
-
-STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
-IN_FLIGHT: tuple[JobStatus, ...] = tuple(status for status in STATUSES if TRANSITIONS[status])
-
 NAMESPACE = uuid.UUID("7d0f3a5e-92c1-5b7e-8f64-3f1f1d9f6a10")
 """The namespace of the uuid5 names below; never changes, because rows in stores are named by it."""
 CALLER = uuid.uuid5(NAMESPACE, "vestige-tui")
-
-PREVIEW_BYTES = 4_096
-DEADLINE = timedelta(hours=6)
-LEASE = timedelta(seconds=LEASE_SECONDS)
-"""Time without a heartbeat after which a run has lost its worker and may be started again."""
-STUCK_AFTER = timedelta(minutes=10)
-"""Time without a heartbeat after which work in flight that gave heartbeats before is stuck."""
-CANCELLED = "cancelled"
-LEASE_LOST = "lease lost"
-OVERDUE = "deadline exceeded by sweeper"
-GIVEN_UP = "marked as failed by a person"
 
 MAX_LISTED_JOBS = 1_000
 """Limit of the jobs in one list."""
@@ -61,9 +58,6 @@ FILTERS: Mapping[str, tuple[JobStatus, ...]] = {
     **{status: (status,) for status in STATUSES},
 }
 """Filters of a list of jobs, by name."""
-
-TransitionResult: TypeAlias = Literal["moved", "replayed", "missing"]
-"""Result of a transition: this call moved the job (its caller ends the work), it was there before, no such row."""
 
 
 def plan_id(kind: str, source: str, target: str, model: str) -> uuid.UUID:
@@ -78,64 +72,6 @@ def check_listing(limit: int, status: str | None) -> tuple[JobStatus, ...]:
     if not 1 <= limit <= MAX_LISTED_JOBS:
         raise Usage(f"A list of jobs has 1 to {MAX_LISTED_JOBS:,} of them, not {limit:,}.")
     return STATUSES if status is None else FILTERS[status]
-
-
-def preview(text: str) -> str:
-    """Return ``text`` in at most 4,096 bytes of UTF-8, cut between two characters."""
-    return _storable(text).encode()[:PREVIEW_BYTES].decode("utf-8", "ignore")
-
-
-def _storable(text: str) -> str:
-    """Return ``text`` as every database takes it: NUL becomes its symbol, a lone surrogate a question mark."""
-    return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """An attempt of a plan. ``already_running``: it was under way before, and nothing was written."""
-
-    id: str
-    attempt: int
-    already_running: bool
-    first_started: datetime
-    """Start of the plan's first attempt: the moment of the copy, the same in each attempt."""
-    checkpoint: Mapping[str, Any] = field(default_factory=dict)
-    """State to continue from; empty if it starts over."""
-    progress: JobProgress | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedRun:
-    """An attempt as its worker reads it: the job, its options, and the progress of earlier attempts."""
-
-    id: str
-    attempt: int
-    kind: str
-    source: str
-    target: str
-    options: Mapping[str, Any]
-    checkpoint: Mapping[str, Any]
-    progress: JobProgress | None
-    dropped_indexes: tuple[str, ...]
-    """Indexes that this attempt or one before it dropped, and that are not rebuilt yet."""
-    first_started: datetime
-    """Start of the plan's first attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class SweepResult:
-    """Counts of a sweep: jobs failed at their deadline, jobs marked as stuck, rows that it could not settle."""
-
-    deadline_failures: int = 0
-    stuck_marked: int = 0
-    errors: int = 0
-
-    def __add__(self, other: SweepResult) -> SweepResult:
-        return SweepResult(
-            self.deadline_failures + other.deadline_failures,
-            self.stuck_marked + other.stuck_marked,
-            self.errors + other.errors,
-        )
 
 
 _NO_OPTIONS: Mapping[str, Any] = {}
@@ -216,27 +152,8 @@ class Ledger:
         self, transaction: Transaction, job_id: str, status: JobStatus, *, error: str = "", result: str = ""
     ) -> TransitionResult:
         """Make a transition inside a write of the job itself, so that its last rows and its end are one transaction."""
-        params = {
-            "id": job_id,
-            "status": status,
-            "error": _storable(error) or None,
-            "result": preview(result) or None,
-            "now": self._store.now(),
-        }
-        while rows := await transaction.fetch("read_status", {"id": job_id}):
-            observed: JobStatus = rows[0]["status"]
-            if observed == status:
-                replay = {key: value for key, value in params.items() if key != "status"}
-                await transaction.execute("fill_delegation", {**replay, "observed": observed})
-                return "replayed"
-            if status not in TRANSITIONS[observed]:
-                raise Conflict(f"Job {job_id[:8]} is {observed} and cannot become {status}.")
-            # Compare-and-swap: if another process has moved it since, read it again.
-            if await transaction.execute("transition_delegation", {**params, "observed": observed}):
-                if not TRANSITIONS[status]:
-                    await transaction.execute("finish_run", {"id": job_id, "now": params["now"]})
-                return "moved"
-        return "missing"
+        """Make a transition inside a write of the job itself, so that its last rows and its end are one transaction."""
+        return await settle(transaction, job_id, status, now=self._store.now(), error=error, result=result)
 
     async def heartbeat(
         self, job_id: str, progress: JobProgress | None = None, checkpoint: Mapping[str, Any] | None = None
@@ -326,19 +243,12 @@ class Ledger:
         return Run(job_id, attempt, False, first_started, checkpoint, read_progress(progress) if progress else None)
 
     async def _under_way(self, transaction: Transaction, plan: str, now: datetime) -> Run | None:
-        """Return the unfinished attempt of a plan; one that lost its lease is ended, and the result is None."""
+        """Return the attempt of a plan that a worker runs; one whose worker is silent is ended, and gives None."""
         rows = await transaction.fetch("find_unfinished_run", {"plan": plan})
-        if not rows:
+        if not rows or await end_lost_run(transaction, rows[0], now):
             return None
-        job_id, last_sign = str(rows[0]["delegation_id"]), as_time(rows[0]["last_sign"]) or now
-        if rows[0]["status"] in IN_FLIGHT:
-            if now - last_sign <= LEASE:
-                run = await self._read_run(transaction, job_id)
-                return Run(job_id, run.attempt, True, run.first_started, run.checkpoint, run.progress)
-            await self.settle(transaction, job_id, "failed", error=LEASE_LOST)
-        # Also if the delegation was ended by a program that knows no runs.
-        await transaction.execute("finish_run", {"id": job_id, "now": now})
-        return None
+        run = await self._read_run(transaction, str(rows[0]["delegation_id"]))
+        return Run(run.id, run.attempt, True, run.first_started, run.checkpoint, run.progress)
 
     async def take(self, job_id: str, owner: str) -> ClaimedRun | None:
         """Claim a queued run for a worker; None if there is none to claim."""
@@ -361,20 +271,7 @@ class Ledger:
         rows = await reader.fetch("read_run", {"id": job_id})
         if not rows:
             raise NotFound(f"{job_id!r} is no job of this program in {self._store.title}.")
-        row = rows[0]
-        progress = as_map(row["progress"])
-        return ClaimedRun(
-            id=str(row["delegation_id"]),
-            attempt=int(row["attempt"]),
-            kind=str(row["kind"]),
-            source=str(row["source"]),
-            target=str(row["target"]),
-            options=as_map(row["options"]),
-            checkpoint=as_map(row["checkpoint"]),
-            progress=read_progress(progress) if progress else None,
-            dropped_indexes=as_list(row["dropped_indexes"]),
-            first_started=as_time(row["first_started"]) or self._store.now(),
-        )
+        return run_of_row(rows[0], self._store.now())
 
     async def first_started(self, plan: uuid.UUID) -> datetime | None:
         """Return the start of a plan's first attempt; None if there is none."""
@@ -384,7 +281,7 @@ class Ledger:
     async def step(self, job_id: str) -> int:
         """Return the number of committed steps of a run, from its checkpoint; 0 without one."""
         rows = await self._store.backend.fetch("read_checkpoint", {"id": job_id})
-        return int(_number(as_map(rows[0]["checkpoint"]).get("step")) or 0) if rows else 0
+        return int(number(as_map(rows[0]["checkpoint"]).get("step")) or 0) if rows else 0
 
     async def note_dropped(self, transaction: Transaction, job_id: str, names: Sequence[str]) -> None:
         """Store the names of dropped indexes, in the transaction that drops or rebuilds them (none)."""
@@ -461,51 +358,6 @@ class Ledger:
             raise Conflict(f"Job {short_id(job_id)} has ended already.")
         return job
 
-    # The sweeper
-
-    async def sweep(self, *, now: datetime, since: datetime, threshold: timedelta = STUCK_AFTER) -> SweepResult:
-        """End work over its deadline, then mark as stuck the work that stopped giving heartbeats.
-
-        ``since``: start of this sweeper, or of the database. No heartbeat could be recorded before it, so nothing is
-        marked as stuck until one ``threshold`` has passed. Work that never gave a heartbeat is left to its deadline,
-        and so is work that is stuck already. A row that cannot be settled is counted and skipped; raises Unavailable
-        and ReadOnly.
-        """
-        failed = stuck = errors = 0
-        rows = await self._store.backend.fetch("list_sweepable", {"in_flight": list(IN_FLIGHT)})
-        for row in rows:
-            try:
-                if _moment(row["deadline"], _NEVER) < now:
-                    failed += await self._expire(row, now)
-                elif "stuck" in TRANSITIONS[row["status"]] and now - since >= threshold:
-                    silence = now - _moment(row["last_heartbeat"], now)
-                    if silence > threshold:
-                        stuck += await self._stall(row, now, silence)
-            except (Unavailable, ReadOnly):
-                raise
-            except VestigeError:
-                errors += 1
-        return SweepResult(failed, stuck, errors)
-
-    async def _expire(self, row: Row, now: datetime) -> int:
-        params = {"id": row["delegation_id"], "observed": row["status"], "now": now}
-        async with self._store.backend.write() as transaction:
-            moved = await transaction.execute(
-                "expire_delegation", {**params, "status": "failed", "error": OVERDUE, "deadline": row["deadline"]}
-            )
-            if moved:
-                await transaction.execute("finish_run", {"id": row["delegation_id"], "now": now})
-        return moved
-
-    async def _stall(self, row: Row, now: datetime, silence: timedelta) -> int:
-        params = {"id": row["delegation_id"], "observed": row["status"], "now": now}
-        error = f"no heartbeat for {silence // timedelta(seconds=1)} s"
-        async with self._store.backend.write() as transaction:
-            return await transaction.execute(
-                "stall_delegation",
-                {**params, "status": "stuck", "error": error, "last_heartbeat": row["last_heartbeat"]},
-            )
-
     # Reading
 
     async def jobs(self, limit: int = 50, status: str | None = None) -> tuple[Job, ...]:
@@ -550,7 +402,7 @@ class Ledger:
         """Insert findings about single rows."""
         if findings:
             values = [
-                [_storable(each.subject), each.outcome, _storable(each.source_key), _storable(each.reason)]
+                [storable(each.subject), each.outcome, storable(each.source_key), storable(each.reason)]
                 for each in findings
             ]
             await transaction.execute("insert_findings", {"id": job_id, "findings": Json(values)})
@@ -558,7 +410,7 @@ class Ledger:
     async def withdraw_findings(self, transaction: Transaction, job_id: str, findings: Sequence[JobFinding]) -> None:
         """Delete findings about rows, of this attempt or one that it continues; reasons are not compared."""
         if findings:
-            values = [[_storable(each.subject), each.outcome, _storable(each.source_key)] for each in findings]
+            values = [[storable(each.subject), each.outcome, storable(each.source_key)] for each in findings]
             await transaction.execute("delete_findings", {"id": job_id, "findings": Json(values)})
 
     async def findings(self, job_id: str, limit: int = 100, after: str | None = None) -> Page[JobFinding]:
@@ -575,93 +427,4 @@ class Ledger:
         return Page(items, str(page[-1]["id"]) if len(rows) > limit else None)
 
     def _job(self, row: Row) -> Job:
-        return Job(
-            id=str(row["delegation_id"]),
-            kind=str(row["kind"] or "delegation"),
-            status=str(row["status"]),
-            store=self._store.location,
-            task=str(row["task_preview"]),
-            source=str(row["source"] or ""),
-            target=str(row["target"] or ""),
-            plan=row["plan"],
-            attempt=int(row["attempt"] or 1),
-            tries=int(row["tries"] or 1),
-            owner=str(row["owner"] or ""),
-            progress=read_progress(row["progress"]),
-            created_at=as_time(row["created_at"]),
-            updated_at=as_time(row["updated_at"]),
-            last_heartbeat=as_time(row["last_heartbeat"]),
-            deadline=as_time(row["deadline"]),
-            finished_at=as_time(row["finished_at"]),
-            error=row["error_detail"],
-            result=row["result_preview"],
-            cancel_requested=bool(row["cancel_requested"]),
-            caller=str(row["caller_id"]),
-            callee=str(row["callee_id"]),
-            retry_count=int(row["retry_count"]),
-            options=as_map(row["options"]),
-        )
-
-
-_NEVER = datetime.max.replace(tzinfo=UTC)
-
-
-def _moment(stored: object, default: datetime) -> datetime:
-    """Parse a stored time, the default for None. Raises VestigeError if it cannot be read."""
-    if stored is None:
-        return default
-    if (moment := as_time(stored)) is None:
-        raise VestigeError("A time in the ledger cannot be read.")
-    return moment
-
-
-_COUNTS = tuple(field.name for field in fields(TableProgress))
-
-
-def progress_json(progress: JobProgress) -> dict[str, Any]:
-    """Return progress as the ledger stores it."""
-    return {
-        "phase": progress.phase,
-        # A list: JSON objects do not keep their order in every database.
-        "tables": [
-            {
-                "name": _storable(name),
-                **{
-                    count: value
-                    for count in _COUNTS
-                    if (value := getattr(table, count)) or (count == "total" and value == 0)
-                },
-            }
-            for name, table in progress.tables.items()
-        ],
-        "rate": progress.rate,
-        "eta": progress.eta,
-        "rates": list(progress.rates),
-        "zero_vectors": progress.zero_vectors,
-    }
-
-
-def read_progress(stored: object) -> JobProgress:
-    """Parse the output of ``progress_json``; a missing or unreadable value takes its default. Never raises."""
-    data = as_map(stored)
-    entries = data.get("tables")
-    tables = {
-        str(each["name"]): TableProgress(
-            **{count: value for count in _COUNTS if isinstance(value := each.get(count), int)}
-        )
-        for each in (entries if isinstance(entries, list) else ())
-        if isinstance(each, dict) and "name" in each
-    }
-    rates = as_json(data.get("rates"))
-    return JobProgress(
-        phase=str(data.get("phase") or ""),
-        tables=tables,
-        rate=_number(data.get("rate")),
-        eta=_number(data.get("eta")),
-        rates=tuple(float(rate) for rate in rates if isinstance(rate, int | float)) if isinstance(rates, list) else (),
-        zero_vectors=int(_number(data.get("zero_vectors")) or 0),
-    )
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+        return job_of_row(row, self._store.location)

@@ -1,23 +1,88 @@
-"""Sweeper: ends work in the ledger of an open store that no worker will end any more."""
+"""Sweeper: ends work in the ledger of an open store that no worker will end any more.
+
+Work over its deadline fails, work without a heartbeat is stuck, and a run of our own whose worker is silent for the
+lease fails before its plan is started again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from vestige_tui.core.errors import VestigeError
+from vestige_tui.core.errors import ReadOnly, Unavailable, VestigeError
 from vestige_tui.core.text import duration, grouped
-from vestige_tui.jobs.ledger import STUCK_AFTER, Ledger, SweepResult
+from vestige_tui.jobs.transitions import IN_FLIGHT, LEASE, LEASE_LOST, OVERDUE, STUCK_AFTER, TRANSITIONS, settle
 from vestige_tui.store.schema.rows import as_time
 
 if TYPE_CHECKING:
+    from vestige_tui.store.backends.protocol import Row, Transaction
     from vestige_tui.store.store import Store
 
 SWEEP_SECONDS = 300.0
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """Counts of a sweep: jobs failed at their deadline, jobs marked as stuck, rows that it could not settle."""
+
+    deadline_failures: int = 0
+    stuck_marked: int = 0
+    errors: int = 0
+
+    def __add__(self, other: SweepResult) -> SweepResult:
+        return SweepResult(
+            self.deadline_failures + other.deadline_failures,
+            self.stuck_marked + other.stuck_marked,
+            self.errors + other.errors,
+        )
+
+
+async def end_lost_run(transaction: Transaction, run: Row, now: datetime) -> bool:
+    """End the unfinished run of a plan whose worker gave no heartbeat for LEASE, so that the plan can be retried.
+
+    ``run`` is a row of ``find_unfinished_run``. Returns False where its worker is alive. ``Ledger.start`` asks this
+    before each attempt, and then continues from the checkpoint of the run that ended here.
+    """
+    job_id, last_sign = str(run["delegation_id"]), as_time(run["last_sign"]) or now
+    if run["status"] in IN_FLIGHT:
+        if now - last_sign <= LEASE:
+            return False
+        await settle(transaction, job_id, "failed", now=now, error=LEASE_LOST)
+    # Also if the delegation was ended by a program that knows no runs.
+    await transaction.execute("finish_run", {"id": job_id, "now": now})
+    return True
+
+
+async def sweep_once(
+    store: Store, *, now: datetime, since: datetime, threshold: timedelta = STUCK_AFTER
+) -> SweepResult:
+    """End work over its deadline, then mark as stuck the work that stopped giving heartbeats.
+
+    ``since``: start of this sweeper, or of the database. No heartbeat could be recorded before it, so nothing is
+    marked as stuck until one ``threshold`` has passed. Work that never gave a heartbeat is left to its deadline,
+    and so is work that is stuck already. A row that cannot be settled is counted and skipped; raises Unavailable
+    and ReadOnly.
+    """
+    failed = stuck = errors = 0
+    rows = await store.backend.fetch("list_sweepable", {"in_flight": list(IN_FLIGHT)})
+    for row in rows:
+        try:
+            if _moment(row["deadline"], _NEVER) < now:
+                failed += await _expire(store, row, now)
+            elif "stuck" in TRANSITIONS[row["status"]] and now - since >= threshold:
+                silence = now - _moment(row["last_heartbeat"], now)
+                if silence > threshold:
+                    stuck += await _stall(store, row, now, silence)
+        except (Unavailable, ReadOnly):
+            raise
+        except VestigeError:
+            errors += 1
+    return SweepResult(failed, stuck, errors)
 
 
 async def sweep(store: Store, *, since: datetime | None = None, threshold: timedelta = STUCK_AFTER) -> SweepResult:
@@ -25,7 +90,7 @@ async def sweep(store: Store, *, since: datetime | None = None, threshold: timed
     [server] = await store.backend.fetch("describe_server")
     # A server that was down recorded no heartbeats.
     server_start = as_time(server.get("started_at")) or _LONG_AGO
-    return await Ledger(store).sweep(now=store.now(), since=max(server_start, since or _LONG_AGO), threshold=threshold)
+    return await sweep_once(store, now=store.now(), since=max(server_start, since or _LONG_AGO), threshold=threshold)
 
 
 async def sweeping(
@@ -48,6 +113,39 @@ async def sweeping(
         if result.deadline_failures or result.stuck_marked:
             yield result
         await pause(interval)
+
+
+async def _expire(store: Store, row: Row, now: datetime) -> int:
+    params = {"id": row["delegation_id"], "observed": row["status"], "now": now}
+    async with store.backend.write() as transaction:
+        moved = await transaction.execute(
+            "expire_delegation", {**params, "status": "failed", "error": OVERDUE, "deadline": row["deadline"]}
+        )
+        if moved:
+            await transaction.execute("finish_run", {"id": row["delegation_id"], "now": now})
+    return moved
+
+
+async def _stall(store: Store, row: Row, now: datetime, silence: timedelta) -> int:
+    params = {"id": row["delegation_id"], "observed": row["status"], "now": now}
+    error = f"no heartbeat for {silence // timedelta(seconds=1)} s"
+    async with store.backend.write() as transaction:
+        return await transaction.execute(
+            "stall_delegation",
+            {**params, "status": "stuck", "error": error, "last_heartbeat": row["last_heartbeat"]},
+        )
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def _moment(stored: object, default: datetime) -> datetime:
+    """Parse a stored time, the default for None. Raises VestigeError if it cannot be read."""
+    if stored is None:
+        return default
+    if (moment := as_time(stored)) is None:
+        raise VestigeError("A time in the ledger cannot be read.")
+    return moment
 
 
 def sweep_summary(result: SweepResult, threshold: timedelta = STUCK_AFTER) -> str:

@@ -24,7 +24,8 @@ from vestige_tui.core.errors import Cancelled, Conflict, VestigeError
 from vestige_tui.core.text import redact
 from vestige_tui.core.times import format_time
 from vestige_tui.jobs.context import JobContext, Meter
-from vestige_tui.jobs.ledger import CANCELLED, Ledger
+from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.jobs.transitions import CANCELLED
 from vestige_tui.store.open import open_store
 
 log = logging.getLogger("vestige_tui.jobs")

@@ -29,7 +29,7 @@ def named(count: str) -> str:
 
 def state(job: Job, now: datetime) -> str:
     """Return the state of a job in words."""
-    from vestige_tui.jobs.ledger import CANCELLED
+    from vestige_tui.jobs.transitions import CANCELLED
 
     if (silent_seconds := job.silence(now)) is not None:
         return f"no sign of life for {duration(silent_seconds)}"
@@ -42,7 +42,7 @@ def state(job: Job, now: datetime) -> str:
 
 def trouble(job: Job) -> str:
     """Return the reason for a job's end, if its state does not name it."""
-    from vestige_tui.jobs.ledger import CANCELLED, LEASE_LOST, OVERDUE
+    from vestige_tui.jobs.transitions import CANCELLED, LEASE_LOST, OVERDUE
 
     words = {
         CANCELLED: "",

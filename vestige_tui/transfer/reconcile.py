@@ -17,8 +17,8 @@ from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.core.text import short_id
 from vestige_tui.jobs.conflicts import refuse_reembedding
 from vestige_tui.jobs.known_stores import without_password
-from vestige_tui.jobs.ledger import IN_FLIGHT, LEASE
 from vestige_tui.jobs.start import JobRequest, ValidatedJob
+from vestige_tui.jobs.transitions import IN_FLIGHT, LEASE
 from vestige_tui.store.backends import pgbinary_decode
 from vestige_tui.store.open import open_backend
 from vestige_tui.store.schema.rows import as_time

@@ -33,7 +33,10 @@ from vestige_tui.core.text import grouped, redact
 from vestige_tui.embedding.models import EmbedderSource
 from vestige_tui.presenters.jobs import short_model
 from vestige_tui.store.open import open_store
-from vestige_tui.tui.commands import CommandPalette, Quit, bindings, catalogue
+from vestige_tui.tui.commands.catalogue import catalogue
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.everywhere import Quit
+from vestige_tui.tui.commands.palette import CommandPalette
 from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Confirm
 from vestige_tui.tui.place import Place, comes_back

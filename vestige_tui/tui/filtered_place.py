@@ -15,7 +15,8 @@ from textual.markup import escape
 from vestige_tui.core.filter_syntax import BadChip, Chip
 from vestige_tui.core.memories import Filter
 from vestige_tui.core.text import cut, grouped, plain
-from vestige_tui.tui.commands import GoToBrowse, GoToReview, GoToSearch, PickFilters
+from vestige_tui.tui.commands.lists import PickFilters
+from vestige_tui.tui.commands.places import GoToBrowse, GoToReview, GoToSearch
 from vestige_tui.tui.dialogs.modals import Choice, Pick
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.filters.saved import SavedFilters, ask_to_save

@@ -23,8 +23,8 @@ from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Memory, Patch
 from vestige_tui.core.text import cells, cut, grouped, one_line, plain, short_id
 from vestige_tui.tui.browse.memory_table import selection_line
-from vestige_tui.tui.commands import (
-    ClearSelection,
+from vestige_tui.tui.commands.lists import ClearSelection
+from vestige_tui.tui.commands.memories import (
     CopyId,
     CopyMemory,
     DeleteMemory,

@@ -19,17 +19,10 @@ from textual.worker import Worker, WorkerState
 
 from vestige_tui.core.errors import Cancelled, StoreMissing, Unavailable, Unsure, VestigeError
 from vestige_tui.core.text import plain, redact
-from vestige_tui.tui.commands import (
-    EVERYWHERE,
-    PLACES,
-    Command,
-    GoTo,
-    Quit,
-    Refresh,
-    ShowErrorDetails,
-    UndoChange,
-    bindings,
-)
+from vestige_tui.tui.commands.command import Command, bindings
+from vestige_tui.tui.commands.everywhere import EVERYWHERE, Quit, Refresh, ShowErrorDetails
+from vestige_tui.tui.commands.memories import UndoChange
+from vestige_tui.tui.commands.places import PLACES, GoTo
 from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Message
 from vestige_tui.tui.filters.saved import Configured

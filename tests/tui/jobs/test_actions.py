@@ -10,9 +10,12 @@ import pytest
 
 from tests.support.corpus import NOW, Console, opened
 from vestige_tui.core.jobs import JobProgress, TableProgress
-from vestige_tui.jobs.ledger import CALLER, GIVEN_UP, Ledger, Run
+from vestige_tui.jobs.ledger import CALLER, Ledger
+from vestige_tui.jobs.ledger_rows import Run
+from vestige_tui.jobs.sweeper import sweep_once
+from vestige_tui.jobs.transitions import GIVEN_UP
 from vestige_tui.store.store import Store
-from vestige_tui.tui.commands import CancelJob, FailJob, RetryJob
+from vestige_tui.tui.commands.jobs import CancelJob, FailJob, RetryJob
 from vestige_tui.tui.dialogs.help import live_keys
 
 AGENT = uuid.UUID("11111111-1111-4111-8111-111111111111")
@@ -65,7 +68,7 @@ async def stall(console: Console, hands: Hands, task: str = "read the docs") -> 
     await console.press("f5")
     await console.until("agents  1")
     hands.move(minutes=11)
-    await Ledger(console.store).sweep(now=hands.now, since=hands.now - timedelta(hours=1))
+    await sweep_once(console.store, now=hands.now, since=hands.now - timedelta(hours=1))
     await console.until("stuck 11 min")
     return given
 

@@ -14,7 +14,9 @@ from tests.support.corpus import MEMORIES, Console, another_process, opened
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.memories import Draft, Filter
 from vestige_tui.core.search import Answer, SearchQuery
-from vestige_tui.tui.commands import EVERYWHERE, IN_PLACE, Command, catalogue
+from vestige_tui.tui.commands.catalogue import IN_PLACE, catalogue
+from vestige_tui.tui.commands.command import Command
+from vestige_tui.tui.commands.everywhere import EVERYWHERE
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.search.hit_list import HitList

@@ -15,7 +15,8 @@ from textual.worker import Worker, WorkerState
 from vestige_tui.core.memories import Memory, Page, Sort
 from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.text import grouped, one_line, plain
-from vestige_tui.tui.commands import SELECTING, bindings
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.lists import SELECTING
 from vestige_tui.tui.widgets.glyphs import age, due, figure, level, state_of
 from vestige_tui.tui.widgets.memory_rows import MemoryRows
 from vestige_tui.tui.widgets.row_list import Piece, fit

@@ -13,18 +13,14 @@ from vestige_tui.core.filter_syntax import Chip
 from vestige_tui.core.memories import Filter, Memory, Page, Sort
 from vestige_tui.core.text import grouped
 from vestige_tui.tui.browse.memory_table import Fetch, MemoryTable
-from vestige_tui.tui.commands import (
-    IN_PLACE,
-    AddMemory,
-    GoToBrowse,
-    GoToReview,
-    GoToSearch,
-    Leave,
-    PickFilters,
-    ToggleSuperseded,
-    bindings,
-)
-from vestige_tui.tui.commands import Sort as SortCommand
+from vestige_tui.tui.commands.catalogue import IN_PLACE
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.everywhere import Leave
+from vestige_tui.tui.commands.lists import PickFilters
+from vestige_tui.tui.commands.lists import Sort as SortCommand
+from vestige_tui.tui.commands.memories import AddMemory
+from vestige_tui.tui.commands.places import GoToBrowse, GoToReview, GoToSearch
+from vestige_tui.tui.commands.search import ToggleSuperseded
 from vestige_tui.tui.dialogs.modals import Choice, Pick
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.memory_place import STILL_SELECTING, ReadingPlace

@@ -14,7 +14,8 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from vestige_tui.core.text import cells, plain
-from vestige_tui.tui.commands import Command, catalogue
+from vestige_tui.tui.commands.catalogue import catalogue
+from vestige_tui.tui.commands.command import Command
 from vestige_tui.tui.dialogs.modals import Dialog
 from vestige_tui.tui.widgets.panels import Panels
 

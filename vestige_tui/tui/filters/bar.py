@@ -19,7 +19,8 @@ from textual.widgets import Input
 
 from vestige_tui.core.filter_syntax import Chip, normalized, split_chips
 from vestige_tui.core.text import cells, cut, plain
-from vestige_tui.tui.commands import LeaveLine, bindings
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.lists import LeaveLine
 
 SETTLE_SECONDS = 0.15
 CHIP_CELLS = 24

@@ -10,7 +10,8 @@ from textual.content import Content
 
 from vestige_tui.core.jobs import Job
 from vestige_tui.core.text import ago, below_home, cells, cut, duration, grouped, one_line, plain, redact, short_id
-from vestige_tui.jobs.ledger import CALLER, GIVEN_UP, LEASE_LOST, OVERDUE
+from vestige_tui.jobs.ledger import CALLER
+from vestige_tui.jobs.transitions import GIVEN_UP, LEASE_LOST, OVERDUE
 from vestige_tui.presenters.jobs import (
     CANCELLED,
     came_after,

@@ -16,7 +16,9 @@ from textual.widget import Widget
 from vestige_tui.core.jobs import JobFinding
 from vestige_tui.core.text import cells, cut, grouped, plain
 from vestige_tui.presenters.style import Ink
-from vestige_tui.tui.commands import ChooseRow, LeaveJob, bindings
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.jobs import LeaveJob
+from vestige_tui.tui.commands.lists import ChooseRow
 from vestige_tui.tui.widgets.grouped_list import GroupedList
 from vestige_tui.tui.widgets.row_list import Piece, fit
 

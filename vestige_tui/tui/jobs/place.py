@@ -14,20 +14,11 @@ from textual.containers import Horizontal
 from vestige_tui.core.errors import Usage, VestigeError
 from vestige_tui.core.text import plain, short_id
 from vestige_tui.presenters.jobs import is_ours, later_run
-from vestige_tui.tui.commands import (
-    IN_PLACE,
-    CancelJob,
-    ChooseRow,
-    Command,
-    FailJob,
-    GoToJobs,
-    LeaveJob,
-    Reembed,
-    RetryJob,
-    StartCopy,
-    VerifyCopy,
-    bindings,
-)
+from vestige_tui.tui.commands.catalogue import IN_PLACE
+from vestige_tui.tui.commands.command import Command, bindings
+from vestige_tui.tui.commands.jobs import CancelJob, FailJob, LeaveJob, Reembed, RetryJob, StartCopy, VerifyCopy
+from vestige_tui.tui.commands.lists import ChooseRow
+from vestige_tui.tui.commands.places import GoToJobs
 from vestige_tui.tui.jobs.actions import cancel_job, fail_job, reasons, retry_job
 from vestige_tui.tui.jobs.detail import about, counts_in_words, counts_of, ended, progress_of
 from vestige_tui.tui.jobs.finding import FindingSheet, memories_of, memory_sheet

@@ -11,7 +11,8 @@ from textual.message import Message
 
 from vestige_tui.core.text import plain
 from vestige_tui.embedding.models import CatalogModel, same_model
-from vestige_tui.tui.commands import MOTIONS, ChooseRow, bindings
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.lists import MOTIONS, ChooseRow
 from vestige_tui.tui.widgets.grouped_list import GroupedList
 from vestige_tui.tui.widgets.row_list import Piece, fit
 

@@ -17,18 +17,18 @@ from vestige_tui.config import default_path, set_value
 from vestige_tui.core.errors import ReadOnly, Usage
 from vestige_tui.core.text import below_home, grouped
 from vestige_tui.embedding.models import DEFAULT_MODEL, CatalogModel, catalog
-from vestige_tui.tui.commands import (
-    IN_PLACE,
-    MOTIONS,
+from vestige_tui.tui.commands.catalogue import IN_PLACE
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.jobs import Reembed
+from vestige_tui.tui.commands.lists import MOTIONS
+from vestige_tui.tui.commands.places import GoToRegistry
+from vestige_tui.tui.commands.registry import (
     ConfigureModel,
     DropOldVectors,
     FillVectors,
-    GoToRegistry,
     LeaveModelCard,
     ReadModelCard,
-    Reembed,
     RollBack,
-    bindings,
 )
 from vestige_tui.tui.filters.saved import Configured
 from vestige_tui.tui.jobs.place import show_job

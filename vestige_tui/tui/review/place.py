@@ -22,20 +22,13 @@ from vestige_tui.core.reviews import QueueCounts, Rating, Review
 from vestige_tui.core.scheduling import preview
 from vestige_tui.core.text import ago, grouped, one_line
 from vestige_tui.core.times import local_midnight
-from vestige_tui.tui.commands import (
-    IN_PLACE,
-    AddMemory,
-    CopyId,
-    EditMemory,
-    GoToBrowse,
-    GoToReview,
-    Leave,
-    Reveal,
-    Suspend,
-    UndoChange,
-    bindings,
-)
-from vestige_tui.tui.commands import FocusFilter as FilterCommand
+from vestige_tui.tui.commands.catalogue import IN_PLACE
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.everywhere import Leave
+from vestige_tui.tui.commands.lists import FocusFilter as FilterCommand
+from vestige_tui.tui.commands.memories import AddMemory, CopyId, EditMemory, UndoChange
+from vestige_tui.tui.commands.places import GoToBrowse, GoToReview
+from vestige_tui.tui.commands.review import Reveal, Suspend
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.memory_place import MemoryPlace
 from vestige_tui.tui.review.card import CardFace, ReviewCard

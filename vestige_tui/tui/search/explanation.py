@@ -22,7 +22,8 @@ from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.search import Explanation, Hit, SearchQuery
 from vestige_tui.core.text import cells, cut, grouped, plain, redact
 from vestige_tui.presenters import explanation
-from vestige_tui.tui.commands import OF_AN_EXPLANATION, AskWhyNot, bindings
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.search import OF_AN_EXPLANATION, AskWhyNot
 from vestige_tui.tui.dialogs.details import detail_of
 from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Dialog

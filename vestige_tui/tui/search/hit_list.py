@@ -15,7 +15,8 @@ from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.search import Hit
 from vestige_tui.core.text import cells, cut, grouped, one_line, plain
 from vestige_tui.presenters.explanation import around
-from vestige_tui.tui.commands import ClearSelection, SelectRow, bindings
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.lists import ClearSelection, SelectRow
 from vestige_tui.tui.widgets.glyphs import FULL, age, figure, state_of
 from vestige_tui.tui.widgets.memory_rows import MemoryRows
 from vestige_tui.tui.widgets.row_list import Piece, fit

@@ -15,16 +15,12 @@ from vestige_tui.core.memories import Memory
 from vestige_tui.core.search import Answer, Hit, Mode, SearchQuery
 from vestige_tui.core.text import duration, grouped
 from vestige_tui.presenters.explanation import MODE_NAMES
-from vestige_tui.tui.commands import (
-    IN_PLACE,
-    AddMemory,
-    CycleMode,
-    GoToRegistry,
-    GoToSearch,
-    LeaveLine,
-    ToggleSuperseded,
-    bindings,
-)
+from vestige_tui.tui.commands.catalogue import IN_PLACE
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.lists import LeaveLine
+from vestige_tui.tui.commands.memories import AddMemory
+from vestige_tui.tui.commands.places import GoToRegistry, GoToSearch
+from vestige_tui.tui.commands.search import CycleMode, ToggleSuperseded
 from vestige_tui.tui.filtered_place import REPLACED
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.memory_place import ReadingPlace

@@ -19,7 +19,10 @@ from vestige_tui.core.health import Health, MigrationInfo, QueryTiming, Stats, S
 from vestige_tui.core.memories import JournalEntry
 from vestige_tui.core.text import ago, bytes_size, cells, cut, grouped, plain, short_id
 from vestige_tui.presenters import store_report
-from vestige_tui.tui.commands import IN_PLACE, GoToStore, Leave, bindings
+from vestige_tui.tui.commands.catalogue import IN_PLACE
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.everywhere import Leave
+from vestige_tui.tui.commands.places import GoToStore
 from vestige_tui.tui.dialogs.modals import Confirm
 from vestige_tui.tui.jobs.place import show_job
 from vestige_tui.tui.place import Place

@@ -12,7 +12,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from vestige_tui.core.text import cells, cut, grouped, plain
-from vestige_tui.tui.commands import PLACES, GoTo
+from vestige_tui.tui.commands.places import PLACES, GoTo
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from vestige_tui.core.text import cells
-from vestige_tui.tui.commands import ShowHelp
+from vestige_tui.tui.commands.everywhere import ShowHelp
 
 if TYPE_CHECKING:
     from textual.dom import DOMNode

@@ -23,7 +23,9 @@ from vestige_tui.core.reviews import Rating, Review
 from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.search import Hit
 from vestige_tui.core.text import ago, cells, cut, grouped, one_line, plain, short_id
-from vestige_tui.tui.commands import MOTIONS, LeaveCard, ShowWhole, ToggleRaw, bindings
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.lists import MOTIONS
+from vestige_tui.tui.commands.memories import LeaveCard, ShowWhole, ToggleRaw
 from vestige_tui.tui.widgets.glyphs import due, figure, level, state_of
 from vestige_tui.tui.widgets.lineage import LineageTree
 from vestige_tui.tui.widgets.panels import Panels

@@ -8,7 +8,8 @@ from textual.actions import SkipAction
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 
-from vestige_tui.tui.commands import MOTIONS, bindings
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.lists import MOTIONS
 
 
 class Panels(VerticalScroll, can_focus=True, inherit_bindings=False):

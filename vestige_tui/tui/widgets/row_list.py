@@ -17,7 +17,8 @@ from textual.strip import Strip
 
 from vestige_tui.core.text import cut
 from vestige_tui.presenters.style import Ink
-from vestige_tui.tui.commands import MOTIONS, ChooseRow, bindings
+from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.lists import MOTIONS, ChooseRow
 
 Piece: TypeAlias = tuple[str, Ink]
 """Plain text and its ink."""

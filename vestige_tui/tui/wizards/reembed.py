@@ -13,7 +13,7 @@ from vestige_tui.core.text import grouped
 from vestige_tui.embedding.models import CatalogModel, catalog, same_model
 from vestige_tui.jobs.start import JobRequest, StartedJob, start
 from vestige_tui.presenters.jobs import short_model
-from vestige_tui.tui.commands import DropOldVectors, FillVectors
+from vestige_tui.tui.commands.registry import DropOldVectors, FillVectors
 from vestige_tui.tui.dialogs.modals import Confirm
 from vestige_tui.tui.wizards.cost_step import CostStep, going
 from vestige_tui.tui.wizards.model_step import ModelStep

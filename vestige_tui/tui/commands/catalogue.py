@@ -1,0 +1,81 @@
+"""The catalogue of all commands by id, and the commands of each place."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from vestige_tui.tui.commands import everywhere, jobs, lists, memories, places, registry, review, search, store
+from vestige_tui.tui.commands.command import Command
+from vestige_tui.tui.commands.jobs import CancelJob, CopyJobId, FailJob, Reembed, RetryJob, StartCopy, VerifyCopy
+from vestige_tui.tui.commands.lists import OF_FILTERS, FocusFilter, PickFilters, Sort
+from vestige_tui.tui.commands.memories import (
+    ON_A_MEMORY,
+    AddMemory,
+    CopyMemory,
+    DeleteMemory,
+    EditMemory,
+    SupersedeMemory,
+    UndoChange,
+)
+from vestige_tui.tui.commands.registry import (
+    ConfigureModel,
+    DropOldVectors,
+    FillVectors,
+    PreviewModel,
+    ReadModelCard,
+    RollBack,
+)
+from vestige_tui.tui.commands.review import Bury, GradeAgain, GradeEasy, GradeGood, GradeHard, Reveal, Suspend
+from vestige_tui.tui.commands.search import AskWhyNot, CycleMode, ExplainAnswer, MoreHits, ToggleSuperseded
+from vestige_tui.tui.commands.store import Vacuum
+
+_MODULES: tuple[ModuleType, ...] = (places, everywhere, lists, memories, search, review, jobs, registry, store)
+
+
+def catalogue() -> dict[str, type[Command]]:
+    """Return every command by id, for the keymap; in the order of ``_MODULES`` and of their lines."""
+    return {
+        value.id: value
+        for module in _MODULES
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Command) and "id" in vars(value)
+        if value.__module__ == module.__name__
+    }
+
+
+IN_PLACE: dict[str, tuple[type[Command], ...]] = {
+    "search": (
+        FocusFilter,
+        PickFilters,
+        ExplainAnswer,
+        *ON_A_MEMORY,
+        AddMemory,
+        CycleMode,
+        MoreHits,
+        AskWhyNot,
+        ToggleSuperseded,
+        *OF_FILTERS,
+    ),
+    "browse": (FocusFilter, PickFilters, Sort, *ON_A_MEMORY, AddMemory, ToggleSuperseded, *OF_FILTERS),
+    "review": (
+        Reveal,
+        GradeAgain,
+        GradeHard,
+        GradeGood,
+        GradeEasy,
+        Suspend,
+        Bury,
+        FocusFilter,
+        PickFilters,
+        *OF_FILTERS,
+        EditMemory,
+        CopyMemory,
+        DeleteMemory,
+        SupersedeMemory,
+        UndoChange,
+    ),
+    "jobs": (CancelJob, RetryJob, FailJob, StartCopy, VerifyCopy, Reembed, CopyJobId),
+    "registry": (PreviewModel, Reembed, ReadModelCard, RollBack, DropOldVectors, FillVectors, ConfigureModel),
+    "store": (StartCopy, Vacuum),
+}
+"""Commands of each place, besides ``EVERYWHERE``."""

@@ -1,0 +1,138 @@
+"""Commands of lists: motions, selection, filters, sorting."""
+
+from __future__ import annotations
+
+from vestige_tui.tui.commands.command import Command
+
+
+class RowDown(Command):
+    id, key, label, action = "list.down", "j,down", "down", "cursor_down"
+    group = "Lists"
+    help = "Go one row down."
+
+
+class RowUp(Command):
+    id, key, label, action = "list.up", "k,up", "up", "cursor_up"
+    group = "Lists"
+    help = "Go one row up."
+
+
+class HalfPageDown(Command):
+    id, key, label, action = "list.half_down", "ctrl+d", "half a page down", "half_page_down"
+    group = "Lists"
+    help = "Go half a page down."
+
+
+class HalfPageUp(Command):
+    id, key, label, action = "list.half_up", "ctrl+u", "half a page up", "half_page_up"
+    group = "Lists"
+    help = "Go half a page up."
+
+
+class PageDown(Command):
+    id, key, label, action = "list.page_down", "pagedown", "page down", "page_down"
+    group = "Lists"
+    help = "Go a page down."
+
+
+class PageUp(Command):
+    id, key, label, action = "list.page_up", "pageup", "page up", "page_up"
+    group = "Lists"
+    help = "Go a page up."
+
+
+class FirstRow(Command):
+    id, key, label, action = "list.first", "g,home", "first", "first"
+    group = "Lists"
+    help = "Go to the first row."
+
+
+class LastRow(Command):
+    id, key, label, action = "list.last", "G,end", "last", "last"
+    group = "Lists"
+    help = "Go to the last row."
+
+
+class ChooseRow(Command):
+    id, key, label, action = "list.choose", "enter", "open", "choose"
+    group, footer, display = "Lists", True, "enter"
+    help = "Open the row under the cursor."
+
+
+class SelectRow(Command):
+    id, key, label, action = "list.select", "space", "select", "toggle_selected"
+    group, footer = "Lists", True
+    help = "Select the row, or take it out of the selection, and go on."
+
+
+class SelectRange(Command):
+    id, key, label, action = "list.range", "v", "range", "toggle_range"
+    group = "Lists"
+    help = "Start a range here; move, and press again to select it."
+
+
+class SelectAll(Command):
+    id, key, label, action = "list.all", "asterisk", "all", "select_all"
+    group, display = "Lists", "*"
+    help = "Select everything that the filter matches."
+
+
+class ClearSelection(Command):
+    id, key, label, action = "list.clear", "escape", "clear selection", "clear_selection"
+    group = "Lists"
+    help = "Give up the range or the selection."
+
+
+class FocusFilter(Command):
+    id, key, label, action = "list.filter", "slash", "filter", "filter"
+    group, footer, display = "Lists", True, "/"
+    help = "Type what to look for, or add a filter such as type:decision."
+
+
+class PickFilters(Command):
+    id, key, label, action = "filter.pick", "f,f8", "filters", "pick_filters"
+    group, footer = "Lists", True
+    help = "Pick filters from what there is, with counts; f8 does it while you type. Saved filters are there too."
+
+
+class CarryFilters(Command):
+    id, key, label, action = "filter.carry", "F", "filters elsewhere", "carry_filters"
+    group = "Lists"
+    help = "Go to Search, Browse or Review with the same filters."
+
+
+class SaveFilters(Command):
+    id, key, label, action = "filter.save", "ctrl+s", "save filters", "save_filters"
+    group = "Lists"
+    help = "Give the filters a name, to come back to them."
+
+
+class LeaveLine(Command):
+    id, key, label, action = "line.leave", "down", "to the list", "leave_line"
+    group, footer = "Lists", True
+    help = "Go on from the line to the list, where letters are keys."
+
+
+class Sort(Command):
+    id, key, label, action = "list.sort", "s", "sort", "sort"
+    group, footer = "Lists", True
+    help = "Choose what the list is sorted by."
+
+
+MOTIONS: tuple[type[Command], ...] = (
+    RowDown,
+    RowUp,
+    HalfPageDown,
+    HalfPageUp,
+    PageDown,
+    PageUp,
+    FirstRow,
+    LastRow,
+)
+"""Commands that every list binds; ``widgets.row_list.RowList`` does it."""
+
+SELECTING: tuple[type[Command], ...] = (SelectRow, SelectRange, SelectAll, ClearSelection)
+"""Further commands of a list with a selection."""
+
+OF_FILTERS: tuple[type[Command], ...] = (CarryFilters, SaveFilters)
+"""Commands of a place with a filter line, besides ``FocusFilter`` and ``PickFilters``."""

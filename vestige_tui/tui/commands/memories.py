@@ -1,0 +1,97 @@
+"""Commands on a memory, and on the card that shows one."""
+
+from __future__ import annotations
+
+from vestige_tui.tui.commands.command import Command
+
+
+class CopyMemory(Command):
+    id, key, label, action = "memory.copy", "y", "copy", "copy_memory"
+    group, footer = "Memory", True
+    help = "Copy the memory's text to the clipboard."
+
+
+class CopyId(Command):
+    id, key, label, action = "memory.copy_id", "Y", "copy id", "copy_id"
+    group = "Memory"
+    help = "Copy the memory's whole id to the clipboard."
+
+
+class AddMemory(Command):
+    id, key, label, action = "memory.add", "a", "add", "add_memory"
+    group = "Memory"
+    help = "Write a new memory in your editor."
+
+
+class EditMemory(Command):
+    id, key, label, action = "memory.edit", "e", "edit", "edit_memory"
+    group, footer = "Memory", True
+    help = "Edit the memory's text in your editor."
+
+
+class TagMemory(Command):
+    id, key, label, action = "memory.tag", "t", "tag", "tag_memory"
+    group, footer = "Memory", True
+    help = "Add and remove tags: +security -draft."
+
+
+class DeleteMemory(Command):
+    id, key, label, action = "memory.delete", "d", "delete", "delete_memory"
+    group, footer = "Memory", True
+    help = "Delete the memory or the selection, after showing what will go."
+
+
+class GradeMemory(Command):
+    id, key, label, action = "memory.grade", "R", "review now", "grade_memory"
+    group = "Memory"
+    help = "Grade this memory now, due or not."
+
+
+class LinkMemory(Command):
+    id, key, label, action = "memory.link", "l", "link", "link_memory"
+    group = "Memory"
+    help = "Link this memory to another one."
+
+
+class SupersedeMemory(Command):
+    id, key, label, action = "memory.supersede", "S", "supersede", "supersede_memory"
+    group = "Memory"
+    help = "Say that another memory replaces this one."
+
+
+class UndoChange(Command):
+    id, key, label, action = "memory.undo", "u", "undo", "undo"
+    group, footer = "Memory", True
+    help = "Take back the last change."
+
+
+class LeaveCard(Command):
+    id, key, label, action = "card.leave", "escape", "back", "leave_card"
+    group, footer, display = "Memory", True, "esc"
+    help = "Go back from the memory to the list."
+
+
+class ToggleRaw(Command):
+    id, key, label, action = "card.raw", "r", "raw", "toggle_raw"
+    group = "Memory"
+    help = "Show the text as it is stored, or as Markdown."
+
+
+class ShowWhole(Command):
+    id, key, label, action = "card.whole", "w", "whole text", "show_whole"
+    group = "Memory"
+    help = "Show the whole of a very long memory."
+
+
+ON_A_MEMORY: tuple[type[Command], ...] = (
+    EditMemory,
+    TagMemory,
+    CopyMemory,
+    CopyId,
+    DeleteMemory,
+    GradeMemory,
+    LinkMemory,
+    SupersedeMemory,
+    UndoChange,
+)
+"""Commands of a place with memories, on the selection or on the memory under the cursor."""

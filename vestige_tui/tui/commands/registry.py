@@ -1,0 +1,47 @@
+"""Commands of the place Registry."""
+
+from __future__ import annotations
+
+from vestige_tui.tui.commands.command import Command
+
+
+class FillVectors(Command):
+    id, key, label, action = "registry.fill", "f", "fill", "fill_vectors"
+    group, footer = "Registry", True
+    help = "Embed the memories that have no vector yet."
+
+
+class PreviewModel(Command):
+    id, key, label, action = "registry.preview", "p", "compare", "preview_model"
+    group = "Registry"
+    help = "Compare how the chosen model and the present one answer the same questions."
+
+
+class ReadModelCard(Command):
+    id, key, label, action = "registry.card", "tab", "card", "read_card"
+    group, footer = "Registry", True
+    help = "Read about the store's model: its vectors, the ways out, second vectors, and the models so far."
+
+
+class LeaveModelCard(Command):
+    id, key, label, action = "registry.models", "tab,escape", "models", "leave_card"
+    group, footer, display = "Registry", True, "tab"
+    help = "Go back from the store's model to the list of models."
+
+
+class RollBack(Command):
+    id, key, label, action = "registry.rollback", "b", "roll back", "roll_back"
+    group, footer = "Registry", True
+    help = "Go back to the model before, whose vectors are kept."
+
+
+class DropOldVectors(Command):
+    id, key, label, action = "registry.drop_old", "D", "drop old", "drop_old"
+    group, footer = "Registry", True
+    help = "Delete the vectors of the model before; there is no way back then."
+
+
+class ConfigureModel(Command):
+    id, key, label, action = "registry.configure", "w", "write setting", "configure_model"
+    group, footer = "Registry", True
+    help = "Write the store's model into the settings file, where that names another one."

@@ -1,0 +1,47 @@
+"""Commands of the place Review."""
+
+from __future__ import annotations
+
+from vestige_tui.tui.commands.command import Command
+
+
+class Reveal(Command):
+    id, key, label, action = "review.reveal", "space", "reveal", "reveal"
+    group, footer = "Review", True
+    help = "Show the whole memory and the four grades."
+
+
+class GradeAgain(Command):
+    id, key, label, action = "review.again", "1", "again", "grade(1)"
+    group = "Review"
+    help = "Not remembered."
+
+
+class GradeHard(Command):
+    id, key, label, action = "review.hard", "2", "hard", "grade(2)"
+    group = "Review"
+    help = "Remembered with great effort."
+
+
+class GradeGood(Command):
+    id, key, label, action = "review.good", "3", "good", "grade(3)"
+    group = "Review"
+    help = "Remembered after some thought."
+
+
+class GradeEasy(Command):
+    id, key, label, action = "review.easy", "4", "easy", "grade(4)"
+    group = "Review"
+    help = "Remembered at once."
+
+
+class Suspend(Command):
+    id, key, label, action = "review.suspend", "x", "suspend", "suspend"
+    group, footer = "Review", True
+    help = "Never offer this memory again until resumed."
+
+
+class Bury(Command):
+    id, key, label, action = "review.bury", "b", "bury", "bury"
+    group, footer = "Review", True
+    help = "Offer this memory again tomorrow."
