@@ -30,7 +30,7 @@ async def shoot(
 ) -> None:
     """Open the console on a store, go to a place, press keys, and take a screenshot."""
     from tests.support.pictures import picture
-    from vestige_tui.config import Config
+    from vestige_tui.config.settings import Config
     from vestige_tui.tui.app import VestigeApp
 
     app = VestigeApp(Config(theme=theme), url)

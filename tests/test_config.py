@@ -10,22 +10,13 @@ from pathlib import Path
 import pytest
 from textual.keys import _character_to_key
 
-from vestige_tui import config as config_module
-from vestige_tui.config import (
-    DEFAULT_FILE,
-    Config,
-    cache_dir,
-    check_keys,
-    data_dir,
-    default_path,
-    default_store_url,
-    key_name,
-    load_config,
-    make_private_dir,
-    set_value,
-    state_dir,
-    write_default,
-)
+from vestige_tui.config.default_store import default_store_url
+from vestige_tui.config.directories import cache_dir, data_dir, default_path, make_private_dir, state_dir
+from vestige_tui.config.keys import check_keys, key_name
+from vestige_tui.config.reader import load_config
+from vestige_tui.config.settings import Config
+from vestige_tui.config.settings_file import parse
+from vestige_tui.config.writer import DEFAULT_FILE, set_value, write_default
 from vestige_tui.core.errors import ConfigError, Refused
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, Policy
 
@@ -389,13 +380,12 @@ def test_settings_are_written_into_no_pipe_and_no_device(tmp_path: Path) -> None
 
 def test_what_another_program_wrote_meanwhile_is_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read(file, "[ui]\ntheme = 'nord'\n")
-    parsed = config_module._parsed
 
     def slow(source: str, path: Path) -> object:
         file.write_text("[ui]\ntheme = 'theirs'\n")
-        return parsed(source, path)
+        return parse(source, path)
 
-    monkeypatch.setattr(config_module, "_parsed", slow)
+    monkeypatch.setattr("vestige_tui.config.writer.parse", slow)
     with pytest.raises(Refused, match="changed meanwhile"):
         set_value(file, "ui.theme", "dracula")
     assert file.read_text() == "[ui]\ntheme = 'theirs'\n"

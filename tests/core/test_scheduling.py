@@ -289,7 +289,8 @@ def test_json_of_what_is_no_number() -> None:
 
 def test_the_library_is_imported_by_the_first_review_only() -> None:
     program = (
-        "import sys, vestige_tui.core.scheduling, vestige_tui.config, vestige_tui.core.text; print(sorted(sys.modules))"
+        "import sys, vestige_tui.core.scheduling, vestige_tui.config.writer, vestige_tui.core.text;"
+        " print(sorted(sys.modules))"
     )
     modules = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert not [name for name in ("'fsrs'", "'textual'", "'rich'", "'tomlkit'", "'difflib'") if name in modules]

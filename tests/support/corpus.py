@@ -16,7 +16,7 @@ from textual.screen import ModalScreen
 
 from tests.support.pictures import lines
 from vestige_tui import sample_store
-from vestige_tui.config import Config
+from vestige_tui.config.settings import Config
 from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store

@@ -17,7 +17,7 @@ from textual.content import Content
 
 from tests.support.corpus import Console, embedders, opened
 from tests.support.pictures import lines
-from vestige_tui.config import Config
+from vestige_tui.config.settings import Config
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Refused, Unavailable
 from vestige_tui.core.health import Stats

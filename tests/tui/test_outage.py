@@ -19,7 +19,7 @@ import pytest
 from tests.support.corpus import PATIENCE_SECONDS, Console, embedders
 from tests.support.listed import list_ids
 from tests.support.postgres import finish
-from vestige_tui.config import Config
+from vestige_tui.config.settings import Config
 from vestige_tui.core.errors import Unavailable, Unsure, Usage
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.reviews import Rating

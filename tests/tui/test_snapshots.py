@@ -16,7 +16,7 @@ from textual.widgets import Input
 
 from tests.support.corpus import Console, clock, embedders
 from tests.support.work import show
-from vestige_tui.config import Config
+from vestige_tui.config.settings import Config
 from vestige_tui.core.health import (
     Connections,
     Health,

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.corpus import Console, clock
 from tests.support.swapping import OtherEmbedder, offer, prepare, swap
-from vestige_tui.config import Config
+from vestige_tui.config.settings import Config
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.embedding import models

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vestige_tui.core.errors import Refused
 
 if TYPE_CHECKING:
-    from vestige_tui.config import Config
+    from vestige_tui.config.settings import Config
 
 
 def refuse_without_terminal() -> None:

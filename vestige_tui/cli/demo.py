@@ -27,7 +27,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _folder(args: Namespace) -> Path:
-    from vestige_tui.config import data_dir
+    from vestige_tui.config.directories import data_dir
 
     return Path(args.dir).expanduser().absolute() if args.dir else data_dir() / "demo"
 
@@ -39,7 +39,7 @@ def _url(args: Namespace) -> str:
 
 async def _create(args: Namespace, output: Output) -> int:
     """Create and fill the store unless it exists; resume an incomplete one."""
-    from vestige_tui.config import make_private_dir
+    from vestige_tui.config.directories import make_private_dir
     from vestige_tui.store.open import open_store
 
     if args.store:
@@ -89,7 +89,7 @@ async def _fill(url: str, started_at: datetime, progress: ProgressLine) -> None:
 
 def _open(args: Namespace, output: Output) -> int:
     """Open the console on the demo, after the event loop that filled it: the console runs its own."""
-    from vestige_tui.config import Config
+    from vestige_tui.config.settings import Config
 
     if args.no_console or output.as_json:
         return 0

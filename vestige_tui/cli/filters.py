@@ -51,7 +51,7 @@ async def chosen_filter(args: Namespace, store: Store, *, superseded: bool = Fal
 
 
 def _saved_filter(args: Namespace, name: str) -> str:
-    from vestige_tui.config import load_config
+    from vestige_tui.config.reader import load_config
 
     filters = load_config(Path(args.config) if args.config else None).filters
     if name not in filters:

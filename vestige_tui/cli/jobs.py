@@ -22,7 +22,7 @@ from vestige_tui.presenters import json_shapes
 from vestige_tui.presenters.shell_jobs import line, named, state, summary, trouble, way_on
 
 if TYPE_CHECKING:
-    from vestige_tui.config import Config
+    from vestige_tui.config.settings import Config
     from vestige_tui.core.jobs import Job, JobFinding, JobStatus, TableProgress
     from vestige_tui.store.store import Store
 
@@ -367,7 +367,7 @@ async def _cancel(args: Namespace, output: Output) -> int:
 
 
 async def _retry(args: Namespace, output: Output) -> int:
-    from vestige_tui.config import load_config
+    from vestige_tui.config.reader import load_config
     from vestige_tui.jobs.monitor import retry
 
     urls = _password_urls(args, load_config(Path(args.config) if args.config else None))

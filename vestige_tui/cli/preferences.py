@@ -48,7 +48,7 @@ async def _show(args: Namespace, output: Output) -> int:
 def _place(args: Namespace) -> Path:
     import os
 
-    from vestige_tui.config import default_path
+    from vestige_tui.config.directories import default_path
 
     name = args.config or os.environ.get("VESTIGE_CONFIG")
     return Path(name).expanduser() if name else default_path()
@@ -63,7 +63,7 @@ async def _path(args: Namespace, output: Output) -> int:
 
 
 async def _init(args: Namespace, output: Output) -> int:
-    from vestige_tui.config import write_default
+    from vestige_tui.config.writer import write_default
 
     path = _place(args)
     write_default(path)

@@ -199,7 +199,7 @@ def _drop_stdout() -> None:
 
 def _log_unexpected(error: Exception) -> str:
     """Write the traceback of an unexpected error to a private file; return a sentence that names the file."""
-    from vestige_tui.config import make_private_dir, state_dir
+    from vestige_tui.config.directories import make_private_dir, state_dir
     from vestige_tui.core import files
     from vestige_tui.core.text import plain, redact
 

@@ -20,7 +20,7 @@ from vestige_tui.core.text import bytes_size, duration, grouped
 from vestige_tui.presenters import json_shapes
 
 if TYPE_CHECKING:
-    from vestige_tui.config import Config
+    from vestige_tui.config.settings import Config
     from vestige_tui.core.embeddings import ModelSignature, SpareVectors
     from vestige_tui.jobs.start import JobRequest
     from vestige_tui.reembed.plan import Estimate

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vestige_tui.config import Config
+    from vestige_tui.config.settings import Config
     from vestige_tui.store.store import Store
 
 
 def settings(args: Namespace) -> Config:
     """Load the settings of this run; print their warnings to stderr."""
     from vestige_tui.cli.output import say
-    from vestige_tui.config import load_config
+    from vestige_tui.config.reader import load_config
 
     config = load_config(Path(args.config) if args.config else None)
     for warning in config.warnings:
@@ -26,7 +26,7 @@ def settings(args: Namespace) -> Config:
 
 def store_url(args: Namespace, config: Config) -> str:
     """Return the URL of the store: --store, else the configured one, else the default location."""
-    from vestige_tui.config import default_store_url
+    from vestige_tui.config.default_store import default_store_url
 
     return args.store or default_store_url(config)
 

@@ -211,7 +211,7 @@ def _cache() -> Path:
     folder = os.environ.get("FASTEMBED_CACHE_PATH")
     if folder:
         return Path(folder)
-    from vestige_tui.config import cache_dir
+    from vestige_tui.config.directories import cache_dir
 
     return cache_dir() / "models"
 
@@ -224,7 +224,7 @@ def _folder_of(name: str) -> Path:
 
 
 def _open(name: str, cache: Path, threads: int) -> Any:
-    from vestige_tui.config import make_private_dir
+    from vestige_tui.config.directories import make_private_dir
 
     make_private_dir(cache)  # else fastembed creates it readable for all
     TextEmbedding = _fastembed()

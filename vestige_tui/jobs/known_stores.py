@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from vestige_tui.config import state_dir
+from vestige_tui.config.directories import state_dir
 from vestige_tui.core import files
 from vestige_tui.core.text import HIDDEN, redact
 from vestige_tui.core.times import format_time, parse_stored

@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vestige_tui.config import state_dir
+from vestige_tui.config.directories import state_dir
 from vestige_tui.core.errors import Conflict, Unavailable, Usage, VestigeError
 from vestige_tui.jobs.known_stores import KEEP, remember, with_passwords, without_password
 from vestige_tui.jobs.ledger import Ledger

@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from vestige_tui.config import state_dir
+from vestige_tui.config.directories import state_dir
 from vestige_tui.core.errors import Refused
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.transfer.row_keys import key_of

@@ -19,7 +19,9 @@ from textual.screen import Screen
 from textual.signal import Signal
 from textual.worker import Worker, WorkerError, WorkerState
 
-from vestige_tui.config import Config, check_keys, set_value
+from vestige_tui.config.keys import check_keys
+from vestige_tui.config.settings import Config
+from vestige_tui.config.writer import set_value
 from vestige_tui.core.errors import (
     EmbedderUnavailable,
     ModelMismatch,

@@ -13,7 +13,8 @@ import pytest
 from textual import events
 
 from tests.support.corpus import MEMORIES, REPLACED, Console, another_process, clock, embedders, opened
-from vestige_tui.config import Config, load_config
+from vestige_tui.config.reader import load_config
+from vestige_tui.config.settings import Config
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.filter_syntax import Chip, write_chips
 from vestige_tui.core.memories import LOCAL_USER, Draft, Facet, Filter

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vestige_tui.config import load_config, set_value
+from vestige_tui.config.reader import load_config
+from vestige_tui.config.writer import set_value
 from vestige_tui.core.errors import ConfigError
 from vestige_tui.core.filter_syntax import Chip, read_chips, write_chips
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.corpus import NOW, Console, embedders, opened
 from tests.support.vestige_files import make_v18
 from tests.support.work import FINDINGS, show
-from vestige_tui.config import Config
+from vestige_tui.config.settings import Config
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.jobs import Job, JobFinding, JobProgress, TableProgress
 from vestige_tui.core.text import cells, one_line, short_id

@@ -15,7 +15,8 @@ import pytest
 from tests.support.corpus import NOW, Console, clock, embedders, opened
 from tests.support.swapping import OtherEmbedder, offer, prepare, swap
 from tests.support.work import show
-from vestige_tui.config import Config, load_config
+from vestige_tui.config.reader import load_config
+from vestige_tui.config.settings import Config
 from vestige_tui.core.embeddings import ModelChange, ModelSignature, SpareVectors, VectorCensus
 from vestige_tui.core.jobs import Job, JobProgress, TableProgress
 from vestige_tui.core.memories import Draft

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.corpus import Console
 from tests.tui.review.test_place import BACKUPS, THREE, Clock, Desk, desk, embedders
-from vestige_tui.config import Config
+from vestige_tui.config.settings import Config
 from vestige_tui.core.errors import Conflict, Unavailable, Unsure
 from vestige_tui.core.memories import Change
 from vestige_tui.core.reviews import Marks, Rating

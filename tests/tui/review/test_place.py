@@ -16,7 +16,7 @@ from tests.support.corpus import PATIENCE_SECONDS
 from tests.support.pictures import lines
 from tests.support.vestige_files import NOW as FILE_NOW
 from tests.support.vestige_files import make_v18
-from vestige_tui.config import Config
+from vestige_tui.config.settings import Config
 from vestige_tui.core.memories import Draft, Filter, Memory
 from vestige_tui.core.reviews import Rating, Scheduling
 from vestige_tui.core.scheduling import LEECH_LAPSES, preview

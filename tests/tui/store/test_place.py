@@ -235,7 +235,7 @@ async def test_a_vestige_file_is_read_only_and_stays_as_it_is(tmp_path: Path, si
 
 
 async def test_a_store_that_is_on_postgresql_is_copied_from_here_too(postgres_database: str) -> None:
-    from vestige_tui.config import Config
+    from vestige_tui.config.settings import Config
     from vestige_tui.store.open import open_store
     from vestige_tui.tui.app import VestigeApp
 

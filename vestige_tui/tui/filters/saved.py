@@ -9,7 +9,10 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from textual.screen import Screen
 
-from vestige_tui.config import Config, default_path, filter_name_fault, set_value
+from vestige_tui.config.directories import default_path
+from vestige_tui.config.reader import filter_name_fault
+from vestige_tui.config.settings import Config
+from vestige_tui.config.writer import set_value
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.filter_syntax import Chip, read_chips, write_chips
 from vestige_tui.tui.dialogs.modals import Ask, Confirm

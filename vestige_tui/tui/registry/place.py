@@ -13,7 +13,8 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.message import Message
 
-from vestige_tui.config import default_path, set_value
+from vestige_tui.config.directories import default_path
+from vestige_tui.config.writer import set_value
 from vestige_tui.core.errors import ReadOnly, Usage
 from vestige_tui.core.text import below_home, grouped
 from vestige_tui.embedding.models import DEFAULT_MODEL, CatalogModel, catalog

@@ -1,0 +1,98 @@
+"""Names of keys, and the check of rebound keys against the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from vestige_tui.config.settings import Config
+from vestige_tui.config.settings_file import SettingsFile, did_you_mean, read_text
+from vestige_tui.core.text import plain
+
+_MODIFIERS = ("ctrl", "alt", "super", "hyper", "meta", "shift")
+_NAMED_KEYS = frozenset(
+    (
+        *("up", "down", "left", "right", "home", "end", "insert", "delete", "pageup", "pagedown"),
+        *("tab", "enter", "escape", "space", "backspace"),
+    )
+) | {f"f{number}" for number in range(1, 25)}
+"""Keys with a name of more than one character."""
+_KEY_ALIASES = {
+    "esc": "escape",
+    "return": "enter",
+    "pgup": "pageup",
+    "pgdn": "pagedown",
+    "del": "delete",
+    "ins": "insert",
+    "solidus": "slash",
+    "reverse_solidus": "backslash",
+    "commercial_at": "at",
+    "hyphen_minus": "minus",
+    "plus_sign": "plus",
+    "low_line": "underscore",
+}
+# Pairs for which a terminal sends the same byte.
+_EQUAL_KEYS = {"ctrl+i": "tab", "ctrl+m": "enter", "ctrl+left_square_bracket": "escape", "ctrl+space": "ctrl+at"}
+
+
+def key_name(key: str) -> str | None:
+    """Return Textual's name of a typed key (``?``: ``question_mark``, ``Ctrl+F``: ``ctrl+f``), else None."""
+    *prefixes, last = (f"{key[:-1]}plus" if key.endswith("+") else key).split("+")
+    modifiers = {modifier.strip().lower() for modifier in prefixes}
+    if not modifiers <= set(_MODIFIERS) or len(modifiers) != len(prefixes):
+        return None
+    base = _base_name(last.strip())
+    if base is None:
+        return None
+    if len(base) == 1 and base.isalpha():
+        if modifiers == {"shift"}:
+            return base.upper()
+        if modifiers:
+            base = base.lower()
+    name = "+".join([*(modifier for modifier in _MODIFIERS if modifier in modifiers), base])
+    return _EQUAL_KEYS.get(name, name)
+
+
+def _base_name(key: str) -> str | None:
+    import unicodedata
+
+    if len(key) == 1:
+        if key.isalnum():
+            return key
+        name = unicodedata.name(key, "").lower().replace("-", "_").replace(" ", "_") if key.isprintable() else ""
+        return _KEY_ALIASES.get(name, name) or None
+    lowered = _KEY_ALIASES.get(key.lower(), key.lower())
+    if lowered in _NAMED_KEYS or lowered in {_base_name(chr(code)) for code in range(0x21, 0x7F)}:
+        return lowered
+    return None
+
+
+def check_keys(config: Config, default_keys: Mapping[str, str]) -> None:
+    """Check ``[keys]`` against the commands, id to default keys; raises ``ConfigError``.
+
+    An id must exist, and a key newly bound to one command must not belong to another.
+    """
+    if not config.keys:
+        return
+    source = ""
+    if config.path is not None and config.path.is_file():
+        source = read_text(config.path)
+    settings = SettingsFile({}, source, config.path or Path("[keys]"))
+    for command in config.keys:
+        if command not in default_keys:
+            settings.fail(
+                f"keys.{command}", f"keys.{plain(command)} is no command{did_you_mean(command, default_keys)}"
+            )
+    owners: dict[str, list[str]] = {}
+    for command, default in default_keys.items():
+        for key in _key_names(config.keys.get(command, default)):
+            owners.setdefault(key, []).append(command)
+    for key, commands in owners.items():
+        gained = [command for command in commands if key not in _key_names(default_keys[command])]
+        if gained and len(commands) > 1:
+            other = next(command for command in commands if command != gained[0])
+            settings.fail(f"keys.{gained[0]}", f'keys.{gained[0]} and {other} are both bound to "{key}"')
+
+
+def _key_names(keys: str) -> list[str]:
+    return [key_name(key.strip()) or key for key in keys.split(",")]

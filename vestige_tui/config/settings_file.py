@@ -1,0 +1,159 @@
+"""The settings file, parsed: values by dotted key, and errors that name file, key and line."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from vestige_tui.core.errors import ConfigError
+from vestige_tui.core.text import plain, redact
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+
+KNOWN_KEYS: Mapping[str, tuple[str, ...]] = {
+    "storage": ("backend", "sqlite", "postgres"),
+    "storage.sqlite": ("path",),
+    "storage.postgres": ("url", "max_connections", "acquire_timeout_secs"),
+    "embeddings": ("provider", "model"),
+    "review": ("desired_retention", "weights", "new_per_day"),
+    "ui": ("theme",),
+}
+"""Names in each table of the file that this program reads; other tables belong to the memory server."""
+
+
+def read_text(file: Path) -> str:
+    """Return the text of a settings file. Raises ConfigError."""
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"The configuration file {file} does not exist.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is not UTF-8 text.") from None
+    except OSError as error:
+        raise ConfigError(f"{file} could not be read: {error.strerror}.") from None
+
+
+def parse(source: str, file: Path) -> TOMLDocument:
+    """Parse TOML with its comments and order. Raises ConfigError with the line, and never quotes the text."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        return tomlkit.parse(source)
+    except (TOMLKitError, ValueError, RecursionError):
+        # The parser's message may quote the line, and the line may hold a password.
+        line = _invalid_line(source)
+        raise ConfigError(f"{file}{f', line {line}' if line else ''}: this is not valid TOML.") from None
+
+
+def _invalid_line(source: str) -> int | None:
+    """Return the line of the standard library's parse error; tomlkit names none for a duplicate key."""
+    import tomllib
+
+    try:
+        tomllib.loads(source)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        if match := re.search(r"\(at line ([0-9]+), column [0-9]+\)$", str(error)):
+            return int(match[1])
+        return len(source.rstrip().split("\n"))
+    return None
+
+
+def did_you_mean(name: str, candidates: Mapping[str, Any] | Sequence[str]) -> str:
+    """Return a question after the closest candidate, to end a message with; empty if none is close."""
+    from difflib import get_close_matches
+
+    matches = get_close_matches(name, list(candidates), n=1)
+    return f"; did you mean {matches[0]}?" if matches else ""
+
+
+def is_number(value: object) -> bool:
+    """Check for a finite number; a boolean is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """Parsed file, read by dotted key, with its text, so that an error can name the line."""
+
+    data: Mapping[str, Any]
+    source: str
+    file: Path
+
+    def at(self, dotted: str) -> Any:
+        value: Any = self.data
+        for name in dotted.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
+
+    def check_names(self) -> None:
+        """Check that every key in our tables is known, and that each of our tables is a table."""
+        for table, names in (*KNOWN_KEYS.items(), ("keys", ()), ("filters", ())):
+            content = self.at(table)
+            if content is None:
+                continue
+            if not isinstance(content, Mapping):
+                self.fail(table, f"{table} must be a table")
+            for name in content:
+                if table not in ("keys", "filters") and name not in names:
+                    key = f"{table}.{name}"
+                    self.fail(key, f"{plain(redact(key))[:80]} is not known{did_you_mean(name, names)}")
+
+    def text(self, key: str) -> str | None:
+        value = self.at(key)
+        if value is not None and not isinstance(value, str):
+            self.fail(key, f"{key} must be text in quotes")
+        if value is not None and not value.strip():
+            self.fail(key, f"{key} is empty")
+        if value is not None and "\0" in value:
+            self.fail(key, f"{key} holds a NUL character")
+        return value
+
+    def number(self, key: str, default: float, low: float, high: float, *, whole: bool = False) -> float:
+        value = self.at(key)
+        if value is None:
+            return default
+        if not is_number(value) or (whole and not isinstance(value, int)) or not low <= value <= high:
+            kind = "whole number" if whole else "number"
+            self.fail(key, f"{key} must be a {kind} from {low:,} to {high:,}")
+        return float(value)
+
+    def fail(self, key: str, problem: str) -> NoReturn:
+        line = _line_of(self.source, key)
+        position = f"{self.file}, line {line}" if line else f"{self.file}"
+        raise ConfigError(f"{position}: {problem}{'' if problem.endswith('?') else '.'}")
+
+
+_HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?")
+_ASSIGNMENT = re.compile(
+    r"\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'))*)\s*="
+)
+
+
+def _line_of(source: str, key: str) -> int | None:
+    """Return the line, from 1, of ``key`` or of its table header; else that of the table around or below it."""
+    table, around, below = "", None, None
+    for number, line in enumerate(source.split("\n"), start=1):
+        if header := _HEADER.fullmatch(line.rstrip("\r")):
+            table = _strip_quotes(header[1])
+            here = table
+        elif assignment := _ASSIGNMENT.match(line):
+            here = f"{table}.{_strip_quotes(assignment[1])}" if table else _strip_quotes(assignment[1])
+        else:
+            continue
+        if here == key:
+            return number
+        if key.startswith(f"{here}."):
+            around = number
+        elif below is None and here.startswith(f"{key}."):
+            below = number
+    return around or below
+
+
+def _strip_quotes(dotted: str) -> str:
+    return re.sub(r"\s*\.\s*(?=(?:[^\"']|\"[^\"]*\"|'[^']*')*$)", ".", dotted).replace('"', "").replace("'", "")

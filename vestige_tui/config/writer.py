@@ -1,0 +1,107 @@
+"""Writing to the settings file: a commented file of defaults, or one value, with everything else kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vestige_tui.config.directories import make_private_dir
+from vestige_tui.config.reader import read_config
+from vestige_tui.config.settings_file import parse, read_text
+from vestige_tui.core import files
+from vestige_tui.core.errors import ConfigError, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+
+DEFAULT_FILE = """\
+# Settings of vestige-tui. What starts with "#" shows a default; remove the "#" to change it.
+
+# [storage]
+# backend = "sqlite"                # or "postgres"
+
+# [storage.sqlite]
+# path = "~/memories/vestige.db"    # relative paths start at this file's folder
+
+# [storage.postgres]
+# url = "postgresql://me@localhost/vestige"   # better no password here: libpq also reads ~/.pgpass
+# max_connections = 10
+# acquire_timeout_secs = 30
+
+# [embeddings]
+# provider = "fastembed"
+# model = "nomic-ai/nomic-embed-text-v1.5"   # without a model, the one that the store belongs to is used
+
+# [review]
+# desired_retention = 0.9
+# new_per_day = 10
+
+# [keys]                            # a command's id and its key, or several keys with commas
+# place.search = "f2,ctrl+f"
+
+# [filters]                         # a name and what it stands for; the key f lists them, --filter NAME takes one
+# recent = "type:decision since:-30d"
+
+# [ui]
+# theme = "textual-dark"
+"""
+
+
+def write_default(path: Path) -> None:
+    """Write a commented file of defaults with mode 600. Raises ``Refused`` if ``path`` exists."""
+    with _as_config_error(path):
+        make_private_dir(Path(os.path.realpath(path)).parent)
+        target = files.examine(path)
+        if target.status is not None:
+            raise Refused(f"{path} exists already; nothing was changed.")
+        files.write(target, DEFAULT_FILE)
+
+
+def set_value(path: Path, dotted_key: str, value: str | int | float | Sequence[float] | None) -> None:
+    """Set one value in the file, None to remove it; comments, order and foreign tables stay. Creates a missing file.
+
+    The part after ``keys.`` or ``filters.`` is one name, dots included. Raises ``ConfigError`` without writing if the
+    result would be invalid, ``Refused`` if ``path`` is no settings file or was changed meanwhile.
+    """
+    with _as_config_error(path):
+        target = files.examine_document(path) if path.exists() else None
+    source = read_text(path) if target else ""
+    read_config(source, path, os.environ)
+    document = parse(source, path)
+    names = dotted_key.split(".", 1) if dotted_key.startswith(("keys.", "filters.")) else dotted_key.split(".")
+    _assign(document, names, value)
+    text = document.as_string()
+    read_config(text, path, os.environ)
+    with _as_config_error(path):
+        if target is None:
+            make_private_dir(Path(os.path.realpath(path)).parent)
+        files.write(target or files.examine_document(path), text, overwrite=target is not None)
+
+
+@contextmanager
+def _as_config_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{path} could not be written: {error.strerror or error}.") from None
+    except Unavailable as error:
+        raise ConfigError(error.message) from None
+
+
+def _assign(document: TOMLDocument, names: Sequence[str], value: object) -> None:
+    from tomlkit import table
+
+    parent: Any = document
+    for name in names[:-1]:
+        if name not in parent:
+            if value is None:
+                return
+            parent[name] = table()
+        parent = parent[name]
+    if value is not None:
+        parent[names[-1]] = value
+    elif names[-1] in parent:
+        del parent[names[-1]]
