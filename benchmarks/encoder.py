@@ -73,7 +73,7 @@ def _in_process(name: str, count: int) -> EncoderRun:
 
 
 def _ours(texts: Sequence[str]) -> float:
-    from vestige_tui.embedding.models import load_embedder
+    from vestige_tui.embedding.loaders import load_embedder
 
     embedder = load_embedder()
     embedder.embed(texts[:4])
@@ -85,7 +85,7 @@ def _ours(texts: Sequence[str]) -> float:
 def _fastembed(texts: Sequence[str]) -> float:
     from fastembed import TextEmbedding
 
-    from vestige_tui.embedding.models import load_embedder
+    from vestige_tui.embedding.loaders import load_embedder
 
     load_embedder()  # registers the same model with fastembed
     [model] = [
@@ -106,7 +106,7 @@ def _model_folder() -> Path:
 
 async def _import(texts: Sequence[str]) -> float:
     from vestige_tui.core.memories import Draft
-    from vestige_tui.embedding.models import EmbedderSource
+    from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.open import open_store
 
     embedders = EmbedderSource()

@@ -21,7 +21,7 @@ from benchmarks.raw import DEPTH, Raw, RawPostgres, RawSqlite, fused
 from benchmarks.table import Figure
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.search import Mode, SearchQuery
-from vestige_tui.embedding.models import EmbedderSource
+from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.sample_store import fill, memory_id
 from vestige_tui.store.open import open_store
 

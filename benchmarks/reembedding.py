@@ -17,7 +17,8 @@ from benchmarks import copying, encoder
 from benchmarks.corpus import texts
 from benchmarks.table import Figure
 from vestige_tui.core.memories import Draft
-from vestige_tui.embedding.models import DEFAULT_MODEL, EmbedderSource, TestEmbedder
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import DEFAULT_MODEL, TestEmbedder
 from vestige_tui.jobs.context import JobContext
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest

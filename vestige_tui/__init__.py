@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vestige_tui.core.reviews import Rating, Review, Scheduling
     from vestige_tui.core.scheduling import Policy
     from vestige_tui.core.search import Answer, Hit, SearchQuery
-    from vestige_tui.embedding.models import EmbedderSource
+    from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.open import open_store
     from vestige_tui.store.store import Store
 
@@ -52,7 +52,7 @@ _MODULES = {
     "core.reviews": ("Rating", "Review", "Scheduling"),
     "core.scheduling": ("Policy",),
     "core.search": ("Answer", "Hit", "SearchQuery"),
-    "embedding.models": ("EmbedderSource",),
+    "embedding.embedder_source": ("EmbedderSource",),
     "store.open": ("open_store",),
     "store.store": ("Store",),
 }

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.support.swapping import OtherEmbedder, offer
-from vestige_tui.embedding import models as embedding
+from vestige_tui.embedding import loaders
 from vestige_tui.embedding.models import DEFAULT_MODEL
 
 OTHER = "other-embedder-64"
@@ -17,7 +17,7 @@ OTHER = "other-embedder-64"
 @pytest.fixture(autouse=True)
 def models(monkeypatch: pytest.MonkeyPatch) -> None:
     """The default model, and another one."""
-    offer(monkeypatch, embedding.load_embedder(DEFAULT_MODEL), OtherEmbedder(64))
+    offer(monkeypatch, loaders.load_embedder(DEFAULT_MODEL), OtherEmbedder(64))
 
 
 def test_two_columns(run: Command, sample: str) -> None:

@@ -23,17 +23,11 @@ import pytest
 from tests.support.task_factory import EAGER
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import EmbedderUnavailable, ModelMismatch
-from vestige_tui.embedding import models as embedding
-from vestige_tui.embedding.models import (
-    DEFAULT_MODEL,
-    Embedder,
-    EmbedderSource,
-    TestEmbedder,
-    catalog,
-    load_embedder,
-    same_model,
-    signature,
-)
+from vestige_tui.embedding import embedder_source, loaders
+from vestige_tui.embedding.catalogue import catalog
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.loaders import load_embedder
+from vestige_tui.embedding.models import DEFAULT_MODEL, Embedder, TestEmbedder, same_model, signature
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
@@ -105,12 +99,12 @@ def test_a_model_of_long_texts_reads_a_bounded_part() -> None:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     for reads, bounded in ((8_192, 512), (256, 256)):
         tokenizer.enable_truncation(max_length=reads)
-        embedding._bound(tokenizer)
+        loaders._bound(tokenizer)
         assert len(tokenizer.encode("word " * 1_000).ids) == bounded
 
 
 def test_other_weights_than_the_tested_ones_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "DEFAULT_SHA256", "0" * 64)
+    monkeypatch.setattr(loaders, "DEFAULT_SHA256", "0" * 64)
     with pytest.raises(EmbedderUnavailable, match=r"model\.onnx"):
         load_embedder()
 
@@ -140,7 +134,7 @@ def test_a_runtime_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -
     def broken(threads: int) -> None:
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(embedding, "_load_default", broken)
+    monkeypatch.setattr(loaders, "_load_default", broken)
     with pytest.raises(EmbedderUnavailable, match=r"all-MiniLM-L6-v2 could not be loaded\.$"):
         load_embedder()
 
@@ -191,9 +185,9 @@ def test_a_model_on_this_machine_needs_no_network(monkeypatch: pytest.MonkeyPatc
 def test_a_missing_model_is_downloaded_with_progress(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     prepared = cache.with_name("prepared")
     _lay_out(prepared)
-    monkeypatch.setattr(embedding, "_network", lambda: True)
+    monkeypatch.setattr(loaders, "_network", lambda: True)
     fetch = f"import shutil, sys; shutil.copytree({str(prepared / HUB)!r}, sys.argv[2] + '/{HUB}', symlinks=True)"
-    monkeypatch.setattr(embedding, "_FETCH", fetch)
+    monkeypatch.setattr(loaders, "_FETCH", fetch)
     told: list[str] = []
     assert load_embedder(OTHER, progress=told.append).name == OTHER
     assert told[0] == told[-1] == "loading bge-small-en-v1.5"
@@ -202,8 +196,8 @@ def test_a_missing_model_is_downloaded_with_progress(monkeypatch: pytest.MonkeyP
 
 
 def test_a_download_that_fails_says_so(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    monkeypatch.setattr(embedding, "_network", lambda: True)
-    monkeypatch.setattr(embedding, "_FETCH", "raise SystemExit(1)")
+    monkeypatch.setattr(loaders, "_network", lambda: True)
+    monkeypatch.setattr(loaders, "_FETCH", "raise SystemExit(1)")
     with pytest.raises(EmbedderUnavailable, match="could not be downloaded"):
         load_embedder(OTHER)
 
@@ -215,7 +209,7 @@ def test_offline_is_said_by_words_as_well_as_by_one(monkeypatch: pytest.MonkeyPa
         asked.append(True)
         return False
 
-    monkeypatch.setattr(embedding, "_network", network)
+    monkeypatch.setattr(loaders, "_network", network)
     for value, asks in (("true", 0), ("0", 1)):
         monkeypatch.setenv("HF_HUB_OFFLINE", value)
         with pytest.raises(EmbedderUnavailable, match="without a network"):
@@ -229,20 +223,20 @@ def test_where_there_is_a_proxy_it_is_the_one_that_must_answer(monkeypatch: pyte
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
-        assert embedding._network()
-    assert not embedding._network()
+        assert loaders._network()
+    assert not loaders._network()
 
 
 async def test_closing_stops_a_download(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    monkeypatch.setattr(embedding, "_network", lambda: True)
-    monkeypatch.setattr(embedding, "_FETCH", "import time; time.sleep(60)")
+    monkeypatch.setattr(loaders, "_network", lambda: True)
+    monkeypatch.setattr(loaders, "_FETCH", "import time; time.sleep(60)")
     begun = threading.Event()
 
     def measure(folder: Path) -> float:
         begun.set()
         return 0.0
 
-    monkeypatch.setattr(embedding, "_megabytes_in", measure)
+    monkeypatch.setattr(loaders, "_megabytes_in", measure)
     source = EmbedderSource(OTHER)
     load = asyncio.create_task(source.get(None))
     assert await asyncio.to_thread(begun.wait, 30)
@@ -296,7 +290,7 @@ async def test_callers_share_one_load_and_cancelling_one_spares_the_others(monke
         time.sleep(0.2)
         return TestEmbedder(384)
 
-    monkeypatch.setattr(embedding, "load_embedder", slow)
+    monkeypatch.setattr(loaders, "load_embedder", slow)
     source = EmbedderSource()
     seen = [source.state]
     tasks = [asyncio.create_task(source.get(None)) for _ in range(3)]
@@ -316,7 +310,7 @@ async def test_a_failed_load_is_not_repeated_at_once(monkeypatch: pytest.MonkeyP
         loads.append(1)
         raise EmbedderUnavailable("Not here.")
 
-    monkeypatch.setattr(embedding, "load_embedder", fail)
+    monkeypatch.setattr(loaders, "load_embedder", fail)
     source = EmbedderSource()
     for _ in range(3):
         with pytest.raises(EmbedderUnavailable):
@@ -335,11 +329,11 @@ async def test_a_failed_load_is_tried_again_later(monkeypatch: pytest.MonkeyPatc
             raise answer
         return answer
 
-    monkeypatch.setattr(embedding, "load_embedder", load)
+    monkeypatch.setattr(loaders, "load_embedder", load)
     source = EmbedderSource("test-embedder-384")
     with pytest.raises(EmbedderUnavailable):
         await source.get(None)
-    monkeypatch.setattr(embedding, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(embedder_source, "RETRY_SECONDS", 0.0)
     assert (await source.get(None)).dimension == 384
     assert (source.state, source.message) == ("ready", "")
     source.close()
@@ -352,7 +346,7 @@ async def test_a_failure_that_nobody_waits_for_is_quiet(monkeypatch: pytest.Monk
         ended.wait(10)
         raise EmbedderUnavailable("Not here.")
 
-    monkeypatch.setattr(embedding, "load_embedder", fail)
+    monkeypatch.setattr(loaders, "load_embedder", fail)
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
     source = EmbedderSource()
@@ -395,7 +389,7 @@ async def test_two_models_asked_for_at_once_are_each_loaded_once(monkeypatch: py
         time.sleep(0.1)
         return TestEmbedder(dimension or 384)
 
-    monkeypatch.setattr(embedding, "load_embedder", load)
+    monkeypatch.setattr(loaders, "load_embedder", load)
     source = EmbedderSource()
     first = asyncio.create_task(source.get(ModelSignature("one", 8)))
     await asyncio.sleep(0)
@@ -444,7 +438,7 @@ async def test_a_query_need_not_wait_for_a_long_list() -> None:
 
 def test_importing_this_is_light() -> None:
     heavy = ("numpy", "fastembed", "onnxruntime")
-    code = f"import vestige_tui.embedding.models, sys; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import vestige_tui.embedding.embedder_source, sys; print([m for m in {heavy} if m in sys.modules])"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )

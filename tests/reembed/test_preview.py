@@ -12,7 +12,8 @@ from tests.support.listed import list_ids
 from tests.support.swapping import OtherEmbedder, offer
 from vestige_tui.core.errors import EmbedderUnavailable, ModelMismatch, Refused, Usage
 from vestige_tui.core.memories import Draft, Filter
-from vestige_tui.embedding.models import Embedder, EmbedderSource, TestEmbedder
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import Embedder, TestEmbedder
 from vestige_tui.reembed.preview import preview
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store

@@ -24,8 +24,9 @@ from vestige_tui.core.errors import EmbedderUnavailable, ReadOnly, Refused, Usag
 from vestige_tui.core.jobs import Job
 from vestige_tui.core.memories import Draft, Patch
 from vestige_tui.core.search import SearchQuery
-from vestige_tui.embedding import encoder_pool, models
-from vestige_tui.embedding.models import DEFAULT_MODEL, Embedder, EmbedderSource, TestEmbedder, signature
+from vestige_tui.embedding import encoder_pool, loaders
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import DEFAULT_MODEL, Embedder, TestEmbedder, signature
 from vestige_tui.jobs import conflicts, start, worker
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest
@@ -255,7 +256,7 @@ async def test_the_real_model_takes_over_vectors_of_the_same_width(url: str, run
     await fill(url, 12, TestEmbedder(384))
     before = names(url)
     await completed(run(url, model="all-MiniLM-L6-v2"))
-    real = await asyncio.to_thread(models.load_embedder)
+    real = await asyncio.to_thread(loaders.load_embedder)
     assert everything_is_of(url, real) == 12
     async with opened(url) as store:
         found = await store.search(SearchQuery(text="sign with the key", limit=3))
@@ -671,7 +672,7 @@ async def test_in_place_in_the_same_width(url: str, run: Run, first: bool) -> No
     await fill(url, 8, TestEmbedder(384))
     before = names(url)
     await completed(run(url, model=DEFAULT_MODEL, in_place=True, drop_hnsw_first=first))
-    assert everything_is_of(url, await asyncio.to_thread(models.load_embedder)) == 8
+    assert everything_is_of(url, await asyncio.to_thread(loaders.load_embedder)) == 8
     assert names(url) == before
 
 
@@ -835,7 +836,7 @@ async def test_a_worker_that_finds_another_build_stops(url: str, run: Run, monke
     await fill(url, 10, TestEmbedder(16))
     other = TestEmbedder(24)
     other.hash = "another"
-    monkeypatch.setattr(models, "load_embedder", lambda *_, **__: other)
+    monkeypatch.setattr(loaders, "load_embedder", lambda *_, **__: other)
     job = await run(url, model="test-embedder-24")
     assert job.status == "failed"
     assert job.error is not None

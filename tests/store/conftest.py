@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 

@@ -16,7 +16,8 @@ from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Filter, Patch
 from vestige_tui.core.reviews import Rating, Scheduling
 from vestige_tui.core.search import SearchQuery
-from vestige_tui.embedding.models import EmbedderSource, TestEmbedder, signature
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import TestEmbedder, signature
 from vestige_tui.store.open import open_store
 from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.store import Store

@@ -22,7 +22,8 @@ from vestige_tui.core.errors import Busy, Conflict
 from vestige_tui.core.memories import Draft, Patch
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.search import SearchQuery
-from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.store.backends.postgres import PostgresBackend
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store

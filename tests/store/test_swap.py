@@ -18,7 +18,8 @@ from tests.support.swapping import BetweenEmbedder, OtherEmbedder, offer, prepar
 from vestige_tui.core.errors import EmbedderUnavailable, ModelMismatch
 from vestige_tui.core.memories import Draft, Patch
 from vestige_tui.core.search import Hit, SearchQuery
-from vestige_tui.embedding.models import Embedder, EmbedderSource, TestEmbedder
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import Embedder, TestEmbedder
 from vestige_tui.store.backends.sqlite import SqliteBackend
 from vestige_tui.store.open import open_store
 from vestige_tui.store.search.filter_sets import EVERYTHING

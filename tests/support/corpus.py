@@ -17,7 +17,8 @@ from textual.screen import ModalScreen
 from tests.support.pictures import lines
 from vestige_tui import sample_store
 from vestige_tui.config.settings import Config
-from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 from vestige_tui.tui.app import VestigeApp

@@ -45,7 +45,7 @@ from vestige_tui.tui.widgets.stacked_bar import Part, StackedBar
 if TYPE_CHECKING:
     from vestige_tui.core.errors import VestigeError
     from vestige_tui.core.jobs import Job
-    from vestige_tui.embedding.models import EmbedderSource
+    from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.store import Store
 
 TEXT = """# Signing keys rotate every 90 days

@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from vestige_tui.core.errors import EmbedderUnavailable
-from vestige_tui.embedding import models as embedding
+from vestige_tui.embedding import loaders
 from vestige_tui.embedding.models import Embedder, TestEmbedder
 from vestige_tui.reembed import run
 from vestige_tui.store.schema.named_sql import Dialect, compose
@@ -74,7 +74,7 @@ def offer(monkeypatch: pytest.MonkeyPatch, *models: Embedder) -> list[str]:
         loaded.append(name)
         return known[name]
 
-    monkeypatch.setattr(embedding, "load_embedder", load)
+    monkeypatch.setattr(loaders, "load_embedder", load)
     return loaded
 
 

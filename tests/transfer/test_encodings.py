@@ -21,7 +21,8 @@ from vestige_tui.core.errors import Refused
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.reviews import Scheduling
 from vestige_tui.core.search import SearchQuery
-from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.jobs import start as launch
 from vestige_tui.jobs import worker
 from vestige_tui.jobs.context import Meter

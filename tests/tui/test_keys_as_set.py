@@ -11,7 +11,7 @@ from tests.support.corpus import Console, clock, embedders
 from tests.tui.search.test_explanation import laid_open
 from vestige_tui.config.settings import Config
 from vestige_tui.core.memories import Draft
-from vestige_tui.embedding.models import EmbedderSource
+from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.store.open import open_store
 from vestige_tui.tui.app import VestigeApp
 

@@ -27,7 +27,7 @@ from vestige_tui.core.health import (
     TableSize,
     VectorsHeld,
 )
-from vestige_tui.embedding.models import CatalogModel
+from vestige_tui.embedding.catalogue import CatalogModel
 from vestige_tui.store.maintenance import MaintenanceService
 from vestige_tui.store.store import Store
 from vestige_tui.tui.app import VestigeApp

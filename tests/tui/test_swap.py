@@ -16,8 +16,9 @@ from tests.support.swapping import OtherEmbedder, offer, prepare, swap
 from vestige_tui.config.settings import Config
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.search import SearchQuery
-from vestige_tui.embedding import models
-from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.embedding import loaders
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import Embedder, TestEmbedder
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.search.hit_list import HitList
 
@@ -65,14 +66,14 @@ async def test_the_console_goes_on_with_the_new_model(corpus: Path, monkeypatch:
 async def test_hits_stay_until_those_by_the_new_model_come(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     second, arrived = OtherEmbedder(32), threading.Event()
     offer(monkeypatch, TestEmbedder(64), second)
-    load = models.load_embedder
+    load = loaders.load_embedder
 
-    def slowly(name: str | None = None, **options: Any) -> models.Embedder:
+    def slowly(name: str | None = None, **options: Any) -> Embedder:
         if name == second.name:
             assert arrived.wait(30)
         return load(name, **options)
 
-    monkeypatch.setattr(models, "load_embedder", slowly)
+    monkeypatch.setattr(loaders, "load_embedder", slowly)
     async with opened(corpus, EmbedderSource()) as console:
         await console.paste("carrier")
         await console.until("words and meaning")
@@ -108,11 +109,11 @@ async def test_hits_stay_until_those_by_the_new_model_come(corpus: Path, monkeyp
 async def test_a_first_answer_that_waits_for_the_model_says_so(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrived, model = threading.Event(), TestEmbedder(64)
 
-    def slowly(name: str | None = None, **options: Any) -> models.Embedder:
+    def slowly(name: str | None = None, **options: Any) -> Embedder:
         assert arrived.wait(30)
         return model
 
-    monkeypatch.setattr(models, "load_embedder", slowly)
+    monkeypatch.setattr(loaders, "load_embedder", slowly)
     app = VestigeApp(Config(), f"sqlite:{corpus}", embedders=EmbedderSource(), clock=clock)
     async with app.run_test(size=(80, 24)) as pilot:
         console = Console(app, pilot)

@@ -74,7 +74,7 @@ async def _create(args: Namespace, output: Output) -> int:
 
 
 async def _fill(url: str, started_at: datetime, progress: ProgressLine) -> None:
-    from vestige_tui.embedding.models import EmbedderSource
+    from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.sample_store import fill
     from vestige_tui.store.open import open_store
 

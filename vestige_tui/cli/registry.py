@@ -88,7 +88,7 @@ async def _show(args: Namespace, output: Output) -> int:
 
 
 async def _models(args: Namespace, output: Output) -> int:
-    from vestige_tui.embedding.models import catalog
+    from vestige_tui.embedding.catalogue import catalog
 
     models = await asyncio.to_thread(catalog)
     if output.as_json:

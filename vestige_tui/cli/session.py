@@ -47,7 +47,7 @@ async def open_with_settings(
     url: str, config: Config, *, read_only: bool = False, create: bool = False
 ) -> AsyncIterator[Store]:
     """Open a store by URL under these settings, with its embedding model loadable."""
-    from vestige_tui.embedding.models import EmbedderSource
+    from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.open import open_store
 
     embedders = EmbedderSource(configured=config.model)

@@ -22,7 +22,8 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from vestige_tui.core.errors import EmbedderUnavailable, Refused, VestigeError
 from vestige_tui.core.text import short_id
-from vestige_tui.embedding.models import MAX_CHARACTERS, Embedder, load_embedder, same_model
+from vestige_tui.embedding.loaders import load_embedder
+from vestige_tui.embedding.models import MAX_CHARACTERS, Embedder, same_model
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature, Vector

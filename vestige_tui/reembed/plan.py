@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from vestige_tui.core.embeddings import ModelSignature, SpareVectors
 from vestige_tui.core.errors import EmbedderUnavailable, Refused, Usage
 from vestige_tui.core.jobs import TableProgress
-from vestige_tui.embedding import models
+from vestige_tui.embedding import catalogue, loaders, models
 from vestige_tui.embedding.encoder_pool import other_build, shortened
 from vestige_tui.embedding.models import signature
 from vestige_tui.jobs.conflicts import refuse_competing_jobs
@@ -245,8 +245,8 @@ def must_be_fetched(name: str) -> bool:
     return model is not None and not model.offline
 
 
-def _catalog_model(name: str) -> models.CatalogModel | None:
-    return next((model for model in models.catalog() if models.same_model(model.name, name)), None)
+def _catalog_model(name: str) -> catalogue.CatalogModel | None:
+    return next((model for model in catalogue.catalog() if models.same_model(model.name, name)), None)
 
 
 def _describe(model: ModelSignature) -> str:
@@ -259,7 +259,7 @@ def key_of(kind: Kind, model: ModelSignature) -> str:
 
 
 async def _load(name: str, dimension: int | None, tell: Callable[[str], None] | None = None) -> models.Embedder:
-    return await asyncio.to_thread(models.load_embedder, name, dimension=dimension, progress=tell)
+    return await asyncio.to_thread(loaders.load_embedder, name, dimension=dimension, progress=tell)
 
 
 async def _refuse_unloadable(change: _PlannedChange) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import ModelMismatch, Refused, Usage
-from vestige_tui.embedding.models import EmbedderSource, same_model, signature
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import same_model, signature
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from vestige_tui.store import health_checks
 from vestige_tui.store.schema import migrations, rows
 
 if TYPE_CHECKING:
-    from vestige_tui.embedding.models import EmbedderSource
+    from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.context import StoreContext
     from vestige_tui.store.models import ModelService
 

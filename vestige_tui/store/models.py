@@ -18,7 +18,7 @@ from vestige_tui.store.schema import migrations, rows
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
-    from vestige_tui.embedding.models import EmbedderSource
+    from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.backends.protocol import ModelKey, Row
     from vestige_tui.store.context import StoreContext
 

@@ -9,7 +9,7 @@ from vestige_tui.core.errors import Usage
 
 if TYPE_CHECKING:
     from vestige_tui.core.scheduling import Policy
-    from vestige_tui.embedding.models import EmbedderSource
+    from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.backends.protocol import Backend
     from vestige_tui.store.context import Clock
     from vestige_tui.store.store import Store

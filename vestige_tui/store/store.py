@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Self
 
 from vestige_tui.core.scheduling import Policy
-from vestige_tui.embedding.models import EmbedderSource
+from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.store.context import StoreContext, actor_name, utc_now
 from vestige_tui.store.journal import JournalService
 from vestige_tui.store.links import LinkService

@@ -32,7 +32,8 @@ from vestige_tui.core.errors import (
     VestigeError,
 )
 from vestige_tui.core.jobs import JobFinding, TableProgress
-from vestige_tui.embedding.models import load_embedder, same_model, signature
+from vestige_tui.embedding.loaders import load_embedder
+from vestige_tui.embedding.models import same_model, signature
 from vestige_tui.jobs.conflicts import refuse_reembedding, refuse_repair
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.start import JobRequest, ValidatedJob

@@ -32,7 +32,7 @@ from vestige_tui.core.errors import (
     VestigeError,
 )
 from vestige_tui.core.text import grouped, redact
-from vestige_tui.embedding.models import EmbedderSource
+from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.presenters.jobs import short_model
 from vestige_tui.store.open import open_store
 from vestige_tui.tui.commands.catalogue import catalogue

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from vestige_tui.core.jobs import Job
-    from vestige_tui.embedding.models import EmbedderSource
+    from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.store import Store
 
 WITHOUT_A_STORE = {command.action.partition("(")[0] for command in EVERYWHERE}

@@ -18,7 +18,8 @@ from tests.support.limits import files_of_at_most
 from vestige_tui.core.errors import Busy, ForeignStore, OutOfResources, Unavailable, Usage, VestigeError
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.search import SearchQuery
-from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.store.backends.postgres import PostgresBackend
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.backends.sqlite import SqliteBackend

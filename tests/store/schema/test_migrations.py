@@ -13,7 +13,8 @@ from tests.store.conftest import Clock
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import ForeignStore, Refused, SchemaBroken, SchemaPending
 from vestige_tui.core.memories import Draft
-from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.store.open import open_backend, open_store
 from vestige_tui.store.schema import migrations
 from vestige_tui.store.store import Store

@@ -18,7 +18,8 @@ import pytest
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.memories import Draft, Filter, Patch
 from vestige_tui.core.search import SearchQuery
-from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.store.backends.sqlite import SqliteBackend
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store

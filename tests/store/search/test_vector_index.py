@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tests.support.vestige_files import make_v18
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.search import SearchQuery
-from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.store.backends.sqlite import SqliteBackend
 from vestige_tui.store.open import open_store
 from vestige_tui.store.search.filter_sets import EVERYTHING, FilterSet

@@ -20,7 +20,9 @@ from vestige_tui.config.settings import Config
 from vestige_tui.core.embeddings import ModelChange, ModelSignature, SpareVectors, VectorCensus
 from vestige_tui.core.jobs import Job, JobProgress, TableProgress
 from vestige_tui.core.memories import Draft
-from vestige_tui.embedding.models import DEFAULT_MODEL, CatalogModel, EmbedderSource, TestEmbedder
+from vestige_tui.embedding.catalogue import CatalogModel
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import DEFAULT_MODEL, TestEmbedder
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest, StartedJob
 from vestige_tui.reembed.plan import Estimate
@@ -273,7 +275,7 @@ async def test_a_width_is_chosen_with_the_model(small: Path, models: Sequence[Ca
             return found
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("vestige_tui.embedding.models.load_embedder", load)
+            patch.setattr("vestige_tui.embedding.loaders.load_embedder", load)
             await console.press("up", "up", "w", "1", "6", "enter")
             await console.until("tab skip")
             await console.press("enter")
@@ -445,7 +447,7 @@ async def test_the_list_of_models_is_asked_for_again(small: Path, monkeypatch: p
         await console.until("◐ not usable here")
         # Another process has fetched it.
         known = [replace(known[0], offline=True)]
-        monkeypatch.setattr("vestige_tui.embedding.models.RETRY_SECONDS", 0.0)
+        monkeypatch.setattr("vestige_tui.embedding.embedder_source.RETRY_SECONDS", 0.0)
         offered = offer(monkeypatch, TestEmbedder(64))
         await console.press("f6")
         await console.until("usable here  1")

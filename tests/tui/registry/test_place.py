@@ -12,7 +12,7 @@ from tests.support.pictures import lines
 from tests.support.vestige_files import make_v18
 from vestige_tui.config.settings import Config
 from vestige_tui.core.memories import Draft
-from vestige_tui.embedding.models import EmbedderSource
+from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.tui.app import VestigeApp
 
 

@@ -22,7 +22,8 @@ from vestige_tui.core.reviews import Rating, Scheduling
 from vestige_tui.core.scheduling import LEECH_LAPSES, preview
 from vestige_tui.core.text import ago
 from vestige_tui.core.times import local_midnight
-from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 from vestige_tui.tui.app import VestigeApp

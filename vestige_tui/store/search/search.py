@@ -30,7 +30,7 @@ from vestige_tui.store.search.query_syntax import ParsedQuery, fold_ascii, is_un
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature, Vector
-    from vestige_tui.embedding.models import EmbedderSource
+    from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.backends.protocol import ModelKey
 
 T = TypeVar("T")

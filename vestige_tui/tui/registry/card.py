@@ -19,7 +19,7 @@ from vestige_tui.tui.widgets.stacked_bar import Part
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelChange, ModelSignature, SpareVectors, VectorCensus
     from vestige_tui.core.jobs import Job
-    from vestige_tui.embedding.models import EmbedderSource, State
+    from vestige_tui.embedding.embedder_source import EmbedderSource, State
 
 AT_WORK = ("Making the vectors", "Loading")
 """Beginnings of the banners that report work in progress, not a problem."""

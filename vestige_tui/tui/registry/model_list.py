@@ -10,7 +10,8 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from vestige_tui.core.text import plain
-from vestige_tui.embedding.models import CatalogModel, same_model
+from vestige_tui.embedding.catalogue import CatalogModel
+from vestige_tui.embedding.models import same_model
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import MOTIONS, ChooseRow
 from vestige_tui.tui.widgets.grouped_list import GroupedList

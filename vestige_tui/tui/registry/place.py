@@ -17,7 +17,8 @@ from vestige_tui.config.directories import default_path
 from vestige_tui.config.writer import set_value
 from vestige_tui.core.errors import ReadOnly, Usage
 from vestige_tui.core.text import below_home, grouped
-from vestige_tui.embedding.models import DEFAULT_MODEL, CatalogModel, catalog
+from vestige_tui.embedding.catalogue import CatalogModel, catalog
+from vestige_tui.embedding.models import DEFAULT_MODEL
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.jobs import Reembed

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from vestige_tui.core.text import cut, grouped, plain
-from vestige_tui.embedding.models import CatalogModel
+from vestige_tui.embedding.catalogue import CatalogModel
 from vestige_tui.presenters.jobs import short_model
 from vestige_tui.tui.registry.model_list import ModelList
 from vestige_tui.tui.wizards.wizard import Wizard, WizardStep

@@ -12,7 +12,8 @@ from textual.widgets import Input, Static
 
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.text import cells, cut, grouped, one_line
-from vestige_tui.embedding.models import CatalogModel, same_model
+from vestige_tui.embedding.catalogue import CatalogModel
+from vestige_tui.embedding.models import same_model
 from vestige_tui.presenters.jobs import short_model
 from vestige_tui.tui.widgets.glyphs import level
 from vestige_tui.tui.widgets.panels import Panels

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from vestige_tui.core.embeddings import SpareVectors
 from vestige_tui.core.errors import Refused, Usage
 from vestige_tui.core.text import grouped
-from vestige_tui.embedding.models import CatalogModel, catalog, same_model
+from vestige_tui.embedding.catalogue import CatalogModel, catalog
+from vestige_tui.embedding.models import same_model
 from vestige_tui.jobs.start import JobRequest, StartedJob, start
 from vestige_tui.presenters.jobs import short_model
 from vestige_tui.tui.commands.registry import DropOldVectors, FillVectors
