@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vestige_tui.embedding.loaders import fastembed_class, model_folder
 from vestige_tui.embedding.models import DEFAULT_DIMENSION, DEFAULT_MODEL, same_model
-
 
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 

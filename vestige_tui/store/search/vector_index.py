@@ -12,16 +12,14 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from vestige_tui.store.search.binary_quantization import AllowedRows, allowed_rows, best_rows, rows_near_by_signs
 from vestige_tui.store.search.filter_sets import FilterSet
+from vestige_tui.store.search.vector_arrays import Arrays, bytes_for, pack_signs
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from vestige_tui.core.embeddings import Vector
     from vestige_tui.store.backends.protocol import ModelKey
 
@@ -33,8 +31,6 @@ EXACT_VECTORS = 20_000
 """Up to this many vectors are all measured exactly; above it, the bits choose."""
 _SAMPLE_VECTORS, _SAMPLE_VECTORS_PER_HIT = 1_200, 40
 """Vectors measured first, in all and for each hit: they estimate the distance of the last hit."""
-_DEVIATIONS = 2.75
-"""Standard deviations beyond the expected number of differing signs that a nearer vector is allowed."""
 _INLINE_VECTORS = 2_000
 """Up to this many vectors are searched in the event loop, without a thread."""
 _FOREGROUND_VECTORS = 20_000
@@ -43,8 +39,6 @@ _REST_FACTOR = 20
 """Pause after such a reload, as a multiple of its duration."""
 _MAX_CACHED_SETS = 6
 """Filter sets with cached row indices."""
-_TIE_MARGIN = 1e-6
-"""Margin within which float32 cosines are measured again in float64."""
 
 
 def memory_limit() -> int:
@@ -62,50 +56,6 @@ class _Stopped(Exception):
 
 class _TooLarge(Exception):
     """Raised where the vectors would exceed the memory limit."""
-
-
-@dataclass(slots=True, eq=False)
-class _Arrays:
-    """Arrays with spare capacity; rows from ``used`` on are undefined. A search keeps those it started with."""
-
-    vectors: NDArray[np.float32]
-    """Unit vectors, (capacity, dimension)."""
-    bits: NDArray[np.uint64]
-    """Their signs, (words, capacity)."""
-    memory_seqs: NDArray[np.int64]
-    """Seq of the memory of each vector."""
-    vector_seqs: NDArray[np.int64]
-    """Seq of the vector itself."""
-    alive: NDArray[np.bool_]
-    used: int = 0
-
-    @classmethod
-    def of(cls, capacity: int, dimension: int) -> _Arrays:
-        import numpy as np
-
-        return cls(
-            np.empty((capacity, dimension), dtype=np.float32),
-            np.empty((-(-dimension // 64), capacity), dtype=np.uint64),
-            np.empty(capacity, dtype=np.int64),
-            np.empty(capacity, dtype=np.int64),
-            np.zeros(capacity, dtype=np.bool_),
-        )
-
-    def copy_rows(self, indices: NDArray[np.int64] | slice, capacity: int) -> _Arrays:
-        """Return new arrays that begin with a copy of these rows."""
-        arrays = _Arrays.of(capacity, self.vectors.shape[1])
-        memory_seqs = self.memory_seqs[: self.used][indices]
-        arrays.used = len(memory_seqs)
-        arrays.memory_seqs[: arrays.used] = memory_seqs
-        arrays.vectors[: arrays.used] = self.vectors[: self.used][indices]
-        arrays.bits[:, : arrays.used] = self.bits[:, : self.used][:, indices]
-        arrays.vector_seqs[: arrays.used] = self.vector_seqs[: self.used][indices]
-        arrays.alive[: arrays.used] = self.alive[: self.used][indices]
-        return arrays
-
-
-def _bytes_for(count: int, dimension: int) -> int:
-    return count * (4 * dimension + 8 * -(-dimension // 64) + 17)
 
 
 class VectorIndex:
@@ -128,12 +78,12 @@ class VectorIndex:
         self._read = read
         self._rewritten = rewritten
         # Created with the first vector: most commands never search by vector, and need no numpy then.
-        self._arrays: _Arrays | None = None
+        self._arrays: Arrays | None = None
         self._unusable: set[int] = set()
         self._last = 0
         self._alive = 0
         self._changes = 0
-        self._cached_rows: OrderedDict[FilterSet, tuple[int, _AllowedRows]] = OrderedDict()
+        self._cached_rows: OrderedDict[FilterSet, tuple[int, AllowedRows]] = OrderedDict()
         self._token: object = None
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -159,7 +109,7 @@ class VectorIndex:
     def bytes(self) -> int:
         """Return the bytes that the vectors take in memory."""
         arrays = self._arrays
-        return 0 if arrays is None else _bytes_for(len(arrays.memory_seqs), self.dimension)
+        return 0 if arrays is None else bytes_for(len(arrays.memory_seqs), self.dimension)
 
     def stop(self) -> None:
         """Make a running load end soon."""
@@ -203,7 +153,7 @@ class VectorIndex:
             self.name = model[0]
         is_other = model != self.own
         self._other_model = model if is_other else None
-        self.too_large = count if _bytes_for(count, self.dimension) > self.limit and not is_other else 0
+        self.too_large = count if bytes_for(count, self.dimension) > self.limit and not is_other else 0
         if self.too_large or is_other:
             self._clear()
             self._token = token
@@ -294,7 +244,7 @@ class VectorIndex:
         start, end = arrays.used, arrays.used + len(vectors)
         # Normalized in place: one more copy would slow down a load of many.
         units = np.divide(vectors, norms[:, None], out=arrays.vectors[start:end])
-        arrays.bits[:, start:end] = _pack_signs(units).T
+        arrays.bits[:, start:end] = pack_signs(units).T
         arrays.memory_seqs[start:end] = memory_seqs
         arrays.vector_seqs[start:end] = vector_seqs
         arrays.alive[start:end] = True
@@ -302,13 +252,13 @@ class VectorIndex:
         self._alive += len(vectors) - len(replaced)
         self._changes += 1
 
-    def _reserve(self, added: int, count: int) -> _Arrays:
+    def _reserve(self, added: int, count: int) -> Arrays:
         arrays = self._arrays
         if arrays is None:
-            arrays = self._arrays = _Arrays.of(max(count, added), self.dimension)
+            arrays = self._arrays = Arrays.of(max(count, added), self.dimension)
         elif arrays.used + added > len(arrays.memory_seqs):
             capacity = max(arrays.used + added, len(arrays.memory_seqs) * 3 // 2)
-            if _bytes_for(arrays.used + added, self.dimension) > self.limit:
+            if bytes_for(arrays.used + added, self.dimension) > self.limit:
                 raise _TooLarge
             arrays = self._arrays = arrays.copy_rows(slice(None), capacity)
         return arrays
@@ -354,7 +304,7 @@ class VectorIndex:
         return work() if arrays.used <= _INLINE_VECTORS else await asyncio.to_thread(work)
 
     def _search(
-        self, arrays: _Arrays, used: int, unit: Vector, depth: int, filter_set: FilterSet, exact: bool
+        self, arrays: Arrays, used: int, unit: Vector, depth: int, filter_set: FilterSet, exact: bool
     ) -> tuple[list[tuple[int, float]], str]:
         allowed = self._allowed_for(arrays, used, filter_set)
         count = used if allowed.indices is None else len(allowed.indices)
@@ -362,14 +312,14 @@ class VectorIndex:
         exact_limit = EXACT_VECTORS if allowed.indices is None else EXACT_VECTORS // 2
         indices = None
         if not exact and count > max(exact_limit, 4 * sample):
-            indices = _rows_near_by_signs(arrays, used, unit, depth, sample, allowed)
+            indices = rows_near_by_signs(arrays, used, unit, depth, sample, allowed)
         if indices is not None:
             how = f"{allowed.count:,} vectors: bits first, {len(indices):,} measured exactly"
         else:
             indices = allowed.indices
             suffix = "" if filter_set.only is None else " that pass the filters"
             how = f"{allowed.count:,} vectors{suffix}: all measured exactly"
-        return _best(arrays, used, unit, depth, indices, allowed.hidden), how
+        return best_rows(arrays, used, unit, depth, indices, allowed.hidden), how
 
     async def cosines(self, vector: Vector, memory_seqs: Collection[int]) -> list[tuple[int, float]]:
         """Return the cosines of these memories by seq; memories without a vector are left out."""
@@ -382,134 +332,19 @@ class VectorIndex:
             or not memory_seqs
         ):
             return []
-        indices = _allowed_rows(arrays, arrays.used, FilterSet(frozenset(memory_seqs), frozenset())).indices
-        return _best(arrays, arrays.used, vector / norm, len(memory_seqs), indices, None)
+        indices = allowed_rows(arrays, arrays.used, FilterSet(frozenset(memory_seqs), frozenset())).indices
+        return best_rows(arrays, arrays.used, vector / norm, len(memory_seqs), indices, None)
 
-    def _allowed_for(self, arrays: _Arrays, used: int, filter_set: FilterSet) -> _AllowedRows:
+    def _allowed_for(self, arrays: Arrays, used: int, filter_set: FilterSet) -> AllowedRows:
         # The counter rises after a change, so a set from before it is never kept for later vectors.
         changes, cached = self._changes, self._cached_rows.get(filter_set)
         if cached is not None and cached[0] == changes and cached[1].used == used:
             return cached[1]
-        allowed = _allowed_rows(arrays, used, filter_set)
+        allowed = allowed_rows(arrays, used, filter_set)
         self._cached_rows[filter_set] = changes, allowed
         while len(self._cached_rows) > _MAX_CACHED_SETS:
             self._cached_rows.popitem(last=False)
         return allowed
-
-
-@dataclass(frozen=True, slots=True)
-class _AllowedRows:
-    """Rows of the arrays that a search reads: ``indices``, or the first ``used``, except the ``hidden`` ones."""
-
-    used: int
-    count: int
-    indices: NDArray[np.int64] | None
-    hidden: NDArray[np.bool_] | None
-
-
-def _allowed_rows(arrays: _Arrays, used: int, filter_set: FilterSet) -> _AllowedRows:
-    import numpy as np
-
-    memory_seqs, alive = arrays.memory_seqs[:used], arrays.alive[:used]
-    if filter_set.only is not None:
-        only = np.fromiter(filter_set.only, dtype=np.int64, count=len(filter_set.only))
-        indices = np.flatnonzero(np.isin(memory_seqs, only) & alive)
-        return _AllowedRows(used, len(indices), indices, None)
-    hidden = ~alive
-    if filter_set.without:
-        hidden |= np.isin(memory_seqs, np.fromiter(filter_set.without, dtype=np.int64, count=len(filter_set.without)))
-    count = used - int(np.count_nonzero(hidden))
-    return _AllowedRows(used, count, None, hidden if count < used else None)
-
-
-def _pack_signs(units: NDArray[np.float32]) -> NDArray[np.uint64]:
-    """Return the signs of vectors as 64-bit words: (rows, words)."""
-    import numpy as np
-
-    short = -units.shape[1] % 64
-    signs = units > 0
-    if short:
-        signs = np.pad(signs, ((0, 0), (0, short)))
-    return np.packbits(signs, axis=1).view(np.uint64)
-
-
-def _rows_near_by_signs(
-    arrays: _Arrays, used: int, unit: Vector, depth: int, sample: int, allowed: _AllowedRows
-) -> NDArray[np.int64] | None:
-    """Return the rows that may be among the ``depth`` nearest by their signs; None where signs decide too little.
-
-    Two vectors differ in a share of their signs that is their angle / 180 degrees, with binomial scatter. So the
-    cosines of the nearest ``sample`` rows by signs bound the number of differing signs of any row that is as near.
-    """
-    import numpy as np
-
-    distances = _differing_signs(arrays.bits, used, unit, allowed)
-    dimension = arrays.vectors.shape[1]
-    within = np.cumsum(np.bincount(distances, minlength=dimension + 1))
-    max_differing = int(np.searchsorted(within, sample))
-    if max_differing > dimension:
-        return None
-    indices = np.flatnonzero(distances <= max_differing)
-    scores = _cosines(arrays.vectors[indices if allowed.indices is None else allowed.indices[indices]], unit)
-    angle_share = math.acos(float(np.clip(np.partition(scores, -depth)[-depth], -1, 1))) / math.pi
-    max_differing = max(
-        max_differing,
-        math.ceil(dimension * angle_share + _DEVIATIONS * math.sqrt(dimension * angle_share * (1 - angle_share))),
-    )
-    # Gathering single rows costs four times as much as reading all in sequence.
-    if max_differing > dimension or within[max_differing] > len(distances) / 4:
-        return None
-    indices = np.flatnonzero(distances <= max_differing)
-    return indices if allowed.indices is None else allowed.indices[indices]
-
-
-def _cosines(vectors: NDArray[np.float32], unit: Vector) -> NDArray[np.float32]:
-    import numpy as np
-
-    # In this thread alone: a product on all cores would wait for the concurrent text branch.
-    cosines: NDArray[np.float32] = np.einsum("ij,j->i", vectors, unit)
-    return cosines
-
-
-def _differing_signs(bits: NDArray[np.uint64], used: int, unit: Vector, allowed: _AllowedRows) -> NDArray[np.uint16]:
-    """Return the number of signs in which each row differs from a vector; above the maximum for a hidden one."""
-    import numpy as np
-
-    [signs] = _pack_signs(unit[None, :])
-    counts = np.zeros(used if allowed.indices is None else len(allowed.indices), dtype=np.uint16)
-    for word, sign in zip(bits, signs, strict=True):
-        counts += np.bitwise_count((word[:used] if allowed.indices is None else word[allowed.indices]) ^ sign)
-    if allowed.hidden is not None:
-        counts[allowed.hidden] = len(unit) + 1
-    return counts
-
-
-def _best(
-    arrays: _Arrays,
-    used: int,
-    unit: Vector,
-    depth: int,
-    indices: NDArray[np.int64] | None,
-    hidden: NDArray[np.bool_] | None,
-) -> list[tuple[int, float]]:
-    import numpy as np
-
-    scores = _cosines(arrays.vectors[:used] if indices is None else arrays.vectors[indices], unit)
-    if indices is None and hidden is not None:
-        scores[hidden] = -np.inf
-    if len(scores) > depth:
-        lowest = np.partition(scores, len(scores) - depth)[len(scores) - depth]
-        nearest = np.flatnonzero(scores >= lowest - _TIE_MARGIN)
-    else:
-        nearest = np.arange(len(scores))
-    nearest = nearest[np.isfinite(scores[nearest])]
-    rows = nearest if indices is None else indices[nearest]
-    # Measured again in float64: a matrix product rounds equal rows differently, and ties must be ties.
-    exact = (arrays.vectors[rows].astype(np.float64) * unit).sum(axis=1)
-    order = np.argsort(-exact, kind="stable")
-    if len(order) > depth:
-        order = order[exact[order] >= exact[order[depth - 1]]]
-    return list(zip(arrays.memory_seqs[rows[order]].tolist(), exact[order].tolist(), strict=True))
 
 
 def _retrieve_error(task: asyncio.Task[None]) -> None:
