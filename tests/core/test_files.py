@@ -20,9 +20,10 @@ from pathlib import Path
 
 import pytest
 
-from vestige_tui.core import files
+from vestige_tui.core import file_targets
 from vestige_tui.core.errors import Refused, Unavailable
-from vestige_tui.core.files import FileTarget, examine, write, written
+from vestige_tui.core.file_targets import FileTarget, examine
+from vestige_tui.core.files import write, written
 
 NOBODY = 65534
 ROOT = os.geteuid() == 0
@@ -249,7 +250,7 @@ def test_a_database_is_never_replaced(tmp_path: Path, way: str) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("side", files.SIDES)
+@pytest.mark.parametrize("side", file_targets.SIDES)
 def test_what_lies_beside_a_database_is_never_written(tmp_path: Path, side: str) -> None:
     path = database(tmp_path / "s.db")
     for exists in (False, True):
@@ -265,7 +266,7 @@ def test_what_lies_beside_a_database_is_never_written(tmp_path: Path, side: str)
     assert not path.exists()
 
 
-@pytest.mark.parametrize("side", files.SIDES)
+@pytest.mark.parametrize("side", file_targets.SIDES)
 def test_another_file_may_end_like_one_of_a_database(tmp_path: Path, side: str) -> None:
     (tmp_path / "text").write_text("no database")
     (tmp_path / "notes").symlink_to("text")
@@ -725,7 +726,8 @@ def test_an_open_descriptor_of_a_database_is_refused(tmp_path: Path) -> None:
 
 KILLED = """
 import asyncio, sys
-from vestige_tui.core.files import examine, written
+from vestige_tui.core.file_targets import examine
+from vestige_tui.core.files import written
 
 async def main():
     async with written(examine(sys.argv[1]), overwrite=True) as sink:

@@ -17,7 +17,7 @@ from typing import Any
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
 from vestige_tui.cli.session import chosen_store
-from vestige_tui.core import files
+from vestige_tui.core import file_targets, files
 from vestige_tui.core.errors import Refused, Usage, VestigeError
 from vestige_tui.core.memories import Change, DeletePreview, Draft, Patch
 from vestige_tui.core.text import grouped, one_line, short_id
@@ -144,7 +144,7 @@ def draft_file(content: str) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="vestige-"))
     path = folder / "memory.md"
     try:
-        files.write(files.examine_document(path), content)
+        files.write(file_targets.examine_document(path), content)
         yield path
     except VestigeError as error:
         if _read(path).strip() and _read(path) != content:

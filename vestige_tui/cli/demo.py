@@ -10,7 +10,7 @@ from vestige_tui.cli.console import open_console, refuse_without_terminal
 from vestige_tui.cli.output import Output, ProgressLine
 from vestige_tui.cli.parser import Commands
 from vestige_tui.cli.session import is_file
-from vestige_tui.core import files
+from vestige_tui.core import file_targets, files
 from vestige_tui.core.errors import Refused, Unavailable
 from vestige_tui.core.times import format_time, parse_stored
 from vestige_tui.presenters import json_shapes
@@ -56,7 +56,7 @@ async def _create(args: Namespace, output: Output) -> int:
         if unfilled:
             make_private_dir(folder)
             if not marker.exists():
-                files.write(files.examine_document(marker), format_time(datetime.now(UTC)))
+                files.write(file_targets.examine_document(marker), format_time(datetime.now(UTC)))
     except OSError as error:
         raise Unavailable(f"{folder} cannot be made: {error.strerror}.") from None
     if unfilled:

@@ -19,7 +19,7 @@ from vestige_tui.cli.jsonl import BadLine, Line, read_line
 from vestige_tui.cli.output import Output, dumps
 from vestige_tui.cli.parser import Commands
 from vestige_tui.cli.session import chosen_store, is_file
-from vestige_tui.core import files
+from vestige_tui.core import file_targets, files
 from vestige_tui.core.errors import Cancelled, Conflict, NotFound, Refused, Unavailable, Usage
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import Draft, Filter
@@ -304,12 +304,12 @@ async def _export(args: Namespace, output: Output) -> int:
     return 0
 
 
-def _examine(args: Namespace, store: Store | None = None) -> files.FileTarget:
+def _examine(args: Namespace, store: Store | None = None) -> file_targets.FileTarget:
     """Return the examined target of an export. Raises Refused or Unavailable where it cannot be written."""
     store_path = Path(store.location.removeprefix("sqlite:")) if store is not None and is_file(store.location) else None
     if args.file == "-":
-        return files.examine_stdout(store=store_path)
-    target = files.examine(args.file, store=store_path)
+        return file_targets.examine_stdout(store=store_path)
+    target = file_targets.examine(args.file, store=store_path)
     if target.occupied:
         refuse_unasked(args, f"This would replace {args.file}")
     return target

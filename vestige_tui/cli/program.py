@@ -200,7 +200,7 @@ def _drop_stdout() -> None:
 def _log_unexpected(error: Exception) -> str:
     """Write the traceback of an unexpected error to a private file; return a sentence that names the file."""
     from vestige_tui.config.directories import make_private_dir, state_dir
-    from vestige_tui.core import files
+    from vestige_tui.core import file_targets, files
     from vestige_tui.core.text import plain, redact
 
     name = type(error).__name__
@@ -211,7 +211,7 @@ def _log_unexpected(error: Exception) -> str:
     head = f"vestige-tui {__version__}, Python {sys.version.split()[0]}, {sys.platform}\n"
     try:
         make_private_dir(folder)
-        files.write(files.examine_document(path), (head + report).encode("utf-8", "replace").decode("utf-8"))
+        files.write(file_targets.examine_document(path), (head + report).encode("utf-8", "replace").decode("utf-8"))
     except (OSError, VestigeError):
         return f"Something unexpected went wrong ({name}), and no report of it could be written."
     return f"Something unexpected went wrong ({name}); {path} says what."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vestige_tui.config.directories import make_private_dir
 from vestige_tui.config.reader import read_config
 from vestige_tui.config.settings_file import parse, read_text
-from vestige_tui.core import files
+from vestige_tui.core import file_targets, files
 from vestige_tui.core.errors import ConfigError, Refused, Unavailable
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def write_default(path: Path) -> None:
     """Write a commented file of defaults with mode 600. Raises ``Refused`` if ``path`` exists."""
     with _as_config_error(path):
         make_private_dir(Path(os.path.realpath(path)).parent)
-        target = files.examine(path)
+        target = file_targets.examine(path)
         if target.status is not None:
             raise Refused(f"{path} exists already; nothing was changed.")
         files.write(target, DEFAULT_FILE)
@@ -67,7 +67,7 @@ def set_value(path: Path, dotted_key: str, value: str | int | float | Sequence[f
     result would be invalid, ``Refused`` if ``path`` is no settings file or was changed meanwhile.
     """
     with _as_config_error(path):
-        target = files.examine_document(path) if path.exists() else None
+        target = file_targets.examine_document(path) if path.exists() else None
     source = read_text(path) if target else ""
     read_config(source, path, os.environ)
     document = parse(source, path)
@@ -78,7 +78,7 @@ def set_value(path: Path, dotted_key: str, value: str | int | float | Sequence[f
     with _as_config_error(path):
         if target is None:
             make_private_dir(Path(os.path.realpath(path)).parent)
-        files.write(target or files.examine_document(path), text, overwrite=target is not None)
+        files.write(target or file_targets.examine_document(path), text, overwrite=target is not None)
 
 
 @contextmanager

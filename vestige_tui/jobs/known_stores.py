@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vestige_tui.config.directories import state_dir
-from vestige_tui.core import files
+from vestige_tui.core import file_targets, files
 from vestige_tui.core.text import HIDDEN, redact
 from vestige_tui.core.times import format_time, parse_stored
 
@@ -101,7 +101,7 @@ def _locked() -> Iterator[dict[str, Any]]:
     lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        target = files.examine_document(path)
+        target = file_targets.examine_document(path)
         stores = _read()
         yield stores
         files.write(target, json.dumps({"version": 1, "stores": _live(stores)}, indent=1), overwrite=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import SuspendNotSupported
 
-from vestige_tui.core import files
+from vestige_tui.core import file_targets, files
 from vestige_tui.core.errors import VestigeError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class EditedText:
         # A file cannot hold half a surrogate pair.
         self.before = self.text = text.encode("utf-8", "replace").decode("utf-8")
         try:
-            files.write(files.examine_document(self.path), self.before)
+            files.write(file_targets.examine_document(self.path), self.before)
         except VestigeError:
             self.discard()
             raise
