@@ -32,6 +32,7 @@ from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest
 from vestige_tui.reembed import plan
 from vestige_tui.reembed import run as reembedding
+from vestige_tui.reembed.index_queries import IndexQueries
 from vestige_tui.store.models import FILL_BATCH
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
@@ -355,7 +356,7 @@ async def test_an_edit_that_takes_long_is_waited_for(
                 await editor.execute("UPDATE knowledge_nodes SET content = 'took long' WHERE id = %s", (ids[7],))
             return await write(self, *arguments)
 
-        async def building(self: Any, phase: str, index: str) -> None:
+        async def building(self: Any, phase: str, index: IndexQueries) -> None:
             async with opened(postgres_database) as store:
                 there = await plan.spare(store)
             assert there is not None

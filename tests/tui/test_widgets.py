@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pkgutil
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 from rich.cells import cell_len
@@ -550,8 +552,10 @@ def test_every_command_is_whole_and_has_an_id_of_its_own() -> None:
         assert command.action
     declared = [
         value
-        for value in vars(commands).values()
+        for module in pkgutil.iter_modules(commands.__path__, f"{commands.__name__}.")
+        for value in vars(import_module(module.name)).values()
         if isinstance(value, type) and issubclass(value, Command) and "id" in value.__dict__
+        if value.__module__ == module.name
     ]
     assert len(declared) == len(known)
 

@@ -23,6 +23,7 @@ from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.embedding.encoder_pool import Encoded, Encoders, shortened
 from vestige_tui.embedding.models import same_model
 from vestige_tui.jobs.conflicts import refuse_competing_jobs
+from vestige_tui.reembed.index_queries import OWN_INDEX, SPARE_INDEX, IndexQueries
 from vestige_tui.reembed.spare_vectors import equal, forget_spare, model_of, read_spare, refuse_other_spare
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.store.open import open_backend
@@ -473,7 +474,7 @@ class Reembedding:
     # The vector index
 
     async def _build_spare_index(self) -> None:
-        await self._build("building the vector index", "spare_index")
+        await self._build("building the vector index", SPARE_INDEX)
         await self._context.with_retries(lambda: self._backend.maintain("analyze_spare"))
 
     async def _build_own_index(self) -> None:
@@ -482,8 +483,8 @@ class Reembedding:
             return
         context = self._context
         if context.options.get("concurrent_index"):
-            await self._build("building the vector index", "index")
-        elif not await self._has_index("find_index"):
+            await self._build("building the vector index", OWN_INDEX)
+        elif not await self._has_index(OWN_INDEX):
             context.meter.phase = "building the vector index"
             await self._step(_nothing)
             start = time.monotonic()
@@ -503,9 +504,9 @@ class Reembedding:
         await transaction.execute("drop_index")
         await self._run_typed(transaction, "build_index")
 
-    async def _build(self, phase: str, index: str) -> None:
+    async def _build(self, phase: str, index: IndexQueries) -> None:
         """Build an index concurrently, unless it exists and is valid."""
-        if await self._has_index(f"find_{index}"):
+        if await self._has_index(index):
             return
         await self._context.phase(phase)
         start = time.monotonic()
@@ -516,11 +517,11 @@ class Reembedding:
         earlier_seconds = float(self._context.checkpoint.get("index_secs") or 0.0)
         await self._step(_nothing, {"index_secs": round(earlier_seconds + time.monotonic() - start, 3)})
 
-    async def _has_index(self, name: str) -> bool:
-        records = await self._ask(name)
+    async def _has_index(self, index: IndexQueries) -> bool:
+        records = await self._ask(index.find)
         return bool(records) and bool(records[0]["valid"])
 
-    async def _build_concurrently(self, index: str) -> None:
+    async def _build_concurrently(self, index: IndexQueries) -> None:
         # A separate connection, because settings apply to all of it.
         backend = open_backend(self._context.target, max_connections=1)
         backend.use_model(self._model)
@@ -529,21 +530,20 @@ class Reembedding:
             await backend.fetch("wait_long")
             with contextlib.suppress(VestigeError):  # not supported on every platform
                 await backend.fetch("notice_hangup")
-            records = await backend.fetch(f"find_{index}")
+            records = await backend.fetch(index.find)
             if records:
                 # Left by an interrupted build, or by one that still runs: then this waits for its end.
-                await backend.maintain(f"drop_{index}_concurrently")
-            build = "build_spare_index" if index == "spare_index" else "build_index_concurrently"
+                await backend.maintain(index.drop)
             try:
                 await backend.fetch(
                     "prepare_build", {**self._memory(), "workers": str(INDEX_WORKER_PROCESSES), "local": False}
                 )
-                await backend.maintain(build)
+                await backend.maintain(index.build)
             except OutOfResources:
                 # Parallel workers need shared memory that a container may not have.
-                await backend.maintain(f"drop_{index}_concurrently")
+                await backend.maintain(index.drop)
                 await backend.fetch("prepare_build", {**self._memory(), "workers": "0", "local": False})
-                await backend.maintain(build)
+                await backend.maintain(index.build)
         finally:
             await backend.close()
 

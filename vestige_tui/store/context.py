@@ -33,6 +33,18 @@ def actor_name() -> str:
         return "unknown"
 
 
+_FILTER_FRAGMENTS: Mapping[str, str] = {
+    "domains": "filter_domains",
+    "tags": "filter_tags",
+    "node_types": "filter_node_types",
+    "codebase": "filter_codebase",
+    "owner": "filter_owner",
+    "since": "filter_since",
+    "until": "filter_until",
+}
+"""SQL fragments of the fields of a filter that are compared as they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreContext:
     """Shared parts of the services of one store."""
@@ -63,10 +75,10 @@ class StoreContext:
         """Return the SQL fragments of a filter by name, and their parameters."""
         fragments: list[str] = []
         params: dict[str, Any] = {}
-        for name in ("domains", "tags", "node_types", "codebase", "owner", "since", "until"):
+        for name, fragment in _FILTER_FRAGMENTS.items():
             value = getattr(filter, name)
             if value:
-                fragments.append(f"filter_{name}")
+                fragments.append(fragment)
                 params[name] = list(value) if isinstance(value, tuple) else value
         if filter.owner and not self.backend.is_id(filter.owner):
             raise Usage(f"{filter.owner!r} is no owner's id.")

@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -35,6 +35,29 @@ ALL_CHARS = 2**31 - 1
 MIN_PREFIX_LENGTH = 6
 
 FacetName: TypeAlias = Literal["domains", "tags", "node_types", "codebases", "owners"]
+_FACET_QUERIES: Mapping[FacetName, str] = {
+    "domains": "facet_domains",
+    "tags": "facet_tags",
+    "node_types": "facet_node_types",
+    "codebases": "facet_codebases",
+    "owners": "facet_owners",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _SortFragments:
+    """SQL fragments of one order of a list: ORDER BY, its sort key as a column, and the keyset condition."""
+
+    order: str
+    sort_key: str
+    after: str
+
+
+_SORTS: Mapping[Sort, _SortFragments] = {
+    "created": _SortFragments("order_created", "sort_key_created", "after_created"),
+    "updated": _SortFragments("order_updated", "sort_key_updated", "after_updated"),
+    "due": _SortFragments("order_due", "sort_key_due", "after_due"),
+}
 
 
 class MemoryService:
@@ -94,11 +117,12 @@ class MemoryService:
         filters, params = self._context.filters(filter or Filter())
         if sort == "due":
             filters = [*filters, "only_due"]
-        slots = {"filters": filters, "order": [f"order_{sort}"], "sort_key": [f"sort_key_{sort}"]}
+        fragments = _SORTS[sort]
+        slots = {"filters": filters, "order": [fragments.order], "sort_key": [fragments.sort_key]}
         params = {**params, "head": ALL_CHARS if head is None else head, "limit": limit}
         if after is not None:
             params.update(_read_cursor(after, sort))
-            slots["after"] = [f"after_{sort}"]
+            slots["after"] = [fragments.after]
         if offset is not None and after is None:
             records = await self._backend.fetch("page_memories_at", {**params, "offset": offset}, slots)
         else:
@@ -118,7 +142,7 @@ class MemoryService:
     async def facets(self, name: FacetName, filter: Filter | None = None, limit: int = 200) -> tuple[Facet, ...]:
         """Return the values of one facet with their counts, most frequent first."""
         filters, params = self._context.filters(filter or Filter())
-        records = await self._backend.fetch(f"facet_{name}", {**params, "limit": limit}, {"filters": filters})
+        records = await self._backend.fetch(_FACET_QUERIES[name], {**params, "limit": limit}, {"filters": filters})
         if name != "owners":
             return tuple(Facet(str(row["value"]), int(row["n"])) for row in records)
         return tuple(
@@ -127,20 +151,20 @@ class MemoryService:
 
     async def count_since(self, moments: Sequence[datetime], filter: Filter | None = None) -> tuple[int, ...]:
         """Count the memories of a filter that were created at or after each of these times."""
-        return await self._count_each("since", {"moments": [format_time(moment) for moment in moments]}, filter)
+        return await self._count_each("facet_since", {"moments": [format_time(moment) for moment in moments]}, filter)
 
     async def count_until(self, moments: Sequence[datetime], filter: Filter | None = None) -> tuple[int, ...]:
         """Count the memories of a filter that were created before each of these times."""
-        return await self._count_each("until", {"moments": [format_time(moment) for moment in moments]}, filter)
+        return await self._count_each("facet_until", {"moments": [format_time(moment) for moment in moments]}, filter)
 
     async def count_recalled(self, shares: Sequence[float], filter: Filter | None = None) -> tuple[int, ...]:
         """Count the memories of a filter with at least each of these retrievabilities now, 0 to 1."""
         horizons = [horizon(share, self._context.policy.weights) for share in shares]
-        return await self._count_each("recall", {"horizons": horizons, "now": self._context.now()}, filter)
+        return await self._count_each("facet_recall", {"horizons": horizons, "now": self._context.now()}, filter)
 
-    async def _count_each(self, name: str, bounds: dict[str, Any], filter: Filter | None) -> tuple[int, ...]:
+    async def _count_each(self, query: str, bounds: dict[str, Any], filter: Filter | None) -> tuple[int, ...]:
         filters, params = self._context.filters(filter or Filter())
-        records = await self._backend.fetch(f"facet_{name}", {**params, **bounds}, {"filters": filters})
+        records = await self._backend.fetch(query, {**params, **bounds}, {"filters": filters})
         counts = {int(row["place"]): int(row["n"]) for row in records}
         [first, *_] = bounds.values()
         return tuple(counts.get(index, 0) for index in range(len(first)))

@@ -281,18 +281,18 @@ class Searcher:
     ) -> tuple[list[str], dict[str, Any]]:
         """Add the words that must occur, and those that must not, to the filters."""
         names, values = list(filters), dict(params)
-        for words, by_index, by_letter in (
-            (parsed.must, "must", "holds"),
-            (parsed.must_not, "must_not", "lacks"),
+        for words, every, by_index, by_letter in (
+            (parsed.must, True, "filter_must", "filter_holds"),
+            (parsed.must_not, False, "filter_must_not", "filter_lacks"),
         ):
             spaced = [word for word in words if not is_unspaced(word)]
             unspaced = [fold_ascii(word) for word in words if is_unspaced(word)]
             if spaced:
-                names.append(f"filter_{by_index}")
-                values[by_index] = self._backend.match(spaced, every=by_index == "must")
+                names.append(by_index)
+                values[by_index.removeprefix("filter_")] = self._backend.match(spaced, every=every)
             if unspaced:
-                names.append(f"filter_{by_letter}")
-                values[by_letter] = unspaced
+                names.append(by_letter)
+                values[by_letter.removeprefix("filter_")] = unspaced
         return names, values
 
     def _prepare_literal(self, query: SearchQuery, filters: list[str], params: dict[str, Any], limit: int) -> _Prepared:
