@@ -36,6 +36,7 @@ from vestige_tui.store.backends.sqlite_connection import (
     connect,
     fetch_rows,
     open_for_look,
+    prepare,
     prepare_for_writing,
     translate,
 )
@@ -169,9 +170,12 @@ class SqliteBackend:
 
     async def _connect(self, mode: str) -> Connection:
         try:
-            return await connect(self.path, mode, self._script, self._connections)
+            connection = await connect(self.path, mode)
+            self._connections.append(connection)
+            await prepare(connection, self._script)
         except sqlite3.Error as error:
             raise self._translate(error) from error
+        return connection
 
     async def close(self) -> None:
         # The writer last: only a connection that may write checkpoints the write-ahead log when it closes.

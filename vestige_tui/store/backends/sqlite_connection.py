@@ -200,13 +200,17 @@ def open_for_look(path: Path, *, immutable: bool) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(bytes(path))}?{mode}", uri=True, timeout=BUSY_MS / 1000)
 
 
-async def connect(path: Path, mode: str, script: str, connections: list[Connection]) -> Connection:
-    """Open a connection, append it to ``connections``, and run a script of its own. Raises sqlite3's errors."""
+async def connect(path: Path, mode: str) -> Connection:
+    """Open a connection, which then has a thread to be closed. Raises sqlite3's errors."""
     address = f"file:{quote(bytes(path))}?mode={mode}"
     connector = partial(sqlite3.connect, address, uri=True, isolation_level=None, timeout=BUSY_MS / 1000)
     connection = Connection(connector, iter_chunk_size=64)
     await connection
-    connections.append(connection)
+    return connection
+
+
+async def prepare(connection: Connection, script: str) -> None:
+    """Set up a new connection, and run a script of its own. Raises sqlite3's errors."""
     connection.row_factory = _dict_row  # type: ignore[assignment]  # dicts serve both backends
     await connection.execute("PRAGMA foreign_keys = ON")
     await connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
@@ -215,7 +219,6 @@ async def connect(path: Path, mode: str, script: str, connections: list[Connecti
         raise Unavailable("This SQLite library enforces no foreign keys; it cannot hold a store safely.")
     for statement in statements(script):
         await connection.execute(statement)
-    return connection
 
 
 async def prepare_for_writing(writer: Connection, *, created: bool) -> None:
