@@ -35,7 +35,7 @@ async def shoot(
 
     app = VestigeApp(Config(theme=theme), url)
     async with app.run_test(size=size) as pilot:
-        while app.store is None or app.facts.memories is None or app.embedders.state != "ready":
+        while app.session.store is None or app.session.facts.memories is None or app.session.embedders.state != "ready":
             await pilot.pause(0.05)
         if place != "search":
             app.switch_mode(place)
@@ -46,7 +46,7 @@ async def shoot(
                     await pilot.press({" ": "space"}.get(character, character))
                 await pilot.pause(1.0)
             elif key == "wait for a running job":
-                while not any(job.in_flight and 0.35 < _done(job) < 0.85 for job in app.jobs):
+                while not any(job.in_flight and 0.35 < _done(job) < 0.85 for job in app.session.jobs):
                     await pilot.pause(0.02)
             else:
                 await pilot.press(key)

@@ -81,8 +81,14 @@ class Console:
 
     @property
     def store(self) -> Store:
-        assert self.app.store is not None
-        return self.app.store
+        assert self.app.session.store is not None
+        return self.app.session.store
+
+    @property
+    def banner(self) -> str:
+        """Return the sentence on the state of the model, empty if it is loaded."""
+        banner = self.app.session.banner
+        return banner.text if banner is not None else ""
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
@@ -142,6 +148,6 @@ async def opened(
     app = VestigeApp(config, f"sqlite:{path}", read_only=read_only, embedders=embedders(), clock=clock)
     async with app.run_test(size=size, notifications=notifications) as pilot:
         console = Console(app, pilot)
-        await console.until(lambda: app.store is not None and app.facts.memories is not None)
+        await console.until(lambda: app.session.store is not None and app.session.facts.memories is not None)
         await console.still()
         yield console

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -19,6 +18,7 @@ from textual.signal import Signal
 
 from tests.support.pictures import picture
 from tests.support.samples import NOW, Source, hits, memory, reviews
+from vestige_tui.config.settings import Config
 from vestige_tui.core.filter_syntax import Chip
 from vestige_tui.core.links import Edge, Lineage, Neighbor
 from vestige_tui.core.memories import Memory
@@ -35,18 +35,15 @@ from vestige_tui.tui.jobs.job_progress import JobProgressPanel, JobProgressView,
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.review.rating_bar import RatingBar
 from vestige_tui.tui.search.hit_list import HitList
+from vestige_tui.tui.store_session import Badge, SessionEvent, SessionState, StoreFacts, StoreSession
 from vestige_tui.tui.themes import DEFAULT_THEME, register
 from vestige_tui.tui.widgets.empty import Empty
-from vestige_tui.tui.widgets.header import Badge, Facts
 from vestige_tui.tui.widgets.memory_card import MemoryCard, MemoryDetail
 from vestige_tui.tui.widgets.retention_plot import ForecastBars, Retention, RetentionPlot
 from vestige_tui.tui.widgets.stacked_bar import Part, StackedBar
 
 if TYPE_CHECKING:
     from vestige_tui.core.errors import VestigeError
-    from vestige_tui.core.jobs import Job
-    from vestige_tui.embedding.embedder_source import EmbedderSource
-    from vestige_tui.store.store import Store
 
 TEXT = """# Signing keys rotate every 90 days
 
@@ -225,6 +222,16 @@ class GalleryStore(Place):
         yield Empty("No memory matches this filter.", ("esc", "clear the filter"), ("a", "write the first one"))
 
 
+FACTS = StoreFacts(
+    store="~/.local/share/core/vestige.db",
+    backend="SQLite",
+    read_only=True,
+    memories=4961,
+    model="nomic-v1.5 256",
+    state=SessionState.LIVE,
+)
+
+
 class Gallery(App[None]):
     """Six places on made-up values, with what a place expects of its app."""
 
@@ -238,45 +245,25 @@ class Gallery(App[None]):
         "store": GalleryStore,
     }
 
-    store: Store | None = None
-    jobs: tuple[Job, ...] = ()
-    banner = ""
-    refused: VestigeError | None = None
-    urls: tuple[str, ...] = ()
-    badges: Mapping[str, Badge] = {"review": Badge("37", waiting=True), "jobs": Badge("1")}
-    facts = Facts(
-        store="~/.local/share/core/vestige.db",
-        backend="SQLite",
-        read_only=True,
-        memories=4961,
-        model="nomic-v1.5 256",
-        link="live",
-    )
-
     def __init__(self, theme: str = DEFAULT_THEME) -> None:
         super().__init__()
         self.store_changed: Signal[None] = Signal(self, "store_changed")
         self.frame_changed: Signal[None] = Signal(self, "frame_changed")
-        # No page of the gallery embeds anything.
-        self.embedders = cast("EmbedderSource", None)
+        self.outage_ended: Signal[VestigeError] = Signal(self, "outage_ended")
+        self.session = StoreSession(Config(), "", emit=self._show_event, may_create=self._may_create)
+        self.session.facts = FACTS
+        self.session.badges = {"review": Badge("37", waiting=True), "jobs": Badge("1")}
         register(self)
         self.theme = theme
 
     async def on_mount(self) -> None:
         await self.switch_mode(FIRST_PLACE)
 
-    def remember_url(self, url: str) -> None:
+    def _show_event(self, event: SessionEvent) -> None:
         """Do nothing: no page of the gallery opens a store."""
 
-    def open_again(self) -> None:
-        """Do nothing: no page of the gallery opens a store."""
-
-    def prepare_model(self) -> None:
-        """Do nothing: no page of the gallery embeds anything."""
-
-    def note_change(self) -> None:
-        """Say that something was written."""
-        self.store_changed.publish(None)
+    async def _may_create(self, error: VestigeError) -> bool:
+        return False
 
 
 def rows() -> list[str]:

@@ -10,6 +10,7 @@ from vestige_tui.core.jobs import Job, JobFinding, JobProgress, TableProgress
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.store.store import Store
 from vestige_tui.tui.app import VestigeApp
+from vestige_tui.tui.store_session import Activity
 
 TABLES: Mapping[str, TableProgress] = {
     "users": TableProgress(1, 0, 1, total=1),
@@ -32,11 +33,11 @@ FINDINGS: Sequence[JobFinding] = (
 
 async def show(app: VestigeApp) -> tuple[Job, ...]:
     """Let a console show these jobs instead of those that it watches."""
-    assert app.store is not None
-    app.workers.cancel_group(app, "jobs")
-    app.jobs = await jobs(app.store)
+    assert app.session.store is not None
+    app.session.cancel(Activity.WATCH_JOBS)
+    app.session.jobs = await jobs(app.session.store)
     app.frame_changed.publish(None)
-    return app.jobs
+    return app.session.jobs
 
 
 async def jobs(store: Store) -> tuple[Job, ...]:

@@ -33,9 +33,11 @@ async def test_fill_names_the_job_that_makes_all_vectors(corpus: Path) -> None:
     job = await remade(corpus)
     async with opened(corpus) as console:
         # The console itself leaves them to the job, too, and has nothing to say about it.
-        await console.app._prepare_model(console.store).wait()
+        loading = console.app.session.prepare_model()
+        assert loading is not None
+        await loading
         assert "makes the vectors" not in console.text
-        assert console.app.banner == ""
+        assert console.banner == ""
         await console.press("f6")
         await console.until("without a vector")
         await console.press("f")

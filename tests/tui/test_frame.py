@@ -29,11 +29,12 @@ from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.commands.memories import EditMemory
 from vestige_tui.tui.commands.places import PLACES
 from vestige_tui.tui.dialogs.help import prose
-from vestige_tui.tui.widgets.header import Badge, Facts, FactsLine, PlacesLine, cut_path
+from vestige_tui.tui.store_session import Badge, SessionState, StoreFacts
+from vestige_tui.tui.widgets.header import FactsLine, PlacesLine, cut_path
 from vestige_tui.tui.widgets.key_line import KeyLine
 
 STORE = "~/.local/share/core/vestige.db"
-OPEN = Facts(STORE, "SQLite", False, 4_961, "all-MiniLM-L6-v2 384", "live")
+OPEN = StoreFacts(STORE, "SQLite", False, 4_961, "all-MiniLM-L6-v2 384", SessionState.LIVE)
 EVERY_PLACE = ("f2", "f3", "f4", "f5", "f6", "f7")
 
 
@@ -76,7 +77,8 @@ async def test_the_least_telling_gives_way_and_the_store_keeps_its_name(
 async def test_the_first_line_fits_and_says_what_a_person_must_know(width: int) -> None:
     line = FactsLine()
     async with Line(line).run_test(size=(width, 5)) as pilot:
-        line.facts = Facts("~/倉庫/" + "long " * 30 + "end.db", "SQLite", True, 4_961, "m 8", "reconnecting")
+        name = "~/倉庫/" + "long " * 30 + "end.db"
+        line.facts = StoreFacts(name, "SQLite", True, 4_961, "m 8", SessionState.RECONNECTING)
         await pilot.pause()
         shown = lines(pilot.app)[0]
         assert cells(shown) <= width
@@ -261,15 +263,15 @@ async def test_vectors_that_could_not_be_made_are_not_said_to_be_under_way(
     async def broken(service: ModelService, progress: Callable[[int, int], None] | None = None) -> int:
         assert progress is not None
         progress(64, 700)
-        told.append(console.app.banner)
+        told.append(console.banner)
         raise error
 
     async with opened(corpus) as console:
         monkeypatch.setattr(ModelService, "fill", broken)
-        console.app.prepare_model()
+        console.app.session.prepare_model()
         await console.until(said)
         assert told == ["Making the vectors that are missing: 64 of 700."]
-        assert console.app.banner == ""
+        assert console.banner == ""
         assert "Making the vectors" not in console.text
 
 
@@ -286,9 +288,9 @@ async def test_a_refusal_in_the_middle_ends_what_is_said_of_missing_vectors(
 
     async with opened(corpus) as console:
         monkeypatch.setattr(ModelService, "fill", broken)
-        console.app.prepare_model()
+        console.app.session.prepare_model()
         await asyncio.wait_for(refused.wait(), 30)
-        await console.until(lambda: console.app.banner == "")
+        await console.until(lambda: console.banner == "")
         await console.until("Making the vectors", gone=True)
 
 
@@ -302,17 +304,17 @@ async def test_a_model_that_could_not_be_read_is_not_said_to_be_loading(
         return other
 
     async def lost(store: Store) -> ModelSignature:
-        told.append(console.app.banner)
+        told.append(console.banner)
         raise Unavailable("The line is cut.")
 
     async with opened(corpus) as console:
-        await console.until(lambda: console.app._loaded_model is not None)
+        await console.until(lambda: console.app.session.embedders.state == "ready")
         monkeypatch.setattr(ModelService, "refresh", follows)
         monkeypatch.setattr(ModelService, "registered", lost)
-        console.app.note_change()
+        console.app.session.note_change()
         await console.until("The line is cut.")
         assert "Loading another-model: the store belongs to it now, no longer to test-embedder-64." in told
-        assert console.app.banner == ""
+        assert console.banner == ""
 
 
 async def test_what_an_outage_cut_off_of_the_model_is_gone_on_with(
@@ -335,9 +337,9 @@ async def test_what_an_outage_cut_off_of_the_model_is_gone_on_with(
     async with opened(corpus) as console:
         monkeypatch.setattr(ModelService, "fill", filling)
         monkeypatch.setattr(MaintenanceService, "stats", looked)
-        console.app.note_change()
+        console.app.session.note_change()
         await console.until("◐ reconnecting")
-        console.app.prepare_model()
+        console.app.session.prepare_model()
         await console.until(lambda: tries == [False])
         whole.set()
         await console.until("● live")
@@ -398,7 +400,7 @@ async def test_the_store_is_opened_also_where_what_waits_for_a_paint_is_lost(
     waits = VestigeApp.call_after_refresh
 
     def losing(self: VestigeApp, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
-        return callback == self._open_once or waits(self, callback, *args, **kwargs)
+        return callback == self._run_session_once or waits(self, callback, *args, **kwargs)
 
     monkeypatch.setattr(VestigeApp, "call_after_refresh", losing)
     async with opened(corpus) as console:

@@ -21,7 +21,7 @@ async def with_keys(path: Path, keys: Mapping[str, str], source: EmbedderSource)
     app = VestigeApp(replace(Config(), keys=keys), f"sqlite:{path}", embedders=source, clock=clock)
     async with app.run_test(size=(120, 40)) as pilot:
         console = Console(app, pilot)
-        await console.until(lambda: app.store is not None and app.facts.memories is not None)
+        await console.until(lambda: app.session.store is not None and app.session.facts.memories is not None)
         await console.still()
         yield console
 

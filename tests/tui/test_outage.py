@@ -26,9 +26,10 @@ from vestige_tui.core.reviews import Rating
 from vestige_tui.store.backends import embedded_postgres
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
-from vestige_tui.tui import app as app_module
+from vestige_tui.tui import store_session
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.browse.place import BrowsePlace
+from vestige_tui.tui.store_session import SessionState
 
 SHOWN_SECONDS = 0.3
 LEAVE_SECONDS = 3.0
@@ -41,7 +42,7 @@ async def console(url: str) -> AsyncIterator[Console]:
     app = VestigeApp(Config(), url, embedders=embedders())
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         opened = Console(app, pilot)
-        await opened.until(lambda: app.store is not None and app.facts.link == "live")
+        await opened.until(lambda: app.session.store is not None and app.session.state is SessionState.LIVE)
         await opened.press("f3")
         await opened.still()
         yield opened
@@ -208,7 +209,7 @@ async def console_on_new(url: str) -> AsyncIterator[Console]:
 async def test_a_server_that_was_not_there_is_opened_when_it_comes(
     server: str, cluster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app_module, "OPEN_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(store_session, "OPEN_AGAIN_SECONDS", 0.2)
     async with store_at(server) as other:
         await other.insert(Draft("there from the start"))
     kill(cluster, signal.SIGKILL)
@@ -341,7 +342,7 @@ async def test_what_may_have_been_saved_stays_said(server: str) -> None:
         await shown.press("d")
         await shown.until("broke while saving, so it is not known")
         line.fails = ""
-        await shown.until(lambda: shown.app.facts.link == "live")
+        await shown.until(lambda: shown.app.session.state is SessionState.LIVE)
         await asyncio.sleep(0.3)
         await shown.until("broke while saving, so it is not known")
 
@@ -373,7 +374,7 @@ async def test_leaving_a_server_that_is_silent_is_quick(server: str) -> None:
             line.fails = "silent"
             asked = [asyncio.create_task(shown.store.memories.count()) for _ in range(3)]
             # By now the watch of the jobs has asked too, and waits.
-            await asyncio.sleep(2 * app_module.JOBS_SECONDS)
+            await asyncio.sleep(2 * store_session.JOBS_SECONDS)
             began = time.monotonic()
             shown.app.exit()
         assert time.monotonic() - began < LEAVE_SECONDS

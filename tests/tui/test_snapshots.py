@@ -121,8 +121,9 @@ def test_looks(wanted: Picture, corpus: Path, snap_compare: Callable[..., bool])
 
     async def stand(pilot: Pilot[None]) -> None:
         console = Console(app, pilot)
-        await console.until(lambda: app.store is not None and app.facts.memories is not None)
-        app.facts = replace(app.facts, store="~/vestige.db")  # a temporary folder has another name each time
+        await console.until(lambda: app.session.store is not None and app.session.facts.memories is not None)
+        # A temporary folder has another name each time.
+        app.session.facts = replace(app.session.facts, store="~/vestige.db")
         app.frame_changed.publish(None)
         if wanted.place != app.current_mode:
             await app.switch_mode(wanted.place)

@@ -46,7 +46,7 @@ async def test_the_console_goes_on_with_the_new_model(corpus: Path, monkeypatch:
     source = EmbedderSource()
     async with opened(corpus, source) as console:
         said: list[str] = []
-        console.app.frame_changed.subscribe(console.app, lambda _: said.append(console.app.banner))
+        console.app.frame_changed.subscribe(console.app, lambda _: said.append(console.banner))
         await console.press("f6")
         await console.until("64 dimensions")
         await asyncio.to_thread(prepare, f"sqlite:{corpus}", second)
@@ -54,7 +54,7 @@ async def test_the_console_goes_on_with_the_new_model(corpus: Path, monkeypatch:
         await console.until("other-embedder-32 32")
         await console.until("32 dimensions")
         await console.until("● loaded in this console")
-        await console.until(lambda: console.app.banner == "")
+        await console.until(lambda: console.banner == "")
         assert "Loading other-embedder-32: the store belongs to it now, no longer to test-embedder-64." in said
         assert loaded == ["test-embedder-64", "other-embedder-32"]
         await console.until("The store now belongs to other-embedder-32, 32 dimensions; results are by it.")
@@ -153,7 +153,7 @@ async def test_where_the_old_model_is_configured_the_way_out_is_said(
         await console.until("The store belongs to other-embedder-64, but test-embedder-64 is configured.")
         await console.press("f6")
         await console.until("◐ not the configured model")
-        assert "set model under [embeddings] to other-embedder-64" in console.app.banner
+        assert "set model under [embeddings] to other-embedder-64" in console.banner
 
 
 async def test_where_the_new_model_is_not_here_that_is_said(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,8 +22,8 @@ async def test_what_is_over_its_deadline_is_ended_and_said(corpus: Path) -> None
     job_id = await overdue(corpus)
     async with opened(corpus) as console:
         await console.until("1 job is over its deadline and failed.")
-        assert console.app.store is not None
-        job = await Ledger(console.app.store).job(job_id)
+        assert console.app.session.store is not None
+        job = await Ledger(console.app.session.store).job(job_id)
         assert (job.status, job.error) == ("failed", OVERDUE)
 
 

@@ -98,6 +98,10 @@ class Unavailable(VestigeError):
     code = "unavailable"
 
 
+class Unreachable(Unavailable):
+    """The server or the file of the store cannot be reached at present."""
+
+
 class OutOfResources(Unavailable):
     """The server lacks memory or disk space for this."""
 

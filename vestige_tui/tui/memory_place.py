@@ -8,12 +8,14 @@ with a memory card beside it; Search and Browse derive from it.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.reactive import reactive
 from textual.timer import Timer
 from textual.widget import Widget
 
@@ -38,9 +40,10 @@ from vestige_tui.tui.dialogs.details import detail_of
 from vestige_tui.tui.dialogs.editor import EditedText
 from vestige_tui.tui.dialogs.modals import Ask, Choice, Confirm, Pick
 from vestige_tui.tui.filtered_place import FilteredPlace
+from vestige_tui.tui.notice import Notice
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.memory_card import MemoryCard
-from vestige_tui.tui.widgets.status_line import StatusLine, StatusMessage
+from vestige_tui.tui.widgets.status_line import StatusLine
 from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
@@ -67,13 +70,20 @@ STILL_SELECTING = "Still selecting…"
 LINK_TYPES = ("related", "supports", "contradicts", "causes", "part_of", "follows")
 
 
+@dataclass(slots=True, eq=False)
+class _PendingQuery:
+    """Query that a dialog waits for, and the notice that it takes long."""
+
+    notice: Notice | None = None
+
+
 class MemoryPlace(FilteredPlace):
     """Place with commands on memories. A subclass implements ``current_memory``."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._pending_query: object | None = None
-        self._undo_offer: tuple[StatusMessage, int] | None = None
+        self._pending_query: _PendingQuery | None = None
+        self._undo_offer: tuple[Notice, int] | None = None
 
     def now(self) -> datetime:
         """Return the time of the store's clock; of the system's until the store is open."""
@@ -94,9 +104,9 @@ class MemoryPlace(FilteredPlace):
     def changed(self, change: Change, sentence: str) -> None:
         """Show a committed change in the status line, with its undo key, and refresh."""
         note = f"{sentence} {change.warnings[0]}" if change.warnings else sentence
-        self.say(note, change.undo, "waiting" if change.warnings else "done")
-        self._undo_offer = (self._status.message, change.undo) if change.undo is not None else None
-        self.console.note_change()
+        notice = self.say(note, change.undo, "waiting" if change.warnings else "done")
+        self._undo_offer = (notice, change.undo) if change.undo is not None else None
+        self.store_session.note_change()
 
     def _writable(self) -> Store | None:
         """Return the store if it is writable, else show the reason. None behind a dialog, which has the keys."""
@@ -117,17 +127,16 @@ class MemoryPlace(FilteredPlace):
         None if the dialog must not open any more: the user has left, which ``gone_on`` says, or has given another
         command.
         """
-        self._pending_query = token = object()
-        timer = self.set_timer(PATIENCE_SECONDS, partial(self._say_slow, token, slow))
+        self._pending_query = pending = _PendingQuery()
+        timer = self.set_timer(PATIENCE_SECONDS, partial(self._say_slow, pending, slow))
         try:
             answer = await query
         finally:
             timer.stop()
-            superseded = self._pending_query is not token
+            superseded = self._pending_query is not pending
             if not superseded:
                 self._pending_query = None
-                if self._status.message[0] == slow:
-                    self.say("")
+                self._status.withdraw(pending.notice)
         if superseded:
             return None
         if self.app.screen is not self:
@@ -135,9 +144,9 @@ class MemoryPlace(FilteredPlace):
             return None
         return answer
 
-    def _say_slow(self, token: object, slow: str) -> None:
-        if self._pending_query is token and self.app.screen is self:
-            self.say(slow, severity="quiet")
+    def _say_slow(self, pending: _PendingQuery, slow: str) -> None:
+        if self._pending_query is pending and self.app.screen is self:
+            pending.notice = self.say(slow, severity="quiet")
 
     # Copy
 
@@ -348,7 +357,7 @@ class MemoryPlace(FilteredPlace):
             return
         # Undo the change that the status line offers, even if another process has written since.
         offer, self._undo_offer = self._undo_offer, None
-        change = await store.journal.undo(offer[1] if offer is not None and offer[0] == self._status.message else None)
+        change = await store.journal.undo(offer[1] if offer is not None and offer[0] is self._status.notice else None)
         self.changed(
             change, f"Took back the last change of {grouped(len(change.changed))} " + _plural(len(change.changed))
         )
@@ -391,6 +400,8 @@ class ReadingPlace(MemoryPlace):
     """
 
     AUTO_FOCUS = ""
+    reading: reactive[bool] = reactive(False, repaint=False, toggle_class="-reading")
+    """True while the card is open; in a narrow terminal it replaces the list."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -442,7 +453,11 @@ class ReadingPlace(MemoryPlace):
 
     def why_no_memory(self) -> str:
         """Return the reason for which no memory is under the cursor, as a sentence."""
-        return STILL_LOADED if self.the_list().count else "There is no memory here."
+        return STILL_LOADED if self._row_is_loading() else "There is no memory here."
+
+    def _row_is_loading(self) -> bool:
+        """Check whether the cursor is on a row whose memory is still being read."""
+        return self.store is not None and self.current_memory() is None and self.the_list().count > 0
 
     def tell_keys(self) -> None:
         """Refresh the key line if the enabled commands have changed; debounced while rows load."""
@@ -452,7 +467,7 @@ class ReadingPlace(MemoryPlace):
             self._keys_timer = None
         if keys == self._shown_keys:
             return
-        if STILL_LOADED in keys:
+        if self._row_is_loading():
             self._keys_timer = self.set_timer(PATIENCE_SECONDS, self._show_keys_now)
         else:
             self._show_keys_now()
@@ -466,13 +481,13 @@ class ReadingPlace(MemoryPlace):
     def open_card(self) -> None:
         """Focus the card; in a narrow terminal it replaces the list."""
         self._clear_other(self.current_memory())
-        self.add_class("-reading")
+        self.reading = True
         self.query_one(MemoryCard).focus()
 
     def close_card(self) -> bool:
         """Go back to the list; return whether the card was open."""
-        was_open = self.has_class("-reading") or self.query_one(MemoryCard).has_focus_within
-        self.remove_class("-reading")
+        was_open = self.reading or self.query_one(MemoryCard).has_focus_within
+        self.reading = False
         if was_open:
             self.the_list().focus()
         return was_open
@@ -484,7 +499,7 @@ class ReadingPlace(MemoryPlace):
         if memory is None or self.store is None:
             card.clear()
             return
-        if self.has_class("-reading"):
+        if self.reading:
             self._clear_other(memory)
         if card.detail is not None and card.detail.memory.id != memory.id:
             # Debounce: rows that the cursor only passes are not read.

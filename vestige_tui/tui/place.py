@@ -17,8 +17,9 @@ from textual.signal import Signal
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 
-from vestige_tui.core.errors import Cancelled, StoreMissing, Unavailable, Unsure, VestigeError
+from vestige_tui.core.errors import Cancelled, Unavailable, Unreachable, Unsure, VestigeError
 from vestige_tui.core.text import plain, redact
+from vestige_tui.tui import breakpoints
 from vestige_tui.tui.commands.command import Command, bindings
 from vestige_tui.tui.commands.everywhere import EVERYWHERE, Quit, Refresh, ShowErrorDetails
 from vestige_tui.tui.commands.memories import UndoChange
@@ -26,19 +27,20 @@ from vestige_tui.tui.commands.places import PLACES, GoTo
 from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Message
 from vestige_tui.tui.filters.saved import Configured
+from vestige_tui.tui.notice import Notice, Severity
+from vestige_tui.tui.store_session import comes_back
 from vestige_tui.tui.widgets.empty import Empty
-from vestige_tui.tui.widgets.header import Badge, Facts, Header
+from vestige_tui.tui.widgets.header import Header
 from vestige_tui.tui.widgets.key_line import KeyLine
-from vestige_tui.tui.widgets.status_line import Severity, StatusLine, StatusMessage
+from vestige_tui.tui.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from textual.widget import Widget
 
-    from vestige_tui.core.jobs import Job
-    from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.store import Store
+    from vestige_tui.tui.store_session import StoreSession
 
 WITHOUT_A_STORE = {command.action.partition("(")[0] for command in EVERYWHERE}
 """Actions that work in a place while no store is open."""
@@ -48,45 +50,14 @@ WITHOUT_A_STORE = {command.action.partition("(")[0] for command in EVERYWHERE}
 class Console(Protocol):
     """Protocol of the app, as far as places use it."""
 
-    store: Store | None
-    """The open store, None until it is open."""
-    facts: Facts
-    """Facts of the first line."""
-    badges: Mapping[str, Badge]
-    """Figure beside each place, by its name."""
+    session: StoreSession
+    """The store of this console, its state and its jobs."""
     store_changed: Signal[None]
     """Published when the store has been opened, or changed by this console or another process."""
     frame_changed: Signal[None]
-    """Published when ``facts``, ``badges``, ``jobs`` or ``banner`` have been replaced."""
-    jobs: tuple[Job, ...]
-    """Jobs of all watched stores."""
-    banner: str
-    """Sentence on the state of the model, empty if it is loaded."""
-    embedders: EmbedderSource
-    """Source of the embedding model."""
-    refused: VestigeError | None
-    """Error of the last attempt to open the store; None before the first attempt and once the store is open."""
-
-    def open_again(self) -> None:
-        """Retry at once to open the store that could not be opened."""
-        ...
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """URLs of the stores that this console knows, typed ones too, with the passwords that no ledger holds."""
-        ...
-
-    def remember_url(self, url: str) -> None:
-        """Keep the password of a typed URL until this console ends."""
-        ...
-
-    def prepare_model(self) -> None:
-        """Read again which model the store needs, and load it."""
-        ...
-
-    def note_change(self) -> None:
-        """Refresh at once after a write of this console."""
-        ...
+    """Published when facts, badges, jobs, banner or refusal of the session have been replaced."""
+    outage_ended: Signal[VestigeError]
+    """Published with the error of an outage when the store answers again."""
 
 
 class Place(Screen[None]):
@@ -111,7 +82,7 @@ class Place(Screen[None]):
     Place.-refused > #refused { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = bindings(*EVERYWHERE)
-    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = [(0, "-narrow"), (70, "-medium"), (100, "-wide")]  # noqa: RUF012 - Textual declares it so
+    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = breakpoints.HORIZONTAL
 
     def __init__(self) -> None:
         super().__init__(id=self.GO_TO.place)
@@ -122,9 +93,9 @@ class Place(Screen[None]):
         self._timers_while_shown: list[Timer] = []
         self._shown = False
         self._stale = False
+        self._refusal: VestigeError | None = None
         self._details = ""
-        self._unconfirmed_write: StatusMessage | None = None
-        self._complaint: StatusMessage | None = None
+        self._complaint: Notice | None = None
 
     # For subclasses ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -147,6 +118,7 @@ class Place(Screen[None]):
     def on_mount(self) -> None:
         self.console.store_changed.subscribe(self, self._store_changed)
         self.console.frame_changed.subscribe(self, self._frame_changed)
+        self.console.outage_ended.subscribe(self, self._outage_ended)
 
     @property
     def console(self) -> Console:
@@ -158,7 +130,12 @@ class Place(Screen[None]):
     @property
     def store(self) -> Store | None:
         """The open store; None until it is open."""
-        return self.console.store
+        return self.store_session.store
+
+    @property
+    def store_session(self) -> StoreSession:
+        """The session of the open store."""
+        return self.console.session
 
     def on_screen_resume(self) -> None:
         self._shown = True
@@ -169,7 +146,7 @@ class Place(Screen[None]):
         self.refresh_place()
 
     def set_focus(self, widget: Widget | None, scroll_visible: bool = True, from_app_focus: bool = False) -> None:
-        if widget is not None and self.has_class("-refused"):
+        if widget is not None and self._refusal is not None:
             # A hidden widget takes no focus; it gets it once the body is back.
             self._focus_to_restore = widget
         else:
@@ -179,7 +156,7 @@ class Place(Screen[None]):
         self._shown = False
         if self.app.current_mode != self.GO_TO.place and not self.complains:
             # The message is stale when the user comes back; a dialog in front does not count as leaving.
-            self._status.say("")
+            self._status.clear()
         for timer in self._timers_while_shown:
             timer.pause()
 
@@ -192,8 +169,15 @@ class Place(Screen[None]):
             self.refresh_place()
 
     def _frame_changed(self, _: None) -> None:
-        self._header.show(self.console.facts, self.console.badges)
-        self._show_refusal(self.console.refused if self.store is None else None)
+        session = self.store_session
+        self._header.show(session.facts, session.badges)
+        self._show_refusal(session.refusal if session.store is None else None)
+
+    def _outage_ended(self, outage: VestigeError) -> None:
+        """Clear the message of an outage that is over; that a write is unconfirmed stays on view."""
+        error = self._status.notice.error
+        if error is outage or isinstance(error, Unreachable):
+            self._status.clear()
 
     def _show_refusal(self, error: VestigeError | None) -> None:
         """Replace the body by the reason for which no store is open, with keys; None restores it."""
@@ -207,12 +191,14 @@ class Place(Screen[None]):
             keys.append((self._key_of(Quit.id, Quit.key), "leave"))
             text = "\n".join(filter(None, (sentence, again)))
             self._refused.say(text, *keys, failed="The store could not be opened.")
+        was_refused, self._refusal = self._refusal is not None, error
         refused = error is not None
-        if refused == self.has_class("-refused"):
+        if refused == was_refused:
             return
         focused = self.focused
         if refused:
-            self.set_focus(None)
+            # Before the class: a hidden widget loses the focus by itself.
+            super().set_focus(None)
         self.set_class(refused, "-refused")
         self._focus_to_restore = focused if refused else self._focus_to_restore
         frame = (self._header, self._refused, self._status, *self.query_children(KeyLine))
@@ -226,10 +212,10 @@ class Place(Screen[None]):
 
     # Status line ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def say(self, text: str, undo: int | None = None, severity: Severity = "done") -> None:
+    def say(self, text: str, undo: int | None = None, severity: Severity = "done") -> Notice:
         """Show one sentence in the status line; with ``undo`` (id of a journal entry) also the key that undoes it."""
         hint = f"{self._key_of(UndoChange.id, UndoChange.key)} undo" if undo is not None else ""
-        self._status.say(text, hint, severity)
+        return self._status.say(text, hint, severity)
 
     def say_error(self, error: BaseException) -> None:
         """Show an error as one sentence; keep its details for the key ``!``."""
@@ -239,33 +225,28 @@ class Place(Screen[None]):
         self._details = redact("\n\n".join(causes(error)))
         sentence = plain(str(error)) if is_ours else "Something went wrong here; nothing was lost."
         hint = f"{self._key_of(ShowErrorDetails.id, '!')} details"
-        self._status.say(redact(sentence), "" if is_ours and error.__cause__ is None else hint, "bad")
-        self._unconfirmed_write = self._status.message if isinstance(error, Unsure) else None
+        shown_hint = "" if is_ours and error.__cause__ is None else hint
+        self._status.show(Notice(redact(sentence), shown_hint, "bad", error))
 
     def complain(self, error: BaseException) -> None:
         """Show that the store does not answer, until ``answered_again`` or another message."""
         if not self._keeps_unconfirmed_write(error):
             self.say_error(error)
-            self._complaint = self._status.message
+            self._complaint = self._status.notice
 
     def answered_again(self) -> None:
         """Clear the message of ``complain`` if the status line still shows it."""
-        if self._complaint is not None and self._status.message == self._complaint:
-            self.say("")
+        self._status.withdraw(self._complaint)
         self._complaint = None
 
     def _keeps_unconfirmed_write(self, error: BaseException) -> bool:
         """Return True if the status line shows an unconfirmed write, which a failed read must not overwrite."""
-        return (
-            isinstance(error, Unavailable)
-            and self._unconfirmed_write is not None
-            and self._status.message == self._unconfirmed_write
-        )
+        return isinstance(error, Unavailable) and isinstance(self._status.notice.error, Unsure)
 
     @property
     def complains(self) -> bool:
         """True if the status line shows a failure."""
-        return self._status.message[2] == "bad"
+        return self._status.notice.severity == "bad"
 
     def _key_of(self, id: str, otherwise: str) -> str:
         for _, binding, _, _ in self.active_bindings.values():
@@ -295,6 +276,13 @@ class Place(Screen[None]):
         """Return why a command is disabled, as a sentence that its key shows; empty if it is enabled."""
         return ""
 
+    def say_why_not(self, action: str) -> bool:
+        """Show why a command is disabled; return whether it is."""
+        why = "There is no store to do this with." if self._is_refused(action) else self.why_not(action)
+        if why:
+            self._status.show(Notice(why, action=action))
+        return bool(why)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if self.is_mounted and (self._is_refused(action) or self.why_not(action)):
             return None
@@ -304,12 +292,10 @@ class Place(Screen[None]):
         active = self.active_bindings.get(event.key)
         if active is None or active.enabled or active.node is not self:
             return
-        action = active.binding.action.partition("(")[0]
-        if why := "There is no store to do this with." if self._is_refused(action) else self.why_not(action):
-            self.say(why, severity="quiet")
+        self.say_why_not(active.binding.action.partition("(")[0])
 
     def _is_refused(self, action: str) -> bool:
-        return self.has_class("-refused") and action not in WITHOUT_A_STORE
+        return self._refusal is not None and action not in WITHOUT_A_STORE
 
     # Commands ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -321,9 +307,9 @@ class Place(Screen[None]):
         self.action_place(places[(places.index(self.GO_TO.place) + step) % len(places)])
 
     def action_refresh_place(self) -> None:
-        if self.has_class("-refused"):
+        if self._refusal is not None:
             self.say("Trying to open the store…", severity="quiet")
-            self.console.open_again()
+            self.store_session.open_again()
             return
         self.refresh_place()
         self.say("Asked the store again.", severity="quiet")
@@ -337,12 +323,7 @@ class Place(Screen[None]):
 
     def action_back(self) -> None:
         """Clear the status line; a place with something to close overrides this."""
-        self._status.say("")
-
-
-def comes_back(error: VestigeError) -> bool:
-    """Return True if opening the store may succeed on a retry, as with a server that restarts."""
-    return isinstance(error, Unavailable) and not isinstance(error, StoreMissing)
+        self._status.clear()
 
 
 def causes(error: BaseException) -> list[str]:

@@ -42,7 +42,7 @@ async def configured(path: Path, file: Path, size: tuple[int, int] = (120, 40)) 
     app = VestigeApp(settings(file), f"sqlite:{path}", embedders=embedders(), clock=clock)
     async with app.run_test(size=size, notifications=True) as pilot:
         console = Console(app, pilot)
-        await console.until(lambda: app.store is not None and app.facts.memories is not None)
+        await console.until(lambda: app.session.store is not None and app.session.facts.memories is not None)
         await console.still()
         yield console
 

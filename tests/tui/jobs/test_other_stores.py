@@ -37,7 +37,7 @@ async def test_the_findings_of_a_job_behind_a_password_are_read_with_what_was_ty
     remember(known, job_id, "copy")
     demand_password(monkeypatch)
     async with opened(corpus) as console:
-        console.app.remember_url(known)
+        console.app.session.remember_url(known)
         await console.press("f5")
         await console.until("1 failed")
         await console.until("It has no text.")

@@ -65,7 +65,7 @@ async def test_figures_keep_their_place_while_they_grow(corpus: Path) -> None:
         before = row(console, "memories  ")
         tables = {**jobs[0].progress.tables, "memories": TableProgress(99_999, 96_987, 3_011, 5, 1, total=100_000)}
         progress = replace(jobs[0].progress, tables=tables, rate=99_812.0, eta=9.0)
-        console.app.jobs = (replace(jobs[0], progress=progress), *jobs[1:])
+        console.app.session.jobs = (replace(jobs[0], progress=progress), *jobs[1:])
         console.app.frame_changed.publish(None)
         await console.until("96,987")
         after = row(console, "memories  ")
@@ -96,7 +96,7 @@ async def test_the_cursor_keeps_its_job(corpus: Path) -> None:
         await console.press("j", "j")
         await console.until("reindex the docs of harbour-api")
         newer = replace(jobs[0], id="newer000", target="postgresql://other/newest")
-        console.app.jobs = (newer, *jobs)
+        console.app.session.jobs = (newer, *jobs)
         console.app.frame_changed.publish(None)
         await console.until("running  2")
         assert "reindex the docs of harbour-api" in console.text
@@ -124,7 +124,7 @@ async def test_a_job_that_has_read_its_rows_says_what_it_does(corpus: Path) -> N
         await console.press("f5")
         jobs = await show(console.app)
         done = replace(jobs[0].progress, tables={"memories": TableProgress(374, 374, total=374)}, rate=0.0, eta=None)
-        console.app.jobs = (replace(jobs[0], progress=replace(done, phase="comparing memories")),)
+        console.app.session.jobs = (replace(jobs[0], progress=replace(done, phase="comparing memories")),)
         console.app.frame_changed.publish(None)
         await console.until(lambda: any("comparing memories" in line[:33] for line in console.lines))
         assert not any("%" in line[:33] for line in console.lines)
@@ -144,7 +144,7 @@ async def test_jobs_tell_their_ends_apart(corpus: Path) -> None:
             replace(jobs[0], id=f"e{wide}", kind="reembed", options={"model": "x/MiniLM-L6-v2", "dimension": wide})
             for wide in (128, 384)
         ]
-        console.app.jobs = (*encoded, *made)
+        console.app.session.jobs = (*encoded, *made)
         console.app.frame_changed.publish(None)
         await console.until("copy y1.db → pg")
         assert "copy demo.db → pg" in console.text
@@ -197,7 +197,7 @@ async def test_facts_and_ages_stay_whole_where_there_is_little_room(corpus: Path
         await console.press("f5")
         jobs = await show(console.app)
         same = replace(jobs[3], id="5a3e0000", kind="verify", options={})
-        console.app.jobs = (replace(jobs[4], source="sqlite:/home/ada/.local/share/core/of/vestige.db"), same)
+        console.app.session.jobs = (replace(jobs[4], source="sqlite:/home/ada/.local/share/core/of/vestige.db"), same)
         console.app.frame_changed.publish(None)
         await console.until("all equal, 3 h ago")
         assert "2 failed, 1 d ago" in console.text
@@ -212,7 +212,8 @@ async def test_work_whose_name_is_cut_is_told_in_full(corpus: Path) -> None:
         task = f"sweep the inbox of everything that nobody has read {'for a very long time ' * 4}and answer it"
         seen = NOW - timedelta(seconds=4)
         long = replace(given, status="in_progress", task=task, last_heartbeat=seen, error=None)
-        console.app.jobs = (long, replace(long, id="50a1", task="short work", deadline=NOW - timedelta(hours=2)))
+        short = replace(long, id="50a1", task="short work", deadline=NOW - timedelta(hours=2))
+        console.app.session.jobs = (long, short)
         console.app.frame_changed.publish(None)
         await console.until("agents  2")
         await console.until("task       sweep the inbox")
@@ -233,17 +234,17 @@ async def test_the_last_run_of_a_plan_is_the_one_to_go_on_with(corpus: Path) -> 
         later = replace(
             failed, id="1a7e0000", plan="p", attempt=2, tries=2, status="in_progress", last_heartbeat=NOW, error=None
         )
-        console.app.jobs = (first,)
+        console.app.session.jobs = (first,)
         console.app.frame_changed.publish(None)
         await console.until("R goes on from its last checkpoint.")
-        console.app.jobs = (later, first)
+        console.app.session.jobs = (later, first)
         console.app.frame_changed.publish(None)
         await console.until("Attempt 2 came after this one, and is under way.")
         assert "R goes on" not in console.text
-        console.app.jobs = (replace(later, status="completed"), first)
+        console.app.session.jobs = (replace(later, status="completed"), first)
         console.app.frame_changed.publish(None)
         await console.until("Attempt 2 came after this one, and is done.")
-        console.app.jobs = (replace(later, tries=1), first)
+        console.app.session.jobs = (replace(later, tries=1), first)
         console.app.frame_changed.publish(None)
         await console.until("A run from the beginning came after this one, and is under way.")
         # Its own facts say nothing of an attempt.
@@ -254,18 +255,18 @@ async def test_a_beginning_is_said_until_the_job_is_seen_and_then_its_end(corpus
     async with opened(corpus) as console:
         await console.press("f5")
         jobs = await show(console.app)
-        console.app.jobs = ()
+        console.app.session.jobs = ()
         await show_job(console.app, jobs[0].id, "The copy has started.")
         await console.until("The copy has started.")
         await console.until("The job that has started is shown here in a moment.")
         assert "No job has run yet" not in console.text
-        console.app.jobs = (jobs[0],)
+        console.app.session.jobs = (jobs[0],)
         console.app.frame_changed.publish(None)
         await console.until("► running")
         await console.until("The copy has started.", gone=True)
         tables = {"memories": TableProgress(2_925, 2_925, total=2_925)}
         done = replace(jobs[3], id=jobs[0].id, progress=replace(jobs[3].progress, tables=tables))
-        console.app.jobs = (done,)
+        console.app.session.jobs = (done,)
         console.app.frame_changed.publish(None)
         await console.until("▪ The copy is done: 2,925 rows, verified.")
 
@@ -355,7 +356,7 @@ async def test_what_an_agent_was_given_is_told_in_full(corpus: Path) -> None:
             retry_count=0,
         )
         done = replace(stuck, id="d0e27bbb", status="completed", error=None, result="12 pages\nare dead")
-        console.app.jobs = (stuck, working, done)
+        console.app.session.jobs = (stuck, working, done)
         console.app.frame_changed.publish(None)
         await console.until("agents  2")
         for said in (
@@ -402,7 +403,7 @@ async def test_differences_of_a_comparison_say_on_which_side(corpus: Path) -> No
         compared = replace(copied, id=run.id, kind="verify", options={}, progress=progress)
         same = replace(progress, tables={"memories": TableProgress(9, total=9)})
         clean = replace(compared, id="c1ea0", progress=same)
-        console.app.jobs = (compared, clean)
+        console.app.session.jobs = (compared, clean)
         console.app.frame_changed.publish(None)
         await console.until("◨ only in target")
         assert "verify vestige.db = db1/vestige" in console.text
@@ -426,7 +427,7 @@ async def test_differences_are_one_figure_where_three_find_no_room(corpus: Path,
             "edges": TableProgress(900, total=900, only_source=1, only_target=1),
         }
         compared = replace(copied, kind="verify", options={}, progress=replace(copied.progress, tables=tables))
-        console.app.jobs = (compared,)
+        console.app.session.jobs = (compared,)
         console.app.frame_changed.publish(None)
         await console.until("3 differences, 3 h")
         await console.press("enter")
@@ -446,7 +447,7 @@ async def test_findings_stand_under_their_outcome_and_give_the_reason_room(corpu
         link = JobFinding("edges", "failed", f"{FINDINGS[3].source_key} to {FINDINGS[4].source_key}, x", "No end.")
         async with console.store.backend.write() as transaction:
             await Ledger(console.store).add_findings(transaction, run.id, (*FINDINGS[3:], link))
-        console.app.jobs = (replace(running, id=run.id),)
+        console.app.session.jobs = (replace(running, id=run.id),)
         console.app.frame_changed.publish(None)
         await console.until(lambda: console.app.screen.query_one(FindingList).count == 3)
         await console.press("enter", *(("enter",) if size[0] < 70 else ()), "G")
@@ -477,7 +478,7 @@ async def test_a_finding_opens_the_memory_that_it_is_about(corpus: Path) -> None
         )
         async with console.store.backend.write() as transaction:
             await Ledger(console.store).add_findings(transaction, run.id, findings)
-        console.app.jobs = (replace(compared, id=run.id),)
+        console.app.session.jobs = (replace(compared, id=run.id),)
         console.app.frame_changed.publish(None)
         await console.until("◨ only in target")
         await console.press("enter", "enter")
@@ -521,7 +522,7 @@ async def test_many_findings_come_as_one_goes_to_their_end(corpus: Path) -> None
         async with console.store.backend.write() as transaction:
             await Ledger(console.store).add_findings(transaction, run.id, rows)
         tables = {"memories": TableProgress(10_000, failed=10_000, total=10_000)}
-        console.app.jobs = (replace(copied, id=run.id, progress=replace(copied.progress, tables=tables)),)
+        console.app.session.jobs = (replace(copied, id=run.id, progress=replace(copied.progress, tables=tables)),)
         console.app.frame_changed.publish(None)
         await console.until("the first 100 are shown, G brings more")
         assert "10,000 failed" in console.text
@@ -546,7 +547,7 @@ async def test_hostile_and_wide_names_stay_in_their_columns(corpus: Path, size: 
         memories = jobs[0].progress.tables["memories"]
         tables = {"倉庫の在庫の長い名前の表": memories, "[/red]": TableProgress(9, 9, total=9)}
         first = replace(jobs[0], target=hostile, progress=replace(jobs[0].progress, tables=tables, phase="\x1b[31mred"))
-        console.app.jobs = (first, *jobs[1:])
+        console.app.session.jobs = (first, *jobs[1:])
         console.app.frame_changed.publish(None)
         await console.until("倉庫")
         await console.press("enter")

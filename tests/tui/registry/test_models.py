@@ -441,7 +441,7 @@ async def test_the_list_of_models_is_asked_for_again(small: Path, monkeypatch: p
     app = VestigeApp(Config(), f"sqlite:{small}", embedders=EmbedderSource(), clock=clock)
     async with app.run_test(size=(120, 40)) as pilot:
         console = Console(app, pilot)
-        await console.until(lambda: bool(app.banner))
+        await console.until(lambda: app.session.banner is not None)
         await console.press("f6")
         await console.until("to download on first use  1")
         await console.until("◐ not usable here")
@@ -471,7 +471,7 @@ async def ended(console: Console, number: int) -> Job:
     """The latest of so many jobs, once all have ended."""
     async with asyncio.timeout(120):
         while True:
-            jobs = console.app.jobs
+            jobs = console.app.session.jobs
             if len(jobs) == number and not any(job.in_flight for job in jobs):
                 return max(jobs, key=lambda job: job.created_at or NOW)
             await console.pilot.pause(0.1)
@@ -544,20 +544,20 @@ async def test_a_running_re_embedding_is_seen_beside_the_card(small: Path, model
             last_heartbeat=NOW,
             options={"model": OTHER.name},
         )
-        console.app.jobs = (running,)
+        console.app.session.jobs = (running,)
         await to_registry(console)
         await console.until("other-embedder-32, 32 dimensions 6 vectors being made")
         assert " 50 %   4 min left" in console.text
         assert "other-embedder-32, 32 dimensions" in console.text
         await console.press("r")
         await console.until("A re-embedding of this store is under way; the Jobs place shows it.")
-        console.app.jobs = (replace(running, last_heartbeat=NOW - timedelta(minutes=3)),)
+        console.app.session.jobs = (replace(running, last_heartbeat=NOW - timedelta(minutes=3)),)
         console.app.frame_changed.publish(None)
         await console.until("no sign of life, encoding")
         assert "r goes on with it" in console.text
         # What was said of it is true no more.
         await console.until("is under way", gone=True)
-        console.app.jobs = ()
+        console.app.session.jobs = ()
         console.app.frame_changed.publish(None)
         await console.until("Nobody is making them just now.")
 
@@ -571,7 +571,7 @@ async def test_the_models_name_is_written_into_the_settings(
     app = VestigeApp(config, f"sqlite:{small}", embedders=EmbedderSource(config.model), clock=clock)
     async with app.run_test(size=(120, 40)) as pilot:
         console = Console(app, pilot)
-        await console.until(lambda: bool(app.banner))
+        await console.until(lambda: app.session.banner is not None)
         await console.press("f6")
         await console.until("◐ not the configured model")
         assert console.says("w writes test-embedder-64")
@@ -580,7 +580,7 @@ async def test_the_models_name_is_written_into_the_settings(
         await console.until("● loaded in this console")
         assert load_config(file).model == "test-embedder-64"
         assert file.read_text().startswith("# mine\n[server]\nport = 1\n")
-        assert app.banner == ""
+        assert app.session.banner is None
 
 
 async def test_settings_follow_a_store_that_was_re_embedded(

@@ -72,7 +72,7 @@ async def test_another_configured_model_is_named_with_the_ways_out(tmp_path: Pat
     app = VestigeApp(Config(), f"sqlite:{path}", embedders=embedders, clock=clock)
     async with app.run_test(size=size) as pilot:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not app.banner:
+            while app.session.banner is None:
                 await pilot.pause(0.05)
             await pilot.press("f6")
             while "go on" not in "\n".join(lines(app)) and size[1] == 40:

@@ -32,8 +32,8 @@ def sitting(at: Desk) -> ReviewSession:
 
 
 def store_of(at: Desk) -> Store:
-    assert at.app.store is not None
-    return at.app.store
+    assert at.app.session.store is not None
+    return at.app.session.store
 
 
 def cut_reading(at: Desk, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:

@@ -31,6 +31,7 @@ from vestige_tui.tui.review.cloze import prompt_of
 from vestige_tui.tui.review.place import ReviewPlace
 from vestige_tui.tui.review.session import CARD_SECONDS, PRACTICE_AFTER, ReviewSession, SessionCard
 from vestige_tui.tui.review.summary import why_nothing
+from vestige_tui.tui.store_session import Activity
 
 NOW = datetime(2026, 11, 20, 12, 2, tzinfo=UTC)
 HOSTILE = "[/foo] [bold]x[/] [@click=app.quit]y \x1b[2Jgone \x9b31m \u202eesrever \x00 \x07 \u200fend of Kubernetes"
@@ -280,7 +281,7 @@ async def test_a_second_console_graded_the_card(tmp_path: Path, patient: bool) -
     async with desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
         if not patient:
-            at.app.workers.cancel_group(at.app, "watch")
+            at.app.session.cancel(Activity.WATCH_STORE)
         change = await at.other.reviews.record(THREE[0].id or "", Rating.EASY)
         if not patient:
             await at.pilot.press("3")

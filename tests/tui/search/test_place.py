@@ -20,6 +20,7 @@ from vestige_tui.tui.commands.everywhere import EVERYWHERE
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.search.hit_list import HitList
+from vestige_tui.tui.store_session import ModelActivity, ModelBanner
 from vestige_tui.tui.widgets.memory_card import MemoryCard
 
 SIZES = [(120, 40), (60, 20)]
@@ -229,13 +230,14 @@ async def test_replaced_memories_are_shown_when_asked_for(corpus: Path) -> None:
 @pytest.mark.parametrize("size", SIZES)
 async def test_what_must_be_known_of_the_model_is_one_calm_line(corpus: Path, size: tuple[int, int]) -> None:
     async with opened(corpus, size) as console:
-        console.app.banner = "The store belongs to nomic-embed-text-v1.5, but all-MiniLM-L6-v2 is configured. " * 2
+        text = "The store belongs to nomic-embed-text-v1.5, but all-MiniLM-L6-v2 is configured. " * 2
+        console.app.session.banner = ModelBanner(ModelActivity.UNUSABLE, text)
         console.app.frame_changed.publish(None)
         await console.until("◐ The store belongs to nomic")
         said = [line for line in console.lines if "The store belongs" in line]
         assert len(said) == 1
         assert said[0].endswith("F6 registry")
-        console.app.banner = ""
+        console.app.session.banner = None
         console.app.frame_changed.publish(None)
         await console.until("The store belongs", gone=True)
 

@@ -186,7 +186,7 @@ async def test_a_store_that_went_away_is_not_said_to_be_healthy(corpus: Path, mo
         await console.until("● healthy")
         await console.until("1,504")
         monkeypatch.setattr(MaintenanceService, "stats", looked)
-        console.app.note_change()
+        console.app.session.note_change()
         await console.until("The store went away; it is being tried again.")
         assert "● healthy" not in console.text
         # The figures of before stay, and asking again changes nothing of it.
@@ -246,7 +246,7 @@ async def test_a_store_that_is_on_postgresql_is_copied_from_here_too(postgres_da
         from tests.support.corpus import Console
 
         console = Console(app, pilot)
-        await console.until(lambda: app.store is not None)
+        await console.until(lambda: app.session.store is not None)
         await console.press("f7")
         await console.until("waits for a model")
         await console.press("c")

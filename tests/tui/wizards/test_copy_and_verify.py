@@ -20,6 +20,7 @@ from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.store.open import open_store
 from vestige_tui.transfer import copy
 from vestige_tui.tui.jobs.place import JobsPlace
+from vestige_tui.tui.notice import NO_NOTICE
 from vestige_tui.tui.widgets.status_line import StatusLine
 from vestige_tui.tui.wizards.wizard import Wizard
 
@@ -44,7 +45,7 @@ async def ended(console: Console) -> Job:
     """The job under the cursor, once it has ended."""
     async with asyncio.timeout(90):
         while True:
-            jobs = console.app.jobs
+            jobs = console.app.session.jobs
             if jobs and all(job.status in ("completed", "failed") for job in jobs):
                 return max(jobs, key=lambda job: job.created_at or clock())
             await console.pilot.pause(0.1)
@@ -130,7 +131,7 @@ async def test_what_cannot_be_copied_is_one_sentence(corpus: Path, target: str, 
         # A password that was typed stands on the screen no longer.
         assert "s3cret" not in console.text
         assert "Where to?" in console.text
-        assert not console.app.jobs
+        assert not console.app.session.jobs
 
 
 async def test_the_same_store_is_no_target_and_a_missing_one_no_source(corpus: Path, tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ async def test_what_was_not_copied_is_forgotten_with_the_next_beginning(corpus: 
             await console.until(lambda: isinstance(console.app.screen, Wizard))
             place = console.app.screen_stack[0]
             assert isinstance(place, JobsPlace)
-            assert place.query_children(StatusLine).last().message[0] == ""
+            assert place.query_children(StatusLine).last().notice is NO_NOTICE
             await console.press("escape")
             await console.until(said)
 
@@ -299,7 +300,6 @@ async def test_a_real_copy_is_started_watched_and_compared(tmp_path: Path, postg
     path = tmp_path / "large.db"
     await fill_large(path, 400)
     async with opened(path) as console:
-        console.app.clock = None
         # From another place, too.
         await console.press("f7", "c")
         await console.until("The store to copy, which is only read.")
@@ -326,7 +326,7 @@ async def test_a_real_copy_is_started_watched_and_compared(tmp_path: Path, postg
         await console.press("v")
         await console.until("start the comparison")
         await console.press("y")
-        await console.until(lambda: len(console.app.jobs) == 2)
+        await console.until(lambda: len(console.app.session.jobs) == 2)
         job = await ended(console)
         assert (job.kind, job.status, job.error) == ("verify", "completed", None)
         await console.until("Every row is the same on both sides.")

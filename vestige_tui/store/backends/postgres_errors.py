@@ -14,7 +14,7 @@ from vestige_tui.core.errors import (
     ReadOnly,
     Refused,
     SchemaPending,
-    Unavailable,
+    Unreachable,
     VestigeError,
 )
 from vestige_tui.core.text import redact
@@ -48,7 +48,7 @@ def translate(error: Exception, title: str) -> VestigeError:
             f"{title} lacks tables that this needs ({_first_line(error)}); run `vestige-tui schema up`."
         )
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolClosed | OSError):
-        kind = OutOfResources if isinstance(error, errors.DiskFull | errors.OutOfMemory) else Unavailable
+        kind = OutOfResources if isinstance(error, errors.DiskFull | errors.OutOfMemory) else Unreachable
         return kind(f"{title} cannot be reached: {_first_line(error).removeprefix('connection is bad: ')}.")
     return VestigeError(f"PostgreSQL failed: {_first_line(error)}.")
 

@@ -25,6 +25,7 @@ from vestige_tui.core.errors import (
     ReadOnly,
     Refused,
     Unavailable,
+    Unreachable,
     VestigeError,
 )
 from vestige_tui.store.backends.protocol import Json, Params, Row
@@ -179,7 +180,7 @@ def translate(error: sqlite3.Error, title: str) -> VestigeError:
     if name.startswith("SQLITE_FULL"):
         return Unavailable(f"The disk of {title} is full; nothing was changed.")
     if name.startswith("SQLITE_CANTOPEN"):
-        return Unavailable(f"{title} cannot be opened.")
+        return Unreachable(f"{title} cannot be opened.")
     if name == "SQLITE_CONSTRAINT_FOREIGNKEY":
         return NotFound("A memory that this belongs to is not there.")
     if isinstance(error, sqlite3.IntegrityError):

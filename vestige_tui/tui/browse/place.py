@@ -97,7 +97,7 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
         if count and self.focused is None:
             self.query_one(MemoryTable).focus()
         if not count:
-            self.remove_class("-reading")
+            self.reading = False
             self._say_nothing(bool(bar.chips))
         # Compare chips, not the times that they stand for: -3h is another time at each call.
         table, source_key, self._filter = self.query_one(MemoryTable), (bar.chips, self._sort), chosen
@@ -136,7 +136,7 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
             nothing.say("This store holds no memories yet.", (key(AddMemory), "write the first one"))
 
     def action_filter(self) -> None:
-        self.remove_class("-reading")
+        self.reading = False
         self.query_one(FilterBar).focus_input()
 
     @work(group="pick", exclusive=True, exit_on_error=False)

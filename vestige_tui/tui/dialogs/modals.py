@@ -15,6 +15,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from vestige_tui.core.text import cut, grouped, plain
+from vestige_tui.tui import breakpoints
 
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ class Dialog(ModalScreen[T]):
     }
     Dialog.-narrow #sheet-rows { max-height: 8; }
     """
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-medium"), (100, "-wide")]  # noqa: RUF012 - Textual declares it so
+    HORIZONTAL_BREAKPOINTS = breakpoints.HORIZONTAL
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False)]
 
     def __init__(self, title: str, keys: Sequence[tuple[str, str]]) -> None:

@@ -89,9 +89,9 @@ async def cancel_job(place: Place, job: Job) -> None:
         note = "It ends here as cancelled; whoever works on it is not told, and what it still reports is not taken."
     if not await place.app.push_screen_wait(Confirm("Cancel this job?", rows, verb="cancel it", notes=[note])):
         return
-    outcome = await cancel(place.store, job, place.console.urls)
+    outcome = await cancel(place.store, job, place.store_session.urls)
     place.say("The job is cancelled at its next checkpoint." if outcome == "asked" else "The job is cancelled.")
-    place.console.note_change()
+    place.store_session.note_change()
 
 
 async def retry_job(place: Place, job: Job) -> str:
@@ -109,11 +109,11 @@ async def retry_job(place: Place, job: Job) -> str:
             return ""
     place.say("Taking the job up again…" if is_ours(job) else "Queueing the work once more…", severity="quiet")
     try:
-        attempt_id = await retry(place.store, job, place.console.urls)
+        attempt_id = await retry(place.store, job, place.store_session.urls)
     except BaseException:
         place.say("")
         raise
-    place.console.note_change()
+    place.store_session.note_change()
     return attempt_id
 
 
@@ -136,6 +136,6 @@ async def fail_job(place: Place, job: Job) -> None:
     question = Confirm("Mark it as failed?", rows, verb="mark it as failed", notes=[note])
     if not await place.app.push_screen_wait(question):
         return
-    await mark_failed(place.store, job, reason.strip(), place.console.urls)
+    await mark_failed(place.store, job, reason.strip(), place.store_session.urls)
     place.say("The job is marked as failed.")
-    place.console.note_change()
+    place.store_session.note_change()

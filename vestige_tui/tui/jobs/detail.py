@@ -28,7 +28,7 @@ from vestige_tui.presenters.jobs import (
     title,
 )
 from vestige_tui.tui.jobs.job_progress import COMPARED, COPIED, ENCODED, JobProgressView, RowCounts, TableBar
-from vestige_tui.tui.widgets.status_line import Severity
+from vestige_tui.tui.notice import Severity
 
 INKS = {"muted": "$text-muted", "accent": "$accent", "good": "$success", "bad": "$error", "waiting": "$warning"}
 COUNTS = (

@@ -10,10 +10,12 @@ from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
+from textual.reactive import reactive
 
 from vestige_tui.core.errors import Usage, VestigeError
 from vestige_tui.core.text import plain, short_id
 from vestige_tui.presenters.jobs import is_ours, later_run
+from vestige_tui.tui import breakpoints
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import Command, bindings
 from vestige_tui.tui.commands.jobs import CancelJob, FailJob, LeaveJob, Reembed, RetryJob, StartCopy, VerifyCopy
@@ -25,7 +27,9 @@ from vestige_tui.tui.jobs.finding import FindingSheet, memories_of, memory_sheet
 from vestige_tui.tui.jobs.finding_list import FindingList
 from vestige_tui.tui.jobs.job_list import JobList
 from vestige_tui.tui.jobs.job_progress import JobProgressPanel
+from vestige_tui.tui.notice import Notice
 from vestige_tui.tui.place import Place
+from vestige_tui.tui.store_session import SessionState
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.memory_card import Section
 from vestige_tui.tui.widgets.panels import Panels
@@ -83,13 +87,16 @@ work that one program gave to another, with its last sign of life and what is le
 nobody ends any more. `c` copies a store, `r` makes its vectors anew with another model, `v` compares two stores row by
 row.
 """
+    reading: reactive[bool] = reactive(False, repaint=False, toggle_class="-reading")
+    """True while a job is open; in a narrow terminal it replaces the list."""
 
     def __init__(self) -> None:
         super().__init__()
         self._findings_of: tuple[str, int, int] = ("", -1, FIRST_FINDINGS_LIMIT)
         self._unread = False
         self._cursor_target = ""
-        self._started_id = self._started_text = ""
+        self._started_id = ""
+        self._started_notice: Notice | None = None
         self._keys = {word: command.key for word, command in KEYS.items()}
 
     def compose_body(self) -> ComposeResult:
@@ -121,7 +128,7 @@ row.
         return self.store.now() if self.store is not None else datetime.now(UTC)
 
     def _paint(self) -> None:
-        jobs = self.console.jobs
+        jobs = self.store_session.jobs
         self.set_class(not jobs, "-nothing")
         if not jobs:
             self._say_why_empty()
@@ -140,7 +147,7 @@ row.
         elif self.store is not None:
             keys = ((self._key_of(command.id, command.key), label) for command, label in BEGINNINGS)
             nothing.say("No job has run yet. Copies, re-embeddings and the work of agents are shown here.", *keys)
-        elif self.console.facts.link == "opening":
+        elif self.store_session.state is SessionState.OPENING:
             nothing.say("The store is being opened.")
         else:
             nothing.say("The store could not be opened, so that its jobs cannot be read.")
@@ -152,18 +159,16 @@ row.
 
     def began(self, job_id: str, text: str) -> None:
         """Report the start of a job until it is listed, and later its end; put the cursor on it."""
-        self._started_id, self._started_text = job_id, text
-        self.say(text)
+        self._started_id, self._started_notice = job_id, self.say(text)
         self.select(job_id)
 
     def _follow_started(self) -> None:
         """Clear the report of a started job once it is listed, and report its end."""
-        job = next((job for job in self.console.jobs if job.id == self._started_id), None)
+        job = next((job for job in self.store_session.jobs if job.id == self._started_id), None)
         if job is None:
             return
-        if self._started_text and self._status.message[0] == self._started_text:
-            self.say("")
-        self._started_text = ""
+        self._status.withdraw(self._started_notice)
+        self._started_notice = None
         if not job.in_flight:
             self._started_id = ""
             sentence, severity = ended(job)
@@ -180,10 +185,10 @@ row.
         self.refresh_bindings()
 
     def on_job_list_job_chosen(self) -> None:
-        self.add_class("-reading")
+        self.reading = True
         findings = self.query_one(FindingList)
         # Beside the list the whole job is in view already, so the focus goes to its findings.
-        straight = not self.has_class("-narrow") and findings.count
+        straight = not breakpoints.is_narrow(self.size.width) and findings.count
         (findings if straight else self.query_one(JobDetail)).focus(scroll_visible=False)
 
     @on(FindingList.FindingChosen)
@@ -198,10 +203,10 @@ row.
             self.app.push_screen(await memory_sheet(self.store, chosen))
 
     def action_back(self) -> None:
-        if self.query_one(FindingList).has_focus and self.has_class("-narrow"):
+        if self.query_one(FindingList).has_focus and breakpoints.is_narrow(self.size.width):
             self.query_one(JobDetail).focus()
-        elif self.has_class("-reading") or self.query_one(JobDetail).has_focus_within:
-            self.remove_class("-reading")
+        elif self.reading or self.query_one(JobDetail).has_focus_within:
+            self.reading = False
             self.query_one(JobList).focus()
         else:
             super().action_back()
@@ -214,7 +219,7 @@ row.
             return
         now = self._now()
         keys = self._keys = {word: self._key_of(command.id, command.key) for word, command in KEYS.items()}
-        later = later_run(job, self.console.jobs)
+        later = later_run(job, self.store_session.jobs)
         self.query_one("#about", Section).fill(lambda width: about(job, now, width, keys, later))
         bars = self.query_one(JobProgressPanel)
         bars.progress = progress_of(job, now)
@@ -242,7 +247,9 @@ row.
 
         self._unread = False
         try:
-            rows = await findings(self.store, job, limit, self.console.urls) if sum(counts_of(job).values()) else ()
+            rows = (
+                await findings(self.store, job, limit, self.store_session.urls) if sum(counts_of(job).values()) else ()
+            )
         except VestigeError:
             # Retried only when the user asks, or the store has changed.
             self._unread = True
@@ -261,7 +268,7 @@ row.
         """Return the reason against a command on the job under the cursor, or an empty string."""
         if action == "reembed" and self.store is not None and self.store.read_only:
             return f"This store is open read-only: {self.store.read_only_reason}."
-        return reasons(self.job, self.console.jobs, self._now(), self._keys).get(action, "")
+        return reasons(self.job, self.store_session.jobs, self._now(), self._keys).get(action, "")
 
     def _chosen(self) -> Job:
         if (job := self.job) is None:

@@ -13,6 +13,7 @@ from vestige_tui.core.text import ago, cells, cut, duration, grouped, plain
 from vestige_tui.embedding.models import same_model
 from vestige_tui.presenters.jobs import fraction, model_in_words, short_model, standing
 from vestige_tui.tui.jobs.detail import folded
+from vestige_tui.tui.store_session import ModelActivity, ModelBanner, SessionState
 from vestige_tui.tui.widgets.glyphs import level
 from vestige_tui.tui.widgets.stacked_bar import Part
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from vestige_tui.core.jobs import Job
     from vestige_tui.embedding.embedder_source import EmbedderSource, State
 
-AT_WORK = ("Making the vectors", "Loading")
-"""Beginnings of the banners that report work in progress, not a problem."""
 BAR_CELLS = 20
 WAY_CELLS = 13
 CHANGES = {"reembed": "re-embedded", "in_place": "re-embedded in place", "rollback": "rolled back"}
@@ -38,7 +37,7 @@ class ModelSnapshot:
     state: State
     """State of the model that this console loads."""
     message: str = ""
-    banner: str = ""
+    banner: ModelBanner | None = None
     mismatch: bool = False
     """True if the settings name another model."""
     first: str = ""
@@ -57,7 +56,8 @@ class ModelSnapshot:
     @property
     def unusable(self) -> bool:
         """True if a problem keeps this console from using the model."""
-        return self.state == "failed" or (bool(self.banner) and not self.banner.startswith(AT_WORK))
+        banner_says_so = self.banner is not None and self.banner.activity is ModelActivity.UNUSABLE
+        return self.state == "failed" or banner_says_so
 
     @property
     def usable(self) -> bool:
@@ -139,7 +139,7 @@ def _in_words(snapshot: ModelSnapshot, fill: str) -> str:
         )
     text = f"{grouped(snapshot.searchable)} of {grouped(snapshot.memories)} memories have a vector of it"
     # No hint while a job or this console makes them.
-    idle = snapshot.usable and snapshot.job is None and not snapshot.banner and not snapshot.read_only
+    idle = snapshot.usable and snapshot.job is None and snapshot.banner is None and not snapshot.read_only
     return f"{text}; {fill} makes the rest" if census.without and idle else text
 
 
@@ -192,7 +192,7 @@ def _state(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> list
     if snapshot.unusable:
         return [
             Content.styled(_wrong(snapshot), "$warning bold"),
-            _lines(snapshot.banner or snapshot.message, width, "$text"),
+            _lines(snapshot.banner.text if snapshot.banner else snapshot.message, width, "$text"),
             Content(""),
             *_ways_out(snapshot, width, keys),
         ]
@@ -204,8 +204,8 @@ def _state(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> list
     }
     glyph, text, ink = words[snapshot.state]
     lines = [_lines(f"{glyph} {text}", width, ink)]
-    if snapshot.banner:
-        lines.append(_lines(f"◌ {snapshot.banner}", width, "$text-muted"))
+    if snapshot.banner is not None:
+        lines.append(_lines(f"◌ {snapshot.banner.text}", width, "$text-muted"))
     return lines
 
 
@@ -274,10 +274,11 @@ def widths(census: VectorCensus, width: int) -> Content:
     return Content("\n").join(Content.styled(line, "$text-muted") for line in _flow(counts or ["none yet"], width))
 
 
-def not_open(link: str) -> Content:
+def not_open(state: SessionState) -> Content:
     """Return the reason for a missing model while no store is open."""
-    sentence = "The store is being opened." if link == "opening" else "The store could not be opened."
-    return Content.styled(sentence, "$text-muted" if link == "opening" else "$warning")
+    is_opening = state is SessionState.OPENING
+    sentence = "The store is being opened." if is_opening else "The store could not be opened."
+    return Content.styled(sentence, "$text-muted" if is_opening else "$warning")
 
 
 def has_second(snapshot: ModelSnapshot) -> bool:

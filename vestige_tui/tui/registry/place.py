@@ -54,6 +54,7 @@ from vestige_tui.tui.widgets.panels import Panels
 from vestige_tui.tui.widgets.stacked_bar import StackedBar
 from vestige_tui.tui.wizards.reembed import (
     UNDER_WAY,
+    ReembeddingUnderWay,
     drop_old,
     no_model_yet,
     of_store,
@@ -169,30 +170,36 @@ vectors that are missing. `tab` goes from the models to all that is known of the
 
     def _look_at_model(self) -> None:
         """Poll the state of the model, which loads in the background, and show it if it has changed."""
-        store, source = self.store, self.console.embedders
+        store, source = self.store, self.store_session.embedders
         if store is None:
             return
         job = self._reembedding()
         # A silent job changes only its age.
         stale = job is not None and job.silence(store.now()) is not None
-        standing = (source.state, self.console.banner or source.message, job, stale)
+        standing = (source.state, self.store_session.banner, source.message, job, stale)
         if standing != self._standing:
             self._standing = standing
             if self._looked:
                 self._show(store)
-            if under_way(self.console, store) is None and self._status.message[0] == UNDER_WAY:
-                self.say("")
+            if under_way(self.store_session, store) is None:
+                self._withdraw_under_way()
+
+    def _withdraw_under_way(self) -> None:
+        """Clear the message that a re-embedding stands in the way, once none does."""
+        notice = self._status.notice
+        if isinstance(notice.error, ReembeddingUnderWay) or (notice.action and not self.why_not(notice.action)):
+            self._status.clear()
 
     # Painting
 
     def _snapshot(self, store: Store) -> ModelSnapshot:
-        source = self.console.embedders
+        source = self.store_session.embedders
         return ModelSnapshot(
             self._model,
             store.now(),
             source.state,
             message=source.message,
-            banner=self.console.banner,
+            banner=self.store_session.banner,
             mismatch=configured_otherwise(self._model, source),
             first=source.configured or DEFAULT_MODEL,
             listed=self.query_one(ModelList).knows_used,
@@ -225,16 +232,16 @@ vectors that are missing. `tab` goes from the models to all that is known of the
 
     def _reembedding(self) -> Job | None:
         """Return the re-embedding of this store that has not ended."""
-        jobs = of_store(self.console, self.store) if self.store is not None else ()
+        jobs = of_store(self.store_session, self.store) if self.store is not None else ()
         return jobs[0] if jobs else None
 
     @work(group="look", exclusive=True, exit_on_error=False)
     async def _look(self) -> None:
         store = self.store
         if store is None:
-            link = self.console.facts.link
+            state = self.store_session.state
             for section in ("#brief", "#model"):
-                self.query_one(section, Section).fill(lambda width: not_open(link))
+                self.query_one(section, Section).fill(lambda width: not_open(state))
             await self._list_models(None)
             return
         from vestige_tui.reembed.spare_vectors import history as changes_of
@@ -261,9 +268,9 @@ vectors that are missing. `tab` goes from the models to all that is known of the
         models = self.query_one(ModelList)
         fetched = models.is_away
         models.show(self._catalog, used.name if used is not None else "")
-        if fetched and not models.is_away and self.console.banner:
+        if fetched and not models.is_away and self.store_session.banner is not None:
             # The store's own model has been downloaded meanwhile.
-            self.console.prepare_model()
+            self.store_session.prepare_model()
         self.refresh_bindings()
 
     # The card and the models
@@ -285,9 +292,7 @@ vectors that are missing. `tab` goes from the models to all that is known of the
         self.refresh_bindings()
 
     def on_model_list_model_chosen(self) -> None:
-        if why := self.why_not("preview_model"):
-            self.say(why, severity="quiet")
-        else:
+        if not self.say_why_not("preview_model"):
             self.action_preview_model()
 
     def why_not(self, action: str) -> str:
@@ -305,7 +310,7 @@ vectors that are missing. `tab` goes from the models to all that is known of the
             if self._spare is None or (self._spare.role != "kept" and action == "roll_back"):
                 return "No vectors of a model before are kept in this store."
             return self._not_now()
-        if action == "configure_model" and not configured_otherwise(self._model, self.console.embedders):
+        if action == "configure_model" and not configured_otherwise(self._model, self.store_session.embedders):
             return "Your settings name no other model than the one that this store belongs to."
         return ""
 
@@ -324,7 +329,7 @@ vectors that are missing. `tab` goes from the models to all that is known of the
 
     def _not_now(self) -> str:
         store = self.store
-        return UNDER_WAY if store is not None and under_way(self.console, store) is not None else ""
+        return UNDER_WAY if store is not None and under_way(self.store_session, store) is not None else ""
 
     @work(group="begin", exclusive=True, exit_on_error=False)
     async def action_preview_model(self) -> None:
@@ -363,7 +368,7 @@ vectors that are missing. `tab` goes from the models to all that is known of the
             raise
         if count:
             self.say(f"Made {grouped(count)} {'vector' if count == 1 else 'vectors'}.")
-            self.console.note_change()
+            self.store_session.note_change()
         else:
             self.say("Every memory has a vector already.", severity="quiet")
         self.refresh_place()
@@ -383,7 +388,7 @@ vectors that are missing. `tab` goes from the models to all that is known of the
         # The file may lie on a slow disk.
         await asyncio.to_thread(set_value, path, "embeddings.model", model.name)
         app.config = replace(app.config, model=model.name, path=path)
-        self.console.embedders.configured = model.name
-        self.console.prepare_model()
+        self.store_session.embedders.configured = model.name
+        self.store_session.prepare_model()
         self.say(f"Wrote the model into {below_home(str(path))}.")
         self.refresh_place()

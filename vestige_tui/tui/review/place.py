@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import Enum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
@@ -62,6 +63,15 @@ class SessionEntry:
     grade: bool
 
 
+class Phase(Enum):
+    """Phase of a review session; its value is the CSS class of what is shown."""
+
+    EMPTY = "-nothing"
+    """No session, for want of cards or of a store."""
+    ASKING = "-asking"
+    DONE = "-done"
+
+
 class ReviewPlace(MemoryPlace):
     """Session of reviews: memories due until midnight, longest overdue first, then today's share of the new ones."""
 
@@ -87,6 +97,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         self._card: CardFace | None = None
         self._reviews: tuple[Review, ...] = ()
         self._since: datetime | None = None
+        self._phase = Phase.EMPTY
         self._revealed = False
         self._exact = False
         self._grading = False
@@ -109,13 +120,14 @@ What you did not know comes back once more in the same sitting, as practice: not
 
     def on_mount(self) -> None:
         super().on_mount()
-        self._set_state("-nothing")
+        self._set_phase(Phase.EMPTY)
         self.query_one("#nothing", Empty).say("Opening the store…")
 
-    def _set_state(self, state: str) -> None:
+    def _set_phase(self, phase: Phase) -> None:
         """Show the session, its summary, or the reason for an empty one."""
-        for each in ("-asking", "-done", "-nothing"):
-            self.set_class(each == state, each)
+        self._phase = phase
+        for each in Phase:
+            self.set_class(each is phase, each.value)
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -136,7 +148,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             self._recheck()
 
     def _has_begun(self) -> bool:
-        return self._session is not None and not self.has_class("-nothing")
+        return self._session is not None and self._phase is not Phase.EMPTY
 
     @work(group="card", exit_on_error=False)
     async def _begin(self, *, again: bool = True) -> None:
@@ -209,7 +221,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         self._since = self._since if same and self._since is not None else now
         self._exact = False
         await self._show_card(revealed)
-        self._set_state("-asking")
+        self._set_phase(Phase.ASKING)
         self._show_progress()
         if not self.query_one(FilterBar).has_focus_within:
             self.query_one(ReviewCard).focus_text()
@@ -265,7 +277,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             if card is not None and _is_current(session, card):
                 self._show_progress()
                 await self._check_card(store, session, card)
-            elif card is None and session.card is None and self.has_class("-done"):
+            elif card is None and session.card is None and self._phase is Phase.DONE:
                 await self._finish(store, session)
             else:
                 # The read of the next card has failed before.
@@ -323,7 +335,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             await self._show_card(True)
 
     def _more_due(self) -> bool:
-        return self.has_class("-done") and self._counts is not None and self._counts.offered > 0
+        return self._phase is Phase.DONE and self._counts is not None and self._counts.offered > 0
 
     @on(RatingBar.Rated)
     def _rated(self, event: RatingBar.Rated) -> None:
@@ -466,7 +478,7 @@ What you did not know comes back once more in the same sitting, as practice: not
                     return
                 [memory_id, *_] = change.changed
                 graded, back, sentence = False, True, ""
-            self.console.note_change()
+            self.store_session.note_change()
             self._just_changed.update(change.changed)
             if back:
                 session.requeue(memory_id)
@@ -526,7 +538,7 @@ What you did not know comes back once more in the same sitting, as practice: not
     def _focus_body(self) -> None:
         if self._card is not None:
             self.query_one(ReviewCard).focus_text()
-        elif self.has_class("-done"):
+        elif self._phase is Phase.DONE:
             self.query_one(SessionSummary).focus()
         else:
             self.set_focus(None)
@@ -553,8 +565,8 @@ What you did not know comes back once more in the same sitting, as practice: not
         if self._entries:
             keys.append((self._key_of(UndoChange.id, UndoChange.key), "undo the last one"))
         summary = replace(await summary_of(store, session, self._chosen), keys=keys)
-        first = not self.has_class("-done")
-        self._set_state("-done")
+        first = self._phase is not Phase.DONE
+        self._set_phase(Phase.DONE)
         if first or summary != self._summary:
             self._summary = summary
             self.query_one(SessionSummary).show(summary)
@@ -574,7 +586,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         else:
             add = (self._key_of(AddMemory.id, AddMemory.key), "write the first one")
             nothing.say("This store holds no memories yet.", add)
-        self._set_state("-nothing")
+        self._set_phase(Phase.EMPTY)
 
     # Subject of commands
 

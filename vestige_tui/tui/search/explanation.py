@@ -22,6 +22,7 @@ from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.search import Explanation, Hit, SearchQuery
 from vestige_tui.core.text import cells, cut, grouped, plain, redact
 from vestige_tui.presenters import explanation
+from vestige_tui.tui import breakpoints
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.search import OF_AN_EXPLANATION, AskWhyNot
 from vestige_tui.tui.dialogs.details import detail_of
@@ -82,7 +83,7 @@ class ExplanationScreen(Screen[None]):
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["explanation.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(*OF_AN_EXPLANATION)
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-medium"), (100, "-wide")]  # noqa: RUF012 - Textual declares it so
+    HORIZONTAL_BREAKPOINTS = breakpoints.HORIZONTAL
     HELP = """\
 Both ways of searching give a list of their own, by words and by meaning, and these become the one in the middle. The
 memory under the cursor is marked in all of them; the other rows say which place they have elsewhere. What is pale lies
@@ -152,7 +153,7 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
 
     @work(group="search", exclusive=True, exit_on_error=False)
     async def _ask(self) -> None:
-        store = self.console.store
+        store = self.console.session.store
         if store is not None:
             self._show(await store.explain(self._query))
 
@@ -232,7 +233,7 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         line = self.query_one("#explained-query", Static)
         width = line.size.width or self.size.width - 2
         summary = explanation.summary(self._explanation)
-        if not self.has_class("-wide"):
+        if not breakpoints.is_wide(self.size.width):
             summary = summary.partition(";")[0]
         query = cut(plain(self._explanation.query[: width * 4]), max(8, width - cells(summary) - MIN_GAP_CELLS))
         gap = " " * max(MIN_GAP_CELLS, width - cells(query) - cells(summary))
@@ -275,7 +276,7 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
 
     @work(group="read", exclusive=True, exit_on_error=False)
     async def _read(self, memory_id: str) -> None:
-        store = self.console.store
+        store = self.console.session.store
         if store is not None:
             detail = await detail_of(store, memory_id, self._hits.get(memory_id))
             await self.app.push_screen(Reading(detail, store.now))
@@ -291,7 +292,7 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
 
     @work(group="pick", exclusive=True, exit_on_error=False)
     async def action_ask_why_not(self) -> None:
-        store: Store | None = self.console.store
+        store: Store | None = self.console.session.store
         if store is not None:
             await tell_why_not(self.app, store, self._query)
 

@@ -15,6 +15,7 @@ from vestige_tui.core.memories import Memory
 from vestige_tui.core.search import Answer, Hit, Mode, SearchQuery
 from vestige_tui.core.text import duration, grouped
 from vestige_tui.presenters.explanation import MODE_NAMES
+from vestige_tui.tui import breakpoints
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import LeaveLine
@@ -125,7 +126,7 @@ and `w` says of any memory why it is not in it.
         self._announced = True
         self.query_one(FilterBar).note("searching …")
         if not self._answered:
-            loading = self.console.embedders.state in ("idle", "loading")
+            loading = self.store_session.embedders.state in ("idle", "loading")
             why = "The embedding model is being loaded; the first answer waits for it." if loading else "Searching…"
             self.query_one("#nothing", Empty).say(why)
 
@@ -151,7 +152,7 @@ and `w` says of any memory why it is not in it.
         bar.note(self._note)
         self.set_class(not hits, "-nothing")
         if not hits:
-            self.remove_class("-reading")
+            self.reading = False
             self._say_nothing(nothing, answer is not None, bool(bar.chips))
         self.query_one(HitList).show(hits, keep_cursor=not self._reset_cursor, literal=self._literal)
         self._reset_cursor = False
@@ -164,7 +165,7 @@ and `w` says of any memory why it is not in it.
         if answer is None:
             return "newest first"
         count_text = f"best {grouped(count)}" if count == self._limit else _counted(count, "hit")
-        if self.has_class("-narrow"):
+        if breakpoints.is_narrow(self.size.width):
             return f"{MODE_NAMES[answer.mode].replace(' and ', '+')}  {count_text}"
         took = answer.elapsed_ms
         return f"{MODE_NAMES[answer.mode]}   {count_text}, " + (
@@ -177,9 +178,10 @@ and `w` says of any memory why it is not in it.
 
     def _show_notes(self) -> None:
         """Show the banner about the model, or else the warnings of this answer."""
-        text = self.console.banner or " ".join(self._warnings)
+        banner = self.store_session.banner
+        text = banner.text if banner is not None else " ".join(self._warnings)
         self.set_class(bool(text), "-notes")
-        hint = f"{self._key_of(GoToRegistry.id, GoToRegistry.key).upper()} registry" if self.console.banner else ""
+        hint = f"{self._key_of(GoToRegistry.id, GoToRegistry.key).upper()} registry" if banner is not None else ""
         self.query_one("#notes", StatusLine).say(text, hint, "waiting")
 
     def _say_nothing(self, nothing: Empty, has_query: bool, filtered: bool) -> None:
@@ -246,7 +248,7 @@ and `w` says of any memory why it is not in it.
     # Moving between line, list and card
 
     def action_filter(self) -> None:
-        self.remove_class("-reading")
+        self.reading = False
         self.query_one(FilterBar).focus_input()
 
     @on(FilterBar.Left)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,6 +28,7 @@ from vestige_tui.tui.dialogs.modals import Confirm
 from vestige_tui.tui.jobs.place import show_job
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.store.growth_chart import GrowthChart
+from vestige_tui.tui.store_session import SessionState
 from vestige_tui.tui.widgets.header import cut_path
 from vestige_tui.tui.widgets.memory_card import Section
 from vestige_tui.tui.widgets.panels import Panels
@@ -53,9 +55,9 @@ SENTENCES = {
     "unavailable": "It does not answer:",
 }
 OPENING = {
-    "opening": ("◌ opening", "$text-muted", "The store is being opened."),
-    "live": ("◌ asking", "$text-muted", "The store is being asked."),
-    "reconnecting": ("◐ reconnecting", "$warning", "The store went away; it is being tried again."),
+    SessionState.OPENING: ("◌ opening", "$text-muted", "The store is being opened."),
+    SessionState.LIVE: ("◌ asking", "$text-muted", "The store is being asked."),
+    SessionState.RECONNECTING: ("◐ reconnecting", "$warning", "The store went away; it is being tried again."),
 }
 STEPS = {"applied": ("●", "$text-muted"), "pending": ("○", "$warning"), "waiting": ("◌", "$warning")}
 
@@ -111,11 +113,11 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
         super()._frame_changed(nothing)
         if not self.is_mounted:
             return
-        link, was_away = self.console.facts.link, self._away
-        self._away = link == "reconnecting"
+        state, was_away = self.store_session.state, self._away
+        self._away = state is SessionState.RECONNECTING
         if self.store is None or (self._away and not was_away):
             # Health from before the outage is stale.
-            self._fill("health", lambda width: _opening(link))
+            self._fill("health", lambda width: _opening(state))
         elif was_away and not self._away and self._shown:
             self.refresh_place()
 
@@ -170,13 +172,14 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
         if await self.app.push_screen_wait(Confirm(f"Vacuum {store.title}?", effects, verb="vacuum")):
             self._vacuuming = self._vacuum(store)
 
+    def _say_vacuuming(self, stop: str, subject: str) -> None:
+        self.say(f"Vacuuming {plain(subject)}; {stop}.", severity="quiet")
+
     @work(group="vacuum", exclusive=True, exit_on_error=False)
     async def _vacuum(self, store: Store) -> None:
         stop = f"{self._key_of(Leave.id, 'esc')} stops it"
         try:
-            result = await store.maintenance.vacuum(
-                lambda subject: self.say(f"Vacuuming {plain(subject)}; {stop}.", severity="quiet")
-            )
+            result = await store.maintenance.vacuum(partial(self._say_vacuuming, stop))
         except asyncio.CancelledError:
             if self.is_mounted:
                 self.say("The vacuum was stopped; nothing is lost.", severity="quiet")
@@ -209,8 +212,8 @@ def _rows(pairs: Sequence[tuple[str, str, str]], names: int) -> Content:
     )
 
 
-def _opening(link: str) -> Content:
-    word, ink, sentence = OPENING.get(link, OPENING["opening"])
+def _opening(state: SessionState) -> Content:
+    word, ink, sentence = OPENING.get(state, OPENING[SessionState.OPENING])
     return Content.assemble((word, f"{ink} bold"), "   ", (sentence, "$text-muted"))
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from textual import events
 from textual.content import Content
@@ -13,33 +11,14 @@ from textual.widget import Widget
 
 from vestige_tui.core.text import cells, cut, grouped, plain
 from vestige_tui.tui.commands.places import PLACES, GoTo
+from vestige_tui.tui.store_session import Badge, SessionState, StoreFacts
 
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Facts of the open store; None while unknown. ``store`` is its name without a password."""
-
-    store: str = ""
-    backend: str = ""
-    read_only: bool = False
-    memories: int | None = None
-    model: str | None = None
-    link: Literal["opening", "live", "reconnecting", "closed"] = "opening"
-
-
-@dataclass(frozen=True, slots=True)
-class Badge:
-    """Small figure beside a place: ``37`` due (waiting, amber), ``►1`` running."""
-
-    text: str
-    waiting: bool = False
-
-
-LINKS = {
-    "opening": ("◌ opening", "◌", "$text-muted"),
-    "live": ("● live", "●", "$text-muted"),
-    "reconnecting": ("◐ reconnecting", "◐", "$warning"),
-    "closed": ("■ closed", "■", "$error"),
+STATES = {
+    SessionState.OPENING: ("◌ opening", "◌", "$text-muted"),
+    SessionState.LIVE: ("● live", "●", "$text-muted"),
+    SessionState.RECONNECTING: ("◐ reconnecting", "◐", "$warning"),
+    SessionState.REFUSED: ("■ closed", "■", "$error"),
+    SessionState.CLOSED: ("■ closed", "■", "$error"),
 }
 
 
@@ -56,11 +35,11 @@ class FactsLine(Widget):
 
     DEFAULT_CSS = "FactsLine { height: 1; width: 1fr; padding: 0 1; background: $surface; color: $text-muted; }"
 
-    facts: reactive[Facts] = reactive(Facts())
+    facts: reactive[StoreFacts] = reactive(StoreFacts())
 
     def render(self) -> Content:
         facts, width = self.facts, self.size.width
-        word, shape, style = LINKS[facts.link]
+        word, shape, style = STATES[facts.state]
         kind, mode = plain(facts.backend), "read-only" if facts.read_only else ""
         count = ""
         if facts.memories is not None:
@@ -164,7 +143,7 @@ class Header(Widget):
         super().__init__(self._facts, self._places, id=id)
         self._places.here = here
 
-    def show(self, facts: Facts | None = None, badges: Mapping[str, Badge] | None = None) -> None:
+    def show(self, facts: StoreFacts | None = None, badges: Mapping[str, Badge] | None = None) -> None:
         """Show new facts, new badges, or both."""
         if facts is not None:
             self._facts.facts = facts

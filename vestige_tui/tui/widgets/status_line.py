@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
 from vestige_tui.core.text import cut, plain
-
-Severity: TypeAlias = Literal["quiet", "done", "waiting", "bad"]
-"""quiet: a state; done: a change just made; waiting: amber; bad: a failure."""
-
-StatusMessage: TypeAlias = tuple[str, str, Severity]
-"""Sentence, hint to its right, and severity."""
+from vestige_tui.tui.notice import NO_NOTICE, Notice, Severity
 
 STYLES: dict[Severity, tuple[str, str]] = {
     "quiet": ("  ", "$text-muted"),
@@ -29,18 +22,33 @@ class StatusLine(Widget):
 
     DEFAULT_CSS = "StatusLine { height: auto; min-height: 1; max-height: 4; width: 1fr; padding: 0 1; }"
 
-    message: reactive[StatusMessage] = reactive(("", "", "quiet"), layout=True)
+    notice: reactive[Notice] = reactive(NO_NOTICE, layout=True)
 
-    def say(self, text: str, hint: str = "", severity: Severity = "quiet") -> None:
-        """Show ``text``; ``hint`` is a key and its label, such as ``u undo``."""
-        self.message = (text, hint, severity)
+    def say(self, text: str, hint: str = "", severity: Severity = "quiet") -> Notice:
+        """Show ``text``; ``hint`` is a key and its label, such as ``u undo``. Return its notice."""
+        return self.show(Notice(text, hint, severity) if text else NO_NOTICE)
+
+    def show(self, notice: Notice) -> Notice:
+        """Show a notice in place of the present one, and return it."""
+        self.notice = notice
+        return notice
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.notice = NO_NOTICE
+
+    def withdraw(self, notice: Notice | None) -> None:
+        """Show nothing if ``notice`` is still shown."""
+        if notice is self.notice:
+            self.clear()
 
     def render(self) -> Content:
-        text, hint, severity = self.message
-        if not text:
+        notice = self.notice
+        if not notice.text:
             return Content("")
-        glyph, style = STYLES[severity]
-        key, _, verb = plain(hint).partition(" ")
+        glyph, style = STYLES[notice.severity]
+        key, _, verb = plain(notice.hint).partition(" ")
+        text = plain(notice.text)
         # Only failures are shown in full; other sentences are cut to one line.
-        sentence = plain(text) if severity == "bad" else cut(plain(text), max(4, self.size.width - 5 - len(hint)))
+        sentence = text if notice.severity == "bad" else cut(text, max(4, self.size.width - 5 - len(notice.hint)))
         return Content.assemble((glyph + sentence, style), "   ", (key, "$accent bold"), (f" {verb}", "$text-muted"))

@@ -16,7 +16,8 @@ from vestige_tui.tui.wizards.two_stores import BetweenStores, shown
 
 if TYPE_CHECKING:
     from vestige_tui.core.jobs import TableProgress
-    from vestige_tui.tui.place import Console, Place
+    from vestige_tui.tui.place import Place
+    from vestige_tui.tui.store_session import StoreSession
     from vestige_tui.tui.wizards.wizard import ShowJob
 
 FOLLOW, VERIFY, REEMBED = "follow", "verify", "reembed"
@@ -30,8 +31,8 @@ class CopyWizard(BetweenStores):
     source_note = "The store to copy, which is only read."
     target_note = "Where to? A new store is made; of one that is there every row stays as it is."
 
-    def __init__(self, console: Console) -> None:
-        super().__init__("Copy a store", console)
+    def __init__(self, session: StoreSession) -> None:
+        super().__init__("Copy a store", session)
 
     async def settle(self) -> None:
         await self._count({})
@@ -117,7 +118,7 @@ async def copy_from(place: Place, show_job: ShowJob) -> bool:
     if place.store is None:
         raise Usage("The store is not open yet.")
     place.say("")
-    started_job = await place.app.push_screen_wait(CopyWizard(place.console))
+    started_job = await place.app.push_screen_wait(CopyWizard(place.store_session))
     if started_job is None:
         place.say("Nothing was copied.", severity="quiet")
         return False

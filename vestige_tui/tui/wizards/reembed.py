@@ -29,10 +29,17 @@ if TYPE_CHECKING:
     from vestige_tui.core.jobs import Job
     from vestige_tui.reembed.plan import Estimate
     from vestige_tui.store.store import Store
-    from vestige_tui.tui.place import Console, Place
+    from vestige_tui.tui.place import Place
+    from vestige_tui.tui.store_session import StoreSession
     from vestige_tui.tui.wizards.wizard import ShowJob
 
 UNDER_WAY = "A re-embedding of this store is under way; the Jobs place shows it."
+
+
+class ReembeddingUnderWay(Refused):
+    """Refused for the time of another re-embedding of the same store."""
+
+
 BACK_UP = "Back the store up first: its memories, vectors, schedules, and which model it belongs to."
 IN_PLACE, DROP_OLD, CONCURRENTLY, DROP_INDEX = "in_place", "drop_old", "concurrent_index", "drop_hnsw_first"
 
@@ -56,10 +63,15 @@ class ReembedWizard(Wizard[StartedJob]):
     trail: ClassVar[Sequence[str]] = ("model", "compare", "cost", "start")
 
     def __init__(
-        self, console: Console, store: Store, current: ModelSignature, models: Sequence[CatalogModel] = (), at: str = ""
+        self,
+        session: StoreSession,
+        store: Store,
+        current: ModelSignature,
+        models: Sequence[CatalogModel] = (),
+        at: str = "",
     ) -> None:
         super().__init__("Re-embed this store")
-        self.console, self.store, self._models, self._current, self._at = console, store, models, current, at
+        self.store_session, self.store, self._models, self._current, self._at = session, store, models, current, at
 
     def first(self) -> WizardStep:
         return ModelStep(self._models, self._current, self._choose, self._at)
@@ -101,7 +113,7 @@ class ReembedWizard(Wizard[StartedJob]):
 
     def notes(self, name: str) -> tuple[tuple[str, str], ...]:
         """Return the notes on a re-embedding with this model, each with its style."""
-        configured = self.console.embedders.configured
+        configured = self.store_session.embedders.configured
         notes = [(BACK_UP, "$text")]
         if configured and not same_model(configured, name):
             sentence = (
@@ -157,7 +169,7 @@ class ReembedWizard(Wizard[StartedJob]):
         self.go_on(StartStep(rows, switches, "start re-embedding", begin, warnings=warn))
 
     async def _begin(self, options: Mapping[str, Any]) -> None:
-        self.dismiss(await start(_work(self.console, self.store, options)))
+        self.dismiss(await start(_work(self.store_session, self.store, options)))
 
 
 class GoOnWizard(ReembedWizard):
@@ -165,8 +177,10 @@ class GoOnWizard(ReembedWizard):
 
     trail: ClassVar[Sequence[str]] = ("cost", "start")
 
-    def __init__(self, console: Console, store: Store, current: ModelSignature, spare: SpareVectors, drop: str) -> None:
-        super().__init__(console, store, current)
+    def __init__(
+        self, session: StoreSession, store: Store, current: ModelSignature, spare: SpareVectors, drop: str
+    ) -> None:
+        super().__init__(session, store, current)
         self._building, self._drop_key = spare, drop
 
     def first(self) -> WizardStep:
@@ -198,7 +212,7 @@ class GoOnWizard(ReembedWizard):
         options: Mapping[str, Any] = next(
             (
                 job.options
-                for job in sorted(self.console.jobs, key=lambda job: job.attempt, reverse=True)
+                for job in sorted(self.store_session.jobs, key=lambda job: job.attempt, reverse=True)
                 if job.kind == "reembed"
                 and job.store == self.store.location
                 and job.options.get("dimension") == model.dimension
@@ -209,15 +223,15 @@ class GoOnWizard(ReembedWizard):
         self.ask_start(estimate, kept, options)
 
 
-def under_way(console: Console, store: Store) -> Job | None:
+def under_way(session: StoreSession, store: Store) -> Job | None:
     """Return the re-embedding of a store that is running now."""
     now = store.now()
-    return next((job for job in of_store(console, store) if job.silence(now) is None), None)
+    return next((job for job in of_store(session, store) if job.silence(now) is None), None)
 
 
-def of_store(console: Console, store: Store) -> Sequence[Job]:
+def of_store(session: StoreSession, store: Store) -> Sequence[Job]:
     """Return the unfinished re-embeddings of a store, also those without a heartbeat."""
-    return [job for job in console.jobs if job.kind == "reembed" and job.in_flight and job.store == store.location]
+    return [job for job in session.jobs if job.kind == "reembed" and job.in_flight and job.store == store.location]
 
 
 def no_model_yet(memories: int | None, fill: str) -> str:
@@ -227,8 +241,8 @@ def no_model_yet(memories: int | None, fill: str) -> str:
     return "This store has no model yet: the first memory that is written decides it."
 
 
-def _work(console: Console, store: Store, options: Mapping[str, Any]) -> JobRequest:
-    url = with_password(console, store.location)
+def _work(session: StoreSession, store: Store, options: Mapping[str, Any]) -> JobRequest:
+    url = with_password(session, store.location)
     return JobRequest("reembed", url, url, dict(options))
 
 
@@ -255,19 +269,21 @@ async def reembed_from(place: Place, show_job: ShowJob, at: str = "") -> bool:
 
     store = _open_store(place)
     refuse_unwritable(store)
-    if under_way(place.console, store) is not None:
-        raise Refused(UNDER_WAY)
+    if under_way(place.store_session, store) is not None:
+        raise ReembeddingUnderWay(UNDER_WAY)
     current = await store.models.registered()
     if current is None:
         raise Refused(no_model_yet((await store.maintenance.stats()).total_memories, place.key_named(FillVectors)))
     building = await spare(store)
     if building is not None and building.role == "building":
-        wizard: ReembedWizard = GoOnWizard(place.console, store, current, building, place.key_named(DropOldVectors))
+        wizard: ReembedWizard = GoOnWizard(
+            place.store_session, store, current, building, place.key_named(DropOldVectors)
+        )
     else:
         place.say("Looking which models there are…", severity="quiet")
         models = await asyncio.to_thread(catalog)
         place.say("")
-        wizard = ReembedWizard(place.console, store, current, models, at)
+        wizard = ReembedWizard(place.store_session, store, current, models, at)
     started_job = await place.app.push_screen_wait(wizard)
     if started_job is None:
         place.say("Nothing was re-embedded.", severity="quiet")
@@ -306,7 +322,7 @@ async def roll_back(place: Place, show_job: ShowJob) -> bool:
     place.say("Starting to roll back…", severity="quiet")
     options = {"rollback": True, **({} if estimate.loadable else {"partial": True})}
     try:
-        started_job = await start(_work(place.console, store, options))
+        started_job = await start(_work(place.store_session, store, options))
     finally:
         place.say("")
     await show_job(place.app, started_job.job_id, "The way back has begun.")
@@ -331,5 +347,5 @@ async def drop_old(place: Place, spare: SpareVectors) -> bool:
         return False
     dropped = await drop_spare(store)
     place.say("The vectors were deleted." if dropped is not None else "They were gone already.")
-    place.console.note_change()
+    place.store_session.note_change()
     return True

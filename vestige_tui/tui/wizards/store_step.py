@@ -16,18 +16,18 @@ from textual.widgets.option_list import Option
 from vestige_tui.core.jobs import Job
 from vestige_tui.core.text import below_home, cut, masked, plain, redact
 from vestige_tui.jobs.known_stores import watched, with_passwords, without_password
-from vestige_tui.tui.place import Console
+from vestige_tui.tui.store_session import StoreSession
 from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
 KNOWN_STORES_LIMIT = 50
 
 
-def known_stores(console: Console, *leave_out: str) -> tuple[str, ...]:
+def known_stores(session: StoreSession, *leave_out: str) -> tuple[str, ...]:
     """Return the stores that the user's consoles know, without passwords, except those in ``leave_out``."""
     # A path has several spellings: the location of the open store is the one in the ledgers of others.
-    servers = (url for url in console.urls if url.startswith(("postgresql:", "postgres:", "pgembed:")))
-    candidates: Iterable[str] = (*servers, *watched(), *(url for job in console.jobs for url in _ends(job)))
-    open_store = [console.store.location] if console.store is not None else []
+    servers = (url for url in session.urls if url.startswith(("postgresql:", "postgres:", "pgembed:")))
+    candidates: Iterable[str] = (*servers, *watched(), *(url for job in session.jobs for url in _ends(job)))
+    open_store = [session.store.location] if session.store is not None else []
     urls = dict.fromkeys(without_password(url) for url in (*open_store, *candidates) if url)
     return tuple(url for url in urls if url not in leave_out)[:KNOWN_STORES_LIMIT]
 
@@ -36,10 +36,10 @@ def _ends(job: Job) -> tuple[str, ...]:
     return (job.source, job.target) if job.kind != "delegation" else ()
 
 
-def with_password(console: Console, typed: str) -> str:
+def with_password(session: StoreSession, typed: str) -> str:
     """Return the typed URL with the password that this console knows for it."""
     typed = typed.strip()
-    return with_passwords(console.urls).get(typed, typed)
+    return with_passwords(session.urls).get(typed, typed)
 
 
 class _Masking(Highlighter):

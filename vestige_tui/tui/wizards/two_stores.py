@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from vestige_tui.tui.place import Console
+    from vestige_tui.tui.store_session import StoreSession
 
 
 def shown(url: str) -> str:
@@ -30,9 +30,9 @@ class BetweenStores(Wizard[StartedJob]):
     source_note: str
     target_note: str
 
-    def __init__(self, title: str, console: Console) -> None:
+    def __init__(self, title: str, session: StoreSession) -> None:
         super().__init__(title)
-        self.console = console
+        self.store_session = session
         self.source = self.target = ""
 
     async def settle(self) -> None:
@@ -40,32 +40,32 @@ class BetweenStores(Wizard[StartedJob]):
         raise NotImplementedError
 
     def first(self) -> WizardStep:
-        store = self.console.store
+        store = self.store_session.store
         return StoreStep(
             self.trail[0],
             self.source_note,
-            known_stores(self.console),
+            known_stores(self.store_session),
             self._take_source,
             value=without_password(store.location) if store is not None else "",
         )
 
     def _take_source(self, typed: str) -> None:
-        self.source = with_password(self.console, typed)
+        self.source = with_password(self.store_session, typed)
         self.busy(f"opening {shown(typed)} …", self._ask_target)
 
     async def _ask_target(self) -> None:
         from vestige_tui.store.open import open_store
 
-        store = self.console.store
+        store = self.store_session.store
         if store is None or self.source != store.location:
             async with open_store(self.source, read_only=True, max_connections=1):
                 pass
         note = f"From {shown(self.source)}. {self.target_note}"
-        stores = known_stores(self.console, without_password(self.source))
+        stores = known_stores(self.store_session, without_password(self.source))
         await self.go(StoreStep(self.trail[1], note, stores, self._take_target))
 
     def _take_target(self, typed: str) -> None:
-        self.target = with_password(self.console, typed)
+        self.target = with_password(self.store_session, typed)
         self.busy(f"asking {shown(typed)} …", self._settle)
 
     async def _settle(self) -> None:
@@ -79,6 +79,6 @@ class BetweenStores(Wizard[StartedJob]):
 
     async def begin(self, options: Mapping[str, Any]) -> None:
         """Start the job and close the wizard with it."""
-        self.console.remember_url(self.source)
-        self.console.remember_url(self.target)
+        self.store_session.remember_url(self.source)
+        self.store_session.remember_url(self.target)
         self.dismiss(await start(self.work(options)))

@@ -14,7 +14,8 @@ from vestige_tui.tui.wizards.wizard import WizardStep
 
 if TYPE_CHECKING:
     from vestige_tui.core.jobs import Job
-    from vestige_tui.tui.place import Console, Place
+    from vestige_tui.tui.place import Place
+    from vestige_tui.tui.store_session import StoreSession
     from vestige_tui.tui.wizards.wizard import ShowJob
 
 NOTES = (
@@ -31,12 +32,12 @@ class VerifyWizard(BetweenStores):
     source_note = "The store that a copy was made of."
     target_note = "The store to compare it with."
 
-    def __init__(self, console: Console, job: Job | None) -> None:
-        super().__init__("Compare two stores", console)
+    def __init__(self, session: StoreSession, job: Job | None) -> None:
+        super().__init__("Compare two stores", session)
         self._from_job = job is not None
         if job is not None:
-            self.source = with_password(console, job.source)
-            self.target = with_password(console, job.target)
+            self.source = with_password(session, job.source)
+            self.target = with_password(session, job.target)
 
     def first(self) -> WizardStep:
         return self._start_step() if self._from_job else super().first()
@@ -61,7 +62,7 @@ async def verify_from(place: Place, job: Job | None, show_job: ShowJob) -> bool:
         job if job is not None and job.kind in ("copy", "verify", "repair") and job.source and job.target else None
     )
     place.say("")
-    started_job = await place.app.push_screen_wait(VerifyWizard(place.console, job_with_stores))
+    started_job = await place.app.push_screen_wait(VerifyWizard(place.store_session, job_with_stores))
     if started_job is None:
         place.say("Nothing was compared.", severity="quiet")
         return False

@@ -16,7 +16,8 @@ from textual.worker import Worker, WorkerState
 from vestige_tui.core.errors import Cancelled, VestigeError
 from vestige_tui.core.text import plain, redact
 from vestige_tui.tui.dialogs.modals import Dialog
-from vestige_tui.tui.widgets.status_line import STYLES, Severity
+from vestige_tui.tui.notice import Severity
+from vestige_tui.tui.widgets.status_line import STYLES
 from vestige_tui.tui.workers import work
 
 T = TypeVar("T")

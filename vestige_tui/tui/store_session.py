@@ -1,0 +1,500 @@
+"""Store session: opens the store, keeps it live, and reports what has changed as events. Knows nothing of a terminal.
+
+One `StoreSession` lives as long as the console. It owns the open store, its watchers and the embedding model; the app
+shows its events, and places read its state and act on its store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from vestige_tui.core.errors import (
+    EmbedderUnavailable,
+    ModelMismatch,
+    Refused,
+    SchemaPending,
+    StoreMissing,
+    Unavailable,
+    VestigeError,
+)
+from vestige_tui.core.text import grouped, redact
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.presenters.jobs import short_model
+from vestige_tui.store.open import open_store
+from vestige_tui.tui.notice import Severity
+
+if TYPE_CHECKING:
+    from vestige_tui.config.settings import Config
+    from vestige_tui.core.embeddings import ModelSignature
+    from vestige_tui.core.jobs import Job
+    from vestige_tui.store.context import Clock
+    from vestige_tui.store.store import Store
+
+JOBS_SECONDS = 0.25
+WAIT_SECONDS = 5.0
+RETRY_SECONDS = 0.5
+OPEN_AGAIN_SECONDS = 5.0
+CALM_SECONDS = 0.1
+KINDS = {"sqlite": "SQLite", "postgres": "PostgreSQL", "vestige": "Vestige file"}
+
+
+class SessionState(Enum):
+    """State of the session. OPENING → LIVE ⇄ RECONNECTING; OPENING → REFUSED → LIVE; any → CLOSED."""
+
+    OPENING = "opening"
+    """The first attempt to open the store has not ended."""
+    LIVE = "live"
+    """The store is open and answers."""
+    RECONNECTING = "reconnecting"
+    """The store is open, and its server does not answer."""
+    REFUSED = "refused"
+    """The last attempt to open the store failed; ``refusal`` is its error."""
+    CLOSED = "closed"
+    """The console is being left."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """Facts of the open store; None while unknown. ``store`` is its name without a password."""
+
+    store: str = ""
+    backend: str = ""
+    read_only: bool = False
+    memories: int | None = None
+    model: str | None = None
+    state: SessionState = SessionState.OPENING
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """Small figure beside a place: ``37`` due (waiting, amber), ``►1`` running."""
+
+    text: str
+    waiting: bool = False
+
+
+class ModelActivity(Enum):
+    """State of the embedding model that a banner is about."""
+
+    LOADING = "loading"
+    EMBEDDING = "embedding"
+    """Vectors that are missing are made."""
+    UNUSABLE = "unusable"
+    """Searches use words alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBanner:
+    """One sentence on the state of the embedding model, shown until that changes."""
+
+    activity: ModelActivity
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameChanged:
+    """Event: facts, badges, jobs, banner or refusal have been replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreChanged:
+    """Event: the store has been opened, or changed by this console or another process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """Event: a sentence for the status line; ``yields`` if it must not replace a failure."""
+
+    text: str
+    severity: Severity
+    yields: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Event: a background activity failed."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class OutageBegan:
+    """Event: the open store has ceased to answer; it is asked again until it does."""
+
+    error: VestigeError
+
+
+@dataclass(frozen=True, slots=True)
+class OutageEnded:
+    """Event: the open store answers again; ``error`` was reported when it ceased to."""
+
+    error: VestigeError
+
+
+SessionEvent: TypeAlias = FrameChanged | StoreChanged | Reported | Failed | OutageBegan | OutageEnded
+
+
+class Activity(Enum):
+    """Background activity of a session, at most one of each kind at a time."""
+
+    WATCH_STORE = "watch"
+    WATCH_JOBS = "jobs"
+    SWEEP_JOBS = "sweep"
+    PREPARE_MODEL = "model"
+
+
+class StoreSession:
+    """The store of a console, from its opening to its end. ``run`` opens it and keeps it live until cancelled.
+
+    ``emit`` receives each event in the event loop, at once. ``may_create`` answers whether a store that does not exist,
+    or whose schema is behind, may be created or migrated.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        url: str,
+        *,
+        emit: Callable[[SessionEvent], None],
+        may_create: Callable[[VestigeError], Awaitable[bool]],
+        read_only: bool = False,
+        create_confirmed: bool = False,
+        embedders: EmbedderSource | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.embedders = embedders or EmbedderSource(config.model or None)
+        """Source of the embedding model."""
+        self.store: Store | None = None
+        """The open store, None until it is open."""
+        self.facts = StoreFacts(store=url if "://" not in url else "")
+        """Facts of the first line."""
+        self.badges: Mapping[str, Badge] = {}
+        """Figure beside each place, by its name."""
+        self.jobs: tuple[Job, ...] = ()
+        """Jobs of all watched stores."""
+        self.banner: ModelBanner | None = None
+        """State of the model, None if it is loaded."""
+        self.refusal: VestigeError | None = None
+        """Error of the last attempt to open the store; None before the first attempt and once the store is open."""
+        self._config = config
+        self._url = url
+        self._emit = emit
+        self._may_create = may_create
+        self._read_only = read_only
+        self._create_confirmed = create_confirmed
+        self._clock = clock
+        self._typed_urls: list[str] = []
+        self._tasks: dict[Activity, asyncio.Task[None]] = {}
+        self._check_now = asyncio.Event()
+        self._open_requested = asyncio.Event()
+        self._outage: VestigeError | None = None
+        self._loaded_model: ModelSignature | None = None
+        self._model_cut_off = False
+
+    @property
+    def state(self) -> SessionState:
+        return self.facts.state
+
+    @property
+    def shown_url(self) -> str:
+        """URL of the store without a password."""
+        return redact(self._url)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """URLs of the stores that this console knows, typed ones too, with the passwords that no ledger holds."""
+        return tuple(dict.fromkeys(filter(None, (*self._typed_urls, self._url, self._config.postgres_url))))
+
+    def remember_url(self, url: str) -> None:
+        """Keep the password of a typed URL until this console ends."""
+        if url not in self._typed_urls and url != redact(url):
+            self._typed_urls.insert(0, url)
+
+    def open_again(self) -> None:
+        """Retry at once to open the store that could not be opened."""
+        self._open_requested.set()
+
+    def note_change(self) -> None:
+        """Refresh at once after a write of this console, without waiting for the change token."""
+        self._check_now.set()
+
+    def prepare_model(self) -> asyncio.Task[None] | None:
+        """Read again which model the store needs, and load it; return the task. None while no store is open."""
+        if self.store is None:
+            return None
+        return self._start(Activity.PREPARE_MODEL, self._prepare_model(self.store))
+
+    # From the opening to the end
+
+    async def run(self) -> None:
+        """Open the store, keep it live until cancelled, and close it."""
+        try:
+            store = await self._open()
+            self._start(Activity.WATCH_STORE, self._watch_store(store))
+            self._start(Activity.WATCH_JOBS, self._watch_jobs(store))
+            self._start(Activity.SWEEP_JOBS, self._sweep_jobs(store))
+            self.prepare_model()
+            await asyncio.get_running_loop().create_future()  # until cancelled
+        finally:
+            await self._close()
+
+    async def _open(self) -> Store:
+        """Return the store once it could be opened; show why it could not be until then."""
+        create, user_asked = self._create_confirmed, False
+        while True:
+            try:
+                store = await self._open_store(create)
+            except VestigeError as error:
+                is_missing = isinstance(error, StoreMissing | SchemaPending)
+                if is_missing and not (create or self._read_only) and await self._may_create(error):
+                    create = True
+                    continue
+                self._refuse(error, user_asked)
+                user_asked = await self._wait_to_open_again(OPEN_AGAIN_SECONDS if comes_back(error) else None)
+            else:
+                break
+        self.refusal = None
+        self.store = store
+        self._show_facts(
+            store=store.title, backend=KINDS[store.kind], read_only=store.read_only, state=SessionState.LIVE
+        )
+        self._emit(StoreChanged())
+        if user_asked:
+            self._emit(Reported("The store is open.", "quiet"))
+        return store
+
+    async def _open_store(self, create: bool) -> Store:
+        """Return the store, open. Raises VestigeError."""
+        store = open_store(
+            self._url,
+            create=create,
+            read_only=self._read_only,
+            embedders=self.embedders,
+            policy=self._config.policy(),
+            clock=self._clock,
+            max_connections=self._config.max_connections,
+            acquire_timeout=self._config.acquire_timeout_secs,
+        )
+        if self.facts.store != store.title:
+            self._show_facts(store=store.title)
+        try:
+            await store.open()
+        except BaseException:
+            # The threads of a half-open store would keep the process alive.
+            await store.close()
+            raise
+        return store
+
+    def _refuse(self, error: VestigeError, user_asked: bool) -> None:
+        """Make every place show why there is no store."""
+        self.refusal = error
+        self._show_facts(state=SessionState.REFUSED)
+        if user_asked:
+            self._emit(Reported("Tried again just now; it still cannot be opened.", "waiting"))
+
+    async def _wait_to_open_again(self, seconds: float | None) -> bool:
+        """Wait for the next attempt to open the store; return whether the user asked for it."""
+        try:
+            await asyncio.wait_for(self._open_requested.wait(), seconds)
+        except TimeoutError:
+            return False
+        self._open_requested.clear()
+        return True
+
+    async def _close(self) -> None:
+        """End every activity, wait until each has closed its stores, and close the store."""
+        self.facts = replace(self.facts, state=SessionState.CLOSED)
+        tasks = [task for task in self._tasks.values() if not task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.store is not None:
+            await self.store.close()
+
+    # Activities
+
+    def _start(self, activity: Activity, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a background activity; cancel the one of its kind that runs."""
+        self.cancel(activity)
+        task = self._tasks[activity] = asyncio.create_task(self._report_failure(activity, work))
+        return task
+
+    def cancel(self, activity: Activity) -> None:
+        """Cancel a background activity, if it runs."""
+        if activity in self._tasks:
+            self._tasks[activity].cancel()
+
+    async def _report_failure(self, activity: Activity, work: Coroutine[Any, Any, None]) -> None:
+        """Await an activity; report its failure; clear the banner if it prepared the model."""
+        try:
+            await work
+        except Exception as error:
+            if activity is Activity.PREPARE_MODEL:
+                self._model_cut_off = isinstance(error, Unavailable)
+                self._show_banner(None)
+            self._emit(Failed(error))
+
+    def _show_facts(self, **changes: object) -> None:
+        self.facts = replace(self.facts, **changes)  # type: ignore[arg-type]  # the names are those of StoreFacts
+        self._emit(FrameChanged())
+
+    # The store
+
+    async def _watch_store(self, store: Store) -> None:
+        """Watch the store for changes of any process and refresh; retry while it does not answer."""
+        change: asyncio.Task[bool] | None = None
+        refreshed_before = is_stale = False
+        try:
+            while True:
+                try:
+                    if not is_stale:
+                        change = change or asyncio.create_task(store.wait_for_change(WAIT_SECONDS))
+                        is_stale = await self._wait_for_change(change)
+                        change = None if change.done() else change
+                    if is_stale:
+                        refreshed_at = time.perf_counter()
+                        await self._refresh_frame(store)
+                        is_stale = False
+                        self._end_outage()
+                        if refreshed_before:
+                            self._emit(StoreChanged())
+                        refreshed_before = True
+                        # Debounce: refreshes take at most a quarter of the time, however many changes come.
+                        await asyncio.sleep(max(CALM_SECONDS, 3 * (time.perf_counter() - refreshed_at)))
+                except VestigeError as error:
+                    # Changes during the outage are unknown, so refresh.
+                    is_stale = True
+                    _cancel(change)
+                    change = None
+                    self._begin_outage(error)
+                    await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            _cancel(change)
+
+    async def _wait_for_change(self, change: asyncio.Task[bool]) -> bool:
+        """Wait for a change of the store, of this console or another process; return whether there was one."""
+        check_now = asyncio.create_task(self._check_now.wait())
+        try:
+            await asyncio.wait({change, check_now}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            check_now.cancel()
+        by_this_console = self._check_now.is_set()
+        self._check_now.clear()
+        return (change.done() and change.result()) or by_this_console
+
+    def _begin_outage(self, error: VestigeError) -> None:
+        if isinstance(error, Unavailable) and self.state is not SessionState.RECONNECTING:
+            self._show_facts(state=SessionState.RECONNECTING)
+        if self._outage is None:
+            self._outage = error
+            self._emit(OutageBegan(error))
+
+    def _end_outage(self) -> None:
+        """Report the end of an outage; load the model if that was cut off."""
+        if self._outage is None:
+            return
+        error, self._outage = self._outage, None
+        if self._model_cut_off:
+            self._model_cut_off = False
+            self.prepare_model()
+        self._emit(OutageEnded(error))
+
+    async def _refresh_frame(self, store: Store) -> None:
+        stats = await store.maintenance.stats()
+        counts = await store.reviews.queue_counts()
+        model = None
+        if stats.registered_model_name:
+            model = f"{stats.registered_model_name.rsplit('/', 1)[-1]} {stats.registered_model_dim}"
+        badges = dict(self.badges)
+        badges["review"] = Badge(grouped(counts.due) if counts.due else "", waiting=counts.overdue > 0)
+        self.badges = badges
+        self._show_facts(memories=stats.total_memories, model=model, state=SessionState.LIVE)
+        await self._follow_model(store)
+
+    # Jobs of every known store
+
+    async def _watch_jobs(self, store: Store) -> None:
+        from vestige_tui.jobs.monitor import watch
+
+        # aclosing: the generator closes its stores even if this task is cancelled.
+        async with aclosing(watch(store, JOBS_SECONDS, self._typed_urls, self.urls)) as snapshots:
+            async for jobs in snapshots:
+                if jobs == self.jobs:
+                    continue
+                self.jobs = jobs
+                running = sum(job.in_flight for job in jobs)
+                self.badges = {**self.badges, "jobs": Badge(f"►{running}" if running else "")}
+                self._emit(FrameChanged())
+
+    async def _sweep_jobs(self, store: Store) -> None:
+        from vestige_tui.jobs.sweeper import sweep_summary, sweeping
+
+        async with aclosing(sweeping(store)) as sweeps:
+            async for result in sweeps:
+                self._emit(Reported(sweep_summary(result), "waiting"))
+
+    # The model
+
+    async def _follow_model(self, store: Store) -> None:
+        """Load another model after another process has swapped the vectors of the store."""
+        model, before = await store.models.refresh(), self._loaded_model
+        if model and before and (model.name, model.dimension) != (before.name, before.dimension):
+            self._loaded_model = model
+            text = f"Loading {model.name}: the store belongs to it now, no longer to {before.name}."
+            self._show_banner(ModelBanner(ModelActivity.LOADING, text))
+            self._start(Activity.PREPARE_MODEL, self._prepare_model(store, another=True))
+
+    async def _prepare_model(self, store: Store, *, another: bool = False) -> None:
+        """Load vectors and model, announce ``another`` model, and embed the memories without a vector."""
+        with suppress(VestigeError):
+            await store.warm()
+        registered = self._loaded_model = await store.models.registered()
+        try:
+            await self.embedders.get(registered)
+        except (ModelMismatch, EmbedderUnavailable) as error:
+            self._show_banner(ModelBanner(ModelActivity.UNUSABLE, f"{error.message} Search answers by words alone."))
+            if another and registered is not None:
+                text = f"{_new_model(registered)}; here searches answer by words alone."
+                self._emit(Reported(text, "waiting", yields=True))
+            return
+        self._show_banner(None)
+        if another and registered is not None:
+            self._emit(Reported(f"{_new_model(registered)}; results are by it.", "quiet", yields=True))
+        if store.read_only or registered is None:
+            return
+        count = 0
+        with suppress(Refused):  # a job makes all of them
+            count = await store.models.fill(self._show_embedding)
+        self._show_banner(None)
+        if count:
+            self.note_change()
+
+    def _show_embedding(self, done: int, total: int) -> None:
+        text = f"Making the vectors that are missing: {grouped(done)} of {grouped(total)}."
+        self._show_banner(ModelBanner(ModelActivity.EMBEDDING, text))
+
+    def _show_banner(self, banner: ModelBanner | None) -> None:
+        if banner != self.banner:
+            self.banner = banner
+            self._emit(FrameChanged())
+
+
+def comes_back(error: VestigeError) -> bool:
+    """Return True if opening the store may succeed on a retry, as with a server that restarts."""
+    return isinstance(error, Unavailable) and not isinstance(error, StoreMissing)
+
+
+def _new_model(model: ModelSignature) -> str:
+    return f"The store now belongs to {short_model(model.name)}, {grouped(model.dimension)} dimensions"
+
+
+def _cancel(change: asyncio.Task[bool] | None) -> None:
+    """Cancel a task that waits for a change; retrieve its exception if it has ended."""
+    if change is not None and not change.cancel() and not change.cancelled():
+        change.exception()
