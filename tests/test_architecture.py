@@ -111,6 +111,13 @@ def test_a_stores_backend_is_reached_by_the_store_and_by_jobs_only() -> None:
                 assert not owner.endswith("store"), f"{name}:{node.lineno}"
 
 
+def test_styles_are_written_from_state_and_never_read_as_state() -> None:
+    for name, tree in modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in ("has_class", "classes"), f"{name}:{node.lineno} reads a CSS class"
+
+
 def test_workers_begin_alike_on_every_python() -> None:
     """None is begun by Textual itself: its body would run before the line after it, on some Pythons."""
     ours = 0

@@ -39,6 +39,7 @@ from vestige_tui.tui.store_session import (
     StoreSession,
 )
 from vestige_tui.tui.themes import DEFAULT_THEME, register
+from vestige_tui.tui.workers import work
 
 if TYPE_CHECKING:
     from vestige_tui.embedding.embedder_source import EmbedderSource
@@ -158,7 +159,11 @@ class VestigeApp(App[None], inherit_bindings=False):
 
     def _run_session_once(self) -> None:
         if self._session_worker is None:
-            self._session_worker = self.run_worker(self.session.run(), group="session", exit_on_error=False)
+            self._session_worker = self._run_session()
+
+    @work(group="session", exit_on_error=False)
+    async def _run_session(self) -> None:
+        await self.session.run()
 
     def _show_event(self, event: SessionEvent) -> None:
         """Tell the places, or the user, what has happened in the session."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 from vestige_tui.core.errors import (
     EmbedderUnavailable,
@@ -228,7 +229,7 @@ class StoreSession:
         """Read again which model the store needs, and load it; return the task. None while no store is open."""
         if self.store is None:
             return None
-        return self._start(Activity.PREPARE_MODEL, self._prepare_model(self.store))
+        return self._start(Activity.PREPARE_MODEL, partial(self._prepare_model, self.store))
 
     # From the opening to the end
 
@@ -236,9 +237,9 @@ class StoreSession:
         """Open the store, keep it live until cancelled, and close it."""
         try:
             store = await self._open()
-            self._start(Activity.WATCH_STORE, self._watch_store(store))
-            self._start(Activity.WATCH_JOBS, self._watch_jobs(store))
-            self._start(Activity.SWEEP_JOBS, self._sweep_jobs(store))
+            self._start(Activity.WATCH_STORE, partial(self._watch_store, store))
+            self._start(Activity.WATCH_JOBS, partial(self._watch_jobs, store))
+            self._start(Activity.SWEEP_JOBS, partial(self._sweep_jobs, store))
             self.prepare_model()
             await asyncio.get_running_loop().create_future()  # until cancelled
         finally:
@@ -319,7 +320,7 @@ class StoreSession:
 
     # Activities
 
-    def _start(self, activity: Activity, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, activity: Activity, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """Start a background activity; cancel the one of its kind that runs."""
         self.cancel(activity)
         task = self._tasks[activity] = asyncio.create_task(self._report_failure(activity, work))
@@ -330,10 +331,12 @@ class StoreSession:
         if activity in self._tasks:
             self._tasks[activity].cancel()
 
-    async def _report_failure(self, activity: Activity, work: Coroutine[Any, Any, None]) -> None:
+    async def _report_failure(self, activity: Activity, work: Callable[[], Awaitable[None]]) -> None:
         """Await an activity; report its failure; clear the banner if it prepared the model."""
+        # Some Pythons begin a task while it is created, before it can be cancelled by its name.
+        await asyncio.sleep(0)
         try:
-            await work
+            await work()
         except Exception as error:
             if activity is Activity.PREPARE_MODEL:
                 self._model_cut_off = isinstance(error, Unavailable)
@@ -448,7 +451,7 @@ class StoreSession:
             self._loaded_model = model
             text = f"Loading {model.name}: the store belongs to it now, no longer to {before.name}."
             self._show_banner(ModelBanner(ModelActivity.LOADING, text))
-            self._start(Activity.PREPARE_MODEL, self._prepare_model(store, another=True))
+            self._start(Activity.PREPARE_MODEL, partial(self._prepare_model, store, another=True))
 
     async def _prepare_model(self, store: Store, *, another: bool = False) -> None:
         """Load vectors and model, announce ``another`` model, and embed the memories without a vector."""
