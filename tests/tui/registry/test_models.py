@@ -29,6 +29,7 @@ from vestige_tui.reembed.plan import Estimate
 from vestige_tui.store.open import open_store
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.registry.card import ModelSnapshot, brief, card, has_second, history, parts
+from vestige_tui.tui.store_session import ModelActivity, ModelBanner
 from vestige_tui.tui.wizards.cost_step import going
 
 if TYPE_CHECKING:
@@ -375,7 +376,9 @@ KEYS = {name: name[0] for name in ("write", "back", "drop", "again", "fill", "ca
 
 def test_vectors_of_a_model_that_cannot_be_used_are_not_called_searched() -> None:
     assert [part.label for part in parts(seen()) if part.count] == ["searched by meaning"]
-    unusable = seen(state="failed", banner="It is not here. Search answers by words alone.")
+    unusable = seen(
+        state="failed", banner=ModelBanner(ModelActivity.UNUSABLE, "It is not here. Search answers by words alone.")
+    )
     [part] = [part for part in parts(unusable) if part.count]
     assert (part.label, part.style) == ("vectors of this model", "$text-muted")
     for width in (40, 80):
@@ -383,7 +386,7 @@ def test_vectors_of_a_model_that_cannot_be_used_are_not_called_searched() -> Non
 
 
 def test_a_model_that_cannot_be_fetched_is_not_to_be_fetched() -> None:
-    away = seen(state="failed", banner="It is not here.")
+    away = seen(state="failed", banner=ModelBanner(ModelActivity.UNUSABLE, "It is not here."))
     assert "fetch it" in card(away, 60, KEYS).plain
     unlisted = " ".join(card(replace(away, listed=False), 60, KEYS).plain.split())
     assert "fetch it" not in unlisted
