@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.corpus import another_process, clock, embedders
-from vestige_tui.config import Config
+from vestige_tui.config.settings import Config
 from vestige_tui.core.errors import StoreMissing, Unavailable, VestigeError
 from vestige_tui.core.health import Stats
 from vestige_tui.core.memories import Draft
