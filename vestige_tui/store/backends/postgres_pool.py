@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from vestige_tui.core.errors import Refused, StoreMissing, Unavailable
+from vestige_tui.core.errors import Refused, StoreMissing, Unreachable
 from vestige_tui.core.health import Connections
 from vestige_tui.core.text import redact
 from vestige_tui.store.backends import embedded_postgres
@@ -184,7 +184,7 @@ class PostgresPool:
 
     def _get_pool(self) -> AsyncConnectionPool[AsyncConnection[dict[str, Any]]]:
         if self._pool is None:
-            raise Unavailable(f"{self.title} is not open.")
+            raise Unreachable(f"{self.title} is not open.")
         return self._pool
 
     @asynccontextmanager

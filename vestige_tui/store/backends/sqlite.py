@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from vestige_tui.core.errors import ForeignStore, ReadOnly, StoreMissing, Unavailable, VestigeError
+from vestige_tui.core.errors import ForeignStore, ReadOnly, StoreMissing, Unavailable, Unreachable, VestigeError
 from vestige_tui.core.health import Connections
 from vestige_tui.core.text import below_home
 from vestige_tui.store.backends.change_polling import TokenPoller
@@ -211,6 +211,8 @@ class SqliteBackend:
     # Writing
 
     def _get_writer(self) -> SqliteWriter:
+        if not self._connections:
+            raise Unreachable(f"{self.title} is not open.")
         if self._writer is None:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
         return self._writer

@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from vestige_tui.core.errors import Unreachable
 from vestige_tui.store.backends.protocol import Params
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.backends.sqlite_connection import Connection, adapt_params, fetch_chunks, run_timed, translate
@@ -30,22 +31,31 @@ class Readers:
     def __init__(self, title: str, timings: Timings) -> None:
         self._title = title
         self._timings = timings
-        # Last in, first out: the reader used last has its pages cached.
-        self._free: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
+        # Last in, first out: the reader used last has its pages cached. None ends a wait for a reader: there is none.
+        self._free: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
+        self._free.put_nowait(None)
+        self._is_open = False
         self._stop_tasks: set[asyncio.Task[None]] = set()
 
     @property
     def free(self) -> int:
         """Return the number of connections that are not in use."""
-        return self._free.qsize()
+        return self._free.qsize() if self._is_open else 0
 
     def add(self, connection: Connection) -> None:
         """Add a connection."""
+        if not self._is_open:
+            self._free, self._is_open = asyncio.LifoQueue(), True
         self._free.put_nowait(connection)
 
     def clear(self) -> None:
-        """Forget all connections, after they were closed."""
-        self._free = asyncio.LifoQueue()
+        """Forget all connections, after they were closed; reads that wait for one fail."""
+        self._is_open = False
+        free, self._free = self._free, asyncio.LifoQueue()
+        self._free.put_nowait(None)
+        while not free.empty():
+            free.get_nowait()
+        free.put_nowait(None)
 
     async def run(self, name: str, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run work on a free reader, timed under this name."""
@@ -56,25 +66,34 @@ class Readers:
         await self.run(name, partial(fetch_chunks, compose("sqlite", name), adapt_params(params), take))
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run work on a free reader; cancelling it interrupts its query."""
-        reader = await self._free.get()
+        """Run work on a free reader; cancelling it interrupts its query. Raises Unreachable while none is open."""
+        free = self._free
+        reader = await free.get()
+        if reader is None:
+            free.put_nowait(None)  # for the next that waits
+            raise Unreachable(f"{self._title} is not open.")
         try:
             result = await reader.run(work)
         except asyncio.CancelledError:
             # A separate task returns the reader to the pool once the query has really ended.
-            stop_task = asyncio.ensure_future(self._stop(reader))
+            stop_task = asyncio.ensure_future(self._stop(reader, free))
             self._stop_tasks.add(stop_task)
             stop_task.add_done_callback(self._stop_tasks.discard)
             raise
         except BaseException as error:
-            self._free.put_nowait(reader)
+            self._give_back(reader, free)
             if isinstance(error, sqlite3.Error):
                 raise translate(error, self._title) from error
             raise
-        self._free.put_nowait(reader)
+        self._give_back(reader, free)
         return result
 
-    async def _stop(self, reader: Connection) -> None:
+    def _give_back(self, reader: Connection, free: asyncio.LifoQueue[Connection | None]) -> None:
+        """Make a connection free again, unless it was closed meanwhile."""
+        if free is self._free:
+            free.put_nowait(reader)
+
+    async def _stop(self, reader: Connection, free: asyncio.LifoQueue[Connection | None]) -> None:
         # A reader runs its work in order: once this no-op is done, the query is over.
         marker = asyncio.ensure_future(reader.run(no_op))
         # An interrupt before the query has begun is lost, so it is repeated.
@@ -83,4 +102,4 @@ class Readers:
                 await reader.interrupt()
                 await asyncio.wait({marker}, timeout=0.01)
             marker.result()
-        self._free.put_nowait(reader)
+        self._give_back(reader, free)
