@@ -89,7 +89,7 @@ def test_a_copy_is_counted_then_made_then_found_again(run: Command, sample: str,
     assert [item["id"] for item in listed] == [job["id"]]
     shown = run("jobs", "show", job["id"][:8], "--json").json["job"]
     assert shown["tables"] == job["tables"]
-    assert "completed" in run("jobs", "show", job["id"]).out
+    assert "verified" in run("jobs", "show", job["id"]).out
     watched = run("jobs", "watch", job["id"], "--json")
     assert (watched.status, watched.json["job"]["id"]) == (0, job["id"])
     assert watched.out.count("\n") == 1
@@ -147,7 +147,7 @@ def test_ctrl_c_cancels_a_copy(run: Command, postgres_database: str, tmp_path: P
     out, err, status = interrupted(arguments, presses=1)
     assert status == 130, err
     assert '"error": "cancelled"' in out
-    assert "Stopping at the next checkpoint" in err
+    assert "The job is cancelled at its next checkpoint" in err
     out, err, status = interrupted(arguments, presses=2)
     assert status == 130, err
     job_id = json.loads(out)["job"]["id"]
@@ -163,12 +163,12 @@ def interrupted(arguments: list[str], *, presses: int) -> tuple[str, str, int]:
         [sys.executable, "-m", "vestige_tui", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
-    assert "has begun" in process.stderr.readline()
+    assert "has started" in process.stderr.readline()
     time.sleep(0.3)
     for press in range(presses):
         if press:
             # Two that come at once are one.
-            next(line for line in process.stderr if "Stopping" in line)
+            next(line for line in process.stderr if "cancelled at its next checkpoint" in line)
         process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     return out, err, process.returncode

@@ -50,17 +50,18 @@ def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
     asked = run("--store", url, "registry", "rollback", "--json")
     assert (asked.status, "repeat with --yes" in asked.json["error"]["message"]) == (3, True)
     old = run("--store", url, "migrate", "reembed", "--model", "all-MiniLM-L6-v2", "--dry-run")
-    kept = "6 vectors of sentence-transformers/all-MiniLM-L6-v2 (384 dimensions)"
-    assert f"deleted at the start: the {kept} kept to go back to, not those in use" in old.out
-    assert f"afterwards: the vectors of {NEW} (96 dimensions) in use now are kept" in old.out
+    kept = "6 vectors of all-MiniLM-L6-v2, 384 dimensions"
+    assert f"what goes: The kept ones of the way back, {kept}, are deleted at the start." in old.out
+    assert f"The present vectors of {NEW}, 96 dimensions, are kept; " in old.out
     said = run("--store", url, "registry", "show")
-    assert f"{kept.replace('vectors ', '')}; `vestige-tui registry rollback` goes back to them" in said.out
+    kept = "sentence-transformers/all-MiniLM-L6-v2, 384 dimensions, 6 vectors kept as the way back"
+    assert f"{kept}; `vestige-tui registry rollback` goes back to them" in said.out
     second = run("--store", url, "registry", "show", "--json").json["second"]
     assert (second["role"], second["vectors"], second["dimension"]) == ("kept", 6, 384)
     assert "`vestige-tui registry rollback` takes them back" in old.out
     back = run("--store", url, "registry", "rollback", "--yes")
     assert back.status == 0, back
-    assert "completed" in back.out
+    assert "state  done" in back.out
     assert "no vector had to be made" in back.out
     hits = run("--store", url, "search", "signing keys", "--json").json["hits"]
     assert [(hit["memory"]["id"], hit["score"]) for hit in hits] == [
@@ -78,9 +79,8 @@ def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
 def test_in_place_says_what_it_means(run: Command, url: str) -> None:
     planned = run("--store", url, "migrate", "reembed", "--model", NEW, "--in-place", "--dry-run")
     assert planned.status == 0
-    assert "There is no way back." in planned.out
-    old = "6 vectors of sentence-transformers/all-MiniLM-L6-v2 (384 dimensions)"
-    assert f"deleted at the start: the {old} in use" in planned.out
+    old = "6 vectors of all-MiniLM-L6-v2, 384 dimensions"
+    assert f"what goes: {old}, all that are in use, are deleted first; there is no way back." in planned.out
     ran = run("--store", url, "migrate", "reembed", "--model", NEW, "--in-place", "--yes", "--json")
     assert (ran.status, ran.json["rows_updated"], ran.json["swap_ms"]) == (0, 6, None)
     assert run("--store", url, "registry", "show", "--json").json["vectors"]["by_width"] == {"96": 6}
@@ -89,13 +89,13 @@ def test_in_place_says_what_it_means(run: Command, url: str) -> None:
 def test_a_person_is_asked(run: Command, sample: str, answer: Answer) -> None:
     answer("no\n")
     ran = run("--store", sample, "migrate", "reembed", "--model", NEW)
-    assert (ran.status, "Begin? [y/N]" in ran.err, "texts/s" in ran.err) == (1, True, True)
+    assert (ran.status, "Begin? [y/N]" in ran.err, "texts a second" in ran.err) == (1, True, True)
     assert run("--store", sample, "jobs", "list", "--json").json["items"] == []
     answer("y\n")
     assert run("--store", sample, "migrate", "reembed", "--model", NEW).status == 0
     answer("y\n")
     ran = run("--store", sample, "registry", "rollback")
-    assert (ran.status, "Go back? [y/N]" in ran.err) == (0, True)
+    assert (ran.status, "Go back to the model before? [y/N]" in ran.err) == (0, True)
 
 
 def test_settings_that_name_the_old_model_are_told_of(run: Command, sample: str, home: Path) -> None:
@@ -149,18 +149,16 @@ def test_a_store_s_own_model_in_another_width(run: Command, url: str) -> None:
     assert (found["current"]["dimension"], found["other"]["dimension"]) == (384, 128)
     assert found["overlap"] > 0
     planned = run("--store", url, "migrate", "reembed", "--model", own, *narrow, "--drop-old", "--dry-run").out
-    assert f"from: sentence-transformers/{own} (384 dimensions)\nto: sentence-transformers/{own} (128 " in planned
-    gone = f"the vectors of sentence-transformers/{own} (384 dimensions) in use now (--drop-old); there is no way back"
-    assert f"deleted at the end: {gone}" in planned
+    assert f"from: sentence-transformers/{own}, 384 dimensions\nto: sentence-transformers/{own}, 128 " in planned
+    gone = f"The present vectors of sentence-transformers/{own}, 384 dimensions, are deleted at the end"
+    assert f"{gone}; there is no way back." in planned
     ran = run("--store", url, "migrate", "reembed", "--model", own, *narrow, "--yes")
     assert ran.status == 0, ran
     assert f"6 vectors of sentence-transformers/{own} (128 dimensions)" in ran.out
     assert f"those of sentence-transformers/{own} (384 dimensions) are kept" in ran.out
-    assert f"{own} (384 dimensions) to sentence-transformers/{own} (128 dimensions)" in ran.out
-    assert (
-        f"{own} (128 dimensions) already"
-        in run("--store", url, "migrate", "reembed", "--model", own, *narrow, "--yes").out
-    )
+    assert f"model  sentence-transformers/{own}, 128 dimensions" in ran.out
+    again = run("--store", url, "migrate", "reembed", "--model", own, *narrow, "--yes")
+    assert "there is nothing to change" in again.out
     assert run("--store", url, "registry", "preview", own, *narrow, "--json").json["error"]["code"] == "mismatch"
 
 

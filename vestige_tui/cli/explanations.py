@@ -48,14 +48,11 @@ def _print_details(output: Output, details: Explanation, mode: Mode) -> None:
     if details.words:
         rows = [explanation.word_row(word) for word in details.words]
         _print_table(output, "Words", rows, ("word", "use", "memories", "weight"), flexible=0, right=(2, 3))
-    filters = [(each.text, grouped(each.memories)) for each in details.filters]
-    rows_and_all = [*filters, ("all together", f"{grouped(details.passing)} of {grouped(details.total)}")]
-    _print_table(output, "Filters", rows_and_all, ("filter", "memories"), flexible=0, right=(1,))
+    _print_table(output, "Filters", explanation.filter_rows(details), ("filter", "memories"), flexible=0, right=(1,))
     output.line("\nHow one list is made")
     for rule in explanation.rules(details):
         output.line(f"  {rule}")
-    steps = [(each.what, each.how, explanation.milliseconds(each.ms)) for each in details.steps]
-    _print_table(output, "Steps", steps, ("for", "how", "took"), flexible=1, right=(2,))
+    _print_table(output, "Steps", explanation.step_rows(details), ("for", "how", "took"), flexible=1, right=(2,))
 
 
 def _print_fused(output: Output, details: Explanation) -> None:

@@ -10,6 +10,7 @@ from vestige_tui.core.errors import Usage
 from vestige_tui.core.jobs import TableProgress
 from vestige_tui.core.text import grouped
 from vestige_tui.presenters import json_shapes
+from vestige_tui.presenters.job_progress import sum_in_words
 
 
 def source_and_target(args: Namespace, subject: str, verb: str) -> tuple[str, str]:
@@ -45,7 +46,7 @@ def print_plan(output: Output, tables: dict[str, TableProgress]) -> int:
         (
             name,
             grouped(each.total) if each.total is not None else "",
-            f"{grouped(each.left_behind)} left behind" if each.left_behind else "",
+            sum_in_words(each.left_behind, "left_behind") if each.left_behind else "",
         )
         for name, each in tables.items()
     ]

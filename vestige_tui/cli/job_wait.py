@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from vestige_tui.cli.job_lines import advice, line
 from vestige_tui.cli.jobs import status_of
 from vestige_tui.cli.output import Output, ProgressLine
 from vestige_tui.core.errors import Conflict, Unavailable, VestigeError
 from vestige_tui.core.jobs import LEASE_SECONDS
 from vestige_tui.core.text import short_id
-from vestige_tui.presenters.shell_jobs import line, way_on
+from vestige_tui.presenters.job_actions import cancel_sentence
+from vestige_tui.presenters.job_outcome import end_sentence, start_sentence
+from vestige_tui.presenters.job_progress import rows_read
 
 if TYPE_CHECKING:
     from vestige_tui.core.jobs import Job
@@ -67,8 +70,8 @@ async def started_job(request: JobRequest, output: Output, counted: str, *, deta
             launch = await _start_job(request, presses, output, progress)
         finally:
             progress.end()
-        short = short_id(launch.job_id)
-        output.note(f"Job {short} was under way already." if launch.already_running else f"Job {short} has begun.")
+        already_running, job_id = launch.already_running, launch.job_id
+        output.note(start_sentence(request.kind, request.options, already_running=already_running, job_id=job_id))
         async with open_store(request.target, max_connections=2) as store:
             ledger = Ledger(store)
             try:
@@ -81,8 +84,8 @@ async def started_job(request: JobRequest, output: Output, counted: str, *, deta
                 progress.end()
                 signal_scope.close()
             interrupted = bool(presses.count)
-            if interrupted and not job.in_flight and (advice := way_on(job, datetime.now(UTC))):
-                output.note(f"Job {short} was cancelled; {advice}.")
+            if interrupted and job.status == "failed":
+                output.note(f"{end_sentence(job).text} {advice(job, datetime.now(UTC))}")
             yield JobHandle(job, interrupted, store)
 
 
@@ -127,8 +130,10 @@ async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, 
                 progress.end()
                 # A job that has just ended is reported below.
                 with contextlib.suppress(Conflict):
-                    if await ledger.cancel(job_id) == "asked":
-                        output.note("Stopping at the next checkpoint; ctrl-C again leaves the worker running.")
+                    if (result := await ledger.cancel(job_id)) == "asked":
+                        output.note(
+                            f"{cancel_sentence(result).removesuffix('.')}; ctrl-C again leaves the worker running."
+                        )
                 cancel_requested = True
             job = await ledger.job(job_id)
             lost_since = None
@@ -151,9 +156,9 @@ async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, 
             elif time.monotonic() - silent_since >= DOUBT_SECONDS:
                 raise Unavailable(
                     f"The worker of job {short_id(job_id)} gave no sign of life for {LEASE_SECONDS} s; "
-                    f"{way_on(job, now)}, and so does the same command."
+                    f"{advice(job, now).removesuffix('.')}, and so does the same command."
                 )
-            progress.show(line(job, now), sum(each.read for each in job.progress.tables.values()))
+            progress.show(line(job, now), rows_read(job))
         if press_count > 1 and job is not None:
             progress.end()
             output.note(f"Job {short_id(job_id)} goes on; `vestige-tui jobs watch {short_id(job_id)}` shows it.")

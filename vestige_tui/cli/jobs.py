@@ -13,13 +13,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vestige_tui.cli.job_lines import advice, commands, line, rows, state, summary
 from vestige_tui.cli.output import Live, Output
 from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.cli.session import is_file, settings, store_url
 from vestige_tui.core.errors import NotFound, ReadOnly, StoreMissing, Usage, VestigeError
 from vestige_tui.core.text import ago, cut, grouped, plain, short_id
 from vestige_tui.presenters import json_shapes
-from vestige_tui.presenters.shell_jobs import line, named, state, summary, trouble, way_on
+from vestige_tui.presenters.job_actions import cancel_sentence, fail_sentence, retry_effect, retry_sentence
+from vestige_tui.presenters.job_outcome import status_sentence
+from vestige_tui.presenters.job_progress import count_name, row_differences
+from vestige_tui.presenters.jobs import CANCELLED_LABEL, STATUS_LABELS, later_run, state_label
 
 if TYPE_CHECKING:
     from vestige_tui.config.settings import Config
@@ -114,15 +118,20 @@ async def _list(args: Namespace, output: Output) -> int:
         output.document(json_shapes.listed(json_shapes.job(job, now) for job in jobs[: args.limit]))
     elif jobs:
         page = jobs[: args.limit]
-        rows = [(short_id(job.id), state(job, now), _created_ago(job, now), summary(job, now)) for job in page]
-        output.table(rows, flexible=3, header=("id", "state", "begun", "job"), right=(2,), wrap=True)
+        lines = [(short_id(job.id), state(job, now), _created_ago(job, now), summary(job, now)) for job in page]
+        output.table(lines, flexible=3, header=("id", "state", "begun", "job"), right=(2,), wrap=True)
     elif not counts.total():
         output.note("There are no jobs.")
     if counts.total() and not output.as_json:
-        labels = {"failed": "failed or cancelled"} if any(state(job, now) == "cancelled" for job in jobs) else {}
-        parts = [f"{grouped(count)} {labels.get(status, named(status))}" for status, count in counts.items() if count]
-        output.note(f"{', '.join(parts)}.")
+        output.note(_totals(counts, any(state_label(job, now) is CANCELLED_LABEL for job in jobs)))
     return 0
+
+
+def _totals(counts: Counter[JobStatus], cancelled_too: bool) -> str:
+    words = {status: label.word for status, label in STATUS_LABELS.items()}
+    if cancelled_too:
+        words["failed"] += f" or {CANCELLED_LABEL.word}"
+    return f"{', '.join(f'{grouped(count)} {words[status]}' for status, count in counts.items() if count)}."
 
 
 def _created_ago(job: Job, now: datetime) -> str:
@@ -161,47 +170,45 @@ async def findings(store: Store, job_id: str) -> list[JobFinding]:
     """Return the findings of a job, MAX_FINDINGS_COUNT at most."""
     from vestige_tui.jobs.ledger import Ledger
 
-    rows: list[JobFinding] = []
+    items: list[JobFinding] = []
     after: str | None = None
-    while len(rows) < MAX_FINDINGS_COUNT:
+    while len(items) < MAX_FINDINGS_COUNT:
         page = await Ledger(store).findings(job_id, 200, after)
-        rows += page.items
+        items += page.items
         after = page.next
         if after is None:
             break
-    return rows
+    return items
 
 
 async def _show(args: Namespace, output: Output) -> int:
+    from vestige_tui.jobs.ledger import MAX_LISTED_JOBS, Ledger
+
     async with _find_job(args, read_only=True) as (store, job):
         job_findings = await findings(store, job.id)
+        needs_later_run = job.is_ours and job.status == "failed" and not output.as_json
+        later = later_run(job, await Ledger(store).jobs(MAX_LISTED_JOBS)) if needs_later_run else None
     if output.as_json:
         output.document({"job": json_shapes.job(job, datetime.now(UTC), job_findings)})
         return 0
-    show(output, job, job_findings)
+    show(output, job, job_findings, later)
     return 0
 
 
-def show(output: Output, job: Job, job_findings: list[JobFinding]) -> None:
-    """Print a job: its state, tables and findings."""
+def show(output: Output, job: Job, job_findings: list[JobFinding], later: Job | None = None) -> None:
+    """Print a job: its facts, its result or problem, what can be done, its tables and findings.
+
+    ``later`` is the last run of the same plan, if that came after this job.
+    """
     now = datetime.now(UTC)
-    silent = job.silence(now) is not None
-    rows = [
-        ("id", job.id),
-        ("job", job.task or job.kind),
-        ("state", state(job, now) + (f", {job.progress.phase}" if job.in_flight and job.progress.phase else "")),
-        ("attempt", f"{job.tries}, which went on from the checkpoint of the one before" if job.resumed else ""),
-        ("retries", str(job.retry_count or "") if not job.plan else ""),
-        ("caller", job.caller if not job.plan else ""),
-        ("callee", job.callee if not job.plan else ""),
-        ("begun", _created_ago(job, now)),
-        ("last sign", (ago(job.last_heartbeat, now) if job.last_heartbeat else "none yet") if job.in_flight else ""),
-        ("deadline", ago(job.deadline, now) if job.in_flight and job.deadline and not silent else ""),
-        ("result", job.result or ""),
-        ("error", trouble(job)),
-        ("way on", way_on(job, now)),
-    ]
-    output.table([row for row in rows if row[1]], flexible=1, wrap=True)
+    output.table(list(rows(job, now)), flexible=1, wrap=True)
+    sentence, actions = status_sentence(job, now), advice(job, now, later)
+    if sentence or actions:
+        output.line()
+    if sentence:
+        output.line(sentence.text)
+    if actions:
+        output.line(actions)
     tables = {name: table for name, table in job.progress.tables.items() if _has_counts(table)}
     if tables:
         always = _COPY_COUNTS if job.kind in ("copy", "repair") else ("read",)
@@ -214,7 +221,7 @@ def show(output: Output, job: Job, job_findings: list[JobFinding]) -> None:
         output.table(
             [(name, *(_cell(count, getattr(table, count)) for count in columns)) for name, table in tables.items()],
             flexible=0,
-            header=("table", *map(named, columns)),
+            header=("table", *map(count_name, columns)),
             right=range(1, len(columns) + 1),
         )
     if job_findings:
@@ -225,19 +232,19 @@ def show(output: Output, job: Job, job_findings: list[JobFinding]) -> None:
 def print_findings(output: Output, findings: Sequence[JobFinding]) -> None:
     """Print the first findings: table, outcome, row and reason."""
     columns = max(_MIN_KEY_COLUMNS, output.width // 3) if output.terminal else None
-    rows = []
+    lines = []
     for finding in findings[:_MAX_PRINTED_FINDINGS_COUNT]:
         # --json has the whole id.
         key = _ID.sub(r"\1", plain(finding.source_key))
-        rows.append(
+        lines.append(
             (
                 finding.subject,
-                named(finding.outcome),
+                count_name(finding.outcome),
                 key if columns is None else cut(key, columns),
                 finding.reason,
             )
         )
-    output.table(rows, flexible=3, wrap=True)
+    output.table(lines, flexible=3, wrap=True)
     if len(findings) > _MAX_PRINTED_FINDINGS_COUNT:
         output.line(f"and {grouped(len(findings) - _MAX_PRINTED_FINDINGS_COUNT)} more, with --json.")
 
@@ -341,9 +348,7 @@ def status_of(job: Job) -> int:
     """
     tables = job.progress.tables.values()
     compared = job.kind in ("verify", "repair") or (job.kind == "copy" and job.options.get("verify", True))
-    if job.status != "completed" or (
-        compared and any(each.differ or each.only_source or each.only_target for each in tables)
-    ):
+    if job.status != "completed" or (compared and any(map(row_differences, tables))):
         return 1
     failed = any(each.failed for each in tables)
     return FAILED_ROWS_STATUS if failed and job.kind not in ("verify", "repair") else 0
@@ -360,10 +365,9 @@ async def _cancel(args: Namespace, output: Output) -> int:
     from vestige_tui.jobs.ledger import Ledger
 
     async with _find_job(args, read_only=False) as (store, job):
-        outcome = await Ledger(store).cancel(job.id)
-    effect = "stops at its next checkpoint" if outcome == "asked" else "is cancelled"
-    hint = f"; `vestige-tui jobs retry {short_id(job.id)}` goes on from there" if job.plan else ""
-    return _print_changed(output, job.id, f"Job {short_id(job.id)} {effect}{hint}.")
+        effect = cancel_sentence(await Ledger(store).cancel(job.id), f"Job {short_id(job.id)}")
+    hint = f" {commands(job)['retry']} {retry_effect(job)}." if job.is_ours else ""
+    return _print_changed(output, job.id, effect + hint)
 
 
 async def _retry(args: Namespace, output: Output) -> int:
@@ -375,14 +379,8 @@ async def _retry(args: Namespace, output: Output) -> int:
         if store.read_only:
             raise ReadOnly(f"{store.title} is open read-only; nothing was begun.")
         new_id = await retry(store, job, urls)
-    short = short_id(new_id)
-    if job.plan is None:
-        return _print_changed(output, new_id, f"Job {short_id(job.id)} is queued once more, as {short}.")
-    return _print_changed(
-        output,
-        new_id,
-        f"Job {short_id(job.id)} is taken up again, as {short}; `vestige-tui jobs watch {short}` shows it.",
-    )
+    hint = f" `vestige-tui jobs watch {short_id(new_id)}` shows it." if job.is_ours else ""
+    return _print_changed(output, new_id, retry_sentence(job, new_id, f"Job {short_id(job.id)}") + hint)
 
 
 async def _fail(args: Namespace, output: Output) -> int:
@@ -390,7 +388,7 @@ async def _fail(args: Namespace, output: Output) -> int:
 
     async with _find_job(args, read_only=False) as (store, job):
         await Ledger(store).mark_failed(job.id, args.reason)
-    return _print_changed(output, job.id, f"Job {short_id(job.id)} is marked as failed.")
+    return _print_changed(output, job.id, fail_sentence(f"Job {short_id(job.id)}"))
 
 
 async def _sweep(args: Namespace, output: Output) -> int:

@@ -76,8 +76,8 @@ def _print_step_states(output: Output, steps: Sequence[MigrationInfo]) -> None:
     now = datetime.now(UTC)
     rows = []
     for step in steps:
-        state = f"waits for {step.waits_for}" if step.state == "waiting" else step.state
-        rows.append((f"{step.version:04d}", step.name, state, ago(step.applied_at, now) if step.applied_at else ""))
+        when = ago(step.applied_at, now) if step.applied_at else ""
+        rows.append((f"{step.version:04d}", step.name, store_report.migration_state(step), when))
     if rows:
         output.table(rows, flexible=1)
 
@@ -160,19 +160,14 @@ async def _stats(args: Namespace, output: Output) -> int:
     output.line()
     output.table(
         [
-            ("memories", grouped(stats.total_memories)),
-            ("with a vector", grouped(stats.memories_with_embeddings)),
-            ("replaced", grouped(stats.superseded)),
-            ("links", grouped(stats.total_edges)),
-            ("domains", grouped(stats.total_domains)),
-            ("reviews", grouped(stats.total_reviews)),
+            *((name, grouped(count)) for name, count, _ in store_report.contents(stats)),
             ("model", model),
             ("backend", stats.backend),
             ("schema", str(stats.schema_version)),
             ("size", bytes_size(stats.size_bytes) if stats.size_bytes is not None else "unknown"),
             *(store_report.server(report.server, now) if report.server else ()),
             *store_report.connections(report),
-            *store_report.vectors(report.vectors),
+            *store_report.vectors_in_memory(report.vectors),
         ],
         flexible=1,
     )
@@ -186,7 +181,12 @@ def _print_sessions(output: Output, sessions: Sequence[Session], now: datetime) 
     if sessions:
         output.line()
         rows = [
-            ("this one" if each.mine else str(each.pid), each.application, each.user, store_report.state(each, now))
+            (
+                "this one" if each.mine else str(each.pid),
+                each.application,
+                each.user,
+                store_report.session_state(each, now),
+            )
             for each in sessions
         ]
         output.table(rows, flexible=3, header=("session", "application", "role", "state"))
@@ -203,7 +203,7 @@ def _print_sizes(output: Output, sizes: Sequence[TableSize], now: datetime) -> N
     rows = []
     for each in sizes[:MAX_PRINTED_TABLES_COUNT]:
         parts = [bytes_size(part) for part in (each.heap + each.outside, each.indexes, each.bytes)]
-        rows.append((each.name, *parts, *(store_report.upkeep(each, now) if has_upkeep else ())))
+        rows.append((each.name, *parts, *(store_report.maintenance_ages(each, now) if has_upkeep else ())))
     output.table(rows, flexible=0, header=header, right=range(1, len(header)))
 
 
@@ -228,5 +228,5 @@ async def _vacuum(args: Namespace, output: Output) -> int:
             progress.end()
     if output.as_json:
         output.document({"changed": [], "undo": None, "bytes_before": result.before, "bytes_after": result.after})
-    output.line(store_report.vacuumed(result))
+    output.line(store_report.vacuum_result(result))
     return 0

@@ -20,7 +20,7 @@ from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.search import Hit, SearchQuery
 from vestige_tui.core.text import ago, grouped, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
-from vestige_tui.presenters.explanation import around
+from vestige_tui.presenters.explanation import excerpt_around
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
@@ -77,7 +77,7 @@ async def _search(args: Namespace, output: Output) -> int:
 
 def _excerpt(memory: Memory, query: SearchQuery, width: int) -> str:
     """Return the first line of a memory, or in a literal search the text around the match."""
-    parts = around(memory.content, query.text.strip(), width) if query.mode == "literal" else None
+    parts = excerpt_around(memory.content, query.text.strip(), width) if query.mode == "literal" else None
     return "".join(parts) if parts else one_line(memory.content, width)
 
 

@@ -16,8 +16,19 @@ from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, Parser, whole
 from vestige_tui.cli.session import chosen_store, open_with_settings, settings, store_url
 from vestige_tui.core.errors import Usage
-from vestige_tui.core.text import bytes_size, duration, grouped
+from vestige_tui.core.text import grouped
 from vestige_tui.presenters import json_shapes
+from vestige_tui.presenters.reembedding import (
+    NOTHING_TO_CHANGE,
+    ROLLBACK_NOTE,
+    ROLLBACK_QUESTION,
+    cost_facts,
+    deleted_first,
+    deleted_last,
+    missing_after_rollback,
+    model_facts,
+    present_vectors,
+)
 
 if TYPE_CHECKING:
     from vestige_tui.config.settings import Config
@@ -26,6 +37,7 @@ if TYPE_CHECKING:
     from vestige_tui.reembed.plan import Estimate
     from vestige_tui.store.store import Store
 
+_ROLLBACK = "`vestige-tui registry rollback`"
 _KINDS = {"reembed": "Re-embed", "in_place": "Re-embed in place", "rollback": "Go back"}
 
 
@@ -84,7 +96,7 @@ async def reembed(args: Namespace, output: Output) -> int:
                 args.model,
                 dimension=args.dimension,
                 in_place=args.in_place,
-                measure=args.dry_run or (not args.yes and may_ask(args)),
+                measure=_is_measured(args),
                 tell=lambda step: progress.show(step, 0),
             )
         finally:
@@ -92,9 +104,7 @@ async def reembed(args: Namespace, output: Output) -> int:
         if estimate is None:
             if output.as_json:
                 output.document({"rows_updated": 0, "changed": False})
-            model = await store.models.registered()
-            name = model_label(model) if model else args.model
-            output.line(f"{store.title} belongs to {name} already; there is nothing to change.")
+            output.line(NOTHING_TO_CHANGE)
             return 0
         if not args.dry_run:
             refuse_unasked(args, f"This would make new vectors for every memory with {model_label(estimate.after)}")
@@ -128,13 +138,7 @@ async def _rollback(args: Namespace, output: Output) -> int:
         estimate = await plan.estimate_rollback(store)
         refuse_unasked(args, f"This would take the store back to {model_label(estimate.after)}")
         _print_estimate(args, output, store, estimate, await plan.spare(store))
-    if not estimate.loadable:
-        subject = "memory that was" if estimate.memories == 1 else "memories that were"
-        output.note(
-            f"{estimate.after.name} cannot be loaded here: {grouped(estimate.memories)} {subject} written since "
-            "will be without a vector."
-        )
-    if not await confirmed(args, "Go back?"):
+    if not await confirmed(args, ROLLBACK_QUESTION):
         return 1
     return await _run_job(
         args, output, config, JobRequest("reembed", url, url, {"rollback": True, "partial": not estimate.loadable})
@@ -216,58 +220,40 @@ def _print_estimate(
             }
         )
         return
-    rows = [
-        (_KINDS[estimate.kind], store.title),
-        ("from", model_label(estimate.before)),
-        ("to", model_label(estimate.after)),
-        ("memories to encode", grouped(estimate.memories)),
-    ]
-    if estimate.texts_per_second is not None:
-        rows.append(("measured on a sample", f"{estimate.texts_per_second:.1f} texts/s"))
-    if estimate.seconds is not None:
-        rows.append(("time, about", duration(estimate.seconds)))
-    if estimate.bytes:
-        rows.append(("room, about", bytes_size(estimate.bytes)))
-    rows += _vector_rows(estimate, spare, drops_old=bool(getattr(args, "drop_old", False)))
+    previous = spare if spare is not None and spare.role == "kept" else None
+    is_rollback = estimate.kind == "rollback"
+    facts = model_facts(estimate) if is_rollback else cost_facts(estimate, previous, measured=_is_measured(args))
+    rows = [(_KINDS[estimate.kind], store.title), *((fact.label, fact.text) for fact in facts if fact.label)]
+    print_line = output.line if dry_run else output.note
     for label, value in rows:
-        if dry_run:
-            output.line(f"{label}: {value}")
-        else:
-            output.note(f"{label}: {value}")
+        print_line(f"{label}: {value}")
+    for sentence in _sentences(estimate, previous, drops_old=bool(getattr(args, "drop_old", False))):
+        print_line(sentence)
 
 
-def _vector_rows(estimate: Estimate, spare: SpareVectors | None, *, drops_old: bool) -> Iterator[tuple[str, str]]:
-    """Yield label and text for vectors that are kept or deleted."""
+def _is_measured(args: Namespace) -> bool:
+    """Check whether the speed of the model is measured: for a plan that a user reads."""
+    return bool(args.dry_run) or (not args.yes and may_ask(args))
+
+
+def _sentences(estimate: Estimate, previous: SpareVectors | None, *, drops_old: bool) -> Iterator[str]:
+    """Yield sentences on the vectors that are missing, kept or deleted after the change."""
     from vestige_tui.reembed.spare_vectors import equal
 
-    command = "`vestige-tui registry rollback`"
-    previous = spare if spare is not None and spare.role == "kept" else None
-    if estimate.kind == "in_place":
-        if estimate.drops is not None:
-            yield "deleted at the start", f"the {_count_and_model(estimate.drops)} in use"
-        if previous is not None:
-            yield "deleted at the start", f"the {_count_and_model(previous)} kept to go back to"
-        yield "meanwhile", "search by meaning pauses; words are searched as ever. There is no way back."
-        return
     if estimate.kind == "rollback":
-        yield (
-            "afterwards",
-            f"the vectors of {model_label(estimate.before)} are kept; {command} goes there again",
-        )
+        yield missing_after_rollback(estimate)
+        yield ROLLBACK_NOTE
         return
-    if previous is not None:
-        yield "deleted at the start", f"the {_count_and_model(previous)} kept to go back to, not those in use"
-        if equal(previous.model, estimate.after):
-            yield "quicker", f"these are vectors of the very model; {command} takes them back"
-    in_use = f"the vectors of {model_label(estimate.before)} in use now"
+    # The first sentence stands beside its label.
+    yield from deleted_first(estimate, previous)[1:]
+    if estimate.kind == "in_place":
+        return
+    if previous is not None and equal(previous.model, estimate.after):
+        yield f"These are vectors of the very model: {_ROLLBACK} takes them back, which is quicker."
     if drops_old:
-        yield "deleted at the end", f"{in_use} (--drop-old); there is no way back then"
+        yield deleted_last(estimate)
     else:
-        yield "afterwards", f"{in_use} are kept; {command} goes back to them"
-
-
-def _count_and_model(spare: SpareVectors) -> str:
-    return f"{grouped(spare.vectors)} vectors of {model_label(spare.model)}"
+        yield f"{present_vectors(estimate)}, are kept; {_ROLLBACK} goes back to them."
 
 
 def spare_document(spare: SpareVectors | None) -> dict[str, Any] | None:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, whole
-from vestige_tui.cli.reembed import add_rollback, model_label, spare_document
+from vestige_tui.cli.reembed import add_rollback, spare_document
 from vestige_tui.cli.session import chosen_store
 from vestige_tui.core.text import bytes_size, cells, cut, duration, grouped, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
+from vestige_tui.presenters.models import dimensions, full_name
+from vestige_tui.presenters.reembedding import fill_result, overlap, shared_hits, spare_vectors
 
 if TYPE_CHECKING:
     from vestige_tui.reembed.preview import Preview, RankedMemory
@@ -76,13 +78,8 @@ async def _show(args: Namespace, output: Output) -> int:
         (label, grouped(count)) for label, count in (("zero", census.zero), ("broken", census.non_finite)) if count
     ]
     if second is not None:
-        label = "being made" if second.role == "building" else "kept"
-        rows.append(
-            (
-                label,
-                f"{grouped(second.vectors)} of {model_label(second.model)}; {_NEXT_COMMANDS[second.role]}",
-            )
-        )
+        state = f"{full_name(second.model)}, {spare_vectors(second)}"
+        rows.append(("second vectors", f"{state}; {_NEXT_COMMANDS[second.role]}"))
     output.table(rows, flexible=1, wrap=True)
     return 0
 
@@ -115,8 +112,7 @@ async def _fill(args: Namespace, output: Output) -> int:
             progress.end()
     if output.as_json:
         output.document({"filled": count})
-    vectors = "vector" if count == 1 else "vectors"
-    output.line(f"Made {grouped(count)} {vectors}." if count else "No vector was missing.")
+    output.line(fill_result(count))
     return 0
 
 
@@ -141,22 +137,18 @@ async def _preview(args: Namespace, output: Output) -> int:
         output.line(f"{cut_left}{' ' * (width - cells(cut_left))} | {cut(plain(right), width)}".rstrip())
 
     print_columns(result.current.name, result.other.name)
-    print_columns(*(f"{model.dimension} dimensions" for model in (result.current, result.other)))
+    print_columns(*(dimensions(model.dimension) for model in (result.current, result.other)))
     for ranking in result.rankings:
         output.line()
-        shared = sum(hit.shared for hit in ranking.current)
-        output.line(f"{one_line(ranking.question, output.width - 20)}  ({shared} of {len(ranking.current)} shared)")
+        output.line(f"{one_line(ranking.question, output.width - 20)}  ({shared_hits(ranking)})")
         for left, right in zip(ranking.current, ranking.other, strict=True):
             print_columns(_hit_line(left, width), _hit_line(right, width))
     output.line()
     seconds = result.seconds_per_text
-    output.line(
-        f"{result.overlap:.0%} of the hits are the same (=), over {grouped(len(result.rankings))} questions "
-        f"to {grouped(result.sampled)} of {grouped(result.memories)} memories."
-    )
+    output.line(f"{', '.join(overlap(result))} (= found by both).")
     named_alike = result.other.name == result.current.name
     output.line(
-        f"{model_label(result.other) if named_alike else result.other.name} took {seconds * 1000:,.1f} ms a text: "
+        f"{full_name(result.other) if named_alike else result.other.name} took {seconds * 1000:,.1f} ms a text: "
         f"about {duration(seconds * result.memories)} for all of them on this machine."
     )
     return 0

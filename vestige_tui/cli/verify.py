@@ -16,7 +16,8 @@ from vestige_tui.cli.output import Output, ProgressLine
 from vestige_tui.core.errors import ReadOnly, Usage
 from vestige_tui.core.text import grouped
 from vestige_tui.presenters import json_shapes
-from vestige_tui.presenters.shell_jobs import named, trouble
+from vestige_tui.presenters.job_outcome import comparison_result, end_sentence
+from vestige_tui.presenters.job_progress import DIFFERENCES, count_name, quantity, sum_in_words
 
 if TYPE_CHECKING:
     from vestige_tui.core.jobs import JobFinding, TableProgress
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from vestige_tui.jobs.start import JobRequest
 
 DIFFERENT_STATUS = 1
-COUNTS = ("differ", "only_source", "only_target")
 REPAIR_VERBS = ("inserted", "updated", "deleted", "failed")
 PAGE_ROWS = 1_000
 
@@ -102,7 +102,7 @@ async def _compare(args: Namespace, output: Output, request: JobRequest) -> _Com
     if output.as_json:
         output.document({"job": json_shapes.job(job, datetime.now(UTC), [])})
     elif not job.in_flight and not handle.interrupted:
-        output.note(f"The comparison did not come to its end: {trouble(job) or 'it was cancelled.'}")
+        output.note(end_sentence(job).text)
     return handle.status
 
 
@@ -137,7 +137,7 @@ async def _repair(args: Namespace, output: Output, request: JobRequest) -> int:
         if output.as_json:
             output.document({"job": json_shapes.job(job, datetime.now(UTC), [])})
         elif not job.in_flight and not handle.interrupted:
-            output.note(f"The repair did not come to its end: {trouble(job) or 'it was cancelled.'}")
+            output.note(end_sentence(job).text)
         return handle.status
     sums = {verb: sum(getattr(each, verb) for each in job.progress.tables.values()) for verb in REPAIR_VERBS}
     # Uncopyable rows are listed, but do not fail the repair.
@@ -175,7 +175,7 @@ class _RepairPlan:
     def question(self) -> str:
         """Return the plan as a question, without its question mark."""
         parts = [
-            f"{verb} {grouped(count)} {'row' if count == 1 else 'rows'}"
+            f"{verb} {quantity(count, 'row')}"
             for verb, count in (("insert", self.insert), ("overwrite", self.update), ("delete", self.delete))
             if count
         ]
@@ -225,7 +225,8 @@ def _show_progress(progress: ProgressLine, meter: Meter) -> None:
 
 
 def _print_comparison(output: Output, comparison: _Comparison) -> None:
-    from vestige_tui.transfer.verify import DIFFERENCES, equal, verdict
+    from vestige_tui.transfer.verify import DIFFERENCES as DIFFERENT_OUTCOMES
+    from vestige_tui.transfer.verify import equal
 
     tables, repair_counts = comparison.tables, comparison.repair_counts
     if output.as_json:
@@ -236,30 +237,26 @@ def _print_comparison(output: Output, comparison: _Comparison) -> None:
                 "differences": [
                     {"table": each.subject, "kind": each.outcome, "row": each.source_key, "reason": each.reason}
                     for each in comparison.findings
-                    if each.outcome in DIFFERENCES
+                    if each.outcome in DIFFERENT_OUTCOMES
                 ],
                 **({} if repair_counts is None else {"repaired": repair_counts}),
             }
         )
         return
-    header = ("table", "compared", *map(named, COUNTS), "not copyable")
+    counts = ("read", *DIFFERENCES, "failed")
     rows = [
-        (
-            name,
-            *(grouped(count) for count in (each.read, *(getattr(each, count) for count in COUNTS), each.failed)),
-        )
+        (name, *(grouped(getattr(each, count)) for count in counts))
         for name, each in tables.items()
         if each.read or each.only_target
     ]
-    output.table(rows, flexible=0, header=header, right=range(1, 6))
+    output.table(rows, flexible=0, header=("table", *map(count_name, counts)), right=range(1, 6))
     if comparison.findings:
         output.line()
         # Differences come before uncopyable rows.
-        print_findings(output, sorted(comparison.findings, key=lambda each: each.outcome not in DIFFERENCES))
+        print_findings(output, sorted(comparison.findings, key=lambda each: each.outcome not in DIFFERENT_OUTCOMES))
     if repair_counts is not None:
-        output.line(f"Repaired: {', '.join(f'{grouped(count)} {verb}' for verb, count in repair_counts.items())}.")
-    sentence = verdict(tables)
-    output.line(f"{sentence[:1].upper()}{sentence[1:]}.")
+        output.line(f"Repaired: {', '.join(sum_in_words(count, verb) for verb, count in repair_counts.items())}.")
+    output.line(comparison_result(tables).text)
 
 
 def _table_document(table: TableProgress) -> dict[str, Any]:

@@ -48,6 +48,8 @@ class JobProgress:
 
 LEASE_SECONDS = 30
 """A worker without a heartbeat for this long is lost, and another one may take over its job."""
+DELEGATION = "delegation"
+"""Kind of a job that was given to an agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,11 @@ class Job:
     """Parameters of a job besides source and target, so that any machine can take it over."""
 
     @property
+    def is_ours(self) -> bool:
+        """True if a worker of this program runs it; every other job is work given to an agent."""
+        return self.kind != DELEGATION
+
+    @property
     def resumed(self) -> bool:
         """True if it continued from the checkpoint of an earlier attempt."""
         return self.tries > 1
@@ -106,7 +113,7 @@ class Job:
         An agent may send heartbeats as rarely as it likes: the ledger decides when its work is stuck.
         """
         heartbeat = self.last_heartbeat or self.created_at
-        if not self.in_flight or self.kind == "delegation" or heartbeat is None:
+        if not self.in_flight or not self.is_ours or heartbeat is None:
             return None
         seconds = (now - heartbeat).total_seconds()
         return seconds if seconds > LEASE_SECONDS else None

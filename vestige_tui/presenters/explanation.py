@@ -142,6 +142,17 @@ def word_row(word: QueryWord) -> tuple[str, str, str, str]:
     return excerpt, _USE_WORDS[word.use], count, "" if word.weight is None else figure(word.weight)
 
 
+def filter_rows(explanation: Explanation) -> list[tuple[str, str]]:
+    """Return each filter with the number of memories that pass it, then the number that pass all."""
+    rows = [(plain(each.text), grouped(each.memories)) for each in explanation.filters]
+    return [*rows, ("all together", f"{grouped(explanation.passing)} of {grouped(explanation.total)}")]
+
+
+def step_rows(explanation: Explanation) -> list[tuple[str, str, str]]:
+    """Return the purpose, the method and the duration of each step of a search."""
+    return [(each.what, plain(each.how), milliseconds(each.ms)) for each in explanation.steps]
+
+
 def rules(explanation: Explanation) -> tuple[str, ...]:
     """Describe the fusion of two branches, with the figures of this search."""
     fusion, scale = explanation.fusion, scale_of(explanation)
@@ -222,7 +233,7 @@ def rank_rows(why_not: WhyNot) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def around(content: str, characters: str, width: int) -> tuple[str, str, str] | None:
+def excerpt_around(content: str, characters: str, width: int) -> tuple[str, str, str] | None:
     """Return the context of the first occurrence, in one line: text before, the characters, text behind.
 
     At most ``width`` cells in all; None if they do not occur.

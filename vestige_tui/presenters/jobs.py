@@ -1,27 +1,25 @@
-"""Jobs in short words: title, state, progress, time left."""
+"""State, title, times and facts of a job, the same for console and command line; every string is safe to show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-from vestige_tui.core.jobs import Job
-from vestige_tui.core.text import cells, cut, duration, grouped, plain
-from vestige_tui.presenters.style import Ink
+from vestige_tui.core.jobs import Job, JobStatus
+from vestige_tui.core.text import ago, cells, cut, duration, grouped, plain
+from vestige_tui.jobs.transitions import CANCELLED
+from vestige_tui.presenters.job_progress import differences, failed_rows, quantity
+from vestige_tui.presenters.models import dimensions, short_name
+from vestige_tui.presenters.stores import location, store_name
+from vestige_tui.presenters.style import Fact, Ink
 
-CANCELLED = "cancelled"
-DELEGATION = "delegation"
-
-Group: TypeAlias = Literal["running", "no sign of life", "agents", "finished"]
-GROUPS: tuple[Group, ...] = ("running", "no sign of life", "agents", "finished")
-
-VERBS: Mapping[str, str] = {"copy": "copy", "verify": "verify", "repair": "repair", "reembed": "re-embed"}
+_VERBS: Mapping[str, str] = {"copy": "copy", "verify": "verify", "repair": "repair", "reembed": "re-embed"}
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StateLabel:
     """State of a job as shown: glyph, word, ink, and a brief word for narrow columns."""
 
     glyph: str
@@ -30,58 +28,88 @@ class Standing:
     brief: str = ""
 
 
-STATES = {
-    "queued": Standing("○", "waiting to start", "muted"),
-    "dispatched": Standing("○", "starting", "muted"),
-    "in_progress": Standing("►", "running", "accent"),
-    "completed": Standing("✓", "done", "text"),
-    "failed": Standing("■", "failed", "bad"),
-    "stuck": Standing("◌", "stuck", "waiting"),
+STATUS_LABELS: Mapping[JobStatus, StateLabel] = {
+    "queued": StateLabel("○", "waiting to start", "muted"),
+    "dispatched": StateLabel("○", "starting", "muted"),
+    "in_progress": StateLabel("►", "running", "accent"),
+    "completed": StateLabel("✓", "done", "text"),
+    "failed": StateLabel("■", "failed", "bad"),
+    "stuck": StateLabel("◌", "stuck", "waiting"),
 }
+"""Label of each status of the ledger; heartbeat, rows and a cancel request refine it."""
+_SILENT_LABEL = StateLabel("◌", "no sign of life", "waiting")
+_CANCELLING_LABEL = StateLabel("▫", "cancelling", "waiting")
+CANCELLED_LABEL = StateLabel("▫", "cancelled", "muted")
+
+GROUPS = (STATUS_LABELS["in_progress"].word, _SILENT_LABEL.word, "agents", "finished")
+"""Headings that jobs are listed under, in their order."""
+_RUNNING, _SILENT, _AGENTS, _FINISHED = GROUPS
+_UNKNOWN = "nobody known"
+"""Stands for the unknown caller or callee of an agent's work."""
 
 
-def is_ours(job: Job) -> bool:
-    """Check whether a worker of this program runs it; every other job is work given to an agent."""
-    return job.kind != DELEGATION
-
-
-def group_of(job: Job, now: datetime) -> Group:
+def group_of(job: Job, now: datetime) -> str:
     """Return the heading that a job is listed under."""
     if not job.in_flight:
-        return "finished"
-    if not is_ours(job):
-        return "agents"
-    return "running" if job.silence(now) is None else "no sign of life"
+        return _FINISHED
+    if not job.is_ours:
+        return _AGENTS
+    return _RUNNING if job.silence(now) is None else _SILENT
 
 
-def standing(job: Job, now: datetime) -> Standing:
+def state_label(job: Job, now: datetime) -> StateLabel:
     """Return the shown state of a job, from its status, heartbeat, rows and cancel request."""
-    state = STATES.get(job.status, Standing("○", plain(job.status), "muted"))
+    label = next(
+        (label for status, label in STATUS_LABELS.items() if status == job.status),
+        StateLabel("○", plain(job.status), "muted"),
+    )
     if job.in_flight:
         if job.silence(now) is not None:
-            return Standing("◌", "no sign of life", "waiting")
-        return Standing("▫", "cancelling", "waiting") if job.cancel_requested else state
+            return _SILENT_LABEL
+        return _CANCELLING_LABEL if job.cancel_requested else label
     if job.error == CANCELLED:
-        return Standing("▫", "cancelled", "muted")
-    if job.status != "completed":
-        return state
+        return CANCELLED_LABEL
+    return _completed_label(job, label) if job.status == "completed" else label
+
+
+def _completed_label(job: Job, done: StateLabel) -> StateLabel:
     if difference_count := differences(job):
-        return Standing("◪", counted(difference_count, "difference"), "waiting")
+        return StateLabel("◪", quantity(difference_count, "difference"), "waiting")
     if failed_count := failed_rows(job):
-        return Standing("◪", counted(failed_count, "failed row"), "waiting", f"{grouped(failed_count)} failed")
+        return StateLabel("◪", quantity(failed_count, "failed row"), "waiting", f"{grouped(failed_count)} failed")
     if job.kind == "verify":
-        return Standing("✓", "verified, all equal", "good", "all equal")
+        return StateLabel("✓", "verified, all equal", "good", "all equal")
     if job.kind == "repair" or (job.kind == "copy" and job.options.get("verify", True)):
-        return Standing("✓", "verified", "good")
-    return state
+        return StateLabel("✓", "verified", "good")
+    return done
 
 
-def since_sign(job: Job, now: datetime) -> float | None:
+def is_running(job: Job, now: datetime) -> bool:
+    """Check whether a worker is at work on a job that is not being cancelled, so that its step says more."""
+    return state_label(job, now) is STATUS_LABELS["in_progress"]
+
+
+# Times
+
+
+def clock_time(moment: datetime, now: datetime) -> str:
+    """Return a time in the local zone, with the date unless it is today's."""
+    local, today = moment.astimezone(), now.astimezone().date()
+    return f"{local:%H:%M}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"
+
+
+def silence_in_words(job: Job, now: datetime) -> str:
+    """Return how long a worker has been silent, ``for 12 min``; empty within the lease."""
+    seconds = job.silence(now)
+    return "" if seconds is None else f"for {duration(seconds)}"
+
+
+def heartbeat_age(job: Job, now: datetime) -> float | None:
     """Return the seconds since a job's last heartbeat, None without one."""
     return max(0.0, (now - job.last_heartbeat).total_seconds()) if job.last_heartbeat is not None else None
 
 
-def stuck_for(job: Job, now: datetime) -> float | None:
+def stuck_seconds(job: Job, now: datetime) -> float | None:
     """Return the seconds since the last heartbeat of stuck work, None if it is not stuck."""
     if job.status != "stuck":
         return None
@@ -97,67 +125,54 @@ def countdown(deadline: datetime | None, now: datetime) -> tuple[str, bool]:
     return (f"in {duration(seconds)}", False) if seconds >= 0 else (f"overdue by {duration(-seconds)}", True)
 
 
-def failed_rows(job: Job) -> int:
-    """Return the number of rows that could not be copied."""
-    return sum(table.failed for table in job.progress.tables.values())
+def heartbeat_in_words(job: Job, now: datetime) -> str:
+    """Return the age of an agent's last heartbeat, ``seen 4 s ago`` or ``stuck 12 min``; empty without one."""
+    if (stuck := stuck_seconds(job, now)) is not None:
+        return f"{STATUS_LABELS['stuck'].word} {duration(stuck)}"
+    age = heartbeat_age(job, now)
+    return "" if age is None else f"seen {duration(age)} ago"
 
 
-def differences(job: Job) -> int:
-    """Return the number of rows that differ or exist on one side only."""
-    return sum(table.differ + table.only_source + table.only_target for table in job.progress.tables.values())
+def deadline_in_words(job: Job, now: datetime) -> str:
+    """Return the deadline of work, ``due in 5 h 12 min`` or ``overdue by 3 min``; empty without one."""
+    remaining, overdue = countdown(job.deadline, now)
+    return remaining if overdue or not remaining else f"due {remaining}"
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun, ``1 difference`` or ``3 differences``."""
-    return f"{grouped(count)} {noun}{'' if count == 1 else 's'}"
+def run_times(job: Job, now: datetime) -> Iterator[Fact]:
+    """Yield the start of a run, with its attempt if it was resumed, and its duration if it has ended."""
+    if job.is_ours and job.resumed:
+        attempt = f"attempt {grouped(job.tries)}"
+        when = f"{clock_time(job.created_at, now)}, " if job.created_at is not None else ""
+        yield Fact("resumed", when + attempt)
+    if job.created_at is not None:
+        yield Fact("begun", ago(job.created_at, now))
+    if not job.in_flight and job.finished_at is not None and job.created_at is not None:
+        yield Fact("took", duration((job.finished_at - job.created_at).total_seconds()))
 
 
-def doing(job: Job) -> str:
-    """Return the progress of a running job: its share of rows read, or after all rows its phase."""
-    share = fraction(job)
-    if share is not None and share < 1:
-        return f"{int(share * 100)} %"
-    return plain(job.progress.phase)
-
-
-def fraction(job: Job) -> float | None:
-    """Return the share of its rows that a job has read, 0..1; None until they are counted."""
-    tables = [table for table in job.progress.tables.values() if table.total is not None]
-    total = sum(table.total or 0 for table in tables)
-    return min(1.0, sum(table.read for table in tables) / total) if total else None
-
-
-def where(url: str) -> str:
-    """Return a short name of a store's URL: a file or folder name, or server and database."""
-    scheme, _, rest = plain(url).partition(":")
-    rest = rest.partition("?")[0].rstrip("/")
-    if scheme in ("postgresql", "postgres"):
-        host, slash, database = rest.lstrip("/").rpartition("@")[2].partition("/")
-        first_host = host.partition(",")[0]
-        label, _, domain = first_host.partition(".")
-        server = first_host if domain[:1].isdigit() else label
-        return (server + slash + database if server else database) or "postgres"
-    return rest.rsplit("/", 1)[-1] or plain(url)
+# Title
 
 
 def title(job: Job, width: int | None = None) -> str:
     """Return a job's title; if ``width`` is given, source and target are cut evenly to fit that many cells."""
-    if not is_ours(job) or not job.target:
+    if not job.is_ours or not job.target:
         words = plain(job.task) or plain(job.kind)
         return words if width is None else cut(words, width)
-    verb, target = VERBS.get(job.kind, plain(job.kind)), where(job.target)
+    verb, target = _VERBS.get(job.kind, plain(job.kind)), store_name(job.target)
     if job.kind == "reembed":
-        return _reembedding(job, verb, target, width)
-    return _between(f"{verb} ", where(job.source), " = " if job.kind == "verify" else " → ", target, width)
+        return _reembed_title(job, verb, target, width)
+    separator = " = " if job.kind == "verify" else " → "
+    return _join_names(f"{verb} ", store_name(job.source), separator, target, width)
 
 
-def _reembedding(job: Job, verb: str, store: str, width: int | None) -> str:
+def _reembed_title(job: Job, verb: str, store: str, width: int | None) -> str:
     if job.options.get("rollback"):
         words = f"roll {store} back"
         return words if width is None else cut(words, width)
-    name, dimension = short_model(str(job.options.get("model") or "")), job.options.get("dimension")
+    name, dimension = short_name(str(job.options.get("model") or "")), job.options.get("dimension")
     if not name:
-        return _between(f"{verb} ", store, "", "", width)
+        return _join_names(f"{verb} ", store, "", "", width)
     # Several jobs may differ in the dimension alone.
     tail = f" {grouped(dimension)}" if isinstance(dimension, int) else ""
     words = f"{verb} {store} → {name}{tail}"
@@ -167,50 +182,19 @@ def _reembedding(job: Job, verb: str, store: str, width: int | None) -> str:
     return head + cut(name, max(1, width - cells(head) - cells(tail))) + tail
 
 
-def _between(head: str, one: str, sign: str, other: str, width: int | None) -> str:
-    """Join two names with a sign between them; the longer one is cut first."""
+def _join_names(head: str, source: str, separator: str, target: str, width: int | None) -> str:
+    """Join two names with a separator; the longer one is cut first."""
     if width is not None:
-        room = max(2, width - cells(head) - cells(sign))
+        room = max(2, width - cells(head) - cells(separator))
         half = room // 2
-        if cells(one) + cells(other) > room:
-            width_of_one = max(half, room - cells(other))
-            one = cut(one, width_of_one)
-            other = cut(other, room - cells(one))
-    return head + one + sign + other
+        if cells(source) + cells(target) > room:
+            source_cells = max(half, room - cells(target))
+            source = cut(source, source_cells)
+            target = cut(target, room - cells(source))
+    return head + source + separator + target
 
 
-def model_in_words(options: Mapping[str, Any]) -> str:
-    """Return the model of a job's options, with its dimension if known; empty without a model."""
-    name, dimension = options.get("model"), options.get("dimension")
-    if not isinstance(name, str) or not name:
-        return ""
-    return plain(name) + (f", {grouped(dimension)} dimensions" if isinstance(dimension, int) else "")
-
-
-def later_run(job: Job, jobs: Iterable[Job]) -> Job | None:
-    """Return the last run of a job's plan, None if it is this job."""
-    if job.plan is None:
-        return None
-    last = max((each for each in jobs if each.plan == job.plan), key=lambda each: each.attempt, default=job)
-    return last if last.attempt > job.attempt else None
-
-
-def came_after(later: Job) -> str:
-    """Return a sentence about a later run of the same plan and its outcome."""
-    if later.in_flight:
-        outcome = "is under way"
-    elif later.error == CANCELLED:
-        outcome = "was cancelled"
-    else:
-        outcome = "is done" if later.status == "completed" else "failed"
-    attempt = f"Attempt {grouped(later.tries)}" if later.resumed else "A run from the beginning"
-    return f"{attempt} came after this one, and {outcome}."
-
-
-def short_model(name: str) -> str:
-    """Return a model's name without its publisher."""
-    return plain(name).strip().rsplit("/", 1)[-1]
-
+# Facts
 
 _OPTION_WORDS = {
     "follow": "follows its source until stopped",
@@ -223,7 +207,7 @@ _OPTION_WORDS = {
 }
 
 
-def in_words(options: Mapping[str, Any]) -> str:
+def options_in_words(options: Mapping[str, Any]) -> str:
     """Return a job's options in words, without those that are off or unknown."""
     parts = [words for name, words in _OPTION_WORDS.items() if options.get(name)]
     if options.get("verify") is False:
@@ -232,3 +216,67 @@ def in_words(options: Mapping[str, Any]) -> str:
     if isinstance(batch, int) and batch:
         parts.append(f"{grouped(batch)} rows a batch")
     return ", ".join(parts)
+
+
+def model_in_words(options: Mapping[str, Any]) -> str:
+    """Return the model of a job's options, with its dimension if known; empty without a model."""
+    name, dimension = options.get("model"), options.get("dimension")
+    if not isinstance(name, str) or not name:
+        return ""
+    return plain(name) + (f", {dimensions(dimension)}" if isinstance(dimension, int) else "")
+
+
+def facts(job: Job, now: datetime) -> Iterator[Fact]:
+    """Yield the facts of a job: its stores, model and options; of an agent's work its task, people and times."""
+    if not job.is_ours:
+        yield from _delegation_facts(job, now)
+        return
+    if job.kind == "reembed":
+        yield Fact("store", location(job.target), location=True)
+    elif job.target:
+        source, target = ("source", "target") if job.kind == "verify" else ("from", "to")
+        yield Fact(source, location(job.source), location=True)
+        yield Fact(target, location(job.target), location=True)
+    if model := model_in_words(job.options):
+        yield Fact("model", model)
+    if options := options_in_words(job.options):
+        yield Fact("how", options)
+
+
+def _delegation_facts(job: Job, now: datetime) -> Iterator[Fact]:
+    from vestige_tui.jobs.ledger import CALLER
+
+    if task := plain(job.task, newlines=True).strip():
+        yield Fact("task", task, "text")
+    yield Fact("asked by", "this program" if job.caller == str(CALLER) else plain(job.caller) or _UNKNOWN)
+    yield Fact("given to", plain(job.callee) or _UNKNOWN)
+    yield Fact("retries", grouped(job.retry_count) if job.retry_count else "none")
+    if job.in_flight:
+        yield heartbeat_fact(job, now)
+    if job.deadline is not None and job.in_flight:
+        remaining, overdue = countdown(job.deadline, now)
+        when = f"{remaining}, at {clock_time(job.deadline, now)}"
+        yield Fact("deadline", when, "waiting" if overdue else "muted")
+    if job.result:
+        yield Fact("result", plain(job.result, newlines=True).strip(), "text")
+    yield Fact("ledger of", location(job.store))
+
+
+def heartbeat_fact(job: Job, now: datetime) -> Fact:
+    """Return the age and the time of a job's last heartbeat."""
+    age = heartbeat_age(job, now)
+    if age is None or job.last_heartbeat is None:
+        return Fact("heartbeat", "none yet")
+    when = f"{duration(age)} ago, at {clock_time(job.last_heartbeat, now)}"
+    return Fact("heartbeat", when, "waiting" if job.status == "stuck" else "muted")
+
+
+# Other runs
+
+
+def later_run(job: Job, jobs: Iterable[Job]) -> Job | None:
+    """Return the last run of a job's plan, None if it is this job."""
+    if job.plan is None:
+        return None
+    last = max((each for each in jobs if each.plan == job.plan), key=lambda each: each.attempt, default=job)
+    return last if last.attempt > job.attempt else None

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from vestige_tui.core.health import (
         Connections,
         Health,
+        MigrationInfo,
         Session,
         SqliteFile,
+        Stats,
         StoreReport,
         TableSize,
         Vacuumed,
@@ -46,6 +48,25 @@ _STATE_WORDS = {"idle in transaction": "in a transaction", "idle in transaction 
 def problems(health: Health) -> list[str]:
     """Return each problem with its remedy, one line each."""
     return [plain(f"{each.problem} {each.remedy}".rstrip()) for each in health.problems]
+
+
+def contents(stats: Stats) -> list[tuple[str, int, bool]]:
+    """Return the name and the number of each kind of row, and whether it is a part of the memories."""
+    return [
+        ("memories", stats.total_memories, False),
+        ("with a vector", stats.memories_with_embeddings, True),
+        ("replaced", stats.superseded, True),
+        ("links", stats.total_edges, False),
+        ("reviews", stats.total_reviews, False),
+        ("named domains", stats.total_domains, False),
+    ]
+
+
+def migration_state(info: MigrationInfo) -> str:
+    """Return the state of a migration in words."""
+    if info.state == "waiting":
+        return f"waits for {plain(info.waits_for or 'a model')}"
+    return "not applied yet" if info.state == "pending" else info.state
 
 
 def server(server: PostgresServer | SqliteFile, now: datetime) -> list[Pair]:
@@ -119,7 +140,7 @@ def _waiting(pool: Connections) -> str:
     return f"{now}, {grouped(pool.waited)} before for {milliseconds(pool.waited_ms)} in all"
 
 
-def vectors(cache: VectorsHeld | None) -> list[Pair]:
+def vectors_in_memory(cache: VectorsHeld | None) -> list[Pair]:
     """Return the vectors in memory; empty if the database compares vectors itself."""
     if cache is None:
         return []
@@ -133,7 +154,7 @@ def vectors(cache: VectorsHeld | None) -> list[Pair]:
     ]
 
 
-def state(session: Session, now: datetime) -> str:
+def session_state(session: Session, now: datetime) -> str:
     """Return a session's state and its duration; for a process, the time since its start."""
     if session.state is None:
         return "not shown to this role"
@@ -143,15 +164,15 @@ def state(session: Session, now: datetime) -> str:
     return f"{words}, {duration((now - session.since).total_seconds())}"
 
 
-def states(sessions: Sequence[Session], now: datetime) -> str:
+def session_states(sessions: Sequence[Session], now: datetime) -> str:
     """Summarize the states of several sessions; of a single one, also the duration."""
     if len(sessions) == 1:
-        return state(sessions[0], now)
-    tally = Counter(state(replace(each, since=None), now) for each in sessions)
+        return session_state(sessions[0], now)
+    tally = Counter(session_state(replace(each, since=None), now) for each in sessions)
     return ", ".join(f"{count} {words}" for words, count in tally.most_common())
 
 
-def upkeep(table: TableSize, now: datetime) -> tuple[str, str, str]:
+def maintenance_ages(table: TableSize, now: datetime) -> tuple[str, str, str]:
     """Return a table's dead rows, and the age of its last vacuum and analyze; empty if unknown."""
     if table.dead_rows is None:
         return "", "", ""
@@ -162,12 +183,12 @@ def _age(moment: datetime | None, now: datetime) -> str:
     return "never" if moment is None else ago(moment, now).removeprefix("just ").removesuffix(" ago")
 
 
-def vacuuming(kind: str) -> tuple[str, ...]:
+def vacuum_effects(kind: str) -> tuple[str, ...]:
     """Describe the effects of a vacuum and its locks, before it starts."""
     return _VACUUM_EFFECTS[kind]
 
 
-def vacuumed(sizes: Vacuumed) -> str:
+def vacuum_result(sizes: Vacuumed) -> str:
     """Return the disk space that a vacuum freed, in words."""
     before, now = bytes_size(sizes.before), bytes_size(sizes.after)
     if sizes.after < sizes.before:

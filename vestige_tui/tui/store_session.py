@@ -26,7 +26,7 @@ from vestige_tui.core.errors import (
 )
 from vestige_tui.core.text import grouped, redact
 from vestige_tui.embedding.embedder_source import EmbedderSource
-from vestige_tui.presenters.jobs import short_model
+from vestige_tui.presenters.models import dimensions, short_name
 from vestige_tui.store.open import open_store
 from vestige_tui.tui.notice import Severity
 
@@ -494,7 +494,7 @@ def comes_back(error: VestigeError) -> bool:
 
 
 def _new_model(model: ModelSignature) -> str:
-    return f"The store now belongs to {short_model(model.name)}, {grouped(model.dimension)} dimensions"
+    return f"The store now belongs to {short_name(model.name)}, {dimensions(model.dimension)}"
 
 
 def _cancel(change: asyncio.Task[bool] | None) -> None:

@@ -203,13 +203,13 @@ async def test_why_not_of_nothing(filled: Store) -> None:
 )
 @pytest.mark.parametrize("width", [5, 12, 40, 200])
 def test_what_stands_around_characters_fits_and_is_plain(content: str, width: int) -> None:
-    found = explanation.around(content, "crane", width)
+    found = explanation.excerpt_around(content, "crane", width)
     assert found is not None
     assert found[1].casefold() == "crane"
     line = "".join(found)
     assert cells(line) <= width
     assert not [letter for letter in line if ord(letter) < 32 or letter == "\u202e"]
-    assert explanation.around(content, "no such", width) is None
+    assert explanation.excerpt_around(content, "no such", width) is None
 
 
 @pytest.mark.parametrize(

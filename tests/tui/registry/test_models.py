@@ -25,12 +25,12 @@ from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import DEFAULT_MODEL, TestEmbedder
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest, StartedJob
+from vestige_tui.presenters.reembedding import deleted_first
 from vestige_tui.reembed.plan import Estimate
 from vestige_tui.store.open import open_store
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.registry.card import ModelSnapshot, brief, card, has_second, history, parts
 from vestige_tui.tui.store_session import ModelActivity, ModelBanner
-from vestige_tui.tui.wizards.cost_step import going
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
@@ -431,10 +431,10 @@ def test_what_goes_is_not_taken_for_what_is_in_use() -> None:
     kept = SpareVectors(ModelSignature("b/other", 256, "x"), "kept", 374)
     beside = Estimate("reembed", MODEL, replace(MODEL, dimension=32), 374, None, None, 96_000, kept)
     said = "The kept ones of the way back, 374 vectors of other, 256 dimensions, are deleted at the start."
-    assert going(beside, kept) == [said]
+    assert deleted_first(beside, kept) == [said]
     in_place = replace(beside, kind="in_place", drops=SpareVectors(MODEL, "kept", 374))
-    assert going(in_place, kept)[1:] == [said]
-    assert going(replace(beside, drops=None), None) == []
+    assert deleted_first(in_place, kept)[1:] == [said]
+    assert deleted_first(replace(beside, drops=None), None) == []
 
 
 async def test_the_list_of_models_is_asked_for_again(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.text import one_line, plain, short_id
 from vestige_tui.tui.dialogs.details import detail_of
 from vestige_tui.tui.dialogs.modals import Dialog
-from vestige_tui.tui.jobs.finding_list import OUTCOMES
+from vestige_tui.tui.jobs.finding_list import outcome_heading
 from vestige_tui.tui.widgets.memory_card import MemoryCard
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class FindingSheet(Dialog[str | None]):
 
     def __init__(self, finding: JobFinding, memories: tuple[Memory, ...]) -> None:
         opens = (("enter", "open the memory"), ("o", "open the other one"))[: len(memories)]
-        super().__init__(OUTCOMES.get(finding.outcome, (plain(finding.outcome), ""))[0], (*opens, ("esc", "back")))
+        super().__init__(outcome_heading(finding.outcome)[0], (*opens, ("esc", "back")))
         self._finding, self._memories = finding, memories[:2]
 
     def compose_body(self) -> ComposeResult:

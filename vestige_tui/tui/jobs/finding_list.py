@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ from textual.widget import Widget
 
 from vestige_tui.core.jobs import JobFinding
 from vestige_tui.core.text import cells, cut, grouped, plain
+from vestige_tui.presenters.job_progress import count_name
 from vestige_tui.presenters.style import Ink
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.jobs import LeaveJob
@@ -22,20 +23,27 @@ from vestige_tui.tui.commands.lists import ChooseRow
 from vestige_tui.tui.widgets.grouped_list import GroupedList
 from vestige_tui.tui.widgets.row_list import Piece, fit
 
-OUTCOMES: dict[str, tuple[str, Ink]] = {
-    "failed": ("■ failed", "bad"),
-    "repaired": ("◪ repaired", "waiting"),
-    "left_behind": ("□ left behind", "muted"),
-    "zero_vector": ("○ zero vector", "muted"),
-    "differs": ("◪ differ", "bad"),
-    "only_source": ("◧ only in source", "bad"),
-    "only_target": ("◨ only in target", "bad"),
-    "updated": ("▪ updated", "muted"),
-    "deleted": ("▫ deleted", "muted"),
+MARKS: Mapping[str, tuple[str, Ink]] = {
+    "failed": ("■", "bad"),
+    "repaired": ("◪", "waiting"),
+    "left_behind": ("□", "muted"),
+    "zero_vector": ("○", "muted"),
+    "differs": ("◪", "bad"),
+    "only_source": ("◧", "bad"),
+    "only_target": ("◨", "bad"),
+    "updated": ("▪", "muted"),
+    "deleted": ("▫", "muted"),
 }
+"""Glyph and ink of each outcome."""
 MIN_KEY_CELLS, MIN_REASON_CELLS = 8, 28
 FOOT_LINES = 1
 _UUID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+
+
+def outcome_heading(outcome: str) -> tuple[str, Ink]:
+    """Return an outcome with its glyph, and its ink."""
+    glyph, ink = MARKS.get(outcome, ("", "muted"))
+    return f"{glyph} {count_name(outcome)}".lstrip(), ink
 
 
 def short_key(finding: JobFinding) -> str:
@@ -138,7 +146,7 @@ class FindingList(GroupedList):
 
     def draw_heading(self, heading: str, width: int) -> Iterable[Piece]:
         finding = next(each for each in self._findings if _heading(each) == heading)
-        word, ink = OUTCOMES.get(finding.outcome, (plain(finding.outcome), "muted"))
+        word, ink = outcome_heading(finding.outcome)
         # The size of a group is unknown until all findings are loaded.
         count = "" if self._more else f"  {grouped(self.size_of(heading))}"
         return [(word, ink), (cut(f"   {plain(finding.subject)}{count}", width - cells(word)), "muted")]

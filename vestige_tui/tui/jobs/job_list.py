@@ -10,18 +10,18 @@ from typing import ClassVar
 from textual.message import Message
 
 from vestige_tui.core.jobs import Job
-from vestige_tui.core.text import ago, cells, cut, duration
+from vestige_tui.core.text import ago, cells, cut
+from vestige_tui.presenters.job_progress import current_step, time_left
 from vestige_tui.presenters.jobs import (
     GROUPS,
-    STATES,
-    Standing,
+    StateLabel,
     countdown,
-    doing,
+    deadline_in_words,
     group_of,
-    is_ours,
-    since_sign,
-    standing,
-    stuck_for,
+    heartbeat_in_words,
+    is_running,
+    silence_in_words,
+    state_label,
     title,
 )
 from vestige_tui.tui.widgets.grouped_list import GroupedList
@@ -90,43 +90,46 @@ class JobList(GroupedList):
             self.post_message(self.JobChosen(self.current))
 
     def draw_item(self, index: int, line: int, width: int) -> Iterable[Piece]:
-        job = self._jobs[index]
-        state = standing(job, self._now)
-        room = max(6, width - 2)
+        job, room = self._jobs[index], max(6, width - 2)
         if line == 0:
+            state = state_label(job, self._now)
             ink = "text" if job.in_flight else "muted"
             return [(f"{state.glyph} ", state.ink), (fit(title(job, room), room), ink)]
-        variants, late = self._status_variants(job, state)
-        text, aside = next((variant for variant in variants if _cells(*variant) <= room), variants[-1])
-        text = cut(text, room)
-        pieces = [("  ", "muted"), (text, "muted" if state.ink == "text" else state.ink)]
-        if aside and _cells(text, aside) <= room:
-            pad = " " * (room - cells(text) - cells(aside))
-            pieces.append((pad + aside, "waiting" if late else "muted"))
-        return pieces
+        return [("  ", "muted"), *status_line(job, self._now, room)]
 
-    def _status_variants(self, job: Job, state: Standing) -> tuple[Sequence[tuple[str, str]], bool]:
-        """Return pairs of state and time left, longest first, and whether the deadline is over."""
-        if not job.in_flight:
-            return _ended(job, state, self._now), False
-        if not is_ours(job):
-            return _with_agents(job, state, self._now)
-        if (quiet := job.silence(self._now)) is not None:
-            activity = doing(job)
-            return (
-                (f"for {duration(quiet)}", f"at {activity}" if activity else ""),
-                (f"for {duration(quiet)}", ""),
-            ), False
-        text = (doing(job) if state is STATES["in_progress"] else "") or state.word
-        eta = job.progress.eta
-        return ((text, f"{duration(eta)} left" if eta is not None else ""), (text, "")), False
+
+def status_line(job: Job, now: datetime, width: int) -> list[Piece]:
+    """Return the progress or the end of a job in ``width`` cells, the time left or the deadline at the right."""
+    state = state_label(job, now)
+    variants, late = _status_variants(job, state, now)
+    text, aside = next((variant for variant in variants if _cells(*variant) <= width), variants[-1])
+    text = cut(text, width)
+    pieces: list[Piece] = [(text, "muted" if state.ink == "text" else state.ink)]
+    if aside and _cells(text, aside) <= width:
+        pad = " " * (width - cells(text) - cells(aside))
+        pieces.append((pad + aside, "waiting" if late else "muted"))
+    return pieces
+
+
+def _status_variants(job: Job, state: StateLabel, now: datetime) -> tuple[Sequence[tuple[str, str]], bool]:
+    """Return pairs of state and time left, longest first, and whether the deadline is over."""
+    if not job.in_flight:
+        return _ended_variants(job, state, now), False
+    if not job.is_ours:
+        return _delegation_variants(job, state, now)
+    if silence := silence_in_words(job, now):
+        step = current_step(job)
+        return ((silence, f"at {step}" if step else ""), (silence, "")), False
+    text = (current_step(job) if is_running(job, now) else "") or state.word
+    eta = job.progress.eta
+    return ((text, time_left(eta) if eta is not None else ""), (text, "")), False
 
 
 def _cells(text: str, aside: str) -> int:
     return cells(text) + (2 + cells(aside) if aside else 0)
 
 
-def _ended(job: Job, state: Standing, now: datetime) -> Sequence[tuple[str, str]]:
+def _ended_variants(job: Job, state: StateLabel, now: datetime) -> Sequence[tuple[str, str]]:
     when = job.finished_at or job.updated_at
     if when is None:
         return ((state.word, ""),)
@@ -135,22 +138,14 @@ def _ended(job: Job, state: Standing, now: datetime) -> Sequence[tuple[str, str]
     return tuple((variant, "") for variant in variants)
 
 
-def _with_agents(job: Job, state: Standing, now: datetime) -> tuple[Sequence[tuple[str, str]], bool]:
+def _delegation_variants(job: Job, state: StateLabel, now: datetime) -> tuple[Sequence[tuple[str, str]], bool]:
     """Return pairs of last heartbeat and deadline of an agent's work, and whether the deadline is over."""
     remaining, late = countdown(job.deadline, now)
-    due, brief = (
-        (remaining, remaining)
-        if late
-        else (f"due {remaining}", f"due {_time_until(job.deadline, now)}")
-        if remaining
-        else ("", "")
-    )
-    if (stuck := stuck_for(job, now)) is not None:
-        long = short = f"stuck {duration(stuck)}"
-    elif (sign := since_sign(job, now)) is not None:
-        long, short = f"seen {duration(sign)} ago", f"seen {duration(sign)}"
-    else:
-        long = short = state.word
+    due = brief = deadline_in_words(job, now)
+    if remaining and not late:
+        brief = f"due {_time_until(job.deadline, now)}"
+    long = heartbeat_in_words(job, now) or state.word
+    short = long.removesuffix(" ago")
     variants = ((long, due), (long, brief), (short, brief))
     # The shortest text of late work is its deadline.
     return (*variants, (brief, "") if late else (long, "")), late

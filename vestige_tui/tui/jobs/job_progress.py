@@ -11,38 +11,50 @@ from textual.widget import Widget
 
 from vestige_tui.core.jobs import LEASE_SECONDS
 from vestige_tui.core.text import cells, cut, duration, grouped, plain
+from vestige_tui.presenters.job_progress import (
+    DIFFERENCES,
+    NONE,
+    count_name,
+    percent,
+    rate_in_words,
+    sum_in_words,
+    time_left,
+)
 from vestige_tui.tui.widgets.glyphs import level, spark
 
 SPARK_CELLS = 16
+PERCENT_CELLS = 6
 MIN_BAR_CELLS, MAX_BAR_CELLS = 4, 24
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Column of counts: its title, its width in cells, the style of counts over 0, and the words for a sum."""
+    """Column of counts: its title, its width in cells, and the style of counts over 0."""
 
     title: str
     cells: int
     style: str
-    words: str
 
 
 COLUMNS: Mapping[str, Column] = {
-    "encoded": Column("encoded", 10, "$text", "encoded"),
-    "inserted": Column("inserted", 10, "$text", "inserted"),
-    "present": Column("present", 9, "$text", "already there"),
-    "updated": Column("updated", 9, "$text", "updated"),
-    "deleted": Column("deleted", 9, "$text", "deleted"),
-    "repaired": Column("repaired", 10, "$warning", "repaired"),
-    "failed": Column("failed", 8, "$error", "failed"),
-    "differ": Column("differ", 8, "$error", "differ"),
-    "only_source": Column("only in source", 16, "$error", "only in source"),
-    "only_target": Column("only in target", 16, "$error", "only in target"),
-    "differences": Column("differences", 13, "$error", "differences"),
+    name: Column(count_name(name), cells, style)
+    for name, cells, style in (
+        ("encoded", 10, "$text"),
+        ("inserted", 10, "$text"),
+        ("present", 9, "$text"),
+        ("updated", 9, "$text"),
+        ("deleted", 9, "$text"),
+        ("repaired", 10, "$warning"),
+        ("failed", 8, "$error"),
+        ("differ", 8, "$error"),
+        ("only_source", 16, "$error"),
+        ("only_target", 16, "$error"),
+        ("differences", 13, "$error"),
+    )
 }
 COPIED = ("inserted", "present", "repaired", "failed")
 ENCODED = ("encoded", "failed")
-COMPARED = ("differ", "only_source", "only_target")
+COMPARED = DIFFERENCES
 """Three columns that ``differences``, their sum, replaces where they do not fit."""
 FIRST_TO_GO = ("deleted", "updated", "present", "repaired")
 LAST_TO_GO = ("inserted", "encoded", "differences", "failed")
@@ -142,18 +154,16 @@ class JobProgressPanel(Widget):
         fraction, stale = progress.fraction, progress.stale
         # The work after the last row is read has no figures.
         moves = not stale and (fraction is None or fraction < 1)
-        percent = f"{int(fraction * 100):>4} %" if fraction is not None else "   ─ %"
-        full, rest = level(fraction or 0.0, max(8, width - len(percent)))
-        time_left = (
-            f"{duration(progress.seconds_left)} left" if moves and progress.seconds_left is not None else "─ left"
-        )
-        rate = f"{grouped(round(progress.rate)) if moves and progress.rate is not None else '─'} {progress.unit}/s"
+        percent_text = percent(fraction).rjust(PERCENT_CELLS)
+        full, rest = level(fraction or 0.0, max(8, width - len(percent_text)))
+        rate = rate_in_words(progress.rate if moves else None, progress.unit)
+        left = time_left(progress.seconds_left if moves else None)
         ink = "$text" if moves else "$text-disabled"
         pulse: list[tuple[str, str]] = []
         if width >= 72:
             course = "$accent" if moves else "$text-disabled"
             pulse += [(f"{spark(progress.rates, SPARK_CELLS):<{SPARK_CELLS}}  ", course)]
-        pulse += [(f"{rate:<15}", ink), (f"{time_left:<15}", ink)]
+        pulse += [(f"{rate:<15}", ink), (f"{left:<15}", ink)]
         if progress.heartbeat_age is not None:
             age = f"heartbeat {duration(progress.heartbeat_age)} ago"
             room = max(0, width - sum(cells(text) for text, _ in pulse))
@@ -170,7 +180,7 @@ class JobProgressPanel(Widget):
             Content.assemble(
                 (full, "$accent" if moves else "$text-muted"),
                 (rest, "$text-disabled"),
-                (percent, "$text bold" if moves else "$text-muted"),
+                (percent_text, "$text bold" if moves else "$text-muted"),
             ),
             Content.styled(phase, "$text-muted" if moves or stale else "$text"),
             Content.assemble(*pulse),
@@ -209,7 +219,7 @@ class JobProgressPanel(Widget):
             (name, "$text"),
             (full, "$accent" if moves and fraction < 1 else "$text-muted"),
             (rest, "$text-disabled"),
-            (f"{int(fraction * 100):>4} %", "$text" if fraction < 1 else "$text-muted"),
+            (percent(fraction).rjust(PERCENT_CELLS), "$text" if fraction < 1 else "$text-muted"),
             (" of ", "$text-disabled"),
             (f"{grouped(total):>9}", "$text-muted"),
         ]
@@ -217,7 +227,7 @@ class JobProgressPanel(Widget):
             column = COLUMNS[name]
             count = getattr(bar.rows, name) if bar.rows is not None else 0
             ink = column.style if count else "$text-disabled"
-            pieces.append((f"{grouped(count) if count else '─':>{column.cells}}", ink))
+            pieces.append((f"{grouped(count) if count else NONE:>{column.cells}}", ink))
         return Content.assemble(*pieces)
 
     @staticmethod
@@ -228,7 +238,7 @@ class JobProgressPanel(Widget):
             for name in progress.columns
             if name not in columns and not (name in COMPARED and "differences" in columns)
         }
-        return "   ".join(f"{grouped(count)} {COLUMNS[name].words}" for name, count in sums.items() if count)
+        return "   ".join(sum_in_words(count, name) for name, count in sums.items() if count)
 
 
 def _cells_of(names: list[str]) -> int:

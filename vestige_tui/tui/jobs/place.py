@@ -13,16 +13,18 @@ from textual.containers import Horizontal
 from textual.reactive import reactive
 
 from vestige_tui.core.errors import Usage, VestigeError
-from vestige_tui.core.text import plain, short_id
-from vestige_tui.presenters.jobs import is_ours, later_run
+from vestige_tui.core.text import plain
+from vestige_tui.presenters.job_actions import NO_JOB, reasons_against, retry_sentence
+from vestige_tui.presenters.job_progress import finding_counts, findings_in_words
+from vestige_tui.presenters.jobs import later_run
 from vestige_tui.tui import breakpoints
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import Command, bindings
 from vestige_tui.tui.commands.jobs import CancelJob, FailJob, LeaveJob, Reembed, RetryJob, StartCopy, VerifyCopy
 from vestige_tui.tui.commands.lists import ChooseRow
 from vestige_tui.tui.commands.places import GoToJobs
-from vestige_tui.tui.jobs.actions import cancel_job, fail_job, reasons, retry_job
-from vestige_tui.tui.jobs.detail import about, counts_in_words, counts_of, ended, progress_of
+from vestige_tui.tui.jobs.actions import cancel_job, fail_job, retry_job
+from vestige_tui.tui.jobs.detail import about, ended, progress_of
 from vestige_tui.tui.jobs.finding import FindingSheet, memories_of, memory_sheet
 from vestige_tui.tui.jobs.finding_list import FindingList
 from vestige_tui.tui.jobs.job_list import JobList
@@ -224,7 +226,7 @@ row.
         bars = self.query_one(JobProgressPanel)
         bars.progress = progress_of(job, now)
         bars.display = bars.progress is not None
-        finding_count = sum(counts_of(job).values())
+        finding_count = sum(finding_counts(job).values())
         if (job.id, finding_count) != self._findings_of[:2]:
             limit = self._findings_of[2]
             if job.id != self._findings_of[0]:
@@ -246,10 +248,9 @@ row.
         from vestige_tui.jobs.monitor import findings
 
         self._unread = False
+        has_findings = any(finding_counts(job).values())
         try:
-            rows = (
-                await findings(self.store, job, limit, self.store_session.urls) if sum(counts_of(job).values()) else ()
-            )
+            rows = await findings(self.store, job, limit, self.store_session.urls) if has_findings else ()
         except VestigeError:
             # Retried only when the user asks, or the store has changed.
             self._unread = True
@@ -258,8 +259,8 @@ row.
 
     def _show_findings(self, rows: tuple[JobFinding, ...], job: Job, limit: int) -> None:
         findings = self.query_one(FindingList)
-        more = len(rows) == limit and sum(counts_of(job).values()) > limit
-        findings.show(rows, counts_in_words(job), more=more)
+        more = len(rows) == limit and sum(finding_counts(job).values()) > limit
+        findings.show(rows, "   ".join(findings_in_words(job)), more=more)
         findings.display = bool(rows)
 
     # Actions on a job
@@ -268,11 +269,11 @@ row.
         """Return the reason against a command on the job under the cursor, or an empty string."""
         if action == "reembed" and self.store is not None and self.store.read_only:
             return f"This store is open read-only: {self.store.read_only_reason}."
-        return reasons(self.job, self.store_session.jobs, self._now(), self._keys).get(action, "")
+        return reasons_against(self.job, self.store_session.jobs, self._now(), self._keys).get(action, "")
 
     def _chosen(self) -> Job:
         if (job := self.job) is None:
-            raise Usage("There is no job here yet.")
+            raise Usage(NO_JOB)
         return job
 
     @work(group="write", exit_on_error=False)
@@ -284,12 +285,11 @@ row.
         job = self._chosen()
         if not (attempt_id := await retry_job(self, job)):
             return
-        if is_ours(job):
-            how = "goes on from its last checkpoint" if job.resumable else "begins anew"
-            self.began(attempt_id, f"The job {how}, as {short_id(attempt_id)}.")
+        if job.is_ours:
+            self.began(attempt_id, retry_sentence(job, attempt_id))
         else:
             self.select(attempt_id)
-            self.say(f"The work is queued once more, as {short_id(attempt_id)}.")
+            self.say(retry_sentence(job, attempt_id))
 
     @work(group="write", exit_on_error=False)
     async def action_fail_job(self) -> None:

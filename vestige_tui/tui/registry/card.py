@@ -11,7 +11,10 @@ from textual.content import Content
 
 from vestige_tui.core.text import ago, cells, cut, duration, grouped, plain
 from vestige_tui.embedding.models import same_model
-from vestige_tui.presenters.jobs import fraction, model_in_words, short_model, standing
+from vestige_tui.presenters.job_progress import fraction, percent, time_left
+from vestige_tui.presenters.jobs import model_in_words, state_label
+from vestige_tui.presenters.models import dimensions, short_name
+from vestige_tui.presenters.reembedding import spare_vectors
 from vestige_tui.tui.jobs.detail import folded
 from vestige_tui.tui.store_session import ModelActivity, ModelBanner, SessionState
 from vestige_tui.tui.widgets.glyphs import level
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from vestige_tui.embedding.embedder_source import EmbedderSource, State
 
 BAR_CELLS = 20
+PERCENT_CELLS = 6
 WAY_CELLS = 13
 CHANGES = {"reembed": "re-embedded", "in_place": "re-embedded in place", "rollback": "rolled back"}
 BY_WORDS = "searches answer by words alone"
@@ -82,7 +86,7 @@ class ModelSnapshot:
 
 def first_model(snapshot: ModelSnapshot, key: str) -> str:
     """Return the sentence for a store without a model; ``key`` makes vectors."""
-    name = short_model(snapshot.first)
+    name = short_name(snapshot.first)
     if snapshot.memories and not snapshot.read_only:
         return f"No model yet: {key} makes the first vectors, with {name}."
     return f"No model yet: the first memory that is written decides it, {name} as things stand."
@@ -94,7 +98,7 @@ def card(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> Conten
     if model is None:
         return _lines(first_model(snapshot, keys["fill"]), width, "$text")
     lines = [Content.styled(line, "$text bold") for line in _name(model.name, width)]
-    parts = [_dimensions(model)]
+    parts = [dimensions(model.dimension)]
     if model.hash:
         parts.append(f"hash {plain(model.hash[:12])}")
     if model.created_at is not None:
@@ -110,8 +114,8 @@ def brief(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> Conte
     model = snapshot.model
     if model is None:
         return _lines(first_model(snapshot, keys["fill"]), width, "$text")
-    wide = _dimensions(model)
-    name = cut(short_model(model.name), max(8, width - 3 - cells(wide)))
+    wide = dimensions(model.dimension)
+    name = cut(short_name(model.name), max(8, width - 3 - cells(wide)))
     lines = [Content.assemble((name, "$text bold"), (f"   {wide}", "$text-muted"))]
     if snapshot.unusable and not snapshot.rebuilding:
         lines.append(_lines(f"{_wrong(snapshot)}: {BY_WORDS}", width, "$warning"))
@@ -148,10 +152,6 @@ def _short_ways(snapshot: ModelSnapshot, keys: Mapping[str, str]) -> list[tuple[
     if not snapshot.read_only and snapshot.job is None and not has_second(snapshot):
         ways.append((keys["again"], "re-embeds"))
     return [*ways, (keys["card"], "tells more")]
-
-
-def _dimensions(model: ModelSignature) -> str:
-    return f"{grouped(model.dimension)} dimension{'' if model.dimension == 1 else 's'}"
 
 
 def _name(name: str, width: int) -> list[str]:
@@ -220,7 +220,7 @@ def _pause(snapshot: ModelSnapshot) -> str:
     text = f"search by meaning pauses: {grouped(count)} of {grouped(total)} vectors are made"
     if job.silence(snapshot.now) is not None:
         return f"{text}, and the job that makes them gives no sign of life"
-    return text + (f", {duration(job.progress.eta)} left" if job.progress.eta is not None else "")
+    return text + (f", {time_left(job.progress.eta)}" if job.progress.eta is not None else "")
 
 
 def _ways_out(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> list[Content]:
@@ -229,7 +229,7 @@ def _ways_out(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> l
         return []
     ways = []
     if snapshot.mismatch:
-        ways.append(("use it", f"{keys['write']} writes {short_model(model.name)} into your settings"))
+        ways.append(("use it", f"{keys['write']} writes {short_name(model.name)} into your settings"))
         if not snapshot.read_only:
             ways.append(("change it", "choose the configured model in the list, and re-embed"))
     elif snapshot.listed:
@@ -292,9 +292,8 @@ def second(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> Cont
     is_kept = spare is not None and spare.role == "kept"
     lines: list[Content] = []
     if spare is not None:
-        word = "kept as the way back" if is_kept else "being made" if job is not None else "made so far"
-        count = f"{grouped(spare.vectors)} {'vector' if spare.vectors == 1 else 'vectors'} {word}"
-        name = f"{short_model(spare.model.name)}, {_dimensions(spare.model)}"
+        count = spare_vectors(spare, being_made=job is not None)
+        name = f"{short_name(spare.model.name)}, {dimensions(spare.model.dimension)}"
         lines += [Content.styled(cut(name, width), "$text bold"), Content.styled(count, "$text-muted")]
         if cells(name) + 3 + cells(count) <= width:
             lines = [Content.assemble((name, "$text bold"), (f"   {count}", "$text-muted"))]
@@ -317,19 +316,18 @@ def second(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> Cont
 
 
 def _progress(job: Job, now: datetime, width: int) -> list[Content]:
-    state, share = standing(job, now), fraction(job)
+    state, share = state_label(job, now), fraction(job)
     full, rest = level(share or 0.0, BAR_CELLS)
-    percent = f"{int(share * 100):>3} %" if share is not None else "  ─ %"
     # A worker without a heartbeat makes no progress.
     quiet = job.silence(now) is not None
-    time_left = f"   {duration(job.progress.eta)} left" if job.progress.eta is not None and not quiet else ""
+    left = f"   {time_left(job.progress.eta)}" if job.progress.eta is not None and not quiet else ""
     phase = plain(job.progress.phase) or state.word
     return [
         Content.assemble(
             (full, "$text-muted" if quiet else "$accent"),
             (rest, "$text-disabled"),
-            (f" {percent}", "$text bold"),
-            (time_left, "$text"),
+            (percent(share).rjust(PERCENT_CELLS), "$text bold"),
+            (left, "$text"),
         ),
         Content.styled(cut(f"{state.word}, {phase}" if phase != state.word else phase, width), "$text-muted"),
     ]
@@ -369,9 +367,9 @@ def _change(change: ModelChange, snapshot: ModelSnapshot, place: int, when: int,
 def _from_to(change: ModelChange, width: int) -> list[str]:
     """Return the models before and after a change; one name with both widths if only these differ."""
     one, other = change.before, change.after
-    names = short_model(one.name), short_model(other.name)
+    names = short_name(one.name), short_name(other.name)
     if same_model(one.name, other.name):
-        return [cut(f"{names[0]}, {_dimensions(one)} → {grouped(other.dimension)}", width)]
+        return [cut(f"{names[0]}, {dimensions(one.dimension)} → {grouped(other.dimension)}", width)]
     old, new = (f"{name} {grouped(each.dimension)}" for name, each in zip(names, (one, other), strict=True))
     text = f"{old} → {new}"
     return [text] if cells(text) <= width else [cut(old, width), cut(f"→ {new}", width)]

@@ -19,6 +19,7 @@ from vestige_tui.core.errors import ReadOnly, Usage
 from vestige_tui.core.text import below_home, grouped
 from vestige_tui.embedding.catalogue import CatalogModel, catalog
 from vestige_tui.embedding.models import DEFAULT_MODEL
+from vestige_tui.presenters.reembedding import fill_result
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.jobs import Reembed
@@ -367,10 +368,10 @@ vectors that are missing. `tab` goes from the models to all that is known of the
             self.say("")
             raise
         if count:
-            self.say(f"Made {grouped(count)} {'vector' if count == 1 else 'vectors'}.")
+            self.say(fill_result(count))
             self.store_session.note_change()
         else:
-            self.say("Every memory has a vector already.", severity="quiet")
+            self.say(fill_result(count), severity="quiet")
         self.refresh_place()
 
     def _show_fill_progress(self, count: int, total: int) -> None:

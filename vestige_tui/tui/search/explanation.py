@@ -344,8 +344,7 @@ def _words(result: Explanation, width: int) -> Content:
 
 
 def _filters(result: Explanation, width: int) -> Content:
-    rows = [(plain(each.text), grouped(each.memories)) for each in result.filters]
-    rows.append(("all together", f"{grouped(result.passing)} of {grouped(result.total)}"))
+    rows = explanation.filter_rows(result)
     widest = max(cells(count) for _, count in rows)
     names = min(max(cells(name) for name, _ in rows), max(8, width - widest - 2))
     lines = []
@@ -356,7 +355,7 @@ def _filters(result: Explanation, width: int) -> Content:
 
 
 def _steps(result: Explanation, width: int) -> Content:
-    rows = [(each.what, plain(each.how), explanation.milliseconds(each.ms)) for each in result.steps]
+    rows = explanation.step_rows(result)
     names, times = max(len(row[0]) for row in rows), max(len(row[2]) for row in rows)
     room = max(12, width - names - times - 4)
     lines = []

@@ -14,7 +14,7 @@ from vestige_tui.core.memories import Memory
 from vestige_tui.core.scheduling import retrievability
 from vestige_tui.core.search import Hit
 from vestige_tui.core.text import cells, cut, grouped, one_line, plain
-from vestige_tui.presenters.explanation import around
+from vestige_tui.presenters.explanation import excerpt_around
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import ClearSelection, SelectRow
 from vestige_tui.tui.widgets.glyphs import FULL, age, figure, state_of
@@ -112,7 +112,7 @@ class HitList(MemoryRows):
         yield fit(str(index + 1) if _is_ranked(hit) else "", 2, right=True) + " ", "muted"
         yield state.glyph + " ", state.ink
         ink = "muted" if memory.superseded_by is not None else "text"
-        excerpt = around(memory.content, self._literal, room) if self._literal else None
+        excerpt = excerpt_around(memory.content, self._literal, room) if self._literal else None
         if excerpt is None:
             yield fit(one_line(memory.content, room), room), ink
             return

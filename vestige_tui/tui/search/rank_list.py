@@ -10,7 +10,7 @@ from textual.message import Message
 
 from vestige_tui.core.search import Hit
 from vestige_tui.core.text import grouped, one_line
-from vestige_tui.presenters.explanation import NONE, around, figure
+from vestige_tui.presenters.explanation import NONE, excerpt_around, figure
 from vestige_tui.tui.widgets.row_list import Piece, RowList, fit
 
 RANK_CELLS = 4
@@ -159,7 +159,7 @@ class RankList(RowList):
 
     def _draw_text(self, row: RankRow, room: int) -> Iterable[Piece]:
         content, ink = row.hit.memory.content, "text" if row.shown else "muted"
-        excerpt = around(content, self._literal, room) if self._literal else None
+        excerpt = excerpt_around(content, self._literal, room) if self._literal else None
         if excerpt is None:
             yield fit(one_line(content, room), room), ink
             return

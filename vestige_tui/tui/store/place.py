@@ -141,7 +141,7 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
         self._fill("sizes", lambda width: _sizes(report, now, width))
         self._fill("server", lambda width: _named(store_report.server(server, now), width))
         self._fill("connections", lambda width: _connections(report, now, width))
-        vector_rows = store_report.vectors(report.vectors)
+        vector_rows = store_report.vectors_in_memory(report.vectors)
         self.query_one("#held", Section).fill((lambda width: _named(vector_rows, width)) if vector_rows else None)
         longest = sorted(report.queries, key=lambda each: (-each.longest_ms, each.name))
         self._fill("slowest", lambda width: _queries(report.queries, width, longest=False))
@@ -168,7 +168,7 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
             raise ReadOnly(f"{store.title} is open read-only: {store.read_only_reason}.")
         if self._is_vacuuming():
             raise Usage("The store is being vacuumed already.")
-        effects = store_report.vacuuming(store.kind)
+        effects = store_report.vacuum_effects(store.kind)
         if await self.app.push_screen_wait(Confirm(f"Vacuum {store.title}?", effects, verb="vacuum")):
             self._vacuuming = self._vacuum(store)
 
@@ -188,7 +188,7 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
         except BaseException:
             self.say("")
             raise
-        self.say(store_report.vacuumed(result))
+        self.say(store_report.vacuum_result(result))
         self.refresh_place()
 
     def _is_vacuuming(self) -> bool:
@@ -241,9 +241,11 @@ def _named(pairs: Sequence[tuple[str, str]], width: int) -> Content:
 def _connections(report: StoreReport, now: datetime, width: int) -> Content:
     lines = [_named(store_report.connections(report), width)]
     others = [each for each in report.sessions if not each.mine]
-    rows = [(str(each.pid), each.application, store_report.state(each, now)) for each in others[:MAX_SESSION_ROWS]]
+    rows = [
+        (str(each.pid), each.application, store_report.session_state(each, now)) for each in others[:MAX_SESSION_ROWS]
+    ]
     if mine := [each for each in report.sessions if each.mine]:
-        rows.append(("this one", mine[0].application, store_report.states(mine, now)))
+        rows.append(("this one", mine[0].application, store_report.session_states(mine, now)))
     for number, application, state in rows:
         lines.append(
             Content.assemble(
@@ -280,7 +282,7 @@ def _sizes(report: StoreReport, now: datetime, width: int) -> Content:
     if any(each.dead_rows is not None for each in tables):
         lines += [Content(""), Content.styled(f"{'':<{room}}{'dead':>9}{'vacuum':>9}{'analyze':>9}", "$text-disabled")]
         for each in tables:
-            dead, *times = store_report.upkeep(each, now)
+            dead, *times = store_report.maintenance_ages(each, now)
             lines.append(
                 Content.assemble(
                     (_padded(plain(each.name), room), "$text"),
@@ -319,16 +321,8 @@ def _queries(queries: Sequence[QueryTiming], width: int, *, longest: bool) -> Co
 
 def _contents(stats: Stats) -> Content:
     total = stats.total_memories
-    counts = [
-        ("memories", total, False),
-        ("with a vector", stats.memories_with_embeddings, True),
-        ("replaced", stats.superseded, True),
-        ("links", stats.total_edges, False),
-        ("reviews", stats.total_reviews, False),
-        ("named domains", stats.total_domains, False),
-    ]
     pairs = []
-    for name, count, part in counts:
+    for name, count, part in store_report.contents(stats):
         percent = f"{count / total * 100:>6.0f} %" if part and total else ""
         pairs.append((name, f"{grouped(count):>10}{percent}", "$text" if count else "$text-disabled"))
     if stats.size_bytes is not None:
@@ -344,12 +338,8 @@ def _schema(store: Store, migrations: Sequence[MigrationInfo], width: int) -> Co
     lines = []
     for info in migrations:
         glyph, ink = STEPS[info.state]
-        status = "applied"
-        if info.state == "pending":
-            status = "not applied yet"
-        elif info.state == "waiting":
-            status = f"waits for {plain(info.waits_for or 'a model')}"
         when = f"  {info.applied_at:%Y-%m-%d}" if info.applied_at else ""
+        state = f"{store_report.migration_state(info)}{when}"
         name = cut(plain(info.name), 14)
         room = max(4, width - 23)
         lines.append(
@@ -357,7 +347,7 @@ def _schema(store: Store, migrations: Sequence[MigrationInfo], width: int) -> Co
                 (f"{glyph} ", ink),
                 (f"{info.version:04d} ", "$text-disabled"),
                 (f"{name:<14}  ", "$text"),
-                (cut(f"{status}{when}", room), "$text-muted" if info.state == "applied" else ink),
+                (cut(state, room), "$text-muted" if info.state == "applied" else ink),
             )
         )
     return Content("\n").join(lines)

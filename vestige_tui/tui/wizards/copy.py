@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from vestige_tui.core.errors import ModelMismatch, SchemaPending, StoreMissing, Usage
 from vestige_tui.core.text import grouped
 from vestige_tui.jobs.start import check, dry_run
+from vestige_tui.presenters.job_outcome import start_sentence
+from vestige_tui.presenters.stores import location
 from vestige_tui.store.open import open_store
 from vestige_tui.tui.wizards.choice_step import ChoiceStep, Way
 from vestige_tui.tui.wizards.count_step import CountStep
 from vestige_tui.tui.wizards.start_step import StartStep, Switch
-from vestige_tui.tui.wizards.two_stores import BetweenStores, shown
+from vestige_tui.tui.wizards.two_stores import BetweenStores
 
 if TYPE_CHECKING:
     from vestige_tui.core.jobs import TableProgress
@@ -50,7 +52,7 @@ class CopyWizard(BetweenStores):
             return
         tables = await dry_run(work)
         target_state = await target_sentence(self.target)
-        rows = [("from", shown(self.source)), ("to", shown(self.target)), ("", target_state)]
+        rows = [("from", location(self.source)), ("to", location(self.target)), ("", target_state)]
         if options:
             rows.append(("vectors", "made anew with the target's model, which takes its time"))
         elif validated.model:
@@ -72,8 +74,8 @@ class CopyWizard(BetweenStores):
         rows = sum(progress.total or 0 for progress in tables.values())
         left_behind = sum(bool(progress.left_behind) for progress in tables.values())
         lines = [
-            ("from", shown(self.source)),
-            ("to", shown(self.target)),
+            ("from", location(self.source)),
+            ("to", location(self.target)),
             ("", target_state),
             (
                 "rows",
@@ -122,6 +124,6 @@ async def copy_from(place: Place, show_job: ShowJob) -> bool:
     if started_job is None:
         place.say("Nothing was copied.", severity="quiet")
         return False
-    sentence = "This copy is running already." if started_job.already_running else "The copy has started."
+    sentence = start_sentence("copy", {}, already_running=started_job.already_running)
     await show_job(place.app, started_job.job_id, sentence)
     return True

@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 
 from vestige_tui.core.text import cut, grouped, plain
 from vestige_tui.embedding.catalogue import CatalogModel
-from vestige_tui.presenters.jobs import short_model
+from vestige_tui.presenters.models import short_name
 from vestige_tui.tui.registry.model_list import ModelList
 from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
@@ -116,7 +116,7 @@ class ModelStep(WizardStep):
         dimension = int(typed) if typed else 0
         if not min(MIN_DIMENSION, full_dimension) <= dimension <= full_dimension:
             sentence = (
-                f"{short_model(model.name)} makes vectors of {MIN_DIMENSION} to {grouped(full_dimension)} dimensions."
+                f"{short_name(model.name)} makes vectors of {MIN_DIMENSION} to {grouped(full_dimension)} dimensions."
             )
             self._wizard.say(sentence, "waiting")
         elif self._is_current(model) and dimension == self._current.dimension:

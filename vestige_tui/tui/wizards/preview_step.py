@@ -13,8 +13,8 @@ from textual.widgets import Input, Static
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.text import cells, cut, grouped, one_line
 from vestige_tui.embedding.catalogue import CatalogModel
-from vestige_tui.embedding.models import same_model
-from vestige_tui.presenters.jobs import short_model
+from vestige_tui.presenters.models import distinct_names, short_name
+from vestige_tui.presenters.reembedding import overlap, shared_hits
 from vestige_tui.tui.widgets.glyphs import level
 from vestige_tui.tui.widgets.panels import Panels
 from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
@@ -56,7 +56,7 @@ class PreviewStep(WizardStep):
     def compose(self) -> ComposeResult:
         away = "" if self._model.offline else f" It is downloaded first, {_megabytes(self._model)}."
         other = ModelSignature(self._model.name, self._dimension, "")
-        one, two = told_apart(self._current, other, cut=self._dimension != self._model.dimension)
+        one, two = distinct_names(self._current, other, cut=self._dimension != self._model.dimension)
         note = f"{one} and {two} rank a sample of the memories for the same questions; nothing is written.{away}"
         yield Static(Content(note), classes="note", markup=False)
         yield Input(placeholder="a question of your own; empty: some are taken from the memories", compact=True)
@@ -100,7 +100,7 @@ class PreviewStep(WizardStep):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         typed = event.value.strip()
-        self._wizard.busy(f"loading {short_model(self._model.name)} …", lambda: self._compare(typed))
+        self._wizard.busy(f"loading {short_name(self._model.name)} …", lambda: self._compare(typed))
 
     async def _compare(self, typed: str) -> None:
         from vestige_tui.reembed.preview import preview
@@ -128,24 +128,13 @@ class PreviewStep(WizardStep):
             self.query_one("#preview", Static).update(side_by_side(preview, width))
 
 
-def told_apart(one: ModelSignature, other: ModelSignature, *, cut: bool = False) -> tuple[str, str]:
-    """Return short names of two models; with their dimensions if only these differ, or one is ``cut``."""
-    names = short_model(one.name), short_model(other.name)
-    if not cut and not same_model(one.name, other.name):
-        return names
-    return f"{names[0]}, {grouped(one.dimension)} dimensions", f"{names[1]}, {grouped(other.dimension)} dimensions"
-
-
 def _megabytes(model: CatalogModel) -> str:
     return f"{model.size_mb:,.0f} MB" if model.size_mb else "of unknown size"
 
 
 def side_by_side(preview: Preview, width: int) -> Content:
     """Return both rankings of each question, below the share of hits that they have in common."""
-    same = f"{preview.overlap:.0%} of the hits are the same"
-    question_count = len(preview.rankings)
-    over = f"over {question_count} {'question' if question_count == 1 else 'questions'}, "
-    over += f"{grouped(preview.sampled)} of {grouped(preview.memories)} memories"
+    same, over = overlap(preview)
     between = "   " if cells(same) + 3 + cells(over) <= width else "\n"
     lines = [Content.assemble((same, "$text bold"), between, (over, "$text-muted"))]
     lines.append(Content.assemble((LEGEND[0][0], "$accent"), ("   ".join(LEGEND)[1:], "$text-muted")))
@@ -155,12 +144,11 @@ def side_by_side(preview: Preview, width: int) -> Content:
 
 
 def _ranking(ranking: Ranking, preview: Preview, width: int) -> list[Content]:
-    shared = sum(hit.shared for hit in ranking.current)
-    count = f"{shared} of {len(ranking.current)} the same"
+    count = shared_hits(ranking)
     question = one_line(ranking.question, max(8, width - cells(count) - 2))
     gap = " " * max(2, width - cells(question) - cells(count))
     lines = [Content.assemble((question, "$text bold"), gap, (count, "$text-muted"))]
-    names = told_apart(preview.current, preview.other)
+    names = distinct_names(preview.current, preview.other)
     column = (width - GAP_CELLS) // 2
     if column < LEAST_COLUMN_CELLS:
         for name, hits in zip(names, (ranking.current, ranking.other), strict=True):

@@ -9,19 +9,30 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from vestige_tui.core.embeddings import SpareVectors
 from vestige_tui.core.errors import Refused, Usage
-from vestige_tui.core.text import grouped
 from vestige_tui.embedding.catalogue import CatalogModel, catalog
 from vestige_tui.embedding.models import same_model
 from vestige_tui.jobs.start import JobRequest, StartedJob, start
-from vestige_tui.presenters.jobs import short_model
+from vestige_tui.presenters.job_outcome import start_sentence
+from vestige_tui.presenters.job_progress import quantity
+from vestige_tui.presenters.models import full_name, short_name
+from vestige_tui.presenters.reembedding import (
+    NOTHING_TO_CHANGE,
+    ROLLBACK_NOTE,
+    ROLLBACK_QUESTION,
+    deleted_first,
+    deleted_last,
+    missing_after_rollback,
+    model_facts,
+)
+from vestige_tui.presenters.stores import location
+from vestige_tui.presenters.style import Fact
 from vestige_tui.tui.commands.registry import DropOldVectors, FillVectors
 from vestige_tui.tui.dialogs.modals import Confirm
-from vestige_tui.tui.wizards.cost_step import CostStep, going
+from vestige_tui.tui.wizards.cost_step import CostStep
 from vestige_tui.tui.wizards.model_step import ModelStep
 from vestige_tui.tui.wizards.preview_step import PreviewStep
 from vestige_tui.tui.wizards.start_step import StartStep, Switch
 from vestige_tui.tui.wizards.store_step import with_password
-from vestige_tui.tui.wizards.two_stores import shown
 from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
 if TYPE_CHECKING:
@@ -78,7 +89,7 @@ class ReembedWizard(Wizard[StartedJob]):
 
     def _choose(self, model: CatalogModel, dimension: int) -> None:
         def ask() -> None:
-            sentence = f"loading {short_model(model.name)}, and measuring how fast it is …"
+            sentence = f"loading {short_name(model.name)}, and measuring how fast it is …"
             self.busy(sentence, lambda: self._ask_cost(model.name, dimension))
 
         self.go_on(PreviewStep(self.store, model, dimension, self._current, ask))
@@ -104,7 +115,7 @@ class ReembedWizard(Wizard[StartedJob]):
 
         result = await estimate(self.store, name, dimension=dimension, tell=tell)
         if result is None:
-            raise Refused("The store belongs to this model already; there is nothing to change.")
+            raise Refused(NOTHING_TO_CHANGE)
         return result
 
     def _say_progress(self, sentence: str) -> None:
@@ -131,9 +142,8 @@ class ReembedWizard(Wizard[StartedJob]):
         in_place, is_server = estimate.kind == IN_PLACE, self.store.kind == "postgres"
         mode = "in place; search by meaning pauses until it is done" if in_place else "beside the old vectors"
         rows = [
-            ("store", shown(self.store.location)),
-            ("from", _label(estimate.before)),
-            ("to", _label(estimate.after)),
+            ("store", location(self.store.location)),
+            *((fact.label, fact.text) for fact in model_facts(estimate)),
             ("how", mode if earlier_options is None else f"{mode}, from where it was left"),
         ]
         options_offered = []
@@ -149,11 +159,9 @@ class ReembedWizard(Wizard[StartedJob]):
         ]
 
         def warn(switched: Mapping[str, bool]) -> Sequence[str]:
-            sentences = going(estimate, kept)
+            sentences = deleted_first(estimate, kept)
             if switched.get(DROP_OLD):
-                sentences.append(
-                    f"The present vectors of {_label(estimate.before)}, are deleted at the end; there is no way back."
-                )
+                sentences.append(deleted_last(estimate))
             return (*sentences, BACK_UP) if sentences else ()
 
         def begin(switched: Mapping[str, bool]) -> None:
@@ -185,20 +193,17 @@ class GoOnWizard(ReembedWizard):
 
     def first(self) -> WizardStep:
         model = self._building.model
-        rows = [
-            ("from", _label(self._current)),
-            ("to", _label(model)),
-        ]
-        vectors = f"{grouped(self._building.vectors)} {'vector' if self._building.vectors == 1 else 'vectors'}"
+        facts = [Fact("from", full_name(self._current), "text"), Fact("to", full_name(model), "text")]
+        vectors = quantity(self._building.vectors, "vector")
         other_model = (
             f"This goes on with a re-embedding that is not done; {vectors} were made so far. For another model, drop "
             f"them first: {self._drop_key} in the Registry place."
         )
         notes = ((other_model, "$text"), *self.notes(model.name))
-        return CostStep((), notes, self._go_on, facts=rows, measure=self._measure)
+        return CostStep((), notes, self._go_on, facts=facts, measure=self._measure)
 
     def _measure(self) -> None:
-        self.busy(f"loading {short_model(self._building.model.name)}, and measuring how fast it is …", self._show_cost)
+        self.busy(f"loading {short_name(self._building.model.name)}, and measuring how fast it is …", self._show_cost)
 
     async def _show_cost(self) -> None:
         estimate = await self.estimate(self._building.model.name, self._building.model.dimension)
@@ -288,9 +293,7 @@ async def reembed_from(place: Place, show_job: ShowJob, at: str = "") -> bool:
     if started_job is None:
         place.say("Nothing was re-embedded.", severity="quiet")
         return False
-    sentence = (
-        "This re-embedding is running already." if started_job.already_running else "The re-embedding has started."
-    )
+    sentence = start_sentence("reembed", {}, already_running=started_job.already_running)
     await show_job(place.app, started_job.job_id, sentence)
     return True
 
@@ -305,18 +308,8 @@ async def roll_back(place: Place, show_job: ShowJob) -> bool:
         estimate = await estimate_rollback(store)
     finally:
         place.say("")
-    missing = (
-        f"{grouped(estimate.memories)} {'memory' if estimate.memories == 1 else 'memories'} written or edited since"
-    )
-    if not estimate.memories:
-        sentence = "Every memory has a vector of it."
-    elif estimate.loadable:
-        sentence = f"{missing} {'gets' if estimate.memories == 1 else 'get'} a vector of it."
-    else:
-        sentence = f"{missing} will have none: the model is not to be had here."
-    rows = [f"from {_label(estimate.before)}", f"to   {_label(estimate.after)}", sentence]
-    note = "Searches use the model before from then on; the vectors of now are kept, so that you can come back."
-    question = Confirm("Go back to the model before?", rows, verb="roll back", notes=[note])
+    rows = [*(f"{fact.label:<4} {fact.text}" for fact in model_facts(estimate)), missing_after_rollback(estimate)]
+    question = Confirm(ROLLBACK_QUESTION, rows, verb="roll back", notes=[ROLLBACK_NOTE])
     if not await place.app.push_screen_wait(question):
         return False
     place.say("Starting to roll back…", severity="quiet")
@@ -325,12 +318,9 @@ async def roll_back(place: Place, show_job: ShowJob) -> bool:
         started_job = await start(_work(place.store_session, store, options))
     finally:
         place.say("")
-    await show_job(place.app, started_job.job_id, "The way back has begun.")
+    sentence = start_sentence("reembed", options, already_running=started_job.already_running)
+    await show_job(place.app, started_job.job_id, sentence)
     return True
-
-
-def _label(model: ModelSignature) -> str:
-    return f"{model.name}, {grouped(model.dimension)} dimensions"
 
 
 async def drop_old(place: Place, spare: SpareVectors) -> bool:
@@ -338,7 +328,7 @@ async def drop_old(place: Place, spare: SpareVectors) -> bool:
     from vestige_tui.reembed.spare_vectors import drop_spare
 
     store = _open_store(place)
-    rows = [_label(spare.model), f"{grouped(spare.vectors)} {'vector' if spare.vectors == 1 else 'vectors'}"]
+    rows = [full_name(spare.model), quantity(spare.vectors, "vector")]
     if spare.role == "kept":
         note = "The vectors that searches use stay. There is no way back to this model then, but re-embedding."
     else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import Usage
-from vestige_tui.core.text import below_home, redact
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.start import JobRequest, StartedJob, start
+from vestige_tui.presenters.stores import location
 from vestige_tui.tui.wizards.store_step import StoreStep, known_stores, with_password
 from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vestige_tui.tui.store_session import StoreSession
-
-
-def shown(url: str) -> str:
-    """Return a store's URL for display: without password, below ``~``."""
-    return below_home(redact(url))
 
 
 class BetweenStores(Wizard[StartedJob]):
@@ -51,7 +46,7 @@ class BetweenStores(Wizard[StartedJob]):
 
     def _take_source(self, typed: str) -> None:
         self.source = with_password(self.store_session, typed)
-        self.busy(f"opening {shown(typed)} …", self._ask_target)
+        self.busy(f"opening {location(typed)} …", self._ask_target)
 
     async def _ask_target(self) -> None:
         from vestige_tui.store.open import open_store
@@ -60,13 +55,13 @@ class BetweenStores(Wizard[StartedJob]):
         if store is None or self.source != store.location:
             async with open_store(self.source, read_only=True, max_connections=1):
                 pass
-        note = f"From {shown(self.source)}. {self.target_note}"
+        note = f"From {location(self.source)}. {self.target_note}"
         stores = known_stores(self.store_session, without_password(self.source))
         await self.go(StoreStep(self.trail[1], note, stores, self._take_target))
 
     def _take_target(self, typed: str) -> None:
         self.target = with_password(self.store_session, typed)
-        self.busy(f"asking {shown(typed)} …", self._settle)
+        self.busy(f"asking {location(typed)} …", self._settle)
 
     async def _settle(self) -> None:
         if without_password(self.source) == without_password(self.target):

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from vestige_tui.core.errors import Usage
 from vestige_tui.jobs.start import check
+from vestige_tui.presenters.job_outcome import start_sentence
+from vestige_tui.presenters.stores import location
 from vestige_tui.tui.wizards.start_step import StartStep
 from vestige_tui.tui.wizards.store_step import with_password
-from vestige_tui.tui.wizards.two_stores import BetweenStores, shown
+from vestige_tui.tui.wizards.two_stores import BetweenStores
 from vestige_tui.tui.wizards.wizard import WizardStep
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class VerifyWizard(BetweenStores):
         def start(switches: Mapping[str, bool]) -> None:
             self.busy("starting the comparison …", lambda: self.begin({}))
 
-        rows = [("source", shown(self.source)), ("target", shown(self.target))]
+        rows = [("source", location(self.source)), ("target", location(self.target))]
         return StartStep(rows, (), "start the comparison", start, NOTES)
 
 
@@ -66,6 +68,6 @@ async def verify_from(place: Place, job: Job | None, show_job: ShowJob) -> bool:
     if started_job is None:
         place.say("Nothing was compared.", severity="quiet")
         return False
-    sentence = "This comparison is running already." if started_job.already_running else "The comparison has started."
+    sentence = start_sentence("verify", {}, already_running=started_job.already_running)
     await show_job(place.app, started_job.job_id, sentence)
     return True

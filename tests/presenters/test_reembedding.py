@@ -1,0 +1,99 @@
+"""Plan of a re-embedding, the rollback and the comparison of two models in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from vestige_tui.core.embeddings import ModelSignature, SpareVectors
+from vestige_tui.presenters.models import dimensions, distinct_names, full_name, short_name
+from vestige_tui.presenters.reembedding import (
+    cost_facts,
+    deleted_first,
+    deleted_last,
+    fill_result,
+    missing_after_rollback,
+    overlap,
+    shared_hits,
+    spare_vectors,
+)
+from vestige_tui.reembed.plan import Estimate
+from vestige_tui.reembed.preview import Preview, RankedMemory, Ranking
+
+OLD = ModelSignature("acme/old-model", 384, "x")
+NEW = ModelSignature("acme/new-model", 96, "y")
+KEPT = SpareVectors(ModelSignature("acme/first", 1, "z"), "kept", 1)
+PLAN = Estimate("reembed", OLD, NEW, 1_200, 52.4, 23.0, 460_800, KEPT)
+
+
+def test_cost_of_a_re_embedding() -> None:
+    assert [(fact.label, fact.text) for fact in cost_facts(PLAN, KEPT)] == [
+        ("from", "acme/old-model, 384 dimensions"),
+        ("to", "acme/new-model, 96 dimensions"),
+        ("how", "beside the old ones: searches go on with those until all are made"),
+        ("memories", "1,200 to be encoded"),
+        ("speed", "52 texts a second, measured here just now"),
+        ("time", "about 23 s, and what the index takes"),
+        ("room", "461 kB for the new vectors and their index"),
+        ("what goes", "The kept ones of the way back, 1 vector of first, 1 dimension, are deleted at the start."),
+    ]
+
+
+def test_cost_without_a_measurement() -> None:
+    unmeasured = replace(PLAN, texts_per_second=None, seconds=None)
+    by_label = {fact.label: fact.text for fact in cost_facts(unmeasured, None)}
+    assert by_label["time"] == "there was nothing to measure"
+    assert "time" not in {fact.label for fact in cost_facts(unmeasured, None, measured=False)}
+    slow = {fact.label: fact.text for fact in cost_facts(replace(PLAN, texts_per_second=2.34), None)}
+    assert slow["speed"].startswith("2.3 texts a second")
+
+
+def test_deleted_vectors() -> None:
+    in_place = replace(PLAN, kind="in_place", drops=SpareVectors(OLD, "kept", 1_200))
+    used, kept = deleted_first(in_place, KEPT)
+    assert used == (
+        "1,200 vectors of old-model, 384 dimensions, all that are in use, are deleted first; there is no way back."
+    )
+    assert deleted_first(PLAN, KEPT) == [kept]
+    assert deleted_first(PLAN, None) == []
+    assert deleted_last(PLAN).startswith("The present vectors of acme/old-model, 384 dimensions, are deleted at the")
+
+
+@pytest.mark.parametrize(
+    ("memories", "loadable", "sentence"),
+    [
+        (0, False, "Every memory has a vector of it."),
+        (1, True, "1 memory written or edited since gets a vector of it."),
+        (1_200, True, "1,200 memories written or edited since get a vector of it."),
+        (2, False, "2 memories written or edited since will have none: the model is not to be had here."),
+    ],
+)
+def test_memories_without_a_vector_after_a_rollback(memories: int, loadable: bool, sentence: str) -> None:
+    plan = replace(PLAN, kind="rollback", memories=memories, loadable=loadable)
+    assert missing_after_rollback(plan) == sentence
+
+
+def test_second_vectors() -> None:
+    building = replace(KEPT, role="building", vectors=1_200)
+    assert spare_vectors(KEPT, being_made=True) == "1 vector kept as the way back"
+    assert spare_vectors(building) == "1,200 vectors made so far"
+    assert spare_vectors(building, being_made=True) == "1,200 vectors being made"
+    assert (fill_result(1), fill_result(0)) == ("Made 1 vector.", "Every memory has a vector already.")
+
+
+def test_names_of_models() -> None:
+    assert (short_name("acme/old\x1b-model "), short_name("plain")) == ("old\ufffd-model", "plain")
+    assert (full_name(KEPT.model), dimensions(1_024)) == ("acme/first, 1 dimension", "1,024 dimensions")
+    assert distinct_names(OLD, NEW) == ("old-model", "new-model")
+    narrow = replace(OLD, dimension=96)
+    assert distinct_names(OLD, narrow) == ("old-model, 384 dimensions", "old-model, 96 dimensions")
+    assert distinct_names(OLD, NEW, cut=True) == ("old-model, 384 dimensions", "new-model, 96 dimensions")
+
+
+def test_comparison_of_two_models() -> None:
+    hits = tuple(RankedMemory(f"{number}", "text", 0.5, shared) for number, shared in enumerate((True, False)))
+    ranking = Ranking("how", None, hits, hits, 0.5)
+    preview = Preview(OLD, NEW, 1_200, 200, 2, (ranking,), 0.5, 0.1)
+    assert overlap(preview) == ("50% of the hits are the same", "over 1 question, 200 of 1,200 memories")
+    assert shared_hits(ranking) == "1 of 2 the same"

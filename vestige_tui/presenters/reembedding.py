@@ -1,0 +1,118 @@
+"""Plan of a re-embedding, of a rollback, and the comparison of two models, in words for console and command line.
+
+Every string is safe to show.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vestige_tui.core.text import bytes_size, duration, grouped
+from vestige_tui.presenters.job_progress import quantity
+from vestige_tui.presenters.models import dimensions, full_name, short_name
+from vestige_tui.presenters.style import Fact
+
+if TYPE_CHECKING:
+    from vestige_tui.core.embeddings import SpareVectors
+    from vestige_tui.reembed.plan import Estimate
+    from vestige_tui.reembed.preview import Preview, Ranking
+
+NOTHING_TO_CHANGE = "The store belongs to this model already; there is nothing to change."
+ROLLBACK_QUESTION = "Go back to the model before?"
+ROLLBACK_NOTE = "Searches use the model before from then on; the vectors of now are kept, so that you can come back."
+_SHADOW_TABLE = "beside the old ones: searches go on with those until all are made"
+_IN_PLACE = "in place: for a small disk; search by meaning waits until it is done, and the old vectors go first"
+
+
+def model_facts(estimate: Estimate) -> list[Fact]:
+    """Return the model in use and the one after the change."""
+    return [Fact("from", full_name(estimate.before)), Fact("to", full_name(estimate.after), "text")]
+
+
+def cost_facts(estimate: Estimate, kept: SpareVectors | None, *, measured: bool = True) -> list[Fact]:
+    """Return the models, the mode, the cost of a re-embedding, and the vectors that it deletes.
+
+    ``kept`` are those of an earlier model; ``measured`` is False if its speed was not asked for.
+    """
+    facts = [
+        *model_facts(estimate),
+        Fact("how", _IN_PLACE if estimate.kind == "in_place" else _SHADOW_TABLE, "text"),
+        Fact("memories", f"{grouped(estimate.memories)} to be encoded", "text"),
+    ]
+    if estimate.texts_per_second is not None and estimate.seconds is not None:
+        rate = estimate.texts_per_second
+        figure = f"{rate:,.1f}" if rate < 10 else grouped(round(rate))
+        facts += [
+            Fact("speed", f"{figure} texts a second, measured here just now", "text"),
+            Fact("time", f"about {duration(estimate.seconds)}, and what the index takes", "strong"),
+        ]
+    elif measured:
+        facts.append(Fact("time", "there was nothing to measure"))
+    facts.append(Fact("room", f"{bytes_size(estimate.bytes)} for the new vectors and their index", "text"))
+    for index, text in enumerate(deleted_first(estimate, kept)):
+        facts.append(Fact("what goes" if not index else "", text, "waiting"))
+    return facts
+
+
+def deleted_first(estimate: Estimate, kept: SpareVectors | None) -> list[str]:
+    """Return sentences on the vectors that are deleted first; ``kept`` are those of an earlier model."""
+    sentences = []
+    if estimate.kind == "in_place" and estimate.drops is not None:
+        sentences.append(
+            f"{vector_count(estimate.drops)}, all that are in use, are deleted first; there is no way back."
+        )
+    if kept is not None:
+        sentences.append(f"The kept ones of the way back, {vector_count(kept)}, are deleted at the start.")
+    return sentences
+
+
+def deleted_last(estimate: Estimate) -> str:
+    """Return the sentence on the vectors in use now, if they are deleted at the end."""
+    return f"{present_vectors(estimate)}, are deleted at the end; there is no way back."
+
+
+def present_vectors(estimate: Estimate) -> str:
+    """Return the subject of a sentence on the vectors in use now; a comma and the verb follow."""
+    return f"The present vectors of {full_name(estimate.before)}"
+
+
+def vector_count(spare: SpareVectors) -> str:
+    """Return the number of vectors of a second model, with its short name."""
+    return f"{quantity(spare.vectors, 'vector')} of {short_name(spare.model.name)}, {dimensions(spare.model.dimension)}"
+
+
+def spare_vectors(spare: SpareVectors, *, being_made: bool = False) -> str:
+    """Return the number of vectors of a second model and their state: kept, being made, or left unfinished."""
+    state = "kept as the way back" if spare.role == "kept" else "being made" if being_made else "made so far"
+    return f"{quantity(spare.vectors, 'vector')} {state}"
+
+
+def missing_after_rollback(estimate: Estimate) -> str:
+    """Return the sentence on the memories without a vector of the model before."""
+    if not estimate.memories:
+        return "Every memory has a vector of it."
+    is_one = estimate.memories == 1
+    missing = f"{grouped(estimate.memories)} {'memory' if is_one else 'memories'} written or edited since"
+    if estimate.loadable:
+        return f"{missing} {'gets' if is_one else 'get'} a vector of it."
+    return f"{missing} will have none: the model is not to be had here."
+
+
+def fill_result(count: int) -> str:
+    """Return the result of making the missing vectors."""
+    return f"Made {quantity(count, 'vector')}." if count else "Every memory has a vector already."
+
+
+# Comparison of two models
+
+
+def overlap(preview: Preview) -> tuple[str, str]:
+    """Return the share of hits that both models find, and the size of the sample."""
+    questions = quantity(len(preview.rankings), "question")
+    sample = f"{grouped(preview.sampled)} of {grouped(preview.memories)} memories"
+    return f"{preview.overlap:.0%} of the hits are the same", f"over {questions}, {sample}"
+
+
+def shared_hits(ranking: Ranking) -> str:
+    """Return how many hits of one question both models find."""
+    return f"{sum(hit.shared for hit in ranking.current)} of {len(ranking.current)} the same"
