@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from vestige_tui.core.jobs import Job, JobProgress, TableProgress
+from vestige_tui.core.jobs import DELEGATION, Job, JobProgress, TableProgress
 from vestige_tui.store.schema.rows import as_json, as_list, as_map, as_time
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def job_of_row(row: Row, store: str) -> Job:
     """Return the job of a row of the ledger; ``store`` is the location of its store."""
     return Job(
         id=str(row["delegation_id"]),
-        kind=str(row["kind"] or "delegation"),
+        kind=str(row["kind"] or DELEGATION),
         status=str(row["status"]),
         store=store,
         task=str(row["task_preview"]),

@@ -33,7 +33,7 @@ def known_stores(session: StoreSession, *leave_out: str) -> tuple[str, ...]:
 
 
 def _ends(job: Job) -> tuple[str, ...]:
-    return (job.source, job.target) if job.kind != "delegation" else ()
+    return (job.source, job.target) if job.is_ours else ()
 
 
 def with_password(session: StoreSession, typed: str) -> str:
