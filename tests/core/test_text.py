@@ -105,7 +105,10 @@ def test_one_line(text: str, line: str) -> None:
         ("one two", 5, "one…"),
         ("hello", 0, ""),
         ("hello", 1, "…"),
-        ("👩‍👩‍👧 x", 3, "👩…"),
+        ("👩‍👩‍👧 x", 3, "👩‍👩‍👧…"),
+        ("👩‍👩‍👧 x", 2, "…"),
+        ("❤️❤️❤️", 5, "❤️❤️…"),
+        ("🇩🇪🇫🇷", 3, "🇩🇪…"),
     ],
 )
 def test_one_line_is_cut_by_cells(text: str, width: int, line: str) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 import os
 import re
-import unicodedata
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
+
+from vestige_tui.core.widths import MAX_CHARS_PER_CELL, cell_length, prefix
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 HIDDEN = "***"
@@ -99,31 +100,17 @@ def _first_line(text: str) -> str:
 
 
 def cells(text: str) -> int:
-    """Return the width of ``text`` in terminal cells; a joined emoji counts as its parts, so never too few."""
-    return len(text) if text.isascii() else sum(map(_width, text))
+    """Return the width of ``text`` in terminal cells."""
+    return cell_length(text)
 
 
 def cut(text: str, width: int) -> str:
     """Return ``text`` in at most ``width`` cells, ending in ``…`` if it was cut."""
-    if cells(text) <= width:
+    if len(text) <= width * MAX_CHARS_PER_CELL and cells(text) <= width:
         return text
     if width < 1:
         return ""
-    room = width - 1
-    for index, character in enumerate(text):
-        room -= _width(character)
-        if room < 0:
-            return text[:index].rstrip(" \N{ZERO WIDTH JOINER}") + "…"
-    return text
-
-
-@cache
-def _width(character: str) -> int:
-    if character == "\N{VARIATION SELECTOR-16}":
-        return 1  # it may widen the character before it
-    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return prefix(text, width - 1).rstrip(" \N{ZERO WIDTH JOINER}") + "…"
 
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")

@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from vestige_tui.core.text import cut, grouped, plain
+from vestige_tui.core.text import cells, cut, grouped, plain
 from vestige_tui.tui import breakpoints
 
 T = TypeVar("T")
@@ -196,7 +196,7 @@ class Pick(Dialog[str | None]):
     def _line(choice: Choice, width: int) -> Content:
         count = grouped(choice.count) if choice.count is not None else ""
         label = cut(plain(choice.label), width - len(count) - 2)
-        gap = " " * max(2, width - Content(label).cell_length - len(count))
+        gap = " " * max(2, width - cells(label) - len(count))
         return Content.assemble(label, gap, (count, "$text-muted"))
 
     def action_move(self, step: int) -> None:

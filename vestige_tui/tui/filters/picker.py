@@ -29,7 +29,7 @@ from vestige_tui.core.filter_syntax import (
     write_chips,
 )
 from vestige_tui.core.memories import Filter
-from vestige_tui.core.text import cut, grouped, plain
+from vestige_tui.core.text import cells, cut, grouped, plain
 from vestige_tui.tui import breakpoints
 from vestige_tui.tui.dialogs.modals import Dialog
 from vestige_tui.tui.filters.bar import AskInput, FilterBar
@@ -223,7 +223,7 @@ class FilterPicker(Dialog[None]):
         width = max(12, self.query_one("#values", OptionList).size.width - 2)
         count = grouped(value.count) if value.count is not None else "─"
         label = cut(plain(value.label[: width * 4]), width - len(count) - 4)
-        gap = " " * max(2, width - 2 - Content(label).cell_length - len(count))
+        gap = " " * max(2, width - 2 - cells(label) - len(count))
         chosen = self._is_chosen(value)
         mark = (f"{FULL if chosen else EMPTY} ", "$accent" if chosen else "$text-disabled")
         return Content.assemble(mark, (label, "$text bold" if chosen else "$text"), gap, (count, "$text-muted"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar, TypeAlias
 
-from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -15,7 +14,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from vestige_tui.core.text import cut
+from vestige_tui.core.text import cells, cut
 from vestige_tui.presenters.style import Ink
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import MOTIONS, ChooseRow
@@ -29,7 +28,7 @@ INKS: tuple[Ink, ...] = ("text", "strong", "muted", "faint", "accent", "bad", "w
 def fit(text: str, width: int, *, right: bool = False) -> str:
     """Return ``text`` in exactly ``width`` cells: cut, or padded on its right (or, with ``right``, on its left)."""
     text = cut(text, width)
-    pad = " " * (width - cell_len(text))
+    pad = " " * (width - cells(text))
     return pad + text if right else text + pad
 
 
