@@ -18,7 +18,7 @@ def default_store_url(config: Config, env: Mapping[str, str] = os.environ, platf
     for file in _vestige_databases(env, platform):
         if os.path.isfile(file):
             return f"sqlite:{file}"
-    return f"sqlite:{data_dir(env, platform) / 'vestige.db'}"
+    return f"sqlite:{data_dir() / 'vestige.db'}"
 
 
 def _vestige_databases(env: Mapping[str, str], platform: str) -> Iterator[Path]:

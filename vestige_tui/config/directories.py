@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from platformdirs.api import PlatformDirsABC
 
 
 def default_path(env: Mapping[str, str] = os.environ) -> Path:
@@ -13,31 +16,26 @@ def default_path(env: Mapping[str, str] = os.environ) -> Path:
     return home_dir(env) / ".vestige" / "vestige.toml"
 
 
-def data_dir(env: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+def data_dir() -> Path:
     """Return the directory of own stores, without creating it."""
-    return _program_dir(
-        env, platform, "XDG_DATA_HOME", ".local/share", "Library/Application Support/vestige-tui", "data"
-    )
+    return _platform_dirs().user_data_path
 
 
-def state_dir(env: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+def state_dir() -> Path:
     """Return the directory of the index of jobs and stores, without creating it."""
-    mac = "Library/Application Support/vestige-tui/state"
-    return _program_dir(env, platform, "XDG_STATE_HOME", ".local/state", mac, "state")
+    return _platform_dirs().user_state_path
 
 
-def cache_dir(env: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:
+def cache_dir() -> Path:
     """Return the directory of downloaded models, without creating it."""
-    return _program_dir(env, platform, "XDG_CACHE_HOME", ".cache", "Library/Caches/vestige-tui", "cache")
+    return _platform_dirs().user_cache_path
 
 
-def _program_dir(env: Mapping[str, str], platform: str, variable: str, linux: str, mac: str, windows: str) -> Path:
-    home = home_dir(env)
-    if platform == "win32":
-        return Path(env.get("LOCALAPPDATA") or home / "AppData" / "Local") / "vestige-tui" / windows
-    default = home / mac if platform == "darwin" else home / linux / "vestige-tui"
-    base = xdg_dir(env, variable)
-    return base / "vestige-tui" if base else default
+def _platform_dirs() -> PlatformDirsABC:
+    """Return the directories that the platform has for this program; on Linux those of the XDG specification."""
+    from platformdirs import PlatformDirs
+
+    return PlatformDirs("vestige-tui", appauthor=False)
 
 
 def xdg_dir(env: Mapping[str, str], variable: str) -> Path | None:
