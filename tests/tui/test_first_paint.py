@@ -55,9 +55,9 @@ def test_the_frame_is_painted_before_the_store_is_touched(tmp_path: Path, filled
     script = tmp_path / "slow.py"
     script.write_text(
         "import asyncio, sys\n"
-        "import vestige_tui.tui.app as app\n"
+        "import vestige_tui.tui.store_session as session\n"
         "from vestige_tui.__main__ import main\n"
-        "real = app.open_store\n"
+        "real = session.open_store\n"
         "def slow(*arguments, **options):\n"
         "    store = real(*arguments, **options)\n"
         "    opening = store.open\n"
@@ -66,7 +66,7 @@ def test_the_frame_is_painted_before_the_store_is_touched(tmp_path: Path, filled
         "        await opening()\n"
         "    store.open = open\n"
         "    return store\n"
-        "app.open_store = slow\n"
+        "session.open_store = slow\n"
         "sys.exit(main(['--store', sys.argv[1]]))\n"
     )
     with Terminal([sys.executable, str(script), filled], env=alone(tmp_path)) as terminal:
