@@ -250,6 +250,6 @@ def test_sql_reaches_an_installed_package(tmp_path: Path) -> None:
         "vestige_tui/sql/sqlite/vestige/views.sql",
         "vestige_tui/models/all-MiniLM-L6-v2/tokenizer.json",
         "vestige_tui/data/demo.jsonl",
-        "vestige_tui/tui/memory_place.tcss",
+        "vestige_tui/tui/reading_place.tcss",
     ):
         assert needed in names

@@ -29,7 +29,7 @@ from vestige_tui.store.store import Store
 from vestige_tui.tui import store_session
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.browse.place import BrowsePlace
-from vestige_tui.tui.store_session import SessionState
+from vestige_tui.tui.session_events import SessionState
 
 SHOWN_SECONDS = 0.3
 LEAVE_SECONDS = 3.0

@@ -21,8 +21,7 @@ from vestige_tui.store.maintenance import MaintenanceService
 from vestige_tui.store.models import ModelService
 from vestige_tui.store.reviews import ReviewService
 from vestige_tui.tui import store_session
-from vestige_tui.tui.store_session import (
-    Activity,
+from vestige_tui.tui.session_events import (
     Failed,
     OutageBegan,
     OutageEnded,
@@ -30,8 +29,8 @@ from vestige_tui.tui.store_session import (
     SessionEvent,
     SessionState,
     StoreChanged,
-    StoreSession,
 )
+from vestige_tui.tui.store_session import Activity, StoreSession
 
 TRANSITIONS = {
     SessionState.OPENING: {SessionState.LIVE, SessionState.REFUSED, SessionState.CLOSED},

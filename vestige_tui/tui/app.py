@@ -28,7 +28,7 @@ from vestige_tui.tui.commands.palette import CommandPalette
 from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Confirm
 from vestige_tui.tui.place import Place
-from vestige_tui.tui.store_session import (
+from vestige_tui.tui.session_events import (
     Failed,
     FrameChanged,
     OutageBegan,
@@ -36,8 +36,8 @@ from vestige_tui.tui.store_session import (
     Reported,
     SessionEvent,
     StoreChanged,
-    StoreSession,
 )
+from vestige_tui.tui.store_session import StoreSession
 from vestige_tui.tui.themes import DEFAULT_THEME, register
 from vestige_tui.tui.workers import work
 

@@ -1,6 +1,7 @@
 """FilteredPlace: a Place with a filter line; reads its chips, picks, saves and carries filters over.
 
-Inheritance: Place (place.py) → FilteredPlace (here) → MemoryPlace (memory_place.py) → ReadingPlace (memory_place.py).
+Inheritance: Place (place.py) → FilteredPlace (here) → MemoryPlace (memory_place.py) → ReadingPlace
+(reading_place.py).
 Place is the frame; FilteredPlace adds the `FilterBar` and its commands.
 """
 

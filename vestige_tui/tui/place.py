@@ -1,7 +1,8 @@
 """Place: base class of the six places; the frame, the store, the status line and the commands of every place.
 
-Inheritance: Place (here) → FilteredPlace (filtered_place.py) → MemoryPlace → ReadingPlace (both memory_place.py). Jobs,
-Registry and Store derive from Place, Review from MemoryPlace, Search and Browse from ReadingPlace.
+Inheritance: Place (here) → FilteredPlace (filtered_place.py) → MemoryPlace (memory_place.py) → ReadingPlace
+(reading_place.py). Jobs, Registry and Store derive from Place, Review from MemoryPlace, Search and Browse from
+ReadingPlace.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from vestige_tui.tui.commands.places import GoToBrowse, GoToReview, GoToSearch
 from vestige_tui.tui.commands.search import ToggleSuperseded
 from vestige_tui.tui.dialogs.modals import Choice, Pick
 from vestige_tui.tui.filters.bar import FilterBar
-from vestige_tui.tui.memory_place import STILL_SELECTING, ReadingPlace
+from vestige_tui.tui.reading_place import STILL_SELECTING, ReadingPlace
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.workers import work
 
@@ -38,7 +38,7 @@ class BrowsePlace(ReadingPlace):
     """Table of every memory in the store, narrowed by the filter line above it."""
 
     GO_TO = GoToBrowse
-    CSS_PATH: ClassVar[list[str | PurePath]] = ["../memory_place.tcss"]
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["../reading_place.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["browse"])
     HELP = """\
 Every memory of the store. `f` opens the filters there are, with counts. Or `/` and type: `type:decision`,

@@ -31,7 +31,7 @@ from vestige_tui.tui.jobs.job_list import JobList
 from vestige_tui.tui.jobs.job_progress import JobProgressPanel
 from vestige_tui.tui.notice import Notice
 from vestige_tui.tui.place import Place
-from vestige_tui.tui.store_session import SessionState
+from vestige_tui.tui.session_events import SessionState
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.memory_card import Section
 from vestige_tui.tui.widgets.panels import Panels

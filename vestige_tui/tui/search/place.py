@@ -24,7 +24,7 @@ from vestige_tui.tui.commands.places import GoToRegistry, GoToSearch
 from vestige_tui.tui.commands.search import CycleMode, ToggleSuperseded
 from vestige_tui.tui.filtered_place import REPLACED
 from vestige_tui.tui.filters.bar import FilterBar
-from vestige_tui.tui.memory_place import ReadingPlace
+from vestige_tui.tui.reading_place import ReadingPlace
 from vestige_tui.tui.search.hit_list import HitList
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.status_line import StatusLine
@@ -44,7 +44,7 @@ class SearchPlace(ReadingPlace):
     """Search line over a list of hits: typing searches, `down` or `enter` moves to the hits, `/` back to the line."""
 
     GO_TO = GoToSearch
-    CSS_PATH: ClassVar[list[str | PurePath]] = ["../memory_place.tcss"]
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["../reading_place.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["search"])
     HELP = """\
 Type what you want to know. Plain words are optional, `"a phrase"` and `+word` must occur, `-word` must not.

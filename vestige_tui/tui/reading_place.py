@@ -1,0 +1,210 @@
+"""ReadingPlace: base of Search and Browse, a list of memories with a memory card beside it.
+
+Inheritance: Place (place.py) → FilteredPlace (filtered_place.py) → MemoryPlace (memory_place.py) → ReadingPlace (here).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.reactive import reactive
+from textual.timer import Timer
+from textual.widget import Widget
+
+from vestige_tui.core.errors import NotFound, VestigeError
+from vestige_tui.core.filter_syntax import BadChip
+from vestige_tui.core.memories import Memory
+from vestige_tui.tui.browse.memory_table import selection_line
+from vestige_tui.tui.commands.lists import ClearSelection
+from vestige_tui.tui.commands.memories import (
+    CopyId,
+    CopyMemory,
+    DeleteMemory,
+    EditMemory,
+    GradeMemory,
+    LinkMemory,
+    SupersedeMemory,
+    TagMemory,
+)
+from vestige_tui.tui.dialogs.details import detail_of
+from vestige_tui.tui.memory_place import PATIENCE_SECONDS, MemoryPlace
+from vestige_tui.tui.widgets.empty import Empty
+from vestige_tui.tui.widgets.memory_card import MemoryCard
+from vestige_tui.tui.widgets.status_line import StatusLine
+from vestige_tui.tui.workers import work
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
+    from vestige_tui.core.search import Hit
+    from vestige_tui.tui.widgets.memory_rows import MemoryRows
+
+T = TypeVar("T")
+
+READ_AFTER_SECONDS = 0.04
+"""Debounce: a row is read when the cursor has stood on it for this time."""
+ON_THE_CURRENT = {
+    command.action for command in (EditMemory, CopyMemory, CopyId, LinkMemory, SupersedeMemory, GradeMemory)
+}
+ON_THE_CHOSEN = {command.action for command in (TagMemory, DeleteMemory)}
+STILL_LOADED = "This row is still being loaded."
+STILL_SELECTING = "Still selecting…"
+
+
+class ReadingPlace(MemoryPlace):
+    """MemoryPlace with a list and a memory card side by side, or one of the two in a narrow terminal.
+
+    A subclass composes a `FilterBar` and ``compose_found``, and implements ``the_list``. It focuses the filter line or
+    the list itself: behind a dialog the focus must not move.
+    """
+
+    AUTO_FOCUS = ""
+    reading: reactive[bool] = reactive(False, repaint=False, toggle_class="-reading")
+    """True while the card is open; in a narrow terminal it replaces the list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown_keys: tuple[str, str] | None = None
+        self._keys_timer: Timer | None = None
+
+    def the_list(self) -> MemoryRows:
+        """Return the list beside the card."""
+        raise NotImplementedError
+
+    def chosen_memories(self) -> Sequence[Memory]:
+        return self.the_list().chosen_or_current
+
+    def forget_selection(self) -> None:
+        self.the_list().select_none()
+
+    def forget_gone(self, memories: Sequence[Memory]) -> None:
+        self.the_list().deselect([memory.id for memory in memories])
+
+    def compose_found(self, rows: Widget) -> ComposeResult:
+        """Yield the list, its empty state and the card side by side, and the line of the selection."""
+        with Horizontal(id="found"):
+            yield rows
+            yield Empty("Opening the store…", id="nothing")
+            yield MemoryCard(clock=self.now, id="card")
+        yield StatusLine(id="chosen")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.add_class("-nothing")
+
+    # Enabled commands
+
+    @property
+    def still_selecting(self) -> bool:
+        """True while rows of the selection are still being read."""
+        return False
+
+    def why_not(self, action: str) -> str:
+        if action not in ON_THE_CURRENT and action not in ON_THE_CHOSEN:
+            return super().why_not(action)
+        if self.store is None:
+            return "The store is not open yet."
+        if action in ON_THE_CHOSEN and self.still_selecting:
+            return STILL_SELECTING
+        if self.current_memory() is None if action in ON_THE_CURRENT else not self.chosen_memories():
+            return self.why_no_memory()
+        return ""
+
+    def why_no_memory(self) -> str:
+        """Return the reason for which no memory is under the cursor, as a sentence."""
+        return STILL_LOADED if self._row_is_loading() else "There is no memory here."
+
+    def _row_is_loading(self) -> bool:
+        """Check whether the cursor is on a row whose memory is still being read."""
+        return self.store is not None and self.current_memory() is None and self.the_list().count > 0
+
+    def tell_keys(self) -> None:
+        """Refresh the key line if the enabled commands have changed; debounced while rows load."""
+        keys = self.why_not(CopyMemory.action), self.why_not(DeleteMemory.action)
+        if self._keys_timer is not None:
+            self._keys_timer.stop()
+            self._keys_timer = None
+        if keys == self._shown_keys:
+            return
+        if self._row_is_loading():
+            self._keys_timer = self.set_timer(PATIENCE_SECONDS, self._show_keys_now)
+        else:
+            self._show_keys_now()
+
+    def _show_keys_now(self) -> None:
+        self._shown_keys = self.why_not(CopyMemory.action), self.why_not(DeleteMemory.action)
+        self.refresh_bindings()
+
+    # The card
+
+    def open_card(self) -> None:
+        """Focus the card; in a narrow terminal it replaces the list."""
+        self._clear_other(self.current_memory())
+        self.reading = True
+        self.query_one(MemoryCard).focus()
+
+    def close_card(self) -> bool:
+        """Go back to the list; return whether the card was open."""
+        was_open = self.reading or self.query_one(MemoryCard).has_focus_within
+        self.reading = False
+        if was_open:
+            self.the_list().focus()
+        return was_open
+
+    @work(group="read", exclusive=True, exit_on_error=False)
+    async def read_memory(self, memory: Memory | None, hit: Hit | None = None) -> None:
+        """Show this memory on the card, with the ranks of its hit."""
+        card = self.query_one(MemoryCard)
+        if memory is None or self.store is None:
+            card.clear()
+            return
+        if self.reading:
+            self._clear_other(memory)
+        if card.detail is not None and card.detail.memory.id != memory.id:
+            # Debounce: rows that the cursor only passes are not read.
+            await asyncio.sleep(READ_AFTER_SECONDS)
+        try:
+            await card.show(await detail_of(self.store, memory.id, hit))
+        except NotFound:
+            card.clear()
+        except VestigeError:
+            self._clear_other(memory)
+            raise
+
+    def _clear_other(self, memory: Memory | None) -> None:
+        """Clear the card if it shows another memory: commands must not act on one that is out of sight."""
+        card = self.query_one(MemoryCard)
+        if card.detail is not None and (memory is None or card.detail.memory.id != memory.id):
+            card.clear()
+
+    # Queries
+
+    async def answer_or_none(self, query: Awaitable[T]) -> T | None:
+        """Await a query of the store; on an error show it until the next answer, and return None."""
+        try:
+            answer = await query
+        except BadChip:
+            # The filter line shows the fault; the list stays as it is.
+            return None
+        except VestigeError as error:
+            self.complain(error)
+            return None
+        self.answered_again()
+        return answer
+
+    # The selection
+
+    def show_selection(self, memories: Sequence[Memory], *, cut: bool = False) -> None:
+        """Show the selection and its commands on a line of their own while there is one."""
+        self.set_class(bool(memories), "-chosen")
+        self.tell_keys()
+        if not memories:
+            return
+        sentence = selection_line(tuple(memories)) + (", as many as can be at once" if cut else "")
+        keys = [f"{self._key_of(command.id, command.key)} {command.label}" for command in (TagMemory, DeleteMemory)]
+        self.query_one("#chosen", StatusLine).say(
+            f"{sentence}:  {'   '.join(keys)}", f"{self.key_named(ClearSelection)} give up"
+        )
