@@ -23,7 +23,8 @@ from vestige_tui.jobs.context import JobContext
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest
 from vestige_tui.reembed import plan as jobs
-from vestige_tui.reembed.run import Reembedding, ReembedResult
+from vestige_tui.reembed.checkpoint import ReembedResult
+from vestige_tui.reembed.run import Reembedding
 from vestige_tui.store.open import open_store
 
 if TYPE_CHECKING:

@@ -40,6 +40,7 @@ from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 from vestige_tui.transfer import copy
 from vestige_tui.transfer import follow as following_module
+from vestige_tui.transfer.checkpoint import CopyCheckpoint
 from vestige_tui.transfer.follow import ChangeFollower
 from vestige_tui.transfer.open import target_of
 from vestige_tui.transfer.protocols import Batch
@@ -270,7 +271,7 @@ async def test_an_attempt_tells_of_its_own_comparison(tmp_path: Path, target: st
             stale = JobFinding("memories", "differs", same, "Content differs.")
             await running.ledger.add_findings(transaction, running.job_id, [stale])
 
-        await running.step(tell, {"table": ""})
+        await running.step(tell, CopyCheckpoint.from_json(running.checkpoint).all_read())
         await running.ledger.mark_failed(running.job_id)
         await running.store.update(other, Patch(content="edited in the target"), embed=False)
     running, result = await attempt(f"sqlite:{path}", target, verify=True)

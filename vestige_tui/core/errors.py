@@ -80,6 +80,10 @@ class EmbedderUnavailable(Refused):
     code = "mismatch"
 
 
+class CheckpointUnreadable(Refused):
+    """The checkpoint of this job cannot be read; nothing was changed."""
+
+
 class Conflict(VestigeError):
     """The memory was changed by somebody else meanwhile."""
 

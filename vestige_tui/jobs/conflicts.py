@@ -9,11 +9,12 @@ from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import ModelMismatch, Refused
 from vestige_tui.core.text import short_id
 from vestige_tui.embedding.models import same_model
+from vestige_tui.jobs.checkpoints import has_written
 from vestige_tui.jobs.transitions import IN_FLIGHT, LEASE
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
-    from vestige_tui.store.backends.protocol import Backend, Transaction
+    from vestige_tui.store.backends.protocol import Backend, Row, Transaction
     from vestige_tui.store.store import Store
 
 
@@ -41,11 +42,17 @@ async def refuse_repair(backend: Backend, now: datetime) -> None:
 
 
 async def _refuse_beside(backend: Backend, now: datetime, kind: str, subject: str) -> None:
-    for row in await backend.fetch("list_writing_jobs", {"in_flight": list(IN_FLIGHT)}):
-        heartbeat = rows.as_time(row["last_sign"])
-        if row["kind"] == kind and heartbeat is not None and now - heartbeat <= LEASE:
+    for row in await live_jobs(backend, now):
+        if row["kind"] == kind:
             job = short_id(str(row["delegation_id"]))
             raise Refused(f"{subject} {backend.title} is under way, as job {job}; wait for its end, or cancel it.")
+
+
+async def live_jobs(reader: Backend | Transaction, now: datetime) -> list[Row]:
+    """Return the jobs that may write to a store: in flight, with a heartbeat within the lease."""
+    records = await reader.fetch("list_writing_jobs", {"in_flight": list(IN_FLIGHT)})
+    heartbeats = [rows.as_time(row["last_sign"]) for row in records]
+    return [row for row, heartbeat in zip(records, heartbeats, strict=True) if heartbeat and now - heartbeat <= LEASE]
 
 
 async def refuse_competing_jobs(
@@ -55,11 +62,11 @@ async def refuse_competing_jobs(
 
     ``only_begun``: ignore jobs that have written nothing yet; of two that start together the first to write continues.
     """
-    for row in await reader.fetch("list_writing_jobs", {"in_flight": list(IN_FLIGHT)}):
-        heartbeat, rival = rows.as_time(row["last_sign"]), str(row["delegation_id"])
-        if rival == job_id or str(row["plan"]) == plan or heartbeat is None or store.now() - heartbeat > LEASE:
+    for row in await live_jobs(reader, store.now()):
+        rival = str(row["delegation_id"])
+        if rival == job_id or str(row["plan"]) == plan:
             continue
-        if row["kind"] == "reembed" and only_begun and not rows.as_map(row["checkpoint"]).get("begun"):
+        if row["kind"] == "reembed" and only_begun and not has_written(rows.as_map(row["checkpoint"])):
             continue
         subject = {"copy": "A copy into", "repair": "A repair of"}.get(row["kind"], "Another re-embedding of")
         raise Refused(

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vestige_tui.core.errors import Busy, Cancelled, Unavailable
 from vestige_tui.core.jobs import JobProgress, TableProgress
 from vestige_tui.core.text import redact
+from vestige_tui.jobs.checkpoints import step_number
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.transitions import CANCELLED
 
 if TYPE_CHECKING:
+    from vestige_tui.jobs.checkpoints import Checkpoint
     from vestige_tui.store.backends.protocol import Transaction
     from vestige_tui.store.store import Store
 
@@ -99,7 +101,8 @@ class JobContext:
     moment: datetime
     """Start of the plan's first attempt: the same in each attempt."""
     checkpoint: dict[str, Any] = field(default_factory=dict)
-    """State after the last step of this attempt, or of the one before; empty at the beginning."""
+    """Stored form after the last step of this attempt, or of the one before; empty at the beginning. Each kind of job
+    reads it with its own typed class."""
     meter: Meter = field(default_factory=Meter)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set to end the job at its next checkpoint."""
@@ -118,17 +121,23 @@ class JobContext:
         self.meter.phase = label
         await self.step(_nothing)
 
-    async def step(self, work: Callable[[Transaction], Awaitable[T]], checkpoint: Mapping[str, Any] | None = None) -> T:
+    def amend(self, checkpoint: Checkpoint) -> None:
+        """Change the checkpoint in memory; the next step stores it."""
+        self.checkpoint = {**checkpoint.to_json(), "step": step_number(self.checkpoint)}
+
+    async def step(self, work: Callable[[Transaction], Awaitable[T]], checkpoint: Checkpoint | None = None) -> T:
         """Run ``work`` and store its checkpoint in one transaction; retry with backoff through an outage.
 
+        Without a ``checkpoint`` the last one stays, with another step number.
         ``work`` may count with ``meter``: a rollback restores the counts. It may run more than once. A commit may
         succeed although its answer is lost: the step number in the stored checkpoint then tells, so that the step
         counts once (idempotent), with the result of the lost run. Raises Cancelled if another process ended the job in
         the ledger.
         """
         self.check()
-        number = int(self.checkpoint.get("step", 0)) + 1
-        next_checkpoint = {**self.checkpoint, **(checkpoint or {}), "step": number}
+        number = step_number(self.checkpoint) + 1
+        fields = self.checkpoint if checkpoint is None else checkpoint.to_json()
+        next_checkpoint = {**fields, "step": number}
         counts = self.meter.save_counts()
         results: list[T] = []
 

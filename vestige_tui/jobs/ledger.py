@@ -16,11 +16,11 @@ from vestige_tui.core.errors import Conflict, NotFound, Usage
 from vestige_tui.core.jobs import Job, JobFinding, JobProgress, JobStatus
 from vestige_tui.core.memories import Page
 from vestige_tui.core.text import short_id
+from vestige_tui.jobs.checkpoints import step_number
 from vestige_tui.jobs.ledger_rows import (
     ClaimedRun,
     Run,
     job_of_row,
-    number,
     preview,
     progress_json,
     read_progress,
@@ -281,7 +281,7 @@ class Ledger:
     async def step(self, job_id: str) -> int:
         """Return the number of committed steps of a run, from its checkpoint; 0 without one."""
         rows = await self._store.backend.fetch("read_checkpoint", {"id": job_id})
-        return int(number(as_map(rows[0]["checkpoint"]).get("step")) or 0) if rows else 0
+        return step_number(as_map(rows[0]["checkpoint"])) if rows else 0
 
     async def note_dropped(self, transaction: Transaction, job_id: str, names: Sequence[str]) -> None:
         """Store the names of dropped indexes, in the transaction that drops or rebuilds them (none)."""

@@ -25,7 +25,8 @@ from vestige_tui.jobs.conflicts import refuse_competing_jobs
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.ledger import Ledger, plan_id
 from vestige_tui.jobs.start import JobRequest, ValidatedJob
-from vestige_tui.reembed.run import ENCODER_BATCH, MAX_BATCH, TABLE, Kind, Reembedding, ReembedResult, as_text, room
+from vestige_tui.reembed.checkpoint import ReembedCheckpoint, ReembedResult
+from vestige_tui.reembed.run import ENCODER_BATCH, MAX_BATCH, TABLE, Kind, Reembedding, as_text, room
 from vestige_tui.reembed.spare_vectors import (
     drop_spare,
     equal,
@@ -41,6 +42,7 @@ from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
     from vestige_tui.jobs.context import JobContext
+    from vestige_tui.store.backends.protocol import Row
     from vestige_tui.store.store import Store
 
 SAMPLE_TEXTS, SAMPLE_SECONDS = 64, 4.0
@@ -298,8 +300,7 @@ async def _find_change(
     if not taken_over and kind != "rollback" and equal(before, after):
         # Unless a job was interrupted after it took the store to this model, and before the last vectors.
         last_rows = await backend.fetch("read_last_attempt", {"plan": plan})
-        checkpoint = rows.as_map(last_rows[0]["checkpoint"]) if last_rows else {}
-        taken_over = bool(last_rows) and last_rows[0]["status"] != "completed" and bool(checkpoint.get("taken"))
+        taken_over = bool(last_rows) and last_rows[0]["status"] != "completed" and _checkpoint(last_rows[0]).taken_over
         if not taken_over:
             return None
     continues = kind == "rollback" or (shadow is not None and shadow.role == "building")
@@ -316,7 +317,7 @@ async def _rollback_target(
     last_rows = await store.backend.fetch("get_last_reembedding")
     if last_rows and last_rows[0]["status"] != "completed":
         last_options = rows.as_map(last_rows[0]["options"])
-        if last_options.get("rollback") and rows.as_map(last_rows[0]["checkpoint"]).get("taken"):
+        if last_options.get("rollback") and _checkpoint(last_rows[0]).taken_over:
             model = model_of(last_options)
             if equal(model, before) and options.get("model") in (None, model.name):
                 return model, True
@@ -332,8 +333,11 @@ async def _rollback_target(
 
 async def report(store: Store, job_id: str) -> ReembedResult | None:
     """Return the result of a re-embedding; None if it is unfinished."""
-    values = rows.as_map((await Ledger(store).run(job_id)).checkpoint.get("report"))
-    return ReembedResult(**values) if values else None
+    return ReembedCheckpoint.from_json((await Ledger(store).run(job_id)).checkpoint).result
+
+
+def _checkpoint(row: Row) -> ReembedCheckpoint:
+    return ReembedCheckpoint.from_json(rows.as_map(row["checkpoint"]))
 
 
 async def run(context: JobContext) -> str:

@@ -13,7 +13,7 @@ import struct
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
@@ -23,6 +23,7 @@ from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.embedding.encoder_pool import Encoded, Encoders, shortened
 from vestige_tui.embedding.models import same_model
 from vestige_tui.jobs.conflicts import refuse_competing_jobs
+from vestige_tui.reembed.checkpoint import ReembedCheckpoint, ReembedResult
 from vestige_tui.reembed.index_queries import OWN_INDEX, SPARE_INDEX, IndexQueries
 from vestige_tui.reembed.spare_vectors import equal, forget_spare, model_of, read_spare, refuse_other_spare
 from vestige_tui.store.backends import pgbinary_encode
@@ -63,17 +64,6 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class ReembedResult:
-    """Result of a re-embedding."""
-
-    rows_updated: int
-    duration_secs: float
-    index_rebuild_secs: float
-    swap_ms: float | None
-    """Time that searches and writes waited; None without a swap, or if the worker died before it measured it."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Table:
     """Queries for one table of vectors: count and list the memories that lack one, and hold its model."""
 
@@ -96,8 +86,8 @@ class _Text:
 
     @property
     def size(self) -> int:
-        """Approximate size in memory, in bytes."""
-        return len(self.text) + len(self.mark)
+        """Size in UTF-8 with its mark, in bytes."""
+        return len(self.text.encode("utf-8", "surrogatepass")) + len(self.mark)
 
     @classmethod
     def of(cls, row: Row) -> _Text:
@@ -149,7 +139,7 @@ class Reembedding:
         self._batch = max(1, min(int(options.get("batch") or BATCH), MAX_BATCH))
         self._max_group = self._batch if options.get("batch") else AHEAD_TEXTS
         self._start = time.monotonic()
-        self._earlier_seconds = float(context.checkpoint.get("seconds", 0.0))
+        self._earlier_seconds = self._checkpoint.seconds
         self._encoders: Encoders | None = None
         self._failed: dict[str, bytes | None] = {}
         """Memories whose texts could not be encoded, with the marks of those texts if known."""
@@ -182,7 +172,7 @@ class Reembedding:
             await self._fill(_OWN, "encoding")
             await self._build_own_index()
         else:
-            if not self._taken_over:
+            if not self._checkpoint.taken_over:
                 await self._fill(_SPARE, "encoding")
                 self._refuse_no_vectors()
                 if self._backend.capabilities.typed_vectors:
@@ -194,14 +184,14 @@ class Reembedding:
         return await self._finish()
 
     @property
-    def _taken_over(self) -> bool:
-        """True if this plan has taken the store to the model of this job already."""
-        return bool(self._context.checkpoint.get("taken"))
+    def _checkpoint(self) -> ReembedCheckpoint:
+        return ReembedCheckpoint.from_json(self._context.checkpoint)
 
     async def _step(
-        self, work: Callable[[Transaction], Awaitable[T]], checkpoint: Mapping[str, Any] | None = None
+        self, work: Callable[[Transaction], Awaitable[T]], checkpoint: ReembedCheckpoint | None = None
     ) -> T:
-        return await self._context.step(work, {**(checkpoint or {}), "seconds": round(self._seconds, 3)})
+        checkpoint = self._checkpoint if checkpoint is None else checkpoint
+        return await self._context.step(work, replace(checkpoint, seconds=round(self._seconds, 3)))
 
     async def _read_findings(self) -> None:
         after: str | None = None
@@ -216,15 +206,13 @@ class Reembedding:
 
     async def _begin(self) -> None:
         registry = await self._ask("get_model")
-        if self._taken_over and registry and equal(rows.model(registry[0]), self._model):
+        if self._checkpoint.taken_over and registry and equal(rows.model(registry[0]), self._model):
             return
         shadow = read_spare(await self._ask("get_spare"))
         continues = self._kind == "reembed" and shadow is not None and shadow.role == "building"
         in_place = self._kind == "in_place"
-        domains = [str(row["id"]) for row in await self._ask("list_centred")] if in_place else []
-        checkpoint: dict[str, Any] = {"begun": True, "taken": in_place, "centred": domains}
-        if not continues:
-            checkpoint |= {"after": None, "index_secs": 0.0, "swap_ms": None}
+        domains = tuple(str(row["id"]) for row in await self._ask("list_centred")) if in_place else ()
+        checkpoint = self._checkpoint.begun(domains, in_place=in_place, continues=continues)
 
         async def work(transaction: Transaction) -> bool:
             return await self._prepare(transaction, continues=continues)
@@ -324,7 +312,7 @@ class Reembedding:
         progress = context.meter.tables.get(TABLE, TableProgress())
         context.meter.expect(TABLE, progress.read + max(0, int(missing["n"]) - len(self._failed)))
         await self._step(_nothing)
-        count, written = await self._pass(table, context.checkpoint.get("after") if cursor else None, cursor)
+        count, written = await self._pass(table, self._checkpoint.after if cursor else None, cursor)
         for _ in range(MAX_CATCHUP_PASSES):
             if count and not written:
                 # The remaining memories are being edited: wait before the next pass.
@@ -425,7 +413,8 @@ class Reembedding:
             context.meter.expect(TABLE, max(progress.total or 0, progress.read))
             return inserted
 
-        inserted: int = await self._step(work, {"after": group[-1][0].id} if cursor else None)
+        checkpoint = replace(self._checkpoint, after=group[-1][0].id) if cursor else None
+        inserted: int = await self._step(work, checkpoint)
         for finding in outdated:
             del self._failed[finding.source_key]
         self._failed.update({text.id: text.mark for text, _ in failures})
@@ -514,8 +503,8 @@ class Reembedding:
         await self._note_built(start)
 
     async def _note_built(self, start: float) -> None:
-        earlier_seconds = float(self._context.checkpoint.get("index_secs") or 0.0)
-        await self._step(_nothing, {"index_secs": round(earlier_seconds + time.monotonic() - start, 3)})
+        seconds = round(self._checkpoint.index_seconds + time.monotonic() - start, 3)
+        await self._step(_nothing, replace(self._checkpoint, index_seconds=seconds))
 
     async def _has_index(self, index: IndexQueries) -> bool:
         records = await self._ask(index.find)
@@ -557,11 +546,11 @@ class Reembedding:
 
     async def _swap(self) -> None:
         await self._context.phase("swapping")
-        domains = [str(row["id"]) for row in await self._ask("list_centred")]
-        await self._step(self._swap_tables, {"taken": True, "centred": domains})
+        domains = tuple(str(row["id"]) for row in await self._ask("list_centred"))
+        await self._step(self._swap_tables, self._checkpoint.swapped(domains))
         milliseconds = (time.perf_counter() - self._locked_at) * 1_000
         await self._context.with_retries(self._context.store.models.refresh)
-        await self._step(_nothing, {"swap_ms": round(milliseconds, 3)})
+        await self._step(_nothing, replace(self._checkpoint, swap_ms=round(milliseconds, 3)))
 
     async def _swap_tables(self, transaction: Transaction) -> None:
         context = self._context
@@ -602,16 +591,16 @@ class Reembedding:
 
     async def _centre(self) -> None:
         """Compute centroids of the new vectors for domains that had one."""
-        while domains := list(self._context.checkpoint.get("centred") or ()):
+        while domains := self._checkpoint.domains:
             self._context.meter.phase = "finding the centres of domains"
-            domain = domains.pop(0)
+            domain, *remaining = domains
             centroid = await self._centre_of(domain)
 
             async def work(transaction: Transaction, domain: str = domain, centroid: Vector | None = centroid) -> None:
                 if centroid is not None:
                     await transaction.execute("set_centroid", {"id": domain, "centroid": centroid})
 
-            await self._step(work, {"centred": domains})
+            await self._step(work, replace(self._checkpoint, domains=tuple(remaining)))
 
     async def _centre_of(self, domain: str) -> Vector | None:
         import numpy as np
@@ -635,8 +624,8 @@ class Reembedding:
         result = ReembedResult(
             progress.inserted,
             round(self._seconds, 3),
-            float(context.checkpoint.get("index_secs") or 0.0),
-            context.checkpoint.get("swap_ms"),
+            self._checkpoint.index_seconds,
+            self._checkpoint.swap_ms,
         )
 
         async def work(transaction: Transaction) -> None:
@@ -648,7 +637,7 @@ class Reembedding:
             if drop_old:
                 await forget_spare(transaction, self._backend)
 
-        await self._step(work, {"report": asdict(result)})
+        await self._step(work, self._checkpoint.done(result))
         return _words(result, self._model, None if drop_old else old, progress.failed)
 
 

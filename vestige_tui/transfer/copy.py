@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -40,15 +40,15 @@ from vestige_tui.jobs.start import JobRequest, ValidatedJob
 from vestige_tui.store.open import open_backend, open_store
 from vestige_tui.store.schema import migrations
 from vestige_tui.store.schema.rows import model as read_model
+from vestige_tui.transfer.checkpoint import CopyCheckpoint, CopyPhase, UnconfirmedBatch
 from vestige_tui.transfer.convert import TransferContext, TransferRow
 from vestige_tui.transfer.embed_missing import MissingEmbedder
 from vestige_tui.transfer.follow import ChangeFollower, failed_row_state, written_states
 from vestige_tui.transfer.open import open_source, refuse_foreign, target_of
-from vestige_tui.transfer.row_keys import read_key, write_key
 from vestige_tui.transfer.sanitize import sentence, shown
 from vestige_tui.transfer.sqlite_source import sqlite_path
 from vestige_tui.transfer.sync_state import REFUSED, SyncState, row_state_of
-from vestige_tui.transfer.table_spec import TABLES, USERS, Table
+from vestige_tui.transfer.table_spec import MEMORIES, TABLES, USERS, Table
 from vestige_tui.transfer.target_readers import target_reader_of
 from vestige_tui.transfer.verify import DIFFERENCES, LISTED_ROWS, Comparison, LedgerReporter, verdict
 
@@ -79,9 +79,6 @@ MAX_CATCHUP_PASSES = 10
 """Maximum number of catch-up passes; a busier source needs --follow."""
 POLL_SECONDS, IDLE_RATIO = 0.5, 9
 """Shortest pause between two passes of --follow, and the pause as a multiple of the last pass."""
-"""Large tables without references between their own rows: two batches are written at once."""
-ALL_TABLES_READ = ""
-"""Value of ``table`` in the checkpoint once all tables have been read."""
 
 
 async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
@@ -231,7 +228,9 @@ def _count_tables(url: str) -> dict[str, TableProgress]:
 
 
 async def run(context: JobContext) -> str:
-    """Copy all missing rows; return a summary. Raises Cancelled at a checkpoint."""
+    """Copy all missing rows; return a summary. Raises Cancelled at a checkpoint, CheckpointUnreadable before the first
+    read."""
+    CopyCheckpoint.from_json(context.checkpoint)
     if context.source.startswith(("postgresql:", "postgres:", "pgembed:")):
         source = await context.with_retries(partial(asyncio.to_thread, open_source, context.source))
     else:
@@ -247,7 +246,7 @@ async def run(context: JobContext) -> str:
 
 
 class Copy:
-    """One attempt of a copy from its checkpoint: ``table``, and ``after``, the key of the last row written."""
+    """One attempt of a copy, from its checkpoint."""
 
     def __init__(
         self, context: JobContext, source: Source, model: ModelSignature | None, sync_state: SyncState
@@ -272,13 +271,17 @@ class Copy:
         """Batch size, doubled while writes are quick and halved while they are slow."""
         self._verifies = bool(context.options.get("verify", True))
         self._dropped_indexes: tuple[str, ...] = ()
-        self._resumed = "chain" in context.checkpoint
+        self._resumed = self._checkpoint.resumed
         self._sync_state = sync_state
         if self._resumed:
             # The comparison of an earlier attempt no longer holds.
             self._meter.forget_comparison()
         self._token: object = None
         """Change token of the source at the last pass that found no change."""
+
+    @property
+    def _checkpoint(self) -> CopyCheckpoint:
+        return CopyCheckpoint.from_json(self._context.checkpoint)
 
     async def run(self) -> str:
         self._dropped_indexes = (await self._context.ledger.run(self._context.job_id)).dropped_indexes
@@ -324,7 +327,7 @@ class Copy:
         """Count the rows to read, record which target tables are empty, once; register the model in the target."""
         if not self._resumed:
             counts, left_behind = await self._ask_source(self._count_source)
-            fresh = [table.name for table in self._tables if await self._target.empty(table.name)]
+            empty_tables = [table.name for table in self._tables if await self._target.empty(table.name)]
 
             async def begin(transaction: Transaction) -> None:
                 await self._sync_state.begin(transaction, self._store.now())
@@ -337,9 +340,10 @@ class Copy:
                     [JobFinding(name, "left_behind", name, reason) for name, (_, reason) in left_behind.items()],
                 )
 
-            await self._context.step(begin, {"chain": self._sync_state.chain, "fresh": fresh})
+            await self._context.step(begin, self._checkpoint.begun(self._sync_state.chain, frozenset(empty_tables)))
         elif self._sync_state.blind:
-            await self._context.step(partial(self._sync_state.begin, now=self._store.now()), {"blind": True})
+            begin_again = partial(self._sync_state.begin, now=self._store.now())
+            await self._context.step(begin_again, replace(self._checkpoint, blind=True))
         if self._model is not None:
             await self._context.with_retries(partial(self._store.models.register, self._model, finalize=False))
         self._transfer_context = await self._ask_source(partial(self._make_transfer_context, self._model))
@@ -546,13 +550,13 @@ class Copy:
     # The rows
 
     async def _copy_rows(self) -> None:
-        if self._context.checkpoint.get("table") == ALL_TABLES_READ:
+        if self._checkpoint.phase is CopyPhase.FINISHING:
             return
-        if self._server is not None and "memories" in self._context.checkpoint["fresh"] and self._mostly_unread():
+        if self._server is not None and self._was_empty(MEMORIES) and self._mostly_unread():
             await self._drop_indexes(self._server)
         await self._ask_source(self._read_users)
         await self._copy_tables()
-        await self._context.step(_nothing, {"table": ALL_TABLES_READ, "after": [], "beside": None})
+        await self._context.step(_nothing, self._checkpoint.all_read())
 
     def _mostly_unread(self) -> bool:
         """Check whether at least half of the rows are still to be read, so that dropping the indexes pays."""
@@ -567,11 +571,11 @@ class Copy:
 
     async def _copy_tables(self) -> None:
         """Copy table by table from the checkpoint, with prefetch of the next batches."""
-        checkpoint, table_index, last_begun = self._context.checkpoint, 0, -1
+        table_index, last_begun = 0, -1
         after = self._source.start(self._tables[0].name)
-        if "table" in checkpoint:
-            last_begun = table_index = [table.name for table in self._tables].index(checkpoint["table"])
-            after = read_key(checkpoint["after"])
+        if (position := self._checkpoint.position) is not None:
+            last_begun = table_index = [table.name for table in self._tables].index(position.table)
+            after = position.after
             await self._rewrite_unconfirmed(self._tables[table_index])
         read_task = asyncio.create_task(self._ask_source(partial(self._read_ahead, table_index, after)))
         try:
@@ -608,7 +612,7 @@ class Copy:
 
     def _was_empty(self, table: Table) -> bool:
         """Check whether the table was empty when the copy began."""
-        return table.name in self._context.checkpoint["fresh"]
+        return table.name in self._checkpoint.empty_tables
 
     def _read(self, table: Table, after: Key, limit: int) -> Batch:
         return self._source.read(table, after, limit, MAX_BATCH_BYTES, self._transfer_context)
@@ -642,15 +646,14 @@ class Copy:
             self._meter.add(table.name, read=keyless, failed=keyless)
             await self._add_findings(transaction, [finding])
 
-        start = write_key(self._source.start(table.name))
-        await self._context.step(count, {"table": table.name, "after": start})
+        await self._context.step(count, self._checkpoint.written(table.name, self._source.start(table.name)))
 
     async def _write(self, table: Table, prepared: _PreparedBatch, fresh: bool) -> None:
         async def write(transaction: Transaction) -> None:
             outcome = await self._target.write(transaction, table, prepared.batch.rows, fresh=fresh)
             await self._count(transaction, table, prepared, outcome)
 
-        await self._context.step(write, {"table": table.name, "after": write_key(prepared.batch.after), "beside": None})
+        await self._context.step(write, self._checkpoint.written(table.name, prepared.batch.after))
 
     async def _write_in_parallel(self, table: Table, first: _PreparedBatch, second: _PreparedBatch) -> None:
         """Write two batches at once, the second in a transaction that commits after the checkpoint that counts it.
@@ -671,10 +674,9 @@ class Copy:
                     raise outcome
                 await self._count(transaction, table, prepared, outcome)
 
-        unconfirmed = {"after": write_key(first.batch.after), "rows": second.batch.read}
-        checkpoint = {"table": table.name, "after": write_key(second.batch.after), "beside": unconfirmed}
+        unconfirmed = UnconfirmedBatch(first.batch.after, second.batch.read)
         try:
-            await self._context.step(write, checkpoint)
+            await self._context.step(write, self._checkpoint.written(table.name, second.batch.after, unconfirmed))
         except BaseException:
             await second_transaction.roll_back()
             raise
@@ -683,7 +685,7 @@ class Copy:
         except (Unavailable, Busy):
             await self._rewrite_unconfirmed(table)
         else:
-            self._context.checkpoint["beside"] = None
+            self._context.amend(self._checkpoint.confirmed())
 
     async def _count(
         self, transaction: Transaction, table: Table, prepared: _PreparedBatch, outcome: WriteOutcome
@@ -701,15 +703,15 @@ class Copy:
 
         Its rows are found by their recorded keys, because the source may have changed since.
         """
-        unconfirmed = self._context.checkpoint.get("beside")
-        if not unconfirmed:
+        unconfirmed = self._checkpoint.unconfirmed
+        if unconfirmed is None:
             return
-        after = read_key(unconfirmed["after"])
+        after = unconfirmed.after
         rows: list[TransferRow] = []
         missing_keys: set[int] = set()
         if self._sync_state.blind:
             # Without sync state, the same number of rows behind the key is the best guess.
-            batch = await self._ask_source(partial(self._read, table, after, int(unconfirmed["rows"])))
+            batch = await self._ask_source(partial(self._read, table, after, unconfirmed.rows))
             rows += batch.rows
         else:
             missing_keys = await self._sync_state.last_keys()
@@ -725,7 +727,7 @@ class Copy:
         async def write(transaction: Transaction) -> None:
             await self._target.write(transaction, table, rows, fresh=False)
 
-        await self._context.step(write, {"beside": None})
+        await self._context.step(write, self._checkpoint.confirmed())
 
     async def _add_findings(self, transaction: Transaction, findings: Sequence[JobFinding]) -> None:
         await self._context.ledger.add_findings(transaction, self._context.job_id, findings)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.core.memories import Filter
 from vestige_tui.embedding.encoder_pool import Encoders, shortened
+from vestige_tui.transfer.checkpoint import CopyCheckpoint
 from vestige_tui.transfer.sanitize import sentence
 from vestige_tui.transfer.sync_state import hashed
 
@@ -66,7 +67,7 @@ class MissingEmbedder:
     async def _embed(self) -> int:
         context, backend = self._context, self._context.store.backend
         failed = self._failed = await self._read_failures() if self._failed is None else self._failed
-        after = str(context.checkpoint.get("encoded", backend.lowest_id))
+        after = CopyCheckpoint.from_json(context.checkpoint).encoded or backend.lowest_id
         from_start, missing_ids, inserted = after == backend.lowest_id, set[str](), 0
         while True:
             context.check()
@@ -80,7 +81,7 @@ class MissingEmbedder:
             if len(batch) < BATCH_TEXTS:
                 break
         # The next pass starts from the first memory again.
-        context.checkpoint["encoded"] = backend.lowest_id
+        context.amend(replace(CopyCheckpoint.from_json(context.checkpoint), encoded=None))
         if from_start and (resolved := failed.keys() - missing_ids):
             await self._forget_resolved(resolved, failed)
         return inserted
@@ -106,7 +107,8 @@ class MissingEmbedder:
         shortened_texts = [shortened(text.content) for text in texts]
         parts = [shortened_texts[start : start + part_size] for start in range(0, len(texts), part_size)]
         encoded = [each for part in await asyncio.gather(*map(encoders.encode, parts)) for each in part]
-        inserted = await self._context.step(partial(self._write, texts, encoded, failed), {"encoded": after})
+        checkpoint = replace(CopyCheckpoint.from_json(self._context.checkpoint), encoded=after)
+        inserted = await self._context.step(partial(self._write, texts, encoded, failed), checkpoint)
         for text, vector in zip(texts, encoded, strict=True):
             if isinstance(vector, str):
                 failed[text.id] = text.content_hash

@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING
 from vestige_tui.core.errors import Conflict
 from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.core.text import short_id
-from vestige_tui.jobs.conflicts import refuse_reembedding
+from vestige_tui.jobs.conflicts import live_jobs, refuse_reembedding
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.start import JobRequest, ValidatedJob
-from vestige_tui.jobs.transitions import IN_FLIGHT, LEASE
 from vestige_tui.store.backends import pgbinary_decode
 from vestige_tui.store.open import open_backend
-from vestige_tui.store.schema.rows import as_time
 from vestige_tui.transfer.follow import delete_unused
 from vestige_tui.transfer.open import open_source, target_of
 from vestige_tui.transfer.row_keys import name_of
@@ -64,14 +62,8 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
 
 
 async def _refuse_copy(backend: Backend, source: str, now: datetime) -> None:
-    for row in await backend.fetch("list_writing_jobs", {"in_flight": list(IN_FLIGHT)}):
-        heartbeat = as_time(row["last_sign"])
-        if (
-            row["kind"] == "copy"
-            and _same_store(row["source"], source)
-            and heartbeat is not None
-            and now - heartbeat <= LEASE
-        ):
+    for row in await live_jobs(backend, now):
+        if row["kind"] == "copy" and _same_store(row["source"], source):
             job = short_id(str(row["delegation_id"]))
             raise Conflict(f"A copy of the same store is at work, as job {job}; wait for its end, or cancel it.")
 

@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from vestige_tui.config.directories import state_dir
 from vestige_tui.core.errors import Refused
 from vestige_tui.store.backends import pgbinary_encode
+from vestige_tui.transfer.checkpoint import CopyCheckpoint
 from vestige_tui.transfer.row_keys import key_of
 from vestige_tui.transfer.table_spec import BY_NAME, TABLES
 from vestige_tui.transfer.target_readers import canonical_values
@@ -112,11 +113,11 @@ class SyncState:
     @classmethod
     async def of_run(cls, context: JobContext) -> SyncState:
         """Return the sync state of the copy that an attempt belongs to."""
-        chain = context.checkpoint.get("chain")
-        if chain is None:
+        checkpoint = CopyCheckpoint.from_json(context.checkpoint)
+        if checkpoint.chain is None:
             return cls(context, context.job_id, blind=False)
-        rows = await _fetch(context, "list_sync_state", {"chain": chain, "after": 0, "limit": 1})
-        return cls(context, str(chain), blind=not rows or bool(context.checkpoint.get("blind")))
+        rows = await _fetch(context, "list_sync_state", {"chain": checkpoint.chain, "after": 0, "limit": 1})
+        return cls(context, checkpoint.chain, blind=not rows or checkpoint.blind)
 
     def close(self) -> None:
         """Delete the local copy of the records."""
