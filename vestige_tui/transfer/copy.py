@@ -43,11 +43,11 @@ from vestige_tui.store.schema.rows import model as read_model
 from vestige_tui.transfer.checkpoint import CopyCheckpoint, CopyPhase, UnconfirmedBatch
 from vestige_tui.transfer.convert import TransferContext, TransferRow
 from vestige_tui.transfer.embed_missing import MissingEmbedder
-from vestige_tui.transfer.follow import ChangeFollower, failed_row_state, written_states
+from vestige_tui.transfer.follow import ChangeFollower
 from vestige_tui.transfer.open import open_source, refuse_foreign, target_of
 from vestige_tui.transfer.sanitize import sentence, shown
 from vestige_tui.transfer.sqlite_source import sqlite_path
-from vestige_tui.transfer.sync_state import REFUSED, SyncState, row_state_of
+from vestige_tui.transfer.sync_state import REFUSED, SyncState, failed_row_state, row_state_of, written_states
 from vestige_tui.transfer.table_spec import MEMORIES, TABLES, USERS, Table
 from vestige_tui.transfer.target_readers import target_reader_of
 from vestige_tui.transfer.verify import DIFFERENCES, LISTED_ROWS, Comparison, LedgerReporter, verdict

@@ -20,7 +20,7 @@ from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.start import JobRequest, ValidatedJob
 from vestige_tui.store.backends import pgbinary_decode
 from vestige_tui.store.open import open_backend
-from vestige_tui.transfer.follow import delete_unused
+from vestige_tui.transfer.deletions import delete_unused
 from vestige_tui.transfer.open import open_source, target_of
 from vestige_tui.transfer.row_keys import name_of
 from vestige_tui.transfer.sanitize import sentence

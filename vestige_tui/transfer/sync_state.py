@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from vestige_tui.core.jobs import JobFinding
     from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Row, Transaction
     from vestige_tui.transfer.convert import TransferRow
+    from vestige_tui.transfer.protocols import WriteOutcome
 
     Records: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
 
@@ -38,6 +40,8 @@ OWNED, EQUAL, REFUSED, DELETED, REPORTED, EDIT_REFUSED = 1, 2, 4, 8, 16, 32
 """Flags of a row: inserted by this copy; equal on both sides when last seen; refused by the target; deleted since;
 reported to stay as it is in the target; present, but its last edit was refused."""
 
+SYNCED = OWNED | EQUAL
+"""Flags of a row that this copy has inserted or found equal."""
 RETENTION = timedelta(days=30)
 """Time after which the sync state of an abandoned copy is deleted."""
 CHUNKS_PER_READ = 64
@@ -83,6 +87,29 @@ def _stamp(table: str, values: Sequence[bytes | None], content_hash: int) -> int
         # Most rows are canonical already: hashing them once is enough.
         return (content_hash if canonical is values else hashed(pgbinary_encode.row(*canonical))) - 2**63
     return 0
+
+
+def written_states(states: Sequence[RowState], outcome: WriteOutcome) -> list[RowState]:
+    """Return the states of written rows: refused, inserted, or merely present."""
+    left_out = outcome.present | outcome.refused.keys()
+    inserted = {state.key for position, state in enumerate(states) if position not in left_out}
+    if len(inserted) != outcome.inserted:
+        # Another process inserted some of them at the same time, so that ownership is unknown.
+        inserted = set()
+    return [
+        state._replace(flags=OWNED if state.key in inserted else REFUSED if position in outcome.refused else 0)
+        for position, state in enumerate(states)
+    ]
+
+
+def failed_row_state(finding: JobFinding) -> RowState:
+    """Return the state of a row that cannot be copied, so that it is reported once."""
+    return RowState(failed_key(finding.source_key), 0, 0, REFUSED)
+
+
+def failed_key(key: str) -> int:
+    """Return the key of the state that records the failure of a row, by its name in findings."""
+    return hashed(b"failed " + key.encode())
 
 
 def hashed(data: bytes) -> int:
