@@ -16,7 +16,8 @@ from tests.support.swapping import stored as stored_vectors
 from vestige_tui.core.errors import CheckpointUnreadable
 from vestige_tui.core.jobs import Job
 from vestige_tui.core.memories import Draft
-from vestige_tui.embedding.models import EmbedderSource, TestEmbedder
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.jobs import start, worker
 from vestige_tui.jobs.checkpoints import has_written
 from vestige_tui.jobs.ledger import Ledger

@@ -86,7 +86,8 @@ async def main(name: str, folder: str, server: str) -> None:
     from vestige_tui.jobs.context import Meter
     from vestige_tui.store.open import open_store
     from vestige_tui.transfer.open import open_source
-    from vestige_tui.transfer.verify import StdoutReporter, prepare
+    from vestige_tui.transfer.reporters import StdoutReporter
+    from vestige_tui.transfer.verify import prepare
 
     migration = f"ALTER TABLE {table.stored_as} ADD COLUMN note TEXT"
     source, back = f"sqlite:{Path(folder) / 'source.db'}", f"sqlite:{Path(folder) / 'back.db'}"

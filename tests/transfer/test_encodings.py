@@ -35,9 +35,10 @@ from vestige_tui.transfer.convert import TransferContext
 from vestige_tui.transfer.open import open_source
 from vestige_tui.transfer.postgres_source import PostgresSource
 from vestige_tui.transfer.protocols import Source
+from vestige_tui.transfer.reporters import StdoutReporter
 from vestige_tui.transfer.table_spec import TABLES
 from vestige_tui.transfer.target_readers import target_reader_of
-from vestige_tui.transfer.verify import StdoutReporter, prepare
+from vestige_tui.transfer.verify import prepare
 
 TEXTS = (
     "café crème",

@@ -26,10 +26,13 @@ from vestige_tui.embedding.models import DEFAULT_DIMENSION, DEFAULT_MODEL
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest, check, start
 from vestige_tui.store.open import open_store
-from vestige_tui.transfer import copy
+from vestige_tui.transfer import copy_rows
 from vestige_tui.transfer.copy import Copy
+from vestige_tui.transfer.copy_rows import RowCopier
+from vestige_tui.transfer.dropped_indexes import DroppedIndexes
 from vestige_tui.transfer.protocols import Batch, Key
 from vestige_tui.transfer.row_keys import read_key, write_key
+from vestige_tui.transfer.second_transaction import SecondTransaction
 from vestige_tui.transfer.table_spec import EDGES, SCHEDULING, Table
 
 
@@ -141,10 +144,10 @@ async def test_what_came_after_its_memory_was_asked_for_has_not_failed(
     at = "2026-02-01T00:00:00.000000+00:00"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO scheduling (memory_id) VALUES ('nobody')")
-    read = Copy._read
+    read = RowCopier._read
     written: list[str] = []
 
-    def reading(self: Copy, table: Table, after: Key, limit: int) -> Batch:
+    def reading(self: RowCopier, table: Table, after: Key, limit: int) -> Batch:
         # All memories have been read by now, and somebody goes on writing.
         if table.name == "vectors" and not written:
             written.extend(new)
@@ -162,7 +165,7 @@ async def test_what_came_after_its_memory_was_asked_for_has_not_failed(
                     connection.execute("INSERT INTO scheduling (memory_id) VALUES (?)", (each,))
         return read(self, table, after, limit)
 
-    monkeypatch.setattr(Copy, "_read", reading)
+    monkeypatch.setattr(RowCopier, "_read", reading)
     running, result = await attempt(f"sqlite:{path}", target, batch=10, verify=True)
     assert written
     tables = running.meter.tables
@@ -238,25 +241,25 @@ async def test_indexes_are_built_again_whatever_becomes_of_the_copy(
     async with open_store(postgres_database, create=True):
         whole = indexes(postgres_database)
     missing: list[int] = []
-    write = Copy._write
+    write = RowCopier._write
 
-    async def interrupted(self: Copy, table: Table, *args: Any) -> None:
+    async def interrupted(self: RowCopier, table: Table, *args: Any) -> None:
         if table.name == "reviews":
             missing.append(len(whole) - len(indexes(postgres_database)))
             raise Refused("Something else is wrong.")
         await write(self, table, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Copy, "_write", interrupted)
+        patch.setattr(RowCopier, "_write", interrupted)
         with pytest.raises(Refused):
             await attempt(source, postgres_database, batch=20)
     assert missing[0] > 10
     assert indexes(postgres_database) == whole
     with monkeypatch.context() as patch:
         # One that is killed builds nothing; what it noted is built by the next.
-        patch.setattr(Copy, "_rebuild_indexes", _leave)
+        patch.setattr(DroppedIndexes, "restore", _leave)
         patch.setattr(Copy, "_mostly_unread", lambda self: True)
-        patch.setattr(Copy, "_write", interrupted)
+        patch.setattr(RowCopier, "_write", interrupted)
         with pytest.raises(Refused):
             await attempt(source, postgres_database, batch=20)
     assert len(indexes(postgres_database)) < len(whole)
@@ -269,7 +272,7 @@ async def test_indexes_are_built_again_whatever_becomes_of_the_copy(
     assert_equal_stores(path, postgres_database)
 
 
-async def _leave(copy: Copy) -> None:
+async def _leave(indexes: DroppedIndexes) -> None:
     """What a worker that is killed does about its indexes."""
 
 
@@ -323,9 +326,9 @@ async def test_a_hostile_file_is_taken_up_without_counting_twice(
     tmp_path: Path, postgres_server: str, monkeypatch: pytest.MonkeyPatch, lost: bool
 ) -> None:
     path = make_v18(tmp_path / "vestige.db", 24, hostile=True)
-    write = Copy._write
+    write = RowCopier._write
 
-    async def interrupted(self: Copy, table: Table, *args: Any) -> None:
+    async def interrupted(self: RowCopier, table: Table, *args: Any) -> None:
         if table.name == "edges":
             raise Refused("Something else is wrong.")
         await write(self, table, *args)
@@ -334,7 +337,7 @@ async def test_a_hostile_file_is_taken_up_without_counting_twice(
         for whole, taken_up in ((one, two), (str(tmp_path / "whole.db"), str(tmp_path / "taken_up.db"))):
             first, _ = await attempt(str(path), whole, batch=7, verify=True)
             with monkeypatch.context() as patch:
-                patch.setattr(Copy, "_write", interrupted)
+                patch.setattr(RowCopier, "_write", interrupted)
                 # Whichever way the rows go.
                 for table in (SCHEDULING, EDGES):
                     patch.setitem(vars(table), "parallel", False)
@@ -368,11 +371,11 @@ async def test_a_batch_that_was_lost_beside_its_checkpoint_is_written_again(
     await fill(path, 60)
     with database(postgres_server, "lost_source") as source, database(postgres_server, "lost_target") as target:
         first, _ = await attempt(f"sqlite:{path}", source)
-        keep, current = copy._SecondTransaction.commit, [""]
+        keep, current = SecondTransaction.commit, [""]
         kept: list[int] = []
-        two = Copy._write_in_parallel
+        two = RowCopier._write_in_parallel
 
-        async def writing(self: Copy, table: Table, *batches: Any) -> None:
+        async def writing(self: RowCopier, table: Table, *batches: Any) -> None:
             current[0] = table.name
             await two(self, table, *batches)
 
@@ -385,9 +388,9 @@ async def test_a_batch_that_was_lost_beside_its_checkpoint_is_written_again(
             await keep(self)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Copy, "_write_in_parallel", writing)
-            patch.setattr(copy._SecondTransaction, "commit", keeping)
-            patch.setattr(copy, "MAX_BATCH_ROWS", 10)
+            patch.setattr(RowCopier, "_write_in_parallel", writing)
+            patch.setattr(SecondTransaction, "commit", keeping)
+            patch.setattr(copy_rows, "MAX_BATCH_ROWS", 10)
             with pytest.raises(_Killed):
                 await attempt(source, target, batch=10)
         assert kept

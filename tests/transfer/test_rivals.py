@@ -26,9 +26,10 @@ from vestige_tui.jobs.start import JobRequest, check
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
-from vestige_tui.transfer import copy
+from vestige_tui.transfer import copy_rows
 from vestige_tui.transfer.convert import TransferRow
 from vestige_tui.transfer.copy import Copy
+from vestige_tui.transfer.copy_rows import RowCopier
 from vestige_tui.transfer.open import target_of
 from vestige_tui.transfer.protocols import WriteOutcome
 from vestige_tui.transfer.table_spec import TABLES, Table
@@ -53,17 +54,17 @@ async def test_no_vector_of_the_old_model_comes_after_the_swap(
 ) -> None:
     path = tmp_path / "source.db"
     await fill(path, 60)
-    write, met = Copy._write_batches, list[str]()
+    write, met = RowCopier._write_batches, list[str]()
 
-    async def writing(self: Copy, into: Table, batches: Sequence[Any]) -> None:
+    async def writing(self: RowCopier, into: Table, batches: Sequence[Any]) -> None:
         met.append(into.name)
         if into.name == table and met.count(table) == 2:
             await asyncio.to_thread(prepare, target, NEW)
             await asyncio.to_thread(swap, target, NEW)
         await write(self, into, batches)
 
-    monkeypatch.setattr(Copy, "_write_batches", writing)
-    monkeypatch.setattr(copy, "MAX_BATCH_ROWS", 10)
+    monkeypatch.setattr(RowCopier, "_write_batches", writing)
+    monkeypatch.setattr(copy_rows, "MAX_BATCH_ROWS", 10)
     with pytest.raises(ModelMismatch, match="no more vectors of test-model"):
         await attempt(f"sqlite:{path}", target, batch=10)
     there = dict(stored(target))
@@ -151,15 +152,15 @@ async def test_a_copy_that_is_taken_up_after_another_brought_the_same_adds_nothi
     one, other = tmp_path / "one.db", tmp_path / "other.db"
     await fill(one, 60)
     shutil.copy(one, other)
-    write = Copy._write_batches
+    write = RowCopier._write_batches
 
-    async def interrupted(self: Copy, table: Table, batches: Sequence[Any]) -> None:
+    async def interrupted(self: RowCopier, table: Table, batches: Sequence[Any]) -> None:
         if table.name == "vectors":
             raise Refused("Something else is wrong.")
         await write(self, table, batches)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Copy, "_write_batches", interrupted)
+        patch.setattr(RowCopier, "_write_batches", interrupted)
         with pytest.raises(Refused):
             await attempt(f"sqlite:{one}", target, batch=7)
     await attempt(f"sqlite:{other}", target, batch=7)

@@ -25,14 +25,15 @@ from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.monitor import watch
 from vestige_tui.jobs.start import JobRequest, check, start
 from vestige_tui.store.open import open_store
-from vestige_tui.transfer import verify
+from vestige_tui.transfer import comparison, differences, verify
 from vestige_tui.transfer.convert import TransferContext, TransferRow
 from vestige_tui.transfer.open import open_source
 from vestige_tui.transfer.protocols import RowComparison, Source
+from vestige_tui.transfer.reporters import LedgerReporter, StdoutReporter
 from vestige_tui.transfer.row_keys import key_of
 from vestige_tui.transfer.table_spec import TABLES
 from vestige_tui.transfer.target_readers import PostgresTargetReader, SqliteTargetReader, target_reader_of
-from vestige_tui.transfer.verify import StdoutReporter, prepare
+from vestige_tui.transfer.verify import prepare
 
 ROWS = 60
 MOMENT = datetime(2026, 6, 1, tzinfo=UTC)
@@ -603,15 +604,15 @@ async def attempt(source: str, target: str, stops: bool, monkeypatch: pytest.Mon
             checkpoint=dict(taken.checkpoint),
             meter=Meter(taken.progress),
         )
-        note = verify.LedgerReporter.note
+        note = LedgerReporter.note
 
-        async def counted(self: verify.LedgerReporter, *args: Any) -> None:
+        async def counted(self: LedgerReporter, *args: Any) -> None:
             await note(self, *args)
             if stops and "memories" in self.meter.tables and self.meter.tables["memories"].differ:
                 running.stop.set()
 
         with monkeypatch.context() as patched:
-            patched.setattr(verify.LedgerReporter, "note", counted)
+            patched.setattr(LedgerReporter, "note", counted)
             try:
                 result = await verify.run(running)
             except Cancelled as error:
@@ -627,7 +628,7 @@ async def test_a_comparison_that_was_cut_short_carries_no_figures_over(
     source, target = pair
     ids = ids_of(target)
     change(target, f"UPDATE knowledge_nodes SET codebase = 'x' WHERE id IN ('{ids[3]}', '{ids[50]}')", 2)
-    monkeypatch.setattr(verify, "BATCH_ROWS", 1)
+    monkeypatch.setattr(comparison, "BATCH_ROWS", 1)
     cut = await attempt(source, target, True, monkeypatch)
     assert cut.meter.phase != "done"
     assert cut.meter.tables["memories"].differ == 1
@@ -649,9 +650,9 @@ async def test_no_more_than_a_number_of_differences_is_listed(
 ) -> None:
     source, target = pair
     change(target, "UPDATE knowledge_nodes SET codebase = 'x'", ROWS)
-    monkeypatch.setattr(verify, "BATCH_ROWS", 4)
+    monkeypatch.setattr(comparison, "BATCH_ROWS", 4)
     for most in (3, 4, 5, ROWS - 1, ROWS):
-        monkeypatch.setattr(verify, "LISTED_ROWS", most)
+        monkeypatch.setattr(differences, "LISTED_ROWS", most)
         told = await compare(source, target)
         assert sums(told) == {"memories": (ROWS, 0, 0)}
         if most == ROWS:

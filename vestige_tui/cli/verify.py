@@ -72,7 +72,7 @@ class _Comparison:
 
     @property
     def status(self) -> int:
-        from vestige_tui.transfer.verify import equal
+        from vestige_tui.transfer.differences import equal
 
         return 0 if equal(self.tables) else DIFFERENT_STATUS
 
@@ -206,7 +206,8 @@ async def _compare_in_process(request: JobRequest, output: Output) -> _Compariso
     from vestige_tui.jobs.context import Meter
     from vestige_tui.store.open import open_store
     from vestige_tui.transfer.open import open_source
-    from vestige_tui.transfer.verify import StdoutReporter, prepare
+    from vestige_tui.transfer.reporters import StdoutReporter
+    from vestige_tui.transfer.verify import prepare
 
     progress = output.progress("compared")
     source = await asyncio.to_thread(open_source, request.source)
@@ -225,8 +226,8 @@ def _show_progress(progress: ProgressLine, meter: Meter) -> None:
 
 
 def _print_comparison(output: Output, comparison: _Comparison) -> None:
-    from vestige_tui.transfer.verify import DIFFERENCES as DIFFERENT_OUTCOMES
-    from vestige_tui.transfer.verify import equal
+    from vestige_tui.transfer.differences import DIFFERENCES as DIFFERENT_OUTCOMES
+    from vestige_tui.transfer.differences import equal
 
     tables, repair_counts = comparison.tables, comparison.repair_counts
     if output.as_json:

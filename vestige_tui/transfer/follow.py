@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.jobs import JobFinding
 from vestige_tui.store.backends import pgbinary_decode
+from vestige_tui.transfer.copy_rows import count_written
 from vestige_tui.transfer.deletions import DeletionFollower
 from vestige_tui.transfer.protocols import WriteOutcome
 from vestige_tui.transfer.row_actions import RowAction, RowFacts, TargetRow, decide, decide_update, record_of
@@ -67,7 +68,7 @@ class _SourceRow:
 class ChangeFollower:
     """Runs passes over a source and its target.
 
-    ``ask_source`` runs a query on the source in a thread; ``count_rows`` counts written rows and returns the findings.
+    ``ask_source`` runs a query on the source in a thread.
     """
 
     def __init__(
@@ -78,7 +79,6 @@ class ChangeFollower:
         target_reader: TargetReader,
         sync_state: SyncState,
         ask_source: Callable[[Callable[[], Any]], Awaitable[Any]],
-        count_rows: Callable[[Table, Sequence[TransferRow], WriteOutcome], list[JobFinding]],
         *,
         vectors: bool,
     ) -> None:
@@ -88,7 +88,6 @@ class ChangeFollower:
         self._target_reader = target_reader
         self._sync_state = sync_state
         self._ask_source = ask_source
-        self._count_rows = count_rows
         self._tables = [table for table in TABLES if vectors or not table.embedded]
         self._vectors = vectors
         self._unknown_keys: set[str] = set()
@@ -192,7 +191,9 @@ class ChangeFollower:
                 counted_rows = [row for position, row in enumerate(transfer_rows) if position not in outcome.refused]
                 counted_outcome = WriteOutcome(outcome.inserted, frozenset())
             self._expect(table, len(counted_rows))
-            await self._add_findings(transaction, self._count_rows(table, counted_rows, counted_outcome))
+            await self._add_findings(
+                transaction, count_written(self._context.meter, table, counted_rows, counted_outcome)
+            )
             await self._sync_state.add(transaction, table.name, written_states([row.state for row in rows], outcome))
             return outcome
 
@@ -212,7 +213,8 @@ class ChangeFollower:
                 await self._context.ledger.withdraw_findings(transaction, self._context.job_id, withdrawn)
                 self._context.meter.add(table.name, read=-len(accepted), failed=-len(accepted))
                 await self._add_findings(
-                    transaction, self._count_rows(table, accepted, WriteOutcome(outcome.inserted, frozenset()))
+                    transaction,
+                    count_written(self._context.meter, table, accepted, WriteOutcome(outcome.inserted, frozenset())),
                 )
             states = written_states([row.state for row in rows], outcome)
             # Recording an unchanged refusal at each pass would make the sync state grow.
@@ -348,6 +350,11 @@ class ChangeFollower:
             await self._sync_state.add(transaction, table.name, states)
 
         await self._context.step(report)
+
+    async def _count_written(
+        self, transaction: Transaction, table: Table, rows: Sequence[TransferRow], outcome: WriteOutcome
+    ) -> None:
+        await self._add_findings(transaction, count_written(self._context.meter, table, rows, outcome))
 
     def _expect(self, table: Table, count: int) -> None:
         total = self._context.meter.tables[table.name].total

@@ -20,13 +20,16 @@ from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.start import JobRequest, ValidatedJob
 from vestige_tui.store.backends import pgbinary_decode
 from vestige_tui.store.open import open_backend
+from vestige_tui.transfer.comparison import KEYS_PAGE_ROWS, Comparison
+from vestige_tui.transfer.copy_target import copy_target_of
 from vestige_tui.transfer.deletions import delete_unused
+from vestige_tui.transfer.differences import verdict
 from vestige_tui.transfer.open import open_source, target_of
+from vestige_tui.transfer.reporters import LedgerReporter
 from vestige_tui.transfer.row_keys import name_of
 from vestige_tui.transfer.sanitize import sentence
 from vestige_tui.transfer.sqlite_source import sqlite_path
 from vestige_tui.transfer.table_spec import MEMORIES, TABLES
-from vestige_tui.transfer.verify import KEYS_PAGE_ROWS, Comparison, LedgerReporter, copy_target_of, verdict
 from vestige_tui.transfer.verify import check as check_comparison
 from vestige_tui.transfer.verify import dry_run as count_rows
 
@@ -34,9 +37,9 @@ if TYPE_CHECKING:
     from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Backend, Transaction
     from vestige_tui.transfer.convert import TransferRow
+    from vestige_tui.transfer.copy_target import CopyTarget
     from vestige_tui.transfer.protocols import Batch, Source, WriteOutcome
     from vestige_tui.transfer.table_spec import Table
-    from vestige_tui.transfer.verify import CopyTarget
 
 
 async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:

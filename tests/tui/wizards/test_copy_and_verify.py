@@ -18,7 +18,7 @@ from vestige_tui.core.jobs import Job
 from vestige_tui.embedding.models import signature
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.store.open import open_store
-from vestige_tui.transfer import copy
+from vestige_tui.transfer import copy_plan
 from vestige_tui.tui.jobs.place import JobsPlace
 from vestige_tui.tui.notice import NO_NOTICE
 from vestige_tui.tui.widgets.status_line import StatusLine
@@ -268,7 +268,7 @@ async def test_models_that_differ_leave_two_ways(corpus: Path, tmp_path: Path, m
             raise EmbedderUnavailable(f"The embedding model {name} is not on this machine.")
         return known[name]
 
-    monkeypatch.setattr(copy, "load_embedder", load)
+    monkeypatch.setattr(copy_plan, "load_embedder", load)
     async with open_store(f"sqlite:{other}", create=True) as store:
         await store.models.register(signature(second))
     async with opened(corpus) as console:

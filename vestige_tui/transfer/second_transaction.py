@@ -1,0 +1,32 @@
+"""Second transaction of a step, for work beside the first one on another connection."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING
+
+from vestige_tui.core.errors import Cancelled, VestigeError
+
+if TYPE_CHECKING:
+    from vestige_tui.store.backends.protocol import Backend, Transaction
+
+
+class SecondTransaction:
+    """Second transaction, open during a step."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._open = AsyncExitStack()
+
+    async def begin(self) -> Transaction:
+        """Begin the transaction; roll back an earlier one first."""
+        await self.roll_back()
+        return await self._open.enter_async_context(self._backend.write())
+
+    async def commit(self) -> None:
+        await self._open.aclose()
+
+    async def roll_back(self) -> None:
+        cancelled = Cancelled("taken back")
+        with suppress(VestigeError):
+            await self._open.__aexit__(Cancelled, cancelled, None)
