@@ -24,7 +24,7 @@ from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest
 from vestige_tui.reembed import plan as jobs
 from vestige_tui.reembed.checkpoint import ReembedResult
-from vestige_tui.reembed.run import Reembedding
+from vestige_tui.reembed.encoding import VectorEncoder
 from vestige_tui.store.open import open_store
 
 if TYPE_CHECKING:
@@ -65,16 +65,16 @@ async def reembed(url: str, model: str) -> ReembedResult:
 def timed_writes() -> Iterator[list[float]]:
     """Record the seconds of each write of a re-embedding: vectors with their checkpoint."""
     durations: list[float] = []
-    write = Reembedding._write
+    write = VectorEncoder._write
 
-    async def timed(self: Reembedding, *arguments: Any) -> int:
+    async def timed(self: VectorEncoder, *arguments: Any) -> int:
         began = time.perf_counter()
         try:
             return await write(self, *arguments)
         finally:
             durations.append(time.perf_counter() - began)
 
-    with patch.object(Reembedding, "_write", timed):
+    with patch.object(VectorEncoder, "_write", timed):
         yield durations
 
 

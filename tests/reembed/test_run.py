@@ -30,9 +30,11 @@ from vestige_tui.embedding.models import DEFAULT_MODEL, Embedder, TestEmbedder, 
 from vestige_tui.jobs import conflicts, start, worker
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest
-from vestige_tui.reembed import plan
-from vestige_tui.reembed import run as reembedding
+from vestige_tui.reembed import encoding, plan
+from vestige_tui.reembed.encoding import VectorEncoder
+from vestige_tui.reembed.index_build import IndexBuilder
 from vestige_tui.reembed.index_queries import IndexQueries
+from vestige_tui.reembed.run import Reembedding
 from vestige_tui.store.models import FILL_BATCH
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
@@ -275,7 +277,7 @@ async def test_the_real_model_takes_over_vectors_of_the_same_width(url: str, run
 
 async def test_what_is_written_meanwhile_is_caught_up(url: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = await fill(url, 60)
-    inner = reembedding.Reembedding._write
+    inner = VectorEncoder._write
     writes = 0
 
     async def write(self: Any, table: Any, group: Any, cursor: bool) -> int:
@@ -293,7 +295,7 @@ async def test_what_is_written_meanwhile_is_caught_up(url: str, run: Run, monkey
                 await store.update(min(ids), Patch(content="changed again"))
         return await inner(self, table, group, cursor)
 
-    monkeypatch.setattr(reembedding.Reembedding, "_write", write)
+    monkeypatch.setattr(VectorEncoder, "_write", write)
     await completed(run(url, model=NEW.name, batch=16))
     assert everything_is_of(url, NEW) == 60
     assert {"written meanwhile", "changed again", f"changed {max(ids)}"} <= {text for text, _ in stored(url)}
@@ -303,7 +305,7 @@ async def test_what_is_written_just_before_the_swap_gets_its_vector_after_it(
     url: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = await fill(url, 20)
-    inner = reembedding.Reembedding._swap
+    inner = Reembedding._swap
 
     async def swap(self: Any) -> None:
         async with opened(url, OLD) as store:
@@ -311,7 +313,7 @@ async def test_what_is_written_just_before_the_swap_gets_its_vector_after_it(
             await store.update(ids[3], Patch(content="changed at the last moment"))
             await inner(self)
 
-    monkeypatch.setattr(reembedding.Reembedding, "_swap", swap)
+    monkeypatch.setattr(Reembedding, "_swap", swap)
     await completed(run(url, model=NEW.name))
     assert everything_is_of(url, NEW) == 21
 
@@ -345,8 +347,8 @@ async def test_an_edit_that_takes_long_is_waited_for(
     postgres_database: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = await fill(postgres_database, 20)
-    monkeypatch.setattr(reembedding, "PAUSE_SECONDS", 0.01)
-    write, build = reembedding.Reembedding._write, reembedding.Reembedding._build
+    monkeypatch.setattr(encoding, "PAUSE_SECONDS", 0.01)
+    write, build = VectorEncoder._write, IndexBuilder._build
     edited: list[str] = []
     async with await psycopg.AsyncConnection.connect(postgres_database) as editor:
 
@@ -364,8 +366,8 @@ async def test_an_edit_that_takes_long_is_waited_for(
             await editor.commit()
             await build(self, phase, index)
 
-        monkeypatch.setattr(reembedding.Reembedding, "_write", writing)
-        monkeypatch.setattr(reembedding.Reembedding, "_build", building)
+        monkeypatch.setattr(VectorEncoder, "_write", writing)
+        monkeypatch.setattr(IndexBuilder, "_build", building)
         await completed(run(postgres_database, model=NEW.name))
     assert everything_is_of(postgres_database, NEW) == 20
     assert "took long" in {text for text, _ in stored(postgres_database)}
@@ -375,7 +377,7 @@ async def test_the_swap_waits_for_who_reads_and_lets_others_through(
     postgres_database: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(postgres_database, 20)
-    inner = reembedding.Reembedding._swap_tables
+    inner = Reembedding._swap_tables
     tries: list[str] = []
     async with await psycopg.AsyncConnection.connect(postgres_database) as reader:
 
@@ -385,14 +387,14 @@ async def test_the_swap_waits_for_who_reads_and_lets_others_through(
                 await reader.rollback()
             await inner(self, transaction)
 
-        monkeypatch.setattr(reembedding.Reembedding, "_swap_tables", swapped)
-        build = reembedding.Reembedding._build_spare_index
+        monkeypatch.setattr(Reembedding, "_swap_tables", swapped)
+        build = IndexBuilder.build_spare
 
         async def built(self: Any) -> None:
             await build(self)
             await reader.execute("SELECT count(*) FROM node_embeddings")
 
-        monkeypatch.setattr(reembedding.Reembedding, "_build_spare_index", built)
+        monkeypatch.setattr(IndexBuilder, "build_spare", built)
         await completed(run(postgres_database, model=NEW.name))
     assert tries == ["first", "again", "again"]
     assert everything_is_of(postgres_database, NEW) == 20
@@ -484,7 +486,7 @@ async def test_a_text_that_failed_and_was_mended_has_failed_no_more(
 ) -> None:
     monkeypatch.setattr(encoder_pool, "_COMMAND", (sys.executable, "-m", "tests.support.fragile"))
     mended, stays = await meaningless(url, "undone business", "undone for ever")
-    inner = reembedding.Reembedding._pass
+    inner = VectorEncoder._pass
     seen: list[tuple[int, int]] = []
 
     async def look(self: Any, *arguments: Any) -> tuple[int, int]:
@@ -496,7 +498,7 @@ async def test_a_text_that_failed_and_was_mended_has_failed_no_more(
             await asyncio.to_thread(change, url, mend, "undone business")
         return found
 
-    monkeypatch.setattr(reembedding.Reembedding, "_pass", look)
+    monkeypatch.setattr(VectorEncoder, "_pass", look)
     job = await completed(run(url, model="test-embedder-8", in_place=in_place))
     assert seen[:2] == [(5, 3), (1, 1)]
     assert (counts(job), await failures(url, job)) == ((5, 4, 1), [stays])
@@ -509,12 +511,12 @@ async def test_a_text_that_failed_and_was_mended_has_failed_no_more(
 async def interrupted(run: Run, monkeypatch: pytest.MonkeyPatch, url: str, **options: Any) -> Job:
     """An attempt that ends once all texts were encoded."""
 
-    async def refuse(self: reembedding.Reembedding) -> None:
+    async def refuse(self: Reembedding | IndexBuilder) -> None:
         raise Refused("Something else is wrong.")
 
     with monkeypatch.context() as patch:
-        for name in ("_swap", "_build_own_index"):
-            patch.setattr(reembedding.Reembedding, name, refuse)
+        patch.setattr(Reembedding, "_swap", refuse)
+        patch.setattr(IndexBuilder, "build_own", refuse)
         job = await run(url, **options)
     assert job.error == "Something else is wrong."
     return job
@@ -790,7 +792,7 @@ async def test_a_cancelled_job_leaves_its_vectors_to_the_next(
     url: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(url, 60)
-    inner = reembedding.Reembedding._write
+    inner = VectorEncoder._write
     asked = False
 
     async def write(self: Any, *arguments: Any) -> int:
@@ -801,7 +803,7 @@ async def test_a_cancelled_job_leaves_its_vectors_to_the_next(
             self._context.stop.set()
         return written
 
-    monkeypatch.setattr(reembedding.Reembedding, "_write", write)
+    monkeypatch.setattr(VectorEncoder, "_write", write)
     job = await run(url, model=NEW.name, batch=16)
     assert (job.status, job.error) == ("failed", "cancelled")
     async with opened(url, OLD) as store:

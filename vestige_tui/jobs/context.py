@@ -119,7 +119,11 @@ class JobContext:
     async def phase(self, label: str) -> None:
         """Set the phase shown as progress, and store it."""
         self.meter.phase = label
-        await self.step(_nothing)
+        await self.save()
+
+    async def save(self, checkpoint: Checkpoint | None = None) -> None:
+        """Store progress and checkpoint, without other work."""
+        await self.step(_nothing, checkpoint)
 
     def amend(self, checkpoint: Checkpoint) -> None:
         """Change the checkpoint in memory; the next step stores it."""

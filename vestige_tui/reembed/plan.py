@@ -25,8 +25,11 @@ from vestige_tui.jobs.conflicts import refuse_competing_jobs
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.ledger import Ledger, plan_id
 from vestige_tui.jobs.start import JobRequest, ValidatedJob
+from vestige_tui.reembed.attempt import TABLE, Kind
 from vestige_tui.reembed.checkpoint import ReembedCheckpoint, ReembedResult
-from vestige_tui.reembed.run import ENCODER_BATCH, MAX_BATCH, TABLE, Kind, Reembedding, as_text, room
+from vestige_tui.reembed.encoding import ENCODER_BATCH, MAX_BATCH, as_text
+from vestige_tui.reembed.index_build import room
+from vestige_tui.reembed.run import Reembedding
 from vestige_tui.reembed.spare_vectors import (
     drop_spare,
     equal,

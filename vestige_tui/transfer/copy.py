@@ -337,7 +337,7 @@ class Copy:
             self._ask_source,
             parallel=self._server is not None,
         ).run()
-        await self._context.step(_nothing, self._checkpoint.all_read())
+        await self._context.save(self._checkpoint.all_read())
 
     def _mostly_unread(self) -> bool:
         """Check whether at least half of the rows are still to be read, so that dropping the indexes pays."""
@@ -351,10 +351,6 @@ async def _run_to_end(coroutine: Coroutine[Any, Any, None]) -> None:
     while not task.done():
         with suppress(asyncio.CancelledError):
             await asyncio.shield(task)
-
-
-async def _nothing(transaction: Transaction) -> None:
-    """Write only the checkpoint."""
 
 
 __all__ = ["Copy", "check", "dry_run", "run"]

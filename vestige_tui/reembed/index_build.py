@@ -1,0 +1,134 @@
+"""Build the vector index over new vectors, concurrently or at once, with the memory that its graph needs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from vestige_tui.core.errors import OutOfResources, VestigeError
+from vestige_tui.reembed.index_queries import OWN_INDEX, SPARE_INDEX, IndexQueries
+from vestige_tui.store.open import open_backend
+from vestige_tui.store.schema import migrations
+
+if TYPE_CHECKING:
+    from vestige_tui.reembed.attempt import Attempt
+    from vestige_tui.store.backends.protocol import Capabilities, Transaction
+
+MAX_MEMORY_BYTES = 1_000_000_000
+MIN_MEMORY_BYTES = 64_000_000
+INDEX_WORKER_PROCESSES = 2
+INDEX = "idx_node_embeddings_hnsw"
+
+
+class IndexBuilder:
+    """Builds the vector index of the store's own table, or of the shadow table."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._context = attempt.context
+        self._backend = attempt.backend
+
+    async def build_spare(self) -> None:
+        await self._build("building the vector index", SPARE_INDEX)
+        await self._context.with_retries(lambda: self._backend.maintain("analyze_spare"))
+
+    async def build_own(self) -> None:
+        """Rebuild the index if it was dropped or left incomplete (in place)."""
+        if not self._backend.capabilities.typed_vectors:
+            return
+        context = self._context
+        if context.options.get("concurrent_index"):
+            await self._build("building the vector index", OWN_INDEX)
+        elif not await self._has_index(OWN_INDEX):
+            context.meter.phase = "building the vector index"
+            await self._attempt.save()
+            start = time.monotonic()
+            await self._attempt.step(self._build_at_once)
+            await self._note_built(start)
+
+        async def settle(transaction: Transaction) -> None:
+            await context.ledger.note_dropped(transaction, context.job_id, [])
+            await self.record(transaction)
+
+        await self._attempt.step(settle)
+
+    async def _build_at_once(self, transaction: Transaction) -> None:
+        await transaction.fetch(
+            "prepare_build", {**self._memory(), "workers": str(INDEX_WORKER_PROCESSES), "local": True}
+        )
+        await transaction.execute("drop_index")
+        await self._attempt.run_typed(transaction, "build_index")
+
+    async def _build(self, phase: str, index: IndexQueries) -> None:
+        """Build an index concurrently, unless it exists and is valid."""
+        if await self._has_index(index):
+            return
+        await self._context.phase(phase)
+        start = time.monotonic()
+        await self._context.with_retries(lambda: self._build_concurrently(index))
+        await self._note_built(start)
+
+    async def _note_built(self, start: float) -> None:
+        seconds = round(self._attempt.checkpoint.index_seconds + time.monotonic() - start, 3)
+        await self._attempt.save(replace(self._attempt.checkpoint, index_seconds=seconds))
+
+    async def _has_index(self, index: IndexQueries) -> bool:
+        records = await self._attempt.ask(index.find)
+        return bool(records) and bool(records[0]["valid"])
+
+    async def _build_concurrently(self, index: IndexQueries) -> None:
+        # A separate connection, because settings apply to all of it.
+        backend = open_backend(self._context.target, max_connections=1)
+        backend.use_model(self._attempt.model)
+        await backend.open()
+        try:
+            await backend.fetch("wait_long")
+            with contextlib.suppress(VestigeError):  # not supported on every platform
+                await backend.fetch("notice_hangup")
+            records = await backend.fetch(index.find)
+            if records:
+                # Left by an interrupted build, or by one that still runs: then this waits for its end.
+                await backend.maintain(index.drop)
+            try:
+                await backend.fetch(
+                    "prepare_build", {**self._memory(), "workers": str(INDEX_WORKER_PROCESSES), "local": False}
+                )
+                await backend.maintain(index.build)
+            except OutOfResources:
+                # Parallel workers need shared memory that a container may not have.
+                await backend.maintain(index.drop)
+                await backend.fetch("prepare_build", {**self._memory(), "workers": "0", "local": False})
+                await backend.maintain(index.build)
+        finally:
+            await backend.close()
+
+    def _memory(self) -> dict[str, str]:
+        """Return the memory for the index build: a graph that does not fit is built several times more slowly."""
+        progress = self._attempt.progress
+        size = int(1.2 * room(self._backend.capabilities, progress.inserted, self._attempt.model.dimension))
+        return {"memory": f"{max(MIN_MEMORY_BYTES, min(MAX_MEMORY_BYTES, size)) // 1_024}kB"}
+
+    async def record(self, transaction: Transaction) -> None:
+        """Record the staged migration that makes this index as applied, unless it is."""
+        applied = {int(row["version"]) for row in await transaction.fetch("list_applied")}
+        for migration in migrations.migrations(self._backend.dialect):
+            if migration.staged and migration.version not in applied:
+                record = {
+                    "version": migration.version,
+                    "name": migration.name,
+                    "sha256": migration.checksum,
+                    "duration_ms": 0.0,
+                }
+                await transaction.execute("record_applied", {**record, "applied_at": self._context.store.now()})
+
+
+def room(capabilities: Capabilities, memories: int, dimension: int) -> int:
+    """Return the bytes of so many vectors and their index, as rows and nodes fit into pages."""
+    if not capabilities.typed_vectors:
+        return memories * (4 * dimension + 130)
+    width = (4 if dimension <= 2_000 else 2) * dimension + 8
+    row, node = width + 48, width + 300
+    pages = -(-memories // max(1, 8_160 // row)) + -(-memories // max(1, 8_160 // node))
+    return pages * 8_192 + memories * 40
