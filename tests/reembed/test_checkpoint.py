@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.support.checkpoints import put_checkpoint, stopped_after, stored_checkpoint, without_version
 from tests.support.swapping import stored as stored_vectors
-from vestige_tui.core.errors import CheckpointUnreadable
+from vestige_tui.core.errors import CheckpointUnreadable, Refused
 from vestige_tui.core.jobs import Job
 from vestige_tui.core.memories import Draft
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import TestEmbedder
-from vestige_tui.jobs import start, worker
 from vestige_tui.jobs.checkpoints import has_written
+from vestige_tui.jobs.context import JobContext, Meter
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import JobRequest
+from vestige_tui.jobs.start import JobRequest, check
+from vestige_tui.reembed import plan
 from vestige_tui.reembed.checkpoint import VERSION, ReembedCheckpoint, ReembedPhase, ReembedResult
-from vestige_tui.reembed.plan import report
 from vestige_tui.store.open import open_store
 
 RESULT = ReembedResult(60, 4.5, 1.25, 3.0)
@@ -60,6 +59,8 @@ OLD_FORMS: list[tuple[dict[str, Any], ReembedCheckpoint]] = [
         {"step": 12, **SWAPPED, "swap_ms": 3.0, "report": REPORT},
         ReembedCheckpoint(ReembedPhase.DONE, None, (), 4.0, 1.25, 3.0, RESULT),
     ),
+    # The store was taken elsewhere after the result, and this attempt begins over.
+    ({"step": 12, **BEGUN, "report": REPORT}, ReembedCheckpoint(ReembedPhase.ENCODING)),
     (
         {"step": 12, **SWAPPED, "report": {**REPORT, "swap_ms": None}},
         ReembedCheckpoint(
@@ -109,12 +110,10 @@ def test_a_version_that_is_not_known_counts_as_one_that_writes() -> None:
 @pytest.mark.parametrize(
     "stored",
     [
-        {"version": 1},
-        {"version": 1, "phase": "resting"},
         {**BEGUN, "seconds": "long"},
         {**BEGUN, "centred": 5},
-        {**BEGUN, "report": {"rows_updated": 60}},
-        {**BEGUN, "report": "done"},
+        {**SWAPPED, "report": {"rows_updated": 60}},
+        {**SWAPPED, "report": "done"},
     ],
 )
 def test_fields_that_cannot_be_read_are_refused(stored: dict[str, Any]) -> None:
@@ -126,7 +125,6 @@ def test_fields_that_cannot_be_read_are_refused(stored: dict[str, Any]) -> None:
 
 OLD, NEW = TestEmbedder(16), TestEmbedder(24)
 DOMAINS = ("auth", "ops")
-Run: TypeAlias = Callable[..., Coroutine[Any, Any, Job]]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -149,25 +147,45 @@ async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return created
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+async def run(url: str, **options: Any) -> Job:
     """Run one attempt in this process, up to its end or failure."""
-    specs: list[dict[str, Any]] = []
-    monkeypatch.setattr(start, "_spawn", specs.append)
-    monkeypatch.setattr(worker, "_hand_over", lambda: None)
-
-    async def run(url: str, **options: Any) -> Job:
-        begun = await start.start(JobRequest("reembed", url, url, options))
-        await worker.run(specs[-1])
-        async with open_store(url) as store:
-            return await Ledger(store).job(begun.job_id)
-
-    return run
+    checked = await check(JobRequest("reembed", url, url, options))
+    async with open_store(url) as store:
+        ledger = Ledger(store)
+        begun = await ledger.start(
+            kind="reembed",
+            source=checked.source,
+            target=checked.target,
+            model=checked.model,
+            task=checked.task,
+            owner="test",
+            options=checked.options,
+        )
+        taken = await ledger.take(begun.id, "test")
+        assert taken is not None
+        context = JobContext(
+            store,
+            begun.id,
+            "reembed",
+            source=url,
+            target=url,
+            options=taken.options,
+            moment=taken.first_started,
+            checkpoint=dict(taken.checkpoint),
+            meter=Meter(taken.progress),
+        )
+        try:
+            result = await plan.run(context)
+        except Refused as error:
+            await ledger.transition(begun.id, "failed", error=error.message)
+        else:
+            await ledger.transition(begun.id, "completed", result=result)
+        return await ledger.job(begun.id)
 
 
 @pytest.mark.parametrize("in_place", [False, True])
 async def test_a_job_continues_from_every_position_of_a_checkpoint_without_a_version(
-    url: str, run: Run, monkeypatch: pytest.MonkeyPatch, in_place: bool
+    url: str, monkeypatch: pytest.MonkeyPatch, in_place: bool
 ) -> None:
     phases: set[ReembedPhase] = set()
     for steps in count(1):
@@ -186,18 +204,16 @@ async def test_a_job_continues_from_every_position_of_a_checkpoint_without_a_ver
     for text, vector in stored_vectors(url):
         assert np.allclose(vector, NEW.embed([text])[0], atol=1e-6)
     async with open_store(url) as store:
-        result = await report(store, job.id)
+        result = await plan.report(store, job.id)
         assert result is not None
         assert (result.rows_updated, result.swap_ms is None) == (40, in_place)
         assert [row["id"] for row in await store.backend.fetch("list_centred")] == list(DOMAINS)
 
 
-async def test_a_job_that_a_newer_program_began_is_left_as_it_is(
-    url: str, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_job_that_a_newer_program_began_is_left_as_it_is(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with stopped_after(5, monkeypatch):
         await run(url, model=NEW.name, batch=4)
-    stored = {**await stored_checkpoint(url), "version": VERSION + 1, "phase": "resting"}
+    stored = {**await stored_checkpoint(url), "version": VERSION + 1}
     put_checkpoint(url, stored)
     job = await run(url, model=NEW.name, batch=4)
     assert job.status == "failed"

@@ -33,7 +33,7 @@ def put_checkpoint(url: str, stored: Mapping[str, Any]) -> None:
 
 def without_version(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return a checkpoint as programs wrote it before it had a version."""
-    return {name: value for name, value in stored.items() if name not in ("version", "phase")}
+    return {name: value for name, value in stored.items() if name != "version"}
 
 
 @contextmanager

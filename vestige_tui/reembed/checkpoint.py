@@ -11,7 +11,8 @@ from vestige_tui.core.errors import CheckpointUnreadable
 from vestige_tui.jobs.checkpoints import version_of
 
 VERSION = 1
-"""Version of the stored form. Version 0 had no ``version`` and no ``phase``, only the flags ``begun`` and ``taken``."""
+"""Version of the stored form. Version 0 had the same fields without ``version``. An older program that continues a
+job keeps fields that it does not know: so the phase follows from ``begun``, ``taken`` and ``report``."""
 
 
 class ReembedPhase(Enum):
@@ -75,10 +76,9 @@ class ReembedCheckpoint:
         return replace(self, phase=ReembedPhase.DONE, result=result)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the stored form. Its keys are those of version 0, so that an older program can continue as well."""
+        """Return the stored form."""
         return {
             "version": VERSION,
-            "phase": self.phase.value,
             "begun": self.phase is not ReembedPhase.WAITING,
             "taken": self.taken_over,
             "after": self.after,
@@ -95,19 +95,17 @@ class ReembedCheckpoint:
 
         Raises CheckpointUnreadable.
         """
-        version = version_of(stored, newest=VERSION)
+        version_of(stored, newest=VERSION)
         try:
-            after, swap_ms, report = stored.get("after"), stored.get("swap_ms"), stored.get("report")
+            after, swap_ms, phase = stored.get("after"), stored.get("swap_ms"), _phase(stored)
             return cls(
-                phase=_phase_before_versions(stored) if version == 0 else ReembedPhase(stored["phase"]),
+                phase=phase,
                 after=None if after is None else str(after),
                 domains=tuple(str(domain) for domain in stored.get("centred") or ()),
                 seconds=float(stored.get("seconds") or 0.0),
                 index_seconds=float(stored.get("index_secs") or 0.0),
                 swap_ms=None if swap_ms is None else float(swap_ms),
-                result=ReembedResult(**{each.name: report[each.name] for each in fields(ReembedResult)})
-                if report
-                else None,
+                result=_result(stored["report"]) if phase is ReembedPhase.DONE else None,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointUnreadable(
@@ -115,9 +113,12 @@ class ReembedCheckpoint:
             ) from error
 
 
-def _phase_before_versions(stored: Mapping[str, Any]) -> ReembedPhase:
-    if stored.get("report"):
-        return ReembedPhase.DONE
+def _result(report: Mapping[str, Any]) -> ReembedResult:
+    return ReembedResult(**{each.name: report[each.name] for each in fields(ReembedResult)})
+
+
+def _phase(stored: Mapping[str, Any]) -> ReembedPhase:
+    # Without ``taken`` a result is one of an attempt before the store was taken to another model.
     if stored.get("taken"):
-        return ReembedPhase.TAKEN_OVER
+        return ReembedPhase.DONE if stored.get("report") else ReembedPhase.TAKEN_OVER
     return ReembedPhase.ENCODING if stored.get("begun") else ReembedPhase.WAITING

@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from vestige_tui.transfer.protocols import Key
 
 VERSION = 1
-"""Version of the stored form. Version 0 had no ``version`` and no ``phase``: there an empty ``table`` says that all
-tables have been read."""
+"""Version of the stored form. Version 0 had the same fields without ``version``. An older program that continues a
+copy keeps fields that it does not know: so the phase follows from the others, and has no field of its own."""
 _ALL_READ = ""
+"""Name of the table in the stored form once all tables have been read."""
 
 
 class CopyPhase(Enum):
     """Part of a copy that its next attempt begins with."""
 
     COUNTING = "counting"
-    """Nothing is written yet."""
+    """The rows are not counted yet."""
     ROWS = "rows"
     FINISHING = "finishing"
     """All tables have been read; the steps after the rows find their remaining work by themselves."""
@@ -93,8 +94,8 @@ class CopyCheckpoint:
         return replace(self, phase=CopyPhase.FINISHING, position=None, unconfirmed=None)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the stored form. Its keys are those of version 0, so that an older program can continue as well."""
-        fields: dict[str, Any] = {"version": VERSION, "phase": self.phase.value}
+        """Return the stored form."""
+        fields: dict[str, Any] = {"version": VERSION}
         if self.chain is not None:
             fields |= {"chain": self.chain, "fresh": sorted(self.empty_tables)}
         if self.phase is CopyPhase.FINISHING:
@@ -115,11 +116,11 @@ class CopyCheckpoint:
 
         Raises CheckpointUnreadable.
         """
-        version = version_of(stored, newest=VERSION)
+        version_of(stored, newest=VERSION)
         try:
             chain, table, encoded = (_optional_text(stored.get(name)) for name in ("chain", "table", "encoded"))
             return cls(
-                phase=_phase_before_versions(chain, table) if version == 0 else CopyPhase(stored["phase"]),
+                phase=_phase(chain, table),
                 chain=chain,
                 empty_tables=frozenset(_table(name) for name in _list(stored.get("fresh", []))),
                 position=Position(_table(table), _key(stored["after"])) if table else None,
@@ -133,7 +134,7 @@ class CopyCheckpoint:
             ) from error
 
 
-def _phase_before_versions(chain: str | None, table: str | None) -> CopyPhase:
+def _phase(chain: str | None, table: str | None) -> CopyPhase:
     if table == _ALL_READ:
         return CopyPhase.FINISHING
     return CopyPhase.COUNTING if chain is None else CopyPhase.ROWS
