@@ -7,7 +7,7 @@ SIZE ?=
 STARTS ?= 50
 BUSY ?=
 
-.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons bench deaths soak clean
+.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons bench test-all deaths soak clean
 
 ## The console on a sample store; your own stores and settings stay untouched.
 demo: $(VENV)/.installed-demo
@@ -22,6 +22,7 @@ start-check: $(VENV)/.installed-test
 	$(BIN)/python -m tests.start_check --starts $(STARTS) $(if $(filter-out 0,$(BUSY)),--busy) $(BIN)/vestige-tui
 
 # Three at a time on two cores: much of what they do is waiting for a terminal, a server or a worker.
+# VESTIGE_DEATHS is the number of calls at which each kill test ends a worker, spread evenly: 8 here, 24 in .ci/run.
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
@@ -52,11 +53,15 @@ check-pythons:
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks $(if $(SIZE),--size $(SIZE))
 
-## Jobs killed at every single call of their databases (about half an hour).
-deaths: $(VENV)/.installed-test
-	VESTIGE_EVERY_DEATH=1 $(BIN)/python -m pytest -n 3 --timeout 3600 tests/transfer/test_killed.py tests/transfer/test_reconcile.py
+## The whole suite, with a death at every call and followed copies killed twenty times: `deaths` and `soak` are parts of it.
+test-all: $(VENV)/.installed-test
+	VESTIGE_DEATHS=all VESTIGE_KILLS=20 $(BIN)/python -m pytest -n 3
 
-## Followed copies killed twenty times while somebody writes their source.
+## Workers killed at every single call of their databases (about an hour).
+deaths: $(VENV)/.installed-test
+	VESTIGE_DEATHS=all $(BIN)/python -m pytest -m deaths -n 3
+
+## Followed copies killed twenty times while their source is written.
 soak: $(VENV)/.installed-test
 	VESTIGE_KILLS=20 $(BIN)/python -m pytest -n 2 tests/transfer/test_soak.py
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -13,8 +15,8 @@ from psycopg import sql
 from benchmarks.table import Figure
 from vestige_tui.core.errors import Conflict
 from vestige_tui.jobs.context import JobContext
-from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import JobRequest
+from vestige_tui.jobs.start import JobRequest, start
+from vestige_tui.jobs.worker import CONNECTIONS, claim
 from vestige_tui.store.open import open_store
 from vestige_tui.transfer import copy as jobs
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from benchmarks.servers import Server
 
 ROUND_COUNT = 3
-OWNER = "benchmark"
 
 _COLUMNS = {
     "knowledge_nodes": (
@@ -43,30 +44,27 @@ class CopySeconds:
     compared: float = 0.0
 
 
+@asynccontextmanager
+async def claimed(request: JobRequest) -> AsyncIterator[JobContext]:
+    """Start a job and claim it for this process, in the open store of its target."""
+    specs: list[Mapping[str, str]] = []
+    await start(request, spawn=specs.append)
+    async with open_store(request.target, max_connections=CONNECTIONS) as store:
+        context = await claim(store, specs.pop())
+        assert context is not None
+        yield context
+
+
 async def copy(source: str, target: str, *, verify: bool = False) -> CopySeconds:
     """Copy a store into an empty database, as a worker does."""
-    job = await jobs.check(JobRequest("copy", source, target, {"verify": verify}))
-    async with open_store(target, create=True, max_connections=4) as store:
-        ledger = Ledger(store)
-        run = await ledger.start(
-            kind="copy",
-            source=job.source,
-            target=job.target,
-            model=job.model,
-            task=job.task,
-            owner=OWNER,
-            options=job.options,
-        )
-        await ledger.take(run.id, OWNER)
-        context = _TimedContext(
-            store, run.id, "copy", source=source, target=target, options=job.options, moment=run.first_started
-        )
+    async with claimed(JobRequest("copy", source, target, {"verify": verify})) as job:
+        context = _TimedContext(**{each.name: getattr(job, each.name) for each in fields(job)})
         began = time.perf_counter()
         await jobs.run(context)
         whole = time.perf_counter()
         if lost := sum(table.failed for table in context.meter.tables.values()):
             raise Conflict(f"{lost} rows were not copied.")
-        await ledger.transition(run.id, "completed")
+        await context.ledger.transition(context.job_id, "completed")
     return CopySeconds(context.rows_done - began, (context.indexed or whole) - began, whole - began)
 
 

@@ -12,6 +12,7 @@ from benchmarks.corpus import drafts, vectors
 from benchmarks.table import Figure
 from vestige_tui.core.memories import Draft, Patch
 from vestige_tui.core.reviews import Rating
+from vestige_tui.store.backends.query_timings import Timings
 
 if TYPE_CHECKING:
     from benchmarks.bench import Bench
@@ -21,11 +22,13 @@ READ_COUNT = 100
 WRITE_COUNT = 30
 BATCH_ROWS = 64
 WRITER_COUNT, WRITER_ROWS = 16, 100
+TIMED_COUNT = 20_000
+MAX_TIMING_MICROSECONDS = 5.0
 
 
 async def measure(bench: Bench) -> list[Figure]:
     """Measure reads, then writes: they enlarge the store."""
-    return [*await _reads(bench), *await _writes(bench), await _together(bench)]
+    return [*await _reads(bench), *await _writes(bench), await _together(bench), _recording(bench)]
 
 
 async def _reads(bench: Bench) -> list[Figure]:
@@ -119,6 +122,20 @@ async def _writes(bench: Bench) -> list[Figure]:
             part, "review", await side_by_side(review, lambda place: raw.review(ids[2 * place + 1], due), each), plain
         ),
     ]
+
+
+def _recording(bench: Bench) -> Figure:
+    """Measure the cost of recording the duration of one query."""
+    timings = Timings()
+    began = time.perf_counter()
+    for _ in range(TIMED_COUNT):
+        with timings.of("a"):
+            pass
+    microseconds = (time.perf_counter() - began) / TIMED_COUNT * 1e6
+    beside = f"{MAX_TIMING_MICROSECONDS:.0f} µs, the longest it should take"
+    return Figure(
+        bench.part, "duration of a query recorded", "µs", microseconds, MAX_TIMING_MICROSECONDS, beside, goal="<= 1"
+    )
 
 
 async def _together(bench: Bench) -> Figure:

@@ -20,15 +20,14 @@ from vestige_tui.core.memories import Draft
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import DEFAULT_MODEL, TestEmbedder
 from vestige_tui.jobs.context import JobContext
-from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest
 from vestige_tui.reembed import plan as jobs
 from vestige_tui.reembed.checkpoint import ReembedResult
-from vestige_tui.reembed.encoding import VectorEncoder
 from vestige_tui.store.open import open_store
 
 if TYPE_CHECKING:
     from benchmarks.servers import Server
+    from vestige_tui.jobs.checkpoints import Checkpoint
 
 TEXT_COUNT = 300
 BATCH_ROWS = 128
@@ -38,25 +37,10 @@ _CHEAP_MODEL = "test-embedder-384"
 
 async def reembed(url: str, model: str) -> ReembedResult:
     """Re-embed a store as a worker does."""
-    job = await jobs.check(JobRequest("reembed", url, url, {"model": model}))
-    async with open_store(url, max_connections=4) as store:
-        ledger = Ledger(store)
-        run = await ledger.start(
-            kind="reembed",
-            source=job.source,
-            target=job.target,
-            model=job.model,
-            task=job.task,
-            owner=copying.OWNER,
-            options=job.options,
-        )
-        await ledger.take(run.id, copying.OWNER)
-        context = JobContext(
-            store, run.id, "reembed", source=url, target=url, options=job.options, moment=run.first_started
-        )
+    async with copying.claimed(JobRequest("reembed", url, url, {"model": model})) as context:
         await jobs.run(context)
-        report = await jobs.report(store, run.id)
-        await ledger.transition(run.id, "completed")
+        report = await jobs.report(context.store, context.job_id)
+        await context.ledger.transition(context.job_id, "completed")
     assert report is not None
     return report
 
@@ -65,16 +49,18 @@ async def reembed(url: str, model: str) -> ReembedResult:
 def timed_writes() -> Iterator[list[float]]:
     """Record the seconds of each write of a re-embedding: vectors with their checkpoint."""
     durations: list[float] = []
-    write = VectorEncoder._write
+    step = JobContext.step
 
-    async def timed(self: VectorEncoder, *arguments: Any) -> int:
-        began = time.perf_counter()
+    async def timed(self: JobContext, work: Any, checkpoint: Checkpoint | None = None) -> Any:
+        before, began = self.checkpoint.get("after"), time.perf_counter()
         try:
-            return await write(self, *arguments)
+            return await step(self, work, checkpoint)
         finally:
-            durations.append(time.perf_counter() - began)
+            # The other steps write no vectors, and leave the key of the last one.
+            if checkpoint is not None and checkpoint.to_json().get("after") != before:
+                durations.append(time.perf_counter() - began)
 
-    with patch.object(VectorEncoder, "_write", timed):
+    with patch.object(JobContext, "step", timed):
         yield durations
 
 

@@ -1,17 +1,84 @@
-"""What every test may ask for, and what each of them gets."""
+"""Fixtures of every folder: a state directory and a clock of the test's own, and a store on either database."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from textual.app import App
 
 from tests.support import task_factory
+from tests.support.clock import Clock
+from tests.support.kill_points import TIMEOUT_SECONDS, Workers
 from tests.support.postgres import postgres_database, postgres_server
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import TestEmbedder
+from vestige_tui.jobs import sweeper
+from vestige_tui.store.open import open_store
+from vestige_tui.store.store import Store
 
 __all__ = ["postgres_database", "postgres_server"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("deaths"):
+            item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
 
 
 @pytest.fixture(autouse=True)
 def consoles_run_as_the_program_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ``run_test`` mean what ``run`` means, in every test that opens a console."""
     monkeypatch.setattr(App, "run_test", task_factory.run_test)
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The program's state directory: the index of jobs, their logs, and notes of encoders."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "vestige-tui"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """The database of a store: every test that asks for it runs on a SQLite file and on a real PostgreSQL."""
+    return str(request.param)
+
+
+@pytest.fixture
+def store_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store that does not exist yet, on either database."""
+    if backend == "postgres":
+        return str(request.getfixturevalue("postgres_database"))
+    return f"sqlite:{tmp_path / 'store.db'}"
+
+
+@pytest.fixture
+async def store(store_url: str, clock: Clock) -> AsyncIterator[Store]:
+    """An empty store on either database."""
+    embedders = EmbedderSource(embedder=TestEmbedder(64))
+    async with open_store(store_url, create=True, embedders=embedders, clock=clock) as opened:
+        yield opened
+    embedders.close()
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
+    """Workers that can be killed at any of their calls of a database."""
+    # The next attempt need not wait until the lease of a killed worker is over.
+    monkeypatch.setattr(sweeper, "LEASE", timedelta(seconds=-1))
+    command = [sys.executable, "-m", "tests.support.killable_worker"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        yield Workers(server.stdin, server.stdout)
+        server.stdin.close()

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.support.terminal import Terminal, alone
+from tests.support.terminal import Terminal, isolated_env
 
 PLACE, COUNTED, CRASH = "▌F2 Search", " memories", "Traceback"
 FILL_SECONDS = 180.0
@@ -40,7 +40,7 @@ def sample_store(program: str, folder: Path) -> str:
     demo = folder / "demo"
     filled = subprocess.run(
         [program, "demo", str(demo), "--no-console"],
-        env={**alone(folder), "PATH": os.environ["PATH"]},
+        env={**isolated_env(folder), "PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
         timeout=FILL_SECONDS,
@@ -53,7 +53,7 @@ def sample_store(program: str, folder: Path) -> str:
 
 def start(command: Sequence[str], folder: Path) -> float:
     """Start the console once and leave it; gives the seconds to its first paint. Raises AssertionError."""
-    with Terminal(command, env=alone(folder)) as terminal:
+    with Terminal(command, env=isolated_env(folder)) as terminal:
         painted = terminal.until(PLACE)
         terminal.until(COUNTED)
         terminal.press("ctrl+q")
@@ -96,12 +96,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("program", nargs="?", default=str(Path(sys.executable).with_name("vestige-tui")))
     parser.add_argument("--starts", type=int, default=50, help="how many times (50)")
     parser.add_argument("--busy", action="store_true", help="keep every core busy meanwhile")
-    asked = parser.parse_args(arguments)
-    if asked.starts < 1:
+    options = parser.parse_args(arguments)
+    if options.starts < 1:
         parser.error("--starts must be 1 or more")
-    cores = (os.cpu_count() or 1) if asked.busy else 0
+    cores = (os.cpu_count() or 1) if options.busy else 0
     try:
-        failed = check(str(Path(asked.program).absolute()), asked.starts, cores)
+        failed = check(str(Path(options.program).absolute()), options.starts, cores)
     except (AssertionError, OSError, subprocess.TimeoutExpired) as error:
         print(f"start-check failed: {error}", file=sys.stderr)
         return 1

@@ -7,24 +7,17 @@ import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import vestige_tui
+from tests.support.source_tree import ROOT, modules
 from vestige_tui.jobs.worker import KINDS
 from vestige_tui.store.schema.named_sql import sql_folder
 
-ROOT = Path(__file__).parent.parent
-PACKAGE = ROOT / "vestige_tui"
 DRIVERS = {"sqlite3", "aiosqlite", "psycopg", "psycopg_pool", "pgvector"}
-
-
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
 
 
 def table_names() -> set[str]:
@@ -154,6 +147,21 @@ def test_what_starts_the_program_in_a_terminal_is_marked() -> None:
     assert "test_first_paint.py" in marked
 
 
+def test_test_modules_import_no_test_module_and_no_conftest() -> None:
+    """Helpers are in tests/support, and fixtures reach a test by their names."""
+    test_modules = {path.stem for path in (ROOT / "tests").rglob("*.py") if path.stem.startswith(("test_", "conftest"))}
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or "", *(alias.name for alias in node.names)]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            imported = {part for name in names for part in name.split(".")}
+            assert not imported & test_modules, f"{path}:{node.lineno} imports {imported & test_modules}"
+
+
 def test_nothing_shows_markup() -> None:
     """Every widget that would read stored text as markup is told not to."""
     readers = {
@@ -195,9 +203,9 @@ def imported_by(code: str) -> set[str]:
     [("sqlite:store.db", {"psycopg", "psycopg_pool", "pgvector"}), ("postgresql://host/db", {"aiosqlite", "sqlite3"})],
 )
 def test_a_store_imports_only_its_own_driver(url: str, foreign: set[str]) -> None:
-    found = imported_by(f"from vestige_tui import open_store; open_store({url!r})")
-    assert not found & foreign
-    assert not found & {"textual", "rich", "fastembed", "onnxruntime"}
+    imported = imported_by(f"from vestige_tui import open_store; open_store({url!r})")
+    assert not imported & foreign
+    assert not imported & {"textual", "rich", "fastembed", "onnxruntime"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -218,8 +226,8 @@ def test_the_package_is_light_and_gives_every_public_name() -> None:
 
 
 def test_the_entry_is_light() -> None:
-    found = imported_by("import vestige_tui.__main__")
-    assert not found & {"textual", "rich", "fastembed", "onnxruntime", "numpy", "psycopg", "aiosqlite", "fsrs"}
+    imported = imported_by("import vestige_tui.__main__")
+    assert not imported & {"textual", "rich", "fastembed", "onnxruntime", "numpy", "psycopg", "aiosqlite", "fsrs"}
 
 
 def test_sql_reaches_an_installed_package(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from benchmarks import copying, filling
 from benchmarks.bench import sample_queries
@@ -102,14 +101,13 @@ async def test_the_textbook_statement_answers(tmp_path: Path, postgres_database:
         raw.close()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-async def test_raw_writes_are_what_the_service_reads(tmp_path: Path, request: pytest.FixtureRequest, kind: str) -> None:
+async def test_raw_writes_are_what_the_service_reads(tmp_path: Path, backend: str, store_url: str) -> None:
     path = tmp_path / "filled.db"
     url = await filling.fill_store(path, SIZE)
-    if kind == "postgres":
-        source, url = url, str(request.getfixturevalue("postgres_database"))
+    if backend == "postgres":
+        source, url = url, store_url
         await copying.copy(source, url)
-    raw = RawSqlite(path) if kind == "sqlite" else RawPostgres(url)
+    raw = RawSqlite(path) if backend == "sqlite" else RawPostgres(url)
     changed = corpus(SIZE).ids[0]
     async with open_store(url) as store:
         raw.update(changed, ("changed",))

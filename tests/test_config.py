@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import tomlkit
 from textual.keys import _character_to_key
 
 from vestige_tui.config.default_store import default_store_url
@@ -16,7 +17,6 @@ from vestige_tui.config.directories import cache_dir, data_dir, default_path, ma
 from vestige_tui.config.keys import check_keys, key_name
 from vestige_tui.config.reader import load_config
 from vestige_tui.config.settings import Config
-from vestige_tui.config.settings_file import parse
 from vestige_tui.config.writer import DEFAULT_FILE, set_value, write_default
 from vestige_tui.core.errors import ConfigError, Refused
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, Policy
@@ -384,12 +384,13 @@ def test_settings_are_written_into_no_pipe_and_no_device(tmp_path: Path) -> None
 
 def test_what_another_program_wrote_meanwhile_is_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read(file, "[ui]\ntheme = 'nord'\n")
+    parse = tomlkit.parse
 
-    def slow(source: str, path: Path) -> object:
+    def slow(source: str) -> tomlkit.TOMLDocument:
         file.write_text("[ui]\ntheme = 'theirs'\n")
-        return parse(source, path)
+        return parse(source)
 
-    monkeypatch.setattr("vestige_tui.config.writer.parse", slow)
+    monkeypatch.setattr(tomlkit, "parse", slow)
     with pytest.raises(Refused, match="changed meanwhile"):
         set_value(file, "ui.theme", "dracula")
     assert file.read_text() == "[ui]\ntheme = 'theirs'\n"

@@ -64,10 +64,10 @@ def tools(tmp_path: Path) -> Path:
         "sort",
         "tac",
     ):
-        found = shutil.which(name)
-        assert found is not None, name
+        program = shutil.which(name)
+        assert program is not None, name
         if not (folder / name).exists():
-            (folder / name).symlink_to(found)
+            (folder / name).symlink_to(program)
     return folder
 
 

@@ -30,9 +30,9 @@ def program(folder: Path, instead: str) -> str:
 @pytest.mark.terminal
 def test_the_console_starts(capsys: pytest.CaptureFixture[str]) -> None:
     assert start_check.main(["--starts", "2"]) == 0
-    said = capsys.readouterr()
-    assert said.out.startswith("2 of 2 starts painted the Search place and left with status 0\n")
-    assert said.err == ""
+    captured = capsys.readouterr()
+    assert captured.out.startswith("2 of 2 starts painted the Search place and left with status 0\n")
+    assert captured.err == ""
 
 
 @pytest.mark.terminal
@@ -51,10 +51,10 @@ def test_a_console_that_does_not_start_is_told(
 ) -> None:
     keys = "import tty; tty.setraw(0)\n"
     assert start_check.main(["--starts", "2", program(tmp_path, keys + instead)]) == 1
-    said = capsys.readouterr()
-    assert said.out.startswith("0 of 2 starts painted")
-    assert said.err.count("failed: ") == 2
-    assert why in said.err
+    captured = capsys.readouterr()
+    assert captured.out.startswith("0 of 2 starts painted")
+    assert captured.err.count("failed: ") == 2
+    assert why in captured.err
 
 
 def test_a_store_that_cannot_be_filled_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from tests.test_architecture import modules
+from tests.support.source_tree import modules
 
 DOOR = "core/files.py"
 OTHERS = {
@@ -16,7 +16,7 @@ OTHERS = {
     ("cli/program.py", "_drop_stdout", "os.open"): "the null device, where the reader of stdout went away",
     ("embedding/encoder_pool.py", "serve", "os.fdopen"): "a pipe",
     ("jobs/known_stores.py", "_locked", "os.open"): "a lock, which stays empty",
-    ("jobs/start.py", "_spawn", "os.open"): "a worker's log, which is appended to",
+    ("jobs/start.py", "spawn_worker", "os.open"): "a worker's log, which is appended to",
     (
         "store/backends/embedded_postgres.py",
         "_Server.open",

@@ -3,56 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import sqlite3
-import subprocess
 import sys
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import pytest
 
+from tests.support.command_line import HOSTILE, Answer, Command, CommandResult, copy_store, fill_sample, sample_id
 from vestige_tui.__main__ import main
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft
-from vestige_tui.core.reviews import Rating, Review, Scheduling
+from vestige_tui.core.reviews import Rating
 from vestige_tui.core.scheduling import review
 from vestige_tui.store.open import open_store
-
-HOSTILE = "\x1b]52;c;ZXZpbA==\x07\x1b[2J\x9b31m \u202edlrow [bold]x[/bold] \x00 \x7f \ud800 evil"
-SENTENCES = (
-    "Signing keys rotate every 90 days; the old public key stays in the JWKS for one more period.",
-    "The nightly backup runs after the retention job, at 03:10 UTC.",
-    "Deploys go out behind a flag and are rolled back by turning it off.",
-    "Postgres connections are pooled by pgbouncer in transaction mode.",
-    "The search index is rebuilt every Sunday.",
-    "Old note: signing keys rotate once a year.",
-)
-
-
-def sample_id(position: int) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"sample {position}"))
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Command: TypeAlias = Callable[..., Ran]
-Answer: TypeAlias = Callable[[str], None]
 
 
 @pytest.fixture(autouse=True)
@@ -73,11 +39,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(capsys: pytest.CaptureFixture[str]) -> Command:
     """Run the program in this process."""
 
-    def run(*arguments: str) -> Ran:
+    def run(*arguments: str) -> CommandResult:
         capsys.readouterr()
         status = main(arguments)
         captured = capsys.readouterr()
-        return Ran(status, captured.out, captured.err)
+        return CommandResult(status, captured.out, captured.err)
 
     return run
 
@@ -97,52 +63,6 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answer]:
         yield answer
 
 
-def run_process(*arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Ran:
-    """Run the program as a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "vestige_tui", *arguments],
-        input=stdin,
-        capture_output=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "PYTHONWARNINGS": "error", **(env or {})},
-    )
-    return Ran(done.returncode, done.stdout.decode("utf-8", "backslashreplace"), done.stderr.decode("utf-8", "replace"))
-
-
-async def fill_sample(url: str) -> None:
-    """Six memories with vectors; the first is due, the second too, 0 replaces 5, 0 and 1 are linked."""
-    now = datetime.now(UTC)
-    async with open_store(url, create=True) as store:
-        drafts = []
-        log = []
-        for position, text in enumerate(SENTENCES):
-            made = now - timedelta(days=60 - position)
-            state: Scheduling | None = None
-            if position < 2:
-                at = now - timedelta(days=40 - position)
-                state = review(None, Rating.GOOD, at)
-                log.append(Review(position + 1, sample_id(position), at, int(Rating.GOOD), Scheduling(), state))
-            drafts.append(
-                Draft(
-                    text,
-                    sample_id(position),
-                    ("decision", "procedure")[position % 2],
-                    tags=("ops", "security") if position == 0 else ("ops",),
-                    domains=("infra",),
-                    codebase="auth" if position in (0, 5) else None,
-                    metadata={"source": "sample", "n": position},
-                    created_at=made,
-                    scheduling=state,
-                )
-            )
-        await store.memories.insert_many(drafts)
-        await store.reviews.restore(log)
-        await store.links.add(Edge(sample_id(0), sample_id(1), "related", 0.8))
-        await store.links.supersede(sample_id(5), sample_id(0))
-        store.embedders.close()
-
-
 @pytest.fixture(scope="session")
 def sample_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sample") / "sample.db"
@@ -153,14 +73,7 @@ def sample_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def sample(sample_file: Path, tmp_path: Path) -> str:
     """The URL of a store of the test's own with the sample memories."""
-    return f"sqlite:{copied(sample_file, tmp_path / 'store.db')}"
-
-
-def copied(source: Path, target: Path) -> Path:
-    """A copy of a store, with what still lies in its log."""
-    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
-        old.backup(new)
-    return target
+    return f"sqlite:{copy_store(sample_file, tmp_path / 'store.db')}"
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import SENTENCES, Command, run_process, sample_id
+from tests.support.command_line import SENTENCES, Command, run_process, sample_id
 
 
 def content(run: Command, store: str, memory_id: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Command, copied
+from tests.support.command_line import Command, copy_store
 from vestige_tui import sample_store
 
 
@@ -38,7 +38,7 @@ def test_everything_of_the_corpus_is_there(run: Command, made: Path) -> None:
 def test_doing_it_again_changes_nothing(run: Command, made: Path, tmp_path: Path, home: Path) -> None:
     folder = tmp_path / "again"
     folder.mkdir()
-    copied(made / "demo.db", folder / "demo.db")
+    copy_store(made / "demo.db", folder / "demo.db")
     url = f"sqlite:{folder / 'demo.db'}"
     before = run("--store", url, "stats", "--json").json
     ran = run("demo", str(folder), "--json")
@@ -84,6 +84,6 @@ def test_the_default_folder_and_postgres(run: Command, home: Path) -> None:
     assert ran.json["store"] == f"pgembed:{place}"
     assert ran.json["stats"]["backend"] == "postgres"
     assert ran.json["stats"]["total_memories"] == len(list(sample_store.notes()))
-    found = run("--store", f"pgembed:{place}", "search", "rotate keys", "--json").json
-    assert found["mode"] == "hybrid"
-    assert len(found["hits"]) == 10
+    document = run("--store", f"pgembed:{place}", "search", "rotate keys", "--json").json
+    assert document["mode"] == "hybrid"
+    assert len(document["hits"]) == 10

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.cli.conftest import Command, run_process
+from tests.support.command_line import Command, run_process
 from tests.support.postgres import new_database, with_any_encoding
 
 TEXTS = ("café crème", "漢字かな交じり文", "rocket 🚀", "combining e\u0301", "line\u2028separator", "four bytes 𠀋")
@@ -42,8 +42,8 @@ def test_commands_keep_texts_in_an_environment_of_another_encoding(
     ends = ["--from", "postgres", "--to", "sqlite", "--sqlite-path", str(file), "--postgres-url", url]
     assert run("migrate", *ends).status == 0
     with closing(sqlite3.connect(file)) as connection:
-        found = connection.execute("SELECT content FROM knowledge_nodes").fetchall()
-    assert sorted(row[0] for row in found) == sorted(TEXTS)
+        rows = connection.execute("SELECT content FROM knowledge_nodes").fetchall()
+    assert sorted(row[0] for row in rows) == sorted(TEXTS)
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("DELETE FROM node_embeddings")
         connection.execute("UPDATE knowledge_nodes SET codebase = 'é'")
@@ -52,8 +52,8 @@ def test_commands_keep_texts_in_an_environment_of_another_encoding(
         server.execute("DELETE FROM knowledge_nodes")
     assert run("--store", url, "import", str(exported), "--json").json["inserted"] == len(TEXTS)
     with psycopg.connect(postgres_database) as server:
-        found = server.execute("SELECT content FROM knowledge_nodes").fetchall()
-    assert sorted(row[0] for row in found) == sorted(TEXTS)
+        rows = server.execute("SELECT content FROM knowledge_nodes").fetchall()
+    assert sorted(row[0] for row in rows) == sorted(TEXTS)
 
 
 def here(folder: Path) -> list[Path]:
@@ -85,11 +85,11 @@ def test_every_command_refuses_a_database_of_another_encoding(
             assert (ran.status, ran.json["error"]["code"]) == (3, "refused"), command
             assert f"encoding {encoding}, and a store needs UTF8" in ran.json["error"]["message"], command
         with psycopg.connect(url) as server:
-            made = server.execute(
+            cursor = server.execute(
                 "SELECT (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace), "
                 "(SELECT count(*) FROM pg_extension)"
             )
-            assert made.fetchone() == (0, 1)
+            assert cursor.fetchone() == (0, 1)
     assert here(tmp_path) == before
 
 
@@ -112,8 +112,8 @@ def test_arguments_files_and_pipes_are_utf8_in_every_locale(locale: str, run: Co
         assert ran.status == 0, ran
     listed = run("--store", url, "list", "--json").json["items"]
     assert sorted((each["content"], each["tags"]) for each in listed) == sorted((text, [text]) for text in TEXTS)
-    found = run_process("--store", url, "search", TEXTS[0], "--mode", "text", "--json", env=environment).json
-    assert [hit["memory"]["content"] for hit in found["hits"]] == [TEXTS[0]]
+    document = run_process("--store", url, "search", TEXTS[0], "--mode", "text", "--json", env=environment).json
+    assert [hit["memory"]["content"] for hit in document["hits"]] == [TEXTS[0]]
     exported = folder / "out.jsonl"
     assert run_process("--store", url, "export", str(exported), env=environment).status == 0
     piped = run_process("--store", url, "export", "-", env=environment)

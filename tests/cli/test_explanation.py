@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Command, copied, sample_id
+from tests.support.command_line import Command, copy_store, sample_id
 
 SHARES = {"text_share", "vector_share"}
 HIT = {"memory", "score", "text_rank", "text_score", "vector_rank", "vector_score"}
@@ -16,25 +16,25 @@ PLACED = (HIT - {"memory"}) | SHARES | {"id"}
 def test_explain_is_one_document(run: Command, sample: str) -> None:
     ran = run("--store", sample, "--json", "search", "how do +keys rotate -year", "--explain", "--type", "decision")
     assert ran.status == 0
-    found = ran.json
-    assert set(found) == {
+    document = ran.json
+    assert set(document) == {
         "query", "answer", "text", "vector", "words", "filters", "passing", "total", "fusion", "steps",
     }  # fmt: skip
-    assert found["query"] == "how do +keys rotate -year"
+    assert document["query"] == "how do +keys rotate -year"
     plain = run("--store", sample, "--json", "search", "how do +keys rotate -year", "--type", "decision").json
-    assert [hit["memory"]["id"] for hit in found["answer"]["hits"]] == [hit["memory"]["id"] for hit in plain["hits"]]
-    assert all(set(hit) == HIT | SHARES for hit in found["answer"]["hits"])
-    assert [hit["id"] for hit in found["text"]] == [sample_id(0)]
-    assert all(set(hit) == PLACED for hit in (*found["text"], *found["vector"]))
-    assert {word["text"]: word["use"] for word in found["words"]} == {
+    assert [hit["memory"]["id"] for hit in document["answer"]["hits"]] == [hit["memory"]["id"] for hit in plain["hits"]]
+    assert all(set(hit) == HIT | SHARES for hit in document["answer"]["hits"])
+    assert [hit["id"] for hit in document["text"]] == [sample_id(0)]
+    assert all(set(hit) == PLACED for hit in (*document["text"], *document["vector"]))
+    assert {word["text"]: word["use"] for word in document["words"]} == {
         "keys": "must", "rotate": "ranked", "year": "must_not", "how": "dropped", "do": "dropped",
     }  # fmt: skip
-    assert {each["text"]: each["memories"] for each in found["filters"]} == {
+    assert {each["text"]: each["memories"] for each in document["filters"]} == {
         "type decision": 3, "not replaced": 5, "with keys": 2, "without year": 5,
     }  # fmt: skip
-    assert (found["passing"], found["total"]) == (1, 6)
-    assert set(found["fusion"]) == {"text_weight", "vector_weight", "floor", "depth"}
-    assert all(set(step) == {"what", "how", "ms"} for step in found["steps"])
+    assert (document["passing"], document["total"]) == (1, 6)
+    assert set(document["fusion"]) == {"text_weight", "vector_weight", "floor", "depth"}
+    assert all(set(step) == {"what", "how", "ms"} for step in document["steps"])
 
 
 def test_explain_prints_aligned_tables(run: Command, sample: str) -> None:
@@ -72,11 +72,13 @@ def test_why_not_says_the_reason_first(run: Command, sample: str) -> None:
     assert "filters   does not pass not replaced" in ran.out
     there = run("--store", sample, "search", "keys", "--mode", "text", "--why-not", sample_id(0))
     assert there.out.splitlines()[0] == "It is in the answer, at place 1."
-    found = run("--store", sample, "--json", "search", "backup keys", "--type", "note", "--why-not", sample_id(3)).json
-    assert set(found) == {"memory", "reason", "place", "hit", "fails", "missing", "last"}
-    assert found["fails"] == ["type note"]
-    assert found["missing"] == ["backup", "keys"]
-    assert (found["place"], found["hit"], found["last"]) == (None, None, 0.0)
+    document = run(
+        "--store", sample, "--json", "search", "backup keys", "--type", "note", "--why-not", sample_id(3)
+    ).json
+    assert set(document) == {"memory", "reason", "place", "hit", "fails", "missing", "last"}
+    assert document["fails"] == ["type note"]
+    assert document["missing"] == ["backup", "keys"]
+    assert (document["place"], document["hit"], document["last"]) == (None, None, 0.0)
 
 
 def test_why_not_wants_one_memory(run: Command, sample: str) -> None:
@@ -106,7 +108,7 @@ def test_literal_shows_what_stands_around_the_characters(
 
 @pytest.mark.parametrize("options", [["--explain"], ["--explain", "--mode", "literal"], ["--why-not", sample_id(1)]])
 def test_hostile_memories_are_shown_plain(run: Command, hostile_file: Path, tmp_path: Path, options: list[str]) -> None:
-    store = f"sqlite:{copied(hostile_file, tmp_path / 'store.db')}"
+    store = f"sqlite:{copy_store(hostile_file, tmp_path / 'store.db')}"
     ran = run("--store", store, "search", "evil", "--tag", "\x1b[31mtag", "--mode", "text", *options)
     ran_too = run("--store", store, "search", "evil", "--mode", "text", *options)
     for out in (ran.out, ran_too.out):

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Answer, Command, copied, fill_sample, run_process
-from tests.support.postgres import finish
-from tests.support.terminal import PATIENCE_SECONDS, Terminal, alone
+from tests.support.command_line import Answer, Command, copy_store, fill_sample, run_process
+from tests.support.postgres import run_in_thread
+from tests.support.terminal import PATIENCE_SECONDS, Terminal, isolated_env
 
 LINES = 10
 """What an export of the sample store comes to."""
@@ -47,9 +47,9 @@ def assert_sound(store: Path) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with nothing in it."""
-    made = tmp_path / "folder"
-    made.mkdir()
-    return made
+    path = tmp_path / "folder"
+    path.mkdir()
+    return path
 
 
 # Databases
@@ -72,7 +72,7 @@ def test_a_database_is_never_replaced(
         name = str(tmp_path / "home" / "hard")
         os.link(store, name)
     elif way == "other":
-        name = str(copied(store, tmp_path / "other.db"))
+        name = str(copy_store(store, tmp_path / "other.db"))
     elif way == "its log":
         name = f"{store}-wal"
     elif way == "its index":
@@ -100,7 +100,7 @@ def test_a_store_whose_content_is_all_in_its_log_is_never_replaced(run: Command,
 
 
 def test_a_locked_store_is_never_replaced(run: Command, sample: str, folder: Path) -> None:
-    other = copied(path_of(sample), folder / "other.db")
+    other = copy_store(path_of(sample), folder / "other.db")
     with closing(sqlite3.connect(other, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("BEGIN EXCLUSIVE")
@@ -111,7 +111,7 @@ def test_a_locked_store_is_never_replaced(run: Command, sample: str, folder: Pat
 
 def test_the_files_of_an_embedded_server_are_never_replaced(tmp_path: Path) -> None:
     url = f"pgembed:{tmp_path / 'memories'}"
-    finish(fill_sample(url))
+    run_in_thread(fill_sample(url))
     for name in ("data/PG_VERSION", "data/postgresql.conf", "data/base/1/PG_VERSION", "data/new", "server.log", "new"):
         path = tmp_path / "memories" / name
         before = path.read_bytes() if path.exists() else None
@@ -158,7 +158,7 @@ def test_what_is_refused_is_refused_before_the_store_is_looked_for(run: Command,
 
 
 def test_a_postgres_store_is_exported_by_the_same_rules(run: Command, postgres_database: str, folder: Path) -> None:
-    finish(fill_sample(postgres_database))
+    run_in_thread(fill_sample(postgres_database))
     path = folder / "out.jsonl"
     assert run("--store", postgres_database, "export", str(path)).status == 0
     assert_whole(path)
@@ -192,7 +192,7 @@ def test_ctrl_c_at_the_question_ends_it(sample: str, folder: Path) -> None:
     path = folder / "out.jsonl"
     path.write_text("old\n")
     command = [sys.executable, "-m", "vestige_tui", "--store", sample, "export", str(path)]
-    with Terminal(command, env=alone(folder.parent / "home")) as terminal:
+    with Terminal(command, env=isolated_env(folder.parent / "home")) as terminal:
         terminal.until("[y/N]")
         terminal.press("ctrl+c")
         assert terminal.wait() == 130

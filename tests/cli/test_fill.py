@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.cli.conftest import Command
+from tests.support.command_line import Command
 from vestige_tui.core.memories import Draft
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.store.open import open_store
@@ -27,13 +27,13 @@ async def over(url: str, job_id: str) -> None:
 
 def test_fill_leaves_the_vectors_to_a_job_that_makes_them_anew(run: Command, sample: str) -> None:
     job = asyncio.run(remade(sample))
-    said = f"Job {job[:8]} makes the vectors of this store anew; the missing ones are left to it."
+    message = f"Job {job[:8]} makes the vectors of this store anew; the missing ones are left to it."
     ran = run("--store", sample, "registry", "fill")
     assert (ran.status, ran.out) == (3, "")
-    assert said in " ".join(ran.err.split())
+    assert message in " ".join(ran.err.split())
     ran = run("--store", sample, "registry", "fill", "--json")
     assert ran.status == 3
-    assert ran.json["error"]["message"] == said
+    assert ran.json["error"]["message"] == message
     asyncio.run(over(sample, job))
     ran = run("--store", sample, "registry", "fill")
     assert (ran.status, ran.out) == (0, "Made 1 vector.\n")

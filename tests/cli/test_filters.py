@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Command, sample_id
+from tests.support.command_line import Command, sample_id
 from vestige_tui.core.memories import LOCAL_USER
 
 

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import HOSTILE, Command, copied, sample_id
-
-FORBIDDEN = {*map(chr, range(32)), "\x7f", *map(chr, range(0x80, 0xA0)), "\u202e", "\u2028", "\ud800"} - {"\n"}
+from tests.support.command_line import FORBIDDEN_CHARACTERS, HOSTILE, Command, copy_store, sample_id
 
 COMMANDS = (
     ["search", "evil"],
@@ -38,10 +36,10 @@ COMMANDS = (
 def test_nothing_that_steers_a_terminal_leaves(
     run: Command, tmp_path: Path, hostile_file: Path, arguments: list[str], as_json: bool
 ) -> None:
-    store = copied(hostile_file, tmp_path / "store.db")
+    store = copy_store(hostile_file, tmp_path / "store.db")
     ran = run("--store", str(store), *(["--json"] if as_json else []), *arguments)
-    assert not set(ran.out) & FORBIDDEN
-    assert not set(ran.err) & FORBIDDEN
+    assert not set(ran.out) & FORBIDDEN_CHARACTERS
+    assert not set(ran.err) & FORBIDDEN_CHARACTERS
     assert ran.out or ran.err
     if as_json:
         assert isinstance(ran.json, dict)

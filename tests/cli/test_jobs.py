@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import HOSTILE, Command
-from tests.cli.test_terminal_output import Screen
+from tests.support.command_line import HOSTILE, Command, TtyStream
 from tests.support.passwords import PASSWORD, demand_password, with_password
 from tests.support.vestige_files import make_v18
 from vestige_tui.cli.jobs import _View, _watch_all
@@ -77,80 +76,77 @@ def job(url: str, job_id: str) -> Job:
     return asyncio.run(read())
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a store of either dialect that is not there yet."""
-    if request.param == "sqlite":
-        return f"sqlite:{tmp_path / 'ledger.db'}"
-    found: str = request.getfixturevalue("postgres_database")
-    return found
-
-
-def test_work_is_listed_by_its_state(run: Command, url: str) -> None:
-    ids = fill(url)
-    listed = run("--store", url, "jobs", "list", "--json").json
+def test_work_is_listed_by_its_state(run: Command, store_url: str) -> None:
+    ids = fill(store_url)
+    listed = run("--store", store_url, "jobs", "list", "--json").json
     assert [item["id"] for item in listed["items"]] == [ids[word] for word in ("lively", "silent", "over", "done")]
     assert listed["next"] is None
-    [item] = run("--store", url, "jobs", "list", "--status", "dispatched", "--json").json["items"]
+    [item] = run("--store", store_url, "jobs", "list", "--status", "dispatched", "--json").json["items"]
     assert (item["id"], item["kind"], item["task"]) == (ids["silent"], "delegation", "silent reindex")
     assert (item["caller"], item["callee"], item["retry_count"]) == (str(CALLER), str(AGENT), 0)
     assert item["last_heartbeat"] < item["deadline"]
-    flying = run("--store", url, "jobs", "list", "--status", "in_flight", "--limit", "2", "--json").json["items"]
+    flying = run("--store", store_url, "jobs", "list", "--status", "in_flight", "--limit", "2", "--json").json["items"]
     assert [each["id"] for each in flying] == [ids["lively"], ids["silent"]]
-    assert run("--store", url, "jobs", "list", "--status", "stuck", "--json").json["items"] == []
-    shown = run("--store", url, "jobs", "list")
-    assert "silent reindex, seen 1 h ago, due in 5 h" in shown.out
-    assert "1 starting, 2 running, 1 done." in shown.err
+    assert run("--store", store_url, "jobs", "list", "--status", "stuck", "--json").json["items"] == []
+    shown = run("--store", store_url, "jobs", "list")
+    assert "silent reindex, last sign 1 h ago, deadline in 5 h" in shown.out
+    assert "1 dispatched, 2 in progress, 1 completed." in shown.err
     for wrong in (["--status", "running"], ["--limit", "1001"], ["--limit", "0"]):
-        refused = run("--store", url, "--json", "jobs", "list", *wrong)
+        refused = run("--store", store_url, "--json", "jobs", "list", *wrong)
         assert (refused.status, refused.json["error"]["code"]) == (2, "usage")
     assert "in_flight, queued" in run("jobs", "list", "--status", "running").err
 
 
-def test_work_is_shown(run: Command, url: str) -> None:
-    ids = fill(url)
-    shown = run("--store", url, "jobs", "show", ids["silent"])
-    for said in ("silent reindex", "starting", str(AGENT), "1 h ago, at ", "in 5 h, at "):
+def test_work_is_shown(run: Command, store_url: str) -> None:
+    ids = fill(store_url)
+    shown = run("--store", store_url, "jobs", "show", ids["silent"])
+    for said in ("silent reindex", "dispatched", str(AGENT), "1 h ago", "in 5 h"):
         assert said in shown.out
     assert "attempt" not in shown.out
-    assert run("--store", url, "jobs", "show", ids["done"], "--json").json["job"]["status"] == "completed"
+    assert run("--store", store_url, "jobs", "show", ids["done"], "--json").json["job"]["status"] == "completed"
 
 
-def test_work_is_cancelled_failed_and_retried(run: Command, url: str) -> None:
-    ids = fill(url)
+def test_work_is_cancelled_failed_and_retried(run: Command, store_url: str) -> None:
+    ids = fill(store_url)
     for word, arguments, error in (
         ("lively", ["cancel"], "cancelled"),
         ("over", ["fail", "--reason", "nobody is there"], "nobody is there"),
     ):
-        told = run("--store", url, "jobs", *arguments, ids[word], "--json")
-        assert (told.status, told.json) == (0, {"changed": [ids[word]], "undo": None})
-        ended = job(url, ids[word])
+        ran = run("--store", store_url, "jobs", *arguments, ids[word], "--json")
+        assert (ran.status, ran.json) == (0, {"changed": [ids[word]], "undo": None})
+        ended = job(store_url, ids[word])
         assert (ended.status, ended.error) == ("failed", error)
-        again = run("--store", url, "jobs", *arguments, ids[word], "--json")
+        again = run("--store", store_url, "jobs", *arguments, ids[word], "--json")
         assert (again.status, again.json["error"]["code"]) == (1, "conflict")
-    told = run("--store", url, "jobs", "retry", ids["silent"][:8], "--json")
-    [new] = told.json["changed"]
-    assert (told.status, told.json["undo"]) == (0, None)
-    assert (job(url, new).status, job(url, new).retry_count, job(url, new).task) == ("queued", 1, "silent reindex")
-    assert job(url, ids["silent"]).error == f"retried as {new}"
-    assert new[:8] in run("--store", url, "jobs", "show", ids["silent"]).out
-    refused = run("--store", url, "jobs", "retry", ids["done"], "--json")
+    ran = run("--store", store_url, "jobs", "retry", ids["silent"][:8], "--json")
+    [new] = ran.json["changed"]
+    assert (ran.status, ran.json["undo"]) == (0, None)
+    assert (job(store_url, new).status, job(store_url, new).retry_count, job(store_url, new).task) == (
+        "queued",
+        1,
+        "silent reindex",
+    )
+    assert job(store_url, ids["silent"]).error == f"retried as {new}"
+    assert new[:8] in run("--store", store_url, "jobs", "show", ids["silent"]).out
+    refused = run("--store", store_url, "jobs", "retry", ids["done"], "--json")
     assert (refused.status, refused.json["error"]["code"]) == (1, "conflict")
-    assert "is marked as failed" in run("--store", url, "jobs", "fail", new).out
+    assert "is marked as failed" in run("--store", store_url, "jobs", "fail", new).out
 
 
-def test_a_sweep_gives_its_counts(run: Command, url: str) -> None:
-    ids = fill(url)
+def test_a_sweep_gives_its_counts(run: Command, store_url: str) -> None:
+    ids = fill(store_url)
     # A server that just began took nobody's signs of life, so that only a file calls anybody stuck at once.
-    stuck = 1 if url.startswith("sqlite") else 0
-    swept = run("--store", url, "jobs", "sweep", "--json")
+    stuck = 1 if store_url.startswith("sqlite") else 0
+    swept = run("--store", store_url, "jobs", "sweep", "--json")
     assert swept.status == 0
     assert swept.json["deadline_failures"] == 1
     assert swept.json["stuck_marked"] >= stuck
     assert swept.json["errors"] == 0
-    assert job(url, ids["over"]).error == "deadline exceeded by sweeper"
-    assert job(url, ids["lively"]).status == "in_progress"
-    assert "Nothing was over its deadline" in run("--store", url, "jobs", "sweep", "--threshold", "99999999999").out
+    assert job(store_url, ids["over"]).error == "deadline exceeded by sweeper"
+    assert job(store_url, ids["lively"]).status == "in_progress"
+    assert (
+        "Nothing was over its deadline" in run("--store", store_url, "jobs", "sweep", "--threshold", "99999999999").out
+    )
 
 
 def test_a_shorter_threshold_finds_what_is_silent_for_less(run: Command, tmp_path: Path) -> None:
@@ -173,12 +169,12 @@ def test_a_sweep_looks_through_every_store_that_had_jobs(run: Command, tmp_path:
     assert "nowhere" in swept.err
 
 
-def test_nothing_is_done_to_a_store_that_is_read_only(run: Command, tmp_path: Path, url: str) -> None:
-    ids = fill(url)
+def test_nothing_is_done_to_a_store_that_is_read_only(run: Command, tmp_path: Path, store_url: str) -> None:
+    ids = fill(store_url)
     for arguments in (["sweep"], ["cancel", ids["lively"]], ["fail", ids["over"]], ["retry", ids["silent"]]):
-        refused = run("--store", url, "--read-only", "--json", "jobs", *arguments)
+        refused = run("--store", store_url, "--read-only", "--json", "jobs", *arguments)
         assert (refused.status, refused.json["error"]["code"]) == (3, "refused"), arguments
-    assert [job(url, ids[word]).status for word in ("lively", "over", "silent")] == [
+    assert [job(store_url, ids[word]).status for word in ("lively", "over", "silent")] == [
         "in_progress",
         "in_progress",
         "dispatched",
@@ -327,7 +323,7 @@ def test_a_watch_into_a_file_has_a_line_a_change(run: Command, tmp_path: Path) -
 
 
 def test_a_watch_on_a_terminal_writes_one_line_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = Screen()
+    screen = TtyStream()
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(sys, "stdout", screen)
     view = _View(Output(as_json=False))
@@ -369,9 +365,9 @@ def test_a_copy_whose_worker_is_gone_is_taken_up_again(run: Command, sample: str
     lost = asyncio.run(lose())
     assert lost.attempt == 2
     assert job(postgres_database, lost.id).plan == first.plan
-    told = run("jobs", "retry", lost.id, "--json")
-    assert told.status == 0, told
-    [again] = told.json["changed"]
+    ran = run("jobs", "retry", lost.id, "--json")
+    assert ran.status == 0, ran
+    [again] = ran.json["changed"]
     assert run("jobs", "watch", again).status == 0
     assert (job(postgres_database, lost.id).status, job(postgres_database, lost.id).error) == ("failed", "lease lost")
     taken_up = job(postgres_database, again)

@@ -6,7 +6,7 @@ import json
 import stat
 from pathlib import Path
 
-from tests.cli.conftest import HOSTILE, Command, run_process, sample_id
+from tests.support.command_line import HOSTILE, Command, run_process, sample_id
 
 
 def lines(path: Path) -> list[dict[str, object]]:

@@ -12,20 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import SENTENCES, Command, fill_sample, sample_id
-from tests.support.postgres import finish
+from tests.support.command_line import SENTENCES, Command, fill_sample, sample_id
+from tests.support.postgres import run_in_thread
 
 
 @pytest.fixture
 def postgres(postgres_database: str) -> str:
     """A PostgreSQL store with the sample memories."""
-    finish(fill_sample(postgres_database))
+    run_in_thread(fill_sample(postgres_database))
     return postgres_database
 
 
 def test_the_main_commands(run: Command, postgres: str, tmp_path: Path) -> None:
-    found = run("--store", postgres, "search", "how do signing keys rotate", "--json").json
-    assert (found["mode"], found["hits"][0]["memory"]["id"]) == ("hybrid", sample_id(0))
+    document = run("--store", postgres, "search", "how do signing keys rotate", "--json").json
+    assert (document["mode"], document["hits"][0]["memory"]["id"]) == ("hybrid", sample_id(0))
     assert SENTENCES[1][:20] in run("--store", postgres, "list").out
     assert len(run("--store", postgres, "show", sample_id(0)[:8], "--json").json["reviews"]) == 1
     assert run("--store", postgres, "due", "--count").out == "2\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Command
-from tests.support.swapping import OtherEmbedder, offer
+from tests.support.command_line import Command
+from tests.support.model_swap import OtherEmbedder, offer_models
 from vestige_tui.embedding import loaders
 from vestige_tui.embedding.models import DEFAULT_MODEL
 
@@ -17,7 +17,7 @@ OTHER = "other-embedder-64"
 @pytest.fixture(autouse=True)
 def models(monkeypatch: pytest.MonkeyPatch) -> None:
     """The default model, and another one."""
-    offer(monkeypatch, loaders.load_embedder(DEFAULT_MODEL), OtherEmbedder(64))
+    offer_models(monkeypatch, loaders.load_embedder(DEFAULT_MODEL), OtherEmbedder(64))
 
 
 def test_two_columns(run: Command, sample: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import SENTENCES, Command, run_process, sample_id
+from tests.support.command_line import SENTENCES, Command, run_process, sample_id
 from vestige_tui import __version__
 from vestige_tui.cli.program import parser
 
@@ -149,9 +149,9 @@ def test_schema(run: Command, tmp_path: Path) -> None:
     store = str(tmp_path / "new.db")
     planned = run("--store", store, "schema", "up", "--dry-run", "--json").json
     assert not Path(store).exists()
-    made = run("--store", store, "schema", "up", "--json").json
-    assert made["changed"] == planned["changed"]
-    assert made["changed"][0] == "0001_init"
+    document = run("--store", store, "schema", "up", "--json").json
+    assert document["changed"] == planned["changed"]
+    assert document["changed"][0] == "0001_init"
     assert run("--store", store, "schema", "up").out == "Nothing was pending.\n"
     steps = run("--store", store, "schema", "info", "--json").json["items"]
     assert set(steps[0]) == {"version", "name", "state", "checksum", "applied_at", "duration_ms", "waits_for"}
@@ -200,7 +200,7 @@ def test_what_nobody_foresaw_leaves_a_report_each_time(
     def fail(*arguments: object) -> None:
         raise ZeroDivisionError("postgresql://me:s3cret@h/d")
 
-    monkeypatch.setattr("vestige_tui.cli.preferences._place", fail)
+    monkeypatch.setattr("vestige_tui.config.directories.default_path", fail)
     folder = home / ".local" / "state" / "vestige-tui"
     for reports in (1, 2):
         ran = run("config", "path")

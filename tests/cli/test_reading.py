@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.conftest import SENTENCES, Command, sample_id
+from tests.support.command_line import SENTENCES, Command, sample_id
 from vestige_tui.core.health import HealthProblem
 
 MEMORY = {
@@ -45,8 +45,8 @@ def test_search_prints_two_lines_for_each_hit(run: Command, sample: str) -> None
 
 
 def test_search_takes_words_with_a_dash(run: Command, sample: str) -> None:
-    found = run("--store", sample, "--json", "search", "keys", "-horse", "--superseded", "-year", "--mode", "text")
-    assert [hit["memory"]["id"] for hit in found.json["hits"]] == [sample_id(0)]
+    ran = run("--store", sample, "--json", "search", "keys", "-horse", "--superseded", "-year", "--mode", "text")
+    assert [hit["memory"]["id"] for hit in ran.json["hits"]] == [sample_id(0)]
     newest = run("--store", sample, "--json", "search", "--", "-keys").json
     assert [hit["memory"]["id"] for hit in newest["hits"]] == [sample_id(position) for position in (4, 3, 2, 1)]
 
@@ -78,9 +78,9 @@ def test_list_pages_behind_a_cursor(run: Command, sample: str) -> None:
     assert ids == [sample_id(position) for position in (4, 3, 2, 1, 0)]
     assert second["next"] is None
     assert all(set(item) == MEMORY for item in first["items"])
-    told = run("--store", sample, "list", "--limit", "3")
-    assert first["next"] in told.err
-    assert SENTENCES[4] in told.out
+    ran = run("--store", sample, "list", "--limit", "3")
+    assert first["next"] in ran.err
+    assert SENTENCES[4] in ran.out
 
 
 def test_lines_fit_the_terminal(run: Command, sample: str, monkeypatch: pytest.MonkeyPatch) -> None:

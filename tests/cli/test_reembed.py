@@ -10,19 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Answer, Command, fill_sample
+from tests.support.command_line import Answer, Command, fill_sample
 from vestige_tui.reembed.plan import advice
 
 NEW = "test-embedder-96"
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest) -> str:
-    if request.param == "sqlite":
-        return str(request.getfixturevalue("sample"))
-    target = str(request.getfixturevalue("postgres_database"))
-    asyncio.run(fill_sample(target))
-    return target
+@pytest.fixture
+def url(store_url: str) -> str:
+    """A store with the sample memories, on either database."""
+    asyncio.run(fill_sample(store_url))
+    return store_url
 
 
 def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
@@ -145,9 +143,9 @@ def test_what_is_refused(run: Command, sample: str) -> None:
 def test_a_store_s_own_model_in_another_width(run: Command, url: str) -> None:
     own = "all-MiniLM-L6-v2"
     narrow = ("--dimension", "128")
-    found = run("--store", url, "registry", "preview", own, *narrow, "--json").json
-    assert (found["current"]["dimension"], found["other"]["dimension"]) == (384, 128)
-    assert found["overlap"] > 0
+    document = run("--store", url, "registry", "preview", own, *narrow, "--json").json
+    assert (document["current"]["dimension"], document["other"]["dimension"]) == (384, 128)
+    assert document["overlap"] > 0
     planned = run("--store", url, "migrate", "reembed", "--model", own, *narrow, "--drop-old", "--dry-run").out
     assert f"from: sentence-transformers/{own}, 384 dimensions\nto: sentence-transformers/{own}, 128 " in planned
     gone = f"The present vectors of sentence-transformers/{own}, 384 dimensions, are deleted at the end"

@@ -2,61 +2,37 @@
 
 from __future__ import annotations
 
-import io
 import sys
 
 import pytest
 
+from tests.support.command_line import TtyStream
 from vestige_tui.cli.output import Live, Output, ProgressLine, folded
 
 ID = "3e386abc-1111-4222-8333-444444444444"
 
 
-class Screen(io.StringIO):
-    """A terminal of the width that COLUMNS says, which is drawn for as far as a test needs it."""
-
-    encoding = "utf-8"
-
-    def isatty(self) -> bool:
-        return True
-
-    @property
-    def lines(self) -> list[str]:
-        lines, row = [""], 0
-        for piece in self.getvalue().replace("\x1b[K", "\x00").replace("\x1b[A", "\x01"):
-            if piece == "\n":
-                row += 1
-                lines += [""] * (row + 1 - len(lines))
-            elif piece == "\x01":
-                row -= 1
-            elif piece == "\x00":
-                lines[row] = ""
-            elif piece != "\r":
-                lines[row] += piece
-        return lines
-
-
 @pytest.fixture
-def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
+def screen(monkeypatch: pytest.MonkeyPatch) -> TtyStream:
     monkeypatch.setenv("COLUMNS", "80")
-    return Screen()
+    return TtyStream()
 
 
 def test_words_are_broken_only_where_they_fill_a_line() -> None:
-    told = f"The row {ID} of /a/folder/that/is/long differs"
+    message = f"The row {ID} of /a/folder/that/is/long differs"
     for width in (40, 44, 60):
-        assert " ".join(folded(told, width)) == told
-        assert all(len(line) <= width for line in folded(told, width))
+        assert " ".join(folded(message, width)) == message
+        assert all(len(line) <= width for line in folded(message, width))
     assert folded("ab abcdefghij cd", 4) == ["ab", "abcd", "efgh", "ij", "cd"]
     assert folded("漢字漢字 x", 5) == ["漢字", "漢字", "x"]
     assert folded("", 5) == [""]
 
 
 def test_a_reason_goes_on_below_on_a_terminal_and_is_whole_in_a_file(
-    monkeypatch: pytest.MonkeyPatch, screen: Screen
+    monkeypatch: pytest.MonkeyPatch, screen: TtyStream
 ) -> None:
     reason = "Content and updated at differ, and what the one says is not what the other one says at all."
-    file = Screen()
+    file = TtyStream()
     monkeypatch.setattr(file, "isatty", lambda: False)
     for stream in (screen, file):
         monkeypatch.setattr(sys, "stdout", stream)
@@ -68,7 +44,7 @@ def test_a_reason_goes_on_below_on_a_terminal_and_is_whole_in_a_file(
     assert file.getvalue() == f"memories  differ  3e386abc  {reason}\n"
 
 
-def test_lines_are_written_anew_in_their_place(screen: Screen) -> None:
+def test_lines_are_written_anew_in_their_place(screen: TtyStream) -> None:
     live = Live(screen)
     live.show(["one", "two " * 40, "three"])
     assert screen.lines[0] == "one"
@@ -85,7 +61,7 @@ def test_lines_are_written_anew_in_their_place(screen: Screen) -> None:
     assert [line for line in screen.lines if line] == ["only one"]
 
 
-def test_what_ctrl_c_leaves_goes_with_the_line(monkeypatch: pytest.MonkeyPatch, screen: Screen) -> None:
+def test_what_ctrl_c_leaves_goes_with_the_line(monkeypatch: pytest.MonkeyPatch, screen: TtyStream) -> None:
     monkeypatch.setattr(sys, "stderr", screen)
     progress = ProgressLine("copied")
     progress.show("42 %, " + "x" * 100, 1)

@@ -10,8 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.cli.conftest import HOSTILE, SENTENCES, Command, sample_id
-from tests.support.terminal import Terminal, alone
+from tests.support.command_line import HOSTILE, SENTENCES, Command, sample_id
+from tests.support.terminal import Terminal, isolated_env
 from tests.support.vestige_files import make_v18
 
 OWN = "00000000-0000-4000-8000-0000000000bb"
@@ -204,7 +204,7 @@ def test_a_repair_at_a_terminal_shows_first_what_it_would_do(copied: tuple[str, 
     before = contents(target)
     command = [sys.executable, "-m", "vestige_tui", "migrate", "verify", "--source", source, "--target", target]
     for answer, status in (("n", 1), ("y", 0)):
-        with Terminal([*command, "--repair", "--delete"], env=alone(tmp_path)) as terminal:
+        with Terminal([*command, "--repair", "--delete"], env=isolated_env(tmp_path)) as terminal:
             terminal.until("[y/N]")
             assert "Codebase and updated at differ" in terminal.text
             assert "overwrite 1 row and delete 1 row in the target? [y/N]" in terminal.text

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Command
-from tests.cli.test_hostile_output import FORBIDDEN
+from tests.support.command_line import FORBIDDEN_CHARACTERS, Command
 from tests.support.vestige_files import make_line, memory_id
 
 LINES = (14, 18, 40)
@@ -29,13 +28,13 @@ def test_every_question_is_answered_and_nothing_written(
         for options in ([], ["--json"]):
             ran = run("--store", str(path), *options, *question)
             assert ran.status == 0, (question, ran)
-            assert not (set(ran.out) | set(ran.err)) & FORBIDDEN
+            assert not (set(ran.out) | set(ran.err)) & FORBIDDEN_CHARACTERS
     listed = run("--store", str(path), "list", "--superseded", "--limit", "1000", "--json").json["items"]
     for memory in listed if hostile else listed[:3]:
         for question in (["show"], ["edges"], ["history"], ["neighbors"]):
             ran = run("--store", str(path), *question, "--", memory["id"])
             assert ran.status == 0, (question, memory["id"], ran)
-            assert not (set(ran.out) | set(ran.err)) & FORBIDDEN
+            assert not (set(ran.out) | set(ran.err)) & FORBIDDEN_CHARACTERS
     refused = run("--store", str(path), "--json", "tag", memory_id(0), "+x")
     assert (refused.status, refused.json["error"]["code"]) == (3, "refused")
     assert sha256(path.read_bytes()).digest() == before
@@ -55,4 +54,4 @@ def test_a_copy_with_failed_rows_ends_with_4(run: Command, tmp_path: Path, postg
         table["read"] == table["inserted"] + table["present"] + table["failed"] for table in job["tables"].values()
     )
     for told in (run(*arguments), run("jobs", "show", job["id"]), run("jobs", "list")):
-        assert not (set(told.out) | set(told.err)) & FORBIDDEN
+        assert not (set(told.out) | set(told.err)) & FORBIDDEN_CHARACTERS

@@ -15,7 +15,7 @@ from typing import TypeAlias, cast
 
 import pytest
 
-from tests.cli.conftest import run_process
+from tests.support.command_line import run_process
 from vestige_tui.cli import job_wait
 from vestige_tui.cli.job_wait import _Presses, _start_job, _wait
 from vestige_tui.cli.output import Output, ProgressLine

@@ -619,20 +619,20 @@ async def test_a_pipe_is_written_into_and_stays_one(tmp_path: Path) -> None:
 async def test_a_pipe_without_a_reader_is_waited_for_and_can_be_left(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    told = asyncio.Event()
+    event = asyncio.Event()
 
     async def wait() -> None:
-        async with written(examine(pipe), waiting=told.set) as sink:
+        async with written(examine(pipe), waiting=event.set) as sink:
             await sink.write("late\n")
 
     task = asyncio.create_task(wait())
-    await told.wait()
+    await event.wait()
     with reading(pipe) as reader:
         await task
         assert reader.communicate()[0] == b"late\n"
-    told.clear()
+    event.clear()
     task = asyncio.create_task(wait())
-    await told.wait()
+    await event.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from tests.support.failing_encoder import FAILING_ENCODER
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import EmbedderUnavailable, Refused, VestigeError
 from vestige_tui.embedding import encoder_pool
@@ -24,17 +24,17 @@ TEXTS = [f"text number {place}" for place in range(40)]
 
 @pytest.fixture
 def two() -> Iterator[Encoders]:
-    made = Encoders(MODEL, texts=1_000)
-    yield made
-    made.close()
+    encoders = Encoders(MODEL, texts=1_000)
+    yield encoders
+    encoders.close()
 
 
 @pytest.fixture
 def fragile(monkeypatch: pytest.MonkeyPatch) -> Iterator[Encoders]:
-    monkeypatch.setattr(encoder_pool, "_COMMAND", (sys.executable, "-m", "tests.support.fragile"))
-    made = Encoders(MODEL, texts=1)
-    yield made
-    made.close()
+    monkeypatch.setattr(encoder_pool, "ENCODER_COMMAND", FAILING_ENCODER)
+    encoders = Encoders(MODEL, texts=1)
+    yield encoders
+    encoders.close()
 
 
 def same(found: list[Encoded], texts: list[str]) -> None:
@@ -53,12 +53,12 @@ async def test_several_share_the_texts(two: Encoders) -> None:
 
 
 async def test_few_texts_are_not_worth_a_second_one() -> None:
-    made = Encoders(MODEL, texts=10)
+    encoders = Encoders(MODEL, texts=10)
     try:
-        same(await made.encode(["one", "\ud800 two\n"]), ["one", "\ud800 two\n"])
-        assert (made.count, len(processes(made))) == (1, 1)
+        same(await encoders.encode(["one", "\ud800 two\n"]), ["one", "\ud800 two\n"])
+        assert (encoders.count, len(processes(encoders))) == (1, 1)
     finally:
-        made.close()
+        encoders.close()
 
 
 async def test_one_that_is_killed_is_replaced(two: Encoders) -> None:
@@ -70,14 +70,14 @@ async def test_one_that_is_killed_is_replaced(two: Encoders) -> None:
 
 
 async def test_it_ends_with_whoever_asked() -> None:
-    made = Encoders(MODEL, texts=1)
-    await made.encode(["one"])
-    process = made._all[0]._process
+    encoders = Encoders(MODEL, texts=1)
+    await encoders.encode(["one"])
+    process = encoders._all[0]._process
     assert process is not None
     assert process.stdin is not None
     process.stdin.close()
     assert await asyncio.to_thread(process.wait, 10) == 0
-    made.close()
+    encoders.close()
 
 
 async def test_closing_ends_what_is_being_encoded(two: Encoders) -> None:
@@ -112,21 +112,21 @@ async def test_encoders_that_always_die_end_the_job(fragile: Encoders) -> None:
 async def test_another_build_is_refused_unless_any_will_do() -> None:
     other = replace(MODEL, hash="0" * 64)
     for any_build in (False, True):
-        made = Encoders(other, texts=1, any_build=any_build)
+        encoders = Encoders(other, texts=1, any_build=any_build)
         try:
             if any_build:
-                same(await made.encode(["one"]), ["one"])
+                same(await encoders.encode(["one"]), ["one"])
             else:
                 with pytest.raises(Refused, match=r"test-embedder-8 has other files here .* than those"):
-                    await made.encode(["one"])
+                    await encoders.encode(["one"])
         finally:
-            made.close()
+            encoders.close()
 
 
 async def test_a_model_that_is_not_here_is_one_sentence() -> None:
-    made = Encoders(ModelSignature("no-such-model", 8, ""), texts=1)
+    encoders = Encoders(ModelSignature("no-such-model", 8, ""), texts=1)
     try:
         with pytest.raises(EmbedderUnavailable, match="not one that fastembed knows"):
-            await made.encode(["one"])
+            await encoders.encode(["one"])
     finally:
-        made.close()
+        encoders.close()

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import fastembed
 import numpy as np
 import pytest
 
@@ -24,9 +25,10 @@ from tests.support.task_factory import EAGER
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import EmbedderUnavailable, ModelMismatch
 from vestige_tui.embedding import embedder_source, loaders
+from vestige_tui.embedding import models as embedding
 from vestige_tui.embedding.catalogue import catalog
 from vestige_tui.embedding.embedder_source import EmbedderSource
-from vestige_tui.embedding.loaders import load_embedder
+from vestige_tui.embedding.loaders import FastEmbedder, load_embedder
 from vestige_tui.embedding.models import DEFAULT_MODEL, Embedder, TestEmbedder, same_model, signature
 
 if TYPE_CHECKING:
@@ -81,10 +83,20 @@ def test_tokens_count_up_to_the_256th(model: Embedder) -> None:
 
 
 def test_a_huge_text_is_no_trouble(model: Embedder) -> None:
-    started = time.monotonic()
     [vector] = model.embed(["word " * 2_000_000])
     assert float(np.linalg.norm(vector)) == pytest.approx(1.0, abs=1e-5)
-    assert time.monotonic() - started < 20
+
+
+def test_a_model_is_given_a_bounded_part_of_a_huge_text() -> None:
+    class Encoder:
+        def embed(self, texts: Iterable[str], batch_size: int) -> Iterator[Vector]:
+            for text in texts:
+                lengths.append(len(text))
+                yield np.ones(4, dtype=np.float32)
+
+    lengths: list[int] = []
+    FastEmbedder("any", 4, "", Encoder()).embed(["word " * 2_000_000, "short"])
+    assert lengths == [len("short"), embedding.MAX_CHARACTERS]
 
 
 def test_blanks_before_a_text_do_not_push_it_out(model: Embedder) -> None:
@@ -119,22 +131,21 @@ def test_a_narrower_width_is_cut_and_renormalised(model: Embedder) -> None:
         load_embedder(dimension=512)
 
 
-def test_models_that_are_not_here_say_so_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_models_that_are_not_here_ask_no_network(monkeypatch: pytest.MonkeyPatch, cache: Path, hub: Hub) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("FASTEMBED_CACHE_PATH", str(tmp_path))
-    started = time.monotonic()
     with pytest.raises(EmbedderUnavailable, match="without a network"):
         load_embedder("nomic-embed-text-v1.5")
     with pytest.raises(EmbedderUnavailable, match="not one that fastembed knows"):
         load_embedder("no-such-model")
-    assert time.monotonic() - started < 10
+    assert not hub.was_asked()
 
 
 def test_a_runtime_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(threads: int) -> None:
-        raise RuntimeError("no such operator")
+    class Broken(fastembed.TextEmbedding):
+        def __init__(self, *arguments: object, **options: object) -> None:
+            raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(loaders, "_load_default", broken)
+    monkeypatch.setattr(fastembed, "TextEmbedding", Broken)
     with pytest.raises(EmbedderUnavailable, match=r"all-MiniLM-L6-v2 could not be loaded\.$"):
         load_embedder()
 
@@ -167,11 +178,11 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_a_model_on_this_machine_needs_no_network(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     kept = _lay_out(cache)
-    found = load_embedder("bge-small-en-v1.5")
-    assert (found.name, found.dimension) == (OTHER, 384)
-    assert float(np.linalg.norm(found.embed(["a text"])[0])) == pytest.approx(1.0, abs=1e-5)
+    embedder = load_embedder("bge-small-en-v1.5")
+    assert (embedder.name, embedder.dimension) == (OTHER, 384)
+    assert float(np.linalg.norm(embedder.embed(["a text"])[0])) == pytest.approx(1.0, abs=1e-5)
     (kept / "tokenizer.json").write_text((kept / "tokenizer.json").read_text() + "\n")
-    assert load_embedder(OTHER).hash != found.hash
+    assert load_embedder(OTHER).hash != embedder.hash
     assert [each.name for each in catalog() if each.offline] == [DEFAULT_MODEL, OTHER]
     for needed in ("tokenizer_config.json", "tokenizer.json", FILE):
         aside = (kept / needed).rename(cache / "aside")
@@ -182,12 +193,37 @@ def test_a_model_on_this_machine_needs_no_network(monkeypatch: pytest.MonkeyPatc
         load_embedder(OTHER)
 
 
+class Hub:
+    """A proxy that takes connections, before the model hub."""
+
+    def __init__(self, server: socket.socket) -> None:
+        self.server = server
+
+    def was_asked(self) -> bool:
+        """Check whether a connection was made since the last call."""
+        self.server.setblocking(False)
+        try:
+            self.server.accept()[0].close()
+        except BlockingIOError:
+            return False
+        return True
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    for name in ("HTTPS_PROXY", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.getsockname()[1]}")
+        yield Hub(server)
+
+
+@pytest.mark.usefixtures("hub")
 def test_a_missing_model_is_downloaded_with_progress(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     prepared = cache.with_name("prepared")
     _lay_out(prepared)
-    monkeypatch.setattr(loaders, "_network", lambda: True)
     fetch = f"import shutil, sys; shutil.copytree({str(prepared / HUB)!r}, sys.argv[2] + '/{HUB}', symlinks=True)"
-    monkeypatch.setattr(loaders, "_FETCH", fetch)
+    monkeypatch.setattr(loaders, "DOWNLOAD_SCRIPT", fetch)
     told: list[str] = []
     assert load_embedder(OTHER, progress=told.append).name == OTHER
     assert told[0] == told[-1] == "loading bge-small-en-v1.5"
@@ -195,54 +231,45 @@ def test_a_missing_model_is_downloaded_with_progress(monkeypatch: pytest.MonkeyP
     assert cache.stat().st_mode & 0o077 == 0
 
 
-def test_a_download_that_fails_says_so(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    monkeypatch.setattr(loaders, "_network", lambda: True)
-    monkeypatch.setattr(loaders, "_FETCH", "raise SystemExit(1)")
+@pytest.mark.usefixtures("cache", "hub")
+def test_a_download_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loaders, "DOWNLOAD_SCRIPT", "raise SystemExit(1)")
     with pytest.raises(EmbedderUnavailable, match="could not be downloaded"):
         load_embedder(OTHER)
 
 
-def test_offline_is_said_by_words_as_well_as_by_one(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    asked: list[bool] = []
-
-    def network() -> bool:
-        asked.append(True)
-        return False
-
-    monkeypatch.setattr(loaders, "_network", network)
-    for value, asks in (("true", 0), ("0", 1)):
+@pytest.mark.usefixtures("cache")
+def test_offline_is_said_by_words_as_well_as_by_one(monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
+    monkeypatch.setattr(loaders, "DOWNLOAD_SCRIPT", "raise SystemExit(1)")
+    for value, asks, reason in (("true", False, "without a network"), ("0", True, "could not be downloaded")):
         monkeypatch.setenv("HF_HUB_OFFLINE", value)
-        with pytest.raises(EmbedderUnavailable, match="without a network"):
+        with pytest.raises(EmbedderUnavailable, match=reason):
             load_embedder(OTHER)
-        assert len(asked) == asks
+        assert hub.was_asked() == asks
 
 
-def test_where_there_is_a_proxy_it_is_the_one_that_must_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
-        assert loaders._network()
-    assert not loaders._network()
+@pytest.mark.usefixtures("cache")
+def test_where_there_is_a_proxy_it_is_the_one_that_must_answer(monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
+    monkeypatch.setattr(loaders, "DOWNLOAD_SCRIPT", "raise SystemExit(1)")
+    with pytest.raises(EmbedderUnavailable, match="could not be downloaded"):
+        load_embedder(OTHER)
+    hub.server.close()
+    with pytest.raises(EmbedderUnavailable, match="without a network"):
+        load_embedder(OTHER)
 
 
-async def test_closing_stops_a_download(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    monkeypatch.setattr(loaders, "_network", lambda: True)
-    monkeypatch.setattr(loaders, "_FETCH", "import time; time.sleep(60)")
-    begun = threading.Event()
-
-    def measure(folder: Path) -> float:
-        begun.set()
-        return 0.0
-
-    monkeypatch.setattr(loaders, "_megabytes_in", measure)
+@pytest.mark.usefixtures("cache", "hub")
+async def test_closing_stops_a_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    began = tmp_path / "began"
+    os.mkfifo(began)
+    script = f"import time; open({str(began)!r}, 'w').close(); time.sleep(3600)"
+    monkeypatch.setattr(loaders, "DOWNLOAD_SCRIPT", script)
     source = EmbedderSource(OTHER)
     load = asyncio.create_task(source.get(None))
-    assert await asyncio.to_thread(begun.wait, 30)
+    await asyncio.to_thread(began.read_text)
     source.close()
     with pytest.raises(EmbedderUnavailable, match="was stopped"):
-        await asyncio.wait_for(load, 30)
+        await load
 
 
 def test_spellings_of_one_model() -> None:
@@ -369,10 +396,10 @@ async def test_a_load_that_cannot_be_started_is_started_again(monkeypatch: pytes
     source = EmbedderSource("test-embedder-384")
     with monkeypatch.context() as patch:
 
-        def no_thread(source: EmbedderSource) -> ThreadPoolExecutor:
+        def no_thread(thread: threading.Thread) -> None:
             raise RuntimeError("can't start new thread")
 
-        patch.setattr(EmbedderSource, "_worker", no_thread)
+        patch.setattr(threading.Thread, "start", no_thread)
         with pytest.raises(RuntimeError, match="new thread"):
             await source.get(None)
     seen = [source.state]
@@ -413,26 +440,34 @@ async def test_a_model_cut_for_one_store_is_whole_for_a_new_one() -> None:
 async def test_a_source_keeps_the_order_of_the_texts() -> None:
     embedder, texts = TestEmbedder(16), ["word " * (n * 7 % 23) + str(n) for n in range(50)]
     source = EmbedderSource(embedder=embedder)
-    found = await source.embed(texts, registered=None)
-    assert all(np.array_equal(one, two) for one, two in zip(found, embedder.embed(texts), strict=True))
+    vectors = await source.embed(texts, registered=None)
+    assert all(np.array_equal(one, two) for one, two in zip(vectors, embedder.embed(texts), strict=True))
     assert await source.embed([], registered=None) == []
     source.close()
 
 
 async def test_a_query_need_not_wait_for_a_long_list() -> None:
-    class Slow(TestEmbedder):
+    calls: list[bool] = []
+    began, is_asked = threading.Event(), threading.Event()
+
+    class Recording(TestEmbedder):
         def embed(self, texts: Sequence[str], *, query: bool = False) -> list[Vector]:
-            time.sleep(0.02 * len(texts))
+            calls.append(query)
+            began.set()
+            # The first texts take until the query has been asked.
+            is_asked.wait()
             return super().embed(texts, query=query)
 
-    source = EmbedderSource(embedder=Slow(8))
+    source = EmbedderSource(embedder=Recording(8))
     bulk = asyncio.create_task(source.embed([f"text {n}" for n in range(200)], registered=None))
-    await asyncio.sleep(0.1)
-    started = time.monotonic()
-    await source.embed(["a query"], registered=None, query=True)
-    assert time.monotonic() - started < 1.5
-    assert not bulk.done()
-    bulk.cancel()
+    await asyncio.to_thread(began.wait)
+    query = asyncio.create_task(source.embed(["a query"], registered=None, query=True))
+    await asyncio.sleep(0)
+    is_asked.set()
+    await query
+    await bulk
+    assert calls.index(True) == 1
+    assert len(calls) == 1 + 200 // embedding.BATCH
     source.close()
 
 

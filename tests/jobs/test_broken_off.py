@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.support.filled import fill
-from tests.transfer.test_copy import ended
+from tests.support.full_store import fill
+from tests.support.jobs import wait_for_job
 from vestige_tui.core.errors import Busy, Cancelled, Unavailable, VestigeError
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.jobs import worker
@@ -41,10 +41,10 @@ def hurry(url: str) -> None:
 
 
 async def timeouts(connection: psycopg.AsyncConnection[Any]) -> set[str]:
-    asked = (
+    statement = (
         "SELECT current_setting('statement_timeout') AS a, current_setting('idle_in_transaction_session_timeout') AS b"
     )
-    return set((await (await connection.execute(asked)).fetchone() or {}).values())
+    return set((await (await connection.execute(statement)).fetchone() or {}).values())
 
 
 async def waiting(connection: psycopg.AsyncConnection[Any]) -> int:
@@ -64,11 +64,11 @@ async def test_a_search_that_takes_too_long_for_the_server_is_told_as_an_error(p
         await psycopg.AsyncConnection.connect(postgres_database) as holder,
     ):
         await holder.execute("LOCK TABLE knowledge_nodes")
-        with pytest.raises(VestigeError) as told:
+        with pytest.raises(VestigeError) as raised:
             await store.search(SearchQuery("signing keys"))
-    assert told.value.message == f"{SAID}statement timeout."
+    assert raised.value.message == f"{SAID}statement timeout."
     # Neither a cancel, which a screen does not show, nor an outage, which a job would wait for.
-    assert not isinstance(told.value, (Cancelled, Unavailable, Busy))
+    assert not isinstance(raised.value, (Cancelled, Unavailable, Busy))
 
 
 async def test_a_job_that_somebody_at_the_server_breaks_off_says_so(tmp_path: Path, postgres_database: str) -> None:
@@ -86,7 +86,7 @@ async def test_a_job_that_somebody_at_the_server_breaks_off_says_so(tmp_path: Pa
         async with asyncio.timeout(60):
             process = await waiting(watcher)
         await watcher.execute("SELECT pg_cancel_backend(%s)", (process,))
-        job = await ended(postgres_database, launched.job_id)
+        job = await wait_for_job(postgres_database, launched.job_id)
     assert (job.status, job.error) == ("failed", f"{SAID}user request.")
 
 
@@ -171,7 +171,7 @@ async def test_the_rows_of_a_copy_are_written_without_a_limit_of_time(tmp_path: 
                 sql.SQL("CREATE TRIGGER look AFTER INSERT ON {} EXECUTE FUNCTION look()").format(sql.Identifier(table))
             )
         launched = await start(JobRequest("copy", f"sqlite:{source}", postgres_database))
-        job = await ended(postgres_database, launched.job_id)
+        job = await wait_for_job(postgres_database, launched.job_id)
         assert (job.status, job.error) == ("completed", None)
         assert connection.execute("SELECT DISTINCT setting FROM seen").fetchall() == [("0",)]
 

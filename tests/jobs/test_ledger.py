@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.job_fixtures import Clock
+from tests.support.clock import Clock
 from vestige_tui.core.errors import Conflict, NotFound, Usage
 from vestige_tui.core.jobs import JobFinding, JobProgress, JobStatus, TableProgress
 from vestige_tui.jobs.ledger import CALLER, Ledger, plan_id
@@ -96,24 +96,24 @@ async def test_every_transition_of_the_table_and_no_other(store: Store) -> None:
 async def test_exactly_one_of_many_ends_a_job(store: Store) -> None:
     ledger = Ledger(store)
     job_id = await put(store, "in_progress")
-    told = await asyncio.gather(*(ledger.transition(job_id, "completed", result=str(n)) for n in range(6)))
-    assert sorted(told) == ["moved"] + ["replayed"] * 5
+    results = await asyncio.gather(*(ledger.transition(job_id, "completed", result=str(n)) for n in range(6)))
+    assert sorted(results) == ["moved"] + ["replayed"] * 5
 
 
 async def test_of_two_who_tell_different_ends_one_is_refused(store: Store) -> None:
     ledger = Ledger(store)
     for _ in range(5):
         job_id = await put(store, "in_progress")
-        told = await asyncio.gather(
+        results = await asyncio.gather(
             ledger.transition(job_id, "completed", result="done"),
             ledger.transition(job_id, "failed", error="no"),
             return_exceptions=True,
         )
-        [lost] = [each for each in told if isinstance(each, Conflict)]
-        assert [each for each in told if each is not lost] == ["moved"]
+        [lost] = [each for each in results if isinstance(each, Conflict)]
+        assert [each for each in results if each is not lost] == ["moved"]
         job = await ledger.job(job_id)
         assert (job.status, job.result, job.error) == (
-            ("completed", "done", None) if told[1] is lost else ("failed", None, "no")
+            ("completed", "done", None) if results[1] is lost else ("failed", None, "no")
         )
 
 
@@ -152,10 +152,10 @@ async def test_the_same_id_or_key_twice_is_one_delegation(store: Store) -> None:
     assert theirs != job_id
     stands = await ledger.insert(caller=CALLER, callee=AGENT, task="fourth", delegation_id=theirs, idempotency_key="k")
     assert stands == theirs
-    told = await asyncio.gather(
+    results = await asyncio.gather(
         *(ledger.insert(caller=CALLER, callee=AGENT, task=str(n), idempotency_key="raced") for n in range(5))
     )
-    assert len(set(told)) == 1
+    assert len(set(results)) == 1
     assert len(await ledger.jobs()) == 3
 
 
@@ -493,8 +493,8 @@ async def test_a_delegation_is_retried(store: Store, clock: Clock) -> None:
 async def test_two_who_retry_make_one(store: Store) -> None:
     ledger = Ledger(store)
     job_id = await put(store, "stuck")
-    told = await asyncio.gather(*(ledger.retry(job_id) for _ in range(4)), return_exceptions=True)
-    assert sum(isinstance(each, Conflict) for each in told) == 3
+    results = await asyncio.gather(*(ledger.retry(job_id) for _ in range(4)), return_exceptions=True)
+    assert sum(isinstance(each, Conflict) for each in results) == 3
     assert len(await ledger.jobs()) == 2
 
 

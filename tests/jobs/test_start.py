@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests.support.filled import fill
-from tests.transfer.test_copy import ended
+from tests.support.full_store import fill
+from tests.support.jobs import wait_for_job
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.jobs import Job
 from vestige_tui.jobs.ledger import Ledger
@@ -39,14 +39,14 @@ async def test_a_job_whose_worker_cannot_be_started_ends_with_the_reason(
 ) -> None:
     source, target = tmp_path / "source.db", f"sqlite:{tmp_path / 'target.db'}"
     await fill(source, 20)
-    said = "No worker could be started: No space left on device."
+    message = "No worker could be started: No space left on device."
     with monkeypatch.context() as patch:
         if where == "the note":
             stand_in_the_way(state)
-            said = "No worker could be started: File exists."
+            message = "No worker could be started: File exists."
         elif where == "the folder of logs":
             stand_in_the_way(state / "jobs")
-            said = "No worker could be started: File exists."
+            message = "No worker could be started: File exists."
         elif where == "the log":
             opened = os.open
             patch.setattr(
@@ -55,11 +55,11 @@ async def test_a_job_whose_worker_cannot_be_started_ends_with_the_reason(
             )
         else:
             patch.setattr(subprocess, "Popen", full)
-        with pytest.raises(Unavailable) as told:
+        with pytest.raises(Unavailable) as raised:
             await start(JobRequest("copy", f"sqlite:{source}", target))
-    assert told.value.message == said
+    assert raised.value.message == message
     [job] = await jobs_in(target)
-    assert (job.status, job.error) == ("failed", said)
+    assert (job.status, job.error) == ("failed", message)
 
 
 async def test_the_reason_is_told_also_where_the_ledger_cannot_take_it(
@@ -82,8 +82,7 @@ async def test_a_job_that_runs_already_is_found_where_it_cannot_be_noted(
     source, target = tmp_path / "source.db", f"sqlite:{tmp_path / 'target.db'}"
     await fill(source, 20)
     work = JobRequest("copy", f"sqlite:{source}", target)
-    monkeypatch.setattr("vestige_tui.jobs.start._spawn", lambda spec: None)
-    begun = await start(work)
+    begun = await start(work, spawn=lambda spec: None)
     monkeypatch.setattr("vestige_tui.jobs.start.remember", full)
     again = await start(work)
     assert (again.job_id, again.already_running) == (begun.job_id, True)
@@ -102,6 +101,6 @@ async def test_modules_in_the_folder_that_a_person_stands_in_are_not_run(
     launched = await start(
         JobRequest("copy", f"sqlite:{source}", target, {"reembed": True, "model": "test-embedder-8"})
     )
-    job = await ended(target, launched.job_id)
+    job = await wait_for_job(target, launched.job_id)
     assert (job.status, job.error) == ("completed", None)
     assert job.progress.tables["embedding"].inserted == 6

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.job_fixtures import Clock
+from tests.support.clock import Clock
 from tests.support.vestige_files import make_v18
 from vestige_tui.core.jobs import JobProgress, JobStatus
 from vestige_tui.jobs.ledger import CALLER, Ledger
@@ -133,12 +133,12 @@ async def test_a_sign_of_life_in_the_last_moment_counts(
     fetch = store.backend.fetch
 
     async def fetch_and_live(name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
-        found = await fetch(name, params, slots)
+        rows = await fetch(name, params, slots)
         if name == "list_sweepable":
             await ledger.heartbeat(run.id)
             await ledger.heartbeat(silent)
             await ledger.transition(ended, "completed")
-        return found
+        return rows
 
     monkeypatch.setattr(store.backend, "fetch", fetch_and_live)
     clock.advance(minutes=11)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.support.checkpoints import put_checkpoint, stopped_after, stored_checkpoint, without_version
-from tests.support.swapping import stored as stored_vectors
+from tests.support.model_swap import stored_vectors
 from vestige_tui.core.errors import CheckpointUnreadable, Refused
 from vestige_tui.core.jobs import Job
 from vestige_tui.core.memories import Draft
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.jobs.checkpoints import has_written
-from vestige_tui.jobs.context import JobContext, Meter
-from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import JobRequest, check
+from vestige_tui.jobs.start import JobRequest, start
+from vestige_tui.jobs.worker import claim
 from vestige_tui.reembed import plan
 from vestige_tui.reembed.checkpoint import VERSION, ReembedCheckpoint, ReembedPhase, ReembedResult
 from vestige_tui.store.open import open_store
@@ -127,15 +126,11 @@ OLD, NEW = TestEmbedder(16), TestEmbedder(24)
 DOMAINS = ("auth", "ops")
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture
+async def url(store_url: str) -> str:
     """URL of a store of 40 memories with their vectors, in two domains that have a centroid."""
-    if request.param == "sqlite":
-        created = f"sqlite:{tmp_path / 'store.db'}"
-    else:
-        created = str(request.getfixturevalue("postgres_database"))
     embedders = EmbedderSource(embedder=OLD)
-    async with open_store(created, create=True, embedders=embedders) as store:
+    async with open_store(store_url, create=True, embedders=embedders) as store:
         for number in range(40):
             await store.insert(Draft(f"number {number} of the harbour", domains=DOMAINS))
         async with store.backend.write() as transaction:
@@ -144,43 +139,24 @@ async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
                 await transaction.script(f"INSERT INTO domains (id, label, created_at) VALUES ({values})")
                 await transaction.execute("set_centroid", {"id": domain, "centroid": OLD.embed([domain])[0]})
     embedders.close()
-    return created
+    return store_url
 
 
 async def run(url: str, **options: Any) -> Job:
     """Run one attempt in this process, up to its end or failure."""
-    checked = await check(JobRequest("reembed", url, url, options))
+    specs: list[Mapping[str, str]] = []
+    await start(JobRequest("reembed", url, url, options), spawn=specs.append)
     async with open_store(url) as store:
-        ledger = Ledger(store)
-        begun = await ledger.start(
-            kind="reembed",
-            source=checked.source,
-            target=checked.target,
-            model=checked.model,
-            task=checked.task,
-            owner="test",
-            options=checked.options,
-        )
-        taken = await ledger.take(begun.id, "test")
-        assert taken is not None
-        context = JobContext(
-            store,
-            begun.id,
-            "reembed",
-            source=url,
-            target=url,
-            options=taken.options,
-            moment=taken.first_started,
-            checkpoint=dict(taken.checkpoint),
-            meter=Meter(taken.progress),
-        )
+        context = await claim(store, specs.pop())
+        assert context is not None
+        ledger = context.ledger
         try:
             result = await plan.run(context)
         except Refused as error:
-            await ledger.transition(begun.id, "failed", error=error.message)
+            await ledger.transition(context.job_id, "failed", error=error.message)
         else:
-            await ledger.transition(begun.id, "completed", result=result)
-        return await ledger.job(begun.id)
+            await ledger.transition(context.job_id, "completed", result=result)
+        return await ledger.job(context.job_id)
 
 
 @pytest.mark.parametrize("in_place", [False, True])

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
-from tests.support.listed import list_ids
-from tests.support.swapping import OtherEmbedder, offer
+from tests.support.memory_ids import list_ids
+from tests.support.model_swap import OtherEmbedder, offer_models
 from vestige_tui.core.errors import EmbedderUnavailable, ModelMismatch, Refused, Usage
 from vestige_tui.core.memories import Draft, Filter
 from vestige_tui.embedding.embedder_source import EmbedderSource
@@ -24,22 +24,18 @@ THINGS = ("key", "lamp", "ledger", "rope", "kettle", "map")
 TEXTS = tuple(f"The {thing} is in the {place}. Ask nobody twice." for place in PLACES for thing in THINGS)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-async def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+@pytest.fixture
+async def url(store_url: str) -> str:
     """A store of some texts with vectors, one without, and one that is replaced."""
-    if request.param == "sqlite":
-        made = f"sqlite:{tmp_path_factory.mktemp('store') / 'store.db'}"
-    else:
-        made = str(request.getfixturevalue("postgres_database"))
     source = EmbedderSource(embedder=FIRST)
-    async with open_store(made, create=True, embedders=source) as store:
+    async with open_store(store_url, create=True, embedders=source) as store:
         for text in TEXTS:
             await store.insert(Draft(text))
         await store.insert(Draft("The lamp that has no vector."), embed=False)
         old = await store.insert(Draft("The lamp of the kitchen was in the cellar."))
         await store.links.supersede(old.changed[0], (await list_ids(store))[-1])
     source.close()
-    return made
+    return store_url
 
 
 @asynccontextmanager
@@ -59,18 +55,18 @@ def ranking(model: Embedder, question: str, limit: int) -> list[tuple[str, float
 
 
 async def test_both_rankings_are_those_of_their_models(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(monkeypatch, FIRST, SECOND)
+    offer_models(monkeypatch, FIRST, SECOND)
     heard: list[tuple[int, int]] = []
     questions = ("where is the lamp of the kitchen", "a key at the harbour")
     async with opened(url) as store:
-        found = await preview(store, SECOND.name, questions, limit=4, progress=lambda *done: heard.append(done))
-    assert [each.question for each in found.rankings] == list(questions)
-    assert (found.current.name, found.current.dimension) == (FIRST.name, 64)
-    assert (found.other.name, found.other.dimension, found.other.hash) == (SECOND.name, 32, SECOND.hash)
-    assert (found.sampled, found.memories, found.limit) == (len(TEXTS), len(TEXTS) + 2, 4)
-    assert found.seconds_per_text > 0
+        comparison = await preview(store, SECOND.name, questions, limit=4, progress=lambda *done: heard.append(done))
+    assert [each.question for each in comparison.rankings] == list(questions)
+    assert (comparison.current.name, comparison.current.dimension) == (FIRST.name, 64)
+    assert (comparison.other.name, comparison.other.dimension, comparison.other.hash) == (SECOND.name, 32, SECOND.hash)
+    assert (comparison.sampled, comparison.memories, comparison.limit) == (len(TEXTS), len(TEXTS) + 2, 4)
+    assert comparison.seconds_per_text > 0
     assert heard[-1] == (len(TEXTS), len(TEXTS))
-    for each in found.rankings:
+    for each in comparison.rankings:
         assert each.asked_of is None
         for model, hits in ((FIRST, each.current), (SECOND, each.other)):
             wanted = ranking(model, each.question, 4)
@@ -79,19 +75,19 @@ async def test_both_rankings_are_those_of_their_models(url: str, monkeypatch: py
         both = {hit.id for hit in each.current} & {hit.id for hit in each.other}
         assert {hit.id for hit in (*each.current, *each.other) if hit.shared} == both
         assert each.overlap == len(both) / 4
-    assert found.overlap == pytest.approx(np.mean([each.overlap for each in found.rankings]))
-    assert 0 < found.overlap < 1
+    assert comparison.overlap == pytest.approx(np.mean([each.overlap for each in comparison.rankings]))
+    assert 0 < comparison.overlap < 1
 
 
 async def test_without_questions_memories_are_asked_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(monkeypatch, FIRST, SECOND)
+    offer_models(monkeypatch, FIRST, SECOND)
     async with opened(url) as store:
-        found = await preview(store, SECOND.name, limit=3)
+        comparison = await preview(store, SECOND.name, limit=3)
         again = await preview(store, SECOND.name, limit=3)
-    assert again.rankings == found.rankings
-    assert len(found.rankings) == 10
-    assert len({each.question for each in found.rankings}) == 10
-    for each in found.rankings:
+    assert again.rankings == comparison.rankings
+    assert len(comparison.rankings) == 10
+    assert len({each.question for each in comparison.rankings}) == 10
+    for each in comparison.rankings:
         assert each.question.startswith("The ")
         assert each.question.endswith(".")
         assert "Ask nobody" not in each.question
@@ -109,7 +105,7 @@ async def test_without_questions_memories_are_asked_for(url: str, monkeypatch: p
     ("word " * 100, ("word " * 100)[:200]),
 ])  # fmt: skip
 async def test_what_is_asked_of_a_memory(url: str, text: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(monkeypatch, FIRST, SECOND)
+    offer_models(monkeypatch, FIRST, SECOND)
     source = EmbedderSource(embedder=FIRST)
     async with open_store(url, embedders=source) as store:
         await store.delete(await list_ids(store, Filter(superseded=True)))
@@ -121,13 +117,13 @@ async def test_what_is_asked_of_a_memory(url: str, text: str, sentence: str, mon
 
 
 async def test_a_sample_is_spread_and_always_the_same(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(monkeypatch, FIRST, SECOND)
+    offer_models(monkeypatch, FIRST, SECOND)
     async with opened(url) as store:
         taken = []
         for size in (1, 7, 7, len(TEXTS), 500):
-            found = await preview(store, SECOND.name, ["lamp"], sample=size, limit=500)
-            [ranked] = found.rankings
-            assert found.sampled == len(ranked.current) == len(ranked.other) == min(size, len(TEXTS))
+            comparison = await preview(store, SECOND.name, ["lamp"], sample=size, limit=500)
+            [ranked] = comparison.rankings
+            assert comparison.sampled == len(ranked.current) == len(ranked.other) == min(size, len(TEXTS))
             assert ranked.overlap == 1
             assert all(hit.shared for hit in ranked.current)
             taken.append({hit.id for hit in ranked.current})
@@ -139,16 +135,16 @@ async def test_a_sample_is_spread_and_always_the_same(url: str, monkeypatch: pyt
 
 
 async def test_a_configured_model_keeps_nobody_from_comparing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(monkeypatch, FIRST, SECOND)
+    offer_models(monkeypatch, FIRST, SECOND)
     async with opened(url, SECOND.name) as store:
-        found = await preview(store, SECOND.name, ["a rope"], limit=2)
-    assert [hit.score for hit in found.rankings[0].current] == pytest.approx(
+        comparison = await preview(store, SECOND.name, ["a rope"], limit=2)
+    assert [hit.score for hit in comparison.rankings[0].current] == pytest.approx(
         [score for _, score in ranking(FIRST, "a rope", 2)], abs=1e-4
     )
 
 
 async def test_what_cannot_be_compared_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = offer(monkeypatch, FIRST)
+    loaded = offer_models(monkeypatch, FIRST)
     async with opened(url) as store:
         with pytest.raises(ModelMismatch, match="already"):
             await preview(store, FIRST.name)
@@ -158,7 +154,7 @@ async def test_what_cannot_be_compared_is_refused(url: str, monkeypatch: pytest.
             with pytest.raises(Usage):
                 await preview(store, SECOND.name, sample=sample, limit=limit)
     loaded.clear()
-    offer(monkeypatch, SECOND)
+    offer_models(monkeypatch, SECOND)
     async with opened(url) as store:
         with pytest.raises(EmbedderUnavailable, match=FIRST.name):
             await preview(store, SECOND.name)

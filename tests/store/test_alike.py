@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.store.conftest import Clock
-from tests.support.listed import list_ids
+from tests.support.clock import Clock
+from tests.support.memory_ids import list_ids
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Filter
 from vestige_tui.core.reviews import Rating, Scheduling

@@ -7,10 +7,11 @@ import random
 import sqlite3
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.store.conftest import Clock
+from tests.support.clock import Clock
 from vestige_tui.core.errors import Conflict, NotFound, ReadOnly
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Filter
@@ -54,10 +55,10 @@ async def test_several_writes_in_one_trip_are_whole_or_nothing(store: Store, clo
         await store.backend.write_all([Write("put_edge", edge), Write("insert_review", line)])
     assert await store.links.edges(one) == ()
     rest = {"id": two, "suspended": True, "buried_until": None}
-    found = await store.backend.write_all(
+    results = await store.backend.write_all(
         [Write("put_edge", edge), Write("put_marks", many=[rest, {**rest, "id": one}]), Write("put_marks", many=[])]
     )
-    assert found == [[], [], []]
+    assert results == [[], [], []]
     assert len(await store.links.edges(one)) == 1
     assert await store.reviews.new() == ()
     assert await store.backend.write_all([]) == []
@@ -98,16 +99,17 @@ async def test_an_import_that_somebody_else_outran_writes_the_rest(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await some(store, 3)
-    there, asked = store.memories._existing_ids, 0
+    fetch, asked = store.backend.fetch, 0
 
-    async def late(ids: list[str]) -> set[str]:
+    async def late(name: str, *rest: Any) -> Any:
         nonlocal asked
-        asked += 1
-        return set() if asked == 1 else await there(ids)
+        asked += name == "list_existing"
+        return [] if name == "list_existing" and asked == 1 else await fetch(name, *rest)
 
-    monkeypatch.setattr(store.memories, "_existing_ids", late)
+    monkeypatch.setattr(store.backend, "fetch", late)
     drafts = [Draft(f"Again {n}.", id=key(n)) for n in range(5)]
     inserted, present, _ = await store.memories.insert_many(drafts, embed=False)
+    assert asked == 2
     assert (inserted, present) == ((key(3), key(4)), (key(0), key(1), key(2)))
     assert (await store.get(key(0))).content == "Memory 0."
     with pytest.raises(NotFound):

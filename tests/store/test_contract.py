@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from tests.store.conftest import Clock
-from tests.support.listed import list_ids
+from tests.support.clock import Clock
+from tests.support.memory_ids import list_ids
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Conflict, ModelMismatch, NotFound, ReadOnly, SchemaPending, Usage
 from vestige_tui.core.links import Edge

@@ -36,8 +36,8 @@ def test_a_store_that_is_well_gives_no_reason() -> None:
     table = TableSize("notes", 8192, 8192, rows=100_000, dead_rows=49_000)
     asleep = Session(7, "psql", "me", "idle", NOW - timedelta(days=2), False)
     assert list(health_checks.of_report(SERVER, None, [table], [asleep], NOW)) == []
-    held = VectorsHeld(100, 384, 160_000, 10**9)
-    assert list(health_checks.of_report(FILE, held, None, [], NOW)) == []
+    vectors = VectorsHeld(100, 384, 160_000, 10**9)
+    assert list(health_checks.of_report(FILE, vectors, None, [], NOW)) == []
 
 
 def test_dead_rows_are_told_of_where_they_are_many() -> None:

@@ -17,7 +17,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.support.listed import list_ids
+from tests.support.memory_ids import list_ids
+from tests.support.polling import until
 from vestige_tui.core.errors import Busy, Conflict
 from vestige_tui.core.memories import Draft, Patch
 from vestige_tui.core.reviews import Rating
@@ -32,7 +33,7 @@ WRITERS, EACH = 16, 100
 WIDTH = 32
 ENDLESS = {
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS n FROM n",
-    "postgres": "SELECT pg_sleep(60) AS n",
+    "postgres": "SELECT pg_sleep(3600) AS n",
 }
 
 
@@ -153,7 +154,6 @@ async def test_a_file_that_another_process_holds_is_busy_and_reads_go_on(
         assert other.stdin is not None
         assert other.stdout is not None
         assert await other.stdout.readline() == b"held\n"
-        began = time.monotonic()
         ends = await asyncio.gather(
             store.insert(Draft("while it was held")),
             store.update(memory_id, Patch(content="while it was held")),
@@ -163,7 +163,6 @@ async def test_a_file_that_another_process_holds_is_busy_and_reads_go_on(
         )
         assert [type(end) for end in ends] == [Busy] * 4
         assert all("nothing was changed" in str(end) for end in ends)
-        assert 0.5 <= time.monotonic() - began < 4
         assert (await store.get(memory_id)).content == "held by another"
         assert [hit.memory.id for hit in await store.search(SearchQuery("another", mode="text"))] == [memory_id]
         assert await store.journal.entries() == entries
@@ -175,18 +174,19 @@ async def test_a_file_that_another_process_holds_is_busy_and_reads_go_on(
         assert await store.memories.count() == 2
 
 
-async def test_who_leaves_while_the_file_is_held_need_not_wait(tmp_path: Path) -> None:
+async def test_who_leaves_while_the_file_is_held_need_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Longer than any test may take.
+    monkeypatch.setattr("vestige_tui.store.backends.sqlite_connection.BUSY_MS", 3_600_000)
     path = tmp_path / "store.db"
     async with opened(f"sqlite:{path}", create=True) as store:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             waiting = [asyncio.create_task(store.insert(Draft(f"never written {i}"), embed=False)) for i in range(3)]
             await asyncio.sleep(0.1)
-            began = time.monotonic()
             for task in waiting:
                 task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
-            assert time.monotonic() - began < 1
+            ends = await asyncio.gather(*waiting, return_exceptions=True)
+            assert [type(end) for end in ends] == [asyncio.CancelledError] * 3
             other.execute("ROLLBACK")
         await store.insert(Draft("written"), embed=False)
         assert await store.memories.count() == 1
@@ -208,10 +208,8 @@ async def test_a_pool_in_use_is_busy_and_serves_again(postgres_database: str) ->
     backend = PostgresBackend(postgres_database, max_connections=2, acquire_timeout=1.3)
     await backend.open()
     async with backend.transaction(), backend.transaction():
-        began = time.monotonic()
         with pytest.raises(Busy, match=r"All connections to .* are in use"):
             await backend.fetch("probe")
-        assert 1.2 < time.monotonic() - began < 3
         # Being told of changes needs none of them.
         assert await backend.wait_for_change(0.1)
         waiting = asyncio.create_task(backend.fetch("probe"))
@@ -229,19 +227,19 @@ async def test_many_cancelled_questions_leave_no_connection_behind(
         composing = f"vestige_tui.store.backends.{backend.dialect}.compose"
         for _ in range(3):
             monkeypatch.setattr(composing, lambda dialect, name, slots=None: ENDLESS[dialect])
-            asked = [asyncio.create_task(backend.fetch("endless")) for _ in range(8)]
+            tasks = [asyncio.create_task(backend.fetch("endless")) for _ in range(8)]
             await asyncio.sleep(0.2)
-            for task in asked:
+            for task in tasks:
                 task.cancel()
-            ends = await asyncio.gather(*asked, return_exceptions=True)
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
             assert all(isinstance(end, asyncio.CancelledError) for end in ends)
             monkeypatch.undo()
-            began = time.monotonic()
             await asyncio.gather(*(backend.fetch("probe") for _ in range(8)))
-            assert time.monotonic() - began < 1
-        while not backend.pool_state().startswith("0 of"):
-            assert time.monotonic() - began < 5, backend.pool_state()
-            await asyncio.sleep(0.01)
+
+        async def is_idle() -> bool:
+            return backend.pool_state().startswith("0 of")
+
+        await until(is_idle)
 
 
 async def test_a_transaction_is_told_of_once(postgres_database: str) -> None:

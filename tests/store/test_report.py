@@ -6,7 +6,6 @@ import asyncio
 import secrets
 import sqlite3
 import threading
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -182,11 +181,11 @@ def test_the_recorder_never_grows() -> None:
     timings = Timings()
     for number in range(4 * NAMES):
         timings.note(f"query {number}", 0.001)
-    found = timings.slowest()
-    assert len(found) == NAMES + 1
-    [rest] = [each for each in found if each.name == OTHER]
+    figures = timings.slowest()
+    assert len(figures) == NAMES + 1
+    [rest] = [each for each in figures if each.name == OTHER]
     assert rest.count == 3 * NAMES
-    assert sum(each.count for each in found) == 4 * NAMES
+    assert sum(each.count for each in figures) == 4 * NAMES
 
 
 def test_the_recorder_keeps_total_longest_and_last() -> None:
@@ -221,19 +220,6 @@ def test_threads_lose_no_query() -> None:
         thread.join()
     [figures] = timings.slowest()
     assert figures.count == 20_000
-
-
-def test_recording_costs_next_to_nothing() -> None:
-    """Under 5 µs a query, in the best of some rounds: others share the machine."""
-    timings = Timings()
-    best = 1.0
-    for _ in range(20):
-        started = time.perf_counter()
-        for _ in range(1_000):
-            with timings.of("a"):
-                pass
-        best = min(best, (time.perf_counter() - started) / 1_000)
-    assert best < 5e-6
 
 
 async def test_a_report_can_be_cancelled(store: Store) -> None:

@@ -13,8 +13,15 @@ import numpy as np
 import psycopg
 import pytest
 
-from tests.store.conftest import Clock
-from tests.support.swapping import BetweenEmbedder, OtherEmbedder, offer, prepare, stored, swap
+from tests.support.clock import Clock
+from tests.support.model_swap import (
+    BetweenEmbedder,
+    OtherEmbedder,
+    offer_models,
+    prepare_spare_vectors,
+    stored_vectors,
+    swap_models,
+)
 from vestige_tui.core.errors import EmbedderUnavailable, ModelMismatch
 from vestige_tui.core.memories import Draft, Patch
 from vestige_tui.core.search import Hit, SearchQuery
@@ -84,10 +91,10 @@ def is_by(model: Embedder, question: str, hits: tuple[Hit, ...]) -> bool:
 
 def foreign_vectors(url: str, model: Embedder) -> list[str]:
     """The texts whose stored vector is not the one that the model makes of them."""
-    found = stored(url)
+    vectors = stored_vectors(url)
     return [
         text
-        for (text, vector), made in zip(found, model.embed([text for text, _ in found]), strict=True)
+        for (text, vector), made in zip(vectors, model.embed([text for text, _ in vectors]), strict=True)
         if vector.shape != made.shape or float(vector @ made) < 0.999
     ]
 
@@ -117,7 +124,7 @@ async def test_nobody_notices_but_by_better_answers(
     store_url: str, models: tuple[Embedder, Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = models
-    offer(monkeypatch, first, second)
+    offer_models(monkeypatch, first, second)
     ids = await begin(store_url, first)
     rounds: dict[str, int] = {}
     moved_on, over = asyncio.Event(), asyncio.Event()
@@ -143,9 +150,9 @@ async def test_nobody_notices_but_by_better_answers(
         async def explain(turn: int) -> None:
             explanation = await store.explain(SearchQuery(QUESTIONS[0], limit=5))
             seen.append((QUESTIONS[0], (*explanation.answer, *explanation.text, *explanation.vector)))
-            found = await store.why_not(SearchQuery(QUESTIONS[0], limit=5), ids[turn % 20])
-            assert found.hit is not None
-            seen.append((QUESTIONS[0], (found.hit,)))
+            verdict = await store.why_not(SearchQuery(QUESTIONS[0], limit=5), ids[turn % 20])
+            assert verdict.hit is not None
+            seen.append((QUESTIONS[0], (verdict.hit,)))
 
         async def write(turn: int) -> None:
             change = await store.insert(Draft(f"A parcel for the {PLACES[turn % 6]}, number {turn}."))
@@ -160,13 +167,13 @@ async def test_nobody_notices_but_by_better_answers(
                 await store.journal.undo(change.undo)
 
         async def swaps() -> None:
-            await asyncio.to_thread(prepare, store_url, second)
+            await asyncio.to_thread(prepare_spare_vectors, store_url, second)
             for model in (second, first, second):
                 before = dict(rounds)
                 while any(rounds.get(name, 0) < before.get(name, 0) + 2 for name in doing):
                     moved_on.clear()
                     await moved_on.wait()
-                await asyncio.to_thread(swap, store_url, model)
+                await asyncio.to_thread(swap_models, store_url, model)
             over.set()
 
         doing = {"ask": ask, "explain": explain, "write": write, "edit": edit}
@@ -191,23 +198,23 @@ async def test_a_question_made_for_the_old_model_is_asked_again(
     store_url: str, models: tuple[Embedder, Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = models
-    loaded = offer(monkeypatch, first, second)
+    loaded = offer_models(monkeypatch, first, second)
     ids = await begin(store_url, first)
     async with opened(store_url) as store:
         query = SearchQuery(QUESTIONS[0], limit=5)
         assert is_by(first, QUESTIONS[0], (await store.search(query)).hits)
         for model in (second, first):
-            await asyncio.to_thread(prepare, store_url, model)
-            await asyncio.to_thread(swap, store_url, model)
+            await asyncio.to_thread(prepare_spare_vectors, store_url, model)
+            await asyncio.to_thread(swap_models, store_url, model)
             explanation = await store.explain(query)
             answer = await store.search(query)
             assert (answer.mode, answer.warnings, len(answer)) == ("hybrid", (), 5)
             assert answer.hits == explanation.answer.hits
             assert is_by(model, QUESTIONS[0], (*answer, *explanation.text, *explanation.vector))
             assert any(hit.vector_rank for hit in answer)
-            found = await store.why_not(query, ids[3])
-            assert found.hit is not None
-            assert is_by(model, QUESTIONS[0], (found.hit,))
+            verdict = await store.why_not(query, ids[3])
+            assert verdict.hit is not None
+            assert is_by(model, QUESTIONS[0], (verdict.hit,))
             registered = await store.models.registered()
             assert registered
             assert (registered.name, registered.dimension) == (model.name, model.dimension)
@@ -218,13 +225,13 @@ async def test_a_question_that_nothing_answers_is_asked_again_too(
     store_url: str, models: tuple[Embedder, Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = models
-    offer(monkeypatch, first, second)
+    offer_models(monkeypatch, first, second)
     await begin(store_url, first)
     async with opened(store_url) as store:
         nothing = SearchQuery(QUESTIONS[0], tags=("nobody has this",))
         assert len(await store.search(nothing)) == 0
-        await asyncio.to_thread(prepare, store_url, second)
-        await asyncio.to_thread(swap, store_url, second)
+        await asyncio.to_thread(prepare_spare_vectors, store_url, second)
+        await asyncio.to_thread(swap_models, store_url, second)
         answer = await store.search(nothing)
         assert (len(answer), answer.mode, answer.warnings) == (0, "hybrid", ())
         registered = await store.models.registered()
@@ -237,12 +244,12 @@ async def test_the_swap_between_the_vector_and_the_answer(
 ) -> None:
     first, second = models
     between = BetweenEmbedder(first)
-    offer(monkeypatch, between, second)
+    offer_models(monkeypatch, between, second)
     await begin(store_url, first)
-    prepare(store_url, second)
+    prepare_spare_vectors(store_url, second)
     async with opened(store_url) as store:
         await store.warm()
-        between.then.append(lambda: swap(store_url, second))
+        between.then.append(lambda: swap_models(store_url, second))
         answer = await store.search(SearchQuery(QUESTIONS[1], mode="vector", limit=6))
         assert len(answer) == 6
         assert is_by(second, QUESTIONS[1], answer.hits)
@@ -252,12 +259,12 @@ async def test_where_the_new_model_is_not_here_words_answer(
     store_url: str, models: tuple[Embedder, Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = models
-    offer(monkeypatch, first)
+    offer_models(monkeypatch, first)
     await begin(store_url, first)
     async with opened(store_url) as store:
         await store.search(SearchQuery(QUESTIONS[0]))
-        await asyncio.to_thread(prepare, store_url, second)
-        await asyncio.to_thread(swap, store_url, second)
+        await asyncio.to_thread(prepare_spare_vectors, store_url, second)
+        await asyncio.to_thread(swap_models, store_url, second)
         answer = await store.search(SearchQuery(QUESTIONS[0]))
         assert answer.mode == "text"
         assert len(answer) > 0
@@ -272,7 +279,7 @@ async def test_who_has_configured_the_old_model_is_told_the_way_out(
     store_url: str, pair: tuple[Embedder, Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = pair
-    offer(monkeypatch, first, second)
+    offer_models(monkeypatch, first, second)
     await begin(store_url, first)
     async with (
         opened(store_url, EmbedderSource(first.name)) as old,
@@ -280,8 +287,8 @@ async def test_who_has_configured_the_old_model_is_told_the_way_out(
     ):
         assert (await old.search(SearchQuery("lamp"))).mode == "hybrid"
         assert (await new.search(SearchQuery("lamp"))).mode == "text"
-        await asyncio.to_thread(prepare, store_url, second)
-        await asyncio.to_thread(swap, store_url, second)
+        await asyncio.to_thread(prepare_spare_vectors, store_url, second)
+        await asyncio.to_thread(swap_models, store_url, second)
         answer = await old.search(SearchQuery("lamp"))
         assert answer.mode == "text"
         assert f"set model under [embeddings] to {second.name}" in answer.warnings[0]
@@ -297,13 +304,13 @@ async def test_a_vector_that_was_given_is_never_compared_with_others(
     store_url: str, models: tuple[Embedder, Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = models
-    offer(monkeypatch, first, second)
+    offer_models(monkeypatch, first, second)
     await begin(store_url, first)
     [old], [new] = first.embed([QUESTIONS[0]]), second.embed([QUESTIONS[0]])
     async with opened(store_url) as store, opened(store_url) as other:
         assert len(await store.search(SearchQuery(embedding=old, mode="vector"))) == 10
-        await asyncio.to_thread(prepare, store_url, second)
-        await asyncio.to_thread(swap, store_url, second)
+        await asyncio.to_thread(prepare_spare_vectors, store_url, second)
+        await asyncio.to_thread(swap_models, store_url, second)
         with pytest.raises(ModelMismatch):
             await store.search(SearchQuery(embedding=old, mode="vector"))
         answer = await store.search(SearchQuery(embedding=new, mode="vector"))
@@ -318,13 +325,13 @@ async def test_a_store_that_is_swapped_again_and_again_answers_by_words(
     store_url: str, pair: tuple[Embedder, Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = BetweenEmbedder(pair[0]), BetweenEmbedder(pair[1])
-    offer(monkeypatch, one, two)
+    offer_models(monkeypatch, one, two)
     await begin(store_url, pair[0])
-    prepare(store_url, pair[1])
+    prepare_spare_vectors(store_url, pair[1])
     async with opened(store_url) as store:
         await store.warm()
-        one.then += [lambda: swap(store_url, two)] * 2
-        two.then += [lambda: swap(store_url, one)]
+        one.then += [lambda: swap_models(store_url, two)] * 2
+        two.then += [lambda: swap_models(store_url, one)]
         answer = await store.search(SearchQuery(QUESTIONS[0]))
         assert (one.then, two.then) == ([], [])
         assert answer.mode == "text"
@@ -340,7 +347,7 @@ async def test_a_vector_of_the_old_model_is_made_anew_before_it_is_stored(
 ) -> None:
     first, second = models
     between = BetweenEmbedder(first)
-    offer(monkeypatch, between, second)
+    offer_models(monkeypatch, between, second)
     ids = await begin(store_url, first)
 
     async def insert(store: Store) -> tuple[str, ...]:
@@ -362,13 +369,13 @@ async def test_a_vector_of_the_old_model_is_made_anew_before_it_is_stored(
 
     async with opened(store_url) as store:
         for write in (insert, insert_many, update, fill):
-            await asyncio.to_thread(prepare, store_url, second)
-            between.then.append(lambda: swap(store_url, second))
+            await asyncio.to_thread(prepare_spare_vectors, store_url, second)
+            between.then.append(lambda: swap_models(store_url, second))
             written = await write(store)
             assert between.then == []
             assert all([memory.has_embedding for memory in await store.memories.get_many(written)])
             assert foreign_vectors(store_url, second) == []
-            await asyncio.to_thread(swap, store_url, first)
+            await asyncio.to_thread(swap_models, store_url, first)
             await store.models.refresh()
             await store.models.fill()
 
@@ -378,11 +385,11 @@ async def test_without_the_new_model_a_memory_is_stored_without_its_vector(
 ) -> None:
     first, second = models
     between = BetweenEmbedder(first)
-    offer(monkeypatch, between)
+    offer_models(monkeypatch, between)
     ids = await begin(store_url, first)
-    await asyncio.to_thread(prepare, store_url, second)
+    await asyncio.to_thread(prepare_spare_vectors, store_url, second)
     async with opened(store_url) as store:
-        between.then.append(lambda: swap(store_url, second))
+        between.then.append(lambda: swap_models(store_url, second))
         change = await store.insert(Draft("Written in between."))
         assert "Stored without a vector." in change.warnings[0]
         assert not (await store.get(change.changed[0])).has_embedding
@@ -393,7 +400,7 @@ async def test_without_the_new_model_a_memory_is_stored_without_its_vector(
         assert foreign_vectors(store_url, second) == []
         with pytest.raises(EmbedderUnavailable):
             await store.models.fill()
-    offer(monkeypatch, second)
+    offer_models(monkeypatch, second)
     async with opened(store_url) as store:
         assert await store.models.fill() == 2
         assert foreign_vectors(store_url, second) == []
@@ -403,11 +410,11 @@ async def test_vectors_that_were_given_are_left_out_and_that_is_said(
     store_url: str, models: tuple[Embedder, Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = models
-    offer(monkeypatch, first, second)
+    offer_models(monkeypatch, first, second)
     await begin(store_url, first)
-    await asyncio.to_thread(prepare, store_url, second)
+    await asyncio.to_thread(prepare_spare_vectors, store_url, second)
     async with opened(store_url) as store:
-        await asyncio.to_thread(swap, store_url, second)
+        await asyncio.to_thread(swap_models, store_url, second)
         change = await store.insert(Draft("Given."), embedding=first.embed(["Given."])[0])
         assert second.name in change.warnings[0]
         assert not (await store.get(change.changed[0])).has_embedding
@@ -426,7 +433,7 @@ async def test_a_kept_vector_comes_back_only_to_its_own_model(
     store_url: str, models: tuple[Embedder, Embedder], noted: bool, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
     first, second = models
-    loaded = offer(monkeypatch, first, second)
+    loaded = offer_models(monkeypatch, first, second)
     ids = await begin(store_url, first, clock)
     async with opened(store_url, clock=clock) as store:
         deleted = await store.delete(ids[:2])
@@ -443,8 +450,8 @@ async def test_a_kept_vector_comes_back_only_to_its_own_model(
         await store.update(ids[5], Patch(content="Not for long, either."), embed=False)
         if not noted:
             await asyncio.to_thread(forget_models, store_url)
-        await asyncio.to_thread(prepare, store_url, second)
-        await asyncio.to_thread(swap, store_url, second)
+        await asyncio.to_thread(prepare_spare_vectors, store_url, second)
+        await asyncio.to_thread(swap_models, store_url, second)
         await store.journal.undo()
         change = await store.journal.undo(again.undo)
         assert change.warnings == ()
@@ -457,12 +464,12 @@ async def test_what_comes_back_without_a_vector_says_so(
     store_url: str, pair: tuple[Embedder, Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = pair
-    offer(monkeypatch, first)
+    offer_models(monkeypatch, first)
     ids = await begin(store_url, first)
     async with opened(store_url) as store:
         deleted = await store.delete([ids[0]])
-        await asyncio.to_thread(prepare, store_url, second)
-        await asyncio.to_thread(swap, store_url, second)
+        await asyncio.to_thread(prepare_spare_vectors, store_url, second)
+        await asyncio.to_thread(swap_models, store_url, second)
         change = await store.journal.undo(deleted.undo)
         assert second.name in change.warnings[0]
         memory = await store.get(ids[0])
@@ -478,14 +485,14 @@ async def test_statements_that_the_server_knows_outlive_the_swap(
 ) -> None:
     """Each statement is prepared by the driver after some uses, for a table of another name and another width."""
     first, second = models
-    offer(monkeypatch, first, second)
+    offer_models(monkeypatch, first, second)
     ids = await begin(postgres_database, first)
     source = EmbedderSource()
     async with open_store(postgres_database, embedders=source, max_connections=1) as store:
         for model in (None, second, first, second):
             if model is not None:
-                await asyncio.to_thread(prepare, postgres_database, model)
-                await asyncio.to_thread(swap, postgres_database, model)
+                await asyncio.to_thread(prepare_spare_vectors, postgres_database, model)
+                await asyncio.to_thread(swap_models, postgres_database, model)
             for turn in range(8):
                 answer = await store.search(SearchQuery(QUESTIONS[0], tags=("x",) * (turn % 2), superseded=turn > 5))
                 assert answer.warnings == ()
@@ -506,10 +513,10 @@ async def test_statements_that_the_server_knows_outlive_the_swap(
 @pytest.fixture
 async def backend(tmp_path: Path) -> AsyncIterator[SqliteBackend]:
     await begin(f"sqlite:{tmp_path / 'store.db'}", TestEmbedder(64))
-    made = SqliteBackend(tmp_path / "store.db")
-    await made.open()
-    yield made
-    await made.close()
+    backend = SqliteBackend(tmp_path / "store.db")
+    await backend.open()
+    yield backend
+    await backend.close()
 
 
 async def test_the_vectors_in_memory_are_of_one_model_whenever_they_were_read(
@@ -517,7 +524,7 @@ async def test_the_vectors_in_memory_are_of_one_model_whenever_they_were_read(
 ) -> None:
     first, second = pair
     url = f"sqlite:{tmp_path / 'store.db'}"
-    prepare(url, second)
+    prepare_spare_vectors(url, second)
     before: dict[str, list[Callable[[], None]]] = {}
 
     async def read(name: str, params: Mapping[str, object], take: Take) -> None:
@@ -532,13 +539,13 @@ async def test_the_vectors_in_memory_are_of_one_model_whenever_they_were_read(
 
     # The store is given to the other model between the look at how many there are and the reading.
     index = VectorIndex(64, read, name=first.name)
-    before["list_embeddings_after"] = [lambda: swap(url, second)]
+    before["list_embeddings_after"] = [lambda: swap_models(url, second)]
     assert await near(index, first) == 0.0
     assert (index.model, len(index)) == ((second.name, 64), 0)
     # And given back while the other's are read, whose table now has all those seqs again.
     other = VectorIndex(64, read, name=second.name)
     assert await near(other, second) == pytest.approx(1, abs=1e-4)
-    before["list_embeddings_after"] = [lambda: swap(url, first)]
+    before["list_embeddings_after"] = [lambda: swap_models(url, first)]
     with closing(sqlite3.connect(tmp_path / "store.db")) as file, file:
         [[node, blob]] = file.execute("SELECT node_id, embedding FROM node_embeddings LIMIT 1").fetchall()
         file.execute("DELETE FROM node_embeddings WHERE node_id = ?", (node,))
@@ -550,13 +557,13 @@ async def test_the_vectors_in_memory_are_of_one_model_whenever_they_were_read(
     assert await near(index, first) == pytest.approx(1, abs=1e-4)
     assert (index.model, len(index)) == ((first.name, 64), len(TEXTS))
     # Away and back unseen, in a table made anew that has the seqs of the first.
-    swap(url, second)
+    swap_models(url, second)
     with closing(sqlite3.connect(tmp_path / "store.db")) as file, file:
         same = first.embed([TEXTS[7]])[0].tobytes()
         rows = file.execute("SELECT seq, node_id FROM spare_embeddings").fetchall()
         file.execute("DELETE FROM spare_embeddings")
         file.executemany("INSERT INTO spare_embeddings VALUES (?, ?, ?)", [(*row, same) for row in rows])
-    swap(url, first)
+    swap_models(url, first)
     await index.sync(await backend.change_token())
     hits, _ = await index.nearest(first.embed([TEXTS[7]])[0], len(TEXTS), EVERYTHING)
     assert [score for _, score in hits] == pytest.approx([1.0] * len(TEXTS), abs=1e-4)
@@ -566,15 +573,15 @@ async def test_a_change_of_model_is_heard_of(
     store_url: str, pair: tuple[Embedder, Embedder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = pair
-    offer(monkeypatch, first, second)
+    offer_models(monkeypatch, first, second)
     await begin(store_url, first)
-    await asyncio.to_thread(prepare, store_url, second)
+    await asyncio.to_thread(prepare_spare_vectors, store_url, second)
     async with opened(store_url) as store:
         assert await store.wait_for_change(5)
         while await store.wait_for_change(0.3):
             pass
         heard = asyncio.create_task(store.wait_for_change(30))
-        await asyncio.to_thread(swap, store_url, second)
+        await asyncio.to_thread(swap_models, store_url, second)
         assert await heard
         model = await store.models.refresh()
         assert model

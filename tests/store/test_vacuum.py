@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -66,15 +65,17 @@ async def test_a_vacuum_of_a_file_can_be_stopped(tmp_path: Path) -> None:
                 "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000) "
                 "INSERT INTO ballast SELECT randomblob(6000) FROM n"
             )
+            connection.execute("DELETE FROM ballast WHERE rowid % 10 = 0")
         begun = asyncio.Event()
         vacuum = asyncio.create_task(store.maintenance.vacuum(lambda what: begun.set() if what == "the file" else None))
         await begun.wait()
         await asyncio.sleep(0.05)
-        stopped = time.perf_counter()
         vacuum.cancel()
         with pytest.raises(asyncio.CancelledError):
             await vacuum
-        assert time.perf_counter() - stopped < 1.0
+        with closing(sqlite3.connect(path)) as connection:
+            [(free_pages,)] = connection.execute("PRAGMA freelist_count")
+        assert free_pages > 1_000, "the vacuum ran to its end"
         # The writer is free again, and nothing is lost.
         await store.insert(Draft("after"), embed=False)
         assert await store.memories.count() == 2
@@ -86,11 +87,11 @@ async def test_a_vacuum_of_a_server_can_be_stopped(postgres_database: str) -> No
             [(table,)] = other.execute("SELECT relname FROM pg_class WHERE relname = 'journal'").fetchall()
             # Whoever changes the schema of a table keeps the vacuum waiting, as this does.
             other.execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE".encode())
-            held = asyncio.Event()
+            event = asyncio.Event()
             vacuum = asyncio.create_task(
-                store.maintenance.vacuum(lambda what: held.set() if what.startswith(f"{table} ") else None)
+                store.maintenance.vacuum(lambda what: event.set() if what.startswith(f"{table} ") else None)
             )
-            await asyncio.wait_for(held.wait(), 20)
+            await asyncio.wait_for(event.wait(), 20)
             await asyncio.sleep(0.2)
             vacuum.cancel()
             with pytest.raises(asyncio.CancelledError):

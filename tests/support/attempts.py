@@ -1,63 +1,49 @@
-"""Attempts of a copy in this process, so that a test can stop, kill or watch them."""
+"""Attempts of a copy in this process, to be stopped, broken off or watched."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import psycopg
 
 from vestige_tui.core.jobs import JobFinding
-from vestige_tui.jobs.context import JobContext, Meter
+from vestige_tui.jobs.context import JobContext
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import JobRequest, check
+from vestige_tui.jobs.start import JobRequest, start
+from vestige_tui.jobs.worker import claim
 from vestige_tui.store.open import open_store
 from vestige_tui.transfer import copy
 
 
 @asynccontextmanager
-async def taken_up(source: str, target: str, **options: Any) -> AsyncIterator[JobContext]:
-    """A copy that this process has begun, or goes on with, in the open store of its target."""
-    checked = await check(JobRequest("copy", source, target, {"verify": False, **options}))
-    async with open_store(target, create=True) as store:
-        ledger = Ledger(store)
-        run = await ledger.start(
-            kind="copy",
-            source=checked.source,
-            target=checked.target,
-            model=checked.model,
-            task=checked.task,
-            owner="test",
-            options=checked.options,
-        )
-        taken = await ledger.take(run.id, "test")
-        assert taken is not None
-        yield JobContext(
-            store,
-            run.id,
-            "copy",
-            source=source,
-            target=target,
-            options=taken.options,
-            moment=taken.first_started,
-            checkpoint=dict(taken.checkpoint),
-            meter=Meter(taken.progress),
-        )
+async def claimed_copy(source: str, target: str, **options: Any) -> AsyncIterator[JobContext]:
+    """Start a copy, or its next attempt, claim it for this process, and open the store of its target."""
+    specs: list[Mapping[str, str]] = []
+    await start(JobRequest("copy", source, target, {"verify": False, **options}), spawn=specs.append)
+    async with open_store(target) as store:
+        context = await claim(store, specs.pop())
+        assert context is not None
+        yield context
 
 
 async def attempt(source: str, target: str, **options: Any) -> tuple[JobContext, str]:
-    """One attempt of a copy in this process."""
-    async with taken_up(source, target, **options) as running:
-        ledger = running.ledger
-        try:
-            result = await copy.run(running)
-        except BaseException as error:
-            await ledger.transition(running.job_id, "failed", error=str(error))
-            raise
-        await ledger.transition(running.job_id, "completed", result=result)
-        return running, result
+    """Run one attempt of a copy in this process; return its context and its summary."""
+    async with claimed_copy(source, target, **options) as running:
+        return running, await run_to_end(running)
+
+
+async def run_to_end(running: JobContext) -> str:
+    """Run a copy, record its end in the ledger, and return its summary."""
+    try:
+        result = await copy.run(running)
+    except BaseException as error:
+        await running.ledger.transition(running.job_id, "failed", error=str(error))
+        raise
+    await running.ledger.transition(running.job_id, "completed", result=result)
+    return result
 
 
 async def findings_of(target: str, running: JobContext) -> list[JobFinding]:
@@ -66,7 +52,7 @@ async def findings_of(target: str, running: JobContext) -> list[JobFinding]:
 
 
 def change(target: str, sql: str) -> None:
-    """Change a target behind its back."""
+    """Change a target by its driver alone."""
     if target.startswith("postgres"):
         with psycopg.connect(target) as server:
             server.execute(sql.encode())

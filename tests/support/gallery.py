@@ -17,7 +17,7 @@ from textual.containers import Horizontal, Vertical
 from textual.signal import Signal
 
 from tests.support.pictures import picture
-from tests.support.samples import NOW, Source, hits, memory, reviews
+from tests.support.sample_memories import NOW, Source, hits, memory, reviews
 from vestige_tui.config.settings import Config
 from vestige_tui.core.filter_syntax import Chip
 from vestige_tui.core.links import Edge, Lineage, Neighbor

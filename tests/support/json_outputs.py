@@ -100,7 +100,7 @@ def steady(value: Any, name: str = "") -> Any:
 
 
 def commands(folder: Path, program: str) -> Iterator[tuple[str, Sequence[str]]]:
-    """Every command with its options, by the name of its document."""
+    """Yield every command with its options, by the name of its document."""
     demo, vestige = folder / "demo" / "demo.db", make_v18(folder / "vestige.db", 60)
     yield "demo", ("demo", str(folder / "demo"), "--no-console")
     for store, given in (("demo", (*SEARCHES, *READING, *WRITING)), ("vestige", (*SEARCHES, *READING, *WRITING))):
@@ -129,7 +129,7 @@ def run(folder: Path, program: str, words: Sequence[str]) -> subprocess.Complete
 
 
 def document(folder: Path, done: subprocess.CompletedProcess[str]) -> str:
-    """What a command printed, with its status, as one document that two runs have alike."""
+    """Return the output and status of a command as one document, equal in two runs."""
     printed = done.stdout.replace(str(folder), "FOLDER")
     try:
         lines = [json.dumps(steady(json.loads(printed)), indent=1, ensure_ascii=False)]

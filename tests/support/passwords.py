@@ -1,4 +1,4 @@
-"""A server that nobody reaches without its password, where the one that tests have asks for none."""
+"""A server that demands a password, although that of the tests needs none."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ PASSWORD = "s3cret-PW"
 
 
 def with_password(url: str) -> str:
-    """The URL of a test's database with the password in it."""
+    """Return the URL of a test's database with the password."""
     return f"{url}{'&' if '?' in url else '?'}password={PASSWORD}"
 
 
 def demand_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on a server opens only to a URL that holds the password."""
+    """Refuse to open a server by a URL without the password."""
     opens = PostgresBackend.open
 
     async def refuse(self: PostgresBackend) -> None:

@@ -1,4 +1,4 @@
-"""What a running app shows, as text to assert on and as a PNG to look at."""
+"""The screen of a running app, as text to assert on and as a PNG to look at."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FONTS = (
 )
 
 
-def lines(app: App[T]) -> list[str]:
+def screen_lines(app: App[T]) -> list[str]:
     """Return the screen's lines from top to bottom, without the spaces at their ends."""
     return [strip.text.rstrip() for strip in app.screen._compositor.render_strips()]
 

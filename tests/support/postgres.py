@@ -18,6 +18,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.support.polling import until
 from vestige_tui.store.backends import embedded_postgres
 
 IMAGE = "pgvector/pgvector:0.8.5-pg18"
@@ -52,10 +53,10 @@ def postgres_database(postgres_server: str) -> Iterator[str]:
 
 @contextmanager
 def new_database(server: str, encoding: str = "UTF8") -> Iterator[str]:
-    """The URL of an empty database, which goes with the block."""
+    """Create an empty database for the block."""
     name = f"test_{secrets.token_hex(8)}"
-    database = sql.Identifier(name)
-    made = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(database)
+    identifier = sql.Identifier(name)
+    made = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(identifier)
     if encoding != "UTF8":
         # No other locale goes with every encoding.
         made += sql.SQL(" ENCODING {} LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'").format(encoding)
@@ -65,23 +66,23 @@ def new_database(server: str, encoding: str = "UTF8") -> Iterator[str]:
         yield on_database(server, name)
     finally:
         with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(identifier))
 
 
 def in_utf8(url: str) -> str:
-    """The URL for sessions of UTF-8, whatever the environment of the tests says."""
+    """Return the URL for sessions of UTF-8, with any environment of the tests."""
     return f"{url}{'&' if '?' in url else '?'}{ENCODING}"
 
 
 def with_any_encoding(url: str) -> str:
-    """The URL of a test's database without an encoding, as a person would write it."""
+    """Return the URL of a test's database without an encoding, as a user writes it."""
     bare = url.replace(f"&{ENCODING}", "").replace(f"?{ENCODING}", "")
     assert "client_encoding" not in bare
     return bare
 
 
 def on_database(url: str, name: str) -> str:
-    """The same server's URL for another database."""
+    """Return the same server's URL for another database."""
     parts = urlsplit(url)
     # Not _replace and unsplit: those drop the slashes of an address without a host.
     query = f"?{parts.query}" if parts.query else ""
@@ -91,8 +92,8 @@ def on_database(url: str, name: str) -> str:
 
 
 @contextmanager
-def database(server: str, name: str, template: str = "template0") -> Iterator[str]:
-    """A database of this name, as the template has it."""
+def named_database(server: str, name: str, template: str = "template0") -> Iterator[str]:
+    """Create a database of this name from a template, for the block."""
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
@@ -104,19 +105,19 @@ def database(server: str, name: str, template: str = "template0") -> Iterator[st
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def finish(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run to the end in a thread with an event loop of its own, whatever loop the test has."""
+def run_in_thread(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine to its end in a thread, with an event loop beside that of the test."""
     with ThreadPoolExecutor(max_workers=1) as threads:
         return threads.submit(asyncio.run, work).result()
 
 
 @contextmanager
 def _embedded(directory: Path) -> Iterator[str]:
-    lease = finish(embedded_postgres.acquire(directory))
+    lease = run_in_thread(embedded_postgres.acquire(directory))
     try:
         yield lease.url
     finally:
-        finish(embedded_postgres.release(lease))
+        run_in_thread(embedded_postgres.release(lease))
 
 
 @contextmanager
@@ -128,7 +129,7 @@ def _container() -> Iterator[str]:
 
 
 def _engine_answers() -> bool:
-    """Does a container engine answer a ping at once?"""
+    """Check whether a container engine answers a ping at once."""
     host = urlsplit(os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
     with suppress(OSError):
         if host.scheme == "unix":
@@ -145,3 +146,16 @@ def _engine_answers() -> bool:
             line.sendall(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")
             return b" 200 " in line.recv(64)
     return False
+
+
+async def wait_for_blocked_session(database: str) -> None:
+    """Wait until a session waits for a lock in the database."""
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+
+        async def is_blocked() -> bool:
+            cursor = await connection.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            return await cursor.fetchone() is not None
+
+        await until(is_blocked)

@@ -221,7 +221,7 @@ class Terminal:
 
     @property
     def written(self) -> str:
-        """All that the program has written."""
+        """Everything that the program has written."""
         with self._lock:
             return self.output.decode("utf-8", "surrogateescape")
 
@@ -238,7 +238,7 @@ class Terminal:
 
     @property
     def now(self) -> list[object]:
-        """How the terminal is set, to compare with ``before``."""
+        """Settings of the terminal, to compare with ``before``."""
         return termios.tcgetattr(self._slave)
 
     def until(self, said: str | Callable[[], bool], *, gone: bool = False, patience: float = PATIENCE_SECONDS) -> float:
@@ -315,7 +315,7 @@ def console(store: str, *more: str) -> list[str]:
     return [sys.executable, "-m", "vestige_tui", "--store", store, *more]
 
 
-def alone(folder: Path) -> dict[str, str]:
+def isolated_env(folder: Path) -> dict[str, str]:
     """Return an environment with a home of its own, in which no model is looked for on the network."""
     return {
         "HOME": str(folder),

@@ -1,7 +1,11 @@
-"""Jobs keep their index and logs in a state directory of the test's own."""
+"""Transfers into a target on either database."""
 
 from __future__ import annotations
 
-from tests.support.job_fixtures import clock, state, store
+import pytest
 
-__all__ = ["clock", "state", "store"]
+
+@pytest.fixture
+def target(store_url: str) -> str:
+    """The URL of a target that does not exist yet, on either database."""
+    return store_url

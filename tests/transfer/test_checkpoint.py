@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.attempts import attempt
 from tests.support.checkpoints import put_checkpoint, stopped_after, stored_checkpoint, without_version
-from tests.support.filled import fill
+from tests.support.full_store import fill
 from vestige_tui.core.errors import CheckpointUnreadable, Refused
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.store.open import open_store
@@ -117,14 +117,6 @@ def test_fields_that_cannot_be_read_are_refused(stored: dict[str, Any]) -> None:
 
 
 # A copy that is continued
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of a store that does not exist yet, of either dialect."""
-    if request.param == "postgres":
-        return str(request.getfixturevalue("postgres_database"))
-    return f"sqlite:{tmp_path / 'target.db'}"
 
 
 async def test_a_copy_continues_from_every_position_of_a_checkpoint_without_a_version(

@@ -12,23 +12,21 @@ import sqlite3
 import stat
 import sys
 import uuid
-from collections.abc import Sequence
 from contextlib import aclosing, closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psycopg
 import pytest
-from pgvector.psycopg import register_vector
 
-from tests.support.filled import MODEL, fill
+from tests.support.equal_stores import assert_equal_stores, rows
+from tests.support.full_store import MODEL, fill
+from tests.support.jobs import wait_for_job
 from tests.support.vestige_files import HOSTILE_VECTORS, make_v14, make_v18
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import ForeignStore, ModelMismatch, Unavailable, Usage
 from vestige_tui.core.jobs import Job, JobFinding
-from vestige_tui.core.times import parse_stored
 from vestige_tui.jobs.known_stores import index_path, watched, without_password
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.monitor import watch
@@ -37,44 +35,12 @@ from vestige_tui.store.open import open_store
 
 PASSWORD = "s3cret-PW"
 """What the statements are called that only a transaction of a copy runs; its COPYs cannot be prepared."""
-# What both databases give in the same words; the logs have other numbers on the other side.
-TABLES = {
-    "users": "SELECT id, handle, display_name FROM users WHERE handle <> 'local' ORDER BY id",
-    "groups": "SELECT id, handle, display_name FROM groups ORDER BY id",
-    "memberships": "SELECT user_id, group_id, role FROM group_memberships",
-    "domains": "SELECT id, label, memory_count FROM domains",
-    "memories": "SELECT id, content, node_type, codebase, owner_user_id, visibility, superseded_by"
-    " FROM knowledge_nodes ORDER BY id",
-    "scheduling": "SELECT memory_id, stability, difficulty, retrievability, reps, lapses"
-    " FROM scheduling ORDER BY memory_id",
-    "edges": "SELECT source_id, target_id, edge_type, weight FROM edges ORDER BY source_id, target_id, edge_type",
-    "reviews": "SELECT memory_id, rating FROM review_events ORDER BY id",
-    "supersession": "SELECT loser_id, winner_id, kind FROM supersession_events ORDER BY id",
-    "marks": "SELECT memory_id, suspended FROM review_marks",
-}
-TIMES = {
-    "memories": "SELECT id, created_at, updated_at FROM knowledge_nodes ORDER BY id",
-    "scheduling": "SELECT memory_id, last_review, next_review FROM scheduling ORDER BY memory_id",
-    "edges": "SELECT source_id, created_at FROM edges ORDER BY source_id, target_id",
-    "reviews": "SELECT memory_id, timestamp FROM review_events ORDER BY id",
-    "supersession": "SELECT loser_id, decided_at FROM supersession_events ORDER BY id",
-}
-
-
-async def ended(target: str, job_id: str, seconds: float = 60) -> Job:
-    """The job, once it has ended."""
-    async with asyncio.timeout(seconds), open_store(target) as store, aclosing(watch(store, 0.1)) as watching:
-        async for jobs in watching:
-            job = next(job for job in jobs if job.id == job_id)
-            if not job.in_flight:
-                return job
-    raise AssertionError("the watch ended before the job")
 
 
 async def copied(source: Path, target: str, batch: int = 500) -> Job:
     """A copy that came to its end."""
     launched = await start(JobRequest("copy", f"sqlite:{source}", target, {"batch": batch}))
-    job = await ended(target, launched.job_id)
+    job = await wait_for_job(target, launched.job_id)
     assert (job.status, job.error) == ("completed", None)
     assert job.progress.phase == "done"
     for name, table in job.progress.tables.items():
@@ -88,34 +54,10 @@ async def findings_of(target: str, job: Job) -> list[JobFinding]:
         return list((await Ledger(store).findings(job.id, limit=10_000)).items)
 
 
-def rows(connection: Any, sql: str) -> list[tuple[Any, ...]]:
-    found: Sequence[Any] = connection.execute(sql).fetchall()
-    return [tuple(str(value) if isinstance(value, uuid.UUID) else value for value in row) for row in found]
-
-
-def assert_equal_stores(source: Path, target: str) -> None:
-    with closing(sqlite3.connect(source)) as ours, psycopg.connect(target) as theirs:
-        register_vector(theirs)
-        for name, sql in TABLES.items():
-            assert rows(ours, sql) == rows(theirs, sql), name
-        for name, sql in TIMES.items():
-            read = [
-                tuple(parse_stored(value) if index else value for index, value in enumerate(row))
-                for row in rows(ours, sql)
-            ]
-            assert read == rows(theirs, sql), name
-        vectors = "SELECT node_id, embedding FROM node_embeddings ORDER BY node_id"
-        there = [(node, np.asarray(value.to_numpy(), "<f4").tobytes()) for node, value in rows(theirs, vectors)]
-        assert there == rows(ours, vectors)
-        centroid = theirs.execute("SELECT centroid FROM domains").fetchone()
-        assert centroid is not None
-        assert [(np.asarray(centroid[0].to_numpy(), "<f4").tobytes(),)] == rows(ours, "SELECT centroid FROM domains")
-
-
 def made_there(target: str) -> list[str]:
     with psycopg.connect(target) as connection:
-        found = connection.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")
-        return [name for (name,) in found.fetchall()]
+        cursor = connection.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+        return [name for (name,) in cursor.fetchall()]
 
 
 def with_password(url: str) -> str:
@@ -256,7 +198,7 @@ async def test_starting_twice_is_one_job(tmp_path: Path, postgres_database: str)
     first, second = await asyncio.gather(start(plan), start(plan))
     assert first.job_id == second.job_id
     assert {first.already_running, second.already_running} == {False, True}
-    job = await ended(postgres_database, first.job_id)
+    job = await wait_for_job(postgres_database, first.job_id)
     assert job.status == "completed"
     async with open_store(postgres_database) as store:
         assert len(await Ledger(store).jobs()) == 1
@@ -268,7 +210,7 @@ async def test_a_cancelled_copy_ends_soon_and_can_be_taken_up(tmp_path: Path, po
     launched = await start(JobRequest("copy", f"sqlite:{source}", postgres_database, {"batch": 50}))
     async with open_store(postgres_database) as store:
         assert await Ledger(store).request_cancel(launched.job_id)
-    job = await ended(postgres_database, launched.job_id, seconds=10)
+    job = await wait_for_job(postgres_database, launched.job_id)
     assert (job.status, job.error) == ("failed", "cancelled")
     assert job.finished_at is not None
     read = job.progress.tables["memories"]
@@ -454,7 +396,7 @@ async def test_a_worker_that_waits_for_a_lock_lives_and_can_be_cancelled(
                     beats.add((await Ledger(store).job(launched.job_id)).last_heartbeat)
                     await asyncio.sleep(0.2)
             await Ledger(store).request_cancel(launched.job_id)
-            job = await ended(postgres_database, launched.job_id, seconds=8)
+            job = await wait_for_job(postgres_database, launched.job_id)
     assert (job.status, job.error, job.progress.tables["memories"].read) == ("failed", "cancelled", 0)
 
 
@@ -472,7 +414,7 @@ async def test_a_killed_worker_is_followed_by_another(tmp_path: Path, postgres_d
     job = await copied(source, postgres_database)
     assert job.attempt == 2
     assert_equal_stores(source, postgres_database)
-    lost = await ended(postgres_database, first.job_id)
+    lost = await wait_for_job(postgres_database, first.job_id)
     assert (lost.status, lost.error) == ("failed", "lease lost")
 
 
@@ -481,7 +423,9 @@ async def test_a_worker_that_cannot_begin_is_told_at_once(
 ) -> None:
     source = tmp_path / "source.db"
     await fill(source, 10)
-    monkeypatch.setattr("vestige_tui.jobs.start._WORKER", (sys.executable, "-c", "raise SystemExit('no worker')"))
+    monkeypatch.setattr(
+        "vestige_tui.jobs.start.WORKER_COMMAND", (sys.executable, "-c", "raise SystemExit('no worker')")
+    )
     with pytest.raises(Unavailable, match="did not begin"):
         await start(JobRequest("copy", f"sqlite:{source}", postgres_database))
     async with open_store(postgres_database) as store:

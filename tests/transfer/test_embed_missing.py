@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
-from tests.support.attempts import attempt, findings_of
+from tests.support.attempts import attempt, claimed_copy, findings_of, run_to_end
+from tests.support.failing_encoder import FAILING_ENCODER, LOG_VARIABLE, started_models
+from tests.support.job_steps import Step, hook_steps
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Refused
 from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.embedding import encoder_pool
 from vestige_tui.jobs.context import JobContext
 from vestige_tui.store.open import open_store
-from vestige_tui.transfer import embed_missing
-from vestige_tui.transfer.copy import Copy
+from vestige_tui.transfer import copy, embed_missing
 
 MODEL = "test-embedder-8"
 A, B, C, D = (f"00000000-0000-4000-8000-00000000000{last}" for last in "abcd")
@@ -63,46 +65,42 @@ async def source(tmp_path: Path) -> Source:
     return made
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgres":
-        return str(request.getfixturevalue("postgres_database"))
-    return f"sqlite:{tmp_path / 'target.db'}"
-
-
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The model of each encoder process that is started; it cannot encode everything."""
-    monkeypatch.setattr(encoder_pool, "_COMMAND", (sys.executable, "-m", "tests.support.fragile"))
-    inner, seen = encoder_pool._Encoder._start, list[str]()
+def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], list[str]]:
+    """Return the model of each encoder process that was started; the encoders fail on some texts."""
+    log = tmp_path / "encoders.log"
+    monkeypatch.setenv(LOG_VARIABLE, str(log))
+    monkeypatch.setattr(encoder_pool, "ENCODER_COMMAND", FAILING_ENCODER)
+    return partial(started_models, log)
 
-    def start(self: Any) -> Any:
-        seen.append(self._model.name)
-        return inner(self)
 
-    monkeypatch.setattr(encoder_pool._Encoder, "_start", start)
-    return seen
+class Pauses(asyncio.Event):
+    """Stop event of a job whose every wait runs the next happening instead; the last one cancels the job."""
+
+    def __init__(self, context: JobContext, happenings: Iterable[Callable[[JobContext], Any]]) -> None:
+        super().__init__()
+        self.context = context
+        self.left = list(happenings)
+
+    async def wait(self) -> Literal[True]:
+        if self.left:
+            await self.left.pop(0)(self.context)
+        else:
+            assert await self.context.ledger.request_cancel(self.context.job_id)
+            self.set()
+        return True
 
 
 async def followed(
     source: Source, target: str, monkeypatch: pytest.MonkeyPatch, *happenings: Callable[[JobContext], Any]
 ) -> JobContext:
     """A copy that follows its source; each happening comes after a look, and the copy ends after the last of them."""
-    left = iter(happenings)
-
-    async def rest(self: Copy, seconds: float) -> None:
-        happening = next(left, None)
-        if happening is None:
-            assert await self._context.ledger.request_cancel(self._context.job_id)
-            self._context.stop.set()
-            self._context.check()
-        else:
-            await happening(self._context)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Copy, "_wait", rest)
-        running, _ = await attempt(source.url, target, reembed=True, model=MODEL, follow=True)
-    assert list(left) == []
+    # The pause ends with its happening.
+    monkeypatch.setattr(copy, "POLL_SECONDS", 60.0)
+    async with claimed_copy(source.url, target, reembed=True, model=MODEL, follow=True) as running:
+        running.stop = pauses = Pauses(running, happenings)
+        await run_to_end(running)
+    assert pauses.left == []
     return running
 
 
@@ -121,12 +119,12 @@ async def without(target: str) -> int:
 
 
 async def test_a_text_that_failed_is_tried_again_only_when_it_changed(
-    source: Source, target: str, started: list[str], monkeypatch: pytest.MonkeyPatch
+    source: Source, target: str, started: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[int, tuple[int, int, int, int]]] = []
 
     async def look(running: JobContext) -> None:
-        seen.append((len(started), counts(running)))
+        seen.append((len(started()), counts(running)))
 
     async def arrive(running: JobContext) -> None:
         await look(running)
@@ -154,7 +152,7 @@ async def test_a_text_that_failed_is_tried_again_only_when_it_changed(
 
 @pytest.mark.parametrize("how", ["deleted", "given a vector"])
 async def test_another_memory_in_the_place_of_one_that_failed_gets_its_vector(
-    source: Source, target: str, started: list[str], monkeypatch: pytest.MonkeyPatch, how: str
+    source: Source, target: str, started: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     async def swap(running: JobContext) -> None:
         assert counts(running) == (2, 1, 0, 1)
@@ -164,12 +162,12 @@ async def test_another_memory_in_the_place_of_one_that_failed_gets_its_vector(
                 await store.delete([A])
             else:
                 vector = np.ones(8, dtype=np.float32)
-                asked = {"id": A, "embedding": vector, "model": MODEL, "dimension": 8}
+                params = {"id": A, "embedding": vector, "model": MODEL, "dimension": 8}
                 async with store.backend.write() as transaction:
-                    await transaction.execute_many("insert_embedding", [asked])
+                    await transaction.execute_many("insert_embedding", [params])
 
     async def look(running: JobContext) -> None:
-        assert len(started) == 2
+        assert len(started()) == 2
 
     running = await followed(source, target, monkeypatch, swap, look)
     assert await without(target) == 0
@@ -179,14 +177,15 @@ async def test_another_memory_in_the_place_of_one_that_failed_gets_its_vector(
 
 
 async def test_what_failed_is_counted_once_by_all_attempts(
-    source: Source, target: str, started: list[str], monkeypatch: pytest.MonkeyPatch
+    source: Source, target: str, started: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuse(self: Copy) -> None:
-        raise Refused("Something else is wrong.")
+    async def refuse(step: Step) -> None:
+        if step.phase == "comparing":
+            raise Refused("Something else is wrong.")
 
     source.put(C, "hollow words")
     with monkeypatch.context() as patch:
-        patch.setattr(Copy, "_verify", refuse)
+        hook_steps(patch, before=refuse)
         with pytest.raises(Refused):
             await attempt(source.url, target, reembed=True, model=MODEL, verify=True)
     source.put(D, "deploy the cache")
@@ -198,7 +197,7 @@ async def test_what_failed_is_counted_once_by_all_attempts(
 
 
 async def test_more_failures_than_a_batch_holds_are_passed_over(
-    source: Source, target: str, started: list[str], monkeypatch: pytest.MonkeyPatch
+    source: Source, target: str, started: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(2 * embed_missing.BATCH_TEXTS):
         source.put(f"00000000-0000-4000-8000-0000000001{number:02}", f"undone {number}")

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.support.jobs import run_here
 from tests.support.postgres import new_database, with_any_encoding
 from vestige_tui.core.errors import Refused
 from vestige_tui.core.memories import Draft
@@ -23,13 +24,9 @@ from vestige_tui.core.reviews import Scheduling
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import TestEmbedder
-from vestige_tui.jobs import start as launch
-from vestige_tui.jobs import worker
 from vestige_tui.jobs.context import Meter
-from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest, start
 from vestige_tui.store.backends import postgres_connection
-from vestige_tui.store.backends.postgres_pool import PostgresPool
 from vestige_tui.store.open import open_store
 from vestige_tui.transfer.convert import TransferContext
 from vestige_tui.transfer.open import open_source
@@ -156,17 +153,11 @@ Copy = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture
-def copy(monkeypatch: pytest.MonkeyPatch) -> Copy:
+def copy() -> Copy:
     """Copy a store in this process; gives what the job says of it."""
-    specs: list[dict[str, Any]] = []
-    monkeypatch.setattr(launch, "_spawn", specs.append)
-    monkeypatch.setattr(worker, "_hand_over", lambda: None)
 
     async def copy(source: str, target: str, **options: Any) -> str:
-        job_id = (await start(JobRequest("copy", source, target, options))).job_id
-        await worker.run(specs.pop())
-        async with open_store(target, read_only=True) as store:
-            job = await Ledger(store).job(job_id)
+        job = await run_here(JobRequest("copy", source, target, options))
         assert (job.status, job.error) == ("completed", None)
         return job.result or ""
 
@@ -276,8 +267,8 @@ async def test_a_store_takes_gives_and_finds_texts_in_every_session(odd: str, tm
     assert await contents(odd) == await contents(f"sqlite:{tmp_path / 'same.db'}")
     async with open_store(odd) as store:
         for text in TEXTS:
-            found = await store.search(SearchQuery(text, mode="text"))
-            assert text in {hit.memory.content for hit in found.hits}
+            answer = await store.search(SearchQuery(text, mode="text"))
+            assert text in {hit.memory.content for hit in answer.hits}
         [memory] = [each for each in (await store.page()).items if each.content == TEXTS[0]]
         # What is heard over a session of its own, and what is asked after the sessions broke.
         assert await store.wait_for_change(0.0)
@@ -296,18 +287,18 @@ async def test_a_store_takes_gives_and_finds_texts_in_every_session(odd: str, tm
 async def test_a_database_of_another_encoding_is_refused(encoding: str, postgres_server: str, tmp_path: Path) -> None:
     source = await fill_file(tmp_path / "source.db")
     with new_database(postgres_server, encoding) as url:
-        said = f"has the encoding {encoding}, .*ENCODING 'UTF8' TEMPLATE template0"
-        with pytest.raises(Refused, match=said):
+        message = f"has the encoding {encoding}, .*ENCODING 'UTF8' TEMPLATE template0"
+        with pytest.raises(Refused, match=message):
             await fill(url)
-        with pytest.raises(Refused, match=said):
+        with pytest.raises(Refused, match=message):
             await start(JobRequest("copy", source, url))
-        with pytest.raises(Refused, match=said):
+        with pytest.raises(Refused, match=message):
             await start(JobRequest("copy", url, f"sqlite:{tmp_path / 'new.db'}"))
-        with pytest.raises(Refused, match=said):
+        with pytest.raises(Refused, match=message):
             await asyncio.to_thread(PostgresSource, url)
         with psycopg.connect(url) as connection:
-            made = connection.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace")
-            assert made.fetchone() == (0,)
+            cursor = connection.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+            assert cursor.fetchone() == (0,)
             assert connection.execute("SELECT count(*) FROM pg_extension").fetchone() == (1,)
     assert not (tmp_path / "new.db").exists()
 
@@ -315,15 +306,12 @@ async def test_a_database_of_another_encoding_is_refused(encoding: str, postgres
 # Sessions that are set up otherwise in spite of all
 
 
-def _conninfo_without_settings(self: PostgresPool, **extra: str) -> str:
-    return self.url
-
-
 @pytest.fixture
 def behind_a_pooler(postgres_database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """The URL of a database whose sessions start without anything that was asked of them."""
-    monkeypatch.setattr(PostgresPool, "_conninfo", _conninfo_without_settings)
-    return of_the_role(with_any_encoding(postgres_database), monkeypatch, tmp_path)
+    url = of_the_role(with_any_encoding(postgres_database), monkeypatch, tmp_path)
+    monkeypatch.setattr(postgres_connection, "make_conninfo", lambda conninfo, **settings: url)
+    return url
 
 
 async def test_what_the_start_of_a_session_did_not_take_is_set_afterwards(behind_a_pooler: str, tmp_path: Path) -> None:
@@ -484,8 +472,8 @@ async def test_a_file_of_utf16_is_copied_compared_and_searched(
     async with open_store(target) as store:
         for text in TEXTS:
             for mode in ("text", "literal"):
-                found = await store.search(SearchQuery(text, mode=mode))
-                assert text in {hit.memory.content for hit in found.hits}
+                answer = await store.search(SearchQuery(text, mode=mode))
+                assert text in {hit.memory.content for hit in answer.hits}
     for file in (source, target):
         with closing(sqlite3.connect(file.removeprefix("sqlite:"))) as connection:
             assert connection.execute("PRAGMA encoding").fetchone() == (encoding,)

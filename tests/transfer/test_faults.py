@@ -7,47 +7,18 @@ import os
 import signal
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing
+from contextlib import closing
 from pathlib import Path
 
-import psycopg
-
-from tests.support.filled import MODEL, fill
-from tests.support.limits import files_of_at_most
-from vestige_tui.core.errors import Unavailable
-from vestige_tui.core.jobs import Job
+from tests.support.file_limits import limit_file_bytes
+from tests.support.full_store import MODEL, fill
+from tests.support.jobs import wait_for_job, watched
+from tests.support.postgres import wait_for_blocked_session
 from vestige_tui.core.memories import Filter
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.monitor import watch
 from vestige_tui.jobs.start import JobRequest, resume, start
 from vestige_tui.store.open import open_store
 from vestige_tui.transfer.postgres_target import PostgresTarget
-
-PATIENCE_SECONDS = 90
-
-
-@asynccontextmanager
-async def watched(target: str, interval: float) -> AsyncIterator[AsyncIterator[tuple[Job, ...]]]:
-    """The jobs of a store, which may be away just when it is opened."""
-    async with asyncio.timeout(PATIENCE_SECONDS), AsyncExitStack() as opened:
-        while True:
-            try:
-                store = await opened.enter_async_context(open_store(target))
-                break
-            except Unavailable:
-                await asyncio.sleep(0.2)
-        yield await opened.enter_async_context(aclosing(watch(store, interval)))
-
-
-async def ended(target: str, job_id: str) -> Job:
-    """The job, once it has ended."""
-    async with watched(target, 0.1) as watching:
-        async for jobs in watching:
-            for job in jobs:
-                if job.id == job_id and not job.in_flight:
-                    return job
-    raise AssertionError("the watch ended before the job")
 
 
 async def read_so_far(target: str, job_id: str, rows: int) -> None:
@@ -87,7 +58,7 @@ async def test_a_server_that_dies_under_a_copy_is_waited_for(tmp_path: Path) -> 
     for rows, how in ((500, signal.SIGKILL), (4_000, signal.SIGQUIT)):
         await read_so_far(target, launched.job_id, rows)
         kill_server(directory, how)
-    job = await ended(target, launched.job_id)
+    job = await wait_for_job(target, launched.job_id)
     assert (job.status, job.error) == ("completed", None)
     assert job.attempt == 1
     memories = job.progress.tables["memories"]
@@ -107,25 +78,9 @@ async def test_two_copies_drop_the_indexes_one_after_the_other(postgres_database
         async with one.backend.write() as transaction:
             dropped = await PostgresTarget(one).drop_indexes(transaction)
             dropping = asyncio.create_task(drop())
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await waiting(postgres_database)
+            await wait_for_blocked_session(postgres_database)
         assert len(dropped) > 5
         assert await dropping == ()
-
-
-async def waiting(database: str) -> None:
-    """Wait until somebody waits for a lock there."""
-    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
-        said = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        async for _ in _ticks():
-            if await (await connection.execute(said)).fetchone() is not None:
-                return
-
-
-async def _ticks() -> AsyncIterator[None]:
-    while True:
-        yield
-        await asyncio.sleep(0.02)
 
 
 async def test_two_copies_fill_one_store(tmp_path: Path, postgres_database: str) -> None:
@@ -138,7 +93,7 @@ async def test_two_copies_fill_one_store(tmp_path: Path, postgres_database: str)
             connection.execute("UPDATE knowledge_nodes SET id = ? WHERE id = ?", [str(uuid.uuid4()), each])
     works = [JobRequest("copy", f"sqlite:{path}", postgres_database, {"batch": 20}) for path in (one, other)]
     launched = await asyncio.gather(*map(start, works))
-    jobs = await asyncio.gather(*(ended(postgres_database, each.job_id) for each in launched))
+    jobs = await asyncio.gather(*(wait_for_job(postgres_database, each.job_id) for each in launched))
     assert [(job.status, job.error) for job in jobs] == [("completed", None)] * 2
     assert sum(job.progress.tables["memories"].inserted for job in jobs) == 600
     assert await ids_of(postgres_database) == ids_in(one) | ids_in(other)
@@ -150,9 +105,9 @@ async def test_a_copy_whose_disk_is_full_can_go_on(tmp_path: Path) -> None:
     async with open_store(f"sqlite:{target}", create=True) as store:
         await store.models.register(MODEL)
     work = JobRequest("copy", f"sqlite:{source}", f"sqlite:{target}", {"batch": 50})
-    with files_of_at_most(1_500_000):
+    with limit_file_bytes(1_500_000):
         launched = await start(work)
-    job = await ended(f"sqlite:{target}", launched.job_id)
+    job = await wait_for_job(f"sqlite:{target}", launched.job_id)
     assert job.status == "failed"
     assert "disk" in (job.error or "")
     with closing(sqlite3.connect(target)) as connection:
@@ -161,7 +116,7 @@ async def test_a_copy_whose_disk_is_full_can_go_on(tmp_path: Path) -> None:
         there = await store.memories.count(Filter(superseded=True))
         assert there == job.progress.tables["memories"].inserted < 2_000
         again = await resume(await Ledger(store).job(launched.job_id))
-    job = await ended(f"sqlite:{target}", again.job_id)
+    job = await wait_for_job(f"sqlite:{target}", again.job_id)
     assert (job.status, job.error, job.attempt) == ("completed", None, 2)
     assert job.progress.tables["memories"].inserted == 2_000
     assert ids_in(target) == ids_in(source)
@@ -183,12 +138,12 @@ async def test_ten_thousand_memories_arrive_and_a_second_run_brings_nothing(
             " JOIN knowledge_nodes b ON b.seq = a.seq + 1 ORDER BY a.seq LIMIT 2000"
         )
     work = JobRequest("copy", f"sqlite:{source}", postgres_database)
-    job = await ended(postgres_database, (await start(work)).job_id)
+    job = await wait_for_job(postgres_database, (await start(work)).job_id)
     assert (job.status, job.error) == ("completed", None)
     counts = {name: table.inserted for name, table in job.progress.tables.items()}
     assert (counts["memories"], counts["scheduling"], counts["edges"]) == (10_000, 4_000, 2_000)
     assert (job.result or "").endswith("every row is equal")
-    again = await ended(postgres_database, (await start(work)).job_id)
+    again = await wait_for_job(postgres_database, (await start(work)).job_id)
     assert again.status == "completed"
     assert sum(table.inserted for table in again.progress.tables.values()) == 0
     assert again.progress.tables["memories"].present == 10_000
@@ -207,7 +162,7 @@ async def test_rows_that_become_one_do_not_wait_for_each_other(tmp_path: Path, p
             [(here, there, "x" * 255 + str(number)) for number in range(400)],
         )
     work = JobRequest("copy", f"sqlite:{source}", postgres_database, {"batch": 5, "verify": False})
-    job = await ended(postgres_database, (await start(work)).job_id)
+    job = await wait_for_job(postgres_database, (await start(work)).job_id)
     assert (job.status, job.error) == ("completed", None)
     edges = job.progress.tables["edges"]
     assert (edges.read, edges.inserted, edges.present) == (400, 1, 399)

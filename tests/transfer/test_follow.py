@@ -19,11 +19,12 @@ import numpy as np
 import psycopg
 import pytest
 
-from tests.support.attempts import attempt, change, taken_up
-from tests.support.filled import fill
-from tests.support.swapping import prepare, stored, swap
-from tests.transfer.test_copy import ended
-from tests.transfer.test_verify import compare, sums
+from tests.support.attempts import attempt, change, claimed_copy
+from tests.support.comparison import compare, differences
+from tests.support.full_store import fill
+from tests.support.job_steps import Step, hook_steps
+from tests.support.jobs import wait_for_job
+from tests.support.model_swap import prepare_spare_vectors, stored_vectors, swap_models
 from vestige_tui.core.errors import Cancelled, ModelMismatch, Refused, Unavailable, VestigeError
 from vestige_tui.core.jobs import Job, JobFinding
 from vestige_tui.core.links import Edge
@@ -40,23 +41,14 @@ from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 from vestige_tui.transfer import copy, deletions
 from vestige_tui.transfer.checkpoint import CopyCheckpoint
-from vestige_tui.transfer.follow import ChangeFollower
 from vestige_tui.transfer.open import target_of
 from vestige_tui.transfer.protocols import Batch
-from vestige_tui.transfer.sqlite_source import sqlite_path
+from vestige_tui.transfer.sqlite_source import SqliteSource, sqlite_path
 from vestige_tui.transfer.sync_state import SyncState
 from vestige_tui.transfer.table_spec import Table
 
 AT = "2026-02-01T00:00:00.000000+00:00"
 PATIENCE_SECONDS = 60
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a store that is not there yet, of either dialect."""
-    if request.param == "postgres":
-        return str(request.getfixturevalue("postgres_database"))
-    return f"sqlite:{tmp_path / 'target.db'}"
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +86,7 @@ class Followed:
 @asynccontextmanager
 async def following(source: str, target: str) -> AsyncIterator[Followed]:
     """Copy, and follow; it is let go of at the end without a word in the ledger."""
-    async with taken_up(source, target, follow=True) as running:
+    async with claimed_copy(source, target, follow=True) as running:
         followed = Followed(running.store, running, asyncio.create_task(copy.run(running)))
 
         async def follows() -> bool:
@@ -199,7 +191,7 @@ async def test_a_following_worker_that_is_terminated_is_taken_up(tmp_path: Path,
         job = await job_that(launched.job_id, lambda job: job.progress.phase == "following")
         assert job.owner is not None
         os.kill(int(job.owner.split("@")[0]), signal.SIGTERM)
-        job = await ended(target, launched.job_id)
+        job = await wait_for_job(target, launched.job_id)
         assert (job.status, job.error) == ("failed", CANCELLED)
         written(path, ("DELETE FROM knowledge_nodes WHERE id = ?", (gone,)))
         again = await resume(job)
@@ -209,7 +201,7 @@ async def test_a_following_worker_that_is_terminated_is_taken_up(tmp_path: Path,
         )
         assert await store.memories.get_many([gone]) == ()
         assert await ledger.request_cancel(again.job_id)
-    assert (await ended(target, again.job_id)).status == "completed"
+    assert (await wait_for_job(target, again.job_id)).status == "completed"
 
 
 async def test_what_nobody_takes_up_for_long_is_forgotten_and_what_is_at_work_is_not(
@@ -251,7 +243,7 @@ async def test_a_plan_that_begins_anew_forgets_what_it_knew_before(tmp_path: Pat
         assert before == followed.running.job_id
         assert await known_by(store) == [launched.job_id]
         assert await ledger.request_cancel(launched.job_id)
-        await ended(target, launched.job_id)
+        await wait_for_job(target, launched.job_id)
         assert await known_by(store) == []
 
 
@@ -261,7 +253,7 @@ async def test_an_attempt_tells_of_its_own_comparison(tmp_path: Path, target: st
     same, other = ids_in(path)[3:5]
     async with following(f"sqlite:{path}", target) as followed:
         await followed.ledger.mark_failed(followed.running.job_id)
-    async with taken_up(f"sqlite:{path}", target, follow=True, verify=True) as running:
+    async with claimed_copy(f"sqlite:{path}", target, follow=True, verify=True) as running:
         # Its worker died after it had compared, and had found one row that is alike by now.
         for name, table in running.meter.tables.items():
             running.meter.tables[name] = replace(table, differ=int(name == "memories"))
@@ -298,9 +290,9 @@ async def test_a_store_that_was_reembedded_while_a_copy_slept_keeps_its_vectors(
     await fill(path, 20)
     new = "00000000-0000-4000-8000-0000000000aa"
     async with following(f"sqlite:{path}", target) as followed:
-        await asyncio.to_thread(prepare, target, model)
-        await asyncio.to_thread(swap, target, model)
-        before = stored(target)
+        await asyncio.to_thread(prepare_spare_vectors, target, model)
+        await asyncio.to_thread(swap_models, target, model)
+        before = stored_vectors(target)
         if change == "new":
             written(
                 path,
@@ -317,7 +309,7 @@ async def test_a_store_that_was_reembedded_while_a_copy_slept_keeps_its_vectors(
         ):
             await followed.working
         assert not await followed.told("vectors")
-    after = stored(target)
+    after = stored_vectors(target)
     assert [text for text, _ in after] == [text for text, _ in before]
     assert all((one == other).all() for (_, one), (_, other) in zip(after, before, strict=True))
 
@@ -330,8 +322,8 @@ async def looked(followed: Followed, path: Path) -> None:
     for _ in range(3):
         # Each is brought by a look of its own, and what goes on meanwhile may put off a deletion by one look.
         new = str(uuid.uuid4())
-        said = "INSERT INTO knowledge_nodes (id, content, created_at, updated_at) VALUES (?, 'new', ?, ?)"
-        written(path, (said, (new, AT, AT)))
+        statement = "INSERT INTO knowledge_nodes (id, content, created_at, updated_at) VALUES (?, 'new', ?, ?)"
+        written(path, (statement, (new, AT, AT)))
 
         async def brought(new: str = new) -> bool:
             return bool(await followed.store.memories.get_many([new]))
@@ -476,7 +468,7 @@ async def alike(followed: Followed, path: Path, target: str) -> None:
     await looked(followed, path)
 
     async def equal() -> bool:
-        return sums(await compare(f"sqlite:{path}", target)) == {}
+        return differences(await compare(f"sqlite:{path}", target)) == {}
 
     await followed.until(equal)
 
@@ -488,15 +480,15 @@ async def test_a_vector_that_changes_with_its_text_between_two_reads_is_brought(
     await fill(path, 20)
     changing = ids_in(path)[3]
     between: list[int] = []
-    read = ChangeFollower._read
+    read = SqliteSource.read
 
-    async def reading(self: ChangeFollower, table: Table, *rest: Any) -> Batch:
+    def reading(self: SqliteSource, table: Table, *rest: Any) -> Batch:
         if table.name == "vectors" and between:
             between.pop()
             written(path, *both(changing, "edited under the look"))
-        return await read(self, table, *rest)
+        return read(self, table, *rest)
 
-    monkeypatch.setattr(ChangeFollower, "_read", reading)
+    monkeypatch.setattr(SqliteSource, "read", reading)
     async with following(f"sqlite:{path}", target) as followed:
         between.append(1)
         written(path, *both(changing, "edited before the look"))
@@ -548,7 +540,7 @@ async def test_a_source_that_comes_to_belong_to_another_model_ends_the_copy(
         written(path, ("DELETE FROM embedding_model", ()), ("DELETE FROM node_embeddings", ()))
     model = (1, "another", 128 if name == "wider" else 64, "abc", AT)
     async with following(f"sqlite:{path}", target) as followed:
-        before = stored(target) if name != "first" else []
+        before = stored_vectors(target) if name != "first" else []
         written(
             path,
             ("DELETE FROM embedding_model", ()),
@@ -557,7 +549,7 @@ async def test_a_source_that_comes_to_belong_to_another_model_ends_the_copy(
         )
         with pytest.raises(ModelMismatch, match="nothing more is brought"):
             await followed.working
-        assert len(stored(target) if name != "first" else []) == len(before)
+        assert len(stored_vectors(target) if name != "first" else []) == len(before)
         assert followed.running.meter.tables["vectors"].deleted == 0
 
 
@@ -583,7 +575,7 @@ async def test_what_was_edited_on_both_sides_stays_as_it_is_in_the_target(tmp_pa
     running, _ = await attempt(f"sqlite:{path}", target)
     both = {"users", "groups", "memberships", "domains", "edges", "scheduling", "marks"}
     assert {running.meter.tables[name].updated for name in both} == {0}
-    assert set(sums(await compare(f"sqlite:{path}", target))) == both
+    assert set(differences(await compare(f"sqlite:{path}", target))) == both
     async with open_store(target) as store:
         assert {each.weight for each in await store.links.edges(linked) if each.source_id == linked} == {0.11}
         listed = (await Ledger(store).findings(running.job_id, limit=1_000)).items
@@ -655,23 +647,22 @@ async def test_who_edits_the_target_under_a_look_is_not_overwritten(
     path = tmp_path / "source.db"
     await fill(path, 10)
     quicker = ids_in(path)[3]
-    insert, turns = ChangeFollower._insert, [0]
+    edits = 0
     async with following(f"sqlite:{path}", target) as followed:
 
-        async def inserting(self: ChangeFollower, table: Table, rows: Sequence[Any]) -> int:
-            inserted = await insert(self, table, rows)
-            if table.name == "memories" and any(row.transfer_row.values[1] == b"new" for row in rows):
-                turns[0] += 1
+        async def edit_in_target(step: Step) -> None:
+            nonlocal edits
+            if step.context.meter.tables["memories"].inserted == 11 and not edits:
+                edits += 1
                 await followed.store.update(quicker, Patch(content="edited in the target"))
-            return inserted
 
-        monkeypatch.setattr(ChangeFollower, "_insert", inserting)
-        said = "INSERT INTO knowledge_nodes (id, content, created_at, updated_at) VALUES (?, 'new', ?, ?)"
+        hook_steps(monkeypatch, after=edit_in_target)
+        statement = "INSERT INTO knowledge_nodes (id, content, created_at, updated_at) VALUES (?, 'new', ?, ?)"
         edit = "UPDATE knowledge_nodes SET content = 'edited in the source', updated_at = ? WHERE id = ?"
-        written(path, (said, (str(uuid.uuid4()), AT, AT)), (edit, ("2026-03-01T00:00:00.000000+00:00", quicker)))
+        written(path, (statement, (str(uuid.uuid4()), AT, AT)), (edit, ("2026-03-01T00:00:00.000000+00:00", quicker)))
         await followed.until(partial(followed.told, "memories", "both sides"))
         [memory] = await followed.store.memories.get_many([quicker])
-        assert (memory.content, turns) == ("edited in the target", [1])
+        assert (memory.content, edits) == ("edited in the target", 1)
 
 
 def in_source(path: Path) -> Callable[[str, str], None]:

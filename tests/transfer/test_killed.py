@@ -2,187 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
 
-import psycopg
 import pytest
-from psycopg import sql
 
-from tests.support.filled import fill
-from tests.support.postgres import database
-from vestige_tui.core.jobs import Job, JobFinding
-from vestige_tui.jobs import start, sweeper
-from vestige_tui.jobs.ledger import Ledger
+from tests.support.full_store import fill
+from tests.support.kill_points import Workers, kill_points
+from tests.support.postgres import named_database
+from tests.support.store_rows import Outcome
 from vestige_tui.jobs.start import JobRequest
 from vestige_tui.store.open import open_store
 
-KILLED = -9
-DEATHS = 24
-BOOKKEEPING = {
-    "delegations",
-    "job_runs",
-    "job_findings",
-    "sync_state",
-    "vestige_migrations",
-    "term_stats",
-    "sqlite_sequence",
-    "sqlite_stat1",
-}
-ELSEWHERE_DIFFERENT = {"seq", "undoes", "changed_at", "seconds", "delegation_id", "search_vec"}
-"""Columns that no two runs have alike, in any table."""
-OWN_TIMES = {"embedding_model", "spare_model", "users"}
-"""Tables whose rows are made by the store itself, at its own time."""
-NUMBERED = {"review_events", "supersession_events", "model_changes"}
 
-
-@dataclass
-class Workers:
-    """Workers that are begun by ``start`` but run only when told to, and die when told to."""
-
-    begun: list[dict[str, Any]]
-    asked: IO[str]
-    answers: IO[str]
-
-    def run(self, die_at: int = 0, edits: Sequence[tuple[str, str]] = ()) -> tuple[int, int]:
-        """Run the worker that was begun last; gives its exit status and how many calls it began.
-
-        The ``edits``, each a store and a statement, are made behind its back once it has read all rows; where there are
-        some, only the calls after them count.
-        """
-        self.asked.write(json.dumps({"spec": self.begun[-1], "die_at": die_at, "edits": edits}) + "\n")
-        self.asked.flush()
-        answer = json.loads(self.answers.readline())
-        return answer["status"], answer["calls"]
-
-
-@pytest.fixture
-def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
-    begun: list[dict[str, Any]] = []
-    monkeypatch.setattr(start, "_spawn", begun.append)
-    # Nobody waits half a minute to see that a worker is gone.
-    monkeypatch.setattr(sweeper, "LEASE", timedelta(seconds=-1))
-    command = [sys.executable, "-m", "tests.support.dying"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as serving:
-        assert serving.stdin is not None
-        assert serving.stdout is not None
-        yield Workers(begun, serving.stdin, serving.stdout)
-        serving.stdin.close()
-
-
-@dataclass(frozen=True)
-class Left:
-    """What a job left: the rows of every table, its counts, and what it found."""
-
-    rows: dict[str, list[str]]
-    counts: dict[str, Any]
-    findings: list[JobFinding]
-
-
-async def left(target: str, job: Job) -> Left:
-    counts = {name: replace(table, total=None) for name, table in job.progress.tables.items()}
-    async with open_store(target, read_only=True) as store:
-        found = (await Ledger(store).findings(job.id, limit=1_000)).items
-    rows = sqlite_rows(target) if target.startswith("sqlite:") else postgres_rows(target)
-    return Left(rows, counts, sorted(found, key=repr))
-
-
-def left_out(table: str) -> list[str]:
-    own = ["created_at"] * (table in OWN_TIMES) + ["id"] * (table in NUMBERED)
-    return [*ELSEWHERE_DIFFERENT, *own]
-
-
-def sqlite_rows(target: str) -> dict[str, list[str]]:
-    with closing(sqlite3.connect(target.removeprefix("sqlite:"))) as connection:
-        connection.row_factory = sqlite3.Row
-        tables = [str(row["name"]) for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        assert [tuple(row) for row in connection.execute("PRAGMA integrity_check")] == [("ok",)]
-        found: dict[str, list[str]] = {}
-        for name in tables:
-            if name not in BOOKKEEPING and "fts" not in name:
-                rows = [dict(row) for row in connection.execute(f"SELECT * FROM {name}")]
-                found[name] = sorted(
-                    repr([value for key, value in row.items() if key not in left_out(name)]) for row in rows
-                )
-        return found
-
-
-def postgres_rows(target: str) -> dict[str, list[str]]:
-    with psycopg.connect(target) as connection:
-        tables = connection.execute(
-            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
-        ).fetchall()
-        indexes = connection.execute(
-            "SELECT indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid"
-            " WHERE i.indisvalid AND c.relnamespace = 'public'::regnamespace"
-        ).fetchall()
-        found: dict[str, list[str]] = {"indexes": sorted(str(name) for (name,) in indexes)}
-        for (name,) in tables:
-            if name not in BOOKKEEPING:
-                query = sql.SQL("SELECT (to_jsonb(t) - %s::text[])::text FROM {} t").format(sql.Identifier(name))
-                found[name] = sorted(str(text) for (text,) in connection.execute(query, [left_out(name)]))
-        return found
-
-
-async def begin(work: JobRequest) -> str:
-    launched = await start.start(work)
-    assert not launched.already_running
-    return launched.job_id
-
-
-async def ended(target: str, job_id: str) -> Job:
-    async with open_store(target, read_only=True) as store:
-        return await Ledger(store).job(job_id)
-
-
-async def undisturbed(work: JobRequest, workers: Workers, edits: Sequence[tuple[str, str]] = ()) -> tuple[Left, int]:
-    """What the job leaves when nothing comes between, and how many calls it takes."""
-    job_id = await begin(work)
-    status, calls = workers.run(0, edits)
-    job = await ended(work.target, job_id)
-    assert (status, job.status, job.error) == (0, "completed", None)
-    return await left(work.target, job), calls
-
-
-async def killed(work: JobRequest, workers: Workers, die_at: int, edits: Sequence[tuple[str, str]] = ()) -> Left:
-    """What the job leaves when its worker is killed at a call, and another takes it up."""
-    job_id = await begin(work)
-    status, calls = workers.run(die_at, edits)
-    # A sign of life more or less is a call more or less: the last of them may not be reached.
-    assert status == KILLED or (status == 0 and calls < die_at)
-    job = await ended(work.target, job_id)
-    if job.status != "completed":
-        job_id = await begin(work)
-        assert workers.run()[0] == 0
-        job = await ended(work.target, job_id)
-        assert job.attempt == 2
-    assert (job.status, job.error) == ("completed", None)
-    return await left(work.target, job)
-
-
-def assert_alike(again: Left, whole: Left, die_at: int) -> None:
+def assert_alike(again: Outcome, whole: Outcome, die_at: int) -> None:
     assert again.counts == whole.counts, f"killed at call {die_at}"
     assert again.findings == whole.findings, f"killed at call {die_at}"
     for name in whole.rows:
         assert again.rows[name] == whole.rows[name], f"{name}, killed at call {die_at}"
     assert again.rows.keys() == whole.rows.keys()
-
-
-def deaths(calls: int) -> range:
-    """The calls at which a worker is killed: some of them, evenly spread, or every one where there is time for that."""
-    step = 1 if os.environ.get("VESTIGE_EVERY_DEATH") else max(1, calls // DEATHS)
-    return range(1, calls + 1, step)
 
 
 async def filled(path: Path) -> str:
@@ -195,29 +38,31 @@ async def filled(path: Path) -> str:
     return f"sqlite:{path}"
 
 
+@pytest.mark.deaths
 async def test_a_copy_to_postgres_survives_every_death(tmp_path: Path, postgres_server: str, workers: Workers) -> None:
     source = await filled(tmp_path / "source.db")
     options = {"batch": 5}
-    with database(postgres_server, "made") as made:
+    with named_database(postgres_server, "made") as made:
         async with open_store(made, create=True):
             pass
-        with database(postgres_server, "whole", "made") as target:
-            whole, calls = await undisturbed(JobRequest("copy", source, target, options), workers)
+        with named_database(postgres_server, "whole", "made") as target:
+            whole, calls = await workers.run_undisturbed(JobRequest("copy", source, target, options))
         assert whole.findings
-        for die_at in deaths(calls):
-            with database(postgres_server, "killed", "made") as target:
-                again = await killed(JobRequest("copy", source, target, options), workers, die_at)
+        for die_at in kill_points(calls):
+            with named_database(postgres_server, "killed", "made") as target:
+                again = await workers.run_killed(JobRequest("copy", source, target, options), die_at)
                 assert_alike(again, whole, die_at)
 
 
+@pytest.mark.deaths
 async def test_a_copy_to_a_file_survives_every_death(tmp_path: Path, workers: Workers) -> None:
     source = await filled(tmp_path / "source.db")
     options = {"batch": 5}
-    whole, calls = await undisturbed(JobRequest("copy", source, f"sqlite:{tmp_path / 'whole.db'}", options), workers)
-    for die_at in deaths(calls):
+    whole, calls = await workers.run_undisturbed(JobRequest("copy", source, f"sqlite:{tmp_path / 'whole.db'}", options))
+    for die_at in kill_points(calls):
         folder = tmp_path / "killed"
         folder.mkdir()
-        again = await killed(JobRequest("copy", source, f"sqlite:{folder / 'killed.db'}", options), workers, die_at)
+        again = await workers.run_killed(JobRequest("copy", source, f"sqlite:{folder / 'killed.db'}", options), die_at)
         assert_alike(again, whole, die_at)
         shutil.rmtree(folder)
 
@@ -257,7 +102,7 @@ def between(source: str, target: str) -> list[tuple[str, str]]:
     return [*((source, sql) for sql in in_source), *((target, sql) for sql in in_target)]
 
 
-def told_apart(left: Left) -> Left:
+def told_apart(left: Outcome) -> Outcome:
     """Without the times that a trigger has set in the target, and the sides of a difference that name them."""
     findings = [replace(each, reason=re.sub(r": .*|\(.*\)", "", each.reason)) for each in left.findings]
     rows = {
@@ -266,9 +111,9 @@ def told_apart(left: Left) -> Left:
     return replace(left, findings=sorted(findings, key=repr), rows={name: sorted(each) for name, each in rows.items()})
 
 
-@pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
+@pytest.mark.deaths
 async def test_later_changes_survive_every_death(
-    tmp_path: Path, workers: Workers, dialect: str, request: pytest.FixtureRequest
+    tmp_path: Path, workers: Workers, backend: str, request: pytest.FixtureRequest
 ) -> None:
     original = await filled(tmp_path / "original.db")
     options = {"batch": 5}
@@ -279,29 +124,29 @@ async def test_later_changes_survive_every_death(
         folder.mkdir()
         shutil.copy(original.removeprefix("sqlite:"), folder / "source.db")
         source = f"sqlite:{folder / 'source.db'}"
-        if dialect == "sqlite":
+        if backend == "sqlite":
             target = f"sqlite:{folder / 'target.db'}"
             yield JobRequest("copy", source, target, options), between(source, target)
         else:
             server = str(request.getfixturevalue("postgres_server"))
-            with database(server, name, "made") as target:
+            with named_database(server, name, "made") as target:
                 yield JobRequest("copy", source, target, options), between(source, target)
         shutil.rmtree(folder)
 
     async def every_death() -> None:
         with pair("whole") as (work, edits):
-            whole, calls = await undisturbed(work, workers, edits)
+            whole, calls = await workers.run_undisturbed(work, edits)
         assert whole.counts["memories"].updated == 2
         assert whole.counts["memories"].deleted == 2
-        for die_at in deaths(calls):
+        for die_at in kill_points(calls):
             with pair("killed") as (work, edits):
-                again = await killed(work, workers, die_at, edits)
+                again = await workers.run_killed(work, die_at, edits)
                 assert_alike(told_apart(again), told_apart(whole), die_at)
 
-    if dialect == "sqlite":
+    if backend == "sqlite":
         await every_death()
     else:
-        with database(str(request.getfixturevalue("postgres_server")), "made") as made:
+        with named_database(str(request.getfixturevalue("postgres_server")), "made") as made:
             async with open_store(made, create=True):
                 pass
             await every_death()

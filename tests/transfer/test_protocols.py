@@ -7,7 +7,6 @@ import json
 import sqlite3
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
@@ -20,7 +19,8 @@ import numpy as np
 import psycopg
 import pytest
 
-from tests.support.filled import MODEL, fill
+from tests.support.full_store import MODEL, fill
+from tests.support.polling import until
 from tests.support.vestige_files import make_v18
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Cancelled, ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage
@@ -275,15 +275,14 @@ async def test_a_hostile_file_arrives_in_a_file_with_every_bad_row_named(tmp_pat
 # Reading
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-async def ends(request: pytest.FixtureRequest, filled: Path) -> str:
+@pytest.fixture
+async def ends(backend: str, store_url: str, filled: Path) -> str:
     """The same rows in either database."""
-    if request.param == "sqlite":
+    if backend == "sqlite":
         return f"sqlite:{filled}"
-    url: str = request.getfixturevalue("postgres_database")
-    async with open_store(url, create=True) as store, source_of(filled) as source:
+    async with open_store(store_url, create=True) as store, source_of(filled) as source:
         await pour(source, store, limit=500)
-    return url
+    return store_url
 
 
 async def test_a_read_goes_on_behind_any_key(ends: str) -> None:
@@ -318,14 +317,11 @@ async def test_a_source_tells_of_changes(ends: str, tmp_path: Path) -> None:
         before = await asyncio.to_thread(source.token)
         async with open_store(ends) as store:
             await store.insert(Draft("something new"))
-        until = time.monotonic() + 20
 
-        def heard() -> bool:
-            while source.token() == before and time.monotonic() < until:
-                time.sleep(0.05)
-            return source.token() != before
+        async def tells() -> bool:
+            return await asyncio.to_thread(source.token) != before
 
-        assert await asyncio.to_thread(heard)
+        await until(tells)
 
 
 async def test_a_vector_that_the_target_cannot_hold_is_named(ends: str) -> None:
@@ -517,8 +513,8 @@ async def test_a_name_that_is_taken_gets_the_beginning_of_an_id(empty_store: Sto
         assert (await put(empty_store, table, person(2, b"bob"), update=True)).inserted == 1
         assert (await put(empty_store, table, person(2, b"ann"), update=True)).inserted == 1
         with closing(sqlite3.connect(tmp_path / "target.db")) as connection:
-            found = connection.execute(f"SELECT handle FROM {table} WHERE handle <> 'local' ORDER BY id").fetchall()
-        assert found == [("ann",), ("ann-00000002",)]
+            rows = connection.execute(f"SELECT handle FROM {table} WHERE handle <> 'local' ORDER BY id").fetchall()
+        assert rows == [("ann",), ("ann-00000002",)]
 
 
 async def test_rows_are_made_like_the_sources(empty_store: Store, tmp_path: Path) -> None:

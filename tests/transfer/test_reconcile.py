@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Sequence
@@ -12,13 +11,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support.attempts import attempt, taken_up
-from tests.support.filled import fill
-from tests.support.postgres import database
-from tests.transfer.test_copy import ended
-from tests.transfer.test_killed import KILLED, Workers, deaths, workers
-from tests.transfer.test_killed import ended as as_it_stands
-from tests.transfer.test_verify import compare, sums
+from tests.support.attempts import attempt, claimed_copy
+from tests.support.comparison import compare, differences
+from tests.support.full_store import fill
+from tests.support.jobs import read_job, wait_for_job
+from tests.support.kill_points import KILLED_STATUS, Workers, kill_points
+from tests.support.postgres import named_database
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Conflict, ReadOnly, Refused
 from vestige_tui.core.jobs import Job, JobFinding
@@ -28,13 +26,6 @@ from vestige_tui.store.open import open_store
 
 AT = "2026-02-01T00:00:00.000000+00:00"
 OWN = "00000000-0000-4000-8000-0000000000bb"
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgres":
-        return str(request.getfixturevalue("postgres_database"))
-    return f"sqlite:{tmp_path / 'target.db'}"
 
 
 @pytest.fixture
@@ -93,7 +84,7 @@ def spoilt(ids: Sequence[str]) -> list[str]:
 
 async def repaired(source: str, target: str, **options: bool) -> tuple[Job, list[JobFinding]]:
     launched = await start(JobRequest("repair", source, target, options))
-    job = await ended(target, launched.job_id)
+    job = await wait_for_job(target, launched.job_id)
     assert (job.status, job.error) == ("completed", None)
     async with open_store(target) as store:
         return job, list((await Ledger(store).findings(job.id, limit=1_000)).items)
@@ -103,7 +94,7 @@ async def test_what_differs_is_brought_and_what_the_target_alone_has_stays(sourc
     await attempt(source, target)
     ids = ids_of(source)
     spoil(target, spoilt(ids))
-    assert set(sums(await compare(source, target))) >= {
+    assert set(differences(await compare(source, target))) >= {
         "memories",
         "vectors",
         "scheduling",
@@ -112,8 +103,13 @@ async def test_what_differs_is_brought_and_what_the_target_alone_has_stays(sourc
         "marks",
     }
     job, told = await repaired(source, target)
-    assert sums(job) == {"memories": (0, 0, 1), "scheduling": (0, 0, 1), "edges": (0, 0, 1), "domains": (0, 0, 1)}
-    assert sums(await compare(source, target)) == sums(job)
+    assert differences(job) == {
+        "memories": (0, 0, 1),
+        "scheduling": (0, 0, 1),
+        "edges": (0, 0, 1),
+        "domains": (0, 0, 1),
+    }
+    assert differences(await compare(source, target)) == differences(job)
     assert job.result is not None
     assert job.result.endswith("4 only in the target")
     assert "deleted" not in job.result
@@ -133,7 +129,7 @@ async def test_what_the_target_alone_has_is_deleted_where_that_is_asked(source: 
     ids = ids_of(source)
     spoil(target, spoilt(ids))
     job, told = await repaired(source, target, delete=True)
-    assert sums(job) == sums(await compare(source, target)) == {}
+    assert differences(job) == differences(await compare(source, target)) == {}
     assert job.progress.tables["memories"].deleted == job.progress.tables["domains"].deleted == 1
     assert ("memories", OWN) in {(each.subject, each.source_key) for each in told if each.outcome == "deleted"}
     again, told = await repaired(source, target, delete=True)
@@ -167,7 +163,7 @@ async def test_a_store_of_another_model_keeps_its_vectors(source: str, target: s
 
 async def test_a_repair_is_refused_while_the_same_store_is_copied(source: str, target: str) -> None:
     await attempt(source, target)
-    async with taken_up(source, target, follow=True):
+    async with claimed_copy(source, target, follow=True):
         with pytest.raises(Conflict, match="A copy of the same store is at work"):
             await check(JobRequest("repair", source, target))
 
@@ -175,7 +171,7 @@ async def test_a_repair_is_refused_while_the_same_store_is_copied(source: str, t
 async def test_a_repair_is_refused_whatever_the_store_is_called(source: str, target: str, tmp_path: Path) -> None:
     await attempt(source, target)
     (tmp_path / "link.db").symlink_to(source.removeprefix("sqlite:"))
-    async with taken_up(source, target, follow=True):
+    async with claimed_copy(source, target, follow=True):
         with pytest.raises(Conflict, match="A copy of the same store is at work"):
             await check(JobRequest("repair", f"sqlite:{tmp_path / 'link.db'}", target))
 
@@ -205,9 +201,9 @@ async def test_a_row_that_an_earlier_copy_could_not_bring_is_tried_again(
     with closing(sqlite3.connect(source.removeprefix("sqlite:"))) as connection, connection:
         connection.execute("UPDATE node_embeddings SET embedding = ? WHERE node_id = ?", (good, refused))
     strict = await start(JobRequest("verify", source, target, {"strict": True}))
-    assert sums(await ended(target, strict.job_id)) == {"vectors": (0, 1, 0)}
+    assert differences(await wait_for_job(target, strict.job_id)) == {"vectors": (0, 1, 0)}
     job, _ = await repaired(source, target)
-    assert (job.progress.tables["vectors"].inserted, sums(job)) == (1, {})
+    assert (job.progress.tables["vectors"].inserted, differences(job)) == (1, {})
 
 
 async def test_rows_of_one_key_hide_nothing_that_the_target_alone_has(source: str, target: str) -> None:
@@ -218,9 +214,9 @@ async def test_rows_of_one_key_hide_nothing_that_the_target_alone_has(source: st
             connection.execute(edge.format(first, second, "x" * 255 + end) + "')")
     await attempt(source, target)
     spoil(target, [edge.format(first, third, "own") + "')"])
-    assert sums(await compare(source, target)) == {"edges": (0, 0, 1)}
+    assert differences(await compare(source, target)) == {"edges": (0, 0, 1)}
     job, told = await repaired(source, target, delete=True)
-    assert sums(job) == {}
+    assert differences(job) == {}
     assert [each.outcome for each in told if each.subject == "edges"].count("deleted") == 1
 
 
@@ -232,6 +228,7 @@ async def test_a_repair_needs_a_target_that_can_be_written(source: str, postgres
         await check(JobRequest("repair", source, only_read))
 
 
+@pytest.mark.deaths
 async def test_a_repair_survives_every_death(tmp_path: Path, source: str, workers: Workers) -> None:
     whole = tmp_path / "whole"
     whole.mkdir()
@@ -242,39 +239,41 @@ async def test_a_repair_survives_every_death(tmp_path: Path, source: str, worker
         target = f"sqlite:{folder / 'target.db'}"
         calls = 0
         while True:
-            launched = await start(JobRequest("repair", source, target, {"delete": True}))
+            job_id = await workers.start(JobRequest("repair", source, target, {"delete": True}))
             status, made = workers.run(die_at)
             calls, die_at = calls + made, 0
-            if status != KILLED:
-                job = await as_it_stands(target, launched.job_id)
+            if status != KILLED_STATUS:
+                job = await read_job(target, job_id)
                 assert (status, job.status, job.error) == (0, "completed", None)
-                assert sums(job) == sums(await compare(source, target)) == {}
+                assert differences(job) == differences(await compare(source, target)) == {}
                 return calls
 
     undisturbed = tmp_path / "undisturbed"
     shutil.copytree(whole, undisturbed)
-    for die_at in deaths(await run(undisturbed, 0)):
+    for die_at in kill_points(await run(undisturbed, 0)):
         folder = tmp_path / "killed"
         shutil.copytree(whole, folder)
         await run(folder, die_at)
         shutil.rmtree(folder)
 
 
-async def test_a_repair_of_a_server_survives_deaths(
-    tmp_path: Path, source: str, workers: Workers, postgres_server: str
-) -> None:
-    every = os.environ.get("VESTIGE_EVERY_DEATH")
-    with database(postgres_server, "repair_made") as made:
+@pytest.mark.deaths
+async def test_a_repair_of_a_server_survives_deaths(source: str, workers: Workers, postgres_server: str) -> None:
+    with named_database(postgres_server, "repair_made") as made:
         await attempt(source, made)
         spoil(made, spoilt(ids_of(source)))
-        for die_at in (0, *range(20, 400, 1 if every else 60)):
-            with database(postgres_server, "repair_killed", "repair_made") as target:
-                launched = await start(JobRequest("repair", source, target, {"delete": True}))
-                if workers.run(die_at)[0] != 0:
-                    launched = await start(JobRequest("repair", source, target, {"delete": True}))
+
+        async def run(die_at: int) -> int:
+            with named_database(postgres_server, "repair_killed", "repair_made") as target:
+                request = JobRequest("repair", source, target, {"delete": True})
+                job_id = await workers.start(request)
+                status, calls = workers.run(die_at)
+                if status != 0:
+                    job_id = await workers.start(request)
                     assert workers.run()[0] == 0
-                assert sums(await ended(target, launched.job_id)) == {}
-                assert sums(await compare(source, target)) == {}
+                assert differences(await read_job(target, job_id)) == {}
+                assert differences(await compare(source, target)) == {}
+                return calls
 
-
-__all__ = ["workers"]
+        for die_at in kill_points(await run(0)):
+            await run(die_at)

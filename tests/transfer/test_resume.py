@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,48 +14,40 @@ import psycopg
 import pytest
 
 from tests.support.attempts import attempt, change, findings_of
-from tests.support.filled import fill
-from tests.support.postgres import database
+from tests.support.equal_stores import TABLES, TIMES, assert_equal_stores
+from tests.support.full_store import fill
+from tests.support.job_steps import Step, hook_steps
+from tests.support.jobs import wait_for_job
+from tests.support.postgres import named_database
 from tests.support.vestige_files import make_v18
-from tests.transfer.test_copy import TABLES, TIMES, assert_equal_stores, ended
 from vestige_tui.core.embeddings import ModelSignature
-from vestige_tui.core.errors import ModelMismatch, Refused, Usage
+from vestige_tui.core.errors import ModelMismatch, Refused, Unavailable, Usage
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Patch
 from vestige_tui.embedding.models import DEFAULT_DIMENSION, DEFAULT_MODEL
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest, check, start
+from vestige_tui.store.backends.protocol import Transaction
 from vestige_tui.store.open import open_store
 from vestige_tui.transfer import copy_rows
-from vestige_tui.transfer.copy import Copy
-from vestige_tui.transfer.copy_rows import RowCopier
-from vestige_tui.transfer.dropped_indexes import DroppedIndexes
-from vestige_tui.transfer.protocols import Batch, Key
+from vestige_tui.transfer.postgres_target import PostgresTarget
+from vestige_tui.transfer.protocols import Batch
 from vestige_tui.transfer.row_keys import read_key, write_key
-from vestige_tui.transfer.second_transaction import SecondTransaction
-from vestige_tui.transfer.table_spec import EDGES, SCHEDULING, Table
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a store that is not there yet, of either dialect."""
-    if request.param == "postgres":
-        return str(request.getfixturevalue("postgres_database"))
-    return f"sqlite:{tmp_path / 'target.db'}"
+from vestige_tui.transfer.sqlite_source import SqliteSource
+from vestige_tui.transfer.table_spec import Table
 
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Any]]:
     """What happens once all rows have been read, and before later changes are looked for."""
     happenings: list[Callable[[], Any]] = []
-    finish = Copy._finish
 
-    async def finishing(self: Copy) -> None:
-        for happening in happenings:
-            await happening()
-        await finish(self)
+    async def happen(step: Step) -> None:
+        if step.ends_the_rows:
+            for happening in happenings:
+                await happening()
 
-    monkeypatch.setattr(Copy, "_finish", finishing)
+    hook_steps(monkeypatch, after=happen)
     return happenings
 
 
@@ -144,10 +136,10 @@ async def test_what_came_after_its_memory_was_asked_for_has_not_failed(
     at = "2026-02-01T00:00:00.000000+00:00"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO scheduling (memory_id) VALUES ('nobody')")
-    read = RowCopier._read
+    read = SqliteSource.read
     written: list[str] = []
 
-    def reading(self: RowCopier, table: Table, after: Key, limit: int) -> Batch:
+    def reading(self: SqliteSource, table: Table, *rest: Any) -> Batch:
         # All memories have been read by now, and somebody goes on writing.
         if table.name == "vectors" and not written:
             written.extend(new)
@@ -163,9 +155,9 @@ async def test_what_came_after_its_memory_was_asked_for_has_not_failed(
                         (each,),
                     )
                     connection.execute("INSERT INTO scheduling (memory_id) VALUES (?)", (each,))
-        return read(self, table, after, limit)
+        return read(self, table, *rest)
 
-    monkeypatch.setattr(RowCopier, "_read", reading)
+    monkeypatch.setattr(SqliteSource, "read", reading)
     running, result = await attempt(f"sqlite:{path}", target, batch=10, verify=True)
     assert written
     tables = running.meter.tables
@@ -208,7 +200,7 @@ async def test_a_store_that_goes_there_and_back_is_the_same(tmp_path: Path, post
 async def test_one_server_is_copied_to_another(tmp_path: Path, postgres_server: str) -> None:
     path = tmp_path / "source.db"
     await fill(path, 50)
-    with database(postgres_server, "copy_one") as one, database(postgres_server, "copy_two") as two:
+    with named_database(postgres_server, "copy_one") as one, named_database(postgres_server, "copy_two") as two:
         await attempt(f"sqlite:{path}", one)
         _, result = await attempt(one, two, verify=True)
         assert "every row is equal" in result
@@ -228,12 +220,13 @@ async def test_a_store_cannot_be_copied_to_itself(tmp_path: Path) -> None:
 
 def indexes(target: str) -> dict[str, str]:
     with psycopg.connect(target) as connection:
-        found = connection.execute("SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'")
-        return {str(name): str(definition) for name, definition in found.fetchall()}
+        cursor = connection.execute("SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'")
+        return {str(name): str(definition) for name, definition in cursor.fetchall()}
 
 
+@pytest.mark.parametrize("rebuilt", [True, False], ids=["by the copy that failed", "by the next"])
 async def test_indexes_are_built_again_whatever_becomes_of_the_copy(
-    tmp_path: Path, postgres_database: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, postgres_database: str, monkeypatch: pytest.MonkeyPatch, rebuilt: bool
 ) -> None:
     path = tmp_path / "source.db"
     await fill(path, 200)
@@ -241,28 +234,24 @@ async def test_indexes_are_built_again_whatever_becomes_of_the_copy(
     async with open_store(postgres_database, create=True):
         whole = indexes(postgres_database)
     missing: list[int] = []
-    write = RowCopier._write
 
-    async def interrupted(self: RowCopier, table: Table, *args: Any) -> None:
-        if table.name == "reviews":
+    async def interrupt(step: Step) -> None:
+        if step.writes_rows("reviews"):
             missing.append(len(whole) - len(indexes(postgres_database)))
             raise Refused("Something else is wrong.")
-        await write(self, table, *args)
+
+    async def fail(self: PostgresTarget, transaction: Transaction, statement: str) -> None:
+        raise Unavailable("The server is shutting down.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(RowCopier, "_write", interrupted)
+        hook_steps(patch, before=interrupt)
+        if not rebuilt:
+            # The indexes that this attempt has recorded are built by the next.
+            patch.setattr(PostgresTarget, "build_index", fail)
         with pytest.raises(Refused):
             await attempt(source, postgres_database, batch=20)
     assert missing[0] > 10
-    assert indexes(postgres_database) == whole
-    with monkeypatch.context() as patch:
-        # One that is killed builds nothing; what it noted is built by the next.
-        patch.setattr(DroppedIndexes, "restore", _leave)
-        patch.setattr(Copy, "_mostly_unread", lambda self: True)
-        patch.setattr(RowCopier, "_write", interrupted)
-        with pytest.raises(Refused):
-            await attempt(source, postgres_database, batch=20)
-    assert len(indexes(postgres_database)) < len(whole)
+    assert len(whole) - len(indexes(postgres_database)) == (0 if rebuilt else missing[0])
     running, result = await attempt(source, postgres_database, batch=20, verify=True)
     assert "every row is equal" in result
     built = indexes(postgres_database)
@@ -270,10 +259,6 @@ async def test_indexes_are_built_again_whatever_becomes_of_the_copy(
     assert set(built) - set(whole) == {"idx_node_embeddings_hnsw"}
     assert (running.meter.tables["memories"].inserted, running.meter.tables["memories"].present) == (200, 0)
     assert_equal_stores(path, postgres_database)
-
-
-async def _leave(indexes: DroppedIndexes) -> None:
-    """What a worker that is killed does about its indexes."""
 
 
 async def test_a_target_of_another_model_gets_vectors_of_its_own(tmp_path: Path, target: str) -> None:
@@ -314,7 +299,7 @@ async def test_a_source_is_followed_until_somebody_asks_to_stop(tmp_path: Path, 
             while not await store.memories.get_many([new]):
                 await store.backend.wait_for_change(0.5)
         assert await ledger.request_cancel(launched.job_id)
-    job = await ended(target, launched.job_id)
+    job = await wait_for_job(target, launched.job_id)
     assert (job.status, job.error, job.progress.phase) == ("completed", None, "done")
     assert job.progress.tables["memories"].inserted == 21
     assert job.result is not None
@@ -326,21 +311,16 @@ async def test_a_hostile_file_is_taken_up_without_counting_twice(
     tmp_path: Path, postgres_server: str, monkeypatch: pytest.MonkeyPatch, lost: bool
 ) -> None:
     path = make_v18(tmp_path / "vestige.db", 24, hostile=True)
-    write = RowCopier._write
 
-    async def interrupted(self: RowCopier, table: Table, *args: Any) -> None:
-        if table.name == "edges":
+    async def interrupt(step: Step) -> None:
+        if step.writes_rows("edges"):
             raise Refused("Something else is wrong.")
-        await write(self, table, *args)
 
-    with database(postgres_server, "copy_whole") as one, database(postgres_server, "copy_taken_up") as two:
+    with named_database(postgres_server, "copy_whole") as one, named_database(postgres_server, "copy_taken_up") as two:
         for whole, taken_up in ((one, two), (str(tmp_path / "whole.db"), str(tmp_path / "taken_up.db"))):
             first, _ = await attempt(str(path), whole, batch=7, verify=True)
             with monkeypatch.context() as patch:
-                patch.setattr(RowCopier, "_write", interrupted)
-                # Whichever way the rows go.
-                for table in (SCHEDULING, EDGES):
-                    patch.setitem(vars(table), "parallel", False)
+                hook_steps(patch, before=interrupt)
                 with pytest.raises(Refused):
                     await attempt(str(path), taken_up, batch=7, verify=True)
             if lost:
@@ -350,8 +330,8 @@ async def test_a_hostile_file_is_taken_up_without_counting_twice(
             assert result.endswith("every row that could be copied is equal")
             assert second.meter.tables == first.meter.tables
             assert second.meter.zero_vectors == first.meter.zero_vectors == 1
-            found = await findings_of(taken_up, second)
-            assert sorted(found, key=repr) == sorted(await findings_of(whole, first), key=repr)
+            findings = await findings_of(taken_up, second)
+            assert sorted(findings, key=repr) == sorted(await findings_of(whole, first), key=repr)
             async with open_store(taken_up) as store:
                 assert (
                     await store.backend.fetch("list_sync_state", {"chain": first.job_id, "after": 0, "limit": 1}) == []
@@ -369,31 +349,25 @@ async def test_a_batch_that_was_lost_beside_its_checkpoint_is_written_again(
 ) -> None:
     path = tmp_path / "source.db"
     await fill(path, 60)
-    with database(postgres_server, "lost_source") as source, database(postgres_server, "lost_target") as target:
+    with (
+        named_database(postgres_server, "lost_source") as source,
+        named_database(postgres_server, "lost_target") as target,
+    ):
         first, _ = await attempt(f"sqlite:{path}", source)
-        keep, current = SecondTransaction.commit, [""]
-        kept: list[int] = []
-        two = RowCopier._write_in_parallel
+        lost: list[Mapping[str, Any]] = []
 
-        async def writing(self: RowCopier, table: Table, *batches: Any) -> None:
-            current[0] = table.name
-            await two(self, table, *batches)
-
-        async def keeping(self: Any) -> None:
-            if current[0] == table and not kept:
-                kept.append(1)
-                # A server takes back by itself what a dead worker had not ended.
-                await self.roll_back()
+        async def kill(step: Step) -> None:
+            if step.writes_rows(table) and "beside" in step.checkpoint:
+                lost.append(step.checkpoint["beside"])
+                # The second transaction is not committed yet; it is rolled back, as a server does for a dead worker.
                 raise _Killed
-            await keep(self)
 
         with monkeypatch.context() as patch:
-            patch.setattr(RowCopier, "_write_in_parallel", writing)
-            patch.setattr(SecondTransaction, "commit", keeping)
+            hook_steps(patch, after=kill)
             patch.setattr(copy_rows, "MAX_BATCH_ROWS", 10)
             with pytest.raises(_Killed):
                 await attempt(source, target, batch=10)
-        assert kept
+        assert len(lost) == 1
         with psycopg.connect(source) as server:
             ids = [str(each) for (each,) in server.execute("SELECT id FROM knowledge_nodes ORDER BY id").fetchall()]
             # Between two rows of the batch that was lost.

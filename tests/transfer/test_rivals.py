@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,12 @@ import psycopg
 import pytest
 
 from tests.support.attempts import attempt
-from tests.support.filled import MODEL, START, fill
-from tests.support.swapping import prepare, stored, swap
-from tests.transfer.test_copy import rows
-from tests.transfer.test_faults import PATIENCE_SECONDS, waiting
+from tests.support.equal_stores import rows
+from tests.support.full_store import MODEL, START, fill
+from tests.support.job_steps import Step, hook_steps
+from tests.support.jobs import PATIENCE_SECONDS
+from tests.support.model_swap import prepare_spare_vectors, stored_vectors, swap_models
+from tests.support.postgres import wait_for_blocked_session
 from vestige_tui.core.errors import ModelMismatch, Refused
 from vestige_tui.core.memories import Draft
 from vestige_tui.embedding.models import TestEmbedder
@@ -28,21 +29,11 @@ from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 from vestige_tui.transfer import copy_rows
 from vestige_tui.transfer.convert import TransferRow
-from vestige_tui.transfer.copy import Copy
-from vestige_tui.transfer.copy_rows import RowCopier
 from vestige_tui.transfer.open import target_of
 from vestige_tui.transfer.protocols import WriteOutcome
-from vestige_tui.transfer.table_spec import TABLES, Table
+from vestige_tui.transfer.table_spec import TABLES
 
 NEW = TestEmbedder(64)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a store that is not there yet, of either dialect."""
-    if request.param == "postgres":
-        return str(request.getfixturevalue("postgres_database"))
-    return f"sqlite:{tmp_path / 'target.db'}"
 
 
 # A re-embedding
@@ -54,20 +45,20 @@ async def test_no_vector_of_the_old_model_comes_after_the_swap(
 ) -> None:
     path = tmp_path / "source.db"
     await fill(path, 60)
-    write, met = RowCopier._write_batches, list[str]()
+    writes = 0
 
-    async def writing(self: RowCopier, into: Table, batches: Sequence[Any]) -> None:
-        met.append(into.name)
-        if into.name == table and met.count(table) == 2:
-            await asyncio.to_thread(prepare, target, NEW)
-            await asyncio.to_thread(swap, target, NEW)
-        await write(self, into, batches)
+    async def take_over(step: Step) -> None:
+        nonlocal writes
+        writes += step.writes_rows(table)
+        if step.writes_rows(table) and writes == 2:
+            await asyncio.to_thread(prepare_spare_vectors, target, NEW)
+            await asyncio.to_thread(swap_models, target, NEW)
 
-    monkeypatch.setattr(RowCopier, "_write_batches", writing)
+    hook_steps(monkeypatch, before=take_over)
     monkeypatch.setattr(copy_rows, "MAX_BATCH_ROWS", 10)
     with pytest.raises(ModelMismatch, match="no more vectors of test-model"):
         await attempt(f"sqlite:{path}", target, batch=10)
-    there = dict(stored(target))
+    there = dict(stored_vectors(target))
     assert there
     for text, made in zip(there, NEW.embed(list(there)), strict=True):
         assert (abs(there[text] - made) < 1e-6).all(), text
@@ -76,14 +67,13 @@ async def test_no_vector_of_the_old_model_comes_after_the_swap(
 async def test_the_swap_waits_for_the_vectors_of_a_copy(tmp_path: Path, postgres_database: str) -> None:
     async with open_store(postgres_database, create=True) as store:
         await store.models.register(MODEL)
-        prepare(postgres_database, NEW)
+        prepare_spare_vectors(postgres_database, NEW)
         target = target_of(store)
         target.model = MODEL
         async with store.backend.write() as transaction:
             await target.hold_model(transaction)
-            swapping = asyncio.create_task(asyncio.to_thread(swap, postgres_database, NEW))
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await waiting(postgres_database)
+            swapping = asyncio.create_task(asyncio.to_thread(swap_models, postgres_database, NEW))
+            await wait_for_blocked_session(postgres_database)
             assert not swapping.done()
         await swapping
         async with store.backend.write() as transaction:
@@ -129,15 +119,15 @@ async def test_two_copies_of_the_same_that_begin_together_leave_each_line_once(
     shutil.copy(one, other)
     async with open_store(target, create=True) as store:
         await store.models.register(MODEL)
-    begin, both = Copy._begin, asyncio.Barrier(2)
+    both = asyncio.Barrier(2)
 
-    async def beginning(self: Copy) -> None:
-        await begin(self)
-        assert set(self._context.checkpoint["fresh"]) >= {"reviews", "supersession"}
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await both.wait()
+    async def meet(step: Step) -> None:
+        if "fresh" in step.changed:
+            assert set(step.checkpoint["fresh"]) >= {"reviews", "supersession"}
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await both.wait()
 
-    monkeypatch.setattr(Copy, "_begin", beginning)
+    hook_steps(monkeypatch, after=meet)
     attempts = await asyncio.gather(*(attempt(f"sqlite:{path}", target, batch=7) for path in (one, other)))
     assert logs_of(target) == logs_of(f"sqlite:{one}")
     for name in ("reviews", "supersession"):
@@ -152,15 +142,13 @@ async def test_a_copy_that_is_taken_up_after_another_brought_the_same_adds_nothi
     one, other = tmp_path / "one.db", tmp_path / "other.db"
     await fill(one, 60)
     shutil.copy(one, other)
-    write = RowCopier._write_batches
 
-    async def interrupted(self: RowCopier, table: Table, batches: Sequence[Any]) -> None:
-        if table.name == "vectors":
+    async def interrupt(step: Step) -> None:
+        if step.writes_rows("vectors"):
             raise Refused("Something else is wrong.")
-        await write(self, table, batches)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RowCopier, "_write_batches", interrupted)
+        hook_steps(patch, before=interrupt)
         with pytest.raises(Refused):
             await attempt(f"sqlite:{one}", target, batch=7)
     await attempt(f"sqlite:{other}", target, batch=7)
@@ -192,7 +180,6 @@ async def test_the_logs_of_one_store_are_written_one_after_the_other(postgres_da
         async with one.backend.write() as transaction:
             assert (await target_of(one).write(transaction, reviews, [row], fresh=True)).inserted == 1
             writing = asyncio.create_task(write(other))
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await waiting(postgres_database)
+            await wait_for_blocked_session(postgres_database)
         assert (await writing).inserted == 0
         assert len(await one.reviews.log("00000000-0000-0000-0000-000000000001")) == 1

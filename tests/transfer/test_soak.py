@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.filled import fill
-from tests.transfer.test_copy import ended
-from tests.transfer.test_verify import compare, sums
+from tests.support.comparison import compare, differences
+from tests.support.full_store import fill
+from tests.support.jobs import wait_for_job
 from vestige_tui.core.times import format_time
 from vestige_tui.jobs import sweeper
 from vestige_tui.jobs.ledger import Ledger
@@ -80,8 +80,8 @@ def _change(connection: sqlite3.Connection, ids: list[str], chance: random.Rando
             )
         case "edit":
             # As servers do: a text with its vector.
-            said = f"edited {chance.random()}"
-            connection.execute("UPDATE knowledge_nodes SET content = ? WHERE id = ?", (said, picked))
+            message = f"edited {chance.random()}"
+            connection.execute("UPDATE knowledge_nodes SET content = ? WHERE id = ?", (message, picked))
             vector = np.array([chance.random() for _ in range(16)], dtype="<f4").tobytes()
             connection.execute("UPDATE node_embeddings SET embedding = ? WHERE node_id = ?", (vector, picked))
         case "review":
@@ -109,22 +109,18 @@ async def until(seen: Callable[[], Awaitable[bool]], store: Store) -> None:
 
 
 @pytest.mark.timeout(120 + 30 * KILLS)
-@pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
 async def test_a_followed_copy_that_is_killed_again_and_again_ends_equal(
-    tmp_path: Path, dialect: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, backend: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Nobody waits half a minute to see that a worker is gone.
+    # The next attempt need not wait until the lease of a killed worker is over.
     monkeypatch.setattr(sweeper, "LEASE", timedelta(seconds=-1))
-    path, chance = tmp_path / "source.db", random.Random(dialect)
+    path, chance = tmp_path / "source.db", random.Random(backend)
     await fill(path, 120, dimension=16)
-    target = f"sqlite:{tmp_path / 'target.db'}"
-    if dialect == "postgres":
-        target = str(request.getfixturevalue("postgres_database"))
     source = f"sqlite:{path}"
     launched = await start(JobRequest("copy", source, target, {"follow": True, "batch": 20}))
     async with open_store(target) as store:
         jobs = Ledger(store)
-        with writing(path, random.Random(f"writer of {dialect}")):
+        with writing(path, random.Random(f"writer of {backend}")):
             for _ in range(KILLS):
                 wanted = await jobs.step(launched.job_id) + chance.randint(1, 60)
 
@@ -143,12 +139,12 @@ async def test_a_followed_copy_that_is_killed_again_and_again_ends_equal(
         async def alike() -> bool:
             job = await jobs.job(launched.job_id)
             assert job.in_flight, job.error
-            return job.progress.phase == "following" and sums(await compare(source, target)) == {}
+            return job.progress.phase == "following" and differences(await compare(source, target)) == {}
 
         await until(alike, store)
         assert await jobs.request_cancel(launched.job_id)
-    job = await ended(target, launched.job_id)
+    job = await wait_for_job(target, launched.job_id)
     assert (job.status, job.attempt) == ("completed", KILLS + 1)
     for name, table in job.progress.tables.items():
         assert table.read == table.inserted + table.present + table.failed, name
-    assert sums(await compare(source, target)) == {}
+    assert differences(await compare(source, target)) == {}

@@ -6,8 +6,8 @@ import asyncio
 import re
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, closing, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,42 +16,34 @@ import numpy as np
 import psycopg
 import pytest
 
-from tests.support.filled import fill
+from tests.support.comparison import compare, differences, source_of
+from tests.support.full_store import fill
+from tests.support.jobs import wait_for_job
 from tests.support.vestige_files import make_v18
 from vestige_tui.core.errors import Cancelled, ForeignStore, ReadOnly, SchemaPending, StoreMissing, Usage
 from vestige_tui.core.jobs import Job, JobFinding
 from vestige_tui.jobs.context import JobContext, Meter
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.monitor import watch
 from vestige_tui.jobs.start import JobRequest, check, start
+from vestige_tui.store.backends.postgres import PostgresBackend
 from vestige_tui.store.open import open_store
-from vestige_tui.transfer import comparison, differences, verify
+from vestige_tui.transfer import comparison, verify
+from vestige_tui.transfer import differences as difference_counts
 from vestige_tui.transfer.convert import TransferContext, TransferRow
-from vestige_tui.transfer.open import open_source
 from vestige_tui.transfer.protocols import RowComparison, Source
 from vestige_tui.transfer.reporters import LedgerReporter, StdoutReporter
 from vestige_tui.transfer.row_keys import key_of
 from vestige_tui.transfer.table_spec import TABLES
-from vestige_tui.transfer.target_readers import PostgresTargetReader, SqliteTargetReader, target_reader_of
-from vestige_tui.transfer.verify import prepare
+from vestige_tui.transfer.target_readers import SqliteTargetReader, target_reader_of
 
 ROWS = 60
 MOMENT = datetime(2026, 6, 1, tzinfo=UTC)
 BY_NAME = {table.name: table for table in TABLES}
 
 
-async def ended(target: str, job_id: str) -> Job:
-    async with open_store(target) as store, aclosing(watch(store, 0.05)) as watching:
-        async for jobs in watching:
-            for job in jobs:
-                if job.id == job_id and not job.in_flight:
-                    return job
-    raise AssertionError("the watch ended before the job")
-
-
 async def done(work: JobRequest) -> tuple[Job, list[JobFinding]]:
     """A job that came to its end, and what it found."""
-    job = await ended(work.target, (await start(work)).job_id)
+    job = await wait_for_job(work.target, (await start(work)).job_id)
     assert (job.status, job.error) == ("completed", None)
     async with open_store(work.target, read_only=True) as store:
         return job, list((await Ledger(store).findings(job.id, limit=1_000)).items)
@@ -61,43 +53,9 @@ async def copy(source: str, target: str) -> tuple[Job, list[JobFinding]]:
     return await done(JobRequest("copy", source, target, {"verify": False}))
 
 
-@asynccontextmanager
-async def source_of(url: str) -> AsyncIterator[Source]:
-    source = await asyncio.to_thread(open_source, url)
-    try:
-        yield source
-    finally:
-        await asyncio.to_thread(source.close)
-
-
-async def compare(source: str, target: str) -> StdoutReporter:
-    """A comparison in this process."""
-    report = StdoutReporter(Meter(), lambda meter: None)
-    async with source_of(source) as opened, open_store(target, read_only=True) as store:
-        await (await prepare(opened, store, report)).run()
-    for name, table in report.meter.tables.items():
-        assert table.read == table.total, name
-    return report
-
-
-def sums(told: Job | StdoutReporter) -> dict[str, tuple[int, int, int]]:
-    """What differs, is in the source only, and in the target only, of the tables where anything is."""
-    tables = told.meter.tables if isinstance(told, StdoutReporter) else told.progress.tables
-    found = {name: (each.differ, each.only_source, each.only_target) for name, each in tables.items()}
-    return {name: counts for name, counts in found.items() if any(counts)}
-
-
 def failed(told: Job | StdoutReporter) -> dict[str, int]:
     tables = told.meter.tables if isinstance(told, StdoutReporter) else told.progress.tables
     return {name: each.failed for name, each in tables.items() if each.failed}
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgres":
-        url: str = request.getfixturevalue("postgres_database")
-        return url
-    return f"sqlite:{tmp_path / 'target.db'}"
 
 
 @pytest.fixture
@@ -145,7 +103,7 @@ def ids_of(url: str) -> list[str]:
 async def test_a_copy_is_equal(pair: tuple[str, str]) -> None:
     job, found = await done(JobRequest("verify", *pair))
     assert not found
-    assert not sums(job)
+    assert not differences(job)
     assert job.result == "every row is equal"
     assert job.progress.tables["memories"].read == ROWS
     assert all(table.read == table.total for table in job.progress.tables.values())
@@ -156,17 +114,17 @@ async def test_a_copy_back_is_equal_to_both(source: str, postgres_database: str,
     await copy(source, postgres_database)
     await copy(postgres_database, back)
     job, found = await done(JobRequest("verify", postgres_database, back))
-    assert (found, sums(job), job.progress.tables["memories"].read) == ([], {}, ROWS)
+    assert (found, differences(job), job.progress.tables["memories"].read) == ([], {}, ROWS)
     for one, other in ((source, back), (back, postgres_database), (back, source)):
-        told = await compare(one, other)
-        assert (told.findings, sums(told)) == ([], {})
+        report = await compare(one, other)
+        assert (report.findings, differences(report)) == ([], {})
 
 
 async def test_what_no_copy_can_bring_is_listed_and_is_no_difference(tmp_path: Path, target: str) -> None:
     source = f"sqlite:{make_v18(tmp_path / 'vestige.db', 12, hostile=True)}"
     copied, told = await copy(source, target)
     job, found = await done(JobRequest("verify", source, target))
-    assert not sums(job)
+    assert not differences(job)
     assert failed(job) == failed(copied) != {}
     assert {(each.subject, each.source_key) for each in found} == {
         (each.subject, each.source_key) for each in told if each.outcome == "failed"
@@ -187,11 +145,11 @@ async def test_numbers_and_texts_in_json_are_compared_by_what_they_say(pair: tup
     )
     change(source, f"UPDATE knowledge_nodes SET metadata = '{one}'", ROWS)
     change(target, f"UPDATE knowledge_nodes SET metadata = '{same}'", ROWS)
-    assert not sums(await compare(source, target))
+    assert not differences(await compare(source, target))
     for place, other in enumerate(others):
         where = f"id = '{ids_of(target)[place]}'"
         change(target, f"UPDATE knowledge_nodes SET metadata = '{other}' WHERE {where}")
-    assert sums(await compare(source, target)) == {"memories": (len(others), 0, 0)}
+    assert differences(await compare(source, target)) == {"memories": (len(others), 0, 0)}
 
 
 async def test_the_server_finds_equal_rows_equal_by_their_digests(
@@ -200,12 +158,18 @@ async def test_the_server_finds_equal_rows_equal_by_their_digests(
     """What is sent spells every value as the server does: no row has to be looked at here."""
     await copy(source, postgres_database)
 
-    def refuse(*_: object) -> None:
-        raise AssertionError("a row was fetched")
+    asked: list[str] = []
+    ask = PostgresBackend.ask
 
-    monkeypatch.setattr(PostgresTargetReader, "_fetch_rows", refuse)
-    assert not sums(await compare(source, postgres_database))
-    assert not sums(await compare(postgres_database, source))
+    async def note(self: PostgresBackend, name: str, *rest: Any) -> Any:
+        asked.append(name)
+        return await ask(self, name, *rest)
+
+    monkeypatch.setattr(PostgresBackend, "ask", note)
+    assert not differences(await compare(source, postgres_database))
+    assert not differences(await compare(postgres_database, source))
+    assert any(name.startswith("differ_") for name in asked)
+    assert not any(name.startswith("show_") for name in asked)
 
 
 # Different
@@ -321,15 +285,15 @@ async def test_a_change_of_any_column_is_found_and_named(pair: tuple[str, str]) 
             # Of several the last: the first line of a log cannot take back itself.
             one = f"{key} = (SELECT {key} FROM {stored}{local} ORDER BY {key} DESC LIMIT 1)"
             change(target, f"UPDATE {stored} SET {column} = {spelt} WHERE {one}")
-            told = await compare(source, target)
-            assert sums(told) == {table: (1, 0, 0)}, column
-            [finding] = told.findings
+            report = await compare(source, target)
+            assert differences(report) == {table: (1, 0, 0)}, column
+            [finding] = report.findings
             assert (finding.subject, finding.outcome) == (table, "differs")
             assert re.split(r" differs[.:]", finding.reason)[0].lower() == column.replace("_", " "), column
             change(target, f"UPDATE {stored} SET {column} = (SELECT k.{column} FROM kept k WHERE k.{one}) WHERE {one}")
         with behind(target) as connection:
             connection.execute("DROP TABLE kept")
-    assert not sums(await compare(source, target))
+    assert not differences(await compare(source, target))
 
 
 async def test_short_values_are_told_from_both_sides(pair: tuple[str, str]) -> None:
@@ -356,9 +320,9 @@ async def test_what_is_known_by_all_that_it_says_is_on_one_side_only(pair: tuple
     change(target, f"UPDATE supersession_events SET decided_at = {at} {last.format('supersession_events')}")
     change(target, "UPDATE edges SET edge_type = 'other' WHERE created_at = (SELECT min(created_at) FROM edges)")
     change(target, "UPDATE domains SET id = 'other'")
-    told = await compare(source, target)
-    assert sums(told) == dict.fromkeys(("domains", "edges", "reviews", "supersession"), (0, 1, 1))
-    named = {(each.subject, each.outcome): each.source_key for each in told.findings}
+    report = await compare(source, target)
+    assert differences(report) == dict.fromkeys(("domains", "edges", "reviews", "supersession"), (0, 1, 1))
+    named = {(each.subject, each.outcome): each.source_key for each in report.findings}
     assert named["domains", "only_target"] == "other"
     assert named["edges", "only_target"] == named["edges", "only_source"].replace("related", "other")
     assert re.fullmatch(
@@ -371,7 +335,7 @@ async def test_lines_that_say_the_same_are_counted(pair: tuple[str, str]) -> Non
     source, target = pair
     # Of two that say the same in the target one is gone, and what took it back is now something else.
     change(target, "DELETE FROM review_events WHERE id = (SELECT undoes FROM review_events WHERE undoes IS NOT NULL)")
-    assert sums(await compare(source, target)) == {"reviews": (0, 1, 0)}
+    assert differences(await compare(source, target)) == {"reviews": (0, 1, 0)}
 
 
 async def test_rows_on_one_side_only_are_found(pair: tuple[str, str]) -> None:
@@ -382,13 +346,13 @@ async def test_rows_on_one_side_only_are_found(pair: tuple[str, str]) -> None:
     change(target, f"DELETE FROM scheduling WHERE memory_id = '{ids[1]}'")
     change(source, f"UPDATE users SET id = '{uuid.UUID(int=77)}' WHERE handle <> 'local'")
     change(target, f"UPDATE knowledge_nodes SET id = '{uuid.UUID(int=78)}' WHERE id = '{ids[2]}'")
-    told = await compare(source, target)
-    found = sums(told)
+    report = await compare(source, target)
+    found = differences(report)
     assert found["vectors"] == (0, 0, 1)
     assert found["scheduling"] == (0, 1, 0)
     assert found["users"] == (0, 1, 1)
     assert found["memories"][1:] == (1, 1)
-    named = {(each.subject, each.outcome, each.source_key) for each in told.findings}
+    named = {(each.subject, each.outcome, each.source_key) for each in report.findings}
     assert {
         ("vectors", "only_target", ids[0]),
         ("scheduling", "only_source", ids[1]),
@@ -404,9 +368,9 @@ async def test_what_belongs_to_a_memory_that_only_the_source_has_differs_too(pai
     with behind(target) as connection:
         for stored, key in (("knowledge_nodes", "id"), ("node_embeddings", "node_id"), ("scheduling", "memory_id")):
             connection.execute(f"DELETE FROM {stored} WHERE {key} = '{gone}'")
-    told = await compare(source, target)
-    assert sums(told) == dict.fromkeys(("memories", "vectors", "scheduling"), (0, 1, 0))
-    assert failed(told) == {}
+    report = await compare(source, target)
+    assert differences(report) == dict.fromkeys(("memories", "vectors", "scheduling"), (0, 1, 0))
+    assert failed(report) == {}
 
 
 async def test_an_orphan_of_the_source_has_failed_wherever_it_was_not_copied(pair: tuple[str, str]) -> None:
@@ -415,10 +379,10 @@ async def test_an_orphan_of_the_source_has_failed_wherever_it_was_not_copied(pai
     with behind(source) as connection:
         connection.execute("INSERT INTO scheduling (memory_id) VALUES (?)", (str(nowhere),))
         connection.execute("UPDATE edges SET target_id = ? WHERE rowid = 1", (str(nowhere),))
-    told = await compare(source, target)
-    assert sums(told) == {"edges": (0, 0, 1)}
-    assert failed(told) == {"scheduling": 1, "edges": 1}
-    assert {each.reason for each in told.findings if each.outcome == "failed"} == {
+    report = await compare(source, target)
+    assert differences(report) == {"edges": (0, 0, 1)}
+    assert failed(report) == {"scheduling": 1, "edges": 1}
+    assert {each.reason for each in report.findings if each.outcome == "failed"} == {
         "Its memory is not there.",
         "One of its memories is not there.",
     }
@@ -434,26 +398,26 @@ async def test_of_two_spellings_of_one_key_the_first_counts(source: str, target:
         for handle, spelt in (("two", person), ("one", person.upper())):
             connection.execute("INSERT INTO users (id, handle, created_at) VALUES (?, ?, ?)", (spelt, handle, at))
     await copy(source, target)
-    told = await compare(source, target)
-    assert sums(told) == {}
-    assert failed(told) == {"users": 1, "edges": 1}
+    report = await compare(source, target)
+    assert differences(report) == {}
+    assert failed(report) == {"users": 1, "edges": 1}
     change(target, f"UPDATE users SET handle = 'two' WHERE id = '{person}'")
-    assert sums(await compare(source, target)) == {"users": (1, 0, 0)}
+    assert differences(await compare(source, target)) == {"users": (1, 0, 0)}
 
 
 async def test_vectors_of_another_model_need_only_be_there(pair: tuple[str, str]) -> None:
     source, target = pair
     first, second, *_ = ids_of(source)
     async with open_store(target) as store:
-        found = await store.models.registered()
-    assert found is not None
+        model = await store.models.registered()
+    assert model is not None
     change(source, "UPDATE node_embeddings SET embedding = zeroblob(32)", ROWS)
-    assert sums(await compare(source, target)) == {"vectors": (ROWS, 0, 0)}
+    assert differences(await compare(source, target)) == {"vectors": (ROWS, 0, 0)}
     change(source, "UPDATE embedding_model SET name = 'another'")
-    assert sums(await compare(source, target)) == {}
+    assert differences(await compare(source, target)) == {}
     change(target, f"DELETE FROM node_embeddings WHERE node_id = '{first}'")
     change(source, f"DELETE FROM node_embeddings WHERE node_id = '{second}'")
-    assert sums(await compare(source, target)) == {"vectors": (0, 1, 0)}
+    assert differences(await compare(source, target)) == {"vectors": (0, 1, 0)}
 
 
 # What only one dialect can hold
@@ -466,11 +430,11 @@ async def test_vectors_of_half_precision_are_compared_as_such(tmp_path: Path, po
     with behind(source) as connection:
         connection.execute("UPDATE node_embeddings SET embedding = ? WHERE seq = 3", (large,))
     await copy(source, postgres_database)
-    told = await compare(source, postgres_database)
-    assert (sums(told), failed(told)) == ({}, {"vectors": 1})
+    report = await compare(source, postgres_database)
+    assert (differences(report), failed(report)) == ({}, {"vectors": 1})
     one = "WHERE node_id = (SELECT min(node_id::text)::uuid FROM node_embeddings)"
     change(postgres_database, f"UPDATE node_embeddings SET embedding = embedding * embedding {one}")
-    assert sums(await compare(source, postgres_database)) == {"vectors": (1, 0, 0)}
+    assert differences(await compare(source, postgres_database)) == {"vectors": (1, 0, 0)}
 
 
 async def test_what_the_server_refuses_is_no_difference_and_hides_none(source: str, postgres_database: str) -> None:
@@ -480,14 +444,14 @@ async def test_what_the_server_refuses_is_no_difference_and_hides_none(source: s
         connection.execute(change_to, ('{"a": 1e-99999}', refused))
     copied, _ = await copy(source, postgres_database)
     assert failed(copied)["memories"] == 1
-    told = await compare(source, postgres_database)
-    assert (sums(told), failed(told)) == ({}, failed(copied))
+    report = await compare(source, postgres_database)
+    assert (differences(report), failed(report)) == ({}, failed(copied))
     with behind(source) as connection:
         connection.execute(change_to, ('{"a": 1e-99999}', there))
     change(postgres_database, f"UPDATE knowledge_nodes SET codebase = 'x' WHERE id = '{ids_of(source)[7]}'")
-    told = await compare(source, postgres_database)
-    assert sums(told) == {"memories": (2, 0, 0)}
-    named = {each.source_key: each.reason.split(":")[0] for each in told.findings if each.outcome == "differs"}
+    report = await compare(source, postgres_database)
+    assert differences(report) == {"memories": (2, 0, 0)}
+    named = {each.source_key: each.reason.split(":")[0] for each in report.findings if each.outcome == "differs"}
     assert named == {there: "Metadata differs", ids_of(source)[7]: "Codebase differs"}
 
 
@@ -511,9 +475,9 @@ async def test_whatever_lies_in_a_file_is_compared(source: str, tmp_path: Path) 
         connection.execute(
             "INSERT INTO knowledge_nodes (id, content, created_at, updated_at) VALUES ('-', 'x', 'y', 'z')"
         )
-    told = await compare(source, target)
-    assert sums(told) == {"memories": (4, 0, 2), "vectors": (3, 0, 0), "scheduling": (1, 0, 0)}
-    assert {each.source_key for each in told.findings if each.outcome == "differs"} == set(ids[:8])
+    report = await compare(source, target)
+    assert differences(report) == {"memories": (4, 0, 2), "vectors": (3, 0, 0), "scheduling": (1, 0, 0)}
+    assert {each.source_key for each in report.findings if each.outcome == "differs"} == set(ids[:8])
 
 
 async def test_a_memory_with_very_many_links_is_asked_about_by_each_of_them(source: str, tmp_path: Path) -> None:
@@ -638,7 +602,7 @@ async def test_a_comparison_that_was_cut_short_carries_no_figures_over(
     change(target, f"DELETE FROM scheduling WHERE memory_id = '{ids[20]}'")
     last = await attempt(source, target, False, monkeypatch)
     at_once = await compare(source, target)
-    assert sums(at_once) == {"memories": (2, 0, 0), "scheduling": (0, 1, 0)}
+    assert differences(at_once) == {"memories": (2, 0, 0), "scheduling": (0, 1, 0)}
     assert last.meter.tables == at_once.meter.tables
     async with open_store(target) as store:
         listed = await Ledger(store).findings(last.job_id, 1_000)
@@ -652,13 +616,13 @@ async def test_no_more_than_a_number_of_differences_is_listed(
     change(target, "UPDATE knowledge_nodes SET codebase = 'x'", ROWS)
     monkeypatch.setattr(comparison, "BATCH_ROWS", 4)
     for most in (3, 4, 5, ROWS - 1, ROWS):
-        monkeypatch.setattr(differences, "LISTED_ROWS", most)
-        told = await compare(source, target)
-        assert sums(told) == {"memories": (ROWS, 0, 0)}
+        monkeypatch.setattr(difference_counts, "LISTED_ROWS", most)
+        report = await compare(source, target)
+        assert differences(report) == {"memories": (ROWS, 0, 0)}
         if most == ROWS:
-            assert len(told.findings) == ROWS
+            assert len(report.findings) == ROWS
             continue
-        *listed, last = told.findings
+        *listed, last = report.findings
         assert len(listed) == most
         assert last == JobFinding(
             "memories", "differs", "", f"There are more than {most}: from here on they are only counted."

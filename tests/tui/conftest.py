@@ -10,13 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.corpus import fill
-
-
-@pytest.fixture(autouse=True)
-def state_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the jobs that run on this machine out of what a console watches."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+from tests.support.corpus import fill_corpus
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +27,7 @@ def one_clock_everywhere() -> Iterator[None]:
 def filled_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample corpus in a store that nobody writes to."""
     path = tmp_path_factory.mktemp("corpus") / "vestige.db"
-    asyncio.run(fill(path))
+    asyncio.run(fill_corpus(path))
     return path
 
 

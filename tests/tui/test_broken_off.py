@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from tests.tui.test_outage import console, store_at
+from tests.support.console import console_at, store_at
 from vestige_tui.core.memories import Draft
 from vestige_tui.tui.commands.places import GoToSearch
 
@@ -18,7 +18,7 @@ BREAK_OFF = (
 async def test_a_search_that_the_server_breaks_off_is_told_as_an_error(postgres_database: str) -> None:
     async with store_at(postgres_database) as store:
         await store.insert(Draft("Signing keys rotate every 90 days."))
-    async with console(postgres_database) as shown:
+    async with console_at(postgres_database) as shown:
         await shown.press(GoToSearch.key)
         await shown.until("Signing keys")
         with (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.corpus import opened
+from tests.support.console import open_console
 from vestige_tui.core.memories import Draft
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.store.open import open_store
@@ -31,7 +31,7 @@ async def remade(path: Path) -> str:
 
 async def test_fill_names_the_job_that_makes_all_vectors(corpus: Path) -> None:
     job = await remade(corpus)
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         # The console itself leaves them to the job, too, and has nothing to say about it.
         loading = console.app.session.prepare_model()
         assert loading is not None

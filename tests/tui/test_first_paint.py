@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.corpus import MEMORIES, fill
-from tests.support.terminal import Terminal, alone, console
+from tests.support.corpus import MEMORIES, fill_corpus
+from tests.support.terminal import Terminal, console, isolated_env
 from vestige_tui.store.open import open_store
 
 pytestmark = pytest.mark.terminal
@@ -29,7 +29,7 @@ MOUSE = {"1000", "1002", "1003", "1006", "1015"}
 def filled_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample corpus in a store that nobody writes to."""
     path = tmp_path_factory.mktemp("corpus") / "vestige.db"
-    asyncio.run(fill(path))
+    asyncio.run(fill_corpus(path))
     return path
 
 
@@ -52,9 +52,9 @@ def wait_for_keyboard(terminal: Terminal) -> None:
 
 
 def test_the_frame_is_painted_before_the_store_is_touched(tmp_path: Path, filled: str) -> None:
-    script = tmp_path / "slow.py"
+    script, may_open = tmp_path / "slow.py", tmp_path / "may-open"
     script.write_text(
-        "import asyncio, sys\n"
+        "import asyncio, os, sys\n"
         "import vestige_tui.tui.store_session as session\n"
         "from vestige_tui.__main__ import main\n"
         "real = session.open_store\n"
@@ -62,24 +62,24 @@ def test_the_frame_is_painted_before_the_store_is_touched(tmp_path: Path, filled
         "    store = real(*arguments, **options)\n"
         "    opening = store.open\n"
         "    async def open():\n"
-        f"        await asyncio.sleep({SLOW_SECONDS})\n"
+        "        while not os.path.exists(sys.argv[2]):\n"
+        "            await asyncio.sleep(0.02)\n"
         "        await opening()\n"
         "    store.open = open\n"
         "    return store\n"
         "session.open_store = slow\n"
         "sys.exit(main(['--store', sys.argv[1]]))\n"
     )
-    with Terminal([sys.executable, str(script), filled], env=alone(tmp_path)) as terminal:
+    with Terminal([sys.executable, str(script), filled, str(may_open)], env=isolated_env(tmp_path)) as terminal:
         terminal.until("F7 Store")
-        painted = time.monotonic()
         assert "◌ opening" in terminal.text
         terminal.send("words typed meanwhile")
         terminal.until("words typed meanwhile")
         terminal.press("f7")
         terminal.until("The store is being opened.")
         assert "live" not in terminal.text
+        may_open.touch()
         terminal.until(f"{MEMORIES} memories")
-        assert time.monotonic() - painted > SLOW_SECONDS / 3
         terminal.until("nothing needs attention")
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
@@ -87,7 +87,7 @@ def test_the_frame_is_painted_before_the_store_is_touched(tmp_path: Path, filled
 
 @pytest.mark.parametrize("keys", [("ctrl+q",), ("ctrl+c", "ctrl+c", "ctrl+q")], ids=["ctrl+q", "ctrl+c first"])
 def test_leaving_restores_the_terminal(tmp_path: Path, filled: str, keys: tuple[str, ...]) -> None:
-    with Terminal(console(filled), env=alone(tmp_path)) as terminal:
+    with Terminal(console(filled), env=isolated_env(tmp_path)) as terminal:
         terminal.until(f"{MEMORIES} memories")
         assert ALTERNATE in terminal.modes
         terminal.press(*keys)
@@ -98,7 +98,7 @@ def test_leaving_restores_the_terminal(tmp_path: Path, filled: str, keys: tuple[
 def test_leaving_while_the_store_is_being_opened(tmp_path: Path, filled: str) -> None:
     """At whatever moment: before the first frame, with it, or while connections are made."""
     for moment in (None, 0.0, 0.03, 0.06, 0.1):
-        with Terminal(console(filled), env=alone(tmp_path)) as terminal:
+        with Terminal(console(filled), env=isolated_env(tmp_path)) as terminal:
             wait_for_keyboard(terminal)
             if moment is not None:
                 terminal.until("F7 Store")
@@ -109,7 +109,7 @@ def test_leaving_while_the_store_is_being_opened(tmp_path: Path, filled: str) ->
 
 
 def test_leaving_closes_the_stores_whose_jobs_were_watched(tmp_path: Path, filled: str) -> None:
-    environment = alone(tmp_path)
+    environment = isolated_env(tmp_path)
     for number in range(3):
         target = f"sqlite:{tmp_path / f'copied-{number}.db'}"
         command = [sys.executable, "-m", "vestige_tui", "migrate", "copy", "--source", filled, "--target", target]
@@ -137,7 +137,7 @@ def test_leaving_that_takes_its_time_says_so(tmp_path: Path, filled: str) -> Non
         "Store.close = close\n"
         "sys.exit(main(['--store', sys.argv[1]]))\n"
     )
-    with Terminal([sys.executable, str(script), filled, str(gate)], env=alone(tmp_path)) as terminal:
+    with Terminal([sys.executable, str(script), filled, str(gate)], env=isolated_env(tmp_path)) as terminal:
         terminal.until(f"{MEMORIES} memories")
         terminal.press("ctrl+q")
         terminal.until("Closing the store; jobs go on.")
@@ -148,7 +148,7 @@ def test_leaving_that_takes_its_time_says_so(tmp_path: Path, filled: str) -> Non
 
 def test_a_store_that_is_none_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("Dear all, " * 500)
-    with Terminal(console("sqlite:letter.txt"), env=alone(tmp_path), folder=tmp_path) as terminal:
+    with Terminal(console("sqlite:letter.txt"), env=isolated_env(tmp_path), folder=tmp_path) as terminal:
         terminal.until("encrypted or not a SQLite")
         assert "closed" in terminal.text
         terminal.press("f7")
@@ -159,7 +159,7 @@ def test_a_store_that_is_none_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_lost_terminal_ends_it(tmp_path: Path, filled: str) -> None:
-    with Terminal(console(filled), env=alone(tmp_path)) as terminal:
+    with Terminal(console(filled), env=isolated_env(tmp_path)) as terminal:
         terminal.until(f"{MEMORIES} memories")
         terminal.hang_up()
         terminal.process.wait(10)
@@ -174,7 +174,7 @@ async def make(url: str) -> None:
 def test_a_server_of_its_own_ends_with_it(tmp_path: Path, how: signal.Signals | None) -> None:
     server = tmp_path / "own" / "data" / "postmaster.pid"
     asyncio.run(make(f"pgembed:{tmp_path / 'own'}"))
-    with Terminal(console(f"pgembed:{tmp_path / 'own'}"), env=alone(tmp_path)) as terminal:
+    with Terminal(console(f"pgembed:{tmp_path / 'own'}"), env=isolated_env(tmp_path)) as terminal:
         terminal.until("● live")
         assert server.exists()
         if how is None:
@@ -188,7 +188,7 @@ def test_a_server_of_its_own_ends_with_it(tmp_path: Path, how: signal.Signals | 
 
 def test_a_storm_of_sizes(tmp_path: Path, filled: str) -> None:
     chance = random.Random(3)
-    with Terminal(console(filled), env=alone(tmp_path)) as terminal:
+    with Terminal(console(filled), env=isolated_env(tmp_path)) as terminal:
         terminal.until(f"{MEMORIES} memories")
         for place in ("f2", "f3", "f4", "f5", "f6", "f7"):
             terminal.press(place)
@@ -205,7 +205,7 @@ def test_a_storm_of_sizes(tmp_path: Path, filled: str) -> None:
 
 @pytest.mark.parametrize("size", [(20, 5), (60, 20), (250, 70)], ids=str)
 def test_any_size_goes_through_every_place(tmp_path: Path, filled: str, size: tuple[int, int]) -> None:
-    with Terminal(console(filled), size=size, env=alone(tmp_path)) as terminal:
+    with Terminal(console(filled), size=size, env=isolated_env(tmp_path)) as terminal:
         terminal.until("●")
         for place, title in zip(("f3", "f4", "f5", "f6", "f7", "f2"), TITLES, strict=True):
             terminal.press(place)
@@ -222,7 +222,12 @@ def test_any_size_goes_through_every_place(tmp_path: Path, filled: str, size: tu
 
 def test_without_a_terminal_it_refuses(tmp_path: Path, filled: str) -> None:
     ran = subprocess.run(
-        console(filled), stdin=subprocess.DEVNULL, capture_output=True, text=True, env=alone(tmp_path), check=False
+        console(filled),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=isolated_env(tmp_path),
+        check=False,
     )
     assert (ran.returncode, ran.stdout) == (3, "")
     assert ran.stderr.count("\n") == 1
@@ -233,7 +238,7 @@ def test_without_a_terminal_it_refuses(tmp_path: Path, filled: str) -> None:
 def test_keys_from_a_pipe_are_refused(tmp_path: Path, filled: str) -> None:
     script = tmp_path / "piped.sh"
     script.write_text('echo q | "$@"\necho status $?\n')
-    with Terminal(["/bin/sh", str(script), *console(filled)], env=alone(tmp_path)) as terminal:
+    with Terminal(["/bin/sh", str(script), *console(filled)], env=isolated_env(tmp_path)) as terminal:
         assert terminal.wait() == 0
         assert "needs a terminal" in terminal.text
         assert "status 3" in terminal.text

@@ -15,8 +15,9 @@ from textual.binding import Binding
 from textual.command import CommandPalette as Commands
 from textual.content import Content
 
-from tests.support.corpus import Console, embedders, opened
-from tests.support.pictures import lines
+from tests.support.console import Console, open_console
+from tests.support.corpus import embedders
+from tests.support.pictures import screen_lines
 from vestige_tui.config.settings import Config
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Refused, Unavailable
@@ -68,7 +69,7 @@ async def test_the_least_telling_gives_way_and_the_store_keeps_its_name(
     async with Line(line).run_test(size=(width, 5)) as pilot:
         line.facts = OPEN
         await pilot.pause()
-        shown = lines(pilot.app)[0]
+        shown = screen_lines(pilot.app)[0]
         assert all(words in shown for words in told), shown
         assert not any(words in shown for words in left_out), shown
 
@@ -80,7 +81,7 @@ async def test_the_first_line_fits_and_says_what_a_person_must_know(width: int) 
         name = "~/倉庫/" + "long " * 30 + "end.db"
         line.facts = StoreFacts(name, "SQLite", True, 4_961, "m 8", SessionState.RECONNECTING)
         await pilot.pause()
-        shown = lines(pilot.app)[0]
+        shown = screen_lines(pilot.app)[0]
         assert cells(shown) <= width
         assert "◐" in shown
         if width >= 50:
@@ -93,7 +94,7 @@ async def test_one_memory_is_one() -> None:
     async with Line(line).run_test(size=(120, 5)) as pilot:
         line.facts = replace(OPEN, memories=1)
         await pilot.pause()
-        assert "   1 memory   " in lines(pilot.app)[0]
+        assert "   1 memory   " in screen_lines(pilot.app)[0]
 
 
 def test_of_a_path_the_end_is_kept_and_of_a_url_the_beginning() -> None:
@@ -113,7 +114,7 @@ async def test_every_place_is_named_with_its_key(width: int) -> None:
         line.here = "jobs"
         line.badges = {"review": Badge("35", waiting=True), "jobs": Badge("►1")}
         await pilot.pause()
-        shown = lines(pilot.app)[0]
+        shown = screen_lines(pilot.app)[0]
         for place in PLACES:
             assert f"{place.key.upper()} {place.title}" in shown
         assert "F4 Review 35" in shown
@@ -126,12 +127,12 @@ async def test_where_there_is_no_room_the_keys_stay_and_the_place_one_is_at_is_n
         line.here = "jobs"
         line.badges = {"review": Badge("35", waiting=True)}
         await pilot.pause()
-        assert lines(pilot.app)[0].split() == ["F2", "F3", "F4·35", "▌F5", "Jobs", "F6", "F7"]
+        assert screen_lines(pilot.app)[0].split() == ["F2", "F3", "F4·35", "▌F5", "Jobs", "F6", "F7"]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 20)])
 async def test_a_click_on_a_place_goes_there(corpus: Path, size: tuple[int, int]) -> None:
-    async with opened(corpus, size) as console:
+    async with open_console(corpus, size) as console:
         at = console.lines[1].index("F7")
         await console.pilot.click(offset=(at + 1, 1))
         await console.until("▌F7 Store")
@@ -161,7 +162,7 @@ class Keys(Line):
 
     @property
     def shown(self) -> list[str]:
-        written = lines(self)[-1].replace("^q Quit", "")
+        written = screen_lines(self)[-1].replace("^q Quit", "")
         return [key for key in re.split(" {2,}", written.strip()) if key]
 
 
@@ -197,7 +198,7 @@ def test_prose_is_set_anew_and_names_keys_as_keys() -> None:
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
 async def test_help_uses_the_height_and_has_no_backticks(corpus: Path, size: tuple[int, int]) -> None:
-    async with opened(corpus, size) as console:
+    async with open_console(corpus, size) as console:
         for place in EVERY_PLACE:
             await console.press(place, "escape", "f1")
             await console.until("all commands by name")
@@ -214,7 +215,7 @@ async def test_help_uses_the_height_and_has_no_backticks(corpus: Path, size: tup
 
 
 async def test_every_command_can_be_looked_for_from_help(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f3", "f1")
         await console.until("all commands by name")
         await console.press("ctrl+p")
@@ -230,7 +231,7 @@ async def test_every_command_can_be_looked_for_from_help(corpus: Path) -> None:
 
 
 async def test_what_just_happened_is_not_said_again_when_one_comes_back(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f7")
         await console.until("nothing needs attention")
         await console.press("ctrl+r")
@@ -266,7 +267,7 @@ async def test_vectors_that_could_not_be_made_are_not_said_to_be_under_way(
         told.append(console.banner)
         raise error
 
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         monkeypatch.setattr(ModelService, "fill", broken)
         console.app.session.prepare_model()
         await console.until(said)
@@ -286,7 +287,7 @@ async def test_a_refusal_in_the_middle_ends_what_is_said_of_missing_vectors(
         refused.set()
         raise Refused("A job makes all of them.")
 
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         monkeypatch.setattr(ModelService, "fill", broken)
         console.app.session.prepare_model()
         await asyncio.wait_for(refused.wait(), 30)
@@ -307,7 +308,7 @@ async def test_a_model_that_could_not_be_read_is_not_said_to_be_loading(
         told.append(console.banner)
         raise Unavailable("The line is cut.")
 
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.until(lambda: console.app.session.embedders.state == "ready")
         monkeypatch.setattr(ModelService, "refresh", follows)
         monkeypatch.setattr(ModelService, "registered", lost)
@@ -334,7 +335,7 @@ async def test_what_an_outage_cut_off_of_the_model_is_gone_on_with(
             raise Unavailable("The line is cut.")
         return await stats(service)
 
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         monkeypatch.setattr(ModelService, "fill", filling)
         monkeypatch.setattr(MaintenanceService, "stats", looked)
         console.app.session.note_change()
@@ -403,5 +404,5 @@ async def test_the_store_is_opened_also_where_what_waits_for_a_paint_is_lost(
         return callback == self._run_session_once or waits(self, callback, *args, **kwargs)
 
     monkeypatch.setattr(VestigeApp, "call_after_refresh", losing)
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         assert "● live" in console.text

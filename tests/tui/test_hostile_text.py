@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.terminal import Piece, Terminal, alone, console, pieces
+from tests.support.terminal import Piece, Terminal, console, isolated_env, pieces
 from tests.support.vestige_files import HOSTILE_ROWS, HOSTILE_TEXTS, HOSTILE_VECTORS, make_v18
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Memory
@@ -182,7 +182,7 @@ def leave(terminal: Terminal) -> None:
 def test_a_walk_past_hostile_rows_of_a_vestige_file(tmp_path: Path) -> None:
     path = make_v18(tmp_path / "memory.db", 3, hostile=True)
     before = hashlib.sha256(path.read_bytes()).hexdigest()
-    with Terminal(console(f"sqlite:{path}"), size=SIZE, env=alone(tmp_path)) as terminal:
+    with Terminal(console(f"sqlite:{path}"), size=SIZE, env=isolated_env(tmp_path)) as terminal:
         terminal.until("● live")
         terminal.still()
         for word in ("cleared", "copied", "needle"):
@@ -214,7 +214,7 @@ def test_a_walk_past_hostile_rows_of_a_vestige_file(tmp_path: Path) -> None:
 @pytest.mark.terminal
 def test_a_walk_past_hostile_rows_of_our_own_file(tmp_path: Path, own_file: tuple[Path, list[Memory]]) -> None:
     path, memories = own_file
-    with Terminal(console(f"sqlite:{path}"), size=SIZE, env=alone(tmp_path)) as terminal:
+    with Terminal(console(f"sqlite:{path}"), size=SIZE, env=isolated_env(tmp_path)) as terminal:
         terminal.until("● live")
         terminal.still()
         terminal.send("needle")
@@ -286,7 +286,7 @@ def test_every_command_keeps_it_out_of_the_terminal(
         "        print('status', status)\n"
         "print('all done')\n"
     )
-    with Terminal([sys.executable, str(script)], size=(200, 50), env=alone(tmp_path)) as terminal:
+    with Terminal([sys.executable, str(script)], size=(200, 50), env=isolated_env(tmp_path)) as terminal:
         assert terminal.wait(60) == 0
         written = terminal.written
     assert "all done" in written

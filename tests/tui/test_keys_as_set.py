@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from tests.support.corpus import Console, clock, embedders
-from tests.tui.search.test_explanation import laid_open
+from tests.support.console import Console, open_explanation
+from tests.support.corpus import clock, embedders
 from vestige_tui.config.settings import Config
 from vestige_tui.core.memories import Draft
 from vestige_tui.embedding.embedder_source import EmbedderSource
@@ -28,7 +28,7 @@ async def with_keys(path: Path, keys: Mapping[str, str], source: EmbedderSource)
 
 async def test_why_not_this_one(empty_store: Path) -> None:
     async with with_keys(empty_store, {"search.why_not": "ctrl+y"}, embedders()) as console:
-        await laid_open(console, "nothing")
+        await open_explanation(console, "nothing")
         await console.until("No memory answers this.")
         assert "^y  why not this one" in console.text
 

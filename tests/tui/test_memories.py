@@ -12,8 +12,8 @@ from textual import events
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tests.support.corpus import Console, another_process, opened
-from tests.tui.browse.test_place import browse, pick
+from tests.support.console import Console, open_browse, open_console, pick
+from tests.support.corpus import second_handle
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.filter_syntax import Chip
 from vestige_tui.core.memories import Draft, Memory
@@ -59,8 +59,8 @@ def writing(console: Console) -> bool:
 async def test_what_would_go_is_looked_at_and_asked_only_where_one_still_is(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(corpus) as console:
-        table = await browse(console)
+    async with open_console(corpus) as console:
+        table = await open_browse(console)
         slow = Slow(monkeypatch, console.store.memories, "preview_delete")
         await console.press("space", "space", "d")
         await console.until("Looking at what would go…")
@@ -76,8 +76,8 @@ async def test_what_would_go_is_looked_at_and_asked_only_where_one_still_is(
 
 
 async def test_a_slow_look_leaves_no_sentence_behind(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with opened(corpus) as console:
-        await browse(console)
+    async with open_console(corpus) as console:
+        await open_browse(console)
         slow = Slow(monkeypatch, console.store.memories, "preview_delete")
         await console.press("space", "space", "d")
         await console.until("Looking at what would go…")
@@ -90,8 +90,8 @@ async def test_a_slow_look_leaves_no_sentence_behind(corpus: Path, monkeypatch: 
 
 @pytest.mark.parametrize(("key", "dialog"), [("d", Confirm), ("t", Ask), ("R", Pick), ("l", Ask), ("S", Ask)])
 async def test_a_key_pressed_twice_asks_once(corpus: Path, key: str, dialog: type[ModalScreen[object]]) -> None:
-    async with opened(corpus) as console:
-        await browse(console)
+    async with open_console(corpus) as console:
+        await open_browse(console)
         await console.press("space", "space")
         await burst(console, key, key)
         await console.until(lambda: isinstance(console.app.screen, dialog))
@@ -110,8 +110,8 @@ async def test_a_memory_read_late_opens_nothing(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, key: str, method: str, said: str
 ) -> None:
     monkeypatch.setenv("EDITOR", "false")
-    async with opened(corpus) as console:
-        await browse(console)
+    async with open_console(corpus) as console:
+        await open_browse(console)
         slow = Slow(monkeypatch, console.store, method)
         await console.press(key)
         await console.until(lambda: slow.asked > 0)
@@ -128,8 +128,8 @@ async def test_a_memory_read_late_opens_nothing(
 async def test_memories_found_late_are_not_offered_elsewhere(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, key: str, said: str
 ) -> None:
-    async with opened(corpus) as console:
-        await browse(console)
+    async with open_console(corpus) as console:
+        await open_browse(console)
         slow = Slow(monkeypatch, console.store, "search")
         await console.press(key)
         await console.until(lambda: isinstance(console.app.screen, Ask))
@@ -146,7 +146,7 @@ async def test_memories_found_late_are_not_offered_elsewhere(
 
 
 async def test_an_explanation_opens_only_over_its_search(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.paste("webhook retry ")
         await console.until("best 20")
         await console.still()
@@ -164,8 +164,8 @@ async def test_an_explanation_opens_only_over_its_search(corpus: Path, monkeypat
 
 
 async def test_the_palette_gives_the_same_commands(corpus: Path) -> None:
-    async with opened(corpus) as console:
-        await browse(console)
+    async with open_console(corpus) as console:
+        await open_browse(console)
         await console.press("space", "space", "ctrl+p")
         await console.until("Search for commands")
         await console.paste("showing what will go")
@@ -175,8 +175,8 @@ async def test_the_palette_gives_the_same_commands(corpus: Path) -> None:
 
 
 async def test_undo_takes_back_what_the_line_offers_whoever_wrote_since(corpus: Path) -> None:
-    async with opened(corpus) as console:
-        table = await browse(console)
+    async with open_console(corpus) as console:
+        table = await open_browse(console)
         mine = table.current
         assert mine is not None
         await console.press("t")
@@ -184,7 +184,7 @@ async def test_undo_takes_back_what_the_line_offers_whoever_wrote_since(corpus: 
         await console.paste("+mine")
         await console.press("enter")
         await console.until("Tagged ")
-        async with another_process(corpus) as other:
+        async with second_handle(corpus) as other:
             theirs = (await other.insert(Draft("Somebody else wrote this"))).changed[0]
         await console.until("Somebody else wrote this")
         assert "u undo" in console.text
@@ -199,12 +199,12 @@ async def test_undo_takes_back_what_the_line_offers_whoever_wrote_since(corpus: 
 
 
 async def test_the_tags_of_a_large_selection_leave_room_for_the_line(corpus: Path) -> None:
-    async with another_process(corpus) as other:
+    async with second_handle(corpus) as other:
         for number in range(3):
             tags = tuple(f"a-tag-of-some-length-{number}-{each}" for each in range(60))
             await other.insert(Draft(f"Tagged all over, number {number}", tags=tags))
-    async with opened(corpus, (80, 24)) as console:
-        await browse(console)
+    async with open_console(corpus, (80, 24)) as console:
+        await open_browse(console)
         await console.press("space", "space", "space", "t")
         await console.until("Tags of 3 memories")
         shown = console.text.count("a-tag-of-some-length")
@@ -217,8 +217,8 @@ async def test_the_tags_of_a_large_selection_leave_room_for_the_line(corpus: Pat
 async def test_no_other_memory_stays_on_the_card_while_one_is_read(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(corpus, (80, 24)) as console:
-        table = await browse(console)
+    async with open_console(corpus, (80, 24)) as console:
+        table = await open_browse(console)
         card = console.app.screen.query_one(MemoryCard)
         before = table.current
         assert before is not None
@@ -239,8 +239,8 @@ async def test_no_other_memory_stays_on_the_card_while_one_is_read(
 async def test_a_memory_that_cannot_be_read_leaves_no_other_on_the_card(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
-    async with opened(corpus, size) as console:
-        table = await browse(console)
+    async with open_console(corpus, size) as console:
+        table = await open_browse(console)
         card = console.app.screen.query_one(MemoryCard)
         get = console.store.get
 
@@ -257,13 +257,13 @@ async def test_a_memory_that_cannot_be_read_leaves_no_other_on_the_card(
 
 
 async def test_a_selection_of_which_some_are_gone_is_tagged_as_far_as_it_is_there(corpus: Path) -> None:
-    async with opened(corpus) as console:
-        table = await browse(console)
+    async with open_console(corpus) as console:
+        table = await open_browse(console)
         await console.press("space", "space", "space")
         gone, *left = [memory.id for memory in table.selected]
         await console.press("t")
         await console.until(lambda: isinstance(console.app.screen, Ask))
-        async with another_process(corpus) as other:
+        async with second_handle(corpus) as other:
             await other.delete([gone])
         await console.paste("+checked")
         await console.press("enter")
@@ -273,11 +273,11 @@ async def test_a_selection_of_which_some_are_gone_is_tagged_as_far_as_it_is_ther
 
 
 async def test_a_selection_of_which_some_are_gone_is_deleted_as_far_as_it_is_there(corpus: Path) -> None:
-    async with opened(corpus) as console:
-        table = await browse(console)
+    async with open_console(corpus) as console:
+        table = await open_browse(console)
         await console.press("space", "space", "space", "space")
         first, second, *left = [memory.id for memory in table.selected]
-        async with another_process(corpus) as other:
+        async with second_handle(corpus) as other:
             await other.delete([first])
             await console.press("d")
             await console.until("Delete 3 memories?")
@@ -292,10 +292,10 @@ async def test_a_selection_of_which_some_are_gone_is_deleted_as_far_as_it_is_the
 
 @pytest.mark.parametrize("key", ["t", "d"])
 async def test_a_selection_that_is_gone_is_said_to_be(corpus: Path, key: str) -> None:
-    async with opened(corpus) as console:
-        table = await browse(console)
+    async with open_console(corpus) as console:
+        table = await open_browse(console)
         await console.press("space", "space")
-        async with another_process(corpus) as other:
+        async with second_handle(corpus) as other:
             await other.delete([memory.id for memory in table.selected])
         await console.press(key)
         if key == "t":
@@ -307,8 +307,8 @@ async def test_a_selection_that_is_gone_is_said_to_be(corpus: Path, key: str) ->
 
 
 async def test_what_was_tagged_is_counted_not_what_was_selected(corpus: Path) -> None:
-    async with opened(corpus) as console:
-        table = await browse(console)
+    async with open_console(corpus) as console:
+        table = await open_browse(console)
         first = table.current
         assert first is not None
         await console.store.memories.tag([first.id], ["checked"])
@@ -323,7 +323,7 @@ ON_A_MEMORY = ("e", "y", "Y", "R", "l", "S", "d", "t")
 
 
 async def test_behind_a_dialog_letters_are_keys_also_where_there_is_nothing(empty_store: Path) -> None:
-    async with opened(empty_store) as console:
+    async with open_console(empty_store) as console:
         await console.press("f3")
         await console.until("This store holds no memories yet.")
         await console.press("question_mark")
@@ -338,7 +338,7 @@ async def test_behind_a_dialog_letters_are_keys_also_where_there_is_nothing(empt
 
 @pytest.mark.parametrize("place", ["f2", "f3"])
 async def test_keys_without_a_memory_are_shown_to_do_nothing_and_say_why(empty_store: Path, place: str) -> None:
-    async with opened(empty_store, (160, 40)) as console:
+    async with open_console(empty_store, (160, 40)) as console:
         await console.press(place)
         await console.until("This store holds no memories yet.")
         await console.press("down")
@@ -358,8 +358,8 @@ async def test_keys_without_a_memory_are_shown_to_do_nothing_and_say_why(empty_s
 async def test_keys_on_a_row_that_is_still_loaded_say_so_and_work_once_it_is_here(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(corpus, (160, 40)) as console:
-        table = await browse(console)
+    async with open_console(corpus, (160, 40)) as console:
+        table = await open_browse(console)
         screen = console.app.screen
         told: list[bool] = []
         screen.bindings_updated_signal.subscribe(table, lambda _: told.append(screen.active_bindings["e"].enabled))
@@ -385,8 +385,8 @@ async def test_keys_on_a_row_that_is_still_loaded_say_so_and_work_once_it_is_her
 async def test_commands_wait_for_a_selection_that_is_still_being_made(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(corpus) as console:
-        table = await browse(console)
+    async with open_console(corpus) as console:
+        table = await open_browse(console)
         slow = Slow(monkeypatch, console.store, "page")
         await console.press("asterisk")
         assert table.selecting
@@ -403,9 +403,9 @@ async def test_commands_wait_for_a_selection_that_is_still_being_made(
 
 @pytest.mark.parametrize("place", ["f2", "f3"])
 async def test_a_long_text_names_the_keys_that_work_where_one_is(corpus: Path, place: str) -> None:
-    async with another_process(corpus) as other:
+    async with second_handle(corpus) as other:
         await other.insert(Draft("a long one " * 3000))
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press(place)
         await console.still()
         await console.press("down" if place == "f2" else "home")
@@ -420,7 +420,7 @@ async def test_a_long_text_names_the_keys_that_work_where_one_is(corpus: Path, p
 
 
 async def test_a_slow_answer_that_fails_is_announced_no_more(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.type("zone")
         await console.until("best 20")
         await console.still()
@@ -447,7 +447,7 @@ async def test_what_is_empty_names_the_keys_of_ones_own(empty_store: Path) -> No
         "list.sort": "z",
         "place.review": "f9",
     }
-    async with opened(empty_store, keys=keys) as console:
+    async with open_console(empty_store, keys=keys) as console:
         await console.until("This store holds no memories yet.")
         assert re.search(r"↓ n +write the first one", console.text)
         await console.press("f3")

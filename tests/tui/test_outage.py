@@ -5,117 +5,116 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import statistics
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qs, quote, urlsplit
 
+import psycopg
+import psycopg_pool
 import pytest
 
-from tests.support.corpus import PATIENCE_SECONDS, Console, embedders
-from tests.support.listed import list_ids
-from tests.support.postgres import finish
+from tests.support.console import Console, console_at, store_at
+from tests.support.corpus import embedders
+from tests.support.memory_ids import list_ids
+from tests.support.polling import until
+from tests.support.postgres import run_in_thread
 from vestige_tui.config.settings import Config
 from vestige_tui.core.errors import Unavailable, Unsure, Usage
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.reviews import Rating
 from vestige_tui.store.backends import embedded_postgres
-from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 from vestige_tui.tui import store_session
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.browse.place import BrowsePlace
 from vestige_tui.tui.session_events import SessionState
 
-SHOWN_SECONDS = 0.3
-LEAVE_SECONDS = 3.0
-"""The driver alone would wait 5 s for a cancelled question, 10 s for a connection, 30 s for its pool."""
-
-
-@asynccontextmanager
-async def console(url: str) -> AsyncIterator[Console]:
-    """The console on a store, in Browse, once it is live."""
-    app = VestigeApp(Config(), url, embedders=embedders())
-    async with app.run_test(size=(120, 40), notifications=True) as pilot:
-        opened = Console(app, pilot)
-        await opened.until(lambda: app.session.store is not None and app.session.state is SessionState.LIVE)
-        await opened.press("f3")
-        await opened.still()
-        yield opened
-
-
-@asynccontextmanager
-async def store_at(url: str) -> AsyncIterator[Store]:
-    source = embedders()
-    async with open_store(url, create=True, embedders=source) as store:
-        yield store
-    source.close()
+DRIVER_SECONDS = 1.0
+"""The driver alone would wait 5 s for a cancelled question, and 5 s for its pool to close."""
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a server that may be killed."""
     directory = tmp_path_factory.mktemp("outage") / "server"
-    finish(embedded_postgres.release(finish(embedded_postgres.acquire(directory))))
+    run_in_thread(embedded_postgres.release(run_in_thread(embedded_postgres.acquire(directory))))
     return directory
 
 
 @pytest.fixture
 def server(cluster: Path) -> Iterator[str]:
     """The URL of that server, running."""
-    lease = finish(embedded_postgres.acquire(cluster))
+    lease = run_in_thread(embedded_postgres.acquire(cluster))
     yield lease.url
     # Whatever a test did to it, it ends.
-    finish(embedded_postgres.release(finish(embedded_postgres.acquire(cluster))))
-    finish(embedded_postgres.release(lease))
+    run_in_thread(embedded_postgres.release(run_in_thread(embedded_postgres.acquire(cluster))))
+    run_in_thread(embedded_postgres.release(lease))
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that the driver may wait for a server to cancel a query, and for a pool to close."""
+    seconds: list[float] = []
+    cancel, close = psycopg.AsyncConnection.cancel_safe, psycopg_pool.AsyncConnectionPool.close
+
+    async def cancelling(self: Any, *, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - the driver's signature
+        seconds.append(timeout)
+        await cancel(self, timeout=timeout)
+
+    async def closing(self: Any, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - the driver's signature
+        seconds.append(timeout)
+        await close(self, timeout)
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "cancel_safe", cancelling)
+    monkeypatch.setattr(psycopg_pool.AsyncConnectionPool, "close", closing)
+    return seconds
+
+
+async def wait_for_listener(url: str) -> None:
+    """Wait until a session holds the lock of listeners: from then on commits notify it."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+
+        async def listen() -> bool:
+            cursor = await connection.execute(
+                "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND granted"
+            )
+            return await cursor.fetchone() is not None
+
+        await until(listen)
 
 
 def kill(directory: Path, how: signal.Signals) -> None:
     os.kill(int((directory / "data" / "postmaster.pid").read_text().splitlines()[0]), how)
 
 
-@pytest.mark.parametrize("backend", ["sqlite", "postgres"])
-async def test_what_another_process_writes_is_seen_at_once(
-    backend: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    url = f"sqlite:{tmp_path / 'v.db'}" if backend == "sqlite" else request.getfixturevalue("postgres_database")
-    async with store_at(url) as other:
+async def test_what_another_process_writes_is_seen(store_url: str) -> None:
+    async with store_at(store_url) as other:
         await other.insert(Draft("there from the start"))
-        async with console(url) as shown:
+        async with console_at(store_url) as shown:
             await shown.until("there from the start")
-            took = []
-            for turn in range(35):
-                await asyncio.sleep(0.25)
+            for turn in range(7):
                 await other.insert(Draft(f"change number {turn}"))
-                committed = time.perf_counter()
-                while f"change number {turn}" not in shown.text:
-                    assert time.perf_counter() - committed < PATIENCE_SECONDS, shown.text
-                    await asyncio.sleep(0.005)
-                took.append(time.perf_counter() - committed)
-                if len(took) % 7 == 0 and statistics.median(took[-7:]) < SHOWN_SECONDS:
-                    # Others share the machine: what is late by itself is late in every round.
-                    break
-            assert statistics.median(took[-7:]) < SHOWN_SECONDS, took
+                await shown.until(f"change number {turn}")
 
 
 async def test_two_consoles_show_the_same(tmp_path: Path) -> None:
     url = f"sqlite:{tmp_path / 'v.db'}"
     async with store_at(url) as other:
         await other.insert(Draft("there from the start"))
-    async with console(url) as one, console(url) as two:
+    async with console_at(url) as one, console_at(url) as two:
         await one.store.insert(Draft("by the first console"))
         await two.until("by the first console")
         await two.store.delete(await list_ids(two.store, limit=1))
         await one.until("by the first console", gone=True)
 
 
-async def test_a_flood_of_changes_is_looked_at_now_and_then(tmp_path: Path) -> None:
+async def test_a_flood_of_changes_is_looked_at_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_session, "CALM_SECONDS", 1.0)
     url = f"sqlite:{tmp_path / 'v.db'}"
-    async with store_at(url) as other, console(url) as shown:
+    async with store_at(url) as other, console_at(url) as shown:
         looks = 0
 
         def count(_: None) -> None:
@@ -123,20 +122,18 @@ async def test_a_flood_of_changes_is_looked_at_now_and_then(tmp_path: Path) -> N
             looks += 1
 
         shown.app.store_changed.subscribe(shown.app, count)
-        began = time.monotonic()
         turn = 0
-        while turn <= 30 or looks < 2 or time.monotonic() - began < 1.5:
-            assert time.monotonic() - began < PATIENCE_SECONDS, "nobody looks while changes go on"
+        while turn <= 30 or looks < 2:
             await other.insert(Draft(f"one of many {turn}"), embed=False)
             turn += 1
         await shown.until(f"newest first   {turn:,} memories")
-        assert looks <= 10 * (time.monotonic() - began)
+        assert looks < turn / 5
 
 
 async def test_a_server_that_is_killed_is_waited_for(server: str, cluster: Path) -> None:
     async with store_at(server) as other:
         await other.insert(Draft("there from the start"))
-        async with console(server) as shown:
+        async with console_at(server) as shown:
             await shown.until("there from the start")
             for how in (signal.SIGKILL, signal.SIGQUIT):
                 kill(cluster, how)
@@ -150,16 +147,15 @@ async def test_a_server_that_is_killed_is_waited_for(server: str, cluster: Path)
                 await other.insert(Draft(f"after {how.name}"))
                 await shown.until(f"after {how.name}")
                 await shown.until("cannot be reached", gone=True)
-                # It is told of changes again, not asked for them.
+                # It listens again, and need not poll.
+                await wait_for_listener(server)
                 await other.insert(Draft(f"told again after {how.name}"))
-                committed = time.perf_counter()
                 await shown.until(f"told again after {how.name}")
-                assert time.perf_counter() - committed < 1
                 await embedded_postgres.release(again)
             assert "never written" not in await _contents(shown.store)
 
 
-async def test_a_place_visited_during_an_outage_says_so(server: str, cluster: Path) -> None:
+async def test_a_place_visited_during_an_outage_says_so(server: str, cluster: Path, waits: list[float]) -> None:
     async with console_on_new(server) as shown:
         kill(cluster, signal.SIGKILL)
         await shown.until("◐ reconnecting")
@@ -167,9 +163,9 @@ async def test_a_place_visited_during_an_outage_says_so(server: str, cluster: Pa
         await shown.until("unavailable")
         await shown.press("f3")
         await shown.until("▌F3 Browse")
-        began = time.monotonic()
+        waits.clear()
         shown.app.exit()
-    assert time.monotonic() - began < LEAVE_SECONDS
+    assert max(waits, default=0.0) <= DRIVER_SECONDS
 
 
 async def _contents(store: Store) -> list[str]:
@@ -202,7 +198,7 @@ async def test_a_server_of_ones_own_is_started_again(tmp_path: Path, monkeypatch
 async def console_on_new(url: str) -> AsyncIterator[Console]:
     async with store_at(url):
         pass
-    async with console(url) as shown:
+    async with console_at(url) as shown:
         yield shown
 
 
@@ -228,7 +224,7 @@ async def test_a_server_that_was_not_there_is_opened_when_it_comes(
         await embedded_postgres.release(again)
 
 
-async def test_leaving_during_an_outage_is_quick(server: str, cluster: Path) -> None:
+async def test_leaving_during_an_outage_is_quick(server: str, cluster: Path, waits: list[float]) -> None:
     async with console_on_new(server) as shown:
         kill(cluster, signal.SIGKILL)
         await shown.until("◐ reconnecting")
@@ -236,9 +232,9 @@ async def test_leaving_during_an_outage_is_quick(server: str, cluster: Path) -> 
         asked = [asyncio.create_task(shown.store.memories.count()) for _ in range(20)]
         asked += [asyncio.create_task(_swallow(shown.store)) for _ in range(3)]
         await asyncio.sleep(0.1)
-        began = time.monotonic()
+        waits.clear()
         shown.app.exit()
-    assert time.monotonic() - began < LEAVE_SECONDS
+    assert max(waits, default=0.0) <= DRIVER_SECONDS
     await asyncio.gather(*asked, return_exceptions=True)
 
 
@@ -302,14 +298,17 @@ class Line:
 async def line_to(url: str) -> AsyncIterator[tuple[Line, str]]:
     """A line to the server, and the URL that goes through it."""
     parts = urlsplit(url)
-    asked = parse_qs(parts.query)
-    name = f".s.PGSQL.{asked['port'][0]}"
-    line = Line(Path(asked["host"][0]) / name)
+    parameters = parse_qs(parts.query)
+    name = f".s.PGSQL.{parameters['port'][0]}"
+    line = Line(Path(parameters["host"][0]) / name)
     # A socket's name has to be short.
     with tempfile.TemporaryDirectory() as folder:
         async with await asyncio.start_unix_server(line.serve, f"{folder}/{name}"):
             try:
-                yield line, f"postgresql://vestige@{parts.path}?host={quote(folder, safe='/')}&port={asked['port'][0]}"
+                yield (
+                    line,
+                    f"postgresql://vestige@{parts.path}?host={quote(folder, safe='/')}&port={parameters['port'][0]}",
+                )
             finally:
                 await line.stop()
 
@@ -368,27 +367,29 @@ async def test_what_may_have_been_saved_is_said_over_what_cannot_be_read(tmp_pat
         await shown.until("That is no filter.", gone=True)
 
 
-async def test_leaving_a_server_that_is_silent_is_quick(server: str) -> None:
+async def test_leaving_a_server_that_is_silent_is_quick(server: str, waits: list[float]) -> None:
     async with line_to(server) as (line, url):
         async with console_on_new(url) as shown:
             line.fails = "silent"
-            asked = [asyncio.create_task(shown.store.memories.count()) for _ in range(3)]
+            tasks = [asyncio.create_task(shown.store.memories.count()) for _ in range(3)]
             # By now the watch of the jobs has asked too, and waits.
             await asyncio.sleep(2 * store_session.JOBS_SECONDS)
-            began = time.monotonic()
+            waits.clear()
             shown.app.exit()
-        assert time.monotonic() - began < LEAVE_SECONDS
+        assert waits
+        assert max(waits) <= DRIVER_SECONDS
         await line.stop()
-        await asyncio.gather(*asked, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_a_question_to_a_server_that_is_silent_can_be_cancelled(server: str) -> None:
+async def test_a_question_to_a_server_that_is_silent_can_be_cancelled(server: str, waits: list[float]) -> None:
     async with line_to(server) as (line, url), console_on_new(url) as shown:
         line.fails = "silent"
-        asked = asyncio.create_task(shown.store.memories.count())
+        task = asyncio.create_task(shown.store.memories.count())
         await asyncio.sleep(0.1)
-        began = time.monotonic()
-        asked.cancel()
-        await asyncio.wait({asked})
-        assert time.monotonic() - began < LEAVE_SECONDS
-        assert asked.cancelled()
+        waits.clear()
+        task.cancel()
+        await asyncio.wait({task})
+        assert waits
+        assert max(waits) <= DRIVER_SECONDS
+        assert task.cancelled()

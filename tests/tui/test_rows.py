@@ -13,8 +13,8 @@ from textual.message import Message as TextualMessage
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.support.samples import NOW, Source, hits, memory
-from tests.tui.test_widgets import Stage, chosen, settle, table_of
+from tests.support.sample_memories import NOW, Source, hits, memory
+from tests.support.widget_stage import Stage, open_table, selected_ids, settle
 from vestige_tui.core.errors import Busy
 from vestige_tui.core.memories import Memory, Page
 from vestige_tui.tui.browse.memory_table import PAGE_ROWS, MemoryTable
@@ -87,7 +87,7 @@ async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
 )
 async def test_moves_made_while_rows_are_read_again_stay_made(keys: tuple[str, ...], row: int) -> None:
     source = Slow(700)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         source.added = 7
         source.shut()
         table.reload(source.total)
@@ -103,7 +103,7 @@ async def test_moves_made_while_rows_are_read_again_stay_made(keys: tuple[str, .
 
 async def test_a_move_onto_rows_that_were_never_read_stays_made() -> None:
     source = Slow(700)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         source.shut()
         table.reload(source.total)
         await source.somebody_waits()
@@ -115,18 +115,18 @@ async def test_a_move_onto_rows_that_were_never_read_stays_made() -> None:
 
 async def test_enter_and_space_on_rows_that_are_still_read_say_so_and_do_nothing() -> None:
     source = Slow(700)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         source.shut()
         await pilot.press("G", "enter")
         assert len(posted(pilot, MemoryTable.NotHere)) == 1
         await pilot.press("space")
         assert len(posted(pilot, MemoryTable.NotHere)) == 2
-        assert (table.cursor, chosen(table)) == (699, [])
+        assert (table.cursor, selected_ids(table)) == (699, [])
         assert posted(pilot, MemoryTable.MemoryChosen) == []
         source.open()
         await settle(pilot)
         await pilot.press("space", "enter")
-        assert chosen(table) == [memory(699).id]
+        assert selected_ids(table) == [memory(699).id]
         assert [event.memory for event in posted(pilot, MemoryTable.MemoryChosen)] == [memory(699)]
         assert len(posted(pilot, MemoryTable.NotHere)) == 2
 
@@ -134,7 +134,7 @@ async def test_enter_and_space_on_rows_that_are_still_read_say_so_and_do_nothing
 @pytest.mark.parametrize("key", ["enter", "space"])
 async def test_a_key_on_rows_that_could_not_be_read_has_them_read_again(key: str) -> None:
     source = Slow(700)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         source.broken = True
         await pilot.press("G")
         await settle(pilot)
@@ -144,7 +144,7 @@ async def test_a_key_on_rows_that_could_not_be_read_has_them_read_again(key: str
         await settle(pilot)
         assert len(posted(pilot, MemoryTable.NotHere)) == 1
         assert table.current == memory(699)
-        assert chosen(table) == []
+        assert selected_ids(table) == []
 
 
 # ── the selection ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -159,63 +159,63 @@ async def select_all_slowly(source: Slow, pilot: Pilot[None]) -> None:
 
 async def test_a_selection_is_there_whole_or_not_at_all() -> None:
     source = Slow(700)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         selecting = [table.selecting]
         await select_all_slowly(source, pilot)
         selecting.append(table.selecting)
-        assert chosen(table) == []
+        assert selected_ids(table) == []
         source.open()
         await settle(pilot)
         selecting.append(table.selecting)
         assert selecting == [False, True, False]
-        assert chosen(table) == [memory(index).id for index in range(700)]
+        assert selected_ids(table) == [memory(index).id for index in range(700)]
         assert [len(event.memories) for event in posted(pilot, MemoryRows.SelectionChanged)] == [700]
 
 
 async def test_escape_gives_up_a_selection_whose_rows_are_still_read() -> None:
     source = Slow(700)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         await select_all_slowly(source, pilot)
         await pilot.press("escape")
         assert not table.selecting
         source.open()
         await settle(pilot)
-        assert chosen(table) == []
+        assert selected_ids(table) == []
 
 
 async def test_other_rows_are_never_selected_by_what_was_asked_of_those_before() -> None:
     source, other = Slow(700), Source(250)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         await select_all_slowly(source, pilot)
         table.set_source(other.total, other.fetch)
         assert not table.selecting
         source.open()
         await settle(pilot)
-        assert chosen(table) == []
+        assert selected_ids(table) == []
 
 
 async def test_a_page_that_fails_leaves_the_selection_as_it_was() -> None:
     source = Slow(700)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         await pilot.press("j", "space")
         await select_all_slowly(source, pilot)
         source.broken = True
         source.open()
         await settle(pilot)
         assert not table.selecting
-        assert chosen(table) == [memory(1).id]
+        assert selected_ids(table) == [memory(1).id]
         assert [type(event.error) for event in posted(pilot, MemoryTable.Failed)] == [Busy]
 
 
 @pytest.mark.parametrize("key", ["space", "v"])
 async def test_nothing_is_put_in_or_out_of_a_selection_while_it_is_made(key: str) -> None:
     source = Slow(700)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         await pilot.press("space", "k")
         await select_all_slowly(source, pilot)
         await pilot.press(key)
         assert len(posted(pilot, MemoryTable.NotHere)) == 1
-        assert chosen(table) == [memory(0).id]
+        assert selected_ids(table) == [memory(0).id]
         assert not table.range_open
         source.open()
         await settle(pilot)
@@ -224,14 +224,14 @@ async def test_nothing_is_put_in_or_out_of_a_selection_while_it_is_made(key: str
 
 async def test_rows_that_arrive_above_while_all_are_selected_move_neither_list_nor_selection() -> None:
     source = Slow(700)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         await select_all_slowly(source, pilot)
         source.added = 7
         table.reload(source.total)
         await until(pilot, lambda: table.count == source.total)
         source.open()
         await settle(pilot)
-        assert sorted(chosen(table)) == [memory(index).id for index in range(700)]
+        assert sorted(selected_ids(table)) == [memory(index).id for index in range(700)]
         # From the end: each page is jumped to, by what is known of where it begins.
         for index in range(source.total - 1, 0, -50):
             table.move_to(index)
@@ -241,12 +241,12 @@ async def test_rows_that_arrive_above_while_all_are_selected_move_neither_list_n
 
 async def test_what_is_selected_is_what_was_last_read_of_it() -> None:
     source = Slow(250)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         await pilot.press("space", "space")
         source.tags = ("zzz",)
         table.reload(source.total)
         await settle(pilot)
-        assert chosen(table) == [memory(0).id, memory(1).id]
+        assert selected_ids(table) == [memory(0).id, memory(1).id]
         assert [item.tags for item in table.selected] == [("zzz",)] * 2
         last = posted(pilot, MemoryRows.SelectionChanged)[-1]
         assert last.memories == table.selected
@@ -258,7 +258,7 @@ async def test_what_is_selected_is_what_was_last_read_of_it() -> None:
 
 async def test_rows_that_change_while_all_are_selected_are_selected_as_they_are_now() -> None:
     source = Slow(300)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         await select_all_slowly(source, pilot)
         source.tags = ("zzz",)
         table.reload(source.total)
@@ -270,33 +270,33 @@ async def test_rows_that_change_while_all_are_selected_are_selected_as_they_are_
 
 
 async def test_selected_hits_are_renewed_by_the_next_answer() -> None:
-    found = HitList(clock=lambda: NOW)
-    async with Stage(found).run_test(size=(100, 20)) as pilot:
-        found.show(hits())
+    hit_list = HitList(clock=lambda: NOW)
+    async with Stage(hit_list).run_test(size=(100, 20)) as pilot:
+        hit_list.show(hits())
         await pilot.pause()
         await pilot.press("space", "space")
         renewed = [replace(hit, memory=replace(hit.memory, tags=("zzz",))) for hit in hits()]
-        found.show(renewed, keep_cursor=True)
+        hit_list.show(renewed, keep_cursor=True)
         await pilot.pause()
-        assert [item.tags for item in found.selected] == [("zzz",)] * 2
-        assert posted(pilot, MemoryRows.SelectionChanged)[-1].memories == found.selected
-        found.show(renewed[1:], keep_cursor=True)
+        assert [item.tags for item in hit_list.selected] == [("zzz",)] * 2
+        assert posted(pilot, MemoryRows.SelectionChanged)[-1].memories == hit_list.selected
+        hit_list.show(renewed[1:], keep_cursor=True)
         await pilot.pause()
-        assert found.selected == (renewed[1].memory,)
-        assert posted(pilot, MemoryRows.SelectionChanged)[-1].memories == found.selected
+        assert hit_list.selected == (renewed[1].memory,)
+        assert posted(pilot, MemoryRows.SelectionChanged)[-1].memories == hit_list.selected
 
 
 async def test_single_memories_are_taken_out_of_a_selection() -> None:
-    async with table_of(Source(50)) as (table, pilot):
+    async with open_table(Source(50)) as (table, pilot):
         await pilot.press("space", "space", "space")
         table.deselect([memory(1).id, memory(40).id])
         await pilot.pause()
-        assert chosen(table) == [memory(0).id, memory(2).id]
-        told = posted(pilot, MemoryRows.SelectionChanged)
-        assert told[-1].memories == table.selected
+        assert selected_ids(table) == [memory(0).id, memory(2).id]
+        messages = posted(pilot, MemoryRows.SelectionChanged)
+        assert messages[-1].memories == table.selected
         table.deselect([memory(1).id])
         await pilot.pause()
-        assert posted(pilot, MemoryRows.SelectionChanged) == told
+        assert posted(pilot, MemoryRows.SelectionChanged) == messages
 
 
 # ── a list to pick from ─────────────────────────────────────────────────────────────────────────────────────────────

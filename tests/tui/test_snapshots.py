@@ -14,8 +14,9 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.support.corpus import Console, clock, embedders
-from tests.support.work import show
+from tests.support.console import Console
+from tests.support.corpus import clock, embedders
+from tests.support.sample_jobs import show_jobs
 from vestige_tui.config.settings import Config
 from vestige_tui.core.health import (
     Connections,
@@ -58,10 +59,12 @@ PLACES = (
     Picture("search", "best 20", "how do webhook retries work", ("down", "x", "j"), name="explanation", size=(120, 40)),
     Picture("browse", "355 memories", keys=("j", "j", "space")),
     Picture("review", "1 of ", keys=("space",)),
-    Picture("jobs", "running  1", keys=("j",), arrange=show),
-    Picture("jobs", "running  1", keys=("j",), arrange=show, then="gave no sign", name="job", size=(120, 40)),
-    Picture("jobs", "running  1", keys=("j", "j"), arrange=show, then="given to", name="delegation", size=(80, 24)),
-    Picture("jobs", "running  1", keys=("c",), arrange=show, then="known stores", name="copying", size=(80, 24)),
+    Picture("jobs", "running  1", keys=("j",), arrange=show_jobs),
+    Picture("jobs", "running  1", keys=("j",), arrange=show_jobs, then="gave no sign", name="job", size=(120, 40)),
+    Picture(
+        "jobs", "running  1", keys=("j", "j"), arrange=show_jobs, then="given to", name="delegation", size=(80, 24)
+    ),
+    Picture("jobs", "running  1", keys=("c",), arrange=show_jobs, then="known stores", name="copying", size=(80, 24)),
     Picture("registry", "usable here"),
     Picture("registry", "usable here", name="models", size=(120, 40)),
     Picture("registry", "usable here", keys=("r",), then="of 384 dimensions", name="reembedding", size=(80, 24)),
@@ -90,7 +93,7 @@ def alike_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         found = await asked(service)
         file = SqliteFile("3.50.4", "vestige.db", "-rw-------", "wal", "UTF-8", 4_096, 468, 0, 0)
         console = Session(4_711, "vestige-tui", "ada", "may write", None, True)
-        held = VectorsHeld(374, 64, 105_468, 4_000_000_000)
+        vectors = VectorsHeld(374, 64, 105_468, 4_000_000_000)
         sizes = (TableSize("memories", 184_000, 152_000),)
         queries = (QueryTiming("search_memories", 3, 12.0, 3.5, 5.0, 5.0, 4.0, clock()),)
         return replace(
@@ -100,7 +103,7 @@ def alike_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             connections=Connections(3, 3, 3),
             sessions=(console,),
             sizes=sizes,
-            vectors=held,
+            vectors=vectors,
             queries=queries,
         )
 

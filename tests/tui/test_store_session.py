@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.corpus import another_process, clock, embedders
+from tests.support.corpus import clock, embedders, second_handle
 from vestige_tui.config.settings import Config
 from vestige_tui.core.errors import StoreMissing, Unavailable, VestigeError
 from vestige_tui.core.health import Stats
@@ -117,7 +117,7 @@ async def test_a_store_is_opened_and_its_facts_follow(corpus: Path) -> None:
         assert watched.questions == []
         before = session.facts.memories
         assert before is not None
-        async with another_process(corpus) as other:
+        async with second_handle(corpus) as other:
             await other.insert(Draft("one more"))
         await watched.until(lambda: session.facts.memories == before + 1)
         await watched.until(lambda: watched.count(StoreChanged) >= 2)

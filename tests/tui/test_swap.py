@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.corpus import Console, clock
-from tests.support.swapping import OtherEmbedder, offer, prepare, swap
+from tests.support.console import Console
+from tests.support.corpus import clock
+from tests.support.model_swap import OtherEmbedder, offer_models, prepare_spare_vectors, swap_models
 from vestige_tui.config.settings import Config
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.search import SearchQuery
@@ -42,15 +43,15 @@ async def opened(path: Path, source: EmbedderSource) -> AsyncIterator[Console]:
 
 async def test_the_console_goes_on_with_the_new_model(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     second = OtherEmbedder(32)
-    loaded = offer(monkeypatch, TestEmbedder(64), second)
+    loaded = offer_models(monkeypatch, TestEmbedder(64), second)
     source = EmbedderSource()
     async with opened(corpus, source) as console:
         said: list[str] = []
         console.app.frame_changed.subscribe(console.app, lambda _: said.append(console.banner))
         await console.press("f6")
         await console.until("64 dimensions")
-        await asyncio.to_thread(prepare, f"sqlite:{corpus}", second)
-        await asyncio.to_thread(swap, f"sqlite:{corpus}", second)
+        await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{corpus}", second)
+        await asyncio.to_thread(swap_models, f"sqlite:{corpus}", second)
         await console.until("other-embedder-32 32")
         await console.until("32 dimensions")
         await console.until("● loaded in this console")
@@ -65,7 +66,7 @@ async def test_the_console_goes_on_with_the_new_model(corpus: Path, monkeypatch:
 
 async def test_hits_stay_until_those_by_the_new_model_come(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     second, arrived = OtherEmbedder(32), threading.Event()
-    offer(monkeypatch, TestEmbedder(64), second)
+    offer_models(monkeypatch, TestEmbedder(64), second)
     load = loaders.load_embedder
 
     def slowly(name: str | None = None, **options: Any) -> Embedder:
@@ -88,8 +89,8 @@ async def test_hits_stay_until_those_by_the_new_model_come(corpus: Path, monkeyp
             shown += 1
 
         console.app.frame_changed.subscribe(console.app, look)
-        await asyncio.to_thread(prepare, f"sqlite:{corpus}", second)
-        await asyncio.to_thread(swap, f"sqlite:{corpus}", second)
+        await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{corpus}", second)
+        await asyncio.to_thread(swap_models, f"sqlite:{corpus}", second)
         try:
             await console.until("Loading other-embedder-32")
             # A new question while the model loads leaves them as well.
@@ -130,11 +131,11 @@ async def test_memories_that_the_new_model_lacks_get_their_vectors(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = TestEmbedder(64), OtherEmbedder(64)
-    offer(monkeypatch, first, second)
+    offer_models(monkeypatch, first, second)
     async with opened(corpus, EmbedderSource()) as console:
-        await asyncio.to_thread(prepare, f"sqlite:{corpus}", second)
+        await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{corpus}", second)
         written = await console.store.insert(Draft("Written while the other vectors were made."))
-        await asyncio.to_thread(swap, f"sqlite:{corpus}", second)
+        await asyncio.to_thread(swap_models, f"sqlite:{corpus}", second)
         await console.until("other-embedder-64 64")
         await console.press("f6")
         await console.until("100.0 %  searched by meaning")
@@ -146,10 +147,10 @@ async def test_where_the_old_model_is_configured_the_way_out_is_said(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second = OtherEmbedder(64)
-    offer(monkeypatch, TestEmbedder(64), second)
+    offer_models(monkeypatch, TestEmbedder(64), second)
     async with opened(corpus, EmbedderSource("test-embedder-64")) as console:
-        await asyncio.to_thread(prepare, f"sqlite:{corpus}", second)
-        await asyncio.to_thread(swap, f"sqlite:{corpus}", second)
+        await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{corpus}", second)
+        await asyncio.to_thread(swap_models, f"sqlite:{corpus}", second)
         await console.until("The store belongs to other-embedder-64, but test-embedder-64 is configured.")
         await console.press("f6")
         await console.until("◐ not the configured model")
@@ -158,10 +159,10 @@ async def test_where_the_old_model_is_configured_the_way_out_is_said(
 
 async def test_where_the_new_model_is_not_here_that_is_said(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     second = OtherEmbedder(64)
-    offer(monkeypatch, TestEmbedder(64))
+    offer_models(monkeypatch, TestEmbedder(64))
     async with opened(corpus, EmbedderSource()) as console:
-        await asyncio.to_thread(prepare, f"sqlite:{corpus}", second)
-        await asyncio.to_thread(swap, f"sqlite:{corpus}", second)
+        await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{corpus}", second)
+        await asyncio.to_thread(swap_models, f"sqlite:{corpus}", second)
         await console.until("The embedding model other-embedder-64 is not on this machine. Search answers by words")
         await console.until("The store now belongs to other-embedder-64, 64 dimensions; here searches answer by words")
         await console.press("f6")

@@ -6,13 +6,14 @@ import uuid
 from datetime import timedelta
 from pathlib import Path
 
-from tests.support.corpus import NOW, another_process, opened
+from tests.support.console import open_console
+from tests.support.corpus import NOW, second_handle
 from vestige_tui.jobs.ledger import CALLER, Ledger
 from vestige_tui.jobs.transitions import OVERDUE
 
 
 async def overdue(path: Path) -> str:
-    async with another_process(path) as store:
+    async with second_handle(path) as store:
         return await Ledger(store).insert(
             caller=CALLER, callee=uuid.uuid4(), task="reindex", deadline=NOW - timedelta(minutes=1)
         )
@@ -20,7 +21,7 @@ async def overdue(path: Path) -> str:
 
 async def test_what_is_over_its_deadline_is_ended_and_said(corpus: Path) -> None:
     job_id = await overdue(corpus)
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.until("1 job is over its deadline and failed.")
         assert console.app.session.store is not None
         job = await Ledger(console.app.session.store).job(job_id)
@@ -28,7 +29,7 @@ async def test_what_is_over_its_deadline_is_ended_and_said(corpus: Path) -> None
 
 
 async def test_where_nothing_is_to_be_swept_nothing_is_said(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         timings = console.store.backend.timings
         await console.until(lambda: any(each.name == "list_sweepable" for each in timings.slowest()))
         await console.pilot.pause()

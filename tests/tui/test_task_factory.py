@@ -10,7 +10,7 @@ from typing import Any
 from textual.app import App
 from textual.pilot import Pilot
 
-from tests.support.corpus import opened
+from tests.support.console import open_console
 from tests.support.task_factory import EAGER, run_test_of_textual
 
 AT_ONCE, LATER = ["task", "next line"], ["next line", "task"]
@@ -58,5 +58,5 @@ async def test_by_itself_textual_opens_it_otherwise() -> None:
 
 
 async def test_the_sample_console_has_the_factory(corpus: Path) -> None:
-    async with opened(corpus):
+    async with open_console(corpus):
         assert asyncio.get_running_loop().get_task_factory() is EAGER

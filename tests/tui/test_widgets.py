@@ -5,21 +5,18 @@ from __future__ import annotations
 import pkgutil
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib import import_module
 
 import pytest
 from rich.cells import cell_len
-from textual.app import App, ComposeResult
-from textual.message import Message as TextualMessage
-from textual.pilot import Pilot
+from textual.app import App
 from textual.widgets import Static
 
 from tests.support.gallery import Gallery, detail, example
-from tests.support.pictures import lines
-from tests.support.samples import NOW, Source, hits, memory
+from tests.support.pictures import screen_lines
+from tests.support.sample_memories import NOW, Source, hits, memory
+from tests.support.widget_stage import Stage, open_table, selected_ids, settle
 from vestige_tui.core.errors import Busy
 from vestige_tui.core.filter_syntax import Chip, split_chips
 from vestige_tui.core.links import Lineage
@@ -38,7 +35,7 @@ from vestige_tui.tui.filters.bar import AskInput, FilterBar
 from vestige_tui.tui.jobs.job_progress import COMPARED, JobProgressPanel, JobProgressView, RowCounts, TableBar
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.search.hit_list import HitList
-from vestige_tui.tui.themes import THEMES, register
+from vestige_tui.tui.themes import THEMES
 from vestige_tui.tui.widgets.glyphs import level
 from vestige_tui.tui.widgets.lineage import tree
 from vestige_tui.tui.widgets.memory_card import SHOWN_CHARACTERS, MemoryCard, MemoryDetail
@@ -49,75 +46,14 @@ HOSTILE = "[/foo] [bold]x[/] [@click=app.quit]y \x1b[2Jgone \x9b31m \u202eesreve
 MILLION = 1_000_000
 
 
-class Stage(App[None]):
-    """One widget alone, with a list of what it posted."""
-
-    def __init__(self, widget: MemoryTable | HitList | MemoryCard | FilterBar | JobProgressPanel) -> None:
-        super().__init__()
-        self.widget = widget
-        self.posted: list[TextualMessage] = []
-        register(self)
-        self.theme = THEMES[0].name
-
-    def compose(self) -> ComposeResult:
-        yield self.widget
-
-    def on_mount(self) -> None:
-        if self.widget.can_focus:
-            self.widget.focus()
-
-    def on_memory_table_memory_highlighted(self, event: MemoryTable.MemoryHighlighted) -> None:
-        self.posted.append(event)
-
-    def on_memory_table_memory_chosen(self, event: MemoryTable.MemoryChosen) -> None:
-        self.posted.append(event)
-
-    def on_memory_table_not_here(self, event: MemoryTable.NotHere) -> None:
-        self.posted.append(event)
-
-    def on_memory_table_failed(self, event: MemoryTable.Failed) -> None:
-        self.posted.append(event)
-
-    def on_memory_rows_selection_changed(self, event: MemoryTable.SelectionChanged) -> None:
-        self.posted.append(event)
-
-    def on_hit_list_hit_highlighted(self, event: HitList.HitHighlighted) -> None:
-        self.posted.append(event)
-
-    def on_filter_bar_asked(self, event: FilterBar.Asked) -> None:
-        self.posted.append(event)
-
-
-@asynccontextmanager
-async def table_of(source: Source, size: tuple[int, int] = (120, 40)) -> AsyncIterator[tuple[MemoryTable, Pilot[None]]]:
-    table = MemoryTable(clock=lambda: NOW)
-    app = Stage(table)
-    async with app.run_test(size=size) as pilot:
-        table.set_source(source.total, source.fetch, sort="created")
-        await settle(pilot)
-        yield table, pilot
-
-
-def chosen(table: MemoryTable) -> list[str]:
-    """Return the ids that are selected."""
-    return [item.id for item in table.selected]
-
-
-async def settle(pilot: Pilot[None]) -> None:
-    """Wait until no rows are being fetched and the screen shows them."""
-    await pilot.pause()
-    await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
-
-
 # ── the table ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_million_rows_cost_two_pages_to_show() -> None:
     source = Source(MILLION)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         assert [asked[0] for asked in source.asked] == [0, PAGE_ROWS]
-        shown = lines(pilot.app)
+        shown = screen_lines(pilot.app)
         assert "made ▼" in shown[0]
         assert "Signing keys rotate" in shown[1]
         assert table.count == MILLION
@@ -125,7 +61,7 @@ async def test_a_million_rows_cost_two_pages_to_show() -> None:
 
 async def test_scrolling_on_goes_by_key_and_only_a_jump_by_offset() -> None:
     source = Source(MILLION)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         for _ in range(12):
             await pilot.press("pagedown")
             await settle(pilot)
@@ -142,7 +78,7 @@ async def test_scrolling_on_goes_by_key_and_only_a_jump_by_offset() -> None:
 
 async def test_pages_that_were_seen_are_not_asked_for_again_until_they_fall_out() -> None:
     source = Source(MILLION)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         for index in range(0, (PAGES_HELD + 10) * PAGE_ROWS, PAGE_ROWS):
             table.move_to(index)
             await settle(pilot)
@@ -156,7 +92,7 @@ async def test_pages_that_were_seen_are_not_asked_for_again_until_they_fall_out(
 
 async def test_what_is_not_here_yet_is_a_dot_then_fills_in() -> None:
     source = Source(MILLION)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         table.move_to(500_000)
         assert table.current is None
         assert {piece[0].strip() for piece in table.draw_row(500_000, 0, 110)} <= {"·", ""}
@@ -180,16 +116,16 @@ async def test_what_is_not_here_yet_is_a_dot_then_fills_in() -> None:
     ],
 )
 async def test_motions(keys: tuple[str, ...], row: int) -> None:
-    async with table_of(Source(MILLION)) as (table, pilot):
+    async with open_table(Source(MILLION)) as (table, pilot):
         await pilot.press(*keys)
         await settle(pilot)
         assert table.cursor == row
         assert row in table.visible_rows
-        assert any(line.startswith("▌") for line in lines(pilot.app))
+        assert any(line.startswith("▌") for line in screen_lines(pilot.app))
 
 
 async def test_enter_and_double_click_open_and_every_new_memory_is_told_once() -> None:
-    async with table_of(Source(50)) as (table, pilot):
+    async with open_table(Source(50)) as (table, pilot):
         app = pilot.app
         assert isinstance(app, Stage)
         await pilot.press("j", "enter")
@@ -207,22 +143,22 @@ async def test_enter_and_double_click_open_and_every_new_memory_is_told_once() -
 
 async def test_the_cursor_keeps_its_memory_and_its_line_when_rows_arrive_above() -> None:
     source = Source(MILLION)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         table.move_to(5_030)
         await settle(pilot)
-        line = next(number for number, text in enumerate(lines(pilot.app)) if text.startswith("▌"))
+        line = next(number for number, text in enumerate(screen_lines(pilot.app)) if text.startswith("▌"))
         source.added = 7
         table.reload(source.total)
         await settle(pilot)
         assert table.count == MILLION + 7
         assert table.cursor == 5_037
         assert table.current == memory(5_030)
-        assert lines(pilot.app)[line].startswith("▌")
+        assert screen_lines(pilot.app)[line].startswith("▌")
 
 
 async def test_a_list_that_became_shorter_keeps_the_cursor_inside() -> None:
     source = Source(300)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
         await pilot.press("G")
         source.count = 20
         table.reload(20)
@@ -237,7 +173,7 @@ async def test_a_list_that_became_shorter_keeps_the_cursor_inside() -> None:
 
 async def test_a_failing_source_leaves_the_table_alive() -> None:
     source = Source(300)
-    async with table_of(source) as (table, pilot):
+    async with open_table(source) as (table, pilot):
 
         async def broken(offset: int, limit: int, after: str | None) -> Page[Memory]:
             raise Busy
@@ -250,21 +186,21 @@ async def test_a_failing_source_leaves_the_table_alive() -> None:
 
 
 async def test_space_range_all_and_escape() -> None:
-    async with table_of(Source(250)) as (table, pilot):
+    async with open_table(Source(250)) as (table, pilot):
         app = pilot.app
         assert isinstance(app, Stage)
         await pilot.press("space", "space")
-        assert chosen(table) == [memory(0).id, memory(1).id]
+        assert selected_ids(table) == [memory(0).id, memory(1).id]
         assert table.cursor == 2
-        assert lines(pilot.app)[1].lstrip().startswith("■")
+        assert screen_lines(pilot.app)[1].lstrip().startswith("■")
         await pilot.press("escape")
-        assert chosen(table) == []
+        assert selected_ids(table) == []
         await pilot.press("v", "j", "j")
         assert table.range_open
         assert table.is_selected(4)
         await pilot.press("v")
         await settle(pilot)
-        assert chosen(table) == [memory(index).id for index in (2, 3, 4)]
+        assert selected_ids(table) == [memory(index).id for index in (2, 3, 4)]
         await pilot.press("asterisk")
         await settle(pilot)
         assert len(table.selected) == 250
@@ -274,7 +210,7 @@ async def test_space_range_all_and_escape() -> None:
 
 
 async def test_selecting_all_of_a_million_stops_at_the_limit_and_says_so() -> None:
-    async with table_of(Source(MILLION)) as (_, pilot):
+    async with open_table(Source(MILLION)) as (_, pilot):
         app = pilot.app
         assert isinstance(app, Stage)
         await pilot.press("asterisk")
@@ -285,19 +221,19 @@ async def test_selecting_all_of_a_million_stops_at_the_limit_and_says_so() -> No
 
 @pytest.mark.parametrize("size", [(120, 40), (99, 30), (80, 24), (69, 24), (60, 20), (30, 10)])
 async def test_every_row_fits_its_width_and_columns_fold(size: tuple[int, int]) -> None:
-    async with table_of(Source(MILLION), size) as (table, pilot):
-        head = lines(pilot.app)[0]
+    async with open_table(Source(MILLION), size) as (table, pilot):
+        head = screen_lines(pilot.app)[0]
         assert ("tags" in head) == (size[0] >= 100)
         assert ("type" in head) == (size[0] >= 70)
         assert ("due" in head) == (size[0] >= 99)
         for y in range(size[1]):
             assert table.render_line(y).cell_length == table.scrollable_content_region.width
-        ends = {cell_len(line.rstrip()) for line in lines(pilot.app)[1:] if line.strip()}
+        ends = {cell_len(line.rstrip()) for line in screen_lines(pilot.app)[1:] if line.strip()}
         assert max(ends) <= size[0]
 
 
 async def test_columns_stand_still_whatever_the_text_is() -> None:
-    async with table_of(Source(40)) as (table, _):
+    async with open_table(Source(40)) as (table, _):
         where = set()
         for y in range(1, 20):
             text = table.render_line(y).text
@@ -308,7 +244,7 @@ async def test_columns_stand_still_whatever_the_text_is() -> None:
 
 
 async def test_first_paint_of_a_million_rows_is_quick() -> None:
-    async with table_of(Source(10)) as (table, pilot):
+    async with open_table(Source(10)) as (table, pilot):
         source = Source(MILLION)
         started = time.process_time()
         table.set_source(source.total, source.fetch)
@@ -347,7 +283,7 @@ def hostile(index: int) -> Memory:
 
 
 def assert_clean(app: App[None]) -> None:
-    for line in lines(app):
+    for line in screen_lines(app):
         assert unclean(line) == []
 
 
@@ -355,16 +291,16 @@ async def test_hostile_text_in_lists() -> None:
     async def fetch(offset: int, limit: int, after: str | None) -> Page[Memory]:
         return Page(tuple(hostile(index) for index in range(offset, min(offset + limit, 30))))
 
-    async with table_of(Source(0)) as (table, pilot):
+    async with open_table(Source(0)) as (table, pilot):
         table.set_source(30, fetch)
         await settle(pilot)
-        assert "[/foo] [bold]x[/]" in lines(pilot.app)[1]
+        assert "[/foo] [bold]x[/]" in screen_lines(pilot.app)[1]
         assert_clean(pilot.app)
-    found = HitList(clock=lambda: NOW)
-    async with Stage(found).run_test(size=(120, 30)) as pilot:
-        found.show([Hit(hostile(index), 0.1, text_rank=1) for index in range(5)])
+    hit_list = HitList(clock=lambda: NOW)
+    async with Stage(hit_list).run_test(size=(120, 30)) as pilot:
+        hit_list.show([Hit(hostile(index), 0.1, text_rank=1) for index in range(5)])
         await pilot.pause()
-        assert "[/foo] [bold]x[/]" in lines(pilot.app)[0]
+        assert "[/foo] [bold]x[/]" in screen_lines(pilot.app)[0]
         assert_clean(pilot.app)
 
 
@@ -386,7 +322,7 @@ async def test_hostile_text_in_the_card(raw: bool) -> None:
         if raw:
             await pilot.press("r")
         await pilot.pause()
-        text = "\n".join(lines(pilot.app))
+        text = "\n".join(screen_lines(pilot.app))
         assert "[/foo] [bold]x[/]" in text
         assert "javascript" in text if raw else "link" in text
         assert_clean(pilot.app)
@@ -448,7 +384,7 @@ async def test_hostile_text_in_dialogs_and_lines() -> None:
         for dialog in (Confirm(HOSTILE, [HOSTILE], notes=[HOSTILE]), Message(HOSTILE, HOSTILE)):
             app.push_screen(dialog)
             await pilot.pause()
-            assert "[/foo]" in "\n".join(lines(app))
+            assert "[/foo]" in "\n".join(screen_lines(app))
             assert_clean(app)
             await pilot.press("escape")
 
@@ -457,21 +393,21 @@ async def test_hostile_text_in_dialogs_and_lines() -> None:
 
 
 async def test_hits_say_why_they_stand_where_they_do() -> None:
-    found = HitList(clock=lambda: NOW)
-    async with Stage(found).run_test(size=(100, 20)) as pilot:
-        found.show(hits())
+    hit_list = HitList(clock=lambda: NOW)
+    async with Stage(hit_list).run_test(size=(100, 20)) as pilot:
+        hit_list.show(hits())
         await pilot.pause()
-        shown = lines(pilot.app)
+        shown = screen_lines(pilot.app)
         assert "1 " in shown[0]
         assert "words 1" in shown[1]
         assert "meaning 3" in shown[1]
         assert "meaning ─" in shown[5]
         await pilot.press("j", "j")
-        assert found.current == hits()[2]
-        found.show(hits()[1:], keep_cursor=True)
-        assert found.current == hits()[2]
-        found.show(hits())
-        assert found.cursor == 0
+        assert hit_list.current == hits()[2]
+        hit_list.show(hits()[1:], keep_cursor=True)
+        assert hit_list.current == hits()[2]
+        hit_list.show(hits())
+        assert hit_list.cursor == 0
 
 
 async def test_typing_asks_once_it_settles_and_fields_become_chips() -> None:
@@ -488,7 +424,7 @@ async def test_typing_asks_once_it_settles_and_fields_become_chips() -> None:
         # On a busy machine the typing itself may pause for long enough.
         assert (asked[0], asked[-1]) == (("keys", ()), ("keys", (Chip("type", "note"),)))
         assert len(asked) < len("keys type:note ")
-        assert "type note" in "\n".join(lines(app))
+        assert "type note" in "\n".join(screen_lines(app))
         await pilot.press("home", "backspace")
         await pilot.pause(0.3)
         assert bar.chips == ()
@@ -579,7 +515,7 @@ async def test_every_place_shows_frame_and_keys_in_every_size() -> None:
             for number, place in enumerate(Gallery.MODES):
                 await pilot.press(f"f{number + 2}")
                 await pilot.pause()
-                shown = lines(pilot.app)
+                shown = screen_lines(pilot.app)
                 assert pilot.app.screen.id == place
                 assert "● live" in shown[0] or shown[0].endswith("●")
                 assert place.capitalize() in shown[1]
@@ -625,13 +561,13 @@ async def test_a_failed_worker_becomes_a_sentence_without_traceback_or_password(
 
         place.run_worker(busy(), exit_on_error=False)
         await pilot.pause(0.1)
-        assert "The store is busy; try again." in "\n".join(lines(pilot.app))
+        assert "The store is busy; try again." in "\n".join(screen_lines(pilot.app))
         place.run_worker(broken(), exit_on_error=False)
         await pilot.pause(0.1)
-        assert "Something went wrong here" in "\n".join(lines(pilot.app))
+        assert "Something went wrong here" in "\n".join(screen_lines(pilot.app))
         await pilot.press("exclamation_mark")
         await pilot.pause()
-        shown = "\n".join(lines(pilot.app))
+        shown = "\n".join(screen_lines(pilot.app))
         assert "RuntimeError" in shown
         assert "hunter2" not in shown
         assert "Traceback" not in shown
@@ -644,7 +580,7 @@ async def test_help_matches_the_live_keys_and_follows_the_keymap() -> None:
         await pilot.press("f3", "question_mark")
         await pilot.pause()
         assert isinstance(app.screen, HelpScreen)
-        shown = "\n".join(lines(app))
+        shown = "\n".join(screen_lines(app))
         assert "^y" in shown
         assert "Copy the memory's text" in shown
         assert "Grade" not in shown.split("Places")[0] or "Grade this memory now" in shown
@@ -671,7 +607,7 @@ async def test_confirm_shows_its_rows_and_only_y_agrees() -> None:
         for key, expected in (("y", True), ("n", False)):
             pilot.app.push_screen(Confirm("Delete 1 memory?", ["the row"]), answers.append)
             await pilot.pause()
-            assert "the row" in "\n".join(lines(pilot.app))
+            assert "the row" in "\n".join(screen_lines(pilot.app))
             await pilot.press("enter")
             await pilot.press(key)
             await pilot.pause()
@@ -686,7 +622,7 @@ async def test_pick_narrows_and_answers() -> None:
             assert isinstance(dialog, Pick)
             pilot.app.push_screen(dialog, answers.append)
             await pilot.pause()
-            assert "1,204" in "\n".join(lines(pilot.app))
+            assert "1,204" in "\n".join(screen_lines(pilot.app))
             await pilot.press(*keys)
             await pilot.pause()
         assert answers == ["people", "ops"]
@@ -697,9 +633,9 @@ async def test_the_palette_lists_what_is_live_and_survives_brackets() -> None:
         await pilot.press("f4", "ctrl+p")
         for _ in range(800):
             await pilot.pause(0.05)
-            if "Suspend" in "\n".join(lines(pilot.app)):
+            if "Suspend" in "\n".join(screen_lines(pilot.app)):
                 break
-        assert "Suspend" in "\n".join(lines(pilot.app))
+        assert "Suspend" in "\n".join(screen_lines(pilot.app))
         await pilot.press("left_square_bracket", "slash", "b")
         await pilot.pause(0.3)
         await pilot.press("escape")
@@ -716,8 +652,8 @@ async def test_every_theme_with_and_without_colour(theme: str, colour: bool, mon
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("f3", "j")
         await pilot.pause(0.1)
-        assert sum(line.startswith("▌") for line in lines(app)) == 1
-        assert "◐" in "\n".join(lines(app))
+        assert sum(line.startswith("▌") for line in screen_lines(app)) == 1
+        assert "◐" in "\n".join(screen_lines(app))
 
 
 @pytest.mark.parametrize("width", [44, 52, 57, 60, 80])
@@ -729,7 +665,7 @@ async def test_the_tables_of_a_job_keep_to_one_line_each(width: int) -> None:
     async with app.run_test(size=(width, 12)) as pilot:
         bars.progress = JobProgressView("", "", tables, running=False)
         await pilot.pause()
-        shown = [line.rstrip() for line in lines(app) if line.strip()]
+        shown = [line.rstrip() for line in screen_lines(app) if line.strip()]
     [first] = [line for line in shown if line.startswith("memories")]
     assert shown[shown.index(first) + 1].startswith("supersession")
     # What found no column is said in words.
@@ -745,8 +681,8 @@ async def test_figures_of_a_job_are_bright_only_while_it_lives(age: float, rate:
     async with app.run_test(size=(80, 12)) as pilot:
         bars.progress = JobProgressView("", "copying", tables, rate=9_812.0, seconds_left=60.0, heartbeat_age=age)
         await pilot.pause()
-        assert any(rate in line for line in lines(app))
-        assert any("1 min left" in line for line in lines(app)) == ink
+        assert any(rate in line for line in screen_lines(app))
+        assert any("1 min left" in line for line in screen_lines(app)) == ink
         accents = [span for span in bars.render().spans if "accent" in str(span.style)]
     assert bool(accents) == ink
 
@@ -759,6 +695,6 @@ async def test_differences_are_told_apart_where_there_is_room(width: int, titles
     async with app.run_test(size=(width, 12)) as pilot:
         bars.progress = JobProgressView("", "", (TableBar("edges", 9, 9, rows=rows),), running=False, columns=COMPARED)
         await pilot.pause()
-        shown = [line.rstrip() for line in lines(app) if line.strip()]
+        shown = [line.rstrip() for line in screen_lines(app) if line.strip()]
     assert shown[0].strip() == titles
     assert shown[1].split()[-1] == ("3" if width == 100 else "6")

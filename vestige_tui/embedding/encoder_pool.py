@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
@@ -41,7 +41,7 @@ Encoded: TypeAlias = "Vector | str"
 """A vector, or the reason that there is none."""
 
 # Without -P the working directory would come first on the module path.
-_COMMAND = (sys.executable, "-P", "-m", "vestige_tui.embedding.encoder_pool")
+ENCODER_COMMAND = (sys.executable, "-P", "-m", "vestige_tui.embedding.encoder_pool")
 
 
 class _Died(Exception):
@@ -68,7 +68,7 @@ class _Encoder:
         return [errors.get(str(index), vectors[index]) for index in range(len(texts))]
 
     def _start(self) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=-1)
+        process = subprocess.Popen(ENCODER_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=-1)
         self._process = process
         if self._closed:
             self.close()
@@ -220,7 +220,7 @@ def _encode(embedder: Embedder, texts: list[str]) -> tuple[dict[str, Any], bytes
     return failed, matrix.tobytes()
 
 
-def serve() -> int:
+def serve(load: Callable[..., Embedder] = load_embedder) -> int:
     """Load the model that the first line names, and encode the texts of the lines that follow."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
@@ -228,7 +228,7 @@ def serve() -> int:
     lines = sys.stdin.buffer
     request = json.loads(lines.readline())
     try:
-        embedder = load_embedder(request["model"], dimension=request["dimension"], threads=request["threads"])
+        embedder = load(request["model"], dimension=request["dimension"], threads=request["threads"])
     except EmbedderUnavailable as error:
         _answer(answers, {"error": error.message})
         return 1

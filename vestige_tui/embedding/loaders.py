@@ -220,13 +220,14 @@ def _network() -> bool:
     return True
 
 
-_FETCH = "import sys, fastembed; fastembed.TextEmbedding(sys.argv[1], cache_dir=sys.argv[2], lazy_load=True)"
+DOWNLOAD_SCRIPT = "import sys, fastembed; fastembed.TextEmbedding(sys.argv[1], cache_dir=sys.argv[2], lazy_load=True)"
+"""Program of the process that downloads a model; its arguments are the model and the folder."""
 
 
 def _download(name: str, cache: Path, megabytes: float, tell: Progress, stop: threading.Event) -> None:
     """Download a model in a process of its own: it can be stopped at once, and its output reaches no terminal."""
     before = _megabytes_in(cache)
-    command = [sys.executable, "-P", "-c", _FETCH, name, str(cache)]
+    command = [sys.executable, "-P", "-c", DOWNLOAD_SCRIPT, name, str(cache)]
     null = subprocess.DEVNULL
     with subprocess.Popen(command, stdin=null, stdout=null, stderr=null) as process:
         while process.poll() is None:

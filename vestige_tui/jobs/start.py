@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 HANDSHAKE_SECONDS = 60.0
 
 # Without -P the working directory would come first on the module path.
-_WORKER = (sys.executable, "-P", "-m", "vestige_tui.jobs.worker")
+WORKER_COMMAND = (sys.executable, "-P", "-m", "vestige_tui.jobs.worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +83,42 @@ async def dry_run(request: JobRequest) -> dict[str, TableProgress]:
     return tables
 
 
-async def start(request: JobRequest, *, fresh: bool = False) -> StartedJob:
+def spawn_worker(spec: Mapping[str, str]) -> None:
+    """Start the worker in a session of its own, write its spec to stdin, and wait until it has taken the job."""
+    folder = state_dir() / "jobs"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _forget_old_logs(folder)
+    path = folder / f"{spec['job_id']}.log"
+    log = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        # The launcher exits at once and init adopts the worker, so that its end needs no wait here.
+        launcher = subprocess.Popen(
+            [sys.executable, "-I", "-S", exec_as.__file__, "-", str(folder), "detach", *WORKER_COMMAND],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    finally:
+        os.close(log)
+    assert launcher.stdin is not None
+    assert launcher.stdout is not None
+    with launcher.stdout as stdout:
+        with suppress(BrokenPipeError), launcher.stdin as stdin:
+            stdin.write(json.dumps(spec).encode())
+        launcher.wait()
+        # The pipe ends after TAKEN, or with the worker itself.
+        if _line(stdout.fileno()) != TAKEN:
+            raise Unavailable(f"The worker did not begin; {path} says why.")
+
+
+async def start(
+    request: JobRequest, *, fresh: bool = False, spawn: Callable[[Mapping[str, str]], None] = spawn_worker
+) -> StartedJob:
     """Start a job in a process of its own; return once the worker has taken it.
 
     An unfinished plan continues from its checkpoint, unless ``fresh`` or of a kind that starts over. Raises as
     ``check`` does, before a row or table is created; then creates the tables of the target, or migrates them, where
-    needed.
+    needed. ``spawn`` is given the spec of the worker and returns once the job is taken.
     """
     job = await check(request)
     async with open_store(request.target, create=job.creates, max_connections=2) as target:
@@ -117,7 +147,7 @@ async def start(request: JobRequest, *, fresh: bool = False) -> StartedJob:
                         "source": _absolute(request.source, job.source),
                         "target": _absolute(request.target, location),
                     }
-                    await asyncio.to_thread(_spawn, spec)
+                    await asyncio.to_thread(spawn, spec)
             except VestigeError as error:
                 # On a full disk this write fails, too; the first error is still the one to report.
                 with suppress(VestigeError):
@@ -166,34 +196,6 @@ def _no_worker() -> Iterator[None]:
         yield
     except OSError as error:
         raise Unavailable(f"No worker could be started: {error.strerror or error}.") from error
-
-
-def _spawn(spec: Mapping[str, str]) -> None:
-    """Start the worker in a session of its own, write its spec to stdin, and wait until it has taken the job."""
-    folder = state_dir() / "jobs"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _forget_old_logs(folder)
-    path = folder / f"{spec['job_id']}.log"
-    log = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        # The launcher exits at once and init adopts the worker, so that its end needs no wait here.
-        launcher = subprocess.Popen(
-            [sys.executable, "-I", "-S", exec_as.__file__, "-", str(folder), "detach", *_WORKER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-        )
-    finally:
-        os.close(log)
-    assert launcher.stdin is not None
-    assert launcher.stdout is not None
-    with launcher.stdout as stdout:
-        with suppress(BrokenPipeError), launcher.stdin as stdin:
-            stdin.write(json.dumps(spec).encode())
-        launcher.wait()
-        # The pipe ends after TAKEN, or with the worker itself.
-        if _line(stdout.fileno()) != TAKEN:
-            raise Unavailable(f"The worker did not begin; {path} says why.")
 
 
 def _forget_old_logs(folder: Path) -> None:

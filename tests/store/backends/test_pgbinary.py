@@ -143,9 +143,9 @@ def test_the_server_spells_values_alike(postgres_database: str) -> None:
         """ '{"b": 1, "a": [1.50]}'::jsonb, 7::smallint, false, 'infinity'::timestamptz"""
     )
     with psycopg.connect(postgres_database) as connection:
-        found = connection.execute(statement, (at,), binary=True)
-        assert found.pgresult is not None
-        raw = [found.pgresult.get_value(0, column) or b"" for column in range(12)]
+        cursor = connection.execute(statement, (at,), binary=True)
+        assert cursor.pgresult is not None
+        raw = [cursor.pgresult.get_value(0, column) or b"" for column in range(12)]
     assert [pgbinary_decode.moment(value) for value in raw[:3]] == [FIRST, LAST, at]
     assert raw[:3] == [pgbinary_encode.moment(FIRST), pgbinary_encode.moment(LAST), pgbinary_encode.moment(at)]
     assert raw[3:5] == [pgbinary_encode.texts([b"a", b"", b"NULL", "鍵".encode()]), pgbinary_encode.texts([])]
@@ -191,9 +191,9 @@ LISTS: Sequence[Any] = (
 def test_the_server_spells_lists_of_texts_in_json_alike(values: Any, postgres_database: str) -> None:
     statement = "SELECT v, convert_to(array_to_json(v)::text, 'UTF8') FROM (SELECT %s::text[] AS v) AS given"
     with psycopg.connect(postgres_database) as connection:
-        found = connection.execute(statement, (values,), binary=True)
-        assert found.pgresult is not None
-        raw, said = (found.pgresult.get_value(0, column) or b"" for column in range(2))
+        cursor = connection.execute(statement, (values,), binary=True)
+        assert cursor.pgresult is not None
+        raw, said = (cursor.pgresult.get_value(0, column) or b"" for column in range(2))
     assert pgbinary_decode.json_of_texts(raw) == said
     assert json.loads(said) == values
     assert pgbinary_encode.texts_of_json(said) == raw

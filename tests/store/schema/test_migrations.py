@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.store.conftest import Clock
+from tests.support.clock import Clock
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import ForeignStore, Refused, SchemaBroken, SchemaPending
 from vestige_tui.core.memories import Draft

@@ -49,9 +49,9 @@ def _decode(raw: bytes) -> str:
 def _open(path: Path, mode: str = "ro") -> tuple[sqlite3.Connection, Survey]:
     connection = sqlite3.connect(f"file:{path}?mode={mode}", uri=True)
     connection.text_factory = _decode
-    found = survey(connection)
-    connection.executescript(found.script)
-    return connection, found
+    schema = survey(connection)
+    connection.executescript(schema.script)
+    return connection, schema
 
 
 def _ask(connection: sqlite3.Connection, sql: str, *values: object) -> list[Row]:
@@ -184,9 +184,9 @@ def test_a_wrong_version_number_is_not_believed(path: Path) -> None:
     with closing(sqlite3.connect(path)) as writer:
         writer.execute("UPDATE schema_version SET version = 7")
         writer.commit()
-    found = _survey(path)
-    assert found.line == "Vestige V18"
-    assert found.notes == ("The file says version 7 of itself; its tables are those of Vestige V18.",)
+    schema = _survey(path)
+    assert schema.line == "Vestige V18"
+    assert schema.notes == ("The file says version 7 of itself; its tables are those of Vestige V18.",)
 
 
 def test_a_memory_has_our_columns(crafted: sqlite3.Connection) -> None:

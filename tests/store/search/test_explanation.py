@@ -83,8 +83,8 @@ async def test_shares_and_scores_follow_the_formula(filled: Store) -> None:
 
 async def test_filters_are_counted_by_themselves_and_together(filled: Store) -> None:
     chosen = Filter(node_types=("decision",))
-    found = await filled.explain(SearchQuery.within(chosen, "harbour +key -waits"))
-    told = {each.text: each.memories for each in found.filters}
+    explanation = await filled.explain(SearchQuery.within(chosen, "harbour +key -waits"))
+    told = {each.text: each.memories for each in explanation.filters}
     keys, waiting = ({at for at in range(COUNT) if at % step == 1} for step in (6, 7))
     decisions = set(range(1, COUNT, 2))
     assert told == {
@@ -93,8 +93,8 @@ async def test_filters_are_counted_by_themselves_and_together(filled: Store) -> 
         "with key": len(keys),
         "without waits": COUNT - len(waiting),
     }
-    assert (found.passing, found.total) == (len(decisions & keys - waiting - {COUNT - 1}), COUNT)
-    assert {*ids(found, "text"), *ids(found, "vector")} <= {number(at) for at in keys - waiting}
+    assert (explanation.passing, explanation.total) == (len(decisions & keys - waiting - {COUNT - 1}), COUNT)
+    assert {*ids(explanation, "text"), *ids(explanation, "vector")} <= {number(at) for at in keys - waiting}
 
 
 async def test_where_nothing_passes_that_is_the_reason(filled: Store) -> None:
@@ -104,16 +104,16 @@ async def test_where_nothing_passes_that_is_the_reason(filled: Store) -> None:
 
 
 async def test_each_word_is_told(filled: Store) -> None:
-    found = await filled.explain(SearchQuery("how does the +crane rotate -key elsewhere"))
-    told = {word.text: (word.use, word.documents) for word in found.words}
+    explanation = await filled.explain(SearchQuery("how does the +crane rotate -key elsewhere"))
+    told = {word.text: (word.use, word.documents) for word in explanation.words}
     assert told["crane"] == ("must", COUNT // 6)
     assert told["rotate"] == ("ranked", COUNT // 7)
     assert told["elsewhere"] == ("ranked", 0)
     assert told["key"] == ("must_not", None)
     assert told["how"] == told["does"] == told["the"] == ("dropped", None)
-    weights = {word.text: word.weight or 0.0 for word in found.words}
+    weights = {word.text: word.weight or 0.0 for word in explanation.words}
     assert weights["rotate"] > weights["crane"] * 0.9
-    assert found.steps[-1].what == "all"
+    assert explanation.steps[-1].what == "all"
 
 
 @pytest.mark.parametrize(
@@ -180,9 +180,9 @@ async def test_why_not_of_a_memory_without_a_vector(filled: Store) -> None:
     assert without.rank is None
     assert without.hit is None
     assert "no vector" in without.reason
-    found = await filled.why_not(SearchQuery("key"), number(7))
-    assert found.hit is not None
-    assert (found.hit.text_rank is not None, found.hit.vector_rank) == (True, None)
+    verdict = await filled.why_not(SearchQuery("key"), number(7))
+    assert verdict.hit is not None
+    assert (verdict.hit.text_rank is not None, verdict.hit.vector_rank) == (True, None)
 
 
 async def test_why_not_by_exact_characters(filled: Store) -> None:

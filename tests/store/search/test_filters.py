@@ -15,8 +15,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.store.conftest import Clock
-from tests.support.listed import list_ids
+from tests.support.clock import Clock
+from tests.support.memory_ids import list_ids
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.memories import LOCAL_USER, Draft, Filter
 from vestige_tui.core.reviews import Scheduling
@@ -142,9 +142,9 @@ async def test_facets_count_what_choosing_them_would_leave(store: Store, filled:
         for chosen in together(clock):
             passing = [draft for number, draft in enumerate(filled) if passes(number, draft, chosen, store)]
             expected = Counter(value for draft in passing for value in own(draft))
-            found = await store.memories.facets(name, chosen)  # type: ignore[arg-type]  # each is a FacetName
-            assert {facet.value: facet.count for facet in found} == expected, (name, chosen)
-            assert [facet.count for facet in found] == sorted(expected.values(), reverse=True)
+            facets = await store.memories.facets(name, chosen)  # type: ignore[arg-type]  # each is a FacetName
+            assert {facet.value: facet.count for facet in facets} == expected, (name, chosen)
+            assert [facet.count for facet in facets] == sorted(expected.values(), reverse=True)
 
 
 async def test_owners_are_told_with_what_they_are_called(store: Store, filled: list[Draft]) -> None:

@@ -6,33 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.corpus import MEMORIES, REPLACED, Console, another_process, opened
+from tests.support.console import Console, open_browse, open_console, pick
+from tests.support.corpus import MEMORIES, REPLACED, second_handle
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.filter_syntax import Chip
 from vestige_tui.core.memories import Draft, Memory, Page
-from vestige_tui.tui.browse.memory_table import MemoryTable
 from vestige_tui.tui.dialogs.modals import Ask, Confirm, Pick
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.widgets.memory_card import MemoryCard
 
 SIZES = [(120, 40), (80, 24), (60, 20)]
 ACTIVE = MEMORIES - REPLACED
-
-
-async def browse(console: Console) -> MemoryTable:
-    """Go to Browse and wait for its rows."""
-    await console.press("f3")
-    await console.until("newest first")
-    await console.still()
-    return console.app.screen.query_one(MemoryTable)
-
-
-async def pick(console: Console, text: str) -> None:
-    """Narrow the list that is offered, and take what is left on top."""
-    await console.until(lambda: isinstance(console.app.screen, Pick))
-    await console.paste(text)
-    await console.press("enter")
-    await console.still()
 
 
 def line_of_cursor(console: Console) -> str:
@@ -42,8 +26,8 @@ def line_of_cursor(console: Console) -> str:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_memory_is_one_line_and_the_text_has_the_room(corpus: Path, size: tuple[int, int]) -> None:
-    async with opened(corpus, size) as console:
-        table = await browse(console)
+    async with open_console(corpus, size) as console:
+        table = await open_browse(console)
         assert f"{ACTIVE} memories" in console.text
         assert table.count == ACTIVE
         assert "From this morning: Priya is back on" in line_of_cursor(console)
@@ -52,8 +36,8 @@ async def test_every_memory_is_one_line_and_the_text_has_the_room(corpus: Path, 
 
 
 async def test_enter_opens_the_card_as_a_page_and_escape_returns(corpus: Path) -> None:
-    async with opened(corpus, (60, 20)) as console:
-        table = await browse(console)
+    async with open_console(corpus, (60, 20)) as console:
+        table = await open_browse(console)
         await console.press("j", "j", "enter")
         await console.still()
         assert console.app.screen.has_class("-reading")
@@ -66,8 +50,8 @@ async def test_enter_opens_the_card_as_a_page_and_escape_returns(corpus: Path) -
 
 
 async def test_slash_goes_to_the_line_and_escape_clears(corpus: Path) -> None:
-    async with opened(corpus, (60, 20)) as console:
-        table = await browse(console)
+    async with open_console(corpus, (60, 20)) as console:
+        table = await open_browse(console)
         await console.press("slash")
         assert console.app.screen.query_one(FilterBar).has_focus_within
         await console.paste("since:-30d domain:auth ")
@@ -80,8 +64,8 @@ async def test_slash_goes_to_the_line_and_escape_clears(corpus: Path) -> None:
 
 
 async def test_a_filter_that_leaves_nothing_names_the_ways_out(corpus: Path) -> None:
-    async with opened(corpus, (60, 20)) as console:
-        await browse(console)
+    async with open_console(corpus, (60, 20)) as console:
+        await open_browse(console)
         console.app.screen.query_one(FilterBar).focus_input()
         await console.paste("tag:nowhere ")
         await console.until("No memory passes these filters.")
@@ -90,8 +74,8 @@ async def test_a_filter_that_leaves_nothing_names_the_ways_out(corpus: Path) -> 
 
 
 async def test_sorting_shows_what_it_sorts_by(corpus: Path) -> None:
-    async with opened(corpus, (80, 24)) as console:
-        table = await browse(console)
+    async with open_console(corpus, (80, 24)) as console:
+        table = await open_browse(console)
         assert "made ▼" in console.text
         await console.press("s")
         await pick(console, "due")
@@ -106,8 +90,8 @@ async def test_sorting_shows_what_it_sorts_by(corpus: Path) -> None:
 
 
 async def test_replaced_memories_come_and_go_with_one_key(corpus: Path) -> None:
-    async with opened(corpus, (60, 20)) as console:
-        await browse(console)
+    async with open_console(corpus, (60, 20)) as console:
+        await open_browse(console)
         await console.press("o")
         await console.until(f"{MEMORIES} memories")
         assert "Replaced memories are shown too." in console.text
@@ -116,8 +100,8 @@ async def test_replaced_memories_come_and_go_with_one_key(corpus: Path) -> None:
 
 
 async def test_a_selection_stays_said_until_it_is_given_up(corpus: Path) -> None:
-    async with opened(corpus, (80, 24)) as console:
-        table = await browse(console)
+    async with open_console(corpus, (80, 24)) as console:
+        table = await open_browse(console)
         await console.press("space", "space", "v", "j", "v")
         await console.until("4 selected, from")
         await console.press("y")
@@ -131,8 +115,8 @@ async def test_a_selection_stays_said_until_it_is_given_up(corpus: Path) -> None
 
 
 async def test_bulk_tags_and_bulk_deletes_show_their_rows_and_one_key_takes_each_back(corpus: Path) -> None:
-    async with opened(corpus, (100, 40)) as console:
-        table = await browse(console)
+    async with open_console(corpus, (100, 40)) as console:
+        table = await open_browse(console)
         await console.press("space", "space", "space", "t")
         await console.until(lambda: isinstance(console.app.screen, Ask))
         await console.paste("+checked -communication")
@@ -164,8 +148,8 @@ async def test_bulk_tags_and_bulk_deletes_show_their_rows_and_one_key_takes_each
 
 
 async def test_link_supersede_and_grade_from_the_list(corpus: Path) -> None:
-    async with opened(corpus) as console:
-        table = await browse(console)
+    async with open_console(corpus) as console:
+        table = await open_browse(console)
         current = table.current
         assert current is not None
         edges = len(await console.store.links.edges(current.id))
@@ -200,12 +184,12 @@ async def test_link_supersede_and_grade_from_the_list(corpus: Path) -> None:
 
 
 async def test_another_process_writes_and_the_cursor_keeps_its_memory(corpus: Path) -> None:
-    async with opened(corpus, (80, 24)) as console:
-        table = await browse(console)
+    async with open_console(corpus, (80, 24)) as console:
+        table = await open_browse(console)
         await console.press("pagedown", "pagedown")
         await console.still()
         here, line = table.current, console.lines.index(line_of_cursor(console))
-        async with another_process(corpus) as other:
+        async with second_handle(corpus) as other:
             for number in range(3):
                 await other.insert(Draft(f"Arrived from elsewhere, number {number}"))
         await console.until(f"{ACTIVE + 3} memories")
@@ -219,7 +203,7 @@ async def test_another_process_writes_and_the_cursor_keeps_its_memory(corpus: Pa
 async def test_rows_that_cannot_be_fetched_are_said_and_fetched_later(
     corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(corpus, (60, 20)) as console:
+    async with open_console(corpus, (60, 20)) as console:
         page = console.store.page
 
         async def broken(*args: object, **options: object) -> Page[Memory]:
@@ -235,10 +219,10 @@ async def test_rows_that_cannot_be_fetched_are_said_and_fetched_later(
 
 async def test_hostile_memories_are_shown_and_obeyed_nowhere(corpus: Path) -> None:
     evil = "zz [/x] [bold]hi[/] [@click=app.quit]y[/] \x1b]52;c;aGk=\x07 \x9b31m \u202ereversed\u200f end"
-    async with another_process(corpus) as other:
+    async with second_handle(corpus) as other:
         await other.insert(Draft(evil, node_type=evil, tags=(evil,), domains=(evil,), codebase=evil))
-    async with opened(corpus) as console:
-        await browse(console)
+    async with open_console(corpus) as console:
+        await open_browse(console)
         console.app.screen.query_one(FilterBar).set_chips([Chip("tag", evil), Chip("type", evil)])
         await console.until("1 memory")
         await console.press("space", "d")
@@ -257,8 +241,8 @@ async def test_state_and_selection_are_seen_without_colour(
 ) -> None:
     if not colour:
         monkeypatch.setenv("NO_COLOR", "1")
-    async with opened(corpus, (60, 20), theme=theme) as console:
-        await browse(console)
+    async with open_console(corpus, (60, 20), theme=theme) as console:
+        await open_browse(console)
         await console.press("space")
         await console.until("1 selected")
         assert [line for line in console.lines if "■ ○" in line]

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from textual import events
 
-from tests.support.corpus import MEMORIES, REPLACED, Console, another_process, clock, embedders, opened
+from tests.support.console import Console, open_console
+from tests.support.corpus import MEMORIES, REPLACED, clock, embedders, second_handle
 from vestige_tui.config.reader import load_config
 from vestige_tui.config.settings import Config
 from vestige_tui.core.errors import Unavailable
@@ -88,7 +89,7 @@ def offered(console: Console) -> dict[str, int | None]:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("place", PLACES)
 async def test_one_key_in_three_places_and_chips_follow(corpus: Path, place: str, size: tuple[int, int]) -> None:
-    async with opened(corpus, size) as console:
+    async with open_console(corpus, size) as console:
         await console.press(place)
         await console.until(lambda: console.app.screen.id == PLACES[place])
         await settle(console)
@@ -116,7 +117,7 @@ async def test_one_key_in_three_places_and_chips_follow(corpus: Path, place: str
 
 async def test_every_field_counts_what_choosing_it_leaves(corpus: Path) -> None:
     """Each value of each field, alone and beside others: what was promised is what is then there."""
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f3")
         await settle(console)
         screen = await picker(console, "f")
@@ -130,15 +131,15 @@ async def test_every_field_counts_what_choosing_it_leaves(corpus: Path) -> None:
                 for place, (chip, count) in enumerate(list(offered(console).items())[:3]):
                     screen._toggle_at(place)
                     await settle(console)
-                    said = f"{count:,} {'memory passes' if count == 1 else 'memories pass'}."
-                    assert said in console.text, (others, chip)
+                    message = f"{count:,} {'memory passes' if count == 1 else 'memories pass'}."
+                    assert message in console.text, (others, chip)
                     screen._toggle_at(place)
                     tried += 1
         assert tried > 50
 
 
 async def test_typing_narrows_and_the_empty_list_says_why(corpus: Path) -> None:
-    async with opened(corpus, (60, 20)) as console:
+    async with open_console(corpus, (60, 20)) as console:
         await picker(console)
         await go(console, "tag")
         await console.type("post")
@@ -168,7 +169,7 @@ async def test_typing_narrows_and_the_empty_list_says_why(corpus: Path) -> None:
     [("since", "-45d", "-45q"), ("until", "2026-11-01", "2026-11"), ("recall", "0.85", "8.5")],
 )
 async def test_a_date_or_number_can_be_typed(corpus: Path, field: str, typed: str, bad: str) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await picker(console)
         await go(console, field)
         preset = offered(console)
@@ -198,9 +199,9 @@ async def test_an_owner_is_shown_by_name_and_asked_for_by_handle(corpus: Path) -
         connection.execute(
             "INSERT INTO users (id, handle, display_name, created_at) VALUES ('u1', 'mira', ?, '')", (EVIL,)
         )
-    async with another_process(corpus) as other:
+    async with second_handle(corpus) as other:
         await other.insert(Draft("Mira knows the depot.", owner_user_id="u1"))
-    async with opened(corpus, (80, 24)) as console:
+    async with open_console(corpus, (80, 24)) as console:
         await picker(console)
         await go(console, "owner")
         assert offered(console) == {"owner:local": ACTIVE, "owner:mira": 1}
@@ -222,7 +223,7 @@ async def test_an_owner_is_shown_by_name_and_asked_for_by_handle(corpus: Path) -
 
 @pytest.mark.parametrize("place", ["f2", "f3"])
 async def test_a_wrong_value_is_one_line_at_the_bar(corpus: Path, place: str) -> None:
-    async with opened(corpus, (60, 20)) as console:
+    async with open_console(corpus, (60, 20)) as console:
         await console.press(place)
         await settle(console)
         before = console.lines[8:17]
@@ -235,7 +236,7 @@ async def test_a_wrong_value_is_one_line_at_the_bar(corpus: Path, place: str) ->
 
 
 async def test_chips_are_clicked_away_and_survive_going_elsewhere(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.paste('tag:"two words" tag:"say \\"hi\\"" domain:auth ')
         await settle(console)
         chips = (Chip("tag", "two words"), Chip("tag", 'say "hi"'), Chip("domain", "auth"))
@@ -255,7 +256,7 @@ async def test_chips_are_clicked_away_and_survive_going_elsewhere(corpus: Path) 
 
 @pytest.mark.parametrize(("place", "title"), [("search", "Search"), ("review", "Review")])
 async def test_one_key_takes_the_filters_along(corpus: Path, place: str, title: str) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f3")
         await settle(console)
         await console.press("F")
@@ -276,7 +277,7 @@ async def test_one_key_takes_the_filters_along(corpus: Path, place: str, title: 
 
 
 async def test_review_asks_what_every_filter_leaves(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f4")
         await settle(console)
         for text in (
@@ -382,11 +383,11 @@ async def test_what_cannot_be_saved_is_one_sentence(corpus: Path, tmp_path: Path
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_hostile_values_are_shown_and_obeyed_nowhere(corpus: Path, size: tuple[int, int]) -> None:
-    async with another_process(corpus) as other:
+    async with second_handle(corpus) as other:
         for number in range(3):
             tags = (EVIL, "[red]" * 2_000, f"日本語の札 {number}", "👩‍👩‍👧‍👦🏳️‍🌈 emoji", "a\nb\tc")
             await other.insert(Draft(f"evil {number}", node_type=EVIL, tags=tags, domains=(EVIL,), codebase=EVIL))
-    async with opened(corpus, size) as console:
+    async with open_console(corpus, size) as console:
         await picker(console)
         for field in ("domain", "type", "tag", "codebase", "owner"):
             await go(console, field)
@@ -428,7 +429,7 @@ async def test_what_is_typed_is_chosen_before_it_is_counted(
             console.app.post_message(events.Key(name, key))
         await console.pilot.pause()
 
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await picker(console)
         await go(console, "since")
         # Nothing that is typed settles in this test.
@@ -454,7 +455,7 @@ async def test_what_is_typed_is_chosen_before_it_is_counted(
 
 
 async def test_typing_is_never_held_up_by_a_slow_store(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         store, free = console.store, asyncio.Event()
         facets = store.memories.facets
 
@@ -475,7 +476,7 @@ async def test_typing_is_never_held_up_by_a_slow_store(corpus: Path, monkeypatch
 
 
 async def test_a_lost_store_is_said_in_the_picker(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await picker(console)
 
         async def lost(*_: object) -> tuple[Facet, ...]:
@@ -489,7 +490,7 @@ async def test_a_lost_store_is_said_in_the_picker(corpus: Path, monkeypatch: pyt
 
 
 async def test_browse_keeps_its_place_under_a_moving_date(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f3")
         await settle(console)
         bar(console).set_chips([Chip("since", "-9000h")])

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.corpus import NOW, Console, opened
+from tests.support.console import Console, open_console
+from tests.support.corpus import NOW
 from vestige_tui.core.jobs import JobProgress, TableProgress
 from vestige_tui.jobs.ledger import CALLER, Ledger
 from vestige_tui.jobs.ledger_rows import Run
@@ -37,7 +38,7 @@ class Hands:
 def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
     """The clock of the console that is opened."""
     hands = Hands()
-    monkeypatch.setattr("tests.support.corpus.clock", hands)
+    monkeypatch.setattr("tests.support.console.clock", hands)
     return hands
 
 
@@ -74,7 +75,7 @@ async def stall(console: Console, hands: Hands, task: str = "read the docs") -> 
 
 
 async def test_a_job_is_stopped_after_asking(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
         ledger = Ledger(console.store)
         run = await begin(console.store)
@@ -95,7 +96,7 @@ async def test_a_job_is_stopped_after_asking(corpus: Path) -> None:
 
 
 async def test_work_of_an_agent_is_stopped_at_once(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         given = await work(console.store)
         await console.press("f5")
         await console.until("agents  1")
@@ -109,7 +110,7 @@ async def test_work_of_an_agent_is_stopped_at_once(corpus: Path) -> None:
 
 
 async def test_work_that_gets_stuck_is_said_so_and_queued_once_more(corpus: Path, hands: Hands) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         given = await stall(console, hands)
         await console.until("It gave no sign of life since 14:02, for 11 min; it may still recover.")
         await console.press("R")
@@ -132,7 +133,7 @@ async def test_work_that_gets_stuck_is_said_so_and_queued_once_more(corpus: Path
 
 
 async def test_work_is_marked_as_failed_with_a_reason(corpus: Path, hands: Hands) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         given = await stall(console, hands, "index 倉庫 [/red]")
         for keys in (("escape",), ("enter", "n")):
             await console.press("F")
@@ -154,7 +155,7 @@ async def test_work_is_marked_as_failed_with_a_reason(corpus: Path, hands: Hands
 
 
 async def test_a_reason_may_stay_away(corpus: Path, hands: Hands) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         given = await stall(console, hands)
         await console.press("F", "enter")
         await console.until("Mark it as failed?")
@@ -164,7 +165,7 @@ async def test_a_reason_may_stay_away(corpus: Path, hands: Hands) -> None:
 
 
 async def test_a_job_whose_worker_is_gone_is_taken_up_or_given_up(corpus: Path, hands: Hands) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         ledger = Ledger(console.store)
         run = await begin(console.store)
         await ledger.take(run.id, "somebody")
@@ -193,7 +194,7 @@ async def test_a_job_whose_worker_is_gone_is_taken_up_or_given_up(corpus: Path, 
 
 
 async def test_keys_that_make_no_sense_say_why(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         ledger = Ledger(console.store)
         given = await work(console.store)
         await console.press("f5")
@@ -220,7 +221,7 @@ async def test_keys_that_make_no_sense_say_why(corpus: Path) -> None:
     ],
 )
 async def test_what_is_done_says_what_can_be_done_instead(corpus: Path, kind: str, why: str) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         ledger = Ledger(console.store)
         run = await ledger.start(
             kind=kind, source="sqlite:/gone/a.db", target="postgresql://127.0.0.1:1/c", model="", task="", owner="me"
@@ -233,7 +234,7 @@ async def test_what_is_done_says_what_can_be_done_instead(corpus: Path, kind: st
 
 
 async def test_a_job_that_no_worker_took_up_gives_no_sign_of_life(corpus: Path, hands: Hands) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await begin(console.store)
         await console.press("f5")
         await console.until("waiting to start")
@@ -247,7 +248,7 @@ async def test_a_job_that_no_worker_took_up_gives_no_sign_of_life(corpus: Path, 
 
 
 async def test_an_earlier_attempt_is_not_taken_up_again(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         ledger = Ledger(console.store)
         first = await begin(console.store)
         await ledger.transition(first.id, "failed", error="The server went away.")
@@ -259,7 +260,7 @@ async def test_an_earlier_attempt_is_not_taken_up_again(corpus: Path) -> None:
 
 
 async def test_the_whole_id_is_copied(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         run = await begin(console.store)
         await console.press("f5")
         await console.until("waiting to start")
@@ -272,7 +273,7 @@ async def test_the_whole_id_is_copied(corpus: Path) -> None:
 async def test_what_can_be_done_stands_in_the_footer_and_in_help(
     corpus: Path, hands: Hands, size: tuple[int, int]
 ) -> None:
-    async with opened(corpus, size) as console:
+    async with open_console(corpus, size) as console:
         await begin(console.store)
         await console.press("f5")
         await console.until("waiting to start")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.corpus import opened
+from tests.support.console import open_console
 from tests.support.passwords import demand_password, with_password
-from tests.support.postgres import finish
+from tests.support.postgres import run_in_thread
 from vestige_tui.core.jobs import JobFinding, JobProgress, TableProgress
 from vestige_tui.jobs.known_stores import remember
 from vestige_tui.jobs.ledger import Ledger
@@ -33,10 +33,10 @@ async def test_the_findings_of_a_job_behind_a_password_are_read_with_what_was_ty
     corpus: Path, postgres_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = with_password(postgres_database)
-    job_id = finish(begin(known))
+    job_id = run_in_thread(begin(known))
     remember(known, job_id, "copy")
     demand_password(monkeypatch)
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         console.app.session.remember_url(known)
         await console.press("f5")
         await console.until("1 failed")

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.corpus import NOW, Console, embedders, opened
+from tests.support.console import Console, open_console
+from tests.support.corpus import NOW, embedders
+from tests.support.sample_jobs import FINDINGS, show_jobs
 from tests.support.vestige_files import make_v18
-from tests.support.work import FINDINGS, show
 from vestige_tui.config.settings import Config
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.jobs import Job, JobFinding, JobProgress, TableProgress
@@ -33,9 +34,9 @@ def row(console: Console, start: str) -> str:
 
 
 async def test_one_job_in_full_beside_the_others(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
-        await show(console.app)
+        await show_jobs(console.app)
         await console.until("findings")
         for said in ("running  1", "no sign of life  1", "agents  1", "finished  4"):
             assert said in console.text
@@ -58,9 +59,9 @@ async def test_one_job_in_full_beside_the_others(corpus: Path) -> None:
 
 
 async def test_figures_keep_their_place_while_they_grow(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
-        jobs = await show(console.app)
+        jobs = await show_jobs(console.app)
         await console.until("findings")
         before = row(console, "memories  ")
         tables = {**jobs[0].progress.tables, "memories": TableProgress(99_999, 96_987, 3_011, 5, 1, total=100_000)}
@@ -75,9 +76,9 @@ async def test_figures_keep_their_place_while_they_grow(corpus: Path) -> None:
 
 
 async def test_a_finding_opens_and_escape_leads_back(corpus: Path) -> None:
-    async with opened(corpus, (60, 20)) as console:
+    async with open_console(corpus, (60, 20)) as console:
         await console.press("f5")
-        await show(console.app)
+        await show_jobs(console.app)
         await console.until("running  1")
         assert "inserted" not in console.text
         await console.press("enter")
@@ -90,9 +91,9 @@ async def test_a_finding_opens_and_escape_leads_back(corpus: Path) -> None:
 
 
 async def test_the_cursor_keeps_its_job(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
-        jobs = await show(console.app)
+        jobs = await show_jobs(console.app)
         await console.press("j", "j")
         await console.until("reindex the docs of harbour-api")
         newer = replace(jobs[0], id="newer000", target="postgresql://other/newest")
@@ -103,9 +104,9 @@ async def test_the_cursor_keeps_its_job(corpus: Path) -> None:
 
 
 async def test_figures_of_a_job_that_gives_no_sign_are_of_the_past(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
-        await show(console.app)
+        await show_jobs(console.app)
         await console.until("9,812 rows/s")
         await console.press("j")
         await console.until("Its worker gave no sign for 12 min.")
@@ -120,9 +121,9 @@ async def test_figures_of_a_job_that_gives_no_sign_are_of_the_past(corpus: Path)
 
 
 async def test_a_job_that_has_read_its_rows_says_what_it_does(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
-        jobs = await show(console.app)
+        jobs = await show_jobs(console.app)
         done = replace(jobs[0].progress, tables={"memories": TableProgress(374, 374, total=374)}, rate=0.0, eta=None)
         console.app.session.jobs = (replace(jobs[0], progress=replace(done, phase="comparing memories")),)
         console.app.frame_changed.publish(None)
@@ -132,9 +133,9 @@ async def test_a_job_that_has_read_its_rows_says_what_it_does(corpus: Path) -> N
 
 
 async def test_jobs_tell_their_ends_apart(corpus: Path) -> None:
-    async with opened(corpus, (80, 24)) as console:
+    async with open_console(corpus, (80, 24)) as console:
         await console.press("f5")
-        jobs = await show(console.app)
+        jobs = await show_jobs(console.app)
         ends = (("y1.db", "pg"), ("demo.db", "pg"))
         made = [
             replace(jobs[3], id=f"{number}", source=f"sqlite:/a/{one}", target=f"pgembed:/a/{other}")
@@ -188,14 +189,14 @@ def test_a_path_is_cut_before_its_last_parts(url: str, width: int, said: str) ->
 
 
 def test_what_is_too_long_for_a_line_goes_on_after_a_folder() -> None:
-    said = "it is at /home/ada/notes/of/vestige.db now"
-    assert folded(said, 20) == ["it is at", "/home/ada/notes/of/", "vestige.db", "now"]
+    message = "it is at /home/ada/notes/of/vestige.db now"
+    assert folded(message, 20) == ["it is at", "/home/ada/notes/of/", "vestige.db", "now"]
 
 
 async def test_facts_and_ages_stay_whole_where_there_is_little_room(corpus: Path) -> None:
-    async with opened(corpus, (80, 24)) as console:
+    async with open_console(corpus, (80, 24)) as console:
         await console.press("f5")
-        jobs = await show(console.app)
+        jobs = await show_jobs(console.app)
         same = replace(jobs[3], id="5a3e0000", kind="verify", options={})
         console.app.session.jobs = (replace(jobs[4], source="sqlite:/home/ada/.local/share/core/of/vestige.db"), same)
         console.app.frame_changed.publish(None)
@@ -206,9 +207,9 @@ async def test_facts_and_ages_stay_whole_where_there_is_little_room(corpus: Path
 
 
 async def test_work_whose_name_is_cut_is_told_in_full(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
-        given = (await show(console.app))[2]
+        given = (await show_jobs(console.app))[2]
         task = f"sweep the inbox of everything that nobody has read {'for a very long time ' * 4}and answer it"
         seen = NOW - timedelta(seconds=4)
         long = replace(given, status="in_progress", task=task, last_heartbeat=seen, error=None)
@@ -227,9 +228,9 @@ async def test_work_whose_name_is_cut_is_told_in_full(corpus: Path) -> None:
 
 
 async def test_the_last_run_of_a_plan_is_the_one_to_go_on_with(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
-        failed = (await show(console.app))[6]
+        failed = (await show_jobs(console.app))[6]
         first = replace(failed, plan="p")
         later = replace(
             failed, id="1a7e0000", plan="p", attempt=2, tries=2, status="in_progress", last_heartbeat=NOW, error=None
@@ -252,9 +253,9 @@ async def test_the_last_run_of_a_plan_is_the_one_to_go_on_with(corpus: Path) -> 
 
 
 async def test_a_beginning_is_said_until_the_job_is_seen_and_then_its_end(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
-        jobs = await show(console.app)
+        jobs = await show_jobs(console.app)
         console.app.session.jobs = ()
         await show_job(console.app, jobs[0].id, "The copy has started.")
         await console.until("The copy has started.")
@@ -295,7 +296,7 @@ def test_how_a_job_ended_is_one_sentence(changes: dict[str, Any], said: tuple[st
 
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])
 async def test_a_place_without_jobs_offers_nothing_to_open(empty_store: Path, size: tuple[int, int]) -> None:
-    async with opened(empty_store, size) as console:
+    async with open_console(empty_store, size) as console:
         await console.press("f5")
         await console.until("No job has run yet")
         active = console.app.screen.active_bindings
@@ -304,7 +305,7 @@ async def test_a_place_without_jobs_offers_nothing_to_open(empty_store: Path, si
 
 
 async def test_a_store_that_is_only_read_is_not_embedded_anew(corpus: Path) -> None:
-    async with opened(corpus, read_only=True) as console:
+    async with open_console(corpus, read_only=True) as console:
         await console.press("f5")
         await console.until("No job has run yet")
         assert not console.app.screen.active_bindings["r"].enabled
@@ -313,9 +314,9 @@ async def test_a_store_that_is_only_read_is_not_embedded_anew(corpus: Path) -> N
 
 
 async def test_how_jobs_ended_is_said_in_words(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
-        await show(console.app)
+        await show_jobs(console.app)
         said = (
             "Its worker gave no sign for 12 min.",
             "stuck",
@@ -332,7 +333,7 @@ async def test_how_jobs_ended_is_said_in_words(corpus: Path) -> None:
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])
 async def test_an_empty_place_says_how_to_begin(tmp_path: Path, size: tuple[int, int]) -> None:
     path = make_v18(tmp_path / "memory.db", 3, hostile=True)
-    async with opened(path, size) as console:
+    async with open_console(path, size) as console:
         await console.press("f5")
         await console.until("No job has run yet")
         assert "copy this store into another one" in console.text
@@ -341,9 +342,9 @@ async def test_an_empty_place_says_how_to_begin(tmp_path: Path, size: tuple[int,
 
 
 async def test_what_an_agent_was_given_is_told_in_full(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
-        [*_, stuck, _, _, _, _] = await show(console.app)
+        [*_, stuck, _, _, _, _] = await show_jobs(console.app)
         working = replace(
             stuck,
             id="a6e27bbb",
@@ -387,9 +388,9 @@ async def test_differences_of_a_comparison_say_on_which_side(corpus: Path) -> No
         JobFinding("edges", "only_source", "id-2", "It is not in the target."),
         JobFinding("edges", "only_target", "id-3", "It is not in the source."),
     )
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
-        copied = (await show(console.app))[3]
+        copied = (await show_jobs(console.app))[3]
         run = await Ledger(console.store).start(
             kind="verify", source="sqlite:/a.db", target="postgresql://b/c", model="", task="", owner="me"
         )
@@ -419,9 +420,9 @@ async def test_differences_of_a_comparison_say_on_which_side(corpus: Path) -> No
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 20)])
 async def test_differences_are_one_figure_where_three_find_no_room(corpus: Path, size: tuple[int, int]) -> None:
-    async with opened(corpus, size) as console:
+    async with open_console(corpus, size) as console:
         await console.press("f5")
-        copied = (await show(console.app))[3]
+        copied = (await show_jobs(console.app))[3]
         tables = {
             "memories": TableProgress(4_961, total=4_961, differ=1),
             "edges": TableProgress(900, total=900, only_source=1, only_target=1),
@@ -438,9 +439,9 @@ async def test_differences_are_one_figure_where_three_find_no_room(corpus: Path,
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 20)])
 async def test_findings_stand_under_their_outcome_and_give_the_reason_room(corpus: Path, size: tuple[int, int]) -> None:
-    async with opened(corpus, size) as console:
+    async with open_console(corpus, size) as console:
         await console.press("f5")
-        running = (await show(console.app))[0]
+        running = (await show_jobs(console.app))[0]
         run = await Ledger(console.store).start(
             kind="copy", source="sqlite:/a.db", target="postgresql://b/c", model="", task="", owner="me"
         )
@@ -462,9 +463,9 @@ async def test_findings_stand_under_their_outcome_and_give_the_reason_room(corpu
 
 
 async def test_a_finding_opens_the_memory_that_it_is_about(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
-        running = (await show(console.app))[0]
+        running = (await show_jobs(console.app))[0]
         one, other = (await console.store.page(limit=2)).items
         gone = "00000000-0000-4000-8000-000000000000"
         findings = (
@@ -500,9 +501,9 @@ async def test_a_finding_opens_the_memory_that_it_is_about(corpus: Path) -> None
 
 
 async def test_who_reads_about_a_job_is_not_carried_off_to_its_findings(corpus: Path) -> None:
-    async with opened(corpus, (60, 20)) as console:
+    async with open_console(corpus, (60, 20)) as console:
         await console.press("f5")
-        await show(console.app)
+        await show_jobs(console.app)
         await console.until("running  1")
         await console.press("enter")
         await console.until("inserted")
@@ -512,9 +513,9 @@ async def test_who_reads_about_a_job_is_not_carried_off_to_its_findings(corpus: 
 
 
 async def test_many_findings_come_as_one_goes_to_their_end(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
-        copied = (await show(console.app))[3]
+        copied = (await show_jobs(console.app))[3]
         run = await Ledger(console.store).start(
             kind="copy", source="sqlite:/a.db", target="postgresql://b/c", model="", task="", owner="me"
         )
@@ -540,9 +541,9 @@ async def test_many_findings_come_as_one_goes_to_their_end(corpus: Path) -> None
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
 async def test_hostile_and_wide_names_stay_in_their_columns(corpus: Path, size: tuple[int, int]) -> None:
-    async with opened(corpus, size) as console:
+    async with open_console(corpus, size) as console:
         await console.press("f5")
-        jobs = await show(console.app)
+        jobs = await show_jobs(console.app)
         hostile = "postgresql://ada@倉庫倉庫倉庫倉庫倉庫倉庫倉庫/[/red]\x1b[2J\u202e"
         memories = jobs[0].progress.tables["memories"]
         tables = {"倉庫の在庫の長い名前の表": memories, "[/red]": TableProgress(9, 9, total=9)}
@@ -572,9 +573,9 @@ async def test_a_store_that_cannot_be_reached_has_no_jobs_to_read() -> None:
 
 @pytest.mark.parametrize("key", ["tab", "enter"])
 async def test_escape_leads_from_the_job_back_to_the_list(corpus: Path, key: str) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
-        await show(console.app)
+        await show_jobs(console.app)
         await console.until("findings")
         await console.press(key)
         await console.until(lambda: not isinstance(console.app.focused, JobList))
@@ -591,11 +592,11 @@ async def test_findings_that_could_not_be_read_are_read_when_one_asks(
     async def lost(*_: object) -> tuple[JobFinding, ...]:
         raise Unavailable("The line is cut.")
 
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
         with monkeypatch.context() as broken:
             broken.setattr(monitor, "findings", lost)
-            await show(console.app)
+            await show_jobs(console.app)
             await console.until("The line is cut.")
         assert FINDINGS[0].reason not in console.text
         await console.press("ctrl+r")

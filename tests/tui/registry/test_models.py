@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.corpus import NOW, Console, clock, embedders, opened
-from tests.support.swapping import OtherEmbedder, offer, prepare, swap
-from tests.support.work import show
+from tests.support.console import Console, open_console
+from tests.support.corpus import NOW, clock, embedders
+from tests.support.model_swap import OtherEmbedder, offer_models, prepare_spare_vectors, swap_models
+from tests.support.sample_jobs import show_jobs
 from vestige_tui.config.reader import load_config
 from vestige_tui.config.settings import Config
 from vestige_tui.core.embeddings import ModelChange, ModelSignature, SpareVectors, VectorCensus
@@ -68,7 +69,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> Sequence[CatalogModel]:
     ]
     for module in ("registry.place", "wizards.reembed"):
         monkeypatch.setattr(f"vestige_tui.tui.{module}.catalog", lambda: known)
-    offer(monkeypatch, TestEmbedder(64), OTHER)
+    offer_models(monkeypatch, TestEmbedder(64), OTHER)
     return known
 
 
@@ -89,7 +90,7 @@ async def skip_preview(console: Console) -> None:
 async def test_two_models_are_compared_side_by_side(
     small: Path, models: Sequence[CatalogModel], size: tuple[int, int]
 ) -> None:
-    async with opened(small, size) as console:
+    async with open_console(small, size) as console:
         await to_registry(console, "j", "p")
         await console.until("Compare two models")
         await console.press("enter")
@@ -128,8 +129,8 @@ async def test_a_comparison_is_stopped_while_it_encodes(
             assert go_on.wait(30)
             return super().embed(texts, query=query)
 
-    offer(monkeypatch, TestEmbedder(64), Slow(32))
-    async with opened(small) as console:
+    offer_models(monkeypatch, TestEmbedder(64), Slow(32))
+    async with open_console(small) as console:
         await to_registry(console, "j", "enter")
         await console.until("a question of your own")
         await console.press("enter")
@@ -143,7 +144,7 @@ async def test_a_comparison_is_stopped_while_it_encodes(
 
 
 async def test_what_cannot_be_compared_says_why(small: Path, models: Sequence[CatalogModel]) -> None:
-    async with opened(small) as console:
+    async with open_console(small) as console:
         await to_registry(console, "g", "p")
         await console.until("The store belongs to this model; choose another one to compare it with.")
         await console.press("G", "p")
@@ -158,7 +159,7 @@ async def test_what_cannot_be_compared_says_why(small: Path, models: Sequence[Ca
 
 
 async def test_escape_goes_back_through_a_re_embedding(small: Path, models: Sequence[CatalogModel]) -> None:
-    async with opened(small) as console:
+    async with open_console(small) as console:
         await console.press("f5", "r")
         await console.until("to download on first use  1")
         # The cursor begins where there is something to choose.
@@ -226,7 +227,7 @@ def inks(console: Console, *said: str) -> set[str]:
 async def test_in_place_is_chosen_at_once_and_said_again_in_amber_at_the_start(
     small: Path, models: Sequence[CatalogModel], size: tuple[int, int]
 ) -> None:
-    async with opened(small, size) as console:
+    async with open_console(small, size) as console:
         await to_registry(console, "j", "r")
         await console.until("of 32 dimensions")
         await skip_preview(console)
@@ -235,14 +236,14 @@ async def test_in_place_is_chosen_at_once_and_said_again_in_amber_at_the_start(
         await console.press("i", "enter")
         await console.until("start re-embedding")
         assert on_sheet(console, "in place; search by meaning pauses until it is done")
-        said = "all that are in use, are deleted first; there is no way back."
-        assert on_sheet(console, f"6 vectors of test-embedder-64, 64 dimensions, {said}")
+        message = "all that are in use, are deleted first; there is no way back."
+        assert on_sheet(console, f"6 vectors of test-embedder-64, 64 dimensions, {message}")
         assert on_sheet(console, "Back the store up first")
         assert inks(console, "6 vectors of test", "Back the store up") == {console.app.theme_variables["warning"]}
 
 
 async def test_the_advice_to_back_up_is_not_the_dimmest_line(small: Path, models: Sequence[CatalogModel]) -> None:
-    async with opened(small) as console:
+    async with open_console(small) as console:
         await to_registry(console, "j", "r")
         await console.until("of 32 dimensions")
         await skip_preview(console)
@@ -253,7 +254,7 @@ async def test_the_advice_to_back_up_is_not_the_dimmest_line(small: Path, models
 async def test_a_width_is_chosen_with_the_model(small: Path, models: Sequence[CatalogModel]) -> None:
     asked: list[object] = []
 
-    async with opened(small) as console:
+    async with open_console(small) as console:
         await to_registry(console, "j", "r")
         await console.until("of 32 dimensions")
         for wrong in ("33", "7", ""):
@@ -271,9 +272,9 @@ async def test_a_width_is_chosen_with_the_model(small: Path, models: Sequence[Ca
         # So is the store's own model, in another width than its own.
         def load(name: str | None = None, **options: object) -> TestEmbedder:
             asked.append((name, options.get("dimension")))
-            found = TestEmbedder(16)
-            found.name, found.hash = "test-embedder-64", TestEmbedder(64).hash
-            return found
+            embedder = TestEmbedder(16)
+            embedder.name, embedder.hash = "test-embedder-64", TestEmbedder(64).hash
+            return embedder
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("vestige_tui.embedding.loaders.load_embedder", load)
@@ -302,9 +303,9 @@ async def test_an_unfinished_one_is_gone_on_with_in_its_width(
     monkeypatch.setattr("vestige_tui.tui.wizards.reembed.start", start)
     cut = OtherEmbedder(16)
     cut.name = OTHER.name
-    offer(monkeypatch, TestEmbedder(64), cut)
-    async with opened(small) as console:
-        await asyncio.to_thread(prepare, f"sqlite:{small}", cut)
+    offer_models(monkeypatch, TestEmbedder(64), cut)
+    async with open_console(small) as console:
+        await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{small}", cut)
         await to_registry(console, "G")
         await console.until("Nobody is making them just now.")
         assert console.says("other-embedder-32, 16 dimensions 6 vectors made so far")
@@ -325,7 +326,7 @@ async def test_an_unfinished_one_is_gone_on_with_in_its_width(
 async def test_a_model_that_is_not_here_stops_before_anything_is_made(
     small: Path, models: Sequence[CatalogModel]
 ) -> None:
-    async with opened(small) as console:
+    async with open_console(small) as console:
         await to_registry(console, "G", "r")
         await console.until("of 512 dimensions")
         await skip_preview(console)
@@ -335,9 +336,9 @@ async def test_a_model_that_is_not_here_stops_before_anything_is_made(
 
 
 async def test_a_read_only_store_is_left_alone(small: Path, models: Sequence[CatalogModel]) -> None:
-    await asyncio.to_thread(prepare, f"sqlite:{small}", OTHER)
-    await asyncio.to_thread(swap, f"sqlite:{small}", OTHER)
-    async with opened(small, read_only=True) as console:
+    await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{small}", OTHER)
+    await asyncio.to_thread(swap_models, f"sqlite:{small}", OTHER)
+    async with open_console(small, read_only=True) as console:
         await to_registry(console, "j")
         await console.until("6 vectors kept as the way back")
         assert "b goes back to it" not in console.text
@@ -351,7 +352,7 @@ async def test_a_read_only_store_is_left_alone(small: Path, models: Sequence[Cat
 
 
 async def test_a_store_without_a_model_says_what_decides_it(empty_store: Path, models: Sequence[CatalogModel]) -> None:
-    async with opened(empty_store) as console:
+    async with open_console(empty_store) as console:
         await to_registry(console)
         await console.until("No model yet: the first memory that is")
         assert "all-MiniLM-L6-v2 as" in console.text
@@ -430,17 +431,17 @@ def test_a_change_keeps_its_distance_from_when_it_was() -> None:
 def test_what_goes_is_not_taken_for_what_is_in_use() -> None:
     kept = SpareVectors(ModelSignature("b/other", 256, "x"), "kept", 374)
     beside = Estimate("reembed", MODEL, replace(MODEL, dimension=32), 374, None, None, 96_000, kept)
-    said = "The kept ones of the way back, 374 vectors of other, 256 dimensions, are deleted at the start."
-    assert deleted_first(beside, kept) == [said]
+    message = "The kept ones of the way back, 374 vectors of other, 256 dimensions, are deleted at the start."
+    assert deleted_first(beside, kept) == [message]
     in_place = replace(beside, kind="in_place", drops=SpareVectors(MODEL, "kept", 374))
-    assert deleted_first(in_place, kept)[1:] == [said]
+    assert deleted_first(in_place, kept)[1:] == [message]
     assert deleted_first(replace(beside, drops=None), None) == []
 
 
 async def test_the_list_of_models_is_asked_for_again(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = [CatalogModel("test-embedder-64", 64, 1.0, "mit", "The store's own.", False)]
     monkeypatch.setattr("vestige_tui.tui.registry.place.catalog", lambda: known)
-    offered = offer(monkeypatch)
+    offered = offer_models(monkeypatch)
     app = VestigeApp(Config(), f"sqlite:{small}", embedders=EmbedderSource(), clock=clock)
     async with app.run_test(size=(120, 40)) as pilot:
         console = Console(app, pilot)
@@ -451,7 +452,7 @@ async def test_the_list_of_models_is_asked_for_again(small: Path, monkeypatch: p
         # Another process has fetched it.
         known = [replace(known[0], offline=True)]
         monkeypatch.setattr("vestige_tui.embedding.embedder_source.RETRY_SECONDS", 0.0)
-        offered = offer(monkeypatch, TestEmbedder(64))
+        offered = offer_models(monkeypatch, TestEmbedder(64))
         await console.press("f6")
         await console.until("usable here  1")
         await console.until("● loaded in this console")
@@ -461,7 +462,7 @@ async def test_the_list_of_models_is_asked_for_again(small: Path, monkeypatch: p
 async def test_a_list_without_the_stores_own_model_says_so(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = [CatalogModel("maker/short", 64, 1.0, "mit", "", True), CatalogModel("bare", 64, 1.0, "mit", "", True)]
     monkeypatch.setattr("vestige_tui.tui.registry.place.catalog", lambda: known)
-    async with opened(small) as console:
+    async with open_console(small) as console:
         await to_registry(console)
         await console.until("models; the store's own is none of these")
         # Names stand for themselves, their makers in a column of their own.
@@ -484,8 +485,8 @@ async def test_a_real_re_embedding_and_the_way_back(small: Path, monkeypatch: py
     known = [CatalogModel(DEFAULT_MODEL, 384, 22.0, "apache-2.0", "The default.", True)]
     for module in ("registry.place", "wizards.reembed"):
         monkeypatch.setattr(f"vestige_tui.tui.{module}.catalog", lambda: known)
-    monkeypatch.setattr("tests.support.corpus.PATIENCE_SECONDS", 60.0)
-    async with opened(small) as console:
+    monkeypatch.setattr("tests.support.console.PATIENCE_SECONDS", 60.0)
+    async with open_console(small) as console:
         await console.press("f6")
         await console.until("usable here  1")
         await console.press("r")
@@ -532,9 +533,9 @@ async def test_a_real_re_embedding_and_the_way_back(small: Path, monkeypatch: py
 
 
 async def test_a_running_re_embedding_is_seen_beside_the_card(small: Path, models: Sequence[CatalogModel]) -> None:
-    async with opened(small) as console:
-        await asyncio.to_thread(prepare, f"sqlite:{small}", OTHER)
-        await show(console.app)
+    async with open_console(small) as console:
+        await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{small}", OTHER)
+        await show_jobs(console.app)
         running = Job(
             id="4ee3bed0",
             kind="reembed",
@@ -598,8 +599,8 @@ async def test_settings_follow_a_store_that_was_re_embedded(
         await console.until("test-embedder-64 64")
         await console.press("f6")
         await console.until("● loaded in this console")
-        await asyncio.to_thread(prepare, f"sqlite:{small}", OTHER)
-        await asyncio.to_thread(swap, f"sqlite:{small}", OTHER)
+        await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{small}", OTHER)
+        await asyncio.to_thread(swap_models, f"sqlite:{small}", OTHER)
         await console.until("◐ not the configured model")
         await console.press("w")
         await console.until("● loaded in this console")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.corpus import MEMORIES, PATIENCE_SECONDS, clock, opened
-from tests.support.pictures import lines
+from tests.support.console import PATIENCE_SECONDS, open_console
+from tests.support.corpus import MEMORIES, clock
+from tests.support.pictures import screen_lines
 from tests.support.vestige_files import make_v18
 from vestige_tui.config.settings import Config
 from vestige_tui.core.memories import Draft
@@ -24,7 +25,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])
 async def test_the_registered_model_and_what_is_there(corpus: Path, size: tuple[int, int]) -> None:
-    async with opened(corpus, size) as console:
+    async with open_console(corpus, size) as console:
         await console.press("f6")
         wide = size[0] >= 100
         await console.until(f"{MEMORIES} of width 64" if wide else f"{MEMORIES} vectors, one for each memory")
@@ -46,14 +47,14 @@ async def test_the_registered_model_and_what_is_there(corpus: Path, size: tuple[
 
 
 async def test_models_usable_here_come_first(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f6")
         await console.until("to download on first use")
         assert console.text.index("all-MiniLM-L6-v2") < console.text.index("to download on first use")
 
 
 async def test_fill_makes_what_is_missing(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         for number in range(40):
             await console.store.insert(Draft(f"memory {number} without a vector"), embed=False)
         await console.press("f6")
@@ -75,21 +76,21 @@ async def test_another_configured_model_is_named_with_the_ways_out(tmp_path: Pat
             while app.session.banner is None:
                 await pilot.pause(0.05)
             await pilot.press("f6")
-            while "go on" not in "\n".join(lines(app)) and size[1] == 40:
+            while "go on" not in "\n".join(screen_lines(app)) and size[1] == 40:
                 await pilot.pause(0.05)
-            while "nomic-embed" not in "\n".join(lines(app)):
+            while "nomic-embed" not in "\n".join(screen_lines(app)):
                 await pilot.pause(0.05)
-        text = " ".join(" ".join(lines(app)).split())
+        text = " ".join(" ".join(screen_lines(app)).split())
         assert "not the configured model" in text
         if size[1] == 20:
             assert "w uses this one tab tells more" in text
             await pilot.press("tab")
             async with asyncio.timeout(PATIENCE_SECONDS):
-                while "use it" not in "\n".join(lines(app)):
+                while "use it" not in "\n".join(screen_lines(app)):
                     await pilot.pause(0.05)
-            text = " ".join(" ".join(lines(app)).split())
+            text = " ".join(" ".join(screen_lines(app)).split())
         assert "bge-small-en-v1.5 is configured" in text
         assert "use it" in text
         await pilot.press("f")
         await pilot.pause(0.3)
-        assert "Read-only store (Vestige V18 file, not adopted)." in " ".join(" ".join(lines(app)).split())
+        assert "Read-only store (Vestige V18 file, not adopted)." in " ".join(" ".join(screen_lines(app)).split())

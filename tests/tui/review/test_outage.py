@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.corpus import Console
-from tests.tui.review.test_place import BACKUPS, THREE, Clock, Desk, desk, embedders
+from tests.support.clock import Clock
+from tests.support.console import Console
+from tests.support.corpus import embedders
+from tests.support.review_desk import BACKUPS, NOW, THREE, Desk, open_desk
 from vestige_tui.config.settings import Config
 from vestige_tui.core.errors import Conflict, Unavailable, Unsure
 from vestige_tui.core.memories import Change
@@ -61,7 +63,7 @@ def cut_reading(at: Desk, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]
 async def test_ones_own_change_is_nobody_elses_where_the_next_card_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...], verb: str
 ) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         mend = cut_reading(at, monkeypatch)
         await at.press(*keys, sees=AWAY)
@@ -82,7 +84,7 @@ async def test_ones_own_change_is_nobody_elses_where_the_next_card_cannot_be_rea
 async def test_practice_is_kept_where_the_next_card_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with desk(tmp_path, THREE[0]) as at:
+    async with open_desk(tmp_path, THREE[0]) as at:
         await at.press("space", sees="JWKS")
         mend = cut_reading(at, monkeypatch)
         await at.press("1", sees=AWAY)
@@ -94,7 +96,7 @@ async def test_practice_is_kept_where_the_next_card_cannot_be_read(
 async def test_the_end_is_told_of_where_it_could_not_be_read_at_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with desk(tmp_path, THREE[0]) as at:
+    async with open_desk(tmp_path, THREE[0]) as at:
         await at.press("space", sees="JWKS")
         with monkeypatch.context() as broken:
 
@@ -109,7 +111,7 @@ async def test_the_end_is_told_of_where_it_could_not_be_read_at_first(
 async def test_a_grade_that_was_saved_while_the_line_broke_is_ones_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
         store = store_of(at)
         record = store.reviews.record
@@ -126,7 +128,7 @@ async def test_a_grade_that_was_saved_while_the_line_broke_is_ones_own(
 
 
 async def test_what_could_not_be_taken_back_is_taken_back_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
         await at.press("3", sees="2 of 3")
         await at.press("space", sees="Monday")
@@ -147,7 +149,7 @@ async def test_what_could_not_be_taken_back_is_taken_back_next(tmp_path: Path, m
 
 
 async def test_what_can_never_be_taken_back_is_no_wall(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
         await at.press("3", sees="2 of 3")
         await at.press("space", sees="Monday")
@@ -164,7 +166,7 @@ async def test_a_filter_given_before_the_store_is_open_holds_from_the_first_card
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "vestige.db"
-    clock = Clock()
+    clock = Clock(NOW)
     async with open_store(str(path), create=True, embedders=embedders(), clock=clock) as other:
         for each in THREE:
             await other.insert(each)

@@ -2,144 +2,32 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.support.corpus import PATIENCE_SECONDS
-from tests.support.pictures import lines
+from tests.support.clock import Clock
+from tests.support.corpus import embedders
+from tests.support.review_desk import BACKUPS, KEYS, NOW, THREE, Desk, draft, open_desk, schedule_due
 from tests.support.vestige_files import NOW as FILE_NOW
 from tests.support.vestige_files import make_v18
 from vestige_tui.config.settings import Config
-from vestige_tui.core.memories import Draft, Filter, Memory
+from vestige_tui.core.memories import Filter, Memory
 from vestige_tui.core.reviews import Rating, Scheduling
 from vestige_tui.core.scheduling import LEECH_LAPSES, preview
 from vestige_tui.core.text import ago
 from vestige_tui.core.times import local_midnight
-from vestige_tui.embedding.embedder_source import EmbedderSource
-from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.store.open import open_store
-from vestige_tui.store.store import Store
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.review.cloze import prompt_of
-from vestige_tui.tui.review.place import ReviewPlace
 from vestige_tui.tui.review.session import CARD_SECONDS, PRACTICE_AFTER, ReviewSession, SessionCard
 from vestige_tui.tui.review.summary import why_nothing
 from vestige_tui.tui.store_session import Activity
 
-NOW = datetime(2026, 11, 20, 12, 2, tzinfo=UTC)
 HOSTILE = "[/foo] [bold]x[/] [@click=app.quit]y \x1b[2Jgone \x9b31m \u202eesrever \x00 \x07 \u200fend of Kubernetes"
-KEYS = "Signing keys rotate every 90 days; the old public key stays in the JWKS for one more period"
-BACKUPS = "Backups are restored on the first Monday of each month, by hand, from cold storage"
 RUNBOOK = "# Rotating keys\n\nTell the mobile team first.\n\n- publish the new key\n- wait for one period"
-NEW = "Deploys on Fridays need a second person who stays until the graphs are flat"
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.moment = NOW
-
-    def __call__(self) -> datetime:
-        return self.moment
-
-
-def embedders() -> EmbedderSource:
-    return EmbedderSource(embedder=TestEmbedder(64))
-
-
-def known(days_late: float, *, stability: float = 20.0, lapses: int = 0) -> Scheduling:
-    """A schedule that fell due so many days ago."""
-    due = NOW - timedelta(days=days_late)
-    return Scheduling(stability, 5.0, 1.0, due - timedelta(days=stability), due, 3, lapses)
-
-
-def draft(
-    number: int,
-    content: str,
-    scheduling: Scheduling | None = None,
-    tags: tuple[str, ...] = (),
-    domains: tuple[str, ...] = (),
-) -> Draft:
-    return Draft(
-        content,
-        id=f"{number:08d}-0000-4000-8000-000000000000",
-        node_type="decision",
-        created_at=NOW - timedelta(days=200 - number),
-        updated_at=NOW - timedelta(days=200 - number),
-        scheduling=scheduling,
-        tags=tags,
-        domains=domains,
-    )
-
-
-THREE = (
-    draft(1, KEYS, known(9), tags=("security",), domains=("auth",)),
-    draft(2, BACKUPS, known(3), tags=("operations",)),
-    draft(3, NEW),
-)
-
-
-class Desk:
-    """A console in its Review place, and a second handle on the same store, as another console would have it."""
-
-    def __init__(self, pilot: Pilot[None], app: VestigeApp, other: Store, clock: Clock) -> None:
-        self.pilot, self.app, self.other, self.clock = pilot, app, other, clock
-
-    @property
-    def text(self) -> str:
-        return "\n".join(lines(self.app))
-
-    async def until(self, holds: Callable[[str], bool]) -> str:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            await self.pilot.pause(0.01)
-            place = self.app.screen
-            if isinstance(place, ReviewPlace) and not place._grading and holds(self.text):
-                # What stands beside it is told of the same change by a message of its own.
-                for _ in range(4):
-                    await self.pilot.pause(0)
-                return self.text
-        raise AssertionError(f"never came to be seen:\n{self.text}")
-
-    async def sees(self, *parts: str) -> str:
-        return await self.until(lambda text: all(part in text for part in parts))
-
-    async def press(self, *keys: str, sees: str) -> str:
-        await self.pilot.press(*keys)
-        return await self.sees(sees)
-
-    async def state(self, number: int) -> Scheduling | None:
-        return await self.other.reviews.scheduling(draft(number, "").id or "")
-
-    async def ratings(self, number: int) -> list[int]:
-        return [review.rating for review in await self.other.reviews.log(draft(number, "").id or "")]
-
-
-@asynccontextmanager
-async def desk(
-    folder: Path, *drafts: Draft, graded: int = 0, size: tuple[int, int] = (120, 40), read_only: bool = False
-) -> AsyncIterator[Desk]:
-    """A console on a store of these memories, the first ``graded`` of them graded before it is opened."""
-    path, clock = folder / "vestige.db", Clock()
-    async with open_store(str(path), create=True, embedders=embedders(), clock=clock) as other:
-        for each in drafts:
-            await other.insert(each)
-        for each in drafts[:graded]:
-            await other.reviews.record(each.id or "", Rating.EASY)
-        app = VestigeApp(Config(), str(path), embedders=embedders(), clock=clock, read_only=read_only)
-        async with app.run_test(size=size, notifications=True) as pilot:
-            await pilot.press("f4")
-            at = Desk(pilot, app, other, clock)
-            await at.until(lambda text: "opening" not in text and "Opening" not in text)
-            yield at
 
 
 def when(state: Scheduling | None, rating: Rating) -> str:
@@ -150,7 +38,7 @@ def when(state: Scheduling | None, rating: Rating) -> str:
 
 
 async def test_a_whole_sitting(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         first = await at.sees("1 of 3", "overdue 2", "9 d late", "space shows the answer")
         assert "decision" in first
         assert "auth" in first
@@ -193,7 +81,7 @@ async def test_a_whole_sitting(tmp_path: Path) -> None:
 
 
 async def test_prompt_and_answer_stand_in_the_same_place(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         before = (await at.sees("space shows the answer")).splitlines()
         after = (await at.press("space", sees="JWKS")).splitlines()
         asked = next(index for index, line in enumerate(before) if "Signing keys" in line)
@@ -204,7 +92,7 @@ async def test_prompt_and_answer_stand_in_the_same_place(tmp_path: Path) -> None
 
 
 async def test_exact_days_on_demand(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
         due = preview(THREE[0].scheduling, NOW)[Rating.GOOD].next_review
         assert due is not None
@@ -213,10 +101,10 @@ async def test_exact_days_on_demand(tmp_path: Path) -> None:
 
 
 async def test_forgotten_comes_back_as_practice_that_writes_nothing(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE[:2]) as at:
+    async with open_desk(tmp_path, *THREE[:2]) as at:
         await at.press("space", sees="JWKS")
-        said = await at.press("1", sees="2 of 2")
-        assert f"Again, due {when(THREE[0].scheduling, Rating.AGAIN)}, and once more here as practice" in said
+        screen = await at.press("1", sees="2 of 2")
+        assert f"Again, due {when(THREE[0].scheduling, Rating.AGAIN)}, and once more here as practice" in screen
         assert await at.ratings(1) == [1]
         await at.press("space", sees="Monday")
         await at.press("3", sees="practice, 1 left")
@@ -232,7 +120,7 @@ async def test_forgotten_comes_back_as_practice_that_writes_nothing(tmp_path: Pa
 
 
 async def test_undo_brings_the_card_back_shown(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
         await at.press("1", sees="2 of 3")
         back = await at.press("u", sees="1 of 3")
@@ -247,7 +135,7 @@ async def test_undo_brings_the_card_back_shown(tmp_path: Path) -> None:
 
 
 async def test_undo_at_the_end_reopens_the_sitting(tmp_path: Path) -> None:
-    async with desk(tmp_path, THREE[0]) as at:
+    async with open_desk(tmp_path, THREE[0]) as at:
         await at.press("space", sees="JWKS")
         await at.press("3", sees="1 graded")
         await at.press("u", sees="1 of 1")
@@ -255,19 +143,19 @@ async def test_undo_at_the_end_reopens_the_sitting(tmp_path: Path) -> None:
 
 
 async def test_undo_reaches_what_another_console_graded(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         await at.other.reviews.record(THREE[1].id or "", Rating.AGAIN)
         await at.pilot.press("u")
-        said = await at.sees("Took back Again", "Backups are restored")
-        assert "it is asked again" in said
+        screen = await at.sees("Took back Again", "Backups are restored")
+        assert "it is asked again" in screen
         assert await at.state(2) == THREE[1].scheduling
         # Nothing is left to take back, which is no error.
         await at.press("u", sees="There is no review to take back.")
 
 
 async def test_undo_when_nothing_is_due_asks_again(tmp_path: Path) -> None:
-    async with desk(tmp_path) as at:
+    async with open_desk(tmp_path) as at:
         await at.sees("holds no memories")
         await at.other.insert(THREE[0])
         await at.other.reviews.record(THREE[0].id or "", Rating.GOOD)
@@ -278,25 +166,25 @@ async def test_undo_when_nothing_is_due_asks_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("patient", [False, True], ids=["before it is noticed", "after it is noticed"])
 async def test_a_second_console_graded_the_card(tmp_path: Path, patient: bool) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
         if not patient:
             at.app.session.cancel(Activity.WATCH_STORE)
         change = await at.other.reviews.record(THREE[0].id or "", Rating.EASY)
         if not patient:
             await at.pilot.press("3")
-        said = await at.sees("2 of 3", "Somebody else graded this memory meanwhile")
+        screen = await at.sees("2 of 3", "Somebody else graded this memory meanwhile")
         assert change.scheduling is not None
         assert change.scheduling.next_review is not None
-        assert f"due {ago(change.scheduling.next_review, NOW)}" in said
-        assert "Backups" in said
+        assert f"due {ago(change.scheduling.next_review, NOW)}" in screen
+        assert "Backups" in screen
         assert await at.ratings(1) == [int(Rating.EASY)]
 
 
 async def test_the_queue_is_not_shuffled_by_what_arrives(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
-        await at.other.insert(draft(9, "An older one that waits much longer for Helsinki", known(90)))
+        await at.other.insert(draft(9, "An older one that waits much longer for Helsinki", schedule_due(90)))
         still = await at.sees("overdue 3")
         assert "1 of 3" in still
         assert "JWKS" in still
@@ -307,7 +195,7 @@ async def test_the_queue_is_not_shuffled_by_what_arrives(tmp_path: Path) -> None
 async def test_an_edit_elsewhere_shows_in_place(tmp_path: Path) -> None:
     from vestige_tui.core.memories import Patch
 
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
         await at.other.update(THREE[0].id or "", Patch(content=KEYS.replace("90", "30")))
         await at.sees("every 30 days", "1 of 3")
@@ -316,7 +204,7 @@ async def test_an_edit_elsewhere_shows_in_place(tmp_path: Path) -> None:
 
 
 async def test_deleted_elsewhere_is_left_out(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         await at.other.delete([THREE[0].id or ""])
         await at.sees("was deleted meanwhile", "2 of 3")
@@ -326,7 +214,7 @@ async def test_deleted_elsewhere_is_left_out(tmp_path: Path) -> None:
     ("key", "said"), [("x", "Suspended; it is not asked any more"), ("b", "Buried until tomorrow"), ("d", "Deleted")]
 )
 async def test_setting_a_card_aside_and_taking_that_back(tmp_path: Path, key: str, said: str) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         after = await at.press(key, sees="2 of 3")
         assert said in after
@@ -339,14 +227,14 @@ async def test_setting_a_card_aside_and_taking_that_back(tmp_path: Path, key: st
 
 
 async def test_buried_until_the_next_local_midnight(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         await at.press("b", sees="2 of 3")
         assert (await at.other.reviews.marks(THREE[0].id or "")).buried_until == local_midnight(NOW, days=1)
 
 
 async def test_supersede_without_leaving(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         await at.pilot.press("S")
         while not isinstance(at.app.focused, Input):
@@ -357,7 +245,7 @@ async def test_supersede_without_leaving(tmp_path: Path) -> None:
 
 
 async def test_filtered_by_tag(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         assert "tag:keys" not in await at.sees("1 of 3")
         # Digits are typing here, and no grades.
         await at.pilot.press("slash", *"tag:operations 3")
@@ -370,7 +258,7 @@ async def test_filtered_by_tag(tmp_path: Path) -> None:
 
 
 async def test_a_filter_without_a_card(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         await at.pilot.press("slash", *"tag:nosuch ", "enter")
         await at.sees("Nothing that passes this filter is due.", "change the filter")
@@ -378,7 +266,7 @@ async def test_a_filter_without_a_card(tmp_path: Path) -> None:
 
 
 async def test_a_filter_that_cannot_be_read_is_said(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         await at.pilot.press("slash", *"since:never ", "enter")
         await at.sees("The time 'never' was not understood", "1 of 3")
@@ -386,7 +274,7 @@ async def test_a_filter_that_cannot_be_read_is_said(tmp_path: Path) -> None:
 
 
 async def test_an_addition_is_taken_back_before_any_review(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.press("space", sees="JWKS")
         await at.press("3", sees="2 of 3")
         await at.press("x", sees="3 of 3")
@@ -396,35 +284,35 @@ async def test_an_addition_is_taken_back_before_any_review(tmp_path: Path) -> No
 
 
 async def test_nothing_is_due(tmp_path: Path) -> None:
-    async with desk(tmp_path, draft(1, KEYS, known(-2)), draft(2, BACKUPS, known(-40))) as at:
+    async with open_desk(tmp_path, draft(1, KEYS, schedule_due(-2)), draft(2, BACKUPS, schedule_due(-40))) as at:
         await at.sees("Nothing is due.", "The next one is due in 2 d; 1 within a week.", "F3")
 
 
 async def test_the_next_one_is_far_away(tmp_path: Path) -> None:
-    async with desk(tmp_path, draft(2, BACKUPS, known(-70))) as at:
+    async with open_desk(tmp_path, draft(2, BACKUPS, schedule_due(-70))) as at:
         await at.sees("Nothing is due.", "The next one is due in 2 mo; none within a week.")
 
 
 async def test_todays_new_ones_were_all_asked(tmp_path: Path) -> None:
     new = [draft(number, f"{BACKUPS} number {number}") for number in range(1, 14)]
-    async with desk(tmp_path, *new, graded=10) as at:
+    async with open_desk(tmp_path, *new, graded=10) as at:
         await at.sees("Nothing is due.", "3 new ones wait; today's 10 were asked.")
 
 
 async def test_a_share_of_one_is_one(tmp_path: Path) -> None:
     policy = Config(new_per_day=1).policy()
     async with open_store(
-        str(tmp_path / "v.db"), create=True, embedders=embedders(), clock=Clock(), policy=policy
+        str(tmp_path / "v.db"), create=True, embedders=embedders(), clock=Clock(NOW), policy=policy
     ) as store:
         await store.insert(draft(1, KEYS))
         await store.insert(draft(2, BACKUPS))
         await store.reviews.record(draft(1, "").id or "", Rating.EASY)
-        said = await why_nothing(store, await store.reviews.queue_counts(), Filter())
-    assert said.endswith("1 new one waits; today's 1 was asked.")
+        reason = await why_nothing(store, await store.reviews.queue_counts(), Filter())
+    assert reason.endswith("1 new one waits; today's 1 was asked.")
 
 
 async def test_what_others_did_alone_is_no_sitting(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         for each in THREE:
             await at.other.reviews.record(each.id or "", Rating.EASY)
@@ -433,7 +321,7 @@ async def test_what_others_did_alone_is_no_sitting(tmp_path: Path) -> None:
 
 
 async def test_an_empty_store(tmp_path: Path) -> None:
-    async with desk(tmp_path) as at:
+    async with open_desk(tmp_path) as at:
         await at.sees("This store holds no memories yet.", "write the first one")
         await at.other.insert(THREE[0])
         await at.sees("1 of 1", "Signing keys")
@@ -441,7 +329,7 @@ async def test_an_empty_store(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 40)])
 async def test_every_size_does_the_main_job(tmp_path: Path, size: tuple[int, int]) -> None:
-    async with desk(tmp_path, *THREE, size=size) as at:
+    async with open_desk(tmp_path, *THREE, size=size) as at:
         first = await at.sees("1 of 3", "overdue 2", "space shows the answer")
         assert "Signing keys" in first
         shown = await at.press("space", sees="JWKS")
@@ -456,9 +344,9 @@ async def test_every_size_does_the_main_job(tmp_path: Path, size: tuple[int, int
 
 
 async def test_hostile_text_is_only_shown(tmp_path: Path) -> None:
-    bad = draft(1, HOSTILE, known(1), tags=("[red]t[/]", "\x1b]0;x\x07"), domains=("[/d]",))
-    many = draft(2, f"# {HOSTILE}\n\n{HOSTILE}\n\n- {HOSTILE}", known(0.1))
-    async with desk(tmp_path, bad, many) as at:
+    bad = draft(1, HOSTILE, schedule_due(1), tags=("[red]t[/]", "\x1b]0;x\x07"), domains=("[/d]",))
+    many = draft(2, f"# {HOSTILE}\n\n{HOSTILE}\n\n- {HOSTILE}", schedule_due(0.1))
+    async with open_desk(tmp_path, bad, many) as at:
         for turn in ("1 of 2", "2 of 2"):
             await at.sees(turn)
             shown = await at.press("space", sees="end of")
@@ -469,7 +357,7 @@ async def test_hostile_text_is_only_shown(tmp_path: Path) -> None:
 
 
 async def test_several_paragraphs_are_asked_by_their_heading(tmp_path: Path) -> None:
-    async with desk(tmp_path, draft(1, RUNBOOK, known(1))) as at:
+    async with open_desk(tmp_path, draft(1, RUNBOOK, schedule_due(1))) as at:
         first = await at.sees("Rotating keys")
         assert "mobile team" not in first
         shown = await at.press("space", sees="mobile team")
@@ -478,18 +366,18 @@ async def test_several_paragraphs_are_asked_by_their_heading(tmp_path: Path) -> 
 
 
 async def test_a_leech_is_said_in_words(tmp_path: Path) -> None:
-    async with desk(tmp_path, draft(1, KEYS, known(1, lapses=LEECH_LAPSES))) as at:
+    async with open_desk(tmp_path, draft(1, KEYS, schedule_due(1, lapses=LEECH_LAPSES))) as at:
         await at.sees("leech")
         await at.press("space", sees=f"a leech: forgotten {LEECH_LAPSES} times")
         await at.sees("e rewrite", "x suspend")
 
 
 async def test_read_only_shows_and_says_why_it_cannot_grade(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE, read_only=True) as at:
+    async with open_desk(tmp_path, *THREE, read_only=True) as at:
         await at.sees("1 of 3")
         await at.press("space", sees="JWKS")
-        said = await at.press("3", sees="read-only:")
-        assert "1 of 3" in said
+        screen = await at.press("3", sees="read-only:")
+        assert "1 of 3" in screen
         assert await at.ratings(1) == []
         assert "read-only:" in await at.press("x", sees="read-only:")
         assert (await at.other.reviews.marks(THREE[0].id or "")).suspended is False
@@ -503,7 +391,7 @@ async def test_the_file_of_a_vestige_server_is_shown_and_not_graded(tmp_path: Pa
         app.run_test(size=(120, 40), notifications=True) as pilot,
     ):
         await pilot.press("f4")
-        at = Desk(pilot, app, other, Clock())
+        at = Desk(pilot, app, other, Clock(NOW))
         first = await other.reviews.due(limit=1)
         await at.sees("1 of ", "space shows the answer")
         await at.press("space", sees=first[0].content[:30])
@@ -512,7 +400,7 @@ async def test_the_file_of_a_vestige_server_is_shown_and_not_graded(tmp_path: Pa
 
 
 async def test_a_grade_can_be_clicked(tmp_path: Path) -> None:
-    async with desk(tmp_path, *THREE) as at:
+    async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         await at.pilot.click("#card")
         await at.sees("JWKS")
@@ -522,7 +410,7 @@ async def test_a_grade_can_be_clicked(tmp_path: Path) -> None:
 
 
 async def test_more_that_fell_due_meanwhile_goes_on_after_the_end(tmp_path: Path) -> None:
-    async with desk(tmp_path, THREE[0]) as at:
+    async with open_desk(tmp_path, THREE[0]) as at:
         await at.press("space", sees="JWKS")
         await at.press("3", sees="1 graded")
         await at.other.insert(THREE[1])

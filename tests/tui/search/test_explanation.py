@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.corpus import Console, another_process, opened
+from tests.support.console import QUESTION, Console, open_console, open_explanation
+from tests.support.corpus import second_handle
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.tui.search.explanation import ExplanationScreen, Reading
@@ -17,27 +18,7 @@ from vestige_tui.tui.search.why_not import WhyNotPanel
 from vestige_tui.tui.widgets.memory_card import MemoryCard, Section
 from vestige_tui.tui.widgets.panels import Panels
 
-QUESTION = "how do webhook retries work"
 SIZES = [(120, 40), (80, 24), (60, 20)]
-
-
-async def laid_open(console: Console, question: str = QUESTION, *keys: str) -> ExplanationScreen:
-    """Ask, go to the hits, press keys there, and lay the answer open."""
-    await console.paste(question)
-    # The line asks once the typing has settled; going on to the hits asks at once.
-    await console.press("enter")
-    await console.still()
-    if console.app.focused is not None:
-        await console.press(*keys)
-    await console.still()
-    await console.press("x")
-    await console.until(
-        lambda: isinstance(console.app.screen, ExplanationScreen) and bool(console.app.screen._explanation)
-    )
-    await console.still()
-    screen = console.app.screen
-    assert isinstance(screen, ExplanationScreen)
-    return screen
 
 
 def under(screen: ExplanationScreen, id: str) -> str | None:
@@ -52,8 +33,8 @@ def focused(console: Console) -> str | None:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_it_shows_both_lists_and_the_one_between_them(corpus: Path, size: tuple[int, int]) -> None:
-    async with opened(corpus, size) as console:
-        screen = await laid_open(console)
+    async with open_console(corpus, size) as console:
+        screen = await open_explanation(console)
         shown = [each.id for each in screen.lists]
         assert shown == (["lines"] if size[0] == 60 else ["words", "together", "meaning"])
         assert focused(console) == ("lines" if size[0] == 60 else "together")
@@ -74,8 +55,8 @@ async def test_it_shows_both_lists_and_the_one_between_them(corpus: Path, size: 
 
 
 async def test_the_cursor_stays_on_its_memory_in_every_list(corpus: Path) -> None:
-    async with opened(corpus) as console:
-        screen = await laid_open(console)
+    async with open_console(corpus) as console:
+        screen = await open_explanation(console)
         known = {row.hit.memory.id: row for row in screen.query_one("#together", RankList).rows}
         for key in ("j", "j", "G", "g", "ctrl+d", "k"):
             await console.press(key)
@@ -100,8 +81,8 @@ async def test_the_cursor_stays_on_its_memory_in_every_list(corpus: Path) -> Non
 
 
 async def test_it_begins_at_the_memory_of_the_hits_and_comes_back_there(corpus: Path) -> None:
-    async with opened(corpus) as console:
-        screen = await laid_open(console, QUESTION, "j", "j", "j")
+    async with open_console(corpus) as console:
+        screen = await open_explanation(console, QUESTION, "j", "j", "j")
         assert screen.query_one("#together", RankList).cursor == 3
         await console.press("escape")
         await console.until(lambda: isinstance(console.app.screen, SearchPlace))
@@ -111,8 +92,8 @@ async def test_it_begins_at_the_memory_of_the_hits_and_comes_back_there(corpus: 
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_enter_reads_the_memory_and_escape_returns(corpus: Path, size: tuple[int, int]) -> None:
-    async with opened(corpus, size) as console:
-        screen = await laid_open(console)
+    async with open_console(corpus, size) as console:
+        screen = await open_explanation(console)
         await console.press("j", "enter")
         await console.until(lambda: isinstance(console.app.screen, Reading))
         card = console.app.screen.query_one(MemoryCard)
@@ -125,8 +106,8 @@ async def test_enter_reads_the_memory_and_escape_returns(corpus: Path, size: tup
 
 
 async def test_what_it_was_made_of_is_said_beneath(corpus: Path) -> None:
-    async with opened(corpus, (120, 60)) as console:
-        screen = await laid_open(console, "how +webhook retries -zebra type:decision ")
+    async with open_console(corpus, (120, 60)) as console:
+        screen = await open_explanation(console, "how +webhook retries -zebra type:decision ")
         text = console.text
         for said in ("must occur", "ranked", "must not occur", "left out, too common", "type decision", "all together"):
             assert said in text
@@ -146,8 +127,8 @@ async def test_what_it_was_made_of_is_said_beneath(corpus: Path) -> None:
     [(1, "Only words were asked for."), (2, "Only meaning was asked for."), (3, "Characters are looked for as they")],
 )
 async def test_one_way_alone_is_one_list_and_says_why(corpus: Path, turns: int, why: str) -> None:
-    async with opened(corpus) as console:
-        screen = await laid_open(console, "retry", *["m"] * turns)
+    async with open_console(corpus) as console:
+        screen = await open_explanation(console, "retry", *["m"] * turns)
         assert [each.id for each in screen.lists] == ["lines"]
         assert why in console.text
         await console.press("j")
@@ -155,8 +136,8 @@ async def test_one_way_alone_is_one_list_and_says_why(corpus: Path, turns: int, 
 
 
 async def test_nothing_found_still_says_what_became_of_words_and_filters(corpus: Path) -> None:
-    async with opened(corpus, (80, 24)) as console:
-        await laid_open(console, "how webhook +zzqq")
+    async with open_console(corpus, (80, 24)) as console:
+        await open_explanation(console, "how webhook +zzqq")
         assert "No memory passes all filters." in console.text
         assert "No memory answers this." in console.text
         await console.press("tab", "G")
@@ -165,7 +146,7 @@ async def test_nothing_found_still_says_what_became_of_words_and_filters(corpus:
 
 
 async def test_without_a_question_it_says_so(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         for key in ("x", "w"):
             await console.press("down", key)
             await console.until("Type a question first")
@@ -174,10 +155,10 @@ async def test_without_a_question_it_says_so(corpus: Path) -> None:
 
 
 async def test_it_follows_what_others_write(corpus: Path) -> None:
-    async with opened(corpus) as console:
-        screen = await laid_open(console, "lighthouse zzqq")
+    async with open_console(corpus) as console:
+        screen = await open_explanation(console, "lighthouse zzqq")
         before = under(screen, "meaning")
-        async with another_process(corpus) as other:
+        async with second_handle(corpus) as other:
             await other.insert(Draft("zzqq in the lighthouse"))
         await console.until("zzqq in the light")
         await console.still()
@@ -185,8 +166,8 @@ async def test_it_follows_what_others_write(corpus: Path) -> None:
 
 
 async def test_a_narrower_screen_keeps_the_memory(corpus: Path) -> None:
-    async with opened(corpus) as console:
-        screen = await laid_open(console)
+    async with open_console(corpus) as console:
+        screen = await open_explanation(console)
         await console.press("j", "j")
         here = under(screen, "together")
         await console.pilot.resize_terminal(60, 20)
@@ -201,10 +182,10 @@ async def test_a_narrower_screen_keeps_the_memory(corpus: Path) -> None:
 
 @pytest.mark.parametrize("by_id", [True, False])
 async def test_why_not_this_one(corpus: Path, by_id: bool) -> None:
-    async with opened(corpus, (80, 24)) as console:
+    async with open_console(corpus, (80, 24)) as console:
         found = await console.store.search(SearchQuery("backup", mode="text", limit=1))
         wanted = found[0].memory
-        await laid_open(console, "webhook type:preference ")
+        await open_explanation(console, "webhook type:preference ")
         await console.press("w")
         await console.until("Why not this one?")
         await console.paste(wanted.id[:8] if by_id else "backup")
@@ -222,7 +203,7 @@ async def test_why_not_this_one(corpus: Path, by_id: bool) -> None:
 
 
 async def test_why_not_is_asked_of_search_too_and_nothing_is_no_error(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.paste("webhook")
         await console.until("best 20")
         await console.press("down", "w")
@@ -237,10 +218,10 @@ async def test_why_not_is_asked_of_search_too_and_nothing_is_no_error(corpus: Pa
 @pytest.mark.parametrize("size", SIZES)
 async def test_hostile_memories_and_questions_are_shown_plain(corpus: Path, size: tuple[int, int]) -> None:
     evil = "[/x] [bold]hi[/] [@click=app.quit]y[/] \x1b]52;c;aGk=\x07 \x1b[2J \x9b31m \u202ereversed\u200f end"
-    async with another_process(corpus) as other:
+    async with second_handle(corpus) as other:
         change = await other.insert(Draft(f"zzhostile {evil}\n\n# {evil}", node_type=evil, tags=(evil,)))
-    async with opened(corpus, size) as console:
-        await laid_open(console, "zzhostile [bold]x[/] +[/x] -\x1b[2J\u202e")
+    async with open_console(corpus, size) as console:
+        await open_explanation(console, "zzhostile [bold]x[/] +[/x] -\x1b[2J\u202e")
         await console.until("zzhostile")
         await console.press("w")
         await console.paste(change.changed[0])
@@ -257,7 +238,7 @@ async def test_hostile_memories_and_questions_are_shown_plain(corpus: Path, size
 
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])
 async def test_exact_characters_are_shown_where_they_stand(corpus: Path, size: tuple[int, int]) -> None:
-    async with opened(corpus, size) as console:
+    async with open_console(corpus, size) as console:
         await console.paste("RateLimit-R")
         await console.press("down", "m", "m", "m")
         await console.until("Searching by exact characters.")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.corpus import MEMORIES, Console, another_process, opened
+from tests.support.console import Console, open_console
+from tests.support.corpus import MEMORIES, second_handle
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.memories import Draft, Filter
 from vestige_tui.core.search import Answer, SearchQuery
@@ -44,7 +45,7 @@ async def ask(console: Console, text: str) -> None:
 async def test_it_starts_with_the_newest_memories_and_says_where_they_belong(
     corpus: Path, size: tuple[int, int]
 ) -> None:
-    async with opened(corpus, size) as console:
+    async with open_console(corpus, size) as console:
         assert "newest first" in console.text
         first = next(line for line in console.lines if "From this morning" in line)
         second = console.lines[console.lines.index(first) + 1]
@@ -57,7 +58,7 @@ async def test_it_starts_with_the_newest_memories_and_says_where_they_belong(
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_typing_asks_and_each_hit_says_why_it_is_there(corpus: Path, size: tuple[int, int]) -> None:
-    async with opened(corpus, size) as console:
+    async with open_console(corpus, size) as console:
         await ask(console, "retry schedule webhook")
         shown = console.lines
         first = next(number for number, line in enumerate(shown) if " 1 ●" in line or " 1 ○" in line or " 1 ◐" in line)
@@ -70,7 +71,7 @@ async def test_typing_asks_and_each_hit_says_why_it_is_there(corpus: Path, size:
 
 
 async def test_old_hits_stay_until_the_new_ones_are_there(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.paste("zone")
         await console.until("best 20")
         await console.still()
@@ -93,7 +94,7 @@ async def test_old_hits_stay_until_the_new_ones_are_there(corpus: Path, monkeypa
 
 
 async def test_down_and_slash_go_between_line_and_hits_and_letters_are_keys_there(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await ask(console, "deploy")
         assert "to the list" in console.lines[-1]
         assert "/ filter" not in console.lines[-1]
@@ -111,7 +112,7 @@ async def test_down_and_slash_go_between_line_and_hits_and_letters_are_keys_ther
 
 
 async def test_the_card_beside_the_list_follows_and_explains(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await ask(console, "database migration lock")
         await console.press("down", "j")
         await console.still()
@@ -123,7 +124,7 @@ async def test_the_card_beside_the_list_follows_and_explains(corpus: Path) -> No
 
 
 async def test_without_room_enter_opens_the_card_as_a_page_and_escape_returns(corpus: Path) -> None:
-    async with opened(corpus, (80, 24)) as console:
+    async with open_console(corpus, (80, 24)) as console:
         await ask(console, "on-call")
         await console.press("enter", "j")
         here = under_the_cursor(console)
@@ -142,7 +143,7 @@ async def test_without_room_enter_opens_the_card_as_a_page_and_escape_returns(co
 
 
 async def test_fields_become_chips_and_backspace_takes_them_away(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.paste("type:decision codebase:harbour-api codebase:harbour-web keys ")
         await console.until("type decision")
         await console.still()
@@ -158,7 +159,7 @@ async def test_fields_become_chips_and_backspace_takes_them_away(corpus: Path) -
 
 @pytest.mark.parametrize("typed", ["since:yesterdayish ", "recall:much "])
 async def test_a_filter_that_cannot_be_read_is_one_sentence_and_goes_away(corpus: Path, typed: str) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         fault = console.app.screen.query_one("#ask-fault")
         await console.paste(typed)
         await console.until(lambda: fault.display)
@@ -169,7 +170,7 @@ async def test_a_filter_that_cannot_be_read_is_one_sentence_and_goes_away(corpus
 
 
 async def test_nothing_found_says_so_and_names_the_ways_on(corpus: Path) -> None:
-    async with opened(corpus, (60, 20)) as console:
+    async with open_console(corpus, (60, 20)) as console:
         await console.paste("+zzyzx tag:keys ")
         await console.until("No memory answers this.")
         assert "take a filter away" in console.text
@@ -183,19 +184,19 @@ async def test_nothing_found_says_so_and_names_the_ways_on(corpus: Path) -> None
 
 
 async def test_an_empty_store_says_which_key_fills_it(empty_store: Path) -> None:
-    async with opened(empty_store, (60, 20)) as console:
+    async with open_console(empty_store, (60, 20)) as console:
         await console.until("This store holds no memories yet.")
         assert "↓ a  write the first one" in console.text
         await console.press("down")
         assert console.app.focused is None
-        async with another_process(empty_store) as other:
+        async with second_handle(empty_store) as other:
             await other.insert(Draft("The first one"))
         await console.until("The first one")
         assert isinstance(console.app.focused, HitList)
 
 
 async def test_modes_go_round_and_more_hits_keep_the_cursor(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await ask(console, "cache")
         await console.press("down", "m")
         await console.until("words   ")
@@ -216,7 +217,7 @@ async def test_modes_go_round_and_more_hits_keep_the_cursor(corpus: Path) -> Non
 
 
 async def test_replaced_memories_are_shown_when_asked_for(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.paste("since:2020-01-01 ")
         await console.press("down", *["plus"] * 12)
         await console.still()
@@ -229,7 +230,7 @@ async def test_replaced_memories_are_shown_when_asked_for(corpus: Path) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_what_must_be_known_of_the_model_is_one_calm_line(corpus: Path, size: tuple[int, int]) -> None:
-    async with opened(corpus, size) as console:
+    async with open_console(corpus, size) as console:
         text = "The store belongs to nomic-embed-text-v1.5, but all-MiniLM-L6-v2 is configured. " * 2
         console.app.session.banner = ModelBanner(ModelActivity.UNUSABLE, text)
         console.app.frame_changed.publish(None)
@@ -243,10 +244,10 @@ async def test_what_must_be_known_of_the_model_is_one_calm_line(corpus: Path, si
 
 
 async def test_another_process_writes_and_the_list_follows_with_the_cursor_on_its_memory(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("down", "j", "j")
         here = under_the_cursor(console)
-        async with another_process(corpus) as other:
+        async with second_handle(corpus) as other:
             await other.insert(Draft("Written by somebody else just now"))
         await console.until("Written by somebody else")
         await console.until("375 memories")
@@ -255,7 +256,7 @@ async def test_another_process_writes_and_the_list_follows_with_the_cursor_on_it
         await console.press("G")
         here = under_the_cursor(console)
         line = next(number for number, text in enumerate(console.lines) if text.startswith("▌ "))
-        async with another_process(corpus) as other:
+        async with second_handle(corpus) as other:
             await other.insert(Draft("And once more, further up than one can see"))
         await console.until("376 memories")
         await console.still()
@@ -265,7 +266,7 @@ async def test_another_process_writes_and_the_list_follows_with_the_cursor_on_it
 
 
 async def test_a_lost_store_is_said_once_and_found_again(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         search = console.store.search
 
         async def gone(query: SearchQuery) -> Answer:
@@ -283,10 +284,10 @@ async def test_a_lost_store_is_said_once_and_found_again(corpus: Path, monkeypat
 
 async def test_hostile_memories_reach_neither_screen_nor_clipboard(corpus: Path) -> None:
     evil = "[/x] [bold]hi[/] [@click=app.quit]y[/] \x1b]52;c;aGk=\x07 \x1b[2J \x9b31m \u202ereversed\u200f end"
-    async with another_process(corpus) as other:
+    async with second_handle(corpus) as other:
         await other.insert(Draft(f"zzhostile {evil}\n\n# {evil}", node_type=evil, tags=(evil,), domains=(evil,)))
     for size in SIZES:
-        async with opened(corpus, size) as console:
+        async with open_console(corpus, size) as console:
             await console.paste("zzhostile tag:keys")
             await console.press("backspace", *["backspace"] * 8)
             await console.until("zzhostile [/x] [bold]hi[/]")
@@ -303,7 +304,7 @@ async def test_hostile_memories_reach_neither_screen_nor_clipboard(corpus: Path)
 
 async def test_every_command_of_every_place_finds_its_action(corpus: Path) -> None:
     known = catalogue()
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         for place in IN_PLACE:
             console.app.switch_mode(place)
             await console.until(lambda place=place: console.app.screen.id == place)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
@@ -331,7 +332,7 @@ def found(action: str, *nodes: object) -> bool:
 
 
 async def test_a_read_only_store_refuses_every_write_in_one_sentence(corpus: Path) -> None:
-    async with opened(corpus, read_only=True) as console:
+    async with open_console(corpus, read_only=True) as console:
         await console.press("down")
         before = await console.store.memories.count(Filter(superseded=True))
         for key in ("a", "e", "t", "d", "R", "l", "S", "u"):
@@ -374,7 +375,7 @@ def drafts_left(tmp_path: Path) -> list[Path]:
 async def test_add_and_edit_go_through_the_editor_and_one_key_takes_them_back(
     corpus: Path, tmp_path: Path, editor: Callable[[str], None]
 ) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         editor('stat -c %a "$1" > "$0.mode"; printf "A note about the lighthouse\\n" > "$1"')
         await console.press("down", "a")
         await console.until("Added ")
@@ -382,16 +383,16 @@ async def test_add_and_edit_go_through_the_editor_and_one_key_takes_them_back(
         await console.until("A note about the lighthouse")
         await console.press("g")
         await console.still()
-        made = under_the_cursor(console)
-        assert (await console.store.get(made)).content == "A note about the lighthouse"
+        current = under_the_cursor(console)
+        assert (await console.store.get(current)).content == "A note about the lighthouse"
         editor('printf "\\nand the harbour" >> "$1"')
         await console.press("e")
         await console.until("Saved the edit.")
         assert "u undo" in console.text
-        assert (await console.store.get(made)).content == "A note about the lighthouse\nand the harbour"
+        assert (await console.store.get(current)).content == "A note about the lighthouse\nand the harbour"
         await console.press("u")
         await console.until("Took back the last change of 1 memory.")
-        assert (await console.store.get(made)).content == "A note about the lighthouse"
+        assert (await console.store.get(current)).content == "A note about the lighthouse"
         editor("true")
         await console.press("e")
         await console.until("Nothing was changed.")
@@ -404,7 +405,7 @@ async def test_add_and_edit_go_through_the_editor_and_one_key_takes_them_back(
 async def test_text_is_kept_where_it_could_not_be_saved(
     corpus: Path, tmp_path: Path, editor: Callable[[str], None]
 ) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("down")
         here = under_the_cursor(console)
         # Somebody else edits the same memory while the editor is open.
@@ -436,7 +437,7 @@ async def test_text_is_kept_where_it_could_not_be_saved(
 async def test_an_editor_that_fails_costs_nothing(
     corpus: Path, tmp_path: Path, editor: Callable[[str], None], script: str, said: str, left: int
 ) -> None:
-    async with opened(corpus, (160, 40)) as console:
+    async with open_console(corpus, (160, 40)) as console:
         await console.press("down")
         here = under_the_cursor(console)
         before = (await console.store.get(here)).content
@@ -453,14 +454,14 @@ async def test_a_missing_editor_is_one_sentence(
     corpus: Path, tmp_path: Path, editor: Callable[[str], None], named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDITOR", named)
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("down", "e")
         await console.until("Set $EDITOR.")
         assert drafts_left(tmp_path) == []
 
 
 async def test_ctrl_c_in_the_editor_is_the_editors(corpus: Path, tmp_path: Path, editor: Callable[[str], None]) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("down")
         # The terminal sends it to everybody in front: to us as well.
         editor('kill -INT $PPID; sleep 0.05; printf "still here" > "$1"')
@@ -470,7 +471,7 @@ async def test_ctrl_c_in_the_editor_is_the_editors(corpus: Path, tmp_path: Path,
 
 
 async def test_a_huge_text_goes_through_whole(corpus: Path, editor: Callable[[str], None]) -> None:
-    async with opened(corpus, (80, 24)) as console:
+    async with open_console(corpus, (80, 24)) as console:
         await console.press("down")
         here = under_the_cursor(console)
         editor('yes "a line of forty characters, more or less" | head -c 2000000 > "$1"')

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.corpus import MEMORIES, another_process, opened
+from tests.support.console import open_console
+from tests.support.corpus import MEMORIES, second_handle
 from tests.support.vestige_files import make_v18
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.health import (
@@ -40,7 +41,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])
 async def test_health_comes_first_in_words(corpus: Path, size: tuple[int, int]) -> None:
-    async with opened(corpus, size) as console:
+    async with open_console(corpus, size) as console:
         await console.press("f7")
         await console.until("It answers, and nothing needs attention.")
         await console.until("1,504")
@@ -62,14 +63,14 @@ async def test_health_comes_first_in_words(corpus: Path, size: tuple[int, int]) 
 
 @pytest.mark.parametrize(("size", "beside"), [((100, 60), True), ((99, 80), False)])
 async def test_panels_stand_side_by_side_where_there_is_room(corpus: Path, size: tuple[int, int], beside: bool) -> None:
-    async with opened(corpus, size) as console:
+    async with open_console(corpus, size) as console:
         await console.press("f7")
         await console.until("write-ahead log")
         assert (console.app.screen.query_one("#aside").region.x > 10) is beside
 
 
 async def test_vectors_in_memory_are_told_of(corpus: Path) -> None:
-    async with opened(corpus, (120, 60)) as console:
+    async with open_console(corpus, (120, 60)) as console:
         await console.store.warm()
         await console.press("f7")
         await console.until(f"{MEMORIES} vectors of 64")
@@ -90,7 +91,7 @@ async def test_what_a_server_says_steers_no_terminal(corpus: Path, monkeypatch: 
         )
 
     monkeypatch.setattr(MaintenanceService, "report", hostile)
-    async with opened(corpus, (120, 60)) as console:
+    async with open_console(corpus, (120, 60)) as console:
         await console.press("f7")
         await console.until("a standby, which only reads")
         for said in (
@@ -111,14 +112,14 @@ async def test_one_connection_more_is_one_other(corpus: Path, monkeypatch: pytes
         return replace(await report(service), sessions=sessions)
 
     monkeypatch.setattr(MaintenanceService, "report", crowded)
-    async with opened(corpus, (120, 60)) as console:
+    async with open_console(corpus, (120, 60)) as console:
         await console.press("f7")
         await console.until("and 1 other")
         assert "and 1 others" not in console.text
 
 
 async def test_changes_show_by_themselves(corpus: Path) -> None:
-    async with opened(corpus, (120, 90)) as console, another_process(corpus) as other:
+    async with open_console(corpus, (120, 90)) as console, second_handle(corpus) as other:
         await console.press("f7")
         await console.until("Nobody has changed anything")
         added = await other.insert(Draft("written elsewhere"), embed=False)
@@ -129,7 +130,7 @@ async def test_changes_show_by_themselves(corpus: Path) -> None:
 
 
 async def test_unused_space_is_given_back(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         added = await console.store.insert(Draft("long " * 200_000), embed=False)
         await console.store.delete([added.changed[0]])
         await console.press("f7")
@@ -158,7 +159,7 @@ async def test_a_vacuum_is_stopped_by_escape(corpus: Path, monkeypatch: pytest.M
         raise AssertionError("nobody stopped it")
 
     monkeypatch.setattr(MaintenanceService, "vacuum", endless)
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f7")
         await console.until("healthy")
         await console.press("v")
@@ -181,7 +182,7 @@ async def test_a_store_that_went_away_is_not_said_to_be_healthy(corpus: Path, mo
             raise Unavailable("The line is cut.")
         return await stats(service)
 
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f7")
         await console.until("● healthy")
         await console.until("1,504")
@@ -204,10 +205,10 @@ async def test_a_store_that_went_away_is_not_said_to_be_healthy(corpus: Path, mo
 async def test_a_concern_stands_before_all_figures_with_what_to_do(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
-    held = VectorsHeld(0, 64, 0, 1_000_000_000, 900_000)
+    vectors = VectorsHeld(0, 64, 0, 1_000_000_000, 900_000)
     inside = SqliteBackend.status
-    monkeypatch.setattr(SqliteBackend, "status", lambda backend: replace(inside(backend), vectors=held))
-    async with opened(corpus, size) as console:
+    monkeypatch.setattr(SqliteBackend, "status", lambda backend: replace(inside(backend), vectors=vectors))
+    async with open_console(corpus, size) as console:
         await console.press("f7")
         await console.until("◐ degraded")
         await console.until("contents")
@@ -222,7 +223,7 @@ async def test_a_concern_stands_before_all_figures_with_what_to_do(
 async def test_a_vestige_file_is_read_only_and_stays_as_it_is(tmp_path: Path, size: tuple[int, int]) -> None:
     path = make_v18(tmp_path / "memory.db", 5, hostile=True)
     before = hashlib.sha256(path.read_bytes()).hexdigest()
-    async with opened(path, size) as console:
+    async with open_console(path, size) as console:
         await console.press("f7")
         await console.until("Read-only: Vestige V18 file")
         if size[1] == 40:
@@ -243,7 +244,7 @@ async def test_a_store_that_is_on_postgresql_is_copied_from_here_too(postgres_da
         pass
     app = VestigeApp(Config(), postgres_database)
     async with app.run_test(size=(120, 70), notifications=True) as pilot:
-        from tests.support.corpus import Console
+        from tests.support.console import Console
 
         console = Console(app, pilot)
         await console.until(lambda: app.session.store is not None)
@@ -255,6 +256,6 @@ async def test_a_store_that_is_on_postgresql_is_copied_from_here_too(postgres_da
 
 
 def test_months_without_memories_are_shown_as_such() -> None:
-    found = every_month((("2025-11", 3), ("2026-02", 1), ("0000-99", 4), ("soon", 2)))
-    assert found == [(2025, 11, 3), (2025, 12, 0), (2026, 1, 0), (2026, 2, 1)]
+    months = every_month((("2025-11", 3), ("2026-02", 1), ("0000-99", 4), ("soon", 2)))
+    assert months == [(2025, 11, 3), (2025, 12, 0), (2026, 1, 0), (2026, 2, 1)]
     assert every_month(()) == []

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input
 
-from tests.support.corpus import MEMORIES, Console, clock, opened
-from tests.support.filled import fill as fill_large
-from tests.support.swapping import OtherEmbedder
-from tests.support.work import show
+from tests.support.console import Console, open_console
+from tests.support.corpus import MEMORIES, clock
+from tests.support.full_store import fill as fill_large
+from tests.support.model_swap import OtherEmbedder
+from tests.support.sample_jobs import show_jobs
 from vestige_tui.core.errors import EmbedderUnavailable
 from vestige_tui.core.jobs import Job
 from vestige_tui.embedding.models import signature
@@ -60,7 +61,7 @@ def typed(console: Console) -> str:
 
 async def test_escape_goes_back_a_step_and_then_out(corpus: Path, tmp_path: Path) -> None:
     target = tmp_path / "pg"
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await to_target(console)
         await give(console, f"pgembed:{target}")
         await console.until("in all")
@@ -83,7 +84,7 @@ async def test_escape_goes_back_a_step_and_then_out(corpus: Path, tmp_path: Path
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
 async def test_what_comes_along_is_counted_first(corpus: Path, tmp_path: Path, size: tuple[int, int]) -> None:
-    async with opened(corpus, size) as console:
+    async with open_console(corpus, size) as console:
         await to_target(console)
         await give(console, f"pgembed:{tmp_path / 'pg'}")
         await console.until("in all")
@@ -103,7 +104,7 @@ async def test_what_comes_along_is_counted_first(corpus: Path, tmp_path: Path, s
 
 
 async def test_a_password_is_never_seen_while_it_is_typed(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await to_target(console)
         await console.press(*"postgresql://me:s3cret")
         await console.until("postgresql://me:••••••")
@@ -123,7 +124,7 @@ async def test_a_password_is_never_seen_while_it_is_typed(corpus: Path) -> None:
     ],
 )
 async def test_what_cannot_be_copied_is_one_sentence(corpus: Path, target: str, sentence: str) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await to_target(console)
         await give(console, target)
         await console.until("■")
@@ -135,7 +136,7 @@ async def test_what_cannot_be_copied_is_one_sentence(corpus: Path, target: str, 
 
 
 async def test_the_same_store_is_no_target_and_a_missing_one_no_source(corpus: Path, tmp_path: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await to_target(console)
         await give(console, f"sqlite:{corpus}")
         await console.until("These two are the same store.")
@@ -148,7 +149,7 @@ async def test_the_same_store_is_no_target_and_a_missing_one_no_source(corpus: P
 
 
 async def test_what_was_said_of_a_store_goes_with_it(corpus: Path, tmp_path: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await to_target(console)
         await console.press("enter")
         await console.until("Give the file or URL of a store.")
@@ -175,7 +176,7 @@ async def test_a_target_says_what_it_holds(corpus: Path, tmp_path: Path) -> None
     shutil.copy(corpus, filled)
     async with open_store(f"sqlite:{bare}", create=True):
         pass
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await to_target(console)
         for path, said in (
             (new, "new: it will be made"),
@@ -194,7 +195,7 @@ async def test_a_target_says_what_it_holds(corpus: Path, tmp_path: Path) -> None
 
 
 async def test_enter_alone_begins_nothing(corpus: Path, tmp_path: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await to_target(console)
         await give(console, f"sqlite:{tmp_path}/new.db")
         await console.until("in all")
@@ -206,7 +207,7 @@ async def test_enter_alone_begins_nothing(corpus: Path, tmp_path: Path) -> None:
 
 
 async def test_what_was_not_copied_is_forgotten_with_the_next_beginning(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         for key, said in (("c", "Nothing was copied."), ("v", "Nothing was compared.")):
             await console.press("f5", key)
             await console.until("which is only read." if key == "c" else "The store that a copy was made of.")
@@ -232,7 +233,7 @@ async def test_escape_stops_what_is_under_way_and_stays(corpus: Path, monkeypatc
             stopped.set()
 
     monkeypatch.setattr("vestige_tui.tui.wizards.copy.check", never)
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await to_target(console)
         await give(console, "postgresql://somewhere/x")
         await console.until("asking postgresql://somewhere/x …")
@@ -247,9 +248,9 @@ async def test_escape_stops_what_is_under_way_and_stays(corpus: Path, monkeypatc
 
 
 async def test_known_stores_are_offered(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5")
-        await show(console.app)
+        await show_jobs(console.app)
         await to_target(console)
         assert "known stores" in console.text
         assert "pgembed:/srv/memory" in console.text
@@ -271,7 +272,7 @@ async def test_models_that_differ_leave_two_ways(corpus: Path, tmp_path: Path, m
     monkeypatch.setattr(copy_plan, "load_embedder", load)
     async with open_store(f"sqlite:{other}", create=True) as store:
         await store.models.register(signature(second))
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await to_target(console)
         await give(console, f"sqlite:{other}")
         await console.until("re-embed while copying")
@@ -299,7 +300,7 @@ async def test_models_that_differ_leave_two_ways(corpus: Path, tmp_path: Path, m
 async def test_a_real_copy_is_started_watched_and_compared(tmp_path: Path, postgres_database: str) -> None:
     path = tmp_path / "large.db"
     await fill_large(path, 400)
-    async with opened(path) as console:
+    async with open_console(path) as console:
         # From another place, too.
         await console.press("f7", "c")
         await console.until("The store to copy, which is only read.")
@@ -334,7 +335,7 @@ async def test_a_real_copy_is_started_watched_and_compared(tmp_path: Path, postg
 
 
 async def test_a_comparison_without_a_job_asks_for_both(corpus: Path) -> None:
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f5", "v")
         await console.until("The store that a copy was made of.")
         await console.press("enter")

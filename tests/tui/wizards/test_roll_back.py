@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.corpus import opened
+from tests.support.console import open_console
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.reembed import plan
 from vestige_tui.reembed.plan import Estimate
@@ -27,7 +27,7 @@ async def test_how_many_get_a_vector(corpus: Path, monkeypatch: pytest.MonkeyPat
         return Estimate("rollback", now, then, memories, None, None, 0, None)
 
     monkeypatch.setattr(plan, "estimate_rollback", estimated)
-    async with opened(corpus) as console:
+    async with open_console(corpus) as console:
         await console.press("f6")
         await console.until(lambda: isinstance(console.app.screen, RegistryPlace))
         place = console.app.screen

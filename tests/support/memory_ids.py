@@ -12,7 +12,7 @@ PAGE_ROWS = 1_000
 
 
 async def list_ids(store: Store, filter: Filter | None = None, *, limit: int = 100_000) -> tuple[str, ...]:
-    """The ids that pass a filter, newest first."""
+    """Return the ids that pass a filter, newest first."""
     ids: list[str] = []
     after: str | None = None
     while len(ids) < limit:

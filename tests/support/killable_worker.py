@@ -1,4 +1,4 @@
-"""Workers killed at their n-th call of a database: ``python -m tests.support.dying`` takes a line of JSON for each.
+"""Workers killed at their n-th call of a database: ``python -m tests.support.killable_worker`` reads JSON.
 
 A line is ``{"spec": …, "die_at": n, "edits": […]}``; the answer ``{"status": …, "calls": …}``: how it ended (-9 where
 it was killed), and how many calls it had begun. The ``edits`` are made behind its back once it has read all rows, each
@@ -24,9 +24,10 @@ from typing import Any
 import psycopg
 import psycopg.transaction
 
+from tests.support.job_steps import Step
 from vestige_tui.jobs import worker
+from vestige_tui.jobs.context import JobContext
 from vestige_tui.store.backends import sqlite_connection
-from vestige_tui.transfer.copy import Copy
 
 _COUNT = struct.Struct("q")
 
@@ -67,9 +68,13 @@ def _counted(calls: Calls, owner: type, name: str) -> None:
 
 def _edit_between(calls: Calls, edits: Sequence[Sequence[str]]) -> None:
     """Change stores once all rows of a copy have been read, and before later changes are looked for."""
-    finish = Copy._finish
+    step = JobContext.step
 
-    async def finishing(self: Copy) -> None:
+    async def step_and_edit(self: JobContext, work: Any, checkpoint: Any = None) -> Any:
+        ends_the_rows = Step.of(self, checkpoint).ends_the_rows
+        result = await step(self, work, checkpoint)
+        if not ends_the_rows:
+            return result
         for url, sql in edits:
             if url.startswith("sqlite:"):
                 with closing(sqlite3.connect(url.removeprefix("sqlite:"))) as connection, connection:
@@ -79,9 +84,9 @@ def _edit_between(calls: Calls, edits: Sequence[Sequence[str]]) -> None:
                 with psycopg.connect(url) as server:
                     server.execute(sql.encode())
         calls.counting = True
-        await finish(self)
+        return result
 
-    Copy._finish = finishing  # type: ignore[method-assign]
+    JobContext.step = step_and_edit  # type: ignore[method-assign]
 
 
 def serve() -> None:

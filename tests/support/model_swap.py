@@ -1,4 +1,4 @@
-"""A second model's vectors put in the place of the first's, as a re-embedding does it in the end."""
+"""Swap of a store's vectors for those of a second model, as a re-embedding does it in the end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SWAPS: Mapping[Dialect, Sequence[str]] = {
 
 
 class OtherEmbedder(TestEmbedder):
-    """The same widths in another space: what is near here is near there, by other figures."""
+    """Embedder of the same widths in another space: equal neighbours, other vectors."""
 
     __test__ = False
 
@@ -47,7 +47,7 @@ class OtherEmbedder(TestEmbedder):
 
 
 class BetweenEmbedder(TestEmbedder):
-    """Does something once it has encoded, before anybody gets to see the vectors."""
+    """Embedder that calls back after encoding, before it returns the vectors."""
 
     __test__ = False
 
@@ -63,8 +63,8 @@ class BetweenEmbedder(TestEmbedder):
         return made
 
 
-def offer(monkeypatch: pytest.MonkeyPatch, *models: Embedder) -> list[str]:
-    """These models, and no others, can be loaded; gives the names of those that are, as they are."""
+def offer_models(monkeypatch: pytest.MonkeyPatch, *models: Embedder) -> list[str]:
+    """Let these models alone be loaded; return the list of loaded names, which grows with each load."""
     loaded: list[str] = []
     known = {model.name: model for model in models}
 
@@ -78,8 +78,8 @@ def offer(monkeypatch: pytest.MonkeyPatch, *models: Embedder) -> list[str]:
     return loaded
 
 
-def prepare(url: str, model: Embedder) -> None:
-    """Lay the vectors of another model beside the store's, for every memory."""
+def prepare_spare_vectors(url: str, model: Embedder) -> None:
+    """Fill the shadow table with the vectors of another model, for every memory."""
     noted = (
         1,
         model.name,
@@ -107,8 +107,8 @@ def prepare(url: str, model: Embedder) -> None:
         server.execute("TRUNCATE spare_embeddings, spare_model")
         server.execute(sql.SQL("ALTER TABLE spare_embeddings ALTER COLUMN embedding TYPE {}").format(column))
         server.execute("INSERT INTO spare_model VALUES (%s, %s, %s, %s, %s, %s)", noted)
-        found = server.execute("SELECT id, content FROM knowledge_nodes").fetchall()
-        for (node, content), vector in zip(found, model.embed([content for _, content in found]), strict=True):
+        rows = server.execute("SELECT id, content FROM knowledge_nodes").fetchall()
+        for (node, content), vector in zip(rows, model.embed([content for _, content in rows]), strict=True):
             server.execute(
                 sql.SQL(
                     "INSERT INTO spare_embeddings (node_id, embedding) SELECT m.id, %s::{} FROM knowledge_nodes m "
@@ -116,12 +116,14 @@ def prepare(url: str, model: Embedder) -> None:
                 ).format(column),
                 (str(vector.tolist()), node, content),
             )
-        made = f"CREATE INDEX idx_spare_embeddings_hnsw ON spare_embeddings USING hnsw (embedding {sort}_cosine_ops)"
-        server.execute(made.encode())
+        statement = (
+            f"CREATE INDEX idx_spare_embeddings_hnsw ON spare_embeddings USING hnsw (embedding {sort}_cosine_ops)"
+        )
+        server.execute(statement.encode())
 
 
-def swap(url: str, model: Embedder) -> None:
-    """Give the store to the model whose vectors lie beside its own, by the statements of the job that does it."""
+def swap_models(url: str, model: Embedder) -> None:
+    """Swap in the model of the shadow table, by the statements of the job."""
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     dialect: Dialect = "sqlite" if url.startswith("sqlite:") else "postgres"
 
@@ -157,12 +159,12 @@ def _asked(
     return cursor.fetchall() if cursor.description else []
 
 
-def stored(url: str) -> list[tuple[str, Vector]]:
-    """The text of each memory that has a vector, with that vector."""
-    asked = "SELECT m.content, e.embedding FROM node_embeddings e JOIN knowledge_nodes m ON m.id = e.node_id"
+def stored_vectors(url: str) -> list[tuple[str, Vector]]:
+    """Return the text and the vector of each memory that has one."""
+    statement = "SELECT m.content, e.embedding FROM node_embeddings e JOIN knowledge_nodes m ON m.id = e.node_id"
     if url.startswith("sqlite:"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:"))) as file:
-            return [(content, np.frombuffer(blob, "<f4")) for content, blob in file.execute(asked)]
+            return [(content, np.frombuffer(blob, "<f4")) for content, blob in file.execute(statement)]
     with psycopg.connect(url) as server:
-        found = server.execute(asked.replace("e.embedding", "e.embedding::text").encode()).fetchall()
-    return [(content, np.array(text.strip("[]").split(","), dtype=np.float32)) for content, text in found]
+        rows = server.execute(statement.replace("e.embedding", "e.embedding::text").encode()).fetchall()
+    return [(content, np.array(text.strip("[]").split(","), dtype=np.float32)) for content, text in rows]

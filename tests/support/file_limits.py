@@ -1,4 +1,4 @@
-"""Limits of the operating system, set for a part of a test."""
+"""Limit of the operating system for the size of files, as a full disk."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """No file that is written meanwhile, here or by a process begun here, may grow beyond this many bytes."""
+def limit_file_bytes(size: int) -> Iterator[None]:
+    """Limit the size of each file that this process, or one that it starts, writes in the block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

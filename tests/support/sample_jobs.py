@@ -31,7 +31,7 @@ FINDINGS: Sequence[JobFinding] = (
 )
 
 
-async def show(app: VestigeApp) -> tuple[Job, ...]:
+async def show_jobs(app: VestigeApp) -> tuple[Job, ...]:
     """Let a console show these jobs instead of those that it watches."""
     assert app.session.store is not None
     app.session.cancel(Activity.WATCH_JOBS)

@@ -1,0 +1,178 @@
+"""The console under test: keys pressed, lines seen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from textual import events
+from textual.pilot import Pilot
+from textual.screen import ModalScreen
+
+from tests.support.corpus import clock, embedders
+from tests.support.pictures import screen_lines
+from vestige_tui.config.settings import Config
+from vestige_tui.store.open import open_store
+from vestige_tui.store.store import Store
+from vestige_tui.tui.app import VestigeApp
+from vestige_tui.tui.browse.memory_table import MemoryTable
+from vestige_tui.tui.dialogs.modals import Pick
+from vestige_tui.tui.search.explanation import ExplanationScreen
+from vestige_tui.tui.session_events import SessionState
+
+PATIENCE_SECONDS = 40.0
+
+
+class Console:
+    """A running console: ``press`` keys, read ``lines``, and wait ``until`` they say something."""
+
+    def __init__(self, app: VestigeApp, pilot: Pilot[None]) -> None:
+        self.app = app
+        self.pilot = pilot
+
+    @property
+    def lines(self) -> list[str]:
+        return screen_lines(self.app)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    def says(self, words: str) -> bool:
+        """Check whether the screen shows these words, also wrapped."""
+        text = self.text
+        return words in text or words in " ".join(text.split())
+
+    @property
+    def store(self) -> Store:
+        assert self.app.session.store is not None
+        return self.app.session.store
+
+    @property
+    def banner(self) -> str:
+        """Return the sentence on the state of the model, empty if it is loaded."""
+        banner = self.app.session.banner
+        return banner.text if banner is not None else ""
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def type(self, text: str) -> None:
+        """Type a line, letter by letter."""
+        names = {" ": "space", "+": "plus", "-": "minus", ":": "colon", ".": "full_stop", '"': "quotation_mark"}
+        await self.press(*(names.get(letter, letter) for letter in text))
+
+    async def paste(self, text: str) -> None:
+        """Paste into what has the keyboard, as a terminal does it."""
+        assert self.app.focused is not None
+        self.app.focused.post_message(events.Paste(text))
+        await self.pilot.pause()
+
+    async def until(self, said: str | Callable[[], bool], *, gone: bool = False) -> None:
+        """Wait until the screen shows these words (or no longer does), or a condition holds, and is drawn."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while True:
+            await self.pilot.pause(0)
+            seen = self.says(said) if isinstance(said, str) else said()
+            if seen != gone:
+                # What stands beside it is told of the same change by a message of its own.
+                for _ in range(4):
+                    await self.pilot.pause(0)
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                raise AssertionError(f"waited in vain for {said!r}\n{self.text}")
+            await asyncio.sleep(0.02)
+
+    async def still(self) -> None:
+        """Wait until nothing is being asked of the store (or the person is asked) and the screen shows it."""
+        groups = {"search", "list", "rows", "selection", "read", "write", "pick"}
+        # Between a worker that found rows and the one that reads the first of them there are some messages.
+        for _ in range(2):
+            await self.until(
+                lambda: (
+                    isinstance(self.app.screen, ModalScreen)
+                    or not any(worker.group in groups and not worker.is_finished for worker in self.app.workers)
+                )
+            )
+            await self.pilot.pause()
+
+
+@asynccontextmanager
+async def open_console(
+    path: Path,
+    size: tuple[int, int] = (120, 40),
+    *,
+    read_only: bool = False,
+    theme: str = "vestige-dark",
+    notifications: bool = True,
+    keys: Mapping[str, str] | None = None,
+) -> AsyncIterator[Console]:
+    """The console on a store, once its first list is there."""
+    config = replace(Config(), theme=theme, keys=keys or {})
+    app = VestigeApp(config, f"sqlite:{path}", read_only=read_only, embedders=embedders(), clock=clock)
+    async with app.run_test(size=size, notifications=notifications) as pilot:
+        console = Console(app, pilot)
+        await console.until(lambda: app.session.store is not None and app.session.facts.memories is not None)
+        await console.still()
+        yield console
+
+
+QUESTION = "how do webhook retries work"
+
+
+async def open_browse(console: Console) -> MemoryTable:
+    """Go to Browse and wait for its rows."""
+    await console.press("f3")
+    await console.until("newest first")
+    await console.still()
+    return console.app.screen.query_one(MemoryTable)
+
+
+async def pick(console: Console, text: str) -> None:
+    """Filter the list of a picker, and take the first item."""
+    await console.until(lambda: isinstance(console.app.screen, Pick))
+    await console.paste(text)
+    await console.press("enter")
+    await console.still()
+
+
+async def open_explanation(console: Console, question: str = QUESTION, *keys: str) -> ExplanationScreen:
+    """Search, go to the hits, press keys there, and open the explanation."""
+    await console.paste(question)
+    # The line asks once the typing has settled; going on to the hits asks at once.
+    await console.press("enter")
+    await console.still()
+    if console.app.focused is not None:
+        await console.press(*keys)
+    await console.still()
+    await console.press("x")
+    await console.until(
+        lambda: isinstance(console.app.screen, ExplanationScreen) and bool(console.app.screen._explanation)
+    )
+    await console.still()
+    screen = console.app.screen
+    assert isinstance(screen, ExplanationScreen)
+    return screen
+
+
+@asynccontextmanager
+async def console_at(url: str) -> AsyncIterator[Console]:
+    """The console on a store, in Browse, once it is live."""
+    app = VestigeApp(Config(), url, embedders=embedders())
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        console = Console(app, pilot)
+        await console.until(lambda: app.session.store is not None and app.session.state is SessionState.LIVE)
+        await console.press("f3")
+        await console.still()
+        yield console
+
+
+@asynccontextmanager
+async def store_at(url: str) -> AsyncIterator[Store]:
+    source = embedders()
+    async with open_store(url, create=True, embedders=source) as store:
+        yield store
+    source.close()
