@@ -45,7 +45,7 @@ async def _show(args: Namespace, output: Output) -> int:
     return 0
 
 
-def _place(args: Namespace) -> Path:
+def settings_path(args: Namespace) -> Path:
     import os
 
     from vestige_tui.config.directories import default_path
@@ -55,7 +55,7 @@ def _place(args: Namespace) -> Path:
 
 
 async def _path(args: Namespace, output: Output) -> int:
-    path = _place(args)
+    path = settings_path(args)
     if output.as_json:
         output.document({"path": str(path), "exists": path.is_file()})
     output.line(str(path))
@@ -65,7 +65,7 @@ async def _path(args: Namespace, output: Output) -> int:
 async def _init(args: Namespace, output: Output) -> int:
     from vestige_tui.config.writer import write_default
 
-    path = _place(args)
+    path = settings_path(args)
     write_default(path)
     if output.as_json:
         output.document({"changed": [str(path)], "undo": None})
