@@ -15,6 +15,7 @@ from tests.support import task_factory
 from tests.support.clock import Clock
 from tests.support.kill_points import TIMEOUT_SECONDS, Workers
 from tests.support.postgres import postgres_database, postgres_server
+from vestige_tui.config.log import close_log
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import TestEmbedder
 from vestige_tui.jobs import sweeper
@@ -28,6 +29,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("deaths"):
             item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
+
+
+@pytest.fixture(autouse=True)
+def no_log_is_left_open() -> Iterator[None]:
+    """End the log that a command has begun in this process: it lies in a folder of the test's own."""
+    yield
+    close_log()
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ import pytest
 
 import vestige_tui
 from tests.support.source_tree import ROOT, modules
+from vestige_tui.core.log import SAFE_MESSAGES
 from vestige_tui.jobs.worker import KINDS
 from vestige_tui.store.schema.named_sql import sql_folder
 
@@ -62,6 +63,7 @@ def test_drivers_are_imported_by_their_backends_only() -> None:
         "store/backends/sqlite_search.py": {"sqlite3"},
         "store/backends/sqlite_writer.py": {"sqlite3"},
         "store/schema/vestige_files.py": {"sqlite3"},
+        "store/backends/driver_versions.py": {"sqlite3", "psycopg"},
         "store/backends/postgres.py": {"psycopg", "psycopg_pool"},
         "store/backends/postgres_connection.py": {"psycopg"},
         "store/backends/postgres_errors.py": {"psycopg", "psycopg_pool"},
@@ -109,6 +111,74 @@ def test_styles_are_written_from_state_and_never_read_as_state() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
                 assert node.attr not in ("has_class", "classes"), f"{name}:{node.lineno} reads a CSS class"
+
+
+def error_kinds() -> set[str]:
+    """Return the names of VestigeError and of all that derive from it."""
+    kinds = {"VestigeError"}
+    bases = {
+        node.name: {ast.unparse(base).split(".")[-1] for base in node.bases}
+        for _, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
+    while added := {name for name, parents in bases.items() if parents & kinds} - kinds:
+        kinds |= added
+    return kinds
+
+
+def test_no_error_is_suppressed_without_a_line_in_the_log() -> None:
+    # BadChip is a fault of a filter that is typed at that moment: the answer of a parser, and nothing has failed.
+    kinds = error_kinds() - {"BadChip"} | {"Exception", "BaseException", "PoolTimeout", "TooManyRequests", "PoolClosed"}
+    offences = []
+
+    def is_kind(node: ast.expr | None) -> bool:
+        if isinstance(node, ast.Tuple):
+            return any(map(is_kind, node.elts))
+        name = "" if node is None else ast.unparse(node)
+        return not name or name.split(".")[-1] in kinds or name.startswith(("psycopg.", "sqlite3.", "errors."))
+
+    def leaves_a_trace(handler: ast.ExceptHandler) -> bool:
+        nodes = [node for statement in handler.body for node in ast.walk(statement)]
+        return any(
+            isinstance(node, ast.Raise)
+            or (isinstance(node, ast.Name) and node.id == handler.name)
+            or (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "log")
+            for node in nodes
+        )
+
+    for name, tree in modules():
+        if name == "process/log_file.py":
+            continue  # the log itself has no other place to report to
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ExceptHandler) and is_kind(node.type) and not leaves_a_trace(node):
+                offences.append(f"{name}:{node.lineno} is silent about an error")
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("suppress", "contextlib.suppress"):
+                offences += [f"{name}:{node.lineno} suppresses silently" for each in node.args if is_kind(each)]
+    assert offences == []
+
+
+def test_log_lines_take_errors_as_arguments() -> None:
+    """The formatter decides what of an error is written; a text that is put together before it would pass by."""
+    offences = []
+    for name, tree in modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log.") and name != "core/log.py":
+                for part in (each for argument in node.args for each in ast.walk(argument)):
+                    is_message = isinstance(part, ast.Attribute) and part.attr == "message"
+                    is_call = isinstance(part, ast.Call) and ast.unparse(part.func) in ("str", "repr", "format")
+                    if is_message or is_call or isinstance(part, ast.JoinedStr):
+                        offences.append(f"{name}:{node.lineno}")
+    assert offences == []
+
+
+def test_a_class_of_errors_is_logged_with_its_message_only_if_that_can_quote_no_text() -> None:
+    """Every class is decided: whoever adds one comes by here."""
+    quoting = {
+        "BadChip", "BadLine", "Cancelled", "CheckpointUnreadable", "ConfigError", "Conflict", "NotFound",
+        "ReembeddingUnderWay", "Refused", "TimeOutOfRange", "Unwritable", "Usage", "VestigeError",
+    }  # fmt: skip
+    assert error_kinds() == quoting | {kind.__name__ for kind in SAFE_MESSAGES}
 
 
 def test_workers_begin_alike_on_every_python() -> None:

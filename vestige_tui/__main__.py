@@ -14,6 +14,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"vestige-tui {__version__}")
         return 0
+    if set(arguments) == {"--version", "--verbose"}:
+        arguments = ["about"]
     from vestige_tui.cli.program import run
 
     return run(arguments)

@@ -57,8 +57,10 @@ def test_commands_keep_texts_in_an_environment_of_another_encoding(
 
 
 def here(folder: Path) -> list[Path]:
-    """All files of a folder, but those with which a reader of a SQLite store keeps its place."""
-    return sorted(path for path in folder.rglob("*") if not path.name.endswith(("-shm", "-wal")))
+    """All files of a folder, but the log, and those with which a reader of a SQLite store keeps its place."""
+    state = folder / "home" / ".local"
+    paths = [path for path in folder.rglob("*") if not path.is_relative_to(state)]
+    return sorted(path for path in paths if not path.name.endswith(("-shm", "-wal")))
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JP"])

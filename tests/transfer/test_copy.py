@@ -124,7 +124,7 @@ async def test_everything_comes_along_and_a_second_run_brings_nothing(
     with psycopg.connect(postgres_database) as connection:
         stored = str(connection.execute("SELECT d::text, r::text FROM delegations d, job_runs r").fetchall())
     kept = private_files(state)
-    assert sorted(name.rpartition(".")[2] for name in kept) == ["json", "lock", "log", "log"]
+    assert sorted(name.rpartition(".")[2] for name in kept) == ["json", "lock", "log", "log", "log"]
     assert PASSWORD not in stored + "".join(kept.values())
     assert re.search(r"memories: \d+ of 5000 rows read", "".join(kept.values()))
     assert watched() == (without_password(target),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +18,7 @@ from vestige_tui.cli.jobs import status_of
 from vestige_tui.cli.output import Output, ProgressLine
 from vestige_tui.core.errors import Conflict, Unavailable, VestigeError
 from vestige_tui.core.jobs import LEASE_SECONDS
+from vestige_tui.core.log import suppressed
 from vestige_tui.core.text import short_id
 from vestige_tui.presenters.job_actions import cancel_sentence
 from vestige_tui.presenters.job_outcome import end_sentence, start_sentence
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from vestige_tui.jobs.ledger import Ledger
     from vestige_tui.jobs.start import JobRequest, StartedJob
     from vestige_tui.store.store import Store
+
+log = logging.getLogger(__name__)
 
 INTERRUPTED_STATUS = 130
 POLL_SECONDS = 0.5
@@ -129,7 +133,7 @@ async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, 
             if press_count and not cancel_requested:
                 progress.end()
                 # A job that has just ended is reported below.
-                with contextlib.suppress(Conflict):
+                with suppressed(log, "cancel a job that has ended", Conflict):
                     if (result := await ledger.cancel(job_id)) == "asked":
                         output.note(
                             f"{cancel_sentence(result).removesuffix('.')}; ctrl-C again leaves the worker running."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from argparse import Namespace
 from collections import Counter
@@ -18,6 +19,7 @@ from vestige_tui.cli.output import Live, Output
 from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.cli.session import is_file, settings, store_url
 from vestige_tui.core.errors import NotFound, ReadOnly, StoreMissing, Usage, VestigeError
+from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.text import ago, cut, grouped, plain, short_id
 from vestige_tui.presenters import json_shapes
 from vestige_tui.presenters.job_actions import cancel_sentence, fail_sentence, retry_effect, retry_sentence
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from vestige_tui.config.settings import Config
     from vestige_tui.core.jobs import Job, JobFinding, JobStatus, TableProgress
     from vestige_tui.store.store import Store
+
+log = logging.getLogger(__name__)
 
 FAILED_ROWS_STATUS = 4
 MAX_FINDINGS_COUNT = 1_000
@@ -150,7 +154,8 @@ async def _find_job(args: Namespace, *, read_only: bool) -> AsyncIterator[tuple[
         try:
             async with _store(url, read_only=True) as store:
                 matches |= {job.id: (url, job) for job in await Ledger(store).matching(args.id)}
-        except VestigeError:
+        except VestigeError as error:
+            log_suppressed(log, "look for a job in a known store", error)
             continue
         # A prefix this long is unique across stores.
         if matches and len(args.id) >= UNIQUE_PREFIX_CHARS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from argparse import Namespace
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from vestige_tui.core.health import MigrationInfo, QueryTiming, Session, TableSize
     from vestige_tui.store.backends.protocol import Backend
+
+log = logging.getLogger(__name__)
 
 MAX_PRINTED_TABLES_COUNT = 12
 MAX_PRINTED_QUERIES_COUNT = 6
@@ -89,7 +92,8 @@ async def _up(args: Namespace, output: Output) -> int:
         try:
             async with _open_database(args) as backend:
                 steps = () if backend.foreign else await schema.up(backend, to=args.to, dry_run=True)
-        except StoreMissing:
+        except StoreMissing as error:
+            log.debug("The store does not exist yet: %s", error)
             steps = _steps_of_new_store(args)
         return _print_steps(output, steps, "Would be applied:", "Nothing is pending.")
     if args.read_only:

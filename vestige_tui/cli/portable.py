@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import tempfile
 from argparse import Namespace
@@ -29,6 +30,8 @@ from vestige_tui.presenters import json_shapes
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
+
+log = logging.getLogger(__name__)
 
 BATCH_MEMORIES = 64
 BATCH_CHARACTERS = 4_000_000
@@ -262,7 +265,8 @@ async def _restore_batch(
 ) -> None:
     try:
         inserted, present = await restore([entry for _, entry in entries])
-    except (NotFound, Conflict, Usage):
+    except (NotFound, Conflict, Usage) as refusal:
+        log.debug("A batch was refused, so its lines are restored one by one: %s", refusal)
         inserted = present = 0
         for number, entry in entries:
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 
 from vestige_tui import __version__
 from vestige_tui.cli import (
+    about,
     changes,
     demo,
     jobs,
@@ -33,13 +35,17 @@ from vestige_tui.cli.console import open_console, refuse_without_terminal
 from vestige_tui.cli.output import Output, Unwritable, dumps, say
 from vestige_tui.cli.parser import Commands, Parser
 from vestige_tui.core.errors import Usage, VestigeError
+from vestige_tui.core.log import log_suppressed
 
 INTERRUPTED_STATUS = 130
 _PATH_ARGUMENTS = frozenset({"config", "store", "file", "dir", "sqlite_path", "postgres_url", "source", "target"})
 """Arguments that name a file or a server: passed on with their original bytes."""
 _NEGATIVE_TIME = re.compile(r"-[0-9]+(?:s|min|h|d|w|mo|y)")
 
+log = logging.getLogger(__name__)
+
 _FAMILIES = (
+    about,
     demo,
     memories,
     changes,
@@ -62,7 +68,12 @@ def parser() -> Parser:
         description="A console for the memory stores of AI agents. Without a command it opens on the terminal.",
         allow_abbrev=False,
     )
-    program.add_argument("--version", action="version", version=f"vestige-tui {__version__}")
+    program.add_argument(
+        "--version",
+        action="version",
+        version=f"vestige-tui {__version__}",
+        help="print it; with --verbose `about`",
+    )
     _add_common(program, None)
     shared = Parser(add_help=False, allow_abbrev=False)
     _add_common(shared, argparse.SUPPRESS)
@@ -77,6 +88,9 @@ def _add_common(target: Parser, default: object) -> None:
     target.add_argument("--config", metavar="FILE", default=default, help="settings other than ~/.vestige/vestige.toml")
     target.add_argument("--store", metavar="URL", default=default, help="sqlite:PATH, postgresql://… or pgembed:DIR")
     target.add_argument("--read-only", action="store_true", default=false, help="write nothing to the store")
+    target.add_argument(
+        "--debug", action="store_true", default=false, help="log more; `vestige-tui about` names the log"
+    )
     target.add_argument("--json", action="store_true", default=false, help="one JSON document on stdout")
 
 
@@ -96,6 +110,7 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as system_exit:  # --help and --version
         return system_exit.code if isinstance(system_exit.code, int) else 0
     except (KeyboardInterrupt, asyncio.CancelledError):
+        log.info("Interrupted")
         return _report_error(output, VestigeError.code, "Interrupted.", INTERRUPTED_STATUS)
     except BrokenPipeError:
         _drop_stdout()
@@ -105,8 +120,10 @@ def run(arguments: Sequence[str]) -> int:
         say(error.message)
         return error.exit_status
     except VestigeError as error:
+        log.info("Ended with status %s: %s", error.exit_status, error)
         return _report_error(output, error.code, error.message, error.exit_status)
     except Exception as error:
+        log.critical("Uncaught exception", exc_info=error)
         return _report_error(output, VestigeError.code, _log_unexpected(error), 1)
 
 
@@ -148,12 +165,22 @@ def _run(arguments: Sequence[str], output: Output) -> int:
     for name, value in list(vars(args).items()):
         if name not in _PATH_ARGUMENTS:
             setattr(args, name, _decode_argument(value))
+    _start_log(args)
     if args.command is None:
         return _console(args, output)
     status: int = asyncio.run(_cancel_on_signals(args.run(args, output)))
     if status == 0 and "afterwards" in args:
         status = args.afterwards(args, output)
     return status
+
+
+def _start_log(args: argparse.Namespace) -> None:
+    """Begin to log, with the name of the command and none of its arguments."""
+    from vestige_tui.config.log import configure_log
+
+    configure_log(debug=args.debug)
+    python = sys.version.split()[0]
+    log.info("vestige-tui %s, Python %s on %s: %s", __version__, python, sys.platform, args.command or "console")
 
 
 async def _cancel_on_signals(command: Coroutine[Any, Any, int]) -> int:
@@ -212,6 +239,7 @@ def _log_unexpected(error: Exception) -> str:
     try:
         make_private_dir(folder)
         files.write(file_targets.examine_document(path), (head + report).encode("utf-8", "replace").decode("utf-8"))
-    except (OSError, VestigeError):
+    except (OSError, VestigeError) as failure:
+        log_suppressed(log, "write the report of an unexpected error", failure)
         return f"Something unexpected went wrong ({name}), and no report of it could be written."
     return f"Something unexpected went wrong ({name}); {path} says what."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from vestige_tui.core.errors import ConfigError, Refused, Unavailable
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
+
+log = logging.getLogger(__name__)
 
 DEFAULT_FILE = """\
 # Settings of vestige-tui. What starts with "#" shows a default; remove the "#" to change it.
@@ -58,6 +61,7 @@ def write_default(path: Path) -> None:
         if target.status is not None:
             raise Refused(f"{path} exists already; nothing was changed.")
         files.write(target, DEFAULT_FILE)
+    log.info("Wrote default settings")
 
 
 def set_value(path: Path, dotted_key: str, value: str | int | float | Sequence[float] | None) -> None:
@@ -79,6 +83,7 @@ def set_value(path: Path, dotted_key: str, value: str | int | float | Sequence[f
         if target is None:
             make_private_dir(Path(os.path.realpath(path)).parent)
         files.write(target or file_targets.examine_document(path), text, overwrite=target is not None)
+    log.info("Wrote a setting of [%s]", names[0])
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Iterable
@@ -17,6 +18,8 @@ from vestige_tui.embedding.models import BATCH, DEFAULT_MODEL, Embedder, same_mo
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
+
+log = logging.getLogger(__name__)
 
 
 RETRY_SECONDS = 30.0
@@ -93,15 +96,23 @@ class EmbedderSource:
         def note(message: str) -> None:
             self._message = message
 
+        started = time.monotonic()
         load = partial(loaders.load_embedder, name, dimension=dimension, progress=note, stop=stop)
         try:
             embedder = await asyncio.get_running_loop().run_in_executor(self._worker(), load)
         except EmbedderUnavailable as error:
+            log.warning("Loading the model failed after %.1f s: %s", time.monotonic() - started, error)
             self._failed = (key, time.monotonic(), error)
             if self._is_last(key):
                 self._state, self._message = "failed", error.message
             raise
         else:
+            log.info(
+                "Loaded the model %s with %s dimensions in %.1f s",
+                embedder.name,
+                embedder.dimension,
+                time.monotonic() - started,
+            )
             self._loaded, self._has_full_width = embedder, dimension is None
             if self._is_last(key):
                 self._state, self._message, self._failed = "ready", "", None

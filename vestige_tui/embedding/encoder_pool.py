@@ -28,7 +28,7 @@ from vestige_tui.embedding.models import MAX_CHARACTERS, Embedder, same_model
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature, Vector
 
-log = logging.getLogger("vestige_tui.jobs")
+log = logging.getLogger(__name__)
 
 PROCESSES = 2
 MAX_THREADS = 4
@@ -181,7 +181,7 @@ class Encoders:
         with self._lock:
             self._deaths += 1
             deaths = self._deaths
-        log.warning("an encoder of %s has died", self._model.name)
+        log.warning("An encoder of %s has died", self._model.name)
         if deaths > MAX_DEATHS or any(each._closed for each in self._all):
             raise VestigeError(f"The processes that encode with {self._model.name} die again and again.")
 
@@ -209,7 +209,8 @@ def _encode(embedder: Embedder, texts: list[str]) -> tuple[dict[str, Any], bytes
     try:
         for index, vector in enumerate(embedder.embed(texts)):
             matrix[index] = vector
-    except Exception:  # a model's runtime may raise any exception
+    except Exception as failure:  # a model's runtime may raise any exception
+        log.debug("Encode %s texts one by one: %s", len(texts), failure)
         for index, text in enumerate(texts):
             try:
                 matrix[index] = embedder.embed([text])[0]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vestige_tui.core.errors import Busy, Cancelled, Unavailable
 from vestige_tui.core.jobs import JobProgress, TableProgress
-from vestige_tui.core.text import redact
+from vestige_tui.core.log import log_suppressed
 from vestige_tui.jobs.checkpoints import step_number
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.transitions import CANCELLED
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
 T = TypeVar("T")
-log = logging.getLogger("vestige_tui.jobs")
+log = logging.getLogger(__name__)
 
 SAMPLE_SECONDS = 0.5
 RATE_HISTORY_LENGTH = 30
@@ -214,7 +214,8 @@ class JobContext:
                 first_failure = first_failure or now
                 if now - first_failure > PATIENCE_SECONDS:
                     raise
-                log.warning("waiting for the database: %s", redact(error.message))
+                log_suppressed(log, "reach the database, which is tried again", error)
+                log.debug("Retry in %.1f s: %s", wait, error)
             try:
                 await asyncio.wait_for(self.stop.wait(), wait)
             except TimeoutError:

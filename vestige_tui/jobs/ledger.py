@@ -7,6 +7,7 @@ has at most one unfinished run, so that starting it is idempotent.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -44,6 +45,8 @@ from vestige_tui.store.schema.rows import as_list, as_map, as_time
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Backend, Row, Transaction
     from vestige_tui.store.store import Store
+
+log = logging.getLogger(__name__)
 
 NAMESPACE = uuid.UUID("7d0f3a5e-92c1-5b7e-8f64-3f1f1d9f6a10")
 """The namespace of the uuid5 names below; never changes, because rows in stores are named by it."""
@@ -308,6 +311,7 @@ class Ledger:
             job = await self._read_in_flight(transaction, job_id)
             heartbeat = job.last_heartbeat or job.created_at
             is_alive = job.plan is not None and heartbeat is not None and self._store.now() - heartbeat <= LEASE
+            log.info("Cancel job %s, which %s", job_id, "works" if is_alive else "has no worker")
             if is_alive and await transaction.execute("request_cancel", {"id": job_id}):
                 return "asked"
             await self.settle(transaction, job_id, "failed", error=CANCELLED)
@@ -321,6 +325,7 @@ class Ledger:
         async with self._store.backend.write() as transaction:
             await self._read_in_flight(transaction, job_id)
             await self.settle(transaction, job_id, "failed", error=reason or GIVEN_UP)
+        log.info("Marked job %s as failed", job_id)
 
     async def retry(self, job_id: str) -> str:
         """Queue a delegation again, for the same callee and with a deadline of its own; return the new id.
@@ -344,6 +349,7 @@ class Ledger:
                 raise Conflict(f"Job {short_id(job_id)} was retried before, as {short_id(new_id)}.")
             if old.in_flight:
                 await self.settle(transaction, job_id, "failed", error=f"retried as {new_id}")
+        log.info("Queued job %s again as %s", job_id, new_id)
         return new_id
 
     async def _read_job(self, transaction: Transaction, job_id: str) -> Job:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from vestige_tui.core.errors import VestigeError
+from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.jobs.known_stores import watched, with_passwords, without_password
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.store.open import open_store
@@ -17,6 +19,8 @@ from vestige_tui.store.open import open_store
 if TYPE_CHECKING:
     from vestige_tui.core.jobs import Job, JobFinding
     from vestige_tui.store.store import Store
+
+log = logging.getLogger(__name__)
 
 INDEX_SECONDS = 2.0
 RETRY_SECONDS = 10.0
@@ -50,7 +54,8 @@ class _WatchedStore:
         query, self._query = self._query, None
         try:
             return query.result()
-        except VestigeError:
+        except VestigeError as error:
+            log_suppressed(log, "read the jobs of a known store", error)
             return None
 
     def _opened(self) -> Store | None:
@@ -58,6 +63,8 @@ class _WatchedStore:
             opening, self._opening = self._opening, None
             if opening.cancelled() or opening.exception() is not None:
                 self._next_try = time.monotonic() + RETRY_SECONDS
+                if not opening.cancelled() and (error := opening.exception()) is not None:
+                    log_suppressed(log, "open a known store", error)
             else:
                 self._store = opening.result()
         if self._store is None and self._opening is None and time.monotonic() >= self._next_try:
@@ -70,7 +77,7 @@ class _WatchedStore:
             await asyncio.gather(self._query, return_exceptions=True)
         if self._opening is not None:
             self._opening.cancel()
-            with suppress(VestigeError, asyncio.CancelledError):
+            with suppress(asyncio.CancelledError), suppressed(log, "open a known store", VestigeError):
                 self._store = await self._opening
         if self._store is not None:
             await self._store.close()
@@ -166,7 +173,7 @@ async def watch(
                 for url in polled:
                     others.setdefault(url, _WatchedStore(passwords.get(url, url)))
             if store is not None:
-                with suppress(VestigeError):
+                with suppressed(log, "read the jobs of the open store", VestigeError):
                     jobs_by_url[""] = await Ledger(store).jobs()
             answers = await asyncio.gather(*(other.jobs() for other in others.values()))
             # Keep the last jobs of a store on view while it cannot be reached.

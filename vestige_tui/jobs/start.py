@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.config.directories import state_dir
+from vestige_tui.config.log import is_debugging
 from vestige_tui.core.errors import Conflict, Unavailable, Usage, VestigeError
+from vestige_tui.core.log import suppressed
 from vestige_tui.jobs.known_stores import KEEP, remember, with_passwords, without_password
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.worker import KINDS, TAKEN, owner
@@ -25,6 +28,8 @@ from vestige_tui.store.open import open_store
 
 if TYPE_CHECKING:
     from vestige_tui.core.jobs import Job, TableProgress
+
+log = logging.getLogger(__name__)
 
 HANDSHAKE_SECONDS = 60.0
 
@@ -89,17 +94,18 @@ def spawn_worker(spec: Mapping[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _forget_old_logs(folder)
     path = folder / f"{spec['job_id']}.log"
-    log = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    job_log = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         # The launcher exits at once and init adopts the worker, so that its end needs no wait here.
         launcher = subprocess.Popen(
             [sys.executable, "-I", "-S", exec_as.__file__, "-", str(folder), "detach", *WORKER_COMMAND],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=job_log,
         )
     finally:
-        os.close(log)
+        os.close(job_log)
+    log.debug("Started the worker of job %s", spec["job_id"])
     assert launcher.stdin is not None
     assert launcher.stdout is not None
     with launcher.stdout as stdout:
@@ -136,7 +142,7 @@ async def start(
         )
         if run.already_running:
             # The job runs even if the index cannot be written.
-            with suppress(OSError, VestigeError):
+            with suppressed(log, "note a running job in the index", OSError, VestigeError):
                 remember(location, run.id, request.kind)
         else:
             try:
@@ -146,11 +152,13 @@ async def start(
                         "job_id": run.id,
                         "source": _absolute(request.source, job.source),
                         "target": _absolute(request.target, location),
+                        "debug": "yes" if is_debugging() else "",
                     }
                     await asyncio.to_thread(spawn, spec)
+                    log.info("Started job %s (%s)", run.id, request.kind)
             except VestigeError as error:
                 # On a full disk this write fails, too; the first error is still the one to report.
-                with suppress(VestigeError):
+                with suppressed(log, "record that a job could not start", VestigeError):
                     await ledger.transition(run.id, "failed", error=error.message)
                 raise
     return StartedJob(run.id, run.already_running)
@@ -175,6 +183,7 @@ async def resume(job: Job, known: Sequence[str] = ()) -> StartedJob:
     )
     if started.already_running:
         raise Conflict("This job is running already.")
+    log.info("Job %s continues as %s", job.id, started.job_id)
     return started
 
 

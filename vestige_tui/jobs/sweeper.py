@@ -7,13 +7,14 @@ lease fails before its plan is started again.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import ReadOnly, Unavailable, VestigeError
+from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.core.text import duration, grouped
 from vestige_tui.jobs.transitions import IN_FLIGHT, LEASE, LEASE_LOST, OVERDUE, STUCK_AFTER, TRANSITIONS, settle
 from vestige_tui.store.schema.rows import as_time
@@ -21,6 +22,8 @@ from vestige_tui.store.schema.rows import as_time
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Row, Transaction
     from vestige_tui.store.store import Store
+
+log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 300.0
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -80,8 +83,11 @@ async def sweep_once(
                     stuck += await _stall(store, row, now, silence)
         except (Unavailable, ReadOnly):
             raise
-        except VestigeError:
+        except VestigeError as error:
+            log_suppressed(log, "settle a job in a sweep", error)
             errors += 1
+    if failed or stuck or errors:
+        log.info("Swept: %s over their deadline, %s stuck, %s not settled", failed, stuck, errors)
     return SweepResult(failed, stuck, errors)
 
 
@@ -108,7 +114,7 @@ async def sweeping(
             since = now
         last = now
         result = SweepResult()
-        with suppress(VestigeError):
+        with suppressed(log, "sweep the ledger", VestigeError):
             result = await sweep(store, since=since)
         if result.deadline_failures or result.stuck_marked:
             yield result

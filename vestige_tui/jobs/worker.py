@@ -18,10 +18,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vestige_tui.config.log import configure_log
 from vestige_tui.core.errors import Cancelled, Conflict, VestigeError
+from vestige_tui.core.log import PACKAGE, LogFormatter, suppressed
 from vestige_tui.core.text import redact
 from vestige_tui.core.times import format_time
 from vestige_tui.jobs.context import JobContext, Meter
@@ -32,7 +33,7 @@ from vestige_tui.store.open import open_store
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
-log = logging.getLogger("vestige_tui.jobs")
+log = logging.getLogger("vestige_tui.jobs.worker")
 
 KINDS = {
     "copy": "vestige_tui.transfer.copy",
@@ -86,11 +87,12 @@ async def run(spec: Mapping[str, Any], *, on_taken: Callable[[], None] | None = 
     async with open_store(spec["target"], max_connections=CONNECTIONS) as store:
         context = await claim(store, spec)
         if context is None:
-            log.error("job %s is not there to be taken", spec["job_id"])
+            log.error("Job %s is not there to be taken", spec["job_id"])
             return
         if on_taken is not None:
             on_taken()
         ledger, job_id = context.ledger, context.job_id
+        log.info("Took job %s (%s)", job_id, context.kind)
         task = asyncio.create_task(import_module(KINDS[context.kind]).run(context))
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, context.stop.set)
         heartbeats = asyncio.create_task(_beat(ledger, job_id, context.stop, task))
@@ -109,7 +111,7 @@ async def _beat(ledger: Ledger, job_id: str, stop: asyncio.Event, task: asyncio.
     is_cancelled = False
     while True:
         await asyncio.sleep(POLL_SECONDS)
-        with suppress(VestigeError):
+        with suppressed(log, "record a heartbeat", VestigeError):
             if time.monotonic() - last_beat >= BEAT_SECONDS:
                 await ledger.heartbeat(job_id)
                 last_beat = time.monotonic()
@@ -127,26 +129,20 @@ async def _settle(ledger: Ledger, job_id: str, stop: asyncio.Event, task: asynci
         result = await task
     except (Cancelled, asyncio.CancelledError) as error:
         if stop.is_set() or task.cancelling():
-            log.info("job %s was cancelled", job_id)
+            log.info("Job %s was cancelled", job_id)
             await _tell(ledger, job_id, error=CANCELLED)
         else:
-            message = redact(str(error)) or BROKEN_OFF
-            log.error("job %s was broken off: %s", job_id, message)
-            await _tell(ledger, job_id, error=message)
+            log.error("Job %s was broken off: %s", job_id, error)
+            await _tell(ledger, job_id, error=redact(str(error)) or BROKEN_OFF)
     except VestigeError as error:
-        log.error("job %s failed: %s", job_id, redact(error.message))
+        log.error("Job %s failed: %s", job_id, error)
         await _tell(ledger, job_id, error=redact(error.message))
     except Exception as error:
-        # The message goes to the ledger, the code line only to the log; no traceback: a driver may quote values.
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "nowhere"
-        message = redact(f"{type(error).__name__}: {error}")
-        log.error("job %s failed at %s: %s", job_id, place, message)
-        await _tell(ledger, job_id, error=f"The job failed: {message}")
+        # The message goes to the ledger, the lines of code only to the log.
+        log.error("Job %s failed", job_id, exc_info=error)
+        await _tell(ledger, job_id, error=f"The job failed: {redact(f'{type(error).__name__}: {error}')}")
     else:
-        log.info("job %s is completed: %s", job_id, result)
+        log.info("Job %s is completed", job_id)
         await _tell(ledger, job_id, result=result)
 
 
@@ -156,11 +152,12 @@ async def _tell(ledger: Ledger, job_id: str, *, error: str = "", result: str = "
         try:
             await ledger.transition(job_id, "failed" if error else "completed", error=error, result=result)
             return
-        except Conflict:
+        except Conflict as conflict:
             # Another process ended it otherwise, and that stands.
+            log.debug("Job %s was ended by another process: %s", job_id, conflict)
             return
         except VestigeError as failure:
-            log.error("the ledger did not take the end of job %s: %s", job_id, redact(failure.message))
+            log.error("The ledger did not take the end of job %s: %s", job_id, failure)
             if attempt < MAX_FINAL_ATTEMPTS - 1:
                 await asyncio.sleep(2.0**attempt)
 
@@ -172,18 +169,28 @@ def _hand_over() -> None:
     os.dup2(2, 1)
 
 
+def _configure_logs(*, debug: bool) -> None:
+    """Log to the file that all processes share, and from stderr to the log of this job alone."""
+    configure_log(debug=debug)
+    job_log = logging.StreamHandler(sys.stderr)
+    job_log.setLevel(logging.INFO)
+    # That log names the reason of a failure to the owner of the job, as its row in the ledger does.
+    job_log.setFormatter(LogFormatter(quote=True))
+    logging.getLogger(PACKAGE).addHandler(job_log)
+
+
 def main() -> int:
     """Read the spec from stdin and run it; the exit status says only whether it could start."""
     os.umask(0o077)
     os.nice(NICENESS)
     with suppress(ValueError):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     spec = json.loads(sys.stdin.buffer.read())
+    _configure_logs(debug=bool(spec.get("debug")))
     try:
         asyncio.run(run(spec, on_taken=_hand_over))
     except VestigeError as error:
-        log.error("%s", redact(error.message))
+        log.error("The worker ends: %s", error)
         return 1
     return 0
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from vestige_tui.core.errors import EmbedderUnavailable
 from vestige_tui.core.jobs import JobFinding
+from vestige_tui.core.log import log_suppressed
 from vestige_tui.embedding.encoder_pool import Encoded, Encoders, shortened
 from vestige_tui.reembed.attempt import SPARE, TABLE, Attempt, VectorTable
 from vestige_tui.store.backends import pgbinary_encode
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from vestige_tui.store.backends.postgres import PostgresTransaction
     from vestige_tui.store.backends.protocol import Row, Transaction
 
-log = logging.getLogger("vestige_tui.jobs")
+log = logging.getLogger(__name__)
 
 BATCH = 128
 MAX_BATCH = 4_096
@@ -115,7 +116,7 @@ class VectorEncoder:
         except EmbedderUnavailable as error:
             if not self._context.options.get("partial"):
                 raise
-            log.warning("%s", error.message)
+            log_suppressed(log, "encode the memories", error)
 
     async def _fill_all(self, table: VectorTable, phase: str, cursor: bool) -> None:
         context = self._context

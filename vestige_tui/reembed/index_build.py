@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import OutOfResources, VestigeError
+from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.reembed.index_queries import OWN_INDEX, SPARE_INDEX, IndexQueries
 from vestige_tui.store.open import open_backend
 from vestige_tui.store.schema import migrations
@@ -15,6 +16,8 @@ from vestige_tui.store.schema import migrations
 if TYPE_CHECKING:
     from vestige_tui.reembed.attempt import Attempt
     from vestige_tui.store.backends.protocol import Capabilities, Transaction
+
+log = logging.getLogger(__name__)
 
 MAX_MEMORY_BYTES = 1_000_000_000
 MIN_MEMORY_BYTES = 64_000_000
@@ -71,6 +74,7 @@ class IndexBuilder:
         await self._note_built(start)
 
     async def _note_built(self, start: float) -> None:
+        log.info("Built the vector index in %.1f s", time.monotonic() - start)
         seconds = round(self._attempt.checkpoint.index_seconds + time.monotonic() - start, 3)
         await self._attempt.save(replace(self._attempt.checkpoint, index_seconds=seconds))
 
@@ -85,7 +89,7 @@ class IndexBuilder:
         await backend.open()
         try:
             await backend.fetch("wait_long")
-            with contextlib.suppress(VestigeError):  # not supported on every platform
+            with suppressed(log, "ask the server to notice a hangup", VestigeError):  # not supported on every platform
                 await backend.fetch("notice_hangup")
             records = await backend.fetch(index.find)
             if records:
@@ -96,7 +100,8 @@ class IndexBuilder:
                     "prepare_build", {**self._memory(), "workers": str(INDEX_WORKER_PROCESSES), "local": False}
                 )
                 await backend.maintain(index.build)
-            except OutOfResources:
+            except OutOfResources as error:
+                log_suppressed(log, "build the index with parallel workers", error)
                 # Parallel workers need shared memory that a container may not have.
                 await backend.maintain(index.drop)
                 await backend.fetch("prepare_build", {**self._memory(), "workers": "0", "local": False})

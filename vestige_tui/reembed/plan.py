@@ -8,6 +8,7 @@ work is stored nowhere: it is the memories without a vector, and an edit deletes
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import shlex
 import time
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Row
     from vestige_tui.store.store import Store
+
+log = logging.getLogger(__name__)
 
 SAMPLE_TEXTS, SAMPLE_SECONDS = 64, 4.0
 MIN_DIMENSION = 8
@@ -125,7 +128,8 @@ async def estimate_rollback(store: Store) -> Estimate:
     if change.missing:
         try:
             await _load(change.after.name, change.after.dimension)
-        except EmbedderUnavailable:
+        except EmbedderUnavailable as error:
+            log.debug("The previous model cannot be loaded: %s", error)
             loadable = False
     return Estimate("rollback", change.before, change.after, change.missing, None, None, 0, None, loadable)
 

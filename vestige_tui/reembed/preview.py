@@ -5,6 +5,7 @@ Nothing is written. Only the other model encodes texts; the store's own vectors 
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from vestige_tui.core.embeddings import Vector
     from vestige_tui.store.store import Store
+
+log = logging.getLogger(__name__)
 
 SAMPLE_MEMORIES = 200
 LIMIT = 5
@@ -184,7 +187,8 @@ async def _by_current(
 ) -> Sequence[Vector]:
     try:
         return await store.embedders.embed(questions, registered=model, query=True)
-    except ModelMismatch:
+    except ModelMismatch as error:
+        log.debug("Load the store's own model for the comparison: %s", error)
         # Another model is configured; the comparison works all the same.
         return await own.embed(questions, registered=model, query=True)
 

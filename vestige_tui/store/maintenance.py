@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +18,7 @@ from vestige_tui.core.health import (
     TableSize,
     Vacuumed,
 )
+from vestige_tui.core.log import suppressed
 from vestige_tui.embedding.models import same_model
 from vestige_tui.store import health_checks
 from vestige_tui.store.schema import migrations, rows
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.context import StoreContext
     from vestige_tui.store.models import ModelService
+
+log = logging.getLogger(__name__)
 
 
 class MaintenanceService:
@@ -143,7 +146,7 @@ class MaintenanceService:
         sizes: tuple[TableSize, ...] | None = None
         if described.measurable:
             # An exclusive lock on a table prevents measuring; the rest of the report is still useful.
-            with contextlib.suppress(Busy):
+            with suppressed(log, "read the sizes of the tables", Busy):
                 sizes = tuple(map(rows.table_size, await backend.fetch("list_sizes")))
         checks = tuple(health_checks.of_report(server, status.vectors, sizes, sessions, datetime.now(UTC)))
         if checks:

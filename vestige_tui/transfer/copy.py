@@ -7,6 +7,7 @@ out, each with a finding. For each table, at the end: read = inserted + present 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Cancelled, ModelMismatch, OutOfResources, VestigeError
 from vestige_tui.core.jobs import JobFinding, TableProgress
+from vestige_tui.core.log import suppressed
 from vestige_tui.transfer.checkpoint import CopyCheckpoint, CopyPhase
 from vestige_tui.transfer.comparison import Comparison
 from vestige_tui.transfer.convert import TransferContext
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from vestige_tui.transfer.convert import TransferRow
     from vestige_tui.transfer.postgres_target import PostgresTarget
     from vestige_tui.transfer.protocols import Count, Source
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -295,7 +299,7 @@ class Copy:
                 raise
 
     async def _is_cancelled(self) -> bool:
-        with suppress(VestigeError):
+        with suppressed(log, "read whether the copy was cancelled", VestigeError):
             return await self._context.ledger.cancelled(self._context.job_id) is True
         return False
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.errors import Busy, Unavailable
 from vestige_tui.core.jobs import JobFinding
+from vestige_tui.core.log import log_suppressed
 from vestige_tui.transfer.checkpoint import CopyCheckpoint, UnconfirmedBatch
 from vestige_tui.transfer.sanitize import sentence
 from vestige_tui.transfer.second_transaction import SecondTransaction
@@ -196,7 +197,8 @@ class RowCopier:
             raise
         try:
             await second_transaction.commit()
-        except (Unavailable, Busy):
+        except (Unavailable, Busy) as error:
+            log_suppressed(log, "commit the second batch, which is written again", error)
             await self._rewrite_unconfirmed(table)
         else:
             self._context.amend(self._checkpoint.confirmed())

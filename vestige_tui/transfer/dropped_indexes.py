@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import VestigeError
+from vestige_tui.core.log import suppressed
 from vestige_tui.transfer.second_transaction import SecondTransaction
 
 if TYPE_CHECKING:
     from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Transaction
     from vestige_tui.transfer.postgres_target import PostgresTarget
+
+log = logging.getLogger(__name__)
 
 
 class DroppedIndexes:
@@ -65,11 +69,13 @@ class DroppedIndexes:
 
     async def _build(self, transaction: Transaction, statements: Sequence[str]) -> None:
         for statement in statements:
+            start = time.monotonic()
             await self._server.build_index(transaction, statement)
+            log.info("Built an index in %.1f s", time.monotonic() - start)
 
     async def restore(self) -> None:
         """Rebuild the dropped indexes after a copy that failed."""
-        with suppress(VestigeError):
+        with suppressed(log, "build the dropped indexes again", VestigeError):
             while self._statements:
                 async with self._backend.write() as transaction:
                     await self._server.hold_indexes(transaction)

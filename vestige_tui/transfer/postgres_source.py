@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -15,6 +16,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from vestige_tui.core.errors import Cancelled, ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage
+from vestige_tui.core.log import suppressed
 from vestige_tui.store.backends import embedded_postgres, pgbinary_decode
 from vestige_tui.store.backends.postgres import PostgresBackend
 from vestige_tui.store.backends.postgres_connection import BlockingConnection, check_encoding
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.transfer.convert import Raw, TransferContext
     from vestige_tui.transfer.table_spec import Table
+
+log = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 2.0
 
@@ -118,7 +122,7 @@ class PostgresSource:
         """Close the connection; cancel a read in another thread first."""
         self._closing = True
         if self._connection.info.transaction_status == TransactionStatus.ACTIVE:
-            with suppress(psycopg.Error):
+            with suppressed(log, "cancel a read of the source", psycopg.Error):
                 self._connection.cancel_safe(timeout=CANCEL_SECONDS)
         with self._lock:
             self._is_open = False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import errors
 
+from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.text import redact
 from vestige_tui.jobs.conflicts import hold_model
 from vestige_tui.store.backends import pgbinary_encode
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
     from vestige_tui.transfer.convert import TransferRow
     from vestige_tui.transfer.table_spec import Parent, Table
+
+log = logging.getLogger(__name__)
 
 PIECE_ROWS = 256
 """Rows sent to the server at once: it processes them while the next ones are encoded."""
@@ -242,7 +246,8 @@ class PostgresTarget:
                 indexes = await cursor.fetchall()
                 for row in indexes:
                     await connection.execute(str(row["drop"]).encode())
-        except (errors.LockNotAvailable, errors.InsufficientPrivilege):
+        except (errors.LockNotAvailable, errors.InsufficientPrivilege) as error:
+            log_suppressed(log, "drop the indexes before the rows, which are then slower", error)
             return ()
         return tuple(str(row["create"]) for row in indexes)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, suppress
+import logging
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import Cancelled, VestigeError
+from vestige_tui.core.log import suppressed
 
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Backend, Transaction
+
+log = logging.getLogger(__name__)
 
 
 class SecondTransaction:
@@ -28,5 +32,5 @@ class SecondTransaction:
 
     async def roll_back(self) -> None:
         cancelled = Cancelled("taken back")
-        with suppress(VestigeError):
+        with suppressed(log, "roll back the second transaction", VestigeError):
             await self._open.__aexit__(Cancelled, cancelled, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
     from vestige_tui.transfer.convert import TransferRow
     from vestige_tui.transfer.table_spec import Table
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _Params: TypeAlias = dict[str, Any]
@@ -146,8 +149,9 @@ class SqliteTarget:
             if free_statement := self._sql.find("free", table):
                 connection.execute(free_statement, params)
             return connection.execute(self._sql.of("delete", table), params).rowcount
-        except sqlite3.IntegrityError:
+        except sqlite3.IntegrityError as error:
             # Another row still references it.
+            log.debug("A row is kept, because another one references it: %s", error)
             return 0
 
     # After the rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
     from vestige_tui.transfer.protocols import TargetReader
     from vestige_tui.transfer.table_spec import Column, Table
+
+log = logging.getLogger(__name__)
 
 _LOCAL_USER_ID = new_id(LOCAL_USER)
 _ZERO, _NEGATIVE_ZERO = pgbinary_encode.double(0.0), pgbinary_encode.double(-0.0)
@@ -238,7 +241,8 @@ class PostgresTargetReader:
         """Return the indexes of rows in a range that differ in the target, and whether they are missing there."""
         try:
             rows = await self._query("differ", table.name, _differ_params(table.name, row_values[low:high]))
-        except Conflict:
+        except Conflict as error:
+            log.debug("Compare rows in halves: %s", error)
             # The server cannot read a row, so that it cannot exist there: bisect to compare the others.
             if high - low == 1:
                 return [(low, not await self._fetch_rows(table, row_values, [low]))]

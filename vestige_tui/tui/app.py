@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -44,6 +45,8 @@ from vestige_tui.tui.workers import work
 if TYPE_CHECKING:
     from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.context import Clock
+
+log = logging.getLogger(__name__)
 
 LEAVING_SECONDS = 0.5
 BEGIN_SECONDS = 2.0
@@ -164,6 +167,11 @@ class VestigeApp(App[None], inherit_bindings=False):
     @work(group="session", exit_on_error=False)
     async def _run_session(self) -> None:
         await self.session.run()
+
+    def _handle_exception(self, error: Exception) -> None:
+        # Textual's own method, called with every exception that ends the app.
+        log.critical("Uncaught exception in the console", exc_info=error)
+        super()._handle_exception(error)
 
     def _show_event(self, event: SessionEvent) -> None:
         """Tell the places, or the user, what has happened in the session."""

@@ -6,6 +6,7 @@ Inheritance: Place (place.py) → FilteredPlace (filtered_place.py) → MemoryPl
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from vestige_tui.core.memories import Change, DeletePreview
     from vestige_tui.core.search import Answer
     from vestige_tui.store.store import Store
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -209,7 +212,8 @@ class MemoryPlace(FilteredPlace):
         """Write to the memories that still exist; return the change (None if none exists) and these memories."""
         try:
             return await write([memory.id for memory in memories]), memories
-        except NotFound:
+        except NotFound as error:
+            log.debug("Some of the chosen memories are gone: %s", error)
             existing = await self._existing(store, memories)
         return (await write([memory.id for memory in existing]) if existing else None), existing
 
@@ -222,7 +226,8 @@ class MemoryPlace(FilteredPlace):
     async def _delete_preview(self, store: Store, memories: Sequence[Memory]) -> DeletePreview:
         try:
             return await store.memories.preview_delete([memory.id for memory in memories])
-        except NotFound:
+        except NotFound as error:
+            log.debug("Some of the chosen memories are gone: %s", error)
             existing = await self._existing(store, memories)
         return await store.memories.preview_delete([memory.id for memory in existing])
 
@@ -365,7 +370,8 @@ async def _id_or_hits(store: Store, typed: str) -> str | Answer:
 
     try:
         return await store.memories.resolve(typed)
-    except VestigeError:
+    except VestigeError as error:
+        log.debug("No id was typed, so it is searched for: %s", error)
         answer = await store.search(SearchQuery(typed, limit=30))
     if not answer:
         raise Usage(f"No memory answers {plain(typed)!r}.")

@@ -7,6 +7,8 @@ ReadingPlace.
 
 from __future__ import annotations
 
+import logging
+from itertools import islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
@@ -19,6 +21,7 @@ from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 
 from vestige_tui.core.errors import Cancelled, Unavailable, Unreachable, Unsure, VestigeError
+from vestige_tui.core.log import chain_of
 from vestige_tui.core.text import plain, redact
 from vestige_tui.tui import breakpoints
 from vestige_tui.tui.commands.command import Command, bindings
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 
     from vestige_tui.store.store import Store
     from vestige_tui.tui.store_session import StoreSession
+
+log = logging.getLogger(__name__)
 
 WITHOUT_A_STORE = {command.action.partition("(")[0] for command in EVERYWHERE}
 """Actions that work in a place while no store is open."""
@@ -223,6 +228,8 @@ class Place(Screen[None]):
         if isinstance(error, Cancelled):
             return
         is_ours = isinstance(error, VestigeError)
+        if not is_ours:
+            log.error("Unexpected error in the place %s", self.GO_TO.place, exc_info=error)
         self._details = redact("\n\n".join(causes(error)))
         sentence = plain(str(error)) if is_ours else "Something went wrong here; nothing was lost."
         hint = f"{self._key_of(ShowErrorDetails.id, '!')} details"
@@ -330,8 +337,7 @@ class Place(Screen[None]):
 def causes(error: BaseException) -> list[str]:
     """Return the chain of an error, outermost first: type, message, and the function and line that raised it."""
     lines: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None and len(lines) < 10:
+    for cause in islice(chain_of(error), 10):
         trace = cause.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
@@ -340,5 +346,4 @@ def causes(error: BaseException) -> list[str]:
             f"\n  in {code.co_name}, {PurePath(code.co_filename).name} line {trace.tb_lineno}" if code and trace else ""
         )
         lines.append(f"{type(cause).__name__}: {cause}{place}")
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return lines

@@ -6,6 +6,7 @@ Inheritance: Place (place.py) → FilteredPlace (filtered_place.py) → MemoryPl
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from textual.app import ComposeResult
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
     from vestige_tui.core.search import Hit
     from vestige_tui.tui.widgets.memory_rows import MemoryRows
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -168,7 +171,8 @@ class ReadingPlace(MemoryPlace):
             await asyncio.sleep(READ_AFTER_SECONDS)
         try:
             await card.show(await detail_of(self.store, memory.id, hit))
-        except NotFound:
+        except NotFound as error:
+            log.debug("The memory of the card is gone: %s", error)
             card.clear()
         except VestigeError:
             self._clear_other(memory)

@@ -7,9 +7,10 @@ shows its events, and places read its state and act on its store.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
 from enum import Enum
 from functools import partial
@@ -24,7 +25,8 @@ from vestige_tui.core.errors import (
     Unavailable,
     VestigeError,
 )
-from vestige_tui.core.text import grouped, redact
+from vestige_tui.core.log import suppressed
+from vestige_tui.core.text import below_home, grouped, redact
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.presenters.models import dimensions, short_name
 from vestige_tui.store.open import open_store
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from vestige_tui.core.jobs import Job
     from vestige_tui.store.context import Clock
     from vestige_tui.store.store import Store
+
+log = logging.getLogger(__name__)
 
 JOBS_SECONDS = 0.25
 WAIT_SECONDS = 5.0
@@ -182,6 +186,9 @@ class StoreSession:
         self._show_facts(
             store=store.title, backend=KINDS[store.kind], read_only=store.read_only, state=SessionState.LIVE
         )
+        log.info(
+            "Store is open: %s %s%s", store.kind, below_home(store.location), ", read-only" if store.read_only else ""
+        )
         self._emit(StoreChanged())
         if user_asked:
             self._emit(Reported("The store is open.", "quiet"))
@@ -211,6 +218,8 @@ class StoreSession:
 
     def _refuse(self, error: VestigeError, user_asked: bool) -> None:
         """Make every place show why there is no store."""
+        is_repeated = self.refusal is not None and type(self.refusal) is type(error)
+        log.log(logging.DEBUG if is_repeated else logging.INFO, "Store was refused: %s", error)
         self.refusal = error
         self._show_facts(state=SessionState.REFUSED)
         if user_asked:
@@ -234,6 +243,7 @@ class StoreSession:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self.store is not None:
             await self.store.close()
+            log.info("Store is closed")
 
     # Activities
 
@@ -255,6 +265,8 @@ class StoreSession:
         try:
             await work()
         except Exception as error:
+            is_expected = isinstance(error, VestigeError)
+            log.warning("The activity %s failed: %s", activity.value, error, exc_info=None if is_expected else error)
             if activity is Activity.PREPARE_MODEL:
                 self._model_cut_off = isinstance(error, Unavailable)
                 self._show_banner(None)
@@ -310,8 +322,10 @@ class StoreSession:
 
     def _begin_outage(self, error: VestigeError) -> None:
         if isinstance(error, Unavailable) and self.state is not SessionState.RECONNECTING:
+            log.info("Store is reconnecting")
             self._show_facts(state=SessionState.RECONNECTING)
         if self._outage is None:
+            log.warning("Store does not answer: %s", error)
             self._outage = error
             self._emit(OutageBegan(error))
 
@@ -320,6 +334,7 @@ class StoreSession:
         if self._outage is None:
             return
         error, self._outage = self._outage, None
+        log.info("Store is live again")
         if self._model_cut_off:
             self._model_cut_off = False
             self.prepare_model()
@@ -372,7 +387,7 @@ class StoreSession:
 
     async def _prepare_model(self, store: Store, *, another: bool = False) -> None:
         """Load vectors and model, announce ``another`` model, and embed the memories without a vector."""
-        with suppress(VestigeError):
+        with suppressed(log, "prepare the store for searches", VestigeError):
             await store.warm()
         registered = self._loaded_model = await store.models.registered()
         try:
@@ -389,7 +404,7 @@ class StoreSession:
         if store.read_only or registered is None:
             return
         count = 0
-        with suppress(Refused):  # a job makes all of them
+        with suppressed(log, "make the vectors that are missing, which a job does", Refused):
             count = await store.models.fill(self._show_embedding)
         self._show_banner(None)
         if count:

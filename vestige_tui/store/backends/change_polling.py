@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+
+log = logging.getLogger(__name__)
 
 
 class TokenPoller:
@@ -21,6 +24,7 @@ class TokenPoller:
         while True:
             token = await self._read_token()
             if token != self._last_token:
+                log.debug("New change token")
                 self._last_token = token
                 return True
             if clock() >= end:

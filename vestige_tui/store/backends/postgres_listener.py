@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import AsyncConnection, errors, sql
 
+from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.store.backends.change_polling import TokenPoller
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.schema.named_sql import compose
 
 if TYPE_CHECKING:
     from vestige_tui.store.backends.postgres_pool import PostgresPool
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 """Pause between two reads of the change token, or of the horizon."""
@@ -82,7 +85,7 @@ class ChangeListener:
             return await self._token_poller.wait(seconds)
         try:
             if self._listener is not None:
-                with suppress(psycopg.OperationalError):
+                with suppressed(log, "listen for changes", psycopg.OperationalError):
                     return await self._listener.wait(seconds)
             # Changes may have been missed while there was no listener.
             await self._listen()
@@ -101,8 +104,9 @@ class ChangeListener:
                 if self._listener is None:
                     await connection.close()
             self.polls = self._listener is None
-        except (errors.TooManyConnections, errors.InsufficientPrivilege, errors.FeatureNotSupported):
+        except (errors.TooManyConnections, errors.InsufficientPrivilege, errors.FeatureNotSupported) as error:
             # The pool's connections can poll instead.
+            log_suppressed(log, "start to listen for changes", error)
             self.polls = True
         except psycopg.OperationalError:
             # An embedded server is restarted while the outage is reported.

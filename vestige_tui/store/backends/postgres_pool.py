@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -20,6 +21,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from vestige_tui.core.errors import Refused, StoreMissing, Unreachable
 from vestige_tui.core.health import Connections
+from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.core.text import redact
 from vestige_tui.store.backends import embedded_postgres
 from vestige_tui.store.backends.postgres_connection import (
@@ -31,6 +33,8 @@ from vestige_tui.store.backends.postgres_connection import (
 )
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.schema.named_sql import compose
+
+log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 1.0
 """Wait for a connection of the pool before the server is pinged."""
@@ -124,6 +128,13 @@ class PostgresPool:
             raise Refused(
                 f"{self.title} has pgvector {version}; 0.8 or newer is needed. Run ALTER EXTENSION vector UPDATE."
             )
+        log.log(
+            logging.DEBUG if self._answered_at else logging.INFO,
+            "Opened %s: PostgreSQL %s, pgvector %s",
+            redact(self.title),
+            server["server_version"],
+            version,
+        )
         if server["read_only"] and not self.read_only:
             self.read_only, self.reason = True, "the server only accepts reads"
 
@@ -156,7 +167,7 @@ class PostgresPool:
         self._own_connections.add(connection)
         set_json_loads(load_json, connection)
         # Without the schema there is no vector type to register yet; reopen() runs this again.
-        with suppress(psycopg.ProgrammingError):
+        with suppressed(log, "register the vector type", psycopg.ProgrammingError):
             await register_vector_async(connection)
 
     async def reopen(self) -> None:
@@ -194,7 +205,7 @@ class PostgresPool:
             connection = await self._borrow(stack)
             while is_closed_by_server(connection):
                 # After a restart of the server every idle connection of the pool is dead.
-                with suppress(psycopg.Error):
+                with suppressed(log, "use an idle connection", psycopg.Error):
                     await AsyncConnectionPool.check_connection(connection)
                     break
                 await stack.aclose()
@@ -236,9 +247,9 @@ class PostgresPool:
                 if self._lease is None:
                     raise
                 await self._restart(self._lease)
-        except errors.TooManyConnections:
-            # Too many connections: the server answered.
-            pass
+        except errors.TooManyConnections as error:
+            # The server answered.
+            log_suppressed(log, "open one more connection", error)
         except (psycopg.Error, OSError) as error:
             raise translate(error, self.title) from error
         self._answered_at = time.monotonic()

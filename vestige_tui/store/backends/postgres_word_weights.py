@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import VestigeError
+from vestige_tui.core.log import suppressed
 from vestige_tui.store.backends.protocol import Row
 
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Backend
+
+log = logging.getLogger(__name__)
 
 CANDIDATE_ROWS = 2_000
 """Target number of memories that the text branch ranks."""
@@ -134,7 +137,7 @@ class WordWeights:
 
     async def _recount(self) -> None:
         # Ranking keeps the old counts where this fails; a later search tries again.
-        with suppress(VestigeError):
+        with suppressed(log, "count the words of the store", VestigeError):
             async with self._backend.write() as transaction:
                 [lock] = await transaction.fetch("lock_terms")
                 if lock["mine"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass, field
@@ -10,9 +11,13 @@ from math import log2
 
 from vestige_tui.core.health import QueryTiming
 
+log = logging.getLogger(__name__)
+
 NAMES = 256
 """Number of names that have counters of their own; all later ones share one."""
 OTHER = "all other queries"
+SLOW_SECONDS = 1.0
+"""A query that takes longer is logged as a warning."""
 _BUCKETS_PER_DOUBLING = 6
 """Buckets between a duration and its double."""
 _BUCKET_COUNT = 34 * _BUCKETS_PER_DOUBLING
@@ -55,6 +60,10 @@ class Timings:
 
     def note(self, name: str, seconds: float) -> None:
         """Record the duration of a query of this name, as its caller waited for it."""
+        if seconds >= SLOW_SECONDS:
+            log.warning("Slow query: %s took %.1f s", name, seconds)
+        elif log.isEnabledFor(logging.DEBUG):
+            log.debug("%s took %.1f ms", name, seconds * 1000)
         micros = seconds * 1e6
         bucket = min(_BUCKET_COUNT - 1, int(log2(micros) * _BUCKETS_PER_DOUBLING)) if micros > 1 else 0
         with self._lock:

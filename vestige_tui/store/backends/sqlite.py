@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 import stat
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from vestige_tui.core.errors import ForeignStore, ReadOnly, StoreMissing, Unavailable, Unreachable, VestigeError
 from vestige_tui.core.health import Connections
+from vestige_tui.core.log import suppressed
 from vestige_tui.core.text import below_home
 from vestige_tui.store.backends.change_polling import TokenPoller
 from vestige_tui.store.backends.open_files import open_files
@@ -49,6 +51,8 @@ from vestige_tui.store.schema.vestige_files import survey
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
+
+log = logging.getLogger(__name__)
 
 READER_COUNT = 3
 """Number of read-only connections."""
@@ -125,6 +129,7 @@ class SqliteBackend:
         self._watch = await self._connect(mode)
         for _ in range(READER_COUNT):
             self.readers.add(await self._connect(mode))
+        log.info("Opened %s: SQLite %s%s", self.title, sqlite3.sqlite_version, ", of Vestige" if self.foreign else "")
 
     def _prepare(self) -> bool:
         """Check the file before any connection opens it for writing; return whether it was created just now."""
@@ -184,7 +189,7 @@ class SqliteBackend:
         try:
             await self._search.close()
             for connection in connections:
-                with suppress(sqlite3.Error, ValueError):
+                with suppressed(log, "close a connection", sqlite3.Error, ValueError):
                     await connection.close()
         except BaseException:
             # A thread that is not stopped would keep the whole process from ending.

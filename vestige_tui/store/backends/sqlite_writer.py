@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias, TypeVar
 
 from vestige_tui.core.errors import Busy, VestigeError
+from vestige_tui.core.log import suppressed
 from vestige_tui.store.backends.protocol import Params, Row, Write
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.backends.sqlite_connection import (
@@ -28,6 +30,8 @@ from vestige_tui.store.backends.sqlite_connection import (
     translate,
 )
 from vestige_tui.store.schema.named_sql import Slots, compose
+
+log = logging.getLogger(__name__)
 
 MAX_GROUP_COMMIT_WRITES = 64
 """Queued writes that one group commit takes at most."""
@@ -151,7 +155,7 @@ class SqliteWriter:
                 # Group commit: the first writer to take the lock commits every queued write, at the cost of one.
                 if queued in self._queue:
                     group, self._queue = self._queue[:MAX_GROUP_COMMIT_WRITES], self._queue[MAX_GROUP_COMMIT_WRITES:]
-                    with suppress(Busy):
+                    with suppressed(log, "commit a group of writes", Busy):
                         await self._alternate(lambda: self._commit_group(group))
         finally:
             if queued in self._queue:
@@ -182,7 +186,7 @@ class SqliteWriter:
 
     async def _checkpoint(self) -> None:
         """Let a write-ahead log that cannot grow start over, so that a smaller write, such as an error's, has room."""
-        with suppress(sqlite3.Error):
+        with suppressed(log, "write a checkpoint of the write-ahead log", sqlite3.Error):
             await self.connection.execute_fetchall("PRAGMA wal_checkpoint(PASSIVE)")
 
     async def _alternate(self, work: Callable[[], Awaitable[object]]) -> None:
@@ -192,9 +196,10 @@ class SqliteWriter:
             try:
                 await self._finish(work())
                 return
-            except Busy:
+            except Busy as error:
                 if time.monotonic() >= deadline:
                     raise
+                log.debug("Wait for another writer: %s", error)
 
     async def _finish(self, work: Awaitable[T]) -> T:
         """Let a begin, commit or rollback run to its end even when the caller is cancelled."""
@@ -220,6 +225,6 @@ class SqliteWriter:
                 while not task.done():
                     await writer.interrupt()
                     await asyncio.wait({task}, timeout=0.01)
-                with suppress(VestigeError):
+                with suppressed(log, "finish a statement that was cancelled", VestigeError):
                     task.result()
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import time
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vestige_tui.store.backends.protocol import Backend, Row, Transaction
+
+log = logging.getLogger(__name__)
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.up\.sql")
 
@@ -163,6 +166,7 @@ async def _apply(transaction: Transaction, migration: Migration, settings: Mappi
             "duration_ms": (time.perf_counter() - started) * 1000,
         },
     )
+    log.info("Applied migration %04d_%s in %.1f s", migration.version, migration.name, time.perf_counter() - started)
 
 
 async def finalize(backend: Backend, settings: Mapping[str, str] | None = None) -> bool:
@@ -204,6 +208,7 @@ async def down(backend: Backend, *, to: int = 0, yes: bool = False, dry_run: boo
             await transaction.fetch("lock_schema")
             await transaction.script(_by_version(backend.dialect, info.version).down)
             await transaction.execute("forget_applied", {"version": info.version})
+        log.info("Undid migration %04d_%s", info.version, info.name)
     await backend.reopen()
     return tuple(selected)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
     from vestige_tui.tui.widgets.memory_card import MemoryDetail
 
+log = logging.getLogger(__name__)
+
 LABEL_CELLS = 8
 SHOWN_CELLS = 400
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -39,9 +42,9 @@ async def memories_of(store: Store, finding: JobFinding) -> tuple[Memory, ...]:
     for memory_id in dict.fromkeys(_UUID.findall(key) or [key]):
         try:
             memories.append(await store.get(memory_id))
-        except VestigeError:
+        except VestigeError as error:
             # The id may exist in the other store only, or belong to no memory.
-            continue
+            log.debug("A finding has no memory here: %s", error)
     return tuple(memories)
 
 

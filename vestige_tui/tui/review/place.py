@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -46,6 +47,8 @@ from vestige_tui.tui.workers import work
 if TYPE_CHECKING:
     from vestige_tui.core.memories import Change
     from vestige_tui.store.store import Store
+
+log = logging.getLogger(__name__)
 
 SESSION_CARD_LIMIT = 500
 PRACTICE_WORDS = {Rating.AGAIN: "once more", Rating.HARD: "done", Rating.GOOD: "done", Rating.EASY: "done"}
@@ -196,7 +199,8 @@ What you did not know comes back once more in the same sitting, as practice: not
                 store.reviews.log(next_card.memory_id),
                 store.reviews.marks(next_card.memory_id),
             )
-        except NotFound:
+        except NotFound as error:
+            log.debug("The memory of the next card is gone: %s", error)
             return None
         self._reviews = reviews
         now = store.now()
@@ -288,7 +292,8 @@ What you did not know comes back once more in the same sitting, as practice: not
         why = ""
         try:
             memory, marks = await asyncio.gather(store.get(before.id), store.reviews.marks(before.id))
-        except NotFound:
+        except NotFound as error:
+            log.debug("The memory of the card is gone: %s", error)
             why = "This memory was deleted meanwhile; it is left out."
         else:
             if card.practice:
@@ -377,11 +382,13 @@ What you did not know comes back once more in the same sitting, as practice: not
     async def _write_grade(self, store: Store, session: ReviewSession, memory: Memory, rating: Rating) -> None:
         try:
             change = await store.reviews.record(memory.id, rating, expected=memory.scheduling)
-        except NotFound:
+        except NotFound as error:
+            log.debug("The graded memory is gone: %s", error)
             self.say("This memory was deleted meanwhile; nothing was written.", severity="waiting")
             session.set_aside(memory.id, elsewhere=True)
             return
-        except Conflict:
+        except Conflict as error:
+            log.debug("The memory was graded by another process: %s", error)
             fresh = await store.get(memory.id)
             due = fresh.scheduling.next_review if fresh.scheduling else None
             when = f" It is due {ago(due, store.now())} now." if due else ""

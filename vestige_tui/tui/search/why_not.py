@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from textual.app import App, ComposeResult
@@ -17,6 +18,8 @@ from vestige_tui.tui.dialogs.modals import Ask, Choice, Dialog, Message, Pick
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
+
+log = logging.getLogger(__name__)
 
 TITLE = "Why not this one?"
 CHOICES_LIMIT = 30
@@ -66,7 +69,8 @@ async def tell_why_not(app: App[Any], store: Store, query: SearchQuery) -> None:
 async def _pick_memory(app: App[Any], store: Store, typed: str) -> str | None:
     try:
         return await store.memories.resolve(typed)
-    except VestigeError:
+    except VestigeError as error:
+        log.debug("No id was typed, so it is searched for: %s", error)
         # Without filters, and with superseded memories: either may be the reason.
         answer = await store.search(SearchQuery(typed, mode="text", limit=CHOICES_LIMIT, superseded=True))
     if not answer.hits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from vestige_tui.tui.place import Place
     from vestige_tui.tui.store_session import StoreSession
     from vestige_tui.tui.wizards.wizard import ShowJob
+
+log = logging.getLogger(__name__)
 
 FOLLOW, VERIFY, REEMBED = "follow", "verify", "reembed"
 
@@ -101,9 +104,11 @@ async def target_sentence(url: str) -> str:
     try:
         async with open_store(url, read_only=True, max_connections=1) as store:
             stats = await store.maintenance.stats()
-    except StoreMissing:
+    except StoreMissing as error:
+        log.debug("The target does not exist yet: %s", error)
         return "new: it will be made"
-    except SchemaPending:
+    except SchemaPending as error:
+        log.debug("The target has no tables yet: %s", error)
         return "empty: its tables will be made"
     if not stats.total_memories:
         return "holds no memories yet"
