@@ -14,7 +14,7 @@ from textual.keys import _character_to_key
 
 from vestige_tui.config.default_store import default_store_url
 from vestige_tui.config.directories import cache_dir, data_dir, default_path, make_private_dir, state_dir
-from vestige_tui.config.keys import check_keys, key_name
+from vestige_tui.config.keymap import check_keys, key_name
 from vestige_tui.config.reader import load_config
 from vestige_tui.config.settings import Config
 from vestige_tui.config.writer import DEFAULT_FILE, set_value, write_default

@@ -85,8 +85,8 @@ async def main(name: str, folder: str, server: str) -> None:
     from tests.support.postgres import named_database
     from vestige_tui.jobs.context import Meter
     from vestige_tui.store.open import open_store
+    from vestige_tui.transfer.comparison_reporters import StdoutReporter
     from vestige_tui.transfer.open import open_source
-    from vestige_tui.transfer.reporters import StdoutReporter
     from vestige_tui.transfer.verify import prepare
 
     migration = f"ALTER TABLE {table.stored_as} ADD COLUMN note TEXT"

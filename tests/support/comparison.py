@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from vestige_tui.core.jobs import Job
 from vestige_tui.jobs.context import Meter
 from vestige_tui.store.open import open_store
+from vestige_tui.transfer.comparison_reporters import StdoutReporter
 from vestige_tui.transfer.open import open_source
 from vestige_tui.transfer.protocols import Source
-from vestige_tui.transfer.reporters import StdoutReporter
 from vestige_tui.transfer.verify import prepare
 
 

@@ -21,7 +21,7 @@ from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.browse.memory_table import MemoryTable
 from vestige_tui.tui.dialogs.modals import Pick
 from vestige_tui.tui.search.explanation import ExplanationScreen
-from vestige_tui.tui.session_events import SessionState
+from vestige_tui.tui.store_session_events import SessionState
 
 PATIENCE_SECONDS = 40.0
 

@@ -35,8 +35,8 @@ from vestige_tui.tui.jobs.job_progress import JobProgressPanel, JobProgressView,
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.review.rating_bar import RatingBar
 from vestige_tui.tui.search.hit_list import HitList
-from vestige_tui.tui.session_events import Badge, SessionEvent, SessionState, StoreFacts
 from vestige_tui.tui.store_session import StoreSession
+from vestige_tui.tui.store_session_events import Badge, SessionEvent, SessionState, StoreFacts
 from vestige_tui.tui.themes import DEFAULT_THEME, register
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.memory_card import MemoryCard, MemoryDetail

@@ -28,11 +28,11 @@ from vestige_tui.jobs.context import Meter
 from vestige_tui.jobs.start import JobRequest, start
 from vestige_tui.store.backends import postgres_connection
 from vestige_tui.store.open import open_store
+from vestige_tui.transfer.comparison_reporters import StdoutReporter
 from vestige_tui.transfer.convert import TransferContext
 from vestige_tui.transfer.open import open_source
 from vestige_tui.transfer.postgres_source import PostgresSource
 from vestige_tui.transfer.protocols import Source
-from vestige_tui.transfer.reporters import StdoutReporter
 from vestige_tui.transfer.table_spec import TABLES
 from vestige_tui.transfer.target_readers import target_reader_of
 from vestige_tui.transfer.verify import prepare

@@ -39,8 +39,8 @@ from vestige_tui.jobs.transitions import CANCELLED
 from vestige_tui.store.backends.protocol import Transaction
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
-from vestige_tui.transfer import copy, deletions
-from vestige_tui.transfer.checkpoint import CopyCheckpoint
+from vestige_tui.transfer import catchup_deletions, copy
+from vestige_tui.transfer.copy_checkpoint import CopyCheckpoint
 from vestige_tui.transfer.open import target_of
 from vestige_tui.transfer.protocols import Batch
 from vestige_tui.transfer.sqlite_source import SqliteSource, sqlite_path
@@ -383,7 +383,7 @@ async def test_many_deletions_are_brought_in_parts(
     gone, alike = ids[5:25], ids[1]
     edited, linked, reviewed = gone[3], gone[9], gone[14]
     own = "00000000-0000-4000-8000-0000000000bb"
-    monkeypatch.setattr(deletions, "KEYS_PAGE_ROWS", 2)
+    monkeypatch.setattr(catchup_deletions, "KEYS_PAGE_ROWS", 2)
     sizes: list[tuple[str, int]] = []
     async with following(f"sqlite:{path}", target) as followed:
         store = followed.store
@@ -433,7 +433,7 @@ async def test_deletions_that_were_broken_off_go_on_and_count_once(
     path = tmp_path / "source.db"
     await fill(path, 30)
     gone = ids_in(path)[5:25]
-    monkeypatch.setattr(deletions, "KEYS_PAGE_ROWS", 4)
+    monkeypatch.setattr(catchup_deletions, "KEYS_PAGE_ROWS", 4)
     async with following(f"sqlite:{path}", target) as followed:
         store, begun = followed.store, 0
         delete = type(target_of(store)).delete

@@ -29,9 +29,9 @@ from vestige_tui.store.backends.postgres import PostgresBackend
 from vestige_tui.store.open import open_store
 from vestige_tui.transfer import comparison, verify
 from vestige_tui.transfer import differences as difference_counts
+from vestige_tui.transfer.comparison_reporters import LedgerReporter, StdoutReporter
 from vestige_tui.transfer.convert import TransferContext, TransferRow
 from vestige_tui.transfer.protocols import RowComparison, Source
-from vestige_tui.transfer.reporters import LedgerReporter, StdoutReporter
 from vestige_tui.transfer.row_keys import key_of
 from vestige_tui.transfer.table_spec import TABLES
 from vestige_tui.transfer.target_readers import SqliteTargetReader, target_reader_of

@@ -30,7 +30,7 @@ from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.commands.memories import EditMemory
 from vestige_tui.tui.commands.places import PLACES
 from vestige_tui.tui.dialogs.help import prose
-from vestige_tui.tui.session_events import Badge, SessionState, StoreFacts
+from vestige_tui.tui.store_session_events import Badge, SessionState, StoreFacts
 from vestige_tui.tui.widgets.header import FactsLine, PlacesLine, cut_path
 from vestige_tui.tui.widgets.key_line import KeyLine
 

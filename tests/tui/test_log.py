@@ -18,8 +18,8 @@ from vestige_tui.store.maintenance import MaintenanceService
 from vestige_tui.store.store import Store
 from vestige_tui.tui import store_session
 from vestige_tui.tui.app import VestigeApp
-from vestige_tui.tui.session_events import OutageEnded, SessionEvent
 from vestige_tui.tui.store_session import StoreSession
+from vestige_tui.tui.store_session_events import OutageEnded, SessionEvent
 
 
 @pytest.fixture(autouse=True)

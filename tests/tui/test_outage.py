@@ -30,7 +30,7 @@ from vestige_tui.store.store import Store
 from vestige_tui.tui import store_session
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.browse.place import BrowsePlace
-from vestige_tui.tui.session_events import SessionState
+from vestige_tui.tui.store_session_events import SessionState
 
 DRIVER_SECONDS = 1.0
 """The driver alone would wait 5 s for a cancelled question, and 5 s for its pool to close."""

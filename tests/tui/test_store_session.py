@@ -21,7 +21,8 @@ from vestige_tui.store.maintenance import MaintenanceService
 from vestige_tui.store.models import ModelService
 from vestige_tui.store.reviews import ReviewService
 from vestige_tui.tui import store_session
-from vestige_tui.tui.session_events import (
+from vestige_tui.tui.store_session import Activity, StoreSession
+from vestige_tui.tui.store_session_events import (
     Failed,
     OutageBegan,
     OutageEnded,
@@ -30,7 +31,6 @@ from vestige_tui.tui.session_events import (
     SessionState,
     StoreChanged,
 )
-from vestige_tui.tui.store_session import Activity, StoreSession
 
 TRANSITIONS = {
     SessionState.OPENING: {SessionState.LIVE, SessionState.REFUSED, SessionState.CLOSED},

@@ -80,7 +80,7 @@ def _surroundings() -> dict[str, str | None]:
 
 
 def _paths(args: Namespace) -> dict[str, str | None]:
-    from vestige_tui.cli.preferences import settings_path
+    from vestige_tui.cli.config import settings_path
     from vestige_tui.config.directories import state_dir
     from vestige_tui.config.log import log_path
     from vestige_tui.core.text import below_home

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
-from vestige_tui.cli.session import chosen_store
 from vestige_tui.core import file_targets, files
 from vestige_tui.core.errors import Refused, Usage, VestigeError
 from vestige_tui.core.memories import Change, DeletePreview, Draft, Patch

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vestige_tui.cli.console import open_console, refuse_without_terminal
+from vestige_tui.cli.global_options import is_file
 from vestige_tui.cli.output import Output, ProgressLine
 from vestige_tui.cli.parser import Commands
-from vestige_tui.cli.session import is_file
 from vestige_tui.core import file_targets, files
 from vestige_tui.core.errors import Refused, Unavailable
 from vestige_tui.core.times import format_time, parse_stored

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from vestige_tui.cli.global_options import is_file, settings, store_url
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.session import is_file, settings, store_url
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.jobs import TableProgress
 from vestige_tui.core.text import grouped

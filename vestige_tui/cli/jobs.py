@@ -14,10 +14,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vestige_tui.cli.global_options import is_file, settings, store_url
 from vestige_tui.cli.job_lines import advice, commands, line, rows, state, summary
 from vestige_tui.cli.output import Live, Output
 from vestige_tui.cli.parser import Commands, whole
-from vestige_tui.cli.session import is_file, settings, store_url
 from vestige_tui.core.errors import NotFound, ReadOnly, StoreMissing, Usage, VestigeError
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.text import ago, cut, grouped, plain, short_id

@@ -5,10 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 
 from vestige_tui.cli.changes import print_change
+from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.memories import fraction, since
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, share, whole
-from vestige_tui.cli.session import chosen_store
 from vestige_tui.core.links import Edge
 from vestige_tui.core.text import one_line, short_id
 from vestige_tui.presenters import json_shapes

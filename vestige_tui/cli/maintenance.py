@@ -8,9 +8,9 @@ from argparse import Namespace
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
+from vestige_tui.cli.global_options import chosen_store, settings, store_url
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
-from vestige_tui.cli.session import chosen_store, settings, store_url
 from vestige_tui.core.errors import Refused, StoreMissing
 from vestige_tui.core.text import ago, bytes_size, grouped
 from vestige_tui.presenters import json_shapes, store_report
@@ -106,7 +106,7 @@ async def _up(args: Namespace, output: Output) -> int:
 
 def _steps_of_new_store(args: Namespace) -> tuple[MigrationInfo, ...]:
     """Return the migrations that a new store would apply."""
-    from vestige_tui.cli.session import is_file
+    from vestige_tui.cli.global_options import is_file
     from vestige_tui.core.health import MigrationInfo
     from vestige_tui.store.schema.migrations import migrations
 

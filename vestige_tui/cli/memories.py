@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from vestige_tui.cli import explanations
 from vestige_tui.cli.filters import add_filters, chosen_filter
+from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, whole
-from vestige_tui.cli.session import chosen_store
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Memory

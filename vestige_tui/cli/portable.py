@@ -16,10 +16,10 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from vestige_tui.cli.consent import confirmed, refuse_unasked
 from vestige_tui.cli.filters import add_filters, chosen_filter
+from vestige_tui.cli.global_options import chosen_store, is_file
 from vestige_tui.cli.jsonl import BadLine, Line, read_line
 from vestige_tui.cli.output import Output, dumps
 from vestige_tui.cli.parser import Commands
-from vestige_tui.cli.session import chosen_store, is_file
 from vestige_tui.core import file_targets, files
 from vestige_tui.core.errors import Cancelled, Conflict, NotFound, Refused, Unavailable, Usage
 from vestige_tui.core.links import Edge, SupersessionEvent

@@ -197,7 +197,7 @@ async def _cancel_on_signals(command: Coroutine[Any, Any, int]) -> int:
 
 
 def _console(args: argparse.Namespace, output: Output) -> int:
-    from vestige_tui.cli.session import settings, store_url
+    from vestige_tui.cli.global_options import settings, store_url
 
     if output.as_json:
         raise Usage("--json needs a command; see `vestige-tui --help`.")

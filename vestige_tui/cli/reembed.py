@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.cli.consent import confirmed, may_ask, refuse_unasked
+from vestige_tui.cli.global_options import chosen_store, open_with_settings, settings, store_url
 from vestige_tui.cli.job_wait import started_job
 from vestige_tui.cli.jobs import findings, show
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, Parser, whole
-from vestige_tui.cli.session import chosen_store, open_with_settings, settings, store_url
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.text import grouped
 from vestige_tui.presenters import json_shapes

@@ -7,10 +7,10 @@ from datetime import timedelta
 
 from vestige_tui.cli.changes import print_change
 from vestige_tui.cli.filters import add_filters, chosen_filter, moment
+from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.memories import print_memories
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, whole
-from vestige_tui.cli.session import chosen_store
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.scheduling import forecast

@@ -205,8 +205,8 @@ async def _compare_in_process(request: JobRequest, output: Output) -> _Compariso
 
     from vestige_tui.jobs.context import Meter
     from vestige_tui.store.open import open_store
+    from vestige_tui.transfer.comparison_reporters import StdoutReporter
     from vestige_tui.transfer.open import open_source
-    from vestige_tui.transfer.reporters import StdoutReporter
     from vestige_tui.transfer.verify import prepare
 
     progress = output.progress("compared")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vestige_tui.config.directories import default_path, expand_home
-from vestige_tui.config.keys import key_name
+from vestige_tui.config.keymap import key_name
 from vestige_tui.config.settings import Config
 from vestige_tui.config.settings_file import SettingsFile, is_number, parse, read_text
 from vestige_tui.core.errors import Usage

@@ -24,9 +24,9 @@ from vestige_tui.transfer.sync_state import hashed
 from vestige_tui.transfer.table_spec import BY_NAME, PARENTS, TABLES, USERS
 
 if TYPE_CHECKING:
+    from vestige_tui.transfer.comparison_reporters import Reporter
     from vestige_tui.transfer.convert import TransferContext, TransferRow
     from vestige_tui.transfer.protocols import Batch, Key, RowComparison, Source, TargetReader
-    from vestige_tui.transfer.reporters import Reporter
     from vestige_tui.transfer.table_spec import Table
 
 T = TypeVar("T")

@@ -20,18 +20,18 @@ from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import Cancelled, ModelMismatch, OutOfResources, VestigeError
 from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.core.log import suppressed
-from vestige_tui.transfer.checkpoint import CopyCheckpoint, CopyPhase
 from vestige_tui.transfer.comparison import Comparison
+from vestige_tui.transfer.comparison_reporters import NewDifferenceReporter
 from vestige_tui.transfer.convert import TransferContext
+from vestige_tui.transfer.copy_checkpoint import CopyCheckpoint, CopyPhase
+from vestige_tui.transfer.copy_context import compatible
 from vestige_tui.transfer.copy_plan import check, dry_run
 from vestige_tui.transfer.copy_rows import RowCopier
-from vestige_tui.transfer.copy_target import compatible
 from vestige_tui.transfer.differences import verdict
 from vestige_tui.transfer.dropped_indexes import DroppedIndexes
 from vestige_tui.transfer.embed_missing import MissingEmbedder
 from vestige_tui.transfer.follow import ChangeFollower
 from vestige_tui.transfer.open import open_source, target_of
-from vestige_tui.transfer.reporters import NewDifferenceReporter
 from vestige_tui.transfer.sanitize import shown
 from vestige_tui.transfer.sync_state import REFUSED, SyncState, row_state_of
 from vestige_tui.transfer.table_spec import MEMORIES, TABLES

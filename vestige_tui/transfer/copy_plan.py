@@ -19,8 +19,8 @@ from vestige_tui.jobs.start import JobRequest, ValidatedJob
 from vestige_tui.store.open import open_backend, open_store
 from vestige_tui.store.schema import migrations
 from vestige_tui.store.schema.rows import model as read_model
+from vestige_tui.transfer.copy_context import compatible
 from vestige_tui.transfer.copy_rows import BATCH_ROWS
-from vestige_tui.transfer.copy_target import compatible
 from vestige_tui.transfer.open import open_source, refuse_foreign
 from vestige_tui.transfer.sqlite_source import sqlite_path
 from vestige_tui.transfer.table_spec import TABLES

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vestige_tui.core.errors import Busy, Unavailable
 from vestige_tui.core.jobs import JobFinding
 from vestige_tui.core.log import log_suppressed
-from vestige_tui.transfer.checkpoint import CopyCheckpoint, UnconfirmedBatch
+from vestige_tui.transfer.copy_checkpoint import CopyCheckpoint, UnconfirmedBatch
 from vestige_tui.transfer.sanitize import sentence
 from vestige_tui.transfer.second_transaction import SecondTransaction
 from vestige_tui.transfer.sync_state import failed_row_state, row_state_of, written_states

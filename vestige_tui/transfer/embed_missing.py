@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.core.memories import Filter
 from vestige_tui.embedding.encoder_pool import Encoders, shortened
-from vestige_tui.transfer.checkpoint import CopyCheckpoint
+from vestige_tui.transfer.copy_checkpoint import CopyCheckpoint
 from vestige_tui.transfer.sanitize import sentence
 from vestige_tui.transfer.sync_state import hashed
 

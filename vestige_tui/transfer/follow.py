@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.jobs import JobFinding
 from vestige_tui.store.backends import pgbinary_decode
+from vestige_tui.transfer.catchup_decisions import RowAction, RowFacts, TargetRow, decide, decide_update, record_of
+from vestige_tui.transfer.catchup_deletions import DeletionFollower
 from vestige_tui.transfer.copy_rows import count_written
-from vestige_tui.transfer.deletions import DeletionFollower
 from vestige_tui.transfer.protocols import WriteOutcome
-from vestige_tui.transfer.row_actions import RowAction, RowFacts, TargetRow, decide, decide_update, record_of
 from vestige_tui.transfer.sanitize import sentence
 from vestige_tui.transfer.sync_state import (
     EDIT_REFUSED,

@@ -20,12 +20,12 @@ from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.start import JobRequest, ValidatedJob
 from vestige_tui.store.backends import pgbinary_decode
 from vestige_tui.store.open import open_backend
+from vestige_tui.transfer.catchup_deletions import delete_unused
 from vestige_tui.transfer.comparison import KEYS_PAGE_ROWS, Comparison
-from vestige_tui.transfer.copy_target import copy_target_of
-from vestige_tui.transfer.deletions import delete_unused
+from vestige_tui.transfer.comparison_reporters import LedgerReporter
+from vestige_tui.transfer.copy_context import copy_target_of
 from vestige_tui.transfer.differences import verdict
 from vestige_tui.transfer.open import open_source, target_of
-from vestige_tui.transfer.reporters import LedgerReporter
 from vestige_tui.transfer.row_keys import name_of
 from vestige_tui.transfer.sanitize import sentence
 from vestige_tui.transfer.sqlite_source import sqlite_path
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Backend, Transaction
     from vestige_tui.transfer.convert import TransferRow
-    from vestige_tui.transfer.copy_target import CopyTarget
+    from vestige_tui.transfer.copy_context import CopyTarget
     from vestige_tui.transfer.protocols import Batch, Source, WriteOutcome
     from vestige_tui.transfer.table_spec import Table
 

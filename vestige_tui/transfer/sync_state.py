@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from vestige_tui.config.directories import state_dir
 from vestige_tui.core.errors import Refused
 from vestige_tui.store.backends import pgbinary_encode
-from vestige_tui.transfer.checkpoint import CopyCheckpoint
+from vestige_tui.transfer.copy_checkpoint import CopyCheckpoint
 from vestige_tui.transfer.row_keys import key_of
 from vestige_tui.transfer.table_spec import BY_NAME, TABLES
 from vestige_tui.transfer.target_readers import canonical_values

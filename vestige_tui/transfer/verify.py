@@ -13,18 +13,18 @@ from vestige_tui.jobs.start import JobRequest, ValidatedJob
 from vestige_tui.store.open import open_backend
 from vestige_tui.store.schema import migrations
 from vestige_tui.transfer.comparison import Comparison
-from vestige_tui.transfer.copy_target import copy_target_of
+from vestige_tui.transfer.comparison_reporters import LedgerReporter
+from vestige_tui.transfer.copy_context import copy_target_of
 from vestige_tui.transfer.differences import verdict
 from vestige_tui.transfer.open import open_source
-from vestige_tui.transfer.reporters import LedgerReporter
 from vestige_tui.transfer.table_spec import TABLES
 
 if TYPE_CHECKING:
     from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Backend
     from vestige_tui.store.store import Store
+    from vestige_tui.transfer.comparison_reporters import Reporter
     from vestige_tui.transfer.protocols import Source
-    from vestige_tui.transfer.reporters import Reporter
 
 
 async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:

@@ -18,7 +18,7 @@ from textual.screen import Screen
 from textual.signal import Signal
 from textual.worker import Worker, WorkerError, WorkerState
 
-from vestige_tui.config.keys import check_keys
+from vestige_tui.config.keymap import check_keys
 from vestige_tui.config.settings import Config
 from vestige_tui.config.writer import set_value
 from vestige_tui.core.errors import VestigeError
@@ -29,7 +29,8 @@ from vestige_tui.tui.commands.palette import CommandPalette
 from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Confirm
 from vestige_tui.tui.place import Place
-from vestige_tui.tui.session_events import (
+from vestige_tui.tui.store_session import StoreSession
+from vestige_tui.tui.store_session_events import (
     Failed,
     FrameChanged,
     OutageBegan,
@@ -38,7 +39,6 @@ from vestige_tui.tui.session_events import (
     SessionEvent,
     StoreChanged,
 )
-from vestige_tui.tui.store_session import StoreSession
 from vestige_tui.tui.themes import DEFAULT_THEME, register
 from vestige_tui.tui.workers import work
 

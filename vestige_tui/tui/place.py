@@ -23,7 +23,7 @@ from textual.worker import Worker, WorkerState
 from vestige_tui.core.errors import Cancelled, Unavailable, Unreachable, Unsure, VestigeError
 from vestige_tui.core.log import chain_of
 from vestige_tui.core.text import plain, redact
-from vestige_tui.tui import breakpoints
+from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.command import Command, bindings
 from vestige_tui.tui.commands.everywhere import EVERYWHERE, Quit, Refresh, ShowErrorDetails
 from vestige_tui.tui.commands.memories import UndoChange
@@ -88,7 +88,7 @@ class Place(Screen[None]):
     Place.-refused > #refused { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = bindings(*EVERYWHERE)
-    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = breakpoints.HORIZONTAL
+    HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = layout_widths.HORIZONTAL
 
     def __init__(self) -> None:
         super().__init__(id=self.GO_TO.place)

@@ -30,7 +30,7 @@ from vestige_tui.core.text import below_home, grouped, redact
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.presenters.models import dimensions, short_name
 from vestige_tui.store.open import open_store
-from vestige_tui.tui.session_events import (
+from vestige_tui.tui.store_session_events import (
     Badge,
     Failed,
     FrameChanged,

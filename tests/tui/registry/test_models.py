@@ -31,7 +31,7 @@ from vestige_tui.reembed.plan import Estimate
 from vestige_tui.store.open import open_store
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.registry.card import ModelSnapshot, brief, card, has_second, history, parts
-from vestige_tui.tui.session_events import ModelActivity, ModelBanner
+from vestige_tui.tui.store_session_events import ModelActivity, ModelBanner
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector

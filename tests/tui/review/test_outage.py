@@ -21,7 +21,7 @@ from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.review.place import ReviewPlace
-from vestige_tui.tui.review.session import ReviewSession
+from vestige_tui.tui.review.review_session import ReviewSession
 
 AWAY = "The line is cut."
 

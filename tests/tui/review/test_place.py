@@ -22,8 +22,8 @@ from vestige_tui.core.times import local_midnight
 from vestige_tui.store.open import open_store
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.review.cloze import prompt_of
-from vestige_tui.tui.review.session import CARD_SECONDS, PRACTICE_AFTER, ReviewSession, SessionCard
-from vestige_tui.tui.review.summary import why_nothing
+from vestige_tui.tui.review.review_session import CARD_SECONDS, PRACTICE_AFTER, ReviewSession, SessionCard
+from vestige_tui.tui.review.session_figures import why_nothing
 from vestige_tui.tui.store_session import Activity
 
 HOSTILE = "[/foo] [bold]x[/] [@click=app.quit]y \x1b[2Jgone \x9b31m \u202eesrever \x00 \x07 \u200fend of Kubernetes"

@@ -21,7 +21,7 @@ from vestige_tui.tui.commands.everywhere import EVERYWHERE
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.place import Place
 from vestige_tui.tui.search.hit_list import HitList
-from vestige_tui.tui.session_events import ModelActivity, ModelBanner
+from vestige_tui.tui.store_session_events import ModelActivity, ModelBanner
 from vestige_tui.tui.widgets.memory_card import MemoryCard
 
 SIZES = [(120, 40), (60, 20)]

@@ -15,7 +15,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from vestige_tui.core.text import cells, cut, grouped, plain
-from vestige_tui.tui import breakpoints
+from vestige_tui.tui import layout_widths
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class Dialog(ModalScreen[T]):
     }
     Dialog.-narrow #sheet-rows { max-height: 8; }
     """
-    HORIZONTAL_BREAKPOINTS = breakpoints.HORIZONTAL
+    HORIZONTAL_BREAKPOINTS = layout_widths.HORIZONTAL
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave", show=False)]
 
     def __init__(self, title: str, keys: Sequence[tuple[str, str]]) -> None:

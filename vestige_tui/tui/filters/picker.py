@@ -30,7 +30,7 @@ from vestige_tui.core.filter_syntax import (
 )
 from vestige_tui.core.memories import Filter
 from vestige_tui.core.text import cells, cut, grouped, plain
-from vestige_tui.tui import breakpoints
+from vestige_tui.tui import layout_widths
 from vestige_tui.tui.dialogs.modals import Dialog
 from vestige_tui.tui.filters.bar import AskInput, FilterBar
 from vestige_tui.tui.filters.saved import SavedFilters, ask_to_drop, ask_to_save
@@ -167,7 +167,7 @@ class FilterPicker(Dialog[None]):
     def _key_line(self) -> Content:
         own = [("enter", "use"), ("del", "forget")] if self._field == SAVED else [("space", "toggle")]
         keys = [*own, ("tab", "field"), ("ctrl+s", "save"), ("esc", "done")]
-        if breakpoints.is_wide(self.size.width):
+        if layout_widths.is_wide(self.size.width):
             keys.insert(-1, ("backspace", "last filter away"))
         pieces = [((f"{key} ", "$accent bold"), (label, "$text-muted")) for key, label in keys]
         return Content("   ").join(Content.assemble(*piece) for piece in pieces)

@@ -17,7 +17,7 @@ from vestige_tui.core.text import plain
 from vestige_tui.presenters.job_actions import NO_JOB, reasons_against, retry_sentence
 from vestige_tui.presenters.job_progress import finding_counts, findings_in_words
 from vestige_tui.presenters.jobs import later_run
-from vestige_tui.tui import breakpoints
+from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import Command, bindings
 from vestige_tui.tui.commands.jobs import CancelJob, FailJob, LeaveJob, Reembed, RetryJob, StartCopy, VerifyCopy
@@ -31,7 +31,7 @@ from vestige_tui.tui.jobs.job_list import JobList
 from vestige_tui.tui.jobs.job_progress import JobProgressPanel
 from vestige_tui.tui.notice import Notice
 from vestige_tui.tui.place import Place
-from vestige_tui.tui.session_events import SessionState
+from vestige_tui.tui.store_session_events import SessionState
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.memory_card import Section
 from vestige_tui.tui.widgets.panels import Panels
@@ -190,7 +190,7 @@ row.
         self.reading = True
         findings = self.query_one(FindingList)
         # Beside the list the whole job is in view already, so the focus goes to its findings.
-        straight = not breakpoints.is_narrow(self.size.width) and findings.count
+        straight = not layout_widths.is_narrow(self.size.width) and findings.count
         (findings if straight else self.query_one(JobDetail)).focus(scroll_visible=False)
 
     @on(FindingList.FindingChosen)
@@ -205,7 +205,7 @@ row.
             self.app.push_screen(await memory_sheet(self.store, chosen))
 
     def action_back(self) -> None:
-        if self.query_one(FindingList).has_focus and breakpoints.is_narrow(self.size.width):
+        if self.query_one(FindingList).has_focus and layout_widths.is_narrow(self.size.width):
             self.query_one(JobDetail).focus()
         elif self.reading or self.query_one(JobDetail).has_focus_within:
             self.reading = False

@@ -16,7 +16,7 @@ from vestige_tui.presenters.jobs import model_in_words, state_label
 from vestige_tui.presenters.models import dimensions, short_name
 from vestige_tui.presenters.reembedding import spare_vectors
 from vestige_tui.tui.jobs.detail import folded
-from vestige_tui.tui.session_events import ModelActivity, ModelBanner, SessionState
+from vestige_tui.tui.store_session_events import ModelActivity, ModelBanner, SessionState
 from vestige_tui.tui.widgets.glyphs import level
 from vestige_tui.tui.widgets.stacked_bar import Part
 

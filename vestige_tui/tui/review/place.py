@@ -36,10 +36,10 @@ from vestige_tui.tui.memory_place import MemoryPlace
 from vestige_tui.tui.review.card import CardFace, ReviewCard
 from vestige_tui.tui.review.cloze import prompt_of
 from vestige_tui.tui.review.rating_bar import LABELS, RatingBar
-from vestige_tui.tui.review.session import ReviewSession, SessionCard
+from vestige_tui.tui.review.review_session import ReviewSession, SessionCard
+from vestige_tui.tui.review.session_figures import summary_of, why_nothing
 from vestige_tui.tui.review.session_progress import SessionLine, SessionProgress
 from vestige_tui.tui.review.session_summary import SessionSummary, Summary
-from vestige_tui.tui.review.summary import summary_of, why_nothing
 from vestige_tui.tui.widgets.empty import Empty
 from vestige_tui.tui.widgets.retention_plot import Retention, RetentionPlot
 from vestige_tui.tui.workers import work

@@ -22,7 +22,7 @@ from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.search import Explanation, Hit, SearchQuery
 from vestige_tui.core.text import cells, cut, grouped, plain, redact
 from vestige_tui.presenters import explanation
-from vestige_tui.tui import breakpoints
+from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.search import OF_AN_EXPLANATION, AskWhyNot
 from vestige_tui.tui.dialogs.details import detail_of
@@ -83,7 +83,7 @@ class ExplanationScreen(Screen[None]):
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["explanation.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(*OF_AN_EXPLANATION)
-    HORIZONTAL_BREAKPOINTS = breakpoints.HORIZONTAL
+    HORIZONTAL_BREAKPOINTS = layout_widths.HORIZONTAL
     HELP = """\
 Both ways of searching give a list of their own, by words and by meaning, and these become the one in the middle. The
 memory under the cursor is marked in all of them; the other rows say which place they have elsewhere. What is pale lies
@@ -233,7 +233,7 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         line = self.query_one("#explained-query", Static)
         width = line.size.width or self.size.width - 2
         summary = explanation.summary(self._explanation)
-        if not breakpoints.is_wide(self.size.width):
+        if not layout_widths.is_wide(self.size.width):
             summary = summary.partition(";")[0]
         query = cut(plain(self._explanation.query[: width * 4]), max(8, width - cells(summary) - MIN_GAP_CELLS))
         gap = " " * max(MIN_GAP_CELLS, width - cells(query) - cells(summary))

@@ -15,7 +15,7 @@ from vestige_tui.core.memories import Memory
 from vestige_tui.core.search import Answer, Hit, Mode, SearchQuery
 from vestige_tui.core.text import duration, grouped
 from vestige_tui.presenters.explanation import MODE_NAMES
-from vestige_tui.tui import breakpoints
+from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.lists import LeaveLine
@@ -165,7 +165,7 @@ and `w` says of any memory why it is not in it.
         if answer is None:
             return "newest first"
         count_text = f"best {grouped(count)}" if count == self._limit else _counted(count, "hit")
-        if breakpoints.is_narrow(self.size.width):
+        if layout_widths.is_narrow(self.size.width):
             return f"{MODE_NAMES[answer.mode].replace(' and ', '+')}  {count_text}"
         took = answer.elapsed_ms
         return f"{MODE_NAMES[answer.mode]}   {count_text}, " + (

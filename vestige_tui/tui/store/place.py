@@ -27,8 +27,8 @@ from vestige_tui.tui.commands.places import GoToStore
 from vestige_tui.tui.dialogs.modals import Confirm
 from vestige_tui.tui.jobs.place import show_job
 from vestige_tui.tui.place import Place
-from vestige_tui.tui.session_events import SessionState
 from vestige_tui.tui.store.growth_chart import GrowthChart
+from vestige_tui.tui.store_session_events import SessionState
 from vestige_tui.tui.widgets.header import cut_path
 from vestige_tui.tui.widgets.memory_card import Section
 from vestige_tui.tui.widgets.panels import Panels

@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from vestige_tui.core.text import cells, cut, grouped, plain
 from vestige_tui.tui.commands.places import PLACES, GoTo
-from vestige_tui.tui.session_events import Badge, SessionState, StoreFacts
+from vestige_tui.tui.store_session_events import Badge, SessionState, StoreFacts
 
 STATES = {
     SessionState.OPENING: ("◌ opening", "◌", "$text-muted"),

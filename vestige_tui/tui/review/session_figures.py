@@ -9,14 +9,14 @@ from vestige_tui.core.memories import Filter
 from vestige_tui.core.reviews import QueueCounts, Rating
 from vestige_tui.core.scheduling import forecast, true_retention
 from vestige_tui.core.text import ago, duration, grouped
-from vestige_tui.tui.review.session import days_held, expected_recall, spans
+from vestige_tui.tui.review.review_session import days_held, expected_recall, spans
 from vestige_tui.tui.review.session_summary import Summary
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from vestige_tui.store.store import Store
-    from vestige_tui.tui.review.session import ReviewSession
+    from vestige_tui.tui.review.review_session import ReviewSession
 
 FORECAST_DAYS = 30
 

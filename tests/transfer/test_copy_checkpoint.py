@@ -15,7 +15,7 @@ from tests.support.full_store import fill
 from vestige_tui.core.errors import CheckpointUnreadable, Refused
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.store.open import open_store
-from vestige_tui.transfer.checkpoint import VERSION, CopyCheckpoint, CopyPhase, Position, UnconfirmedBatch
+from vestige_tui.transfer.copy_checkpoint import VERSION, CopyCheckpoint, CopyPhase, Position, UnconfirmedBatch
 
 KEY = ("0000-aa", b"\xff half".decode("utf-8", "surrogateescape"), 7)
 STORED_KEY = ["MDAwMC1hYQ==", "/yBoYWxm", 7]

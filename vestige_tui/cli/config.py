@@ -5,9 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
+from vestige_tui.cli.global_options import settings, store_url
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
-from vestige_tui.cli.session import settings, store_url
 
 
 def add_commands(commands: Commands) -> None:

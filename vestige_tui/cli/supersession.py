@@ -5,9 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 
 from vestige_tui.cli.changes import print_change
+from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
-from vestige_tui.cli.session import chosen_store
 from vestige_tui.core.links import Lineage
 from vestige_tui.core.text import ago, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes

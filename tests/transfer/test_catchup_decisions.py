@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from vestige_tui.transfer.row_actions import (
+from vestige_tui.transfer.catchup_decisions import (
     RowAction,
     RowFacts,
     RowRecord,
