@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 
+from vestige_tui.transfer.protocols import WriteOutcome
 from vestige_tui.transfer.catchup_decisions import (
     RowAction,
     RowFacts,
@@ -15,7 +16,16 @@ from vestige_tui.transfer.catchup_decisions import (
     decide_update,
     record_of,
 )
-from vestige_tui.transfer.sync_state import DELETED, EDIT_REFUSED, EQUAL, OWNED, REFUSED, REPORTED, RowState
+from vestige_tui.transfer.sync_state import (
+    DELETED,
+    EDIT_REFUSED,
+    EQUAL,
+    OWNED,
+    REFUSED,
+    REPORTED,
+    RowState,
+    updated_states,
+)
 
 COLUMNS = tuple(product((False, True), repeat=3))
 """Facts of the eight columns of the table: (edited, owned_table, blind)."""
@@ -138,13 +148,13 @@ RECORDS = {
     OWNED | EQUAL: RowRecord.SYNCED,
     REFUSED: RowRecord.REFUSED,
     DELETED: RowRecord.DELETED,
-    OWNED | EDIT_REFUSED: RowRecord.EDIT_REFUSED,
-    # Found equal, not inserted: a refused edit leaves no claim to the row.
-    EDIT_REFUSED: RowRecord.UNSYNCED,
+    EQUAL | EDIT_REFUSED: RowRecord.EDIT_REFUSED,
+    OWNED | EQUAL | EDIT_REFUSED: RowRecord.EDIT_REFUSED,
     OWNED | REPORTED: RowRecord.REPORTED,
     EQUAL | REPORTED: RowRecord.REPORTED,
     OWNED | EQUAL | REPORTED: RowRecord.REPORTED,
-    OWNED | EDIT_REFUSED | REPORTED: RowRecord.REPORTED,
+    EQUAL | EDIT_REFUSED | REPORTED: RowRecord.REPORTED,
+    OWNED | EQUAL | EDIT_REFUSED | REPORTED: RowRecord.REPORTED,
 }
 """Every set of flags that a copy writes."""
 
@@ -158,3 +168,16 @@ def test_the_flags_of_a_row_are_one_record(flags: int, record: RowRecord, failed
 def test_a_row_without_a_state_is_new_or_has_failed() -> None:
     assert record_of(None, failed=False) is RowRecord.NONE
     assert record_of(None, failed=True) is RowRecord.FAILED
+
+
+@pytest.mark.parametrize("known_flags", [OWNED, EQUAL, OWNED | EQUAL, EQUAL | EDIT_REFUSED])
+def test_what_is_recorded_of_an_update_is_what_the_target_has(known_flags: int) -> None:
+    keys = range(3)
+    known_states = [RowState(key, content_hash=10, stamp=20, flags=known_flags) for key in keys]
+    states = [RowState(key, content_hash=11, stamp=21, flags=0) for key in keys]
+    outcome = WriteOutcome(1, present=frozenset({1}), refused={2: "not this"})
+    updated, refused = updated_states(states, known_states, outcome)
+    assert updated == RowState(0, 11, 21, known_flags & OWNED | EQUAL)
+    assert refused == RowState(2, 11, 20, known_flags | EQUAL | EDIT_REFUSED)
+    assert record_of(updated, failed=False) is RowRecord.SYNCED
+    assert record_of(refused, failed=False) is RowRecord.EDIT_REFUSED

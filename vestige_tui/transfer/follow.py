@@ -20,7 +20,6 @@ from vestige_tui.transfer.copy_rows import count_written
 from vestige_tui.transfer.protocols import WriteOutcome
 from vestige_tui.transfer.sanitize import sentence
 from vestige_tui.transfer.sync_state import (
-    EDIT_REFUSED,
     EQUAL,
     OWNED,
     REFUSED,
@@ -31,6 +30,8 @@ from vestige_tui.transfer.sync_state import (
     hashed,
     row_state_of,
     stamp_of,
+    unwritten_state,
+    updated_states,
     written_states,
 )
 from vestige_tui.transfer.table_spec import MEMORIES, TABLES
@@ -245,6 +246,7 @@ class ChangeFollower:
             partial(self._target_reader.compare, table, [row.transfer_row for row in rows])
         )
         own_rows: list[_SourceRow] = []
+        known_states: list[RowState] = []
         for position, row in enumerate(rows):
             assert row.known_state is not None
             target_values = comparison.target_values.get(position)
@@ -252,6 +254,7 @@ class ChangeFollower:
             action = decide_update(target_stamp, row.known_state.stamp)
             if action is RowAction.UPDATE:
                 own_rows.append(row)
+                known_states.append(row.known_state)
             elif action is RowAction.REPORT_EDITED_TWICE:
                 reason = "It was edited on both sides since it was copied, and stays as it is in the target."
                 reports.append((row, JobFinding(table.name, "differs", row.transfer_row.key, reason)))
@@ -263,7 +266,11 @@ class ChangeFollower:
             outcome = await self._target.update(transaction, table, transfer_rows)
             if table is MEMORIES and not self._vectors:
                 # The vector was encoded here from the old text.
-                memory_ids = [{"id": pgbinary_decode.uuid(row.values[0] or b"")} for row in transfer_rows]
+                memory_ids = [
+                    {"id": pgbinary_decode.uuid(row.values[0] or b"")}
+                    for position, row in enumerate(transfer_rows)
+                    if position not in outcome.refused
+                ]
                 await transaction.execute_many("delete_embedding", memory_ids)
             self._context.meter.add(table.name, updated=outcome.inserted)
             findings = [
@@ -274,12 +281,8 @@ class ChangeFollower:
                 if position not in outcome.present
             ]
             await self._add_findings(transaction, findings)
-            states = [
-                row.with_flags(row.owned_flag | (EDIT_REFUSED if position in outcome.refused else EQUAL))
-                for position, row in enumerate(own_rows)
-                # A vector newer than its memory comes in a later pass: until then its old state stays recorded.
-                if position not in outcome.present
-            ]
+            # A vector newer than its memory comes in a later pass: until then its old state stays recorded.
+            states = updated_states([row.state for row in own_rows], known_states, outcome)
             await self._sync_state.add(transaction, table.name, states)
             return outcome
 
@@ -344,9 +347,7 @@ class ChangeFollower:
                 # After a change of the model all vectors would look edited.
                 await self._target.hold_model(transaction)
             await self._add_findings(transaction, [finding for _, finding in reports])
-            states = [
-                row.with_flags((row.known_state.flags if row.known_state else 0) | REPORTED) for row, _ in reports
-            ]
+            states = [unwritten_state(row.state, row.known_state or row.state, REPORTED) for row, _ in reports]
             await self._sync_state.add(transaction, table.name, states)
 
         await self._context.step(report)

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 
 OWNED, EQUAL, REFUSED, DELETED, REPORTED, EDIT_REFUSED = 1, 2, 4, 8, 16, 32
 """Flags of a row: inserted by this copy; equal on both sides when last seen; refused by the target; deleted since;
-reported to stay as it is in the target; present, but its last edit was refused."""
+reported to stay as it is in the target; present, but its last edit was refused.
+
+Older versions recorded a refused edit without EQUAL, and with the stamp of the edit instead of that of the target."""
 
 SYNCED = OWNED | EQUAL
 """Flags of a row that this copy has inserted or found equal."""
@@ -56,8 +58,9 @@ _TABLE_NUMBERS = {table.name: number for number, table in enumerate(TABLES)}
 class RowState(NamedTuple):
     """State of a row.
 
-    ``key`` and ``content_hash`` are hashes. ``stamp`` is the time of the last edit in microseconds since 2000; in a
-    table without such a time a hash of the canonical row; 0 for none.
+    ``key`` and ``content_hash`` are hashes, the latter of the row as the source last had it. ``stamp`` is of the row as
+    the copy left it in the target: the time of its last edit in microseconds since 2000; in a table without such a time
+    a hash of the canonical row; 0 for none.
     """
 
     key: int
@@ -99,6 +102,24 @@ def written_states(states: Sequence[RowState], outcome: WriteOutcome) -> list[Ro
     return [
         state._replace(flags=OWNED if state.key in inserted else REFUSED if position in outcome.refused else 0)
         for position, state in enumerate(states)
+    ]
+
+
+def unwritten_state(state: RowState, known_state: RowState, flags: int) -> RowState:
+    """Return the state of a row whose edit the target does not have: content of the source, stamp of the target."""
+    return state._replace(stamp=known_state.stamp, flags=known_state.flags | flags)
+
+
+def updated_states(
+    states: Sequence[RowState], known_states: Sequence[RowState], outcome: WriteOutcome
+) -> list[RowState]:
+    """Return the states of updated rows; without those left unchanged, whose recorded state still holds."""
+    return [
+        unwritten_state(state, known_state, EQUAL | EDIT_REFUSED)
+        if position in outcome.refused
+        else state._replace(flags=known_state.flags & OWNED | EQUAL)
+        for position, (state, known_state) in enumerate(zip(states, known_states, strict=True))
+        if position not in outcome.present
     ]
 
 
@@ -215,6 +236,7 @@ class SyncIndex:
     def __init__(self, records: Records) -> None:
         import numpy as np
 
+        records = _without_older_refusals(records)
         order = np.argsort(records["key"], kind="stable")
         keys = records["key"][order]
         newest = np.append(keys[1:] != keys[:-1], True) if len(keys) else np.zeros(0, dtype=bool)
@@ -239,3 +261,12 @@ class SyncIndex:
         flags = self._records["what"]
         owned_keys = self._keys[(flags & OWNED > 0) & (flags & DELETED == 0)]
         return set(np.setdiff1d(owned_keys, np.frombuffer(seen_keys, dtype=np.uint64)).tolist())
+
+
+def _without_older_refusals(records: Records) -> Records:
+    """Leave out refused edits that an older version has recorded, so that they are tried again.
+
+    The record before is of the row as the target has it.
+    """
+    kept: Records = records[records["what"] & (EQUAL | EDIT_REFUSED) != EDIT_REFUSED]
+    return kept
