@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -22,6 +23,7 @@ from vestige_tui.core.jobs import Job, JobFinding, JobProgress, JobStatus, Table
 from vestige_tui.jobs.known_stores import remember
 from vestige_tui.jobs.ledger import CALLER, Ledger
 from vestige_tui.jobs.ledger_rows import Run
+from vestige_tui.store.backends.postgres_connection import parse_url
 from vestige_tui.store.open import open_store
 
 AGENT = uuid.UUID("11111111-1111-4111-8111-111111111111")
@@ -95,6 +97,40 @@ def test_work_is_listed_by_its_state(run: Command, store_url: str) -> None:
         refused = run("--store", store_url, "--json", "jobs", "list", *wrong)
         assert (refused.status, refused.json["error"]["code"]) == (2, "usage")
     assert "in_flight, queued" in run("jobs", "list", "--status", "running").err
+
+
+@pytest.mark.parametrize("known_as", ["sqlite:", "link", "relative"])
+def test_a_file_of_two_names_is_asked_once(
+    run: Command, tmp_path: Path, known_as: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, link = tmp_path / "ledger.db", tmp_path / "link.db"
+    ids = fill(f"sqlite:{path}")
+    link.symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    remember(f"sqlite:{link if known_as == 'link' else path}", "theirs", "copy")
+    lists_each_job_once(run, path.name if known_as == "relative" else str(path), ids)
+
+
+@pytest.mark.parametrize("known_as", ["with a password", "with the default port", "at another address"])
+def test_a_server_of_two_names_is_asked_once(run: Command, postgres_database: str, known_as: str) -> None:
+    ids = fill(postgres_database)
+    parts = parse_url(postgres_database)
+    if known_as == "with a password":
+        other = with_password(postgres_database)
+    elif known_as == "with the default port":
+        parts["port"] = parts.get("port") or "5432"
+        other = f"postgresql://?{urlencode(parts, quote_via=quote)}"
+    else:
+        # No comparison of URLs tells that this is the same server.
+        other = f"{postgres_database}&options=-cgeqo%3Don"
+    remember(other, "theirs", "copy")
+    lists_each_job_once(run, postgres_database, ids)
+
+
+def lists_each_job_once(run: Command, url: str, ids: Mapping[str, str]) -> None:
+    listed = run("--store", url, "jobs", "list", "--json").json["items"]
+    assert sorted(item["id"] for item in listed) == sorted(ids.values())
+    assert "1 starting, 2 running, 1 done." in run("--store", url, "jobs", "list").err
 
 
 def test_work_is_shown(run: Command, store_url: str) -> None:

@@ -18,6 +18,7 @@ from tests.support.passwords import demand_password, with_password
 from tests.support.vestige_files import make_v18
 from vestige_tui.core.errors import NotFound, Unavailable
 from vestige_tui.core.jobs import Job, JobFinding
+from vestige_tui.jobs import monitor
 from vestige_tui.jobs.known_stores import remember
 from vestige_tui.jobs.ledger import CALLER, Ledger
 from vestige_tui.jobs.monitor import cancel, findings, mark_failed, retry, watch
@@ -53,6 +54,29 @@ async def test_jobs_of_the_open_store_and_of_the_index(tmp_path: Path, postgres_
             await Ledger(there).transition(theirs, "failed", error="no luck")
             jobs = await anext(watching)
             assert [(job.id, job.error) for job in jobs] == [(mine, None), (theirs, "no luck")]
+
+
+async def test_a_store_of_several_names_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there, link = (tmp_path / name for name in ("here.db", "there.db", "link.db"))
+    opened: list[str] = []
+    opening = monitor._open
+
+    async def open_one(url: str) -> Store:
+        opened.append(url)
+        return await opening(url)
+
+    async with open_store(str(here), create=True) as store, open_store(str(there), create=True) as other:
+        link.symlink_to(there)
+        (tmp_path / "here-link.db").symlink_to(here)
+        for url in (f"sqlite:{here}", f"sqlite:{tmp_path}/here-link.db", f"sqlite:{there}", f"sqlite:{link}"):
+            remember(url, "theirs", "copy")
+        mine, theirs = await begin(store, "a"), await begin(other, "b")
+        monkeypatch.setattr(monitor, "_open", open_one)
+        async with asyncio.timeout(20), aclosing(watch(store, 0.05, [str(there)])) as watching:
+            while len(jobs := await anext(watching)) < 2:
+                pass
+        assert {job.id: job.store for job in jobs} == {mine: store.location, theirs: other.location}
+        assert opened == [str(there)]
 
 
 async def test_a_store_that_does_not_answer_holds_up_no_other(

@@ -73,13 +73,14 @@ def add_commands(commands: Commands) -> None:
 
 def _urls(args: Namespace) -> tuple[str, ...]:
     """Return the stores that may hold jobs: the one of this run, and those where this machine started jobs."""
-    from vestige_tui.jobs.known_stores import watched, with_passwords, without_password
+    from vestige_tui.jobs.known_stores import watched, with_password
+    from vestige_tui.jobs.store_identity import distinct_stores
 
     config = settings(args)
     own_url = store_url(args, config)
-    password_urls = with_passwords(_password_urls(args, config))
-    other_urls = (password_urls.get(url, url) for url in watched() if url != without_password(own_url))
-    return (own_url, *other_urls)
+    password_urls = _password_urls(args, config)
+    other_urls = distinct_stores(watched(), leave_out=(own_url,))
+    return (own_url, *(with_password(url, password_urls) for url in other_urls))
 
 
 def _password_urls(args: Namespace, config: Config) -> tuple[str, ...]:
@@ -105,7 +106,11 @@ async def _list(args: Namespace, output: Output) -> int:
         try:
             async with _store(url, read_only=True) as store:
                 ledger = Ledger(store)
-                jobs += await ledger.jobs(args.limit, args.status)
+                page = await ledger.jobs(args.limit, args.status)
+                if not {job.id for job in jobs}.isdisjoint(job.id for job in page):
+                    # The same store behind another address, such as localhost and 127.0.0.1.
+                    continue
+                jobs += page
                 counts.update(await ledger.counts())
         except StoreMissing:
             if position == 0 and args.store:
@@ -121,8 +126,8 @@ async def _list(args: Namespace, output: Output) -> int:
     if output.as_json:
         output.document(json_shapes.listed(json_shapes.job(job, now) for job in jobs[: args.limit]))
     elif jobs:
-        page = jobs[: args.limit]
-        lines = [(short_id(job.id), state(job, now), _created_ago(job, now), summary(job, now)) for job in page]
+        listed = jobs[: args.limit]
+        lines = [(short_id(job.id), state(job, now), _created_ago(job, now), summary(job, now)) for job in listed]
         output.table(lines, flexible=3, header=("id", "state", "begun", "job"), right=(2,), wrap=True)
     elif not counts.total():
         output.note("There are no jobs.")

@@ -15,6 +15,7 @@ from vestige_tui.config.directories import state_dir
 from vestige_tui.core import file_targets, files
 from vestige_tui.core.text import HIDDEN, redact
 from vestige_tui.core.times import format_time, parse_stored
+from vestige_tui.jobs.store_identity import distinct_stores, store_identity
 
 KEEP = timedelta(days=30)
 """Age at which a job leaves the index and its log is deleted."""
@@ -39,6 +40,16 @@ def with_passwords(urls: Iterable[str]) -> dict[str, str]:
     return {without_password(url): url for url in reversed(ordered)}
 
 
+def with_password(url: str, known: Iterable[str]) -> str:
+    """Return the URL to connect to a store: the known one with its password, in this spelling if any, else ``url``."""
+    if without_password(url) != url:
+        return url
+    known_urls = with_passwords(known)
+    identity = store_identity(url)
+    spellings = (url, *(bare for bare in known_urls if bare != url and store_identity(bare) == identity))
+    return next((known_urls[bare] for bare in spellings if known_urls.get(bare, bare) != bare), url)
+
+
 def index_path() -> Path:
     return state_dir() / "jobs.json"
 
@@ -54,8 +65,8 @@ def remember(store_url: str, job_id: str, kind: str) -> None:
 
 
 def watched() -> tuple[str, ...]:
-    """Return the URLs of the indexed stores, the latest first; leaves out stores that are old or gone."""
-    return tuple(_live(_read()))
+    """Return one URL of each indexed store, the latest first; leaves out stores that are old or gone."""
+    return distinct_stores(_live(_read()))
 
 
 def _live(stores: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.log import log_suppressed, suppressed
-from vestige_tui.jobs.known_stores import watched, with_passwords, without_password
+from vestige_tui.jobs.known_stores import watched, with_password, without_password
 from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.jobs.store_identity import distinct_stores, same_store
 from vestige_tui.store.open import open_store
 
 if TYPE_CHECKING:
@@ -126,13 +127,11 @@ async def _store_of(
     store: Store | None, job: Job, *, read_only: bool, urls: Sequence[str] = ()
 ) -> AsyncIterator[Store]:
     """Yield the store that holds a job's row: the open one if it is that, and writable where needed."""
-    if store is not None and store.location == job.store and (read_only or not store.read_only):
+    if store is not None and same_store(store.location, job.store) and (read_only or not store.read_only):
         yield store
         return
-    location = without_password(job.store)
-    async with open_store(
-        with_passwords(urls).get(location, location), read_only=read_only, max_connections=1
-    ) as opened:
+    url = with_password(without_password(job.store), urls)
+    async with open_store(url, read_only=read_only, max_connections=1) as opened:
         yield opened
 
 
@@ -161,17 +160,15 @@ async def watch(
             if start >= next_index:
                 next_index = time.monotonic() + INDEX_SECONDS
                 # Both may have grown since the last look.
-                passwords = with_passwords((*urls, *known))
-                own_url = None if store is None else without_password(store.location)
-                polled = [url for url in dict.fromkeys((*map(without_password, urls), *watched())) if url != own_url]
-                stale = [
-                    url for url, other in others.items() if url not in polled or other.url != passwords.get(url, url)
-                ]
+                own_urls = () if store is None else (store.location,)
+                listed_urls = distinct_stores((*map(without_password, urls), *watched()), leave_out=own_urls)
+                polled = {url: with_password(url, (*urls, *known)) for url in listed_urls}
+                stale = [url for url, other in others.items() if polled.get(url) != other.url]
                 for url in stale:
                     await others.pop(url).close()
                     jobs_by_url.pop(url, None)
-                for url in polled:
-                    others.setdefault(url, _WatchedStore(passwords.get(url, url)))
+                for url, connection_url in polled.items():
+                    others.setdefault(url, _WatchedStore(connection_url))
             if store is not None:
                 with suppressed(log, "read the jobs of the open store", VestigeError):
                     jobs_by_url[""] = await Ledger(store).jobs()

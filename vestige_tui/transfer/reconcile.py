@@ -18,6 +18,7 @@ from vestige_tui.core.text import short_id
 from vestige_tui.jobs.conflicts import live_jobs, refuse_reembedding
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.start import JobRequest, ValidatedJob
+from vestige_tui.jobs.store_identity import same_store
 from vestige_tui.store.backends import pgbinary_decode
 from vestige_tui.store.open import open_backend
 from vestige_tui.transfer.catchup_deletions import delete_unused
@@ -28,7 +29,6 @@ from vestige_tui.transfer.differences import verdict
 from vestige_tui.transfer.open import open_source, target_of
 from vestige_tui.transfer.row_keys import name_of
 from vestige_tui.transfer.sanitize import sentence
-from vestige_tui.transfer.sqlite_source import sqlite_path
 from vestige_tui.transfer.table_spec import MEMORIES, TABLES
 from vestige_tui.transfer.verify import check as check_comparison
 from vestige_tui.transfer.verify import dry_run as count_rows
@@ -66,16 +66,9 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
 
 async def _refuse_copy(backend: Backend, source: str, now: datetime) -> None:
     for row in await live_jobs(backend, now):
-        if row["kind"] == "copy" and _same_store(row["source"], source):
+        if row["kind"] == "copy" and same_store(row["source"], source):
             job = short_id(str(row["delegation_id"]))
             raise Conflict(f"A copy of the same store is at work, as job {job}; wait for its end, or cancel it.")
-
-
-def _same_store(one: str, other: str) -> bool:
-    """Check whether two locations, without passwords, are one store."""
-    if one.startswith("sqlite:") and other.startswith("sqlite:"):
-        return sqlite_path(one).resolve() == sqlite_path(other).resolve()
-    return one == other
 
 
 async def dry_run(request: JobRequest) -> dict[str, TableProgress]:

@@ -10,6 +10,7 @@ from vestige_tui.core.errors import ForeignStore, ReadOnly, SchemaPending, Usage
 from vestige_tui.core.jobs import TableProgress
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.start import JobRequest, ValidatedJob
+from vestige_tui.jobs.store_identity import same_store
 from vestige_tui.store.open import open_backend
 from vestige_tui.store.schema import migrations
 from vestige_tui.transfer.comparison import Comparison
@@ -37,7 +38,7 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
     try:
         await refuse_target(backend)
         target_location = without_password(backend.location())
-        if location == target_location:
+        if same_store(location, target_location):
             raise Usage("A store is equal to itself; name another one to compare it with.")
         if backend.read_only:
             raise ReadOnly(f"{backend.title} is open read-only, so that no job can be noted there: {backend.reason}.")

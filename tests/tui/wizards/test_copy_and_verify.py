@@ -138,8 +138,11 @@ async def test_what_cannot_be_copied_is_one_sentence(corpus: Path, target: str, 
 async def test_the_same_store_is_no_target_and_a_missing_one_no_source(corpus: Path, tmp_path: Path) -> None:
     async with open_console(corpus) as console:
         await to_target(console)
-        await give(console, f"sqlite:{corpus}")
-        await console.until("These two are the same store.")
+        link = tmp_path / "link.db"
+        link.symlink_to(corpus)
+        for same in (f"sqlite:{corpus}", str(corpus), f"sqlite:{link}"):
+            await give(console, same)
+            await console.until("These two are the same store.")
         await console.press("escape")
         await console.until("The store to copy, which is only read.")
         await give(console, f"sqlite:{tmp_path}/nowhere.db")

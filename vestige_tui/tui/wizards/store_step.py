@@ -15,7 +15,9 @@ from textual.widgets.option_list import Option
 
 from vestige_tui.core.jobs import Job
 from vestige_tui.core.text import below_home, cut, masked, plain, redact
-from vestige_tui.jobs.known_stores import watched, with_passwords, without_password
+from vestige_tui.jobs.known_stores import watched, without_password
+from vestige_tui.jobs.known_stores import with_password as with_known_password
+from vestige_tui.jobs.store_identity import distinct_stores
 from vestige_tui.tui.store_session import StoreSession
 from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
 
@@ -24,12 +26,12 @@ KNOWN_STORES_LIMIT = 50
 
 def known_stores(session: StoreSession, *leave_out: str) -> tuple[str, ...]:
     """Return the stores that the user's consoles know, without passwords, except those in ``leave_out``."""
-    # A path has several spellings: the location of the open store is the one in the ledgers of others.
+    # Of several spellings that of the open store is the one in the ledgers of others.
     servers = (url for url in session.urls if url.startswith(("postgresql:", "postgres:", "pgembed:")))
     candidates: Iterable[str] = (*servers, *watched(), *(url for job in session.jobs for url in _ends(job)))
     open_store = [session.store.location] if session.store is not None else []
-    urls = dict.fromkeys(without_password(url) for url in (*open_store, *candidates) if url)
-    return tuple(url for url in urls if url not in leave_out)[:KNOWN_STORES_LIMIT]
+    urls = (without_password(url) for url in (*open_store, *candidates) if url)
+    return distinct_stores(urls, leave_out)[:KNOWN_STORES_LIMIT]
 
 
 def _ends(job: Job) -> tuple[str, ...]:
@@ -38,8 +40,7 @@ def _ends(job: Job) -> tuple[str, ...]:
 
 def with_password(session: StoreSession, typed: str) -> str:
     """Return the typed URL with the password that this console knows for it."""
-    typed = typed.strip()
-    return with_passwords(session.urls).get(typed, typed)
+    return with_known_password(typed.strip(), session.urls)
 
 
 class _Masking(Highlighter):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from vestige_tui.core.errors import Usage
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.start import JobRequest, StartedJob, start
+from vestige_tui.jobs.store_identity import same_store
 from vestige_tui.presenters.stores import location
 from vestige_tui.tui.wizards.store_step import StoreStep, known_stores, with_password
 from vestige_tui.tui.wizards.wizard import Wizard, WizardStep
@@ -64,7 +65,7 @@ class BetweenStores(Wizard[StartedJob]):
         self.busy(f"asking {location(typed)} …", self._settle)
 
     async def _settle(self) -> None:
-        if without_password(self.source) == without_password(self.target):
+        if same_store(self.source, self.target):
             raise Usage("These two are the same store.")
         await self.settle()
 
