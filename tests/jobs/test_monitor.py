@@ -59,11 +59,10 @@ async def test_jobs_of_the_open_store_and_of_the_index(tmp_path: Path, postgres_
 async def test_a_store_of_several_names_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here, there, link = (tmp_path / name for name in ("here.db", "there.db", "link.db"))
     opened: list[str] = []
-    opening = monitor._open
 
-    async def open_one(url: str) -> Store:
+    def open_one(url: str, **options: Any) -> Store:
         opened.append(url)
-        return await opening(url)
+        return open_store(url, **options)
 
     async with open_store(str(here), create=True) as store, open_store(str(there), create=True) as other:
         link.symlink_to(there)
@@ -71,7 +70,7 @@ async def test_a_store_of_several_names_is_opened_once(tmp_path: Path, monkeypat
         for url in (f"sqlite:{here}", f"sqlite:{tmp_path}/here-link.db", f"sqlite:{there}", f"sqlite:{link}"):
             remember(url, "theirs", "copy")
         mine, theirs = await begin(store, "a"), await begin(other, "b")
-        monkeypatch.setattr(monitor, "_open", open_one)
+        monkeypatch.setattr(monitor, "open_store", open_one)
         async with asyncio.timeout(20), aclosing(watch(store, 0.05, [str(there)])) as watching:
             while len(jobs := await anext(watching)) < 2:
                 pass

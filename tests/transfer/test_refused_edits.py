@@ -318,7 +318,7 @@ def older_program() -> Iterator[None]:
     """Record refused edits, and read them, as an older program does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(follow, "updated_states", older_states)
-        patch.setattr(sync_state, "_without_older_refusals", lambda records: records)
+        patch.setattr(sync_state, "without_older_refusals", lambda records: records)
         yield
 
 

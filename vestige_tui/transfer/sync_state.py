@@ -138,6 +138,15 @@ def hashed(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
+def without_older_refusals(records: Records) -> Records:
+    """Leave out refused edits that an older version has recorded, so that they are tried again.
+
+    The record before is of the row as the target has it.
+    """
+    kept: Records = records[records["what"] & (EQUAL | EDIT_REFUSED) != EDIT_REFUSED]
+    return kept
+
+
 class SyncState:
     """Row states of one copy over all its attempts; ``chain``, the first of these jobs, identifies it.
 
@@ -236,7 +245,7 @@ class SyncIndex:
     def __init__(self, records: Records) -> None:
         import numpy as np
 
-        records = _without_older_refusals(records)
+        records = without_older_refusals(records)
         order = np.argsort(records["key"], kind="stable")
         keys = records["key"][order]
         newest = np.append(keys[1:] != keys[:-1], True) if len(keys) else np.zeros(0, dtype=bool)
@@ -261,12 +270,3 @@ class SyncIndex:
         flags = self._records["what"]
         owned_keys = self._keys[(flags & OWNED > 0) & (flags & DELETED == 0)]
         return set(np.setdiff1d(owned_keys, np.frombuffer(seen_keys, dtype=np.uint64)).tolist())
-
-
-def _without_older_refusals(records: Records) -> Records:
-    """Leave out refused edits that an older version has recorded, so that they are tried again.
-
-    The record before is of the row as the target has it.
-    """
-    kept: Records = records[records["what"] & (EQUAL | EDIT_REFUSED) != EDIT_REFUSED]
-    return kept
