@@ -6,7 +6,6 @@ from itertools import product
 
 import pytest
 
-from vestige_tui.transfer.protocols import WriteOutcome
 from vestige_tui.transfer.catchup_decisions import (
     RowAction,
     RowFacts,
@@ -16,6 +15,7 @@ from vestige_tui.transfer.catchup_decisions import (
     decide_update,
     record_of,
 )
+from vestige_tui.transfer.protocols import WriteOutcome
 from vestige_tui.transfer.sync_state import (
     DELETED,
     EDIT_REFUSED,

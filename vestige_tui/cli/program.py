@@ -19,17 +19,17 @@ from vestige_tui import __version__
 from vestige_tui.cli import (
     about,
     changes,
+    config,
     demo,
     jobs,
-    lineage,
     links,
     maintenance,
     memories,
     migrate,
     portable,
-    preferences,
     registry,
     reviews,
+    supersession,
 )
 from vestige_tui.cli.console import open_console, refuse_without_terminal
 from vestige_tui.cli.output import Output, Unwritable, dumps, say
@@ -50,14 +50,14 @@ _FAMILIES = (
     memories,
     changes,
     reviews,
-    lineage,
+    supersession,
     links,
     portable,
     maintenance,
     migrate,
     registry,
     jobs,
-    preferences,
+    config,
 )
 
 

@@ -1,7 +1,7 @@
 """Catch-up passes: find additions and edits by comparing the whole source again, and apply them.
 
-Changes made in the target are kept: a row is updated only where it is as this copy left it. ``row_actions`` decides
-about each row, ``deletions`` about those that are gone.
+Changes made in the target are kept: a row is updated only where it is as this copy left it. ``catchup_decisions``
+decides about each row, ``catchup_deletions`` about those that are gone.
 """
 
 from __future__ import annotations
