@@ -91,8 +91,8 @@ def test_work_is_listed_by_its_state(run: Command, store_url: str) -> None:
     assert [each["id"] for each in flying] == [ids["lively"], ids["silent"]]
     assert run("--store", store_url, "jobs", "list", "--status", "stuck", "--json").json["items"] == []
     shown = run("--store", store_url, "jobs", "list")
-    assert "silent reindex, last sign 1 h ago, deadline in 5 h" in shown.out
-    assert "1 dispatched, 2 in progress, 1 completed." in shown.err
+    assert "silent reindex, seen 1 h ago, due in 5 h" in shown.out
+    assert "1 starting, 2 running, 1 done." in shown.err
     for wrong in (["--status", "running"], ["--limit", "1001"], ["--limit", "0"]):
         refused = run("--store", store_url, "--json", "jobs", "list", *wrong)
         assert (refused.status, refused.json["error"]["code"]) == (2, "usage")
@@ -136,7 +136,7 @@ def lists_each_job_once(run: Command, url: str, ids: Mapping[str, str]) -> None:
 def test_work_is_shown(run: Command, store_url: str) -> None:
     ids = fill(store_url)
     shown = run("--store", store_url, "jobs", "show", ids["silent"])
-    for said in ("silent reindex", "dispatched", str(AGENT), "1 h ago", "in 5 h"):
+    for said in ("silent reindex", "starting", str(AGENT), "1 h ago, at ", "in 5 h, at "):
         assert said in shown.out
     assert "attempt" not in shown.out
     assert run("--store", store_url, "jobs", "show", ids["done"], "--json").json["job"]["status"] == "completed"
