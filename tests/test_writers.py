@@ -32,6 +32,9 @@ OTHERS = {
         "_Server.make_cluster",
         ".rename",
     ): "a whole directory, where there is none",
+    ("process/log_file.py", "SharedLogFile._open_file", "os.open"): "the log, to which several processes append",
+    ("process/log_file.py", "SharedLogFile._append", "os.ftruncate"): "a line of the log that was written in part",
+    ("process/log_file.py", "SharedLogFile._rotate", "os.replace"): "the log, by a number behind its name",
     ("store/backends/sqlite.py", "SqliteBackend._prepare", "os.open"): "a store, made empty where there is none",
 }
 """What writes past the door, and what it is."""

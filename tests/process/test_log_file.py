@@ -126,3 +126,12 @@ def test_a_full_disk_tears_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.undo()
     log.info("whole again")
     assert path.read_text() == "whole\nwhole again\n"
+
+
+def test_a_pipe_in_place_of_the_file_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "vestige-tui.log"
+    os.mkfifo(path)
+    handler = SharedLogFile(path)
+    handler.emit(logging.LogRecord("vestige_tui", logging.INFO, "", 0, "lost", None, None))
+    assert path.is_fifo()
+    handler.close()

@@ -73,8 +73,9 @@ class SharedLogFile(logging.Handler):
     def _open_file(self) -> int:
         if self._descriptor is None:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # O_APPEND: even a writer that could not get the lock overwrites nothing.
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            # O_APPEND: even a writer that could not get the lock overwrites nothing. O_NONBLOCK: a pipe of this name
+            # that nothing reads is refused, instead of waited for.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
             self._descriptor = os.open(self.path, flags, 0o600)
         return self._descriptor
 
