@@ -39,6 +39,7 @@ from vestige_tui.tui.store_session_events import (
     SessionEvent,
     StoreChanged,
 )
+from vestige_tui.tui.style_sheet import ParsedOnceStylesheet
 from vestige_tui.tui.themes import DEFAULT_THEME, register
 from vestige_tui.tui.workers import work
 
@@ -117,6 +118,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         clock: Clock | None = None,
     ) -> None:
         super().__init__()
+        self.stylesheet = ParsedOnceStylesheet(variables=self.get_css_variables())
         self.config = config
         self.session = StoreSession(
             config,
@@ -133,9 +135,13 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.outage_ended: Signal[VestigeError] = Signal(self, "outage_ended")
         self._session_worker: Worker[None] | None = None
 
-    async def on_mount(self) -> None:
+    def on_load(self) -> None:
+        # Before the first rule is parsed: the colours of Textual's own theme are never used.
         register(self)
         self.theme = self.config.theme if self.config.theme in self.available_themes else DEFAULT_THEME
+        self.stylesheet.set_variables(self.get_css_variables())
+
+    async def on_mount(self) -> None:
         self.set_keymap(dict(self.config.keys))
         self.watch(self, "theme", self._theme_chosen, init=False)
         if not self.is_headless:
