@@ -70,6 +70,8 @@ class ReadingPlace(MemoryPlace):
 
     def __init__(self) -> None:
         super().__init__()
+        # Before there are widgets: a class added later applies the style sheet to all of them again.
+        self.add_class("-nothing", update=False)
         self._shown_keys: tuple[str, str] | None = None
         self._keys_timer: Timer | None = None
 
@@ -93,10 +95,6 @@ class ReadingPlace(MemoryPlace):
             yield Empty("Opening the store…", id="nothing")
             yield MemoryCard(clock=self.now, id="card")
         yield StatusLine(id="chosen")
-
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.add_class("-nothing")
 
     # Enabled commands
 

@@ -101,6 +101,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         self._reviews: tuple[Review, ...] = ()
         self._since: datetime | None = None
         self._phase = Phase.EMPTY
+        self.add_class(Phase.EMPTY.value, update=False)
         self._revealed = False
         self._exact = False
         self._grading = False
