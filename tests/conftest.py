@@ -15,7 +15,12 @@ from textual.app import App
 from tests.support import task_factory
 from tests.support.clock import Clock
 from tests.support.kill_points import TIMEOUT_SECONDS, Workers
-from tests.support.postgres import postgres_database, postgres_server
+from tests.support.postgres import (
+    migrated_postgres_database,
+    postgres_database,
+    postgres_server,
+    postgres_template,
+)
 from vestige_tui.config.log import close_log
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import TestEmbedder
@@ -23,7 +28,7 @@ from vestige_tui.jobs import sweeper
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 
-__all__ = ["postgres_database", "postgres_server"]
+__all__ = ["migrated_postgres_database", "postgres_database", "postgres_server", "postgres_template"]
 
 GC_THRESHOLDS = (50_000, 10, 10)
 """Objects allocated before a collection of the youngest generation; collections of it before one of the next."""
@@ -76,9 +81,10 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def store_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a store that does not exist yet, on either database."""
+    """The URL of a store that does not exist yet; on PostgreSQL the migrations are applied if the test has it open."""
     if backend == "postgres":
-        return str(request.getfixturevalue("postgres_database"))
+        database = "migrated_postgres_database" if "store" in request.fixturenames else "postgres_database"
+        return str(request.getfixturevalue(database))
     return f"sqlite:{tmp_path / 'store.db'}"
 
 

@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.polling import until
 from vestige_tui.store.backends import embedded_postgres
+from vestige_tui.store.open import open_store
 
 IMAGE = "pgvector/pgvector:0.8.5-pg18"
 PROBE_SECONDS = 1.0
@@ -51,12 +52,32 @@ def postgres_database(postgres_server: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> Iterator[str]:
+    """The name of a database with an empty store, to be copied: that costs less than all migrations."""
+
+    async def migrate(url: str) -> None:
+        async with open_store(url, create=True):
+            pass
+
+    with new_database(postgres_server) as url:
+        run_in_thread(migrate(url))
+        yield str(conninfo_to_dict(url)["dbname"])
+
+
+@pytest.fixture
+def migrated_postgres_database(postgres_server: str, postgres_template: str) -> Iterator[str]:
+    """The URL of an empty store of the test's own."""
+    with new_database(postgres_server, template=postgres_template) as url:
+        yield url
+
+
 @contextmanager
-def new_database(server: str, encoding: str = "UTF8") -> Iterator[str]:
-    """Create an empty database for the block."""
+def new_database(server: str, encoding: str = "UTF8", template: str = "template0") -> Iterator[str]:
+    """Create a database for the block, empty or as its template is."""
     name = f"test_{secrets.token_hex(8)}"
     identifier = sql.Identifier(name)
-    made = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(identifier)
+    made = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(identifier, sql.Identifier(template))
     if encoding != "UTF8":
         # No other locale goes with every encoding.
         made += sql.SQL(" ENCODING {} LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'").format(encoding)
