@@ -36,11 +36,19 @@ async def test_a_read_that_waits_for_a_reader_ends_with_its_store(tmp_path: Path
         running.release()
         go_on.wait()
 
-    reads = [asyncio.create_task(backend.run("held", hold)) for _ in range(READER_COUNT + 2)]
-    for _ in range(READER_COUNT):
-        await asyncio.to_thread(running.acquire)
-    closing = asyncio.create_task(backend.close())
-    go_on.set()
+    held = [asyncio.create_task(backend.run("held", hold)) for _ in range(READER_COUNT)]
+    try:
+        for _ in held:
+            await asyncio.to_thread(running.acquire)
+        waiting = [asyncio.create_task(backend.run("waiting", hold)) for _ in range(2)]
+        closing = asyncio.create_task(backend.close())
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [Unreachable] * 2
+        assert not any(read.done() for read in held)
+    finally:
+        # Also if the test fails: a thread that waits would keep the process from ending.
+        go_on.set()
     await closing
-    outcomes = await asyncio.gather(*reads, return_exceptions=True)
-    assert all(outcome is None or isinstance(outcome, Unreachable) for outcome in outcomes), outcomes
+    assert await asyncio.gather(*held) == [None] * READER_COUNT
+    with pytest.raises(Unreachable):
+        await backend.fetch("probe")

@@ -8,7 +8,7 @@ import pytest
 from textual.css.parse import parse
 
 from tests.support.console import open_console
-from vestige_tui.tui.style_sheet import ParsedOnceStylesheet
+from vestige_tui.tui.style_sheet import CachedStylesheet
 from vestige_tui.tui.themes import DARK, LIGHT
 
 DARKER, PALER = {"ground": "#101010"}, {"ground": "#f0f0f0"}
@@ -28,13 +28,13 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return sources
 
 
-def background(sheet: ParsedOnceStylesheet) -> str:
+def background(sheet: CachedStylesheet) -> str:
     [rule] = sheet.rules
     return rule.styles.background.hex
 
 
 def test_a_source_is_parsed_once_for_each_set_of_colours(parsed: list[str], tmp_path: Path) -> None:
-    sheets = [ParsedOnceStylesheet(variables=dict(DARKER)) for _ in range(2)]
+    sheets = [CachedStylesheet(variables=dict(DARKER)) for _ in range(2)]
     for sheet in sheets:
         sheet.add_source(RULE, (str(tmp_path), ""))
         assert background(sheet) == "#101010"
@@ -52,7 +52,7 @@ def test_a_source_is_parsed_once_for_each_set_of_colours(parsed: list[str], tmp_
 
 
 def test_a_source_that_has_changed_is_parsed_again(parsed: list[str], tmp_path: Path) -> None:
-    sheet = ParsedOnceStylesheet(variables={"ground": "#202020"})
+    sheet = CachedStylesheet(variables={"ground": "#202020"})
     changed = "Widget { background: #303030; }"
     for css, shown in ((RULE, "#202020"), (changed, "#303030")):
         sheet.add_source(css, (str(tmp_path), ""))

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 
-from vestige_tui.core.widths import MAX_CHARS_PER_CELL, cell_length, prefix
+from vestige_tui.core.widths import MAX_CHARS_PER_CELL, prefix
+from vestige_tui.core.widths import cells as cells
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 HIDDEN = "***"
@@ -97,11 +98,6 @@ def _first_line(text: str) -> str:
         rule = rule or line.strip()
         start = end + 1
     return rule
-
-
-def cells(text: str) -> int:
-    """Return the width of ``text`` in terminal cells."""
-    return cell_length(text)
 
 
 def cut(text: str, width: int) -> str:

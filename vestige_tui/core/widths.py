@@ -9,7 +9,7 @@ MAX_CHARS_PER_CELL = 32
 """Characters that a cell is taken to hold at most: a base, its marks and joiners. A longer rest is not read."""
 
 
-def cell_length(text: str) -> int:
+def cells(text: str) -> int:
     """Return the width of ``text`` in terminal cells."""
     if text.isascii():
         return len(text)

@@ -39,7 +39,7 @@ from vestige_tui.tui.store_session_events import (
     SessionEvent,
     StoreChanged,
 )
-from vestige_tui.tui.style_sheet import ParsedOnceStylesheet
+from vestige_tui.tui.style_sheet import CachedStylesheet
 from vestige_tui.tui.themes import DEFAULT_THEME, register
 from vestige_tui.tui.workers import work
 
@@ -118,7 +118,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         clock: Clock | None = None,
     ) -> None:
         super().__init__()
-        self.stylesheet = ParsedOnceStylesheet(variables=self.get_css_variables())
+        self.stylesheet = CachedStylesheet(variables=self.get_css_variables())
         self.config = config
         self.session = StoreSession(
             config,

@@ -19,7 +19,7 @@ def _parsed_rules(_variables: frozenset[tuple[str, str]]) -> LRUCache[tuple[Any,
     return LRUCache(MAX_SOURCES)
 
 
-class ParsedOnceStylesheet(Stylesheet):
+class CachedStylesheet(Stylesheet):
     """Style sheet that keeps the rules parsed from each source.
 
     Textual's own parses every source again when a place or a dialog brings another one, and when colours are set that

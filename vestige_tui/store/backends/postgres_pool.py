@@ -166,9 +166,11 @@ class PostgresPool:
     async def _configure(self, connection: AsyncConnection[dict[str, Any]]) -> None:
         self._own_connections.add(connection)
         set_json_loads(load_json, connection)
-        # Without the schema there is no vector type to register yet; reopen() runs this again.
-        with suppressed(log, "register the vector type", psycopg.ProgrammingError):
+        try:
             await register_vector_async(connection)
+        except psycopg.ProgrammingError as error:
+            # Without the schema there is no vector type to register yet; reopen() runs this again.
+            log.debug("No vector type is registered: %s", error)
 
     async def reopen(self) -> None:
         """Replace the pool by a new one, after another look at the server."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import Busy, Unavailable, VestigeError
 from vestige_tui.core.search import SearchStep
@@ -40,17 +40,7 @@ class PostgresSearch:
         """Run a search as ``Backend.search`` does."""
         started = time.perf_counter()
         steps: list[SearchStep] = []
-        fusion = query.fusion
-        params: dict[str, Any] = {
-            **query.params,
-            "depth": query.depth,
-            "counted": fusion.depth,
-            "limit": query.limit,
-            "only": query.only,
-            "text_weight": fusion.text_weight,
-            "vector_weight": fusion.vector_weight,
-            "floor": fusion.floor,
-        }
+        params = query.statement_params()
         vector_block, text_block = "branch_vector_none", "branch_text_none"
         if query.vector is not None:
             params |= {"embedding": query.vector, "few": MAX_EXACT_ROWS}

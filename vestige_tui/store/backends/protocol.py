@@ -63,6 +63,19 @@ class BackendQuery:
         """Return the number of hits of each branch."""
         return max(self.extended_depth, self.fusion.depth)
 
+    def statement_params(self) -> dict[str, Any]:
+        """Return the values of the statement that fuses both branches, without those of a branch."""
+        return {
+            **self.params,
+            "depth": self.depth,
+            "counted": self.fusion.depth,
+            "limit": self.limit,
+            "only": self.only,
+            "text_weight": self.fusion.text_weight,
+            "vector_weight": self.fusion.vector_weight,
+            "floor": self.fusion.floor,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class BackendResult:

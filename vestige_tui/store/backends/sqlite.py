@@ -186,6 +186,7 @@ class SqliteBackend:
         # The writer last: only a connection that may write checkpoints the write-ahead log when it closes.
         writer = self._writer.connection if self._writer is not None else None
         connections = sorted(self._connections, key=lambda each: each is writer)
+        self.readers.clear()
         try:
             await self._search.close()
             for connection in connections:
@@ -198,7 +199,6 @@ class SqliteBackend:
             raise
         finally:
             self._connections.clear()
-            self.readers.clear()
             self._writer = self._watch = None
 
     async def reopen(self) -> None:

@@ -49,7 +49,7 @@ class Readers:
         self._free.put_nowait(connection)
 
     def clear(self) -> None:
-        """Forget all connections, after they were closed; reads that wait for one fail."""
+        """Give out no connection any more, before they are closed; reads that wait for one fail."""
         self._is_open = False
         free, self._free = self._free, asyncio.LifoQueue()
         self._free.put_nowait(None)
@@ -81,17 +81,12 @@ class Readers:
             stop_task.add_done_callback(self._stop_tasks.discard)
             raise
         except BaseException as error:
-            self._give_back(reader, free)
+            free.put_nowait(reader)
             if isinstance(error, sqlite3.Error):
                 raise translate(error, self._title) from error
             raise
-        self._give_back(reader, free)
+        free.put_nowait(reader)
         return result
-
-    def _give_back(self, reader: Connection, free: asyncio.LifoQueue[Connection | None]) -> None:
-        """Make a connection free again, unless it was closed meanwhile."""
-        if free is self._free:
-            free.put_nowait(reader)
 
     async def _stop(self, reader: Connection, free: asyncio.LifoQueue[Connection | None]) -> None:
         # A reader runs its work in order: once this no-op is done, the query is over.
@@ -102,4 +97,4 @@ class Readers:
                 await reader.interrupt()
                 await asyncio.wait({marker}, timeout=0.01)
             marker.result()
-        self._give_back(reader, free)
+        free.put_nowait(reader)

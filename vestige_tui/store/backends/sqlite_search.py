@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vestige_tui.core.health import VectorsHeld
 from vestige_tui.core.search import SearchStep
@@ -122,17 +122,7 @@ class SqliteSearch:
 
     async def run(self, query: BackendQuery) -> BackendResult:
         """Run a search as ``Backend.search`` does."""
-        fusion = query.fusion
-        params: dict[str, Any] = {
-            **query.params,
-            "depth": query.depth,
-            "counted": fusion.depth,
-            "limit": query.limit,
-            "only": query.only,
-            "text_weight": fusion.text_weight,
-            "vector_weight": fusion.vector_weight,
-            "floor": fusion.floor,
-        }
+        params = query.statement_params()
         steps: list[SearchStep] = []
         warnings: list[str] = []
         vector_block, text_block, filters = "branch_vector_none", "branch_text_none", query.filters
