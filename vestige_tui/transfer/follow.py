@@ -352,11 +352,6 @@ class ChangeFollower:
 
         await self._context.step(report)
 
-    async def _count_written(
-        self, transaction: Transaction, table: Table, rows: Sequence[TransferRow], outcome: WriteOutcome
-    ) -> None:
-        await self._add_findings(transaction, count_written(self._context.meter, table, rows, outcome))
-
     def _expect(self, table: Table, count: int) -> None:
         total = self._context.meter.tables[table.name].total
         if total is not None:
