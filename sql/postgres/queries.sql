@@ -18,11 +18,14 @@ CREATE TABLE IF NOT EXISTS vestige_migrations (
 SELECT count(*) AS n FROM pg_class WHERE relname = 'vestige_migrations' AND relkind = 'r' AND relnamespace = current_schema()::regnamespace
 
 -- list_taken_names --
--- Tables with the console's names in a foreign schema.
+-- Tables of another program that have the console's names. One statement also looks for the console's own bookkeeping:
+-- another console may create the schema between two statements.
 SELECT relname AS name FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname IN (
     'embedding_model', 'domains', 'users', 'groups', 'group_memberships', 'knowledge_nodes', 'node_embeddings', 'scheduling',
     'edges', 'review_events', 'supersession_events', 'delegations', 'job_runs', 'job_findings', 'journal', 'review_marks',
     'spare_embeddings', 'spare_model', 'model_changes', 'sync_state', 'term_stats')
+    AND NOT EXISTS (
+        SELECT 1 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = 'vestige_migrations')
 ORDER BY relname
 
 -- list_applied --

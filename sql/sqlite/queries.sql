@@ -18,11 +18,13 @@ CREATE TABLE IF NOT EXISTS vestige_migrations (
 SELECT count(*) AS n FROM sqlite_master WHERE type = 'table' AND name = 'vestige_migrations'
 
 -- list_taken_names --
--- Tables with the console's names in a foreign schema.
+-- Tables of another program that have the console's names. One statement also looks for the console's own bookkeeping:
+-- another console may create the schema between two statements.
 SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name IN (
     'embedding_model', 'domains', 'users', 'groups', 'group_memberships', 'knowledge_nodes', 'node_embeddings', 'scheduling',
     'edges', 'review_events', 'supersession_events', 'delegations', 'job_runs', 'job_findings', 'journal', 'review_marks',
     'spare_embeddings', 'spare_model', 'model_changes', 'sync_state')
+    AND NOT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'vestige_migrations')
 ORDER BY name
 
 -- list_applied --

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from vestige_tui.core.errors import Busy, ForeignStore, SchemaPending, VestigeError
+from vestige_tui.core.errors import Busy, SchemaPending, VestigeError
 from vestige_tui.core.health import (
     Health,
     HealthProblem,
@@ -50,11 +50,7 @@ class MaintenanceService:
 
     async def ensure_schema(self, *, create: bool) -> None:
         if not await migrations.is_ours(self._backend):
-            clashes = [str(row["name"]) for row in await self._backend.fetch("list_taken_names")]
-            if clashes:
-                raise ForeignStore(
-                    f"{self._backend.title} already has a {clashes[0]} that is not ours; it was not touched."
-                )
+            await migrations.refuse_foreign_tables(self._backend)
             if not create:
                 raise SchemaPending(
                     f"{self._backend.title} holds no memory store yet; `vestige-tui schema up` makes its tables."

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.embeddings import ModelSignature
-from vestige_tui.core.errors import ForeignStore, ModelMismatch, ReadOnly, StoreMissing, Unavailable, Usage
+from vestige_tui.core.errors import ModelMismatch, ReadOnly, StoreMissing, Unavailable, Usage
 from vestige_tui.core.jobs import TableProgress
 from vestige_tui.embedding.loaders import load_embedder
 from vestige_tui.embedding.models import same_model, signature
@@ -106,10 +106,7 @@ async def _check_target(backend: Backend) -> ModelSignature | None:
     if backend.read_only:
         raise ReadOnly(f"{backend.title} is open read-only: {backend.reason}.")
     if not await migrations.is_ours(backend):
-        if foreign_names := [str(row["name"]) for row in await backend.fetch("list_taken_names")]:
-            raise ForeignStore(
-                f"{backend.title} already has a {foreign_names[0]} that is not ours; it was not touched."
-            )
+        await migrations.refuse_foreign_tables(backend)
         return None
     applied = {info.name for info in await migrations.status(backend) if info.state == "applied"}
     if not applied:

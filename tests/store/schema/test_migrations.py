@@ -15,6 +15,7 @@ from vestige_tui.core.errors import ForeignStore, Refused, SchemaBroken, SchemaP
 from vestige_tui.core.memories import Draft
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import TestEmbedder
+from vestige_tui.store.backends.protocol import Backend
 from vestige_tui.store.open import open_backend, open_store
 from vestige_tui.store.schema import migrations
 from vestige_tui.store.store import Store
@@ -78,6 +79,24 @@ async def test_widths_beyond_the_index(store: Store) -> None:
 
 async def test_stores_that_start_together_do_not_race(store_url: str) -> None:
     await asyncio.gather(*(opened(store_url, create=True) for _ in range(5)))
+    async with open_store(store_url) as store:
+        assert migrations.version_of(await store.maintenance.schema_status()) == len(STEPS[store.kind])
+
+
+async def test_a_schema_that_another_console_makes_meanwhile_is_no_clash(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = migrations.is_ours
+
+    async def look_just_before_another_console_creates(backend: Backend) -> bool:
+        answer = await look(backend)
+        if not answer:
+            monkeypatch.setattr(migrations, "is_ours", look)
+            await opened(store_url, create=True)
+        return answer
+
+    monkeypatch.setattr(migrations, "is_ours", look_just_before_another_console_creates)
+    await opened(store_url, create=True)
     async with open_store(store_url) as store:
         assert migrations.version_of(await store.maintenance.schema_status()) == len(STEPS[store.kind])
 

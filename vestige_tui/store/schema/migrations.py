@@ -72,6 +72,12 @@ async def is_ours(backend: Backend) -> bool:
     return bool(row["n"])
 
 
+async def refuse_foreign_tables(backend: Backend) -> None:
+    """Raise ForeignStore if another program's tables have the names of ours."""
+    if clashes := [str(row["name"]) for row in await backend.fetch("list_taken_names")]:
+        raise ForeignStore(f"{backend.title} already has a {clashes[0]} that is not ours; it was not touched.")
+
+
 async def status(backend: Backend) -> tuple[MigrationInfo, ...]:
     """Return every migration with its state. Raises SchemaBroken if the store does not match the migration files."""
     if backend.foreign:
@@ -129,9 +135,7 @@ def _check(steps: Sequence[Migration], applied: Mapping[int, Row]) -> None:
 async def up(backend: Backend, *, to: int | None = None, dry_run: bool = False) -> tuple[MigrationInfo, ...]:
     """Apply pending migrations up to a version, except the staged one; return those applied (or to apply)."""
     if not await is_ours(backend):
-        clashes = [str(row["name"]) for row in await backend.fetch("list_taken_names")]
-        if clashes:
-            raise ForeignStore(f"{backend.title} already has a {clashes[0]} that is not ours; it was not touched.")
+        await refuse_foreign_tables(backend)
         pending = [_info(migration, None, "a model") for migration in migrations(backend.dialect)]
     else:
         pending = [info for info in await status(backend) if info.state != "applied"]
