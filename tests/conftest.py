@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -32,6 +33,14 @@ __all__ = ["migrated_postgres_database", "postgres_database", "postgres_server",
 
 GC_THRESHOLDS = (50_000, 10, 10)
 """Objects allocated before a collection of the youngest generation; collections of it before one of the next."""
+
+
+def pytest_configure() -> None:
+    # A shell without job control starts commands of the background with these ignored, and so would every program under
+    # test inherit them.
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

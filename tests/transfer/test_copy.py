@@ -26,7 +26,7 @@ from tests.support.jobs import wait_for_job
 from tests.support.vestige_files import HOSTILE_VECTORS, make_v14, make_v18
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import ForeignStore, ModelMismatch, Unavailable, Usage
-from vestige_tui.core.jobs import Job, JobFinding
+from vestige_tui.core.jobs import Job, JobFinding, TableProgress
 from vestige_tui.jobs.known_stores import index_path, watched, without_password
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.monitor import watch
@@ -213,7 +213,8 @@ async def test_a_cancelled_copy_ends_soon_and_can_be_taken_up(tmp_path: Path, po
     job = await wait_for_job(postgres_database, launched.job_id)
     assert (job.status, job.error) == ("failed", "cancelled")
     assert job.finished_at is not None
-    read = job.progress.tables["memories"]
+    # On a busy machine the worker may be told before it reads its first row.
+    read = job.progress.tables.get("memories", TableProgress())
     assert read.read < 6_000
     assert read.read == read.inserted
     with psycopg.connect(postgres_database) as connection:
