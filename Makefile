@@ -7,7 +7,7 @@ SIZE ?=
 STARTS ?= 50
 BUSY ?=
 
-.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons bench test-all deaths soak clean
+.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons network-check bench test-all deaths soak clean
 
 ## The console on a sample store; your own stores and settings stay untouched.
 demo: $(VENV)/.installed-demo
@@ -48,6 +48,10 @@ check-terminal: terminal-tests demo-check
 ## The whole suite on each Python that is here, from 3.11 on.
 check-pythons:
 	.ci/run --whole
+
+## Import, search, review, re-embedding and the console under strace: status 1 where anything is sent, 2 without strace.
+network-check: $(VENV)/.installed-test
+	$(BIN)/python -m tests.network_check
 
 ## Speed and quality beside their raw alternatives, as one table and bench.json; SIZE=1000000 for stores of that size.
 bench: $(VENV)/.installed-test

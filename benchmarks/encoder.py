@@ -83,11 +83,10 @@ def _ours(texts: Sequence[str]) -> float:
 
 
 def _fastembed(texts: Sequence[str]) -> float:
-    from fastembed import TextEmbedding
-
-    from vestige_tui.embedding.loaders import load_embedder
+    from vestige_tui.embedding.loaders import fastembed_class, load_embedder
 
     load_embedder()  # registers the same model with fastembed
+    TextEmbedding = fastembed_class()
     [model] = [
         each["model"] for each in TextEmbedding.list_supported_models() if each["model"].startswith("vestige-tui/")
     ]

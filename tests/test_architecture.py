@@ -15,6 +15,7 @@ import pytest
 import vestige_tui
 from tests.support.source_tree import ROOT, modules
 from vestige_tui.core.log import SAFE_MESSAGES
+from vestige_tui.embedding import runtime
 from vestige_tui.jobs.worker import KINDS
 from vestige_tui.store.schema.named_sql import sql_folder
 
@@ -82,6 +83,52 @@ def test_drivers_are_imported_by_their_backends_only() -> None:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 imported.add(node.module.split(".")[0])
         assert imported & DRIVERS <= allowed.get(name, set()), name
+
+
+RUNTIME = "fastembed|onnxruntime|huggingface_hub|hf_xet"
+IMPORT_IN_TEXT = re.compile(rf"\b(?:import\s(?:[\w., ]*\W)?|from\s+)(?:{RUNTIME})\b")
+
+
+def imports_runtime(node: ast.AST) -> bool:
+    """Check for an import of the model runtime, also in code that a string holds."""
+    names: list[object] = []
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        names = [node.module]
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+        names = [each.value for each in node.args if isinstance(each, ast.Constant)]
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return bool(IMPORT_IN_TEXT.search(node.value))
+    return any(re.match(rf"(?:{RUNTIME})\b", str(name)) for name in names)
+
+
+def test_the_model_runtime_is_imported_by_its_door_only() -> None:
+    """Any other import may come before its telemetry is off; the door imports by the name that it is given."""
+    offences = []
+    for folder in ("vestige_tui", "tests", "benchmarks", "screenshots"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            source = path.read_text(encoding="utf-8")
+            if path == Path(__file__) or not re.search(RUNTIME, source):
+                continue
+            if any(map(imports_runtime, ast.walk(ast.parse(source)))):
+                offences.append(str(path.relative_to(ROOT)))
+    assert offences == []
+    assert "os.environ.update(NO_TELEMETRY)\n    return import_module" in inspect.getsource(runtime.library)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import fastembed",
+        "import sys, onnxruntime as ort",
+        "from huggingface_hub.constants import ENDPOINT",
+        "importlib.import_module('fastembed.common')",
+        "run(['python', '-c', 'import sys, fastembed; fastembed.TextEmbedding()'])",
+    ],
+)
+def test_each_spelling_of_that_import_is_seen(code: str) -> None:
+    assert any(map(imports_runtime, ast.walk(ast.parse(code))))
 
 
 def test_only_backends_and_their_sql_ask_for_the_dialect() -> None:

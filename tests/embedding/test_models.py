@@ -17,7 +17,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import fastembed
 import numpy as np
 import pytest
 
@@ -28,8 +27,10 @@ from vestige_tui.embedding import embedder_source, loaders
 from vestige_tui.embedding import models as embedding
 from vestige_tui.embedding.catalogue import catalog
 from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.encoder_pool import Encoders
 from vestige_tui.embedding.loaders import FastEmbedder, load_embedder
 from vestige_tui.embedding.models import DEFAULT_MODEL, Embedder, TestEmbedder, same_model, signature
+from vestige_tui.embedding.runtime import library
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
@@ -141,11 +142,10 @@ def test_models_that_are_not_here_ask_no_network(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_runtime_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Broken(fastembed.TextEmbedding):
-        def __init__(self, *arguments: object, **options: object) -> None:
-            raise RuntimeError("no such operator")
+    def fail(*arguments: object, **options: object) -> None:
+        raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(fastembed, "TextEmbedding", Broken)
+    monkeypatch.setattr(library("fastembed").TextEmbedding, "__init__", fail)
     with pytest.raises(EmbedderUnavailable, match=r"all-MiniLM-L6-v2 could not be loaded\.$"):
         load_embedder()
 
@@ -191,6 +191,23 @@ def test_a_model_on_this_machine_needs_no_network(monkeypatch: pytest.MonkeyPatc
     (kept / "tokenizer.json").unlink()
     with pytest.raises(EmbedderUnavailable, match=f"(?i)belong into {cache / HUB}"):
         load_embedder(OTHER)
+
+
+@pytest.mark.parametrize("encode", ["here", "in the encoder pool"])
+async def test_the_hub_is_not_asked_for_a_model_on_this_machine(cache: Path, hub: Hub, encode: str) -> None:
+    _lay_out(cache)
+    if encode == "here":
+        embedder = load_embedder(OTHER)
+        embedder.embed(["a text"])
+    else:
+        encoders = Encoders(ModelSignature(OTHER, 384, ""), texts=1, any_build=True)
+        try:
+            [vector] = await encoders.encode(["a text"])
+        finally:
+            encoders.close()
+        assert not isinstance(vector, str)
+    catalog()
+    assert not hub.was_asked()
 
 
 class Hub:

@@ -35,6 +35,7 @@ from vestige_tui.embedding.models import (
     same_model,
     short_name,
 )
+from vestige_tui.embedding.runtime import library
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
@@ -90,8 +91,7 @@ def load_embedder(
 
 def fastembed_class() -> Any:
     """Import the class that runs models, and keep its log off the terminal: our own messages say the same."""
-    from fastembed import TextEmbedding
-
+    TextEmbedding = library("fastembed").TextEmbedding
     with suppress(ImportError):  # fastembed may log with another library
         from loguru import logger
 
@@ -115,17 +115,16 @@ def _load_default(threads: int) -> tuple[Any, str, int]:
     digest = hashlib.sha256(
         weights.digest() + hashlib.sha256((folder / "tokenizer.json").read_bytes()).digest()
     ).hexdigest()
-    from fastembed.common.model_description import ModelSource, PoolingType
-
+    description = library("fastembed.common.model_description")
     TextEmbedding = fastembed_class()
     own = "vestige-tui/all-MiniLM-L6-v2-int8"
     with _REGISTERING:
         if not any(each["model"] == own for each in TextEmbedding.list_supported_models()):
             TextEmbedding.add_custom_model(
                 model=own,
-                pooling=PoolingType.MEAN,
+                pooling=description.PoolingType.MEAN,
                 normalization=True,
-                sources=ModelSource(hf=DEFAULT_MODEL),
+                sources=description.ModelSource(hf=DEFAULT_MODEL),
                 dim=DEFAULT_DIMENSION,
                 # An absolute path: tokenizer and weights come from two packages.
                 model_file=str(onnx),
@@ -207,9 +206,7 @@ def _bound(tokenizer: Any) -> None:
 
 def _network() -> bool:
     """Check whether the model hub, or the proxy before it, answers: its client would retry for minutes."""
-    from huggingface_hub.constants import ENDPOINT
-
-    hub = urlsplit(ENDPOINT)
+    hub = urlsplit(library("huggingface_hub.constants").ENDPOINT)
     proxy = getproxies().get(hub.scheme) or getproxies().get("all")
     server = urlsplit(proxy) if proxy and not proxy_bypass(hub.hostname or "") else hub
     try:
@@ -220,7 +217,11 @@ def _network() -> bool:
     return True
 
 
-DOWNLOAD_SCRIPT = "import sys, fastembed; fastembed.TextEmbedding(sys.argv[1], cache_dir=sys.argv[2], lazy_load=True)"
+DOWNLOAD_SCRIPT = """
+import sys
+from vestige_tui.embedding.runtime import library
+library("fastembed").TextEmbedding(sys.argv[1], cache_dir=sys.argv[2], lazy_load=True)
+"""
 """Program of the process that downloads a model; its arguments are the model and the folder."""
 
 
