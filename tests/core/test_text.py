@@ -194,9 +194,10 @@ def test_masked_knows_a_password_before_it_is_whole(typed: str, seen: str) -> No
 
 
 def test_redact_keeps_what_is_around_the_password() -> None:
-    assert redact("postgresql://me:s3cret@h1,h2/db?x=1") == "postgresql://me:***@h1,h2/db?x=1"
+    assert redact("postgresql://me:s3cret@h1,h2/db?port=1") == "postgresql://me:***@h1,h2/db?port=1"
     assert redact("host=h password=s3cret user=u") == "host=h password=*** user=u"
-    assert redact("postgresql://h/d?password=a%20b&x=1") == "postgresql://h/d?password=***&x=1"
+    assert redact("postgresql://h/d?password=a%20b&port=2") == "postgresql://h/d?password=***&port=2"
+    assert redact("postgresql://h/d?pasword=a") == "postgresql://***"
 
 
 @pytest.mark.parametrize(

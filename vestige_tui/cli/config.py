@@ -19,12 +19,12 @@ def add_commands(commands: Commands) -> None:
 
 
 async def _show(args: Namespace, output: Output) -> int:
-    from vestige_tui.core.text import redact
+    from vestige_tui.core.text import redact_url
 
     config = settings(args)
     values = {
         "path": str(config.path) if config.path else None,
-        "store": redact(store_url(args, config)),
+        "store": redact_url(store_url(args, config)),
         "backend": config.backend,
         "max_connections": config.max_connections,
         "acquire_timeout_secs": config.acquire_timeout_secs,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from vestige_tui.core.text import plain, redact, short_id
+from vestige_tui.core.text import plain, redact_url, short_id
 from vestige_tui.jobs.transitions import CANCELLED
 from vestige_tui.presenters.job_actions import next_actions
 from vestige_tui.presenters.job_outcome import failure_reason
@@ -102,7 +102,7 @@ def rows(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
 
 def commands(job: Job) -> Mapping[str, str]:
     """Return the commands that act on a job, by action."""
-    stores = f"--source {shlex.quote(redact(job.source))} --target {shlex.quote(redact(job.target))}"
+    stores = f"--source {shlex.quote(redact_url(job.source))} --target {shlex.quote(redact_url(job.target))}"
     actions = {name: f"jobs {name} {short_id(job.id)}" for name in ("retry", "fail", "cancel")}
     return {name: f"`vestige-tui {words}`" for name, words in {**actions, "verify": f"migrate verify {stores}"}.items()}
 

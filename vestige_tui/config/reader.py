@@ -17,7 +17,7 @@ from vestige_tui.config.settings_file import SettingsFile, is_number, parse, rea
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.filter_syntax import read_chips
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS
-from vestige_tui.core.text import plain, redact
+from vestige_tui.core.text import plain, redact, redact_url
 
 _BACKENDS = ("sqlite", "postgres")
 MAX_NAME_CHARS = 40
@@ -35,7 +35,7 @@ def load_config(path: Path | None = None, env: Mapping[str, str] = os.environ) -
         return Config()
     source = read_text(file)
     config = read_config(source, file, env)
-    has_password = redact(config.postgres_url or "") != (config.postgres_url or "")
+    has_password = redact_url(config.postgres_url or "") != (config.postgres_url or "")
     if has_password and os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
         warning = f"{file} holds a password and can be read by others; `chmod 600` closes it."
         return replace(config, warnings=(warning,))

@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
+from itertools import pairwise
 
+from vestige_tui.core.server_url import SECRET_PARAMS, SHOWN_PARAMS, looks_like_server, secret_spans
 from vestige_tui.core.widths import MAX_CHARS_PER_CELL, prefix
 from vestige_tui.core.widths import cells as cells
 
@@ -109,7 +111,18 @@ def cut(text: str, width: int) -> str:
     return prefix(text, width - 1).rstrip(" \N{ZERO WIDTH JOINER}") + "…"
 
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PLAIN_SCHEMES = ("http:", "https:", "ftp:", "file:", "sqlite:", "pgembed:")
+"""Schemes whose user part ends before the path."""
+_URL = re.compile(
+    r"(?<![^\s\"'(<=,\[])(?:postgres(?:ql)?:(?=\S)|(?:postgres(?:ql)?\+\w+|https?|ftp|file|sqlite|pgembed)://)",
+    re.IGNORECASE,
+)
+_BARE_SERVER = re.compile(
+    r"(?<!\S)((?!sqlite:|pgembed:|[\"'(]?(?:postgres(?:ql)?(?:\+\w+)?|https?|ftp|file):)[\"'(]?(?://)?[^\s/@:=]*:)\S+(?=@)",
+    re.IGNORECASE,
+)
+"""A word like USER:PASSWORD@HOST: a server's URL without its scheme, or with an unknown one."""
+_CLOSING = ".,;:!?)]}>\"'"
 
 
 def _percent_encodable(word: str) -> str:
@@ -118,23 +131,33 @@ def _percent_encodable(word: str) -> str:
 
 
 @cache
-def _secret_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+def _secret_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return patterns for a secret among the parameters of a URL, and for one that a keyword or key names."""
     words = ("password", "passwd", "pwd", "secret", "scram_client_key", "scram_server_key")
     name = f"(?:{'|'.join(map(_percent_encodable, words))})"
-    quoted = r"'(?:\\.|[^'\\])*(?:'|\Z)|\"(?:\\.|[^\"\\])*(?:\"|\Z)"
+    keyword = rf"\s+(?:{'|'.join(sorted(SHOWN_PARAMS | SECRET_PARAMS))})\s*="
+    ends = rf"(?={keyword}|\s*[,;)}}\]]|\s*\Z)"
+    quoted = rf"'(?:\\.|[^'\\])*(?:'{ends}|\Z)|\"(?:\\.|[^\"\\])*(?:\"{ends}|\Z)"
+    # Without quotes a value ends before the next keyword, or with the line: it may hold blanks by mistake.
+    bare = rf"(?:(?!{keyword})[^\n])+"
+    named = rf"(?<![?&\w%])\w*{name}(?:\s*=\s*|[\"']\s*[:=]\s*)"
     return (
         re.compile(rf"({name}(?:=|%3d))[^&\s]*", re.IGNORECASE),
-        re.compile(rf"({name}(?:=|%3d))[^&]*", re.IGNORECASE),
-        re.compile(rf"({name}(?:\s*=\s*|[\"']\s*[:=]\s*))(?:{quoted}|(?:\\.|[^\s\\])+)", re.IGNORECASE | re.DOTALL),
+        re.compile(rf"({named})(?:{quoted}|{bare})", re.IGNORECASE | re.DOTALL),
     )
 
 
-def redact(url_or_message: str) -> str:
+def redact(message: str) -> str:
     """Replace each password by ``***``: in URLs (user part, parameters) and in key=value pairs.
 
     If an unencoded password makes its end ambiguous, more is hidden, never less.
     """
-    return _hide_secrets(url_or_message, lambda _: HIDDEN)
+    return _hide_secrets(message, lambda _: HIDDEN)
+
+
+def redact_url(store_url: str) -> str:
+    """Replace the passwords in the URL or path of a store by ``***``; of a server, nothing but its address is left."""
+    return _hide_url_secrets(store_url, lambda _: HIDDEN)
 
 
 def masked(typed: str) -> str:
@@ -142,15 +165,21 @@ def masked(typed: str) -> str:
 
     While a port and a password cannot be told apart yet, digits count as a port.
     """
-    hidden = _hide_secrets(typed, _dots)
-    open_password = re.match(r"(\s*postgres(?:ql)?://[^@/?#:\[\s]*:)([^@]*)\Z", hidden, re.IGNORECASE)
-    if open_password and not re.match(r"\d*(?:[/?#,]|\Z)", open_password[2]):
-        return open_password[1] + _dots(open_password[2])
-    return hidden
+    return _hide_url_secrets(typed, _dots)
 
 
 def _dots(secret: str) -> str:
     return "•" * len(secret)
+
+
+def _hide_url_secrets(url: str, hide: Callable[[str], str]) -> str:
+    """Hide the passwords of a URL, also of one that lacks its scheme."""
+    if _URL.match(url) and not url.lower().startswith(_PLAIN_SCHEMES):
+        return _hide_server_url(url, True, hide)
+    bare = re.fullmatch(r"((?://)?[^/@:=\s]*:)(.*)(@[^@]*)", url, re.DOTALL)
+    if bare and not _URL.match(url) and looks_like_server(url):
+        return f"{bare[1]}{hide(bare[2])}{bare[3]}"
+    return _hide_secrets(url, hide)
 
 
 def _hide_secrets(text: str, hide: Callable[[str], str]) -> str:
@@ -159,35 +188,61 @@ def _hide_secrets(text: str, hide: Callable[[str], str]) -> str:
     def hide_value(match: re.Match[str]) -> str:
         return match[1] + hide(match.group()[len(match[1]) :])
 
-    starts = [match.start() for match in _URL.finditer(text)]
-    if not starts:
-        return _secret_patterns()[2].sub(hide_value, text)
-    parts = [_secret_patterns()[2].sub(hide_value, text[: starts[0]])]
-    alone = len(starts) == 1 and not parts[0].strip()
-    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
-        parts.append(_hide_url_secrets(text[start:end], alone, hide, hide_value))
+    text = _BARE_SERVER.sub(hide_value, _secret_patterns()[1].sub(hide_value, text))
+    starts = _url_starts(text)
+    servers = [start for start in starts if not text[start:].lower().startswith(_PLAIN_SCHEMES)]
+    alone = bool(servers) and starts[0] == servers[0] and not text[: starts[0]].strip() and len(servers) == 1
+    if alone:
+        starts = starts[:1]
+    parts = [text[: starts[0]] if starts else text]
+    for start, end in pairwise([*starts, len(text)]):
+        url = text[start:end]
+        if start in servers:
+            parts.append(_hide_server_url(url, alone, hide))
+        else:
+            parts.append(_hide_plain_url(url, hide, hide_value))
     return "".join(parts)
 
 
-def _hide_url_secrets(
-    text: str, alone: bool, hide: Callable[[str], str], hide_value: Callable[[re.Match[str]], str]
-) -> str:
-    """Hide the passwords of a text that begins with a URL and, unless ``alone``, continues with other words."""
+def _url_starts(text: str) -> list[int]:
+    """Return where the URLs of a text begin; one inside the word of another is a part of that."""
+    starts: list[int] = []
+    for match in _URL.finditer(text):
+        if not starts or re.search(r"\s", text[starts[-1] : match.start()]):
+            starts.append(match.start())
+    return starts
+
+
+def _hide_plain_url(text: str, hide: Callable[[str], str], hide_value: Callable[[re.Match[str]], str]) -> str:
+    """Hide the passwords of a text that begins with a URL whose user part ends before its path."""
     scheme, _, rest = text.partition("://")
-    # For libpq a password reaches to the last @; in other URLs the user part ends before the path.
-    greedy = scheme.lower() in ("postgres", "postgresql")
-    reach = re.split(r"\n" if greedy else r"[\s/?#]", rest, maxsplit=1)[0]
-    at = reach.rfind("@")
-    colon = reach.find(":", 0, max(at, 0))
+    authority = re.split(r"[\s/?#]", rest, maxsplit=1)[0]
+    at = authority.rfind("@")
+    colon = authority.find(":", 0, max(at, 0))
     if colon >= 0:
         rest = f"{rest[:colon]}:{hide(rest[colon + 1 : at])}{rest[at:]}"
-    tail = _secret_patterns()[1 if alone else 0].sub(hide_value, rest)
-    if not alone:
-        placeholder = hide("x")
-        tail = _secret_patterns()[2].sub(
-            lambda match: match.group() if placeholder in match.group() else hide_value(match), tail
-        )
-    return f"{scheme}://{tail}"
+    return f"{scheme}://{_secret_patterns()[0].sub(hide_value, rest)}"
+
+
+def _hide_server_url(text: str, alone: bool, hide: Callable[[str], str]) -> str:
+    """Hide the secrets of a text that begins with a server's URL and may continue with other words.
+
+    Where a password may reach into the words, they are hidden as well: to the end of the line, or of a text that is a
+    URL ``alone``.
+    """
+    line, newline, others = (text, "", "") if alone else text.partition("\n")
+    token = re.split(r"\s", line, maxsplit=1)[0]
+    token = token if alone else token.rstrip(_CLOSING)
+    rest = line[len(token) :]
+    # An @ in the words may end the user part: then the escape that is none makes the URL count as unreadable.
+    spans = list(secret_spans(f"{token}%" if "@" in rest else token))
+    if rest.strip(_CLOSING) and spans and spans[-1][1] >= len(token):
+        spans[-1] = (spans[-1][0], len(line))
+    shown, end = "", 0
+    for first, last in spans:
+        shown += line[end:first] + hide(line[first:last])
+        end = last
+    return shown + line[end:] + newline + _hide_secrets(others, hide)
 
 
 def ago(then: datetime, now: datetime) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from vestige_tui.config.directories import state_dir
 from vestige_tui.core import file_targets, files
-from vestige_tui.core.text import HIDDEN, redact
+from vestige_tui.core.text import HIDDEN, redact_url
 from vestige_tui.core.times import format_time, parse_stored
 from vestige_tui.jobs.store_identity import distinct_stores, store_identity
 
@@ -25,7 +25,7 @@ MAX_JOBS = 100
 
 def without_password(url: str) -> str:
     """Return a store's URL without its passwords, so that libpq looks for one where it keeps them."""
-    redacted = redact(url)
+    redacted = redact_url(url)
     if redacted == url and HIDDEN not in url:
         return url
     no_userinfo = redacted.replace(f":{HIDDEN}@", "@")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Iterable
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
+
+from vestige_tui.core.server_url import SHOWN_PARAMS, read_server_url
+from vestige_tui.core.text import redact_url
 
 _DEFAULT_PORT = "5432"
 _IDENTIFYING_PARAMS = ("host", "hostaddr", "port", "user", "dbname", "options", "service")
@@ -20,7 +23,7 @@ def store_identity(url: str) -> tuple[str, ...]:
     """
     scheme, _, rest = url.partition(":")
     if scheme in ("postgresql", "postgres"):
-        return _server_identity(rest.removeprefix("//"))
+        return _server_identity(url)
     if scheme == "pgembed":
         return ("pgembed", _real_path(rest))
     return ("sqlite", _real_path(rest.removeprefix("//") if scheme == "sqlite" else url))
@@ -46,19 +49,19 @@ def _real_path(path: str) -> str:
     return os.path.realpath(os.path.expanduser(path))
 
 
-def _server_identity(rest: str) -> tuple[str, ...]:
-    """Return the identity of a server's database from a libpq URL without its scheme."""
-    address, _, query = rest.partition("?")
-    authority, _, database = address.partition("/")
-    userinfo, _, hosts = authority.rpartition("@")
-    pairs = [_host_and_port(each) for each in hosts.split(",")]
+def _server_identity(url: str) -> tuple[str, ...]:
+    """Return the identity of a server's database; of a URL that cannot be read it is what may be shown."""
+    parts = read_server_url(url)
+    if parts is None:
+        return ("unreadable", redact_url(url))
+    pairs = [_host_and_port(each) for each in parts.hosts.split(",")]
     params = {
-        "user": unquote(userinfo.partition(":")[0]),
+        "user": unquote(parts.user),
         "host": ",".join(unquote(host) for host, _ in pairs),
         "port": ",".join(port for _, port in pairs),
-        "dbname": unquote(database),
+        "dbname": unquote(parts.database),
         # libpq knows no + for a blank.
-        **dict(parse_qsl(query.replace("+", "%2B"))),
+        **{name: unquote(url[start:end]) for name, (start, end) in parts.params if name in SHOWN_PARAMS},
     }
     if not params.get("service"):
         _fill_defaults(params)

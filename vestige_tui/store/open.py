@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import Usage
+from vestige_tui.core.server_url import looks_like_server
 
 if TYPE_CHECKING:
     from vestige_tui.core.scheduling import Policy
@@ -13,6 +16,16 @@ if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Backend
     from vestige_tui.store.context import Clock
     from vestige_tui.store.store import Store
+
+
+def refuse_other_urls(url: str) -> None:
+    """Raise Usage for a URL of no kind of store, and for a server without its scheme; quotes a scheme at most."""
+    if "://" in url and not url.startswith("sqlite:"):
+        scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)", url)
+        kind = f"{scheme[0]} URL" if scheme else "URL of this kind"
+        raise Usage(f"A store cannot be a {kind}; it is sqlite:PATH, postgresql://…, or pgembed:DIR.")
+    if looks_like_server(url) and not os.path.lexists(os.path.expanduser(url)):
+        raise Usage("A store on a server is given as postgresql://USER@HOST/DATABASE; there is no file of this name.")
 
 
 def open_backend(
@@ -32,8 +45,7 @@ def open_backend(
         return PostgresBackend(
             target, create=create, read_only=read_only, max_connections=max_connections, acquire_timeout=acquire_timeout
         )
-    if "://" in url and scheme != "sqlite":
-        raise Usage(f"A store cannot be a {scheme} URL; it is sqlite:PATH, postgresql://…, or pgembed:DIR.")
+    refuse_other_urls(url)
     from vestige_tui.store.backends.sqlite import SqliteBackend
 
     path = rest.removeprefix("//") if scheme == "sqlite" else url

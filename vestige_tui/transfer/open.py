@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vestige_tui.core.errors import ForeignStore, Usage
+from vestige_tui.core.errors import ForeignStore
+from vestige_tui.store.open import refuse_other_urls
 
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Backend
@@ -22,8 +23,7 @@ def open_source(url: str) -> Source:
         from vestige_tui.transfer.postgres_source import PostgresSource
 
         return PostgresSource(url)
-    if "://" in url and scheme != "sqlite":
-        raise Usage(f"A store cannot be a {scheme} URL; it is sqlite:PATH, postgresql://…, or pgembed:DIR.")
+    refuse_other_urls(url)
     from vestige_tui.transfer.sqlite_source import SqliteSource, sqlite_path
 
     return SqliteSource(sqlite_path(url))

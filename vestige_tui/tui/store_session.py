@@ -26,7 +26,7 @@ from vestige_tui.core.errors import (
     VestigeError,
 )
 from vestige_tui.core.log import suppressed
-from vestige_tui.core.text import below_home, grouped, redact
+from vestige_tui.core.text import below_home, grouped, redact_url
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.presenters.models import dimensions, short_name
 from vestige_tui.store.open import open_store
@@ -126,7 +126,7 @@ class StoreSession:
     @property
     def shown_url(self) -> str:
         """URL of the store without a password."""
-        return redact(self._url)
+        return redact_url(self._url)
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ class StoreSession:
 
     def remember_url(self, url: str) -> None:
         """Keep the password of a typed URL until this console ends."""
-        if url not in self._typed_urls and url != redact(url):
+        if url not in self._typed_urls and url != redact_url(url):
             self._typed_urls.insert(0, url)
 
     def open_again(self) -> None:

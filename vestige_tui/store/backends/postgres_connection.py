@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.json import Jsonb
 
 from vestige_tui.core.errors import Usage
+from vestige_tui.core.server_url import PERCENT_ENCODE, read_server_url
 from vestige_tui.store.backends.postgres_errors import Unsuitable
 from vestige_tui.store.backends.protocol import Json, Params
 
@@ -70,11 +71,16 @@ def load_json(data: str | bytes) -> Any:
 
 
 def parse_url(url: str) -> dict[str, Any]:
-    """Return the parts of a libpq URL or conninfo. Raises Usage, without a part of an unreadable one."""
+    """Return the parts of a libpq URL. Raises Usage, without a part of one that is unreadable or ambiguous.
+
+    libpq takes the rest of a password that is not percent-encoded for a host, and asks the network for it.
+    """
+    if read_server_url(url) is None:
+        raise Usage(PERCENT_ENCODE)
     try:
         return dict(conninfo_to_dict(url))
     except psycopg.Error:
-        raise Usage("The PostgreSQL URL cannot be read; expected postgresql://USER@HOST:PORT/DATABASE.") from None
+        raise Usage(PERCENT_ENCODE) from None
 
 
 def conninfo(url: str, *, read_only: bool, **extra: str) -> str:

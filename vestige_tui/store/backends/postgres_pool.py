@@ -22,7 +22,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from vestige_tui.core.errors import Refused, StoreMissing, Unreachable
 from vestige_tui.core.health import Connections
 from vestige_tui.core.log import log_suppressed, suppressed
-from vestige_tui.core.text import redact
+from vestige_tui.core.text import redact_url
 from vestige_tui.store.backends import embedded_postgres
 from vestige_tui.store.backends.postgres_connection import (
     ServerConnection,
@@ -79,7 +79,7 @@ class PostgresPool:
         """Return the URL by which another process opens the same store, without a password."""
         if self._directory is not None:
             return f"pgembed:{self._directory}"
-        return redact(self.url)
+        return redact_url(self.url)
 
     async def open(self) -> None:
         """Connect; start an embedded server first. Raises Refused where the server is too old for a store."""
@@ -131,7 +131,7 @@ class PostgresPool:
         log.log(
             logging.DEBUG if self._answered_at else logging.INFO,
             "Opened %s: PostgreSQL %s, pgvector %s",
-            redact(self.title),
+            redact_url(self.title),
             server["server_version"],
             version,
         )

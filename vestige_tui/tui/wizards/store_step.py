@@ -14,7 +14,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from vestige_tui.core.jobs import Job
-from vestige_tui.core.text import below_home, cut, masked, plain, redact
+from vestige_tui.core.text import below_home, cut, masked, plain, redact_url
 from vestige_tui.jobs.known_stores import watched, without_password
 from vestige_tui.jobs.known_stores import with_password as with_known_password
 from vestige_tui.jobs.store_identity import distinct_stores
@@ -94,7 +94,7 @@ class StoreStep(WizardStep):
 
     @staticmethod
     def _line(url: str) -> Content:
-        return Content(cut(plain(below_home(redact(url))), 200))
+        return Content(cut(plain(below_home(redact_url(url))), 200))
 
     def on_mount(self) -> None:
         for stores in self.query(OptionList):
