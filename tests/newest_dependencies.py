@@ -1,7 +1,7 @@
 """Runs the suite on the newest version of every dependency, and tells which versions changed and what broke.
 
-``python -m tests.newest_dependencies``, in an environment of its own: installs without constraints.txt and beyond the
-upper bounds of pyproject.toml. Exit status that of the tests, 2 where the dependencies cannot be installed.
+``python -m tests.newest_dependencies [TESTS]``, in an environment of its own: installs without constraints.txt, and
+without the bounds of pyproject.toml. Exit status: that of the tests, or 2 where the dependencies cannot be installed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -68,12 +68,12 @@ def table(before: Mapping[str, str], after: Mapping[str, str], broken: Iterable[
     return [*lines, "", *([f"broke  {test}" for test in broken] or ["nothing broke"])]
 
 
-def main() -> int:
+def main(selection: Sequence[str]) -> int:
     for arguments in (("--no-deps", "-e", str(ROOT)), ("--upgrade", *unbounded(requirements()))):
         if subprocess.run([*PIP, *arguments], cwd=ROOT, check=False).returncode:
             print("deps-newest failed: the newest dependencies cannot be installed", file=sys.stderr)
             return 2
-    tests = [sys.executable, "-m", "pytest", "-n", "3", "--dist", "loadfile", "-q"]
+    tests = [sys.executable, "-m", "pytest", "-n", "3", "--dist", "loadfile", "-q", *selection]
     output = []
     with subprocess.Popen(tests, cwd=ROOT, stdout=subprocess.PIPE, text=True, errors="replace") as process:
         assert process.stdout is not None
@@ -88,4 +88,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
