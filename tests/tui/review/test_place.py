@@ -18,7 +18,7 @@ from vestige_tui.core.memories import Filter, Memory
 from vestige_tui.core.reviews import Rating, Scheduling
 from vestige_tui.core.scheduling import LEECH_LAPSES, preview
 from vestige_tui.core.text import ago
-from vestige_tui.core.times import local_midnight
+from vestige_tui.core.times import LocalDays
 from vestige_tui.store.open import open_store
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.review.cloze import prompt_of
@@ -230,7 +230,7 @@ async def test_buried_until_the_next_local_midnight(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         await at.press("b", sees="2 of 3")
-        assert (await at.other.reviews.marks(THREE[0].id or "")).buried_until == local_midnight(NOW, days=1)
+        assert (await at.other.reviews.marks(THREE[0].id or "")).buried_until == LocalDays().bound(NOW, 1)
 
 
 async def test_supersede_without_leaving(tmp_path: Path) -> None:

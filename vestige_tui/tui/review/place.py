@@ -23,7 +23,6 @@ from vestige_tui.core.memories import Filter, Memory
 from vestige_tui.core.reviews import QueueCounts, Rating, Review
 from vestige_tui.core.scheduling import preview
 from vestige_tui.core.text import ago, grouped, one_line
-from vestige_tui.core.times import local_midnight
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.everywhere import Leave
@@ -212,7 +211,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             return None
         state = memory.scheduling
         due = state.next_review if state is not None and state.reps > 0 else None
-        return None if due is not None and due >= local_midnight(now, days=1) else memory
+        return None if due is not None and due >= store.policy.days.bound(now, 1) else memory
 
     async def _ask(self, memory: Memory, next_card: SessionCard, *, revealed: bool = False) -> None:
         prompt = prompt_of(memory)
@@ -257,7 +256,8 @@ What you did not know comes back once more in the same sitting, as practice: not
             bar.say(PRACTICE_WORDS)
         else:
             now = self.now()
-            bar.offer(preview(card.memory.scheduling, now, store.policy), now, exact=self._exact)
+            exact_in = store.policy.days if self._exact else None
+            bar.offer(preview(card.memory.scheduling, now, store.policy), now, exact_in=exact_in)
 
     def _show_progress(self) -> None:
         line, session, card = self.query_one(SessionLine), self._session, self._card

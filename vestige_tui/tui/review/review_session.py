@@ -9,6 +9,7 @@ from statistics import median
 
 from vestige_tui.core.reviews import Rating, Review, Scheduling
 from vestige_tui.core.scheduling import retrievability
+from vestige_tui.core.times import LocalDays
 
 PRACTICE_AFTER = 5
 """Number of other cards after which a forgotten memory is shown as practice, if there are as many."""
@@ -155,11 +156,11 @@ def days_held(graded: Sequence[Review]) -> float | None:
     return median(days) if days else None
 
 
-def spans(graded: Sequence[Review], now: datetime) -> tuple[tuple[str, int], ...]:
+def spans(graded: Sequence[Review], now: datetime, local_days: LocalDays) -> tuple[tuple[str, int], ...]:
     """Return the numbers of memories due tomorrow, within a week, within a month, and later, by local days."""
     latest = {review.memory_id: review.new.next_review for review in graded}
-    today = now.astimezone().date()
-    days = [(due.astimezone().date() - today).days for due in latest.values() if due is not None]
+    today = local_days.of(now)
+    days = [(local_days.of(due) - today).days for due in latest.values() if due is not None]
     return (
         ("tomorrow", sum(day <= 1 for day in days)),
         ("within a week", sum(1 < day <= 7 for day in days)),
