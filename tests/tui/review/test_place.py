@@ -20,6 +20,7 @@ from vestige_tui.core.scheduling import LEECH_LAPSES, preview
 from vestige_tui.core.text import ago
 from vestige_tui.core.times import LocalDays
 from vestige_tui.store.open import open_store
+from vestige_tui.tui import store_session
 from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.dialogs.modals import Confirm
 from vestige_tui.tui.review.cloze import prompt_of
@@ -458,6 +459,33 @@ def asks(content: str, tags: tuple[str, ...] = ()) -> str:
     for start, end in prompt.blanks:
         text[start:end] = "_" * (end - start)
     return "".join(text)
+
+
+async def test_a_new_day_reaches_an_open_console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_session, "WAIT_SECONDS", 0.05)
+    async with open_desk(tmp_path, THREE[0], THREE[1], draft(4, RUNBOOK, schedule_due(-0.8))) as at:
+        await at.press("b", sees="2 of 2")
+        end = await at.press("space", "3", sees="1 graded")
+        assert "more wait" not in end
+        await at.until(lambda _: at.app.session.badges["review"].text == "")
+        midnight = LocalDays().bound(NOW, 1)
+        at.clock.moment = midnight - timedelta(minutes=1)
+        await at.pilot.pause(0.2)
+        assert "more wait" not in at.text
+        at.clock.moment = midnight
+        await at.sees("go on: 2 more wait")
+        await at.until(lambda _: at.app.session.badges["review"].text == "2")
+        await at.press("space", sees="1 of 2")
+
+
+async def test_a_new_day_begins_a_session_where_nothing_was_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_session, "WAIT_SECONDS", 0.05)
+    async with open_desk(tmp_path, draft(4, RUNBOOK, schedule_due(-0.8))) as at:
+        await at.sees("Nothing is due")
+        at.clock.moment = LocalDays().bound(NOW, 1)
+        await at.sees("1 of 1")
 
 
 def test_a_cloze_hides_what_is_told() -> None:

@@ -84,7 +84,7 @@ class PostgresPool:
     async def open(self) -> None:
         """Connect; start an embedded server first. Raises Refused where the server is too old for a store."""
         if self._directory is not None:
-            if not self._create and not (self._directory / "data").is_dir():
+            if (self.read_only or not self._create) and not (self._directory / "data").is_dir():
                 raise StoreMissing(f"There is no store at {self.title}.")
             self._lease = await embedded_postgres.acquire(self._directory)
             self.url = self._lease.url
