@@ -721,7 +721,15 @@ SELECT current_setting('server_version_num')::integer AS server_version_num, cur
     (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS available,
     (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS installed,
     has_database_privilege(current_database(), 'CREATE') AS may_create,
-    current_setting('default_transaction_read_only')::boolean OR pg_is_in_recovery() AS read_only,
+    current_setting('default_transaction_read_only')::boolean AS read_only, pg_is_in_recovery() AS standby,
+    current_user::text AS role,
+    CASE WHEN to_regclass('knowledge_nodes') IS NULL OR to_regclass('journal') IS NULL THEN ''
+        WHEN NOT (has_any_column_privilege('knowledge_nodes', 'INSERT, UPDATE') OR has_table_privilege('knowledge_nodes', 'DELETE'))
+            THEN 'may only read'
+        WHEN NOT has_any_column_privilege('journal', 'INSERT') THEN 'may not write to the journal, as every change does'
+        WHEN NOT has_sequence_privilege(pg_get_serial_sequence('journal', 'id'), 'USAGE')
+            THEN 'may not use the sequence of the journal, as every change does'
+        ELSE '' END AS lacks,
     has_schema_privilege(current_schema(), 'CREATE') AS may_migrate
 
 -- find_index --

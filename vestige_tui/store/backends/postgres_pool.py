@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -135,8 +135,8 @@ class PostgresPool:
             server["server_version"],
             version,
         )
-        if server["read_only"] and not self.read_only:
-            self.read_only, self.reason = True, "the server only accepts reads"
+        if not self.read_only and (reason := _why_read_only(server)):
+            self.read_only, self.reason = True, reason
 
     def _conninfo(self, **extra: str) -> str:
         return conninfo(self.url, read_only=self.read_only, **extra)
@@ -291,6 +291,15 @@ class PostgresPool:
     def own_sessions(self) -> tuple[int, ...]:
         """Return the server's numbers of this process's own sessions."""
         return tuple(connection.info.backend_pid for connection in list(self._own_connections) if not connection.closed)
+
+
+def _why_read_only(server: Mapping[str, Any]) -> str:
+    """Return the reason for which a server, or this role there, only accepts reads; empty if there is none."""
+    if server["standby"]:
+        return "the server is a standby, which only accepts reads"
+    if server["read_only"]:
+        return "the server only accepts reads (default_transaction_read_only)"
+    return f'the role "{server["role"]}" {server["lacks"]}' if server["lacks"] else ""
 
 
 def _version(text: str) -> tuple[int, ...]:
