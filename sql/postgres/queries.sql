@@ -722,7 +722,7 @@ SELECT current_setting('server_version_num')::integer AS server_version_num, cur
     (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS installed,
     has_database_privilege(current_database(), 'CREATE') AS may_create,
     current_setting('default_transaction_read_only')::boolean AS read_only, pg_is_in_recovery() AS standby,
-    current_user::text AS role,
+    current_user::text AS role, quote_ident(current_schema()) AS schema,
     CASE WHEN to_regclass('knowledge_nodes') IS NULL OR to_regclass('journal') IS NULL THEN ''
         WHEN NOT (has_any_column_privilege('knowledge_nodes', 'INSERT, UPDATE') OR has_table_privilege('knowledge_nodes', 'DELETE'))
             THEN 'may only read'

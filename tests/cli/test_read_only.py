@@ -15,6 +15,7 @@ import pytest
 from psycopg import sql
 
 from tests.support.command_line import Command, fill_sample, sample_id
+from tests.support.old_schema import take_back
 from tests.support.postgres import new_database
 from vestige_tui.cli.program import parser
 
@@ -136,15 +137,18 @@ def stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """Two stores of one kind that differ, with a job that gives no sign of life."""
     if request.param == "sqlite":
         folder = tmp_path_factory.mktemp("stores")
-        yield _filled(f"sqlite:{folder / 'store.db'}", f"sqlite:{folder / 'target.db'}")
+        files = f"sqlite:{folder / 'store.db'}", f"sqlite:{folder / 'target.db'}"
+        _filled(*files)
+        yield files
         return
     server = str(request.getfixturevalue("postgres_server"))
     with new_database(server) as store, new_database(server) as target:
-        yield _filled(store, target)
+        _filled(store, target)
+        yield store, target
 
 
-def _filled(store: str, target: str) -> tuple[str, str]:
-    for url in (store, target):
+def _filled(*urls: str) -> None:
+    for url in urls:
         asyncio.run(fill_sample(url))
         for job, status in ((JOB, "in_progress"), (FINISHED, "failed")):
             execute(
@@ -152,8 +156,7 @@ def _filled(store: str, target: str) -> tuple[str, str]:
                 "INSERT INTO delegations (delegation_id, caller_id, callee_id, task_preview, status, created_at) "
                 f"VALUES ('{job}', '{JOB}', '{job}', 'look', '{status}', '2026-01-01 00:00:00.000000+00:00')",
             )
-    execute(target, "UPDATE knowledge_nodes SET content = 'differs' WHERE id = '" + sample_id(3) + "'")
-    return store, target
+    execute(urls[-1], "UPDATE knowledge_nodes SET content = 'differs' WHERE id = '" + sample_id(3) + "'")
 
 
 def refuse_changes(run: Command, stores: tuple[str, str], folder: Path, words: tuple[str, ...], status: int) -> None:
@@ -189,3 +192,42 @@ def test_no_variant_writes(
     run: Command, stores: tuple[str, str], tmp_path: Path, words: tuple[str, ...], status: int
 ) -> None:
     refuse_changes(run, stores, tmp_path, words, status)
+
+
+@pytest.fixture(scope="module")
+def old_store(
+    stores: tuple[str, str], request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A store as an earlier version left it, without the tables of the last two migrations."""
+    if stores[0].startswith("sqlite:"):
+        url = f"sqlite:{tmp_path_factory.mktemp('old') / 'old.db'}"
+        yield _aged(url)
+        return
+    with new_database(str(request.getfixturevalue("postgres_server"))) as url:
+        yield _aged(url)
+
+
+def _aged(url: str) -> str:
+    _filled(url)
+    asyncio.run(take_back(url, "jobs"))
+    return url
+
+
+@pytest.mark.parametrize("command", [name for name, (_, status) in COMMANDS.items() if status == READ])
+def test_a_store_whose_schema_is_behind_is_read(run: Command, old_store: str, tmp_path: Path, command: str) -> None:
+    before = digest(old_store)
+    words = (*command.split(), *COMMANDS[command][0])
+    ran = run("--store", old_store, "--read-only", *(word.format(folder=tmp_path) for word in words))
+    assert ran.status == READ, ran.err
+    assert digest(old_store) == before
+    if command in ("list", "search", "stats", "due", "registry show"):
+        assert "_jobs) and is open read-only; `vestige-tui schema up` brings it up to date." in ran.err.replace(
+            "\n", " "
+        )
+
+
+def test_a_store_whose_schema_is_behind_is_no_source_of_a_copy(run: Command, old_store: str, tmp_path: Path) -> None:
+    ran = run("migrate", "copy", "--source", old_store, "--target", f"sqlite:{tmp_path / 'new.db'}")
+    assert ran.status == REFUSED
+    assert "schema up" in ran.err
+    assert not (tmp_path / "new.db").exists()

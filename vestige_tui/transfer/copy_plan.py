@@ -35,6 +35,7 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
     if not dry:
         _refuse_read_only(backend)
     async with open_store(request.source, read_only=True) as source_store:
+        source_store.maintenance.refuse_pending()
         source = await asyncio.to_thread(open_source, request.source)
         try:
             model = source.model()

@@ -79,6 +79,7 @@ async def prepare(source: Source, store: Store, reporter: Reporter, *, strict: b
     store that no copy can have written.
     """
     await refuse_target(store.backend)
+    store.maintenance.refuse_pending()
     copy_target = await copy_target_of(source, store)
     return Comparison(
         source,

@@ -198,6 +198,8 @@ class StoreSession:
             "Store is open: %s %s%s", store.kind, below_home(store.location), ", read-only" if store.read_only else ""
         )
         self._emit(StoreChanged())
+        if store.maintenance.pending:
+            self._emit(Reported(store.maintenance.pending_text(), "waiting"))
         if user_asked:
             self._emit(Reported("The store is open.", "quiet"))
         return store

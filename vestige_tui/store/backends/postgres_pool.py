@@ -60,6 +60,8 @@ class PostgresPool:
         self._create = create
         self.read_only = read_only
         self.reason = "opened with --read-only" if read_only else ""
+        self.schema = "public"
+        """Schema of the store's tables, as a quoted identifier."""
         self._max_connections = max_connections
         self._timeout = acquire_timeout
         self._pool: AsyncConnectionPool[AsyncConnection[dict[str, Any]]] | None = None
@@ -135,6 +137,7 @@ class PostgresPool:
             server["server_version"],
             version,
         )
+        self.schema = str(server["schema"] or "public")
         if not self.read_only and (reason := _why_read_only(server)):
             self.read_only, self.reason = True, reason
 
