@@ -45,13 +45,13 @@ DELETE FROM vestige_migrations WHERE version = %(version)s
 -- Serialize migrations of concurrent consoles; the advisory lock ends with the transaction.
 SELECT pg_advisory_xact_lock(8317441095320001)
 
--- count_precious --
+-- count_precious_init --
 -- Rows that a rollback of the schema would delete, by kind; the local user does not count, nor what is computed.
 SELECT (SELECT count(*) FROM knowledge_nodes) AS memories, (SELECT count(*) FROM review_events) AS reviews,
     (SELECT count(*) FROM edges) AS links, (SELECT count(*) FROM domains) AS domains,
     (SELECT count(*) FROM users WHERE id <> '00000000-0000-0000-0000-000000000001') AS users, (SELECT count(*) FROM groups) AS groups
 
--- count_precious_events --
+-- count_precious_supersession --
 -- Supersession events that a rollback would delete; run only if their migration is applied.
 SELECT count(*) AS supersessions FROM supersession_events
 
@@ -64,9 +64,9 @@ SELECT (SELECT count(*) FROM delegations) AS jobs, (SELECT count(*) FROM job_fin
 SELECT (SELECT count(*) FROM journal) AS journal_entries,
     (SELECT count(*) FROM review_marks WHERE suspended OR buried_until IS NOT NULL) AS marks
 
--- count_precious_models --
+-- count_precious_jobs --
 -- Vectors of a second model, model changes and findings that a rollback would delete; run only if their migration is applied.
-SELECT (SELECT count(*) FROM spare_embeddings) AS kept_vectors, (SELECT count(*) FROM model_changes) AS model_changes,
+SELECT (SELECT count(*) FROM spare_embeddings) AS kept_vectors, (SELECT count(*) FROM model_changes) AS changes_of_model,
     (SELECT count(*) FROM job_findings WHERE outcome NOT IN ('repaired', 'failed', 'left_behind', 'zero_vector')) AS findings
 
 -- count_precious_sync_state --

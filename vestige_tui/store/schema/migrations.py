@@ -27,15 +27,15 @@ log = logging.getLogger(__name__)
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.up\.sql")
 
-# Queries that count, by kind, the user data which undoing a migration would delete.
-_COUNT_QUERIES = {
-    "init": "count_precious",
-    "supersession": "count_precious_events",
-    "ledger": "count_precious_ledger",
-    "journal": "count_precious_journal",
-    "jobs": "count_precious_models",
-    "sync_state": "count_precious_sync_state",
-}
+# Queries that count, by kind, the user data which undoing a migration would delete; each ends with its name.
+_COUNT_QUERIES = (
+    "count_precious_init",
+    "count_precious_supersession",
+    "count_precious_ledger",
+    "count_precious_journal",
+    "count_precious_jobs",
+    "count_precious_sync_state",
+)
 _KIND_NAMES = {
     "memories": ("memory", "memories"),
     "reviews": ("review", "reviews"),
@@ -47,7 +47,7 @@ _KIND_NAMES = {
     "marks": ("suspended or buried mark", "suspended or buried marks"),
     "journal_entries": ("journal entry", "journal entries"),
     "kept_vectors": ("vector of another model", "vectors of another model"),
-    "model_changes": ("model change", "model changes"),
+    "changes_of_model": ("model change", "model changes"),
     "jobs": ("job", "jobs"),
     "findings": ("finding", "findings"),
     "sync_states": ("sync state of a copy", "sync states of copies"),
@@ -231,8 +231,9 @@ async def losses(backend: Backend, undone: Sequence[MigrationInfo]) -> dict[str,
     """Count by kind the rows that undoing these applied migrations would delete and that cannot be computed again."""
     counts: dict[str, int] = {}
     for info in undone:
-        if info.name in _COUNT_QUERIES:
-            [row] = await backend.fetch(_COUNT_QUERIES[info.name])
+        query = f"count_precious_{info.name}"
+        if query in _COUNT_QUERIES:
+            [row] = await backend.fetch(query)
             for kind, count in row.items():
                 # Two steps may count the same rows, of which the earlier step deletes the rest.
                 counts[kind] = max(counts.get(kind, 0), int(count))

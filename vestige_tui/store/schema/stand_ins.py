@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import Dialect
 
-_CREATED_TABLE = re.compile(r"^CREATE TABLE (\w+) \(\n(.*?)^\)", re.MULTILINE | re.DOTALL)
+_CREATED_TABLE = re.compile(r"^CREATE\s+TABLE (\w+) \(\n(.*?)^\)", re.MULTILINE | re.DOTALL)
 _COLUMN = re.compile(r"^\s+([a-z_]+)\s+(\w+(?:\[\])?)", re.MULTILINE)
 _ADDED_COLUMN = re.compile(r"^ALTER TABLE (\w+) ADD COLUMN (\w+)\s+(\w+(?:\[\])?)([^;]*);", re.MULTILINE)
 _DEFAULT = re.compile(r"\bDEFAULT ('[^']*'|-?[\w.]+)")
