@@ -28,14 +28,17 @@ log = logging.getLogger(__name__)
 _FILE = re.compile(r"(\d{4})_(\w+)\.up\.sql")
 
 # Queries that count, by kind, the user data which undoing a migration would delete; each ends with its name.
-_COUNT_QUERIES = (
-    "count_precious_init",
-    "count_precious_supersession",
-    "count_precious_ledger",
-    "count_precious_journal",
-    "count_precious_jobs",
-    "count_precious_sync_state",
-)
+_COUNT_QUERIES = {
+    query.removeprefix("count_precious_"): query
+    for query in (
+        "count_precious_init",
+        "count_precious_supersession",
+        "count_precious_ledger",
+        "count_precious_journal",
+        "count_precious_jobs",
+        "count_precious_sync_state",
+    )
+}
 _KIND_NAMES = {
     "memories": ("memory", "memories"),
     "reviews": ("review", "reviews"),
@@ -231,9 +234,8 @@ async def losses(backend: Backend, undone: Sequence[MigrationInfo]) -> dict[str,
     """Count by kind the rows that undoing these applied migrations would delete and that cannot be computed again."""
     counts: dict[str, int] = {}
     for info in undone:
-        query = f"count_precious_{info.name}"
-        if query in _COUNT_QUERIES:
-            [row] = await backend.fetch(query)
+        if info.name in _COUNT_QUERIES:
+            [row] = await backend.fetch(_COUNT_QUERIES[info.name])
             for kind, count in row.items():
                 # Two steps may count the same rows, of which the earlier step deletes the rest.
                 counts[kind] = max(counts.get(kind, 0), int(count))
