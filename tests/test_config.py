@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tomllib
+from datetime import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from vestige_tui.config.settings import Config
 from vestige_tui.config.writer import DEFAULT_FILE, set_value, write_default
 from vestige_tui.core.errors import ConfigError, Refused
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, Policy
+from vestige_tui.core.times import LocalDays
 
 FASTEMBED = '[embeddings]\nprovider = "fastembed"\nmodel = "BAAI/bge-base-en-v1.5"\n'
 
@@ -122,6 +124,11 @@ POSTGRES = '[storage]\nbackend = "postgres"\n[storage.postgres]\nurl = "postgres
         ),
         ("[review]\nnew_per_day = 1.5\n", "FILE, line 2: review.new_per_day must be a whole number"),
         ("[review]\nnew_per_day = -1\n", "FILE, line 2: review.new_per_day must be a whole number"),
+        ("[review]\nday_starts_at = '24:00'\n", "FILE, line 2: review.day_starts_at must be a time from"),
+        ("[review]\nday_starts_at = '4 am'\n", "FILE, line 2: review.day_starts_at must be a time from"),
+        ("[review]\nday_starts_at = 4\n", "FILE, line 2: review.day_starts_at must be a time from"),
+        ("[review]\nday_starts_at = 04:00:30\n", "FILE, line 2: review.day_starts_at must be a time from"),
+        ("[review]\nday_starts_at = ''\n", "FILE, line 2: review.day_starts_at must be a time from"),
         ("[review]\nweights = [1, 2]\n", "FILE, line 2: review.weights must be a list of 21 numbers."),
         (
             f"[review]\nweights = {[9.0] * 21}\n",
@@ -208,6 +215,12 @@ def test_everything_else(file: Path) -> None:
         "review.good": "3",
         "review.easy": "E",
     }
+
+
+@pytest.mark.parametrize("written", ["'04:30'", "04:30:00"])
+def test_the_start_of_a_day(file: Path, written: str) -> None:
+    config = read(file, f"[review]\nday_starts_at = {written}\n")
+    assert config.policy().days == LocalDays(time(4, 30))
 
 
 def test_an_empty_file_is_the_defaults(file: Path) -> None:

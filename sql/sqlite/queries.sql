@@ -44,21 +44,33 @@ DELETE FROM vestige_migrations WHERE version = :version
 -- No-op: BEGIN IMMEDIATE already locks the file.
 SELECT 1 AS locked
 
--- count_precious --
--- Memories and reviews that a rollback of the schema would delete; the local user does not count.
-SELECT (SELECT count(*) FROM knowledge_nodes) + (SELECT count(*) FROM review_events) AS n
+-- count_precious_init --
+-- Rows that a rollback of the schema would delete, by kind; the local user does not count, nor what is computed.
+SELECT (SELECT count(*) FROM knowledge_nodes) AS memories, (SELECT count(*) FROM review_events) AS reviews,
+    (SELECT count(*) FROM edges) AS links, (SELECT count(*) FROM domains) AS domains,
+    (SELECT count(*) FROM users WHERE id <> '00000000-0000-0000-0000-000000000001') AS users, (SELECT count(*) FROM groups) AS groups
 
--- count_precious_events --
+-- count_precious_supersession --
 -- Supersession events that a rollback would delete; run only if their migration is applied.
-SELECT count(*) AS n FROM supersession_events
+SELECT count(*) AS supersessions FROM supersession_events
 
 -- count_precious_ledger --
--- Delegations that a rollback would delete; run only if their migration is applied.
-SELECT count(*) AS n FROM delegations
+-- Delegations that a rollback would delete, with their findings; run only if their migration is applied.
+SELECT (SELECT count(*) FROM delegations) AS jobs, (SELECT count(*) FROM job_findings) AS findings
 
 -- count_precious_journal --
--- Journal entries that a rollback would delete; run only if their migration is applied.
-SELECT count(*) AS n FROM journal
+-- Journal entries and marks that a rollback would delete; run only if their migration is applied.
+SELECT (SELECT count(*) FROM journal) AS journal_entries,
+    (SELECT count(*) FROM review_marks WHERE suspended OR buried_until IS NOT NULL) AS marks
+
+-- count_precious_jobs --
+-- Vectors of a second model, model changes and findings that a rollback would delete; run only if their migration is applied.
+SELECT (SELECT count(*) FROM spare_embeddings) AS kept_vectors, (SELECT count(*) FROM model_changes) AS changes_of_model,
+    (SELECT count(*) FROM job_findings WHERE outcome NOT IN ('repaired', 'failed', 'left_behind', 'zero_vector')) AS findings
+
+-- count_precious_sync_state --
+-- Copies whose sync state a rollback would delete; run only if their migration is applied.
+SELECT count(DISTINCT chain) AS sync_states FROM sync_state
 
 -- find_unfinished_copy --
 -- Unfinished copy into this store: it builds the vector index at its end.

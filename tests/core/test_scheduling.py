@@ -32,6 +32,7 @@ from vestige_tui.core.scheduling import (
     to_json,
     true_retention,
 )
+from vestige_tui.core.times import LocalDays
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -233,7 +234,7 @@ def test_forecast_counts_local_days_over_a_clock_change() -> None:
         now + 29 * DAY,
         now + 31 * DAY,
     ]
-    counts = forecast(due, now, tz=berlin)
+    counts = forecast(due, now, days=LocalDays(tz=berlin))
     assert len(counts) == 30
     assert counts[:3] == [3, 2, 1]
     assert counts[29] == 1

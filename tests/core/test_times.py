@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import time as clock_time
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from vestige_tui.core.errors import Usage
-from vestige_tui.core.times import format_time, local_midnight, parse_argument, parse_stored
+from vestige_tui.core.times import LocalDays, format_time, parse_argument, parse_stored
 
 NOW = datetime(2026, 5, 31, 12, 30, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -107,7 +108,7 @@ def test_what_is_no_text_is_none() -> None:
     ],
 )
 def test_arguments(text: str, moment: datetime) -> None:
-    assert parse_argument(text, NOW, BERLIN) == moment
+    assert parse_argument(text, NOW, LocalDays(tz=BERLIN)) == moment
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_arguments(text: str, moment: datetime) -> None:
 )
 def test_an_argument_that_says_no_time_is_one_sentence(text: str) -> None:
     with pytest.raises(Usage) as caught:
-        parse_argument(text, NOW, BERLIN)
+        parse_argument(text, NOW, LocalDays(tz=BERLIN))
     assert caught.value.message.endswith(".")
     assert caught.value.message.isprintable()
 
@@ -125,8 +126,8 @@ def test_without_a_zone_it_is_the_machines() -> None:
     assert parse_argument("2026-11-01", NOW) == utc(2026, 11, 1, 4)
     assert parse_argument("2026-11-02", NOW) == utc(2026, 11, 2, 5)
     assert parse_argument("2026-07-01 12:00", NOW) == utc(2026, 7, 1, 16)
-    assert local_midnight(utc(2026, 11, 2, 4, 59)) == utc(2026, 11, 1, 4)
-    assert local_midnight(utc(2026, 3, 9, 3)) == utc(2026, 3, 8, 5)
+    assert LocalDays().bound(utc(2026, 11, 2, 4, 59)) == utc(2026, 11, 1, 4)
+    assert LocalDays().bound(utc(2026, 3, 9, 3)) == utc(2026, 3, 8, 5)
 
 
 @pytest.mark.parametrize(
@@ -142,16 +143,69 @@ def test_without_a_zone_it_is_the_machines() -> None:
     ],
 )
 def test_local_midnight_over_clock_changes(zone: str, now: datetime, midnight: datetime) -> None:
-    assert local_midnight(now, ZoneInfo(zone)) == midnight
+    assert LocalDays(tz=ZoneInfo(zone)).bound(now) == midnight
 
 
 def test_midnights_of_a_year_follow_each_other() -> None:
     for zone in (BERLIN, ZoneInfo("America/Santiago"), ZoneInfo("Australia/Lord_Howe")):
+        days = LocalDays(tz=zone)
         for day in range(365):
-            here = local_midnight(NOW, zone, days=day)
-            gone = local_midnight(NOW, zone, days=day + 1) - here
+            here = days.bound(NOW, day)
+            gone = days.bound(NOW, day + 1) - here
             assert timedelta(hours=23) <= gone <= timedelta(hours=25)
-            assert local_midnight(here, zone) == here
+            assert days.bound(here) == here
+
+
+ZONES_WITHOUT_SOME_MIDNIGHTS = ("America/Santiago", "Asia/Beirut", "Africa/Cairo", "America/Havana", "America/Asuncion")
+
+
+@pytest.fixture(params=(*ZONES_WITHOUT_SOME_MIDNIGHTS, "Australia/Lord_Howe", "Europe/Berlin", "Pacific/Apia"))
+def machine_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield request.param
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("starts_at", [clock_time(), clock_time(4), clock_time(0, 30), clock_time(23, 30)])
+def test_the_machines_days_are_those_of_its_zone(machine_zone: str, starts_at: clock_time) -> None:
+    here, there = LocalDays(starts_at), LocalDays(starts_at, ZoneInfo(machine_zone))
+    for year in (2011, 2026):
+        for number in range(365):
+            day = date(year, 1, 1) + timedelta(days=number)
+            start, end = there.start(day), there.start(day + timedelta(days=1))
+            assert here.start(day) == start
+            # The clock shows the start of the day, or a later time where a change skips it, and not before.
+            assert start.astimezone(there.tz).replace(tzinfo=None) >= datetime.combine(day, starts_at)
+            last = (start - timedelta(seconds=1)).astimezone(there.tz).replace(tzinfo=None)
+            assert last < datetime.combine(day, starts_at)
+            if start < end:
+                assert here.of(start) == here.of(end - timedelta(microseconds=1)) == day
+
+
+def test_a_repeated_hour_at_midnight_stays_in_the_day_that_began() -> None:
+    # Until 2011 the clocks of Saint John's went back at 00:01, to 23:01 of the evening before.
+    days = LocalDays(tz=ZoneInfo("America/St_Johns"))
+    started = days.start(date(2010, 11, 7))
+    assert started == utc(2010, 11, 7, 2, 30)
+    assert days.of(started) == days.of(started + timedelta(minutes=30)) == date(2010, 11, 7)
+    assert days.of(started - timedelta(seconds=1)) == date(2010, 11, 6)
+
+
+def test_a_day_may_start_at_another_hour() -> None:
+    days = LocalDays(clock_time(4), BERLIN)
+    at_night = utc(2026, 5, 31, 1, 59)  # 03:59 in Berlin
+    assert days.of(at_night) == date(2026, 5, 30)
+    assert days.bound(at_night) == parse_argument("today", at_night, days) == utc(2026, 5, 30, 2)
+    assert days.bound(at_night, 1) == parse_argument("2026-05-31", at_night, days) == utc(2026, 5, 31, 2)
+    assert parse_argument("2026-05-31 00:00", at_night, days) == utc(2026, 5, 30, 22)
+
+
+def test_a_skipped_time_is_the_moment_of_the_change() -> None:
+    days = LocalDays(tz=ZoneInfo("America/Santiago"))
+    evening = utc(2026, 9, 6, 1)
+    assert days.bound(evening, 1) == parse_argument("2026-09-06 00:30", evening, days) == utc(2026, 9, 6, 4)
 
 
 def test_written_moments_have_one_width_and_sort_as_text() -> None:

@@ -16,7 +16,8 @@ from vestige_tui.core.errors import Conflict, NotFound, ReadOnly
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Filter
 from vestige_tui.core.reviews import Rating, Review, Scheduling
-from vestige_tui.core.scheduling import forecast, local_midnight
+from vestige_tui.core.scheduling import forecast
+from vestige_tui.core.times import LocalDays
 from vestige_tui.store.backends.protocol import Write
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
@@ -135,8 +136,7 @@ async def test_queue_counts_are_those_of_the_lists(store: Store, clock: Clock) -
     for number in (3, 4, 8, 15):
         await store.reviews.record(key(number), Rating.GOOD)
     await store.reviews.undo(key(15))
-    today = local_midnight(now)
-    bounds = [today, local_midnight(today + timedelta(hours=36)), local_midnight(today + timedelta(days=7, hours=12))]
+    bounds = [LocalDays().bound(now, day) for day in (0, 1, 7)]
     for chosen in (Filter(), Filter(superseded=True), Filter(tags=("t1",))):
         counts = await store.reviews.queue_counts(chosen)
         listed = [len(await store.reviews.due(bound, 1_000, chosen)) for bound in bounds]

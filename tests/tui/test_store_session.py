@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.corpus import clock, embedders, second_handle
+from tests.support.old_schema import take_back
 from vestige_tui.config.settings import Config
 from vestige_tui.core.errors import StoreMissing, Unavailable, VestigeError
 from vestige_tui.core.health import Stats
@@ -19,6 +20,7 @@ from vestige_tui.core.memories import Draft
 from vestige_tui.core.reviews import QueueCounts
 from vestige_tui.store.maintenance import MaintenanceService
 from vestige_tui.store.models import ModelService
+from vestige_tui.store.open import open_store
 from vestige_tui.store.reviews import ReviewService
 from vestige_tui.tui import store_session
 from vestige_tui.tui.store_session import Activity, StoreSession
@@ -147,6 +149,18 @@ async def test_a_read_only_session_asks_for_no_new_store(tmp_path: Path) -> None
     async with running(f"sqlite:{tmp_path / 'none.db'}", may_create=True, read_only=True) as watched:
         await watched.until_state(SessionState.REFUSED)
         assert watched.questions == []
+
+
+async def test_a_schema_that_is_behind_is_read_and_told(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path / 'old.db'}"
+    async with open_store(url, create=True):
+        pass
+    await take_back(url, "sync_state")
+    async with running(url, read_only=True) as watched:
+        await watched.until(lambda: watched.session.state is SessionState.LIVE)
+        await watched.until(lambda: any(isinstance(event, Reported) for event in watched.events))
+        [report] = [event for event in watched.events if isinstance(event, Reported)]
+        assert "(next: 0007_sync_state) and is open read-only" in report.text
 
 
 async def test_an_outage_begins_and_ends_once(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,6 +86,7 @@ def _new_content() -> str:
 async def _edit(args: Namespace, output: Output) -> int:
     options = (args.content, args.type, args.codebase, args.domain, args.visibility, args.meta)
     async with chosen_store(args) as store:
+        store.refuse_read_only()
         memory = await store.get(await store.memories.resolve(args.id))
         if all(option is None for option in options):
             with draft_file(memory.content) as path:
@@ -198,6 +199,7 @@ async def _tag(args: Namespace, output: Output) -> int:
 
 async def _delete(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
+        store.refuse_read_only()
         ids = list(dict.fromkeys([await store.memories.resolve(each) for each in args.ids]))
         if len(ids) > MAX_UNCONFIRMED_MEMORIES and not args.yes:
             raise Refused(f"This would delete {grouped(len(ids))} memories; repeat with --yes to do it.")

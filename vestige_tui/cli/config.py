@@ -33,6 +33,7 @@ async def _show(args: Namespace, output: Output) -> int:
         "desired_retention": config.desired_retention,
         "weights": list(config.weights),
         "new_per_day": config.new_per_day,
+        "day_starts_at": f"{config.day_starts_at:%H:%M}",
         "keys": dict(config.keys),
         "theme": config.theme,
     }

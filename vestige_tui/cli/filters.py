@@ -14,6 +14,7 @@ from vestige_tui.core.times import parse_argument
 
 if TYPE_CHECKING:
     from vestige_tui.core.memories import Filter
+    from vestige_tui.core.times import LocalDays
     from vestige_tui.store.store import Store
 
 
@@ -47,7 +48,8 @@ async def chosen_filter(args: Namespace, store: Store, *, superseded: bool = Fal
         chips.append(Chip("is", "replaced"))
     saved_chips = [] if args.filter is None else read_chips(_saved_filter(args, args.filter))
     # The last chip of a single-valued field wins: an option overrides the saved filter.
-    return await store.memories.resolve_owner(filter_of([*saved_chips, *chips], datetime.now(UTC)))
+    chosen = filter_of([*saved_chips, *chips], datetime.now(UTC), store.policy.days)
+    return await store.memories.resolve_owner(chosen)
 
 
 def _saved_filter(args: Namespace, name: str) -> str:
@@ -63,6 +65,6 @@ def _saved_filter(args: Namespace, name: str) -> str:
     return filters[name]
 
 
-def moment(text: str | None) -> datetime | None:
+def moment(text: str | None, days: LocalDays) -> datetime | None:
     """Parse the time of an option. Raises Usage."""
-    return None if text is None else parse_argument(text, datetime.now(UTC))
+    return None if text is None else parse_argument(text, datetime.now(UTC), days)

@@ -47,6 +47,7 @@ async def open_with_settings(
     url: str, config: Config, *, read_only: bool = False, create: bool = False
 ) -> AsyncIterator[Store]:
     """Open a store by URL under these settings, with its embedding model loadable."""
+    from vestige_tui.cli.output import say
     from vestige_tui.embedding.embedder_source import EmbedderSource
     from vestige_tui.store.open import open_store
 
@@ -61,6 +62,8 @@ async def open_with_settings(
             max_connections=config.max_connections,
             acquire_timeout=config.acquire_timeout_secs,
         ) as store:
+            if store.maintenance.pending:
+                say(store.maintenance.pending_text())
             yield store
     finally:
         embedders.close()

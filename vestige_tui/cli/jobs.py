@@ -405,16 +405,18 @@ async def _sweep(args: Namespace, output: Output) -> int:
     from vestige_tui.jobs.sweeper import SweepResult, sweep, sweep_summary
     from vestige_tui.jobs.transitions import STUCK_AFTER
 
+    if args.read_only:
+        raise ReadOnly("A sweep writes the job logs of the stores: leave --read-only out.")
     threshold = timedelta(seconds=min(args.threshold, MAX_THRESHOLD_SECONDS)) if args.threshold else STUCK_AFTER
     total = SweepResult()
     for url in (args.store,) if args.store else _urls(args):
         try:
-            async with _store(url, read_only=args.read_only) as store:
+            async with _store(url, read_only=False) as store:
                 if store.read_only:
                     raise ReadOnly(f"{store.title} is open read-only; nothing was swept.")
                 result = await sweep(store, threshold=threshold)
         except VestigeError as error:
-            if args.store or args.read_only:
+            if args.store:
                 raise
             if not isinstance(error, StoreMissing):
                 output.note(error.message)

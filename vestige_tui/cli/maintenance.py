@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from argparse import Namespace
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vestige_tui.cli.global_options import chosen_store, settings, store_url
@@ -37,7 +37,7 @@ def add_commands(commands: Commands) -> None:
     down = steps.add("down", _down, "take the newest step back, or all above --to")
     down.add_argument("--to", metavar="N", type=int, help="the version to keep; 0 takes every table away")
     down.add_argument("--dry-run", action="store_true", help="only list what would be done")
-    down.add_argument("--yes", action="store_true", help="even where memories, reviews or events are deleted")
+    down.add_argument("--yes", action="store_true", help="even where memories, reviews or other data are deleted")
     commands.add("stats", _stats, "print figures of the whole store")
     commands.add("vacuum", _vacuum, "give unused space back")
 
@@ -128,9 +128,12 @@ async def _down(args: Namespace, output: Output) -> int:
         applied = [step.version for step in await schema.status(backend) if step.state == "applied"]
         to = max(applied, default=1) - 1 if args.to is None else args.to
         steps = await schema.down(backend, to=to, yes=args.yes, dry_run=args.dry_run)
-    return _print_steps(
-        output, steps, "Would be taken back:" if args.dry_run else "Taken back:", "There is nothing to take back."
-    )
+        counts = await schema.losses(backend, steps) if args.dry_run else None
+    label = "Taken back:" if counts is None else "Would be taken back:"
+    status = _print_steps(output, steps, label, "There is nothing to take back.", deletes=counts)
+    if counts:
+        output.line(f"This would delete {schema.losses_text(counts)}.")
+    return status
 
 
 def _refuse_foreign(backend: Backend) -> None:
@@ -138,10 +141,18 @@ def _refuse_foreign(backend: Backend) -> None:
         raise Refused(f"A Vestige server made {backend.title} and keeps its schema; it was not touched.")
 
 
-def _print_steps(output: Output, steps: Sequence[MigrationInfo], label: str, empty_message: str) -> int:
+def _print_steps(
+    output: Output,
+    steps: Sequence[MigrationInfo],
+    label: str,
+    empty_message: str,
+    *,
+    deletes: Mapping[str, int] | None = None,
+) -> int:
     names = [f"{step.version:04d}_{step.name}" for step in steps]
     if output.as_json:
-        output.document({"changed": names, "undo": None})
+        counts = {} if deletes is None else {"deletes": dict(deletes)}
+        output.document({"changed": names, "undo": None, **counts})
     for name in names:
         output.line(f"{label} {name}")
     if not names:

@@ -12,6 +12,7 @@ from vestige_tui.cli.job_wait import started_job
 from vestige_tui.cli.jobs import findings, show
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, whole
+from vestige_tui.core.errors import ReadOnly
 from vestige_tui.presenters import json_shapes
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ async def _copy(args: Namespace, output: Output) -> int:
     request = _copy_request(args)
     if args.dry_run:
         return print_plan(output, await dry_run(request))
+    if args.read_only:
+        raise ReadOnly("A copy writes the target: leave --read-only out.")
     async with started_job(request, output, "copied", detach=args.detach) as handle:
         job = handle.job
         job_findings = [] if job.in_flight else await findings(handle.store, job.id)

@@ -87,7 +87,7 @@ def _add_common(target: Parser, default: object) -> None:
     false = default if default is argparse.SUPPRESS else False
     target.add_argument("--config", metavar="FILE", default=default, help="settings other than ~/.vestige/vestige.toml")
     target.add_argument("--store", metavar="URL", default=default, help="sqlite:PATH, postgresql://… or pgembed:DIR")
-    target.add_argument("--read-only", action="store_true", default=false, help="write nothing to the store")
+    target.add_argument("--read-only", action="store_true", default=false, help="write to no store, also to no target")
     target.add_argument(
         "--debug", action="store_true", default=false, help="log more; `vestige-tui about` names the log"
     )
@@ -166,6 +166,15 @@ def _run(arguments: Sequence[str], output: Output) -> int:
         if name not in _PATH_ARGUMENTS:
             setattr(args, name, _decode_argument(value))
     _start_log(args)
+    if not args.read_only:
+        return _run_command(args, output)
+    from vestige_tui.store.open import only_reading
+
+    with only_reading():
+        return _run_command(args, output)
+
+
+def _run_command(args: argparse.Namespace, output: Output) -> int:
     if args.command is None:
         return _console(args, output)
     status: int = asyncio.run(_cancel_on_signals(args.run(args, output)))

@@ -38,8 +38,8 @@ def add_commands(commands: Commands) -> None:
 
 
 async def _due(args: Namespace, output: Output) -> int:
-    before = moment(args.before)
     async with chosen_store(args) as store:
+        before = moment(args.before, store.policy.days)
         chosen = await chosen_filter(args, store)
         now, weights = store.now(), store.policy.weights
         if args.count and before is None:
@@ -109,9 +109,9 @@ async def _mark(args: Namespace, output: Output) -> int:
 
 async def _forecast(args: Namespace, output: Output) -> int:
     async with chosen_store(args) as store:
-        now = store.now()
-        counts = forecast(await store.reviews.due_times(args.days, await chosen_filter(args, store)), now, args.days)
-    today = now.astimezone().date()
+        now, local_days = store.now(), store.policy.days
+        times = await store.reviews.due_times(args.days, await chosen_filter(args, store))
+    counts, today = forecast(times, now, args.days, local_days), local_days.of(now)
     days = [(today + timedelta(days=offset), count) for offset, count in enumerate(counts)]
     if output.as_json:
         output.document(json_shapes.listed({"date": day.isoformat(), "due": count} for day, count in days))

@@ -116,7 +116,7 @@ async def _repair(args: Namespace, output: Output, request: JobRequest) -> int:
         if args.read_only:
             raise ReadOnly("A repair writes the target: leave --read-only out.")
         refuse_unasked(args, "This would overwrite rows of the target")
-    await check(repair)
+    await check(repair, dry=args.dry_run)
     comparison = await _compare(args, output, request)
     if isinstance(comparison, int):
         return comparison

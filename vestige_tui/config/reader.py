@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import time
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ def read_config(source: str, file: Path, env: Mapping[str, str]) -> Config:
         desired_retention=settings.number("review.desired_retention", 0.9, 0.5, 0.99),
         weights=_weights(settings),
         new_per_day=int(settings.number("review.new_per_day", 10, 0, 1_000_000, whole=True)),
+        day_starts_at=settings.clock_time("review.day_starts_at", time.min),
         keys=_keys(settings),
         filters=_filters(settings),
         theme=settings.text("ui.theme"),

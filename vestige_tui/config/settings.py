@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import time
 from pathlib import Path
 
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, Policy
+from vestige_tui.core.times import LocalDays
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Config:
     desired_retention: float = 0.9
     weights: tuple[float, ...] = DEFAULT_WEIGHTS
     new_per_day: int = 10
+    day_starts_at: time = time.min
+    """Local time at which a day of reviews starts."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Keys by command id, in Textual's names, separated by commas."""
     filters: Mapping[str, str] = field(default_factory=dict)
@@ -41,4 +45,4 @@ class Config:
         return f"sqlite:{self.sqlite_path}" if self.sqlite_path else None
 
     def policy(self) -> Policy:
-        return Policy(self.desired_retention, self.weights, self.new_per_day)
+        return Policy(self.desired_retention, self.weights, self.new_per_day, LocalDays(self.day_starts_at))

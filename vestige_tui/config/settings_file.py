@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,7 +21,7 @@ KNOWN_KEYS: Mapping[str, tuple[str, ...]] = {
     "storage.sqlite": ("path",),
     "storage.postgres": ("url", "max_connections", "acquire_timeout_secs"),
     "embeddings": ("provider", "model"),
-    "review": ("desired_retention", "weights", "new_per_day"),
+    "review": ("desired_retention", "weights", "new_per_day", "day_starts_at"),
     "ui": ("theme",),
 }
 """Names in each table of the file that this program reads; other tables belong to the memory server."""
@@ -123,12 +124,24 @@ class SettingsFile:
             self.fail(key, f"{key} must be a {kind} from {low:,} to {high:,}")
         return float(value)
 
+    def clock_time(self, key: str, default: time) -> time:
+        """Return a time of day to the minute, written as text (``"04:00"``) or as TOML's own local time."""
+        value = self.at(key)
+        if value is None:
+            return default
+        if isinstance(value, str) and _CLOCK_TIME.fullmatch(value):
+            return time.fromisoformat(value)
+        if not isinstance(value, time) or value.second or value.microsecond:
+            self.fail(key, f'{key} must be a time from "00:00" to "23:59", such as "04:00"')
+        return value
+
     def fail(self, key: str, problem: str) -> NoReturn:
         line = _line_of(self.source, key)
         position = f"{self.file}, line {line}" if line else f"{self.file}"
         raise ConfigError(f"{position}: {problem}{'' if problem.endswith('?') else '.'}")
 
 
+_CLOCK_TIME = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?")
 _ASSIGNMENT = re.compile(
     r"\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'))*)\s*="

@@ -41,6 +41,7 @@ DEFAULT_FILE = """\
 # [review]
 # desired_retention = 0.9
 # new_per_day = 10
+# day_starts_at = "00:00"           # local time; until then, it is still the day before
 
 # [keys]                            # a command's id and its key, or several keys with commas
 # place.search = "f2,ctrl+f"

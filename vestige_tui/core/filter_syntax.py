@@ -6,12 +6,12 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Any
 
 from vestige_tui.core.errors import TimeOutOfRange, Usage
 from vestige_tui.core.memories import Filter
-from vestige_tui.core.times import parse_argument
+from vestige_tui.core.times import CALENDAR_DAYS, LocalDays, parse_argument
 
 FIELDS: Mapping[str, str] = {
     "domain": "of this domain",
@@ -128,7 +128,7 @@ def without_field(chips: Iterable[Chip], field: str) -> tuple[Chip, ...]:
     return tuple(chip for chip in chips if chip.field != field)
 
 
-def filter_of(chips: Iterable[Chip], now: datetime) -> Filter:
+def filter_of(chips: Iterable[Chip], now: datetime, days: LocalDays = CALENDAR_DAYS) -> Filter:
     """Return the filter of these chips; several of one field are ORed. Raises ``BadChip``.
 
     ``owner`` stays as written: ``Store.resolved`` replaces it by an id.
@@ -139,7 +139,7 @@ def filter_of(chips: Iterable[Chip], now: datetime) -> Filter:
         if chip.field in MANY:
             many.setdefault(MANY[chip.field], []).append(chip.value)
         elif chip.field in ("since", "until"):
-            fields[chip.field] = _moment(chip, now)
+            fields[chip.field] = _moment(chip, now, days)
         elif chip.field == "recall":
             fields["min_retrievability"] = _share(chip)
         elif chip.field == "is":
@@ -153,15 +153,14 @@ def filter_of(chips: Iterable[Chip], now: datetime) -> Filter:
     return Filter(**fields)
 
 
-def _moment(chip: Chip, now: datetime) -> datetime:
-    """Parse a time; ``-30d`` and ``3mo`` mean the local midnight of that day, so that a filter is stable all day."""
+def _moment(chip: Chip, now: datetime, days: LocalDays) -> datetime:
+    """Parse a time; ``-30d`` and ``3mo`` mean the start of that local day, so that a filter is stable all day."""
     word = chip.value.strip().lower()
     try:
         if shift := _DAY_SHIFT.fullmatch(word):
-            local = now.astimezone().replace(tzinfo=UTC)
-            day = parse_argument(f"-{shift['amount']}{shift['unit']}", local).date()
-            return parse_argument(day.isoformat(), now)
-        return parse_argument(f"-{word}" if _TIME_SHIFT.fullmatch(word) else word, now)
+            today = datetime.combine(days.of(now), time.min, UTC)
+            return days.start(parse_argument(f"-{shift['amount']}{shift['unit']}", today).date())
+        return parse_argument(f"-{word}" if _TIME_SHIFT.fullmatch(word) else word, now, days)
     except TimeOutOfRange:
         raise BadChip(chip, f"The time {_excerpt(chip.value)} lies outside the years 1 to 9999.") from None
     except Usage:

@@ -7,15 +7,15 @@ fractional days. Stability is in days, difficulty 1..10, retrievability 0..1, ev
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.reviews import Rating, Review, Scheduling
-from vestige_tui.core.times import format_time, parse_stored
-from vestige_tui.core.times import local_midnight as local_midnight
+from vestige_tui.core.times import CALENDAR_DAYS, LocalDays, format_time, parse_stored
 
 if TYPE_CHECKING:
     import fsrs
@@ -42,11 +42,12 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Settings of scheduling: desired retention, the 21 weights of FSRS-6, and new memories offered a day."""
+    """Settings of scheduling: desired retention, the 21 weights of FSRS-6, new memories offered a day, and the days."""
 
     desired_retention: float = 0.9
     weights: tuple[float, ...] = DEFAULT_WEIGHTS
     new_per_day: int = 10
+    days: LocalDays = CALENDAR_DAYS
 
 
 def review(state: Scheduling | None, rating: Rating, now: datetime, policy: Policy = Policy()) -> Scheduling:
@@ -166,15 +167,13 @@ def curve(
     return [value for value in values if value is not None]
 
 
-def forecast(due: Iterable[datetime], now: datetime, days: int = 30, tz: tzinfo | None = None) -> list[int]:
+def forecast(due: Iterable[datetime], now: datetime, day_count: int = 30, days: LocalDays = CALENDAR_DAYS) -> list[int]:
     """Count the memories that fall due on each coming local day; overdue ones count for today, the first day."""
-    counts = [0] * days
-    today = now.astimezone(tz).date()
+    bounds = [days.bound(now, offset) for offset in range(1, day_count + 1)]
+    counts = [0] * (day_count + 1)
     for moment in due:
-        day = max(0, (moment.astimezone(tz).date() - today).days)
-        if day < days:
-            counts[day] += 1
-    return counts
+        counts[bisect_right(bounds, moment)] += 1
+    return counts[:day_count]
 
 
 def true_retention(reviews: Iterable[Review]) -> float | None:

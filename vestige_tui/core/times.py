@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 
 from vestige_tui.core.errors import TimeOutOfRange, Usage
@@ -19,6 +20,40 @@ _TIME = re.compile(
 _SHIFT = re.compile(r"(?P<sign>[+-])(?P<amount>[0-9]{1,6})(?P<unit>s|min|h|d|w|mo|y)")
 _UNIT_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DAY_OFFSETS = {"yesterday": -1, "today": 0, "tomorrow": 1}
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDays:
+    """Local days of one time zone, each from ``starts_at`` until the next one starts; 23 to 25 hours long.
+
+    ``tz`` None is the machine's zone. A day whose start is skipped by a clock change starts with the change; where the
+    start is repeated, the first of the two counts.
+    """
+
+    starts_at: time = time.min
+    tz: tzinfo | None = None
+
+    def start(self, day: date) -> datetime:
+        """Return the UTC moment at which a day starts."""
+        return _reached(datetime.combine(day, self.starts_at), self.tz)
+
+    def of(self, moment: datetime) -> date:
+        """Return the day in which a moment lies."""
+        local = moment.astimezone(self.tz).replace(tzinfo=None)
+        day = local.date() - (_DAY if local.time() < self.starts_at else timedelta())
+        # A clock that is set back shows the time before the start again.
+        while self.start(day + _DAY) <= moment:
+            day += _DAY
+        return day
+
+    def bound(self, now: datetime, days: int = 0) -> datetime:
+        """Return the UTC moment at which ``now``'s day starts, or that ``days`` later."""
+        return self.start(self.of(now) + timedelta(days=days))
+
+
+CALENDAR_DAYS = LocalDays()
+"""Days of the machine's zone, from midnight."""
 
 
 def parse_stored(text: str | None) -> datetime | None:
@@ -46,24 +81,24 @@ def parse_stored(text: str | None) -> datetime | None:
     return _parse(text, None)
 
 
-def parse_argument(text: str, now: datetime, tz: tzinfo | None = None) -> datetime:
+def parse_argument(text: str, now: datetime, days: LocalDays = CALENDAR_DAYS) -> datetime:
     """Parse a time that the user wrote: RFC 3339, ``2026-11-01``, ``today`` (and its neighbours), ``now``, ``-7d``.
 
-    Units are s, min, h, d, w, mo, y. Without a zone it is in ``tz``, by default the machine's; a bare date is its
-    midnight. Raises ``Usage``.
+    Units are s, min, h, d, w, mo, y. Without a zone it is in that of ``days``, by default the machine's; a bare date is
+    the start of that day. Raises ``Usage``.
     """
     word = text.strip().lower()
     try:
         if word == "now":
             return now.astimezone(UTC)
         if word in _DAY_OFFSETS:
-            return local_midnight(now, tz, days=_DAY_OFFSETS[word])
+            return days.bound(now, _DAY_OFFSETS[word])
         if shift := _SHIFT.fullmatch(word):
             amount = int(shift["sign"] + shift["amount"])
             return _shifted(now.astimezone(UTC), amount, shift["unit"])
     except (ValueError, OverflowError):
         raise TimeOutOfRange(f"The time {text.strip()!a} lies outside the years 1 to 9999.") from None
-    moment = _parse(text, tz, local=True)
+    moment = _parse(text, days)
     if moment is None:
         raise Usage(
             f"The time {text.strip()[:60]!a} was not understood: give today, -7d, 2026-11-01 or an RFC 3339 time."
@@ -77,24 +112,35 @@ def format_time(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds")
 
 
-def local_midnight(now: datetime, tz: tzinfo | None = None, *, days: int = 0) -> datetime:
-    """Return the UTC moment at which ``now``'s day, or that ``days`` later, begins in ``tz`` (default: the machine's).
+def _reached(wall: datetime, tz: tzinfo | None) -> datetime:
+    """Return the first UTC moment at which the clock of ``tz`` shows ``wall`` or, where that is skipped, a later time.
 
-    If a clock change skips midnight it is the first moment of the day; if one repeats it, the first of the two.
+    The machine's zone is asked for the offsets of moments alone: Python 3.11 is an hour off for a skipped local time.
     """
-    return _midnight(now.astimezone(tz).date() + timedelta(days=days), tz)
+    utc = wall.replace(tzinfo=UTC)
+    offsets = [_offset_at(moment, tz) for moment in (max(utc, _FIRST) - _DAY, min(utc, _LAST) + _DAY)]
+    candidates = sorted(utc - offset for offset in offsets)
+    for moment in candidates:
+        if moment + _offset_at(moment, tz) == utc:
+            return moment
+    before, after = candidates
+    while after - before > timedelta(seconds=1):
+        middle = before + timedelta(seconds=(after - before) // timedelta(seconds=2))
+        if middle + _offset_at(middle, tz) < utc:
+            before = middle
+        else:
+            after = middle
+    return after
 
 
-def _midnight(day: date, tz: tzinfo | None) -> datetime:
-    return _in_zone(datetime.combine(day, time.min), tz)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC) + 2 * _DAY, datetime.max.replace(tzinfo=UTC) - 2 * _DAY
 
 
-def _in_zone(naive: datetime, tz: tzinfo | None) -> datetime:
-    # astimezone takes a naive datetime for the machine's local time, with the offset of that day.
-    return (naive if tz is None else naive.replace(tzinfo=tz)).astimezone(UTC)
+def _offset_at(moment: datetime, tz: tzinfo | None) -> timedelta:
+    return moment.astimezone(tz).utcoffset() or timedelta()
 
 
-def _parse(text: str, tz: tzinfo | None, *, local: bool = False) -> datetime | None:
+def _parse(text: str, days: LocalDays | None) -> datetime | None:
     match = _TIME.fullmatch(text.strip())
     if match is None:
         return None
@@ -108,7 +154,9 @@ def _parse(text: str, tz: tzinfo | None, *, local: bool = False) -> datetime | N
         naive += timedelta(seconds=1) if second == 60 else timedelta(microseconds=int(fraction))
         zone = match["zone"]
         if zone is None:
-            return _in_zone(naive, tz) if local else naive.replace(tzinfo=UTC)
+            if days is None:
+                return naive.replace(tzinfo=UTC)
+            return days.start(day) if match["hour"] is None else _reached(naive, days.tz)
         return naive.replace(tzinfo=_offset(zone)).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None

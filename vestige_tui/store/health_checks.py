@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from vestige_tui.core.health import HealthProblem, PostgresServer, Session, SqliteFile, TableSize, VectorsHeld
+from vestige_tui.core.health import (
+    HealthProblem,
+    MigrationInfo,
+    PostgresServer,
+    Session,
+    SqliteFile,
+    TableSize,
+    VectorsHeld,
+)
 from vestige_tui.core.text import bytes_size, duration, grouped
 
 MAX_WAL_BYTES = 256_000_000
@@ -32,6 +40,15 @@ def of_pgvector(installed: str, available: str) -> Iterator[HealthProblem]:
             f"pgvector {installed} can write beyond its memory while it builds an index in parallel.", remedy
         )
     yield HealthProblem(f"pgvector {installed} can corrupt its index, so that searches miss memories.", remedy)
+
+
+def of_schema(pending: Sequence[MigrationInfo]) -> HealthProblem:
+    """Health check: migrations are pending, and the store may not be written."""
+    names = ", ".join(f"{info.version:04d}_{info.name}" for info in pending)
+    return HealthProblem(
+        f"The schema is behind: {names} {'is' if len(pending) == 1 else 'are'} pending, and the store is read-only.",
+        "Run `vestige-tui schema up` with the right to write.",
+    )
 
 
 def of_index(waits_for: str | None) -> HealthProblem:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from vestige_tui.core.errors import Busy, SchemaPending, VestigeError
+from vestige_tui.core.errors import Busy, ReadOnly, SchemaPending, VestigeError
 from vestige_tui.core.health import (
     Health,
     HealthProblem,
@@ -39,6 +39,8 @@ class MaintenanceService:
         self._backend = context.backend
         self._models = models
         self._embedders = embedders
+        self.pending: tuple[MigrationInfo, ...] = ()
+        """Migrations that a store lacks that was opened read-only."""
 
     @property
     def kind(self) -> Literal["sqlite", "postgres", "vestige"]:
@@ -55,15 +57,37 @@ class MaintenanceService:
                 raise SchemaPending(
                     f"{self._backend.title} holds no memory store yet; `vestige-tui schema up` makes its tables."
                 )
-        pending = [info for info in await self.schema_status() if info.state == "pending"]
-        if not pending:
-            return
-        if self._backend.read_only:
-            raise SchemaPending(
-                f"{self._backend.title} lacks {len(pending)} schema steps "
-                f"(next: {pending[0].version:04d}_{pending[0].name}) and is open read-only."
-            )
-        await migrations.up(self._backend)
+        self.pending = await self._pending()
+        reason = self._backend.reason
+        if self.pending and not self._backend.read_only:
+            try:
+                await migrations.up(self._backend)
+            except ReadOnly as error:
+                if self.pending[0].version == 1:
+                    raise
+                log.info("The schema stays as it is: %s", error)
+                reason = "the role may not bring its schema up to date"
+            self.pending = await self._pending()
+        if self.pending and self.pending[0].version == 1:
+            raise SchemaPending(self.pending_text())
+        if self.pending:
+            await self._backend.read_without([info.version for info in self.pending], reason)
+
+    async def _pending(self) -> tuple[MigrationInfo, ...]:
+        return tuple(info for info in await self.schema_status() if info.state == "pending")
+
+    def pending_text(self) -> str:
+        """Return the pending steps of a store that is open read-only, as a sentence."""
+        steps = f"{len(self.pending)} schema step{'' if len(self.pending) == 1 else 's'}"
+        return (
+            f"{self._backend.title} lacks {steps} (next: {self.pending[0].version:04d}_{self.pending[0].name}) and is "
+            "open read-only; `vestige-tui schema up` brings it up to date."
+        )
+
+    def refuse_pending(self) -> None:
+        """Raise SchemaPending for work that needs every table of a store."""
+        if self.pending:
+            raise SchemaPending(self.pending_text())
 
     async def finalize_schema(self, settings: Mapping[str, str] | None = None) -> bool:
         """Apply the staged migration once the vector dimension is known; True if this call applied it.
@@ -88,7 +112,7 @@ class MaintenanceService:
         )
 
     async def _run_health_checks(self) -> list[HealthProblem]:
-        checks: list[HealthProblem] = []
+        checks = [health_checks.of_schema(self.pending)] if self.pending else []
         model = await self._models.refresh()
         if self._backend.capabilities.typed_vectors:
             preflight = (await self._backend.fetch("preflight"))[0]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +31,19 @@ def refuse_other_urls(url: str) -> None:
         raise Usage("A store on a server is given as postgresql://USER@HOST/DATABASE; there is no file of this name.")
 
 
+_only_reads: ContextVar[bool] = ContextVar("only_reads", default=False)
+
+
+@contextmanager
+def only_reading() -> Iterator[None]:
+    """Open every store within the block read-only, in its tasks and threads too, also where a caller asks to write."""
+    token = _only_reads.set(True)
+    try:
+        yield
+    finally:
+        _only_reads.reset(token)
+
+
 def open_backend(
     url: str, *, create: bool = False, read_only: bool = False, max_connections: int = 10, acquire_timeout: float = 30.0
 ) -> Backend:
@@ -35,6 +51,7 @@ def open_backend(
 
     ``sqlite:PATH`` or a bare path, ``postgresql://…`` (any libpq URL), or ``pgembed:DIR``.
     """
+    read_only = read_only or _only_reads.get()
     scheme, _, rest = url.partition(":")
     if scheme in ("postgresql", "postgres", "pgembed"):
         from vestige_tui.store.backends.postgres import PostgresBackend

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from vestige_tui.core.errors import Conflict, NotFound
 from vestige_tui.core.memories import Change, Filter, Memory
 from vestige_tui.core.reviews import Marks, QueueCounts, Rating, Review, Scheduling
-from vestige_tui.core.scheduling import local_midnight
 from vestige_tui.core.scheduling import review as fsrs_review
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import Json
@@ -36,6 +35,7 @@ class ReviewService:
         self._backend = context.backend
         self._memories = memories
         self._journal = journal
+        self._days = context.policy.days
 
     async def scheduling(self, memory_id: str) -> Scheduling | None:
         """Return the FSRS state of a memory; None if it was never scheduled. Raises NotFound."""
@@ -56,7 +56,7 @@ class ReviewService:
         Excludes suspended, buried and new memories.
         """
         now = self._context.now()
-        bound = before or tomorrow(now)
+        bound = before or self._days.bound(now, 1)
         filters, params = self._context.filters(filter or Filter())
         # Vestige writes times in several formats: query with a margin of one day, then compare as times.
         query_bound = bound + timedelta(days=1) if self._backend.foreign else bound
@@ -84,8 +84,7 @@ class ReviewService:
     async def queue_counts(self, filter: Filter | None = None) -> QueueCounts:
         """Count the memories to review, by local days."""
         now = self._context.now()
-        today = local_midnight(now)
-        bounds = [today, tomorrow(now), local_midnight(today + timedelta(days=7, hours=12))]
+        bounds = [self._days.bound(now, offset) for offset in (0, 1, 7)]
         filters, params = self._context.filters(filter or Filter())
         params["now"] = now
         slots = {"filters": filters}
@@ -99,18 +98,18 @@ class ReviewService:
         else:
             extras, query_bounds = [0, 0, 0], bounds
         until = dict(zip(("overdue", "tonight", "week"), query_bounds, strict=True))
-        [row] = await self._backend.fetch("count_queue", {**params, **until, "midnight": today}, slots)
+        [row] = await self._backend.fetch("count_queue", {**params, **until, "midnight": bounds[0]}, slots)
         overdue, by_tonight, by_week = (int(row[name]) + extra for name, extra in zip(until, extras, strict=True))
         new, first = int(row["new"]), int(row["first"])
         offered = max(0, min(new, self._context.policy.new_per_day - first))
         return QueueCounts(overdue, by_tonight - overdue, by_week - by_tonight, new, offered)
 
     async def due_times(self, days: int = 30, filter: Filter | None = None) -> tuple[datetime, ...]:
-        """Return the due times within so many days, overdue ones included, for a forecast."""
+        """Return the due times within so many days, today and overdue ones included, for a forecast."""
         now = self._context.now()
         filters, params = self._context.filters(filter or Filter())
         epoch = datetime.fromtimestamp(0, UTC)
-        span = {**params, "now": now, "earliest": epoch, "before": now + timedelta(days=days + 1)}
+        span = {**params, "now": now, "earliest": epoch, "before": self._days.bound(now, days + 1)}
         return tuple(await _parse_due_times(await self._backend.fetch("list_due_times", span, {"filters": filters})))
 
     async def record(
@@ -181,8 +180,9 @@ class ReviewService:
         return await self._mark("suspend", memory_id, Marks(suspended=True))
 
     async def bury(self, memory_id: str, until: datetime | None = None) -> Change:
-        """Exclude a memory from reviews until a time, by default tomorrow's local midnight."""
-        return await self._mark("bury", memory_id, Marks(buried_until=until or tomorrow(self._context.now())))
+        """Exclude a memory from reviews until a time, by default the start of the next local day."""
+        until = until or self._days.bound(self._context.now(), 1)
+        return await self._mark("bury", memory_id, Marks(buried_until=until))
 
     async def resume(self, memory_id: str) -> Change:
         """Include a suspended or buried memory in reviews again."""
@@ -252,12 +252,6 @@ async def _parse_due_times(records: Sequence[Row]) -> list[datetime]:
         moments += [moment for row in chunk if (moment := rows.as_time(row["next_review"])) is not None]
         await asyncio.sleep(0)
     return moments
-
-
-def tomorrow(now: datetime) -> datetime:
-    # 36 hours after midnight lie within tomorrow even if daylight saving time starts or ends today.
-
-    return local_midnight(local_midnight(now) + timedelta(hours=36))
 
 
 def _is_due(memory: Memory, bound: datetime) -> bool:

@@ -83,6 +83,10 @@ class Store:
     def read_only_reason(self) -> str:
         return self._backend.reason
 
+    def refuse_read_only(self) -> None:
+        """Raise ReadOnly for a store that may not be written, before a command asks for anything."""
+        self._context.refuse_read_only()
+
     @property
     def backend(self) -> Backend:
         """Backend of the store, for jobs that move rows in bulk."""

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
     """Refuse a copy that cannot succeed, before a row or a table is created."""
     backend = open_backend(request.target, create=not dry, max_connections=1)
+    if not dry:
+        _refuse_read_only(backend)
     async with open_store(request.source, read_only=True) as source_store:
+        source_store.maintenance.refuse_pending()
         source = await asyncio.to_thread(open_source, request.source)
         try:
             model = source.model()
@@ -49,7 +52,7 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
             else:
                 try:
                     await _refusecompatible(source_store.backend, backend)
-                    registered = await _check_target(backend)
+                    registered = await _check_target(backend, dry=dry)
                 finally:
                     await backend.close()
         target_model = await _target_model(model, registered, request.options)
@@ -69,6 +72,11 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
             },
             creates=True,
         )
+
+
+def _refuse_read_only(backend: Backend) -> None:
+    if backend.read_only:
+        raise ReadOnly(f"{backend.title} is open read-only: {backend.reason}.")
 
 
 async def _exists(backend: Backend) -> bool:
@@ -100,11 +108,11 @@ async def _store_identity(backend: Backend) -> tuple[object, ...]:
     return server["started_at"], server["database"], store["key"]
 
 
-async def _check_target(backend: Backend) -> ModelSignature | None:
+async def _check_target(backend: Backend, *, dry: bool) -> ModelSignature | None:
     """Refuse a target that cannot be written; return its registered model, if any."""
     refuse_foreign(backend)
-    if backend.read_only:
-        raise ReadOnly(f"{backend.title} is open read-only: {backend.reason}.")
+    if not dry:
+        _refuse_read_only(backend)
     if not await migrations.is_ours(backend):
         await migrations.refuse_foreign_tables(backend)
         return None

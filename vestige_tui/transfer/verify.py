@@ -40,7 +40,7 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
         target_location = without_password(backend.location())
         if same_store(location, target_location):
             raise Usage("A store is equal to itself; name another one to compare it with.")
-        if backend.read_only:
+        if backend.read_only and not dry:
             raise ReadOnly(f"{backend.title} is open read-only, so that no job can be noted there: {backend.reason}.")
     finally:
         await backend.close()
@@ -79,6 +79,7 @@ async def prepare(source: Source, store: Store, reporter: Reporter, *, strict: b
     store that no copy can have written.
     """
     await refuse_target(store.backend)
+    store.maintenance.refuse_pending()
     copy_target = await copy_target_of(source, store)
     return Comparison(
         source,

@@ -48,6 +48,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+WRITES_THE_STORE = frozenset(
+    {
+        *("add_memory", "edit_memory", "tag_memory", "delete_memory", "grade_memory", "link_memory"),
+        *("supersede_memory", "undo", "grade", "suspend", "bury", "vacuum"),
+    }
+)
+"""Actions that write to the open store."""
+
+WRITES_ANY_STORE = frozenset({"start_copy", "verify_copy", "cancel_job", "retry_job", "fail_job"})
+"""Actions that write to a store of their own choice, or to the job log of one."""
+
 WITHOUT_A_STORE = {command.action.partition("(")[0] for command in EVERYWHERE}
 """Actions that work in a place while no store is open."""
 
@@ -282,6 +293,11 @@ class Place(Screen[None]):
 
     def why_not(self, action: str) -> str:
         """Return why a command is disabled, as a sentence that its key shows; empty if it is enabled."""
+        store = self.store
+        if action in WRITES_THE_STORE and store is not None and store.read_only:
+            return f"This store is read-only: {store.read_only_reason}."
+        if action in WRITES_ANY_STORE and self.store_session.opened_read_only:
+            return "This console was opened with --read-only; it writes to no store."
         return ""
 
     def say_why_not(self, action: str) -> bool:

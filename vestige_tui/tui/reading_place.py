@@ -104,8 +104,9 @@ class ReadingPlace(MemoryPlace):
         return False
 
     def why_not(self, action: str) -> str:
-        if action not in ON_THE_CURRENT and action not in ON_THE_CHOSEN:
-            return super().why_not(action)
+        reason = super().why_not(action)
+        if reason or (action not in ON_THE_CURRENT and action not in ON_THE_CHOSEN):
+            return reason
         if self.store is None:
             return "The store is not open yet."
         if action in ON_THE_CHOSEN and self.still_selecting:

@@ -46,6 +46,8 @@ from vestige_tui.tui.store_session_events import (
 )
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from vestige_tui.config.settings import Config
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.core.jobs import Job
@@ -118,10 +120,16 @@ class StoreSession:
         self._outage: VestigeError | None = None
         self._loaded_model: ModelSignature | None = None
         self._model_cut_off = False
+        self._day: date | None = None
 
     @property
     def state(self) -> SessionState:
         return self.facts.state
+
+    @property
+    def opened_read_only(self) -> bool:
+        """True if this console was told to write to no store."""
+        return self._read_only
 
     @property
     def shown_url(self) -> str:
@@ -190,6 +198,8 @@ class StoreSession:
             "Store is open: %s %s%s", store.kind, below_home(store.location), ", read-only" if store.read_only else ""
         )
         self._emit(StoreChanged())
+        if store.maintenance.pending:
+            self._emit(Reported(store.maintenance.pending_text(), "waiting"))
         if user_asked:
             self._emit(Reported("The store is open.", "quiet"))
         return store
@@ -287,7 +297,7 @@ class StoreSession:
                 try:
                     if not is_stale:
                         change = change or asyncio.create_task(store.wait_for_change(WAIT_SECONDS))
-                        is_stale = await self._wait_for_change(change)
+                        is_stale = await self._wait_for_change(change) or self._is_new_day(store)
                         change = None if change.done() else change
                     if is_stale:
                         refreshed_at = time.perf_counter()
@@ -320,6 +330,10 @@ class StoreSession:
         self._check_now.clear()
         return (change.done() and change.result()) or by_this_console
 
+    def _is_new_day(self, store: Store) -> bool:
+        """Check whether the local day ended since the last refresh: more is due then, and what was buried is back."""
+        return self._day is not None and store.policy.days.of(store.now()) != self._day
+
     def _begin_outage(self, error: VestigeError) -> None:
         if isinstance(error, Unavailable) and self.state is not SessionState.RECONNECTING:
             log.info("Store is reconnecting")
@@ -341,6 +355,7 @@ class StoreSession:
         self._emit(OutageEnded(error))
 
     async def _refresh_frame(self, store: Store) -> None:
+        self._day = store.policy.days.of(store.now())
         stats = await store.maintenance.stats()
         counts = await store.reviews.queue_counts()
         model = None

@@ -122,8 +122,10 @@ async def test_pending_steps_are_applied_with_write_access_only(store: Store, st
     later = STEPS[store.kind][4:]
     taken = await migrations.down(backend, to=4)
     assert [info.name for info in taken] == later[::-1]
-    with pytest.raises(SchemaPending, match="0005_journal"):
-        await opened(store_url, read_only=True)
+    async with open_store(store_url, read_only=True) as reader:
+        assert [info.name for info in reader.maintenance.pending] == later
+        with pytest.raises(SchemaPending, match="0005_journal"):
+            reader.maintenance.refuse_pending()
     planned = await migrations.up(backend, dry_run=True)
     assert [info.name for info in planned] == later
     assert [info.name for info in await migrations.up(backend)] == later
@@ -145,6 +147,53 @@ async def test_down_refuses_to_delete_memories(store_url: str, clock: Clock) -> 
         await migrations.up(store.backend)
     async with open_store(store_url) as store:
         assert await store.memories.count() == 0
+
+
+NODE = "00000000-0000-4000-8000-000000000001"
+PRECIOUS = {
+    "domain": ("INSERT INTO domains (id, label, created_at) VALUES ('auth', 'Auth', '2026-05-01')", "init"),
+    "user": ("INSERT INTO users (id, handle, created_at) VALUES ('" + NODE + "', 'mira', '2026-05-01')", "init"),
+    "group": ("INSERT INTO groups (id, handle, created_at) VALUES ('" + NODE + "', 'team', '2026-05-01')", "init"),
+    "model change": (
+        "INSERT INTO model_changes (kind, from_name, from_dimension, from_hash, to_name, to_dimension, to_hash, "
+        "memories, seconds, changed_at) VALUES ('reembed', 'a', 8, 'h', 'b', 8, 'h', 1, 1, '2026-05-01')",
+        "jobs",
+    ),
+    "journal entry": (
+        "INSERT INTO journal (at, actor, verb, before, after) VALUES ('2026-05-01', 'mira', 'tag', '[]', '[]')",
+        "journal",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PRECIOUS)
+async def test_down_counts_what_cannot_be_made_again(store: Store, store_url: str, kind: str) -> None:
+    statement, step = PRECIOUS[kind]
+    execute(store_url, statement)
+    names = STEPS[store.kind]
+    with pytest.raises(Refused, match=rf"This would delete 1 {kind} from .*; repeat with --yes to do it\.$"):
+        await migrations.down(store.backend, to=names.index(step))
+    assert len(await migrations.down(store.backend, to=names.index("sync_state"))) == 1
+    assert len(await migrations.down(store.backend, yes=True)) >= 3
+
+
+async def test_down_counts_kept_vectors_and_marks_by_kind(store: Store, store_url: str) -> None:
+    [memory_id] = (await store.insert(Draft("Precious."))).changed
+    await store.reviews.suspend(memory_id)
+    vector = "'[1,2,3]'" if store.kind == "postgres" else "X'0000'"
+    execute(store_url, f"INSERT INTO spare_embeddings (node_id, embedding) VALUES ('{memory_id}', {vector})")
+    to = STEPS[store.kind].index("jobs")
+    with pytest.raises(Refused, match=r"^This would delete 1 vector of another model from "):
+        await migrations.down(store.backend, to=to)
+    undone = await migrations.down(store.backend, dry_run=True)
+    counts = await migrations.losses(store.backend, undone)
+    assert counts == {"memories": 1, "marks": 1, "journal_entries": 2, "kept_vectors": 1}
+    assert migrations.losses_text(counts) == (
+        "1 memory, 1 suspended or buried mark, 2 journal entries and 1 vector of another model"
+    )
+    with pytest.raises(Refused, match="1 memory, 1 suspended"):
+        await migrations.down(store.backend)
+    assert await store.memories.count() == 1
 
 
 async def test_down_of_an_empty_store_needs_no_yes(store: Store) -> None:

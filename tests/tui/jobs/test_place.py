@@ -313,6 +313,17 @@ async def test_a_store_that_is_only_read_is_not_embedded_anew(corpus: Path) -> N
         await console.until("This store is open read-only")
 
 
+async def test_a_console_opened_read_only_starts_no_job(corpus: Path) -> None:
+    async with open_console(corpus, read_only=True) as console:
+        await console.press("f5")
+        await console.until("No job has run yet")
+        for key in ("c", "v", "x", "R", "F"):
+            assert not console.app.screen.active_bindings[key].enabled
+            await console.press(key)
+            await console.until("This console was opened with --read-only")
+            assert len(console.app.screen_stack) == 1
+
+
 async def test_how_jobs_ended_is_said_in_words(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f5")

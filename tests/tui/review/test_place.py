@@ -18,9 +18,11 @@ from vestige_tui.core.memories import Filter, Memory
 from vestige_tui.core.reviews import Rating, Scheduling
 from vestige_tui.core.scheduling import LEECH_LAPSES, preview
 from vestige_tui.core.text import ago
-from vestige_tui.core.times import local_midnight
+from vestige_tui.core.times import LocalDays
 from vestige_tui.store.open import open_store
+from vestige_tui.tui import store_session
 from vestige_tui.tui.app import VestigeApp
+from vestige_tui.tui.dialogs.modals import Confirm
 from vestige_tui.tui.review.cloze import prompt_of
 from vestige_tui.tui.review.review_session import CARD_SECONDS, PRACTICE_AFTER, ReviewSession, SessionCard
 from vestige_tui.tui.review.session_figures import why_nothing
@@ -226,11 +228,42 @@ async def test_setting_a_card_aside_and_taking_that_back(tmp_path: Path, key: st
         assert THREE[0].id in [memory.id for memory in await at.other.reviews.due()]
 
 
+@pytest.mark.parametrize("key", ["x", "b", "d"])
+async def test_a_practice_card_taken_back_is_practice_again(tmp_path: Path, key: str) -> None:
+    async with open_desk(tmp_path, THREE[0], THREE[1]) as at:
+        await at.press("space", "1", sees="2 of 2")
+        await at.press("space", "3", sees="practice, 1 left")
+        await at.press("space", sees="practice, nothing is written")
+        await at.pilot.press(key)
+        if key == "d":
+            while not isinstance(at.app.screen, Confirm):
+                await at.pilot.pause(0.01)
+            await at.pilot.press("y")
+        await at.sees("2 graded")
+        await at.press("u", sees="practice, 1 left")
+        await at.sees("practice, nothing is written")
+        end = await at.press("3", sees="2 graded")
+        assert "practised 1" in end
+        assert "true retention  50 %   1 of 2 remembered" in end
+        assert await at.ratings(1) == [1]
+        assert await at.state(1) == preview(THREE[0].scheduling, NOW)[Rating.AGAIN]
+
+
+async def test_a_grade_of_the_session_before_is_taken_back(tmp_path: Path) -> None:
+    async with open_desk(tmp_path, THREE[0]) as at:
+        await at.press("space", "3", sees="1 graded")
+        await at.other.insert(THREE[1])
+        await at.sees("1 more waits")
+        await at.press("space", sees="Backups")
+        await at.press("u", sees="JWKS")
+        assert await at.state(1) == THREE[0].scheduling
+
+
 async def test_buried_until_the_next_local_midnight(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         await at.press("b", sees="2 of 3")
-        assert (await at.other.reviews.marks(THREE[0].id or "")).buried_until == local_midnight(NOW, days=1)
+        assert (await at.other.reviews.marks(THREE[0].id or "")).buried_until == LocalDays().bound(NOW, 1)
 
 
 async def test_supersede_without_leaving(tmp_path: Path) -> None:
@@ -428,6 +461,33 @@ def asks(content: str, tags: tuple[str, ...] = ()) -> str:
     return "".join(text)
 
 
+async def test_a_new_day_reaches_an_open_console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_session, "WAIT_SECONDS", 0.05)
+    async with open_desk(tmp_path, THREE[0], THREE[1], draft(4, RUNBOOK, schedule_due(-0.8))) as at:
+        await at.press("b", sees="2 of 2")
+        end = await at.press("space", "3", sees="1 graded")
+        assert "more wait" not in end
+        await at.until(lambda _: at.app.session.badges["review"].text == "")
+        midnight = LocalDays().bound(NOW, 1)
+        at.clock.moment = midnight - timedelta(minutes=1)
+        await at.pilot.pause(0.2)
+        assert "more wait" not in at.text
+        at.clock.moment = midnight
+        await at.sees("go on: 2 more wait")
+        await at.until(lambda _: at.app.session.badges["review"].text == "2")
+        await at.press("space", sees="1 of 2")
+
+
+async def test_a_new_day_begins_a_session_where_nothing_was_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_session, "WAIT_SECONDS", 0.05)
+    async with open_desk(tmp_path, draft(4, RUNBOOK, schedule_due(-0.8))) as at:
+        await at.sees("Nothing is due")
+        at.clock.moment = LocalDays().bound(NOW, 1)
+        await at.sees("1 of 1")
+
+
 def test_a_cloze_hides_what_is_told() -> None:
     assert asks(KEYS) == KEYS.replace("90", "__").replace("JWKS", "____")
     assert asks(KEYS) == asks(KEYS)
@@ -495,3 +555,41 @@ def test_a_card_brought_back_is_next_and_counts_no_more() -> None:
     assert (sitting.handled, sitting.total, sitting.practice_left) == (0, 2, 0)
     sitting.requeue("c")
     assert (sitting.handled, sitting.total) == (0, 3)
+
+
+def test_an_undone_act_leaves_the_session_as_it_was() -> None:
+    sitting = ReviewSession(["a", "b", "c"], NOW)
+    graded(sitting, "a", Rating.AGAIN)
+    graded(sitting, "b", Rating.GOOD)
+    graded(sitting, "c", Rating.GOOD)
+    sitting.set_aside("a", entry=7)
+    assert (sitting.card, sitting.practice_left) == (None, 0)
+    assert sitting.undo(7)
+    assert (sitting.card, sitting.practice_left) == (SessionCard("a", practice=True), 1)
+    assert (len(sitting.graded), sitting.handled) == (3, 3)
+    assert not sitting.undo(7)
+    sitting.practise("a", Rating.AGAIN, 5.0)
+    sitting.practise("a", Rating.GOOD, 5.0)
+    assert (sitting.card, sitting.repeated) == (None, 2)
+
+
+def test_an_undone_grade_takes_its_practice_along_and_no_other() -> None:
+    sitting = ReviewSession(["a", "b"], NOW)
+    state = preview(None, NOW)[Rating.AGAIN]
+    sitting.grade("a", Rating.AGAIN, None, state, 5.0, entry=1)
+    sitting.grade("b", Rating.AGAIN, None, state, 5.0, entry=2)
+    sitting.practise("a", Rating.GOOD, 5.0)
+    sitting.practise("b", Rating.AGAIN, 5.0)
+    assert sitting.undo(2)
+    assert sitting.card == SessionCard("b", requeued=True)
+    assert (sitting.repeated, sitting.practice_left, sitting.handled, sitting.seconds) == (1, 0, 1, 10.0)
+
+
+def test_a_write_seen_before_it_was_reported_is_undone() -> None:
+    sitting = ReviewSession(["a", "b"], NOW)
+    sitting.set_aside("a", elsewhere=True)
+    sitting.set_aside("b")
+    sitting.name_entry(["a", "b"], 3)
+    assert sitting.undo(3)
+    assert sitting.card == SessionCard("b", requeued=True)
+    assert (sitting.handled, sitting.elsewhere) == (1, 1)

@@ -339,6 +339,7 @@ async def test_a_read_only_store_refuses_every_write_in_one_sentence(corpus: Pat
             console.app.screen.query_one(HitList).focus()
             await console.press("Y")
             await console.until("Copied the id")
+            assert not console.app.screen.active_bindings[key].enabled
             await console.press(key)
             await console.until("read-only:")
             assert len([line for line in console.lines if "This store is read-only" in line]) == 1

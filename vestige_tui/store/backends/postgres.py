@@ -35,6 +35,7 @@ from vestige_tui.store.backends.protocol import (
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
+from vestige_tui.store.schema.stand_ins import StandIn, stand_ins, with_common_tables
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
@@ -124,6 +125,7 @@ class PostgresBackend:
         self._vector_type = "vector"
         self._width = 0
         self._statements: dict[str, bytes] = {}
+        self._stand_ins: tuple[StandIn, ...] = ()
         self.timings = Timings()
         self._changes = ChangeListener(self._pool, self.change_token)
         self._weights = WordWeights(self)
@@ -158,6 +160,11 @@ class PostgresBackend:
         self._changes.polls = False
         await self._pool.reopen()
 
+    async def read_without(self, versions: Sequence[int], reason: str) -> None:
+        self._pool.read_only, self._pool.reason = True, reason
+        self._stand_ins = stand_ins("postgres", versions)
+        self._statements.clear()
+
     async def close(self) -> None:
         await self._weights.close()
         await self._changes.stop()
@@ -173,7 +180,8 @@ class PostgresBackend:
         composed = compose("postgres", name, slots)
         statement = self._statements.get(composed)
         if statement is None:
-            statement = self._statements[composed] = self.typed(composed).encode()
+            readable = with_common_tables(composed, self._stand_ins, self._pool.schema)
+            statement = self._statements[composed] = self.typed(readable).encode()
         return statement
 
     def use_model(self, model: ModelSignature | None) -> None:

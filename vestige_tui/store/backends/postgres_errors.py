@@ -38,7 +38,7 @@ def translate(error: Exception, title: str) -> VestigeError:
     if isinstance(error, errors.ReadOnlySqlTransaction):
         return ReadOnly(f"{title} only accepts reads.")
     if isinstance(error, errors.InsufficientPrivilege):
-        return Refused(f"The role may not do this on {title}: {_first_line(error)}.")
+        return ReadOnly(f"The role may not do this on {title}: {_first_line(error)}.")
     if isinstance(error, errors.ForeignKeyViolation):
         return NotFound("A memory that this belongs to is not there.")
     if isinstance(error, errors.IntegrityError | errors.DataError):

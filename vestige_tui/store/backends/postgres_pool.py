@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,8 @@ class PostgresPool:
         self._create = create
         self.read_only = read_only
         self.reason = "opened with --read-only" if read_only else ""
+        self.schema = "public"
+        """Schema of the store's tables, as a quoted identifier."""
         self._max_connections = max_connections
         self._timeout = acquire_timeout
         self._pool: AsyncConnectionPool[AsyncConnection[dict[str, Any]]] | None = None
@@ -84,7 +86,7 @@ class PostgresPool:
     async def open(self) -> None:
         """Connect; start an embedded server first. Raises Refused where the server is too old for a store."""
         if self._directory is not None:
-            if not self._create and not (self._directory / "data").is_dir():
+            if (self.read_only or not self._create) and not (self._directory / "data").is_dir():
                 raise StoreMissing(f"There is no store at {self.title}.")
             self._lease = await embedded_postgres.acquire(self._directory)
             self.url = self._lease.url
@@ -135,8 +137,9 @@ class PostgresPool:
             server["server_version"],
             version,
         )
-        if server["read_only"] and not self.read_only:
-            self.read_only, self.reason = True, "the server only accepts reads"
+        self.schema = str(server["schema"] or "public")
+        if not self.read_only and (reason := _why_read_only(server)):
+            self.read_only, self.reason = True, reason
 
     def _conninfo(self, **extra: str) -> str:
         return conninfo(self.url, read_only=self.read_only, **extra)
@@ -291,6 +294,15 @@ class PostgresPool:
     def own_sessions(self) -> tuple[int, ...]:
         """Return the server's numbers of this process's own sessions."""
         return tuple(connection.info.backend_pid for connection in list(self._own_connections) if not connection.closed)
+
+
+def _why_read_only(server: Mapping[str, Any]) -> str:
+    """Return the reason for which a server, or this role there, only accepts reads; empty if there is none."""
+    if server["standby"]:
+        return "the server is a standby, which only accepts reads"
+    if server["read_only"]:
+        return "the server only accepts reads (default_transaction_read_only)"
+    return f'the role "{server["role"]}" {server["lacks"]}' if server["lacks"] else ""
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -244,6 +244,13 @@ class Backend(Protocol):
         """Reconnect, as after a migration that added types."""
         ...
 
+    async def read_without(self, versions: Sequence[int], reason: str) -> None:
+        """Make the store read-only for ``reason``, and readable although these migrations are pending.
+
+        Queries find the tables of the migrations empty, and their columns with the default values.
+        """
+        ...
+
     def use_model(self, model: ModelSignature | None) -> None:
         """Set the model that the vectors of this store belong to."""
         ...

@@ -47,6 +47,7 @@ from vestige_tui.store.backends.sqlite_search import SqliteSearch, match_express
 from vestige_tui.store.backends.sqlite_writer import SqliteWriter
 from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
+from vestige_tui.store.schema.stand_ins import stand_ins
 from vestige_tui.store.schema.vestige_files import survey
 
 if TYPE_CHECKING:
@@ -201,6 +202,15 @@ class SqliteBackend:
             self._connections.clear()
             self._writer = self._watch = None
 
+    async def read_without(self, versions: Sequence[int], reason: str) -> None:
+        self.read_only, self.reason = True, reason
+        try:
+            for connection in self._connections:
+                for table in stand_ins("sqlite", versions):
+                    await connection.execute(table.view())
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+
     async def reopen(self) -> None:
         """Keep the connections: SQLite has no types to register."""
 
@@ -218,7 +228,7 @@ class SqliteBackend:
     def _get_writer(self) -> SqliteWriter:
         if not self._connections:
             raise Unreachable(f"{self.title} is not open.")
-        if self._writer is None:
+        if self._writer is None or self.read_only:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
         return self._writer
 

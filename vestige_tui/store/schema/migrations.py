@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import ForeignStore, Refused, SchemaBroken
 from vestige_tui.core.health import MigrationInfo
+from vestige_tui.core.text import grouped
 from vestige_tui.store.schema.named_sql import Dialect, sql_folder
 from vestige_tui.store.schema.rows import as_time
 
@@ -26,12 +27,33 @@ log = logging.getLogger(__name__)
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.up\.sql")
 
-# Queries that count the user data which undoing a migration would delete.
+# Queries that count, by kind, the user data which undoing a migration would delete; each ends with its name.
 _COUNT_QUERIES = {
-    "init": "count_precious",
-    "supersession": "count_precious_events",
-    "ledger": "count_precious_ledger",
-    "journal": "count_precious_journal",
+    query.removeprefix("count_precious_"): query
+    for query in (
+        "count_precious_init",
+        "count_precious_supersession",
+        "count_precious_ledger",
+        "count_precious_journal",
+        "count_precious_jobs",
+        "count_precious_sync_state",
+    )
+}
+_KIND_NAMES = {
+    "memories": ("memory", "memories"),
+    "reviews": ("review", "reviews"),
+    "links": ("link", "links"),
+    "domains": ("domain", "domains"),
+    "users": ("user", "users"),
+    "groups": ("group", "groups"),
+    "supersessions": ("supersession event", "supersession events"),
+    "marks": ("suspended or buried mark", "suspended or buried marks"),
+    "journal_entries": ("journal entry", "journal entries"),
+    "kept_vectors": ("vector of another model", "vectors of another model"),
+    "changes_of_model": ("model change", "model changes"),
+    "jobs": ("job", "jobs"),
+    "findings": ("finding", "findings"),
+    "sync_states": ("sync state of a copy", "sync states of copies"),
 }
 
 
@@ -192,21 +214,12 @@ async def finalize(backend: Backend, settings: Mapping[str, str] | None = None) 
 
 
 async def down(backend: Backend, *, to: int = 0, yes: bool = False, dry_run: bool = False) -> tuple[MigrationInfo, ...]:
-    """Undo migrations, newest first. Raises Refused if that deletes memories, reviews or events, unless ``yes``."""
+    """Undo migrations, newest first. Raises Refused if that deletes user data, unless ``yes``; see ``losses``."""
     selected = [info for info in reversed(await status(backend)) if info.state == "applied" and info.version > to]
     if dry_run or not selected:
         return tuple(selected)
-    if not yes:
-        row_count = 0
-        for info in selected:
-            if info.name in _COUNT_QUERIES:
-                [row] = await backend.fetch(_COUNT_QUERIES[info.name])
-                row_count += int(row["n"])
-        if row_count:
-            raise Refused(
-                f"This would delete {row_count:,} memories, reviews and events from {backend.title}; "
-                "repeat with --yes to do it."
-            )
+    if not yes and (counts := await losses(backend, selected)):
+        raise Refused(f"This would delete {losses_text(counts)} from {backend.title}; repeat with --yes to do it.")
     for info in selected:
         async with backend.write() as transaction:
             await transaction.fetch("lock_schema")
@@ -215,6 +228,24 @@ async def down(backend: Backend, *, to: int = 0, yes: bool = False, dry_run: boo
         log.info("Undid migration %04d_%s", info.version, info.name)
     await backend.reopen()
     return tuple(selected)
+
+
+async def losses(backend: Backend, undone: Sequence[MigrationInfo]) -> dict[str, int]:
+    """Count by kind the rows that undoing these applied migrations would delete and that cannot be computed again."""
+    counts: dict[str, int] = {}
+    for info in undone:
+        if info.name in _COUNT_QUERIES:
+            [row] = await backend.fetch(_COUNT_QUERIES[info.name])
+            for kind, count in row.items():
+                # Two steps may count the same rows, of which the earlier step deletes the rest.
+                counts[kind] = max(counts.get(kind, 0), int(count))
+    return {kind: counts[kind] for kind in _KIND_NAMES if counts.get(kind)}
+
+
+def losses_text(counts: Mapping[str, int]) -> str:
+    """Return counts of ``losses`` in words: ``2 memories, 1 review and 3 model changes``."""
+    words = [f"{grouped(count)} {_KIND_NAMES[kind][count != 1]}" for kind, count in counts.items()]
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def _by_version(dialect: Dialect, version: int) -> Migration:

@@ -53,7 +53,7 @@ class Value:
 
 async def resolved(store: Store, chips: Sequence[Chip]) -> Filter:
     """Return the filter of these chips for this store. Raises BadChip, also for an owner unknown to the store."""
-    parsed = filter_of(chips, store.now())
+    parsed = filter_of(chips, store.now(), store.policy.days)
     try:
         return await store.memories.resolve_owner(parsed)
     except Usage as error:
@@ -102,7 +102,7 @@ def _readable(store: Store, chip: Chip) -> bool:
 
 
 async def _count(store: Store, field: str, chips: Sequence[Chip], others: Filter) -> tuple[int, ...]:
-    filters = [filter_of([chip], store.now()) for chip in chips]
+    filters = [filter_of([chip], store.now(), store.policy.days) for chip in chips]
     if not filters:
         return ()
     if field == "recall":

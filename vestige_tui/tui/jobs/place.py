@@ -269,6 +269,8 @@ row.
         """Return the reason against a command on the job under the cursor, or an empty string."""
         if action == "reembed" and self.store is not None and self.store.read_only:
             return f"This store is open read-only: {self.store.read_only_reason}."
+        if reason := super().why_not(action):
+            return reason
         return reasons_against(self.job, self.store_session.jobs, self._now(), self._keys).get(action, "")
 
     def _chosen(self) -> Job:

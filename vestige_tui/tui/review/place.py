@@ -23,7 +23,6 @@ from vestige_tui.core.memories import Filter, Memory
 from vestige_tui.core.reviews import QueueCounts, Rating, Review
 from vestige_tui.core.scheduling import preview
 from vestige_tui.core.text import ago, grouped, one_line
-from vestige_tui.core.times import local_midnight
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.everywhere import Leave
@@ -59,11 +58,12 @@ NEEDS_A_CARD = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SessionEntry:
-    """Write of this session: its journal entry, its sentence, and whether it was a grade."""
+    """Write of this session: its journal entry and sentence, and whether it was a grade, with the answer shown."""
 
     entry: int
     sentence: str
     grade: bool
+    revealed: bool
 
 
 class Phase(Enum):
@@ -108,7 +108,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         self._counts: QueueCounts | None = None
         self._summary: Summary | None = None
         self._entries: list[SessionEntry] = []
-        self._just_changed: set[str] = set()
+        self._just_changed: dict[str, int | None] = {}
         self._chosen = Filter()
         self._lock = asyncio.Lock()
 
@@ -212,7 +212,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             return None
         state = memory.scheduling
         due = state.next_review if state is not None and state.reps > 0 else None
-        return None if due is not None and due >= local_midnight(now, days=1) else memory
+        return None if due is not None and due >= store.policy.days.bound(now, 1) else memory
 
     async def _ask(self, memory: Memory, next_card: SessionCard, *, revealed: bool = False) -> None:
         prompt = prompt_of(memory)
@@ -257,7 +257,8 @@ What you did not know comes back once more in the same sitting, as practice: not
             bar.say(PRACTICE_WORDS)
         else:
             now = self.now()
-            bar.offer(preview(card.memory.scheduling, now, store.policy), now, exact=self._exact)
+            exact_in = store.policy.days if self._exact else None
+            bar.offer(preview(card.memory.scheduling, now, store.policy), now, exact_in=exact_in)
 
     def _show_progress(self) -> None:
         line, session, card = self.query_one(SessionLine), self._session, self._card
@@ -310,14 +311,14 @@ What you did not know comes back once more in the same sitting, as practice: not
             if not why:
                 if memory != before:
                     await self._ask(memory, SessionCard(memory.id, card.practice), revealed=self._revealed)
-                self._just_changed.discard(before.id)
+                self._just_changed.pop(before.id, None)
                 return
         # Checked only now: a change of our own may be seen in the store before it is noted here.
         ours = before.id in self._just_changed
-        self._just_changed.discard(before.id)
+        entry = self._just_changed.pop(before.id, None)
         if not ours:
             self.say(why, severity="waiting")
-        session.set_aside(before.id, elsewhere=not ours)
+        session.set_aside(before.id, elsewhere=not ours, entry=entry)
         await self._advance(store, session)
 
     # Revealing and grading
@@ -398,11 +399,11 @@ What you did not know comes back once more in the same sitting, as practice: not
             return
         except Unsure:
             # If it was saved, then by this console.
-            self._just_changed.add(memory.id)
+            self._just_changed[memory.id] = None
             raise
         new = change.scheduling
         assert new is not None
-        session.grade(memory.id, rating, memory.scheduling, new, self._seconds())
+        session.grade(memory.id, rating, memory.scheduling, new, self._seconds(), entry=change.undo)
         when = f"due {ago(new.next_review, store.now())}" if new.next_review else "no date"
         back = ", and once more here as practice" if rating == Rating.AGAIN else ""
         self._report_write(change, f"{LABELS[rating]}, {when}{back}: {one_line(memory.content, 40)}", grade=True)
@@ -412,15 +413,17 @@ What you did not know comes back once more in the same sitting, as practice: not
 
     def _report_write(self, change: Change, sentence: str, *, grade: bool = False) -> None:
         if change.undo is not None:
-            self._entries.append(SessionEntry(change.undo, sentence, grade))
+            self._entries.append(SessionEntry(change.undo, sentence, grade, self._revealed))
         super().changed(change, sentence)
 
     def will_change(self, memories: Sequence[Memory]) -> None:
-        self._just_changed.update(memory.id for memory in memories)
+        self._just_changed.update({memory.id: None for memory in memories})
 
     def changed(self, change: Change, sentence: str) -> None:
         """Show an edit, a delete or a supersession on the card, or go on to the next one."""
-        self._just_changed.update(change.changed)
+        self._just_changed.update(dict.fromkeys(change.changed, change.undo))
+        if self._session is not None and change.undo is not None:
+            self._session.name_entry(change.changed, change.undo)
         self._report_write(change, sentence)
         if self._session is None or self._card is None:
             self.refresh_place()
@@ -446,7 +449,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             memory = card.memory
             if _is_current(session, card):
                 change = await self._put_to_rest(store, memory.id, bury=bury)
-                session.set_aside(memory.id)
+                session.set_aside(memory.id, entry=change.undo)
                 self._report_write(change, f"{sentence}: {one_line(memory.content, 40)}")
             await self._advance(store, session)
 
@@ -454,7 +457,7 @@ What you did not know comes back once more in the same sitting, as practice: not
         try:
             return await (store.reviews.bury(memory_id) if bury else store.reviews.suspend(memory_id))
         except Unsure:
-            self._just_changed.add(memory_id)
+            self._just_changed[memory_id] = None
             raise
 
     @work(group="card", exit_on_error=False)
@@ -476,8 +479,12 @@ What you did not know comes back once more in the same sitting, as practice: not
                     raise
                 self._entries.remove(last)
                 [memory_id, *_] = change.changed
-                graded, back = last.grade, last.grade or session.has_seen(memory_id)
+                revealed, back = last.revealed, session.undo(last.entry)
                 sentence = f"Undone: {last.sentence}"
+                if last.grade and not back:
+                    # The grade of an earlier session is of no card of this one.
+                    session.requeue(memory_id)
+                    back = True
             else:
                 try:
                     change = await store.reviews.undo()
@@ -485,14 +492,13 @@ What you did not know comes back once more in the same sitting, as practice: not
                     self.say(error.message, severity="quiet")
                     return
                 [memory_id, *_] = change.changed
-                graded, back, sentence = False, True, ""
-            self.store_session.note_change()
-            self._just_changed.update(change.changed)
-            if back:
                 session.requeue(memory_id)
+                revealed, back, sentence = False, True, ""
+            self.store_session.note_change()
+            self._just_changed.update(dict.fromkeys(change.changed))
             self.say(sentence or await self._describe_undone(store, memory_id))
             if back:
-                await self._advance(store, session, revealed=graded)
+                await self._advance(store, session, revealed=revealed)
         if not back:
             self._recheck()
 

@@ -16,6 +16,7 @@ from textual.widget import Widget
 
 from vestige_tui.core.reviews import Rating, Scheduling
 from vestige_tui.core.text import ago
+from vestige_tui.core.times import LocalDays
 
 LABELS = {Rating.AGAIN: "Again", Rating.HARD: "Hard", Rating.GOOD: "Good", Rating.EASY: "Easy"}
 
@@ -63,12 +64,14 @@ class RatingBar(Horizontal):
         for rating in Rating:
             yield Grade(rating)
 
-    def offer(self, states: Mapping[Rating, Scheduling] | None, now: datetime, *, exact: bool = False) -> None:
+    def offer(
+        self, states: Mapping[Rating, Scheduling] | None, now: datetime, *, exact_in: LocalDays | None = None
+    ) -> None:
         """Show the next date of each grade, as ``in 19 d`` or as the local day; None before the card is revealed."""
         words: dict[Rating, str] = {}
         for rating, state in (states or {}).items():
             if state.next_review is not None:
-                words[rating] = f"{state.next_review.astimezone():%Y-%m-%d}" if exact else ago(state.next_review, now)
+                words[rating] = f"{exact_in.of(state.next_review)}" if exact_in else ago(state.next_review, now)
         self.say(words, enabled=states is not None)
 
     def say(self, words: Mapping[Rating, str], *, enabled: bool = True) -> None:

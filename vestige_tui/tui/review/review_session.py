@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import Enum
 from statistics import median
 
 from vestige_tui.core.reviews import Rating, Review, Scheduling
 from vestige_tui.core.scheduling import retrievability
+from vestige_tui.core.times import LocalDays
 
 PRACTICE_AFTER = 5
 """Number of other cards after which a forgotten memory is shown as practice, if there are as many."""
@@ -30,21 +32,54 @@ class SessionCard:
     """Asked because its grade was undone, due or not."""
 
 
+class ActKind(Enum):
+    """Kind of a step in a session."""
+
+    GRADED = "graded"
+    PRACTISED = "practised"
+    SET_ASIDE = "set aside"
+    REQUEUED = "requeued"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAct:
+    """Step of a session. ``card`` is the memory's card before it, ``entry`` the journal entry of its write."""
+
+    kind: ActKind
+    memory_id: str
+    card: SessionCard
+    seconds: float = 0.0
+    review: Review | None = None
+    rating: Rating | None = None
+    elsewhere: bool = False
+    entry: int | None = None
+
+
 class ReviewSession:
-    """State of a session; the order is fixed at its start, and no change of the store moves a card."""
+    """State of a session; the order is fixed at its start, and no change of the store moves a card.
+
+    The state follows from the memories and the acts alone, so that an act is undone by replaying the others.
+    """
 
     def __init__(self, memory_ids: Sequence[str], started: datetime) -> None:
         self.started = started
+        self._memory_ids = tuple(dict.fromkeys(memory_ids))
+        self._acts: list[SessionAct] = []
+        self._replay()
+
+    def _replay(self) -> None:
         self.graded: list[Review] = []
         self.repeated = 0
         """Number of practice cards shown."""
         self.elsewhere = 0
         """Number of cards left out because they were graded, replaced or deleted elsewhere."""
-        self._ahead = list(dict.fromkeys(memory_ids))
+        self._ahead = list(self._memory_ids)
         self._practice: list[tuple[str, int]] = []
         self._handled: set[str] = set()
         self._seconds: list[float] = []
         self._card = self._next()
+        for act in self._acts:
+            self._apply(act)
 
     @property
     def card(self) -> SessionCard | None:
@@ -69,10 +104,6 @@ class ReviewSession:
     def practice_left(self) -> int:
         return len(self._practice)
 
-    def has_seen(self, memory_id: str) -> bool:
-        """Check whether a memory was graded or left out in this session."""
-        return memory_id in self._handled
-
     def seconds_left(self) -> float:
         """Return the estimate for the rest, by the median of the cards, so that one long pause is no trend."""
         pace = median(self._seconds) if len(self._seconds) >= PACE_CARD_COUNT else CARD_SECONDS
@@ -83,42 +114,89 @@ class ReviewSession:
         """Seconds spent on the cards; long pauses are capped."""
         return sum(self._seconds)
 
-    def grade(self, memory_id: str, rating: Rating, prior: Scheduling | None, new: Scheduling, seconds: float) -> None:
+    def grade(
+        self,
+        memory_id: str,
+        rating: Rating,
+        prior: Scheduling | None,
+        new: Scheduling,
+        seconds: float,
+        *,
+        entry: int | None = None,
+    ) -> None:
         """Record a grade; a forgotten card is queued as practice."""
         at = new.last_review or self.started
-        number = len(self.graded) + 1
-        self.graded.append(Review(number, memory_id, at, int(rating), prior or Scheduling(), new))
-        self._add_seconds(seconds)
-        self._remove(memory_id)
-        if rating == Rating.AGAIN:
-            self._practice.append((memory_id, PRACTICE_AFTER))
-        self._card = self._next()
+        review = Review(len(self.graded) + 1, memory_id, at, int(rating), prior or Scheduling(), new)
+        card = SessionCard(memory_id, requeued=True)
+        self._act(SessionAct(ActKind.GRADED, memory_id, card, seconds, review, rating, entry=entry))
 
     def practise(self, memory_id: str, rating: Rating, seconds: float) -> None:
         """Record the answer to a practice card; forgotten again, it is queued once more."""
-        self.repeated += 1
-        self._add_seconds(seconds)
-        self._remove(memory_id)
-        if rating == Rating.AGAIN:
-            self._practice.append((memory_id, PRACTICE_AFTER))
-        self._card = self._next()
+        card = SessionCard(memory_id, practice=True)
+        self._act(SessionAct(ActKind.PRACTISED, memory_id, card, seconds, rating=rating))
 
-    def set_aside(self, memory_id: str, *, elsewhere: bool = False) -> None:
+    def set_aside(self, memory_id: str, *, elsewhere: bool = False, entry: int | None = None) -> None:
         """Leave a memory out of the rest of the session; ``elsewhere`` if it was changed there."""
-        self.elsewhere += elsewhere
-        self._remove(memory_id)
-        self._card = self._next()
+        is_practice = memory_id not in self._ahead and any(each == memory_id for each, _ in self._practice)
+        card = SessionCard(memory_id, practice=is_practice, requeued=not is_practice)
+        self._act(SessionAct(ActKind.SET_ASIDE, memory_id, card, elsewhere=elsewhere, entry=entry))
+
+    def name_entry(self, memory_ids: Sequence[str], entry: int) -> None:
+        """Note the journal entry of a write that was seen in the store before it was reported."""
+        for index, act in enumerate(self._acts):
+            if (
+                act.kind is ActKind.SET_ASIDE
+                and act.memory_id in memory_ids
+                and act.entry is None
+                and not act.elsewhere
+            ):
+                self._acts[index] = replace(act, entry=entry)
+
+    def undo(self, entry: int) -> bool:
+        """Undo the act of a journal entry: its card is next, as it stood. False if no act has this entry."""
+        index = next((index for index, act in enumerate(self._acts) if act.entry == entry), None)
+        if index is None:
+            return False
+        card = self._acts[index].card
+        self._drop(index)
+        self._card = card
+        return True
 
     def requeue(self, memory_id: str) -> None:
-        """Ask a memory next, after its grade or another change was undone."""
-        for index in range(len(self.graded) - 1, -1, -1):
-            if self.graded[index].memory_id == memory_id:
-                del self.graded[index]
-                break
-        self._practice = [each for each in self._practice if each[0] != memory_id]
-        self._handled.discard(memory_id)
-        self._ahead = [memory_id, *(each for each in self._ahead if each != memory_id)]
-        self._card = SessionCard(memory_id, requeued=True)
+        """Ask a memory next, after its last grade was undone, of this session or of another one."""
+        indexes = [index for index, act in enumerate(self._acts) if act.memory_id == memory_id]
+        grades = [index for index in indexes if self._acts[index].kind is ActKind.GRADED]
+        if indexes:
+            self._drop((grades or indexes)[-1])
+        self._act(SessionAct(ActKind.REQUEUED, memory_id, SessionCard(memory_id)))
+
+    def _drop(self, index: int) -> None:
+        """Forget an act, and what followed on the same memory."""
+        memory_id = self._acts[index].memory_id
+        self._acts[index:] = [act for act in self._acts[index:] if act.memory_id != memory_id]
+        self._replay()
+
+    def _act(self, act: SessionAct) -> None:
+        self._acts.append(act)
+        self._apply(act)
+
+    def _apply(self, act: SessionAct) -> None:
+        if act.kind is ActKind.REQUEUED:
+            self._practice = [each for each in self._practice if each[0] != act.memory_id]
+            self._handled.discard(act.memory_id)
+            self._ahead = [act.memory_id, *(each for each in self._ahead if each != act.memory_id)]
+            self._card = SessionCard(act.memory_id, requeued=True)
+            return
+        if act.review is not None:
+            self.graded.append(act.review)
+        self.repeated += act.kind is ActKind.PRACTISED
+        self.elsewhere += act.elsewhere
+        if act.rating is not None:
+            self._add_seconds(act.seconds)
+        self._remove(act.memory_id)
+        if act.rating is Rating.AGAIN:
+            self._practice.append((act.memory_id, PRACTICE_AFTER))
+        self._card = self._next()
 
     def _add_seconds(self, seconds: float) -> None:
         self._seconds.append(max(MIN_CARD_SECONDS, min(MAX_CARD_SECONDS, seconds)))
@@ -155,11 +233,11 @@ def days_held(graded: Sequence[Review]) -> float | None:
     return median(days) if days else None
 
 
-def spans(graded: Sequence[Review], now: datetime) -> tuple[tuple[str, int], ...]:
+def spans(graded: Sequence[Review], now: datetime, local_days: LocalDays) -> tuple[tuple[str, int], ...]:
     """Return the numbers of memories due tomorrow, within a week, within a month, and later, by local days."""
     latest = {review.memory_id: review.new.next_review for review in graded}
-    today = now.astimezone().date()
-    days = [(due.astimezone().date() - today).days for due in latest.values() if due is not None]
+    today = local_days.of(now)
+    days = [(local_days.of(due) - today).days for due in latest.values() if due is not None]
     return (
         ("tomorrow", sum(day <= 1 for day in days)),
         ("within a week", sum(1 < day <= 7 for day in days)),

@@ -38,8 +38,8 @@ async def summary_of(store: Store, session: ReviewSession, chosen: Filter) -> Su
         holds=days_held(graded),
         repeated=session.repeated,
         elsewhere=session.elsewhere,
-        returning=spans(graded, store.now()),
-        forecast=forecast(times, store.now(), FORECAST_DAYS),
+        returning=spans(graded, store.now(), store.policy.days),
+        forecast=forecast(times, store.now(), FORECAST_DAYS, store.policy.days),
     )
 
 
