@@ -45,7 +45,9 @@ async def test_a_role_without_tables_of_its_own_is_refused(postgres_database: st
             pass
         role = f"guest_{owner.info.backend_pid}"
         owner.execute(f"CREATE ROLE {role}".encode())
-        owner.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}".encode())
+        for kind in ("TABLES", "SEQUENCES"):
+            owner.execute(f"GRANT SELECT, UPDATE ON ALL {kind} IN SCHEMA public TO {role}".encode())
+        owner.execute(f"GRANT INSERT, DELETE ON ALL TABLES IN SCHEMA public TO {role}".encode())
         try:
             async with open_store(f"{postgres_database}{mark}options=-crole%3D{role}") as store:
                 with pytest.raises(Refused, match="may not vacuum"):
