@@ -727,7 +727,7 @@ SELECT current_setting('server_version_num')::integer AS server_version_num, cur
         WHEN NOT (has_any_column_privilege('knowledge_nodes', 'INSERT, UPDATE') OR has_table_privilege('knowledge_nodes', 'DELETE'))
             THEN 'may only read'
         WHEN NOT has_any_column_privilege('journal', 'INSERT') THEN 'may not write to the journal, as every change does'
-        WHEN NOT has_sequence_privilege(pg_get_serial_sequence('journal', 'id'), 'USAGE')
+        WHEN NOT has_sequence_privilege(pg_get_serial_sequence('journal', 'id'), 'USAGE, UPDATE')
             THEN 'may not use the sequence of the journal, as every change does'
         ELSE '' END AS lacks,
     has_schema_privilege(current_schema(), 'CREATE') AS may_migrate
