@@ -110,6 +110,15 @@ class OutOfResources(Unavailable):
     """The server lacks memory or disk space for this."""
 
 
+class DiskFull(OutOfResources):
+    """A disk is full."""
+
+    def __init__(self, message: str | None = None, *, disk: str = "") -> None:
+        super().__init__(message)
+        self.disk = disk
+        """Name of the disk in a sentence: "the disk of" a store, a server or a folder."""
+
+
 class Unsure(Unavailable):
     """The store went away while it saved something: whether that was saved is not known."""
 

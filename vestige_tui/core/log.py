@@ -20,6 +20,7 @@ from types import TracebackType
 
 from vestige_tui.core.errors import (
     Busy,
+    DiskFull,
     EmbedderUnavailable,
     ForeignStore,
     ModelMismatch,
@@ -40,6 +41,7 @@ PACKAGE = "vestige_tui"
 SAFE_MESSAGES: frozenset[type[BaseException]] = frozenset(
     {
         Busy,
+        DiskFull,
         EmbedderUnavailable,
         ForeignStore,
         ModelMismatch,

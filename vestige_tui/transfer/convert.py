@@ -12,18 +12,9 @@ from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.jobs import JobFinding
 from vestige_tui.core.memories import LOCAL_USER
 from vestige_tui.core.scheduling import MAX_STABILITY_DAYS
+from vestige_tui.core.storable import MAX_INTEGER, MAX_LABEL_CHARS, as_uuid, is_canonical, new_id
 from vestige_tui.store.backends import pgbinary_encode
-from vestige_tui.transfer.sanitize import (
-    MAX_INTEGER,
-    MAX_LABEL_CHARS,
-    RowSanitizer,
-    as_uuid,
-    dump,
-    is_canonical,
-    new_id,
-    sentence,
-    shown,
-)
+from vestige_tui.transfer.sanitize import RowSanitizer, dump, sentence, shown
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
@@ -241,18 +232,12 @@ def memory(raw: Raw, transfer_context: TransferContext) -> TransferRow:
         if review.originals:
             sanitizer.originals["scheduling"] = review.originals
     data, data_text = ({}, _NO_OBJECT) if metadata == "{}" else sanitizer.json("metadata", metadata, dict)
-    try:
-        note = _with_originals(sanitizer, data, data_text)
-    except RecursionError:
-        # The data just fits the nesting limit, but not with its originals around it.
-        sanitizer.changed("metadata", metadata, "was nested too deeply")
-        note = _with_originals(sanitizer, {}, None)
     values = (
         key,
         text,
         kind,
         pgbinary_encode.texts(labels),
-        note,
+        _with_originals(sanitizer, data, data_text),
         pgbinary_encode.texts(topics),
         pgbinary_encode.jsonb(dump(weights) if weights_text is None else weights_text),
         code,
