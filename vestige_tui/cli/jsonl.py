@@ -219,7 +219,7 @@ def _edge(data: Mapping[str, Any], is_id: IsId) -> ParsedLine:
         _required_id(data, "source_id", is_id),
         _required_id(data, "target_id", is_id),
         _stored(sanitizer, "edge_type", _text(data, "edge_type", "related"), MAX_LABEL_CHARS),
-        float(weight),
+        float(weight) + 0.0,
         _time(data, "created_at"),
     )
     if edge.source_id == edge.target_id:
