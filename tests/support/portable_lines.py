@@ -71,7 +71,7 @@ REPAIRED_LINES = {
 }
 """Lines of memories of which something cannot be stored; each of them is taken."""
 
-FAILED_LINES = {
+FAILED_LINES: dict[str, str | bytes] = {
     "50,000 levels": with_content(f'"metadata": {nested(50_000)}'),
     "a number of 5,000 digits": with_content(f'"metadata": {{"n": {"9" * 5_000}}}'),
     "a link of 1e400": f'{{"kind":"edge","source_id":"{sample_id(0)}","target_id":"{sample_id(1)}","weight":1e400}}',

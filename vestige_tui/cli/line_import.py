@@ -119,6 +119,7 @@ class LineImport:
         self._tally = tally
         self._progress = progress
         self._inserted: dict[str, None] = {}
+        self._batch_ids: set[str] = set()
         self._spellings: dict[str, str] = {}
         """Ids of this file that the store holds in another form, with the first spelling of each."""
 
@@ -166,6 +167,7 @@ class LineImport:
             if len(batch) >= BATCH_MEMORIES or size >= BATCH_CHARACTERS:
                 await self._insert_batch(batch)
                 batch, size = [], 0
+                self._batch_ids.clear()
                 self._progress(self._tally.done)
         await self._insert_batch(batch)
 
@@ -185,15 +187,14 @@ class LineImport:
         """Raise BadLine for a memory that has one id with another memory of this file, spelt otherwise."""
         if not isinstance(parsed.entry, Draft) or parsed.entry.id is None:
             return
-        memory_id, spelling = parsed.entry.id, parsed.spelling
+        memory_id = parsed.entry.id
         first = self._spellings.get(memory_id)
-        if spelling is None:
-            clashes = first is not None
-        else:
-            clashes = (memory_id in self._inserted and first is None) or first not in (None, spelling)
-            self._spellings.setdefault(memory_id, spelling)
-        if clashes:
-            raise BadLine(_same_id(first or memory_id))
+        is_known = first is not None or memory_id in self._inserted or memory_id in self._batch_ids
+        if is_known and first != parsed.spelling:
+            raise BadLine(f"has an id that is one with {(first or memory_id)[:60]!r}, which came first")
+        self._batch_ids.add(memory_id)
+        if parsed.spelling is not None:
+            self._spellings[memory_id] = parsed.spelling
 
     async def _insert_batch(self, batch: Sequence[tuple[int, ParsedLine, Draft]]) -> None:
         lines: dict[str | int, tuple[int, ParsedLine, Draft]] = {}
@@ -201,10 +202,8 @@ class LineImport:
             key = number if draft.id is None else draft.id
             if key not in lines:
                 lines[key] = (number, parsed, draft)
-            elif lines[key][1].spelling == parsed.spelling:
-                self._tally.present += 1
             else:
-                self._tally.fail(number, _same_id(lines[key][1].spelling or str(draft.id)))
+                self._tally.present += 1
         if not lines:
             return
         try:
@@ -271,10 +270,6 @@ def _spool_file() -> Iterator[IO[bytes]]:
         if error.errno in _FULL:
             raise DiskFull(f"The disk of {folder} is full.", disk=f"the disk of {folder}") from error
         raise Unavailable(f"The import needs a temporary file in {folder}: {error.strerror}.") from error
-
-
-def _same_id(first: str) -> str:
-    return f"has an id that is one with {first[:60]!r}, which came first"
 
 
 def refusal_reason(error: Exception) -> str:

@@ -138,6 +138,13 @@ def is_deep(data: Any, limit: int = MAX_DEPTH) -> bool:
     return True
 
 
+def replacement_warning(*values: Any) -> tuple[str, ...]:
+    """Return a warning if texts or JSON data hold characters or numbers that no store takes; else nothing."""
+    if storable_json(values) == rebuilt(values, lambda value: value):
+        return ()
+    return ("Some characters cannot be stored; they were replaced (NUL by ␀, half of a surrogate pair by ?).",)
+
+
 def check_draft(draft: Draft) -> None:
     """Raise Usage for a memory that a store of another kind could not hold."""
     codebase = [] if draft.codebase is None else [draft.codebase]

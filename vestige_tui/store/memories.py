@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from vestige_tui.core.errors import Conflict, NotFound, Usage
 from vestige_tui.core.memories import Change, DeletePreview, Draft, Facet, Filter, Memory, Page, Patch, Sort
 from vestige_tui.core.scheduling import horizon
-from vestige_tui.core.storable import check_draft, clean
+from vestige_tui.core.storable import check_draft, clean, replacement_warning
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import Json, Transaction
 from vestige_tui.store.journal_snapshots import (
@@ -191,6 +191,9 @@ class MemoryService:
         self._context.refuse_read_only()
         check_draft(draft)
         batch, warnings = await self._models.vectors_for([draft.content], embedding, embed)
+        warnings += replacement_warning(
+            draft.content, draft.node_type, draft.tags, draft.domains, draft.codebase, draft.metadata
+        )
         memory_id = draft.id or str(uuid.uuid4())
         if not self._backend.is_id(memory_id):
             raise Usage(f"{memory_id!r} cannot be an id here; PostgreSQL takes UUIDs only.")
@@ -283,6 +286,9 @@ class MemoryService:
             if expected is not None and memory.updated_at != expected:
                 raise Conflict(f"Memory {memory_id[:8]} was changed by somebody else meanwhile; nothing was saved.")
             entry = await self._edit(transaction, "edit", [(memory, patch)], batch)
+            warnings += replacement_warning(
+                patch.content, patch.node_type, patch.tags, patch.domains, patch.codebase, patch.metadata
+            )
             model_records = await transaction.fetch("get_model") if batch else []
         if batch and self._models.is_of_other_model(batch, model_records) and memory.content != text:
             warnings += await self._models.encode_omitted({memory_id: text})
