@@ -23,7 +23,7 @@ _KEY = re.compile(r'"((?:[^"\\]|\\.){1,60})"\s*:')
 
 def foreign_format(lines: Sequence[bytes]) -> str | None:
     """Return the name of another program's format, from the first lines of a file; None for ours and unknown ones."""
-    text = b"".join(lines)[:HEAD_BYTES].decode("utf-8-sig", "replace").lstrip()
+    text = b"".join(lines).decode("utf-8-sig", "replace").lstrip()
     if text.startswith("["):
         return _of_array(text)
     for line in lines:
@@ -46,7 +46,7 @@ def _of_array(text: str) -> str | None:
 
 
 def _key_set(text: str) -> dict[str, Any]:
-    return dict.fromkeys(_KEY.findall(text))
+    return dict.fromkeys(_KEY.findall(text, 0, HEAD_BYTES))
 
 
 def _of_document(data: Mapping[str, Any]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ IsId: TypeAlias = Callable[[str], bool]
 
 EVENTS = ("supersede", "unsupersede", "winner_deleted", "imported")
 _VISIBILITIES = ("private", "group", "public")
+MAX_PLAIN_CONTAINERS = 100
+"""Most containers of a line that cannot be nested too deeply for any of the limits."""
 _WRAPPING_DEPTH = 2
 """Containers around unknown keys: the metadata, and one for those of an earlier import."""
 
@@ -45,7 +48,9 @@ class ParsedLine:
 def read_line(raw: bytes, is_id: IsId) -> ParsedLine:
     """Parse, check and repair a line for a store whose ids pass ``is_id``. Raises BadLine with the reason."""
     try:
-        data = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse)
+        text = raw.decode("utf-8-sig")
+        numbers = _FiniteNumbers()
+        data = json.loads(text, parse_constant=_refuse, parse_float=numbers.read)
     except UnicodeDecodeError:
         raise BadLine("is not UTF-8") from None
     except RecursionError:
@@ -59,13 +64,30 @@ def read_line(raw: bytes, is_id: IsId) -> ParsedLine:
     if reader is None:
         raise BadLine(f"has the kind {str(kind)[:40]!r}, which is none of {', '.join(_READERS)}")
     try:
-        return reader(data, is_id)
+        return reader(data, RowSanitizer(plain=numbers.all and _is_plain(text)), is_id)
     except (RecursionError, OverflowError) as error:
         raise BadLine(f"holds values that cannot be read ({type(error).__name__})") from None
 
 
 def _refuse(name: str) -> object:
     raise ValueError(name)
+
+
+class _FiniteNumbers:
+    """Reader of the floats of one line; notes whether all are finite."""
+
+    def __init__(self) -> None:
+        self.all = True
+
+    def read(self, text: str) -> float:
+        number = float(text)
+        self.all = self.all and math.isfinite(number)
+        return number
+
+
+def _is_plain(text: str) -> bool:
+    """Check quickly that no text of a parsed line must be cleaned and that it is not deep; False where it may be."""
+    return "\\u" not in text and text.count("{") + text.count("[") <= MAX_PLAIN_CONTAINERS
 
 
 _MEMORY_KEYS = frozenset(
@@ -79,14 +101,13 @@ _SCHEDULING_KEYS = frozenset(
 )
 
 
-def _memory(data: Mapping[str, Any], is_id: IsId) -> ParsedLine:
+def _memory(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
     content = _text(data, "content")
     if not content.strip():
         raise BadLine("has an empty content")
     visibility = _text(data, "visibility", "private")
     if visibility not in _VISIBILITIES:
         raise BadLine(f"has a visibility that is none of {', '.join(_VISIBILITIES)}")
-    sanitizer = RowSanitizer()
     memory_id, imported = _own_id(data, sanitizer, is_id)
     draft = Draft(
         content=_stored(sanitizer, "content", content),
@@ -210,11 +231,10 @@ def _scores(sanitizer: RowSanitizer, scores: dict[str, Any]) -> dict[str, float]
     return numbers
 
 
-def _edge(data: Mapping[str, Any], is_id: IsId) -> ParsedLine:
+def _edge(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
     weight = data.get("weight", 1.0)
     if not _is_number(weight) or not 0 <= weight <= 1:
         raise BadLine("has a weight that does not lie between 0 and 1")
-    sanitizer = RowSanitizer()
     edge = Edge(
         _required_id(data, "source_id", is_id),
         _required_id(data, "target_id", is_id),
@@ -227,14 +247,13 @@ def _edge(data: Mapping[str, Any], is_id: IsId) -> ParsedLine:
     return _parsed(edge, data, sanitizer, "source_id", "target_id", "edge_type", "weight", "created_at")
 
 
-def _review(data: Mapping[str, Any], is_id: IsId) -> ParsedLine:
+def _review(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
     rating = data.get("rating")
     if rating not in (1, 2, 3, 4) or isinstance(rating, bool | float):
         raise BadLine("has a rating that is none of 1 to 4")
     at = _time(data, "at")
     if at is None:
         raise BadLine("has no time of review (at)")
-    sanitizer = RowSanitizer()
     review = Review(
         id=_integer(data, "id") or 0,
         memory_id=_required_id(data, "memory_id", is_id),
@@ -254,7 +273,7 @@ def _past_state(sanitizer: RowSanitizer, data: Mapping[str, Any], name: str) -> 
     return from_json(state)
 
 
-def _supersession(data: Mapping[str, Any], is_id: IsId) -> ParsedLine:
+def _supersession(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
     winner = None if data.get("winner_id") is None else _required_id(data, "winner_id", is_id)
     event = data.get("event", "supersede" if winner else "unsupersede")
     if event not in EVENTS:
@@ -266,15 +285,15 @@ def _supersession(data: Mapping[str, Any], is_id: IsId) -> ParsedLine:
     if loser == winner:
         raise BadLine("has a memory replace itself")
     decision = SupersessionEvent(_integer(data, "id") or 0, loser, winner, event, decided_at)
-    return _parsed(decision, data, RowSanitizer(), "id", "loser_id", "winner_id", "event", "decided_at")
+    return _parsed(decision, data, sanitizer, "id", "loser_id", "winner_id", "event", "decided_at")
 
 
-def _mark(data: Mapping[str, Any], is_id: IsId) -> ParsedLine:
+def _mark(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
     suspended = data.get("suspended", False)
     if not isinstance(suspended, bool):
         raise BadLine("has a suspended that is neither true nor false")
     marked = MarkedMemory(_required_id(data, "memory_id", is_id), Marks(suspended, _time(data, "buried_until")))
-    return _parsed(marked, data, RowSanitizer(), "memory_id", "suspended", "buried_until")
+    return _parsed(marked, data, sanitizer, "memory_id", "suspended", "buried_until")
 
 
 def _parsed(entry: Line, data: Mapping[str, Any], sanitizer: RowSanitizer, *known_keys: str) -> ParsedLine:
@@ -284,7 +303,7 @@ def _parsed(entry: Line, data: Mapping[str, Any], sanitizer: RowSanitizer, *know
     return ParsedLine(entry, tuple(notes), tuple(unknown))
 
 
-_READERS: Mapping[str, Callable[[Mapping[str, Any], IsId], ParsedLine]] = {
+_READERS: Mapping[str, Callable[[Mapping[str, Any], RowSanitizer, IsId], ParsedLine]] = {
     "memory": _memory,
     "edge": _edge,
     "review": _review,

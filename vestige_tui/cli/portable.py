@@ -91,7 +91,8 @@ def _refuse_foreign(name: str, head: Sequence[tuple[int, bytes]]) -> None:
     if foreign is None:
         return
     advice = " `vestige-tui migrate copy` copies the database of Vestige itself." if "Vestige" in foreign else ""
-    raise Refused(f"{name} holds {foreign}, which import does not read; nothing was imported.{advice}")
+    title = "Standard input" if name == "-" else name
+    raise Refused(f"{title} holds {foreign}, which import does not read; nothing was imported.{advice}")
 
 
 def _report_import(tally: ImportTally, output: Output) -> None:

@@ -91,6 +91,8 @@ def stored_id(raw: str, is_id: Callable[[str], bool]) -> str:
 
     Of a text that the store does not take it is the UUID that a copy gives it.
     """
+    if is_canonical(raw):
+        return raw
     if parsed := as_uuid(raw):
         return str(parsed)
     text = clean(raw)

@@ -61,9 +61,11 @@ def sentence(reason: str) -> str:
 class RowSanitizer:
     """Sanitizer of one row: returns storable values, and records the notes and originals of those that it changed."""
 
-    __slots__ = ("notes", "originals")
+    __slots__ = ("notes", "originals", "plain")
 
-    def __init__(self) -> None:
+    def __init__(self, *, plain: bool = False) -> None:
+        self.plain = plain
+        """True where the JSON text of all parsed values is known to hold nothing that must be cleaned."""
         self.notes: list[str] = []
         self.originals: dict[str, Any] = {}
 
@@ -162,6 +164,8 @@ class RowSanitizer:
 
     def parsed(self, field: str, data: Any, limit: int = MAX_DEPTH) -> Any:
         """Return parsed JSON data as it can be stored, empty where it is nested deeper than ``limit``."""
+        if self.plain:
+            return data
         if is_deep(data, limit):
             self.changed(field, json.dumps(data), "was nested too deeply")
             return type(data)()
