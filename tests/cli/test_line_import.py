@@ -7,7 +7,7 @@ import errno
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -172,6 +172,27 @@ async def test_an_import_that_is_broken_off_can_be_undone(store: Store, error: B
     with pytest.raises((KeyboardInterrupt, asyncio.CancelledError, DiskFull)):
         await LineImport(store, tally, lambda _: None).run(broken_off(100, error))
     assert (tally.read, tally.inserted) == (100, 64)
+    await store.journal.undo(tally.undo)
+    assert await store.memories.count() == 0
+
+
+async def test_a_batch_that_is_being_written_is_counted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    tally, insert_many = ImportTally(), store.memories.insert_many
+    lines = ((number, b'{"content": "x"}') for number in range(1, 201))
+    task = asyncio.ensure_future(LineImport(store, tally, lambda _: None).run(lines))
+    batches = 0
+
+    async def insert_and_cancel(drafts: Sequence[Draft]) -> object:
+        nonlocal batches
+        batches += 1
+        if batches == 2:
+            task.cancel()
+        return await insert_many(drafts)
+
+    monkeypatch.setattr(store.memories, "insert_many", insert_and_cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert tally.inserted == await store.memories.count() == 128
     await store.journal.undo(tally.undo)
     assert await store.memories.count() == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import errno
@@ -9,6 +10,7 @@ import logging
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from vestige_tui.cli.jsonl import BadLine, ParsedLine, read_line, shown_name
@@ -39,6 +41,7 @@ _REFUSALS = (NotFound, Conflict, Usage, OverflowError, ValueError, RecursionErro
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
+T = TypeVar("T")
 Entry = TypeVar("Entry", Edge, Review, SupersessionEvent, MarkedMemory)
 
 
@@ -227,7 +230,15 @@ class LineImport:
             self._tally.fail(number, refusal_reason(error))
 
     async def _insert(self, lines: Sequence[tuple[int, ParsedLine, Draft]]) -> None:
-        ids, present, warnings = await self._store.memories.insert_many([draft for _, _, draft in lines])
+        insertion = self._store.memories.insert_many([draft for _, _, draft in lines])
+        await _to_the_end(insertion, partial(self._count, lines))
+
+    def _count(
+        self,
+        lines: Sequence[tuple[int, ParsedLine, Draft]],
+        result: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]],
+    ) -> None:
+        ids, present, warnings = result
         self._inserted |= dict.fromkeys(ids)
         self._tally.inserted += len(ids)
         self._tally.present += len(present)
@@ -257,6 +268,19 @@ class LineImport:
         for row in spool:
             number, _, raw = row.partition(b" ")
             yield int(number), read_line(raw, self._store.memories.is_id)
+
+
+async def _to_the_end(work: Awaitable[T], count: Callable[[T], None]) -> None:
+    """Let a write run to its end also when the import is cancelled, and count it: what is stored is always told."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if not task.cancelled() and task.exception() is None:
+            count(task.result())
+        raise
+    count(task.result())
 
 
 @contextlib.contextmanager
@@ -366,9 +390,12 @@ class _References:
         lines: Sequence[tuple[int, Entry]],
         restore: Callable[[Sequence[Entry]], Awaitable[tuple[int, int]]],
     ) -> None:
-        inserted, present = await restore([entry for _, entry in lines])
+        await _to_the_end(restore([entry for _, entry in lines]), partial(self._count, [number for number, _ in lines]))
+
+    def _count(self, numbers: Sequence[int], result: tuple[int, int]) -> None:
+        inserted, present = result
         self._tally.inserted += inserted
         self._tally.present += present
         if inserted:
-            for number, _ in lines:
+            for number in numbers:
                 self._tally.note(number, self._lines[number])
