@@ -29,7 +29,7 @@ from vestige_tui.cli.foreign_formats import foreign_format
 from vestige_tui.cli.line_import import ImportTally, LineImport
 from vestige_tui.core.errors import DiskFull
 from vestige_tui.core.memories import Draft, Memory
-from vestige_tui.core.storable import MAX_DEPTH, MAX_LABEL_CHARS, MAX_TAG_COUNT, new_id, stored_id
+from vestige_tui.core.storable import MAX_LABEL_CHARS, MAX_METADATA_DEPTH, MAX_TAG_COUNT, new_id, stored_id
 from vestige_tui.store.store import Store
 
 ONE, TWO = ({"content": f"text {n}", "id": sample_id(n)} for n in range(2))
@@ -86,10 +86,12 @@ async def test_labels_are_cut_as_by_a_copy(store: Store) -> None:
 
 
 async def test_what_fits_is_left_alone(store: Store) -> None:
-    line = with_content(f'"tags": ["{"t" * 255}"], "metadata": {nested(MAX_DEPTH)}, "codebase": "{"鍵" * 255}"')
+    line = with_content(
+        f'"tags": ["{"t" * 255}"], "metadata": {nested(MAX_METADATA_DEPTH)}, "codebase": "{"鍵" * 255}"'
+    )
     tally = await import_lines(store, [line])
     assert (tally.inserted, tally.repaired) == (1, 0)
-    assert (await only(store)).metadata == json.loads(nested(MAX_DEPTH))
+    assert (await only(store)).metadata == json.loads(nested(MAX_METADATA_DEPTH))
 
 
 async def test_unknown_keys_are_kept_and_counted(store: Store) -> None:

@@ -14,7 +14,7 @@ from tests.support.portable_lines import export_lines, nested
 from vestige_tui.core.errors import Conflict, Usage
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Patch
-from vestige_tui.core.storable import MAX_DEPTH, MAX_LABEL_CHARS, MAX_TAG_COUNT
+from vestige_tui.core.storable import MAX_LABEL_CHARS, MAX_METADATA_DEPTH, MAX_TAG_COUNT
 from vestige_tui.presenters import json_shapes
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.store import Store
@@ -28,14 +28,14 @@ PAST_THE_BOUNDS: dict[str, dict[str, Any]] = {
     "a long codebase": {"codebase": LONG},
     "too many tags": {"tags": MANY},
     "too many domains": {"domains": MANY},
-    "deep metadata": {"metadata": json.loads(nested(MAX_DEPTH + 1))},
+    "deep metadata": {"metadata": json.loads(nested(MAX_METADATA_DEPTH + 1))},
 }
 JUST_WITHIN: dict[str, Any] = {
     "tags": (*MANY[2:], "鍵" * MAX_LABEL_CHARS),
     "node_type": "\U0001f511" * MAX_LABEL_CHARS,
     "domains": ("é" * MAX_LABEL_CHARS,),
     "codebase": "c" * MAX_LABEL_CHARS,
-    "metadata": json.loads(nested(MAX_DEPTH)),
+    "metadata": json.loads(nested(MAX_METADATA_DEPTH)),
 }
 
 

@@ -15,7 +15,7 @@ from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import LOCAL_USER, Draft
 from vestige_tui.core.reviews import MarkedMemory, Marks, Review, Scheduling
 from vestige_tui.core.scheduling import MAX_DIFFICULTY, MAX_STABILITY_DAYS, MIN_DIFFICULTY, MIN_STABILITY, from_json
-from vestige_tui.core.storable import MAX_DEPTH, MAX_LABEL_CHARS, as_uuid, clean, stored_id
+from vestige_tui.core.storable import MAX_LABEL_CHARS, MAX_METADATA_DEPTH, as_uuid, clean, stored_id
 from vestige_tui.core.times import parse_stored
 from vestige_tui.transfer.sanitize import RowSanitizer, json_value
 
@@ -131,7 +131,7 @@ def _memory(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> Pa
         metadata=sanitizer.parsed("metadata", _object(data, "metadata")),
     )
     unknown = _unknown_values(data)
-    imported |= sanitizer.parsed("unknown_keys", unknown, MAX_DEPTH - _WRAPPING_DEPTH)
+    imported |= sanitizer.parsed("unknown_keys", unknown, MAX_METADATA_DEPTH - _WRAPPING_DEPTH)
     draft = replace(draft, metadata=_with_imported(draft.metadata, imported, sanitizer))
     spelling = None if memory_id is None or memory_id == data["id"] else str(data["id"])
     return ParsedLine(draft, tuple(sanitizer.notes), _flat_names(unknown), spelling)

@@ -155,7 +155,7 @@ async def _export(args: Namespace, output: Output) -> int:
         note_waiting = partial(output.note, f"Waiting for a reader of {args.file}; ctrl-C cancels.")
         async with files.written(target, overwrite=target.occupied, waiting=note_waiting) as sink:
             try:
-                async for line in exported(store, criteria, args.memories_only):
+                async for line in _exported(store, criteria, args.memories_only):
                     counts[line["kind"]] = counts.get(line["kind"], 0) + 1
                     await sink.write(dumps(line) + "\n")
                     progress(sum(counts.values()))
@@ -179,7 +179,7 @@ def _examine(args: Namespace, store: Store | None = None) -> file_targets.FileTa
     return target
 
 
-async def exported(store: Store, criteria: Filter, memories_only: bool) -> AsyncIterator[dict[str, Any]]:
+async def _exported(store: Store, criteria: Filter, memories_only: bool) -> AsyncIterator[dict[str, Any]]:
     """Yield all lines of an export: memories, then the links, reviews and events among them only."""
     ids: dict[str, None] = {}  # ordered, so that two exports of a store are equal
     after: str | None = None

@@ -22,8 +22,8 @@ MAX_TAG_COUNT = 1_000
 """Most tags, and most domains, of one memory."""
 MAX_INTEGER = 2**31 - 1
 """Largest value of a PostgreSQL integer."""
-MAX_DEPTH = 200
-"""Deepest nesting of stored JSON, in containers; a fifth of the depth at which Python 3.11 gives up."""
+MAX_METADATA_DEPTH = 200
+"""Deepest nesting of metadata that is written, in containers; a fifth of the depth at which Python 3.11 gives up."""
 EXACT_FLOAT = 1e16
 """Floats from here on are written with an exponent by Python and as a whole number by PostgreSQL."""
 
@@ -129,7 +129,7 @@ def _storable(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def is_deep(data: Any, limit: int = MAX_DEPTH) -> bool:
+def is_deep(data: Any, limit: int = MAX_METADATA_DEPTH) -> bool:
     """Check whether containers are nested deeper than ``limit``."""
     level = [data]
     for _ in range(limit):
@@ -168,4 +168,4 @@ def check_labels(name: str, labels: Sequence[str], existing: Sequence[str] = ())
 def check_depth(metadata: Mapping[str, Any]) -> None:
     """Raise Usage for metadata that is nested too deeply."""
     if is_deep(metadata):
-        raise Usage(f"Metadata is nested at most {MAX_DEPTH} levels deep; this is deeper.")
+        raise Usage(f"Metadata is nested at most {MAX_METADATA_DEPTH} levels deep; this is deeper.")

@@ -232,12 +232,18 @@ def memory(raw: Raw, transfer_context: TransferContext) -> TransferRow:
         if review.originals:
             sanitizer.originals["scheduling"] = review.originals
     data, data_text = ({}, _NO_OBJECT) if metadata == "{}" else sanitizer.json("metadata", metadata, dict)
+    try:
+        note = _with_originals(sanitizer, data, data_text)
+    except RecursionError:
+        # The data just fits the nesting limit, but not with its originals around it.
+        sanitizer.changed("metadata", metadata, "was nested too deeply")
+        note = _with_originals(sanitizer, {}, None)
     values = (
         key,
         text,
         kind,
         pgbinary_encode.texts(labels),
-        _with_originals(sanitizer, data, data_text),
+        note,
         pgbinary_encode.texts(topics),
         pgbinary_encode.jsonb(dump(weights) if weights_text is None else weights_text),
         code,

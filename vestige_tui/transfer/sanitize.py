@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, overload
 
 from vestige_tui.core.storable import (
-    MAX_DEPTH,
     MAX_INTEGER,
     MAX_LABEL_CHARS,
+    MAX_METADATA_DEPTH,
     MAX_TAG_COUNT,
     clean,
     clean_note,
@@ -24,6 +24,8 @@ from vestige_tui.core.storable import (
 )
 from vestige_tui.core.times import parse_stored
 
+MAX_DEPTH = 920
+"""Deepest nesting of JSON that a copy keeps: every supported Python parses it; 3.11 stops a little below 1,000."""
 LATEST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
 _FAR_YEAR = re.compile(r"\+?[0-9]{5,}-[0-9]{2}-[0-9]{2}")
@@ -148,7 +150,7 @@ class RowSanitizer:
             data = json.loads(value)
             if not isinstance(data, kind):
                 raise ValueError
-            if value.count("{") + value.count("[") > MAX_DEPTH and is_deep(data):
+            if value.count("{") + value.count("[") > MAX_DEPTH and is_deep(data, MAX_DEPTH):
                 raise RecursionError
             if raw is not None and not _SUSPECT.search(value):
                 return data, raw
@@ -162,7 +164,7 @@ class RowSanitizer:
             self.changed(field, value, "held values that cannot be stored")
         return storable, None
 
-    def parsed(self, field: str, data: Any, limit: int = MAX_DEPTH) -> Any:
+    def parsed(self, field: str, data: Any, limit: int = MAX_METADATA_DEPTH) -> Any:
         """Return parsed JSON data as it can be stored, empty where it is nested deeper than ``limit``."""
         if self.plain:
             return data
