@@ -20,6 +20,7 @@ from types import TracebackType
 
 from vestige_tui.core.errors import (
     Busy,
+    DiskFailed,
     DiskFull,
     EmbedderUnavailable,
     ForeignStore,
@@ -41,6 +42,7 @@ PACKAGE = "vestige_tui"
 SAFE_MESSAGES: frozenset[type[BaseException]] = frozenset(
     {
         Busy,
+        DiskFailed,
         DiskFull,
         EmbedderUnavailable,
         ForeignStore,

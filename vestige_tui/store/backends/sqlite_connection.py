@@ -20,6 +20,7 @@ from vestige_tui.core.errors import (
     Busy,
     Cancelled,
     Conflict,
+    DiskFailed,
     DiskFull,
     ForeignStore,
     NotFound,
@@ -181,7 +182,7 @@ def translate(error: sqlite3.Error, title: str) -> VestigeError:
     if name.startswith("SQLITE_FULL"):
         return DiskFull(f"The disk of {title} is full; nothing was changed.", disk=f"the disk of {title}")
     if is_full(error):
-        return DiskFull(
+        return DiskFailed(
             f"The disk of {title} is full or fails ({text}); nothing was changed.", disk=f"the disk of {title}"
         )
     if name.startswith("SQLITE_CANTOPEN"):
