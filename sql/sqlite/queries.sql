@@ -538,6 +538,16 @@ SELECT k.suspended, k.buried_until FROM review_marks k WHERE k.memory_id = :id
 INSERT INTO review_marks (memory_id, suspended, buried_until) VALUES (:id, :suspended, :buried_until)
 ON CONFLICT (memory_id) DO UPDATE SET suspended = excluded.suspended, buried_until = excluded.buried_until
 
+-- list_marks --
+-- Suspended and buried memories.
+SELECT k.memory_id, k.suspended, k.buried_until FROM review_marks k
+WHERE k.suspended OR k.buried_until IS NOT NULL ORDER BY k.memory_id
+
+-- insert_marks_if_absent --
+-- Insert imported marks unless the memory has marks.
+INSERT INTO review_marks (memory_id, suspended, buried_until)
+VALUES (:id, :suspended, :buried_until) ON CONFLICT (memory_id) DO NOTHING
+
 -- get_model --
 -- Registered embedding model.
 SELECT name, dimension, hash, created_at FROM embedding_model

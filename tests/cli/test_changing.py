@@ -215,3 +215,26 @@ def test_read_only_refuses_every_change(run: Command, sample: str) -> None:
         ran = run("--store", sample, "--read-only", "--json", *arguments)
         assert (ran.status, ran.json["error"]["code"]) == (3, "refused"), arguments
     assert Path(sample.removeprefix("sqlite:")).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--tag", "t" * 9_000], ["--type", "t" * 256], ["--domain", "d" * 256], ["--codebase", "c" * 256]]
+)
+def test_a_label_that_is_too_long_is_refused(run: Command, sample: str, tmp_path: Path, arguments: list[str]) -> None:
+    added = run("--store", str(tmp_path / "new.db"), "add", "x", *arguments)
+    assert (added.status, added.out) == (2, "")
+    assert "at most 255 characters" in added.err
+    assert not (tmp_path / "new.db").exists()
+    if arguments[0] != "--tag":
+        assert run("--store", sample, "edit", sample_id(0), *arguments).status == 2
+    assert run("--store", sample, "tag", sample_id(0), f"+{'t' * 256}").status == 2
+    assert run("--store", sample, "link", sample_id(0), sample_id(2), "--type", "e" * 256).status == 2
+
+
+def test_deep_metadata_is_refused_and_what_is_no_number_stays_text(run: Command, sample: str) -> None:
+    for levels in (300, 20_000):
+        ran = run("--store", sample, "edit", sample_id(0), "--meta", f"deep={'[' * levels}{']' * levels}")
+        assert ran.status == 2
+        assert "deep" in ran.err
+    assert run("--store", sample, "edit", sample_id(0), "--meta", "n=1e400").status == 0
+    assert run("--store", sample, "show", sample_id(0), "--json").json["memory"]["metadata"]["n"] == "1e400"

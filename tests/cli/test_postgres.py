@@ -50,7 +50,7 @@ def test_the_main_commands(run: Command, postgres: str, tmp_path: Path) -> None:
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"id": "no-uuid", "content": "x"}\n{"content": "y"}\n')
     mixed = run("--store", postgres, "import", str(bad), "--json")
-    assert (mixed.status, mixed.json["inserted"], mixed.json["failed"]) == (4, 1, 1)
+    assert (mixed.status, mixed.json["inserted"], mixed.json["repaired"]) == (0, 2, 1)
 
 
 def test_an_empty_database_is_left_empty(run: Command, postgres_database: str, tmp_path: Path) -> None:

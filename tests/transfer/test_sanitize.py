@@ -8,18 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from vestige_tui.transfer.sanitize import (
-    LATEST,
-    MAX_DEPTH,
-    MAX_TAG_COUNT,
-    RowSanitizer,
-    as_uuid,
-    clean,
-    encode,
-    json_value,
-    new_id,
-    shown,
-)
+from vestige_tui.core.storable import MAX_TAG_COUNT, as_uuid, clean, encode, new_id
+from vestige_tui.transfer.sanitize import LATEST, MAX_DEPTH, RowSanitizer, json_value, shown
 
 ONE = "a1b2c3d4-0000-4000-8000-00000000000f"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

@@ -462,3 +462,16 @@ async def test_what_is_empty_names_the_keys_of_ones_own(empty_store: Path) -> No
         await console.until("No memory passes these filters.")
         assert re.search(r"\^t +change the filters", console.text)
         assert re.search(r"\^g +clear them", console.text)
+
+
+async def test_a_tag_that_is_too_long_is_refused_in_a_sentence(corpus: Path) -> None:
+    async with open_console(corpus) as console:
+        table = await open_browse(console)
+        memory = table.current
+        assert memory is not None
+        await console.press("t")
+        await console.until(lambda: isinstance(console.app.screen, Ask))
+        await console.paste(f"+{'t' * 256}")
+        await console.press("enter")
+        await console.until("A tag has at most 255 characters; this one has 256.")
+        assert (await console.store.get(memory.id)).tags == memory.tags

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shlex
 import shutil
@@ -20,6 +21,7 @@ from vestige_tui.cli.parser import Commands
 from vestige_tui.core import file_targets, files
 from vestige_tui.core.errors import Refused, Usage, VestigeError
 from vestige_tui.core.memories import Change, DeletePreview, Draft, Patch
+from vestige_tui.core.storable import check_draft
 from vestige_tui.core.text import grouped, one_line, short_id
 from vestige_tui.presenters import json_shapes
 
@@ -65,6 +67,7 @@ async def _add(args: Namespace, output: Output) -> int:
         domains=tuple(dict.fromkeys(args.domain)),
         codebase=args.codebase,
     )
+    check_draft(draft)  # before a new store is created for it
     async with chosen_store(args, create=True) as store:
         change = await store.insert(draft)
     return print_change(output, change, "Added")
@@ -127,14 +130,23 @@ def _metadata(stored: Any, options: list[str]) -> dict[str, Any]:
             metadata.pop(name, None)
             continue
         try:
-            metadata[name] = json.loads(text, parse_constant=_refuse_constant)
+            metadata[name] = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_float)
         except ValueError:
             metadata[name] = text
+        except RecursionError:
+            raise Usage(f"--meta {name[:40]} is nested too deeply; nothing was changed.") from None
     return metadata
 
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(name)
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 @contextlib.contextmanager

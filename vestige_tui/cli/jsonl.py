@@ -1,38 +1,61 @@
-"""Parser of JSON lines: each line of an import file as a checked value."""
+"""Parser of JSON lines: each line of an import file as a checked value, with notes on repaired ones."""
 
 from __future__ import annotations
 
 import json
 import math
-import uuid
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import LOCAL_USER, Draft
-from vestige_tui.core.reviews import Review, Scheduling
-from vestige_tui.core.scheduling import clamped, from_json
+from vestige_tui.core.reviews import MarkedMemory, Marks, Review, Scheduling
+from vestige_tui.core.scheduling import MAX_DIFFICULTY, MAX_STABILITY_DAYS, MIN_DIFFICULTY, MIN_STABILITY, from_json
+from vestige_tui.core.storable import MAX_LABEL_CHARS, MAX_METADATA_DEPTH, as_uuid, clean, stored_id
 from vestige_tui.core.times import parse_stored
+from vestige_tui.transfer.sanitize import RowSanitizer, json_value
 
-Line: TypeAlias = Draft | Edge | Review | SupersessionEvent
+Line: TypeAlias = Draft | Edge | Review | SupersessionEvent | MarkedMemory
+IsId: TypeAlias = Callable[[str], bool]
 
 EVENTS = ("supersede", "unsupersede", "winner_deleted", "imported")
 _VISIBILITIES = ("private", "group", "public")
+MAX_PLAIN_CONTAINERS = 100
+"""Most containers of a line that cannot be nested too deeply for any of the limits."""
+_WRAPPING_DEPTH = 2
+"""Containers around unknown keys: the metadata, and one for those of an earlier import."""
 
 
 class BadLine(VestigeError):
     """The line could not be read."""
 
 
-def read_line(raw: bytes) -> Line:
-    """Parse and check a line. Raises BadLine with the reason."""
+@dataclass(frozen=True, slots=True)
+class ParsedLine:
+    """Value of a line, with notes on what was repaired in it and the keys that are none of ours."""
+
+    entry: Line
+    notes: tuple[str, ...] = ()
+    unknown_keys: tuple[str, ...] = ()
+    spelling: str | None = None
+    """The id as the line spells it, where the store holds another one."""
+
+
+def read_line(raw: bytes, is_id: IsId) -> ParsedLine:
+    """Parse, check and repair a line for a store whose ids pass ``is_id``. Raises BadLine with the reason."""
     try:
-        data = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse)
+        text = raw.decode("utf-8-sig")
+        numbers = _FiniteNumbers()
+        data = json.loads(text, parse_constant=_refuse, parse_float=numbers.read)
     except UnicodeDecodeError:
         raise BadLine("is not UTF-8") from None
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise BadLine("is nested too deeply") from None
+    except ValueError:
         raise BadLine("is not JSON") from None
     if not isinstance(data, dict):
         raise BadLine("is no JSON object")
@@ -40,102 +63,270 @@ def read_line(raw: bytes) -> Line:
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
         raise BadLine(f"has the kind {str(kind)[:40]!r}, which is none of {', '.join(_READERS)}")
-    return reader(data)
+    try:
+        return reader(data, RowSanitizer(plain=numbers.all and _is_plain(text)), is_id)
+    except (RecursionError, OverflowError) as error:
+        raise BadLine(f"holds values that cannot be read ({type(error).__name__})") from None
 
 
 def _refuse(name: str) -> object:
     raise ValueError(name)
 
 
-def _memory(data: Mapping[str, Any]) -> Draft:
+class _FiniteNumbers:
+    """Reader of the floats of one line; notes whether all are finite."""
+
+    def __init__(self) -> None:
+        self.all = True
+
+    def read(self, text: str) -> float:
+        number = float(text)
+        self.all = self.all and math.isfinite(number)
+        return number
+
+
+def _is_plain(text: str) -> bool:
+    """Check quickly that no text of a parsed line must be cleaned and that it is not deep; False where it may be."""
+    return "\\u" not in text and text.count("{") + text.count("[") <= MAX_PLAIN_CONTAINERS
+
+
+_MEMORY_KEYS = frozenset(
+    {
+        *("kind", "id", "content", "node_type", "tags", "domains", "domain_scores", "codebase", "metadata"),
+        *("created_at", "updated_at", "owner_user_id", "visibility", "shared_with_groups", "scheduling"),
+    }
+)
+_SCHEDULING_KEYS = frozenset(
+    {"stability", "difficulty", "retrievability", "last_review", "next_review", "reps", "lapses"}
+)
+
+
+def _memory(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
     content = _text(data, "content")
     if not content.strip():
         raise BadLine("has an empty content")
-    state = data.get("scheduling")
-    if state is not None and not isinstance(state, dict):
-        raise BadLine("has a scheduling that is no object")
-    scores = _object(data, "domain_scores")
-    if not all(_is_number(score) for score in scores.values()):
-        raise BadLine("has domain_scores that are no numbers")
     visibility = _text(data, "visibility", "private")
     if visibility not in _VISIBILITIES:
         raise BadLine(f"has a visibility that is none of {', '.join(_VISIBILITIES)}")
-    return Draft(
-        content=content,
-        id=_id(data, "id", required=False),
-        node_type=_text(data, "node_type", "fact") or "fact",
-        tags=_texts(data, "tags"),
-        domains=_texts(data, "domains"),
-        domain_scores={name: float(score) for name, score in scores.items()},
-        codebase=None if data.get("codebase") is None else _text(data, "codebase"),
-        metadata=_object(data, "metadata"),
+    memory_id, imported = _own_id(data, sanitizer, is_id)
+    draft = Draft(
+        content=_stored(sanitizer, "content", content),
+        id=memory_id,
+        node_type=_stored(sanitizer, "node_type", _text(data, "node_type", "fact") or "fact", MAX_LABEL_CHARS),
+        tags=tuple(sanitizer.parsed_labels("tags", _list(data, "tags"))),
+        domains=tuple(sanitizer.parsed_labels("domains", _list(data, "domains"))),
+        domain_scores=_scores(sanitizer, _object(data, "domain_scores")),
+        codebase=None
+        if data.get("codebase") is None
+        else _stored(sanitizer, "codebase", _text(data, "codebase"), MAX_LABEL_CHARS),
         created_at=_time(data, "created_at"),
         updated_at=_time(data, "updated_at"),
-        owner_user_id=_text(data, "owner_user_id", LOCAL_USER),
+        owner_user_id=_reference(sanitizer, "owner_user_id", _text(data, "owner_user_id", LOCAL_USER), is_id),
         visibility=visibility,
-        shared_with_groups=_texts(data, "shared_with_groups"),
-        scheduling=_schedule(state),
+        shared_with_groups=tuple(
+            _reference(sanitizer, "shared_with_groups", each, is_id)
+            for each in sanitizer.parsed_labels("shared_with_groups", _list(data, "shared_with_groups"))
+        ),
+        scheduling=_scheduling(sanitizer, data.get("scheduling")),
+        metadata=sanitizer.parsed("metadata", _object(data, "metadata")),
+    )
+    unknown = _unknown_values(data)
+    imported |= sanitizer.parsed("unknown_keys", unknown, MAX_METADATA_DEPTH - _WRAPPING_DEPTH)
+    draft = replace(draft, metadata=_with_imported(draft.metadata, imported, sanitizer))
+    spelling = None if memory_id is None or memory_id == data["id"] else str(data["id"])
+    return ParsedLine(draft, tuple(sanitizer.notes), _flat_names(unknown), spelling)
+
+
+def _own_id(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> tuple[str | None, dict[str, Any]]:
+    """Return the id of a line as the store holds it, and the raw one for the metadata if they differ."""
+    value = data.get("id")
+    if value is None:
+        return None, {}
+    if isinstance(value, int) and not isinstance(value, bool):
+        raw = str(value)
+    elif isinstance(value, str) and value.strip():
+        raw = value
+    else:
+        raise BadLine("has an id that is no text")
+    memory_id = stored_id(raw, is_id)
+    if memory_id == value:
+        return memory_id, {}
+    sanitizer.notes.append(f"id {_id_note(value, raw)}")
+    return memory_id, {"id": json_value(value)}
+
+
+def _id_note(value: object, raw: str) -> str:
+    if not isinstance(value, str):
+        return "was a number"
+    return "was another spelling of its UUID" if as_uuid(raw) is not None else "was no UUID"
+
+
+def _unknown_values(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a memory's line that have no field of their own, those of its scheduling together."""
+    unknown = {name: value for name, value in data.items() if name not in _MEMORY_KEYS}
+    if unknown.get("superseded_by", ...) is None:
+        del unknown["superseded_by"]  # as `show --json` prints it; the decisions have lines of their own
+    state = data.get("scheduling")
+    if isinstance(state, dict) and (rest := {name: state[name] for name in state.keys() - _SCHEDULING_KEYS}):
+        unknown["scheduling"] = dict(sorted(rest.items()))
+    return unknown
+
+
+def _flat_names(unknown: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(
+        full_name
+        for name, value in unknown.items()
+        for full_name in ([f"scheduling.{each}" for each in value] if name == "scheduling" else [name])
     )
 
 
-def _schedule(state: Any) -> Scheduling | None:
-    return clamped(from_json(state)) if state else None
+def _with_imported(metadata: Mapping[str, Any], imported: dict[str, Any], sanitizer: RowSanitizer) -> Mapping[str, Any]:
+    """Return metadata with the unknown keys and the originals of repaired values under "imported"."""
+    if sanitizer.originals:
+        if "original" in imported:
+            sanitizer.originals["original"] = imported["original"]
+        imported["original"] = dict(sanitizer.originals)
+    if not imported:
+        return metadata
+    earlier = metadata.get("imported", {})
+    if isinstance(earlier, dict) and all(earlier.get(name, value) == value for name, value in imported.items()):
+        return {**metadata, "imported": {**earlier, **imported}}
+    return {**metadata, "imported": {**imported, "imported": earlier}}
 
 
-def _edge(data: Mapping[str, Any]) -> Edge:
+def _scheduling(sanitizer: RowSanitizer, state: Any) -> Scheduling | None:
+    if state is None:
+        return None
+    if not isinstance(state, dict):
+        raise BadLine("has a scheduling that is no object")
+    if not state:
+        return None
+    default, values = Scheduling(), {name: value for name, value in state.items() if value is not None}
+    review = RowSanitizer()
+    reps = review.count("reps", values.get("reps", 0))
+    low_stability, low_difficulty = (MIN_STABILITY, MIN_DIFFICULTY) if reps else (0.0, 0.0)
+
+    def number(name: str, low: float, high: float, default: float) -> float:
+        return review.number(name, values[name], low, high, default) if name in values else max(low, default)
+
+    scheduling = Scheduling(
+        stability=number("stability", low_stability, MAX_STABILITY_DAYS, default.stability),
+        difficulty=number("difficulty", low_difficulty, MAX_DIFFICULTY, default.difficulty),
+        retrievability=number("retrievability", 0.0, 1.0, default.retrievability),
+        last_review=review.moment("last_review", values.get("last_review")),
+        next_review=review.moment("next_review", values.get("next_review")),
+        reps=reps,
+        lapses=review.count("lapses", values.get("lapses", 0)),
+    )
+    if review.originals:
+        sanitizer.notes += review.notes
+        sanitizer.originals["scheduling"] = review.originals
+    return scheduling
+
+
+def _scores(sanitizer: RowSanitizer, scores: dict[str, Any]) -> dict[str, float]:
+    numbers = {clean(name): float(score) for name, score in scores.items() if _is_number(score)}
+    if numbers != scores:
+        sanitizer.changed("domain_scores", json.dumps(scores), "held values that cannot be stored")
+    return numbers
+
+
+def _edge(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
     weight = data.get("weight", 1.0)
     if not _is_number(weight) or not 0 <= weight <= 1:
         raise BadLine("has a weight that does not lie between 0 and 1")
     edge = Edge(
-        _required_id(data, "source_id"),
-        _required_id(data, "target_id"),
-        _text(data, "edge_type", "related"),
-        float(weight),
+        _required_id(data, "source_id", is_id),
+        _required_id(data, "target_id", is_id),
+        _stored(sanitizer, "edge_type", _text(data, "edge_type", "related"), MAX_LABEL_CHARS),
+        float(weight) + 0.0,
         _time(data, "created_at"),
     )
     if edge.source_id == edge.target_id:
         raise BadLine("links a memory to itself")
-    return edge
+    return _parsed(edge, data, sanitizer, "source_id", "target_id", "edge_type", "weight", "created_at")
 
 
-def _review(data: Mapping[str, Any]) -> Review:
+def _review(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
     rating = data.get("rating")
     if rating not in (1, 2, 3, 4) or isinstance(rating, bool | float):
         raise BadLine("has a rating that is none of 1 to 4")
     at = _time(data, "at")
     if at is None:
         raise BadLine("has no time of review (at)")
-    return Review(
+    review = Review(
         id=_integer(data, "id") or 0,
-        memory_id=_required_id(data, "memory_id"),
+        memory_id=_required_id(data, "memory_id", is_id),
         at=at,
         rating=int(rating),
-        prior=from_json(data.get("prior")),
-        new=from_json(data.get("new")),
+        prior=_past_state(sanitizer, data, "prior"),
+        new=_past_state(sanitizer, data, "new"),
         undoes=_integer(data, "undoes"),
     )
+    return _parsed(review, data, sanitizer, "id", "memory_id", "at", "rating", "prior", "new", "undoes")
 
 
-def _supersession(data: Mapping[str, Any]) -> SupersessionEvent:
-    winner = _id(data, "winner_id", required=False)
+def _past_state(sanitizer: RowSanitizer, data: Mapping[str, Any], name: str) -> Scheduling:
+    state = data.get(name)
+    if state is not None and (not isinstance(state, dict) or state.keys() - _SCHEDULING_KEYS):
+        sanitizer.notes.append(f"{name} held values that have no place and were left out")
+    return from_json(state)
+
+
+def _supersession(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
+    winner = None if data.get("winner_id") is None else _required_id(data, "winner_id", is_id)
     event = data.get("event", "supersede" if winner else "unsupersede")
     if event not in EVENTS:
         raise BadLine(f"has an event that is none of {', '.join(EVENTS)}")
     decided_at = _time(data, "decided_at")
     if decided_at is None:
         raise BadLine("has no time of decision (decided_at)")
-    loser = _required_id(data, "loser_id")
+    loser = _required_id(data, "loser_id", is_id)
     if loser == winner:
         raise BadLine("has a memory replace itself")
-    return SupersessionEvent(_integer(data, "id") or 0, loser, winner, event, decided_at)
+    decision = SupersessionEvent(_integer(data, "id") or 0, loser, winner, event, decided_at)
+    return _parsed(decision, data, sanitizer, "id", "loser_id", "winner_id", "event", "decided_at")
 
 
-_READERS: Mapping[str, Callable[[Mapping[str, Any]], Line]] = {
+def _mark(data: Mapping[str, Any], sanitizer: RowSanitizer, is_id: IsId) -> ParsedLine:
+    suspended = data.get("suspended", False)
+    if not isinstance(suspended, bool):
+        raise BadLine("has a suspended that is neither true nor false")
+    marked = MarkedMemory(_required_id(data, "memory_id", is_id), Marks(suspended, _time(data, "buried_until")))
+    return _parsed(marked, data, sanitizer, "memory_id", "suspended", "buried_until")
+
+
+def _parsed(entry: Line, data: Mapping[str, Any], sanitizer: RowSanitizer, *known_keys: str) -> ParsedLine:
+    """Return the value of a line that refers to memories; it has no metadata that could keep unknown keys."""
+    unknown = [name for name in data if name != "kind" and name not in known_keys]
+    notes = [*sanitizer.notes, *(f"{shown_name(name)} has no place here and was left out" for name in unknown)]
+    return ParsedLine(entry, tuple(notes), tuple(unknown))
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any], RowSanitizer, IsId], ParsedLine]] = {
     "memory": _memory,
     "edge": _edge,
     "review": _review,
     "supersession": _supersession,
+    "mark": _mark,
 }
+
+
+def shown_name(name: str) -> str:
+    """Return the name of a key for a report, at most 60 characters."""
+    return name if len(name) <= 60 else f"{name[:59]}…"
+
+
+def _stored(sanitizer: RowSanitizer, name: str, text: str, limit: int = 0) -> str:
+    return sanitizer.text(name, text, limit=limit).decode()
+
+
+def _reference(sanitizer: RowSanitizer, name: str, raw: str, is_id: IsId) -> str:
+    """Return the id of a user or a group as the store holds it."""
+    value = stored_id(raw, is_id)
+    if value != raw and name not in sanitizer.originals:
+        sanitizer.changed(name, raw, "was no UUID")
+    return value
 
 
 def _text(data: Mapping[str, Any], name: str, default: str | None = None) -> str:
@@ -147,13 +338,13 @@ def _text(data: Mapping[str, Any], name: str, default: str | None = None) -> str
     return value
 
 
-def _texts(data: Mapping[str, Any], name: str) -> tuple[str, ...]:
+def _list(data: Mapping[str, Any], name: str) -> list[Any]:
     value = data.get(name)
     if value is None:
-        return ()
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        return []
+    if not isinstance(value, list):
         raise BadLine(f"has {name} that are no list of texts")
-    return tuple(dict.fromkeys(value))
+    return value
 
 
 def _object(data: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -165,20 +356,13 @@ def _object(data: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value
 
 
-def _id(data: Mapping[str, Any], name: str, *, required: bool = True) -> str | None:
+def _required_id(data: Mapping[str, Any], name: str, is_id: IsId) -> str:
     value = data.get(name)
-    if value is None and not required:
-        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
     if not isinstance(value, str) or not value.strip():
         raise BadLine(f"has no {name}" if value is None else f"has a {name} that is no id")
-    try:
-        return str(uuid.UUID(value))  # one spelling for every store
-    except ValueError:
-        return value
-
-
-def _required_id(data: Mapping[str, Any], name: str) -> str:
-    return str(_id(data, name))
+    return stored_id(value, is_id)
 
 
 def _time(data: Mapping[str, Any], name: str) -> datetime | None:
@@ -199,4 +383,6 @@ def _integer(data: Mapping[str, Any], name: str) -> int | None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return -sys.float_info.max <= value <= sys.float_info.max

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TextIO
 
 from vestige_tui.core.errors import VestigeError
@@ -41,7 +42,12 @@ def _speaks_unicode(stream: TextIO) -> bool:
 
 def dumps(data: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
     """Return JSON with control and bidi characters escaped."""
-    text = json.dumps(data, ensure_ascii=ascii_only, allow_nan=False, indent=indent)
+    encoded = partial(json.dumps, data, ensure_ascii=ascii_only, allow_nan=False)
+    try:
+        text = encoded(indent=indent)
+    except RecursionError:
+        # Only Python's own writer indents, and it gives up far earlier than the one that does not.
+        text = encoded()
     return _MAYBE_UNSAFE.sub(_escape, text)
 
 

@@ -110,6 +110,24 @@ class OutOfResources(Unavailable):
     """The server lacks memory or disk space for this."""
 
 
+class DiskFull(OutOfResources):
+    """A disk is full."""
+
+    def __init__(self, message: str | None = None, *, disk: str = "") -> None:
+        super().__init__(message)
+        self.disk = disk
+        """Name of the disk in a sentence: "the disk of" a store, a server or a folder."""
+
+
+class DiskFailed(VestigeError):
+    """A disk refused a write: it is full, or fails. Waiting does not help."""
+
+    def __init__(self, message: str | None = None, *, disk: str = "") -> None:
+        super().__init__(message)
+        self.disk = disk
+        """Name of the disk in a sentence, as of DiskFull."""
+
+
 class Unsure(Unavailable):
     """The store went away while it saved something: whether that was saved is not known."""
 

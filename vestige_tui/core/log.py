@@ -20,6 +20,8 @@ from types import TracebackType
 
 from vestige_tui.core.errors import (
     Busy,
+    DiskFailed,
+    DiskFull,
     EmbedderUnavailable,
     ForeignStore,
     ModelMismatch,
@@ -40,6 +42,8 @@ PACKAGE = "vestige_tui"
 SAFE_MESSAGES: frozenset[type[BaseException]] = frozenset(
     {
         Busy,
+        DiskFailed,
+        DiskFull,
         EmbedderUnavailable,
         ForeignStore,
         ModelMismatch,

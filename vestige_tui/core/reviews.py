@@ -41,6 +41,14 @@ class Marks:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkedMemory:
+    """Marks with the memory that has them."""
+
+    memory_id: str
+    marks: Marks
+
+
+@dataclass(frozen=True, slots=True)
 class Review:
     """Row of the append-only review log. ``undoes`` names the row that this one undoes."""
 

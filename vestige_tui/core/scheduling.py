@@ -206,7 +206,7 @@ def to_json(state: Scheduling) -> dict[str, Any]:
 
 
 def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return value + 0.0 if math.isfinite(value) else None  # databases differ in what they make of a negative zero
 
 
 def from_json(data: object) -> Scheduling:

@@ -6,8 +6,9 @@ Times are RFC 3339 in UTC; NaN and infinity become null.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from vestige_tui.core.embeddings import ModelSignature, VectorCensus
@@ -15,9 +16,10 @@ from vestige_tui.core.health import Health, MigrationInfo, PostgresServer, Sqlit
 from vestige_tui.core.jobs import Job, JobFinding, TableProgress
 from vestige_tui.core.links import Edge, Neighbor, SupersessionEvent
 from vestige_tui.core.memories import Change, Memory
-from vestige_tui.core.reviews import QueueCounts, Review, Scheduling
+from vestige_tui.core.reviews import MarkedMemory, QueueCounts, Review, Scheduling
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, retrievability, to_json
 from vestige_tui.core.search import Answer, Explanation, Hit, WhyNot
+from vestige_tui.core.storable import EXACT_FLOAT, rebuilt
 from vestige_tui.core.times import format_time
 
 Document: TypeAlias = dict[str, Any]
@@ -57,13 +59,25 @@ def memory(memory: Memory, now: datetime, weights: Sequence[float] = DEFAULT_WEI
 
 def finite(data: Any) -> Any:
     """Return JSON data that every reader accepts: NaN and infinity become null."""
-    if isinstance(data, float):
-        return number(data)
-    if isinstance(data, Mapping):
-        return {str(key): finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [finite(value) for value in data]
-    return data
+    return rebuilt(data, _finite)
+
+
+def _finite(value: Any) -> Any:
+    return number(value) if isinstance(value, float) else value
+
+
+def _canonical(data: Any) -> Any:
+    """Return JSON data as every store gives it back: keys sorted, and a number in one form where PostgreSQL has one."""
+    return rebuilt(data, _canonical_scalar, sort_keys=True)
+
+
+def _canonical_scalar(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        return None
+    # PostgreSQL's numbers have no exponent and no negative zero.
+    return int(Decimal(repr(value))) if abs(value) >= EXACT_FLOAT else value + 0.0
 
 
 def hit(hit: Hit, now: datetime, weights: Sequence[float] = DEFAULT_WEIGHTS) -> Document:
@@ -436,9 +450,9 @@ def memory_line(memory: Memory) -> Document:
         "node_type": memory.node_type,
         "tags": list(memory.tags),
         "domains": list(memory.domains),
-        "domain_scores": {name: number(score) for name, score in memory.domain_scores.items()},
+        "domain_scores": _canonical(memory.domain_scores),
         "codebase": memory.codebase,
-        "metadata": finite(memory.metadata),
+        "metadata": _canonical(memory.metadata),
         "created_at": time(memory.created_at),
         "updated_at": time(memory.updated_at),
         "owner_user_id": memory.owner_user_id,
@@ -456,6 +470,15 @@ def edge_line(link: Edge) -> Document:
 
 def review_line(entry: Review) -> Document:
     return {"kind": "review", **review(entry)}
+
+
+def mark_line(marked: MarkedMemory) -> Document:
+    return {
+        "kind": "mark",
+        "memory_id": marked.memory_id,
+        "suspended": marked.marks.suspended,
+        "buried_until": time(marked.marks.buried_until),
+    }
 
 
 def supersession_line(decision: SupersessionEvent) -> Document:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -120,15 +119,3 @@ class StoreContext:
             "after": Json(list(after)),
         }
         return Write("insert_journal", values)
-
-
-def clean(text: str) -> str:
-    """Return text that every store accepts: NUL becomes U+2400, and each lone surrogate a question mark."""
-    if text.isascii():
-        return text.replace("\0", "\u2400")
-    return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()
-
-
-def clean_json(data: Mapping[str, Any]) -> Any:
-    """Return JSON data whose texts every store accepts."""
-    return json.loads(clean(json.dumps(dict(data), ensure_ascii=False)).replace("\\u0000", "\u2400"))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from vestige_tui.core.errors import NotFound, Usage
 from vestige_tui.core.links import Edge, Lineage, Neighbor, SupersessionEvent
 from vestige_tui.core.memories import Change, Memory
+from vestige_tui.core.storable import check_labels, clean
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import Json, Transaction
-from vestige_tui.store.context import clean
 from vestige_tui.store.journal_snapshots import edge_fields, event_fields
 from vestige_tui.store.schema import rows
 from vestige_tui.store.undo import append_event, refuse_cycle
@@ -39,6 +39,7 @@ class LinkService:
             raise Usage("A memory cannot be linked to itself.")
         if not 0 <= edge.weight <= 1:
             raise Usage("The weight of a link lies between 0 and 1.")
+        check_labels("link type", [edge.edge_type])
         link = dataclasses.replace(
             edge, edge_type=clean(edge.edge_type), created_at=edge.created_at or self._context.now()
         )

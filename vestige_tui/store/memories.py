@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from vestige_tui.core.errors import Conflict, NotFound, Usage
 from vestige_tui.core.memories import Change, DeletePreview, Draft, Facet, Filter, Memory, Page, Patch, Sort
 from vestige_tui.core.scheduling import horizon
+from vestige_tui.core.storable import check_draft, clean, replacement_warning
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import Json, Transaction
-from vestige_tui.store.context import clean
 from vestige_tui.store.journal_snapshots import (
     memory_fields,
     time_text,
@@ -184,9 +184,16 @@ class MemoryService:
         return dataclasses.replace(filter, owner=ids.pop())
 
     async def insert(self, draft: Draft, *, embedding: Vector | None = None, embed: bool = True) -> Change:
-        """Write one memory. Without a usable model it is stored without a vector, with a warning in the change."""
+        """Write one memory. Without a usable model it is stored without a vector, with a warning in the change.
+
+        Raises Usage for labels and metadata past the bounds of a memory.
+        """
         self._context.refuse_read_only()
+        check_draft(draft)
         batch, warnings = await self._models.vectors_for([draft.content], embedding, embed)
+        warnings += replacement_warning(
+            draft.content, draft.node_type, draft.tags, draft.domains, draft.codebase, draft.metadata
+        )
         memory_id = draft.id or str(uuid.uuid4())
         if not self._backend.is_id(memory_id):
             raise Usage(f"{memory_id!r} cannot be an id here; PostgreSQL takes UUIDs only.")
@@ -208,9 +215,12 @@ class MemoryService:
     ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         """Insert the drafts with new ids; return inserted ids, ids already present, and warnings.
 
-        Writes no journal entry: ``journal_import`` writes one for all batches together.
+        Writes no journal entry: ``journal.record_import`` writes one for all batches together. Raises Usage as
+        ``insert`` does, before the first draft is written.
         """
         self._context.refuse_read_only()
+        for draft in drafts:
+            check_draft(draft)
         ids = [draft.id or str(uuid.uuid4()) for draft in drafts]
         for memory_id in ids:
             if not self._backend.is_id(memory_id):
@@ -276,6 +286,9 @@ class MemoryService:
             if expected is not None and memory.updated_at != expected:
                 raise Conflict(f"Memory {memory_id[:8]} was changed by somebody else meanwhile; nothing was saved.")
             entry = await self._edit(transaction, "edit", [(memory, patch)], batch)
+            warnings += replacement_warning(
+                patch.content, patch.node_type, patch.tags, patch.domains, patch.codebase, patch.metadata
+            )
             model_records = await transaction.fetch("get_model") if batch else []
         if batch and self._models.is_of_other_model(batch, model_records) and memory.content != text:
             warnings += await self._models.encode_omitted({memory_id: text})

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.memories import Draft, Memory, Patch
+from vestige_tui.core.storable import check_depth, check_labels, clean, storable_json
 from vestige_tui.store.backends.protocol import Json, Transaction, Write
-from vestige_tui.store.context import clean, clean_json
 from vestige_tui.store.journal_snapshots import (
     edge_fields,
     event_fields,
@@ -47,8 +47,8 @@ def insert_writes(
         params["tags"] = [clean(tag) for tag in draft.tags]
         params["domains"] = [clean(domain) for domain in draft.domains]
         params["codebase"] = None if draft.codebase is None else clean(draft.codebase)
-        if draft.metadata:
-            params["metadata"] = Json(clean_json(draft.metadata))
+        params["metadata"] = Json(storable_json(draft.metadata))
+        params["domain_scores"] = Json(storable_json(draft.domain_scores))
         memories.append(params)
         if batch:
             embeddings.append(vector_params(memory_id, batch.vectors[index], batch.key))
@@ -62,7 +62,8 @@ def insert_writes(
 
 
 def patched(memory: Memory, patch: Patch) -> Memory:
-    """Return a memory with a patch applied. Raises Usage for an unknown visibility."""
+    """Return a memory with a patch applied. Raises Usage for an unknown visibility, and past the bounds of a memory."""
+    _check_patch(memory, patch)
     values: dict[str, Any] = {}
     for name in ("content", "node_type", "visibility"):
         if (value := getattr(patch, name)) is not None:
@@ -73,10 +74,21 @@ def patched(memory: Memory, patch: Patch) -> Memory:
     if patch.codebase is not None:
         values["codebase"] = clean(patch.codebase) or None
     if patch.metadata is not None:
-        values["metadata"] = dict(patch.metadata)
+        values["metadata"] = storable_json(patch.metadata)
     if values.get("visibility", "private") not in ("private", "group", "public"):
         raise Usage("Visibility is one of private, group and public.")
     return dataclasses.replace(memory, **values)
+
+
+def _check_patch(memory: Memory, patch: Patch) -> None:
+    if patch.node_type is not None:
+        check_labels("type", [patch.node_type], [memory.node_type])
+    if patch.codebase is not None:
+        check_labels("codebase", [patch.codebase], [memory.codebase or ""])
+    check_labels("tag", patch.tags or (), memory.tags)
+    check_labels("domain", patch.domains or (), memory.domains)
+    if patch.metadata is not None and patch.metadata != memory.metadata:
+        check_depth(patch.metadata)
 
 
 async def snapshot(transaction: Transaction, memory: Memory) -> dict[str, Any]:

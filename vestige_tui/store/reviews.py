@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vestige_tui.core.errors import Conflict, NotFound
 from vestige_tui.core.memories import Change, Filter, Memory
-from vestige_tui.core.reviews import Marks, QueueCounts, Rating, Review, Scheduling
+from vestige_tui.core.reviews import MarkedMemory, Marks, QueueCounts, Rating, Review, Scheduling
 from vestige_tui.core.scheduling import review as fsrs_review
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import Json
@@ -174,6 +174,23 @@ class ReviewService:
     async def marks(self, memory_id: str) -> Marks:
         """Return the marks of a memory: suspended, buried until."""
         return rows.marks(await self._backend.fetch("get_marks", {"id": memory_id}))
+
+    async def marked(self) -> tuple[MarkedMemory, ...]:
+        """Return all suspended and buried memories with their marks, by id; burials of the past, too."""
+        return tuple(
+            MarkedMemory(str(row["memory_id"]), rows.marks([row])) for row in await self._backend.fetch("list_marks")
+        )
+
+    async def restore_marks(self, marked: Sequence[MarkedMemory]) -> tuple[int, int]:
+        """Mark the memories that have no marks; return (inserted, present). Raises NotFound if one is missing."""
+        self._context.refuse_read_only()
+        params = [
+            {"id": each.memory_id, "suspended": each.marks.suspended, "buried_until": each.marks.buried_until}
+            for each in marked
+        ]
+        async with self._backend.write() as transaction:
+            inserted_count = await transaction.execute_many("insert_marks_if_absent", params)
+        return inserted_count, len(marked) - inserted_count
 
     async def suspend(self, memory_id: str) -> Change:
         """Exclude a memory from reviews until it is resumed."""

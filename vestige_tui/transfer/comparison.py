@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vestige_tui.core.jobs import JobFinding, TableProgress
 from vestige_tui.core.memories import LOCAL_USER
+from vestige_tui.core.storable import new_id
 from vestige_tui.core.text import grouped
 from vestige_tui.transfer.differences import difference_text, listable
 from vestige_tui.transfer.row_keys import key_of, name_of
-from vestige_tui.transfer.sanitize import new_id, sentence
+from vestige_tui.transfer.sanitize import sentence
 from vestige_tui.transfer.sync_state import hashed
 from vestige_tui.transfer.table_spec import BY_NAME, PARENTS, TABLES, USERS
 

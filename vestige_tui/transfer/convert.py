@@ -12,18 +12,9 @@ from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.jobs import JobFinding
 from vestige_tui.core.memories import LOCAL_USER
 from vestige_tui.core.scheduling import MAX_STABILITY_DAYS
+from vestige_tui.core.storable import MAX_INTEGER, MAX_LABEL_CHARS, as_uuid, is_canonical, new_id
 from vestige_tui.store.backends import pgbinary_encode
-from vestige_tui.transfer.sanitize import (
-    MAX_INTEGER,
-    MAX_LABEL_CHARS,
-    RowSanitizer,
-    as_uuid,
-    dump,
-    is_canonical,
-    new_id,
-    sentence,
-    shown,
-)
+from vestige_tui.transfer.sanitize import RowSanitizer, dump, sentence, shown
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector

@@ -11,8 +11,9 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from vestige_tui.core.storable import MAX_LABEL_CHARS, new_id
 from vestige_tui.transfer.codecs import TEXT
-from vestige_tui.transfer.sanitize import MAX_LABEL_CHARS, RowSanitizer, new_id, shown
+from vestige_tui.transfer.sanitize import RowSanitizer, shown
 from vestige_tui.transfer.table_spec import BY_NAME
 
 if TYPE_CHECKING:

@@ -1,7 +1,4 @@
-"""Sanitize values of a SQLite file for PostgreSQL, one by one, and keep the originals.
-
-TEXT arrives with invalid UTF-8 as half surrogates (``surrogateescape``), so that the original bytes can be kept.
-"""
+"""Sanitize values of a SQLite file, or of an imported line, for every database, one by one, and keep the originals."""
 
 from __future__ import annotations
 
@@ -9,50 +6,31 @@ import base64
 import json
 import math
 import re
-import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, overload
 
+from vestige_tui.core.storable import (
+    MAX_INTEGER,
+    MAX_LABEL_CHARS,
+    MAX_METADATA_DEPTH,
+    MAX_TAG_COUNT,
+    clean,
+    clean_note,
+    encode,
+    is_deep,
+    is_escaped,
+    storable_json,
+)
 from vestige_tui.core.times import parse_stored
 
-MAX_LABEL_CHARS = 255
-MAX_TAG_COUNT = 1_000
-MAX_INTEGER = 2**31 - 1
-"""Largest value of a PostgreSQL integer."""
 MAX_DEPTH = 920
-"""Maximum nesting of JSON that every supported Python parses; 3.11 stops a little below 1,000."""
+"""Deepest nesting of JSON that a copy keeps: every supported Python parses it; 3.11 stops a little below 1,000."""
 LATEST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
-_NUL, _NUL_SYMBOL = "\0", "\u2400"
-_CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_SPELLING = re.compile(r"(?:urn:uuid:)?\{?([0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12})\}?", re.IGNORECASE)
 _FAR_YEAR = re.compile(r"\+?[0-9]{5,}-[0-9]{2}-[0-9]{2}")
 # Patterns that Python's JSON parser accepts and PostgreSQL rejects, or that overflow in between.
 _SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])|NaN|Infinity|[0-9][eE]\+?[0-9]{3}|[0-9]{300}")
-
-
-def encode(text: str) -> bytes | None:
-    """Return the text as UTF-8 for PostgreSQL; None where it must be cleaned first."""
-    if _NUL in text:
-        return None
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return None
-
-
-def clean(text: str) -> str:
-    """Return the text with NUL as its symbol and invalid UTF-8 replaced."""
-    if encode(text) is not None:
-        return text
-    raw = text.encode("utf-8", "surrogateescape") if _escaped(text) else text.encode("utf-8", "replace")
-    return raw.decode("utf-8", "replace").replace(_NUL, _NUL_SYMBOL)
-
-
-def _escaped(text: str) -> bool:
-    """Check whether all half surrogates stand for single bytes."""
-    return all(not "\ud800" <= character <= "\udfff" or "\udc80" <= character <= "\udcff" for character in text)
 
 
 def json_value(value: object) -> Any:
@@ -60,7 +38,7 @@ def json_value(value: object) -> Any:
     if isinstance(value, str):
         if encode(value) is not None:
             return value
-        raw = value.encode("utf-8", "surrogateescape" if _escaped(value) else "surrogatepass")
+        raw = value.encode("utf-8", "surrogateescape" if is_escaped(value) else "surrogatepass")
         return {"base64": base64.b64encode(raw).decode()}
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode()}
@@ -82,36 +60,14 @@ def sentence(reason: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def as_uuid(raw: str) -> uuid.UUID | None:
-    """Parse a UUID in any spelling that PostgreSQL accepts; None for other texts."""
-    match = _SPELLING.fullmatch(raw)
-    return uuid.UUID(match[1].replace("-", "")) if match else None
-
-
-def is_canonical(raw: object) -> bool:
-    return isinstance(raw, str) and _CANONICAL.fullmatch(raw) is not None
-
-
-def new_id(raw: object) -> bytes:
-    """Return the 16 bytes of the UUID for a source id, the same wherever the id occurs."""
-    if isinstance(raw, str):
-        if _CANONICAL.fullmatch(raw):
-            return bytes.fromhex(raw.replace("-", ""))
-        if parsed := as_uuid(raw):
-            return parsed.bytes
-    name = raw.decode("utf-8", "surrogateescape") if isinstance(raw, bytes) else str(raw)
-    try:
-        return uuid.uuid5(uuid.NAMESPACE_URL, f"vestige:{name}").bytes
-    except UnicodeEncodeError:
-        return uuid.uuid5(uuid.NAMESPACE_URL, f"vestige:{clean(name)}").bytes
-
-
 class RowSanitizer:
     """Sanitizer of one row: returns storable values, and records the notes and originals of those that it changed."""
 
-    __slots__ = ("notes", "originals")
+    __slots__ = ("notes", "originals", "plain")
 
-    def __init__(self) -> None:
+    def __init__(self, *, plain: bool = False) -> None:
+        self.plain = plain
+        """True where the JSON text of all parsed values is known to hold nothing that must be cleaned."""
         self.notes: list[str] = []
         self.originals: dict[str, Any] = {}
 
@@ -132,8 +88,7 @@ class RowSanitizer:
         if isinstance(value, bytes):
             text, note = value.decode("utf-8", "surrogateescape"), "was stored as bytes"
         elif isinstance(value, str):
-            text = value
-            note = "held NUL characters" if _NUL in value else "was not valid UTF-8"
+            text, note = value, clean_note(value)
         else:
             text, note = str(value), "was stored as a number"
         self.changed(field, value, note)
@@ -195,11 +150,11 @@ class RowSanitizer:
             data = json.loads(value)
             if not isinstance(data, kind):
                 raise ValueError
-            if value.count("{") + value.count("[") > MAX_DEPTH and _is_deep(data):
+            if value.count("{") + value.count("[") > MAX_DEPTH and is_deep(data, MAX_DEPTH):
                 raise RecursionError
             if raw is not None and not _SUSPECT.search(value):
                 return data, raw
-            storable = _storable(data)
+            storable = storable_json(data)
         except (ValueError, RecursionError) as error:
             if field not in self.originals:
                 reason = f"was no JSON {'object' if kind is dict else 'list'}"
@@ -209,27 +164,55 @@ class RowSanitizer:
             self.changed(field, value, "held values that cannot be stored")
         return storable, None
 
+    def parsed(self, field: str, data: Any, limit: int = MAX_METADATA_DEPTH) -> Any:
+        """Return parsed JSON data as it can be stored, empty where it is nested deeper than ``limit``."""
+        if self.plain:
+            return data
+        if is_deep(data, limit):
+            self.changed(field, json.dumps(data), "was nested too deeply")
+            return type(data)()
+        storable = storable_json(data)
+        if storable != data:
+            self.changed(field, json.dumps(data), "held values that cannot be stored")
+        return storable
+
     def labels(self, field: str, value: object) -> list[bytes]:
         """Return the short texts of a JSON list, such as tags or domains."""
         if value == "[]":
             return []
         notes_before = len(self.notes)
         data, _ = self.json(field, value, list)
-        items = [item if type(item) is str else json.dumps(item) for item in data if item is not None]
-        if len(self.notes) == notes_before:
-            if len(items) > MAX_TAG_COUNT:
-                self.changed(field, value, f"were {len(items):,}; {MAX_TAG_COUNT:,} were kept")
-            elif any(len(item) > MAX_LABEL_CHARS for item in items):
-                self.changed(field, value, f"were cut at {MAX_LABEL_CHARS} characters")
-            elif len(items) != len(data) or any(type(item) is not str for item in data):
-                self.changed(field, value, "held values that are no text")
-        return [item[:MAX_LABEL_CHARS].encode() for item in items[:MAX_TAG_COUNT]]
+        labels, note = _cut_labels(data)
+        if note and len(self.notes) == notes_before:
+            self.changed(field, value, note)
+        return [label.encode() for label in labels]
+
+    def parsed_labels(self, field: str, data: list[Any]) -> list[str]:
+        """Return the short texts of a parsed JSON list."""
+        notes_before = len(self.notes)
+        labels, note = _cut_labels(self.parsed(field, data))
+        if note and len(self.notes) == notes_before:
+            self.changed(field, json.dumps(data), note)
+        return labels
 
     def choice(self, field: str, value: object, allowed: Sequence[str], default: str) -> bytes:
         if value not in allowed:
             self.changed(field, value, f"was none of {', '.join(allowed)}")
             value = default
         return str(value).encode()
+
+
+def _cut_labels(data: list[Any]) -> tuple[list[str], str]:
+    """Return the items of a list as labels, and a note on what was changed; empty if nothing was."""
+    items = [item if type(item) is str else json.dumps(item) for item in data if item is not None]
+    note = ""
+    if len(items) > MAX_TAG_COUNT:
+        note = f"were {len(items):,}; {MAX_TAG_COUNT:,} were kept"
+    elif any(len(item) > MAX_LABEL_CHARS for item in items):
+        note = f"were cut at {MAX_LABEL_CHARS} characters"
+    elif len(items) != len(data) or any(type(item) is not str for item in data):
+        note = "held values that are no text"
+    return [item[:MAX_LABEL_CHARS] for item in items[:MAX_TAG_COUNT]], note
 
 
 def dump(data: Any) -> bytes:
@@ -239,26 +222,3 @@ def dump(data: Any) -> bytes:
 
 def _as_text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _is_deep(data: Any) -> bool:
-    """Check whether containers are nested deeper than MAX_DEPTH."""
-    level = [data]
-    for _ in range(MAX_DEPTH):
-        inner = (each.values() if isinstance(each, dict) else each for each in level)
-        level = [item for items in inner for item in items if isinstance(item, dict | list)]
-        if not level:
-            return False
-    return True
-
-
-def _storable(data: Any) -> Any:
-    if isinstance(data, str):
-        return data if encode(data) is not None else clean(data)
-    if isinstance(data, float):
-        return data if math.isfinite(data) else None
-    if isinstance(data, list):
-        return [_storable(item) for item in data]
-    if isinstance(data, dict):
-        return {_storable(key): _storable(value) for key, value in data.items()}
-    return data

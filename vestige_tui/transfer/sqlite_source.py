@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from vestige_tui.core.errors import ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage, VestigeError
+from vestige_tui.core.storable import as_uuid, new_id
 from vestige_tui.core.text import below_home
 from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.schema.rows import model as read_model
@@ -20,7 +21,6 @@ from vestige_tui.transfer.convert import convert_all, model_of
 from vestige_tui.transfer.copy_sql import AFTER_PARAMS, CopySql
 from vestige_tui.transfer.protocols import Batch, Count, Key
 from vestige_tui.transfer.row_keys import bound, probable_key
-from vestige_tui.transfer.sanitize import as_uuid, new_id
 from vestige_tui.transfer.table_spec import BY_NAME
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.errors import Conflict
 from vestige_tui.core.memories import LOCAL_USER
+from vestige_tui.core.storable import new_id
 from vestige_tui.store.backends import pgbinary_decode, pgbinary_encode
 from vestige_tui.transfer.codecs import DOUBLE, JSON, TEXT, TEXTS
 from vestige_tui.transfer.convert import TransferContext, TransferRow, convert_all
 from vestige_tui.transfer.copy_sql import AFTER_PARAMS, CopySql
 from vestige_tui.transfer.protocols import RowComparison
 from vestige_tui.transfer.row_keys import bound, key_of, key_parts
-from vestige_tui.transfer.sanitize import new_id
 from vestige_tui.transfer.table_spec import BY_NAME, USERS
 
 if TYPE_CHECKING:

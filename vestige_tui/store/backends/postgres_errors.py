@@ -9,6 +9,7 @@ from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 from vestige_tui.core.errors import (
     Busy,
     Conflict,
+    DiskFull,
     NotFound,
     OutOfResources,
     ReadOnly,
@@ -41,15 +42,21 @@ def translate(error: Exception, title: str) -> VestigeError:
         return ReadOnly(f"The role may not do this on {title}: {_first_line(error)}.")
     if isinstance(error, errors.ForeignKeyViolation):
         return NotFound("A memory that this belongs to is not there.")
-    if isinstance(error, errors.IntegrityError | errors.DataError):
+    # A value too large for an index is an operational error of the driver, and no fault of the connection.
+    if isinstance(
+        error, errors.IntegrityError | errors.DataError | errors.ProgramLimitExceeded | errors.StatementTooComplex
+    ):
         return Conflict(f"This is refused by the store: {_first_line(error)}.")
     if isinstance(error, errors.UndefinedTable | errors.UndefinedColumn | errors.UndefinedFunction):
         return SchemaPending(
             f"{title} lacks tables that this needs ({_first_line(error)}); run `vestige-tui schema up`."
         )
+    if isinstance(error, errors.DiskFull):
+        return DiskFull(f"{title} has no room: {_first_line(error)}.", disk=f"the disk of {title}")
+    if isinstance(error, errors.OutOfMemory):
+        return OutOfResources(f"{title} has too little memory: {_first_line(error)}.")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolClosed | OSError):
-        kind = OutOfResources if isinstance(error, errors.DiskFull | errors.OutOfMemory) else Unreachable
-        return kind(f"{title} cannot be reached: {_first_line(error).removeprefix('connection is bad: ')}.")
+        return Unreachable(f"{title} cannot be reached: {_first_line(error).removeprefix('connection is bad: ')}.")
     return VestigeError(f"PostgreSQL failed: {_first_line(error)}.")
 
 

@@ -20,6 +20,8 @@ from vestige_tui.core.errors import (
     Busy,
     Cancelled,
     Conflict,
+    DiskFailed,
+    DiskFull,
     ForeignStore,
     NotFound,
     ReadOnly,
@@ -178,12 +180,16 @@ def translate(error: sqlite3.Error, title: str) -> VestigeError:
     if name.startswith("SQLITE_CORRUPT") or "malformed" in text:
         return Unavailable(f"{title} is damaged ({text}); open a backup, or recover it with the sqlite3 tool.")
     if name.startswith("SQLITE_FULL"):
-        return Unavailable(f"The disk of {title} is full; nothing was changed.")
+        return DiskFull(f"The disk of {title} is full; nothing was changed.", disk=f"the disk of {title}")
+    if is_full(error):
+        return DiskFailed(
+            f"The disk of {title} is full or fails ({text}); nothing was changed.", disk=f"the disk of {title}"
+        )
     if name.startswith("SQLITE_CANTOPEN"):
         return Unreachable(f"{title} cannot be opened.")
     if name == "SQLITE_CONSTRAINT_FOREIGNKEY":
         return NotFound("A memory that this belongs to is not there.")
-    if isinstance(error, sqlite3.IntegrityError):
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError):
         return Conflict(f"This is refused by the store: {text}.")
     if "no such table" in text:
         return Refused(f"{title} has no memory tables yet; `vestige-tui schema up` makes them.")

@@ -1,0 +1,403 @@
+"""Import of JSON lines into a store: memories in batches, then the lines that refer to them, and a tally of all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import errno
+import logging
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+from vestige_tui.cli.jsonl import BadLine, ParsedLine, read_line, shown_name
+from vestige_tui.core.errors import Conflict, DiskFailed, DiskFull, NotFound, Refused, Unavailable, Usage, VestigeError
+from vestige_tui.core.links import Edge, SupersessionEvent
+from vestige_tui.core.log import log_suppressed
+from vestige_tui.core.memories import LOCAL_USER, Draft
+from vestige_tui.core.reviews import MarkedMemory, Review
+
+if TYPE_CHECKING:
+    from vestige_tui.store.store import Store
+
+log = logging.getLogger(__name__)
+
+BATCH_MEMORIES = 64
+BATCH_CHARACTERS = 4_000_000
+BATCH_REFERENCES = 200
+"""Links, reviews, decisions and marks that are restored together."""
+MAX_LINE_BYTES = 64 * 2**20
+MAX_ERRORS_COUNT = 1_000
+"""Most failed and most repaired lines that are listed; all are counted."""
+MAX_KEY_NAMES_COUNT = 100
+"""Most names of unknown keys that are counted each on its own."""
+OTHER_KEYS = "other keys"
+
+# Refusals of one row. The last three are values that a driver cannot hand over.
+_REFUSALS = (NotFound, Conflict, Usage, OverflowError, ValueError, RecursionError)
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+T = TypeVar("T")
+Entry = TypeVar("Entry", Edge, Review, SupersessionEvent, MarkedMemory)
+
+
+@dataclass(slots=True)
+class ImportTally:
+    """Counts of an import, its failed and repaired lines, and the journal entry that undoes it."""
+
+    read: int = 0
+    inserted: int = 0
+    present: int = 0
+    failed: int = 0
+    repaired: int = 0
+    errors: list[tuple[int, str]] = field(default_factory=list)
+    repairs: list[tuple[int, str]] = field(default_factory=list)
+    unknown_keys: dict[str, int] = field(default_factory=dict)
+    warnings: dict[str, None] = field(default_factory=dict)
+    undo: int | None = None
+
+    def fail(self, line: int, message: str) -> None:
+        self.failed += 1
+        if len(self.errors) < MAX_ERRORS_COUNT:
+            self.errors.append((line, message))
+
+    def note(self, line: int, parsed: ParsedLine) -> None:
+        """Count the repairs and unknown keys of a line that was inserted."""
+        for name in parsed.unknown_keys:
+            name = shown_name(name)
+            if name not in self.unknown_keys and len(self.unknown_keys) >= MAX_KEY_NAMES_COUNT:
+                name = OTHER_KEYS
+            self.unknown_keys[name] = self.unknown_keys.get(name, 0) + 1
+        if parsed.notes:
+            self.repaired += 1
+            if len(self.repairs) < MAX_ERRORS_COUNT:
+                self.repairs.append((line, "; ".join(parsed.notes)))
+
+    @property
+    def done(self) -> int:
+        return self.inserted + self.present + self.failed
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "read": self.read,
+            "inserted": self.inserted,
+            "present": self.present,
+            "failed": self.failed,
+            "repaired": self.repaired,
+            "errors": [{"line": line, "message": message} for line, message in sorted(self.errors)],
+            "repairs": [{"line": line, "message": message} for line, message in sorted(self.repairs)],
+            "unknown_keys": dict(self.unknown_keys),
+            "undo": self.undo,
+        }
+
+
+def numbered_lines(source: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
+    """Yield every line with its number; of a line over MAX_LINE_BYTES only the beginning. Raises Unavailable."""
+
+    def read() -> bytes:
+        try:
+            return source.readline(MAX_LINE_BYTES + 1)
+        except OSError as error:
+            raise Unavailable(f"{name} cannot be read: {error.strerror}.") from None
+
+    number = 0
+    while raw := read():
+        number += 1
+        yield number, raw
+        while len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
+            raw = read()
+            if len(raw) <= MAX_LINE_BYTES:
+                break
+
+
+class LineImport:
+    """One import into an open store. The tally is right at any moment, also of an import that was broken off."""
+
+    def __init__(self, store: Store, tally: ImportTally, progress: Callable[[int], None]) -> None:
+        self._store = store
+        self._tally = tally
+        self._progress = progress
+        self._inserted: dict[str, None] = {}
+        self._batch_ids: set[str] = set()
+        self._spellings: dict[str, str] = {}
+        """Ids of this file that the store holds in another form, with the first spelling of each."""
+
+    async def run(self, lines: Iterable[tuple[int, bytes]]) -> None:
+        """Insert memories in batches; spool lines that refer to them and restore those last.
+
+        Raises DiskFull or DiskFailed for a disk that takes no more, of the store or of the temporary folder.
+        """
+        if self._store.read_only:
+            raise Refused(f"{self._store.title} is open read-only: {self._store.read_only_reason}.")
+        try:
+            with _spool_file() as spool:
+                await self._insert_memories(lines, spool)
+                await self._restore_references(spool)
+        except DiskFull as error:
+            raise DiskFull(f"The import ended: {error.disk} is full.", disk=error.disk) from error
+        except DiskFailed as error:
+            raise DiskFailed(f"The import ended: {error.disk} is full or fails.", disk=error.disk) from error
+        finally:
+            await self._record()
+
+    async def _record(self) -> None:
+        """Journal the import, an interrupted one, too, so that undo can remove its memories."""
+        if not self._inserted:
+            return
+        try:
+            self._tally.undo = await self._store.journal.record_import(list(self._inserted))
+        except VestigeError as error:
+            log_suppressed(log, "journal an import", error)
+            self._tally.warnings["The inserted memories have no entry in the journal: it could not be written."] = None
+
+    async def _insert_memories(self, lines: Iterable[tuple[int, bytes]], spool: IO[bytes]) -> None:
+        batch: list[tuple[int, ParsedLine, Draft]] = []
+        size = 0
+        for number, raw in lines:
+            if not raw.strip():
+                continue
+            self._tally.read += 1
+            parsed = self._parse(number, raw)
+            if parsed is None:
+                continue
+            if not isinstance(parsed.entry, Draft):
+                spool.write(b"%d %s\n" % (number, raw.strip().replace(b"\n", b" ")))
+                continue
+            batch.append((number, parsed, parsed.entry))
+            size += len(parsed.entry.content)
+            if len(batch) >= BATCH_MEMORIES or size >= BATCH_CHARACTERS:
+                await self._insert_batch(batch)
+                batch, size = [], 0
+                self._batch_ids.clear()
+                self._progress(self._tally.done)
+        await self._insert_batch(batch)
+
+    def _parse(self, number: int, raw: bytes) -> ParsedLine | None:
+        """Return a line's value; None for a bad line, which is counted."""
+        try:
+            if len(raw) > MAX_LINE_BYTES:
+                raise BadLine("is longer than 64 MiB")
+            parsed = read_line(raw, self._store.memories.is_id)
+            self._refuse_second_spelling(parsed)
+        except BadLine as error:
+            self._tally.fail(number, error.message)
+            return None
+        return parsed
+
+    def _refuse_second_spelling(self, parsed: ParsedLine) -> None:
+        """Raise BadLine for a memory that has one id with another memory of this file, spelt otherwise."""
+        if not isinstance(parsed.entry, Draft) or parsed.entry.id is None:
+            return
+        memory_id = parsed.entry.id
+        first = self._spellings.get(memory_id)
+        is_known = first is not None or memory_id in self._inserted or memory_id in self._batch_ids
+        if is_known and first != parsed.spelling:
+            raise BadLine(f"has an id that is one with {(first or memory_id)[:60]!r}, which came first")
+        self._batch_ids.add(memory_id)
+        if parsed.spelling is not None:
+            self._spellings[memory_id] = parsed.spelling
+
+    async def _insert_batch(self, batch: Sequence[tuple[int, ParsedLine, Draft]]) -> None:
+        lines: dict[str | int, tuple[int, ParsedLine, Draft]] = {}
+        for number, parsed, draft in batch:
+            key = number if draft.id is None else draft.id
+            if key not in lines:
+                lines[key] = (number, parsed, draft)
+            else:
+                self._tally.present += 1
+        if not lines:
+            return
+        try:
+            await self._insert(list(lines.values()))
+        except _REFUSALS as refusal:
+            log_suppressed(log, "insert a batch of memories", refusal)
+            # Insert one by one, so that only the refused drafts fail.
+            for number, parsed, draft in lines.values():
+                await self._insert_alone(number, parsed, draft)
+
+    async def _insert_alone(self, number: int, parsed: ParsedLine, draft: Draft) -> None:
+        try:
+            try:
+                await self._insert([(number, parsed, draft)])
+            except NotFound:
+                # Of a memory without relations only the owner can be missing.
+                if draft.owner_user_id == LOCAL_USER:
+                    raise
+                await self._insert([(number, *_of_local_user(parsed, draft))])
+        except _REFUSALS as error:
+            self._tally.fail(number, refusal_reason(error))
+
+    async def _insert(self, lines: Sequence[tuple[int, ParsedLine, Draft]]) -> None:
+        insertion = self._store.memories.insert_many([draft for _, _, draft in lines])
+        await _to_the_end(insertion, partial(self._count, lines))
+
+    def _count(
+        self,
+        lines: Sequence[tuple[int, ParsedLine, Draft]],
+        result: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]],
+    ) -> None:
+        ids, present, warnings = result
+        self._inserted |= dict.fromkeys(ids)
+        self._tally.inserted += len(ids)
+        self._tally.present += len(present)
+        self._tally.warnings |= dict.fromkeys(warnings)
+        present_ids = set(present)
+        for number, parsed, draft in lines:
+            if draft.id not in present_ids:
+                self._tally.note(number, parsed)
+
+    async def _restore_references(self, spool: IO[bytes]) -> None:
+        """Restore links, reviews, supersession events and marks, in the order of the file."""
+        references = _References(self._store, self._tally, self._undone_ids(spool))
+        for number, parsed in self._read_spool(spool):
+            references.add(number, parsed)
+            if references.count >= BATCH_REFERENCES:
+                await references.restore()
+                self._progress(self._tally.done)
+        await references.restore()
+        self._progress(self._tally.done)
+
+    def _undone_ids(self, spool: IO[bytes]) -> set[int]:
+        reviews = (parsed.entry for _, parsed in self._read_spool(spool) if isinstance(parsed.entry, Review))
+        return {review.undoes for review in reviews if review.undoes}
+
+    def _read_spool(self, spool: IO[bytes]) -> Iterator[tuple[int, ParsedLine]]:
+        spool.seek(0)
+        for row in spool:
+            number, _, raw = row.partition(b" ")
+            yield int(number), read_line(raw, self._store.memories.is_id)
+
+
+async def _to_the_end(work: Awaitable[T], count: Callable[[T], None]) -> None:
+    """Let a write run to its end also when the import is cancelled, and count it: what is stored is always told."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if not task.cancelled() and task.exception() is None:
+            count(task.result())
+        raise
+    count(task.result())
+
+
+@contextlib.contextmanager
+def _spool_file() -> Iterator[IO[bytes]]:
+    """Temporary file of the lines that are restored last. Raises DiskFull where it cannot grow."""
+    try:
+        with tempfile.TemporaryFile() as spool:
+            yield spool
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        if error.errno in _FULL:
+            raise DiskFull(f"The disk of {folder} is full.", disk=f"the disk of {folder}") from error
+        raise Unavailable(f"The import needs a temporary file in {folder}: {error.strerror}.") from error
+
+
+def refusal_reason(error: Exception) -> str:
+    """Return why a store refused a line, as the rest of a sentence."""
+    if isinstance(error, VestigeError):
+        return f"was refused: {error.message}".rstrip(".")
+    return f"holds a value that cannot be stored ({type(error).__name__})"
+
+
+def _of_local_user(parsed: ParsedLine, draft: Draft) -> tuple[ParsedLine, Draft]:
+    """Return a draft whose owner the store does not know as one of the local user, with a note."""
+    imported = draft.metadata.get("imported", {})
+    earlier = imported if isinstance(imported, dict) else {"imported": imported}
+    original = {**earlier.get("original", {}), "owner_user_id": draft.owner_user_id}
+    metadata = {**draft.metadata, "imported": {**earlier, "original": original}}
+    note = "owner user id is no user of this store"
+    return (
+        dataclasses.replace(parsed, notes=(*parsed.notes, note)),
+        dataclasses.replace(draft, owner_user_id=LOCAL_USER, metadata=metadata),
+    )
+
+
+class _References:
+    """Lines that refer to memories, gathered by kind until they are restored together."""
+
+    def __init__(self, store: Store, tally: ImportTally, undone_ids: set[int]) -> None:
+        self._store = store
+        self._tally = tally
+        self._undone_ids = undone_ids
+        self._undone_reviews: dict[int, Review] = {}
+        self._lines: dict[int, ParsedLine] = {}
+        self._edges: list[tuple[int, Edge]] = []
+        self._reviews: list[tuple[int, Review]] = []
+        self._events: list[tuple[int, SupersessionEvent]] = []
+        self._marks: list[tuple[int, MarkedMemory]] = []
+
+    @property
+    def count(self) -> int:
+        return len(self._edges) + len(self._reviews) + len(self._events) + len(self._marks)
+
+    def add(self, number: int, parsed: ParsedLine) -> None:
+        self._lines[number] = parsed
+        entry = parsed.entry
+        if isinstance(entry, Edge):
+            self._edges.append((number, entry))
+        elif isinstance(entry, Review):
+            self._reviews.append((number, entry))
+            if entry.id in self._undone_ids:
+                self._undone_reviews[entry.id] = entry
+        elif isinstance(entry, SupersessionEvent):
+            self._events.append((number, entry))
+        elif isinstance(entry, MarkedMemory):
+            self._marks.append((number, entry))
+
+    async def restore(self) -> None:
+        """Restore what was gathered; a refused line fails alone."""
+        await self._restore_batch(self._edges, self._store.links.restore)
+        await self._restore_batch(self._reviews, self._restore_reviews)
+        await self._restore_batch(self._events, self._store.links.restore_events)
+        await self._restore_batch(self._marks, self._store.reviews.restore_marks)
+        self._lines.clear()
+
+    async def _restore_reviews(self, batch: Sequence[Review]) -> tuple[int, int]:
+        # The store matches an undo with its review within one call, also if that review is already written.
+        batch_ids = {review.id for review in batch}
+        targets = [
+            self._undone_reviews[each.undoes]
+            for each in batch
+            if each.undoes in self._undone_reviews and each.undoes not in batch_ids
+        ]
+        inserted, present = await self._store.reviews.restore([*targets, *batch])
+        return inserted, present - len(targets)
+
+    async def _restore_batch(
+        self,
+        entries: list[tuple[int, Entry]],
+        restore: Callable[[Sequence[Entry]], Awaitable[tuple[int, int]]],
+    ) -> None:
+        if not entries:
+            return
+        try:
+            await self._restore(entries, restore)
+        except _REFUSALS as refusal:
+            log_suppressed(log, "restore a batch of lines", refusal)
+            for line in entries:
+                try:
+                    await self._restore([line], restore)
+                except _REFUSALS as error:
+                    self._tally.fail(line[0], refusal_reason(error))
+        entries.clear()
+
+    async def _restore(
+        self,
+        lines: Sequence[tuple[int, Entry]],
+        restore: Callable[[Sequence[Entry]], Awaitable[tuple[int, int]]],
+    ) -> None:
+        await _to_the_end(restore([entry for _, entry in lines]), partial(self._count, [number for number, _ in lines]))
+
+    def _count(self, numbers: Sequence[int], result: tuple[int, int]) -> None:
+        inserted, present = result
+        self._tally.inserted += inserted
+        self._tally.present += present
+        if inserted:
+            for number in numbers:
+                self._tally.note(number, self._lines[number])
