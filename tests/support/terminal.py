@@ -23,6 +23,8 @@ from typing import Literal, Self, TypeAlias
 import pyte
 
 PATIENCE_SECONDS = 45.0
+ALTERNATE, CURSOR, PASTE = "1049", "25", "2004"
+MOUSE = {"1000", "1002", "1003", "1006", "1015"}
 KEYS: Mapping[str, str] = {
     "enter": "\r",
     "escape": "\x1b",
@@ -241,6 +243,12 @@ class Terminal:
         """Settings of the terminal, to compare with ``before``."""
         return termios.tcgetattr(self._slave)
 
+    @property
+    def is_restored(self) -> bool:
+        """Is the terminal as it was: its settings, its own screen, a cursor, no mouse and no pasting mode?"""
+        quiet = not self.modes & {ALTERNATE, PASTE, *MOUSE}
+        return self.now == self.before and quiet and CURSOR in self.modes
+
     def until(self, said: str | Callable[[], bool], *, gone: bool = False, patience: float = PATIENCE_SECONDS) -> float:
         """Wait until the screen says this (or no longer does), or until something is so; gives the seconds it took."""
         began = time.monotonic()
@@ -293,6 +301,13 @@ class Terminal:
     def _resize(self, size: tuple[int, int]) -> None:
         self._size = size
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+
+    def run_another_program(self) -> None:
+        """Let another program have the terminal for a moment, which sets it as a shell does and writes over it."""
+        termios.tcsetattr(self._slave, termios.TCSANOW, self.before)
+        os.write(
+            self._slave, b"\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1003l\x1b[?2004l\x1b[H" + b"another program\r\n" * 9
+        )
 
     def hang_up(self) -> None:
         """Take the terminal away, as a lost connection does."""
