@@ -233,6 +233,11 @@ class Terminal:
         with self._lock:
             return [line.rstrip() for line in self._screen.display]
 
+    def cells(self, y: int) -> list[str]:
+        """The characters in the cells of a line; the second cell of a wide one is empty."""
+        with self._lock:
+            return [self._screen.buffer[y][x].data for x in range(self._screen.columns)]
+
     @property
     def text(self) -> str:
         """The screen as one text."""
@@ -283,6 +288,10 @@ class Terminal:
         """Send characters as they are."""
         with suppress(OSError):
             os.write(self._master, text.encode())
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send bytes, also such as are no character."""
+        os.write(self._master, data)
 
     def press(self, *keys: str) -> None:
         """Press keys, by the names of ``KEYS`` or as characters."""

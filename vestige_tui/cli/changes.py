@@ -76,8 +76,13 @@ async def _insert(args: Namespace, output: Output, content: str) -> int:
 
 
 def _text_or_stdin(text: str) -> str:
-    """Return the text of an argument, or stdin where it is ``-``."""
-    return sys.stdin.buffer.read().decode("utf-8", "replace").rstrip("\n") if text == "-" else text
+    """Return the text of an argument, or stdin where it is ``-``. Raises Usage if that is not UTF-8."""
+    if text != "-":
+        return text
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig").rstrip("\n")
+    except UnicodeDecodeError as error:
+        raise Usage(f"The text on stdin is not UTF-8 from byte {error.start + 1} on; nothing was changed.") from None
 
 
 async def _edit(args: Namespace, output: Output) -> int:

@@ -19,13 +19,16 @@ from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 from textual.signal import Signal
+from textual.widgets import Input
 from textual.worker import Worker, WorkerError, WorkerState
 
 from vestige_tui.config.keymap import check_keys
 from vestige_tui.config.settings import Config
 from vestige_tui.config.writer import set_value
+from vestige_tui.core.encodings import encodable, encoding_of
 from vestige_tui.core.errors import VestigeError
-from vestige_tui.core.text import plain
+from vestige_tui.core.text import plain, typed
+from vestige_tui.core.widths import load_table
 from vestige_tui.tui.commands.catalogue import catalogue
 from vestige_tui.tui.commands.command import bindings
 from vestige_tui.tui.commands.everywhere import Quit, SuspendConsole
@@ -122,6 +125,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         embedders: EmbedderSource | None = None,
         clock: Clock | None = None,
     ) -> None:
+        load_table()
         super().__init__()
         self.stylesheet = CachedStylesheet(variables=self.get_css_variables())
         self.config = config
@@ -259,7 +263,16 @@ class VestigeApp(App[None], inherit_bindings=False):
     async def on_event(self, event: events.Event) -> None:
         if self._lent and isinstance(event, (events.Key, events.Paste)):
             return
+        if isinstance(event, events.Paste) and not event.is_forwarded and isinstance(self.focused, Input):
+            # Textual's input takes the first line alone.
+            event = events.Paste(typed(event.text))
         await super().on_event(event)
+
+    @property
+    def clipboard(self) -> str:
+        """The text that was copied last, for an input as one line."""
+        text = super().clipboard
+        return typed(text) if isinstance(self.focused, Input) else text
 
     def action_suspend_console(self) -> None:
         """Stop the console, as a job of the shell."""
@@ -305,5 +318,5 @@ def run_console(config: Config, store_url: str, *, read_only: bool = False, crea
     app.run()
     for sentence in app.last_words:
         with suppress(OSError):
-            print(plain(sentence), file=sys.stderr, flush=True)
+            print(encodable(plain(sentence), encoding_of(sys.stderr)), file=sys.stderr, flush=True)
     return app.return_code or 0

@@ -19,7 +19,7 @@ from vestige_tui.core.editor import EditedText
 from vestige_tui.core.errors import NotFound, ReadOnly, Refused, Usage, VestigeError
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Memory, Patch
-from vestige_tui.core.text import cells, cut, grouped, one_line, plain, short_id
+from vestige_tui.core.text import cells, cut, grouped, one_line, plain, safe, short_id
 from vestige_tui.tui.dialogs.editor import EditorWait
 from vestige_tui.tui.dialogs.modals import Ask, Choice, Confirm, Pick
 from vestige_tui.tui.filtered_place import FilteredPlace
@@ -130,13 +130,13 @@ class MemoryPlace(FilteredPlace):
         if memory is None or self.store is None:
             return
         # Lists hold only the beginning of a text.
-        text = plain((await self.store.get(memory.id)).content, newlines=True)
+        text = safe((await self.store.get(memory.id)).content, newlines=True)
         self.app.copy_to_clipboard(text)
         self.say(f"Copied the text, {grouped(len(text))} characters.", severity="quiet")
 
     def action_copy_id(self) -> None:
         if memory := self.current_memory():
-            self.app.copy_to_clipboard(plain(memory.id))
+            self.app.copy_to_clipboard(safe(memory.id))
             self.say(f"Copied the id {plain(memory.id)}.", severity="quiet")
 
     # Write

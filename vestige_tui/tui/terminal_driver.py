@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import re
 import shutil
 import signal
 import sys
+from codecs import getincrementaldecoder
 from contextlib import suppress
 from functools import partial
+from selectors import EVENT_READ, DefaultSelector
 from typing import TYPE_CHECKING, Any
 
+from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+
+from vestige_tui.core.encodings import encodable, encoding_of
+from vestige_tui.tui.anchors import anchored
 
 if TYPE_CHECKING:
     from textual.app import App
+
+log = logging.getLogger(__name__)
+
+READ_SECONDS = 0.1
+READ_BYTES = 4096
 
 
 class TerminalDriver(LinuxDriver):
@@ -29,6 +42,7 @@ class TerminalDriver(LinuxDriver):
     ) -> None:
         # The exported COLUMNS and LINES, which Textual would take, may be those of another terminal.
         super().__init__(app, debug=debug, mouse=mouse, size=size or self._get_terminal_size())
+        self._encoding = encoding_of(sys.__stderr__) if sys.__stderr__ is not None else "ascii"
         self._active = False
         self._initial_attributes: list[Any] | None = None
 
@@ -49,7 +63,39 @@ class TerminalDriver(LinuxDriver):
     def write(self, data: str) -> None:
         # A terminal that has gone away has ended the writer; its full queue would block the event loop.
         if self._active and self._writer_thread is not None and self._writer_thread.is_alive():
-            super().write(data)
+            super().write(encodable(anchored(data), self._encoding))
+
+    def run_input_thread(self) -> None:
+        """Read keys until the terminal is lent or gone; bytes and sequences that are none are read over.
+
+        Textual's own loop ends the console with the first of them, and spins at the end of a terminal.
+        """
+        decoder = getincrementaldecoder(self._encoding if self._encoding != "ascii" else "utf-8")("replace")
+        parser = XTermParser(self._debug)
+        with DefaultSelector() as selector:
+            selector.register(self.fileno, EVENT_READ)
+            while not self.exit_event.is_set():
+                typed = ""
+                if selector.select(READ_SECONDS):
+                    try:
+                        data = os.read(self.fileno, READ_BYTES)
+                    except OSError as error:
+                        log.debug("The terminal cannot be read: %s", error)
+                        data = b""
+                    if not data:
+                        self._loop.call_soon_threadsafe(partial(self._app.exit, return_code=128 + signal.SIGHUP))
+                        return
+                    typed = decoder.decode(data)
+                # Each sequence by itself, so that a malformed one takes no key with it.
+                for piece in filter(None, re.split("(?=\x1b)", typed)):
+                    try:
+                        for message in parser.feed(piece):
+                            self.process_message(message)
+                    except ValueError as error:
+                        log.debug("The terminal sent a malformed sequence: %s", error)
+                        parser = XTermParser(self._debug)
+                for message in parser.tick():
+                    self.process_message(message)
 
     def start_application_mode(self) -> None:
         if self._active:
