@@ -31,7 +31,7 @@ _MAYBE_UNSAFE = re.compile(r"[^\n\x20-\x7e]")
 
 def _escape(match: re.Match[str]) -> str:
     character = match.group()
-    if character != REPLACEMENT and plain(character) == character:
+    if character != REPLACEMENT and safe(character) == character:
         return character
     return json.dumps(character)[1:-1] if character != "\x7f" else "\\u007f"
 
@@ -174,7 +174,7 @@ def folded(text: str, width: int) -> list[str]:
 
 def say(text: str, *, fold: bool = True) -> None:
     """Write a sentence to stderr in its encoding; ignore a closed stderr."""
-    message = plain(text)
+    message = plain(text) if sys.stderr.isatty() else safe(text)
     try:
         if fold and sys.stderr.isatty():
             message = "\n".join(folded(message, terminal_size(sys.stderr)[0]))

@@ -35,21 +35,25 @@ def anchored(data: str) -> str:
 def _anchor(data: str) -> str:
     load_table()
     parts: list[str] = []
+    row = ""
     column: int | None = None
+    adrift = False
     for token in _TOKEN.finditer(data):
         if (text := token["text"]) is None:
             parts.append(token[0])
             if token["column"] is not None:
-                column = int(token["column"])
+                row, column, adrift = token["row"], int(token["column"]), False
             elif token[0][0] in "\r\n":
                 column = None
         elif column is None:
             parts.append(text)
         else:
             for cluster, width in _clusters(text):
-                if _UNCERTAIN.search(cluster):
-                    form = _JOINED.sub("", cluster)
-                    cluster = f"{' ' * width}\x1b[{column}G{form}\x1b[{column + width}G"
+                if adrift:
+                    parts.append(f"\x1b[{row};{column}H")
+                if adrift := bool(_UNCERTAIN.search(cluster)):
+                    parts.append(f"{' ' * width}\x1b[{row};{column}H")
+                    cluster = _JOINED.sub("", cluster)
                 parts.append(cluster)
                 column += width
     return "".join(parts)
