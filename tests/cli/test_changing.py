@@ -95,7 +95,7 @@ def test_a_conflict_keeps_what_was_written(
     ran = run("--store", sample, "edit", sample_id(2), "--json")
     assert ran.status == 1
     assert ran.json["error"]["code"] == "conflict"
-    kept = Path(ran.json["error"]["message"].split(" is in ")[1].rstrip("."))
+    kept = Path(ran.json["error"]["message"].split(" is kept in ")[1].rstrip("."))
     assert kept.read_text() == "Slower.\n"
     assert (kept.parent.parent, stat.S_IMODE(kept.stat().st_mode)) == (drafts, 0o600)
     assert content(run, sample, sample_id(2)) == "Quicker."

@@ -126,7 +126,47 @@ def test_arguments_files_and_pipes_are_utf8_in_every_locale(locale: str, run: Co
 def test_an_argument_is_the_text_that_its_bytes_are_in_utf8(run: Command, tmp_path: Path) -> None:
     url = f"sqlite:{tmp_path / 'store.db'}"
     assert run("--store", url, "schema", "up").status == 0
-    for bytes_, text in ((b"caf\xe9", "caf\ufffd"), ("café".encode(), "café")):
-        argument = bytes_.decode("ascii", "surrogateescape")
-        assert run("--store", url, "add", argument).status == 0
-        assert run("--store", url, "list", "--json").json["items"][0]["content"] == text
+    assert run("--store", url, "add", "café".encode().decode("ascii", "surrogateescape")).status == 0
+    for words in (["add", "caf{}"], ["add", "x", "--tag", "caf{}"], ["search", "caf{}"], ["tag", "abcdef", "+caf{}"]):
+        ran = run("--store", url, *(word.format(b"\xe9".decode("ascii", "surrogateescape")) for word in words))
+        assert (ran.status, ran.out) == (2, "")
+        assert ran.err.endswith("is not UTF-8; nothing was done.\n")
+        assert "caf\\xe9" in ran.err
+    assert [each["content"] for each in run("--store", url, "list", "--json").json["items"]] == ["café"]
+
+
+def test_a_text_on_stdin_is_utf8_without_its_mark(run: Command, sample: str) -> None:
+    before = run("--store", sample, "list", "--json").json["items"]
+    for words in (["add", "-"], ["add"], ["edit", before[0]["id"], "--content", "-"]):
+        ran = run_process("--store", sample, *words, stdin=b"ok gr\xfcn")
+        assert (ran.status, ran.out) == (2, "")
+        assert ran.err == "The text on stdin is not UTF-8 from byte 6 on; nothing was changed.\n"
+    after = run("--store", sample, "list", "--json").json["items"]
+    assert [each["content"] for each in after] == [each["content"] for each in before]
+    added = run_process("--store", sample, "add", "-", "--json", stdin="\ufeffgrün\n".encode())
+    assert run("--store", sample, "show", added.json["changed"][0], "--json").json["memory"]["content"] == "grün"
+
+
+@pytest.mark.parametrize(
+    ("streams", "encoding"),
+    [
+        ({"LC_ALL": "C"}, "ascii"),
+        ({"PYTHONIOENCODING": "ascii"}, "ascii"),
+        ({"PYTHONIOENCODING": "latin1:strict"}, "latin-1"),
+    ],
+    ids=["C", "ascii", "latin-1"],
+)
+def test_streams_that_are_not_utf8_get_shapes(streams: Mapping[str, str], encoding: str, sample: str) -> None:
+    added = run_process("--store", sample, "add", f"größer → 漢字 {'x' * 200}", "--json", env=streams)
+    memory_id = added.json["changed"][0]
+    for words in (["forecast"], ["list"], ["tag", "--help"], ["edit", "--help"], ["--help"], ["show", memory_id]):
+        ran = run_process("--store", sample, *words, env=streams, encoding=encoding)
+        assert ran.status == 0, ran
+        assert "\\u" not in ran.out + ran.err
+        assert ("?" in ran.out) is (words[0] in ("list", "show"))
+        lacking = "shown as others; PYTHONIOENCODING=utf-8 keeps them." in ran.err
+        assert lacking is ("?" in ran.out)
+    assert ("größer > ????" if encoding == "latin-1" else "gro?er > ????") in ran.out
+    assert run_process("--store", sample, "show", memory_id, "--json", env=streams).json["memory"]["content"][:9] == (
+        "größer → "
+    )

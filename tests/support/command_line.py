@@ -61,8 +61,10 @@ Command: TypeAlias = Callable[..., CommandResult]
 Answer: TypeAlias = Callable[[str], None]
 
 
-def run_process(*arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> CommandResult:
-    """Run the program as a process of its own."""
+def run_process(
+    *arguments: str, stdin: bytes = b"", env: Mapping[str, str] | None = None, encoding: str = "utf-8"
+) -> CommandResult:
+    """Run the program as a process of its own, whose streams have this encoding."""
     done = subprocess.run(
         [sys.executable, "-m", "vestige_tui", *arguments],
         input=stdin,
@@ -72,7 +74,7 @@ def run_process(*arguments: str, stdin: bytes = b"", env: Mapping[str, str] | No
         env={**os.environ, "PYTHONWARNINGS": "error", **(env or {})},
     )
     return CommandResult(
-        done.returncode, done.stdout.decode("utf-8", "backslashreplace"), done.stderr.decode("utf-8", "replace")
+        done.returncode, done.stdout.decode(encoding, "backslashreplace"), done.stderr.decode(encoding, "replace")
     )
 
 

@@ -68,7 +68,7 @@ class Console:
     async def paste(self, text: str) -> None:
         """Paste into what has the keyboard, as a terminal does it."""
         assert self.app.focused is not None
-        self.app.focused.post_message(events.Paste(text))
+        self.app.post_message(events.Paste(text))
         await self.pilot.pause()
 
     async def until(self, said: str | Callable[[], bool], *, gone: bool = False) -> None:

@@ -251,6 +251,7 @@ class Gallery(App[None]):
         self.store_changed: Signal[None] = Signal(self, "store_changed")
         self.frame_changed: Signal[None] = Signal(self, "frame_changed")
         self.outage_ended: Signal[VestigeError] = Signal(self, "outage_ended")
+        self.last_words: list[str] = []
         self.session = StoreSession(Config(), "", emit=self._show_event, may_create=self._may_create)
         self.session.facts = FACTS
         self.session.badges = {"review": Badge("37", waiting=True), "jobs": Badge("1")}

@@ -23,6 +23,8 @@ from typing import Literal, Self, TypeAlias
 import pyte
 
 PATIENCE_SECONDS = 45.0
+ALTERNATE, CURSOR, PASTE = "1049", "25", "2004"
+MOUSE = {"1000", "1002", "1003", "1006", "1015"}
 KEYS: Mapping[str, str] = {
     "enter": "\r",
     "escape": "\x1b",
@@ -231,6 +233,11 @@ class Terminal:
         with self._lock:
             return [line.rstrip() for line in self._screen.display]
 
+    def cells(self, y: int) -> list[str]:
+        """The characters in the cells of a line; the second cell of a wide one is empty."""
+        with self._lock:
+            return [self._screen.buffer[y][x].data for x in range(self._screen.columns)]
+
     @property
     def text(self) -> str:
         """The screen as one text."""
@@ -240,6 +247,12 @@ class Terminal:
     def now(self) -> list[object]:
         """Settings of the terminal, to compare with ``before``."""
         return termios.tcgetattr(self._slave)
+
+    @property
+    def is_restored(self) -> bool:
+        """Is the terminal as it was: its settings, its own screen, a cursor, no mouse and no pasting mode?"""
+        quiet = not self.modes & {ALTERNATE, PASTE, *MOUSE}
+        return self.now == self.before and quiet and CURSOR in self.modes
 
     def until(self, said: str | Callable[[], bool], *, gone: bool = False, patience: float = PATIENCE_SECONDS) -> float:
         """Wait until the screen says this (or no longer does), or until something is so; gives the seconds it took."""
@@ -276,6 +289,10 @@ class Terminal:
         with suppress(OSError):
             os.write(self._master, text.encode())
 
+    def send_bytes(self, data: bytes) -> None:
+        """Send bytes, also such as are no character."""
+        os.write(self._master, data)
+
     def press(self, *keys: str) -> None:
         """Press keys, by the names of ``KEYS`` or as characters."""
         for key in keys:
@@ -293,6 +310,13 @@ class Terminal:
     def _resize(self, size: tuple[int, int]) -> None:
         self._size = size
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+
+    def run_another_program(self) -> None:
+        """Let another program have the terminal for a moment, which sets it as a shell does and writes over it."""
+        termios.tcsetattr(self._slave, termios.TCSANOW, self.before)
+        os.write(
+            self._slave, b"\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1003l\x1b[?2004l\x1b[H" + b"another program\r\n" * 9
+        )
 
     def hang_up(self) -> None:
         """Take the terminal away, as a lost connection does."""

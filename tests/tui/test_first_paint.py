@@ -14,15 +14,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.corpus import MEMORIES, fill_corpus
-from tests.support.terminal import Terminal, console, isolated_env
+from tests.support.terminal import ALTERNATE, Terminal, console, isolated_env
 from vestige_tui.store.open import open_store
 
 pytestmark = pytest.mark.terminal
 
 SLOW_SECONDS = 1.5
-ALTERNATE, CURSOR, PASTE = "1049", "25", "2004"
 TITLES = ("Browse", "Review", "Jobs", "Registry", "Store", "Search")
-MOUSE = {"1000", "1002", "1003", "1006", "1015"}
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +36,6 @@ def filled(filled_once: Path, tmp_path: Path) -> str:
     """The URL of a store of one's own with the sample corpus."""
     shutil.copy(filled_once, tmp_path / "vestige.db")
     return f"sqlite:{tmp_path / 'vestige.db'}"
-
-
-def is_restored(terminal: Terminal) -> bool:
-    """Is the terminal as it was: its settings, its own screen, a cursor, no mouse and no pasting mode?"""
-    quiet = not terminal.modes & {ALTERNATE, PASTE, *MOUSE}
-    return terminal.now == terminal.before and quiet and CURSOR in terminal.modes
 
 
 def wait_for_keyboard(terminal: Terminal) -> None:
@@ -92,7 +84,7 @@ def test_leaving_restores_the_terminal(tmp_path: Path, filled: str, keys: tuple[
         assert ALTERNATE in terminal.modes
         terminal.press(*keys)
         assert terminal.wait() == 0
-        assert is_restored(terminal)
+        assert terminal.is_restored
 
 
 def test_leaving_while_the_store_is_being_opened(tmp_path: Path, filled: str) -> None:
@@ -105,7 +97,7 @@ def test_leaving_while_the_store_is_being_opened(tmp_path: Path, filled: str) ->
                 time.sleep(moment)
             terminal.press("ctrl+q")
             assert terminal.wait() == 0
-            assert is_restored(terminal)
+            assert terminal.is_restored
 
 
 def test_leaving_closes_the_stores_whose_jobs_were_watched(tmp_path: Path, filled: str) -> None:
@@ -120,7 +112,7 @@ def test_leaving_closes_the_stores_whose_jobs_were_watched(tmp_path: Path, fille
         terminal.until("verified")
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
-        assert is_restored(terminal)
+        assert terminal.is_restored
 
 
 def test_leaving_that_takes_its_time_says_so(tmp_path: Path, filled: str) -> None:
@@ -143,7 +135,7 @@ def test_leaving_that_takes_its_time_says_so(tmp_path: Path, filled: str) -> Non
         terminal.until("Closing the store; jobs go on.")
         gate.touch()
         assert terminal.wait() == 0
-        assert is_restored(terminal)
+        assert terminal.is_restored
 
 
 def test_a_store_that_is_none_is_one_sentence(tmp_path: Path) -> None:
@@ -155,7 +147,7 @@ def test_a_store_that_is_none_is_one_sentence(tmp_path: Path) -> None:
         terminal.until("The store could not be opened")
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
-        assert is_restored(terminal)
+        assert terminal.is_restored
 
 
 def test_a_lost_terminal_ends_it(tmp_path: Path, filled: str) -> None:
@@ -217,7 +209,7 @@ def test_any_size_goes_through_every_place(tmp_path: Path, filled: str, size: tu
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
         assert "Traceback" not in terminal.written
-        assert is_restored(terminal)
+        assert terminal.is_restored
 
 
 def test_without_a_terminal_it_refuses(tmp_path: Path, filled: str) -> None:

@@ -8,7 +8,7 @@ import sys
 from argparse import Namespace
 
 from vestige_tui import __version__
-from vestige_tui.cli.output import Output
+from vestige_tui.cli.output import Output, terminal_size
 from vestige_tui.cli.parser import Commands
 
 _PACKAGES = (
@@ -64,16 +64,15 @@ def _versions() -> dict[str, str | None]:
 def _surroundings() -> dict[str, str | None]:
     """Return the facts of terminal and locale that decide how a screen looks."""
     import locale
-    import shutil
 
-    size = shutil.get_terminal_size((0, 0))
+    columns, rows = terminal_size(sys.stdout, (0, 0))
     program = " ".join(filter(None, map(os.environ.get, ("TERM_PROGRAM", "TERM_PROGRAM_VERSION"))))
     return {
         "term": os.environ.get("TERM"),
         "colorterm": os.environ.get("COLORTERM"),
         "terminal": program or None,
         "multiplexer": next((name for variable, name in _MULTIPLEXERS.items() if os.environ.get(variable)), None),
-        "size": f"{size.columns}x{size.lines}" if size.columns else None,
+        "size": f"{columns}x{rows}" if columns else None,
         "locale": ".".join(filter(None, locale.getlocale())) or None,
         "encoding": f"{sys.stdout.encoding}, files {sys.getfilesystemencoding()}",
     }

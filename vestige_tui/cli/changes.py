@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import os
-import shlex
-import shutil
-import subprocess
 import sys
-import tempfile
 from argparse import Namespace
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands
-from vestige_tui.core import file_targets, files
+from vestige_tui.core.editor import EditedText
 from vestige_tui.core.errors import Refused, Usage, VestigeError
 from vestige_tui.core.memories import Change, DeletePreview, Draft, Patch
 from vestige_tui.core.storable import check_draft
@@ -28,6 +24,7 @@ from vestige_tui.presenters import json_shapes
 MAX_UNCONFIRMED_MEMORIES = 100
 STDERR_FD = 2
 """File descriptor of stderr."""
+WATCH_SECONDS = 0.5
 _MAX_LISTED_MEMORIES = 5
 _VISIBILITIES = ("private", "group", "public")
 
@@ -57,7 +54,15 @@ def add_commands(commands: Commands) -> None:
 
 
 async def _add(args: Namespace, output: Output) -> int:
-    content = _text_or_stdin(args.text) if args.text is not None else _new_content()
+    if args.text is not None or not sys.stdin.isatty():
+        return await _insert(args, output, _text_or_stdin("-" if args.text is None else args.text))
+    edited = EditedText("")
+    await _edit_text(edited, output)
+    with _kept_on_error(edited):
+        return await _insert(args, output, edited.text)
+
+
+async def _insert(args: Namespace, output: Output, content: str) -> int:
     if not content.strip():
         raise Usage("A memory needs a text.")
     draft = Draft(
@@ -74,16 +79,13 @@ async def _add(args: Namespace, output: Output) -> int:
 
 
 def _text_or_stdin(text: str) -> str:
-    """Return the text of an argument, or stdin where it is ``-``."""
-    return sys.stdin.buffer.read().decode("utf-8", "replace").rstrip("\n") if text == "-" else text
-
-
-def _new_content() -> str:
-    if not sys.stdin.isatty():
-        return _text_or_stdin("-")
-    with draft_file("") as path:
-        open_editor(path)
-        return _read(path)
+    """Return the text of an argument, or stdin where it is ``-``. Raises Usage if that is not UTF-8."""
+    if text != "-":
+        return text
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig").rstrip("\n")
+    except UnicodeDecodeError as error:
+        raise Usage(f"The text on stdin is not UTF-8 from byte {error.start + 1} on; nothing was changed.") from None
 
 
 async def _edit(args: Namespace, output: Output) -> int:
@@ -92,16 +94,14 @@ async def _edit(args: Namespace, output: Output) -> int:
         store.refuse_read_only()
         memory = await store.get(await store.memories.resolve(args.id))
         if all(option is None for option in options):
-            with draft_file(memory.content) as path:
-                open_editor(path)
-                content = _read(path)
-                if not memory.content.endswith("\n"):
-                    content = content.rstrip("\n")
-                if content == memory.content:
-                    return print_change(output, Change(()), "Edited")
-                if not content.strip():
+            edited = EditedText(memory.content)
+            if not await _edit_text(edited, output):
+                edited.discard()
+                return print_change(output, Change(()), "Edited")
+            with _kept_on_error(edited):
+                if not edited.text.strip():
                     raise Usage("A memory needs a text; nothing was changed.")
-                change = await store.update(memory.id, Patch(content=content), expected=memory.updated_at)
+                change = await store.update(memory.id, Patch(content=edited.text), expected=memory.updated_at)
         else:
             replacement = None if args.content is None else _text_or_stdin(args.content)
             if replacement is not None and not replacement.strip():
@@ -149,52 +149,59 @@ def _finite_float(text: str) -> float:
     return value
 
 
-@contextlib.contextmanager
-def draft_file(content: str) -> Iterator[Path]:
-    """Private file with ``content`` to edit; kept, and named in the error, if saving fails afterwards."""
-    # A lone surrogate cannot be encoded.
-    content = content.encode("utf-8", "replace").decode("utf-8")
-    folder = Path(tempfile.mkdtemp(prefix="vestige-"))
-    path = folder / "memory.md"
-    try:
-        files.write(file_targets.examine_document(path), content)
-        yield path
-    except VestigeError as error:
-        if _read(path).strip() and _read(path) != content:
-            raise type(error)(f"{error.message} Your text is in {path}.") from error
-        _discard(folder)
-        raise
-    else:
-        _discard(folder)
-
-
-def _discard(folder: Path) -> None:
-    """Remove a draft and the editor's files beside it."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def open_editor(path: Path) -> None:
-    """Open a file in the user's editor. Raises Refused if there is no editor or it fails."""
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    if not editor and not (sys.stdin.isatty() and sys.stdout.isatty()):
+async def _edit_text(edited: EditedText, output: Output) -> bool:
+    """Open a text in the user's editor; return whether it has changed. Raises Refused."""
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if not on_terminal and not (os.environ.get("VISUAL") or os.environ.get("EDITOR")):
+        edited.discard()
         raise Refused("There is no terminal for an editor; give the text as an option.")
-    command = shlex.split(editor or "vi")
     try:
         # A redirected stdout is reserved for the answer.
-        editor_stdout = None if sys.stdout.isatty() else STDERR_FD
-        status = subprocess.run([*command, str(path)], stdout=editor_stdout, check=False).returncode
-    except OSError as error:
-        raise Refused(f"The editor {command[0]} could not be started: {error.strerror}.") from None
-    if status:
-        raise Refused(f"The editor {command[0]} ended with status {status}; nothing was changed.")
+        changed = await edited.edit(stdout=None if sys.stdout.isatty() else STDERR_FD)
+        if edited.returned_at_once and on_terminal:
+            output.note(
+                f"The editor {edited.editor} ended at once and changed nothing. If the text is open in a window, it is"
+                " taken as soon as it is saved there; enter ends the wait."
+            )
+            changed = await _changed_until_enter(edited)
+    except asyncio.CancelledError:
+        if edited.changed:
+            output.note(edited.kept, fold=False)
+        else:
+            edited.discard()
+        raise
+    return changed
 
 
-def _read(path: Path) -> str:
+async def _changed_until_enter(edited: EditedText) -> bool:
+    """Wait until the file has another text, in two polls the same, or the user presses enter."""
+    loop, pressed = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), pressed.set)
     try:
-        with open(path, encoding="utf-8", errors="replace", newline="") as file:
-            return file.read()
-    except OSError:
-        return ""
+        while not pressed.is_set():
+            text = edited.text
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(pressed.wait(), WATCH_SECONDS)
+            edited.read()
+            if edited.changed and edited.text == text:
+                return True
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+    sys.stdin.readline()
+    return edited.changed
+
+
+@contextlib.contextmanager
+def _kept_on_error(edited: EditedText) -> Iterator[None]:
+    """Discard an edited text that is saved; keep it, and name its file, if saving fails."""
+    try:
+        yield
+    except VestigeError as error:
+        if edited.text.strip() and edited.changed:
+            raise type(error)(f"{error.message} {edited.kept}") from error
+        edited.discard()
+        raise
+    edited.discard()
 
 
 async def _tag(args: Namespace, output: Output) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from argparse import Namespace
 
+from vestige_tui.core.encodings import encodable, encoding_of
 from vestige_tui.core.errors import Refused
 from vestige_tui.core.text import plain
 
@@ -25,7 +26,7 @@ async def confirmed(args: Namespace, question: str) -> bool:
     """Ask a yes/no question, or return True with --yes. Can be cancelled while it waits for the answer."""
     if args.yes:
         return True
-    sys.stderr.write(f"{plain(question)} [y/N] ")
+    sys.stderr.write(encodable(f"{plain(question)} [y/N] ", encoding_of(sys.stderr)))
     sys.stderr.flush()
     # A terminal delivers whole lines, so that readline does not block once stdin is readable.
     loop, readable = asyncio.get_running_loop(), asyncio.Event()

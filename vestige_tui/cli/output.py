@@ -11,13 +11,14 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TextIO
 
+from vestige_tui.core.encodings import encodable, encoding_of, is_unicode, lacks
 from vestige_tui.core.errors import VestigeError
-from vestige_tui.core.text import REPLACEMENT, cells, cut, grouped, plain
+from vestige_tui.core.text import REPLACEMENT, cells, cut, grouped, plain, safe
 
 DEFAULT_COLUMNS = 120
 REFRESH_SECONDS = 0.1
@@ -31,13 +32,9 @@ _MAYBE_UNSAFE = re.compile(r"[^\n\x20-\x7e]")
 
 def _escape(match: re.Match[str]) -> str:
     character = match.group()
-    if character != REPLACEMENT and plain(character) == character:
+    if character != REPLACEMENT and safe(character) == character:
         return character
     return json.dumps(character)[1:-1] if character != "\x7f" else "\\u007f"
-
-
-def _speaks_unicode(stream: TextIO) -> bool:
-    return (stream.encoding or "").lower().replace("-", "") in ("utf8", "utf8sig", "cp65001")
 
 
 def dumps(data: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
@@ -61,11 +58,13 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         self.answered = False
+        self._lacking = ""
+        """Encoding of stdout, if a character of the answer was replaced because of it."""
 
     @property
     def width(self) -> int:
         """Width of the terminal in columns, at least 40; COLUMNS or 120 if stdout is no terminal."""
-        return max(40, shutil.get_terminal_size((DEFAULT_COLUMNS, 24)).columns)
+        return max(40, terminal_size(sys.stdout, (DEFAULT_COLUMNS, 24))[0])
 
     @property
     def terminal(self) -> bool:
@@ -79,17 +78,21 @@ class Output:
     def document(self, data: Any) -> None:
         """Write the single JSON document of this run."""
         self.answered = True
-        self._write(dumps(data, indent=2, ascii_only=not _speaks_unicode(sys.stdout)) + "\n")
+        self._write(dumps(data, indent=2, ascii_only=not is_unicode(encoding_of(sys.stdout))) + "\n")
 
     def object(self, data: Any) -> None:
         """Write and flush one JSON object on its own line, for commands that stream."""
-        self._write(dumps(data, ascii_only=not _speaks_unicode(sys.stdout)) + "\n")
+        self._write(dumps(data, ascii_only=not is_unicode(encoding_of(sys.stdout))) + "\n")
         self.flush()
 
     def line(self, text: str = "") -> None:
         """Write text to stdout, with its line breaks."""
         if not self.as_json:
-            self._write(plain(text, newlines=True) + "\n")
+            self._write(self._shown(text, newlines=True) + "\n")
+
+    @property
+    def _shown(self) -> Callable[..., str]:
+        return plain if self.terminal else safe
 
     def note(self, text: str, *, fold: bool = True) -> None:
         """Write a sentence to stderr; ``fold=False`` keeps a command in it copyable."""
@@ -108,7 +111,8 @@ class Output:
 
         ``wrap`` folds a cell of that column that is too long instead of cutting it; without a terminal it stays whole.
         """
-        lines = [tuple(plain(cell) for cell in row) for row in ([header, *rows] if header else rows)]
+        shown = self._shown
+        lines = [tuple(shown(cell) for cell in row) for row in ([header, *rows] if header else rows)]
         if not lines:
             return
         widths = [max(cells(row[column]) for row in lines) for column in range(len(lines[0]))]
@@ -131,12 +135,16 @@ class Output:
         return ProgressLine(label)
 
     def _write(self, text: str) -> None:
-        stream = sys.stdout
-        if not _speaks_unicode(stream):
-            encoding = stream.encoding or "ascii"
-            text = text.encode(encoding, "replace").decode(encoding)
+        encoding = encoding_of(sys.stdout)
+        if lacks(encoding, text):
+            self._lacking = encoding
         with writing():
-            stream.write(text)
+            sys.stdout.write(encodable(text, encoding))
+
+    def note_loss(self) -> None:
+        """Say on stderr that letters of the answer were replaced, if any were."""
+        if self._lacking:
+            self.note(f"Letters that {self._lacking} lacks are shown as others; PYTHONIOENCODING=utf-8 keeps them.")
 
     def flush(self) -> None:
         with writing():
@@ -172,12 +180,11 @@ def folded(text: str, width: int) -> list[str]:
 
 def say(text: str, *, fold: bool = True) -> None:
     """Write a sentence to stderr in its encoding; ignore a closed stderr."""
-    encoding = sys.stderr.encoding or "ascii"
-    message = plain(text)
+    message = plain(text) if sys.stderr.isatty() else safe(text)
     try:
         if fold and sys.stderr.isatty():
-            message = "\n".join(folded(message, _size(sys.stderr)[0]))
-        sys.stderr.write(message.encode(encoding, "replace").decode(encoding) + "\n")
+            message = "\n".join(folded(message, terminal_size(sys.stderr)[0]))
+        sys.stderr.write(encodable(message, encoding_of(sys.stderr)) + "\n")
         sys.stderr.flush()
     except OSError:
         return
@@ -192,7 +199,7 @@ class Live:
 
     def show(self, lines: Sequence[str]) -> None:
         """Replace the shown lines, each cut to the width of the terminal."""
-        columns, rows = _size(self._stream)
+        columns, rows = terminal_size(self._stream)
         max_columns = max(20, columns - ECHO_COLUMNS)
         erasure = self._erasure()
         self._lines = [cut(plain(line), max_columns) for line in lines][: max(1, rows - 1)]
@@ -213,18 +220,17 @@ class Live:
         return "\r\x1b[K" + "\x1b[A\x1b[K" * (len(self._lines) - 1) if self._lines else ""
 
     def _write(self, text: str) -> None:
-        encoding = self._stream.encoding or "ascii"
-        self._stream.write(text.encode(encoding, "replace").decode(encoding))
+        self._stream.write(encodable(text, encoding_of(self._stream)))
         self._stream.flush()
 
 
-def _size(stream: TextIO) -> tuple[int, int]:
-    """Return columns and lines of the terminal behind a stream, else of the environment, else (80, 24)."""
+def terminal_size(stream: TextIO, fallback: tuple[int, int] = (80, 24)) -> tuple[int, int]:
+    """Return columns and lines of the terminal behind a stream, else of the environment, else ``fallback``."""
     with suppress(OSError, ValueError):
         columns, rows = os.get_terminal_size(stream.fileno())
         if columns and rows:
             return columns, rows
-    return shutil.get_terminal_size((80, 24))
+    return shutil.get_terminal_size(fallback)
 
 
 class ProgressLine:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from vestige_tui.cli.output import terminal_size
+from vestige_tui.core.encodings import encodable, encoding_of
 from vestige_tui.core.errors import Usage
 
 if TYPE_CHECKING:
@@ -20,8 +23,23 @@ if TYPE_CHECKING:
 _NO_COMMAND = re.compile(r"argument COMMAND: invalid choice: '(.*?)' \(choose from")
 
 
+class _HelpFormatter(argparse.HelpFormatter):
+    """Formatter as wide as the terminal; argparse would take COLUMNS, which may be exported by another one."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, **{"width": terminal_size(sys.stdout)[0] - 2, **options})
+
+
 class Parser(argparse.ArgumentParser):
     """Argument parser that raises ``Usage`` instead of exiting."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": _HelpFormatter, **options})
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse's own method, called for help and version: it would fail on a stream that is not UTF-8.
+        stream = file or sys.stderr
+        super()._print_message(encodable(message, encoding_of(stream)), stream)
 
     def error(self, message: str) -> NoReturn:
         if choice_error := _NO_COMMAND.match(message):

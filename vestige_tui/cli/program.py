@@ -106,6 +106,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         status = _run(arguments, output)
         output.flush()
+        output.note_loss()
         return status
     except SystemExit as system_exit:  # --help and --version
         return system_exit.code if isinstance(system_exit.code, int) else 0
@@ -146,12 +147,15 @@ def _join_negative_times(arguments: Sequence[str]) -> list[str]:
 
 
 def _decode_argument(value: Any) -> Any:
-    """Decode an argument: in a locale without UTF-8, Python keeps its bytes as lone surrogates."""
+    """Decode an argument: in a locale without UTF-8, Python keeps its bytes as lone surrogates. Raises Usage."""
     if isinstance(value, list):
         return [_decode_argument(each) for each in value]
     if isinstance(value, str) and not value.isascii():
         with contextlib.suppress(UnicodeError):
             return value.encode("ascii", "surrogateescape").decode("utf-8")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            shown = repr(value.encode("utf-8", "surrogateescape")).removeprefix("b")
+            raise Usage(f"The argument {shown} is not UTF-8; nothing was done.")
     return value
 
 

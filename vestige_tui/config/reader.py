@@ -18,7 +18,7 @@ from vestige_tui.config.settings_file import SettingsFile, is_number, parse, rea
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.filter_syntax import read_chips
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS
-from vestige_tui.core.text import plain, redact, redact_url
+from vestige_tui.core.text import REPLACEMENT, plain, redact, redact_url, safe
 
 _BACKENDS = ("sqlite", "postgres")
 MAX_NAME_CHARS = 40
@@ -130,7 +130,7 @@ def filter_name_fault(name: str) -> str | None:
     """Return the fault of a name for a saved filter; None if it is valid."""
     if not name.strip() or name != name.strip():
         return "is empty or begins or ends with a space"
-    if len(name) > MAX_NAME_CHARS or plain(name) != name:
+    if len(name) > MAX_NAME_CHARS or safe(name) != name or REPLACEMENT in name:
         return f"must be at most {MAX_NAME_CHARS} characters that can all be shown"
     return None
 

@@ -48,8 +48,22 @@ _UNSAFE = (
 )
 
 
+_JOINTS = re.compile("(?<=[\u261d-\u270d\U0001f385-\U0001faff])\ufe0f?[\U0001f3fb-\U0001f3ff]|[\u200d\ufe0e\ufe0f]")
+"""Joiners, presentation selectors and skin tones of emoji."""
+_LONE_SKIN_TONE = re.compile("[\U0001f3fb-\U0001f3ff]")
+
+
 def plain(text: str, *, newlines: bool = False) -> str:
-    """Replace every character that is not simply shown by U+FFFD.
+    """Return ``text`` as a terminal shows it: ``safe``, and emoji in a form whose width all terminals agree on.
+
+    The parts of a joined emoji stand side by side, without skin tone, in the presentation of their characters.
+    """
+    text = safe(text, newlines=newlines)
+    return text if text.isascii() else _LONE_SKIN_TONE.sub(REPLACEMENT, _JOINTS.sub("", text))
+
+
+def safe(text: str, *, newlines: bool = False) -> str:
+    """Replace every character that is not simply shown by U+FFFD; for a file, a pipe or the clipboard.
 
     One line: a line break becomes a space, a tab four. With ``newlines``, line breaks (as ``\\n``) and tabs stay.
     """
@@ -59,6 +73,14 @@ def plain(text: str, *, newlines: bool = False) -> str:
         return text.translate(_ascii(newlines))
     text = _unsafe().sub(REPLACEMENT, text)
     return text if newlines else text.replace("\n", " ").replace("\t", "    ")
+
+
+_LINE_BREAK = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
+
+
+def typed(pasted: str) -> str:
+    """Return pasted text as one could type it into one line: lines joined by a space, no control character."""
+    return safe(_LINE_BREAK.sub(" ", pasted.strip("\r\n")).replace("\t", " "))
 
 
 @cache

@@ -6,25 +6,32 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.app import App
+from textual import events
+from textual.app import App, SuspendNotSupported
 from textual.binding import BindingType
 from textual.command import Provider
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
 from textual.signal import Signal
+from textual.widgets import Input
 from textual.worker import Worker, WorkerError, WorkerState
 
 from vestige_tui.config.keymap import check_keys
 from vestige_tui.config.settings import Config
 from vestige_tui.config.writer import set_value
+from vestige_tui.core.encodings import encodable, encoding_of
 from vestige_tui.core.errors import VestigeError
+from vestige_tui.core.text import plain, typed
+from vestige_tui.core.widths import load_table
 from vestige_tui.tui.commands.catalogue import catalogue
 from vestige_tui.tui.commands.command import bindings
-from vestige_tui.tui.commands.everywhere import Quit
+from vestige_tui.tui.commands.everywhere import Quit, SuspendConsole
 from vestige_tui.tui.commands.palette import CommandPalette
 from vestige_tui.tui.dialogs.help import HelpScreen
 from vestige_tui.tui.dialogs.modals import Confirm
@@ -40,6 +47,7 @@ from vestige_tui.tui.store_session_events import (
     StoreChanged,
 )
 from vestige_tui.tui.style_sheet import CachedStylesheet
+from vestige_tui.tui.terminal_driver import TerminalDriver
 from vestige_tui.tui.themes import DEFAULT_THEME, register
 from vestige_tui.tui.workers import work
 
@@ -105,7 +113,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         "registry": _registry,
         "store": _store,
     }
-    BINDINGS: ClassVar[list[BindingType]] = bindings(Quit)
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Quit, SuspendConsole)
 
     def __init__(
         self,
@@ -117,6 +125,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         embedders: EmbedderSource | None = None,
         clock: Clock | None = None,
     ) -> None:
+        load_table()
         super().__init__()
         self.stylesheet = CachedStylesheet(variables=self.get_css_variables())
         self.config = config
@@ -134,6 +143,14 @@ class VestigeApp(App[None], inherit_bindings=False):
         self.frame_changed: Signal[None] = Signal(self, "frame_changed")
         self.outage_ended: Signal[VestigeError] = Signal(self, "outage_ended")
         self._session_worker: Worker[None] | None = None
+        self._lent = False
+        """True while the terminal is an editor's."""
+        self.last_words: list[str] = []
+        """Sentences for stderr after the console has ended."""
+
+    def get_driver_class(self) -> type[Driver]:
+        chosen = super().get_driver_class()
+        return TerminalDriver if chosen is LinuxDriver else chosen
 
     def on_load(self) -> None:
         # Before the first rule is parsed: the colours of Textual's own theme are never used.
@@ -219,6 +236,49 @@ class VestigeApp(App[None], inherit_bindings=False):
         if event.state is WorkerState.ERROR and event.worker.error is not None:
             self._say_error(event.worker.error)
 
+    # The terminal
+
+    @contextmanager
+    def suspend(self) -> Iterator[None]:
+        """Lend the terminal, and take it back and repaint it however the body ends. Keys typed meanwhile are dropped.
+
+        Textual's own method does not take it back after an exception.
+        """
+        driver = self._driver
+        if driver is None or not driver.can_suspend or self._lent:
+            raise SuspendNotSupported("The terminal cannot be lent.")
+        self._suspend_signal()
+        driver.suspend_application_mode()
+        self._lent = True
+        try:
+            with driver.no_automatic_restart():
+                yield
+        finally:
+            self._lent = False
+            if not self._exit:
+                driver.resume_application_mode()
+                self._resume_signal()
+                self.refresh(layout=True)
+
+    async def on_event(self, event: events.Event) -> None:
+        if self._lent and isinstance(event, (events.Key, events.Paste)):
+            return
+        if isinstance(event, events.Paste) and not event.is_forwarded and isinstance(self.focused, Input):
+            # Textual's input takes the first line alone.
+            event = events.Paste(typed(event.text))
+        await super().on_event(event)
+
+    @property
+    def clipboard(self) -> str:
+        """The text that was copied last, for an input as one line."""
+        text = super().clipboard
+        return typed(text) if isinstance(self.focused, Input) else text
+
+    def action_suspend_console(self) -> None:
+        """Stop the console, as a job of the shell."""
+        if isinstance(self._driver, TerminalDriver):
+            self._driver.stop_process(group=True)
+
     # Commands
 
     def action_command_palette(self) -> None:
@@ -256,4 +316,7 @@ def run_console(config: Config, store_url: str, *, read_only: bool = False, crea
     check_keys(config, keys_by_id)
     app = VestigeApp(config, store_url, read_only=read_only, create_confirmed=create_confirmed)
     app.run()
+    for sentence in app.last_words:
+        with suppress(OSError):
+            print(encodable(plain(sentence), encoding_of(sys.stderr)), file=sys.stderr, flush=True)
     return app.return_code or 0

@@ -6,17 +6,21 @@ Inheritance: Place (place.py) → FilteredPlace (filtered_place.py) → MemoryPl
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from vestige_tui.core.errors import NotFound, ReadOnly, Usage, VestigeError
+from textual.app import SuspendNotSupported
+
+from vestige_tui.core.editor import EditedText
+from vestige_tui.core.errors import NotFound, ReadOnly, Refused, Usage, VestigeError
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Memory, Patch
-from vestige_tui.core.text import cells, cut, grouped, one_line, plain, short_id
-from vestige_tui.tui.dialogs.editor import EditedText
+from vestige_tui.core.text import cells, cut, grouped, one_line, plain, safe, short_id
+from vestige_tui.tui.dialogs.editor import EditorWait
 from vestige_tui.tui.dialogs.modals import Ask, Choice, Confirm, Pick
 from vestige_tui.tui.filtered_place import FilteredPlace
 from vestige_tui.tui.notice import Notice
@@ -126,13 +130,13 @@ class MemoryPlace(FilteredPlace):
         if memory is None or self.store is None:
             return
         # Lists hold only the beginning of a text.
-        text = plain((await self.store.get(memory.id)).content, newlines=True)
+        text = safe((await self.store.get(memory.id)).content, newlines=True)
         self.app.copy_to_clipboard(text)
         self.say(f"Copied the text, {grouped(len(text))} characters.", severity="quiet")
 
     def action_copy_id(self) -> None:
         if memory := self.current_memory():
-            self.app.copy_to_clipboard(plain(memory.id))
+            self.app.copy_to_clipboard(safe(memory.id))
             self.say(f"Copied the id {plain(memory.id)}.", severity="quiet")
 
     # Write
@@ -143,8 +147,7 @@ class MemoryPlace(FilteredPlace):
         if store is None:
             return
         edited = EditedText("", "new-memory")
-        if not edited.edit(self.app) or not edited.text.strip():
-            edited.discard()
+        if not await self._edit_text(edited):
             self.say("Nothing was written.", severity="quiet")
             return
         change = await self._save_edited(edited, store.insert(Draft(edited.text)))
@@ -161,8 +164,7 @@ class MemoryPlace(FilteredPlace):
         if current is None:
             return
         edited = EditedText(current.content, short_id(plain(memory.id)))
-        if not edited.edit(self.app) or not edited.text.strip():
-            edited.discard()
+        if not await self._edit_text(edited):
             self.say("Nothing was changed.", severity="quiet")
             return
         patch = Patch(content=edited.text)
@@ -170,12 +172,33 @@ class MemoryPlace(FilteredPlace):
         change = await self._save_edited(edited, store.update(memory.id, patch, expected=current.updated_at))
         self.changed(change, "Saved the edit.")
 
+    async def _edit_text(self, edited: EditedText) -> bool:
+        """Let the user edit a text; return whether there is another text to save, and discard the file if not."""
+        try:
+            taken = await edited.edit(self.app.suspend)
+            if edited.returned_at_once:
+                taken = await self.app.push_screen_wait(EditorWait(edited))
+        except SuspendNotSupported:
+            raise Refused("An editor cannot be opened from this kind of terminal.") from None
+        except asyncio.CancelledError:
+            if edited.changed:
+                self.console.last_words.append(edited.kept)
+            else:
+                edited.discard()
+            raise
+        if not taken and edited.changed:
+            raise Refused(f"Nothing was saved. {edited.kept}")
+        if not taken or not edited.text.strip():
+            edited.discard()
+            return False
+        return True
+
     async def _save_edited(self, edited: EditedText, write: Coroutine[object, object, Change]) -> Change:
         """Await the write, and delete the edited file only after it has succeeded: no typed text is lost."""
         try:
             change = await write
         except VestigeError as error:
-            raise type(error)(f"{error.message} Your text is kept in {edited.path}.") from error
+            raise type(error)(f"{error.message} {edited.kept}") from error
         except Exception as error:
             raise VestigeError(f"The text could not be saved; it is kept in {edited.path}.") from error
         edited.discard()

@@ -75,6 +75,8 @@ class Console(Protocol):
     """Published when facts, badges, jobs, banner or refusal of the session have been replaced."""
     outage_ended: Signal[VestigeError]
     """Published with the error of an outage when the store answers again."""
+    last_words: list[str]
+    """Sentences for stderr after the console has ended."""
 
 
 class Place(Screen[None]):

@@ -396,6 +396,8 @@ async def test_add_and_edit_go_through_the_editor_and_one_key_takes_them_back(
         assert (await console.store.get(current)).content == "A note about the lighthouse"
         editor("true")
         await console.press("e")
+        await console.until("The editor ended at once")
+        await console.press("escape")
         await console.until("Nothing was changed.")
         editor(': > "$1"')
         await console.press("e")
@@ -459,6 +461,28 @@ async def test_a_missing_editor_is_one_sentence(
         await console.press("down", "e")
         await console.until("Set $EDITOR.")
         assert drafts_left(tmp_path) == []
+
+
+async def test_an_editor_that_does_not_wait_is_waited_for(
+    corpus: Path, tmp_path: Path, editor: Callable[[str], None]
+) -> None:
+    async with open_console(corpus) as console:
+        await console.press("down")
+        here = under_the_cursor(console)
+        editor("true")
+        for answer, sentence, text in (
+            ("escape", "Nothing was saved. Your text is kept in", None),
+            ("enter", "Saved the edit.", "saved in a window"),
+        ):
+            await console.press("e")
+            await console.until("The text is unchanged.")
+            [draft] = [path for path in drafts_left(tmp_path) if path.read_text() != "saved in a window"]
+            draft.write_text("saved in a window")
+            await console.until("The text is changed: 17 characters.")
+            await console.press(answer)
+            await console.until(sentence)
+            assert ((await console.store.get(here)).content == text) is (text is not None)
+        assert len(drafts_left(tmp_path)) == 1
 
 
 async def test_ctrl_c_in_the_editor_is_the_editors(corpus: Path, tmp_path: Path, editor: Callable[[str], None]) -> None:

@@ -36,6 +36,12 @@ class Quit(Command):
     help = "Leave the console; jobs go on."
 
 
+class SuspendConsole(Command):
+    id, key, label, action = "app.suspend", "ctrl+z", "suspend", "suspend_console"
+    group, priority = "Everywhere", True
+    help = "Stop the console, as a job of your shell; fg brings it back."
+
+
 EVERYWHERE: tuple[type[Command], ...] = (
     *PLACES,
     PreviousPlace,

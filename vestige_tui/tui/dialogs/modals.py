@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from vestige_tui.core.text import cells, cut, grouped, plain
+from vestige_tui.core.text import cells, cut, grouped, plain, safe
 from vestige_tui.tui import layout_widths
 
 T = TypeVar("T")
@@ -131,7 +131,7 @@ class Ask(Dialog[str | None]):
     def compose_body(self) -> ComposeResult:
         if self._note:
             yield Static(Content(plain(self._note)), id="sheet-notes", markup=False)
-        yield Input(value=plain(self._value), placeholder=self._placeholder, compact=True, select_on_focus=False)
+        yield Input(value=safe(self._value), placeholder=self._placeholder, compact=True, select_on_focus=False)
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()

@@ -13,7 +13,7 @@ from textual.containers import Horizontal
 from textual.reactive import reactive
 
 from vestige_tui.core.errors import Usage, VestigeError
-from vestige_tui.core.text import plain
+from vestige_tui.core.text import safe
 from vestige_tui.presenters.job_actions import NO_JOB, reasons_against, retry_sentence
 from vestige_tui.presenters.job_progress import finding_counts, findings_in_words
 from vestige_tui.presenters.jobs import later_run
@@ -300,7 +300,7 @@ row.
     @work(group="write", exit_on_error=False)
     async def action_copy_job_id(self) -> None:
         job = self._chosen()
-        self.app.copy_to_clipboard(plain(job.id))
+        self.app.copy_to_clipboard(safe(job.id))
         self.say("Copied the job's id.")
 
     @work(group="begin", exclusive=True, exit_on_error=False)

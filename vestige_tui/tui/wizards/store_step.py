@@ -14,7 +14,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from vestige_tui.core.jobs import Job
-from vestige_tui.core.text import below_home, cut, masked, plain, redact_url
+from vestige_tui.core.text import below_home, cut, masked, plain, redact_url, safe
 from vestige_tui.jobs.known_stores import watched, without_password
 from vestige_tui.jobs.known_stores import with_password as with_known_password
 from vestige_tui.jobs.store_identity import distinct_stores
@@ -82,7 +82,7 @@ class StoreStep(WizardStep):
     def compose(self) -> ComposeResult:
         yield Static(Content(plain(self._note)), classes="note", markup=False)
         yield Input(
-            value=plain(self._value),
+            value=safe(self._value),
             placeholder=self._placeholder,
             select_on_focus=False,
             highlighter=_Masking(),
@@ -130,7 +130,7 @@ class StoreStep(WizardStep):
 
     def _take(self, index: int) -> None:
         line = self.query_one(Input)
-        line.value = plain(self._stores[index])
+        line.value = safe(self._stores[index])
         line.cursor_position = len(line.value)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
