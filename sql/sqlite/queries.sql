@@ -696,6 +696,13 @@ SELECT page_count * page_size AS n FROM pragma_page_count(), pragma_page_size()
 -- Change token: changes after commits of other connections.
 PRAGMA data_version
 
+-- read_signature --
+-- Figures that a write changes: they tell the content that a connection has read from another one in the same file.
+SELECT 'page_count' AS name, page_count AS n FROM pragma_page_count()
+UNION ALL SELECT 'schema_version', schema_version FROM pragma_schema_version()
+UNION ALL SELECT 'freelist_count', freelist_count FROM pragma_freelist_count()
+UNION ALL SELECT name, seq FROM sqlite_sequence
+
 -- optimize_text --
 -- Merge the segments of the text index and drop deleted entries.
 INSERT INTO knowledge_fts (knowledge_fts) VALUES ('optimize')

@@ -321,6 +321,8 @@ class StoreSession:
         return (change.done() and change.result()) or by_this_console
 
     def _begin_outage(self, error: VestigeError) -> None:
+        if self.store is not None and self.store.read_only != self.facts.read_only:
+            self._show_facts(read_only=self.store.read_only)
         if isinstance(error, Unavailable) and self.state is not SessionState.RECONNECTING:
             log.info("Store is reconnecting")
             self._show_facts(state=SessionState.RECONNECTING)

@@ -17,6 +17,7 @@ from vestige_tui.store.schema.named_sql import Dialect, compose, load
 FILTERS = tuple(name for name in load("sqlite") if name.startswith("filter_"))
 SORTS = ("created", "updated", "due")
 ONLY_SQLITE = {
+    "read_signature",
     "branch_vector_given",
     "rank_matching",
     "rank_matching_among",
