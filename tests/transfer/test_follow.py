@@ -725,14 +725,14 @@ async def test_a_memory_that_is_replaced_no_more_is_active_again(tmp_path: Path,
 async def test_a_source_that_another_file_replaces_is_read_no_further(tmp_path: Path, target: str, how: str) -> None:
     path, other = tmp_path / "source.db", tmp_path / "other.db"
     await fill(path, 20)
-    await fill(other, 3)
+    await fill(other, 8)
     async with following(f"sqlite:{path}", target) as followed:
         if how == "replaced":
             other.rename(path)
         else:
             path.unlink()
         async with asyncio.timeout(PATIENCE_SECONDS):
-            with pytest.raises(StoreReplaced, match="another file took its place|was removed or renamed"):
+            with pytest.raises(StoreReplaced, match=r"another file took its place|was removed or renamed"):
                 await followed.working
         # Nothing was deleted because the other file does not have it.
         assert (await followed.store.maintenance.stats()).total_memories == 20
