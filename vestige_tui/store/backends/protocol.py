@@ -229,6 +229,10 @@ class Backend(Protocol):
         """Describe the database; ``thorough`` makes the tables of a file of any size measurable."""
         ...
 
+    async def find_damage(self, seconds: float) -> str:
+        """Return the first damage of the pages of a file that is found within the time; empty if there is none."""
+        ...
+
     async def vacuum_steps(self) -> Sequence[VacuumStep]:
         """Return the steps of a vacuum. Raises Refused where the role may not vacuum any table."""
         ...

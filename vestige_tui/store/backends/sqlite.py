@@ -42,7 +42,7 @@ from vestige_tui.store.backends.sqlite_connection import (
     prepare_for_writing,
     translate,
 )
-from vestige_tui.store.backends.sqlite_file import OpenedFile, refuse_log_without_file
+from vestige_tui.store.backends.sqlite_file import OpenedFile, page_damage, refuse_log_without_file
 from vestige_tui.store.backends.sqlite_readers import Readers
 from vestige_tui.store.backends.sqlite_search import SqliteSearch, match_expression
 from vestige_tui.store.backends.sqlite_wal import is_stale
@@ -328,6 +328,10 @@ class SqliteBackend:
         small = file.page_size * file.pages <= MAX_MEASURED_FILE_BYTES
         sessions = await asyncio.to_thread(open_files, str(self.path))
         return BackendReport(file, sessions, bool(row["measured"]) and (thorough or small))
+
+    async def find_damage(self, seconds: float) -> str:
+        mode = "mode=ro&immutable=1" if self._is_immutable else "mode=ro"
+        return await asyncio.to_thread(page_damage, self.path, seconds, mode) or ""
 
     async def vacuum_steps(self) -> Sequence[VacuumStep]:
         return _VACUUM_STEPS

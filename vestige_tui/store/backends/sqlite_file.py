@@ -235,9 +235,9 @@ def wal_bytes(path: Path) -> int:
         return 0
 
 
-def page_damage(path: Path, seconds: float) -> str | None:
+def page_damage(path: Path, seconds: float, mode: str = "mode=ro") -> str | None:
     """Return the first damage that SQLite finds in the pages of a file; empty if none, None if the time ran out."""
-    result = check(path, "quick_check", seconds)
+    result = check(path, "quick_check", seconds, mode)
     if result is None:
         return None
     # Rows that break a constraint are listed without this heading: the pages are whole.
