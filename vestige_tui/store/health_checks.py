@@ -67,6 +67,27 @@ def of_damage(damage: str) -> HealthProblem:
     )
 
 
+def of_replaced(event: str) -> HealthProblem:
+    """Health check: another file stands where the store was opened."""
+    return HealthProblem(
+        f"Nothing is written any more: {event}.", "Quit, see which file is the right one, and open it."
+    )
+
+
+def of_stale_log(name: str) -> HealthProblem:
+    """Health check: the write-ahead log beside the file was written for another file."""
+    return HealthProblem(
+        f"{name}-wal was written for another file than this {name}; it is left out, and nothing is written.",
+        f"Move {name}-wal and {name}-shm away, and open the store again.",
+    )
+
+
+def of_exposed(names: Sequence[str]) -> HealthProblem:
+    """Health check: other users of the machine can read files of the store."""
+    listed = " and ".join(names)
+    return HealthProblem(f"Every user of this machine can read {listed}.", f"Run chmod 600 on {listed}.")
+
+
 def of_content(faults: Iterable[ContentFault], dimension: int) -> Iterator[HealthProblem]:
     """Yield the problems of rows that cannot be used; ``dimension`` is that of the store's model."""
     for fault in faults:
@@ -104,7 +125,7 @@ def of_index(waits_for: str | None, *, exists: bool = True) -> HealthProblem:
     if not exists:
         return HealthProblem(
             "The vector index is missing; searches by meaning measure every vector.",
-            "As the owner of the tables, create idx_node_embeddings_hnsw on the vectors again: HNSW, by cosine distance.",
+            "As the owner of the tables, create idx_node_embeddings_hnsw again: HNSW on the vectors, cosine distance.",
         )
     return HealthProblem(
         "The vector index is broken; searches by meaning measure every vector.",

@@ -102,7 +102,7 @@ class MaintenanceService:
         )
 
     async def _run_health_checks(self) -> list[HealthProblem]:
-        checks: list[HealthProblem] = []
+        checks: list[HealthProblem] = [*self._backend.file_problems()]
         model = await self._models.refresh()
         if self._backend.capabilities.typed_vectors:
             preflight = (await self._backend.fetch("preflight"))[0]

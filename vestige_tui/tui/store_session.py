@@ -192,6 +192,8 @@ class StoreSession:
         self._emit(StoreChanged())
         if user_asked:
             self._emit(Reported("The store is open.", "quiet"))
+        if problems := store.file_problems():
+            self._emit(Reported(f"{problems[0].problem} {problems[0].remedy}", "waiting"))
         return store
 
     async def _open_store(self, create: bool) -> Store:

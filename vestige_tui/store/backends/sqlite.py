@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from vestige_tui.core.errors import ForeignStore, ReadOnly, StoreMissing, Unavailable, Unreachable, VestigeError
-from vestige_tui.core.health import Connections
+from vestige_tui.core.file_permissions import is_readable_by_others
+from vestige_tui.core.file_targets import SIDES
+from vestige_tui.core.health import Connections, HealthProblem
 from vestige_tui.core.log import suppressed
 from vestige_tui.core.text import below_home
 from vestige_tui.store.backends.change_polling import TokenPoller
@@ -47,6 +49,7 @@ from vestige_tui.store.backends.sqlite_readers import Readers
 from vestige_tui.store.backends.sqlite_search import SqliteSearch, match_expression
 from vestige_tui.store.backends.sqlite_wal import is_stale
 from vestige_tui.store.backends.sqlite_writer import SqliteWriter
+from vestige_tui.store.health_checks import of_exposed, of_replaced, of_stale_log
 from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
 from vestige_tui.store.schema.vestige_files import Survey, survey
@@ -102,6 +105,7 @@ class SqliteBackend:
         self._script = ""
         self._is_immutable = False
         """Read without the write-ahead log and its index."""
+        self._has_stale_log = False
         self.readers = Readers(self.title, self.timings)
         self._search = SqliteSearch(self, self.readers)
         self._writer: SqliteWriter | None = None
@@ -186,7 +190,7 @@ class SqliteBackend:
         """Return why the file cannot be written; empty where it can."""
         if is_stale(self.path):
             # Without the log: applied to this file, it would damage it.
-            self._is_immutable = True
+            self._is_immutable = self._has_stale_log = True
             name = self.path.name
             return (
                 f"{name}-wal beside it was written for another file and is left out; move {name}-wal and {name}-shm "
@@ -328,6 +332,15 @@ class SqliteBackend:
         small = file.page_size * file.pages <= MAX_MEASURED_FILE_BYTES
         sessions = await asyncio.to_thread(open_files, str(self.path))
         return BackendReport(file, sessions, bool(row["measured"]) and (thorough or small))
+
+    def file_problems(self) -> Sequence[HealthProblem]:
+        problems = []
+        if self.file.event:
+            problems.append(of_replaced(self.file.event))
+        if self._has_stale_log:
+            problems.append(of_stale_log(self.path.name))
+        exposed = [path.name for side in ("", *SIDES) if is_readable_by_others(path := Path(f"{self.path}{side}"))]
+        return [*problems, of_exposed(exposed)] if exposed else problems
 
     async def find_damage(self, seconds: float) -> str:
         mode = "mode=ro&immutable=1" if self._is_immutable else "mode=ro"

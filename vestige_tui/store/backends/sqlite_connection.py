@@ -225,10 +225,15 @@ async def prepare(connection: Connection, script: str) -> None:
     [keys] = await connection.execute_fetchall("PRAGMA foreign_keys")
     if not keys["foreign_keys"]:
         raise Unavailable("This SQLite library enforces no foreign keys; it cannot hold a store safely.")
-    await connection.create_function("vector_fault", 2, _vector_fault, deterministic=True)
-    await connection.create_function("unreadable_time", 1, _is_unreadable_time, deterministic=True)
+    await connection.run(add_functions)
     for statement in statements(script):
         await connection.execute(statement)
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Give a connection the functions that the named queries use."""
+    connection.create_function("vector_fault", 2, _vector_fault, deterministic=True)
+    connection.create_function("unreadable_time", 1, _is_unreadable_time, deterministic=True)
 
 
 def _vector_fault(value: object, dimension: int) -> str:
