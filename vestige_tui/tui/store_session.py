@@ -22,6 +22,7 @@ from vestige_tui.core.errors import (
     Refused,
     SchemaPending,
     StoreMissing,
+    StoreReplaced,
     Unavailable,
     VestigeError,
 )
@@ -301,6 +302,10 @@ class StoreSession:
                         refreshed_before = True
                         # Debounce: refreshes take at most a quarter of the time, however many changes come.
                         await asyncio.sleep(max(CALM_SECONDS, 3 * (time.perf_counter() - refreshed_at)))
+                except StoreReplaced as error:
+                    # For good: what is open is another file, to which no other program writes.
+                    self._begin_outage(error)
+                    return
                 except VestigeError as error:
                     # Changes during the outage are unknown, so refresh.
                     is_stale = True

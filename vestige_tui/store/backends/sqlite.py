@@ -111,7 +111,7 @@ class SqliteBackend:
         self._writer: SqliteWriter | None = None
         self._watch: Connection | None = None
         self._watch_lock = asyncio.Lock()
-        self._token_poller = TokenPoller(self.change_token, WATCH_SECONDS)
+        self._token_poller = TokenPoller(self._watched_token, WATCH_SECONDS)
         self._connections: list[Connection] = []
 
     @property
@@ -291,11 +291,15 @@ class SqliteBackend:
     async def wait_for_change(self, seconds: float) -> bool:
         return await self._token_poller.wait(seconds)
 
+    async def _watched_token(self) -> object:
+        """Return the change token. Raises StoreReplaced once another file stands in place of the store's."""
+        await self.file.watch()
+        return await self.change_token()
+
     async def change_token(self) -> object:
         if self._watch is None:
             return None
         async with self._watch_lock:
-            await self.file.watch()
             try:
                 [row] = await self._watch.execute_fetchall(compose("sqlite", "read_change_token"))
             except sqlite3.Error as error:
