@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from vestige_tui.core.errors import ForeignStore, ReadOnly, StoreMissing, Unavailable, Unreachable, VestigeError
 from vestige_tui.core.file_permissions import is_readable_by_others
-from vestige_tui.core.file_targets import SIDES
 from vestige_tui.core.health import Connections, HealthProblem
 from vestige_tui.core.log import suppressed
 from vestige_tui.core.text import below_home
@@ -343,7 +342,10 @@ class SqliteBackend:
             problems.append(of_replaced(self.file.event))
         if self._has_stale_log:
             problems.append(of_stale_log(self.path.name))
-        exposed = [path.name for side in ("", *SIDES) if is_readable_by_others(path := Path(f"{self.path}{side}"))]
+        # The -shm beside them holds no text.
+        exposed = [
+            path.name for side in ("", "-wal", "-journal") if is_readable_by_others(path := Path(f"{self.path}{side}"))
+        ]
         return [*problems, of_exposed(exposed)] if exposed else problems
 
     async def find_damage(self, seconds: float) -> str:

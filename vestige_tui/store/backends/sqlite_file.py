@@ -32,6 +32,7 @@ VERIFY_SECONDS = 0.25
 """Longest check of the pages before a write; a larger file is checked as far as the time allows."""
 LOOK_SECONDS = 5.0
 """Shortest time between two checks of the pages while changes are waited for."""
+_BUSY_SECONDS = 1.0
 _MIN_PAGE_BYTES = 512
 _OWNER_ATTRIBUTE = "user.vestige-tui.file"
 """Extended attribute of a write-ahead log: device and inode of the log, and of the file that it is written for."""
@@ -257,7 +258,9 @@ def check(
     Opens a connection of its own, and blocks.
     """
     try:
-        with closing(sqlite3.connect(_address(path, mode), uri=True, check_same_thread=False)) as connection:
+        with closing(
+            sqlite3.connect(_address(path, mode), uri=True, timeout=_BUSY_SECONDS, check_same_thread=False)
+        ) as connection:
             timer = threading.Timer(seconds, connection.interrupt)
             timer.start()
             try:

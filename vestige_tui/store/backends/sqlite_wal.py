@@ -82,20 +82,30 @@ def _is_broken_by_log(path: Path) -> bool:
 
 
 def read_log(path: Path) -> WriteAheadLog | None:
-    """Read the frames of a write-ahead log; None where no commit is in it."""
+    """Read the headers of the frames of a write-ahead log; None where no commit is in it."""
     try:
-        content = path.read_bytes()
+        with path.open("rb", buffering=0) as file:
+            return _read_frames(file.fileno())
     except OSError:
         return None
-    if len(content) < _HEADER.size:
+
+
+def _read_frames(descriptor: int) -> WriteAheadLog | None:
+    header = os.pread(descriptor, _HEADER.size, 0)
+    if len(header) < _HEADER.size:
         return None
-    magic, _, page_bytes, _, *salts = _HEADER.unpack_from(content)[:6]
+    magic, _, page_bytes, _, *salts = _HEADER.unpack(header)[:6]
     if magic not in _MAGIC_NUMBERS or not page_bytes:
         return None
     pages: list[int] = []
     size = committed = 0
-    for offset in range(_HEADER.size, len(content) - _FRAME.size - page_bytes + 1, _FRAME.size + page_bytes):
-        page, size_after, *frame_salts = _FRAME.unpack_from(content, offset)[:4]
+    frame_bytes = _FRAME.size + page_bytes
+    end = os.fstat(descriptor).st_size - frame_bytes
+    for offset in range(_HEADER.size, end + 1, frame_bytes):
+        frame = os.pread(descriptor, _FRAME.size, offset)
+        if len(frame) < _FRAME.size:
+            break
+        page, size_after, *frame_salts = _FRAME.unpack(frame)[:4]
         if frame_salts != salts:
             break
         pages.append(page)
