@@ -65,3 +65,20 @@ def test_no_command_but_one_that_creates_makes_a_store_of_an_empty_file(
     assert ran.status == (0 if arguments[0] == "schema" else 3)
     assert [each.name for each in folder.iterdir()] == ["empty.db"]
     assert not path.stat().st_size
+
+
+def test_a_log_of_another_file_is_told_and_left_out(run: Command, sample: str, tmp_path: Path) -> None:
+    path, other = Path(sample.removeprefix("sqlite:")), tmp_path / "other.db"
+    assert run("--store", str(other), "add", "of another store").status == 0
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE knowledge_nodes SET content = content || ' edited'")
+        connection.commit()
+        log = Path(f"{path}-wal").read_bytes()
+    before = other.read_bytes()
+    Path(f"{other}-wal").write_bytes(log)
+    ran = run("--store", str(other), "list")
+    assert (ran.status, "of another store" in ran.out) == (0, True)
+    assert "other.db-wal was written for another file than this other.db" in ran.err
+    assert run("--store", str(other), "add", "not here").status == 3
+    assert "was written for another file" in " ".join(run("--store", str(other), "doctor").out.split())
+    assert (other.read_bytes(), Path(f"{other}-wal").read_bytes()) == (before, log)

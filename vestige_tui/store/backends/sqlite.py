@@ -292,7 +292,8 @@ class SqliteBackend:
 
     async def _watched_token(self) -> object:
         """Return the change token. Raises StoreReplaced once another file stands in place of the store's."""
-        await self.file.watch()
+        # A connection that only reads can damage nothing.
+        await self.file.watch(pages=self._writer is not None)
         return await self.change_token()
 
     async def change_token(self) -> object:

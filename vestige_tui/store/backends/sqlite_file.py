@@ -115,12 +115,14 @@ class OpenedFile:
         if self._damage:
             raise damaged(below_home(str(self._path)), self._damage)
 
-    async def watch(self) -> None:
-        """Look whether the file is still the one that was opened, its pages at most every LOOK_SECONDS.
+    async def watch(self, *, pages: bool) -> None:
+        """Look whether the file is still the one that was opened; with ``pages`` also at its content.
 
-        Raises StoreReplaced.
+        That is read at most every LOOK_SECONDS. Raises StoreReplaced.
         """
         self.refuse_replaced()
+        if not pages:
+            return
         if self._modified_ns() != self._verified_ns and time.monotonic() >= self._look_again_at:
             self._look_again_at = time.monotonic() + LOOK_SECONDS
             await asyncio.to_thread(self._verify_pages)
