@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support.vestige_files import make_v18
 from vestige_tui.core.file_permissions import is_readable_by_others
 from vestige_tui.core.memories import Draft
 from vestige_tui.store.open import open_store
@@ -139,6 +140,16 @@ async def test_the_content_is_looked_at_now_and_then(store: Store, two: tuple[st
     looks = {each.name: each.count for each in (await store.maintenance.report()).queries}["list_row_faults"]
     await store.health()
     assert {each.name: each.count for each in (await store.maintenance.report()).queries}["list_row_faults"] == looks
+
+
+async def test_a_file_of_a_vestige_server_is_to_be_copied(tmp_path: Path) -> None:
+    path = make_v18(tmp_path / "memory.db", 5, hostile=True)
+    async with open_store(str(path)) as store:
+        health = await store.health()
+    assert health.problems
+    assert {each.remedy for each in health.problems} == {
+        "A copy of the store (`vestige-tui migrate copy`) repairs or reports it."
+    }
 
 
 # Files

@@ -88,8 +88,12 @@ def of_exposed(names: Sequence[str]) -> HealthProblem:
     return HealthProblem(f"Every user of this machine can read {listed}.", f"Run chmod 600 on {listed}.")
 
 
-def of_content(faults: Iterable[ContentFault], dimension: int) -> Iterator[HealthProblem]:
-    """Yield the problems of rows that cannot be used; ``dimension`` is that of the store's model."""
+def of_content(faults: Iterable[ContentFault], dimension: int, *, foreign: bool = False) -> Iterator[HealthProblem]:
+    """Yield the problems of rows that cannot be used; ``dimension`` is that of the store's model.
+
+    A ``foreign`` store is written by another program alone.
+    """
+    copied = "A copy of the store (`vestige-tui migrate copy`) repairs or reports it." if foreign else ""
     for fault in faults:
         is_one = fault.count == 1
         memory = f"the memory {fault.memory_id}" if is_one else f"as of {fault.memory_id}"
@@ -97,13 +101,13 @@ def of_content(faults: Iterable[ContentFault], dimension: int) -> Iterator[Healt
             subject = "1 memory has a time" if is_one else f"{grouped(fault.count)} memories have times"
             yield HealthProblem(
                 f"{subject} that cannot be read: {memory}.",
-                "Correct it with an SQL tool; a time is written as 2026-05-01T12:00:00+00:00.",
+                copied or "Correct it with an SQL tool; a time is written as 2026-05-01T12:00:00+00:00.",
             )
         elif fault.kind == "json":
             subject = "1 memory has" if is_one else f"{grouped(fault.count)} memories have"
             yield HealthProblem(
                 f"{subject} tags, domains or metadata that cannot be read, and count as none: {memory}.",
-                "Set them again with `vestige-tui tag` or `edit`.",
+                copied or "Set them again with `vestige-tui tag` or `edit`.",
             )
         else:
             verb = "has" if is_one else "have"
@@ -111,7 +115,7 @@ def of_content(faults: Iterable[ContentFault], dimension: int) -> Iterator[Healt
             subject = "1 vector" if is_one else f"{grouped(fault.count)} vectors"
             yield HealthProblem(
                 f"{subject} {trouble}, so that no search by meaning finds {'it' if is_one else 'them'}: {memory}.",
-                "An edit of the text makes the vector anew; for many of them, re-embed with another model.",
+                copied or "An edit of the text makes the vector anew; for many of them, re-embed with another model.",
             )
 
 

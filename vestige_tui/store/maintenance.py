@@ -127,9 +127,9 @@ class MaintenanceService:
         checks = [health_checks.of_damage(damage)] if damage else []
         model = await self._models.registered()
         dimension = model.dimension if model else 0
-        if model:
-            checks += health_checks.of_content(await self._faults("list_vector_faults", seconds, dimension), dimension)
-        checks += health_checks.of_content(await self._faults("list_row_faults", seconds), dimension)
+        faults = await self._faults("list_vector_faults", seconds, dimension) if model else []
+        faults += await self._faults("list_row_faults", seconds)
+        checks += health_checks.of_content(faults, dimension, foreign=self._backend.foreign)
         self._content_problems, self._content_look_at = checks, time.monotonic() + CONTENT_REST_SECONDS
         return checks
 
