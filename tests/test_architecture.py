@@ -60,8 +60,10 @@ def test_drivers_are_imported_by_their_backends_only() -> None:
     allowed = {
         "store/backends/sqlite.py": {"sqlite3"},
         "store/backends/sqlite_connection.py": {"sqlite3", "aiosqlite"},
+        "store/backends/sqlite_file.py": {"sqlite3"},
         "store/backends/sqlite_readers.py": {"sqlite3"},
         "store/backends/sqlite_search.py": {"sqlite3"},
+        "store/backends/sqlite_wal.py": {"sqlite3"},
         "store/backends/sqlite_writer.py": {"sqlite3"},
         "store/schema/vestige_files.py": {"sqlite3"},
         "store/backends/driver_versions.py": {"sqlite3", "psycopg"},

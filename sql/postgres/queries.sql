@@ -747,6 +747,27 @@ SELECT current_setting('server_version_num')::integer AS server_version_num, cur
 SELECT i.indisvalid AS valid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE c.relname = 'idx_node_embeddings_hnsw' AND c.relnamespace = current_schema()::regnamespace
 
+-- list_vector_faults --
+-- Vectors that no search can compare: how many of each fault, and the first memory. The type allows no infinite ones.
+SELECT fault, count(*) AS n, min(node_id::text) AS id FROM (
+    SELECT node_id, CASE WHEN vector_dims(embedding) <> %(width)s THEN 'width'
+        WHEN vector_norm(embedding::vector) = 0 THEN 'zero' ELSE '' END AS fault
+    FROM node_embeddings
+) f WHERE fault <> '' GROUP BY fault
+
+-- list_row_faults --
+-- Times beyond the years 1 to 9999, and JSON of another kind: how many memories of each fault, and the first one.
+SELECT fault, count(*) AS n, min(id::text) AS id FROM (
+    SELECT 'time' AS fault, id FROM knowledge_nodes WHERE created_at NOT BETWEEN '0001-01-02' AND '9999-12-30'
+        OR updated_at NOT BETWEEN '0001-01-02' AND '9999-12-30'
+    UNION SELECT 'time', memory_id FROM scheduling WHERE last_review NOT BETWEEN '0001-01-02' AND '9999-12-30'
+        OR next_review NOT BETWEEN '0001-01-02' AND '9999-12-30'
+    UNION SELECT 'time', memory_id FROM review_events WHERE timestamp NOT BETWEEN '0001-01-02' AND '9999-12-30'
+    UNION SELECT 'time', source_id FROM edges WHERE created_at NOT BETWEEN '0001-01-02' AND '9999-12-30'
+    UNION SELECT 'json', id FROM knowledge_nodes
+    WHERE jsonb_typeof(metadata) <> 'object' OR jsonb_typeof(domain_scores) <> 'object'
+) f GROUP BY fault
+
 -- describe_server --
 -- Server, connection and extension versions.
 SELECT current_setting('server_version') AS version, host(inet_server_addr()) AS host, inet_server_port() AS port,

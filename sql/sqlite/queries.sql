@@ -718,6 +718,33 @@ SELECT page_count * page_size AS n FROM pragma_page_count(), pragma_page_size()
 -- Change token: changes after commits of other connections.
 PRAGMA data_version
 
+-- list_vector_faults --
+-- Vectors that no search can compare: how many of each fault, and the first memory. vector_fault() is the program's.
+SELECT fault, count(*) AS n, min(node_id) AS id
+FROM (SELECT node_id, vector_fault(embedding, :width) AS fault FROM node_embeddings) WHERE fault <> '' GROUP BY fault
+
+-- list_row_faults --
+-- Times and JSON that cannot be read: how many memories of each fault, and the first one. unreadable_time() is the
+-- program's.
+SELECT fault, count(*) AS n, min(id) AS id FROM (
+    SELECT 'time' AS fault, id FROM knowledge_nodes WHERE unreadable_time(created_at) OR unreadable_time(updated_at)
+    UNION SELECT 'time', memory_id FROM scheduling WHERE unreadable_time(last_review) OR unreadable_time(next_review)
+    UNION SELECT 'time', memory_id FROM review_events WHERE unreadable_time(timestamp)
+    UNION SELECT 'time', source_id FROM edges WHERE unreadable_time(created_at)
+    UNION SELECT 'json', id FROM knowledge_nodes
+    WHERE CASE WHEN json_valid(tags) THEN json_type(tags) <> 'array' ELSE tags IS NOT NULL END
+        OR CASE WHEN json_valid(domains) THEN json_type(domains) <> 'array' ELSE domains IS NOT NULL END
+        OR CASE WHEN json_valid(metadata) THEN json_type(metadata) <> 'object' ELSE metadata IS NOT NULL END
+        OR CASE WHEN json_valid(domain_scores) THEN json_type(domain_scores) <> 'object' ELSE domain_scores IS NOT NULL END
+) GROUP BY fault
+
+-- read_signature --
+-- Figures that a write changes: they tell the content that a connection has read from another one in the same file.
+SELECT 'page_count' AS name, page_count AS n FROM pragma_page_count()
+UNION ALL SELECT 'schema_version', schema_version FROM pragma_schema_version()
+UNION ALL SELECT 'freelist_count', freelist_count FROM pragma_freelist_count()
+UNION ALL SELECT name, seq FROM sqlite_sequence
+
 -- optimize_text --
 -- Merge the segments of the text index and drop deleted entries.
 INSERT INTO knowledge_fts (knowledge_fts) VALUES ('optimize')

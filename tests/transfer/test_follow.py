@@ -25,7 +25,7 @@ from tests.support.full_store import fill
 from tests.support.job_steps import Step, hook_steps
 from tests.support.jobs import wait_for_job
 from tests.support.model_swap import prepare_spare_vectors, stored_vectors, swap_models
-from vestige_tui.core.errors import Cancelled, ModelMismatch, Refused, Unavailable, VestigeError
+from vestige_tui.core.errors import Cancelled, ModelMismatch, Refused, StoreReplaced, Unavailable, VestigeError
 from vestige_tui.core.jobs import Job, JobFinding
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Patch
@@ -719,3 +719,20 @@ async def test_a_memory_that_is_replaced_no_more_is_active_again(tmp_path: Path,
             return memory.superseded_by is None
 
         await followed.until(active)
+
+
+@pytest.mark.parametrize("how", ["replaced", "removed"])
+async def test_a_source_that_another_file_replaces_is_read_no_further(tmp_path: Path, target: str, how: str) -> None:
+    path, other = tmp_path / "source.db", tmp_path / "other.db"
+    await fill(path, 20)
+    await fill(other, 8)
+    async with following(f"sqlite:{path}", target) as followed:
+        if how == "replaced":
+            other.rename(path)
+        else:
+            path.unlink()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            with pytest.raises(StoreReplaced, match=r"another file took its place|was removed or renamed"):
+                await followed.working
+        # Nothing was deleted because the other file does not have it.
+        assert (await followed.store.maintenance.stats()).total_memories == 20

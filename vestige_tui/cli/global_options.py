@@ -36,15 +36,27 @@ def is_file(url: str) -> bool:
     return not url.startswith(("postgres:", "postgresql:", "pgembed:"))
 
 
-def chosen_store(args: Namespace, *, create: bool = False) -> AbstractAsyncContextManager[Store]:
-    """Open the store of this run. ``create`` allows to create a SQLite file."""
+def chosen_store(
+    args: Namespace, *, create: bool = False, announces: bool = True
+) -> AbstractAsyncContextManager[Store]:
+    """Open the store of this run. ``create`` allows to create a SQLite file; ``announces`` prints its file problems."""
     config = settings(args)
-    return open_with_settings(store_url(args, config), config, read_only=args.read_only, create=create)
+    return open_with_settings(
+        store_url(args, config), config, read_only=args.read_only, create=create, announces=announces
+    )
+
+
+def _say_file_problems(store: Store) -> None:
+    """Print the problems of the files of an open store to stderr."""
+    from vestige_tui.cli.output import say
+
+    for each in store.file_problems():
+        say(f"{each.problem} {each.remedy}")
 
 
 @asynccontextmanager
 async def open_with_settings(
-    url: str, config: Config, *, read_only: bool = False, create: bool = False
+    url: str, config: Config, *, read_only: bool = False, create: bool = False, announces: bool = True
 ) -> AsyncIterator[Store]:
     """Open a store by URL under these settings, with its embedding model loadable."""
     from vestige_tui.cli.output import say
@@ -64,6 +76,8 @@ async def open_with_settings(
         ) as store:
             if store.maintenance.pending:
                 say(store.maintenance.pending_text())
+            if announces:
+                _say_file_problems(store)
             yield store
     finally:
         embedders.close()

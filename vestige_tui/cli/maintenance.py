@@ -39,6 +39,7 @@ def add_commands(commands: Commands) -> None:
     down.add_argument("--dry-run", action="store_true", help="only list what would be done")
     down.add_argument("--yes", action="store_true", help="even where memories, reviews or other data are deleted")
     commands.add("stats", _stats, "print figures of the whole store")
+    commands.add("doctor", _doctor, "look for damage and other problems of the store, and say what to do")
     commands.add("vacuum", _vacuum, "give unused space back")
 
 
@@ -161,7 +162,7 @@ def _print_steps(
 
 
 async def _stats(args: Namespace, output: Output) -> int:
-    async with chosen_store(args) as store:
+    async with chosen_store(args, announces=False) as store:
         report, now, title = await store.maintenance.report(thorough=True), store.now(), store.title
         stats = report.stats or await store.maintenance.stats()
     if output.as_json:
@@ -189,6 +190,19 @@ async def _stats(args: Namespace, output: Output) -> int:
     _print_sessions(output, report.sessions, now)
     _print_sizes(output, report.sizes or (), now)
     _print_queries(output, report.queries)
+    return 0
+
+
+async def _doctor(args: Namespace, output: Output) -> int:
+    async with chosen_store(args, announces=False) as store:
+        report, title = await store.maintenance.report(thorough=True), store.title
+    if output.as_json:
+        output.document(json_shapes.health(report.health))
+        return 0
+    output.line(title)
+    output.line(report.health.state)
+    for sentence in store_report.problems(report.health):
+        output.line(sentence)
     return 0
 
 

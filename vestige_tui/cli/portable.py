@@ -22,6 +22,7 @@ from vestige_tui.cli.output import Output, dumps
 from vestige_tui.cli.parser import Commands
 from vestige_tui.core import file_targets, files
 from vestige_tui.core.errors import Cancelled, Refused, Unavailable, Usage
+from vestige_tui.core.file_permissions import is_readable_by_others
 from vestige_tui.core.links import SupersessionEvent
 from vestige_tui.core.memories import Filter
 from vestige_tui.core.reviews import Review
@@ -161,6 +162,8 @@ async def _export(args: Namespace, output: Output) -> int:
                     progress(sum(counts.values()))
             finally:
                 progress.end()
+    if not target.is_stream and is_readable_by_others(target.path):
+        output.note(f"Every user of this machine can read {args.file}; run chmod 600 on it.")
     if output.as_json:
         output.document({"path": args.file, "written": counts})
     elif not to_stdout:

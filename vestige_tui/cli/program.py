@@ -169,6 +169,7 @@ def _run(arguments: Sequence[str], output: Output) -> int:
     for name, value in list(vars(args).items()):
         if name not in _PATH_ARGUMENTS:
             setattr(args, name, _decode_argument(value))
+    _warn_of_passwords(args)
     _start_log(args)
     if not args.read_only:
         return _run_command(args, output)
@@ -185,6 +186,18 @@ def _run_command(args: argparse.Namespace, output: Output) -> int:
     if status == 0 and "afterwards" in args:
         status = args.afterwards(args, output)
     return status
+
+
+def _warn_of_passwords(args: argparse.Namespace) -> None:
+    """Print that a password on the command line is no secret."""
+    from vestige_tui.core.text import redact
+
+    values = (value for name, value in vars(args).items() if name in _PATH_ARGUMENTS and isinstance(value, str))
+    if any(redact(value) != value for value in values):
+        say(
+            "Other users of this machine can read the password on the command line (ps shows it); put it into a "
+            "passfile (~/.pgpass), a service file or PGPASSWORD."
+        )
 
 
 def _start_log(args: argparse.Namespace) -> None:

@@ -51,6 +51,10 @@ class ReadOnly(Refused):
     """This store is open read-only."""
 
 
+class StoreReplaced(Refused):
+    """Another file has taken the place of this store."""
+
+
 class ForeignStore(Refused):
     """This is not a memory store."""
 

@@ -33,6 +33,18 @@ class HealthProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class ContentFault:
+    """Memories whose rows cannot be used: their number, and the first of them.
+
+    ``kind``: "width", "infinite" or "zero" of a vector, "time" or "json" of the others.
+    """
+
+    kind: str
+    count: int
+    memory_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """State of a store: healthy, degraded or unavailable, with the problems that explain it."""
 

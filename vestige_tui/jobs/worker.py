@@ -21,7 +21,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.config.log import configure_log
-from vestige_tui.core.errors import Cancelled, Conflict, VestigeError
+from vestige_tui.core.errors import Cancelled, Conflict, StoreReplaced, VestigeError
 from vestige_tui.core.log import PACKAGE, LogFormatter, suppressed
 from vestige_tui.core.text import redact
 from vestige_tui.core.times import format_time
@@ -112,11 +112,16 @@ async def _beat(ledger: Ledger, job_id: str, stop: asyncio.Event, task: asyncio.
     while True:
         await asyncio.sleep(POLL_SECONDS)
         with suppressed(log, "record a heartbeat", VestigeError):
-            if time.monotonic() - last_beat >= BEAT_SECONDS:
-                await ledger.heartbeat(job_id)
-                last_beat = time.monotonic()
-            if await ledger.cancelled(job_id) is not False:
-                stop.set()
+            try:
+                if time.monotonic() - last_beat >= BEAT_SECONDS:
+                    await ledger.heartbeat(job_id)
+                    last_beat = time.monotonic()
+                if await ledger.cancelled(job_id) is not False:
+                    stop.set()
+            except StoreReplaced:
+                # Its ledger is gone with the file: no request to stop and no end can reach it.
+                task.cancel()
+                raise
         if stop.is_set():
             stopped_at = stopped_at or time.monotonic()
             # A checkpoint is never far, except in a long statement: cancel that one on the server.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from vestige_tui.core.health import (
+    ContentFault,
     HealthProblem,
     MigrationInfo,
     PostgresServer,
@@ -19,6 +20,11 @@ from vestige_tui.core.text import bytes_size, duration, grouped
 MAX_WAL_BYTES = 256_000_000
 MIN_DEAD_ROWS = 10_000
 MAX_IDLE_IN_TRANSACTION = timedelta(minutes=10)
+_VECTOR_TROUBLE = {
+    "width": "{verb} not the {dimension} dimensions of the model",
+    "infinite": "{verb} a number that is not finite",
+    "zero": "{verb} only zeros",
+}
 
 
 def version(text: str) -> tuple[int, ...]:
@@ -51,12 +57,89 @@ def of_schema(pending: Sequence[MigrationInfo]) -> HealthProblem:
     )
 
 
-def of_index(waits_for: str | None) -> HealthProblem:
+def of_extension(available: str) -> HealthProblem:
+    """Health check: the extension of the vectors was dropped, and its columns with it."""
+    remedy = "Restore the database from a backup; without one, `vestige-tui export` it, and import that into a new one."
+    if not available:
+        remedy = f"Install pgvector on the server. {remedy}"
+    return HealthProblem(
+        "The extension vector is missing from the database, and the vectors with it: searches by meaning fail, and so "
+        "does adding.",
+        remedy,
+    )
+
+
+def of_damage(damage: str) -> HealthProblem:
+    """Health check: SQLite finds damage in the pages of the file."""
+    return HealthProblem(
+        f"The file is damaged ({damage}); nothing is written to it.",
+        "Open a backup, or recover it with the sqlite3 tool: `sqlite3 FILE .recover`.",
+    )
+
+
+def of_replaced(event: str) -> HealthProblem:
+    """Health check: another file stands where the store was opened."""
+    return HealthProblem(
+        f"Nothing is written any more: {event}.", "Quit, see which file is the right one, and open it."
+    )
+
+
+def of_stale_log(name: str) -> HealthProblem:
+    """Health check: the write-ahead log beside the file was written for another file."""
+    return HealthProblem(
+        f"{name}-wal was written for another file than this {name}; it is left out, and nothing is written.",
+        f"Move {name}-wal and {name}-shm away, and open the store again.",
+    )
+
+
+def of_exposed(names: Sequence[str]) -> HealthProblem:
+    """Health check: other users of the machine can read files of the store."""
+    listed = " and ".join(names)
+    return HealthProblem(f"Every user of this machine can read {listed}.", f"Run chmod 600 on {listed}.")
+
+
+def of_content(faults: Iterable[ContentFault], dimension: int, *, foreign: bool = False) -> Iterator[HealthProblem]:
+    """Yield the problems of rows that cannot be used; ``dimension`` is that of the store's model.
+
+    A ``foreign`` store is written by another program alone.
+    """
+    copied = "A copy of the store (`vestige-tui migrate copy`) repairs or reports it." if foreign else ""
+    for fault in faults:
+        is_one = fault.count == 1
+        memory = f"the memory {fault.memory_id}" if is_one else f"as of {fault.memory_id}"
+        if fault.kind == "time":
+            subject = "1 memory has a time" if is_one else f"{grouped(fault.count)} memories have times"
+            yield HealthProblem(
+                f"{subject} that cannot be read: {memory}.",
+                copied or "Correct it with an SQL tool; a time is written as 2026-05-01T12:00:00+00:00.",
+            )
+        elif fault.kind == "json":
+            subject = "1 memory has" if is_one else f"{grouped(fault.count)} memories have"
+            yield HealthProblem(
+                f"{subject} tags, domains or metadata that cannot be read, and count as none: {memory}.",
+                copied or "Set them again with `vestige-tui tag` or `edit`.",
+            )
+        else:
+            verb = "has" if is_one else "have"
+            trouble = _VECTOR_TROUBLE[fault.kind].format(verb=verb, dimension=grouped(dimension))
+            subject = "1 vector" if is_one else f"{grouped(fault.count)} vectors"
+            yield HealthProblem(
+                f"{subject} {trouble}, so that no search by meaning finds {'it' if is_one else 'them'}: {memory}.",
+                copied or "An edit of the text makes the vector anew; for many of them, re-embed with another model.",
+            )
+
+
+def of_index(waits_for: str | None, *, exists: bool = True) -> HealthProblem:
     """Health check: the store has a model, but its vector index is missing or invalid."""
     if waits_for:
         return HealthProblem(
             f"The vector index is not built; it waits for {waits_for}.",
             "It is built once that is done; until then searches by meaning measure every vector.",
+        )
+    if not exists:
+        return HealthProblem(
+            "The vector index is missing; searches by meaning measure every vector.",
+            "As the owner of the tables, create idx_node_embeddings_hnsw again: HNSW on the vectors, cosine distance.",
         )
     return HealthProblem(
         "The vector index is broken; searches by meaning measure every vector.",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from vestige_tui.core.errors import Busy, ReadOnly, SchemaPending, VestigeError
 from vestige_tui.core.health import (
+    ContentFault,
     Health,
     HealthProblem,
     MigrationInfo,
@@ -30,6 +33,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+CONTENT_SECONDS, THOROUGH_SECONDS = 1.0, 60.0
+"""Longest look at the pages, at the vectors and at the other rows; in the console, and for a command."""
+CONTENT_REST_SECONDS = 30.0
+"""Time in which the content is not looked at again."""
+
 
 class MaintenanceService:
     """Schema, health, size and upkeep of a store."""
@@ -41,6 +49,8 @@ class MaintenanceService:
         self._embedders = embedders
         self.pending: tuple[MigrationInfo, ...] = ()
         """Migrations that a store lacks that was opened read-only."""
+        self._content_problems: list[HealthProblem] = []
+        self._content_look_at = 0.0
 
     @property
     def kind(self) -> Literal["sqlite", "postgres", "vestige"]:
@@ -96,11 +106,15 @@ class MaintenanceService:
         """
         return await migrations.finalize(self._backend, settings)
 
-    async def health(self) -> Health:
-        """Run the health checks. Never raises: a store that does not answer is "unavailable"."""
+    async def health(self, *, thorough: bool = False) -> Health:
+        """Run the health checks. Never raises: a store that does not answer is "unavailable".
+
+        ``thorough`` looks at the whole content now; otherwise as far as CONTENT_SECONDS allow, now and then.
+        """
         try:
             [row] = await self._backend.fetch("probe")
             checks = await self._run_health_checks()
+            checks += await self._check_content(thorough=thorough)
         except VestigeError as error:
             check = HealthProblem(error.message, self._backend.capabilities.no_answer_remedy)
             return Health("unavailable", (check,), "", self._backend.pool_state())
@@ -112,19 +126,46 @@ class MaintenanceService:
         )
 
     async def _run_health_checks(self) -> list[HealthProblem]:
-        checks = [health_checks.of_schema(self.pending)] if self.pending else []
+        checks: list[HealthProblem] = [*self._backend.file_problems()]
+        if self.pending:
+            checks.append(health_checks.of_schema(self.pending))
         model = await self._models.refresh()
         if self._backend.capabilities.typed_vectors:
             preflight = (await self._backend.fetch("preflight"))[0]
             checks += health_checks.of_pgvector(str(preflight["installed"] or ""), str(preflight["available"] or ""))
             index = await self._backend.fetch("find_index")
-            if model and (not index or not index[0]["valid"]):
+            if not preflight["installed"]:
+                checks.append(health_checks.of_extension(str(preflight["available"] or "")))
+            elif model and (not index or not index[0]["valid"]):
                 blockers = [info.waits_for for info in await self.schema_status() if info.state == "waiting"]
-                checks.append(health_checks.of_index(blockers[0] if blockers else None))
+                checks.append(health_checks.of_index(blockers[0] if blockers else None, exists=bool(index)))
         configured = self._embedders.configured
         if model and configured and not same_model(configured, model.name):
             checks.append(health_checks.of_model(configured, model.name))
         return checks
+
+    async def _check_content(self, *, thorough: bool) -> list[HealthProblem]:
+        """Return the problems of pages, vectors and rows; those of the last look if that was just now."""
+        if not thorough and time.monotonic() < self._content_look_at:
+            return self._content_problems
+        seconds = THOROUGH_SECONDS if thorough else CONTENT_SECONDS
+        damage = await self._backend.find_damage(seconds)
+        checks = [health_checks.of_damage(damage)] if damage else []
+        model = await self._models.registered()
+        dimension = model.dimension if model else 0
+        faults = await self._faults("list_vector_faults", seconds, dimension) if model else []
+        faults += await self._faults("list_row_faults", seconds)
+        checks += health_checks.of_content(faults, dimension, foreign=self._backend.foreign)
+        self._content_problems, self._content_look_at = checks, time.monotonic() + CONTENT_REST_SECONDS
+        return checks
+
+    async def _faults(self, name: str, seconds: float, dimension: int = 0) -> list[ContentFault]:
+        # Damaged pages and missing columns are problems of their own.
+        with suppressed(log, "look for rows that cannot be used", VestigeError, TimeoutError):
+            async with asyncio.timeout(seconds):
+                params = {"width": dimension} if dimension else None
+                return list(map(rows.content_fault, await self._backend.fetch(name, params)))
+        return []
 
     async def stats(self) -> Stats:
         """Return counts, model, schema version and size of the whole store."""
@@ -155,7 +196,7 @@ class MaintenanceService:
         ``thorough`` measures the tables of a SQLite file of any size, which reads the whole file.
         """
         backend = self._backend
-        health, status = await self.health(), backend.status()
+        health, status = await self.health(thorough=thorough), backend.status()
         if health.state == "unavailable":
             return StoreReport(
                 health, None, None, status.connections, (), None, status.vectors, backend.timings.slowest()

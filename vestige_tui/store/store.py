@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from vestige_tui.core.embeddings import Vector
-    from vestige_tui.core.health import Health
+    from vestige_tui.core.health import Health, HealthProblem
     from vestige_tui.core.memories import Change, Draft, Filter, Memory, Page, Patch, Sort
     from vestige_tui.core.search import Answer, Explanation, SearchQuery, WhyNot
     from vestige_tui.store.backends.protocol import Backend
@@ -124,6 +124,10 @@ class Store:
     async def health(self) -> Health:
         """Run the health checks. Never raises: a store that does not answer is "unavailable"."""
         return await self.maintenance.health()
+
+    def file_problems(self) -> Sequence[HealthProblem]:
+        """Return the problems of the store's files, such as one that other users can read; none for a server."""
+        return self._backend.file_problems()
 
     async def wait_for_change(self, seconds: float) -> bool:
         """Wait until any process, this one included, changes the store; False on timeout.

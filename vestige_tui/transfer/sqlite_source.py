@@ -11,9 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from vestige_tui.core.errors import ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage, VestigeError
+from vestige_tui.core.errors import (
+    ForeignStore,
+    Refused,
+    SchemaPending,
+    StoreMissing,
+    StoreReplaced,
+    Unavailable,
+    Usage,
+    VestigeError,
+)
 from vestige_tui.core.storable import as_uuid, new_id
 from vestige_tui.core.text import below_home
+from vestige_tui.store.backends.sqlite_file import OpenedFile
+from vestige_tui.store.backends.sqlite_wal import is_stale
 from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.schema.rows import model as read_model
 from vestige_tui.store.schema.vestige_files import survey
@@ -56,6 +67,12 @@ class SqliteSource:
             raise StoreMissing(f"There is no store at {self.title}.")
         if path.is_dir():
             raise ForeignStore(f"{self.title} is a directory, not a store.")
+        self._file = OpenedFile(path)
+        self._file.note_opened()
+        if is_stale(path):
+            raise Refused(
+                f"{self.title}-wal was written for another file than {self.title}; move it and its -shm away first."
+            )
         # Without write access to the directory no -shm can be created; safe only if no -wal has pending pages.
         immutable = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
         mode = "mode=ro&immutable=1" if immutable else "mode=ro"
@@ -100,6 +117,13 @@ class SqliteSource:
             )
         return Unavailable(f"{self.title} cannot be read: {error}.")
 
+    def _refuse_replaced(self) -> None:
+        if self._file.replaced():
+            raise StoreReplaced(
+                f"{self.title} is read no further, as {self._file.event}; start the job again once the right file is "
+                "in its place."
+            )
+
     def close(self) -> None:
         """Close the file; interrupt a read in another thread first."""
         self._connection.interrupt()
@@ -109,9 +133,11 @@ class SqliteSource:
     def _rows(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         try:
             with self._lock, closing(self._connection.execute(sql, params or {})) as cursor:
-                return cursor.fetchall()
+                rows = cursor.fetchall()
         except sqlite3.Error as error:
             raise self._translate(error) from error
+        self._refuse_replaced()
+        return rows
 
     def model(self) -> ModelSignature | None:
         """Return the model of the vectors; None where a target could register none."""
@@ -151,6 +177,7 @@ class SqliteSource:
                         break
         except sqlite3.Error as error:
             raise self._translate(error) from error
+        self._refuse_replaced()
         return rows
 
     def left_behind(self) -> Mapping[str, int]:

@@ -20,6 +20,7 @@ from vestige_tui.core.errors import NotFound, ReadOnly, Refused, Usage, VestigeE
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Memory, Patch
 from vestige_tui.core.text import cells, cut, grouped, one_line, plain, safe, short_id
+from vestige_tui.tui.dialogs.asking import ask_and_use
 from vestige_tui.tui.dialogs.editor import EditorWait
 from vestige_tui.tui.dialogs.modals import Ask, Choice, Confirm, Pick
 from vestige_tui.tui.filtered_place import FilteredPlace
@@ -212,11 +213,14 @@ class MemoryPlace(FilteredPlace):
         current_tags = (
             _tag_list(list(dict.fromkeys(tag for memory in memories for tag in memory.tags))) or "no tags yet"
         )
-        typed = await self.app.push_screen_wait(
-            Ask(f"Tags of {_title_of(memories)}", placeholder="+add -remove", note=f"Now: {current_tags}")
+        title, note = f"Tags of {_title_of(memories)}", f"Now: {current_tags}"
+        await ask_and_use(
+            self,
+            lambda line, fault: Ask(title, value=line, fault=fault, placeholder="+add -remove", note=note),
+            partial(self._tag, store, memories),
         )
-        if not typed or not typed.strip():
-            return
+
+    async def _tag(self, store: Store, memories: Sequence[Memory], typed: str) -> None:
         add = [word.removeprefix("+") for word in typed.split() if not word.startswith("-")]
         remove = [word[1:] for word in typed.split() if word.startswith("-")]
         change, existing = await self._write_to_existing(
@@ -310,15 +314,14 @@ class MemoryPlace(FilteredPlace):
         if store is None or memory is None:
             return
         title, gone_on = f"Link {one_line(memory.content, 40)} to", "Nothing was linked; you had gone on."
-        other = await self._ask_for_memory(store, title, gone_on)
-        if other is None:
-            return
+        await self._ask_for_memory(store, title, gone_on, partial(self._link, store, memory))
+
+    async def _link(self, store: Store, memory: Memory, other: str) -> None:
         kind = await self.app.push_screen_wait(
             Pick("How are they related?", [Choice(name, name) for name in LINK_TYPES])
         )
-        if kind is None:
-            return
-        self.changed(await store.links.add(Edge(memory.id, other, kind)), "Linked the two memories.")
+        if kind is not None:
+            self.changed(await store.links.add(Edge(memory.id, other, kind)), "Linked the two memories.")
 
     @work(group="write", exit_on_error=False)
     async def action_supersede_memory(self) -> None:
@@ -329,21 +332,30 @@ class MemoryPlace(FilteredPlace):
             self.changed(await store.links.unsupersede(memory.id), "Nothing replaces this memory any more.")
             return
         title, gone_on = f"What replaces {one_line(memory.content, 40)}?", "Nothing was replaced; you had gone on."
-        other = await self._ask_for_memory(store, title, gone_on)
-        if other is not None:
-            self.will_change([memory])
-            self.changed(await store.links.supersede(memory.id, other), "Another memory replaces this one now.")
+        await self._ask_for_memory(store, title, gone_on, partial(self._supersede, store, memory))
 
-    async def _ask_for_memory(self, store: Store, title: str, gone_on: str) -> str | None:
-        """Ask for another memory, by id or by words; offer the best hits of the words. Return its id."""
-        typed = await self.app.push_screen_wait(Ask(title, placeholder="words that find it, or its id"))
-        if not typed or not typed.strip():
-            return None
-        hits = await self.await_visibly(_id_or_hits(store, typed), slow="Searching…", gone_on=gone_on)
-        if hits is None or isinstance(hits, str):
-            return hits
-        choices = [Choice(hit.memory.id, one_line(hit.memory.content)) for hit in hits]
-        return await self.app.push_screen_wait(Pick(title, choices))
+    async def _supersede(self, store: Store, memory: Memory, other: str) -> None:
+        self.will_change([memory])
+        self.changed(await store.links.supersede(memory.id, other), "Another memory replaces this one now.")
+
+    async def _ask_for_memory(
+        self, store: Store, title: str, gone_on: str, use: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """Ask for another memory, by id or by words, and use its id; offer the best hits of the words."""
+
+        async def use_typed(typed: str) -> None:
+            hits = await self.await_visibly(_id_or_hits(store, typed), slow="Searching…", gone_on=gone_on)
+            if hits is not None and not isinstance(hits, str):
+                choices = [Choice(hit.memory.id, one_line(hit.memory.content)) for hit in hits]
+                hits = await self.app.push_screen_wait(Pick(title, choices))
+            if hits is not None:
+                await use(hits)
+
+        await ask_and_use(
+            self,
+            lambda line, fault: Ask(title, value=line, fault=fault, placeholder="words that find it, or its id"),
+            use_typed,
+        )
 
     @work(group="write", exit_on_error=False)
     async def action_undo(self) -> None:

@@ -22,6 +22,7 @@ from vestige_tui.core.errors import (
     Refused,
     SchemaPending,
     StoreMissing,
+    StoreReplaced,
     Unavailable,
     VestigeError,
 )
@@ -202,6 +203,8 @@ class StoreSession:
             self._emit(Reported(store.maintenance.pending_text(), "waiting"))
         if user_asked:
             self._emit(Reported("The store is open.", "quiet"))
+        if problems := store.file_problems():
+            self._emit(Reported(f"{problems[0].problem} {problems[0].remedy}", "waiting"))
         return store
 
     async def _open_store(self, create: bool) -> Store:
@@ -309,6 +312,10 @@ class StoreSession:
                         refreshed_before = True
                         # Debounce: refreshes take at most a quarter of the time, however many changes come.
                         await asyncio.sleep(max(CALM_SECONDS, 3 * (time.perf_counter() - refreshed_at)))
+                except StoreReplaced as error:
+                    # For good: what is open is another file, to which no other program writes.
+                    self._begin_outage(error)
+                    return
                 except VestigeError as error:
                     # Changes during the outage are unknown, so refresh.
                     is_stale = True
@@ -335,6 +342,8 @@ class StoreSession:
         return self._day is not None and store.policy.days.of(store.now()) != self._day
 
     def _begin_outage(self, error: VestigeError) -> None:
+        if self.store is not None and self.store.read_only != self.facts.read_only:
+            self._show_facts(read_only=self.store.read_only)
         if isinstance(error, Unavailable) and self.state is not SessionState.RECONNECTING:
             log.info("Store is reconnecting")
             self._show_facts(state=SessionState.RECONNECTING)

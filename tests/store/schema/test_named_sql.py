@@ -11,12 +11,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from vestige_tui.store.backends.sqlite_connection import add_functions
 from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import Dialect, compose, load
 
 FILTERS = tuple(name for name in load("sqlite") if name.startswith("filter_"))
 SORTS = ("created", "updated", "due")
 ONLY_SQLITE = {
+    "read_signature",
     "branch_vector_given",
     "rank_matching",
     "rank_matching_among",
@@ -164,6 +166,7 @@ def test_every_block_says_why(request: pytest.FixtureRequest) -> None:
 
 def test_sqlite_prepares_every_query() -> None:
     connection = sqlite3.connect(":memory:")
+    add_functions(connection)
     connection.executescript(compose("sqlite", "create_bookkeeping"))
     for migration in migrations("sqlite"):
         connection.executescript(migration.up)

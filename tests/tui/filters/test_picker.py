@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from textual import events
+from textual.widgets import Input
 
 from tests.support.console import Console, open_console
 from tests.support.corpus import MEMORIES, REPLACED, clock, embedders, second_handle
@@ -362,7 +363,7 @@ async def test_what_cannot_be_saved_is_one_sentence(corpus: Path, tmp_path: Path
         for chips, name, said in (
             ([Chip("since", "soon")], "", "The time 'soon' was not understood"),
             ([Chip("tag", "a")], "n" * 41, "at most 40 characters"),
-            ([Chip("tag", "a")], "\u202eevil", "characters that can all be shown"),
+            ([Chip("tag", "a")], "\u202eevil", "at most 40 characters"),
         ):
             bar(console).set_chips(chips)
             await console.press("ctrl+s")
@@ -371,6 +372,11 @@ async def test_what_cannot_be_saved_is_one_sentence(corpus: Path, tmp_path: Path
                 await console.paste(name)
                 await console.press("enter")
             await console.until(said)
+            if name:
+                # The name stays in the dialog, to be mended.
+                assert console.app.screen.query_one(Input).value
+                await console.press("escape")
+                await console.until(lambda: not isinstance(console.app.screen, Ask))
         assert not file.exists()
         file.write_text("[filters]\nbad = 'what'\n")
         bar(console).set_chips([Chip("tag", "a")])
@@ -378,7 +384,7 @@ async def test_what_cannot_be_saved_is_one_sentence(corpus: Path, tmp_path: Path
         await console.until(lambda: isinstance(console.app.screen, Ask))
         await console.paste("good")
         await console.press("enter")
-        await console.until("filters.bad: 'what' has no")
+        await console.until("filters.bad")
 
 
 @pytest.mark.parametrize("size", SIZES)

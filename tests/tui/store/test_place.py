@@ -225,8 +225,10 @@ async def test_a_vestige_file_is_read_only_and_stays_as_it_is(tmp_path: Path, si
     before = hashlib.sha256(path.read_bytes()).hexdigest()
     async with open_console(path, size) as console:
         await console.press("f7")
-        await console.until("Read-only: Vestige V18 file")
+        # Rows of it cannot be used; a small terminal shows no more than that.
+        await console.until("degraded")
         if size[1] == 40:
+            await console.until("Read-only: Vestige V18 file")
             await console.until("left alone")
             assert "Vestige V18" in console.text
         await console.press("v")

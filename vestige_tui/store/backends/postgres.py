@@ -40,6 +40,7 @@ from vestige_tui.store.schema.stand_ins import StandIn, stand_ins, with_common_t
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
+    from vestige_tui.core.health import HealthProblem
 
 MAX_VECTOR_DIMENSIONS = 2_000
 """Most dimensions that pgvector can index as vector."""
@@ -339,6 +340,13 @@ class PostgresBackend:
         params = {"mine": list(self.status().sessions), "limit": SESSION_LIMIT}
         sessions = tuple(map(rows.session, await self.fetch("list_sessions", params)))
         return BackendReport(rows.postgres_server(row), sessions, measurable=True)
+
+    def file_problems(self) -> Sequence[HealthProblem]:
+        return ()
+
+    async def find_damage(self, seconds: float) -> str:
+        """Return nothing: the server checks its pages."""
+        return ""
 
     async def vacuum_steps(self) -> Sequence[VacuumStep]:
         names = [str(row["name"]) for row in await self.fetch("list_vacuumable")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature, Vector
-    from vestige_tui.core.health import Connections, PostgresServer, Session, SqliteFile, VectorsHeld
+    from vestige_tui.core.health import Connections, HealthProblem, PostgresServer, Session, SqliteFile, VectorsHeld
     from vestige_tui.core.search import Fusion, SearchStep
     from vestige_tui.store.backends.query_timings import Timings
     from vestige_tui.store.schema.named_sql import Dialect, Slots
@@ -227,6 +227,14 @@ class Backend(Protocol):
 
     async def describe(self, *, thorough: bool) -> BackendReport:
         """Describe the database; ``thorough`` makes the tables of a file of any size measurable."""
+        ...
+
+    def file_problems(self) -> Sequence[HealthProblem]:
+        """Return the problems of the files of a store, without a question to them; none for a server."""
+        ...
+
+    async def find_damage(self, seconds: float) -> str:
+        """Return the first damage of the pages of a file that is found within the time; empty if there is none."""
         ...
 
     async def vacuum_steps(self) -> Sequence[VacuumStep]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from vestige_tui.core.errors import ForeignStore, ReadOnly, StoreMissing, Unavailable, Unreachable, VestigeError
-from vestige_tui.core.health import Connections
+from vestige_tui.core.file_permissions import is_readable_by_others
+from vestige_tui.core.health import Connections, HealthProblem
 from vestige_tui.core.log import suppressed
 from vestige_tui.core.text import below_home
 from vestige_tui.store.backends.change_polling import TokenPoller
@@ -42,13 +43,16 @@ from vestige_tui.store.backends.sqlite_connection import (
     prepare_for_writing,
     translate,
 )
+from vestige_tui.store.backends.sqlite_file import OpenedFile, page_damage, refuse_log_without_file
 from vestige_tui.store.backends.sqlite_readers import Readers
 from vestige_tui.store.backends.sqlite_search import SqliteSearch, match_expression
+from vestige_tui.store.backends.sqlite_wal import is_stale
 from vestige_tui.store.backends.sqlite_writer import SqliteWriter
+from vestige_tui.store.health_checks import of_exposed, of_replaced, of_stale_log
 from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
 from vestige_tui.store.schema.stand_ins import stand_ins
-from vestige_tui.store.schema.vestige_files import survey
+from vestige_tui.store.schema.vestige_files import Survey, survey
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
@@ -91,19 +95,23 @@ class SqliteBackend:
     def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
         self.path = path.expanduser().absolute()
         self.create = create
-        self.read_only = read_only
-        self.reason = "opened with --read-only" if read_only else ""
+        self.file = OpenedFile(self.path)
+        """The file behind every connection."""
+        self._read_only_reason = "opened with --read-only" if read_only else ""
         self.foreign = False
         self.line = ""
         self.notes: tuple[str, ...] = ()
         self.timings = Timings()
         self._script = ""
+        self._is_immutable = False
+        """Read without the write-ahead log and its index."""
+        self._has_stale_log = False
         self.readers = Readers(self.title, self.timings)
         self._search = SqliteSearch(self, self.readers)
         self._writer: SqliteWriter | None = None
         self._watch: Connection | None = None
         self._watch_lock = asyncio.Lock()
-        self._token_poller = TokenPoller(self.change_token, WATCH_SECONDS)
+        self._token_poller = TokenPoller(self._watched_token, WATCH_SECONDS)
         self._connections: list[Connection] = []
 
     @property
@@ -112,6 +120,14 @@ class SqliteBackend:
 
     def location(self) -> str:
         return f"sqlite:{self.path}"
+
+    @property
+    def read_only(self) -> bool:
+        return bool(self.reason)
+
+    @property
+    def reason(self) -> str:
+        return self.file.fault or self._read_only_reason
 
     # Opening and closing
 
@@ -123,13 +139,12 @@ class SqliteBackend:
                 await prepare_for_writing(writer, created=created)
             except sqlite3.Error as error:
                 raise self._translate(error) from error
-            self._writer = SqliteWriter(writer, self.title, self.timings)
-        mode = "ro"
-        if self.read_only and self._immutable():
-            mode = "ro&immutable=1"
+            self._writer = SqliteWriter(writer, self.file, self.title, self.timings)
+        mode = "ro&immutable=1" if self._is_immutable else "ro"
         self._watch = await self._connect(mode)
         for _ in range(READER_COUNT):
             self.readers.add(await self._connect(mode))
+        self.file.refuse_replaced()
         log.info("Opened %s: SQLite %s%s", self.title, sqlite3.sqlite_version, ", of Vestige" if self.foreign else "")
 
     def _prepare(self) -> bool:
@@ -138,6 +153,7 @@ class SqliteBackend:
         if not self.path.exists():
             if not self.create or self.read_only:
                 raise StoreMissing(f"There is no store at {self.title}.")
+            refuse_log_without_file(self.path)
             try:
                 if not self.path.parent.exists():
                     self.path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -151,28 +167,45 @@ class SqliteBackend:
             raise ForeignStore(f"{self.title} is a directory, not a store.")
         if not os.access(self.path, os.R_OK):
             raise Unavailable(f"{self.title} cannot be read: permission denied.")
-        if not self.read_only and not os.access(self.path, os.W_OK):
-            self.read_only, self.reason = True, "the file cannot be written"
-        elif not self.read_only and not os.access(self.path.parent, os.W_OK):
-            self.read_only, self.reason = True, "its directory cannot be written"
-        try:
-            with closing(open_for_look(self.path, immutable=self._immutable())) as connection:
-                file = survey(connection)
-        except sqlite3.Error as error:
-            raise self._translate(error) from error
+        self.file.note_opened()
+        self._read_only_reason = self._read_only_reason or self._obstacle()
+        # Only where SQLite cannot create its -shm, and no -wal holds pages that this mode would not read.
+        is_fixed = not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists()
+        self._is_immutable = self._is_immutable or (is_fixed and self.read_only)
+        file = self._survey()
         if file.kind == "foreign":
             raise ForeignStore(f"{self.title} is a SQLite file, but not a memory store; it was not touched.")
+        if file.kind == "empty" and not self.create:
+            # Opening it for writing would make a database of it.
+            self._read_only_reason = self._read_only_reason or "it holds no memory store yet"
         if file.kind == "empty" and self.path.stat().st_size == 0:
             created = True
         if file.kind == "vestige":
-            self.foreign, self.read_only = True, True
-            self.reason = f"{file.line} file, not adopted"
+            self.foreign = True
+            self._read_only_reason = f"{file.line} file, not adopted"
         self.line, self.notes, self._script = file.line, file.notes, file.script
         return created
 
-    def _immutable(self) -> bool:
-        # Only where SQLite cannot create its -shm, and no -wal holds pages that this mode would not read.
-        return not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists()
+    def _obstacle(self) -> str:
+        """Return why the file cannot be written; empty where it can."""
+        if is_stale(self.path):
+            # Without the log: applied to this file, it would damage it.
+            self._is_immutable = self._has_stale_log = True
+            name = self.path.name
+            return (
+                f"{name}-wal beside it was written for another file and is left out; move {name}-wal and {name}-shm "
+                "away, and open it again"
+            )
+        if not os.access(self.path, os.W_OK):
+            return "the file cannot be written"
+        return "" if os.access(self.path.parent, os.W_OK) else "its directory cannot be written"
+
+    def _survey(self) -> Survey:
+        try:
+            with closing(open_for_look(self.path, immutable=self._is_immutable)) as connection:
+                return survey(connection)
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
 
     async def _connect(self, mode: str) -> Connection:
         try:
@@ -184,12 +217,14 @@ class SqliteBackend:
         return connection
 
     async def close(self) -> None:
-        # The writer last: only a connection that may write checkpoints the write-ahead log when it closes.
         writer = self._writer.connection if self._writer is not None else None
-        connections = sorted(self._connections, key=lambda each: each is writer)
+        connections = list(self._connections)
         self.readers.clear()
         try:
             await self._search.close()
+            # The last connection checkpoints the write-ahead log when it closes, but only one that may write.
+            is_last = writer is not None and await asyncio.to_thread(self.file.may_checkpoint)
+            connections.sort(key=lambda each: (each is writer) == is_last)
             for connection in connections:
                 with suppressed(log, "close a connection", sqlite3.Error, ValueError):
                     await connection.close()
@@ -203,7 +238,7 @@ class SqliteBackend:
             self._writer = self._watch = None
 
     async def read_without(self, versions: Sequence[int], reason: str) -> None:
-        self.read_only, self.reason = True, reason
+        self._read_only_reason = reason
         try:
             for connection in self._connections:
                 for table in stand_ins("sqlite", versions):
@@ -265,6 +300,12 @@ class SqliteBackend:
     async def wait_for_change(self, seconds: float) -> bool:
         return await self._token_poller.wait(seconds)
 
+    async def _watched_token(self) -> object:
+        """Return the change token. Raises StoreReplaced once another file stands in place of the store's."""
+        # A connection that only reads can damage nothing.
+        await self.file.watch(pages=self._writer is not None)
+        return await self.change_token()
+
     async def change_token(self) -> object:
         if self._watch is None:
             return None
@@ -305,6 +346,22 @@ class SqliteBackend:
         small = file.page_size * file.pages <= MAX_MEASURED_FILE_BYTES
         sessions = await asyncio.to_thread(open_files, str(self.path))
         return BackendReport(file, sessions, bool(row["measured"]) and (thorough or small))
+
+    def file_problems(self) -> Sequence[HealthProblem]:
+        problems = []
+        if self.file.event:
+            problems.append(of_replaced(self.file.event))
+        if self._has_stale_log:
+            problems.append(of_stale_log(self.path.name))
+        # The -shm beside them holds no text.
+        exposed = [
+            path.name for side in ("", "-wal", "-journal") if is_readable_by_others(path := Path(f"{self.path}{side}"))
+        ]
+        return [*problems, of_exposed(exposed)] if exposed else problems
+
+    async def find_damage(self, seconds: float) -> str:
+        mode = "mode=ro&immutable=1" if self._is_immutable else "mode=ro"
+        return await asyncio.to_thread(page_damage, self.path, seconds, mode) or ""
 
     async def vacuum_steps(self) -> Sequence[VacuumStep]:
         return _VACUUM_STEPS

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sqlite3
+import sys
 import time
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -30,6 +33,7 @@ from vestige_tui.core.errors import (
     Unreachable,
     VestigeError,
 )
+from vestige_tui.core.times import parse_stored
 from vestige_tui.store.backends.protocol import Json, Params, Row
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.schema.named_sql import compose
@@ -43,6 +47,9 @@ TURN_MS = 200
 """Longest wait in one statement, which nothing can interrupt; repeated until BUSY_MS have passed."""
 CHUNK_ROWS = 2_048
 """Rows that one step of a stream hands over."""
+
+FLOAT_BYTES = 4
+"""Bytes of one number of a stored vector."""
 
 T = TypeVar("T")
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
@@ -224,8 +231,32 @@ async def prepare(connection: Connection, script: str) -> None:
     [keys] = await connection.execute_fetchall("PRAGMA foreign_keys")
     if not keys["foreign_keys"]:
         raise Unavailable("This SQLite library enforces no foreign keys; it cannot hold a store safely.")
+    await connection.run(add_functions)
     for statement in statements(script):
         await connection.execute(statement)
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Give a connection the functions that the named queries use."""
+    connection.create_function("vector_fault", 2, _vector_fault, deterministic=True)
+    connection.create_function("unreadable_time", 1, _is_unreadable_time, deterministic=True)
+
+
+def _vector_fault(value: object, dimension: int) -> str:
+    """Return why a stored vector cannot be compared; empty if it can."""
+    if not isinstance(value, bytes) or len(value) != dimension * FLOAT_BYTES:
+        return "width"
+    numbers = array("f", value)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    # A number that is not finite makes the sum one.
+    if not math.isfinite(sum(numbers)):
+        return "infinite"
+    return "" if any(numbers) else "zero"
+
+
+def _is_unreadable_time(value: object) -> bool:
+    return value is not None and (not isinstance(value, str) or parse_stored(value) is None)
 
 
 async def prepare_for_writing(writer: Connection, *, created: bool) -> None:

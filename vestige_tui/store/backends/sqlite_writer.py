@@ -29,6 +29,7 @@ from vestige_tui.store.backends.sqlite_connection import (
     statements,
     translate,
 )
+from vestige_tui.store.backends.sqlite_file import OpenedFile
 from vestige_tui.store.schema.named_sql import Slots, compose
 
 log = logging.getLogger(__name__)
@@ -59,21 +60,23 @@ class _QueuedWrite:
     outcome: list[list[Row]] | Exception | None = None
 
 
-def _write_group(group: Sequence[_QueuedWrite], connection: sqlite3.Connection) -> None:
+def _write_group(group: Sequence[_QueuedWrite], file: OpenedFile, connection: sqlite3.Connection) -> None:
     """Commit several writes in one transaction; if one is refused, each in its own, so that only that one fails."""
     try:
-        _write_together(group, connection)
+        _write_together(group, file, connection)
     except Exception as error:
         for write in group:
             write.outcome = error
             if len(group) > 1 and not is_busy(error):
-                _write_group([write], connection)
+                _write_group([write], file, connection)
 
 
-def _write_together(group: Sequence[_QueuedWrite], connection: sqlite3.Connection) -> None:
+def _write_together(group: Sequence[_QueuedWrite], file: OpenedFile, connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
+        file.compare(connection)
         outcomes = [[step(connection) for step in write.work] for write in group]
+        file.refuse_replaced()
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -122,8 +125,9 @@ class SqliteTransaction:
 class SqliteWriter:
     """The only writing connection of a store: one write at a time, small ones together (group commit)."""
 
-    def __init__(self, connection: Connection, title: str, timings: Timings) -> None:
+    def __init__(self, connection: Connection, file: OpenedFile, title: str, timings: Timings) -> None:
         self.connection = connection
+        self._file = file
         self._title = title
         self._timings = timings
         self._lock = asyncio.Lock()
@@ -134,10 +138,15 @@ class SqliteWriter:
         """Begin a write; leaving the block commits, an exception rolls back."""
         writer = self.connection
         async with self._lock:
+            await self._file.verify()
             try:
                 await self._alternate(lambda: writer.execute("BEGIN IMMEDIATE"))
+                if self._file.is_suspect:
+                    await writer.run(self._file.compare)
                 yield SqliteTransaction(writer, self._title, self._timings)
+                self._file.refuse_replaced()
                 await self._finish(writer.commit())
+                self._file.note_written()
             except BaseException as error:
                 # Also where the caller was cancelled just as the transaction began.
                 if writer.in_transaction:
@@ -174,7 +183,9 @@ class SqliteWriter:
         for write in unfinished:
             write.outcome = None
         try:
-            await self.connection.run(partial(_write_group, unfinished))
+            await self._file.verify()
+            await self.connection.run(partial(_write_group, unfinished, self._file))
+            self._file.note_written()
         except Exception as error:
             for write in unfinished:
                 write.outcome = write.outcome or error
@@ -216,10 +227,12 @@ class SqliteWriter:
         """Run a statement that cannot be part of a transaction; cancelling it interrupts it."""
         writer = self.connection
         async with self._lock:
+            await self._file.verify()
             task = asyncio.ensure_future(self._alternate(lambda: writer.execute(compose("sqlite", name))))
             try:
                 with self._timings.of(name):
                     await asyncio.shield(task)
+                self._file.note_written()
             except asyncio.CancelledError:
                 # An interrupt before the statement has begun is lost, so it is repeated.
                 while not task.done():

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.embeddings import ModelSignature
-from vestige_tui.core.health import PostgresServer, Session, SqliteFile, TableSize
+from vestige_tui.core.health import ContentFault, PostgresServer, Session, SqliteFile, TableSize
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import LOCAL_USER, JournalEntry, Memory
 from vestige_tui.core.reviews import Marks, Review, Scheduling
@@ -240,6 +240,10 @@ def session(row: Row) -> Session:
         since=as_time(row["since"]),
         mine=bool(row["mine"]),
     )
+
+
+def content_fault(row: Row) -> ContentFault:
+    return ContentFault(str(row["fault"]), int(row["n"]), str(row["id"]))
 
 
 def table_size(row: Row) -> TableSize:

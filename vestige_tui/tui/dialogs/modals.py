@@ -14,7 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from vestige_tui.core.text import cells, cut, grouped, plain, safe
+from vestige_tui.core.text import cells, cut, grouped, plain, redact, safe
 from vestige_tui.tui import layout_widths
 
 T = TypeVar("T")
@@ -45,6 +45,7 @@ class Dialog(ModalScreen[T]):
 
     Dialog #sheet-title { height: auto; text-style: bold; margin: 0 0 1 0; }
     Dialog #sheet-notes { height: auto; color: $text-muted; margin: 0 0 1 0; }
+    Dialog #sheet-fault { height: auto; color: $error; margin: 1 0 0 0; }
     Dialog #sheet-rows { height: auto; max-height: 14; padding: 0 1; background: $surface; scrollbar-size-vertical: 1; }
     Dialog #sheet-rows > Static { height: auto; }
     Dialog #sheet-keys { height: 1; margin: 1 0 0 0; }
@@ -123,15 +124,24 @@ class Ask(Dialog[str | None]):
     """Input of one line; answers None if the user cancels."""
 
     def __init__(
-        self, title: str, *, value: str = "", placeholder: str = "", note: str = "", verb: str = "done"
+        self,
+        title: str,
+        *,
+        value: str = "",
+        fault: str = "",
+        placeholder: str = "",
+        note: str = "",
+        verb: str = "done",
     ) -> None:
         super().__init__(title, (("enter", verb), ("esc", "leave")))
-        self._value, self._placeholder, self._note = value, placeholder, note
+        self._value, self._placeholder, self._note, self._fault = value, placeholder, note, fault
 
     def compose_body(self) -> ComposeResult:
         if self._note:
             yield Static(Content(plain(self._note)), id="sheet-notes", markup=False)
         yield Input(value=safe(self._value), placeholder=self._placeholder, compact=True, select_on_focus=False)
+        if self._fault:
+            yield Static(Content(redact(plain(self._fault))), id="sheet-fault", markup=False)
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()

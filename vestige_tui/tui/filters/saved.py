@@ -15,6 +15,7 @@ from vestige_tui.config.settings import Config
 from vestige_tui.config.writer import set_value
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.filter_syntax import Chip, read_chips, write_chips
+from vestige_tui.tui.dialogs.asking import ask_and_use
 from vestige_tui.tui.dialogs.modals import Ask, Confirm
 
 
@@ -78,17 +79,26 @@ async def ask_to_save(screen: Screen[None], saved: SavedFilters, chips: Sequence
         return SaveResult("There is no filter to save yet.")
     text = write_chips(chips)
     read_chips(text)
-    typed = await screen.app.push_screen_wait(Ask("Save these filters as", placeholder="a name", note=text[:400]))
-    name = (typed or "").strip()
-    if not name:
-        return SaveResult("")
-    before = saved.by_name.get(name)
-    if before is not None and before != text:
-        lines = [f"now  {before}", f"then {text}"]
-        if not await screen.app.push_screen_wait(Confirm(f"Replace the saved filter {name}?", lines, verb="replace")):
-            return SaveResult("")
-    await saved.put(name, chips)
-    return SaveResult(f"Saved as {name}.", saved=True)
+
+    async def save(typed: str) -> SaveResult:
+        name = typed.strip()
+        before = saved.by_name.get(name)
+        if before is not None and before != text:
+            lines = [f"now  {before}", f"then {text}"]
+            question = Confirm(f"Replace the saved filter {name}?", lines, verb="replace")
+            if not await screen.app.push_screen_wait(question):
+                return SaveResult("")
+        await saved.put(name, chips)
+        return SaveResult(f"Saved as {name}.", saved=True)
+
+    result = await ask_and_use(
+        screen,
+        lambda line, fault: Ask(
+            "Save these filters as", value=line, fault=fault, placeholder="a name", note=text[:400]
+        ),
+        save,
+    )
+    return result or SaveResult("")
 
 
 async def ask_to_drop(screen: Screen[None], saved: SavedFilters, name: str) -> str:

@@ -8,6 +8,7 @@ from vestige_tui.jobs.transitions import GIVEN_UP
 from vestige_tui.presenters.job_actions import cancel_sentence, fail_sentence
 from vestige_tui.presenters.job_outcome import ENDS_AT_CHECKPOINT
 from vestige_tui.presenters.jobs import state_label, title
+from vestige_tui.tui.dialogs.asking import ask_and_use
 from vestige_tui.tui.dialogs.modals import Ask, Confirm
 
 if TYPE_CHECKING:
@@ -59,21 +60,25 @@ async def fail_job(place: Place, job: Job) -> None:
     """Mark a job as failed with a reason, after confirmation."""
     from vestige_tui.jobs.monitor import mark_failed
 
-    reason = await place.app.push_screen_wait(
-        Ask(
+    async def mark(reason: str) -> None:
+        rows = [title(job), f"failed: {reason.strip() or GIVEN_UP}"]
+        note = "It ends for good, and nothing of it is undone."
+        question = Confirm("Mark it as failed?", rows, verb="mark it as failed", notes=[note])
+        if await place.app.push_screen_wait(question):
+            await mark_failed(place.store, job, reason.strip(), place.store_session.urls)
+            place.say(fail_sentence())
+            place.store_session.note_change()
+
+    await ask_and_use(
+        place,
+        lambda line, fault: Ask(
             f"Mark as failed: {title(job)}",
+            value=line,
+            fault=fault,
             placeholder="why; may stay empty",
             note="What you write here stands in the ledger as its error.",
             verb="go on",
-        )
+        ),
+        mark,
+        may_be_empty=True,
     )
-    if reason is None:
-        return
-    rows = [title(job), f"failed: {reason.strip() or GIVEN_UP}"]
-    note = "It ends for good, and nothing of it is undone."
-    question = Confirm("Mark it as failed?", rows, verb="mark it as failed", notes=[note])
-    if not await place.app.push_screen_wait(question):
-        return
-    await mark_failed(place.store, job, reason.strip(), place.store_session.urls)
-    place.say(fail_sentence())
-    place.store_session.note_change()

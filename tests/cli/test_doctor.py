@@ -1,0 +1,92 @@
+"""Warnings of files and passwords, and what `doctor` and `stats` say of a store."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import Command, sample_id
+
+
+@pytest.fixture
+def open_folders(tmp_path: Path) -> Path:
+    """A folder that every user can enter."""
+    for each in (tmp_path, *tmp_path.parents):
+        if each.stat().st_uid == os.getuid() and not each.stat().st_mode & 0o001:
+            each.chmod(0o711)
+    return tmp_path
+
+
+def test_doctor_finds_nothing_in_a_healthy_store(run: Command, sample: str) -> None:
+    ran = run("--store", sample, "doctor")
+    assert (ran.status, ran.out.splitlines()[1:]) == (0, ["healthy"])
+    assert run("--store", sample, "--json", "doctor").json == {"state": "healthy", "concerns": []}
+
+
+def test_doctor_and_stats_name_the_same_problems(run: Command, sample: str) -> None:
+    with closing(sqlite3.connect(sample.removeprefix("sqlite:"))) as connection, connection:
+        connection.execute("UPDATE knowledge_nodes SET created_at = 'soon' WHERE id = ?", (sample_id(2),))
+        connection.execute("UPDATE node_embeddings SET embedding = x'00' WHERE node_id = ?", (sample_id(3),))
+    ran = run("--store", sample, "doctor")
+    assert ran.status == 0
+    for words in ("degraded", f"that cannot be read: the memory {sample_id(2)}", f"the memory {sample_id(3)}"):
+        assert words in " ".join(ran.out.split())
+    concerns = run("--store", sample, "--json", "doctor").json["concerns"]
+    assert len(concerns) == 2
+    assert run("--store", sample, "--json", "stats").json["health"]["concerns"] == concerns
+
+
+def test_a_store_that_every_user_can_read_is_told_once(run: Command, sample: str, open_folders: Path) -> None:
+    path = Path(sample.removeprefix("sqlite:"))
+    path.chmod(0o644)
+    files = "store.db and store.db-wal"
+    warning = f"Every user of this machine can read {files}. Run chmod 600 on {files}."
+    assert run("--store", sample, "list").err.count(warning) == 1
+    ran = run("--store", sample, "doctor")
+    assert (warning in " ".join(ran.out.split()), ran.err) == (True, "")
+    path.chmod(0o600)
+    assert run("--store", sample, "list").err == ""
+
+
+def test_an_export_that_every_user_can_read_is_told(run: Command, sample: str, open_folders: Path) -> None:
+    path = open_folders / "out.jsonl"
+    Path(sample.removeprefix("sqlite:")).chmod(0o600)
+    assert "Every user" not in run("--store", sample, "export", str(path)).err
+    path.chmod(0o644)
+    assert f"Every user of this machine can read {path}" in " ".join(
+        run("--store", sample, "export", str(path), "--yes").err.split()
+    ).replace(f"{path.parent}/ ", f"{path.parent}/")
+
+
+@pytest.mark.parametrize("folder", ["missing", "file"])
+def test_an_export_that_cannot_be_written_is_one_sentence(
+    run: Command, sample: str, tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / "file").touch()
+    ran = run("--store", sample, "export", str(tmp_path / folder / "out.jsonl"))
+    assert ran.status in (1, 3)
+    assert ran.err.count("\n") == 1
+    assert not (tmp_path / "missing").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--store", "postgresql://me:hunter2@127.0.0.1:1/x", "list"],
+        ["--store", "postgresql://127.0.0.1:1/x?user=me&password=hunter2", "stats"],
+        ["migrate", "copy", "--source", "nowhere.db", "--target", "postgresql://me:hunter2@127.0.0.1:1/x"],
+    ],
+)
+def test_a_password_on_the_command_line_is_told(run: Command, arguments: list[str]) -> None:
+    ran = run(*arguments)
+    assert ran.status == 1
+    assert "can read the password on the command line" in " ".join(ran.err.split())
+    assert "hunter2" not in ran.err + ran.out
+
+
+def test_no_password_no_warning(run: Command) -> None:
+    assert "password" not in run("--store", "postgresql://me@127.0.0.1:1/x", "list").err
