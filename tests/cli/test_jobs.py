@@ -133,6 +133,35 @@ def lists_each_job_once(run: Command, url: str, ids: Mapping[str, str]) -> None:
     assert "1 starting, 2 running, 1 done." in run("--store", url, "jobs", "list").err
 
 
+def test_a_server_of_two_names_is_counted_once_where_nothing_is_listed(run: Command, postgres_database: str) -> None:
+    fill(postgres_database)
+    remember(f"{postgres_database}&options=-cgeqo%3Don", "theirs", "copy")
+    listed = run("--store", postgres_database, "jobs", "list", "--status", "stuck")
+    assert "1 starting, 2 running, 1 done." in listed.err
+
+
+def test_a_copied_file_adds_the_jobs_of_its_own(run: Command, tmp_path: Path) -> None:
+    path, copied = tmp_path / "ledger.db", tmp_path / "copied.db"
+    ids = fill(f"sqlite:{path}")
+    copied.write_bytes(path.read_bytes())
+    own_id = next(iter(set(fill(f"sqlite:{copied}").values()) - set(ids.values())))
+    remember(f"sqlite:{copied}", "theirs", "copy")
+    listed = run("--store", str(path), "jobs", "list", "--json").json["items"]
+    assert len({item["id"] for item in listed}) == len(listed) == 2 * len(ids)
+    assert own_id in {item["id"] for item in listed}
+    assert "2 starting, 4 running, 2 done." in run("--store", str(path), "jobs", "list").err
+
+
+def test_a_broken_url_of_the_index_fails_no_command(run: Command, store_url: str) -> None:
+    ids = fill(store_url)
+    for broken in ("postgresql://[::1/d", "sqlite:/a\0b", "pgembed:\0", "sqlite:~no_such_user/v.db", "\ud800"):
+        remember(broken, "theirs", "copy")
+    listed = run("--store", store_url, "jobs", "list", "--json")
+    assert (listed.status, len(listed.json["items"])) == (0, len(ids))
+    assert run("--store", store_url, "jobs", "show", ids["lively"]).status == 0
+    assert run("jobs", "sweep").status == 0
+
+
 def test_work_is_shown(run: Command, store_url: str) -> None:
     ids = fill(store_url)
     shown = run("--store", store_url, "jobs", "show", ids["silent"])

@@ -29,7 +29,7 @@ from vestige_tui.presenters.jobs import CANCELLED_LABEL, STATUS_LABELS, later_ru
 
 if TYPE_CHECKING:
     from vestige_tui.config.settings import Config
-    from vestige_tui.core.jobs import Job, JobFinding, JobStatus, TableProgress
+    from vestige_tui.core.jobs import Job, JobFinding, TableProgress
     from vestige_tui.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -100,18 +100,23 @@ async def _list(args: Namespace, output: Output) -> int:
     from vestige_tui.jobs.ledger import Ledger, check_listing
 
     check_listing(args.limit, args.status)
-    jobs: list[Job] = []
-    counts: Counter[JobStatus] = Counter()
+    jobs_by_id: dict[str, Job] = {}
+    counts: Counter[str] = Counter()
+    first_jobs: set[str] = set()
     for position, url in enumerate(_urls(args)):
         try:
             async with _store(url, read_only=True) as store:
                 ledger = Ledger(store)
-                page = await ledger.jobs(args.limit, args.status)
-                if not {job.id for job in jobs}.isdisjoint(job.id for job in page):
+                first = {job.id for job in await ledger.jobs(1)}
+                if first & first_jobs:
                     # The same store behind another address, such as localhost and 127.0.0.1.
                     continue
-                jobs += page
+                first_jobs |= first
+                page = await ledger.jobs(args.limit, args.status)
                 counts.update(await ledger.counts())
+                # A copied file holds jobs of the store that it was copied from.
+                counts.subtract(Counter(job.status for job in page if job.id in jobs_by_id))
+                jobs_by_id = {job.id: job for job in page} | jobs_by_id
         except StoreMissing:
             if position == 0 and args.store:
                 raise
@@ -119,6 +124,7 @@ async def _list(args: Namespace, output: Output) -> int:
             if position == 0 and args.store:
                 raise
             output.note(error.message)
+    jobs = list(jobs_by_id.values())
     now = datetime.now(UTC)
     oldest = datetime.min.replace(tzinfo=UTC)
     jobs.sort(key=lambda job: job.created_at or oldest, reverse=True)
@@ -136,8 +142,8 @@ async def _list(args: Namespace, output: Output) -> int:
     return 0
 
 
-def _totals(counts: Counter[JobStatus], cancelled_too: bool) -> str:
-    words = {status: label.word for status, label in STATUS_LABELS.items()}
+def _totals(counts: Counter[str], cancelled_too: bool) -> str:
+    words: dict[str, str] = {status: label.word for status, label in STATUS_LABELS.items()}
     if cancelled_too:
         words["failed"] += f" or {CANCELLED_LABEL.word}"
     return f"{', '.join(f'{grouped(count)} {words[status]}' for status, count in counts.items() if count)}."

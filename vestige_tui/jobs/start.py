@@ -143,11 +143,11 @@ async def start(
         if run.already_running:
             # The job runs even if the index cannot be written.
             with suppressed(log, "note a running job in the index", OSError, VestigeError):
-                remember(location, run.id, request.kind)
+                await asyncio.to_thread(remember, location, run.id, request.kind)
         else:
             try:
                 with _no_worker():
-                    remember(location, run.id, request.kind)
+                    await asyncio.to_thread(remember, location, run.id, request.kind)
                     spec = {
                         "job_id": run.id,
                         "source": _absolute(request.source, job.source),

@@ -115,7 +115,10 @@ class SqliteBackend:
     # Opening and closing
 
     async def open(self) -> None:
-        created = await asyncio.to_thread(self._prepare)
+        try:
+            created = await asyncio.to_thread(self._prepare)
+        except OSError as error:
+            raise Unreachable(f"{self.title} cannot be opened: {error.strerror}.") from error
         if not self.read_only:
             writer = await self._connect("rw")
             try:
