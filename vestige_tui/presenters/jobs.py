@@ -9,6 +9,7 @@ from typing import Any
 
 from vestige_tui.core.jobs import Job, JobStatus
 from vestige_tui.core.text import ago, cells, cut, duration, grouped, plain
+from vestige_tui.core.times import clock_time
 from vestige_tui.jobs.transitions import CANCELLED
 from vestige_tui.presenters.job_progress import differences, failed_rows, quantity
 from vestige_tui.presenters.models import dimensions, short_name
@@ -90,12 +91,6 @@ def is_running(job: Job, now: datetime) -> bool:
 
 
 # Times
-
-
-def clock_time(moment: datetime, now: datetime) -> str:
-    """Return a time in the local zone, with the date unless it is today's."""
-    local, today = moment.astimezone(), now.astimezone().date()
-    return f"{local:%H:%M}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"
 
 
 def silence_in_words(job: Job, now: datetime) -> str:

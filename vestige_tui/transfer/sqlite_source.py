@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from vestige_tui.core.errors import ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage, VestigeError
 from vestige_tui.core.text import below_home
+from vestige_tui.store.backends.sqlite_connection import is_busy, is_full, translate
 from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.schema.rows import model as read_model
 from vestige_tui.store.schema.vestige_files import survey
@@ -98,6 +99,8 @@ class SqliteSource:
             return SchemaPending(
                 f"{self.title} lacks tables that this needs ({error}); run `vestige-tui schema up` on it."
             )
+        if is_busy(error) or is_full(error):
+            return translate(error, self.title, self.path)
         return Unavailable(f"{self.title} cannot be read: {error}.")
 
     def close(self) -> None:

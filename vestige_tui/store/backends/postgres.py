@@ -35,6 +35,7 @@ from vestige_tui.store.backends.protocol import (
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
+from vestige_tui.store.waits import Waits, long_work
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
@@ -85,7 +86,8 @@ class PostgresTransaction:
 
     async def script(self, sql: str) -> None:
         try:
-            await self.connection.execute(self._backend.typed(sql).encode())
+            with long_work():
+                await self.connection.execute(self._backend.typed(sql).encode())
         except psycopg.Error as error:
             raise translate(error, self._backend.title) from error
 
@@ -132,6 +134,10 @@ class PostgresBackend:
     @property
     def title(self) -> str:
         return self._pool.title
+
+    @property
+    def waits(self) -> Waits:
+        return self._pool.waits
 
     @property
     def read_only(self) -> bool:
@@ -282,7 +288,7 @@ class PostgresBackend:
         try:
             async with self._pool.connection() as connection:
                 statement = self.sql(name).replace(b"{table}", sql.Identifier(table).as_bytes(connection))
-                with self.timings.of(name):
+                with self.timings.of(name), long_work():
                     await connection.execute(statement)
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
             raise translate(error, self.title) from error

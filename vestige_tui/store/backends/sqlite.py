@@ -44,10 +44,11 @@ from vestige_tui.store.backends.sqlite_connection import (
 )
 from vestige_tui.store.backends.sqlite_readers import Readers
 from vestige_tui.store.backends.sqlite_search import SqliteSearch, match_expression
-from vestige_tui.store.backends.sqlite_writer import SqliteWriter
+from vestige_tui.store.backends.sqlite_writer import SqliteWriter, WriterFile
 from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
 from vestige_tui.store.schema.vestige_files import survey
+from vestige_tui.store.waits import Waits
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
@@ -97,7 +98,8 @@ class SqliteBackend:
         self.notes: tuple[str, ...] = ()
         self.timings = Timings()
         self._script = ""
-        self.readers = Readers(self.title, self.timings)
+        self.waits = Waits(lambda: self.title)
+        self.readers = Readers(self.title, self.path, self.timings, self.waits)
         self._search = SqliteSearch(self, self.readers)
         self._writer: SqliteWriter | None = None
         self._watch: Connection | None = None
@@ -125,7 +127,7 @@ class SqliteBackend:
                 await prepare_for_writing(writer, created=created)
             except sqlite3.Error as error:
                 raise self._translate(error) from error
-            self._writer = SqliteWriter(writer, self.title, self.timings)
+            self._writer = SqliteWriter(writer, WriterFile(self.path, self.title), self.timings, self.waits)
         mode = "ro"
         if self.read_only and self._immutable():
             mode = "ro&immutable=1"
@@ -303,4 +305,4 @@ class SqliteBackend:
         return _VACUUM_STEPS
 
     def _translate(self, error: sqlite3.Error) -> VestigeError:
-        return translate(error, self.title)
+        return translate(error, self.title, self.path)
