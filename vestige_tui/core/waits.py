@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
 from vestige_tui.core.health import Session
-from vestige_tui.core.text import one_line
+from vestige_tui.core.text import one_line, redact
 from vestige_tui.core.times import clock_time
 
 
@@ -25,15 +25,30 @@ class WaitKind(Enum):
 class WaitReport:
     """The longest wait for a store. ``holders`` are the sessions that hold the lock that it is for, if it is for one.
 
-    ``answers``: whether the server answered another question meanwhile; None where none was asked.
+    ``answers``: whether the server answered another question meanwhile; None where none was asked. Reports of the same
+    cause are equal.
     """
 
     store: str
     """Name of the store, without a password."""
     kind: WaitKind
-    seconds: float
+    seconds: float = field(compare=False)
     holders: tuple[Session, ...] = ()
     answers: bool | None = None
+
+
+def wait_sentence(wait: WaitReport, now: datetime) -> str:
+    """Return the cause of a wait as a sentence: a lock and its holders, no connection, no answer, or long work."""
+    store, lasted = redact(wait.store), f"{wait.seconds:.0f} s"
+    # The store comes last: a status line is cut at its end.
+    if wait.holders:
+        verb = "hold" if len(wait.holders) > 1 else "holds"
+        return f"Waiting for a lock that {sessions_in_words(wait.holders, now)} {verb} in {store}."
+    if wait.kind is WaitKind.CONNECTION:
+        return f"No connection for {lasted} to {store}."
+    if wait.answers:
+        return f"Still at work after {lasted}, while other questions are answered: {store}."
+    return f"No answer for {lasted} from {store}."
 
 
 MAX_NAMED_HOLDERS = 2

@@ -15,6 +15,7 @@ from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.jobs.known_stores import watched, with_password, without_password
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.store_identity import distinct_stores, same_store
+from vestige_tui.jobs.worker_sign import with_living_worker
 from vestige_tui.store.open import open_store
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ async def watch(
 def _merged(groups: Iterable[tuple[Job, ...]]) -> tuple[Job, ...]:
     jobs: dict[str, Job] = {}
     for group in groups:
-        jobs.update({job.id: job for job in group})
+        # Jobs of a store that is away are kept; what their workers wait for is read here.
+        jobs.update({job.id: with_living_worker(job) for job in group})
     newest = sorted(jobs.values(), key=lambda job: job.created_at or _NEVER, reverse=True)
     return tuple(sorted(newest, key=lambda job: not job.in_flight))

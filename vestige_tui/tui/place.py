@@ -24,7 +24,7 @@ from textual.worker import Worker, WorkerState
 from vestige_tui.core.errors import Cancelled, Unavailable, Unreachable, Unsure, VestigeError
 from vestige_tui.core.log import chain_of
 from vestige_tui.core.text import plain, redact
-from vestige_tui.presenters.waits import wait_sentence
+from vestige_tui.core.waits import wait_sentence
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.command import Command, bindings
 from vestige_tui.tui.commands.everywhere import EVERYWHERE, Leave, Quit, Refresh, ShowErrorDetails

@@ -381,8 +381,7 @@ class StoreSession:
             self._show_wait(store.long_wait() if store is not None else None)
 
     def _show_wait(self, wait: WaitReport | None) -> None:
-        # Seconds are left out, so that a wait is shown once and not every time that it is looked at.
-        wait = replace(wait, seconds=0.0) if wait is not None else None
+        # Waits of the same cause are equal, so that one is shown once and not every time that it is looked at.
         changed, self.wait = wait != self.wait, wait
         state = self._state_of_open_store() if self.state in (SessionState.LIVE, SessionState.WAITING) else self.state
         if changed or state is not self.state:
