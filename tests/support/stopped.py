@@ -6,9 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from vestige_tui.process.process_state import is_stopped
 
 _LOCK_A_FILE = """
 import fcntl, os, sys
@@ -31,6 +34,8 @@ def stopped(pid: int) -> Iterator[None]:
     """Stop a process for the block."""
     os.kill(pid, signal.SIGSTOP)
     try:
+        while not is_stopped(pid):
+            time.sleep(0.005)
         yield
     finally:
         os.kill(pid, signal.SIGCONT)

@@ -26,7 +26,7 @@ SUFFIX = ".sign"
 FILE_BYTES = 4_096
 """Size of the file, padded with blanks: one block of most file systems."""
 MAX_REASON_CHARS = 600
-"""Limit of a reason, so that the file holds it in any encoding."""
+"""Limit of a reason, of which a character takes six bytes at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class WorkerSign:
         if wait is not None:
             note |= {"reason": wait.reason[:MAX_REASON_CHARS], "since": format_time(wait.since)}
         try:
-            os.pwrite(self._descriptor, json.dumps(note).encode().ljust(FILE_BYTES), 0)
+            text = json.dumps(note, ensure_ascii=False)
+            os.pwrite(self._descriptor, text.encode("utf-8", "replace").ljust(FILE_BYTES), 0)
         except OSError as error:
             log_suppressed(log, "write the sign of a worker", error)
 
