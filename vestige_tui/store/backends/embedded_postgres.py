@@ -42,7 +42,7 @@ from vestige_tui.core import errors
 from vestige_tui.core.log import suppressed
 from vestige_tui.process import exec_as
 from vestige_tui.process.file_lock import lock_holder, lock_within, try_lock
-from vestige_tui.process.process_state import process_label, start_time
+from vestige_tui.process.process_state import is_stopped, process_label, start_time
 
 log = logging.getLogger(__name__)
 
@@ -326,6 +326,9 @@ class _Server:
                 if _answers(sockets):
                     return sockets
             if time.monotonic() > deadline:
+                if state.get("status") == "ready":
+                    server = process_label(int(state["pid"]))
+                    raise errors.Unavailable(f"The embedded PostgreSQL in {self.directory} does not answer: {server}.")
                 self.fail(self.log_after(log_offset))
             time.sleep(0.005)
 
@@ -378,8 +381,12 @@ class _Server:
                 return
             state = self.status()
             if "pid" in state:
+                pid = int(state["pid"])
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(state["pid"]), signal.SIGINT)
+                    os.kill(pid, signal.SIGINT)
+                if is_stopped(pid):
+                    log.warning("The embedded server ends once it is continued: %s", process_label(pid))
+                    return
             deadline = time.monotonic() + STOP_SECONDS
             while not try_lock(descriptor):
                 if time.monotonic() > deadline:
