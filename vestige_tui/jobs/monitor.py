@@ -34,11 +34,15 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class _WatchedStore:
-    """One store of the index, opened read-only on first use; an unreachable one is retried later."""
+    """One store of the index, opened read-only on first use; an unreachable one is retried later.
 
-    def __init__(self, url: str) -> None:
+    Or the store of the caller, ``opened``, which stays open.
+    """
+
+    def __init__(self, url: str, opened: Store | None = None) -> None:
         self.url = url
-        self._store: Store | None = None
+        self._store = opened
+        self._is_ours = opened is None
         self._opening: asyncio.Task[Store] | None = None
         self._query: asyncio.Task[tuple[Job, ...]] | None = None
         self._next_try = 0.0
@@ -81,7 +85,7 @@ class _WatchedStore:
             self._opening.cancel()
             with suppress(asyncio.CancelledError), suppressed(log, "open a known store", VestigeError):
                 self._store = await self._opening
-        if self._store is not None:
+        if self._store is not None and self._is_ours:
             await self._store.close()
 
 
@@ -151,6 +155,7 @@ async def watch(
     those in ``known``, which are not polled themselves. Close the iterator (``aclose``) to close the stores it opened.
     A store that cannot be reached is left out until it can.
     """
+    own = _WatchedStore(store.location, store) if store is not None else None
     others: dict[str, _WatchedStore] = {}
     last: tuple[Job, ...] | None = None
     jobs_by_url: dict[str, tuple[Job, ...]] = {}
@@ -170,9 +175,8 @@ async def watch(
                     jobs_by_url.pop(url, None)
                 for url, connection_url in polled.items():
                     others.setdefault(url, _WatchedStore(connection_url))
-            if store is not None:
-                with suppressed(log, "read the jobs of the open store", VestigeError):
-                    jobs_by_url[""] = await Ledger(store).jobs()
+            if own is not None and (jobs := await own.jobs()) is not None:
+                jobs_by_url[""] = jobs
             answers = await asyncio.gather(*(other.jobs() for other in others.values()))
             # Keep the last jobs of a store on view while it cannot be reached.
             jobs_by_url |= {url: jobs for url, jobs in zip(others, answers, strict=True) if jobs is not None}
@@ -183,7 +187,8 @@ async def watch(
                 yield merged
             await asyncio.sleep(max(interval, min(IDLE_FACTOR * seconds, MAX_PAUSE_SECONDS)))
     finally:
-        await asyncio.gather(*(other.close() for other in others.values()), return_exceptions=True)
+        stores = [*others.values(), *([own] if own is not None else [])]
+        await asyncio.gather(*(each.close() for each in stores), return_exceptions=True)
 
 
 def _merged(groups: Iterable[tuple[Job, ...]]) -> tuple[Job, ...]:

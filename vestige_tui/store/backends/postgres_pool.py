@@ -322,7 +322,8 @@ class PostgresPool:
                         await connection.close()
                         connection = None
                     for wait in waits:
-                        wait.answers = False
+                        # A refusal is an answer, too.
+                        wait.answers = isinstance(error, errors.TooManyConnections)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, MAX_EXPLAIN_PAUSE_SECONDS)
         finally:
