@@ -17,6 +17,7 @@ OTHERS = {
     ("embedding/encoder_pool.py", "serve", "os.fdopen"): "a pipe",
     ("jobs/known_stores.py", "_locked", "os.open"): "a lock, which stays empty",
     ("jobs/start.py", "spawn_worker", "os.open"): "a worker's log, which is appended to",
+    ("jobs/worker_sign.py", "WorkerSign.__enter__", "os.open"): "a worker's sign, which is overwritten in place",
     (
         "store/backends/embedded_postgres.py",
         "_Server.open",

@@ -102,6 +102,12 @@ UPDATE job_runs SET finished_at = %(now)s WHERE delegation_id = %(id)s AND finis
 UPDATE job_runs SET progress = %(progress)s, checkpoint = coalesce(%(checkpoint)s::jsonb, checkpoint)
 WHERE delegation_id = %(id)s AND finished_at IS NULL
 
+-- save_wait --
+-- Save what the worker of an attempt waits for, beside its progress; NULL for nothing.
+UPDATE job_runs SET progress = CASE WHEN %(wait)s::jsonb IS NULL THEN progress - 'wait'
+    ELSE progress || jsonb_build_object('wait', %(wait)s::jsonb) END
+WHERE delegation_id = %(id)s AND finished_at IS NULL
+
 -- save_dropped --
 -- Record dropped indexes, so that this attempt or a later one rebuilds them.
 UPDATE job_runs SET dropped_indexes = %(dropped)s::text[] WHERE delegation_id = %(id)s AND finished_at IS NULL

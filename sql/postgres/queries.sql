@@ -784,6 +784,15 @@ SELECT a.pid, a.application_name AS application, coalesce(a.usename::text, '') A
 FROM pg_stat_activity a WHERE a.datname = current_database() AND (a.backend_type = 'client backend' OR a.backend_type IS NULL)
 ORDER BY mine DESC, since DESC NULLS LAST, a.pid LIMIT %(limit)s
 
+-- list_blockers --
+-- Sessions that hold the locks that these sessions wait for; 0 is a prepared transaction, details may be hidden.
+SELECT w.pid AS waiting, b.pid, a.application_name AS application, coalesce(a.usename::text, '') AS username, a.state,
+    coalesce(a.xact_start, a.backend_start) AS since, false AS mine
+FROM (SELECT DISTINCT pid FROM unnest(%(waiting)s::integer[]) AS pid) w
+CROSS JOIN LATERAL (SELECT DISTINCT pid FROM unnest(pg_blocking_pids(w.pid)) AS pid) b
+LEFT JOIN pg_stat_activity a ON a.pid = b.pid
+ORDER BY w.pid, since, b.pid
+
 -- list_sizes --
 -- Bytes of each table, its indexes and TOAST, with vacuum statistics; largest first.
 SELECT c.relname::text AS name, pg_relation_size(c.oid) AS heap, pg_indexes_size(c.oid) AS indexes,

@@ -98,6 +98,12 @@ UPDATE job_runs SET finished_at = :now WHERE delegation_id = :id AND finished_at
 UPDATE job_runs SET progress = :progress, checkpoint = coalesce(:checkpoint, checkpoint)
 WHERE delegation_id = :id AND finished_at IS NULL
 
+-- save_wait --
+-- Save what the worker of an attempt waits for, beside its progress; NULL for nothing.
+UPDATE job_runs SET progress = CASE WHEN :wait IS NULL THEN json_remove(progress, '$.wait')
+    ELSE json_set(progress, '$.wait', json(:wait)) END
+WHERE delegation_id = :id AND finished_at IS NULL
+
 -- save_dropped --
 -- Record dropped indexes, so that this attempt or a later one rebuilds them.
 UPDATE job_runs SET dropped_indexes = :dropped WHERE delegation_id = :id AND finished_at IS NULL

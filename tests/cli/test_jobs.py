@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import uuid
 from argparse import Namespace
@@ -19,10 +20,11 @@ from tests.support.passwords import PASSWORD, demand_password, with_password
 from tests.support.vestige_files import make_v18
 from vestige_tui.cli.jobs import _View, _watch_all
 from vestige_tui.cli.output import Output
-from vestige_tui.core.jobs import Job, JobFinding, JobProgress, JobStatus, TableProgress
+from vestige_tui.core.jobs import Job, JobFinding, JobProgress, JobStatus, JobWait, TableProgress
 from vestige_tui.jobs.known_stores import remember
 from vestige_tui.jobs.ledger import CALLER, Ledger
 from vestige_tui.jobs.ledger_rows import Run
+from vestige_tui.jobs.worker_sign import WorkerSign
 from vestige_tui.store.backends.postgres_connection import parse_url
 from vestige_tui.store.open import open_store
 
@@ -131,6 +133,75 @@ def lists_each_job_once(run: Command, url: str, ids: Mapping[str, str]) -> None:
     listed = run("--store", url, "jobs", "list", "--json").json["items"]
     assert sorted(item["id"] for item in listed) == sorted(ids.values())
     assert "1 starting, 2 running, 1 done." in run("--store", url, "jobs", "list").err
+
+
+def test_a_server_of_two_names_is_counted_once_where_nothing_is_listed(run: Command, postgres_database: str) -> None:
+    fill(postgres_database)
+    remember(f"{postgres_database}&options=-cgeqo%3Don", "theirs", "copy")
+    listed = run("--store", postgres_database, "jobs", "list", "--status", "stuck")
+    assert "1 starting, 2 running, 1 done." in listed.err
+
+
+def test_a_copied_file_adds_the_jobs_of_its_own(run: Command, tmp_path: Path) -> None:
+    path, copied = tmp_path / "ledger.db", tmp_path / "copied.db"
+    ids = fill(f"sqlite:{path}")
+    copied.write_bytes(path.read_bytes())
+    own_id = next(iter(set(fill(f"sqlite:{copied}").values()) - set(ids.values())))
+    remember(f"sqlite:{copied}", "theirs", "copy")
+    listed = run("--store", str(path), "jobs", "list", "--json").json["items"]
+    assert len({item["id"] for item in listed}) == len(listed) == 2 * len(ids)
+    assert own_id in {item["id"] for item in listed}
+    assert "2 starting, 4 running, 2 done." in run("--store", str(path), "jobs", "list").err
+
+
+def test_a_broken_url_of_the_index_fails_no_command(run: Command, store_url: str) -> None:
+    ids = fill(store_url)
+    for broken in ("postgresql://[::1/d", "sqlite:/a\0b", "pgembed:\0", "sqlite:~no_such_user/v.db", "\ud800"):
+        remember(broken, "theirs", "copy")
+    listed = run("--store", store_url, "jobs", "list", "--json")
+    assert (listed.status, len(listed.json["items"])) == (0, len(ids))
+    assert run("--store", store_url, "jobs", "show", ids["lively"]).status == 0
+    assert run("jobs", "sweep").status == 0
+
+
+def test_what_a_worker_waits_for_is_said_where_its_store_is_away(run: Command, tmp_path: Path) -> None:
+    away, job_id = "postgresql://me@127.0.0.1:1/nowhere", "abcdef12-0000-4000-8000-000000000000"
+    remember(away, job_id, "copy")
+    here = str(tmp_path / "here.db")
+    fill(here)
+    with WorkerSign(job_id) as sign:
+        sign.write(JobWait("nowhere cannot be reached: refused.", datetime.now(UTC)))
+        said = f"process {os.getpid()}"
+        listed = run("--store", here, "jobs", "list")
+        assert listed.status == 0
+        assert f"Job abcdef12 waits ({said}): nowhere cannot be reached: refused." in listed.err
+        for arguments in (["show", job_id], ["watch", "abcdef"], ["cancel", job_id]):
+            refused = run("--store", here, "--json", "jobs", *arguments)
+            assert (refused.status, refused.json["error"]["code"]) == (1, "unavailable"), arguments
+            assert f"The worker of job abcdef12, {said}, lives and waits: nowhere cannot be reached" in refused.err
+    unknown = run("--store", here, "--json", "jobs", "show", "99999999")
+    assert unknown.json["error"]["code"] == "unavailable"
+    assert "No other store that is known here holds the job '99999999'." in unknown.err
+
+
+def test_what_a_job_waits_for_is_listed_and_shown(run: Command, store_url: str) -> None:
+    async def begin() -> str:
+        async with open_store(store_url, create=True) as store:
+            run = await Ledger(store).start(
+                kind="copy", source="sqlite:a", target="sqlite:b", model="", task="", owner="1@here"
+            )
+            await Ledger(store).take(run.id, "1@here")
+            await Ledger(store).note_wait(run.id, JobWait("The disk of b is full.", datetime.now(UTC)))
+            return run.id
+
+    job_id = asyncio.run(begin())
+    for arguments in (["list"], ["show", job_id]):
+        shown = run("--store", store_url, "jobs", *arguments).out
+        assert "waiting" in shown
+        assert "The disk of b is full." in shown
+    waiting = run("--store", store_url, "jobs", "show", job_id, "--json").json["job"]["waiting"]
+    assert waiting["reason"] == "The disk of b is full."
+    assert run("--store", store_url, "jobs", "list", "--json").json["items"][0]["waiting"] == waiting
 
 
 def test_work_is_shown(run: Command, store_url: str) -> None:

@@ -20,10 +20,12 @@ from vestige_tui.cli import job_wait
 from vestige_tui.cli.job_wait import _Presses, _start_job, _wait
 from vestige_tui.cli.output import Output, ProgressLine
 from vestige_tui.core.errors import Unavailable, VestigeError
-from vestige_tui.core.jobs import Job
+from vestige_tui.core.jobs import Job, JobWait
 from vestige_tui.jobs import start as launch
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest, StartedJob
+from vestige_tui.jobs.worker_sign import WorkerSign, with_living_worker
+from vestige_tui.presenters.jobs import wait_in_words
 
 WORK = JobRequest("copy", "sqlite:a.db", "pgembed:/new")
 HALF = job_wait.DOUBT_SECONDS / 2 + 1
@@ -128,7 +130,7 @@ class Looks:
             raise stands
         sign = datetime.now(UTC) - timedelta(seconds=stands or 0)
         status = "completed" if stands is None else "in_progress"
-        return Job(job_id, "copy", status, "sqlite:b.db", last_heartbeat=sign, plan="a plan")
+        return with_living_worker(Job(job_id, "copy", status, "sqlite:b.db", last_heartbeat=sign, plan="a plan"))
 
     def monotonic(self) -> float:
         return self.seconds
@@ -159,3 +161,20 @@ async def test_a_worker_that_was_silent_while_nobody_could_hear_it_is_not_given_
 async def test_a_worker_that_stays_silent_while_it_is_listened_for_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Unavailable, match="gave no sign of life for 30 s"):
         await waited([(0.5, 60), (HALF, 70), (HALF, 80)], monkeypatch)
+
+
+async def test_what_the_worker_waits_for_is_said_once_and_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = Telling(lambda: None)
+    wait = JobWait("The disk of b is full.", datetime.now(UTC))
+    monkeypatch.setattr(job_wait, "POLL_SECONDS", 0.0)
+    ledger = Looks([(1.0, 1), (HALF, AWAY), (HALF, 90), (HALF, 120), (1000.0, AWAY), (1.0, None)])
+    monkeypatch.setattr(job_wait, "time", ledger)
+    with WorkerSign("3e386abc") as sign:
+        sign.write(wait)
+        job = await _wait(cast(Ledger, ledger), "3e386abc", _Presses(), output, ProgressLine("copied"))
+    assert job.status == "completed"
+    assert [said for said in output.said if "The disk of b is full." in said] == [wait_in_words_of(wait)]
+
+
+def wait_in_words_of(wait: JobWait) -> str:
+    return wait_in_words(Job("a", "copy", "in_progress", "b", wait=wait), datetime.now(UTC))

@@ -15,6 +15,7 @@ from tests.support.jobs import wait_for_job
 from vestige_tui.core.errors import Busy, Cancelled, Unavailable, VestigeError
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.jobs import worker
+from vestige_tui.jobs.context import JobContext
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest, start
 from vestige_tui.jobs.transitions import CANCELLED
@@ -90,11 +91,11 @@ async def test_a_job_that_somebody_at_the_server_breaks_off_says_so(tmp_path: Pa
     assert (job.status, job.error) == ("failed", f"{SAID}user request.")
 
 
-async def begun(store: Store) -> Ledger:
-    ledger = Ledger(store)
-    run = await ledger.start(kind="copy", source="a", target="b", model="", task="", owner="1@here")
-    assert await ledger.take(run.id, "1@here") is not None
-    return ledger
+async def begun(store: Store) -> JobContext:
+    run = await Ledger(store).start(kind="copy", source="a", target="b", model="", task="", owner="1@here")
+    context = await worker.claim(store, {"job_id": run.id, "source": "a", "target": "b"})
+    assert context is not None
+    return context
 
 
 @pytest.mark.parametrize("asked", ["by a person", "of the task", ""])
@@ -103,18 +104,17 @@ async def test_cancelled_is_what_somebody_here_asked_to_stop(tmp_path: Path, ask
         await begins.wait()
         raise Cancelled("The query was cancelled.")
 
-    begins, stop = asyncio.Event(), asyncio.Event()
+    begins = asyncio.Event()
     async with open_store(f"sqlite:{tmp_path / 'store.db'}", create=True) as store:
-        ledger = await begun(store)
-        [job] = await ledger.jobs()
+        context = await begun(store)
         working = asyncio.create_task(work())
         if asked == "by a person":
-            stop.set()
+            context.stop.set()
         elif asked:
             working.cancel()
         begins.set()
-        await worker._settle(ledger, job.id, stop, working)
-        [job] = await ledger.jobs()
+        await worker._settle(context, working)
+        [job] = await context.ledger.jobs()
     assert (job.status, job.error) == ("failed", CANCELLED if asked else "The query was cancelled.")
 
 
@@ -123,10 +123,9 @@ async def test_what_is_cancelled_within_a_job_by_itself_has_a_reason(tmp_path: P
         raise asyncio.CancelledError
 
     async with open_store(f"sqlite:{tmp_path / 'store.db'}", create=True) as store:
-        ledger = await begun(store)
-        [job] = await ledger.jobs()
-        await worker._settle(ledger, job.id, asyncio.Event(), asyncio.create_task(work()))
-        [job] = await ledger.jobs()
+        context = await begun(store)
+        await worker._settle(context, asyncio.create_task(work()))
+        [job] = await context.ledger.jobs()
     assert (job.status, job.error) == ("failed", worker.BROKEN_OFF)
 
 

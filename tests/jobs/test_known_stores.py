@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.stopped import stopped_file_lock
+from vestige_tui.core.errors import Unavailable
+from vestige_tui.jobs import known_stores
 from vestige_tui.jobs.known_stores import MAX_JOBS, index_path, remember, watched, with_passwords, without_password
 
 
@@ -85,3 +88,48 @@ def test_old_entries_go_and_a_broken_file_is_begun_anew(state: Path) -> None:
     assert list(stores) == ["postgresql://h/d"]
     assert len(stores["postgresql://h/d"]) == MAX_JOBS
     assert "job-0" not in stores["postgresql://h/d"]
+
+
+def test_a_stopped_process_that_holds_the_lock_is_named_and_not_waited_for(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember("postgresql://h/d", "job-1", "copy")
+    with monkeypatch.context() as patch, stopped_file_lock(state / "jobs.lock") as pid:
+        patch.setattr(known_stores, "LOCK_SECONDS", 0.05)
+        with pytest.raises(Unavailable, match=rf"^The index of jobs is locked by process {pid} \(.*, stopped\); let "):
+            remember("postgresql://h/d", "job-2", "copy")
+        assert watched() == ("postgresql://h/d",)
+    remember("postgresql://h/d", "job-3", "copy")
+    assert set(json.loads(index_path().read_text())["stores"]["postgresql://h/d"]) == {"job-1", "job-3"}
+
+
+BROKEN_URLS = [
+    "sqlite:/a\0b",
+    "pgembed:\0",
+    "sqlite:~no_such_user/v.db",
+    "\ud800",
+    "postgresql://[::1/d",
+    "",
+    "http://h/d",
+]
+
+
+def test_a_broken_url_hides_no_other_store(state: Path) -> None:
+    for url in BROKEN_URLS:
+        remember(url, "job-1", "copy")
+    remember("postgresql://h/d", "job-2", "copy")
+    assert "postgresql://h/d" in watched()
+    notes = {"job": {"kind": "copy", "at": "2999-01-01T00:00:00+00:00"}}
+    index_path().write_text(json.dumps({"stores": dict.fromkeys([*BROKEN_URLS, "postgresql://h/d"], notes)}))
+    assert "postgresql://h/d" in watched()
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe", b'"', b"{", b'"kind": 7, '])
+def test_the_readable_stores_of_a_damaged_index_stay(state: Path, damage: bytes) -> None:
+    for name in ("one", "two", "three"):
+        remember(f"postgresql://h/{name}", f"job-{name}", "copy")
+    text = index_path().read_bytes()
+    index_path().write_bytes(text.replace(b'"job-two"', b'"job-' + damage + b'two"'))
+    assert {"postgresql://h/one", "postgresql://h/three"} <= set(watched())
+    remember("postgresql://h/four", "job-four", "copy")
+    assert {f"postgresql://h/{name}" for name in ("one", "three", "four")} <= set(watched())

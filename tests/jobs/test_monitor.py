@@ -104,6 +104,30 @@ async def test_a_store_that_does_not_answer_holds_up_no_other(
             assert [job.id for job in await listening] == [mine]
 
 
+async def test_the_open_store_holds_up_no_other_while_it_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = Ledger.jobs
+
+    async def answer(self: Ledger, *arguments: Any) -> tuple[Job, ...]:
+        if self._store.location == here.location:
+            await asyncio.Event().wait()
+        return await jobs(self, *arguments)
+
+    monkeypatch.setattr(Ledger, "jobs", answer)
+    there = f"sqlite:{tmp_path / 'there.db'}"
+    async with (
+        open_store(f"sqlite:{tmp_path / 'open.db'}", create=True) as here,
+        open_store(there, create=True) as other,
+    ):
+        remember(there, "theirs", "copy")
+        theirs = await begin(other, "b")
+        async with asyncio.timeout(20), aclosing(watch(here, 0.05)) as watching:
+            while not (seen := await anext(watching)):
+                pass
+            assert [job.id for job in seen] == [theirs]
+
+
 async def test_a_job_of_another_store_can_be_stopped_and_asked(tmp_path: Path, postgres_database: str) -> None:
     written = JobFinding("memories", "failed", "id-1", "It has no id.")
     async with open_store(f"sqlite:{tmp_path / 'open.db'}", create=True) as here:

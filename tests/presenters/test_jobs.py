@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from tests.support.job_values import COPY, DELEGATED, KINDS, NOW, of_kind, with_rows
-from vestige_tui.core.jobs import DELEGATION, TableProgress
+from vestige_tui.cli.job_lines import line
+from vestige_tui.core.jobs import DELEGATION, JobWait, TableProgress
 from vestige_tui.core.text import cells
 from vestige_tui.jobs.transitions import CANCELLED
+from vestige_tui.presenters.job_actions import reasons_against
+from vestige_tui.presenters.job_outcome import status_sentence
 from vestige_tui.presenters.jobs import (
     countdown,
     deadline_in_words,
@@ -25,6 +28,7 @@ from vestige_tui.presenters.jobs import (
     run_times,
     state_label,
     title,
+    wait_in_words,
 )
 
 IN_FLIGHT = {"queued": "waiting to start", "dispatched": "starting", "in_progress": "running", "stuck": "stuck"}
@@ -48,6 +52,27 @@ def test_state_in_flight(kind: str, status: str, word: str) -> None:
     # The ledger decides when an agent's work is stuck: it may send heartbeats as rarely as it likes.
     assert state_label(silent, NOW).word == ("cancelling" if kind == DELEGATION else "no sign of life")
     assert group_of(silent, NOW) == ("agents" if kind == DELEGATION else "no sign of life")
+
+
+@pytest.mark.parametrize("status", IN_FLIGHT)
+def test_state_of_a_job_that_waits(status: str) -> None:
+    wait = JobWait("The disk of x is full; free \x1b[31mspace there.", NOW - timedelta(minutes=5))
+    job = replace(of_kind("copy", status), wait=wait, worker_pid=7, last_heartbeat=NOW - timedelta(hours=1))
+    assert state_label(job, NOW).word == "waiting"
+    assert group_of(job, NOW) == "running"
+    assert state_label(replace(job, cancel_requested=True), NOW).word == "cancelling"
+    said = status_sentence(job, NOW)
+    assert said is not None
+    assert said.text.startswith("Waiting since ")
+    assert "The disk of x is full; free" in said.text
+    assert "\x1b" not in said.text + line(job, NOW)
+    assert "The disk of x is full; free" in line(job, NOW)
+    assert "process 7, lives" in reasons_against(job, [job], NOW, {})["retry_job"]
+    # Of a worker that is lost its last reason says nothing.
+    lost = replace(job, worker_pid=None)
+    assert state_label(lost, NOW).word == "no sign of life"
+    assert "disk" not in str(status_sentence(lost, NOW))
+    assert wait_in_words(replace(job, status="failed"), NOW) == ""
 
 
 @pytest.mark.parametrize("kind", KINDS)

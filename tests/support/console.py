@@ -176,3 +176,11 @@ async def store_at(url: str) -> AsyncIterator[Store]:
     async with open_store(url, create=True, embedders=source) as store:
         yield store
     source.close()
+
+
+@asynccontextmanager
+async def console_on_new(url: str) -> AsyncIterator[Console]:
+    async with store_at(url):
+        pass
+    async with console_at(url) as shown:
+        yield shown

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from tests.support.file_limits import limit_file_bytes
 from tests.support.full_store import MODEL, fill
-from tests.support.jobs import wait_for_job, watched
+from tests.support.jobs import read_job, wait_for_job, watched
+from tests.support.polling import until
 from tests.support.postgres import wait_for_blocked_session
 from vestige_tui.core.memories import Filter
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest, resume, start
+from vestige_tui.jobs.transitions import CANCELLED
 from vestige_tui.store.open import open_store
 from vestige_tui.transfer.postgres_target import PostgresTarget
 
@@ -107,9 +109,15 @@ async def test_a_copy_whose_disk_is_full_can_go_on(tmp_path: Path) -> None:
     work = JobRequest("copy", f"sqlite:{source}", f"sqlite:{target}", {"batch": 50})
     with limit_file_bytes(1_500_000):
         launched = await start(work)
+
+    async def waits() -> bool:
+        return (await read_job(f"sqlite:{target}", launched.job_id)).wait is not None
+
+    await until(waits)
+    async with open_store(f"sqlite:{target}") as store:
+        await Ledger(store).cancel(launched.job_id)
     job = await wait_for_job(f"sqlite:{target}", launched.job_id)
-    assert job.status == "failed"
-    assert "disk" in (job.error or "")
+    assert (job.status, job.error) == ("failed", CANCELLED)
     with closing(sqlite3.connect(target)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     async with open_store(f"sqlite:{target}") as store:

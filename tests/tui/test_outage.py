@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import parse_qs, quote, urlsplit
 
 import psycopg
 import psycopg_pool
 import pytest
 
-from tests.support.console import Console, console_at, store_at
+from tests.support.console import Console, console_at, console_on_new, store_at
 from tests.support.corpus import embedders
+from tests.support.line import line_to
 from tests.support.memory_ids import list_ids
+from tests.support.own_server import cluster, kill, server
 from tests.support.polling import until
-from tests.support.postgres import run_in_thread
 from vestige_tui.config.settings import Config
 from vestige_tui.core.errors import Unavailable, Unsure, Usage
 from vestige_tui.core.memories import Draft
@@ -32,26 +29,10 @@ from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.browse.place import BrowsePlace
 from vestige_tui.tui.store_session_events import SessionState
 
+__all__ = ["cluster", "server"]
+
 DRIVER_SECONDS = 1.0
 """The driver alone would wait 5 s for a cancelled question, and 5 s for its pool to close."""
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a server that may be killed."""
-    directory = tmp_path_factory.mktemp("outage") / "server"
-    run_in_thread(embedded_postgres.release(run_in_thread(embedded_postgres.acquire(directory))))
-    return directory
-
-
-@pytest.fixture
-def server(cluster: Path) -> Iterator[str]:
-    """The URL of that server, running."""
-    lease = run_in_thread(embedded_postgres.acquire(cluster))
-    yield lease.url
-    # Whatever a test did to it, it ends.
-    run_in_thread(embedded_postgres.release(run_in_thread(embedded_postgres.acquire(cluster))))
-    run_in_thread(embedded_postgres.release(lease))
 
 
 @pytest.fixture
@@ -84,10 +65,6 @@ async def wait_for_listener(url: str) -> None:
             return await cursor.fetchone() is not None
 
         await until(listen)
-
-
-def kill(directory: Path, how: signal.Signals) -> None:
-    os.kill(int((directory / "data" / "postmaster.pid").read_text().splitlines()[0]), how)
 
 
 async def test_what_another_process_writes_is_seen(store_url: str) -> None:
@@ -195,14 +172,6 @@ async def test_a_server_of_ones_own_is_started_again(tmp_path: Path, monkeypatch
         assert sorted(await _contents(shown.store)) == ["before", "in the server that was started again"]
 
 
-@asynccontextmanager
-async def console_on_new(url: str) -> AsyncIterator[Console]:
-    async with store_at(url):
-        pass
-    async with console_at(url) as shown:
-        yield shown
-
-
 async def test_a_server_that_was_not_there_is_opened_when_it_comes(
     server: str, cluster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,75 +212,6 @@ async def _swallow(store: Store) -> int:
     with suppress(Unavailable):
         await store.insert(Draft("never written"), embed=False)
     return 0
-
-
-# A line that breaks at the worst moment
-
-
-class Line:
-    """Passes bytes between clients and the server's socket, until it is told to break at a commit or to fall silent."""
-
-    def __init__(self, server: Path) -> None:
-        self.server = server
-        self.fails: Literal["", "before", "after", "silent"] = ""
-        """before: break where a commit would be passed on; after: once it was; silent: pass nothing on any more."""
-        self._passing: set[asyncio.Task[None]] = set()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_unix_connection(str(self.server))
-        cut = asyncio.Event()
-        passing = {
-            asyncio.create_task(self._pass(reader, back, cut, asks=True)),
-            asyncio.create_task(self._pass(there, writer, cut, asks=False)),
-        }
-        self._passing |= passing
-        await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
-        for each in passing:
-            each.cancel()
-        await asyncio.wait(passing)
-        for end in (back, writer):
-            end.transport.abort()
-
-    async def _pass(
-        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, cut: asyncio.Event, *, asks: bool
-    ) -> None:
-        with suppress(ConnectionError):
-            while data := await source.read(65_536):
-                if self.fails == "silent":
-                    await asyncio.Event().wait()
-                if asks and b"COMMIT" in data and self.fails:
-                    cut.set()
-                    if self.fails == "before":
-                        return
-                if not asks and cut.is_set():
-                    # The server has answered, and nobody will know.
-                    return
-                target.write(data)
-                await target.drain()
-
-    async def stop(self) -> None:
-        for task in self._passing:
-            task.cancel()
-        await asyncio.sleep(0.05)
-
-
-@asynccontextmanager
-async def line_to(url: str) -> AsyncIterator[tuple[Line, str]]:
-    """A line to the server, and the URL that goes through it."""
-    parts = urlsplit(url)
-    parameters = parse_qs(parts.query)
-    name = f".s.PGSQL.{parameters['port'][0]}"
-    line = Line(Path(parameters["host"][0]) / name)
-    # A socket's name has to be short.
-    with tempfile.TemporaryDirectory() as folder:
-        async with await asyncio.start_unix_server(line.serve, f"{folder}/{name}"):
-            try:
-                yield (
-                    line,
-                    f"postgresql://vestige@{parts.path}?host={quote(folder, safe='/')}&port={parameters['port'][0]}",
-                )
-            finally:
-                await line.stop()
 
 
 @pytest.mark.parametrize("fails", ["before", "after"])

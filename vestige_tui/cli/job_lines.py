@@ -34,6 +34,7 @@ from vestige_tui.presenters.jobs import (
     silence_in_words,
     state_label,
     title,
+    wait_in_words,
 )
 
 if TYPE_CHECKING:
@@ -50,16 +51,18 @@ def state(job: Job, now: datetime) -> str:
 def line(job: Job, now: datetime) -> str:
     """Return a job's state, progress and title in one line, most important first: narrow terminals cut its end."""
     parts = [*([] if is_running(job, now) else [state(job, now)]), *_progress(job, now), title(job)]
-    return _with_reason(job, parts)
+    return _with_reason(job, parts, now)
 
 
 def summary(job: Job, now: datetime) -> str:
     """Return a job's title and progress, for a list with a state column."""
-    return _with_reason(job, [title(job), *_progress(job, now)])
+    return _with_reason(job, [title(job), *_progress(job, now)], now)
 
 
-def _with_reason(job: Job, parts: list[str]) -> str:
+def _with_reason(job: Job, parts: list[str], now: datetime) -> str:
     text = plain(", ".join(filter(None, parts)))
+    if wait := wait_in_words(job, now):
+        return f"{text}. {wait}"
     return f"{text}: {failure_reason(job)}" if job.status == "failed" and job.error != CANCELLED else text
 
 

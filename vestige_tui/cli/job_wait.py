@@ -14,18 +14,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from vestige_tui.cli.job_lines import advice, line
-from vestige_tui.cli.jobs import status_of
+from vestige_tui.cli.jobs import PATIENCE_SECONDS, status_of
 from vestige_tui.cli.output import Output, ProgressLine
-from vestige_tui.core.errors import Conflict, Unavailable, VestigeError
+from vestige_tui.core.errors import Busy, Conflict, Unavailable, VestigeError
 from vestige_tui.core.jobs import LEASE_SECONDS
 from vestige_tui.core.log import suppressed
 from vestige_tui.core.text import short_id
 from vestige_tui.presenters.job_actions import cancel_sentence
 from vestige_tui.presenters.job_outcome import end_sentence, start_sentence
 from vestige_tui.presenters.job_progress import rows_read
+from vestige_tui.presenters.jobs import wait_in_words
 
 if TYPE_CHECKING:
-    from vestige_tui.core.jobs import Job
+    from vestige_tui.core.jobs import Job, JobWait
     from vestige_tui.jobs.ledger import Ledger
     from vestige_tui.jobs.start import JobRequest, StartedJob
     from vestige_tui.store.store import Store
@@ -34,8 +35,7 @@ log = logging.getLogger(__name__)
 
 INTERRUPTED_STATUS = 130
 POLL_SECONDS = 0.5
-PATIENCE_SECONDS = 120.0
-"""Time to wait for an unreachable database; the worker retries by itself."""
+_GOES_ON = "The worker goes on by itself."
 DOUBT_SECONDS = LEASE_SECONDS / 2
 """Time to wait for a silent worker: a suspended machine or an unreachable database silences one that is alive."""
 
@@ -62,7 +62,6 @@ class JobHandle:
 async def started_job(request: JobRequest, output: Output, counted: str, *, detach: bool) -> AsyncIterator[JobHandle]:
     """Start a job and wait for its end unless ``detach``; ``counted`` labels its rows, as in "copied"."""
     from vestige_tui.jobs.ledger import Ledger
-    from vestige_tui.store.open import open_store
 
     progress = output.progress(counted)
     for server_url in dict.fromkeys(url for url in (request.source, request.target) if url.startswith("pgembed:")):
@@ -76,7 +75,7 @@ async def started_job(request: JobRequest, output: Output, counted: str, *, deta
             progress.end()
         already_running, job_id = launch.already_running, launch.job_id
         output.note(start_sentence(request.kind, request.options, already_running=already_running, job_id=job_id))
-        async with open_store(request.target, max_connections=2) as store:
+        async with _open_target(request.target, job_id, output) as store:
             ledger = Ledger(store)
             try:
                 must_wait = not detach or presses.count
@@ -91,6 +90,36 @@ async def started_job(request: JobRequest, output: Output, counted: str, *, deta
             if interrupted and job.status == "failed":
                 output.note(f"{end_sentence(job).text} {advice(job, datetime.now(UTC))}")
             yield JobHandle(job, interrupted, store)
+
+
+@asynccontextmanager
+async def _open_target(url: str, job_id: str, output: Output) -> AsyncIterator[Store]:
+    """Open the target of a job that has begun; retry while its worker waits for it, too."""
+    from vestige_tui.jobs.worker_sign import living_worker
+    from vestige_tui.store.open import open_store
+
+    lost_since = time.monotonic()
+    is_noted = False
+    while True:
+        store = open_store(url, max_connections=2)
+        try:
+            await store.open()
+            break
+        except (Unavailable, Busy) as error:
+            await store.close()
+            if living_worker(job_id) is None and time.monotonic() - lost_since > PATIENCE_SECONDS:
+                raise
+            if not is_noted:
+                output.note(f"{error.message} {_GOES_ON}")
+                is_noted = True
+            await asyncio.sleep(POLL_SECONDS)
+        except BaseException:
+            await store.close()
+            raise
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 async def _start_job(request: JobRequest, presses: _Presses, output: Output, progress: ProgressLine) -> StartedJob:
@@ -123,10 +152,13 @@ async def _start_job(request: JobRequest, presses: _Presses, output: Output, pro
 
 async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, progress: ProgressLine) -> Job:
     """Poll a job until it ends or ctrl-C is pressed twice; return its last state."""
+    from vestige_tui.jobs.worker_sign import with_living_worker
+
     cancel_requested = False
     lost_since: float | None = None
     silent_since: float | None = None
     job: Job | None = None
+    noted: JobWait | None = None
     while True:
         press_count = presses.count
         try:
@@ -146,9 +178,16 @@ async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, 
             if lost_since is None:
                 lost_since = time.monotonic()
                 progress.end()
-                output.note(f"{error.message} The worker goes on by itself.")
-            if time.monotonic() - lost_since > PATIENCE_SECONDS:
+                output.note(f"{error.message} {_GOES_ON}")
+            job = with_living_worker(job) if job is not None else None
+            is_alive = job is not None and job.worker_pid is not None
+            if not is_alive and time.monotonic() - lost_since > PATIENCE_SECONDS:
                 raise
+        if job is not None and job.in_flight and job.wait != noted:
+            noted = job.wait
+            if noted is not None:
+                progress.end()
+                output.note(wait_in_words(job, datetime.now(UTC)))
         if job is not None and lost_since is None:
             if not job.in_flight:
                 return job

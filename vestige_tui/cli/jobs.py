@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from argparse import Namespace
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -18,9 +19,9 @@ from vestige_tui.cli.global_options import is_file, settings, store_url
 from vestige_tui.cli.job_lines import advice, commands, line, rows, state, summary
 from vestige_tui.cli.output import Live, Output
 from vestige_tui.cli.parser import Commands, whole
-from vestige_tui.core.errors import NotFound, ReadOnly, StoreMissing, Usage, VestigeError
+from vestige_tui.core.errors import Busy, NotFound, ReadOnly, StoreMissing, Unavailable, Usage, VestigeError
 from vestige_tui.core.log import log_suppressed
-from vestige_tui.core.text import ago, cut, grouped, plain, short_id
+from vestige_tui.core.text import ago, cut, grouped, plain, redact, short_id
 from vestige_tui.presenters import json_shapes
 from vestige_tui.presenters.job_actions import cancel_sentence, fail_sentence, retry_effect, retry_sentence
 from vestige_tui.presenters.job_outcome import status_sentence
@@ -29,7 +30,7 @@ from vestige_tui.presenters.jobs import CANCELLED_LABEL, STATUS_LABELS, later_ru
 
 if TYPE_CHECKING:
     from vestige_tui.config.settings import Config
-    from vestige_tui.core.jobs import Job, JobFinding, JobStatus, TableProgress
+    from vestige_tui.core.jobs import Job, JobFinding, TableProgress
     from vestige_tui.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 FAILED_ROWS_STATUS = 4
 MAX_FINDINGS_COUNT = 1_000
 WATCH_SECONDS = 0.5
+PATIENCE_SECONDS = 120.0
+"""Time to wait for an unreachable database, if it is not known that the worker lives; it retries by itself."""
 MAX_THRESHOLD_SECONDS = 10**9
 UNIQUE_PREFIX_CHARS = 8
 """Length from which an id prefix counts as unique across stores, so that the search stops at the first match."""
@@ -100,18 +103,23 @@ async def _list(args: Namespace, output: Output) -> int:
     from vestige_tui.jobs.ledger import Ledger, check_listing
 
     check_listing(args.limit, args.status)
-    jobs: list[Job] = []
-    counts: Counter[JobStatus] = Counter()
+    jobs_by_id: dict[str, Job] = {}
+    counts: Counter[str] = Counter()
+    first_jobs: set[str] = set()
     for position, url in enumerate(_urls(args)):
         try:
             async with _store(url, read_only=True) as store:
                 ledger = Ledger(store)
-                page = await ledger.jobs(args.limit, args.status)
-                if not {job.id for job in jobs}.isdisjoint(job.id for job in page):
+                first = {job.id for job in await ledger.jobs(1)}
+                if first & first_jobs:
                     # The same store behind another address, such as localhost and 127.0.0.1.
                     continue
-                jobs += page
+                first_jobs |= first
+                page = await ledger.jobs(args.limit, args.status)
                 counts.update(await ledger.counts())
+                # A copied file holds jobs of the store that it was copied from.
+                counts.subtract(Counter(job.status for job in page if job.id in jobs_by_id))
+                jobs_by_id = {job.id: job for job in page} | jobs_by_id
         except StoreMissing:
             if position == 0 and args.store:
                 raise
@@ -119,6 +127,8 @@ async def _list(args: Namespace, output: Output) -> int:
             if position == 0 and args.store:
                 raise
             output.note(error.message)
+    _note_unlisted_workers(output, jobs_by_id)
+    jobs = list(jobs_by_id.values())
     now = datetime.now(UTC)
     oldest = datetime.min.replace(tzinfo=UTC)
     jobs.sort(key=lambda job: job.created_at or oldest, reverse=True)
@@ -136,8 +146,17 @@ async def _list(args: Namespace, output: Output) -> int:
     return 0
 
 
-def _totals(counts: Counter[JobStatus], cancelled_too: bool) -> str:
-    words = {status: label.word for status, label in STATUS_LABELS.items()}
+def _note_unlisted_workers(output: Output, listed: Collection[str]) -> None:
+    """Say of each worker on this machine what it waits for, if the store of its job could not be asked."""
+    from vestige_tui.jobs.worker_sign import living_workers
+
+    for job_id, worker in living_workers().items():
+        if job_id not in listed and worker.wait is not None:
+            output.note(f"Job {short_id(job_id)} waits (process {worker.pid}): {redact(worker.wait.reason)}")
+
+
+def _totals(counts: Counter[str], cancelled_too: bool) -> str:
+    words: dict[str, str] = {status: label.word for status, label in STATUS_LABELS.items()}
     if cancelled_too:
         words["failed"] += f" or {CANCELLED_LABEL.word}"
     return f"{', '.join(f'{grouped(count)} {words[status]}' for status, count in counts.items() if count)}."
@@ -155,17 +174,22 @@ async def _find_job(args: Namespace, *, read_only: bool) -> AsyncIterator[tuple[
     if len(args.id) < MIN_PREFIX_LENGTH:
         raise Usage(f"Give {MIN_PREFIX_LENGTH} or more characters of the job's id, not {args.id!r}.")
     matches: dict[str, tuple[str, Job]] = {}
+    away: Unavailable | None = None
     for url in _urls(args):
         try:
             async with _store(url, read_only=True) as store:
                 matches |= {job.id: (url, job) for job in await Ledger(store).matching(args.id)}
         except VestigeError as error:
             log_suppressed(log, "look for a job in a known store", error)
+            if isinstance(error, Unavailable) and not isinstance(error, StoreMissing):
+                away = away or error
             continue
         # A prefix this long is unique across stores.
         if matches and len(args.id) >= UNIQUE_PREFIX_CHARS:
             break
     if not matches:
+        if away is not None:
+            raise Unavailable(f"{away.message} {_found_here(args.id)}")
         raise NotFound(f"There is no job {args.id!r} in any store that is known here.")
     if len(matches) > 1:
         now = datetime.now(UTC)
@@ -174,6 +198,17 @@ async def _find_job(args: Namespace, *, read_only: bool) -> AsyncIterator[tuple[
     [(url, job)] = matches.values()
     async with _store(url, read_only=read_only or args.read_only) as store:
         yield store, job
+
+
+def _found_here(prefix: str) -> str:
+    """Return what is known on this machine of a job whose store cannot be asked."""
+    from vestige_tui.jobs.worker_sign import living_workers
+
+    for job_id, worker in living_workers().items():
+        if job_id.startswith(prefix):
+            reason = f" and waits: {redact(worker.wait.reason)}" if worker.wait is not None else "."
+            return f"The worker of job {short_id(job_id)}, process {worker.pid}, lives{reason}"
+    return f"No other store that is known here holds the job {prefix!r}."
 
 
 async def findings(store: Store, job_id: str) -> list[JobFinding]:
@@ -307,11 +342,23 @@ async def _watch_all(args: Namespace, view: _View) -> None:
 
 async def _watch_one(store: Store, job_id: str, view: _View) -> int:
     from vestige_tui.jobs.ledger import Ledger
+    from vestige_tui.jobs.worker_sign import with_living_worker
 
-    while (job := await Ledger(store).job(job_id)).in_flight:
+    job: Job | None = None
+    lost_since: float | None = None
+    while job is None or job.in_flight:
+        try:
+            job, lost_since = await Ledger(store).job(job_id), None
+        except (Unavailable, Busy) as error:
+            lost_since = lost_since or time.monotonic()
+            job = with_living_worker(job) if job is not None else None
+            # While the worker waits, it is watched.
+            if job is None or (job.worker_pid is None and time.monotonic() - lost_since > PATIENCE_SECONDS):
+                raise
+            log_suppressed(log, "read a watched job", error)
         view.show([job])
-        await asyncio.sleep(WATCH_SECONDS)
-    view.show([job])
+        if job.in_flight:
+            await asyncio.sleep(WATCH_SECONDS)
     return status_of(job)
 
 

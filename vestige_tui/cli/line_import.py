@@ -14,7 +14,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from vestige_tui.cli.jsonl import BadLine, ParsedLine, read_line, shown_name
-from vestige_tui.core.errors import Conflict, DiskFailed, DiskFull, NotFound, Refused, Unavailable, Usage, VestigeError
+from vestige_tui.core.errors import Conflict, DiskFull, NotFound, Refused, Unavailable, Usage, VestigeError
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.memories import LOCAL_USER, Draft
@@ -129,7 +129,7 @@ class LineImport:
     async def run(self, lines: Iterable[tuple[int, bytes]]) -> None:
         """Insert memories in batches; spool lines that refer to them and restore those last.
 
-        Raises DiskFull or DiskFailed for a disk that takes no more, of the store or of the temporary folder.
+        Raises DiskFull for a disk that takes no more, of the store or of the temporary folder.
         """
         if self._store.read_only:
             raise Refused(f"{self._store.title} is open read-only: {self._store.read_only_reason}.")
@@ -138,9 +138,7 @@ class LineImport:
                 await self._insert_memories(lines, spool)
                 await self._restore_references(spool)
         except DiskFull as error:
-            raise DiskFull(f"The import ended: {error.disk} is full.", disk=error.disk) from error
-        except DiskFailed as error:
-            raise DiskFailed(f"The import ended: {error.disk} is full or fails.", disk=error.disk) from error
+            raise DiskFull(f"The import ended: {error.disk} is full or fails.", disk=error.disk) from error
         finally:
             await self._record()
 

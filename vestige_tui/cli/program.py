@@ -34,6 +34,7 @@ from vestige_tui.cli import (
 from vestige_tui.cli.console import open_console, refuse_without_terminal
 from vestige_tui.cli.output import Output, Unwritable, dumps, say
 from vestige_tui.cli.parser import Commands, Parser
+from vestige_tui.cli.waits import note_waits
 from vestige_tui.core.errors import Usage, VestigeError
 from vestige_tui.core.log import log_suppressed
 
@@ -212,14 +213,18 @@ def _start_log(args: argparse.Namespace) -> None:
 async def _cancel_on_signals(command: Coroutine[Any, Any, int]) -> int:
     """Run a command; cancel it on SIGTERM and SIGHUP, so that it closes its stores.
 
-    An embedded server stops with its last client.
+    An embedded server stops with its last client. A long wait for a store is noted on stderr.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     for signal_number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(signal_number) is not signal.SIG_IGN:
             loop.add_signal_handler(signal_number, task.cancel)
-    return await command
+    notes = asyncio.create_task(note_waits())
+    try:
+        return await command
+    finally:
+        notes.cancel()
 
 
 def _console(args: argparse.Namespace, output: Output) -> int:

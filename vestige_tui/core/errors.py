@@ -123,15 +123,6 @@ class DiskFull(OutOfResources):
         """Name of the disk in a sentence: "the disk of" a store, a server or a folder."""
 
 
-class DiskFailed(VestigeError):
-    """A disk refused a write: it is full, or fails. Waiting does not help."""
-
-    def __init__(self, message: str | None = None, *, disk: str = "") -> None:
-        super().__init__(message)
-        self.disk = disk
-        """Name of the disk in a sentence, as of DiskFull."""
-
-
 class Unsure(Unavailable):
     """The store went away while it saved something: whether that was saved is not known."""
 

@@ -46,6 +46,14 @@ class JobProgress:
     zero_vectors: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class JobWait:
+    """Cause for which a worker waits, as a sentence: a full disk, a database that is away, a lock that is held."""
+
+    reason: str
+    since: datetime
+
+
 LEASE_SECONDS = 30
 """A worker without a heartbeat for this long is lost, and another one may take over its job."""
 DELEGATION = "delegation"
@@ -86,6 +94,10 @@ class Job:
     retry_count: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
     """Parameters of a job besides source and target, so that any machine can take it over."""
+    wait: JobWait | None = None
+    """What its worker waits for, None for nothing."""
+    worker_pid: int | None = None
+    """Process of its worker, if that runs on this machine: a sign of life besides the heartbeat."""
 
     @property
     def is_ours(self) -> bool:
@@ -110,8 +122,11 @@ class Job:
     def silence(self, now: datetime) -> float | None:
         """Return the seconds since the last heartbeat; None within the lease, for ended jobs and for agents' work.
 
-        An agent may send heartbeats as rarely as it likes: the ledger decides when its work is stuck.
+        An agent may send heartbeats as rarely as it likes: the ledger decides when its work is stuck. None also while
+        the process of the worker is known to live.
         """
+        if self.worker_pid is not None:
+            return None
         heartbeat = self.last_heartbeat or self.created_at
         if not self.in_flight or not self.is_ours or heartbeat is None:
             return None

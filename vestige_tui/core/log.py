@@ -20,7 +20,6 @@ from types import TracebackType
 
 from vestige_tui.core.errors import (
     Busy,
-    DiskFailed,
     DiskFull,
     EmbedderUnavailable,
     ForeignStore,
@@ -43,7 +42,6 @@ PACKAGE = "vestige_tui"
 SAFE_MESSAGES: frozenset[type[BaseException]] = frozenset(
     {
         Busy,
-        DiskFailed,
         DiskFull,
         EmbedderUnavailable,
         ForeignStore,

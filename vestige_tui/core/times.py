@@ -178,3 +178,9 @@ def _shifted(now: datetime, amount: int, unit: str) -> datetime:
     if not 1 <= year <= 9999:
         raise OverflowError
     return now.replace(year=year, month=month + 1, day=min(now.day, monthrange(year, month + 1)[1]))
+
+
+def clock_time(moment: datetime, now: datetime) -> str:
+    """Return a time in the local zone, with the date unless it is today's."""
+    local, today = moment.astimezone(), now.astimezone().date()
+    return f"{local:%H:%M}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"

@@ -7,13 +7,15 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vestige_tui.core.errors import Busy, Cancelled, Unavailable
-from vestige_tui.core.jobs import JobProgress, TableProgress
+from vestige_tui.core.errors import Busy, Cancelled, Unavailable, VestigeError
+from vestige_tui.core.jobs import JobProgress, JobWait, TableProgress
 from vestige_tui.core.log import log_suppressed
+from vestige_tui.core.text import redact
 from vestige_tui.jobs.checkpoints import step_number
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.transitions import CANCELLED
@@ -88,6 +90,30 @@ class Meter:
         )
 
 
+class Backoff:
+    """Pauses between retries, each twice as long as the one before, for at most PATIENCE_SECONDS in all."""
+
+    def __init__(self) -> None:
+        self._first_failure: float | None = None
+        self._pause = FIRST_WAIT_SECONDS
+
+    @property
+    def has_failed(self) -> bool:
+        return self._first_failure is not None
+
+    def after(self, error: VestigeError) -> float:
+        """Return the pause after an error in seconds. Raises the error once patience is over."""
+        now = time.monotonic()
+        if self._first_failure is None:
+            self._first_failure = now
+        if now - self._first_failure > PATIENCE_SECONDS:
+            raise error
+        pause, self._pause = self._pause, min(2 * self._pause, MAX_WAIT_SECONDS)
+        log_suppressed(log, "reach the database, which is tried again", error)
+        log.debug("Retry in %.1f s: %s", pause, error)
+        return pause
+
+
 @dataclass(slots=True)
 class JobContext:
     """State of one attempt. ``store`` holds its row; ``source`` and ``target`` are URLs, which may hold passwords."""
@@ -106,6 +132,12 @@ class JobContext:
     meter: Meter = field(default_factory=Meter)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set to end the job at its next checkpoint."""
+    _waits: dict[object, JobWait] = field(default_factory=dict, repr=False)
+
+    @property
+    def wait(self) -> JobWait | None:
+        """Return what this attempt waits for now, the longest wait first; None for nothing."""
+        return next(iter(self._waits.values()), None)
 
     @property
     def ledger(self) -> Ledger:
@@ -200,27 +232,35 @@ class JobContext:
         await self._retry(once, _never)
         return results[-1]
 
-    async def _retry(self, work: Callable[[], Awaitable[None]], is_done: Callable[[], Awaitable[bool]]) -> None:
+    async def persist(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run ``work`` as ``with_retries`` does, also after the job was asked to stop: it records the end."""
+        await self._retry(work, _never, heeds_stop=False)
+
+    async def _retry(
+        self, work: Callable[[], Awaitable[None]], is_done: Callable[[], Awaitable[bool]], *, heeds_stop: bool = True
+    ) -> None:
         """Retry as ``with_retries`` says; ``is_done`` tells before each retry that a lost commit has succeeded."""
-        wait, first_failure = FIRST_WAIT_SECONDS, 0.0
-        while True:
-            try:
-                if first_failure and await is_done():
+        pauses = Backoff()
+        token = object()
+        try:
+            while True:
+                try:
+                    if pauses.has_failed and await is_done():
+                        return
+                    await work()
                     return
-                await work()
-                return
-            except (Unavailable, Busy) as error:
-                now = time.monotonic()
-                first_failure = first_failure or now
-                if now - first_failure > PATIENCE_SECONDS:
-                    raise
-                log_suppressed(log, "reach the database, which is tried again", error)
-                log.debug("Retry in %.1f s: %s", wait, error)
-            try:
-                await asyncio.wait_for(self.stop.wait(), wait)
-            except TimeoutError:
-                wait = min(2 * wait, MAX_WAIT_SECONDS)
-            self.check()
+                except (Unavailable, Busy) as error:
+                    pause = pauses.after(error)
+                    since = self._waits[token].since if token in self._waits else datetime.now(UTC)
+                    self._waits[token] = JobWait(redact(error.message), since)
+                if not heeds_stop:
+                    await asyncio.sleep(pause)
+                    continue
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.stop.wait(), pause)
+                self.check()
+        finally:
+            self._waits.pop(token, None)
 
 
 async def _never() -> bool:

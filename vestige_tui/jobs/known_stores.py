@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -13,14 +13,22 @@ from typing import Any
 
 from vestige_tui.config.directories import state_dir
 from vestige_tui.core import file_targets, files
+from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.text import HIDDEN, redact_url
 from vestige_tui.core.times import format_time, parse_stored
 from vestige_tui.jobs.store_identity import distinct_stores, store_identity
+from vestige_tui.process.file_lock import lock_holder, lock_within
+from vestige_tui.process.process_state import process_label
 
 KEEP = timedelta(days=30)
 """Age at which a job leaves the index and its log is deleted."""
+LOCK_SECONDS = 5.0
+"""Limit of the wait for the index: a process that was stopped while it holds the lock must not stop the others."""
 MAX_JOBS = 100
 """Limit of the jobs of one store in the index; the oldest are dropped."""
+
+_OBJECT_KEY = re.compile(r'("(?:[^"\\]|\\.)*")\s*:\s*(?=\{)')
+"""Key of a JSON object whose value is an object."""
 
 
 def without_password(url: str) -> str:
@@ -89,19 +97,34 @@ def _may_exist(url: str) -> bool:
     scheme, _, rest = url.partition(":")
     if scheme in ("postgresql", "postgres"):
         return True
-    path = Path(rest if scheme in ("sqlite", "pgembed") else url).expanduser()
-    with suppress(OSError):
+    with suppress(OSError, ValueError, RuntimeError):
+        path = Path(rest if scheme in ("sqlite", "pgembed") else url).expanduser()
         return (path / "data").is_dir() if scheme == "pgembed" else path.is_file()
     return False
 
 
 def _read() -> dict[str, Any]:
     try:
-        data = json.loads(index_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        text = index_path().read_text(encoding="utf-8", errors="replace")
+    except OSError:
         return {}
+    try:
+        data = json.loads(text)
+    except ValueError:
+        return _readable_stores(text)
     stores = data.get("stores") if isinstance(data, dict) else None
     return stores if isinstance(stores, dict) else {}
+
+
+def _readable_stores(text: str) -> dict[str, Any]:
+    """Return the stores of a damaged index that can be read."""
+    stores: dict[str, Any] = {}
+    for key in _OBJECT_KEY.finditer(text):
+        with suppress(ValueError):
+            jobs, _ = json.JSONDecoder().raw_decode(text, key.end())
+            if jobs and all(isinstance(note, dict) and "at" in note for note in jobs.values()):
+                stores[json.loads(key[1])] = jobs
+    return stores
 
 
 @contextmanager
@@ -111,7 +134,10 @@ def _locked() -> Iterator[dict[str, Any]]:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not lock_within(lock, LOCK_SECONDS):
+            pid = lock_holder(lock)
+            holder = "another process" if pid is None else process_label(pid)
+            raise Unavailable(f"The index of jobs is locked by {holder}; let it go on, or end it, and try again.")
         target = file_targets.examine_document(path)
         stores = _read()
         yield stores

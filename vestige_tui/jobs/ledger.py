@@ -14,11 +14,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from vestige_tui.core.errors import Conflict, NotFound, Usage
-from vestige_tui.core.jobs import Job, JobFinding, JobProgress, JobStatus
+from vestige_tui.core.jobs import Job, JobFinding, JobProgress, JobStatus, JobWait
 from vestige_tui.core.memories import Page
 from vestige_tui.core.text import short_id
 from vestige_tui.jobs.checkpoints import step_number
 from vestige_tui.jobs.ledger_rows import (
+    WAIT,
     ClaimedRun,
     Run,
     job_of_row,
@@ -27,6 +28,7 @@ from vestige_tui.jobs.ledger_rows import (
     read_progress,
     run_of_row,
     storable,
+    wait_json,
 )
 from vestige_tui.jobs.sweeper import end_lost_run
 from vestige_tui.jobs.transitions import (
@@ -39,6 +41,7 @@ from vestige_tui.jobs.transitions import (
     TransitionResult,
     settle,
 )
+from vestige_tui.jobs.worker_sign import with_living_worker
 from vestige_tui.store.backends.protocol import Json
 from vestige_tui.store.schema.rows import as_list, as_map, as_time
 
@@ -191,6 +194,12 @@ class Ledger:
             )
         return bool(alive)
 
+    async def note_wait(self, job_id: str, wait: JobWait | None) -> None:
+        """Record what the worker of a run waits for, None for nothing."""
+        async with self._store.backend.write() as transaction:
+            value = None if wait is None else Json(wait_json(wait))
+            await transaction.execute("save_wait", {"id": job_id, "wait": value})
+
     # Runs
 
     async def start(
@@ -221,7 +230,8 @@ class Ledger:
             unfinished = last_rows[0] if last_rows and last_rows[0]["status"] != "completed" else None
             previous = None if fresh else unfinished
             checkpoint = as_map(previous["checkpoint"]) if previous else {}
-            progress = as_map(previous["progress"]) if previous else {}
+            stored_progress = as_map(previous["progress"]) if previous else {}
+            progress = {name: value for name, value in stored_progress.items() if name != WAIT}
             await self._insert(transaction, job_id, CALLER, uuid.UUID(plan), task, None, attempt - 1, None)
             await transaction.execute(
                 "insert_run",
@@ -254,9 +264,14 @@ class Ledger:
         return Run(run.id, run.attempt, True, run.first_started, run.checkpoint, run.progress)
 
     async def take(self, job_id: str, owner: str) -> ClaimedRun | None:
-        """Claim a queued run for a worker; None if there is none to claim."""
+        """Claim a queued run for a worker; None if there is none to claim.
+
+        Idempotent: a commit whose answer was lost has given it to this owner already.
+        """
         async with self._store.backend.write() as transaction:
-            rows = await transaction.fetch("read_status", {"id": job_id})
+            rows = await transaction.fetch("get_job", {"id": job_id})
+            if rows and rows[0]["status"] == "in_progress" and rows[0]["owner"] == owner:
+                return await self._read_run(transaction, job_id)
             if not rows or rows[0]["status"] not in ("queued", "dispatched"):
                 return None
             if not await transaction.execute("take_run", {"id": job_id, "owner": owner}):
@@ -433,4 +448,4 @@ class Ledger:
         return Page(items, str(page[-1]["id"]) if len(rows) > limit else None)
 
     def _job(self, row: Row) -> Job:
-        return job_of_row(row, self._store.location)
+        return with_living_worker(job_of_row(row, self._store.location))

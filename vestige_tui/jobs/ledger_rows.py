@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from vestige_tui.core.jobs import DELEGATION, Job, JobProgress, TableProgress
+from vestige_tui.core.jobs import DELEGATION, Job, JobProgress, JobWait, TableProgress
+from vestige_tui.core.times import format_time
 from vestige_tui.store.schema.rows import as_json, as_list, as_map, as_time
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def job_of_row(row: Row, store: str) -> Job:
         callee=str(row["callee_id"]),
         retry_count=int(row["retry_count"]),
         options=as_map(row["options"]),
+        wait=read_wait(row["progress"]),
     )
 
 
@@ -151,6 +153,22 @@ def read_progress(stored: object) -> JobProgress:
         rates=tuple(float(rate) for rate in rates if isinstance(rate, int | float)) if isinstance(rates, list) else (),
         zero_vectors=int(number(data.get("zero_vectors")) or 0),
     )
+
+
+WAIT = "wait"
+"""Field of the stored progress for what a worker waits for; the next checkpoint is stored without it."""
+
+
+def wait_json(wait: JobWait) -> dict[str, str]:
+    """Return what a worker waits for as the ledger stores it."""
+    return {"reason": preview(wait.reason), "since": format_time(wait.since)}
+
+
+def read_wait(stored: object) -> JobWait | None:
+    """Parse the output of ``wait_json`` in stored progress; None where there is none. Never raises."""
+    data = as_map(as_map(stored).get(WAIT))
+    since = as_time(data.get("since"))
+    return JobWait(str(data.get("reason")), since) if since is not None else None
 
 
 def number(value: object) -> float | None:

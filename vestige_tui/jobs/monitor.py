@@ -15,6 +15,7 @@ from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.jobs.known_stores import watched, with_password, without_password
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.store_identity import distinct_stores, same_store
+from vestige_tui.jobs.worker_sign import with_living_worker
 from vestige_tui.store.open import open_store
 
 if TYPE_CHECKING:
@@ -33,11 +34,15 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class _WatchedStore:
-    """One store of the index, opened read-only on first use; an unreachable one is retried later."""
+    """One store of the index, opened read-only on first use; an unreachable one is retried later.
 
-    def __init__(self, url: str) -> None:
+    Or the store of the caller, ``opened``, which stays open.
+    """
+
+    def __init__(self, url: str, opened: Store | None = None) -> None:
         self.url = url
-        self._store: Store | None = None
+        self._store = opened
+        self._is_ours = opened is None
         self._opening: asyncio.Task[Store] | None = None
         self._query: asyncio.Task[tuple[Job, ...]] | None = None
         self._next_try = 0.0
@@ -80,7 +85,7 @@ class _WatchedStore:
             self._opening.cancel()
             with suppress(asyncio.CancelledError), suppressed(log, "open a known store", VestigeError):
                 self._store = await self._opening
-        if self._store is not None:
+        if self._store is not None and self._is_ours:
             await self._store.close()
 
 
@@ -150,6 +155,7 @@ async def watch(
     those in ``known``, which are not polled themselves. Close the iterator (``aclose``) to close the stores it opened.
     A store that cannot be reached is left out until it can.
     """
+    own = _WatchedStore(store.location, store) if store is not None else None
     others: dict[str, _WatchedStore] = {}
     last: tuple[Job, ...] | None = None
     jobs_by_url: dict[str, tuple[Job, ...]] = {}
@@ -169,9 +175,8 @@ async def watch(
                     jobs_by_url.pop(url, None)
                 for url, connection_url in polled.items():
                     others.setdefault(url, _WatchedStore(connection_url))
-            if store is not None:
-                with suppressed(log, "read the jobs of the open store", VestigeError):
-                    jobs_by_url[""] = await Ledger(store).jobs()
+            if own is not None and (jobs := await own.jobs()) is not None:
+                jobs_by_url[""] = jobs
             answers = await asyncio.gather(*(other.jobs() for other in others.values()))
             # Keep the last jobs of a store on view while it cannot be reached.
             jobs_by_url |= {url: jobs for url, jobs in zip(others, answers, strict=True) if jobs is not None}
@@ -182,12 +187,14 @@ async def watch(
                 yield merged
             await asyncio.sleep(max(interval, min(IDLE_FACTOR * seconds, MAX_PAUSE_SECONDS)))
     finally:
-        await asyncio.gather(*(other.close() for other in others.values()), return_exceptions=True)
+        stores = [*others.values(), *([own] if own is not None else [])]
+        await asyncio.gather(*(each.close() for each in stores), return_exceptions=True)
 
 
 def _merged(groups: Iterable[tuple[Job, ...]]) -> tuple[Job, ...]:
     jobs: dict[str, Job] = {}
     for group in groups:
-        jobs.update({job.id: job for job in group})
+        # Jobs of a store that is away are kept; what their workers wait for is read here.
+        jobs.update({job.id: with_living_worker(job) for job in group})
     newest = sorted(jobs.values(), key=lambda job: job.created_at or _NEVER, reverse=True)
     return tuple(sorted(newest, key=lambda job: not job.in_flight))

@@ -22,7 +22,8 @@ from vestige_tui.core.errors import Conflict, Unavailable, Usage, VestigeError
 from vestige_tui.core.log import suppressed
 from vestige_tui.jobs.known_stores import KEEP, remember, with_passwords, without_password
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.worker import KINDS, TAKEN, owner
+from vestige_tui.jobs.worker import KINDS, TAKEN, WAITING, owner
+from vestige_tui.jobs.worker_sign import SUFFIX
 from vestige_tui.process import exec_as
 from vestige_tui.store.open import open_store
 
@@ -112,8 +113,8 @@ def spawn_worker(spec: Mapping[str, str]) -> None:
         with suppress(BrokenPipeError), launcher.stdin as stdin:
             stdin.write(json.dumps(spec).encode())
         launcher.wait()
-        # The pipe ends after TAKEN, or with the worker itself.
-        if _line(stdout.fileno()) != TAKEN:
+        # The pipe ends after a word, or with the worker itself.
+        if _line(stdout.fileno()) not in (TAKEN, WAITING):
             raise Unavailable(f"The worker did not begin; {path} says why.")
 
 
@@ -143,11 +144,11 @@ async def start(
         if run.already_running:
             # The job runs even if the index cannot be written.
             with suppressed(log, "note a running job in the index", OSError, VestigeError):
-                remember(location, run.id, request.kind)
+                await asyncio.to_thread(remember, location, run.id, request.kind)
         else:
             try:
                 with _no_worker():
-                    remember(location, run.id, request.kind)
+                    await asyncio.to_thread(remember, location, run.id, request.kind)
                     spec = {
                         "job_id": run.id,
                         "source": _absolute(request.source, job.source),
@@ -210,7 +211,7 @@ def _no_worker() -> Iterator[None]:
 def _forget_old_logs(folder: Path) -> None:
     oldest = time.time() - KEEP.total_seconds()
     # .rows: sync state of copies, written here by earlier versions.
-    for path in (*folder.glob("*.log"), *folder.glob("*.rows")):
+    for path in (*folder.glob("*.log"), *folder.glob("*.rows"), *folder.glob(f"*{SUFFIX}")):
         with suppress(OSError):
             if path.stat().st_mtime < oldest:
                 path.unlink()

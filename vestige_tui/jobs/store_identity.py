@@ -46,7 +46,10 @@ def distinct_stores(urls: Iterable[str], leave_out: Iterable[str] = ()) -> tuple
 
 
 def _real_path(path: str) -> str:
-    return os.path.realpath(os.path.expanduser(path))
+    try:
+        return os.path.realpath(os.path.expanduser(path))
+    except (OSError, ValueError):
+        return path  # no file can have this name
 
 
 def _server_identity(url: str) -> tuple[str, ...]:

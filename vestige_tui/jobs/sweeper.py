@@ -17,6 +17,7 @@ from vestige_tui.core.errors import ReadOnly, Unavailable, VestigeError
 from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.core.text import duration, grouped
 from vestige_tui.jobs.transitions import IN_FLIGHT, LEASE, LEASE_LOST, OVERDUE, STUCK_AFTER, TRANSITIONS, settle
+from vestige_tui.jobs.worker_sign import living_worker
 from vestige_tui.store.schema.rows import as_time
 
 if TYPE_CHECKING:
@@ -48,12 +49,14 @@ class SweepResult:
 async def end_lost_run(transaction: Transaction, run: Row, now: datetime) -> bool:
     """End the unfinished run of a plan whose worker gave no heartbeat for LEASE, so that the plan can be retried.
 
+    A worker whose process lives on this machine is not lost: it may not have reached the ledger.
+
     ``run`` is a row of ``find_unfinished_run``. Returns False where its worker is alive. ``Ledger.start`` asks this
     before each attempt, and then continues from the checkpoint of the run that ended here.
     """
     job_id, last_sign = str(run["delegation_id"]), as_time(run["last_sign"]) or now
     if run["status"] in IN_FLIGHT:
-        if now - last_sign <= LEASE:
+        if now - last_sign <= LEASE or living_worker(job_id) is not None:
             return False
         await settle(transaction, job_id, "failed", now=now, error=LEASE_LOST)
     # Also if the delegation was ended by a program that knows no runs.

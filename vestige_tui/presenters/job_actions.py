@@ -92,6 +92,8 @@ def _against_retry(job: Job, jobs: Sequence[Job], now: datetime, names: Mapping[
     if job.in_flight:
         if job.silence(now) is not None:
             return ""
+        if job.worker_pid is not None:
+            return f"Its worker, process {job.worker_pid}, lives; it goes on by itself, or cancel it."
         age_words = "It is starting" if age is None else f"Its last sign is {duration(age)} old"
         return f"{age_words}; from {LEASE_SECONDS} s on {names['retry']} takes it up."
     later = later_run(job, jobs)

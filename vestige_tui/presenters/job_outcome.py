@@ -8,6 +8,7 @@ from typing import Any
 
 from vestige_tui.core.jobs import Job, TableProgress
 from vestige_tui.core.text import duration, grouped, plain, redact, short_id
+from vestige_tui.core.times import clock_time
 from vestige_tui.jobs.transitions import CANCELLED, GIVEN_UP, LEASE_LOST, OVERDUE
 from vestige_tui.presenters.job_progress import (
     DIFFERENCES,
@@ -19,7 +20,7 @@ from vestige_tui.presenters.job_progress import (
     sum_in_words,
     unit,
 )
-from vestige_tui.presenters.jobs import clock_time, silence_in_words, state_label, stuck_seconds
+from vestige_tui.presenters.jobs import silence_in_words, state_label, stuck_seconds, wait_in_words
 from vestige_tui.presenters.style import Sentence
 
 ENDS_AT_CHECKPOINT = "It ends at its next checkpoint."
@@ -89,6 +90,8 @@ def _problem_in_flight(job: Job, now: datetime) -> Sentence | None:
         )
     if silence := silence_in_words(job, now):
         return Sentence(f"Its worker gave no sign {silence}.", "waiting")
+    if wait := wait_in_words(job, now):
+        return Sentence(wait, "waiting")
     return Sentence(ENDS_AT_CHECKPOINT, "waiting") if job.cancel_requested else None
 
 

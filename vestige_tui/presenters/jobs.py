@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from vestige_tui.core.jobs import Job, JobStatus
-from vestige_tui.core.text import ago, cells, cut, duration, grouped, plain
+from vestige_tui.core.text import ago, cells, cut, duration, grouped, plain, redact
+from vestige_tui.core.times import clock_time
 from vestige_tui.jobs.transitions import CANCELLED
 from vestige_tui.presenters.job_progress import differences, failed_rows, quantity
 from vestige_tui.presenters.models import dimensions, short_name
@@ -38,6 +39,7 @@ STATUS_LABELS: Mapping[JobStatus, StateLabel] = {
 }
 """Label of each status of the ledger; heartbeat, rows and a cancel request refine it."""
 _SILENT_LABEL = StateLabel("◌", "no sign of life", "waiting")
+_WAITING_LABEL = StateLabel("◐", "waiting", "waiting")
 _CANCELLING_LABEL = StateLabel("▫", "cancelling", "waiting")
 CANCELLED_LABEL = StateLabel("▫", "cancelled", "muted")
 
@@ -66,7 +68,9 @@ def state_label(job: Job, now: datetime) -> StateLabel:
     if job.in_flight:
         if job.silence(now) is not None:
             return _SILENT_LABEL
-        return _CANCELLING_LABEL if job.cancel_requested else label
+        if job.cancel_requested:
+            return _CANCELLING_LABEL
+        return label if job.wait is None else _WAITING_LABEL
     if job.error == CANCELLED:
         return CANCELLED_LABEL
     return _completed_label(job, label) if job.status == "completed" else label
@@ -84,18 +88,19 @@ def _completed_label(job: Job, done: StateLabel) -> StateLabel:
     return done
 
 
+def wait_in_words(job: Job, now: datetime) -> str:
+    """Return what the worker of a job waits for, and since when, as a sentence; empty for nothing."""
+    if job.wait is None or not job.in_flight:
+        return ""
+    return f"Waiting since {clock_time(job.wait.since, now)}: {plain(redact(job.wait.reason))}"
+
+
 def is_running(job: Job, now: datetime) -> bool:
     """Check whether a worker is at work on a job that is not being cancelled, so that its step says more."""
     return state_label(job, now) is STATUS_LABELS["in_progress"]
 
 
 # Times
-
-
-def clock_time(moment: datetime, now: datetime) -> str:
-    """Return a time in the local zone, with the date unless it is today's."""
-    local, today = moment.astimezone(), now.astimezone().date()
-    return f"{local:%H:%M}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"
 
 
 def silence_in_words(job: Job, now: datetime) -> str:

@@ -13,13 +13,14 @@ from typing import Any, TypeAlias
 
 from vestige_tui.core.embeddings import ModelSignature, VectorCensus
 from vestige_tui.core.health import Health, MigrationInfo, PostgresServer, SqliteFile, Stats, StoreReport
-from vestige_tui.core.jobs import Job, JobFinding, TableProgress
+from vestige_tui.core.jobs import Job, JobFinding, JobWait, TableProgress
 from vestige_tui.core.links import Edge, Neighbor, SupersessionEvent
 from vestige_tui.core.memories import Change, Memory
 from vestige_tui.core.reviews import MarkedMemory, QueueCounts, Review, Scheduling
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, retrievability, to_json
 from vestige_tui.core.search import Answer, Explanation, Hit, WhyNot
 from vestige_tui.core.storable import EXACT_FLOAT, rebuilt
+from vestige_tui.core.text import redact
 from vestige_tui.core.times import format_time
 
 Document: TypeAlias = dict[str, Any]
@@ -435,7 +436,13 @@ def job(job: Job, now: datetime, findings: Sequence[JobFinding] = ()) -> Documen
         "deadline": time(job.deadline),
         "finished_at": time(job.finished_at),
         "cancel_requested": job.cancel_requested,
+        "waiting": wait(job.wait) if job.in_flight and job.wait is not None else None,
     }
+
+
+def wait(cause: JobWait) -> Document:
+    """Return what the worker of a job waits for."""
+    return {"reason": redact(cause.reason), "since": time(cause.since)}
 
 
 def memory_line(memory: Memory) -> Document:

@@ -12,12 +12,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from vestige_tui.process.file_lock import lock_within
+
 MAX_BYTES = 1_000_000
 FILES = 3
 """Number of files kept, the current one included: ``name``, ``name.1``, ``name.2``."""
 LOCK_SECONDS = 0.25
 """Limit of the wait for the lock: a process that was stopped while it holds it must not stop the others."""
-_LOCK_POLL_SECONDS = 0.001
+IMPATIENT_SECONDS = 10.0
+"""Time after a wait in vain in which the lock is tried, but not waited for: a thousand lines must not add up."""
 
 
 class SharedLogFile(logging.Handler):
@@ -32,6 +35,7 @@ class SharedLogFile(logging.Handler):
         self._max_bytes = max_bytes
         self._files = files
         self._descriptor: int | None = None
+        self._patient_from = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -52,7 +56,7 @@ class SharedLogFile(logging.Handler):
     def _append(self, line: bytes) -> None:
         while True:
             descriptor = self._open_file()
-            is_locked = _lock(descriptor)
+            is_locked = self._lock(descriptor)
             try:
                 if self._is_replaced(descriptor):
                     self._close_file()
@@ -84,6 +88,16 @@ class SharedLogFile(logging.Handler):
         if descriptor is not None:
             os.close(descriptor)  # releases the lock, too
 
+    def _lock(self, descriptor: int) -> bool:
+        """Lock an open file against other processes; return False if that takes too long or is not supported."""
+        try:
+            if lock_within(descriptor, LOCK_SECONDS if time.monotonic() >= self._patient_from else 0.0):
+                return True
+        except OSError:
+            return False
+        self._patient_from = time.monotonic() + IMPATIENT_SECONDS
+        return False
+
     def _is_replaced(self, descriptor: int) -> bool:
         """Check whether another process rotated or deleted the file since it was opened."""
         try:
@@ -97,18 +111,3 @@ class SharedLogFile(logging.Handler):
             older = self.path.with_name(f"{self.path.name}.{number - 1}") if number > 1 else self.path
             with suppress(FileNotFoundError):
                 os.replace(older, self.path.with_name(f"{self.path.name}.{number}"))
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock an open file against other processes; return False if that takes too long or is not supported."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_LOCK_POLL_SECONDS)
-        except OSError:
-            return False

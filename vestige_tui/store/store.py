@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vestige_tui.core.health import Health, HealthProblem
     from vestige_tui.core.memories import Change, Draft, Filter, Memory, Page, Patch, Sort
     from vestige_tui.core.search import Answer, Explanation, SearchQuery, WhyNot
+    from vestige_tui.core.waits import WaitReport
     from vestige_tui.store.backends.protocol import Backend
     from vestige_tui.store.context import Clock
 
@@ -140,6 +141,19 @@ class Store:
         """Prepare the backend for searches, so that the first one does not wait."""
         await self.models.refresh()
         await self._backend.warm()
+
+    # Waits
+
+    def long_wait(self) -> WaitReport | None:
+        """Return the longest wait for the database that lasts now, once it is long enough to be shown."""
+        return self._backend.waits.report()
+
+    def break_off(self) -> int:
+        """Break off every wait for the database that can be; return their number.
+
+        What waited raises Cancelled, or Unsure where a write may have been saved.
+        """
+        return self._backend.waits.break_off()
 
     # Search
 

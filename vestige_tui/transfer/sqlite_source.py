@@ -23,6 +23,7 @@ from vestige_tui.core.errors import (
 )
 from vestige_tui.core.storable import as_uuid, new_id
 from vestige_tui.core.text import below_home
+from vestige_tui.store.backends.sqlite_connection import is_busy, is_full, translate
 from vestige_tui.store.backends.sqlite_file import OpenedFile
 from vestige_tui.store.backends.sqlite_wal import is_stale
 from vestige_tui.store.schema.named_sql import compose
@@ -115,6 +116,8 @@ class SqliteSource:
             return SchemaPending(
                 f"{self.title} lacks tables that this needs ({error}); run `vestige-tui schema up` on it."
             )
+        if is_busy(error) or is_full(error):
+            return translate(error, self.title, self.path)
         return Unavailable(f"{self.title} cannot be read: {error}.")
 
     def _refuse_replaced(self) -> None:

@@ -8,6 +8,7 @@ ReadingPlace.
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
@@ -23,9 +24,10 @@ from textual.worker import Worker, WorkerState
 from vestige_tui.core.errors import Cancelled, Unavailable, Unreachable, Unsure, VestigeError
 from vestige_tui.core.log import chain_of
 from vestige_tui.core.text import plain, redact
+from vestige_tui.core.waits import wait_sentence
 from vestige_tui.tui import layout_widths
 from vestige_tui.tui.commands.command import Command, bindings
-from vestige_tui.tui.commands.everywhere import EVERYWHERE, Quit, Refresh, ShowErrorDetails
+from vestige_tui.tui.commands.everywhere import EVERYWHERE, Leave, Quit, Refresh, ShowErrorDetails
 from vestige_tui.tui.commands.memories import UndoChange
 from vestige_tui.tui.commands.places import PLACES, GoTo
 from vestige_tui.tui.dialogs.help import HelpScreen
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
     from textual.widget import Widget
 
+    from vestige_tui.core.waits import WaitReport
     from vestige_tui.store.store import Store
     from vestige_tui.tui.store_session import StoreSession
 
@@ -59,7 +62,10 @@ WRITES_THE_STORE = frozenset(
 WRITES_ANY_STORE = frozenset({"start_copy", "verify_copy", "cancel_job", "retry_job", "fail_job"})
 """Actions that write to a store of their own choice, or to the job log of one."""
 
-WITHOUT_A_STORE = {command.action.partition("(")[0] for command in EVERYWHERE}
+CANCEL_WAIT = "cancel_wait"
+"""Action that breaks off a wait for the store."""
+
+WITHOUT_A_STORE = {CANCEL_WAIT} | {command.action.partition("(")[0] for command in EVERYWHERE}
 """Actions that work in a place while no store is open."""
 
 
@@ -100,7 +106,11 @@ class Place(Screen[None]):
     Place > #refused { display: none; }
     Place.-refused > #refused { display: block; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = bindings(*EVERYWHERE)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(*EVERYWHERE),
+        # The key that goes back, also out of a line: while the store is waited for it cancels that first.
+        Binding(Leave.key, CANCEL_WAIT, "cancel", id=Leave.id, show=False, priority=True),
+    ]
     HORIZONTAL_BREAKPOINTS: list[tuple[int, str]] | None = layout_widths.HORIZONTAL
 
     def __init__(self) -> None:
@@ -115,6 +125,8 @@ class Place(Screen[None]):
         self._refusal: VestigeError | None = None
         self._details = ""
         self._complaint: Notice | None = None
+        self._wait: WaitReport | None = None
+        self._wait_notice: Notice | None = None
 
     # For subclasses ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -191,6 +203,17 @@ class Place(Screen[None]):
         session = self.store_session
         self._header.show(session.facts, session.badges)
         self._show_refusal(session.refusal if session.store is None else None)
+        self._show_wait(session.wait)
+
+    def _show_wait(self, wait: WaitReport | None) -> None:
+        """Show what the store is waited for, with the key that cancels it, until that is over."""
+        before, self._wait = self._wait, wait
+        if wait is None:
+            self._status.withdraw(self._wait_notice)
+            self._wait_notice = None
+        elif wait != before and not isinstance(self._status.notice.error, Unsure):
+            sentence = wait_sentence(wait, datetime.now(UTC))
+            self._wait_notice = self._status.say(sentence, f"{self.key_named(Leave)} cancel", "waiting")
 
     def _outage_ended(self, outage: VestigeError) -> None:
         """Clear the message of an outage that is over; that a write is unconfirmed stays on view."""
@@ -310,6 +333,8 @@ class Place(Screen[None]):
         return bool(why)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == CANCEL_WAIT:
+            return self._wait is not None
         if self.is_mounted and (self._is_refused(action) or self.why_not(action)):
             return None
         return super().check_action(action, parameters)
@@ -346,6 +371,11 @@ class Place(Screen[None]):
 
     def action_show_help(self) -> None:
         self.app.push_screen(HelpScreen(self.GO_TO.title, self.HELP or self.GO_TO.help, self))
+
+    def action_cancel_wait(self) -> None:
+        """Break off what waits for the store; a write that may have been saved is said to be by its own error."""
+        self.store_session.cancel_waits()
+        self.say("Cancelled; the store is not waited for any longer.", severity="quiet")
 
     def action_back(self) -> None:
         """Clear the status line; a place with something to close overrides this."""

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import (
+    Cancelled,
     EmbedderUnavailable,
     ModelMismatch,
     Refused,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from vestige_tui.config.settings import Config
     from vestige_tui.core.embeddings import ModelSignature
     from vestige_tui.core.jobs import Job
+    from vestige_tui.core.waits import WaitReport
     from vestige_tui.store.context import Clock
     from vestige_tui.store.store import Store
 
@@ -62,6 +64,8 @@ WAIT_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 OPEN_AGAIN_SECONDS = 5.0
 CALM_SECONDS = 0.1
+WAIT_POLL_SECONDS = 0.5
+"""Pause between two looks at what the store is waited for."""
 KINDS = {"sqlite": "SQLite", "postgres": "PostgreSQL", "vestige": "Vestige file"}
 
 
@@ -69,6 +73,7 @@ class Activity(Enum):
     """Background activity of a session, at most one of each kind at a time."""
 
     WATCH_STORE = "watch"
+    WATCH_WAITS = "waits"
     WATCH_JOBS = "jobs"
     SWEEP_JOBS = "sweep"
     PREPARE_MODEL = "model"
@@ -107,6 +112,8 @@ class StoreSession:
         """State of the model, None if it is loaded."""
         self.refusal: VestigeError | None = None
         """Error of the last attempt to open the store; None before the first attempt and once the store is open."""
+        self.wait: WaitReport | None = None
+        """Longest wait for the store, while one is long enough to be shown."""
         self._config = config
         self._url = url
         self._emit = emit
@@ -114,6 +121,7 @@ class StoreSession:
         self._read_only = read_only
         self._create_confirmed = create_confirmed
         self._clock = clock
+        self._opening: Store | None = None
         self._typed_urls: list[str] = []
         self._tasks: dict[Activity, asyncio.Task[None]] = {}
         self._check_now = asyncio.Event()
@@ -155,6 +163,13 @@ class StoreSession:
         """Refresh at once after a write of this console, without waiting for the change token."""
         self._check_now.set()
 
+    def cancel_waits(self) -> bool:
+        """Break off what waits for the store; return whether there was anything."""
+        store = self.store or self._opening
+        count = store.break_off() if store is not None else 0
+        self._show_wait(None)
+        return bool(count)
+
     def prepare_model(self) -> asyncio.Task[None] | None:
         """Read again which model the store needs, and load it; return the task. None while no store is open."""
         if self.store is None:
@@ -166,6 +181,7 @@ class StoreSession:
     async def run(self) -> None:
         """Open the store, keep it live until cancelled, and close it."""
         try:
+            self._start(Activity.WATCH_WAITS, self._watch_waits)
             store = await self._open()
             self._start(Activity.WATCH_STORE, partial(self._watch_store, store))
             self._start(Activity.WATCH_JOBS, partial(self._watch_jobs, store))
@@ -221,12 +237,15 @@ class StoreSession:
         )
         if self.facts.store != store.title:
             self._show_facts(store=store.title)
+        self._opening = store
         try:
             await store.open()
         except BaseException:
             # The threads of a half-open store would keep the process alive.
             await store.close()
             raise
+        finally:
+            self._opening = None
         return store
 
     def _refuse(self, error: VestigeError, user_asked: bool) -> None:
@@ -281,7 +300,7 @@ class StoreSession:
             is_expected = isinstance(error, VestigeError)
             log.warning("The activity %s failed: %s", activity.value, error, exc_info=None if is_expected else error)
             if activity is Activity.PREPARE_MODEL:
-                self._model_cut_off = isinstance(error, Unavailable)
+                self._model_cut_off = isinstance(error, Unavailable | Cancelled)
                 self._show_banner(None)
             self._emit(Failed(error))
 
@@ -373,8 +392,29 @@ class StoreSession:
         badges = dict(self.badges)
         badges["review"] = Badge(grouped(counts.due) if counts.due else "", waiting=counts.overdue > 0)
         self.badges = badges
-        self._show_facts(memories=stats.total_memories, model=model, state=SessionState.LIVE)
+        self._show_facts(memories=stats.total_memories, model=model, state=self._state_of_open_store())
         await self._follow_model(store)
+
+    # Waits for the store
+
+    async def _watch_waits(self) -> None:
+        """Show what the store is waited for while that takes long."""
+        while True:
+            await asyncio.sleep(WAIT_POLL_SECONDS)
+            store = self.store or self._opening
+            self._show_wait(store.long_wait() if store is not None else None)
+
+    def _show_wait(self, wait: WaitReport | None) -> None:
+        # Waits of the same cause are equal, so that one is shown once and not every time that it is looked at.
+        changed, self.wait = wait != self.wait, wait
+        state = self._state_of_open_store() if self.state in (SessionState.LIVE, SessionState.WAITING) else self.state
+        if changed or state is not self.state:
+            if changed and wait is not None:
+                log.warning("The store is waited for: %s", "a lock" if wait.holders else wait.kind.value)
+            self._show_facts(state=state)
+
+    def _state_of_open_store(self) -> SessionState:
+        return SessionState.LIVE if self.wait is None else SessionState.WAITING
 
     # Jobs of every known store
 

@@ -11,12 +11,14 @@ from vestige_tui.tui.notice import Severity
 
 
 class SessionState(Enum):
-    """State of the session. OPENING → LIVE ⇄ RECONNECTING; OPENING → REFUSED → LIVE; any → CLOSED."""
+    """State of the session. OPENING → LIVE ⇄ WAITING, RECONNECTING; OPENING → REFUSED → LIVE; any → CLOSED."""
 
     OPENING = "opening"
     """The first attempt to open the store has not ended."""
     LIVE = "live"
     """The store is open and answers."""
+    WAITING = "waiting"
+    """The store is open, and has not answered for a while; ``wait`` says why."""
     RECONNECTING = "reconnecting"
     """The store is open, and its server does not answer."""
     REFUSED = "refused"
@@ -65,7 +67,7 @@ class ModelBanner:
 
 @dataclass(frozen=True, slots=True)
 class FrameChanged:
-    """Event: facts, badges, jobs, banner or refusal have been replaced."""
+    """Event: facts, badges, jobs, banner, wait or refusal have been replaced."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,9 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
+from tests.support.polling import until
 from tests.support.postgres import run_in_thread
+from tests.support.stopped import stopped, stopped_file_lock
 from vestige_tui.core import errors
 from vestige_tui.store.backends import embedded_postgres
 
@@ -362,6 +364,34 @@ async def test_a_start_that_fails_says_the_servers_own_reason(cluster: Path) -> 
         settings.write_text(before)
     assert not leases(cluster)
     assert not running(cluster)
+
+
+async def test_a_stopped_server_is_named_and_ends_once_it_is_continued(
+    cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await embedded_postgres.acquire(cluster)
+    monkeypatch.setattr(embedded_postgres, "START_SECONDS", 0.2)
+    with stopped(server_pid(cluster)):
+        pid = server_pid(cluster)
+        with pytest.raises(errors.Unavailable, match=rf"does not answer: process {pid} \(.*, stopped\)\.$"):
+            await embedded_postgres.acquire(cluster)
+        await embedded_postgres.release(first)
+        assert running(cluster)
+
+    async def has_ended() -> bool:
+        return not running(cluster)
+
+    await until(has_ended)
+
+
+async def test_a_stopped_process_that_starts_the_server_is_named(
+    cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_postgres, "LOCK_SECONDS", 0.1)
+    with stopped_file_lock(cluster / "vestige.lock") as pid:
+        held = rf"^Process {pid} \(.*, stopped\) keeps starting or stopping the server"
+        with pytest.raises(errors.Busy, match=held):
+            await embedded_postgres.acquire(cluster)
 
 
 async def test_without_the_wheel_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

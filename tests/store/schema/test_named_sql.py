@@ -62,6 +62,7 @@ ONLY_POSTGRES = {
     "find_unheard",
     "find_index",
     "list_sessions",
+    "list_blockers",
     "list_vacuumable",
     "hold_unchanged",
     "load_spare",

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import itertools
@@ -42,6 +41,8 @@ from urllib.parse import quote
 from vestige_tui.core import errors
 from vestige_tui.core.log import suppressed
 from vestige_tui.process import exec_as
+from vestige_tui.process.file_lock import lock_holder, lock_within, try_lock
+from vestige_tui.process.process_state import is_stopped, process_label, start_time
 
 log = logging.getLogger(__name__)
 
@@ -206,11 +207,12 @@ class _Server:
         """Hold the lock, so that no other process starts or stops the server meanwhile."""
         descriptor = self.open("vestige.lock", os.O_RDWR)
         try:
-            deadline = time.monotonic() + LOCK_SECONDS
-            while not _try_lock(descriptor):
-                if time.monotonic() > deadline:
-                    raise errors.Busy(f"Another process keeps starting or stopping the server in {self.directory}.")
-                time.sleep(0.01)
+            if not lock_within(descriptor, LOCK_SECONDS):
+                pid = lock_holder(descriptor)
+                holder = "Another process" if pid is None else process_label(pid).capitalize()
+                raise errors.Busy(
+                    f"{holder} keeps starting or stopping the server in {self.directory}; let it go on, or end it."
+                )
             yield
         finally:
             os.close(descriptor)
@@ -282,7 +284,7 @@ class _Server:
 
     def take_lease(self) -> str:
         pid = os.getpid()
-        name = f"lease.{pid}.{_start_time(pid)}.{next(_lease_numbers)}"
+        name = f"lease.{pid}.{start_time(pid)}.{next(_lease_numbers)}"
         os.close(self.open(name, os.O_RDWR))
         return name
 
@@ -291,7 +293,7 @@ class _Server:
         leases = []
         for name in os.listdir(self.directory):
             if match := _LEASE.fullmatch(name):
-                if _start_time(int(match[1])) == match[2]:
+                if start_time(int(match[1])) == match[2]:
                     leases.append(name)
                 else:
                     (self.directory / name).unlink(missing_ok=True)
@@ -308,7 +310,7 @@ class _Server:
         while True:
             descriptor = self.open("running.lock", os.O_RDWR)
             try:
-                if _try_lock(descriptor):
+                if try_lock(descriptor):
                     if own_sockets is not None:
                         _remove(own_sockets)
                         self.fail(self.log_after(log_offset))
@@ -324,6 +326,9 @@ class _Server:
                 if _answers(sockets):
                     return sockets
             if time.monotonic() > deadline:
+                if state.get("status") == "ready":
+                    server = process_label(int(state["pid"]))
+                    raise errors.Unavailable(f"The embedded PostgreSQL in {self.directory} does not answer: {server}.")
                 self.fail(self.log_after(log_offset))
             time.sleep(0.005)
 
@@ -372,14 +377,18 @@ class _Server:
         """Stop the server with a fast shutdown: sessions end, nothing committed is lost."""
         descriptor = self.open("running.lock", os.O_RDWR)
         try:
-            if _try_lock(descriptor):
+            if try_lock(descriptor):
                 return
             state = self.status()
             if "pid" in state:
+                pid = int(state["pid"])
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(state["pid"]), signal.SIGINT)
+                    os.kill(pid, signal.SIGINT)
+                if is_stopped(pid):
+                    log.warning("The embedded server ends once it is continued: %s", process_label(pid))
+                    return
             deadline = time.monotonic() + STOP_SECONDS
-            while not _try_lock(descriptor):
+            while not try_lock(descriptor):
                 if time.monotonic() > deadline:
                     raise errors.Unavailable(f"The embedded PostgreSQL in {self.directory} did not stop.")
                 time.sleep(0.005)
@@ -451,27 +460,3 @@ def _answers(sockets: Path) -> bool:
         connection.sendall(_SSL_REQUEST)
         return connection.recv(1) in (b"N", b"S")
     return False
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _start_time(pid: int) -> str:
-    """Return a word for a living process's start time, unique for its number; empty for a dead process."""
-    if Path("/proc/self/stat").exists():
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            return ""
-        return "" if fields[0] in "ZX" else fields[19]
-    environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
-    ps = subprocess.run(
-        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, env=environment, check=False
-    )
-    state, _, started = ps.stdout.strip().partition(" ")
-    return "" if state.startswith("Z") else re.sub(r"\W+", "_", started.strip())

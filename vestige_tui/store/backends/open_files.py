@@ -10,10 +10,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from vestige_tui.core.health import Session
+from vestige_tui.core.waits import STOPPED, WRITES
+from vestige_tui.process.file_lock import write_lock_owners
+from vestige_tui.process.process_state import is_stopped
 
 PROC = Path("/proc")
 _WRITE_FLAGS = os.O_WRONLY | os.O_RDWR
 """Access modes of open(2) that allow writing."""
+_WAL_WRITE_LOCK = range(120, 121)
+"""Byte of the shared-memory file that a writer locks with a write-ahead log (SQLite's walformat)."""
+_FILE_LOCKS = range(0x4000_0000, 0x4000_0200)
+"""Bytes of the file itself that a writer locks without one: pending, reserved and shared (SQLite's lockingv3)."""
 
 
 def open_files(path: str, proc: Path = PROC) -> tuple[Session, ...]:
@@ -21,6 +28,22 @@ def open_files(path: str, proc: Path = PROC) -> tuple[Session, ...]:
     target = os.path.realpath(path)
     sessions = [session for folder in _processes(proc) if (session := _session_of(folder, target)) is not None]
     return tuple(sorted(sessions, key=lambda each: (not each.mine, -each.pid)))
+
+
+def lock_holders(path: str, proc: Path = PROC) -> tuple[Session, ...]:
+    """Return the processes that hold the write lock of a SQLite file, else those that may write it but this one."""
+    target = os.path.realpath(path)
+    owners = {*write_lock_owners(f"{target}-shm", _WAL_WRITE_LOCK), *write_lock_owners(target, _FILE_LOCKS)}
+    if owners:
+        return tuple(_holder(proc / str(pid)) for pid in sorted(owners))
+    return tuple(
+        _holder(proc / str(each.pid)) for each in open_files(path, proc) if not each.mine and each.state == WRITES
+    )
+
+
+def _holder(process: Path) -> Session:
+    pid = int(process.name)
+    return _described(process, STOPPED if is_stopped(pid) else WRITES)
 
 
 def _processes(proc: Path) -> Iterator[Path]:
@@ -36,8 +59,10 @@ def _session_of(process: Path, target: str) -> Session | None:
             with suppress(OSError):
                 if os.readlink(link) == target:
                     modes.append(_may_write(process / "fdinfo" / link.name))
-    if not modes:
-        return None
+    return _described(process, WRITES if any(modes) else "only reads") if modes else None
+
+
+def _described(process: Path, state: str) -> Session:
     pid = int(process.name)
     name, user, started_at = "", "", None
     with suppress(OSError):
@@ -46,7 +71,7 @@ def _session_of(process: Path, target: str) -> Session | None:
         user = pwd.getpwuid(process.stat().st_uid).pw_name
     with suppress(OSError, ValueError, IndexError):
         started_at = _start_time(process)
-    return Session(pid, name, user, "may write" if any(modes) else "only reads", started_at, pid == os.getpid())
+    return Session(pid, name, user, state, started_at, pid == os.getpid())
 
 
 def _may_write(info: Path) -> bool:

@@ -37,6 +37,7 @@ from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
 from vestige_tui.store.schema.stand_ins import StandIn, stand_ins, with_common_tables
+from vestige_tui.store.waits import Waits, long_work
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
@@ -88,7 +89,8 @@ class PostgresTransaction:
 
     async def script(self, sql: str) -> None:
         try:
-            await self.connection.execute(self._backend.typed(sql).encode())
+            with long_work():
+                await self.connection.execute(self._backend.typed(sql).encode())
         except psycopg.Error as error:
             raise translate(error, self._backend.title) from error
 
@@ -136,6 +138,10 @@ class PostgresBackend:
     @property
     def title(self) -> str:
         return self._pool.title
+
+    @property
+    def waits(self) -> Waits:
+        return self._pool.waits
 
     @property
     def read_only(self) -> bool:
@@ -292,7 +298,7 @@ class PostgresBackend:
         try:
             async with self._pool.connection() as connection:
                 statement = self.sql(name).replace(b"{table}", sql.Identifier(table).as_bytes(connection))
-                with self.timings.of(name):
+                with self.timings.of(name), long_work():
                     await connection.execute(statement)
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
             raise translate(error, self.title) from error

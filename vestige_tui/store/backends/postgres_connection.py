@@ -7,17 +7,21 @@ import logging
 import os
 import select
 import socket
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.json import Jsonb
 
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.server_url import PERCENT_ENCODE, read_server_url
-from vestige_tui.store.backends.postgres_errors import Unsuitable
+from vestige_tui.store.backends.postgres_errors import BrokenOff, LockTimeout, Unsuitable
 from vestige_tui.store.backends.protocol import Json, Params
+from vestige_tui.store.waits import Waits
+
+RV = TypeVar("RV")
 
 CANCEL_SECONDS = 1.0
 """Wait for a server to accept a cancellation, before its connection is cut."""
@@ -27,6 +31,14 @@ _SETTINGS = (
     "-c plan_cache_mode=force_custom_plan -c jit=off"
     " -c hnsw.ef_search=200 -c hnsw.iterative_scan=relaxed_order -c lock_timeout=15s"
 )
+
+# A line that drops packets is cut after half a minute; a server that is slow or stopped still acknowledges.
+_LINE = {
+    "keepalives_idle": "15",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",  # milliseconds
+}
 
 ENCODING = "UTF8"
 # Stored and read values depend on these. Environment (PGCLIENTENCODING, PGDATESTYLE, PGTZ), service file, URL, role and
@@ -91,7 +103,7 @@ def conninfo(url: str, *, read_only: bool, **extra: str) -> str:
         options += " -c default_transaction_read_only=on"
     parts.setdefault("application_name", "vestige-tui")
     # A startup parameter overrides options, role and database; the URL's own overrides environment and service.
-    return make_conninfo("", **{**parts, **extra, "client_encoding": ENCODING, "options": options})
+    return make_conninfo("", **{**_LINE, **parts, **extra, "client_encoding": ENCODING, "options": options})
 
 
 def is_closed_by_server(connection: AsyncConnection[Any]) -> bool:
@@ -126,6 +138,9 @@ def check_encoding(info: psycopg.ConnectionInfo) -> None:
 class ServerConnection(AsyncConnection[dict[str, Any]]):
     """A session with all settings that values depend on; cut off where its server does not answer a cancellation."""
 
+    waits: Waits | None = None
+    """Registry of its waits for answers; None for a connection whose waits are not shown."""
+
     @classmethod
     async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
         connection = await super().connect(conninfo, **kwargs)
@@ -137,6 +152,16 @@ class ServerConnection(AsyncConnection[dict[str, Any]]):
             await connection.close()
             raise
         return connection
+
+    async def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
+        """Wait for the server, as every statement, commit and pipeline does; the wait is shown while it lasts."""
+        if self.waits is None:
+            return await super().wait(gen, *args, **kwargs)
+        with self.waits.of(session=self.pgconn.backend_pid, error=BrokenOff) as wait:
+            try:
+                return await super().wait(gen, *args, **kwargs)
+            except errors.LockNotAvailable as error:
+                raise LockTimeout(error, wait.holders) from error
 
     async def cancel_safe(self, *, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - the driver's signature
         try:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
 import psycopg
 from psycopg import errors
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from vestige_tui.core.errors import (
     Busy,
+    Cancelled,
     Conflict,
     DiskFull,
     NotFound,
@@ -18,11 +23,27 @@ from vestige_tui.core.errors import (
     Unreachable,
     VestigeError,
 )
+from vestige_tui.core.health import Session
 from vestige_tui.core.text import redact
+from vestige_tui.core.waits import sessions_in_words
+
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Unsuitable(psycopg.InterfaceError):
     """A session that would corrupt texts; its message continues a sentence that begins with the store's name."""
+
+
+class BrokenOff(errors.QueryCanceled):
+    """A statement whose answer a person did not want to wait for."""
+
+
+class LockTimeout(errors.LockNotAvailable):
+    """A lock that was not granted in time, with the sessions that held it."""
+
+    def __init__(self, error: errors.LockNotAvailable, holders: Sequence[Session]) -> None:
+        super().__init__(*error.args)
+        self.holders = tuple(holders)
 
 
 def translate(error: Exception, title: str) -> VestigeError:
@@ -31,6 +52,11 @@ def translate(error: Exception, title: str) -> VestigeError:
         return Refused(f"{title} {error}")
     if isinstance(error, PoolTimeout | TooManyRequests):
         return Busy(f"All connections to {title} are in use; try again.")
+    if isinstance(error, BrokenOff):
+        return Cancelled("Cancelled; nothing was changed.")
+    if isinstance(error, LockTimeout) and error.holders:
+        holders = sessions_in_words(error.holders, datetime.now(UTC))
+        return Busy(f"{title} is busy: {holders} holds what this needs. Nothing was changed; try again.")
     if isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected | errors.SerializationFailure):
         return Busy(f"{title} is busy: another session holds what this needs. Nothing was changed; try again.")
     if isinstance(error, errors.QueryCanceled):
@@ -51,10 +77,15 @@ def translate(error: Exception, title: str) -> VestigeError:
         return SchemaPending(
             f"{title} lacks tables that this needs ({_first_line(error)}); run `vestige-tui schema up`."
         )
-    if isinstance(error, errors.DiskFull):
-        return DiskFull(f"{title} has no room: {_first_line(error)}.", disk=f"the disk of {title}")
-    if isinstance(error, errors.OutOfMemory):
-        return OutOfResources(f"{title} has too little memory: {_first_line(error)}.")
+    if isinstance(error, errors.DiskFull) or (isinstance(error, OSError) and error.errno in _FULL_DISK):
+        return DiskFull(
+            f"The disk of {title} is full ({_first_line(error)}); free space there, and try again.",
+            disk=f"the disk of {title}",
+        )
+    if isinstance(error, errors.OutOfMemory | errors.InsufficientResources | errors.ConfigurationLimitExceeded):
+        return OutOfResources(f"{title} lacks memory or space for this: {_first_line(error)}.")
+    if isinstance(error, errors.TooManyConnections):
+        return Unreachable(f"{title} accepts no more connections: {_first_line(error)}.")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolClosed | OSError):
         return Unreachable(f"{title} cannot be reached: {_first_line(error).removeprefix('connection is bad: ')}.")
     return VestigeError(f"PostgreSQL failed: {_first_line(error)}.")

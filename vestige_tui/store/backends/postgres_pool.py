@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from vestige_tui.core.errors import Refused, StoreMissing, Unreachable
-from vestige_tui.core.health import Connections
+from vestige_tui.core.health import Connections, Session
 from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.core.text import redact_url
+from vestige_tui.core.waits import WaitKind
 from vestige_tui.store.backends import embedded_postgres
 from vestige_tui.store.backends.postgres_connection import (
     ServerConnection,
@@ -32,7 +33,9 @@ from vestige_tui.store.backends.postgres_connection import (
     parse_url,
 )
 from vestige_tui.store.backends.postgres_errors import translate
+from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import compose
+from vestige_tui.store.waits import EXPLAINED_AFTER_SECONDS, Wait, Waits, long_work
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,10 @@ PATIENCE_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 """Longest pause between two attempts of the pool to reconnect."""
 
+ANSWER_SECONDS = 5.0
+"""Wait for the answer to a question about the cause of another wait."""
+MAX_EXPLAIN_PAUSE_SECONDS = 4.0
+"""Longest pause between two such questions."""
 CLOSE_SECONDS = 0.5
 """Wait for the pool to close."""
 
@@ -67,6 +74,10 @@ class PostgresPool:
         self._pool: AsyncConnectionPool[AsyncConnection[dict[str, Any]]] | None = None
         self._answered_at = 0.0
         self._ping_task: asyncio.Task[None] | None = None
+        self.waits = Waits(lambda: self.title)
+        """Waits of its borrowers, for a connection and for answers."""
+        self.waits.explain = self._explain_waits
+        self._explaining: asyncio.Task[None] | None = None
         self._own_connections: WeakSet[AsyncConnection[dict[str, Any]]] = WeakSet()
         if self._directory is None:
             parts = parse_url(self.url)
@@ -88,7 +99,8 @@ class PostgresPool:
         if self._directory is not None:
             if (self.read_only or not self._create) and not (self._directory / "data").is_dir():
                 raise StoreMissing(f"There is no store at {self.title}.")
-            self._lease = await embedded_postgres.acquire(self._directory)
+            with self.waits.of(WaitKind.CONNECTION, error=None):
+                self._lease = await embedded_postgres.acquire(self._directory)
             self.url = self._lease.url
         try:
             await self._preflight()
@@ -100,9 +112,10 @@ class PostgresPool:
     async def connect(self, **extra: str) -> AsyncConnection[dict[str, Any]]:
         """Open a connection outside the pool. Raises the driver's errors."""
         timeout = str(max(2, min(10, int(self._timeout))))
-        connection = await ServerConnection.connect(
-            self._conninfo(connect_timeout=timeout, **extra), row_factory=dict_row, autocommit=True
-        )
+        with self.waits.of(WaitKind.CONNECTION):
+            connection = await ServerConnection.connect(
+                self._conninfo(connect_timeout=timeout, **extra), row_factory=dict_row, autocommit=True
+            )
         self._own_connections.add(connection)
         return connection
 
@@ -167,6 +180,8 @@ class PostgresPool:
         await self._pool.open()
 
     async def _configure(self, connection: AsyncConnection[dict[str, Any]]) -> None:
+        if isinstance(connection, ServerConnection):
+            connection.waits = self.waits
         self._own_connections.add(connection)
         set_json_loads(load_json, connection)
         try:
@@ -184,9 +199,12 @@ class PostgresPool:
 
     async def close(self) -> None:
         """Close all connections; release an embedded server."""
-        if self._ping_task is not None:
-            self._ping_task.cancel()
-            await asyncio.wait({self._ping_task})
+        self.waits.close()
+        tasks = {task for task in (self._ping_task, self._explaining) if task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         if self._pool is not None:
             # Only a server that does not answer takes longer.
             await self._pool.close(CLOSE_SECONDS)
@@ -207,7 +225,8 @@ class PostgresPool:
     async def connection(self) -> AsyncIterator[AsyncConnection[dict[str, Any]]]:
         """Borrow a living connection of the pool. Raises Unavailable, and the errors of driver and pool."""
         async with AsyncExitStack() as stack:
-            connection = await self._borrow(stack)
+            with self.waits.of(WaitKind.CONNECTION):
+                connection = await self._borrow(stack)
             while is_closed_by_server(connection):
                 # After a restart of the server every idle connection of the pool is dead.
                 with suppressed(log, "use an idle connection", psycopg.Error):
@@ -228,6 +247,10 @@ class PostgresPool:
                 # All connections are in use, or there is no server and the pool waits for one.
                 await self._ensure_reachable()
                 if remaining <= PATIENCE_SECONDS:
+                    if not self._own_connections_in_use():
+                        raise Unreachable(
+                            f"{self.title} cannot be reached: it closes each connection at once."
+                        ) from None
                     raise
 
     async def _ensure_reachable(self) -> None:
@@ -247,7 +270,7 @@ class PostgresPool:
     async def _ping_server(self) -> None:
         try:
             try:
-                await (await self.connect()).close()
+                await self._check_server()
             except (psycopg.Error, OSError):
                 if self._lease is None:
                     raise
@@ -259,16 +282,65 @@ class PostgresPool:
             raise translate(error, self.title) from error
         self._answered_at = time.monotonic()
 
+    async def _check_server(self) -> None:
+        """Ask the server an empty question: a pooler, or a server that shuts down, may close a session after login."""
+        connection = await self.connect()
+        try:
+            await AsyncConnectionPool.check_connection(connection)
+        finally:
+            await connection.close()
+
     async def _restart(self, lease: embedded_postgres.Lease) -> None:
         """Restart the embedded server; its socket may be in another folder."""
         self._lease = await embedded_postgres.acquire(lease.directory)
         await embedded_postgres.release(lease)
-        await (await self.connect()).close()
+        await self._check_server()
         if self._lease.url != self.url:
             self.url = self._lease.url
             old_pool = self._get_pool()
             await self._open_pool()
             await old_pool.close(CLOSE_SECONDS)
+
+    # Causes of long waits
+
+    def _explain_waits(self) -> None:
+        """Start to look for the sessions that block those that wait, unless that is being done."""
+        if self._explaining is None or self._explaining.done():
+            self._explaining = asyncio.create_task(self._look_for_blockers())
+
+    async def _look_for_blockers(self) -> None:
+        """Ask for the blockers of waiting sessions, on a connection of its own, until no wait is long any more."""
+        connection: AsyncConnection[dict[str, Any]] | None = None
+        pause = EXPLAINED_AFTER_SECONDS
+        try:
+            while waits := self.waits.older_than(EXPLAINED_AFTER_SECONDS):
+                try:
+                    async with asyncio.timeout(ANSWER_SECONDS):
+                        connection = connection or await self._connect_unseen()
+                        await _note_blockers(connection, waits)
+                except (psycopg.Error, OSError) as error:
+                    # TimeoutError is an OSError.
+                    log_suppressed(log, "ask for the cause of a wait", error)
+                    if connection is not None:
+                        await connection.close()
+                        connection = None
+                    for wait in waits:
+                        # A refusal is an answer, too.
+                        wait.answers = isinstance(error, errors.TooManyConnections)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, MAX_EXPLAIN_PAUSE_SECONDS)
+        finally:
+            if connection is not None:
+                await connection.close()
+
+    async def _connect_unseen(self) -> AsyncConnection[dict[str, Any]]:
+        """Open a connection whose own waits are not shown."""
+        with long_work():
+            return await self.connect()
+
+    def _own_connections_in_use(self) -> int:
+        stats = self._pool.get_stats() if self._pool is not None else {}
+        return stats.get("pool_size", 0) - stats.get("pool_available", 0)
 
     def in_use(self) -> str:
         """Return the connections in use, in words."""
@@ -303,6 +375,18 @@ def _why_read_only(server: Mapping[str, Any]) -> str:
     if server["read_only"]:
         return "the server only accepts reads (default_transaction_read_only)"
     return f'the role "{server["role"]}" {server["lacks"]}' if server["lacks"] else ""
+
+
+async def _note_blockers(connection: AsyncConnection[dict[str, Any]], waits: Sequence[Wait]) -> None:
+    """Note of each wait that the server answers, and which sessions hold the lock that it is for."""
+    params = {"waiting": [wait.session for wait in waits if wait.session is not None]}
+    cursor = await connection.execute(compose("postgres", "list_blockers").encode(), params)
+    blockers: dict[int, list[Session]] = {}
+    for row in await cursor.fetchall():
+        blockers.setdefault(row["waiting"], []).append(rows.session(row))
+    for wait in waits:
+        wait.answers = True
+        wait.holders = tuple(blockers.get(wait.session or 0, ()))
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vestige_tui.core.search import Fusion, SearchStep
     from vestige_tui.store.backends.query_timings import Timings
     from vestige_tui.store.schema.named_sql import Dialect, Slots
+    from vestige_tui.store.waits import Waits
 
 Row: TypeAlias = Mapping[str, Any]
 Params: TypeAlias = Mapping[str, Any]
@@ -192,6 +193,11 @@ class Backend(Protocol):
 
     timings: Timings
     """Durations of its queries."""
+
+    @property
+    def waits(self) -> Waits:
+        """Return its waits that last now."""
+        ...
 
     @property
     def title(self) -> str:

@@ -53,6 +53,7 @@ from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
 from vestige_tui.store.schema.stand_ins import stand_ins
 from vestige_tui.store.schema.vestige_files import Survey, survey
+from vestige_tui.store.waits import Waits
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
@@ -106,7 +107,8 @@ class SqliteBackend:
         self._is_immutable = False
         """Read without the write-ahead log and its index."""
         self._has_stale_log = False
-        self.readers = Readers(self.title, self.timings)
+        self.waits = Waits(lambda: self.title)
+        self.readers = Readers(self.title, self.path, self.timings, self.waits)
         self._search = SqliteSearch(self, self.readers)
         self._writer: SqliteWriter | None = None
         self._watch: Connection | None = None
@@ -132,14 +134,17 @@ class SqliteBackend:
     # Opening and closing
 
     async def open(self) -> None:
-        created = await asyncio.to_thread(self._prepare)
+        try:
+            created = await asyncio.to_thread(self._prepare)
+        except OSError as error:
+            raise Unreachable(f"{self.title} cannot be opened: {error.strerror}.") from error
         if not self.read_only:
             writer = await self._connect("rw")
             try:
                 await prepare_for_writing(writer, created=created)
             except sqlite3.Error as error:
                 raise self._translate(error) from error
-            self._writer = SqliteWriter(writer, self.file, self.title, self.timings)
+            self._writer = SqliteWriter(writer, self.file, self.timings, self.waits)
         mode = "ro&immutable=1" if self._is_immutable else "ro"
         self._watch = await self._connect(mode)
         for _ in range(READER_COUNT):
@@ -367,4 +372,4 @@ class SqliteBackend:
         return _VACUUM_STEPS
 
     def _translate(self, error: sqlite3.Error) -> VestigeError:
-        return translate(error, self.title)
+        return translate(error, self.title, self.path)

@@ -23,7 +23,6 @@ from vestige_tui.core.errors import (
     Busy,
     Cancelled,
     Conflict,
-    DiskFailed,
     DiskFull,
     ForeignStore,
     NotFound,
@@ -34,6 +33,8 @@ from vestige_tui.core.errors import (
     VestigeError,
 )
 from vestige_tui.core.times import parse_stored
+from vestige_tui.core.waits import sessions_in_words
+from vestige_tui.store.backends.open_files import lock_holders
 from vestige_tui.store.backends.protocol import Json, Params, Row
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.schema.named_sql import compose
@@ -172,12 +173,13 @@ def is_full(error: object) -> bool:
     return name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE"))
 
 
-def translate(error: sqlite3.Error, title: str) -> VestigeError:
-    """Return the VestigeError for an error of SQLite."""
+def translate(error: sqlite3.Error, title: str, path: Path) -> VestigeError:
+    """Return the VestigeError for an error of SQLite; of a locked file with the process that holds it."""
     text = str(error)
     name = getattr(error, "sqlite_errorname", "") or ""
     if is_busy(error):
-        return Busy(f"{title} is locked by another process; nothing was changed. Try again.")
+        holders = sessions_in_words(lock_holders(str(path)), datetime.now(UTC)) or "another process"
+        return Busy(f"{title} is locked by {holders}; nothing was changed. Try again.")
     if name.startswith("SQLITE_INTERRUPT") or text == "interrupted":
         return Cancelled("The query was cancelled.")
     if name.startswith("SQLITE_READONLY"):
@@ -187,10 +189,14 @@ def translate(error: sqlite3.Error, title: str) -> VestigeError:
     if name.startswith("SQLITE_CORRUPT") or "malformed" in text:
         return Unavailable(f"{title} is damaged ({text}); open a backup, or recover it with the sqlite3 tool.")
     if name.startswith("SQLITE_FULL"):
-        return DiskFull(f"The disk of {title} is full; nothing was changed.", disk=f"the disk of {title}")
+        return DiskFull(
+            f"The disk of {title} is full; nothing was changed. Free space there, and try again.",
+            disk=f"the disk of {title}",
+        )
     if is_full(error):
-        return DiskFailed(
-            f"The disk of {title} is full or fails ({text}); nothing was changed.", disk=f"the disk of {title}"
+        return DiskFull(
+            f"{title} cannot grow ({text}): its disk is full or fails; nothing was changed.",
+            disk=f"the disk of {title}",
         )
     if name.startswith("SQLITE_CANTOPEN"):
         return Unreachable(f"{title} cannot be opened.")

@@ -44,7 +44,9 @@ class OpenedFile:
     """File that a store or a source has open. Once another file stands in its place, ``fault`` says so for good."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
+        self.title = below_home(str(path))
+        """Name of the file as it is shown."""
         self._identity: Identity | None = None
         self._verified_ns: int | None = None
         """Modification time of the content that was verified or written last; None before."""
@@ -61,15 +63,15 @@ class OpenedFile:
 
     def note_opened(self) -> None:
         """Remember which file was opened. Raises Refused for an empty file beside a write-ahead log."""
-        status = os.stat(self._path)
+        status = os.stat(self.path)
         if not status.st_size:
-            refuse_log_without_file(self._path)
+            refuse_log_without_file(self.path)
         self._identity = status.st_dev, status.st_ino
 
     def refuse_replaced(self) -> None:
         """Raise StoreReplaced if the name no longer leads to the file that was opened."""
         if self.replaced():
-            raise StoreReplaced(f"{below_home(str(self._path))} is open read-only: {self.fault}.")
+            raise StoreReplaced(f"{self.title} is open read-only: {self.fault}.")
 
     def replaced(self) -> bool:
         """Check whether the name no longer leads to the file that was opened."""
@@ -79,7 +81,7 @@ class OpenedFile:
 
     def _look(self, identity: Identity) -> None:
         try:
-            status = os.stat(self._path)
+            status = os.stat(self.path)
         except (FileNotFoundError, NotADirectoryError):
             self._lose("its file was removed or renamed while it was open", "put it back beside its -wal")
             return
@@ -93,9 +95,9 @@ class OpenedFile:
         self._had_pages = self._had_pages or status.st_size >= _MIN_PAGE_BYTES
 
     def _move_sides(self) -> str:
-        if not wal_bytes(self._path):
+        if not wal_bytes(self.path):
             return ""
-        name = self._path.name
+        name = self.path.name
         return f"move {name}-wal and {name}-shm away"
 
     def _lose(self, event: str, remedy: str) -> None:
@@ -113,7 +115,7 @@ class OpenedFile:
             await asyncio.to_thread(self._verify_pages)
         self.refuse_replaced()
         if self._damage:
-            raise damaged(below_home(str(self._path)), self._damage)
+            raise damaged(self.title, self._damage)
 
     async def watch(self, *, pages: bool) -> None:
         """Look whether the file is still the one that was opened; with ``pages`` also at its content.
@@ -130,7 +132,7 @@ class OpenedFile:
 
     def _verify_pages(self) -> None:
         before, modified_ns = self._verified_ns, self._modified_ns()
-        self._damage = page_damage(self._path, VERIFY_SECONDS) or ""
+        self._damage = page_damage(self.path, VERIFY_SECONDS) or ""
         self._verified_ns = None if self._damage else modified_ns
         self.is_suspect = before is not None
         if self._damage and before is not None:
@@ -143,7 +145,7 @@ class OpenedFile:
         """
         self.refuse_replaced()
         if self.is_suspect:
-            with closing(sqlite3.connect(_address(self._path, "mode=ro"), uri=True)) as reader:
+            with closing(sqlite3.connect(_address(self.path, "mode=ro"), uri=True)) as reader:
                 if _signature(reader) != _signature(writer):
                     self._lose("its file was overwritten while it was open", self._move_sides())
             self.is_suspect = False
@@ -155,11 +157,11 @@ class OpenedFile:
             self._verified_ns = self._modified_ns()
             if not self._is_signed and self._identity is not None:
                 self._is_signed = True
-                sign_log(self._path, self._identity)
+                sign_log(self.path, self._identity)
 
     def _modified_ns(self) -> int | None:
         try:
-            return os.stat(self._path).st_mtime_ns
+            return os.stat(self.path).st_mtime_ns
         except OSError as error:
             log_suppressed(log, "look at the file of the store", error)
             return None
@@ -169,7 +171,7 @@ class OpenedFile:
         if (
             not self.replaced()
             and not self._damage
-            and wal_bytes(self._path)
+            and wal_bytes(self.path)
             and self._modified_ns() != self._verified_ns
         ):
             self._verify_pages()

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from vestige_tui.core.errors import Unreachable
@@ -14,6 +15,7 @@ from vestige_tui.store.backends.protocol import Params
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.backends.sqlite_connection import Connection, adapt_params, fetch_chunks, run_timed, translate
 from vestige_tui.store.schema.named_sql import compose
+from vestige_tui.store.waits import Waits
 
 if TYPE_CHECKING:
     from vestige_tui.store.search.vector_index import Take
@@ -28,8 +30,10 @@ def no_op(_: sqlite3.Connection) -> None:
 class Readers:
     """Read-only connections of a store; a cancelled read is interrupted in the database."""
 
-    def __init__(self, title: str, timings: Timings) -> None:
+    def __init__(self, title: str, path: Path, timings: Timings, waits: Waits) -> None:
         self._title = title
+        self._path = path
+        self._waits = waits
         self._timings = timings
         # Last in, first out: the reader used last has its pages cached. None ends a wait for a reader: there is none.
         self._free: asyncio.LifoQueue[Connection | None] = asyncio.LifoQueue()
@@ -67,6 +71,10 @@ class Readers:
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run work on a free reader; cancelling it interrupts its query. Raises Unreachable while none is open."""
+        with self._waits.of():
+            return await self._read(work)
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         free = self._free
         reader = await free.get()
         if reader is None:
@@ -83,7 +91,7 @@ class Readers:
         except BaseException as error:
             free.put_nowait(reader)
             if isinstance(error, sqlite3.Error):
-                raise translate(error, self._title) from error
+                raise translate(error, self._title, self._path) from error
             raise
         free.put_nowait(reader)
         return result

@@ -31,6 +31,7 @@ from vestige_tui.store.backends.sqlite_connection import (
 )
 from vestige_tui.store.backends.sqlite_file import OpenedFile
 from vestige_tui.store.schema.named_sql import Slots, compose
+from vestige_tui.store.waits import Waits, long_work
 
 log = logging.getLogger(__name__)
 
@@ -89,17 +90,19 @@ def _write_together(group: Sequence[_QueuedWrite], file: OpenedFile, connection:
 class SqliteTransaction:
     """A write in progress on the only writing connection."""
 
-    def __init__(self, connection: Connection, title: str, timings: Timings) -> None:
+    def __init__(self, connection: Connection, file: OpenedFile, timings: Timings, waits: Waits) -> None:
         self._connection = connection
-        self._title = title
+        self._file = file
         self._timings = timings
+        self._waits = waits
 
     async def run(self, name: str, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run work on the writing connection in one trip, timed under this name."""
         try:
-            return await self._connection.run(partial(run_timed, self._timings, name, work))
+            with self._waits.of(error=None):
+                return await self._connection.run(partial(run_timed, self._timings, name, work))
         except sqlite3.Error as error:
-            raise translate(error, self._title) from error
+            raise translate(error, self._file.title, self._file.path) from error
 
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
         return await self.run(name, partial(fetch_rows, compose("sqlite", name, slots), adapt_params(params)))
@@ -119,17 +122,17 @@ class SqliteTransaction:
             for statement in statements(sql):
                 await self._connection.execute(statement)
         except sqlite3.Error as error:
-            raise translate(error, self._title) from error
+            raise translate(error, self._file.title, self._file.path) from error
 
 
 class SqliteWriter:
     """The only writing connection of a store: one write at a time, small ones together (group commit)."""
 
-    def __init__(self, connection: Connection, file: OpenedFile, title: str, timings: Timings) -> None:
+    def __init__(self, connection: Connection, file: OpenedFile, timings: Timings, waits: Waits) -> None:
         self.connection = connection
         self._file = file
-        self._title = title
         self._timings = timings
+        self._waits = waits
         self._lock = asyncio.Lock()
         self._queue: list[_QueuedWrite] = []
 
@@ -143,7 +146,7 @@ class SqliteWriter:
                 await self._alternate(lambda: writer.execute("BEGIN IMMEDIATE"))
                 if self._file.is_suspect:
                     await writer.run(self._file.compare)
-                yield SqliteTransaction(writer, self._title, self._timings)
+                yield SqliteTransaction(writer, self._file, self._timings, self._waits)
                 self._file.refuse_replaced()
                 await self._finish(writer.commit())
                 self._file.note_written()
@@ -171,7 +174,7 @@ class SqliteWriter:
                 self._queue.remove(queued)
         outcome = queued.outcome
         if isinstance(outcome, sqlite3.Error):
-            raise translate(outcome, self._title) from outcome
+            raise translate(outcome, self._file.title, self._file.path) from outcome
         if isinstance(outcome, Exception):
             raise outcome
         assert outcome is not None
@@ -203,32 +206,36 @@ class SqliteWriter:
     async def _alternate(self, work: Callable[[], Awaitable[object]]) -> None:
         """Repeat work that needs the file's lock in short turns until it succeeds. Raises Busy after BUSY_MS."""
         deadline = busy_deadline()
-        while True:
-            try:
-                await self._finish(work())
-                return
-            except Busy as error:
-                if time.monotonic() >= deadline:
-                    raise
-                log.debug("Wait for another writer: %s", error)
+        with self._waits.of(error=None):
+            while True:
+                try:
+                    await self._finish(work())
+                    return
+                except Busy as error:
+                    if time.monotonic() >= deadline:
+                        raise
+                    log.debug("Wait for another writer: %s", error)
 
     async def _finish(self, work: Awaitable[T]) -> T:
         """Let a begin, commit or rollback run to its end even when the caller is cancelled."""
         task = asyncio.ensure_future(work)
         try:
-            return await asyncio.shield(task)
+            # Nothing ends a commit that is under way: whether it was saved would not be known.
+            with self._waits.of(error=None):
+                return await asyncio.shield(task)
         except asyncio.CancelledError:
             await asyncio.wait({task})
             raise
         except sqlite3.Error as error:
-            raise translate(error, self._title) from error
+            raise translate(error, self._file.title, self._file.path) from error
 
     async def maintain(self, name: str) -> None:
         """Run a statement that cannot be part of a transaction; cancelling it interrupts it."""
         writer = self.connection
         async with self._lock:
             await self._file.verify()
-            task = asyncio.ensure_future(self._alternate(lambda: writer.execute(compose("sqlite", name))))
+            with long_work():
+                task = asyncio.ensure_future(self._alternate(lambda: writer.execute(compose("sqlite", name))))
             try:
                 with self._timings.of(name):
                     await asyncio.shield(task)

@@ -16,6 +16,7 @@ from vestige_tui.tui.store_session_events import Badge, SessionState, StoreFacts
 STATES = {
     SessionState.OPENING: ("◌ opening", "◌", "$text-muted"),
     SessionState.LIVE: ("● live", "●", "$text-muted"),
+    SessionState.WAITING: ("◐ no answer", "◐", "$warning"),
     SessionState.RECONNECTING: ("◐ reconnecting", "◐", "$warning"),
     SessionState.REFUSED: ("■ closed", "■", "$error"),
     SessionState.CLOSED: ("■ closed", "■", "$error"),
