@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from vestige_tui.core.ids import as_uuid
 from vestige_tui.transfer.sanitize import (
     LATEST,
     MAX_DEPTH,
     MAX_TAG_COUNT,
     RowSanitizer,
-    as_uuid,
     clean,
     encode,
     json_value,

@@ -49,9 +49,10 @@ def settings_path(args: Namespace) -> Path:
     import os
 
     from vestige_tui.config.directories import default_path
+    from vestige_tui.core.paths import user_path
 
     name = args.config or os.environ.get("VESTIGE_CONFIG")
-    return Path(name).expanduser() if name else default_path()
+    return user_path(name) if name else default_path()
 
 
 async def _path(args: Namespace, output: Output) -> int:

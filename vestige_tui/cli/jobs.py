@@ -20,7 +20,7 @@ from vestige_tui.cli.output import Live, Output
 from vestige_tui.cli.parser import Commands, whole
 from vestige_tui.core.errors import NotFound, ReadOnly, StoreMissing, Usage, VestigeError
 from vestige_tui.core.log import log_suppressed
-from vestige_tui.core.text import ago, cut, grouped, plain, short_id
+from vestige_tui.core.text import ago, cut, grouped, plain, quoted, short_id
 from vestige_tui.presenters import json_shapes
 from vestige_tui.presenters.job_actions import cancel_sentence, fail_sentence, retry_effect, retry_sentence
 from vestige_tui.presenters.job_outcome import status_sentence
@@ -153,7 +153,7 @@ async def _find_job(args: Namespace, *, read_only: bool) -> AsyncIterator[tuple[
     from vestige_tui.jobs.ledger import MIN_PREFIX_LENGTH, Ledger
 
     if len(args.id) < MIN_PREFIX_LENGTH:
-        raise Usage(f"Give {MIN_PREFIX_LENGTH} or more characters of the job's id, not {args.id!r}.")
+        raise Usage(f"Give {MIN_PREFIX_LENGTH} or more characters of the job's id, not {quoted(args.id)}.")
     matches: dict[str, tuple[str, Job]] = {}
     for url in _urls(args):
         try:
@@ -166,11 +166,11 @@ async def _find_job(args: Namespace, *, read_only: bool) -> AsyncIterator[tuple[
         if matches and len(args.id) >= UNIQUE_PREFIX_CHARS:
             break
     if not matches:
-        raise NotFound(f"There is no job {args.id!r} in any store that is known here.")
+        raise NotFound(f"There is no job {quoted(args.id)} in any store that is known here.")
     if len(matches) > 1:
         now = datetime.now(UTC)
         candidates = "; ".join(f"{job.id} ({summary(job, now)})" for _, job in matches.values())
-        raise Usage(f"{args.id!r} is the beginning of several jobs; give more of it: {candidates}.")
+        raise Usage(f"{quoted(args.id)} is the beginning of several jobs; give more of it: {candidates}.")
     [(url, job)] = matches.values()
     async with _store(url, read_only=read_only or args.read_only) as store:
         yield store, job

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from vestige_tui.core.errors import Usage
+from vestige_tui.core.text import quoted
 
 if TYPE_CHECKING:
     from vestige_tui.cli.output import Output
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     Subparsers: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
+MAX_COUNT = 2**31 - 1
+MAX_ENTRY = 2**63 - 1
+MAX_DAYS = 36_500
 _NO_COMMAND = re.compile(r"argument COMMAND: invalid choice: '(.*?)' \(choose from")
 
 
@@ -28,7 +32,7 @@ class Parser(argparse.ArgumentParser):
             names = re.findall(r"'([\w-]+)'", message[choice_error.end() :])
             matches = difflib.get_close_matches(choice_error[1], names, n=1)
             hint = f"did you mean {matches[0]}?" if matches else f"see `{self.prog} --help`."
-            raise Usage(f"There is no command {choice_error[1]!r}; {hint}")
+            raise Usage(f"There is no command {quoted(choice_error[1])}; {hint}")
         raise Usage(f"{message[:1].upper()}{message[1:]}; see `{self.prog} --help`.")
 
 
@@ -67,13 +71,34 @@ class Commands:
 
 
 def whole(text: str) -> int:
-    """Parse a count: an integer from 1."""
+    """Parse a count: an integer from 1 to MAX_COUNT."""
+    return _integer(text, 1, MAX_COUNT)
+
+
+def entry_number(text: str) -> int:
+    """Parse the number of an entry in the journal."""
+    return _integer(text, 1, MAX_ENTRY)
+
+
+def days(text: str) -> int:
+    """Parse a number of days, from 1 to MAX_DAYS."""
+    return _integer(text, 1, MAX_DAYS)
+
+
+def version(text: str) -> int:
+    """Parse a version of the schema: an integer from 0."""
+    return _integer(text, 0, MAX_COUNT)
+
+
+def _integer(text: str, low: int, high: int) -> int:
     try:
         value = int(text)
     except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+        value = low - 1
+    if value < low:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no whole number from {low}")
+    if value > high:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is more than {high:,}")
     return value
 
 
@@ -84,5 +109,5 @@ def share(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no number from 0 to 1")
     return value

@@ -24,6 +24,7 @@ from vestige_tui.core import file_targets, files
 from vestige_tui.core.errors import Cancelled, Conflict, NotFound, Refused, Unavailable, Usage
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.memories import Draft, Filter
+from vestige_tui.core.paths import user_path
 from vestige_tui.core.reviews import Review
 from vestige_tui.core.text import grouped
 from vestige_tui.presenters import json_shapes
@@ -109,7 +110,9 @@ def _source(name: str) -> Iterator[IO[bytes]]:
     if name == "-":
         yield sys.stdin.buffer
         return
-    path = Path(name).expanduser()
+    if not name:
+        raise Usage("The name of the file is empty; name a file, or - for stdin.")
+    path = user_path(name)
     try:
         file = open(path, "rb")  # noqa: SIM115
     except OSError as error:

@@ -207,9 +207,9 @@ def _console(args: argparse.Namespace, output: Output) -> int:
 
 
 def _report_error(output: Output, code: str, message: str, status: int) -> int:
-    from vestige_tui.core.text import redact
+    from vestige_tui.core.text import redact, shortened
 
-    sentence = redact(message)
+    sentence = shortened(redact(message))
     say(sentence)
     if output.as_json and not output.answered:
         with contextlib.suppress(OSError):

@@ -16,6 +16,7 @@ from vestige_tui.config.settings import Config
 from vestige_tui.config.settings_file import SettingsFile, is_number, parse, read_text
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.filter_syntax import read_chips
+from vestige_tui.core.paths import user_path
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS
 from vestige_tui.core.text import plain, redact
 
@@ -30,7 +31,7 @@ def load_config(path: Path | None = None, env: Mapping[str, str] = os.environ) -
     Raises ``ConfigError`` if the file is invalid, or if it was named and does not exist.
     """
     named_path = path or (Path(env["VESTIGE_CONFIG"]) if env.get("VESTIGE_CONFIG") else None)
-    file = expand_home(named_path, env) if named_path else default_path(env)
+    file = user_path(str(expand_home(named_path, env))) if named_path else default_path(env)
     if named_path is None and not os.path.lexists(file):
         return Config()
     source = read_text(file)

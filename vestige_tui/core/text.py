@@ -17,6 +17,12 @@ from vestige_tui.core.widths import cells as cells
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 HIDDEN = "***"
+MAX_QUOTED_CHARS = 60
+"""Characters of a typed text that a message quotes."""
+MAX_WORD_CHARS = 600
+"""Characters of a word, such as a path, that a message keeps whole."""
+MAX_MESSAGE_CHARS = 1_200
+"""Characters of a whole message."""
 
 # Characters that control a terminal, reorder text or are invisible. The zero-width joiner and non-joiner and the
 # variation selectors 1 to 16 stay: scripts and emoji need them; the other 240 selectors go: they can carry hidden text.
@@ -188,6 +194,27 @@ def _hide_url_secrets(
             lambda match: match.group() if placeholder in match.group() else hide_value(match), tail
         )
     return f"{scheme}://{tail}"
+
+
+def storable(text: str) -> str:
+    """Return text that every store accepts: NUL becomes U+2400, and each lone surrogate a question mark."""
+    if text.isascii():
+        return text.replace("\0", "\u2400")
+    return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()
+
+
+def quoted(text: str) -> str:
+    """Return what a user typed as a message quotes it: with its escapes, cut to MAX_QUOTED_CHARS."""
+    return repr(text if len(text) <= MAX_QUOTED_CHARS else f"{text[:MAX_QUOTED_CHARS]}…")
+
+
+def shortened(message: str) -> str:
+    """Return a message whose longest words are cut: they were typed, and the end of the message says what to do."""
+    message = re.sub(rf"\S{{{MAX_WORD_CHARS},}}", lambda word: f"{word[0][:MAX_QUOTED_CHARS]}…", message)
+    if len(message) <= MAX_MESSAGE_CHARS:
+        return message
+    half = MAX_MESSAGE_CHARS // 2
+    return f"{message[:half]} … {message[-half:]}"
 
 
 def ago(then: datetime, now: datetime) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 
 from vestige_tui.config.directories import state_dir
 from vestige_tui.core import file_targets, files
+from vestige_tui.core.errors import Usage
+from vestige_tui.core.paths import user_path
 from vestige_tui.core.text import HIDDEN, redact
 from vestige_tui.core.times import format_time, parse_stored
 from vestige_tui.jobs.store_identity import distinct_stores, store_identity
@@ -89,8 +91,8 @@ def _may_exist(url: str) -> bool:
     scheme, _, rest = url.partition(":")
     if scheme in ("postgresql", "postgres"):
         return True
-    path = Path(rest if scheme in ("sqlite", "pgembed") else url).expanduser()
-    with suppress(OSError):
+    with suppress(OSError, Usage):
+        path = user_path(rest if scheme in ("sqlite", "pgembed") else url)
         return (path / "data").is_dir() if scheme == "pgembed" else path.is_file()
     return False
 

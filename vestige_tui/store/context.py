@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vestige_tui.core.errors import NotFound, ReadOnly, Usage
 from vestige_tui.core.scheduling import Policy, horizon
+from vestige_tui.core.text import quoted, storable
 from vestige_tui.store.backends.protocol import Json, Write
 from vestige_tui.store.schema import rows
 
@@ -67,7 +68,7 @@ class StoreContext:
         """Lock a memory until the transaction ends, and return it. Raises NotFound."""
         records = await transaction.fetch("lock_memory", {"id": memory_id}) if self.backend.is_id(memory_id) else []
         if not records:
-            raise NotFound(f"No memory has the id {memory_id!r}.")
+            raise NotFound(f"No memory has the id {quoted(memory_id)}.")
         [row] = await transaction.fetch("get_memory", {"id": memory_id})
         return rows.memory(row)
 
@@ -81,7 +82,7 @@ class StoreContext:
                 fragments.append(fragment)
                 params[name] = list(value) if isinstance(value, tuple) else value
         if filter.owner and not self.backend.is_id(filter.owner):
-            raise Usage(f"{filter.owner!r} is no owner's id.")
+            raise Usage(f"{quoted(filter.owner)} is no owner's id.")
         if filter.min_retrievability is not None:
             if not 0 <= filter.min_retrievability <= 1:
                 raise Usage("Retrievability lies between 0 and 1.")
@@ -122,13 +123,6 @@ class StoreContext:
         return Write("insert_journal", values)
 
 
-def clean(text: str) -> str:
-    """Return text that every store accepts: NUL becomes U+2400, and each lone surrogate a question mark."""
-    if text.isascii():
-        return text.replace("\0", "\u2400")
-    return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()
-
-
 def clean_json(data: Mapping[str, Any]) -> Any:
     """Return JSON data whose texts every store accepts."""
-    return json.loads(clean(json.dumps(dict(data), ensure_ascii=False)).replace("\\u0000", "\u2400"))
+    return json.loads(storable(json.dumps(dict(data), ensure_ascii=False)).replace("\\u0000", "\u2400"))

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import Usage
+from vestige_tui.core.paths import user_path
+from vestige_tui.core.text import plain
 
 if TYPE_CHECKING:
     from vestige_tui.core.scheduling import Policy
@@ -28,18 +30,18 @@ def open_backend(
 
         if scheme == "pgembed" and not rest:
             raise Usage("pgembed: needs a directory.")
-        target: str | Path = Path(rest) if scheme == "pgembed" else url
+        target: str | Path = user_path(rest) if scheme == "pgembed" else url
         return PostgresBackend(
             target, create=create, read_only=read_only, max_connections=max_connections, acquire_timeout=acquire_timeout
         )
     if "://" in url and scheme != "sqlite":
-        raise Usage(f"A store cannot be a {scheme} URL; it is sqlite:PATH, postgresql://…, or pgembed:DIR.")
+        raise Usage(f"A store cannot be a {plain(scheme)} URL; it is sqlite:PATH, postgresql://…, or pgembed:DIR.")
     from vestige_tui.store.backends.sqlite import SqliteBackend
 
     path = rest.removeprefix("//") if scheme == "sqlite" else url
     if not path:
         raise Usage("sqlite: needs a path.")
-    return SqliteBackend(Path(path), create=create, read_only=read_only)
+    return SqliteBackend(user_path(path), create=create, read_only=read_only)
 
 
 def open_store(

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vestige_tui.core.embeddings import ModelSignature
+from vestige_tui.core.ids import as_uuid
 from vestige_tui.core.jobs import JobFinding
 from vestige_tui.core.memories import LOCAL_USER
 from vestige_tui.core.scheduling import MAX_STABILITY_DAYS
@@ -17,7 +18,6 @@ from vestige_tui.transfer.sanitize import (
     MAX_INTEGER,
     MAX_LABEL_CHARS,
     RowSanitizer,
-    as_uuid,
     dump,
     is_canonical,
     new_id,

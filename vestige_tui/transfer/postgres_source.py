@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 
 from vestige_tui.core.errors import Cancelled, ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage
 from vestige_tui.core.log import suppressed
+from vestige_tui.core.paths import user_path
 from vestige_tui.store.backends import embedded_postgres, pgbinary_decode
 from vestige_tui.store.backends.postgres import PostgresBackend
 from vestige_tui.store.backends.postgres_connection import BlockingConnection, check_encoding
@@ -58,7 +59,7 @@ class PostgresSource:
         scheme, _, rest = url.partition(":")
         if scheme == "pgembed" and not rest:
             raise Usage("pgembed: needs a directory.")
-        self._directory = Path(rest).expanduser().absolute() if scheme == "pgembed" else None
+        self._directory = user_path(rest).absolute() if scheme == "pgembed" else None
         backend = PostgresBackend(self._directory or url, read_only=True)
         self.location = backend.location()
         self.title = backend.title

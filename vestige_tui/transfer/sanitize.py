@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, overload
 
+from vestige_tui.core.ids import as_uuid
 from vestige_tui.core.times import parse_stored
 
 MAX_LABEL_CHARS = 255
@@ -26,7 +27,6 @@ LATEST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
 _NUL, _NUL_SYMBOL = "\0", "\u2400"
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_SPELLING = re.compile(r"(?:urn:uuid:)?\{?([0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12})\}?", re.IGNORECASE)
 _FAR_YEAR = re.compile(r"\+?[0-9]{5,}-[0-9]{2}-[0-9]{2}")
 # Patterns that Python's JSON parser accepts and PostgreSQL rejects, or that overflow in between.
 _SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])|NaN|Infinity|[0-9][eE]\+?[0-9]{3}|[0-9]{300}")
@@ -80,12 +80,6 @@ def sentence(reason: str) -> str:
     """Return a reason as a sentence, with a capital and a full stop."""
     text = shown(reason).rstrip(".")
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def as_uuid(raw: str) -> uuid.UUID | None:
-    """Parse a UUID in any spelling that PostgreSQL accepts; None for other texts."""
-    match = _SPELLING.fullmatch(raw)
-    return uuid.UUID(match[1].replace("-", "")) if match else None
 
 
 def is_canonical(raw: object) -> bool:

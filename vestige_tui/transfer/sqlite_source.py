@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from vestige_tui.core.errors import ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage, VestigeError
+from vestige_tui.core.ids import as_uuid
+from vestige_tui.core.paths import user_path
 from vestige_tui.core.text import below_home
 from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.schema.rows import model as read_model
@@ -20,7 +22,7 @@ from vestige_tui.transfer.convert import convert_all, model_of
 from vestige_tui.transfer.copy_sql import AFTER_PARAMS, CopySql
 from vestige_tui.transfer.protocols import Batch, Count, Key
 from vestige_tui.transfer.row_keys import bound, probable_key
-from vestige_tui.transfer.sanitize import as_uuid, new_id
+from vestige_tui.transfer.sanitize import new_id
 from vestige_tui.transfer.table_spec import BY_NAME
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def sqlite_path(url: str) -> Path:
     path = rest.removeprefix("//") if scheme == "sqlite" else url
     if not path:
         raise Usage("sqlite: needs a path.")
-    return Path(path).expanduser().absolute()
+    return user_path(path).absolute()
 
 
 class SqliteSource:
@@ -56,6 +58,8 @@ class SqliteSource:
             raise StoreMissing(f"There is no store at {self.title}.")
         if path.is_dir():
             raise ForeignStore(f"{self.title} is a directory, not a store.")
+        if not path.is_file():
+            raise ForeignStore(f"{self.title} is a pipe, a socket or a device, not a store.")
         # Without write access to the directory no -shm can be created; safe only if no -wal has pending pages.
         immutable = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
         mode = "mode=ro&immutable=1" if immutable else "mode=ro"

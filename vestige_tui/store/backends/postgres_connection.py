@@ -15,8 +15,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.json import Jsonb
 
 from vestige_tui.core.errors import Usage
+from vestige_tui.core.text import storable
 from vestige_tui.store.backends.postgres_errors import Unsuitable
-from vestige_tui.store.backends.protocol import Json, Params
+from vestige_tui.store.backends.protocol import Json, Params, fitting
 
 CANCEL_SECONDS = 1.0
 """Wait for a server to accept a cancellation, before its connection is cut."""
@@ -51,12 +52,16 @@ _SETTLE = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for na
 
 
 def adapt(value: object) -> object:
-    if value is None or isinstance(value, (str, int, float)):
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, int):
+        return fitting(value)
+    if value is None or isinstance(value, float):
         return value
     if isinstance(value, Json):
         return Jsonb(value.value)
-    if isinstance(value, tuple):
-        return list(value)
+    if isinstance(value, (list, tuple)):
+        return [adapt(each) for each in value]
     return value
 
 
@@ -73,7 +78,8 @@ def parse_url(url: str) -> dict[str, Any]:
     """Return the parts of a libpq URL or conninfo. Raises Usage, without a part of an unreadable one."""
     try:
         return dict(conninfo_to_dict(url))
-    except psycopg.Error:
+    except (psycopg.Error, ValueError):
+        # A lone surrogate is no text that libpq could be given, and a NUL would end it.
         raise Usage("The PostgreSQL URL cannot be read; expected postgresql://USER@HOST:PORT/DATABASE.") from None
 
 

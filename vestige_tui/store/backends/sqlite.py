@@ -115,7 +115,10 @@ class SqliteBackend:
     # Opening and closing
 
     async def open(self) -> None:
-        created = await asyncio.to_thread(self._prepare)
+        try:
+            created = await asyncio.to_thread(self._prepare)
+        except OSError as error:
+            raise Unavailable(f"{self.title} cannot be opened: {error.strerror}.") from error
         if not self.read_only:
             writer = await self._connect("rw")
             try:
@@ -148,6 +151,9 @@ class SqliteBackend:
                     raise Unavailable(f"{self.title} cannot be made: {error.strerror}.") from error
         if self.path.is_dir():
             raise ForeignStore(f"{self.title} is a directory, not a store.")
+        if not self.path.is_file():
+            # A pipe would be waited for.
+            raise ForeignStore(f"{self.title} is a pipe, a socket or a device, not a store.")
         if not os.access(self.path, os.R_OK):
             raise Unavailable(f"{self.title} cannot be read: permission denied.")
         if not self.read_only and not os.access(self.path, os.W_OK):
