@@ -23,7 +23,7 @@ from tests.fuzz.invariants import faults
 from tests.fuzz.sample_stores import postgres_sample, sqlite_sample
 from tests.support.postgres import server_url
 
-EXAMPLES_PER_ROUND = 40
+EXAMPLES_PER_ROUND = 12
 
 
 def main() -> int:

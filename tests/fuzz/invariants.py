@@ -34,7 +34,8 @@ OWN_DOCUMENT_STATUSES = (1, 4)
 MAX_SENTENCE_CHARS = 1_500
 """A sentence may name a path of any length that the system takes, and little else."""
 
-_SENTENCE = re.compile(r"\S.*[.?]")
+# A hidden password may be the last word.
+_SENTENCE = re.compile(r"\S.*(?:[.?]|\*\*\*)")
 _FRAME = re.compile(r'File ".*?(vestige_tui/[^"]*)", line (\d+)')
 
 

@@ -41,6 +41,8 @@ PATHS = (
     "with%25percent.db", "a?b.db", "a#b.db", "a\nb.db", " ", "new.db", "kept.db-wal", "lines.jsonl", "no-right.db",
     "no-right/x.db", "read-only/x.db", "directory/", "\udcff.db", "link.db", "other.db", "socket",
 )  # fmt: skip
+_OWN_STATE = {"vestige-tui", ".local", ".cache"}
+"""Folders of the log, where a case names this world as the home."""
 _TEXT = b"a text that nobody may touch\n"
 
 
@@ -78,16 +80,13 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def digest(folder: Path, *, except_stores: bool = False) -> dict[str, str]:
-    """Return kind, mode and content of every file of a folder; of a store without its side files.
-
-    ``except_stores`` leaves out what opening a store may touch.
-    """
+def digest(folder: Path) -> dict[str, str]:
+    """Return kind, mode and content of every file of a folder, without side files of stores and the program's state."""
     files: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         status = path.lstat()
-        if name.endswith(("-wal", "-shm")) or (except_stores and name.endswith(".db")):
+        if name.endswith(("-wal", "-shm")) or _OWN_STATE & {*path.parts}:
             continue
         content = ""
         if stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK):

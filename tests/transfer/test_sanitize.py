@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from vestige_tui.core.ids import as_uuid
+from vestige_tui.core.storable import as_uuid
 from vestige_tui.transfer.sanitize import (
     LATEST,
     MAX_DEPTH,

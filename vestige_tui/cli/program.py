@@ -36,6 +36,7 @@ from vestige_tui.cli.output import Output, Unwritable, dumps, say
 from vestige_tui.cli.parser import Commands, Parser
 from vestige_tui.core.errors import Usage, VestigeError
 from vestige_tui.core.log import log_suppressed
+from vestige_tui.core.paths import refuse_unnamable
 
 INTERRUPTED_STATUS = 130
 _PATH_ARGUMENTS = frozenset({"config", "store", "file", "dir", "sqlite_path", "postgres_url", "source", "target"})
@@ -165,6 +166,8 @@ def _run(arguments: Sequence[str], output: Output) -> int:
     for name, value in list(vars(args).items()):
         if name not in _PATH_ARGUMENTS:
             setattr(args, name, _decode_argument(value))
+        elif isinstance(value, str):
+            refuse_unnamable(value)
     _start_log(args)
     if args.command is None:
         return _console(args, output)

@@ -9,14 +9,19 @@ from vestige_tui.core.errors import Usage
 from vestige_tui.core.text import quoted
 
 
-def user_path(text: str) -> Path:
-    """Return a path with a leading ``~`` expanded. Raises Usage for a text that can name no file."""
+def refuse_unnamable(text: str) -> None:
+    """Raise Usage for a text that no file can be named by: a NUL ends a name, and a lone surrogate has no bytes."""
     if "\0" in text:
-        raise Usage(f"{quoted(text)} holds a NUL character and can name no file.")
+        raise Usage(f"{quoted(text)} holds a NUL character, which no name of a file or server can.")
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
-        raise Usage(f"{quoted(text)} holds a character without a code in file names, and can name no file.") from None
+        raise Usage(f"{quoted(text)} holds half a character, which no name of a file or server can.") from None
+
+
+def user_path(text: str) -> Path:
+    """Return a path with a leading ``~`` expanded. Raises Usage for a text that can name no file."""
+    refuse_unnamable(text)
     path = os.path.expanduser(text)
     if text.startswith("~") and path == text:
         raise Usage(f"There is no home directory for {quoted(text)}; write the path from / on, or ./~ for such a name.")

@@ -196,13 +196,6 @@ def _hide_url_secrets(
     return f"{scheme}://{tail}"
 
 
-def storable(text: str) -> str:
-    """Return text that every store accepts: NUL becomes U+2400, and each lone surrogate a question mark."""
-    if text.isascii():
-        return text.replace("\0", "\u2400")
-    return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()
-
-
 def quoted(text: str) -> str:
     """Return what a user typed as a message quotes it: with its escapes, cut to MAX_QUOTED_CHARS."""
     return repr(text if len(text) <= MAX_QUOTED_CHARS else f"{text[:MAX_QUOTED_CHARS]}…")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vestige_tui.core.errors import Conflict, NotFound, Usage
 from vestige_tui.core.jobs import Job, JobFinding, JobProgress, JobStatus
 from vestige_tui.core.memories import Page
-from vestige_tui.core.text import quoted, short_id, storable
+from vestige_tui.core.text import quoted, short_id
 from vestige_tui.jobs.checkpoints import step_number
 from vestige_tui.jobs.ledger_rows import (
     ClaimedRun,
@@ -26,6 +26,7 @@ from vestige_tui.jobs.ledger_rows import (
     progress_json,
     read_progress,
     run_of_row,
+    storable,
 )
 from vestige_tui.jobs.sweeper import end_lost_run
 from vestige_tui.jobs.transitions import (

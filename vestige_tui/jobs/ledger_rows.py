@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.jobs import DELEGATION, Job, JobProgress, TableProgress
-from vestige_tui.core.text import storable
 from vestige_tui.store.schema.rows import as_json, as_list, as_map, as_time
 
 if TYPE_CHECKING:
@@ -20,6 +19,11 @@ PREVIEW_BYTES = 4_096
 def preview(text: str) -> str:
     """Return ``text`` in at most 4,096 bytes of UTF-8, cut between two characters."""
     return storable(text).encode()[:PREVIEW_BYTES].decode("utf-8", "ignore")
+
+
+def storable(text: str) -> str:
+    """Return ``text`` as every database takes it: NUL becomes its symbol, a lone surrogate a question mark."""
+    return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, slots=True)

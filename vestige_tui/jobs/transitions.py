@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from vestige_tui.core.errors import Conflict
 from vestige_tui.core.jobs import LEASE_SECONDS, JobStatus
-from vestige_tui.core.text import storable
-from vestige_tui.jobs.ledger_rows import preview
+from vestige_tui.jobs.ledger_rows import preview, storable
 
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Transaction

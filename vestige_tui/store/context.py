@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vestige_tui.core.errors import NotFound, ReadOnly, Usage
 from vestige_tui.core.scheduling import Policy, horizon
-from vestige_tui.core.text import quoted, storable
+from vestige_tui.core.storable import clean
+from vestige_tui.core.text import quoted
 from vestige_tui.store.backends.protocol import Json, Write
 from vestige_tui.store.schema import rows
 
@@ -125,4 +126,4 @@ class StoreContext:
 
 def clean_json(data: Mapping[str, Any]) -> Any:
     """Return JSON data whose texts every store accepts."""
-    return json.loads(storable(json.dumps(dict(data), ensure_ascii=False)).replace("\\u0000", "\u2400"))
+    return json.loads(clean(json.dumps(dict(data), ensure_ascii=False)).replace("\\u0000", "\u2400"))

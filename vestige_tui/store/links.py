@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from vestige_tui.core.errors import NotFound, Usage
 from vestige_tui.core.links import Edge, Lineage, Neighbor, SupersessionEvent
 from vestige_tui.core.memories import Change, Memory
-from vestige_tui.core.text import quoted, storable
+from vestige_tui.core.storable import clean
+from vestige_tui.core.text import quoted
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import Json, Transaction
 from vestige_tui.store.journal_snapshots import edge_fields, event_fields
@@ -40,7 +41,7 @@ class LinkService:
         if not 0 <= edge.weight <= 1:
             raise Usage("The weight of a link lies between 0 and 1.")
         link = dataclasses.replace(
-            edge, edge_type=storable(edge.edge_type), created_at=edge.created_at or self._context.now()
+            edge, edge_type=clean(edge.edge_type), created_at=edge.created_at or self._context.now()
         )
         async with self._backend.write() as transaction:
             for end in (edge.source_id, edge.target_id):

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from vestige_tui.core.errors import Conflict, NotFound, Usage
-from vestige_tui.core.ids import as_uuid
 from vestige_tui.core.memories import (
     Change,
     DeletePreview,
@@ -24,7 +23,8 @@ from vestige_tui.core.memories import (
     Sort,
 )
 from vestige_tui.core.scheduling import horizon
-from vestige_tui.core.text import quoted, storable
+from vestige_tui.core.storable import as_uuid, clean
+from vestige_tui.core.text import quoted
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import Json, Transaction
 from vestige_tui.store.journal_snapshots import (
@@ -196,7 +196,7 @@ class MemoryService:
         if filter.owner is None:
             return filter
         label = quoted(filter.owner)
-        records = await self._backend.fetch("find_owner", {"owner": storable(filter.owner.strip())})
+        records = await self._backend.fetch("find_owner", {"owner": clean(filter.owner.strip())})
         closest = min((int(row["place"]) for row in records), default=0)
         ids = {str(row["value"]) for row in records if int(row["place"]) == closest}
         if not ids:
@@ -221,7 +221,7 @@ class MemoryService:
             raise
         if batch and self._models.omits_vectors(batch, writes, results):
             warnings += await self._models.encode_omitted(
-                {memory_id: storable(draft.content)}, by_caller=embedding is not None
+                {memory_id: clean(draft.content)}, by_caller=embedding is not None
             )
         return Change((memory_id,), int(row["id"]), draft.scheduling, warnings)
 
@@ -273,7 +273,7 @@ class MemoryService:
                 }
                 continue
             if batch and self._models.omits_vectors(batch, writes, results):
-                texts = {memory_id: storable(draft.content) for memory_id, draft in new_drafts.items()}
+                texts = {memory_id: clean(draft.content) for memory_id, draft in new_drafts.items()}
                 warnings += await self._models.encode_omitted(texts, by_caller=embeddings is not None)
             break
         present = tuple(memory_id for memory_id in dict.fromkeys(ids) if memory_id not in new_drafts)
@@ -290,7 +290,7 @@ class MemoryService:
         self._context.refuse_read_only()
         batch: VectorBatch | None = None
         warnings: tuple[str, ...] = ()
-        text = storable(patch.content or "")
+        text = clean(patch.content or "")
         if patch.content is not None and (await self.get(memory_id)).content != text:
             batch, warnings = await self._models.vectors_for([text], None, embed)
         async with self._backend.write() as transaction:
@@ -306,12 +306,12 @@ class MemoryService:
     async def tag(self, memory_ids: Sequence[str], add: Sequence[str] = (), remove: Sequence[str] = ()) -> Change:
         """Add and remove tags on several memories, all or none."""
         self._context.refuse_read_only()
-        removals = {storable(tag) for tag in remove}
+        removals = {clean(tag) for tag in remove}
         async with self._backend.write() as transaction:
             edits: list[tuple[Memory, Patch]] = []
             for memory_id in dict.fromkeys(memory_ids):
                 memory = await self._context.lock_memory(transaction, memory_id)
-                tags = dict.fromkeys([*memory.tags, *(storable(tag).strip() for tag in add)])
+                tags = dict.fromkeys([*memory.tags, *(clean(tag).strip() for tag in add)])
                 edits.append((memory, Patch(tags=tuple(tag for tag in tags if tag and tag not in removals))))
             entry = await self._edit(transaction, "tag", edits)
         return Change(tuple(memory.id for memory, patch in edits if patch.tags != memory.tags), entry)

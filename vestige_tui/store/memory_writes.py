@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.memories import Draft, Memory, Patch
-from vestige_tui.core.text import storable
+from vestige_tui.core.storable import clean
 from vestige_tui.store.backends.protocol import Json, Transaction, Write
 from vestige_tui.store.context import clean_json
 from vestige_tui.store.journal_snapshots import (
@@ -43,11 +43,11 @@ def insert_writes(
     schedules: list[dict[str, Any]] = []
     for index, (memory_id, draft) in enumerate(drafts):
         params = insert_params(draft, memory_id, now)
-        params["content"] = storable(draft.content)
-        params["node_type"] = storable(params["node_type"])
-        params["tags"] = [storable(tag) for tag in draft.tags]
-        params["domains"] = [storable(domain) for domain in draft.domains]
-        params["codebase"] = None if draft.codebase is None else storable(draft.codebase)
+        params["content"] = clean(draft.content)
+        params["node_type"] = clean(params["node_type"])
+        params["tags"] = [clean(tag) for tag in draft.tags]
+        params["domains"] = [clean(domain) for domain in draft.domains]
+        params["codebase"] = None if draft.codebase is None else clean(draft.codebase)
         if draft.metadata:
             params["metadata"] = Json(clean_json(draft.metadata))
         memories.append(params)
@@ -67,12 +67,12 @@ def patched(memory: Memory, patch: Patch) -> Memory:
     values: dict[str, Any] = {}
     for name in ("content", "node_type", "visibility"):
         if (value := getattr(patch, name)) is not None:
-            values[name] = storable(value)
+            values[name] = clean(value)
     for name in ("tags", "domains"):
         if (items := getattr(patch, name)) is not None:
-            values[name] = tuple(dict.fromkeys(storable(item) for item in items))
+            values[name] = tuple(dict.fromkeys(clean(item) for item in items))
     if patch.codebase is not None:
-        values["codebase"] = storable(patch.codebase) or None
+        values["codebase"] = clean(patch.codebase) or None
     if patch.metadata is not None:
         values["metadata"] = dict(patch.metadata)
     if values.get("visibility", "private") not in ("private", "group", "public"):

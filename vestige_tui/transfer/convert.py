@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vestige_tui.core.embeddings import ModelSignature
-from vestige_tui.core.ids import as_uuid
 from vestige_tui.core.jobs import JobFinding
 from vestige_tui.core.memories import LOCAL_USER
 from vestige_tui.core.scheduling import MAX_STABILITY_DAYS
+from vestige_tui.core.storable import as_uuid
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.transfer.sanitize import (
     MAX_INTEGER,

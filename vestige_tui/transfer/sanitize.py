@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, overload
 
-from vestige_tui.core.ids import as_uuid
+from vestige_tui.core.storable import as_uuid
 from vestige_tui.core.times import parse_stored
 
 MAX_LABEL_CHARS = 255

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from vestige_tui.core.errors import ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage, VestigeError
-from vestige_tui.core.ids import as_uuid
 from vestige_tui.core.paths import user_path
+from vestige_tui.core.storable import as_uuid
 from vestige_tui.core.text import below_home
 from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.schema.rows import model as read_model

@@ -14,7 +14,6 @@ from psycopg import AsyncConnection, AsyncCursor, errors, sql
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from vestige_tui.core.errors import ReadOnly, Refused, Unsure
-from vestige_tui.core.ids import is_plain_uuid
 from vestige_tui.store.backends.postgres_connection import adapt_params
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.backends.postgres_listener import ChangeListener
@@ -45,6 +44,8 @@ MAX_VECTOR_DIMENSIONS = 2_000
 MAX_HALFVEC_DIMENSIONS = 4_000
 """Most dimensions that pgvector can index as halfvec."""
 _UUID_HEX_CHARS = 32
+_UUID = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
+"""Spellings of a UUID without braces and prefix, all of which the server takes."""
 
 
 SESSION_LIMIT = 50
@@ -315,7 +316,7 @@ class PostgresBackend:
     # Ids
 
     def is_id(self, text: str) -> bool:
-        return is_plain_uuid(text)
+        return _UUID.fullmatch(text) is not None
 
     def prefix_range(self, prefix: str) -> tuple[str, str] | None:
         digits = prefix.replace("-", "").lower()

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.json import Jsonb
 
 from vestige_tui.core.errors import Usage
-from vestige_tui.core.text import storable
+from vestige_tui.core.storable import clean
 from vestige_tui.store.backends.postgres_errors import Unsuitable
 from vestige_tui.store.backends.protocol import Json, Params, fitting
 
@@ -53,7 +53,7 @@ _SETTLE = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for na
 
 def adapt(value: object) -> object:
     if isinstance(value, str):
-        return storable(value)
+        return clean(value)
     if isinstance(value, int):
         return fitting(value)
     if value is None or isinstance(value, float):

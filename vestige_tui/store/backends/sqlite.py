@@ -168,7 +168,8 @@ class SqliteBackend:
         if file.kind == "foreign":
             raise ForeignStore(f"{self.title} is a SQLite file, but not a memory store; it was not touched.")
         if file.kind == "empty" and self.path.stat().st_size == 0:
-            created = True
+            # An empty file becomes a store only where one may be created; a refused command leaves it as it is.
+            created = self.create
         if file.kind == "vestige":
             self.foreign, self.read_only = True, True
             self.reason = f"{file.line} file, not adopted"

@@ -1,12 +1,18 @@
-"""Spellings of a UUID: those that a user may type, and those that PostgreSQL takes."""
+"""Storable forms of texts and ids: values that every database accepts."""
 
 from __future__ import annotations
 
 import re
 import uuid
 
-_PLAIN = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
 _SPELLING = re.compile(r"(?:urn:uuid:)?\{?([0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12})\}?", re.IGNORECASE)
+
+
+def clean(text: str) -> str:
+    """Return text that every store accepts: NUL becomes U+2400, and each lone surrogate a question mark."""
+    if text.isascii():
+        return text.replace("\0", "\u2400")
+    return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()
 
 
 def as_uuid(raw: str) -> uuid.UUID | None:
@@ -16,8 +22,3 @@ def as_uuid(raw: str) -> uuid.UUID | None:
     """
     match = _SPELLING.fullmatch(raw)
     return uuid.UUID(match[1].replace("-", "")) if match else None
-
-
-def is_plain_uuid(text: str) -> bool:
-    """Check for a UUID without braces or prefix, with hyphens or without."""
-    return _PLAIN.fullmatch(text) is not None
