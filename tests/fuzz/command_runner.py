@@ -18,7 +18,7 @@ from unittest import mock
 from tests.fuzz.scratch_world import digest, make_world
 from tests.support.command_line import CommandResult
 from tests.support.store_rows import read_rows
-from vestige_tui.__main__ import main
+from vestige_tui.__main__ import INTERRUPTED_STATUS, main
 from vestige_tui.config.log import close_log
 from vestige_tui.core.errors import Unavailable
 
@@ -159,6 +159,8 @@ def _run(arguments: Sequence[str], stdin: bytes, seconds: float) -> tuple[Comman
         interrupt = stack.enter_context(_interrupted_after(seconds))
         try:
             status = main(arguments)
+        except KeyboardInterrupt:
+            status = INTERRUPTED_STATUS
         finally:
             close_log()
             for stream in (sys.stdout, sys.stderr):

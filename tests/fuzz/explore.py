@@ -1,13 +1,16 @@
-"""Explore the command line at random: ``python -m tests.fuzz.explore --seconds 600 --backend sqlite``.
+"""Explore the command line at random, on both databases at once: ``python -m tests.fuzz.explore --seconds 600``.
 
-Each finding is printed with the seed of its round, the least command line that shows it, and what surrounds it.
+Each finding is printed with the seed of its round, the least command line that shows it, and what surrounds it;
+``--backend``, ``--seed`` and ``--command`` repeat a round.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,17 +26,32 @@ from tests.fuzz.invariants import faults
 from tests.fuzz.sample_stores import postgres_sample, sqlite_sample
 from tests.support.postgres import server_url
 
+BACKENDS = ("sqlite", "postgres")
 EXAMPLES_PER_ROUND = 12
+HANG_SECONDS = 240.0
+"""Time after which a run counts as hung; it was interrupted long before."""
 
 
 def main() -> int:
     """Explore until the time is over; return 1 if anything was found."""
     program = argparse.ArgumentParser(description=__doc__)
     program.add_argument("--seconds", type=float, default=600)
-    program.add_argument("--backend", choices=("sqlite", "postgres"), default="sqlite")
+    program.add_argument("--backend", choices=BACKENDS, help="only this one, in this process")
     program.add_argument("--seed", type=int, default=int(time.time()), help="the first round's")
     program.add_argument("--command", help="only this one")
     args = program.parse_args()
+    if args.backend is not None:
+        return explore_backend(args)
+    again = [*sys.argv[1:], "--seed", str(args.seed)]
+    command = [sys.executable, "-m", "tests.fuzz.explore", *again, "--backend"]
+    processes = [subprocess.Popen([*command, backend]) for backend in BACKENDS]
+    return max(1 if process.wait() else 0 for process in processes)
+
+
+def explore_backend(args: argparse.Namespace) -> int:
+    """Explore one database; return 1 if anything was found."""
+    # A run that ctrl-C does not end is a finding, too: the program waits where it cannot be interrupted.
+    faulthandler.enable()
     commands = [command for command in leaf_commands() if args.command in (None, command.name)]
     findings: set[str] = set()
     deadline = time.monotonic() + args.seconds
@@ -44,11 +62,9 @@ def main() -> int:
         else:
             store = stack.enter_context(sqlite_sample(folder))
         runner = CommandRunner(store, folder / "runs")
-        runs = 0
-        seed = args.seed
+        runs, seed = 0, args.seed
         while time.monotonic() < deadline:
-            command = commands[seed % len(commands)]
-            runs += explore(runner, command, seed, findings)
+            runs += explore(runner, commands[seed % len(commands)], seed, findings)
             seed += 1
     print(f"{args.backend}: {runs:,} runs, seeds {args.seed} to {seed - 1}, {len(findings)} findings", flush=True)
     return 1 if findings else 0
@@ -73,7 +89,9 @@ def explore(runner: CommandRunner, command: LeafCommand, seed: int, findings: se
     def check(case: Case) -> None:
         nonlocal runs
         runs += 1
+        faulthandler.dump_traceback_later(HANG_SECONDS, exit=True, file=sys.__stderr__)
         run = runner.run(case, endless=is_endless(command))
+        faulthandler.cancel_dump_traceback_later()
         new = [fault for fault in faults(command.name, run) if kind_of(command, fault) not in findings]
         if new:
             failing.append((case, f"status {run.result.status}; {new[0]}\nstderr: {run.result.err[-600:]}"))

@@ -50,10 +50,10 @@ async def _create(args: Namespace, output: Output) -> int:
     folder, url = _folder(args), _url(args)
     store_path = folder / ("demo.db" if is_file(url) else "postgres")
     marker = folder / f"{_INCOMPLETE_SUFFIX}-{store_path.name}"
-    unfilled = not store_path.exists() or marker.exists()
-    if unfilled and args.read_only:
-        raise Refused(f"There is no demo in {folder} yet, and --read-only makes none.")
     try:
+        unfilled = not store_path.exists() or marker.exists()
+        if unfilled and args.read_only:
+            raise Refused(f"There is no demo in {folder} yet, and --read-only makes none.")
         if unfilled:
             make_private_dir(folder)
             if not marker.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
@@ -12,6 +13,8 @@ from vestige_tui.core.errors import Usage
 from vestige_tui.core.text import quoted
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
     from vestige_tui.cli.output import Output
 
     Run: TypeAlias = Callable[[argparse.Namespace, Output], Awaitable[int]]
@@ -26,6 +29,13 @@ _NO_COMMAND = re.compile(r"argument COMMAND: invalid choice: '(.*?)' \(choose fr
 
 class Parser(argparse.ArgumentParser):
     """Argument parser that raises ``Usage`` instead of exiting."""
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        # That of argparse ignores a full disk.
+        from vestige_tui.cli.output import writing
+
+        with writing():
+            (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
         if choice_error := _NO_COMMAND.match(message):

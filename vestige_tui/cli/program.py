@@ -34,7 +34,7 @@ from vestige_tui.cli import (
 from vestige_tui.cli.console import open_console, refuse_without_terminal
 from vestige_tui.cli.output import Output, Unwritable, dumps, say
 from vestige_tui.cli.parser import Commands, Parser
-from vestige_tui.core.errors import Usage, VestigeError
+from vestige_tui.core.errors import Unavailable, Usage, VestigeError
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.paths import refuse_unnamable
 
@@ -105,11 +105,12 @@ def run(arguments: Sequence[str]) -> int:
     _open_closed_streams()
     output = Output(as_json=_wants_json(arguments))
     try:
-        status = _run(arguments, output)
+        try:
+            status = _run(arguments, output)
+        except SystemExit as system_exit:  # --help and --version
+            status = system_exit.code if isinstance(system_exit.code, int) else 0
         output.flush()
         return status
-    except SystemExit as system_exit:  # --help and --version
-        return system_exit.code if isinstance(system_exit.code, int) else 0
     except (KeyboardInterrupt, asyncio.CancelledError):
         log.info("Interrupted")
         return _report_error(output, VestigeError.code, "Interrupted.", INTERRUPTED_STATUS)
@@ -123,16 +124,32 @@ def run(arguments: Sequence[str]) -> int:
     except VestigeError as error:
         log.info("Ended with status %s: %s", error.exit_status, error)
         return _report_error(output, error.code, error.message, error.exit_status)
+    except OSError as error:
+        # A file or directory that no command looks after by itself.
+        log.error("The system refused something", exc_info=error)
+        return _report_error(output, Unavailable.code, _system_error(error), Unavailable.exit_status)
+    except MemoryError as error:
+        log.error("Out of memory", exc_info=error)
+        return _report_error(output, Unavailable.code, "There is too little memory for this; try a smaller part.", 1)
     except Exception as error:
         log.critical("Uncaught exception", exc_info=error)
         return _report_error(output, VestigeError.code, _log_unexpected(error), 1)
 
 
 def _open_closed_streams() -> None:
-    """Open the null device for each closed standard stream: Python sets it to None."""
-    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115
-    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    """Open the null device for each closed standard stream: Python sets it to None.
+
+    Its descriptor is opened, too, so that no other file gets that number, and no child process is without it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest number that is free is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
 def _join_negative_times(arguments: Sequence[str]) -> list[str]:
@@ -227,6 +244,12 @@ def _drop_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _system_error(error: OSError) -> str:
+    """Return a sentence that names the file, if there is one, and the system's reason."""
+    reason = error.strerror or type(error).__name__
+    return f"{error.filename} cannot be used: {reason}." if error.filename else f"The system refused this: {reason}."
+
+
 def _log_unexpected(error: Exception) -> str:
     """Write the traceback of an unexpected error to a private file; return a sentence that names the file."""
     from vestige_tui.config.directories import make_private_dir, state_dir
@@ -235,11 +258,11 @@ def _log_unexpected(error: Exception) -> str:
 
     name = type(error).__name__
     report = plain(redact("".join(traceback.format_exception(error))), newlines=True)
-    folder = state_dir()
     now = datetime.now(UTC)
-    path = folder / f"failure-{now:%Y%m%dT%H%M%S%f}-{os.getpid()}.log"
     head = f"vestige-tui {__version__}, Python {sys.version.split()[0]}, {sys.platform}\n"
     try:
+        folder = state_dir()
+        path = folder / f"failure-{now:%Y%m%dT%H%M%S%f}-{os.getpid()}.log"
         make_private_dir(folder)
         files.write(file_targets.examine_document(path), (head + report).encode("utf-8", "replace").decode("utf-8"))
     except (OSError, VestigeError) as failure:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vestige_tui.config.directories import default_path, expand_home
+from vestige_tui.config.directories import HomeUnknown, default_path, expand_home
 from vestige_tui.config.keymap import key_name
 from vestige_tui.config.settings import Config
 from vestige_tui.config.settings_file import SettingsFile, is_number, parse, read_text
@@ -31,7 +31,12 @@ def load_config(path: Path | None = None, env: Mapping[str, str] = os.environ) -
     Raises ``ConfigError`` if the file is invalid, or if it was named and does not exist.
     """
     named_path = path or (Path(env["VESTIGE_CONFIG"]) if env.get("VESTIGE_CONFIG") else None)
-    file = user_path(str(expand_home(named_path, env))) if named_path else default_path(env)
+    try:
+        file = user_path(str(expand_home(named_path, env))) if named_path else default_path(env)
+    except HomeUnknown:
+        if named_path is not None:
+            raise
+        return Config()
     if named_path is None and not os.path.lexists(file):
         return Config()
     source = read_text(file)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
-from vestige_tui.core.errors import Usage
+from vestige_tui.core.errors import Unavailable, Usage
 from vestige_tui.core.text import quoted
 
 
@@ -20,9 +21,30 @@ def refuse_unnamable(text: str) -> None:
 
 
 def user_path(text: str) -> Path:
-    """Return a path with a leading ``~`` expanded. Raises Usage for a text that can name no file."""
+    """Return a path with a leading ``~`` expanded. Raises Usage for a text that can name no file.
+
+    Raises Unavailable for a relative path in a directory that was deleted.
+    """
     refuse_unnamable(text)
     path = os.path.expanduser(text)
     if text.startswith("~") and path == text:
         raise Usage(f"There is no home directory for {quoted(text)}; write the path from / on, or ./~ for such a name.")
+    if not os.path.isabs(path):
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            raise Unavailable("The working directory was deleted; change to another one, and repeat this.") from None
     return Path(path)
+
+
+def kind_of(path: Path, title: str) -> int:
+    """Return the kind of a file as ``stat.S_IFMT`` does, 0 where there is none; symlinks are followed.
+
+    Raises Unavailable with ``title`` where it cannot be seen: ``Path.exists`` differs there between Pythons.
+    """
+    try:
+        return stat.S_IFMT(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError as error:
+        raise Unavailable(f"{title} cannot be opened: {error.strerror}.") from None

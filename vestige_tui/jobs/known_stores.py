@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from vestige_tui.config.directories import state_dir
+from vestige_tui.config.directories import HomeUnknown, state_dir
 from vestige_tui.core import file_targets, files
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.paths import user_path
@@ -100,7 +100,7 @@ def _may_exist(url: str) -> bool:
 def _read() -> dict[str, Any]:
     try:
         data = json.loads(index_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, HomeUnknown):
         return {}
     stores = data.get("stores") if isinstance(data, dict) else None
     return stores if isinstance(stores, dict) else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Mapping
 from contextlib import closing
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from vestige_tui.core.errors import ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage, VestigeError
-from vestige_tui.core.paths import user_path
+from vestige_tui.core.paths import kind_of, user_path
 from vestige_tui.core.storable import as_uuid
 from vestige_tui.core.text import below_home
 from vestige_tui.store.schema.named_sql import compose
@@ -54,11 +55,12 @@ class SqliteSource:
         self.path = path
         self.location = f"sqlite:{path}"
         self.title = below_home(str(path))
-        if not path.exists():
+        kind = kind_of(path, self.title)
+        if not kind:
             raise StoreMissing(f"There is no store at {self.title}.")
-        if path.is_dir():
+        if kind == stat.S_IFDIR:
             raise ForeignStore(f"{self.title} is a directory, not a store.")
-        if not path.is_file():
+        if kind != stat.S_IFREG:
             raise ForeignStore(f"{self.title} is a pipe, a socket or a device, not a store.")
         # Without write access to the directory no -shm can be created; safe only if no -wal has pending pages.
         immutable = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
