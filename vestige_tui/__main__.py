@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(arguments)
     except KeyboardInterrupt:
         # While the program was loaded, or once more while it said that it was interrupted.
+        sys.stderr.write("Interrupted.\n")
         return INTERRUPTED_STATUS
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import faulthandler
+import os
 import re
 import subprocess
 import sys
@@ -28,6 +29,8 @@ from tests.support.postgres import server_url
 
 BACKENDS = ("sqlite", "postgres")
 EXAMPLES_PER_ROUND = 12
+_STDERR = os.dup(2)
+"""Descriptor of stderr that no run replaces."""
 HANG_SECONDS = 240.0
 """Time after which a run counts as hung; it was interrupted long before."""
 
@@ -39,13 +42,22 @@ def main() -> int:
     program.add_argument("--backend", choices=BACKENDS, help="only this one, in this process")
     program.add_argument("--seed", type=int, default=int(time.time()), help="the first round's")
     program.add_argument("--command", help="only this one")
+    program.add_argument("--last", type=Path, default=os.devnull, help="file for the case that runs")
     args = program.parse_args()
     if args.backend is not None:
         return explore_backend(args)
-    again = [*sys.argv[1:], "--seed", str(args.seed)]
-    command = [sys.executable, "-m", "tests.fuzz.explore", *again, "--backend"]
-    processes = [subprocess.Popen([*command, backend]) for backend in BACKENDS]
-    return max(1 if process.wait() else 0 for process in processes)
+    with tempfile.TemporaryDirectory(prefix="vestige-fuzz-") as folder:
+        again = [*sys.argv[1:], "--seed", str(args.seed)]
+        command = [sys.executable, "-m", "tests.fuzz.explore", *again]
+        last = {backend: Path(folder, backend) for backend in BACKENDS}
+        processes = {
+            backend: subprocess.Popen([*command, "--backend", backend, "--last", str(path)])
+            for backend, path in last.items()
+        }
+        statuses = {backend: process.wait() for backend, process in processes.items()}
+        for backend in [each for each, status in statuses.items() if status not in (0, 1)]:
+            print(f"FOUND: {backend} ended with {statuses[backend]} at {last[backend].read_text()}", flush=True)
+    return 1 if any(statuses.values()) else 0
 
 
 def explore_backend(args: argparse.Namespace) -> int:
@@ -64,13 +76,13 @@ def explore_backend(args: argparse.Namespace) -> int:
         runner = CommandRunner(store, folder / "runs")
         runs, seed = 0, args.seed
         while time.monotonic() < deadline:
-            runs += explore(runner, commands[seed % len(commands)], seed, findings)
+            runs += explore(runner, commands[seed % len(commands)], seed, findings, args.last)
             seed += 1
     print(f"{args.backend}: {runs:,} runs, seeds {args.seed} to {seed - 1}, {len(findings)} findings", flush=True)
     return 1 if findings else 0
 
 
-def explore(runner: CommandRunner, command: LeafCommand, seed: int, findings: set[str]) -> int:
+def explore(runner: CommandRunner, command: LeafCommand, seed: int, findings: set[str], last: Path) -> int:
     """Run one round of cases of a command, print each new finding; return the number of runs."""
     failing: list[tuple[Case, str]] = []
     runs = 0
@@ -89,7 +101,8 @@ def explore(runner: CommandRunner, command: LeafCommand, seed: int, findings: se
     def check(case: Case) -> None:
         nonlocal runs
         runs += 1
-        faulthandler.dump_traceback_later(HANG_SECONDS, exit=True, file=sys.__stderr__)
+        last.write_text(f"{command.name}, seed {seed}: {shown(case)}", encoding="utf-8", errors="replace")
+        faulthandler.dump_traceback_later(HANG_SECONDS, exit=True, file=_STDERR)
         run = runner.run(case, endless=is_endless(command))
         faulthandler.cancel_dump_traceback_later()
         new = [fault for fault in faults(command.name, run) if kind_of(command, fault) not in findings]

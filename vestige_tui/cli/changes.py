@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vestige_tui.cli.global_options import chosen_store
+from vestige_tui.cli.interrupts import interruptible
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, entry_number
 from vestige_tui.core import file_targets, files
@@ -72,7 +73,10 @@ async def _add(args: Namespace, output: Output) -> int:
 
 def _text_or_stdin(text: str) -> str:
     """Return the text of an argument, or stdin where it is ``-``."""
-    return sys.stdin.buffer.read().decode("utf-8", "replace").rstrip("\n") if text == "-" else text
+    if text != "-":
+        return text
+    with interruptible():
+        return sys.stdin.buffer.read().decode("utf-8", "replace").rstrip("\n")
 
 
 def _new_content() -> str:

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 from vestige_tui.cli.consent import confirmed, refuse_unasked
 from vestige_tui.cli.filters import add_filters, chosen_filter
 from vestige_tui.cli.global_options import chosen_store, is_file
+from vestige_tui.cli.interrupts import interruptible
 from vestige_tui.cli.jsonl import BadLine, Line, read_line
 from vestige_tui.cli.output import Output, dumps
 from vestige_tui.cli.parser import Commands
@@ -114,12 +115,14 @@ def _source(name: str) -> Iterator[IO[bytes]]:
         raise Usage("The name of the file is empty; name a file, or - for stdin.")
     path = user_path(name)
     try:
-        file = open(path, "rb")  # noqa: SIM115
+        with interruptible():
+            file = open(path, "rb")  # noqa: SIM115
     except OSError as error:
         raise Unavailable(f"{name} cannot be read: {error.strerror}.") from None
     with file:
         try:
-            head = file.peek(16)  # a pipe cannot be rewound
+            with interruptible():
+                head = file.peek(16)  # a pipe cannot be rewound
         except OSError as error:
             raise Unavailable(f"{name} cannot be read: {error.strerror}.") from None
         if head.startswith(b"SQLite format 3"):
@@ -169,13 +172,19 @@ async def _import_lines(store: Store, source: IO[bytes], tally: _Tally, progress
 def _numbered_lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """Yield every line with its number; of a line over MAX_LINE_BYTES only the beginning."""
     number = 0
-    while raw := source.readline(MAX_LINE_BYTES + 1):
+    while raw := _read_part(source):
         number += 1
         yield number, raw
         while len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
-            raw = source.readline(MAX_LINE_BYTES + 1)
+            raw = _read_part(source)
             if len(raw) <= MAX_LINE_BYTES:
                 break
+
+
+def _read_part(source: IO[bytes]) -> bytes:
+    """Return the next line, or its next part of MAX_LINE_BYTES + 1."""
+    with interruptible():
+        return source.readline(MAX_LINE_BYTES + 1)
 
 
 def _check_ids(store: Store, *ids: str | None) -> None:

@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
+from types import FrameType
 from typing import Any
 
 from vestige_tui import __version__
@@ -210,10 +211,17 @@ async def _cancel_on_signals(command: Coroutine[Any, Any, int]) -> int:
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    for signal_number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(signal_number) is not signal.SIG_IGN:
-            loop.add_signal_handler(signal_number, task.cancel)
-    return await command
+
+    def cancel(number: int, frame: FrameType | None) -> None:
+        # At once, as asyncio does for ctrl-C, so that ``interruptible`` sees it; then the loop is woken.
+        task.cancel()
+        loop.call_soon_threadsafe(lambda: None)
+
+    with contextlib.ExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                stack.callback(signal.signal, number, signal.signal(number, cancel))
+        return await command
 
 
 def _console(args: argparse.Namespace, output: Output) -> int:

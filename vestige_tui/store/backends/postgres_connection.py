@@ -77,10 +77,23 @@ def load_json(data: str | bytes) -> Any:
 def parse_url(url: str) -> dict[str, Any]:
     """Return the parts of a libpq URL or conninfo. Raises Usage, without a part of an unreadable one."""
     try:
-        return dict(conninfo_to_dict(url))
+        parts = dict(conninfo_to_dict(url))
     except (psycopg.Error, ValueError):
         # A lone surrogate is no text that libpq could be given, and a NUL would end it.
         raise Usage("The PostgreSQL URL cannot be read; expected postgresql://USER@HOST:PORT/DATABASE.") from None
+    if not all(map(_is_host, str(parts.get("host") or "").split(","))):
+        raise Usage("The PostgreSQL URL names a host that no server can have; correct it.")
+    return parts
+
+
+def _is_host(name: str) -> bool:
+    """Check whether a host can be looked up: Python raises UnicodeError for a part that is empty or too long."""
+    if not name or name.startswith(("/", "@")):
+        return True  # a socket, or the default
+    try:
+        return bool(name.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def conninfo(url: str, *, read_only: bool, **extra: str) -> str:
