@@ -203,11 +203,16 @@ def quoted(text: str) -> str:
 
 def shortened(message: str) -> str:
     """Return a message whose longest words are cut: they were typed, and the end of the message says what to do."""
-    message = re.sub(rf"\S{{{MAX_WORD_CHARS},}}", lambda word: f"{word[0][:MAX_QUOTED_CHARS]}…", message)
+    message = re.sub(rf"\S{{{MAX_WORD_CHARS},}}", _shortened_word, message)
     if len(message) <= MAX_MESSAGE_CHARS:
         return message
     half = MAX_MESSAGE_CHARS // 2
     return f"{message[:half]} … {message[-half:]}"
+
+
+def _shortened_word(word: re.Match[str]) -> str:
+    end = word[0][-1]
+    return f"{word[0][:MAX_QUOTED_CHARS]}…{end if end in ';:,.?' else ''}"
 
 
 def ago(then: datetime, now: datetime) -> str:

@@ -91,13 +91,10 @@ async def dry_run(request: JobRequest) -> dict[str, TableProgress]:
 def spawn_worker(spec: Mapping[str, str]) -> None:
     """Start the worker in a session of its own, write its spec to stdin, and wait until it has taken the job."""
     folder = state_dir() / "jobs"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _forget_old_logs(folder)
     path = folder / f"{spec['job_id']}.log"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _forget_old_logs(folder)
-        job_log = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise Unavailable(f"The log of the job cannot be written to {folder}: {error.strerror}.") from None
+    job_log = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         # The launcher exits at once and init adopts the worker, so that its end needs no wait here.
         launcher = subprocess.Popen(

@@ -81,7 +81,7 @@ class StoreContext:
             value = getattr(filter, name)
             if value:
                 fragments.append(fragment)
-                params[name] = list(value) if isinstance(value, tuple) else value
+                params[name] = _as_stored(value)
         if filter.owner and not self.backend.is_id(filter.owner):
             raise Usage(f"{quoted(filter.owner)} is no owner's id.")
         if filter.min_retrievability is not None:
@@ -122,6 +122,13 @@ class StoreContext:
             "after": Json(list(after)),
         }
         return Write("insert_journal", values)
+
+
+def _as_stored(value: Any) -> Any:
+    """Return the value of a filter as a store has it: its texts were cleaned when they were written."""
+    if isinstance(value, tuple):
+        return [_as_stored(each) for each in value]
+    return clean(value) if isinstance(value, str) else value
 
 
 def clean_json(data: Mapping[str, Any]) -> Any:

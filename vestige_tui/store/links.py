@@ -59,7 +59,7 @@ class LinkService:
     async def remove(self, source_id: str, target_id: str, edge_type: str = "related") -> Change:
         """Remove a link. Raises NotFound if the memories have none of that type."""
         self._context.refuse_read_only()
-        key = _edge_key(Edge(source_id, target_id, edge_type))
+        key = _edge_key(Edge(source_id, target_id, clean(edge_type)))
         if not (self._backend.is_id(source_id) and self._backend.is_id(target_id)):
             raise NotFound("These memories are not linked.")
         async with self._backend.write() as transaction:
@@ -78,7 +78,7 @@ class LinkService:
             await self._backend.fetch("list_edges", {"ids": [memory_id]}) if self._backend.is_id(memory_id) else []
         )
         edges = [rows.edge(row) for row in records]
-        return tuple(edge for edge in edges if edge_type is None or edge.edge_type == edge_type)
+        return tuple(edge for edge in edges if edge_type is None or edge.edge_type == clean(edge_type))
 
     async def neighbors(self, memory_id: str, depth: int = 1) -> tuple[Neighbor, ...]:
         """Return memories at most ``depth`` links away, by the best product of weights over all paths, best first.
