@@ -17,12 +17,12 @@ import tomlkit
 from textual.keys import _character_to_key
 
 from vestige_tui.config.default_store import default_store_url
-from vestige_tui.config.directories import HomeUnknown, cache_dir, data_dir, default_path, make_private_dir, state_dir
+from vestige_tui.config.directories import cache_dir, data_dir, default_path, make_private_dir, state_dir
 from vestige_tui.config.keymap import check_keys, key_name
 from vestige_tui.config.reader import load_config
 from vestige_tui.config.settings import Config
 from vestige_tui.config.writer import DEFAULT_FILE, set_value, write_default
-from vestige_tui.core.errors import ConfigError, Refused, Usage
+from vestige_tui.core.errors import ConfigError, HomeUnknown, Refused, Usage
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, Policy
 
 FASTEMBED = '[embeddings]\nprovider = "fastembed"\nmodel = "BAAI/bge-base-en-v1.5"\n'

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from vestige_tui.cli.global_options import is_file, settings, store_url
 from vestige_tui.cli.job_lines import advice, commands, line, rows, state, summary
 from vestige_tui.cli.output import Live, Output
-from vestige_tui.cli.parser import Commands, whole
+from vestige_tui.cli.parser import Commands, seconds, whole
 from vestige_tui.core.errors import NotFound, ReadOnly, StoreMissing, Usage, VestigeError
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.text import ago, cut, grouped, plain, quoted, short_id
@@ -68,7 +68,7 @@ def add_commands(commands: Commands) -> None:
     fail.add_argument("id", metavar="ID")
     fail.add_argument("--reason", metavar="TEXT", default="")
     sweep = steps.add("sweep", _sweep, "fail what is over its deadline, and mark as stuck what gives no sign of life")
-    sweep.add_argument("--threshold", metavar="SECONDS", type=whole, help="how long it may be silent (600)")
+    sweep.add_argument("--threshold", metavar="SECONDS", type=seconds, help="how long it may be silent (600)")
 
 
 def _urls(args: Namespace) -> tuple[str, ...]:

@@ -95,6 +95,11 @@ def days(text: str) -> int:
     return _integer(text, 1, MAX_DAYS)
 
 
+def seconds(text: str) -> int:
+    """Parse a time in seconds, from 1; the command bounds it."""
+    return _integer(text, 1, MAX_ENTRY)
+
+
 def version(text: str) -> int:
     """Parse a version of the schema: an integer from 0."""
     return _integer(text, 0, MAX_COUNT)

@@ -6,11 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from vestige_tui.core.errors import ConfigError
-
-
-class HomeUnknown(ConfigError):
-    """The home directory of this user is unknown; set HOME to a directory."""
+from vestige_tui.core.errors import HomeUnknown
 
 
 def default_path(env: Mapping[str, str] = os.environ) -> Path:

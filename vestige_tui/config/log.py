@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-from vestige_tui.config.directories import HomeUnknown, state_dir
+from vestige_tui.config.directories import state_dir
+from vestige_tui.core.errors import HomeUnknown
 from vestige_tui.core.log import PACKAGE, LogFormatter
 from vestige_tui.process.log_file import SharedLogFile
 
@@ -30,8 +31,9 @@ def configure_log(*, debug: bool = False) -> None:
     close_log()
     try:
         handler = SharedLogFile(log_path())
-    except HomeUnknown:
-        return  # there is no place for a log
+    except HomeUnknown as error:
+        log.debug("Nothing is logged: %s", error)
+        return
     handler.setFormatter(LogFormatter())
     handler.addFilter(_is_logged)
     for name in (PACKAGE, *FOREIGN_LOGGERS):

@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vestige_tui.config.directories import HomeUnknown, default_path, expand_home
+from vestige_tui.config.directories import default_path, expand_home
 from vestige_tui.config.keymap import key_name
 from vestige_tui.config.settings import Config
 from vestige_tui.config.settings_file import SettingsFile, is_number, parse, read_text
-from vestige_tui.core.errors import Usage
+from vestige_tui.core.errors import HomeUnknown, Usage
 from vestige_tui.core.filter_syntax import read_chips
 from vestige_tui.core.paths import user_path
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS

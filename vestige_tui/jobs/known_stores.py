@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,13 +12,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from vestige_tui.config.directories import HomeUnknown, state_dir
+from vestige_tui.config.directories import state_dir
 from vestige_tui.core import file_targets, files
-from vestige_tui.core.errors import Usage
+from vestige_tui.core.errors import HomeUnknown, VestigeError
 from vestige_tui.core.paths import user_path
 from vestige_tui.core.text import HIDDEN, redact
 from vestige_tui.core.times import format_time, parse_stored
 from vestige_tui.jobs.store_identity import distinct_stores, store_identity
+
+log = logging.getLogger(__name__)
 
 KEEP = timedelta(days=30)
 """Age at which a job leaves the index and its log is deleted."""
@@ -91,8 +94,12 @@ def _may_exist(url: str) -> bool:
     scheme, _, rest = url.partition(":")
     if scheme in ("postgresql", "postgres"):
         return True
-    with suppress(OSError, Usage):
+    try:
         path = user_path(rest if scheme in ("sqlite", "pgembed") else url)
+    except VestigeError as error:
+        log.debug("A store of the index cannot be named: %s", error)
+        return False
+    with suppress(OSError):
         return (path / "data").is_dir() if scheme == "pgembed" else path.is_file()
     return False
 
@@ -100,7 +107,10 @@ def _may_exist(url: str) -> bool:
 def _read() -> dict[str, Any]:
     try:
         data = json.loads(index_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError, HomeUnknown):
+    except HomeUnknown as error:
+        log.debug("There is no index of stores: %s", error)
+        return {}
+    except (OSError, ValueError):
         return {}
     stores = data.get("stores") if isinstance(data, dict) else None
     return stores if isinstance(stores, dict) else {}
