@@ -6,8 +6,9 @@ DEMO_DIR ?=
 SIZE ?=
 STARTS ?= 50
 BUSY ?=
+FUZZ_SECONDS ?= 600
 
-.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons network-check deps-newest bench test-all deaths soak clean
+.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons network-check deps-newest bench test-all deaths soak fuzz clean
 
 ## The console on a sample store; your own stores and settings stay untouched.
 demo: $(VENV)/.installed-demo
@@ -75,8 +76,12 @@ deaths: $(VENV)/.installed-test
 soak: $(VENV)/.installed-test
 	VESTIGE_KILLS=20 $(BIN)/python -m pytest -n 2 tests/transfer/test_soak.py
 
+## Every command, taken from the parser, with hostile arguments at random, for FUZZ_SECONDS on each database at once.
+fuzz: $(VENV)/.installed-test
+	$(BIN)/python -m tests.fuzz.explore --seconds $(FUZZ_SECONDS)
+
 clean:
-	rm -rf $(VENV) .venv-3.* .venv-newest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-3.* .venv-newest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

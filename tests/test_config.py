@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
+import subprocess
 import sys
 import tomllib
 from datetime import time
 from pathlib import Path
+from subprocess import PIPE
+from typing import NoReturn
 
 import pytest
 import tomlkit
@@ -19,7 +23,7 @@ from vestige_tui.config.keymap import check_keys, key_name
 from vestige_tui.config.reader import load_config
 from vestige_tui.config.settings import Config
 from vestige_tui.config.writer import DEFAULT_FILE, set_value, write_default
-from vestige_tui.core.errors import ConfigError, Refused
+from vestige_tui.core.errors import ConfigError, HomeUnknown, Refused, Usage
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS, Policy
 from vestige_tui.core.times import LocalDays
 
@@ -304,6 +308,60 @@ def test_the_directories_of_linux_are_those_of_xdg(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     assert data_dir() == Path("/x/vestige-tui")
     assert state_dir() == Path("/h/.local/state/vestige-tui")
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("desired_retention", "review.desired_retention must be a number from 0.5 to 0.99"),
+        ("new_per_day", "review.new_per_day must be a whole number from 0 to 1,000,000"),
+    ],
+)
+def test_an_integer_of_any_length_is_compared(file: Path, key: str, sentence: str) -> None:
+    assert fault(file, f"[review]\n{key} = 1{'0' * 400}\n") == f"FILE, line 2: {sentence}."
+
+
+def test_a_pipe_of_a_shell_is_read_to_its_end() -> None:
+    with subprocess.Popen(["sh", "-c", "printf '[review]\nnew_per_day'; sleep .2; echo ' = 7'"], stdout=PIPE) as shell:
+        assert shell.stdout is not None
+        assert load_config(Path(f"/dev/fd/{shell.stdout.fileno()}"), {}).new_per_day == 7
+
+
+def test_a_pipe_that_nothing_is_written_to_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vestige_tui.config.settings_file.PIPE_SECONDS", 0.01)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="nothing is written to"):
+        load_config(tmp_path / "pipe", {})
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [("/dev/zero", "is larger than 4 MiB"), ("/proc/self/mem", "could not be read"), ("/", "could not be read")],
+)
+def test_what_is_no_settings_file_is_one_sentence(path: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        load_config(Path(path), {})
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\ud800", "~nobody-here/vestige.toml"])
+def test_a_name_of_no_file_is_wrong_usage(path: str) -> None:
+    with pytest.raises(Usage):
+        load_config(Path(path), {})
+
+
+def test_without_a_home_directory_there_are_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(user: int) -> NoReturn:
+        raise KeyError(user)
+
+    for name in ("HOME", "USERPROFILE", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "VESTIGE_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert load_config() == Config()
+    for directory in (state_dir, data_dir, cache_dir, default_path):
+        with pytest.raises(HomeUnknown, match="set HOME"):
+            directory()
+    monkeypatch.setenv("XDG_STATE_HOME", "/somewhere")
+    assert state_dir() == Path("/somewhere/vestige-tui")
 
 
 def test_private_folders(tmp_path: Path) -> None:

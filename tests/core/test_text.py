@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from vestige_tui.core.text import (
+    MAX_MESSAGE_CHARS,
+    MAX_QUOTED_CHARS,
     ago,
     bytes_size,
     cells,
@@ -18,9 +20,11 @@ from vestige_tui.core.text import (
     masked,
     one_line,
     plain,
+    quoted,
     redact,
     safe,
     short_id,
+    shortened,
 )
 
 FFFD = "\N{REPLACEMENT CHARACTER}"
@@ -287,3 +291,18 @@ def test_paths_below_home_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
     assert below_home("/home/mara/a.db") == "~/a.db"
     assert below_home("/home/maranello/a.db") == "/home/maranello/a.db"
     assert below_home("postgresql://db1:5432/x") == "postgresql://db1:5432/x"
+
+
+def test_what_was_typed_is_quoted_cut() -> None:
+    assert quoted("a'b\n") == repr("a'b\n")
+    assert len(quoted("x" * 100_000)) == MAX_QUOTED_CHARS + 3
+
+
+def test_a_message_is_shortened_and_keeps_its_end() -> None:
+    path = "/" + "x" * 300
+    assert shortened(f"{path} cannot be read; name another file.") == f"{path} cannot be read; name another file."
+    for typed in ("x" * 100_000, "a b " * 30_000):
+        message = shortened(f"Unrecognized arguments: {typed}; see `vestige-tui --help`.")
+        assert len(message) < MAX_MESSAGE_CHARS + 10
+        assert message.startswith("Unrecognized arguments: ")
+        assert message.endswith("; see `vestige-tui --help`.")

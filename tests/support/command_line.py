@@ -20,6 +20,8 @@ from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.reviews import Rating, Review, Scheduling
 from vestige_tui.core.scheduling import review
+from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.embedding.models import Embedder
 from vestige_tui.store.open import open_store
 
 HOSTILE = "\x1b]52;c;ZXZpbA==\x07\x1b[2J\x9b31m \u202edlrow [bold]x[/bold] \x00 \x7f \ud800 evil"
@@ -78,10 +80,10 @@ def run_process(
     )
 
 
-async def fill_sample(url: str) -> None:
+async def fill_sample(url: str, embedder: Embedder | None = None) -> None:
     """Fill a store with six memories and their vectors: 0 and 1 are due and linked, 0 replaces 5."""
     now = datetime.now(UTC)
-    async with open_store(url, create=True) as store:
+    async with open_store(url, create=True, embedders=EmbedderSource(embedder=embedder)) as store:
         drafts = []
         log = []
         for position, text in enumerate(SENTENCES):

@@ -32,10 +32,17 @@ Result = TypeVar("Result")
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server with pgvector, as a user who may create databases."""
+    with server_url(tmp_path_factory.mktemp("postgres") / "server") as url:
+        yield url
+
+
+@contextmanager
+def server_url(folder: Path) -> Iterator[str]:
+    """Yield the URL of a given server, or of one that runs for the block; ``folder`` is for an embedded one."""
     if url := os.environ.get("VESTIGE_TEST_POSTGRES_URL"):
         yield in_utf8(url)
         return
-    server = _container() if _engine_answers() else _embedded(tmp_path_factory.mktemp("postgres") / "server")
+    server = _container() if _engine_answers() else _embedded(folder)
     with server as url:
         with psycopg.connect(url, autocommit=True) as connection:
             # What tests write need not outlive the machine.

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from vestige_tui.cli.global_options import chosen_store
+from vestige_tui.cli.interrupts import interruptible
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.parser import Commands
+from vestige_tui.cli.parser import Commands, entry_number
 from vestige_tui.core.editor import EditedText
 from vestige_tui.core.errors import Refused, Usage, VestigeError
 from vestige_tui.core.memories import Change, DeletePreview, Draft, Patch
 from vestige_tui.core.storable import check_draft
-from vestige_tui.core.text import grouped, one_line, short_id
+from vestige_tui.core.text import grouped, one_line, quoted, short_id
 from vestige_tui.presenters import json_shapes
 
 MAX_UNCONFIRMED_MEMORIES = 100
@@ -50,7 +51,7 @@ def add_commands(commands: Commands) -> None:
     delete.add_argument("ids", metavar="ID", nargs="+")
     delete.add_argument("--yes", action="store_true", help=f"needed for more than {MAX_UNCONFIRMED_MEMORIES}")
     undo = commands.add("undo", _undo, "take the last change back, or the one with this number")
-    undo.add_argument("entry", metavar="ENTRY", nargs="?", type=int)
+    undo.add_argument("entry", metavar="ENTRY", nargs="?", type=entry_number)
 
 
 async def _add(args: Namespace, output: Output) -> int:
@@ -82,8 +83,10 @@ def _text_or_stdin(text: str) -> str:
     """Return the text of an argument, or stdin where it is ``-``. Raises Usage if that is not UTF-8."""
     if text != "-":
         return text
+    with interruptible():
+        content = sys.stdin.buffer.read()
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig").rstrip("\n")
+        return content.decode("utf-8-sig").rstrip("\n")
     except UnicodeDecodeError as error:
         raise Usage(f"The text on stdin is not UTF-8 from byte {error.start + 1} on; nothing was changed.") from None
 
@@ -125,7 +128,7 @@ def _metadata(stored: Any, options: list[str]) -> dict[str, Any]:
     for option in options:
         name, equals, text = option.partition("=")
         if not equals or not name:
-            raise Usage(f"--meta takes KEY=VALUE, not {option!r}.")
+            raise Usage(f"--meta takes KEY=VALUE, not {quoted(option)}.")
         if not text:
             metadata.pop(name, None)
             continue

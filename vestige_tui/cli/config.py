@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from pathlib import Path
 
@@ -47,18 +48,21 @@ async def _show(args: Namespace, output: Output) -> int:
 
 
 def settings_path(args: Namespace) -> Path:
-    import os
-
     from vestige_tui.config.directories import default_path
+    from vestige_tui.core.paths import user_path
 
     name = args.config or os.environ.get("VESTIGE_CONFIG")
-    return Path(name).expanduser() if name else default_path()
+    return user_path(name) if name else default_path()
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)
 
 
 async def _path(args: Namespace, output: Output) -> int:
     path = settings_path(args)
     if output.as_json:
-        output.document({"path": str(path), "exists": path.is_file()})
+        output.document({"path": str(path), "exists": _is_file(path)})
     output.line(str(path))
     return 0
 

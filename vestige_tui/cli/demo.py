@@ -12,6 +12,7 @@ from vestige_tui.cli.output import Output, ProgressLine
 from vestige_tui.cli.parser import Commands
 from vestige_tui.core import file_targets, files
 from vestige_tui.core.errors import Refused, Unavailable
+from vestige_tui.core.paths import user_path
 from vestige_tui.core.times import format_time, parse_stored
 from vestige_tui.presenters import json_shapes
 
@@ -29,7 +30,7 @@ def add_commands(commands: Commands) -> None:
 def _folder(args: Namespace) -> Path:
     from vestige_tui.config.directories import data_dir
 
-    return Path(args.dir).expanduser().absolute() if args.dir else data_dir() / "demo"
+    return user_path(args.dir).absolute() if args.dir else data_dir() / "demo"
 
 
 def _url(args: Namespace) -> str:
@@ -49,10 +50,10 @@ async def _create(args: Namespace, output: Output) -> int:
     folder, url = _folder(args), _url(args)
     store_path = folder / ("demo.db" if is_file(url) else "postgres")
     marker = folder / f"{_INCOMPLETE_SUFFIX}-{store_path.name}"
-    unfilled = not store_path.exists() or marker.exists()
-    if unfilled and args.read_only:
-        raise Refused(f"There is no demo in {folder} yet, and --read-only makes none.")
     try:
+        unfilled = not store_path.exists() or marker.exists()
+        if unfilled and args.read_only:
+            raise Refused(f"There is no demo in {folder} yet, and --read-only makes none.")
         if unfilled:
             make_private_dir(folder)
             if not marker.exists():

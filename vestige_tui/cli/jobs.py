@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from vestige_tui.cli.global_options import is_file, settings, store_url
 from vestige_tui.cli.job_lines import advice, commands, line, rows, state, summary
 from vestige_tui.cli.output import Live, Output
-from vestige_tui.cli.parser import Commands, whole
+from vestige_tui.cli.parser import Commands, seconds, whole
 from vestige_tui.core.errors import Busy, NotFound, ReadOnly, StoreMissing, Unavailable, Usage, VestigeError
 from vestige_tui.core.log import log_suppressed
-from vestige_tui.core.text import ago, cut, grouped, plain, redact, short_id
+from vestige_tui.core.text import ago, cut, grouped, plain, quoted, redact, short_id
 from vestige_tui.presenters import json_shapes
 from vestige_tui.presenters.job_actions import cancel_sentence, fail_sentence, retry_effect, retry_sentence
 from vestige_tui.presenters.job_outcome import status_sentence
@@ -71,7 +71,7 @@ def add_commands(commands: Commands) -> None:
     fail.add_argument("id", metavar="ID")
     fail.add_argument("--reason", metavar="TEXT", default="")
     sweep = steps.add("sweep", _sweep, "fail what is over its deadline, and mark as stuck what gives no sign of life")
-    sweep.add_argument("--threshold", metavar="SECONDS", type=whole, help="how long it may be silent (600)")
+    sweep.add_argument("--threshold", metavar="SECONDS", type=seconds, help="how long it may be silent (600)")
 
 
 def _urls(args: Namespace) -> tuple[str, ...]:
@@ -172,7 +172,7 @@ async def _find_job(args: Namespace, *, read_only: bool) -> AsyncIterator[tuple[
     from vestige_tui.jobs.ledger import MIN_PREFIX_LENGTH, Ledger
 
     if len(args.id) < MIN_PREFIX_LENGTH:
-        raise Usage(f"Give {MIN_PREFIX_LENGTH} or more characters of the job's id, not {args.id!r}.")
+        raise Usage(f"Give {MIN_PREFIX_LENGTH} or more characters of the job's id, not {quoted(args.id)}.")
     matches: dict[str, tuple[str, Job]] = {}
     away: Unavailable | None = None
     for url in _urls(args):
@@ -190,11 +190,11 @@ async def _find_job(args: Namespace, *, read_only: bool) -> AsyncIterator[tuple[
     if not matches:
         if away is not None:
             raise Unavailable(f"{away.message} {_found_here(args.id)}")
-        raise NotFound(f"There is no job {args.id!r} in any store that is known here.")
+        raise NotFound(f"There is no job {quoted(args.id)} in any store that is known here.")
     if len(matches) > 1:
         now = datetime.now(UTC)
         candidates = "; ".join(f"{job.id} ({summary(job, now)})" for _, job in matches.values())
-        raise Usage(f"{args.id!r} is the beginning of several jobs; give more of it: {candidates}.")
+        raise Usage(f"{quoted(args.id)} is the beginning of several jobs; give more of it: {candidates}.")
     [(url, job)] = matches.values()
     async with _store(url, read_only=read_only or args.read_only) as store:
         yield store, job
@@ -208,7 +208,7 @@ def _found_here(prefix: str) -> str:
         if job_id.startswith(prefix):
             reason = f" and waits: {redact(worker.wait.reason)}" if worker.wait is not None else "."
             return f"The worker of job {short_id(job_id)}, process {worker.pid}, lives{reason}"
-    return f"No other store that is known here holds the job {prefix!r}."
+    return f"No other store that is known here holds the job {quoted(prefix)}."
 
 
 async def findings(store: Store, job_id: str) -> list[JobFinding]:

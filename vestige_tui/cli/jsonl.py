@@ -16,6 +16,7 @@ from vestige_tui.core.memories import LOCAL_USER, Draft
 from vestige_tui.core.reviews import MarkedMemory, Marks, Review, Scheduling
 from vestige_tui.core.scheduling import MAX_DIFFICULTY, MAX_STABILITY_DAYS, MIN_DIFFICULTY, MIN_STABILITY, from_json
 from vestige_tui.core.storable import MAX_LABEL_CHARS, MAX_METADATA_DEPTH, as_uuid, clean, stored_id
+from vestige_tui.core.text import quoted
 from vestige_tui.core.times import parse_stored
 from vestige_tui.transfer.sanitize import RowSanitizer, json_value
 
@@ -62,7 +63,7 @@ def read_line(raw: bytes, is_id: IsId) -> ParsedLine:
     kind = data.get("kind", "memory")
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
-        raise BadLine(f"has the kind {str(kind)[:40]!r}, which is none of {', '.join(_READERS)}")
+        raise BadLine(f"has the kind {quoted(str(kind))}, which is none of {', '.join(_READERS)}")
     try:
         return reader(data, RowSanitizer(plain=numbers.all and _is_plain(text)), is_id)
     except (RecursionError, OverflowError) as error:

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+from vestige_tui.cli.interrupts import interruptible
 from vestige_tui.cli.jsonl import BadLine, ParsedLine, read_line, shown_name
 from vestige_tui.core.errors import Conflict, DiskFull, NotFound, Refused, Unavailable, Usage, VestigeError
 from vestige_tui.core.links import Edge, SupersessionEvent
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.memories import LOCAL_USER, Draft
 from vestige_tui.core.reviews import MarkedMemory, Review
+from vestige_tui.core.text import quoted
 
 if TYPE_CHECKING:
     from vestige_tui.store.store import Store
@@ -100,7 +102,8 @@ def numbered_lines(source: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
 
     def read() -> bytes:
         try:
-            return source.readline(MAX_LINE_BYTES + 1)
+            with interruptible():
+                return source.readline(MAX_LINE_BYTES + 1)
         except OSError as error:
             raise Unavailable(f"{name} cannot be read: {error.strerror}.") from None
 
@@ -194,7 +197,7 @@ class LineImport:
         first = self._spellings.get(memory_id)
         is_known = first is not None or memory_id in self._inserted or memory_id in self._batch_ids
         if is_known and first != parsed.spelling:
-            raise BadLine(f"has an id that is one with {(first or memory_id)[:60]!r}, which came first")
+            raise BadLine(f"has an id that is one with {quoted(first or memory_id)}, which came first")
         self._batch_ids.add(memory_id)
         if parsed.spelling is not None:
             self._spellings[memory_id] = parsed.spelling

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vestige_tui.cli.global_options import chosen_store, settings, store_url
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.parser import Commands
+from vestige_tui.cli.parser import Commands, version
 from vestige_tui.core.errors import Refused, StoreMissing
 from vestige_tui.core.text import ago, bytes_size, grouped
 from vestige_tui.presenters import json_shapes, store_report
@@ -32,10 +32,10 @@ def add_commands(commands: Commands) -> None:
     steps = commands.subcommands(schema, "step")
     steps.add("info", _info, "list every step of the schema with its state")
     up = steps.add("up", _up, "make the tables, or bring them up to date")
-    up.add_argument("--to", metavar="N", type=int, help="no further than this version")
+    up.add_argument("--to", metavar="N", type=version, help="no further than this version")
     up.add_argument("--dry-run", action="store_true", help="only list what would be done")
     down = steps.add("down", _down, "take the newest step back, or all above --to")
-    down.add_argument("--to", metavar="N", type=int, help="the version to keep; 0 takes every table away")
+    down.add_argument("--to", metavar="N", type=version, help="the version to keep; 0 takes every table away")
     down.add_argument("--dry-run", action="store_true", help="only list what would be done")
     down.add_argument("--yes", action="store_true", help="even where memories, reviews or other data are deleted")
     commands.add("stats", _stats, "print figures of the whole store")

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from vestige_tui.cli.output import terminal_size
+from vestige_tui.cli.output import terminal_size, writing
 from vestige_tui.core.encodings import encodable, encoding_of
 from vestige_tui.core.errors import Usage
+from vestige_tui.core.text import quoted
 
 if TYPE_CHECKING:
     from vestige_tui.cli.output import Output
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     Subparsers: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
+MAX_COUNT = 2**31 - 1
+MAX_ENTRY = 2**63 - 1
+MAX_DAYS = 36_500
 _NO_COMMAND = re.compile(r"argument COMMAND: invalid choice: '(.*?)' \(choose from")
 
 
@@ -37,16 +41,17 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": _HelpFormatter, **options})
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        # argparse's own method, called for help and version: it would fail on a stream that is not UTF-8.
+        # That of argparse ignores a full disk, and fails on a stream that is not UTF-8.
         stream = file or sys.stderr
-        super()._print_message(encodable(message, encoding_of(stream)), stream)
+        with writing():
+            stream.write(encodable(message, encoding_of(stream)))
 
     def error(self, message: str) -> NoReturn:
         if choice_error := _NO_COMMAND.match(message):
             names = re.findall(r"'([\w-]+)'", message[choice_error.end() :])
             matches = difflib.get_close_matches(choice_error[1], names, n=1)
             hint = f"did you mean {matches[0]}?" if matches else f"see `{self.prog} --help`."
-            raise Usage(f"There is no command {choice_error[1]!r}; {hint}")
+            raise Usage(f"There is no command {quoted(choice_error[1])}; {hint}")
         raise Usage(f"{message[:1].upper()}{message[1:]}; see `{self.prog} --help`.")
 
 
@@ -85,13 +90,39 @@ class Commands:
 
 
 def whole(text: str) -> int:
-    """Parse a count: an integer from 1."""
+    """Parse a count: an integer from 1 to MAX_COUNT."""
+    return _integer(text, 1, MAX_COUNT)
+
+
+def entry_number(text: str) -> int:
+    """Parse the number of an entry in the journal."""
+    return _integer(text, 1, MAX_ENTRY)
+
+
+def days(text: str) -> int:
+    """Parse a number of days, from 1 to MAX_DAYS."""
+    return _integer(text, 1, MAX_DAYS)
+
+
+def seconds(text: str) -> int:
+    """Parse a time in seconds, from 1; the command bounds it."""
+    return _integer(text, 1, MAX_ENTRY)
+
+
+def version(text: str) -> int:
+    """Parse a version of the schema: an integer from 0."""
+    return _integer(text, 0, MAX_COUNT)
+
+
+def _integer(text: str, low: int, high: int) -> int:
     try:
         value = int(text)
     except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+        value = low - 1
+    if value < low:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no whole number from {low}")
+    if value > high:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is more than {high:,}")
     return value
 
 
@@ -102,5 +133,5 @@ def share(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no number from 0 to 1")
     return value

@@ -17,6 +17,7 @@ from vestige_tui.cli.consent import confirmed, refuse_unasked
 from vestige_tui.cli.filters import add_filters, chosen_filter
 from vestige_tui.cli.foreign_formats import HEAD_BYTES, HEAD_LINES, foreign_format
 from vestige_tui.cli.global_options import chosen_store, is_file
+from vestige_tui.cli.interrupts import interruptible
 from vestige_tui.cli.line_import import ImportTally, LineImport, numbered_lines
 from vestige_tui.cli.output import Output, dumps
 from vestige_tui.cli.parser import Commands
@@ -25,6 +26,7 @@ from vestige_tui.core.errors import Cancelled, Refused, Unavailable, Usage
 from vestige_tui.core.file_permissions import is_readable_by_others
 from vestige_tui.core.links import SupersessionEvent
 from vestige_tui.core.memories import Filter
+from vestige_tui.core.paths import user_path
 from vestige_tui.core.reviews import Review
 from vestige_tui.core.text import grouped
 from vestige_tui.presenters import json_shapes
@@ -126,14 +128,18 @@ def _source(name: str) -> Iterator[IO[bytes]]:
     if name == "-":
         yield sys.stdin.buffer
         return
-    path = Path(name).expanduser()
+    if not name:
+        raise Usage("The name of the file is empty; name a file, or - for stdin.")
+    path = user_path(name)
     try:
-        file = open(path, "rb")  # noqa: SIM115
+        with interruptible():
+            file = open(path, "rb")  # noqa: SIM115
     except OSError as error:
         raise Unavailable(f"{name} cannot be read: {error.strerror}.") from None
     with file:
         try:
-            head = file.peek(16)  # a pipe cannot be rewound
+            with interruptible():
+                head = file.peek(16)  # a pipe cannot be rewound
         except OSError as error:
             raise Unavailable(f"{name} cannot be read: {error.strerror}.") from None
         if head.startswith(b"SQLite format 3"):

@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
+from types import FrameType
 from typing import Any
 
 from vestige_tui import __version__
@@ -35,8 +36,9 @@ from vestige_tui.cli.console import open_console, refuse_without_terminal
 from vestige_tui.cli.output import Output, Unwritable, dumps, say
 from vestige_tui.cli.parser import Commands, Parser
 from vestige_tui.cli.waits import note_waits
-from vestige_tui.core.errors import Usage, VestigeError
+from vestige_tui.core.errors import Unavailable, Usage, VestigeError
 from vestige_tui.core.log import log_suppressed
+from vestige_tui.core.paths import refuse_unnamable
 
 INTERRUPTED_STATUS = 130
 _PATH_ARGUMENTS = frozenset({"config", "store", "file", "dir", "sqlite_path", "postgres_url", "source", "target"})
@@ -105,12 +107,13 @@ def run(arguments: Sequence[str]) -> int:
     _open_closed_streams()
     output = Output(as_json=_wants_json(arguments))
     try:
-        status = _run(arguments, output)
+        try:
+            status = _run(arguments, output)
+        except SystemExit as system_exit:  # --help and --version
+            status = system_exit.code if isinstance(system_exit.code, int) else 0
         output.flush()
         output.note_loss()
         return status
-    except SystemExit as system_exit:  # --help and --version
-        return system_exit.code if isinstance(system_exit.code, int) else 0
     except (KeyboardInterrupt, asyncio.CancelledError):
         log.info("Interrupted")
         return _report_error(output, VestigeError.code, "Interrupted.", INTERRUPTED_STATUS)
@@ -124,16 +127,32 @@ def run(arguments: Sequence[str]) -> int:
     except VestigeError as error:
         log.info("Ended with status %s: %s", error.exit_status, error)
         return _report_error(output, error.code, error.message, error.exit_status)
+    except OSError as error:
+        # A file or directory that no command looks after by itself.
+        log.error("The system refused something", exc_info=error)
+        return _report_error(output, Unavailable.code, _system_error(error), Unavailable.exit_status)
+    except MemoryError as error:
+        log.error("Out of memory", exc_info=error)
+        return _report_error(output, Unavailable.code, "There is too little memory for this; try a smaller part.", 1)
     except Exception as error:
         log.critical("Uncaught exception", exc_info=error)
         return _report_error(output, VestigeError.code, _log_unexpected(error), 1)
 
 
 def _open_closed_streams() -> None:
-    """Open the null device for each closed standard stream: Python sets it to None."""
-    sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115
-    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    """Open the null device for each closed standard stream: Python sets it to None.
+
+    Its descriptor is opened, too, so that no other file gets that number, and no child process is without it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest number that is free is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
 def _join_negative_times(arguments: Sequence[str]) -> list[str]:
@@ -170,6 +189,8 @@ def _run(arguments: Sequence[str], output: Output) -> int:
     for name, value in list(vars(args).items()):
         if name not in _PATH_ARGUMENTS:
             setattr(args, name, _decode_argument(value))
+        elif isinstance(value, str):
+            refuse_unnamable(value)
     _warn_of_passwords(args)
     _start_log(args)
     if not args.read_only:
@@ -217,14 +238,18 @@ async def _cancel_on_signals(command: Coroutine[Any, Any, int]) -> int:
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    for signal_number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(signal_number) is not signal.SIG_IGN:
-            loop.add_signal_handler(signal_number, task.cancel)
-    notes = asyncio.create_task(note_waits())
-    try:
+
+    def cancel(number: int, frame: FrameType | None) -> None:
+        # At once, as asyncio does for ctrl-C, so that ``interruptible`` sees it; then the loop is woken.
+        task.cancel()
+        loop.call_soon_threadsafe(lambda: None)
+
+    with contextlib.ExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                stack.callback(signal.signal, number, signal.signal(number, cancel))
+        stack.callback(asyncio.create_task(note_waits()).cancel)
         return await command
-    finally:
-        notes.cancel()
 
 
 def _console(args: argparse.Namespace, output: Output) -> int:
@@ -238,9 +263,9 @@ def _console(args: argparse.Namespace, output: Output) -> int:
 
 
 def _report_error(output: Output, code: str, message: str, status: int) -> int:
-    from vestige_tui.core.text import redact
+    from vestige_tui.core.text import redact, shortened
 
-    sentence = redact(message)
+    sentence = shortened(redact(message))
     say(sentence)
     if output.as_json and not output.answered:
         with contextlib.suppress(OSError):
@@ -255,6 +280,12 @@ def _drop_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _system_error(error: OSError) -> str:
+    """Return a sentence that names the file, if there is one, and the system's reason."""
+    reason = error.strerror or type(error).__name__
+    return f"{error.filename} cannot be used: {reason}." if error.filename else f"The system refused this: {reason}."
+
+
 def _log_unexpected(error: Exception) -> str:
     """Write the traceback of an unexpected error to a private file; return a sentence that names the file."""
     from vestige_tui.config.directories import make_private_dir, state_dir
@@ -263,11 +294,11 @@ def _log_unexpected(error: Exception) -> str:
 
     name = type(error).__name__
     report = plain(redact("".join(traceback.format_exception(error))), newlines=True)
-    folder = state_dir()
     now = datetime.now(UTC)
-    path = folder / f"failure-{now:%Y%m%dT%H%M%S%f}-{os.getpid()}.log"
     head = f"vestige-tui {__version__}, Python {sys.version.split()[0]}, {sys.platform}\n"
     try:
+        folder = state_dir()
+        path = folder / f"failure-{now:%Y%m%dT%H%M%S%f}-{os.getpid()}.log"
         make_private_dir(folder)
         files.write(file_targets.examine_document(path), (head + report).encode("utf-8", "replace").decode("utf-8"))
     except (OSError, VestigeError) as failure:

@@ -10,7 +10,7 @@ from vestige_tui.cli.filters import add_filters, chosen_filter, moment
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.memories import print_memories
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.parser import Commands, whole
+from vestige_tui.cli.parser import Commands, days, whole
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.scheduling import forecast
@@ -33,7 +33,7 @@ def add_commands(commands: Commands) -> None:
     review.add_argument("what", metavar="ID|undo|suspend|bury|resume")
     review.add_argument("grade", metavar="GRADE|ID", nargs="?")
     forecasting = commands.add("forecast", _forecast, "say how many memories fall due on each coming day")
-    forecasting.add_argument("--days", metavar="N", type=whole, default=30)
+    forecasting.add_argument("--days", metavar="N", type=days, default=30)
     add_filters(forecasting)
 
 
@@ -112,12 +112,12 @@ async def _forecast(args: Namespace, output: Output) -> int:
         now, local_days = store.now(), store.policy.days
         times = await store.reviews.due_times(args.days, await chosen_filter(args, store))
     counts, today = forecast(times, now, args.days, local_days), local_days.of(now)
-    days = [(today + timedelta(days=offset), count) for offset, count in enumerate(counts)]
+    dates = [(today + timedelta(days=offset), count) for offset, count in enumerate(counts)]
     if output.as_json:
-        output.document(json_shapes.listed({"date": day.isoformat(), "due": count} for day, count in days))
+        output.document(json_shapes.listed({"date": day.isoformat(), "due": count} for day, count in dates))
         return 0
     max_count = max(1, *counts)
-    for day, count in days:
+    for day, count in dates:
         bar = "▇" * -(-count * _MAX_BAR_COLUMNS // max_count)
         output.line(f"{day:%a %d %b}  {grouped(count):>7}  {bar}".rstrip())
     return 0

@@ -5,37 +5,39 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from platformdirs.api import PlatformDirsABC
+from vestige_tui.core.errors import HomeUnknown
 
 
 def default_path(env: Mapping[str, str] = os.environ) -> Path:
-    """Return the path of the settings if none is given."""
+    """Return the path of the settings if none is given. Raises HomeUnknown, as every function here."""
     return home_dir(env) / ".vestige" / "vestige.toml"
 
 
 def data_dir() -> Path:
     """Return the directory of own stores, without creating it."""
-    return _platform_dirs().user_data_path
+    return _platform_dir("user_data_path")
 
 
 def state_dir() -> Path:
     """Return the directory of the index of jobs and stores, without creating it."""
-    return _platform_dirs().user_state_path
+    return _platform_dir("user_state_path")
 
 
 def cache_dir() -> Path:
     """Return the directory of downloaded models, without creating it."""
-    return _platform_dirs().user_cache_path
+    return _platform_dir("user_cache_path")
 
 
-def _platform_dirs() -> PlatformDirsABC:
-    """Return the directories that the platform has for this program; on Linux those of the XDG specification."""
+def _platform_dir(name: str) -> Path:
+    """Return a directory that the platform has for this program; on Linux one of the XDG specification."""
     from platformdirs import PlatformDirs
 
-    return PlatformDirs("vestige-tui", appauthor=False)
+    try:
+        path: Path = getattr(PlatformDirs("vestige-tui", appauthor=False), name)
+    except RuntimeError:
+        raise HomeUnknown from None
+    return path
 
 
 def xdg_dir(env: Mapping[str, str], variable: str) -> Path | None:
@@ -48,7 +50,12 @@ def xdg_dir(env: Mapping[str, str], variable: str) -> Path | None:
 def home_dir(env: Mapping[str, str]) -> Path:
     """Return the home directory of the user."""
     home = env.get("HOME") or env.get("USERPROFILE")
-    return Path(home) if home else Path.home()
+    if home:
+        return Path(home)
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise HomeUnknown from None
 
 
 def expand_home(path: Path, env: Mapping[str, str]) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from vestige_tui.config.directories import state_dir
+from vestige_tui.core.errors import HomeUnknown
 from vestige_tui.core.log import PACKAGE, LogFormatter
 from vestige_tui.process.log_file import SharedLogFile
 
@@ -25,10 +26,14 @@ def log_path() -> Path:
 def configure_log(*, debug: bool = False) -> None:
     """Send the records of this process to the log file; the file is opened with the first one.
 
-    A second call replaces the first. Uncaught exceptions are logged, too.
+    A second call replaces the first. Uncaught exceptions are logged, too. Without a home directory nothing is logged.
     """
     close_log()
-    handler = SharedLogFile(log_path())
+    try:
+        handler = SharedLogFile(log_path())
+    except HomeUnknown as error:
+        log.debug("Nothing is logged: %s", error)
+        return
     handler.setFormatter(LogFormatter())
     handler.addFilter(_is_logged)
     for name in (PACKAGE, *FOREIGN_LOGGERS):

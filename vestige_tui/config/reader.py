@@ -15,8 +15,9 @@ from vestige_tui.config.directories import default_path, expand_home
 from vestige_tui.config.keymap import key_name
 from vestige_tui.config.settings import Config
 from vestige_tui.config.settings_file import SettingsFile, is_number, parse, read_text
-from vestige_tui.core.errors import Usage
+from vestige_tui.core.errors import HomeUnknown, Usage
 from vestige_tui.core.filter_syntax import read_chips
+from vestige_tui.core.paths import user_path
 from vestige_tui.core.scheduling import DEFAULT_WEIGHTS
 from vestige_tui.core.text import REPLACEMENT, plain, redact, redact_url, safe
 
@@ -31,7 +32,12 @@ def load_config(path: Path | None = None, env: Mapping[str, str] = os.environ) -
     Raises ``ConfigError`` if the file is invalid, or if it was named and does not exist.
     """
     named_path = path or (Path(env["VESTIGE_CONFIG"]) if env.get("VESTIGE_CONFIG") else None)
-    file = expand_home(named_path, env) if named_path else default_path(env)
+    try:
+        file = user_path(str(expand_home(named_path, env))) if named_path else default_path(env)
+    except HomeUnknown:
+        if named_path is not None:
+            raise
+        return Config()
     if named_path is None and not os.path.lexists(file):
         return Config()
     source = read_text(file)

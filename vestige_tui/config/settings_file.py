@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import select
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import time
@@ -16,6 +18,9 @@ from vestige_tui.core.text import plain, redact
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
+MAX_SETTINGS_BYTES = 4 * 2**20
+PIPE_SECONDS = 5.0
+"""Wait for the first bytes, and for more, where the file is a pipe."""
 KNOWN_KEYS: Mapping[str, tuple[str, ...]] = {
     "storage": ("backend", "sqlite", "postgres"),
     "storage.sqlite": ("path",),
@@ -30,13 +35,28 @@ KNOWN_KEYS: Mapping[str, tuple[str, ...]] = {
 def read_text(file: Path) -> str:
     """Return the text of a settings file. Raises ConfigError."""
     try:
-        return file.read_bytes().decode("utf-8-sig")
+        return _read_bytes(file).decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"The configuration file {file} does not exist.") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{file} is not UTF-8 text.") from None
     except OSError as error:
         raise ConfigError(f"{file} could not be read: {error.strerror}.") from None
+
+
+def _read_bytes(file: Path) -> bytes:
+    """Return the content of a settings file, which may be a pipe of a shell. Raises OSError and ConfigError."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as stream:
+        content = bytearray()
+        while len(content) <= MAX_SETTINGS_BYTES:
+            if not select.select([descriptor], [], [], PIPE_SECONDS)[0]:
+                raise ConfigError(f"{file} could not be read: it is a pipe that nothing is written to.")
+            part = stream.read(MAX_SETTINGS_BYTES + 1 - len(content))
+            if part == b"":
+                return bytes(content)
+            content += part or b""
+    raise ConfigError(f"{file} is larger than {MAX_SETTINGS_BYTES // 2**20} MiB, which no settings are.")
 
 
 def parse(source: str, file: Path) -> TOMLDocument:
@@ -75,7 +95,10 @@ def did_you_mean(name: str, candidates: Mapping[str, Any] | Sequence[str]) -> st
 
 def is_number(value: object) -> bool:
     """Check for a finite number; a boolean is none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    # An integer of any length is finite, and too long for math.isfinite.
+    return isinstance(value, int) or math.isfinite(value)
 
 
 @dataclass(frozen=True, slots=True)

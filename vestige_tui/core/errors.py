@@ -135,5 +135,9 @@ class ConfigError(VestigeError):
     """The configuration file is wrong."""
 
 
+class HomeUnknown(ConfigError):
+    """The home directory of this user is unknown; set HOME to a directory."""
+
+
 class Cancelled(VestigeError):
     """Cancelled."""

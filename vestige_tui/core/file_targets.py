@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from vestige_tui.core.errors import Refused, Unavailable
+from vestige_tui.core.paths import user_path
 
 Identity: TypeAlias = tuple[int, int]
 """Device and inode of a file, the same under each of its names."""
@@ -71,7 +72,7 @@ def examine(name: str | Path, *, store: Path | None = None) -> FileTarget:
     Raises Refused if writing would destroy a protected file, Unavailable if it would fail.
     """
     display_name = str(name)
-    expanded = os.path.expanduser(display_name)
+    expanded = str(user_path(display_name)) if display_name else ""
     with as_unavailable(display_name):
         if (descriptor := _descriptor(expanded)) is not None:
             return _examine_descriptor(display_name, descriptor, store, is_stdout=descriptor == _STDOUT_DESCRIPTOR)

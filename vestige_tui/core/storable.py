@@ -29,7 +29,9 @@ EXACT_FLOAT = 1e16
 
 _NUL, _NUL_SYMBOL = "\0", "\u2400"
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_SPELLING = re.compile(r"(?:urn:uuid:)?\{?([0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12})\}?", re.IGNORECASE)
+_DIGITS = "[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}"
+_PLAIN = re.compile(_DIGITS, re.IGNORECASE)
+_SPELLING = re.compile(rf"(?:urn:uuid:)?\{{?({_DIGITS})\}}?", re.IGNORECASE)
 
 
 def encode(text: str) -> bytes | None:
@@ -63,9 +65,17 @@ def is_escaped(text: str) -> bool:
 
 
 def as_uuid(raw: str) -> uuid.UUID | None:
-    """Parse a UUID in any spelling that PostgreSQL accepts; None for other texts."""
+    """Parse a UUID, also one in braces or with ``urn:uuid:``; None for other texts.
+
+    ``uuid.UUID`` takes more: underscores, digits of other scripts, and hyphens anywhere.
+    """
     match = _SPELLING.fullmatch(raw)
     return uuid.UUID(match[1].replace("-", "")) if match else None
+
+
+def is_plain_uuid(text: str) -> bool:
+    """Check for a UUID without braces and prefix, a spelling that every server takes."""
+    return _PLAIN.fullmatch(text) is not None
 
 
 def is_canonical(raw: object) -> bool:

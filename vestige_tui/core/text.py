@@ -19,6 +19,12 @@ from vestige_tui.core.widths import cells as cells
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 HIDDEN = "***"
+MAX_QUOTED_CHARS = 60
+"""Characters of a typed text that a message quotes."""
+MAX_WORD_CHARS = 600
+"""Characters of a word, such as a path, that a message keeps whole."""
+MAX_MESSAGE_CHARS = 1_200
+"""Characters of a whole message."""
 
 # Characters that control a terminal, reorder text or are invisible. The zero-width joiner and non-joiner and the
 # variation selectors 1 to 16 stay: scripts and emoji need them; the other 240 selectors go: they can carry hidden text.
@@ -265,6 +271,25 @@ def _hide_server_url(text: str, alone: bool, hide: Callable[[str], str]) -> str:
         shown += line[end:first] + hide(line[first:last])
         end = last
     return shown + line[end:] + newline + _hide_secrets(others, hide)
+
+
+def quoted(text: str) -> str:
+    """Return what a user typed as a message quotes it: with its escapes, cut to MAX_QUOTED_CHARS."""
+    return repr(text if len(text) <= MAX_QUOTED_CHARS else f"{text[:MAX_QUOTED_CHARS]}…")
+
+
+def shortened(message: str) -> str:
+    """Return a message whose longest words are cut: they were typed, and the end of the message says what to do."""
+    message = re.sub(rf"\S{{{MAX_WORD_CHARS},}}", _shortened_word, message)
+    if len(message) <= MAX_MESSAGE_CHARS:
+        return message
+    half = MAX_MESSAGE_CHARS // 2
+    return f"{message[:half]} … {message[-half:]}"
+
+
+def _shortened_word(word: re.Match[str]) -> str:
+    end = word[0][-1]
+    return f"{word[0][:MAX_QUOTED_CHARS]}…{end if end in ';:,.?' else ''}"
 
 
 def ago(then: datetime, now: datetime) -> str:

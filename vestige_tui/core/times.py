@@ -97,7 +97,7 @@ def parse_argument(text: str, now: datetime, days: LocalDays = CALENDAR_DAYS) ->
             amount = int(shift["sign"] + shift["amount"])
             return _shifted(now.astimezone(UTC), amount, shift["unit"])
     except (ValueError, OverflowError):
-        raise TimeOutOfRange(f"The time {text.strip()!a} lies outside the years 1 to 9999.") from None
+        raise TimeOutOfRange(f"The time {text.strip()[:60]!a} lies outside the years 1 to 9999.") from None
     moment = _parse(text, days)
     if moment is None:
         raise Usage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -13,12 +14,15 @@ from typing import Any
 
 from vestige_tui.config.directories import state_dir
 from vestige_tui.core import file_targets, files
-from vestige_tui.core.errors import Unavailable
+from vestige_tui.core.errors import HomeUnknown, Unavailable, VestigeError
+from vestige_tui.core.paths import user_path
 from vestige_tui.core.text import HIDDEN, redact_url
 from vestige_tui.core.times import format_time, parse_stored
 from vestige_tui.jobs.store_identity import distinct_stores, store_identity
 from vestige_tui.process.file_lock import lock_holder, lock_within
 from vestige_tui.process.process_state import process_label
+
+log = logging.getLogger(__name__)
 
 KEEP = timedelta(days=30)
 """Age at which a job leaves the index and its log is deleted."""
@@ -97,8 +101,12 @@ def _may_exist(url: str) -> bool:
     scheme, _, rest = url.partition(":")
     if scheme in ("postgresql", "postgres"):
         return True
-    with suppress(OSError, ValueError, RuntimeError):
-        path = Path(rest if scheme in ("sqlite", "pgembed") else url).expanduser()
+    try:
+        path = user_path(rest if scheme in ("sqlite", "pgembed") else url)
+    except VestigeError as error:
+        log.debug("A store of the index cannot be named: %s", error)
+        return False
+    with suppress(OSError):
         return (path / "data").is_dir() if scheme == "pgembed" else path.is_file()
     return False
 
@@ -106,6 +114,9 @@ def _may_exist(url: str) -> bool:
 def _read() -> dict[str, Any]:
     try:
         text = index_path().read_text(encoding="utf-8", errors="replace")
+    except HomeUnknown as error:
+        log.debug("There is no index of stores: %s", error)
+        return {}
     except OSError:
         return {}
     try:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from vestige_tui.core.errors import Conflict, NotFound, Usage
 from vestige_tui.core.jobs import Job, JobFinding, JobProgress, JobStatus, JobWait
 from vestige_tui.core.memories import Page
-from vestige_tui.core.text import short_id
+from vestige_tui.core.storable import clean
+from vestige_tui.core.text import quoted, short_id
 from vestige_tui.jobs.checkpoints import step_number
 from vestige_tui.jobs.ledger_rows import (
     WAIT,
@@ -27,7 +28,6 @@ from vestige_tui.jobs.ledger_rows import (
     progress_json,
     read_progress,
     run_of_row,
-    storable,
     wait_json,
 )
 from vestige_tui.jobs.sweeper import end_lost_run
@@ -74,7 +74,7 @@ def plan_id(kind: str, source: str, target: str, model: str) -> uuid.UUID:
 def check_listing(limit: int, status: str | None) -> tuple[JobStatus, ...]:
     """Return the states of a filter of ``FILTERS``, all for None. Raises Usage for another word or a bad limit."""
     if status is not None and status not in FILTERS:
-        raise Usage(f"There is no status {status!r}; give one of {', '.join(FILTERS)}.")
+        raise Usage(f"There is no status {quoted(status)}; give one of {', '.join(FILTERS)}.")
     if not 1 <= limit <= MAX_LISTED_JOBS:
         raise Usage(f"A list of jobs has 1 to {MAX_LISTED_JOBS:,} of them, not {limit:,}.")
     return STATUSES if status is None else FILTERS[status]
@@ -288,7 +288,7 @@ class Ledger:
     async def _read_run(self, reader: Transaction | Backend, job_id: str) -> ClaimedRun:
         rows = await reader.fetch("read_run", {"id": job_id})
         if not rows:
-            raise NotFound(f"{job_id!r} is no job of this program in {self._store.title}.")
+            raise NotFound(f"{quoted(job_id)} is no job of this program in {self._store.title}.")
         return run_of_row(rows[0], self._store.now())
 
     async def first_started(self, plan: uuid.UUID) -> datetime | None:
@@ -370,7 +370,7 @@ class Ledger:
     async def _read_job(self, transaction: Transaction, job_id: str) -> Job:
         rows = await transaction.fetch("get_job", {"id": job_id})
         if not rows:
-            raise NotFound(f"There is no job {job_id!r} in {self._store.title}.")
+            raise NotFound(f"There is no job {quoted(job_id)} in {self._store.title}.")
         return self._job(rows[0])
 
     async def _read_in_flight(self, transaction: Transaction, job_id: str) -> Job:
@@ -405,9 +405,9 @@ class Ledger:
         """Return one job, by its id or a unique prefix of at least four characters. Raises NotFound, Usage."""
         matches = await self.matching(id_or_prefix)
         if not matches:
-            raise NotFound(f"There is no job {id_or_prefix!r} in {self._store.title}.")
+            raise NotFound(f"There is no job {quoted(id_or_prefix)} in {self._store.title}.")
         if len(matches) > 1:
-            raise Usage(f"{id_or_prefix!r} is the beginning of several jobs; give more of it.")
+            raise Usage(f"{quoted(id_or_prefix)} is the beginning of several jobs; give more of it.")
         return matches[0]
 
     async def matching(self, id_or_prefix: str) -> tuple[Job, ...]:
@@ -423,15 +423,14 @@ class Ledger:
         """Insert findings about single rows."""
         if findings:
             values = [
-                [storable(each.subject), each.outcome, storable(each.source_key), storable(each.reason)]
-                for each in findings
+                [clean(each.subject), each.outcome, clean(each.source_key), clean(each.reason)] for each in findings
             ]
             await transaction.execute("insert_findings", {"id": job_id, "findings": Json(values)})
 
     async def withdraw_findings(self, transaction: Transaction, job_id: str, findings: Sequence[JobFinding]) -> None:
         """Delete findings about rows, of this attempt or one that it continues; reasons are not compared."""
         if findings:
-            values = [[storable(each.subject), each.outcome, storable(each.source_key)] for each in findings]
+            values = [[clean(each.subject), each.outcome, clean(each.source_key)] for each in findings]
             await transaction.execute("delete_findings", {"id": job_id, "findings": Json(values)})
 
     async def findings(self, job_id: str, limit: int = 100, after: str | None = None) -> Page[JobFinding]:

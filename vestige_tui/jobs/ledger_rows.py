@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.jobs import DELEGATION, Job, JobProgress, JobWait, TableProgress
+from vestige_tui.core.storable import clean
 from vestige_tui.core.times import format_time
 from vestige_tui.store.schema.rows import as_json, as_list, as_map, as_time
 
@@ -19,12 +20,7 @@ PREVIEW_BYTES = 4_096
 
 def preview(text: str) -> str:
     """Return ``text`` in at most 4,096 bytes of UTF-8, cut between two characters."""
-    return storable(text).encode()[:PREVIEW_BYTES].decode("utf-8", "ignore")
-
-
-def storable(text: str) -> str:
-    """Return ``text`` as every database takes it: NUL becomes its symbol, a lone surrogate a question mark."""
-    return text.replace("\0", "\u2400").encode("utf-8", "replace").decode()
+    return clean(text).encode()[:PREVIEW_BYTES].decode("utf-8", "ignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +113,7 @@ def progress_json(progress: JobProgress) -> dict[str, Any]:
         # A list: JSON objects do not keep their order in every database.
         "tables": [
             {
-                "name": storable(name),
+                "name": clean(name),
                 **{
                     count: value
                     for count in _COUNTS

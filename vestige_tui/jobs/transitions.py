@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from vestige_tui.core.errors import Conflict
 from vestige_tui.core.jobs import LEASE_SECONDS, JobStatus
-from vestige_tui.jobs.ledger_rows import preview, storable
+from vestige_tui.core.storable import clean
+from vestige_tui.jobs.ledger_rows import preview
 
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Transaction
@@ -50,7 +51,7 @@ async def settle(
     params = {
         "id": job_id,
         "status": status,
-        "error": storable(error) or None,
+        "error": clean(error) or None,
         "result": preview(result) or None,
         "now": now,
     }

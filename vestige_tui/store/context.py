@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vestige_tui.core.errors import NotFound, ReadOnly, Usage
 from vestige_tui.core.scheduling import Policy, horizon
+from vestige_tui.core.storable import clean
+from vestige_tui.core.text import quoted
 from vestige_tui.store.backends.protocol import Json, Write
 from vestige_tui.store.schema import rows
 
@@ -66,7 +68,7 @@ class StoreContext:
         """Lock a memory until the transaction ends, and return it. Raises NotFound."""
         records = await transaction.fetch("lock_memory", {"id": memory_id}) if self.backend.is_id(memory_id) else []
         if not records:
-            raise NotFound(f"No memory has the id {memory_id!r}.")
+            raise NotFound(f"No memory has the id {quoted(memory_id)}.")
         [row] = await transaction.fetch("get_memory", {"id": memory_id})
         return rows.memory(row)
 
@@ -78,9 +80,9 @@ class StoreContext:
             value = getattr(filter, name)
             if value:
                 fragments.append(fragment)
-                params[name] = list(value) if isinstance(value, tuple) else value
+                params[name] = _as_stored(value)
         if filter.owner and not self.backend.is_id(filter.owner):
-            raise Usage(f"{filter.owner!r} is no owner's id.")
+            raise Usage(f"{quoted(filter.owner)} is no owner's id.")
         if filter.min_retrievability is not None:
             if not 0 <= filter.min_retrievability <= 1:
                 raise Usage("Retrievability lies between 0 and 1.")
@@ -119,3 +121,10 @@ class StoreContext:
             "after": Json(list(after)),
         }
         return Write("insert_journal", values)
+
+
+def _as_stored(value: Any) -> Any:
+    """Return the value of a filter as a store has it: its texts were cleaned when they were written."""
+    if isinstance(value, tuple):
+        return [_as_stored(each) for each in value]
+    return clean(value) if isinstance(value, str) else value

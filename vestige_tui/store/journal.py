@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import Conflict, NotFound
 from vestige_tui.core.memories import Change, JournalEntry
+from vestige_tui.core.text import quoted
 from vestige_tui.store.journal_snapshots import stamp
 from vestige_tui.store.schema import rows
 from vestige_tui.store.undo import undo_entry
@@ -70,5 +71,5 @@ class JournalService:
             stamps = {str(row["id"]): stamp(str(row["id"]), rows.as_time(row["updated_at"])) for row in records}
             if len(stamps) < len(set(memory_ids)):
                 missing = next(memory_id for memory_id in memory_ids if memory_id not in stamps)
-                raise NotFound(f"No memory has the id {missing!r}.")
+                raise NotFound(f"No memory has the id {quoted(missing)}.")
             return await self._context.journal(transaction, "import", [], list(stamps.values()))

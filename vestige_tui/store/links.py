@@ -10,6 +10,7 @@ from vestige_tui.core.errors import NotFound, Usage
 from vestige_tui.core.links import Edge, Lineage, Neighbor, SupersessionEvent
 from vestige_tui.core.memories import Change, Memory
 from vestige_tui.core.storable import check_labels, clean
+from vestige_tui.core.text import quoted
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import Json, Transaction
 from vestige_tui.store.journal_snapshots import edge_fields, event_fields
@@ -59,13 +60,13 @@ class LinkService:
     async def remove(self, source_id: str, target_id: str, edge_type: str = "related") -> Change:
         """Remove a link. Raises NotFound if the memories have none of that type."""
         self._context.refuse_read_only()
-        key = _edge_key(Edge(source_id, target_id, edge_type))
+        key = _edge_key(Edge(source_id, target_id, clean(edge_type)))
         if not (self._backend.is_id(source_id) and self._backend.is_id(target_id)):
             raise NotFound("These memories are not linked.")
         async with self._backend.write() as transaction:
             old = await transaction.fetch("get_edge", key)
             if not old:
-                raise NotFound(f"These memories are not linked as {edge_type!r}.")
+                raise NotFound(f"These memories are not linked as {quoted(edge_type)}.")
             await transaction.execute("delete_edge", key)
             entry = await self._context.journal(
                 transaction, "unlink", [{"id": source_id, "edge": edge_fields(rows.edge(old[0]))}], []
@@ -78,7 +79,7 @@ class LinkService:
             await self._backend.fetch("list_edges", {"ids": [memory_id]}) if self._backend.is_id(memory_id) else []
         )
         edges = [rows.edge(row) for row in records]
-        return tuple(edge for edge in edges if edge_type is None or edge.edge_type == edge_type)
+        return tuple(edge for edge in edges if edge_type is None or edge.edge_type == clean(edge_type))
 
     async def neighbors(self, memory_id: str, depth: int = 1) -> tuple[Neighbor, ...]:
         """Return memories at most ``depth`` links away, by the best product of weights over all paths, best first.

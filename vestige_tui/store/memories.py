@@ -11,9 +11,20 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from vestige_tui.core.errors import Conflict, NotFound, Usage
-from vestige_tui.core.memories import Change, DeletePreview, Draft, Facet, Filter, Memory, Page, Patch, Sort
+from vestige_tui.core.memories import (
+    Change,
+    DeletePreview,
+    Draft,
+    Facet,
+    Filter,
+    Memory,
+    Page,
+    Patch,
+    Sort,
+)
 from vestige_tui.core.scheduling import horizon
-from vestige_tui.core.storable import check_draft, clean, replacement_warning
+from vestige_tui.core.storable import as_uuid, check_draft, clean, replacement_warning
+from vestige_tui.core.text import quoted
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import Json, Transaction
 from vestige_tui.store.journal_snapshots import (
@@ -33,6 +44,7 @@ if TYPE_CHECKING:
 
 ALL_CHARS = 2**31 - 1
 MIN_PREFIX_LENGTH = 6
+NO_CURSOR = "That is no cursor of a list; leave --after out to begin at its start."
 
 FacetName: TypeAlias = Literal["domains", "tags", "node_types", "codebases", "owners"]
 _FACET_QUERIES: Mapping[FacetName, str] = {
@@ -71,16 +83,18 @@ class MemoryService:
     async def resolve(self, text: str) -> str:
         """Resolve an id or a unique prefix of at least six characters. Raises NotFound, or Usage if ambiguous."""
         text = text.strip()
-        if self._backend.is_id(text) and (records := await self._backend.fetch("list_existing", {"ids": [text]})):
+        canonical = str(as_uuid(text) or text)
+        ids = [each for each in dict.fromkeys([text, canonical]) if self._backend.is_id(each)]
+        if ids and (records := await self._backend.fetch("list_existing", {"ids": ids})):
             return str(records[0]["id"])
         if len(text) < MIN_PREFIX_LENGTH:
-            raise NotFound(f"No memory has the id {text!r}; a beginning needs at least six characters.")
+            raise NotFound(f"No memory has the id {quoted(text)}; a beginning needs at least six characters.")
         span = self._backend.prefix_range(text)
         candidates = await self._backend.fetch("find_by_prefix", {"low": span[0], "high": span[1]}) if span else []
         if not candidates:
-            raise NotFound(f"No memory has an id that begins with {text!r}.")
+            raise NotFound(f"No memory has an id that begins with {quoted(text)}.")
         if len(candidates) > 1:
-            raise Usage(f"{text!r} is the beginning of several ids; give more of it.")
+            raise Usage(f"{quoted(text)} is the beginning of several ids; give more of it.")
         return str(candidates[0]["id"])
 
     def is_id(self, text: str) -> bool:
@@ -91,7 +105,7 @@ class MemoryService:
         """Return one memory by its whole id. Raises NotFound."""
         records = await self._backend.fetch("get_memory", {"id": memory_id}) if self._backend.is_id(memory_id) else []
         if not records:
-            raise NotFound(f"No memory has the id {memory_id!r}.")
+            raise NotFound(f"No memory has the id {quoted(memory_id)}.")
         return rows.memory(records[0])
 
     async def get_many(self, memory_ids: Sequence[str]) -> tuple[Memory, ...]:
@@ -122,11 +136,19 @@ class MemoryService:
         params = {**params, "head": ALL_CHARS if head is None else head, "limit": limit}
         if after is not None:
             params.update(_read_cursor(after, sort))
+            if not self._backend.is_id(params["after_id"]):
+                raise Usage(NO_CURSOR)
             slots["after"] = [fragments.after]
         if offset is not None and after is None:
             records = await self._backend.fetch("page_memories_at", {**params, "offset": offset}, slots)
         else:
-            records = await self._backend.fetch("page_memories", params, slots)
+            try:
+                records = await self._backend.fetch("page_memories", params, slots)
+            except Conflict:
+                if after is None:
+                    raise
+                # The database refuses the key: it is no time.
+                raise Usage(NO_CURSOR) from None
         last = records[-1] if len(records) == limit and limit > 0 else None
         return Page(tuple(rows.memory(row) for row in records), _cursor(sort, last) if last else None)
 
@@ -173,7 +195,7 @@ class MemoryService:
         """Replace an owner's handle or name in a filter by the id. Raises Usage if none or several match."""
         if filter.owner is None:
             return filter
-        label = repr(filter.owner if len(filter.owner) <= 40 else f"{filter.owner[:40]}...")
+        label = quoted(filter.owner)
         records = await self._backend.fetch("find_owner", {"owner": clean(filter.owner.strip())})
         closest = min((int(row["place"]) for row in records), default=0)
         ids = {str(row["value"]) for row in records if int(row["place"]) == closest}
@@ -196,7 +218,7 @@ class MemoryService:
         )
         memory_id = draft.id or str(uuid.uuid4())
         if not self._backend.is_id(memory_id):
-            raise Usage(f"{memory_id!r} cannot be an id here; PostgreSQL takes UUIDs only.")
+            raise Usage(f"{quoted(memory_id)} cannot be an id here; PostgreSQL takes UUIDs only.")
         writes, stamps = insert_writes([(memory_id, draft)], batch, self._context.now())
         try:
             *results, [row] = await self._backend.write_all([*writes, self._context.journal_write("add", [], stamps)])
@@ -224,7 +246,7 @@ class MemoryService:
         ids = [draft.id or str(uuid.uuid4()) for draft in drafts]
         for memory_id in ids:
             if not self._backend.is_id(memory_id):
-                raise Usage(f"{memory_id!r} cannot be an id here; PostgreSQL takes UUIDs only.")
+                raise Usage(f"{quoted(memory_id)} cannot be an id here; PostgreSQL takes UUIDs only.")
         existing = await self._existing_ids([draft.id for draft in drafts if draft.id])
         fresh = {
             memory_id: (index, draft)
@@ -363,7 +385,7 @@ class MemoryService:
         if len(memories) < len(ids):
             existing = {memory.id for memory in memories}
             missing = next(memory_id for memory_id in ids if memory_id not in existing)
-            raise NotFound(f"No memory has the id {missing!r}.")
+            raise NotFound(f"No memory has the id {quoted(missing)}.")
         edges = await self._backend.fetch("list_edges", {"ids": ids})
         [reviews] = await self._backend.fetch("count_reviews_of", {"ids": ids})
         losers = [rows.memory(row) for row in await self._backend.fetch("list_losers", {"ids": ids})]
@@ -397,8 +419,12 @@ def _cursor(sort: Sort, row: Row) -> str:
 def _read_cursor(cursor: str, sort: Sort) -> dict[str, Any]:
     try:
         list_sort, key, memory_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except ValueError:
-        raise Usage("That is no cursor of a list.") from None
+    except (ValueError, TypeError, RecursionError):
+        raise Usage(NO_CURSOR) from None
+    if not isinstance(list_sort, str) or list_sort not in _SORTS:
+        raise Usage(NO_CURSOR)
     if list_sort != sort:
         raise Usage(f"That cursor belongs to a list sorted by {list_sort}.")
+    if not isinstance(key, str | None) or not isinstance(memory_id, str):
+        raise Usage(NO_CURSOR)
     return {"after_key": key, "after_id": memory_id}

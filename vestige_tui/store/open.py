@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import Usage
+from vestige_tui.core.paths import user_path
 from vestige_tui.core.server_url import looks_like_server
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def open_backend(
 
         if scheme == "pgembed" and not rest:
             raise Usage("pgembed: needs a directory.")
-        target: str | Path = _path(rest) if scheme == "pgembed" else url
+        target: str | Path = user_path(rest) if scheme == "pgembed" else url
         return PostgresBackend(
             target, create=create, read_only=read_only, max_connections=max_connections, acquire_timeout=acquire_timeout
         )
@@ -68,15 +69,7 @@ def open_backend(
     path = rest.removeprefix("//") if scheme == "sqlite" else url
     if not path:
         raise Usage("sqlite: needs a path.")
-    return SqliteBackend(_path(path), create=create, read_only=read_only)
-
-
-def _path(text: str) -> Path:
-    """Return a path with the home folder of ``~`` or ``~user`` in place. Raises Usage."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        raise Usage(f"{text} begins with the home folder of an unknown user; give the whole path.") from None
+    return SqliteBackend(user_path(path), create=create, read_only=read_only)
 
 
 def open_store(

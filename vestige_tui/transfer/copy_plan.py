@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import ModelMismatch, ReadOnly, StoreMissing, Unavailable, Usage
 from vestige_tui.core.jobs import TableProgress
+from vestige_tui.core.paths import kind_of
 from vestige_tui.embedding.loaders import load_embedder
 from vestige_tui.embedding.models import same_model, signature
 from vestige_tui.jobs.conflicts import refuse_reembedding, refuse_repair
@@ -84,9 +85,9 @@ async def _exists(backend: Backend) -> bool:
     if backend.capabilities.is_server:
         return True
     path = sqlite_path(backend.location())
-    if path.exists():
+    if kind_of(path, backend.title):
         return path.is_dir() or path.stat().st_size > 0
-    folder = next(each for each in path.parents if each.exists())
+    folder = next(each for each in path.parents if kind_of(each, backend.title))
     if not os.access(folder, os.W_OK | os.X_OK) or not folder.is_dir():
         raise Unavailable(f"{backend.title} cannot be made: its directory cannot be written.")
     return False

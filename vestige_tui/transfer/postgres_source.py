@@ -15,12 +15,14 @@ from psycopg import Connection, errors, sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
-from vestige_tui.core.errors import Cancelled, ForeignStore, SchemaPending, StoreMissing, Unavailable, Usage
+from vestige_tui.core.errors import Cancelled, ForeignStore, SchemaPending, Unavailable, Usage
 from vestige_tui.core.log import suppressed
+from vestige_tui.core.paths import user_path
 from vestige_tui.store.backends import embedded_postgres, pgbinary_decode
 from vestige_tui.store.backends.postgres import PostgresBackend
 from vestige_tui.store.backends.postgres_connection import BlockingConnection, check_encoding
 from vestige_tui.store.backends.postgres_errors import translate
+from vestige_tui.store.backends.postgres_pool import refuse_missing_server
 from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.schema.rows import model as read_model
 from vestige_tui.transfer.convert import TransferRow, check_vector, convert_all, model_of
@@ -58,7 +60,7 @@ class PostgresSource:
         scheme, _, rest = url.partition(":")
         if scheme == "pgembed" and not rest:
             raise Usage("pgembed: needs a directory.")
-        self._directory = Path(rest).expanduser().absolute() if scheme == "pgembed" else None
+        self._directory = user_path(rest).absolute() if scheme == "pgembed" else None
         backend = PostgresBackend(self._directory or url, read_only=True)
         self.location = backend.location()
         self.title = backend.title
@@ -69,10 +71,9 @@ class PostgresSource:
         self._is_open, self._closing = True, False
         if self._directory is None:
             self._conninfo = backend.conninfo()
-        elif (self._directory / "data").is_dir():
-            self._acquire_lease(self._directory)
         else:
-            raise StoreMissing(f"There is no store at {self.title}.")
+            refuse_missing_server(self._directory)
+            self._acquire_lease(self._directory)
         try:
             self._connection = self._connect()
         except BaseException:

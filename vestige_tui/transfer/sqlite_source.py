@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Mapping
 from contextlib import closing
@@ -21,6 +22,7 @@ from vestige_tui.core.errors import (
     Usage,
     VestigeError,
 )
+from vestige_tui.core.paths import kind_of, user_path
 from vestige_tui.core.storable import as_uuid, new_id
 from vestige_tui.core.text import below_home
 from vestige_tui.store.backends.sqlite_connection import is_busy, is_full, translate
@@ -51,7 +53,7 @@ def sqlite_path(url: str) -> Path:
     path = rest.removeprefix("//") if scheme == "sqlite" else url
     if not path:
         raise Usage("sqlite: needs a path.")
-    return Path(path).expanduser().absolute()
+    return user_path(path).absolute()
 
 
 class SqliteSource:
@@ -64,10 +66,13 @@ class SqliteSource:
         self.path = path
         self.location = f"sqlite:{path}"
         self.title = below_home(str(path))
-        if not path.exists():
+        kind = kind_of(path, self.title)
+        if not kind:
             raise StoreMissing(f"There is no store at {self.title}.")
-        if path.is_dir():
+        if kind == stat.S_IFDIR:
             raise ForeignStore(f"{self.title} is a directory, not a store.")
+        if kind != stat.S_IFREG:
+            raise ForeignStore(f"{self.title} is a pipe, a socket or a device, not a store.")
         self._file = OpenedFile(path)
         self._file.note_opened()
         if is_stale(path):

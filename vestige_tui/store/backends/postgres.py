@@ -14,7 +14,7 @@ from psycopg import AsyncConnection, AsyncCursor, errors, sql
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from vestige_tui.core.errors import ReadOnly, Refused, Unsure
-from vestige_tui.core.storable import as_uuid
+from vestige_tui.core.storable import is_plain_uuid
 from vestige_tui.store.backends.postgres_connection import adapt_params
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.backends.postgres_listener import ChangeListener
@@ -330,7 +330,7 @@ class PostgresBackend:
     # Ids
 
     def is_id(self, text: str) -> bool:
-        return as_uuid(text) is not None
+        return is_plain_uuid(text)
 
     def prefix_range(self, prefix: str) -> tuple[str, str] | None:
         digits = prefix.replace("-", "").lower()

@@ -17,8 +17,9 @@ from psycopg.types.json import Jsonb
 
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.server_url import PERCENT_ENCODE, read_server_url
+from vestige_tui.core.storable import clean
 from vestige_tui.store.backends.postgres_errors import BrokenOff, LockTimeout, Unsuitable
-from vestige_tui.store.backends.protocol import Json, Params
+from vestige_tui.store.backends.protocol import Json, Params, fitting
 from vestige_tui.store.waits import Waits
 
 RV = TypeVar("RV")
@@ -64,12 +65,16 @@ _SETTLE = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for na
 
 
 def adapt(value: object) -> object:
-    if value is None or isinstance(value, (str, int, float)):
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, int):
+        return fitting(value)
+    if value is None or isinstance(value, float):
         return value
     if isinstance(value, Json):
         return Jsonb(value.value)
-    if isinstance(value, tuple):
-        return list(value)
+    if isinstance(value, (list, tuple)):
+        return [adapt(each) for each in value]
     return value
 
 
@@ -90,9 +95,23 @@ def parse_url(url: str) -> dict[str, Any]:
     if read_server_url(url) is None:
         raise Usage(PERCENT_ENCODE)
     try:
-        return dict(conninfo_to_dict(url))
-    except psycopg.Error:
+        parts = dict(conninfo_to_dict(url))
+    except (psycopg.Error, ValueError):
+        # A lone surrogate is no text that libpq could be given, and a NUL would end it.
         raise Usage(PERCENT_ENCODE) from None
+    if not all(map(_is_host, str(parts.get("host") or "").split(","))):
+        raise Usage("The PostgreSQL URL names a host that no server can have; correct it.")
+    return parts
+
+
+def _is_host(name: str) -> bool:
+    """Check whether a host can be looked up: Python raises UnicodeError for a part that is empty or too long."""
+    if not name or name.startswith(("/", "@")):
+        return True  # a socket, or the default
+    try:
+        return bool(name.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def conninfo(url: str, *, read_only: bool, **extra: str) -> str:

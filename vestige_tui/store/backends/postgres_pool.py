@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import stat
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from vestige_tui.core.errors import Refused, StoreMissing, Unreachable
 from vestige_tui.core.health import Connections, Session
 from vestige_tui.core.log import log_suppressed, suppressed
+from vestige_tui.core.paths import kind_of
 from vestige_tui.core.text import redact_url
 from vestige_tui.core.waits import WaitKind
 from vestige_tui.store.backends import embedded_postgres
@@ -50,6 +52,13 @@ MAX_EXPLAIN_PAUSE_SECONDS = 4.0
 """Longest pause between two such questions."""
 CLOSE_SECONDS = 0.5
 """Wait for the pool to close."""
+
+
+def refuse_missing_server(directory: Path) -> None:
+    """Raise StoreMissing unless there is the data of an embedded server."""
+    title = f"pgembed:{directory}"
+    if kind_of(directory / "data", title) != stat.S_IFDIR:
+        raise StoreMissing(f"There is no store at {title}.")
 
 
 class PostgresPool:
@@ -97,8 +106,8 @@ class PostgresPool:
     async def open(self) -> None:
         """Connect; start an embedded server first. Raises Refused where the server is too old for a store."""
         if self._directory is not None:
-            if (self.read_only or not self._create) and not (self._directory / "data").is_dir():
-                raise StoreMissing(f"There is no store at {self.title}.")
+            if self.read_only or not self._create:
+                refuse_missing_server(self._directory)
             with self.waits.of(WaitKind.CONNECTION, error=None):
                 self._lease = await embedded_postgres.acquire(self._directory)
             self.url = self._lease.url

@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from vestige_tui.core.errors import Usage
+
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature, Vector
     from vestige_tui.core.health import Connections, HealthProblem, PostgresServer, Session, SqliteFile, VectorsHeld
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = Mapping[str, Any]
 Params: TypeAlias = Mapping[str, Any]
+MAX_INTEGER = 2**63 - 1
+"""Largest integer of SQLite, and of a bigint of PostgreSQL."""
 ModelKey: TypeAlias = tuple[str, int]
 """Model of a vector: name and dimension, as the registry spells them."""
 
@@ -24,6 +28,13 @@ ModelKey: TypeAlias = tuple[str, int]
 def model_key(model: ModelSignature | None) -> ModelKey | None:
     """Return the key that tells the vectors of a model from those of another one."""
     return None if model is None else (model.name, model.dimension)
+
+
+def fitting(number: int) -> int:
+    """Return a number that every store can hold: one of 64 bits. Raises Usage."""
+    if not -MAX_INTEGER - 1 <= number <= MAX_INTEGER:
+        raise Usage("A number here has more than 64 bits; give a smaller one.")
+    return number
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,6 +170,9 @@ class SqliteBackend:
                     raise Unavailable(f"{self.title} cannot be made: {error.strerror}.") from error
         if self.path.is_dir():
             raise ForeignStore(f"{self.title} is a directory, not a store.")
+        if not self.path.is_file():
+            # A pipe would be waited for.
+            raise ForeignStore(f"{self.title} is a pipe, a socket or a device, not a store.")
         if not os.access(self.path, os.R_OK):
             raise Unavailable(f"{self.title} cannot be read: permission denied.")
         self.file.note_opened()
@@ -184,7 +187,8 @@ class SqliteBackend:
             # Opening it for writing would make a database of it.
             self._read_only_reason = self._read_only_reason or "it holds no memory store yet"
         if file.kind == "empty" and self.path.stat().st_size == 0:
-            created = True
+            # An empty file becomes a store only where one may be created; a refused command leaves it as it is.
+            created = self.create
         if file.kind == "vestige":
             self.foreign = True
             self._read_only_reason = f"{file.line} file, not adopted"

@@ -35,7 +35,7 @@ from vestige_tui.core.errors import (
 from vestige_tui.core.times import parse_stored
 from vestige_tui.core.waits import sessions_in_words
 from vestige_tui.store.backends.open_files import lock_holders
-from vestige_tui.store.backends.protocol import Json, Params, Row
+from vestige_tui.store.backends.protocol import Json, Params, Row, fitting
 from vestige_tui.store.backends.query_timings import Timings
 from vestige_tui.store.schema.named_sql import compose
 
@@ -58,18 +58,27 @@ _to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 def adapt(value: object) -> object:
     """Return a value as SQLite stores it: times in UTC with six digits, lists and JSON as text, vectors as blobs."""
-    if value is None or isinstance(value, (str, int, float)):
+    if isinstance(value, str):
+        return _encodable(value)
+    if isinstance(value, int):
+        return fitting(value)
+    if value is None or isinstance(value, float):
         return value
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     if isinstance(value, Json):
-        return _to_json(value.value)
+        return _encodable(_to_json(value.value))
     if isinstance(value, (list, tuple)):
-        return _to_json(value)
+        return _encodable(_to_json(value))
     if hasattr(value, "astype"):
         blob: bytes = value.astype("<f4").tobytes()
         return blob
     return value
+
+
+def _encodable(text: str) -> str:
+    """Return a text without lone surrogates, of which no UTF-8 can be made: they become question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def adapt_params(params: Params | None) -> dict[str, object]:

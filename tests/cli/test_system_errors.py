@@ -1,0 +1,44 @@
+"""What the system refuses where no command expects it: one sentence and its status."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.support.command_line import Command
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/a/b"), "/a/b cannot be used: Permission denied."),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), "The system refused this: Input/output error."),
+        (OSError("odd"), "The system refused this: OSError."),
+        (MemoryError(), "There is too little memory for this; try a smaller part."),
+    ],
+)
+def test_an_error_of_the_system_is_one_sentence(
+    run: Command, sample: str, monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
+) -> None:
+    async def fail(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr("vestige_tui.store.maintenance.MaintenanceService.stats", fail)
+    ran = run("--store", sample, "stats", "--json")
+    assert ran.status == 1
+    assert ran.json == {"error": {"code": "unavailable", "message": sentence}}
+    assert ran.err == f"{sentence}\n"
+
+
+def test_a_job_without_a_place_for_its_log_is_not_begun(
+    run: Command, sample: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "file" / "state"))
+    ran = run("--store", sample, "migrate", "copy", "--target", f"sqlite:{home / 'new.db'}", "--json")
+    assert (ran.status, ran.json["error"]["code"]) == (1, "unavailable")
+    assert ran.err.splitlines()[-1].startswith("No worker could be started: ")
