@@ -19,11 +19,14 @@ from pathlib import Path
 from types import FrameType
 
 import tests.faults
-from tests.faults.lab import Lab, set_up_environment
+from tests.faults.lab import Lab, processes_below, set_up_environment
 from tests.faults.registry import FAULTS, Fault, FaultResult
 
 FAULT_SECONDS = 300
-HEADER = f"{'no':>3}  {'fault':<48} {'tries':>5} {'lost':>4} {'doubled':>7} {'s':>5}  {'state':<10}  what the person read"
+MAX_REASON_CHARACTERS = 400
+HEADER = (
+    f"{'no':>3}  {'fault':<48} {'tries':>5} {'lost':>4} {'doubled':>7} {'s':>5}  {'state':<10}  what the person read"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,13 @@ class Line:
 
     @property
     def text(self) -> str:
-        head = f"{self.number:>3}  {self.fault:<48} {self.tries:>5} {self.lost:>4} {self.doubled:>7} {self.seconds:>5.0f}  {self.state:<10}"
-        notes = [f"{'':>5}failed: {self.reason}"] * bool(self.reason) + [f"{'':>5}not tried: {self.untried}"] * bool(
-            self.untried
-        )
-        return "\n".join([f"{head}  {self.message}".rstrip(), *notes])
+        counts = f"{self.tries:>5} {self.lost:>4} {self.doubled:>7} {self.seconds:>5.0f}"
+        lines = [f"{self.number:>3}  {self.fault:<48} {counts}  {self.state:<10}  {self.message}".rstrip()]
+        if self.reason:
+            lines.append(f"     failed: {self.reason}")
+        if self.untried:
+            lines.append(f"     not tried: {self.untried}")
+        return "\n".join(lines)
 
 
 def load_faults() -> None:
@@ -76,12 +81,9 @@ def time_limit(seconds: int) -> Iterator[None]:
 
 def end_leftovers(root: Path) -> None:
     """End the workers that faults have left: processes that were started with the home in this folder."""
-    home = f"HOME={root}/".encode()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with suppress(OSError):
-                if home in (entry / "environ").read_bytes():
-                    os.kill(int(entry.name), signal.SIGKILL)
+    for pid, _ in processes_below(root):
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def provoke(fault: Fault, lab: Lab) -> Line:
@@ -103,7 +105,7 @@ def provoke(fault: Fault, lab: Lab) -> Line:
         fault.function,
         "FAILED" if reason else "ok",
         **{name: value for name, value in asdict(result).items()},
-        reason=" ".join(reason.split()),
+        reason=" ".join(reason.split())[:MAX_REASON_CHARACTERS],
         seconds=round(time.monotonic() - began, 1),
     )
 
@@ -111,7 +113,10 @@ def provoke(fault: Fault, lab: Lab) -> Line:
 def run(numbers: Sequence[int], scale: float) -> list[Line]:
     """Provoke the faults of these numbers, and print a line for each."""
     lines = []
-    with tempfile.TemporaryDirectory(prefix="vestige-faults-", ignore_cleanup_errors=True) as name, ExitStack() as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="vestige-faults-", ignore_cleanup_errors=True) as name,
+        ExitStack() as stack,
+    ):
         root = Path(name)
         stack.callback(end_leftovers, root)
         # Reached by the users that some faults run the program as.

@@ -25,7 +25,6 @@ from tests.faults.registry import Attempt, FaultResult, fault, summarize
 from tests.faults.rows import lost_and_doubled, row_digests
 from tests.support.attempts import change
 from tests.support.full_store import fill
-from tests.support.jobs import watched
 from tests.support.polling import until
 from vestige_tui.core.times import format_time
 from vestige_tui.jobs import sweeper
@@ -184,11 +183,16 @@ def _differs(url: str, expected: Counter[bytes]) -> bool:
 
 
 async def _wait_for_phase(target: str, phase: str) -> None:
-    """Wait until the phase of the store's job begins with this word."""
-    async with watched(target, 0.05) as watching:
-        async for jobs in watching:
-            if any(job.progress.phase.startswith(phase) or not job.in_flight for job in jobs):
-                return
+    """Wait until the phase of the store's own job begins with this word."""
+    async with open_store(target, read_only=True) as store:
+        ledger = Ledger(store)
+
+        async def reached() -> bool:
+            jobs = await ledger.jobs()
+            assert all(job.in_flight for job in jobs), f"ended before {phase}"
+            return any(job.progress.phase.startswith(phase) for job in jobs)
+
+        await until(reached)
 
 
 @fault(25, "lease of a worker that died with its machine")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,10 @@ class Lab:
         with new_database(self.server()) as url:
             yield url
 
+    def processes(self) -> list[tuple[int, str]]:
+        """Return the id and the command line of each process that was started with the home of these faults."""
+        return processes_below(self.folder.parent)
+
     def new_store(self, name: str) -> str:
         """Create an empty SQLite store in the folder; return its URL."""
         url = f"sqlite:{self.path(name)}"
@@ -84,6 +88,18 @@ class Lab:
             stderr=subprocess.PIPE,
             env={**os.environ, **(env or {})},
         )
+
+
+def processes_below(root: Path) -> list[tuple[int, str]]:
+    """Return the id and the command line of each other process whose home is in a folder."""
+    home = f"HOME={root}/".encode()
+    processes = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                if home in (entry / "environ").read_bytes():
+                    processes.append((int(entry.name), (entry / "cmdline").read_bytes().decode("utf-8", "replace")))
+    return processes
 
 
 def create_store(url: str) -> None:

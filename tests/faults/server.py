@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import LiteralString
-from urllib.parse import quote
 
 import psycopg
 from psycopg import sql

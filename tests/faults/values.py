@@ -78,7 +78,9 @@ def _missing_texts(source: Path, target: str) -> tuple[int, int]:
         marks = [row[0][:9] for row in connection.execute("SELECT content FROM knowledge_nodes")]
     wanted = Counter(mark.decode() for mark in marks if mark.startswith(b"row "))
     stored = Counter(text[:9] for text in texts(target).elements())
-    return sum((wanted - stored).values()), sum(count - wanted[mark] for mark, count in stored.items() if mark in wanted)
+    return sum((wanted - stored).values()), sum(
+        count - wanted[mark] for mark, count in stored.items() if mark in wanted
+    )
 
 
 @fault(14, "id that is no UUID, or another spelling of one")
@@ -159,7 +161,9 @@ def _break_rows(path: Path) -> int:
         connection.execute(review, (AT,))
         # A circle of links and of replacements is no fault: both are copied as they are.
         connection.executemany(edge, [(ids[5], ids[6], AT), (ids[6], ids[7], AT), (ids[7], ids[5], AT)])
-        decision = "INSERT INTO supersession_events (loser_id, winner_id, kind, decided_at) VALUES (?, ?, 'supersede', ?)"
+        decision = (
+            "INSERT INTO supersession_events (loser_id, winner_id, kind, decided_at) VALUES (?, ?, 'supersede', ?)"
+        )
         connection.executemany(decision, [(ids[11], ids[12], AT), (ids[12], ids[11], AT)])
     return 5
 

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import signal
 import sqlite3
-import sys
-from contextlib import closing
+import subprocess
+import time
+from contextlib import closing, suppress
 
 import numpy as np
 
 from tests.faults.damaged_rows import copy_damaged
-from tests.faults.lab import Lab, answer, job_of, refusal
+from tests.faults.lab import PROGRAM_SECONDS, Lab
 from tests.faults.registry import Attempt, FaultResult, fault, summarize
 from tests.faults.rows import against_acknowledged, texts
+from tests.support.attempts import change
 from tests.support.full_store import MODEL, fill
+from tests.support.polling import until
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.memories import Draft
+from vestige_tui.embedding.models import TestEmbedder
+from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.jobs.start import JobRequest, start
 from vestige_tui.store.open import open_store
 
 WIDTH = 16
@@ -78,3 +86,84 @@ def bad_blobs(lab: Lab) -> FaultResult:
         for target in (server, f"sqlite:{lab.path('target.db')}"):
             attempts += copy_damaged(lab, source, target, failed=len(blobs))
     return summarize(attempts)
+
+
+async def _store_to_reembed(url: str, count: int) -> None:
+    async with open_store(url, create=True) as store:
+        embedder = TestEmbedder(WIDTH)
+        await store.models.register(ModelSignature(embedder.name, WIDTH, embedder.hash))
+        drafts = [Draft(f"memory {number} that gets another vector") for number in range(count)]
+        await store.memories.insert_many(drafts, embeddings=embedder.embed([draft.content for draft in drafts]))
+
+
+def _kill_encoders(lab: Lab, kills: int, process: subprocess.Popen[bytes]) -> int:
+    """Kill encoder processes of a running command, one after the other; return how many."""
+    killed: set[int] = set()
+    while process.poll() is None and len(killed) < kills:
+        encoders = {pid for pid, command in lab.processes() if "vestige_tui.embedding.encoder_pool" in command}
+        for pid in sorted(encoders - killed)[:1]:
+            # It is killed at work, not while it loads.
+            time.sleep(0.4)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+        time.sleep(0.02)
+    return len(killed)
+
+
+def _vectors_by_width(url: str) -> dict[int, int]:
+    async def census() -> dict[int, int]:
+        async with open_store(url, read_only=True) as store:
+            return dict((await store.models.census()).by_width)
+
+    return asyncio.run(census())
+
+
+@fault(26, "encoder that dies, or has other files than before")
+def dying_encoder(lab: Lab) -> FaultResult:
+    attempts, count = [], 600
+    with lab.database() as server:
+        for url in (server, f"sqlite:{lab.path('store.db')}"):
+            asyncio.run(_store_to_reembed(url, count))
+            command = (
+                "--store",
+                url,
+                "migrate",
+                "reembed",
+                "--model",
+                "test-embedder-24",
+                "--yes",
+                "--batch-size",
+                "2",
+            )
+            process = lab.start(*command, "--json")
+            killed = _kill_encoders(lab, lab.tries(3), process)
+            out, err = process.communicate(timeout=PROGRAM_SECONDS)
+            assert process.returncode == 0, f"ended with {process.returncode}: {err[-300:]!r}"
+            assert killed, "no encoder was killed"
+            message = str(json.loads(out)["job"]["result"])
+            lost = count - _vectors_by_width(url).get(24, 0)
+            attempts += [Attempt(message)] * (killed - 1) + [Attempt(message, lost)]
+            attempts.append(Attempt(asyncio.run(_resume_with_other_files(url))))
+            assert _vectors_by_width(url) == {24: count}
+    return summarize(attempts)
+
+
+async def _resume_with_other_files(url: str) -> str:
+    """Kill a re-embedding, change the hash that it has noted, and start it again; return the refusal."""
+    request = JobRequest("reembed", url, url, {"model": "test-embedder-32", "batch": 2})
+    job_id = (await start(request)).job_id
+    async with open_store(url) as store:
+        ledger = Ledger(store)
+
+        async def begun() -> bool:
+            return await ledger.step(job_id) >= 10
+
+        await until(begun)
+        os.kill(int((await ledger.job(job_id)).owner.split("@")[0]), signal.SIGKILL)
+    change(url, "UPDATE spare_model SET hash = 'another'")
+    try:
+        await start(request)
+    except VestigeError as error:
+        return error.message
+    raise AssertionError("vectors of two builds of a model would be mixed")
