@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import subprocess
 import sys
+from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,8 @@ import pytest
 from tests.faults import __main__ as runner
 from tests.faults.lab import Lab
 from tests.faults.registry import FAULTS, Attempt, Fault, FaultResult, sentence_fault, summarize
+from tests.faults.rows import against_acknowledged, lost_and_doubled, row_digests
+from tests.support.full_store import fill
 from tests.support.source_tree import ROOT
 
 ROW = re.compile(r"\| (\d+) \| ([^|]+) \| [^|]+ \| [^|]+ \| `(\w+)` \|")
@@ -73,8 +78,8 @@ def test_a_fault_that_fails_is_reported(
     monkeypatch.setattr(runner, "set_up_environment", lambda folder: None)
     assert runner.main([]) == 1
     out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.splitlines() if " ok " in line] == ["1"]
-    assert [line.split()[0] for line in out.splitlines() if " FAILED " in line] == ["2"]
+    assert [line.split()[0] for line in out.splitlines() if re.search(r" ok\b", line)] == ["1"]
+    assert [line.split()[0] for line in out.splitlines() if re.search(r" FAILED\b", line)] == ["2"]
     assert reason in out
     assert runner.main(["--only", "1"]) == 0
 
@@ -95,6 +100,24 @@ def test_a_fault_that_hangs_is_reported(monkeypatch: pytest.MonkeyPatch) -> None
     line = runner.provoke(Fault(1, "a fault", hang), Lab(Path()))
     assert line.state == "FAILED"
     assert line.reason.startswith("TimeoutError: not done after 1 s")
+
+
+async def test_lost_doubled_and_altered_rows_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    await fill(path, 12, dimension=8)
+    whole = row_digests(f"sqlite:{path}")
+    assert lost_and_doubled(whole, row_digests(f"sqlite:{path}")) == (0, 0)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM review_marks")
+        connection.execute(
+            "INSERT INTO review_events SELECT NULL, memory_id, timestamp, rating, prior_state, new_state,"
+            " undoes FROM review_events LIMIT 1"
+        )
+        connection.execute("UPDATE node_embeddings SET embedding = zeroblob(32) WHERE seq = 1")
+    # A review is compared by its time as well, and an altered vector is one row lost and another one there.
+    assert lost_and_doubled(whole, row_digests(f"sqlite:{path}")) == (2, 3)
+    texts = Counter({"acknowledged": 1, "twice": 2, "not acknowledged": 1})
+    assert against_acknowledged(["acknowledged", "twice", "missing"], texts) == (1, 1)
 
 
 def test_the_first_message_that_is_no_sentence_stands_for_all() -> None:

@@ -114,7 +114,9 @@ def two_copies(lab: Lab) -> FaultResult:
                 assert [process.returncode for process in processes] == [0, 0, 0], [err[-300:] for _, err in ends]
                 first_lines = [err.decode().splitlines()[0] for _, err in ends]
                 attempts += [Attempt(line) for line in sorted(first_lines, key=_begins_a_job)]
-                attempts.append(Attempt(copied(lab, source, target), *lost_and_doubled(expected, row_digests(target))))
+                # Before the next copy, which would bring what is missing.
+                counts = lost_and_doubled(expected, row_digests(target))
+                attempts.append(Attempt(copied(lab, source, target), *counts))
     return summarize(attempts)
 
 

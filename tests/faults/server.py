@@ -63,9 +63,10 @@ def server_killed_during_copy(lab: Lab) -> FaultResult:
     asyncio.run(fill(path, 2_000, dimension=16, words=12))
     kills = min(8, lab.tries(4))
     asyncio.run(_copy_and_kill_server(path, directory, kills))
-    message = copied(lab, path, f"pgembed:{directory}")
     with _leased(directory) as url:
+        # Before the next copy, which would bring what is missing.
         counts = lost_and_doubled(row_digests(f"sqlite:{path}"), row_digests(url))
+        message = copied(lab, path, f"pgembed:{directory}")
     return summarize([Attempt(message)] * (kills - 1) + [Attempt(message, *counts)])
 
 
