@@ -103,7 +103,7 @@ def _kill_encoders(lab: Lab, kills: int, process: subprocess.Popen[bytes]) -> in
         encoders = {pid for pid, command in lab.processes() if "vestige_tui.embedding.encoder_pool" in command}
         for pid in sorted(encoders - killed)[:1]:
             # It is killed at work, not while it loads.
-            time.sleep(0.4)
+            time.sleep(0.2)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             killed.add(pid)
@@ -121,7 +121,7 @@ def _vectors_by_width(url: str) -> dict[int, int]:
 
 @fault(26, "encoder that dies, or has other files than before")
 def dying_encoder(lab: Lab) -> FaultResult:
-    attempts, count = [], 600
+    attempts, count = [], 1_200
     with lab.database() as server:
         for url in (server, f"sqlite:{lab.path('store.db')}"):
             asyncio.run(_store_to_reembed(url, count))
