@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import signal
 import sqlite3
@@ -12,7 +11,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -25,11 +24,12 @@ from tests.faults.registry import Attempt, FaultResult, fault, summarize
 from tests.faults.rows import lost_and_doubled, row_digests
 from tests.support.attempts import change
 from tests.support.full_store import fill
+from tests.support.kill_points import KILLED_STATUS, Workers, killable_workers
 from tests.support.polling import until
 from vestige_tui.core.times import format_time
 from vestige_tui.jobs import sweeper
 from vestige_tui.jobs.ledger import Ledger
-from vestige_tui.jobs.start import JobRequest, resume, start
+from vestige_tui.jobs.start import JobRequest
 from vestige_tui.store.open import open_store
 
 
@@ -47,50 +47,30 @@ def _no_lease() -> Iterator[None]:
         yield
 
 
-def _kill(owner: str) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(int(owner.split("@")[0]), signal.SIGKILL)
-
-
-async def _kill_workers(request: JobRequest, kills: int, chance: random.Random) -> int:
-    """Start a copy and kill its worker again and again, each time some steps later; return the number of kills."""
-    killed = 0
-    job_id = (await start(request)).job_id
-    async with open_store(request.target) as store:
-        ledger = Ledger(store)
-        while killed < kills:
-            wanted = await ledger.step(job_id) + chance.randint(1, 4)
-
-            async def stepped(job_id: str = job_id, wanted: int = wanted) -> bool:
-                return not (await ledger.job(job_id)).in_flight or await ledger.step(job_id) >= wanted
-
-            await until(stepped)
-            job = await ledger.job(job_id)
-            assert job.in_flight, f"the copy was done after {killed} kills"
-            _kill(job.owner)
-            killed += 1
-            job_id = (await resume(job)).job_id
-
-        async def over() -> bool:
-            return not (await ledger.job(job_id)).in_flight
-
-        await until(over)
-    return killed
+async def _kill_workers(request: JobRequest, workers: Workers, kills: int, chance: random.Random) -> None:
+    """Start a copy and kill its worker at one of its calls again and again; then let one end."""
+    for _ in range(kills):
+        await workers.start(request)
+        status, calls = workers.run(chance.randint(15, 60))
+        assert status == KILLED_STATUS, f"the worker ended with {status} after {calls} calls"
+    await workers.start(request)
+    assert workers.run()[0] == 0
 
 
 @fault(1, "copy killed in the middle of a batch")
 def killed_copy(lab: Lab) -> FaultResult:
     path, attempts = lab.path("source.db"), []
-    asyncio.run(fill(path, 900, dimension=16))
+    asyncio.run(fill(path, 400, dimension=16))
     expected = row_digests(f"sqlite:{path}")
-    kills = lab.tries(20)
-    with lab.database() as server, _no_lease():
-        for target, share in ((server, kills - kills // 2), (f"sqlite:{lab.path('target.db')}", kills // 2)):
-            request = JobRequest("copy", f"sqlite:{path}", target, {"batch": 10, "verify": False})
-            killed = asyncio.run(_kill_workers(request, share, random.Random(share))) if share else 0
-            lost, doubled = lost_and_doubled(expected, row_digests(target)) if killed else (0, 0)
+    kills = lab.tries(10)
+    with lab.database() as server, _no_lease(), killable_workers() as workers:
+        for target in (server, f"sqlite:{lab.path('target.db')}"):
+            request = JobRequest("copy", f"sqlite:{path}", target, {"batch": 2, "verify": False})
+            asyncio.run(_kill_workers(request, workers, kills, random.Random(target)))
+            # Before the next copy, which would bring what is missing.
+            counts = lost_and_doubled(expected, row_digests(target))
             message = copied(lab, path, target)
-            attempts += [Attempt(message)] * (killed - 1) + [Attempt(message, lost, doubled)] * (killed > 0)
+            attempts += [Attempt(message)] * (kills - 1) + [Attempt(message, *counts)]
     return summarize(attempts)
 
 
@@ -202,29 +182,22 @@ def dead_lease(lab: Lab) -> FaultResult:
     path, attempts = lab.path("source.db"), []
     asyncio.run(fill(path, 600, dimension=16))
     expected = row_digests(f"sqlite:{path}")
-    with lab.database() as server:
+    with lab.database() as server, killable_workers() as workers:
         for target in (server, f"sqlite:{lab.path('target.db')}"):
-            job_id = asyncio.run(_start_and_kill(JobRequest("copy", f"sqlite:{path}", target, {"batch": 2})))
+            request = JobRequest("copy", f"sqlite:{path}", target, {"batch": 2})
+            job_id = asyncio.run(_start_and_kill(request, workers))
             attempts.append(Attempt(refusal(lab.run("--store", target, "jobs", "retry", job_id))))
             dead_since = (datetime.now(UTC) - timedelta(minutes=1)).isoformat(timespec="microseconds")
             change(target, f"UPDATE delegations SET last_heartbeat = '{dead_since}', created_at = '{dead_since}'")
             message = copied(lab, path, target, "--batch-size", "2")
             attempts.append(Attempt(message, *lost_and_doubled(expected, row_digests(target))))
-            jobs = answer(lab.run("--store", target, "jobs", "list", "--json"))["items"]
-            ends = sorted((str(job["status"]), str(job["error"])) for job in jobs)
-            assert ends == [("completed", "None"), ("failed", "lease lost")], str(ends)
+            job = answer(lab.run("--store", target, "jobs", "show", job_id, "--json"))["job"]
+            assert (job["status"], job["error"]) == ("failed", "lease lost"), str(job["error"])
     return summarize(attempts)
 
 
-async def _start_and_kill(request: JobRequest) -> str:
+async def _start_and_kill(request: JobRequest, workers: Workers) -> str:
     """Start a copy and kill its worker after the first batches; return the job's id."""
-    job_id = (await start(request)).job_id
-    async with open_store(request.target) as store:
-        ledger = Ledger(store)
-
-        async def begun() -> bool:
-            return await ledger.step(job_id) >= 3
-
-        await until(begun)
-        _kill((await ledger.job(job_id)).owner)
+    job_id = await workers.start(request)
+    assert workers.run(60)[0] == KILLED_STATUS
     return job_id

@@ -19,12 +19,11 @@ from tests.faults.registry import Attempt, FaultResult, fault, summarize
 from tests.faults.rows import against_acknowledged, texts
 from tests.support.attempts import change
 from tests.support.full_store import MODEL, fill
-from tests.support.polling import until
+from tests.support.kill_points import KILLED_STATUS, Workers, killable_workers
 from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.memories import Draft
 from vestige_tui.embedding.models import TestEmbedder
-from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest, start
 from vestige_tui.store.open import open_store
 
@@ -122,7 +121,7 @@ def _vectors_by_width(url: str) -> dict[int, int]:
 @fault(26, "encoder that dies, or has other files than before")
 def dying_encoder(lab: Lab) -> FaultResult:
     attempts, count = [], 1_200
-    with lab.database() as server:
+    with lab.database() as server, killable_workers() as workers:
         for url in (server, f"sqlite:{lab.path('store.db')}"):
             asyncio.run(_store_to_reembed(url, count))
             command = (
@@ -144,23 +143,16 @@ def dying_encoder(lab: Lab) -> FaultResult:
             message = str(json.loads(out)["job"]["result"])
             lost = count - _vectors_by_width(url).get(24, 0)
             attempts += [Attempt(message)] * (killed - 1) + [Attempt(message, lost)]
-            attempts.append(Attempt(asyncio.run(_resume_with_other_files(url))))
+            attempts.append(Attempt(asyncio.run(_resume_with_other_files(url, workers))))
             assert _vectors_by_width(url) == {24: count}
     return summarize(attempts)
 
 
-async def _resume_with_other_files(url: str) -> str:
+async def _resume_with_other_files(url: str, workers: Workers) -> str:
     """Kill a re-embedding, change the hash that it has noted, and start it again; return the refusal."""
     request = JobRequest("reembed", url, url, {"model": "test-embedder-32", "batch": 2})
-    job_id = (await start(request)).job_id
-    async with open_store(url) as store:
-        ledger = Ledger(store)
-
-        async def begun() -> bool:
-            return await ledger.step(job_id) >= 10
-
-        await until(begun)
-        os.kill(int((await ledger.job(job_id)).owner.split("@")[0]), signal.SIGKILL)
+    await workers.start(request)
+    assert workers.run(60)[0] == KILLED_STATUS
     change(url, "UPDATE spare_model SET hash = 'another'")
     try:
         await start(request)
