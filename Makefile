@@ -6,8 +6,9 @@ DEMO_DIR ?=
 SIZE ?=
 STARTS ?= 50
 BUSY ?=
+ONLY ?=
 
-.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons network-check deps-newest bench test-all deaths soak clean
+.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons network-check deps-newest bench test-all deaths soak faults clean
 
 ## The console on a sample store; your own stores and settings stay untouched.
 demo: $(VENV)/.installed-demo
@@ -74,6 +75,10 @@ deaths: $(VENV)/.installed-test
 ## Followed copies killed twenty times while their source is written.
 soak: $(VENV)/.installed-test
 	VESTIGE_KILLS=20 $(BIN)/python -m pytest -n 2 tests/transfer/test_soak.py
+
+## The faults of docs/faults.md, provoked for real on this machine; ONLY=6,10 for some of them (about ten minutes).
+faults: $(VENV)/.installed-test
+	$(BIN)/python -m tests.faults $(if $(ONLY),--only $(ONLY))
 
 clean:
 	rm -rf $(VENV) .venv-3.* .venv-newest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

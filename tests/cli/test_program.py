@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sqlite3
@@ -220,6 +221,20 @@ def test_what_nobody_foresaw_leaves_a_report_each_time(
     (folder.parent / "vestige-tui").rename(folder.parent / "other")
     folder.write_text("no folder")
     assert "no report of it could be written" in run("config", "path").err
+
+
+def test_every_folder_that_a_command_creates_is_private(run: Command, home: Path, tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        assert run("add", "In the usual place.").status == 0
+        assert run("--store", str(tmp_path / "some" / "where" / "store.db"), "schema", "up").status == 0
+        copy = ("migrate", "copy", "--source", str(tmp_path / "some" / "where" / "store.db"))
+        assert run(*copy, "--target", str(tmp_path / "else" / "where" / "store.db")).status == 0
+    finally:
+        os.umask(before)
+    created = [path for root in (home, tmp_path / "some", tmp_path / "else") for path in root.rglob("*")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in created if path.is_dir()} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in created if path.is_file()} == {0o600}
 
 
 def test_closed_streams(sample: str) -> None:

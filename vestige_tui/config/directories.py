@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vestige_tui.process.private_directory import make_private_dir as make_private_dir
+
 if TYPE_CHECKING:
     from platformdirs.api import PlatformDirsABC
 
@@ -54,10 +56,3 @@ def home_dir(env: Mapping[str, str]) -> Path:
 def expand_home(path: Path, env: Mapping[str, str]) -> Path:
     """Return a path with a leading ``~`` replaced by the home directory."""
     return home_dir(env).joinpath(*path.parts[1:]) if path.parts[:1] == ("~",) else path
-
-
-def make_private_dir(path: Path) -> None:
-    """Create ``path`` and its missing parents with mode 700; existing directories keep their mode."""
-    if not path.is_dir():
-        make_private_dir(path.parent)
-        path.mkdir(mode=0o700, exist_ok=True)
