@@ -7,8 +7,9 @@ SIZE ?=
 STARTS ?= 50
 BUSY ?=
 FUZZ_SECONDS ?= 600
+ONLY ?=
 
-.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons network-check deps-newest bench test-all deaths soak fuzz clean
+.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons network-check deps-newest bench test-all deaths soak faults fuzz clean
 
 ## The console on a sample store; your own stores and settings stay untouched.
 demo: $(VENV)/.installed-demo
@@ -79,6 +80,10 @@ soak: $(VENV)/.installed-test
 ## Every command, taken from the parser, with hostile arguments at random, for FUZZ_SECONDS on each database at once.
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m tests.fuzz.explore --seconds $(FUZZ_SECONDS)
+
+## The faults of docs/faults.md, provoked for real on this machine; ONLY=6,10 for some of them (about ten minutes).
+faults: $(VENV)/.installed-test
+	$(BIN)/python -m tests.faults $(if $(ONLY),--only $(ONLY))
 
 clean:
 	rm -rf $(VENV) .venv-3.* .venv-newest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

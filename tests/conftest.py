@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +13,7 @@ from textual.app import App
 
 from tests.support import task_factory
 from tests.support.clock import Clock
-from tests.support.kill_points import TIMEOUT_SECONDS, Workers
+from tests.support.kill_points import TIMEOUT_SECONDS, Workers, killable_workers
 from tests.support.postgres import (
     migrated_postgres_database,
     postgres_database,
@@ -111,9 +109,5 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
     """Workers that can be killed at any of their calls of a database."""
     # The next attempt need not wait until the lease of a killed worker is over.
     monkeypatch.setattr(sweeper, "LEASE", timedelta(seconds=-1))
-    command = [sys.executable, "-m", "tests.support.killable_worker"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        yield Workers(server.stdin, server.stdout)
-        server.stdin.close()
+    with killable_workers() as workers:
+        yield workers

@@ -25,7 +25,7 @@ from tests.fuzz.command_runner import Case, CommandRunner
 from tests.fuzz.command_tree import LeafCommand, leaf_commands
 from tests.fuzz.invariants import faults
 from tests.fuzz.sample_stores import postgres_sample, sqlite_sample
-from tests.support.postgres import server_url
+from tests.support.postgres import running_server
 
 BACKENDS = ("sqlite", "postgres")
 EXAMPLES_PER_ROUND = 12
@@ -70,7 +70,7 @@ def explore_backend(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vestige-fuzz-")))
         if args.backend == "postgres":
-            store = stack.enter_context(postgres_sample(stack.enter_context(server_url(folder / "server"))))
+            store = stack.enter_context(postgres_sample(stack.enter_context(running_server(folder / "server"))))
         else:
             store = stack.enter_context(sqlite_sample(folder))
         runner = CommandRunner(store, folder / "runs")

@@ -9,10 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support.clock import Clock
-from vestige_tui.core.errors import Conflict, NotFound, ReadOnly
+from vestige_tui.core.errors import Conflict, NotFound, ReadOnly, Usage
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Filter
 from vestige_tui.core.reviews import Rating, Review, Scheduling
@@ -185,3 +186,17 @@ async def test_text_that_is_no_utf8_is_read_all_the_same(tmp_path: Path) -> None
         assert (await store.get(one)).content == "A\ufffdB"
         assert {memory.content for memory in (await store.page()).items} == {"A\ufffdB", "Memory 1."}
         assert (await store.get(two)).content == "Memory 1."
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+async def test_a_vector_that_is_not_finite_is_refused(store: Store, value: float) -> None:
+    await store.insert(Draft("with a vector"))
+    good, bad = np.ones(64, dtype=np.float32), np.ones(64, dtype=np.float32)
+    bad[7] = value
+    with pytest.raises(Usage, match="not finite; nothing was changed"):
+        await store.insert(Draft("by its author"), embedding=bad)
+    with pytest.raises(Usage, match="not finite; nothing was changed"):
+        await store.memories.insert_many([Draft("the first"), Draft("the second")], embeddings=[good, bad])
+    assert await store.memories.count() == 1
+    census = await store.models.census()
+    assert census.non_finite == 0

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -73,6 +76,17 @@ class Workers:
             assert job.attempt == 2
         assert (job.status, job.error) == ("completed", None)
         return await read_outcome(request.target, job)
+
+
+@contextmanager
+def killable_workers() -> Iterator[Workers]:
+    """Start the process that forks a worker for each run, for the block."""
+    command = [sys.executable, "-m", "tests.support.killable_worker"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        yield Workers(server.stdin, server.stdout)
+        server.stdin.close()
 
 
 def kill_points(calls: int, *, dense: int = 0) -> list[int]:

@@ -66,6 +66,19 @@ def _counted(calls: Calls, owner: type, name: str) -> None:
     setattr(owner, name, outer)
 
 
+def count_calls(calls: Calls) -> None:
+    """Count every call of a database that this process makes from now on."""
+    for owner, name in (
+        (sqlite_connection.Connection, "_execute"),
+        (psycopg.AsyncCursor, "execute"),
+        (psycopg.AsyncCursor, "executemany"),
+        (psycopg.AsyncCopy, "write"),
+        (psycopg.AsyncCopy, "finish"),
+        (psycopg.transaction.AsyncTransaction, "__aexit__"),
+    ):
+        _counted(calls, owner, name)
+
+
 def _edit_between(calls: Calls, edits: Sequence[Sequence[str]]) -> None:
     """Change stores once all rows of a copy have been read, and before later changes are looked for."""
     step = JobContext.step
@@ -91,15 +104,7 @@ def _edit_between(calls: Calls, edits: Sequence[Sequence[str]]) -> None:
 
 def serve() -> None:
     calls = Calls()
-    for owner, name in (
-        (sqlite_connection.Connection, "_execute"),
-        (psycopg.AsyncCursor, "execute"),
-        (psycopg.AsyncCursor, "executemany"),
-        (psycopg.AsyncCopy, "write"),
-        (psycopg.AsyncCopy, "finish"),
-        (psycopg.transaction.AsyncTransaction, "__aexit__"),
-    ):
-        _counted(calls, owner, name)
+    count_calls(calls)
     for module in worker.KINDS.values():
         import_module(module)
     for line in sys.stdin:

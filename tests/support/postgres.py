@@ -32,18 +32,17 @@ Result = TypeVar("Result")
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server with pgvector, as a user who may create databases."""
-    with server_url(tmp_path_factory.mktemp("postgres") / "server") as url:
+    with running_server(tmp_path_factory.mktemp("postgres") / "server") as url:
         yield url
 
 
 @contextmanager
-def server_url(folder: Path) -> Iterator[str]:
-    """Yield the URL of a given server, or of one that runs for the block; ``folder`` is for an embedded one."""
+def running_server(directory: Path) -> Iterator[str]:
+    """Run a server with pgvector for the block, the embedded one in this directory; return its URL."""
     if url := os.environ.get("VESTIGE_TEST_POSTGRES_URL"):
         yield in_utf8(url)
         return
-    server = _container() if _engine_answers() else _embedded(folder)
-    with server as url:
+    with _container() if _engine_answers() else _embedded(directory) as url:
         with psycopg.connect(url, autocommit=True) as connection:
             # What tests write need not outlive the machine.
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):

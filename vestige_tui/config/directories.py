@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vestige_tui.core.errors import HomeUnknown
+from vestige_tui.process.private_directory import make_private_dir as make_private_dir
 
 
 def default_path(env: Mapping[str, str] = os.environ) -> Path:
@@ -61,10 +62,3 @@ def home_dir(env: Mapping[str, str]) -> Path:
 def expand_home(path: Path, env: Mapping[str, str]) -> Path:
     """Return a path with a leading ``~`` replaced by the home directory."""
     return home_dir(env).joinpath(*path.parts[1:]) if path.parts[:1] == ("~",) else path
-
-
-def make_private_dir(path: Path) -> None:
-    """Create ``path`` and its missing parents with mode 700; existing directories keep their mode."""
-    if not path.is_dir():
-        make_private_dir(path.parent)
-        path.mkdir(mode=0o700, exist_ok=True)

@@ -154,7 +154,7 @@ def replacement_warning(*values: Any) -> tuple[str, ...]:
     """Return a warning if texts or JSON data hold characters or numbers that no store takes; else nothing."""
     if storable_json(values) == rebuilt(values, lambda value: value):
         return ()
-    return ("Some characters cannot be stored; they were replaced (NUL by ␀, half of a surrogate pair by ?).",)
+    return ("Some characters cannot be stored; they were replaced (NUL by U+2400, half of a surrogate pair by ?).",)
 
 
 def check_draft(draft: Draft) -> None:

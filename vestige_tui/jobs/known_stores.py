@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from vestige_tui.config.directories import state_dir
+from vestige_tui.config.directories import make_private_dir, state_dir
 from vestige_tui.core import file_targets, files
 from vestige_tui.core.errors import HomeUnknown, Unavailable, VestigeError
 from vestige_tui.core.paths import user_path
@@ -142,7 +142,7 @@ def _readable_stores(text: str) -> dict[str, Any]:
 def _locked() -> Iterator[dict[str, Any]]:
     """Lock the index and yield its stores for changes; writes them back atomically, without stale ones."""
     path = index_path()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_dir(path.parent)
     lock = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         if not lock_within(lock, LOCK_SECONDS):

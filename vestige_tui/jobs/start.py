@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vestige_tui.config.directories import state_dir
+from vestige_tui.config.directories import make_private_dir, state_dir
 from vestige_tui.config.log import is_debugging
 from vestige_tui.core.errors import Conflict, Unavailable, Usage, VestigeError
 from vestige_tui.core.log import suppressed
@@ -92,7 +92,7 @@ async def dry_run(request: JobRequest) -> dict[str, TableProgress]:
 def spawn_worker(spec: Mapping[str, str]) -> None:
     """Start the worker in a session of its own, write its spec to stdin, and wait until it has taken the job."""
     folder = state_dir() / "jobs"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_dir(folder)
     _forget_old_logs(folder)
     path = folder / f"{spec['job_id']}.log"
     job_log = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)

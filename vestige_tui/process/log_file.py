@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vestige_tui.process.file_lock import lock_within
+from vestige_tui.process.private_directory import make_private_dir
 
 MAX_BYTES = 1_000_000
 FILES = 3
@@ -76,7 +77,7 @@ class SharedLogFile(logging.Handler):
 
     def _open_file(self) -> int:
         if self._descriptor is None:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_dir(self.path.parent)
             # O_APPEND: even a writer that could not get the lock overwrites nothing. O_NONBLOCK: a pipe of this name
             # that nothing reads is refused, instead of waited for.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK

@@ -227,6 +227,8 @@ class ModelService:
 
     async def caller_vectors(self, vectors: Sequence[Vector]) -> VectorBatch:
         """Return the caller's vectors, attributed to the registered model. Raises Usage or ModelMismatch."""
+        import numpy as np
+
         registered = await self.registered()
         if registered is None:
             raise Usage("This store has no registered model; register one before giving vectors.")
@@ -237,4 +239,6 @@ class ModelService:
                 raise ModelMismatch(
                     f"This vector has {vector.shape[-1]} dimensions, the store's have {registered.dimension}."
                 )
+            if not np.isfinite(vector).all():
+                raise Usage("This vector holds a number that is not finite; nothing was changed.")
         return VectorBatch(registered, vectors)

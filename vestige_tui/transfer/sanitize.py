@@ -124,7 +124,7 @@ class RowSanitizer:
             if low <= value <= high:
                 return float(value)
             if value == value:
-                self.changed(field, value, f"was {value!r}, outside {low:g} to {high:g}")
+                self.changed(field, value, f"was {value!r}, outside {low:,.10g} to {high:,.10g}")
                 return low if value < low else high
         self.changed(field, value, "was no number")
         return default

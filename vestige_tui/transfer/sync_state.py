@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from vestige_tui.config.directories import state_dir
+from vestige_tui.config.directories import make_private_dir, state_dir
 from vestige_tui.core.errors import Refused
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.transfer.copy_checkpoint import CopyCheckpoint
@@ -161,7 +161,7 @@ class SyncState:
         self._last_id = 0
         # Local copy of the records, so that each pass reads only new ones; on disk to save memory.
         self._folder = state_dir() / "jobs"
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private_dir(self._folder)
         self._spool: IO[bytes] = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed by ``close``
         self._spool_bytes = 0
         self._stale = True

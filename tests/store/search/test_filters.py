@@ -26,7 +26,7 @@ from vestige_tui.store.store import Store
 
 ADA, BEA, BEA_TOO = (str(uuid.UUID(int=number, version=4)) for number in (1, 2, 3))
 PEOPLE = {ADA: ("ada", "Ada [b]L[/b] \x1b[31m"), BEA: ("bea", "Bea"), BEA_TOO: ("bea-2", "bea")}
-EVIL = 'a "b" [red]c[/] \x1b[2J 日本語 🔑 ' + "x" * 10_000
+EVIL = 'a "b" [red]c[/] \x1b[2J 日本語 🔑 ' + "x" * 200
 COUNT = 72
 DAY = timedelta(days=1)
 

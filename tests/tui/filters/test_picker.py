@@ -391,7 +391,7 @@ async def test_what_cannot_be_saved_is_one_sentence(corpus: Path, tmp_path: Path
 async def test_hostile_values_are_shown_and_obeyed_nowhere(corpus: Path, size: tuple[int, int]) -> None:
     async with second_handle(corpus) as other:
         for number in range(3):
-            tags = (EVIL, "[red]" * 2_000, f"日本語の札 {number}", "👩‍👩‍👧‍👦🏳️‍🌈 emoji", "a\nb\tc")
+            tags = (EVIL, "[red]" * 50, f"日本語の札 {number}", "👩‍👩‍👧‍👦🏳️‍🌈 emoji", "a\nb\tc")
             await other.insert(Draft(f"evil {number}", node_type=EVIL, tags=tags, domains=(EVIL,), codebase=EVIL))
     async with open_console(corpus, size) as console:
         await picker(console)

@@ -18,6 +18,7 @@ from vestige_tui.core.file_permissions import is_readable_by_others
 from vestige_tui.core.health import Connections, HealthProblem
 from vestige_tui.core.log import suppressed
 from vestige_tui.core.text import below_home
+from vestige_tui.process.private_directory import make_private_dir
 from vestige_tui.store.backends.change_polling import TokenPoller
 from vestige_tui.store.backends.open_files import open_files
 from vestige_tui.store.backends.protocol import (
@@ -160,8 +161,7 @@ class SqliteBackend:
                 raise StoreMissing(f"There is no store at {self.title}.")
             refuse_log_without_file(self.path)
             try:
-                if not self.path.parent.exists():
-                    self.path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+                make_private_dir(self.path.parent)
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
                 created = True
             except OSError as error:
