@@ -132,6 +132,11 @@ def test_an_argument_is_the_text_that_its_bytes_are_in_utf8(run: Command, tmp_pa
         assert (ran.status, ran.out) == (2, "")
         assert ran.err.endswith("is not UTF-8; nothing was done.\n")
         assert "caf\\xe9" in ran.err
+    for text in ("\ud800", "caf\xe9\ud800", "\udcff" * 9_000):
+        ran = run("--store", url, "add", "x", "--type", text)
+        assert (ran.status, ran.out) == (2, "")
+        assert ran.err.endswith("is not UTF-8; nothing was done.\n")
+        assert len(ran.err) < 400
     assert [each["content"] for each in run("--store", url, "list", "--json").json["items"]] == ["café"]
 
 

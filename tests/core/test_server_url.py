@@ -101,6 +101,16 @@ def test_a_typed_password_is_masked_and_nothing_moves() -> None:
     assert leaks[:8] == []
 
 
+@pytest.mark.parametrize(
+    "before", ["sqlite:/x/store.db&", "/x/store.db?", "./store.db?a=b&ssl", "no store at x&pwd=y&"]
+)
+def test_a_parameter_behind_a_path_is_hidden(before: str) -> None:
+    text = f"{before}password=s3cret&sslmode=require"
+    assert redact(text) == redact_url(text)
+    assert "s3cret" not in redact(text) + masked(text)
+    assert len(masked(text)) == len(text)
+
+
 def test_a_url_is_used_only_where_its_password_is_whole() -> None:
     used = 0
     for password in PASSWORDS:

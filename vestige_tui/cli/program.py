@@ -39,6 +39,8 @@ from vestige_tui.cli.waits import note_waits
 from vestige_tui.core.errors import Unavailable, Usage, VestigeError
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.paths import refuse_unnamable
+from vestige_tui.core.storable import is_escaped
+from vestige_tui.core.text import MAX_QUOTED_CHARS
 
 INTERRUPTED_STATUS = 130
 _PATH_ARGUMENTS = frozenset({"config", "store", "file", "dir", "sqlite_path", "postgres_url", "source", "target"})
@@ -174,8 +176,9 @@ def _decode_argument(value: Any) -> Any:
         with contextlib.suppress(UnicodeError):
             return value.encode("ascii", "surrogateescape").decode("utf-8")
         if any("\ud800" <= character <= "\udfff" for character in value):
-            shown = repr(value.encode("utf-8", "surrogateescape")).removeprefix("b")
-            raise Usage(f"The argument {shown} is not UTF-8; nothing was done.")
+            # Half a surrogate pair that stands for no byte comes from a caller within the process.
+            raw = value[:MAX_QUOTED_CHARS].encode("utf-8", "surrogateescape" if is_escaped(value) else "surrogatepass")
+            raise Usage(f"The argument {repr(raw).removeprefix('b')} is not UTF-8; nothing was done.")
     return value
 
 

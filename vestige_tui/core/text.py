@@ -222,7 +222,8 @@ def _hide_secrets(text: str, hide: Callable[[str], str]) -> str:
     alone = bool(servers) and starts[0] == servers[0] and not text[: starts[0]].strip() and len(servers) == 1
     if alone:
         starts = starts[:1]
-    parts = [text[: starts[0]] if starts else text]
+    # A path may look like the end of a URL.
+    parts = [_secret_patterns()[0].sub(hide_value, text[: starts[0]] if starts else text)]
     for start, end in pairwise([*starts, len(text)]):
         url = text[start:end]
         if start in servers:
