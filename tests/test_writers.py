@@ -12,7 +12,8 @@ from tests.support.source_tree import modules
 
 DOOR = "core/files.py"
 OTHERS = {
-    ("cli/program.py", "_open_closed_streams", "open"): "the null device, where a stream came closed",
+    ("cli/program.py", "_open_closed_streams", "os.open"): "the null device, where a stream came closed",
+    ("cli/program.py", "_open_closed_streams", "os.fdopen"): "the null device, where a stream came closed",
     ("cli/program.py", "_drop_stdout", "os.open"): "the null device, where the reader of stdout went away",
     ("embedding/encoder_pool.py", "serve", "os.fdopen"): "a pipe",
     ("jobs/known_stores.py", "_locked", "os.open"): "a lock, which stays empty",
@@ -50,7 +51,7 @@ WRITE = {
 """Functions, and methods of a path, that always write."""
 OPEN = {"open": 1, "io.open": 1, "os.fdopen": 1, "codecs.open": 1, ".open": 0}
 """Functions that write by their mode, and the place of that."""
-READS = {"O_RDONLY", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY", "O_PATH"}
+READS = {"O_RDONLY", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_DIRECTORY", "O_PATH"}
 
 
 def writers(tree: ast.Module) -> Iterator[tuple[str, str]]:

@@ -520,7 +520,7 @@ async def test_a_finding_may_name_what_no_store_can_hold(store: Store) -> None:
     async with store.backend.write() as transaction:
         await ledger.add_findings(transaction, run.id, [JobFinding("a\0b", "left_behind", "\udc80", "\ud83d")])
         await ledger.note(transaction, run.id, JobProgress("", {"a\0b": TableProgress(left_behind=1)}))
-    assert (await ledger.findings(run.id)).items == (JobFinding("a\u2400b", "left_behind", "?", "?"),)
+    assert (await ledger.findings(run.id)).items == (JobFinding("a\u2400b", "left_behind", "\ufffd", "?"),)
     assert list((await ledger.job(run.id)).progress.tables) == ["a\u2400b"]
 
 
