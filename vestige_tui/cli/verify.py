@@ -97,7 +97,8 @@ async def _compare(args: Namespace, output: Output, request: JobRequest) -> _Com
             raise
         output.note(f"{reason.message} This command compares the two itself.")
         return await _compare_in_process(request, output)
-    if job.status == "completed":
+    # With --detach the answer is the job, also where the worker was quicker than this command.
+    if job.status == "completed" and not args.detach:
         return _Comparison(job.progress.tables, findings)
     if output.as_json:
         output.document({"job": json_shapes.job(job, datetime.now(UTC), [])})
