@@ -60,6 +60,7 @@ def test_drivers_are_imported_by_their_backends_only() -> None:
     allowed = {
         "store/backends/sqlite.py": {"sqlite3"},
         "store/backends/sqlite_connection.py": {"sqlite3", "aiosqlite"},
+        "store/backends/sqlite_errors.py": {"sqlite3"},
         "store/backends/sqlite_file.py": {"sqlite3"},
         "store/backends/sqlite_readers.py": {"sqlite3"},
         "store/backends/sqlite_search.py": {"sqlite3"},

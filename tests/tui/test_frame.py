@@ -30,7 +30,15 @@ from vestige_tui.tui.app import VestigeApp
 from vestige_tui.tui.commands.memories import EditMemory
 from vestige_tui.tui.commands.places import PLACES
 from vestige_tui.tui.dialogs.help import prose
-from vestige_tui.tui.store_session_events import Badge, SessionState, StoreFacts
+from vestige_tui.tui.store_session_events import (
+    Badge,
+    FrameChanged,
+    OutageBegan,
+    Reported,
+    SessionState,
+    StoreChanged,
+    StoreFacts,
+)
 from vestige_tui.tui.widgets.header import FactsLine, PlacesLine, cut_path
 from vestige_tui.tui.widgets.key_line import KeyLine
 
@@ -406,3 +414,10 @@ async def test_the_store_is_opened_also_where_what_waits_for_a_paint_is_lost(
     monkeypatch.setattr(VestigeApp, "call_after_refresh", losing)
     async with open_console(corpus) as console:
         assert "● live" in console.text
+
+
+async def test_what_happens_while_the_console_closes_breaks_nothing(corpus: Path) -> None:
+    async with open_console(corpus) as console:
+        app = console.app
+    for event in (FrameChanged(), StoreChanged(), Reported("late", "quiet"), OutageBegan(Unavailable("away"))):
+        app._show_event(event)

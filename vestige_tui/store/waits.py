@@ -124,7 +124,8 @@ class Waits:
 
     def report(self) -> WaitReport | None:
         """Return the longest wait once it is long enough to be shown."""
-        waits = self.older_than(SHOWN_AFTER_SECONDS)
+        # One that was broken off lasts until its server has heard of that, and is waited for by no caller.
+        waits = [wait for wait in self.older_than(SHOWN_AFTER_SECONDS) if not wait.is_broken_off]
         if not waits:
             return None
         # One that has a cause says more than the first one.

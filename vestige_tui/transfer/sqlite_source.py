@@ -25,7 +25,7 @@ from vestige_tui.core.errors import (
 from vestige_tui.core.paths import kind_of, user_path
 from vestige_tui.core.storable import as_uuid, new_id
 from vestige_tui.core.text import below_home
-from vestige_tui.store.backends.sqlite_connection import is_busy, is_full, translate
+from vestige_tui.store.backends.sqlite_errors import is_busy, is_full, translate
 from vestige_tui.store.backends.sqlite_file import OpenedFile
 from vestige_tui.store.backends.sqlite_wal import is_stale
 from vestige_tui.store.schema.named_sql import compose

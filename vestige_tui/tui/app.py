@@ -217,8 +217,8 @@ class VestigeApp(App[None], inherit_bindings=False):
 
     @property
     def _place_in_front(self) -> Place | None:
-        """The place on the screen, or behind its dialogs."""
-        place = self.screen_stack[0]
+        """The place on the screen, or behind its dialogs; None once the console closes."""
+        place = next(iter(self.screen_stack), None)
         return place if isinstance(place, Place) else None
 
     def _say_error(self, error: BaseException) -> None:

@@ -99,6 +99,15 @@ EVENTS: dict[Callable[[Path, Path], None], str] = {
 }
 
 
+async def test_a_part_of_a_page_at_the_end_is_no_truncation(tmp_path: Path) -> None:
+    async with live_store(tmp_path) as (store, live, _):
+        # As a checkpoint on a full disk leaves it.
+        with live.open("ab") as file:
+            file.write(b"\0" * 1000)
+        await store.insert(Draft("written all the same"), embed=False)
+        assert not store.read_only
+
+
 @pytest.mark.parametrize("event", EVENTS)
 async def test_nothing_is_written_into_another_file(tmp_path: Path, event: Callable[[Path, Path], None]) -> None:
     async with live_store(tmp_path) as (store, live, backup):

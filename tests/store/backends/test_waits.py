@@ -110,7 +110,8 @@ async def test_a_wait_for_a_lock_is_broken_off_without_a_trace(server: str) -> N
             other.execute("LOCK TABLE knowledge_nodes IN SHARE MODE")
             task = asyncio.create_task(store.insert(Draft("never written"), embed=False))
             await wait_for_blocked_session(server)
-            assert store.break_off() == 1
+            # Statements of the background may wait, too.
+            assert store.break_off() >= 1
             with pytest.raises(Cancelled):
                 await task
         assert await store.memories.count() == 0

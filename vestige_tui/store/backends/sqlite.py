@@ -42,8 +42,8 @@ from vestige_tui.store.backends.sqlite_connection import (
     open_for_look,
     prepare,
     prepare_for_writing,
-    translate,
 )
+from vestige_tui.store.backends.sqlite_errors import translate
 from vestige_tui.store.backends.sqlite_file import OpenedFile, page_damage, refuse_log_without_file
 from vestige_tui.store.backends.sqlite_readers import Readers
 from vestige_tui.store.backends.sqlite_search import SqliteSearch, match_expression

@@ -53,7 +53,7 @@ class OpenedFile:
         self._damage = ""
         self.is_suspect = False
         """Another program has changed the file since the last write: by a checkpoint, or by another content."""
-        self._had_pages = False
+        self._seen_bytes = 0
         self._is_signed = False
         self._look_again_at = 0.0
         self.event = ""
@@ -90,9 +90,10 @@ class OpenedFile:
             return
         if (status.st_dev, status.st_ino) != identity:
             self._lose("another file took its place while it was open", self._move_sides())
-        elif self._had_pages and (not status.st_size or status.st_size % _MIN_PAGE_BYTES):
+        # A checkpoint on a full disk may add a part of a page, but only grows the file.
+        elif status.st_size < self._seen_bytes and (not status.st_size or status.st_size % _MIN_PAGE_BYTES):
             self._lose("its file was truncated while it was open", self._move_sides())
-        self._had_pages = self._had_pages or status.st_size >= _MIN_PAGE_BYTES
+        self._seen_bytes = status.st_size
 
     def _move_sides(self) -> str:
         if not wal_bytes(self.path):

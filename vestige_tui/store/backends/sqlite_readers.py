@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 from vestige_tui.core.errors import Unreachable
 from vestige_tui.store.backends.protocol import Params
 from vestige_tui.store.backends.query_timings import Timings
-from vestige_tui.store.backends.sqlite_connection import Connection, adapt_params, fetch_chunks, run_timed, translate
+from vestige_tui.store.backends.sqlite_connection import Connection, adapt_params, fetch_chunks, run_timed
+from vestige_tui.store.backends.sqlite_errors import translate
 from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.waits import Waits
 

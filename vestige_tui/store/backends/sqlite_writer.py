@@ -23,12 +23,10 @@ from vestige_tui.store.backends.sqlite_connection import (
     execute_many_on,
     execute_on,
     fetch_rows,
-    is_busy,
-    is_full,
     run_timed,
     statements,
-    translate,
 )
+from vestige_tui.store.backends.sqlite_errors import is_busy, is_full, translate
 from vestige_tui.store.backends.sqlite_file import OpenedFile
 from vestige_tui.store.schema.named_sql import Slots, compose
 from vestige_tui.store.waits import Waits, long_work
