@@ -86,8 +86,8 @@ async def test_what_is_broken_off_fails_there_and_a_cancellation_of_the_task_goe
 
 @asynccontextmanager
 async def impatient_store(url: str) -> AsyncIterator[Store]:
-    """A store whose server grants a lock within a second, or not at all."""
-    async with open_store(f"{url}&options=-clock_timeout%3D1200", create=True) as store:
+    """A store whose server grants a lock within three seconds, or not at all."""
+    async with open_store(f"{url}&options=-clock_timeout%3D3000", create=True) as store:
         yield store
 
 
