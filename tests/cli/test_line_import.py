@@ -94,6 +94,17 @@ async def test_what_fits_is_left_alone(store: Store) -> None:
     assert (await only(store)).metadata == json.loads(nested(MAX_METADATA_DEPTH))
 
 
+@pytest.mark.parametrize("original", [5, [1], "text", None, {"node_type": "earlier"}])
+async def test_an_unknown_owner_is_repaired_whatever_the_metadata_holds(store: Store, original: object) -> None:
+    owner = sample_id(9)
+    metadata = {"imported": {"original": original}}
+    tally = await import_lines(store, [json.dumps({**ONE, "owner_user_id": owner, "metadata": metadata})])
+    assert (tally.inserted, tally.failed, tally.repaired) == (1, 0, 1)
+    kept = (await only(store)).metadata["imported"]["original"]
+    before = original if isinstance(original, dict) else {"original": original}
+    assert kept == {**before, "owner_user_id": owner}
+
+
 async def test_unknown_keys_are_kept_and_counted(store: Store) -> None:
     lines = [
         with_content('"mood": "calm", "source": {"url": "x"}, "superseded_by": null'),

@@ -40,6 +40,12 @@ def corpus(filled_corpus: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def filled(corpus: Path) -> str:
+    """The URL of a store of one's own with the sample corpus, for a program in a terminal."""
+    return f"sqlite:{corpus}"
+
+
+@pytest.fixture
 def empty_store(tmp_path: Path) -> Path:
     """A store without a memory."""
 

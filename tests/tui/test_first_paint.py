@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.corpus import MEMORIES, fill_corpus
+from tests.support.corpus import MEMORIES
 from tests.support.terminal import ALTERNATE, Terminal, console, isolated_env
 from vestige_tui.store.open import open_store
 
@@ -21,21 +20,6 @@ pytestmark = pytest.mark.terminal
 
 SLOW_SECONDS = 1.5
 TITLES = ("Browse", "Review", "Jobs", "Registry", "Store", "Search")
-
-
-@pytest.fixture(scope="module")
-def filled_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample corpus in a store that nobody writes to."""
-    path = tmp_path_factory.mktemp("corpus") / "vestige.db"
-    asyncio.run(fill_corpus(path))
-    return path
-
-
-@pytest.fixture
-def filled(filled_once: Path, tmp_path: Path) -> str:
-    """The URL of a store of one's own with the sample corpus."""
-    shutil.copy(filled_once, tmp_path / "vestige.db")
-    return f"sqlite:{tmp_path / 'vestige.db'}"
 
 
 def wait_for_keyboard(terminal: Terminal) -> None:

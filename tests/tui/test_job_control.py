@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.corpus import MEMORIES, fill_corpus
+from tests.support.corpus import MEMORIES
 from tests.support.terminal import ALTERNATE, MOUSE, PASTE, Terminal, console, isolated_env
 
 pytestmark = pytest.mark.terminal
-
-
-@pytest.fixture(scope="module")
-def filled_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample corpus in a store that nobody writes to."""
-    path = tmp_path_factory.mktemp("corpus") / "vestige.db"
-    asyncio.run(fill_corpus(path))
-    return path
-
-
-@pytest.fixture
-def filled(filled_once: Path, tmp_path: Path) -> str:
-    """The URL of a store of one's own with the sample corpus."""
-    shutil.copy(filled_once, tmp_path / "vestige.db")
-    return f"sqlite:{tmp_path / 'vestige.db'}"
 
 
 def environment(folder: Path, script: str = "") -> dict[str, str]:

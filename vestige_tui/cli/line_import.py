@@ -310,7 +310,9 @@ def _of_local_user(parsed: ParsedLine, draft: Draft) -> tuple[ParsedLine, Draft]
     """Return a draft whose owner the store does not know as one of the local user, with a note."""
     imported = draft.metadata.get("imported", {})
     earlier = imported if isinstance(imported, dict) else {"imported": imported}
-    original = {**earlier.get("original", {}), "owner_user_id": draft.owner_user_id}
+    # The line may hold a value of any type there.
+    before = earlier.get("original", {})
+    original = {**(before if isinstance(before, dict) else {"original": before}), "owner_user_id": draft.owner_user_id}
     metadata = {**draft.metadata, "imported": {**earlier, "original": original}}
     note = "owner user id is no user of this store"
     return (

@@ -159,10 +159,11 @@ def replacement_warning(*values: Any) -> tuple[str, ...]:
 
 def check_draft(draft: Draft) -> None:
     """Raise Usage for a memory that a store of another kind could not hold."""
-    codebase = [] if draft.codebase is None else [draft.codebase]
-    for name, labels in (("type", [draft.node_type]), ("tag", draft.tags), ("domain", draft.domains)):
-        check_labels(name, labels)
-    check_labels("codebase", codebase)
+    check_labels("type", [draft.node_type])
+    check_labels("tag", draft.tags)
+    check_labels("domain", draft.domains)
+    if draft.codebase is not None:
+        check_labels("codebase", [draft.codebase])
     check_depth(draft.metadata)
 
 

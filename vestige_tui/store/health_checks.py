@@ -106,7 +106,7 @@ def of_content(faults: Iterable[ContentFault], dimension: int, *, foreign: bool 
     copied = "A copy of the store (`vestige-tui migrate copy`) repairs or reports it." if foreign else ""
     for fault in faults:
         is_one = fault.count == 1
-        memory = f"the memory {fault.memory_id}" if is_one else f"as of {fault.memory_id}"
+        memory = f"the memory {fault.memory_id}" if is_one else f"the first is {fault.memory_id}"
         if fault.kind == "time":
             subject = "1 memory has a time" if is_one else f"{grouped(fault.count)} memories have times"
             yield HealthProblem(
