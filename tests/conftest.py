@@ -15,7 +15,7 @@ from tests.support import task_factory
 from tests.support.clock import Clock
 from tests.support.kill_points import TIMEOUT_SECONDS, Workers, killable_workers
 from tests.support.postgres import (
-    migrated_postgres_database,
+    bare_postgres_database,
     postgres_database,
     postgres_server,
     postgres_template,
@@ -27,7 +27,7 @@ from vestige_tui.jobs import sweeper
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 
-__all__ = ["migrated_postgres_database", "postgres_database", "postgres_server", "postgres_template"]
+__all__ = ["bare_postgres_database", "postgres_database", "postgres_server", "postgres_template"]
 
 GC_THRESHOLDS = (50_000, 10, 10)
 """Objects allocated before a collection of the youngest generation; collections of it before one of the next."""
@@ -88,10 +88,17 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def store_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a store that does not exist yet; on PostgreSQL the migrations are applied if the test has it open."""
+    """The URL of a store that does not exist yet as a file, or of an empty one on PostgreSQL."""
     if backend == "postgres":
-        database = "migrated_postgres_database" if "store" in request.fixturenames else "postgres_database"
-        return str(request.getfixturevalue(database))
+        return str(request.getfixturevalue("postgres_database"))
+    return f"sqlite:{tmp_path / 'store.db'}"
+
+
+@pytest.fixture
+def bare_store_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store that does not exist yet, as a file or as tables."""
+    if backend == "postgres":
+        return str(request.getfixturevalue("bare_postgres_database"))
     return f"sqlite:{tmp_path / 'store.db'}"
 
 

@@ -53,16 +53,18 @@ def test_the_main_commands(run: Command, postgres: str, tmp_path: Path) -> None:
     assert (mixed.status, mixed.json["inserted"], mixed.json["repaired"]) == (0, 2, 1)
 
 
-def test_an_empty_database_is_left_empty(run: Command, postgres_database: str, tmp_path: Path) -> None:
+def test_an_empty_database_is_left_empty(run: Command, bare_postgres_database: str, tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text('{"content": "x"}\n')
     for arguments in (["search", "x"], ["add", "x"], ["import", str(path)], ["undo"]):
-        ran = run("--store", postgres_database, "--json", *arguments)
+        ran = run("--store", bare_postgres_database, "--json", *arguments)
         assert (ran.status, ran.json["error"]["code"]) == (3, "refused")
-    states = {step["state"] for step in run("--store", postgres_database, "schema", "info", "--json").json["items"]}
+    states = {
+        step["state"] for step in run("--store", bare_postgres_database, "schema", "info", "--json").json["items"]
+    }
     assert states == {"pending", "waiting"}
-    assert run("--store", postgres_database, "schema", "up").status == 0
-    assert run("--store", postgres_database, "add", "x").status == 0
+    assert run("--store", bare_postgres_database, "schema", "up").status == 0
+    assert run("--store", bare_postgres_database, "add", "x").status == 0
 
 
 def copy(sample: str, target: str, *more: str) -> list[str]:
@@ -70,13 +72,13 @@ def copy(sample: str, target: str, *more: str) -> list[str]:
     return ["migrate", "--from", "sqlite", "--to", "postgres", "--sqlite-path", path, "--postgres-url", target, *more]
 
 
-def test_a_copy_is_counted_then_made_then_found_again(run: Command, sample: str, postgres_database: str) -> None:
-    planned = run("--json", *copy(sample, postgres_database, "--dry-run"))
+def test_a_copy_is_counted_then_made_then_found_again(run: Command, sample: str, bare_postgres_database: str) -> None:
+    planned = run("--json", *copy(sample, bare_postgres_database, "--dry-run"))
     assert planned.status == 0
     assert planned.json["tables"]["memories"]["total"] == 6
-    info = run("--store", postgres_database, "schema", "info", "--json").json
+    info = run("--store", bare_postgres_database, "schema", "info", "--json").json
     assert "applied" not in {step["state"] for step in info["items"]}
-    ran = run("--json", *copy(sample, postgres_database, "--batch-size", "2"))
+    ran = run("--json", *copy(sample, bare_postgres_database, "--batch-size", "2"))
     assert ran.status == 0, ran
     job = ran.json["job"]
     assert {"id", "kind", "status", "attempt", "phase", "tables", "errors", "seconds", "error"} <= set(job)
@@ -84,7 +86,7 @@ def test_a_copy_is_counted_then_made_then_found_again(run: Command, sample: str,
     counts = {"read", "inserted", "present", "repaired", "failed", "left_behind"}
     assert all(counts <= set(table) for table in job["tables"].values())
     assert job["tables"]["memories"]["inserted"] == 6
-    assert run("--store", postgres_database, "search", "signing keys", "--json").json["mode"] == "hybrid"
+    assert run("--store", bare_postgres_database, "search", "signing keys", "--json").json["mode"] == "hybrid"
     listed = run("jobs", "list", "--json").json["items"]
     assert [item["id"] for item in listed] == [job["id"]]
     shown = run("jobs", "show", job["id"][:8], "--json").json["job"]
@@ -94,10 +96,10 @@ def test_a_copy_is_counted_then_made_then_found_again(run: Command, sample: str,
     assert (watched.status, watched.json["job"]["id"]) == (0, job["id"])
     assert watched.out.count("\n") == 1
     assert run("jobs", "cancel", job["id"], "--json").json["error"]["code"] == "conflict"
-    again = run(*copy(sample, postgres_database))
+    again = run(*copy(sample, bare_postgres_database))
     assert again.status == 0
     assert "memories" in again.out
-    detached = run("--json", *copy(sample, postgres_database, "--detach"))
+    detached = run("--json", *copy(sample, bare_postgres_database, "--detach"))
     assert detached.status == 0
     assert run("jobs", "watch", detached.json["job"]["id"]).status == 0
 
@@ -123,11 +125,13 @@ def test_an_unknown_job(run: Command, sample: str) -> None:
     assert run("--store", sample, "jobs", "list", "--json").json == {"items": [], "next": None}
 
 
-def test_a_copy_is_refused_before_anything_is_made(run: Command, sample: str, postgres_database: str) -> None:
-    assert run(*copy("sqlite:/no/such/file.db", postgres_database)).status == 1
+def test_a_copy_is_refused_before_anything_is_made(run: Command, sample: str, bare_postgres_database: str) -> None:
+    assert run(*copy("sqlite:/no/such/file.db", bare_postgres_database)).status == 1
     assert run("migrate", "copy", "--sqlite-path", sample.removeprefix("sqlite:")).status == 2
-    assert run("migrate", "copy", "--postgres-url", postgres_database, "--store", postgres_database).status == 2
-    info = run("--store", postgres_database, "schema", "info", "--json").json
+    assert (
+        run("migrate", "copy", "--postgres-url", bare_postgres_database, "--store", bare_postgres_database).status == 2
+    )
+    info = run("--store", bare_postgres_database, "schema", "info", "--json").json
     assert "applied" not in {step["state"] for step in info["items"]}
 
 

@@ -794,9 +794,9 @@ async def test_read_only_reads_and_refuses_writes(store: Store, store_url: str) 
     assert await store.memories.count() == 1
 
 
-async def test_nothing_is_made_unasked(tmp_path: object, store_url: str) -> None:
+async def test_nothing_is_made_unasked(tmp_path: object, bare_store_url: str) -> None:
     from vestige_tui.core.errors import Unavailable
 
     with pytest.raises((Unavailable, SchemaPending)):
-        async with open_store(store_url):
+        async with open_store(bare_store_url):
             pass

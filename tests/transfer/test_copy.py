@@ -259,30 +259,30 @@ async def test_another_model_is_refused_before_anything_is_made(
     assert private_files(state) == {}
 
 
-async def test_what_cannot_be_copied_is_refused_in_front(tmp_path: Path, postgres_database: str) -> None:
+async def test_what_cannot_be_copied_is_refused_in_front(tmp_path: Path, bare_postgres_database: str) -> None:
     source = tmp_path / "source.db"
     await fill(source, 10)
     foreign = tmp_path / "foreign.db"
     with closing(sqlite3.connect(foreign)) as connection:
         connection.execute("CREATE TABLE things (id)")
         connection.commit()
-    with psycopg.connect(postgres_database) as connection:
+    with psycopg.connect(bare_postgres_database) as connection:
         connection.execute("CREATE TABLE knowledge_nodes (id int)")
-    before = made_there(postgres_database)
+    before = made_there(bare_postgres_database)
     for plan, error in (
-        (JobRequest("copy", str(tmp_path / "missing.db"), postgres_database), Unavailable),
-        (JobRequest("copy", str(foreign), postgres_database), ForeignStore),
-        (JobRequest("copy", postgres_database, str(source)), ForeignStore),
+        (JobRequest("copy", str(tmp_path / "missing.db"), bare_postgres_database), Unavailable),
+        (JobRequest("copy", str(foreign), bare_postgres_database), ForeignStore),
+        (JobRequest("copy", bare_postgres_database, str(source)), ForeignStore),
         (JobRequest("copy", str(source), str(source)), Usage),
         (JobRequest("copy", str(source), str(make_v18(tmp_path / "vestige.db", 3))), ForeignStore),
         (JobRequest("copy", str(source), "/proc/nowhere/new.db"), Unavailable),
-        (JobRequest("copy", str(source), postgres_database), ForeignStore),
+        (JobRequest("copy", str(source), bare_postgres_database), ForeignStore),
         (JobRequest("copy", str(source), f"postgresql://me:{PASSWORD}@127.0.0.1:1/d"), Unavailable),
     ):
         with pytest.raises(error) as raised:
             await start(plan)
         assert PASSWORD not in str(raised.value) + repr(plan)
-    assert made_there(postgres_database) == before
+    assert made_there(bare_postgres_database) == before
     assert private_files(index_path().parent) == {}
 
 

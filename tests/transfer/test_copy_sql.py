@@ -76,8 +76,8 @@ def test_sqlite_prepares_every_statement() -> None:
                 assert not [step for step in plan if "TEMP B-TREE" in step[3] or step[3].startswith("SCAN v")], table
 
 
-def test_postgres_prepares_every_statement(postgres_database: str) -> None:
-    with psycopg.connect(postgres_database) as connection:
+def test_postgres_prepares_every_statement(bare_postgres_database: str) -> None:
+    with psycopg.connect(bare_postgres_database) as connection:
         for migration in migrations("postgres"):
             if not migration.staged:
                 connection.execute(migration.up.encode())

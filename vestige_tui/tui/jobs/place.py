@@ -147,7 +147,8 @@ row.
         if self._cursor_target:
             nothing.say("The job that has started is shown here in a moment.")
         elif self.store is not None:
-            keys = ((self._key_of(command.id, command.key), label) for command, label in BEGINNINGS)
+            shown = self._keys_of({command.id: command.key for command, _ in BEGINNINGS})
+            keys = ((shown[command.id], label) for command, label in BEGINNINGS)
             nothing.say("No job has run yet. Copies, re-embeddings and the work of agents are shown here.", *keys)
         elif self.store_session.state is SessionState.OPENING:
             nothing.say("The store is being opened.")
@@ -220,7 +221,8 @@ row.
         if job is None:
             return
         now = self._now()
-        keys = self._keys = {word: self._key_of(command.id, command.key) for word, command in KEYS.items()}
+        shown = self._keys_of({command.id: command.key for command in KEYS.values()})
+        keys = self._keys = {word: shown[command.id] for word, command in KEYS.items()}
         later = later_run(job, self.store_session.jobs)
         self.query_one("#about", Section).fill(lambda width: about(job, now, width, keys, later))
         bars = self.query_one(JobProgressPanel)

@@ -214,8 +214,8 @@ vectors that are missing. `tab` goes from the models to all that is known of the
 
     def _show(self, store: Store) -> None:
         snapshot = self._snapshot(store)
-        # Looked up once: each look-up runs check_action for all bindings.
-        keys = self._keys = {name: self._key_of(command.id, command.key) for name, command in KEYS.items()}
+        shown = self._keys_of({command.id: command.key for command in KEYS.values()})
+        keys = self._keys = {name: shown[command.id] for name, command in KEYS.items()}
         census = snapshot.census if snapshot.memories else None
         self.query_one("#brief", Section).fill(lambda width: brief(snapshot, width, keys))
         self.query_one("#model", Section).fill(lambda width: card(snapshot, width, keys))

@@ -24,7 +24,7 @@ from vestige_tui.core.reviews import QueueCounts, Rating, Review
 from vestige_tui.core.scheduling import preview
 from vestige_tui.core.text import ago, grouped, one_line
 from vestige_tui.tui.commands.catalogue import IN_PLACE
-from vestige_tui.tui.commands.command import bindings
+from vestige_tui.tui.commands.command import Command, bindings
 from vestige_tui.tui.commands.everywhere import Leave
 from vestige_tui.tui.commands.lists import FocusFilter as FilterCommand
 from vestige_tui.tui.commands.memories import AddMemory, CopyId, EditMemory, UndoChange
@@ -232,11 +232,9 @@ What you did not know comes back once more in the same sitting, as practice: not
             self.query_one(ReviewCard).focus_text()
 
     def _card_keys(self) -> tuple[str, str, str]:
-        return (
-            self._key_of(Reveal.id, Reveal.key),
-            self._key_of(EditMemory.id, EditMemory.key),
-            self._key_of(Suspend.id, Suspend.key),
-        )
+        commands: tuple[type[Command], ...] = (Reveal, EditMemory, Suspend)
+        keys = self._keys_of({command.id: command.key for command in commands})
+        return keys[Reveal.id], keys[EditMemory.id], keys[Suspend.id]
 
     async def _show_card(self, revealed: bool) -> None:
         card = self._card
