@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shutil
 import socket
+import tempfile
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -24,6 +26,10 @@ from vestige_tui.store.open import open_store
 
 IMAGE = "pgvector/pgvector:0.8.5-pg18"
 PROBE_SECONDS = 1.0
+MEMORY = Path("/dev/shm")
+"""Where Linux has a file system in memory."""
+MEMORY_BYTES = 6 << 30
+"""Least free memory there: of the databases of a test, and of a write-ahead log of 1 GB."""
 ENCODING = "client_encoding=UTF8"
 
 Result = TypeVar("Result")
@@ -38,11 +44,11 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @contextmanager
 def running_server(directory: Path) -> Iterator[str]:
-    """Run a server with pgvector for the block, the embedded one in this directory; return its URL."""
+    """Run a server with pgvector for the block, the embedded one in memory or in this directory; return its URL."""
     if url := os.environ.get("VESTIGE_TEST_POSTGRES_URL"):
         yield in_utf8(url)
         return
-    with _container() if _engine_answers() else _embedded(directory) as url:
+    with _container() if _engine_answers() else _embedded_in_memory(directory) as url:
         with psycopg.connect(url, autocommit=True) as connection:
             # What tests write need not outlive the machine.
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
@@ -137,6 +143,26 @@ def run_in_thread(work: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine to its end in a thread, with an event loop beside that of the test."""
     with ThreadPoolExecutor(max_workers=1) as threads:
         return threads.submit(asyncio.run, work).result()
+
+
+@contextmanager
+def _embedded_in_memory(directory: Path) -> Iterator[str]:
+    """Run the embedded server on a file system in memory with room, else in this directory.
+
+    A new database is a copy of some 300 files, which costs a disk's file system ten times as much.
+    """
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_BYTES:
+        with _embedded(directory) as url:
+            yield url
+        return
+    folder = Path(tempfile.mkdtemp(prefix="vestige-test-", dir=MEMORY))
+    try:
+        # A server that root starts runs as another user.
+        folder.chmod(0o711)
+        with _embedded(folder / directory.name) as url:
+            yield url
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
