@@ -283,13 +283,13 @@ async def told(url: str) -> AsyncIterator[Callable[[int], Awaitable[int]]]:
         yield heard
 
 
-async def test_stores_of_one_database_do_not_wake_each_other(postgres_database: str) -> None:
-    with psycopg.connect(postgres_database, autocommit=True) as connection:
+async def test_stores_of_one_database_do_not_wake_each_other(bare_postgres_database: str) -> None:
+    with psycopg.connect(bare_postgres_database, autocommit=True) as connection:
         connection.execute("CREATE EXTENSION vector")
         connection.execute("CREATE SCHEMA aside")
-    mark = "&" if "?" in postgres_database else "?"
-    aside = f"{postgres_database}{mark}options=-csearch_path%3Daside,public"
-    async with opened(postgres_database, create=True) as one, opened(aside, create=True) as two:
+    mark = "&" if "?" in bare_postgres_database else "?"
+    aside = f"{bare_postgres_database}{mark}options=-csearch_path%3Daside,public"
+    async with opened(bare_postgres_database, create=True) as one, opened(aside, create=True) as two:
         for store in (one, two):
             assert await store.wait_for_change(0.0)
             while await store.wait_for_change(0.3):

@@ -107,7 +107,7 @@ async def test_a_copy_whose_disk_is_full_can_go_on(tmp_path: Path) -> None:
     async with open_store(f"sqlite:{target}", create=True) as store:
         await store.models.register(MODEL)
     work = JobRequest("copy", f"sqlite:{source}", f"sqlite:{target}", {"batch": 50})
-    with limit_file_bytes(1_500_000):
+    with limit_file_bytes(1_000_000):
         launched = await start(work)
 
     async def waits() -> bool:

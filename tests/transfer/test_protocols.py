@@ -628,16 +628,16 @@ def test_what_is_no_source_is_refused(url: str, error: type[Exception]) -> None:
     assert "s3cret" not in str(raised.value)
 
 
-def test_what_holds_no_store_is_refused(tmp_path: Path, postgres_database: str) -> None:
+def test_what_holds_no_store_is_refused(tmp_path: Path, bare_postgres_database: str) -> None:
     (tmp_path / "empty.db").touch()
-    for url in (str(tmp_path / "empty.db"), postgres_database):
+    for url in (str(tmp_path / "empty.db"), bare_postgres_database):
         with pytest.raises(SchemaPending, match="holds no memory store yet"):
             open_source(url)
     with closing(sqlite3.connect(tmp_path / "foreign.db")) as connection, connection:
         connection.execute("CREATE TABLE things (id)")
-    with psycopg.connect(postgres_database) as server:
+    with psycopg.connect(bare_postgres_database) as server:
         server.execute("CREATE TABLE knowledge_nodes (id int)")
-    for url in (str(tmp_path / "foreign.db"), postgres_database):
+    for url in (str(tmp_path / "foreign.db"), bare_postgres_database):
         with pytest.raises(ForeignStore):
             open_source(url)
 

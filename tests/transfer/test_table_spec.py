@@ -56,9 +56,6 @@ def test_the_columns_are_those_of_both_schemas(table: Table, postgres_database: 
         rows = connection.execute(f"SELECT name, type FROM pragma_table_xinfo('{table.stored_as}') WHERE hidden = 0")
         file_types = dict(rows.fetchall())
     with psycopg.connect(postgres_database) as server:
-        for migration in migrations("postgres"):
-            if not migration.staged:
-                server.execute(migration.up.encode())
         attributes = server.execute(
             "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute"
             " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
@@ -90,9 +87,6 @@ def test_the_primary_key_is_that_of_both_schemas(table: Table, postgres_database
         }
     assert table.key in unique
     with psycopg.connect(postgres_database) as server:
-        for migration in migrations("postgres"):
-            if not migration.staged:
-                server.execute(migration.up.encode())
         [(key,)] = server.execute(
             "SELECT array_agg(a.attname::text ORDER BY k.ord) FROM pg_index i"
             " CROSS JOIN LATERAL unnest(i.indkey::int[]) WITH ORDINALITY k(number, ord)"
@@ -115,9 +109,6 @@ def test_the_parents_are_those_whose_rows_take_along_others(table: Table, postgr
         )
         assert {(column, names[owner]) for column, owner in rows if owner in names} == parents
     with psycopg.connect(postgres_database) as server:
-        for migration in migrations("postgres"):
-            if not migration.staged:
-                server.execute(migration.up.encode())
         found = server.execute(
             "SELECT a.attname, c.confrelid::regclass::text FROM pg_constraint c"
             " JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]"

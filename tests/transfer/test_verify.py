@@ -632,7 +632,7 @@ async def test_no_more_than_a_number_of_differences_is_listed(
 # Refusals
 
 
-async def test_what_cannot_be_compared_is_refused(source: str, tmp_path: Path, postgres_database: str) -> None:
+async def test_what_cannot_be_compared_is_refused(source: str, tmp_path: Path, bare_postgres_database: str) -> None:
     foreign = f"sqlite:{make_v18(tmp_path / 'vestige.db', 3)}"
     (tmp_path / "empty.db").touch()
     for target, error, said in (
@@ -640,15 +640,15 @@ async def test_what_cannot_be_compared_is_refused(source: str, tmp_path: Path, p
         (foreign, ForeignStore, "name it as the source"),
         (f"sqlite:{tmp_path / 'nowhere.db'}", StoreMissing, "no store at"),
         (f"sqlite:{tmp_path / 'empty.db'}", SchemaPending, "nothing was copied there"),
-        (postgres_database, SchemaPending, "nothing was copied there"),
+        (bare_postgres_database, SchemaPending, "nothing was copied there"),
     ):
         with pytest.raises(error, match=said):
             await check(JobRequest("verify", source, target))
     assert not (tmp_path / "nowhere.db").exists()
-    async with open_store(postgres_database, create=True):
+    async with open_store(bare_postgres_database, create=True):
         pass
-    join = "&" if "?" in postgres_database else "?"
-    only_read = f"{postgres_database}{join}options=-cdefault_transaction_read_only%3Don"
+    join = "&" if "?" in bare_postgres_database else "?"
+    only_read = f"{bare_postgres_database}{join}options=-cdefault_transaction_read_only%3Don"
     with pytest.raises(ReadOnly, match="no job can be noted"):
         await check(JobRequest("verify", source, only_read))
-    assert (await check(JobRequest("verify", foreign, postgres_database))).target == postgres_database
+    assert (await check(JobRequest("verify", foreign, bare_postgres_database))).target == bare_postgres_database
