@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from hashlib import sha256
 from pathlib import Path
 
@@ -30,8 +31,11 @@ def test_every_question_is_answered_and_nothing_written(
             assert ran.status == 0, (question, ran)
             assert not (set(ran.out) | set(ran.err)) & FORBIDDEN_CHARACTERS
     listed = run("--store", str(path), "list", "--superseded", "--limit", "1000", "--json").json["items"]
+    others = (["edges"], ["history"], ["neighbors"])
+    # Each of these for a third of the memories, another third on each line: the three lines hold the same ones.
+    asked = itertools.islice(itertools.cycle(others), LINES.index(version), None)
     for memory in listed if hostile else listed[:3]:
-        for question in (["show"], ["edges"], ["history"], ["neighbors"]):
+        for question in (["show"], next(asked)):
             ran = run("--store", str(path), *question, "--", memory["id"])
             assert ran.status == 0, (question, memory["id"], ran)
             assert not (set(ran.out) | set(ran.err)) & FORBIDDEN_CHARACTERS

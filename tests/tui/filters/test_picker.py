@@ -129,14 +129,14 @@ async def test_every_field_counts_what_choosing_it_leaves(corpus: Path) -> None:
                 screen._change([chip for chip in others if chip.field != field])
                 await go(console, field)
                 await settle(console)
-                for place, (chip, count) in enumerate(list(offered(console).items())[:3]):
+                for place, (chip, count) in enumerate(list(offered(console).items())[:2]):
                     screen._toggle_at(place)
                     await settle(console)
                     message = f"{count:,} {'memory passes' if count == 1 else 'memories pass'}."
                     assert message in console.text, (others, chip)
                     screen._toggle_at(place)
                     tried += 1
-        assert tried > 50
+        assert tried > 40
 
 
 async def test_typing_narrows_and_the_empty_list_says_why(corpus: Path) -> None:
