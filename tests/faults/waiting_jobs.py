@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -18,21 +21,26 @@ from tests.faults.rows import lost_and_doubled, row_digests
 from tests.faults.server import new_role, with_role
 from tests.faults.sqlite_files import server_data, small_database, small_disk
 from tests.support.attempts import change
-from tests.support.full_store import fill
+from tests.support.full_store import MODEL, fill
 from tests.support.jobs import begun_job, wait_for_job, waiting_worker
 from tests.support.stopped import stopped_file_lock, writer_of
 from vestige_tui.config.directories import state_dir
+from vestige_tui.core.embeddings import ModelSignature
+from vestige_tui.jobs.start import JobRequest, start
+from vestige_tui.store.open import open_store
 
 ROWS = 600
+DIMENSION = 16
 ALL_RIGHTS = (
     "GRANT ALL ON ALL TABLES IN SCHEMA public TO {}",
     "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {}",
 )
 
 
-def _started(lab: Lab, source: Path, target: str) -> subprocess.Popen[bytes]:
-    """Start a copy of many small batches, whose command waits for it."""
-    return lab.start("migrate", "copy", "--source", f"sqlite:{source}", "--target", target, "--batch-size", "5")
+def _followed(lab: Lab, source: Path, target: str) -> subprocess.Popen[bytes]:
+    """Start a copy that goes on until it is ended, and a command that waits for it."""
+    arguments = ("--source", f"sqlite:{source}", "--target", target, "--batch-size", "5", "--follow")
+    return lab.start("migrate", "copy", *arguments)
 
 
 def _detached(lab: Lab, source: Path, target: str) -> str:
@@ -57,12 +65,20 @@ def _completed(source: Path, target: str, job_id: str, reason: str) -> list[Atte
 
 
 def _wait_for_file_lock(lab: Lab, source: Path) -> list[Attempt]:
-    path = lab.path("locked.db")
+    """Lock the target before the worker begins: a copy of a file is done before a command could lock it."""
+    path, specs = lab.path("locked.db"), list[Mapping[str, str]]()
     target = lab.new_store(path.name)
-    job_id = _detached(lab, source, target)
+    request = JobRequest("copy", f"sqlite:{source}", target)
+    job_id = asyncio.run(start(request, spawn=specs.append)).job_id
     with writer_of(path) as pid:
+        worker = subprocess.Popen([sys.executable, "-m", "vestige_tui.jobs.worker"], stdin=subprocess.PIPE)
+        assert worker.stdin is not None
+        worker.stdin.write(json.dumps(specs[0]).encode())
+        worker.stdin.close()
         reason = _reason(job_id, f"locked by process {pid} (")
-    return _completed(source, target, job_id, reason)
+    attempts = _completed(source, target, job_id, reason)
+    assert worker.wait(PROGRAM_SECONDS) == 0
+    return attempts
 
 
 def _wait_for_session(lab: Lab, source: Path) -> list[Attempt]:
@@ -103,7 +119,7 @@ def _wait_for_room(lab: Lab, source: Path) -> list[Attempt]:
 @fault(47, "job that waits for a lock, for room or for its database")
 def waiting_jobs(lab: Lab) -> FaultResult:
     source, untried = lab.path("source.db"), ""
-    asyncio.run(fill(source, ROWS, dimension=16))
+    asyncio.run(fill(source, ROWS, dimension=DIMENSION))
     attempts = [*_wait_for_session(lab, source), *_wait_for_file_lock(lab, source), *_wait_for_database(lab, source)]
     if not is_met("root"):
         untried = "the full disk of a server needs root"
@@ -119,24 +135,30 @@ def _lose_file(lab: Lab, source: Path) -> Attempt:
     path, backup = lab.path("live.db"), lab.path("backup.db")
     create_store(f"sqlite:{backup}")
     lab.new_store(path.name)
-    process = _started(lab, source, f"sqlite:{path}")
+    process = _followed(lab, source, f"sqlite:{path}")
     asyncio.run(begun_job(f"sqlite:{path}"))
     before = backup.read_bytes()
     shutil.copy(backup, moved := lab.path("moved.db"))
     moved.rename(path)
     _, err = process.communicate(timeout=PROGRAM_SECONDS)
-    assert process.returncode == 1, f"ended with {process.returncode}: {err!r}"
+    assert process.returncode in (1, 3), f"ended with {process.returncode}: {err!r}"
     assert path.read_bytes() == before, "the worker wrote into the file that lies there now"
     return Attempt(err.decode().splitlines()[-1])
+
+
+async def _create_with_model(url: str) -> None:
+    """Create a store that has the model of the source: only the owner of a table may set the width of its vectors."""
+    async with open_store(url, create=True) as store:
+        await store.models.register(ModelSignature(MODEL.name, DIMENSION, MODEL.hash))
 
 
 def _forbid_ledger(lab: Lab, source: Path) -> list[Attempt]:
     """Take the right to write the ledger from a worker: it ends, and a later attempt brings the rest."""
     with lab.database() as url:
-        create_store(url)
+        asyncio.run(_create_with_model(url))
         with new_role(url, *ALL_RIGHTS) as role:
             target = with_role(url, role)
-            process = _started(lab, source, target)
+            process = _followed(lab, source, target)
             asyncio.run(begun_job(url))
             change(url, f'REVOKE INSERT, UPDATE ON delegations, job_runs FROM "{role}"')
             _, err = process.communicate(timeout=PROGRAM_SECONDS)
@@ -152,14 +174,14 @@ def _forbid_ledger(lab: Lab, source: Path) -> list[Attempt]:
 @fault(48, "worker that cannot write its own ledger")
 def unwritable_ledger(lab: Lab) -> FaultResult:
     source = lab.path("source.db")
-    asyncio.run(fill(source, ROWS, dimension=16))
+    asyncio.run(fill(source, ROWS, dimension=DIMENSION))
     return summarize([_lose_file(lab, source), *_forbid_ledger(lab, source)])
 
 
 @fault(49, "lock file of the jobs held by a stopped process")
 def stopped_lock_holder(lab: Lab) -> FaultResult:
     source, target = lab.path("source.db"), lab.new_store("target.db")
-    asyncio.run(fill(source, 40, dimension=16))
+    asyncio.run(fill(source, 40, dimension=DIMENSION))
     lock = state_dir() / "jobs.lock"
     lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with stopped_file_lock(lock) as pid:
