@@ -29,6 +29,8 @@ from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.memories import Draft
 from vestige_tui.store.open import open_store
 
+BALLAST_BYTES = 500_000
+
 
 def lines_of(*texts: str) -> bytes:
     """Return an import file with a memory of each text."""
@@ -172,10 +174,13 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def _fill_disk(lab: Lab, url: str) -> list[Attempt]:
+def _fill_disk(lab: Lab, url: str, folder: Path) -> list[Attempt]:
     """Fill the disk of a store by single memories, and by a command; every acknowledged one must be there."""
+    (folder / "ballast").write_bytes(b"x" * BALLAST_BYTES)
     acknowledged, error = asyncio.run(_write_until_full(url))
     message = refusal(lab.run("--store", url, "import", "-", stdin=lines_of(*("x" * 4_000 for _ in range(2_000)))))
+    # A server whose disk is full may take no connection.
+    (folder / "ballast").unlink()
     stored = texts(url)
     counts = sum(1 for text in acknowledged if not stored[text]), sum(1 for text in acknowledged if stored[text] > 1)
     return [Attempt(message), *[Attempt(error)] * len(acknowledged), Attempt(error, *counts)]
@@ -230,14 +235,14 @@ def full_disk(lab: Lab) -> FaultResult:
         return summarize(attempts, untried="a small file system needs root")
     with small_disk(lab.path("disk"), 3) as folder:
         create_store(f"sqlite:{folder / 'store.db'}")
-        attempts = [*_fill_disk(lab, f"sqlite:{folder / 'store.db'}"), *attempts]
+        attempts = [*_fill_disk(lab, f"sqlite:{folder / 'store.db'}", folder), *attempts]
         _integrity(folder / "store.db")
     lab.server()
     if not server_data(lab).exists():
         return summarize(attempts, untried="the disk of a server that is not of this runner")
     with small_disk(lab.path("tablespace"), 24) as folder, small_database(lab, folder) as url:
         create_store(url)
-        attempts += _fill_disk(lab, url)
+        attempts += _fill_disk(lab, url, folder)
     return summarize(attempts)
 
 
