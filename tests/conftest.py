@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import signal
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.support.postgres import (
     postgres_server,
     postgres_template,
 )
+from tests.support.signals import hear_signals
 from vestige_tui.config.log import close_log
 from vestige_tui.embedding.embedder_source import EmbedderSource
 from vestige_tui.embedding.models import TestEmbedder
@@ -34,11 +34,7 @@ GC_THRESHOLDS = (50_000, 10, 10)
 
 
 def pytest_configure() -> None:
-    # A shell without job control starts commands of the background with these ignored, and so would every program under
-    # test inherit them.
-    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, handler)
+    hear_signals()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -165,16 +165,16 @@ ORDER BY m.updated_at DESC, m.id DESC
 ORDER BY s.next_review, m.id
 
 -- sort_key_created --
--- Sort key of a row as stored, for the cursor of keyset pagination.
-m.created_at AS sort_key
+-- Sort key of a row as stored, for the cursor of keyset pagination; a text, as it may be infinity.
+m.created_at::text AS sort_key
 
 -- sort_key_updated --
 -- Sort key of a row as stored, for the cursor of keyset pagination.
-m.updated_at AS sort_key
+m.updated_at::text AS sort_key
 
 -- sort_key_due --
 -- Sort key of a row as stored, for the cursor of keyset pagination.
-s.next_review AS sort_key
+s.next_review::text AS sort_key
 
 -- after_created --
 -- Keyset pagination: rows after the cursor; the row value comparison uses the index.
@@ -483,7 +483,7 @@ AND NOT EXISTS (SELECT 1 FROM review_marks k WHERE k.memory_id = m.id AND (k.sus
 
 -- list_due --
 -- Memories due before a time, most overdue first.
-SELECT /*= memory_columns */, s.next_review AS sort_key FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
+SELECT /*= memory_columns */, s.next_review::text AS sort_key FROM scheduling s JOIN knowledge_nodes m ON m.id = s.memory_id
 WHERE s.reps > 0 AND s.next_review < %(before)s /*= not_resting */ /*filters*/ /*after*/
 ORDER BY s.next_review, m.id LIMIT %(limit)s
 

@@ -19,7 +19,7 @@ from tests.support.command_line import run_process
 from vestige_tui.cli import job_wait
 from vestige_tui.cli.job_wait import _Presses, _start_job, _wait
 from vestige_tui.cli.output import Output, ProgressLine
-from vestige_tui.core.errors import Unavailable, VestigeError
+from vestige_tui.core.errors import NotFound, Unavailable, VestigeError
 from vestige_tui.core.jobs import Job, JobWait
 from vestige_tui.jobs import start as launch
 from vestige_tui.jobs.ledger import Ledger
@@ -161,6 +161,11 @@ async def test_a_worker_that_was_silent_while_nobody_could_hear_it_is_not_given_
 async def test_a_worker_that_stays_silent_while_it_is_listened_for_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Unavailable, match="gave no sign of life for 30 s"):
         await waited([(0.5, 60), (HALF, 70), (HALF, 80)], monkeypatch)
+
+
+async def test_a_ledger_without_the_job_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotFound, match="no such job"):
+        await waited([(1.0, 1), (1.0, NotFound("There is no such job.")), (1.0, None)], monkeypatch)
 
 
 async def test_what_the_worker_waits_for_is_said_once_and_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,9 @@ from types import FrameType
 import tests.faults
 from tests.faults.lab import Lab, processes_below, set_up_environment
 from tests.faults.registry import FAULTS, Fault, FaultResult
+from tests.support.signals import hear_signals
 
-FAULT_SECONDS = 300
+FAULT_SECONDS = 600
 MAX_REASON_CHARACTERS = 400
 HEADER = (
     f"{'no':>3}  {'fault':<48} {'tries':>5} {'lost':>4} {'doubled':>7} {'s':>5}  {'state':<10}  what the person read"
@@ -128,6 +129,7 @@ def run(numbers: Sequence[int], scale: float) -> list[Line]:
         home = root / "home"
         home.mkdir()
         set_up_environment(home)
+        hear_signals()
         print(HEADER, flush=True)
         server = None
         for number in numbers:

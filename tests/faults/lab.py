@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -15,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.command_line import CommandResult
-from tests.support.postgres import new_database, running_server
-from tests.support.terminal import isolated_env
+from tests.support.postgres import new_database, run_in_thread, running_server
+from tests.support.terminal import Terminal, isolated_env
+from vestige_tui.store.backends import embedded_postgres
 from vestige_tui.store.open import open_store
 
 PROGRAM = (sys.executable, "-m", "vestige_tui")
@@ -102,6 +105,22 @@ def processes_below(root: Path) -> list[tuple[int, str]]:
     return processes
 
 
+def kill_server(directory: Path, how: signal.Signals) -> None:
+    """Send a signal to the server of a folder."""
+    with suppress(OSError, IndexError):
+        os.kill(int((directory / "data" / "postmaster.pid").read_text().splitlines()[0]), how)
+
+
+@contextmanager
+def leased(directory: Path) -> Iterator[str]:
+    """Keep the server of a folder in use for the block; return its URL."""
+    lease = run_in_thread(embedded_postgres.acquire(directory))
+    try:
+        yield lease.url
+    finally:
+        run_in_thread(embedded_postgres.release(lease))
+
+
 def create_store(url: str) -> None:
     """Create an empty store."""
 
@@ -138,6 +157,25 @@ def job_of(result: CommandResult) -> Mapping[str, Any]:
     assert "job" in document, str(document)[:300]
     job: Mapping[str, Any] = document["job"]
     return job
+
+
+def console_env() -> dict[str, str]:
+    """Return the environment of a program in a terminal: that of these faults, and nothing else."""
+    names = ("HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "FASTEMBED_CACHE_PATH", "HF_HUB_OFFLINE", "PYTHONPATH")
+    return {name: os.environ[name] for name in names}
+
+
+def sentence_on(terminal: Terminal, words: str) -> str:
+    """Wait until a screen says these words, whatever its line breaks; return them with the rest of their lines."""
+    pattern = re.compile(r"[\s▌│]+".join(map(re.escape, words.split())))
+    terminal.until(lambda: pattern.search(terminal.text) is not None)
+    screen = terminal.text
+    hit = pattern.search(screen)
+    assert hit is not None, "the sentence went away at once"
+    start = max(screen.rfind(edge, 0, hit.start()) for edge in ("  ", "\n", "▌", "│")) + 1
+    end = re.search(r"\s{2,}|[▌│]|$", screen[hit.end() :])
+    assert end is not None
+    return " ".join(screen[start : hit.end() + end.start()].replace("▌", " ").replace("│", " ").split())
 
 
 def set_up_environment(folder: Path) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Requirement: TypeAlias = Literal["root", "strace", "tmux"]
 
-_NO_SENTENCE = re.compile(r"(?i:traceback|unexpected)|\b[A-Z]\w*(?:Error|Exception)\b")
+_NO_SENTENCE = re.compile(r"(?i:traceback|\bunexpected\b)|\b[A-Z]\w*(?:Error|Exception)\b")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 MAX_SENTENCE_CHARACTERS = 600
 

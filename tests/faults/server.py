@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import LiteralString
 
@@ -15,32 +14,16 @@ import psycopg
 from psycopg import sql
 
 from tests.faults.copies import copied
-from tests.faults.lab import Lab, create_store, refusal
+from tests.faults.lab import Lab, create_store, kill_server, leased, refusal
 from tests.faults.registry import Attempt, FaultResult, fault, summarize
 from tests.faults.rows import against_acknowledged, lost_and_doubled, row_digests, texts
 from tests.support.full_store import fill
 from tests.support.jobs import wait_for_job, watched
-from tests.support.postgres import run_in_thread
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.memories import Draft
 from vestige_tui.jobs.start import JobRequest, start
 from vestige_tui.store.backends import embedded_postgres
 from vestige_tui.store.open import open_store
-
-
-def _kill_server(directory: Path, how: signal.Signals) -> None:
-    with suppress(OSError, IndexError):
-        os.kill(int((directory / "data" / "postmaster.pid").read_text().splitlines()[0]), how)
-
-
-@contextmanager
-def _leased(directory: Path) -> Iterator[str]:
-    """Keep the server of a folder in use for the block; return its URL."""
-    lease = run_in_thread(embedded_postgres.acquire(directory))
-    try:
-        yield lease.url
-    finally:
-        run_in_thread(embedded_postgres.release(lease))
 
 
 async def _copy_and_kill_server(source: Path, directory: Path, kills: int) -> None:
@@ -52,7 +35,7 @@ async def _copy_and_kill_server(source: Path, directory: Path, kills: int) -> No
             async for jobs in watching:
                 if sum(table.read for job in jobs for table in job.progress.tables.values()) >= 1_000 * number:
                     break
-        _kill_server(directory, (signal.SIGQUIT, signal.SIGKILL)[number % 2])
+        kill_server(directory, (signal.SIGQUIT, signal.SIGKILL)[number % 2])
     job = await wait_for_job(target, launched.job_id)
     assert (job.status, job.error, job.attempt) == ("completed", None, 1)
 
@@ -63,7 +46,7 @@ def server_killed_during_copy(lab: Lab) -> FaultResult:
     asyncio.run(fill(path, 2_000, dimension=16, words=12))
     kills = min(8, lab.tries(4))
     asyncio.run(_copy_and_kill_server(path, directory, kills))
-    with _leased(directory) as url:
+    with leased(directory) as url:
         # Before the next copy, which would bring what is missing.
         counts = lost_and_doubled(row_digests(f"sqlite:{path}"), row_digests(url))
         message = copied(lab, path, f"pgembed:{directory}")
@@ -77,7 +60,7 @@ async def _write_through_restarts(url: str, directory: Path, kills: int) -> tupl
     async with open_store(url) as store:
         for number in range(40 * kills):
             if number % 40 == 20:
-                _kill_server(directory, (signal.SIGQUIT, signal.SIGKILL)[number // 40 % 2])
+                kill_server(directory, (signal.SIGQUIT, signal.SIGKILL)[number // 40 % 2])
             if number % 40 == 23:
                 lease = await embedded_postgres.acquire(directory)
                 await embedded_postgres.release(lease)
@@ -94,23 +77,23 @@ async def _write_through_restarts(url: str, directory: Path, kills: int) -> tupl
 def server_restarted_during_session(lab: Lab) -> FaultResult:
     directory = lab.path("server")
     kills = lab.tries(4)
-    with _leased(directory) as url:
+    with leased(directory) as url:
         create_store(url)
         acknowledged, errors = asyncio.run(_write_through_restarts(url, directory, kills))
         assert len(acknowledged) > 30 * kills, f"only {len(acknowledged)} of {40 * kills} writes were done"
         stored = texts(url)
-        _kill_server(directory, signal.SIGQUIT)
+        kill_server(directory, signal.SIGQUIT)
         message = refusal(lab.run("--store", url, "list"))
     attempts = [Attempt(each) for each in (message, *errors)] + [Attempt(message)] * kills
     return summarize([*attempts, Attempt(message, *against_acknowledged(acknowledged, stored))])
 
 
-def _with_role(url: str, role: str) -> str:
+def with_role(url: str, role: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}user={role}"
 
 
 @contextmanager
-def _role(server: str, *grants: LiteralString) -> Iterator[str]:
+def new_role(server: str, *grants: LiteralString) -> Iterator[str]:
     """Create a role that may log in, for the block."""
     role = f"guest_{secrets.token_hex(4)}"
     name = sql.Identifier(role)
@@ -159,8 +142,8 @@ def no_connection_left(lab: Lab) -> FaultResult:
         assert len(acknowledged) + len(errors) == users
         attempts += [Attempt(message) for message in errors]
         attempts += [Attempt(errors[0] if errors else "")] * len(acknowledged)
-        with _role(url, "ALTER ROLE {} CONNECTION LIMIT 1") as role:
-            guest = _with_role(url, role)
+        with new_role(url, "ALTER ROLE {} CONNECTION LIMIT 1") as role:
+            guest = with_role(url, role)
             with psycopg.connect(guest):
                 attempts.insert(0, Attempt(refusal(lab.run("--store", guest, "list")), *counts))
     return summarize(attempts)
@@ -170,12 +153,12 @@ def no_connection_left(lab: Lab) -> FaultResult:
 def unsuitable_server(lab: Lab) -> FaultResult:
     messages: list[str] = []
     with lab.database() as url:
-        with _role(url, "GRANT CREATE ON SCHEMA public TO {}") as role:
-            messages.append(refusal(lab.run("--store", _with_role(url, role), "schema", "up")))
+        with new_role(url, "GRANT CREATE ON SCHEMA public TO {}") as role:
+            messages.append(refusal(lab.run("--store", with_role(url, role), "schema", "up")))
         with psycopg.connect(url, autocommit=True) as owner:
             owner.execute("CREATE EXTENSION vector")
-            with _role(url) as role:
-                messages.append(refusal(lab.run("--store", _with_role(url, role), "schema", "up")))
+            with new_role(url) as role:
+                messages.append(refusal(lab.run("--store", with_role(url, role), "schema", "up")))
             owner.execute("UPDATE pg_extension SET extversion = '0.7.4' WHERE extname = 'vector'")
         messages.append(refusal(lab.run("--store", url, "schema", "up")))
         with psycopg.connect(url) as owner:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import resource
 import shutil
 import sqlite3
 import subprocess
@@ -17,16 +18,18 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from tests.faults.copies import copied
 from tests.faults.lab import OTHER_USER_ID, Lab, answer, create_store, job_of, refusal
 from tests.faults.registry import Attempt, FaultResult, fault, is_met, summarize
 from tests.faults.rows import against_acknowledged, lost_and_doubled, row_digests, texts
 from tests.support.file_limits import limit_file_bytes
 from tests.support.full_store import fill
+from tests.support.jobs import wait_for_job, waiting_worker
 from tests.support.postgres import on_database
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.memories import Draft
 from vestige_tui.store.open import open_store
+
+BALLAST_BYTES = 500_000
 
 
 def lines_of(*texts: str) -> bytes:
@@ -161,7 +164,7 @@ async def _write_until_full(url: str) -> tuple[list[str], str]:
 
 
 @contextmanager
-def _small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
     """Mount a small file system in memory for the block."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True)
@@ -171,10 +174,13 @@ def _small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def _fill_disk(lab: Lab, url: str) -> list[Attempt]:
+def _fill_disk(lab: Lab, url: str, folder: Path) -> list[Attempt]:
     """Fill the disk of a store by single memories, and by a command; every acknowledged one must be there."""
+    (folder / "ballast").write_bytes(b"x" * BALLAST_BYTES)
     acknowledged, error = asyncio.run(_write_until_full(url))
     message = refusal(lab.run("--store", url, "import", "-", stdin=lines_of(*("x" * 4_000 for _ in range(2_000)))))
+    # A server whose disk is full may take no connection.
+    (folder / "ballast").unlink()
     stored = texts(url)
     counts = sum(1 for text in acknowledged if not stored[text]), sum(1 for text in acknowledged if stored[text] > 1)
     return [Attempt(message), *[Attempt(error)] * len(acknowledged), Attempt(error, *counts)]
@@ -185,15 +191,15 @@ def _integrity(path: Path) -> None:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def _server_data(lab: Lab) -> Path:
+def server_data(lab: Lab) -> Path:
     return lab.folder.parent / "server" / "data"
 
 
 @contextmanager
-def _small_database(lab: Lab, folder: Path) -> Iterator[str]:
+def small_database(lab: Lab, folder: Path) -> Iterator[str]:
     """Create a database in a tablespace on a small disk, for the block."""
     server = lab.server()
-    owner = _server_data(lab).stat()
+    owner = server_data(lab).stat()
     os.chown(folder, owner.st_uid, owner.st_gid)
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE TABLESPACE small LOCATION {}").format(str(folder)))
@@ -206,17 +212,20 @@ def _small_database(lab: Lab, folder: Path) -> Iterator[str]:
 
 
 def _copy_to_full_disk(lab: Lab) -> list[Attempt]:
-    """Copy into a file that may not grow further, and go on once it may."""
+    """Copy into a file that may not grow further: the copy says so, waits, and goes on once it may."""
     source, target = lab.path("source.db"), f"sqlite:{lab.path('target.db')}"
     asyncio.run(fill(source, 1_000, dimension=16))
     create_store(target)
     with limit_file_bytes(1_000_000):
-        arguments = ("--source", f"sqlite:{source}", "--target", target, "--batch-size", "50", "--json")
-        job = job_of(lab.run("migrate", "copy", *arguments))
-    assert job["status"] == "failed", job["result"]
-    result = copied(lab, source, target, "--batch-size", "50")
+        arguments = ("--source", f"sqlite:{source}", "--target", target, "--batch-size", "50", "--json", "--detach")
+        job_id = job_of(lab.run("migrate", "copy", *arguments))["id"]
+    worker = asyncio.run(waiting_worker(job_id))
+    assert worker.wait is not None
+    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    ended = asyncio.run(wait_for_job(target, job_id))
+    assert (ended.status, ended.attempt) == ("completed", 1), ended.error
     counts = lost_and_doubled(row_digests(f"sqlite:{source}"), row_digests(target))
-    return [Attempt(str(job["error"])), Attempt(result, *counts)]
+    return [Attempt(worker.wait.reason), Attempt(str(ended.result), *counts)]
 
 
 @fault(10, "full disk")
@@ -224,16 +233,16 @@ def full_disk(lab: Lab) -> FaultResult:
     attempts = _copy_to_full_disk(lab)
     if not is_met("root"):
         return summarize(attempts, untried="a small file system needs root")
-    with _small_disk(lab.path("disk"), 3) as folder:
+    with small_disk(lab.path("disk"), 3) as folder:
         create_store(f"sqlite:{folder / 'store.db'}")
-        attempts = [*_fill_disk(lab, f"sqlite:{folder / 'store.db'}"), *attempts]
+        attempts = [*_fill_disk(lab, f"sqlite:{folder / 'store.db'}", folder), *attempts]
         _integrity(folder / "store.db")
     lab.server()
-    if not _server_data(lab).exists():
+    if not server_data(lab).exists():
         return summarize(attempts, untried="the disk of a server that is not of this runner")
-    with _small_disk(lab.path("tablespace"), 24) as folder, _small_database(lab, folder) as url:
+    with small_disk(lab.path("tablespace"), 24) as folder, small_database(lab, folder) as url:
         create_store(url)
-        attempts += _fill_disk(lab, url)
+        attempts += _fill_disk(lab, url, folder)
     return summarize(attempts)
 
 

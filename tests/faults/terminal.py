@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.faults.lab import Lab
+from tests.faults.lab import Lab, console_env
 from tests.faults.registry import Attempt, FaultResult, fault, summarize
 from tests.faults.rows import against_acknowledged, lost_and_doubled, row_digests, texts
 from tests.support.command_line import FORBIDDEN_CHARACTERS
 from tests.support.full_store import fill
-from tests.support.jobs import wait_for_job
-from tests.support.polling import until
+from tests.support.jobs import begun_job, wait_for_job
 from tests.support.terminal import Terminal, console, pieces
 from vestige_tui.core.memories import Draft
-from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.store.open import open_store
 
 STEERING = (
@@ -36,11 +33,6 @@ FORBIDDEN_IN_TEXT = FORBIDDEN_CHARACTERS | {"\u2066", "\u2069", "\u202c", "\u200
 
 CONSOLE_MODES = {"1049", "1000"}
 """Modes that the console switches on: the other screen, and the mouse."""
-
-
-def _env() -> dict[str, str]:
-    names = ("HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "FASTEMBED_CACHE_PATH", "HF_HUB_OFFLINE", "PYTHONPATH")
-    return {name: os.environ[name] for name in names}
 
 
 async def _insert(url: str, contents: Sequence[str]) -> None:
@@ -62,7 +54,7 @@ def _assert_harmless(terminal: Terminal) -> None:
 def _walk(url: str, count: int) -> tuple[str, str]:
     """Walk through the places of the console and past every memory; return the written bytes and all screens."""
     screens = []
-    with Terminal(console(url), env=_env(), size=(160, 45)) as terminal:
+    with Terminal(console(url), env=console_env(), size=(160, 45)) as terminal:
         terminal.until(" memories")
         for place in ("f3", "f2", "f4", "f7", "f3"):
             terminal.press(place)
@@ -124,24 +116,11 @@ def _copy_in_terminal(source: Path, target: str) -> list[str]:
     return [*console(target)[:-2], "migrate", "copy", *arguments]
 
 
-async def _begun(target: str) -> str:
-    """Wait until the job of a store has written some batches; return its id."""
-    async with open_store(target, read_only=True) as store:
-        ledger = Ledger(store)
-
-        async def begun() -> bool:
-            jobs = await ledger.jobs()
-            return bool(jobs) and (not jobs[0].in_flight or await ledger.step(jobs[0].id) >= 3)
-
-        await until(begun)
-        return (await ledger.jobs())[0].id
-
-
 def _lose_terminal_under_copy(lab: Lab, source: Path, number: int) -> Attempt:
     """Take the terminal away from a command that waits for its copy; the copy goes on."""
     target = lab.new_store(f"target-{number}.db")
-    with Terminal(_copy_in_terminal(source, target), env=_env()) as terminal:
-        job_id = asyncio.run(_begun(target))
+    with Terminal(_copy_in_terminal(source, target), env=console_env()) as terminal:
+        job_id = asyncio.run(begun_job(target))
         terminal.hang_up()
         terminal.process.wait(60)
     job = asyncio.run(wait_for_job(target, job_id))
@@ -154,19 +133,19 @@ def _quit_during_copy(lab: Lab, source: Path) -> Attempt:
     target = lab.new_store("quit.db")
     arguments = ("--source", f"sqlite:{source}", "--target", target, "--batch-size", "10")
     assert lab.run("migrate", "copy", *arguments, "--detach").status == 0
-    with Terminal(console(target), env=_env()) as terminal:
+    with Terminal(console(target), env=console_env()) as terminal:
         terminal.until("▌F2 Search")
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
         assert terminal.now == terminal.before
-    job = asyncio.run(wait_for_job(target, asyncio.run(_begun(target))))
+    job = asyncio.run(wait_for_job(target, asyncio.run(begun_job(target))))
     assert job.status == "completed", job.error
     return Attempt(job.result or "", *lost_and_doubled(row_digests(f"sqlite:{source}"), row_digests(target)))
 
 
 def _resize_storm(url: str, sizes: int) -> None:
     chance = random.Random(23)
-    with Terminal(console(url), env=_env()) as terminal:
+    with Terminal(console(url), env=console_env()) as terminal:
         terminal.until("▌F2 Search")
         for _ in range(sizes):
             terminal.resize((chance.randint(12, 200), chance.randint(3, 60)))
@@ -181,7 +160,7 @@ def _resize_storm(url: str, sizes: int) -> None:
 
 def _stop_and_continue(url: str) -> None:
     """Stop the console as a job of a shell, and take it up again."""
-    with Terminal(["/bin/bash", "--norc", "-i"], env={**_env(), "PS1": "shell> "}) as terminal:
+    with Terminal(["/bin/bash", "--norc", "-i"], env={**console_env(), "PS1": "shell> "}) as terminal:
         terminal.until("shell>")
         terminal.send(" ".join(console(url)) + "\n")
         terminal.until(" memories")

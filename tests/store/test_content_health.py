@@ -11,9 +11,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support.portable_lines import export_lines
 from tests.support.vestige_files import make_v18
 from vestige_tui.core.file_permissions import is_readable_by_others
-from vestige_tui.core.memories import Draft
+from vestige_tui.core.links import Edge
+from vestige_tui.core.memories import Draft, Sort
+from vestige_tui.core.search import SearchQuery
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 from vestige_tui.transfer.sqlite_source import sqlite_path
@@ -85,6 +88,27 @@ async def test_a_time_that_cannot_be_read_is_named(store: Store, two: tuple[str,
     run_sql(store, statement, "soon" if store.kind == "sqlite" else "infinity")
     count = "2 memories have times" if "knowledge_nodes" in statement else "1 memory has a time"
     assert f"{count} that cannot be read" in await problems(store)
+
+
+@pytest.mark.parametrize("column", ["created_at", "updated_at"])
+async def test_a_time_that_cannot_be_read_hides_no_memory(store: Store, two: tuple[str, str], column: str) -> None:
+    await store.links.add(Edge(two[0], two[1], "related", 0.5))
+    value = "soon" if store.kind == "sqlite" else "infinity"
+    run_sql(store, f"UPDATE knowledge_nodes SET {column} = ? WHERE id = ?", value, two[0])
+    run_sql(store, "UPDATE scheduling SET last_review = ?", value)
+    sort: Sort
+    for sort in ("created", "updated"):
+        pages = [await store.page(limit=1, sort=sort)]
+        while (cursor := pages[-1].next) is not None:
+            pages.append(await store.page(limit=1, sort=sort, after=cursor))
+        assert sorted(memory.id for page in pages for memory in page.items) == sorted(two)
+    assert getattr(await store.get(two[0]), column) is None
+    assert {hit.memory.id for hit in await store.search(SearchQuery(text="memory", mode="text"))} == set(two)
+    assert len(await store.reviews.log(two[0])) == 1
+    assert len(await export_lines(store)) == 4
+    run_sql(store, "UPDATE scheduling SET next_review = ?", value if store.kind == "sqlite" else "-infinity")
+    await store.reviews.due()
+    await store.insert(Draft("a third memory"))
 
 
 @pytest.mark.parametrize("column", ["metadata", "domain_scores", "tags", "domains"])

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from vestige_tui.cli.job_lines import advice, line
 from vestige_tui.cli.jobs import PATIENCE_SECONDS, status_of
 from vestige_tui.cli.output import Output, ProgressLine
-from vestige_tui.core.errors import Busy, Conflict, Unavailable, VestigeError
+from vestige_tui.core.errors import Busy, Conflict, NotFound, Unavailable, VestigeError
 from vestige_tui.core.jobs import LEASE_SECONDS
 from vestige_tui.core.log import suppressed
 from vestige_tui.core.text import short_id
@@ -173,6 +173,10 @@ async def _wait(ledger: Ledger, job_id: str, presses: _Presses, output: Output, 
                 cancel_requested = True
             job = await ledger.job(job_id)
             lost_since = None
+        except NotFound:
+            # The ledger answers, and is another one: the file of the store was replaced.
+            progress.end()
+            raise
         except VestigeError as error:
             silent_since = None
             if lost_since is None:

@@ -407,13 +407,8 @@ class MemoryService:
         return Change(tuple(ids), entry)
 
 
-def sort_key(row: Row) -> Any:
-    key = row["sort_key"]
-    return key.isoformat() if isinstance(key, datetime) else key
-
-
 def _cursor(sort: Sort, row: Row) -> str:
-    return base64.urlsafe_b64encode(json.dumps([sort, sort_key(row), str(row["id"])]).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(json.dumps([sort, row["sort_key"], str(row["id"])]).encode()).decode().rstrip("=")
 
 
 def _read_cursor(cursor: str, sort: Sort) -> dict[str, Any]:

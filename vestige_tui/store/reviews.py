@@ -15,7 +15,6 @@ from vestige_tui.core.scheduling import review as fsrs_review
 from vestige_tui.core.times import format_time
 from vestige_tui.store.backends.protocol import Json
 from vestige_tui.store.journal_snapshots import marks_fields, schedule_fields, schedule_params
-from vestige_tui.store.memories import sort_key
 from vestige_tui.store.schema import rows
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class ReviewService:
             if len(batch) < limit:
                 break
             slots["after"] = ["after_due"]
-            params |= {"after_key": sort_key(batch[-1]), "after_id": str(batch[-1]["id"])}
+            params |= {"after_key": batch[-1]["sort_key"], "after_id": str(batch[-1]["id"])}
         return tuple(due_memories[:limit])
 
     async def new(self, limit: int = 10, filter: Filter | None = None) -> tuple[Memory, ...]:

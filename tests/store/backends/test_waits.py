@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import sqlite3
 from collections.abc import AsyncIterator
@@ -22,7 +23,8 @@ from vestige_tui.core.errors import Busy, Cancelled, OutOfResources, Unreachable
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.waits import WaitKind
 from vestige_tui.store import waits
-from vestige_tui.store.backends import sqlite_connection
+from vestige_tui.store.backends import embedded_postgres, postgres_pool, sqlite_connection
+from vestige_tui.store.backends.postgres import PostgresBackend
 from vestige_tui.store.backends.postgres_connection import conninfo
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.open import open_store
@@ -132,6 +134,39 @@ async def test_a_server_that_closes_each_session_after_login_cannot_be_reached(s
         line.fails = "login"
         with pytest.raises(Unreachable, match="cannot be reached"):
             await open_store(url).open()
+
+
+async def test_nothing_is_asked_of_a_server_that_is_still_being_started(
+    cluster: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (waits, postgres_pool):
+        monkeypatch.setattr(module, "EXPLAINED_AFTER_SECONDS", 0.01)
+    failures: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    acquire, looks = embedded_postgres.acquire, 0
+    looked = asyncio.Event()
+
+    async def acquire_late(directory: Path) -> embedded_postgres.Lease:
+        await looked.wait()
+        return await acquire(directory)
+
+    monkeypatch.setattr(embedded_postgres, "acquire", acquire_late)
+    backend = PostgresBackend(cluster)
+    explain = backend._pool.waits.explain
+    assert explain is not None
+
+    def explain_twice() -> None:
+        nonlocal looks
+        explain()
+        looks += 1
+        if looks == 2:
+            looked.set()
+
+    backend._pool.waits.explain = explain_twice
+    await backend.open()
+    await backend.close()
+    gc.collect()  # a task that failed unseen is told once it is gone
+    assert failures == []
 
 
 def test_a_line_that_drops_packets_is_cut_unless_the_url_says_otherwise() -> None:

@@ -11,8 +11,10 @@ from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, errors
-from psycopg.abc import PQGen
+from psycopg.abc import AdaptContext, Buffer, PQGen
+from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import Format
 from psycopg.types.json import Jsonb
 
 from vestige_tui.core.errors import Usage
@@ -154,6 +156,22 @@ def check_encoding(info: psycopg.ConnectionInfo) -> None:
         )
 
 
+class ReadableTimeLoader(Loader):
+    """Loads a time; None for one beyond Python's calendar (infinity, BC), as for a time that a file holds as a text."""
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        loader = psycopg.adapters.get_loader(oid, Format.TEXT)
+        assert loader is not None
+        self._load = loader(oid, context).load
+
+    def load(self, data: Buffer) -> Any:
+        try:
+            return self._load(data)
+        except psycopg.DataError:
+            return None
+
+
 class ServerConnection(AsyncConnection[dict[str, Any]]):
     """A session with all settings that values depend on; cut off where its server does not answer a cancellation."""
 
@@ -163,6 +181,7 @@ class ServerConnection(AsyncConnection[dict[str, Any]]):
     @classmethod
     async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
         connection = await super().connect(conninfo, **kwargs)
+        connection.adapters.register_loader("timestamptz", ReadableTimeLoader)
         try:
             if _deviates(connection.info):
                 await connection.execute(_SETTLE.encode())

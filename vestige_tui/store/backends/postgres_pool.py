@@ -314,7 +314,8 @@ class PostgresPool:
 
     def _explain_waits(self) -> None:
         """Start to look for the sessions that block those that wait, unless that is being done."""
-        if self._explaining is None or self._explaining.done():
+        # An embedded server that is still being started has no address, and no session either.
+        if self.url and (self._explaining is None or self._explaining.done()):
             self._explaining = asyncio.create_task(self._look_for_blockers())
 
     async def _look_for_blockers(self) -> None:
