@@ -416,7 +416,7 @@ def shared() -> Iterator[Path]:
 async def test_a_socket_folder_that_is_somebody_elses_is_not_used(
     cluster: Path, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded_postgres._Server, "socket_bases", lambda _: iter([shared]))
+    monkeypatch.setattr(embedded_postgres.EmbeddedServer, "socket_bases", lambda _: iter([shared]))
     first = await embedded_postgres.acquire(cluster)
     usual = socket_folder(first)
     assert usual.parent == shared

@@ -58,6 +58,8 @@ _MAX_LOG_BYTES = 1_000_000
 _LEASE = re.compile(r"lease\.(\d+)\.(\w+)\.\d+")
 _CTYPES = ("C.UTF-8", "en_US.UTF-8", "C")
 """Locales that classify letters for full-text search, best first; its parser asks the system's locale."""
+_ACCEPTING = ("ready", "standby")
+"""States of a server that accepts sessions, as postmaster.pid spells them."""
 _BUILTIN_LOCALE = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 _FIRST_BUILTIN_MAJOR = 17
 _TUNING = {"shared_buffers": "32MB", "timezone": "UTC", "log_timezone": "UTC", "max_wal_size": "256MB"}
@@ -116,7 +118,7 @@ def acquire_now(directory: Path, major: int = MAJOR) -> Lease:
     if programs is None:
         raise errors.Unavailable(f"The embedded PostgreSQL is not installed: {INSTALL}")
     try:
-        server = _Server.of(directory, programs)
+        server = EmbeddedServer.of(directory, programs)
         with server.locked():
             refuse_other_major(server.data, major)
             server.make_cluster(major)
@@ -139,7 +141,7 @@ def release_now(lease: Lease) -> None:
     if programs is None or not lease.directory.is_dir():
         return
     try:
-        server = _Server.of(lease.directory, programs)
+        server = EmbeddedServer.of(lease.directory, programs)
         with server.locked():
             (server.directory / lease.token).unlink(missing_ok=True)
             if not server.live_leases():
@@ -151,7 +153,7 @@ def release_now(lease: Lease) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Server:
+class EmbeddedServer:
     """The server of one folder, as one process sees it."""
 
     directory: Path
@@ -160,7 +162,7 @@ class _Server:
     gid: int
 
     @classmethod
-    def of(cls, directory: Path, programs: Path) -> _Server:
+    def of(cls, directory: Path, programs: Path) -> EmbeddedServer:
         """Create the folder, or check that it is ours to use."""
         directory = Path(os.path.realpath(directory.expanduser()))
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -312,14 +314,14 @@ class _Server:
             finally:
                 os.close(descriptor)
             state = self.status()
-            if state.get("status") == "ready":
+            if state.get("status") in _ACCEPTING:
                 sockets = Path(state["sockets"])
                 if not self.is_private(sockets):
                     raise errors.Refused(f"The socket's folder {sockets} is open to other users.")
                 if _answers(sockets):
                     return sockets
             if time.monotonic() > deadline:
-                if state.get("status") == "ready":
+                if state.get("status") in _ACCEPTING:
                     server = process_label(int(state["pid"]))
                     raise errors.Unavailable(f"The embedded PostgreSQL in {self.directory} does not answer: {server}.")
                 self.fail(self.log_after(log_offset))

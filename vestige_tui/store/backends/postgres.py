@@ -169,7 +169,7 @@ class PostgresBackend:
         await self._pool.reopen()
 
     async def read_without(self, versions: Sequence[int], reason: str) -> None:
-        self._pool.read_only, self._pool.reason = True, reason
+        self._pool.read_only_for(reason)
         self._stand_ins = stand_ins("postgres", versions)
         self._statements.clear()
 
@@ -321,7 +321,8 @@ class PostgresBackend:
     # Changes
 
     async def wait_for_change(self, seconds: float) -> bool:
-        return await self._changes.wait(seconds)
+        roles = self._pool.role_changes
+        return await self._changes.wait(seconds) or self._pool.role_changes != roles
 
     async def change_token(self) -> object:
         [row] = await self.fetch("read_change_token")
