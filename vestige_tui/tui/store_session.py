@@ -234,6 +234,7 @@ class StoreSession:
             clock=self._clock,
             max_connections=self._config.max_connections,
             acquire_timeout=self._config.acquire_timeout_secs,
+            read_url=self._config.read_url(self._url),
         )
         if self.facts.store != store.title:
             self._show_facts(store=store.title)

@@ -20,7 +20,7 @@ def restore_dump(source: str, target: str) -> None:
         programs = find_programs(connection.info.server_version // 10_000)
     assert programs is not None
     dump = subprocess.run([programs / "pg_dump", f"--dbname={source}"], capture_output=True, check=True)
-    command = [programs / "psql", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={target}"]
+    command = [str(programs / "psql"), "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={target}"]
     done = subprocess.run(command, input=dump.stdout, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 

@@ -19,6 +19,7 @@ from vestige_tui.store.backends.postgres_connection import adapt_params
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.backends.postgres_listener import ChangeListener
 from vestige_tui.store.backends.postgres_pool import PostgresPool
+from vestige_tui.store.backends.postgres_replica import QUERIES, ReadReplica
 from vestige_tui.store.backends.postgres_search import PostgresSearch
 from vestige_tui.store.backends.postgres_word_weights import WordWeights
 from vestige_tui.store.backends.protocol import (
@@ -118,6 +119,7 @@ class PostgresBackend:
         read_only: bool = False,
         max_connections: int = 10,
         acquire_timeout: float = 30.0,
+        read_url: str = "",
     ) -> None:
         self._pool = PostgresPool(
             target,
@@ -134,6 +136,15 @@ class PostgresBackend:
         self._changes = ChangeListener(self._pool, self.change_token)
         self._weights = WordWeights(self)
         self._search = PostgresSearch(self, self._weights)
+        self._replica: ReadReplica | None = None
+        if read_url:
+            self._replica = ReadReplica(
+                read_url,
+                max_connections=max_connections,
+                acquire_timeout=acquire_timeout,
+                ask_primary=self._ask_primary,
+                timings=self.timings,
+            )
 
     @property
     def title(self) -> str:
@@ -162,11 +173,26 @@ class PostgresBackend:
 
     async def open(self) -> None:
         await self._pool.open()
+        if self._replica is not None:
+            await self._replica.open()
 
     async def reopen(self) -> None:
         await self._changes.stop()
         self._changes.polls = False
         await self._pool.reopen()
+        self._look_at_replica()
+
+    def _look_at_replica(self) -> None:
+        if self._replica is not None:
+            self._replica.look_again()
+
+    def _note_change(self) -> None:
+        if self._replica is not None:
+            self._replica.note_change()
+
+    async def _ask_primary(self, name: str) -> Row:
+        [row] = await self.fetch(name)
+        return row
 
     async def read_without(self, versions: Sequence[int], reason: str) -> None:
         self._pool.read_only_for(reason)
@@ -176,6 +202,8 @@ class PostgresBackend:
     async def close(self) -> None:
         await self._weights.close()
         await self._changes.stop()
+        if self._replica is not None:
+            await self._replica.close()
         await self._pool.close()
 
     # SQL
@@ -213,6 +241,10 @@ class PostgresBackend:
     async def ask(self, name: str, statement: bytes | str, params: Params | None = None) -> list[Row]:
         """Return the rows of a read-only statement, timed as ``name``."""
         encoded = statement.encode() if isinstance(statement, str) else statement
+        if self._replica is not None and name in QUERIES:
+            rows_of_replica = await self._replica.fetch(name, encoded, params)
+            if rows_of_replica is not None:
+                return rows_of_replica
         try:
             return await self._fetch_once(name, encoded, params)
         except psycopg.OperationalError as error:
@@ -258,6 +290,8 @@ class PostgresBackend:
                     raise
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
             raise translate(error, self.title) from error
+        finally:
+            self._note_change()
 
     async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:
         if self.read_only:
@@ -276,6 +310,8 @@ class PostgresBackend:
                 return [list(await cursor.fetchall()) if cursor and cursor.description else [] for cursor in cursors]
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
             raise translate(error, self.title) from error
+        finally:
+            self._note_change()
 
     def _unsure(self) -> Unsure:
         return Unsure(
@@ -322,7 +358,13 @@ class PostgresBackend:
 
     async def wait_for_change(self, seconds: float) -> bool:
         roles = self._pool.role_changes
-        return await self._changes.wait(seconds) or self._pool.role_changes != roles
+        has_changed = await self._changes.wait(seconds)
+        if self._pool.role_changes != roles:
+            self._look_at_replica()
+            has_changed = True
+        if has_changed:
+            self._note_change()
+        return has_changed
 
     async def change_token(self) -> object:
         [row] = await self.fetch("read_change_token")
@@ -346,10 +388,11 @@ class PostgresBackend:
         [row] = await self.fetch("describe_server")
         params = {"mine": list(self.status().sessions), "limit": SESSION_LIMIT}
         sessions = tuple(map(rows.session, await self.fetch("list_sessions", params)))
-        return BackendReport(rows.postgres_server(row), sessions, measurable=True)
+        replica = "" if self._replica is None else self._replica.describe()
+        return BackendReport(rows.postgres_server(row, replica), sessions, measurable=True)
 
     def file_problems(self) -> Sequence[HealthProblem]:
-        return ()
+        return () if self._replica is None else self._replica.problems()
 
     async def find_damage(self, seconds: float) -> str:
         """Return nothing: the server checks its pages."""

@@ -199,7 +199,7 @@ def model(row: Row) -> ModelSignature:
     )
 
 
-def postgres_server(row: Row) -> PostgresServer:
+def postgres_server(row: Row, replica: str = "") -> PostgresServer:
     return PostgresServer(
         version=str(row["version"]),
         vector_version=str(row["vector_version"] or ""),
@@ -211,6 +211,7 @@ def postgres_server(row: Row) -> PostgresServer:
         encoding=str(row["encoding"] or ""),
         started_at=as_time(row["started_at"]),
         recovering=bool(row["recovering"]),
+        replica=replica,
     )
 
 
