@@ -64,15 +64,20 @@ async def _open_database(args: Namespace, *, create: bool = False) -> AsyncItera
 
 async def _info(args: Namespace, output: Output) -> int:
     from vestige_tui.store.schema import migrations as schema
+    from vestige_tui.store.schema import rows
 
     async with _open_database(args) as backend:
         steps, foreign = await schema.status(backend), backend.foreign
+        has_vectors = backend.capabilities.typed_vectors and any(step.state == "applied" for step in steps)
+        index = rows.foreign_index(await backend.fetch("find_index")) if has_vectors else ""
     if output.as_json:
         output.document(json_shapes.listed(map(json_shapes.migration, steps)))
         return 0
     if foreign:
         output.line("A Vestige server made this file and keeps its schema; no step of ours is applied.")
     _print_step_states(output, steps)
+    if index:
+        output.line(f"The vectors are indexed by {index}, which is not of this program and is kept as it is.")
     return 0
 
 

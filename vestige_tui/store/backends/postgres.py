@@ -49,6 +49,7 @@ MAX_VECTOR_DIMENSIONS = 2_000
 MAX_HALFVEC_DIMENSIONS = 4_000
 """Most dimensions that pgvector can index as halfvec."""
 _UUID_HEX_CHARS = 32
+OWN_INDEX_DEFINITION = "hnsw (embedding {vector}_cosine_ops) WITH (m = 16, ef_construction = 64)"
 
 
 SESSION_LIMIT = 50
@@ -130,6 +131,7 @@ class PostgresBackend:
         )
         self._vector_type = "vector"
         self._width = 0
+        self._index_definition, self._index_kind = OWN_INDEX_DEFINITION, "hnsw"
         self._statements: dict[str, bytes] = {}
         self._stand_ins: tuple[StandIn, ...] = ()
         self.timings = Timings()
@@ -210,7 +212,8 @@ class PostgresBackend:
 
     def typed(self, sql: str) -> str:
         """Return a statement with this store's vector type and width in its placeholders."""
-        return sql.replace("{vector}", self._vector_type).replace("{width}", str(self._width))
+        indexed = sql.replace("{index}", self._index_definition).replace("{kind}", self._index_kind)
+        return indexed.replace("{vector}", self._vector_type).replace("{width}", str(self._width))
 
     def sql(self, name: str, slots: Slots | None = None) -> bytes:
         composed = compose("postgres", name, slots)
@@ -232,6 +235,11 @@ class PostgresBackend:
             )
         self._vector_type = "vector" if model.dimension <= MAX_VECTOR_DIMENSIONS else "halfvec"
         self._width = model.dimension
+
+    def use_index(self, definition: str) -> None:
+        self._statements.clear()
+        self._index_kind = "other"  # part of its name: what is ours may be dropped and built again
+        self._index_definition = re.sub(r"\b(?:half)?vec(?:tor)?_cosine_ops\b", "{vector}_cosine_ops", definition)
 
     # Reading
 
@@ -389,7 +397,8 @@ class PostgresBackend:
         params = {"mine": list(self.status().sessions), "limit": SESSION_LIMIT}
         sessions = tuple(map(rows.session, await self.fetch("list_sessions", params)))
         replica = "" if self._replica is None else self._replica.describe()
-        return BackendReport(rows.postgres_server(row, replica), sessions, measurable=True)
+        index = rows.foreign_index(await self.fetch("find_index"))
+        return BackendReport(rows.postgres_server(row, replica, index), sessions, measurable=True)
 
     def file_problems(self) -> Sequence[HealthProblem]:
         return () if self._replica is None else self._replica.problems()
