@@ -28,7 +28,8 @@ IVFFLAT: LiteralString = (
 FOREIGN_METHOD: LiteralString = """
 CREATE ACCESS METHOD vchordrq TYPE INDEX HANDLER hnswhandler;
 CREATE OPERATOR CLASS vector_cosine_ops FOR TYPE vector USING vchordrq AS
-    OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops, FUNCTION 1 vector_negative_inner_product(vector, vector), FUNCTION 2 vector_norm(vector);
+    OPERATOR 1 <=> (vector, vector) FOR ORDER BY float_ops,
+    FUNCTION 1 vector_negative_inner_product(vector, vector), FUNCTION 2 vector_norm(vector);
 CREATE INDEX chosen ON node_embeddings USING vchordrq (embedding vector_cosine_ops)
 """
 
