@@ -19,6 +19,7 @@ from tests.support.postgres import (
     postgres_server,
     postgres_template,
 )
+from tests.support.replicas import replicated_pair
 from tests.support.signals import hear_signals
 from vestige_tui.config.log import close_log
 from vestige_tui.embedding.embedder_source import EmbedderSource
@@ -27,7 +28,13 @@ from vestige_tui.jobs import sweeper
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 
-__all__ = ["bare_postgres_database", "postgres_database", "postgres_server", "postgres_template"]
+__all__ = [
+    "bare_postgres_database",
+    "postgres_database",
+    "postgres_server",
+    "postgres_template",
+    "replicated_pair",
+]
 
 GC_THRESHOLDS = (50_000, 10, 10)
 """Objects allocated before a collection of the youngest generation; collections of it before one of the next."""

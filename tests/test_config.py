@@ -119,6 +119,11 @@ POSTGRES = '[storage]\nbackend = "postgres"\n[storage.postgres]\nurl = "postgres
         ),
         (f"{POSTGRES}max_connections = '9'\n", "FILE, line 5: storage.postgres.max_connections must be a whole number"),
         (f"{POSTGRES}acquire_timeout_secs = nan\n", "line 5: storage.postgres.acquire_timeout_secs must be a number"),
+        (
+            f"{POSTGRES}read_url = 'pgembed:x'\n",
+            "FILE, line 5: storage.postgres.read_url must begin with postgresql://",
+        ),
+        (f"{POSTGRES}read_url = ''\n", "FILE, line 5: storage.postgres.read_url is empty."),
         (POSTGRES.replace("postgresql:", "mysql:"), "line 4: storage.postgres.url must begin with postgresql://"),
         ("[embeddings]\nmodle = 'x'\n", "FILE, line 2: embeddings.modle is not known; did you mean model?"),
         ("[embeddings]\nmodel = ''\n", "FILE, line 2: embeddings.model is empty."),
@@ -177,9 +182,17 @@ def test_no_sentence_holds_a_password(file: Path, text: str) -> None:
 
 
 def test_a_config_in_a_traceback_holds_no_password(file: Path) -> None:
-    config = read(file, POSTGRES.replace("//h", "//u:s3cret@h"))
+    config = read(file, POSTGRES.replace("//h", "//u:s3cret@h") + 'read_url = "postgresql://u:s3cret@r/d"\n')
     assert config.store_url == "postgresql://u:s3cret@h/d"
+    assert config.read_url("postgresql://u:s3cret@h/d") == "postgresql://u:s3cret@r/d"
     assert "s3cret" not in repr(config)
+
+
+def test_a_replica_is_that_of_the_configured_store_alone(file: Path) -> None:
+    config = read(file, f'{POSTGRES}read_url = "postgresql://r/d"\n')
+    assert config.read_url("postgresql://h/d") == "postgresql://r/d"
+    assert config.read_url("postgresql://h/other") == ""
+    assert read(file, POSTGRES).read_url("postgresql://h/d") == ""
 
 
 @pytest.mark.parametrize(
@@ -197,6 +210,8 @@ def test_a_readable_file_with_a_password_is_warned_of(file: Path, url: str, mode
     warnings = load_config(file, {}).warnings
     assert len(warnings) == warned
     assert "s3cret" not in str(warnings)
+    file.write_text(f'{POSTGRES}read_url = "{url}"\n')
+    assert len(load_config(file, {}).warnings) == warned
 
 
 def test_foreign_tables_are_left_alone(file: Path) -> None:

@@ -21,17 +21,17 @@ OTHERS = {
     ("jobs/worker_sign.py", "WorkerSign.__enter__", "os.open"): "a worker's sign, which is overwritten in place",
     (
         "store/backends/embedded_postgres.py",
-        "_Server.open",
+        "EmbeddedServer.open",
         "os.open",
     ): "locks, leases and the server's log, which follow no link",
     (
         "store/backends/embedded_postgres.py",
-        "_Server.launch",
+        "EmbeddedServer.launch",
         "os.ftruncate",
     ): "the server's log, begun again where it has grown too long",
     (
         "store/backends/embedded_postgres.py",
-        "_Server.make_cluster",
+        "EmbeddedServer.make_cluster",
         ".rename",
     ): "a whole directory, where there is none",
     ("process/log_file.py", "SharedLogFile._open_file", "os.open"): "the log, to which several processes append",

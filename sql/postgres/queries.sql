@@ -742,10 +742,33 @@ SELECT current_setting('server_version_num')::integer AS server_version_num, cur
         ELSE '' END AS lacks,
     has_schema_privilege(current_schema(), 'CREATE') AS may_migrate
 
+-- identify_store --
+-- Identity of server, database and tables, the same on a primary and its standbys, and the newest migration.
+SELECT CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
+        THEN (SELECT system_identifier FROM pg_control_system()) END AS system,
+    (SELECT oid FROM pg_database WHERE datname = current_database())::bigint AS database,
+    to_regclass('knowledge_nodes')::oid::bigint AS tables, pg_is_in_recovery() AS standby,
+    (SELECT max(version) FROM vestige_migrations) AS migrated_to
+
+-- read_position --
+-- Position in the write-ahead log behind all that is committed.
+SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END)::text AS position
+
+-- compare_position --
+-- Whether a standby has replayed the write-ahead log up to a position, and the bytes that it lacks.
+SELECT coalesce(pg_last_wal_replay_lsn() >= %(position)s::pg_lsn, false) AS replayed,
+    pg_wal_lsn_diff(%(position)s::pg_lsn, pg_last_wal_replay_lsn()) AS behind
+
 -- find_index --
--- Validity of the vector index, if it exists.
-SELECT i.indisvalid AS valid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-WHERE c.relname = 'idx_node_embeddings_hnsw' AND c.relnamespace = current_schema()::regnamespace
+-- Index of the vectors by cosine distance, if there is one: of any method and name, a valid one first, then our own.
+SELECT c.relname::text AS name, a.amname::text AS method, i.indisvalid AS valid, c.relname = 'idx_node_embeddings_hnsw' AS own,
+    substring(pg_get_indexdef(c.oid) FROM ' USING (.*)$') AS definition
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+JOIN pg_attribute t ON t.attrelid = i.indrelid AND t.attnum = i.indkey[0] AND t.attname = 'embedding'
+WHERE i.indrelid = to_regclass('node_embeddings') AND EXISTS (
+    SELECT FROM pg_opclass k JOIN pg_amop m ON m.amopfamily = k.opcfamily JOIN pg_operator o ON o.oid = m.amopopr
+    WHERE k.oid = i.indclass[0] AND o.oprname = '<=>')
+ORDER BY i.indisvalid DESC, own DESC, c.relname LIMIT 1
 
 -- list_vector_faults --
 -- Vectors that no search can compare: how many of each fault, and the first memory. The type allows no infinite ones.

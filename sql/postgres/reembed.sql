@@ -179,9 +179,15 @@ END;
 $swap$
 
 -- find_spare_index --
--- Validity of the spare index, if it exists.
-SELECT i.indisvalid AS valid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-WHERE c.relname = 'idx_spare_embeddings_hnsw' AND c.relnamespace = current_schema()::regnamespace
+-- Index of the spare vectors, as find_index finds that of the others.
+SELECT c.relname::text AS name, a.amname::text AS method, i.indisvalid AS valid, c.relname = 'idx_spare_embeddings_hnsw' AS own,
+    substring(pg_get_indexdef(c.oid) FROM ' USING (.*)$') AS definition
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+JOIN pg_attribute t ON t.attrelid = i.indrelid AND t.attnum = i.indkey[0] AND t.attname = 'embedding'
+WHERE i.indrelid = to_regclass('spare_embeddings') AND EXISTS (
+    SELECT FROM pg_opclass k JOIN pg_amop m ON m.amopfamily = k.opcfamily JOIN pg_operator o ON o.oid = m.amopopr
+    WHERE k.oid = i.indclass[0] AND o.oprname = '<=>')
+ORDER BY i.indisvalid DESC, own DESC, c.relname LIMIT 1
 
 -- prepare_build --
 -- Settings of an index build: memory, parallel workers, no timeouts; for a transaction or the session.
@@ -198,16 +204,26 @@ SELECT set_config('client_connection_check_interval', '1s', false)
 
 -- build_spare_index --
 -- Build the spare index without blocking writers.
-CREATE INDEX CONCURRENTLY idx_spare_embeddings_hnsw ON spare_embeddings USING hnsw (embedding {vector}_cosine_ops)
-    WITH (m = 16, ef_construction = 64)
+CREATE INDEX CONCURRENTLY idx_spare_embeddings_{kind} ON spare_embeddings USING {index}
 
 -- drop_spare_index --
--- Drop the spare index, also an invalid one.
-DROP INDEX IF EXISTS idx_spare_embeddings_hnsw
+-- Drop the spare index, also an invalid one, and one of another name that came with a swap.
+DO $drop$
+DECLARE
+    found record;
+BEGIN
+    FOR found IN SELECT i.indexrelid::regclass AS name FROM pg_index i
+        JOIN pg_attribute t ON t.attrelid = i.indrelid AND t.attnum = i.indkey[0] AND t.attname = 'embedding'
+        WHERE i.indrelid = to_regclass('spare_embeddings')
+    LOOP
+        EXECUTE 'DROP INDEX ' || found.name;
+    END LOOP;
+END;
+$drop$
 
 -- drop_spare_index_concurrently --
 -- The same without blocking writers.
-DROP INDEX CONCURRENTLY IF EXISTS idx_spare_embeddings_hnsw
+DROP INDEX CONCURRENTLY IF EXISTS idx_spare_embeddings_{kind}
 
 -- build_index --
 -- Build the vector index.

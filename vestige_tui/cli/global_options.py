@@ -73,6 +73,7 @@ async def open_with_settings(
             policy=config.policy(),
             max_connections=config.max_connections,
             acquire_timeout=config.acquire_timeout_secs,
+            read_url=config.read_url(url),
         ) as store:
             if store.maintenance.pending:
                 say(store.maintenance.pending_text())

@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from vestige_tui.cli import server_upgrade
 from vestige_tui.cli.global_options import chosen_store, settings, store_url
 from vestige_tui.cli.output import Output
 from vestige_tui.cli.parser import Commands, version
@@ -38,6 +39,7 @@ def add_commands(commands: Commands) -> None:
     down.add_argument("--to", metavar="N", type=version, help="the version to keep; 0 takes every table away")
     down.add_argument("--dry-run", action="store_true", help="only list what would be done")
     down.add_argument("--yes", action="store_true", help="even where memories, reviews or other data are deleted")
+    server_upgrade.add_command(steps)
     commands.add("stats", _stats, "print figures of the whole store")
     commands.add("doctor", _doctor, "look for damage and other problems of the store, and say what to do")
     commands.add("vacuum", _vacuum, "give unused space back")
@@ -62,15 +64,20 @@ async def _open_database(args: Namespace, *, create: bool = False) -> AsyncItera
 
 async def _info(args: Namespace, output: Output) -> int:
     from vestige_tui.store.schema import migrations as schema
+    from vestige_tui.store.schema import rows
 
     async with _open_database(args) as backend:
         steps, foreign = await schema.status(backend), backend.foreign
+        has_vectors = backend.capabilities.typed_vectors and any(step.state == "applied" for step in steps)
+        index = rows.foreign_index(await backend.fetch("find_index")) if has_vectors else ""
     if output.as_json:
         output.document(json_shapes.listed(map(json_shapes.migration, steps)))
         return 0
     if foreign:
         output.line("A Vestige server made this file and keeps its schema; no step of ours is applied.")
     _print_step_states(output, steps)
+    if index:
+        output.line(f"The vectors are indexed by {index}, which is not of this program and is kept as it is.")
     return 0
 
 

@@ -42,7 +42,7 @@ def load_config(path: Path | None = None, env: Mapping[str, str] = os.environ) -
         return Config()
     source = read_text(file)
     config = read_config(source, file, env)
-    has_password = redact_url(config.postgres_url or "") != (config.postgres_url or "")
+    has_password = any(url != redact_url(url) for url in (config.postgres_url or "", config.postgres_read_url or ""))
     if has_password and os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
         warning = f"{file} holds a password and can be read by others; `chmod 600` closes it."
         return replace(config, warnings=(warning,))
@@ -58,6 +58,7 @@ def read_config(source: str, file: Path, env: Mapping[str, str]) -> Config:
         backend=backend,
         sqlite_path=sqlite_path,
         postgres_url=postgres_url,
+        postgres_read_url=_read_url(settings),
         max_connections=int(settings.number("storage.postgres.max_connections", 10, 1, 10_000, whole=True)),
         acquire_timeout_secs=settings.number("storage.postgres.acquire_timeout_secs", 30, 0.001, 86_400),
         provider=settings.text("embeddings.provider") or "fastembed",
@@ -94,6 +95,14 @@ def _storage(settings: SettingsFile, file: Path, env: Mapping[str, str]) -> tupl
     if not re.match(r"(?:postgres(?:ql)?://|pgembed:).", value):
         settings.fail(key, f"{key} must begin with postgresql:// (or pgembed: and a folder)")
     return backend, None, value
+
+
+def _read_url(settings: SettingsFile) -> str | None:
+    key = "storage.postgres.read_url"
+    url = settings.text(key) if settings.at("storage.postgres") else None
+    if url is not None and not re.match(r"postgres(?:ql)?://.", url):
+        settings.fail(key, f"{key} must begin with postgresql://")
+    return url
 
 
 def _weights(settings: SettingsFile) -> tuple[float, ...]:

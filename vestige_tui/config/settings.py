@@ -19,6 +19,8 @@ class Config:
     """``sqlite``, ``postgres``, or None if no store is configured."""
     sqlite_path: Path | None = None
     postgres_url: str | None = field(default=None, repr=False)
+    postgres_read_url: str | None = field(default=None, repr=False)
+    """Replica that answers the searches and lists of the configured store."""
     max_connections: int = 10
     acquire_timeout_secs: float = 30.0
     provider: str = "fastembed"
@@ -43,6 +45,10 @@ class Config:
         if self.backend == "postgres":
             return self.postgres_url
         return f"sqlite:{self.sqlite_path}" if self.sqlite_path else None
+
+    def read_url(self, url: str) -> str:
+        """Return the URL of the replica of a store; empty where none is configured for it."""
+        return self.postgres_read_url or "" if self.backend == "postgres" and url == self.postgres_url else ""
 
     def policy(self) -> Policy:
         return Policy(self.desired_retention, self.weights, self.new_per_day, LocalDays(self.day_starts_at))

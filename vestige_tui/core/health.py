@@ -59,7 +59,8 @@ class PostgresServer:
     """Server of a store, as seen by one connection; ``host`` is empty for a local socket.
 
     ``vector_version`` is pgvector's, empty until it is installed; ``vector_available`` the version that could be
-    installed.
+    installed. ``replica`` is the one that read_url names and its part, in words; ``vector_index``
+    the index of the vectors that is not of this program. Both may be empty.
     """
 
     version: str
@@ -72,6 +73,8 @@ class PostgresServer:
     encoding: str
     started_at: datetime | None
     recovering: bool
+    replica: str = ""
+    vector_index: str = ""
 
 
 @dataclass(frozen=True, slots=True)

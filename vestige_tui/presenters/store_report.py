@@ -88,6 +88,10 @@ def _postgres(server: PostgresServer, now: datetime) -> list[Pair]:
     if server.started_at is not None:
         pairs.append(("up for", duration(max(0.0, (now - server.started_at).total_seconds()))))
     pairs.append(("recovery", "a standby, which only reads" if server.recovering else "no"))
+    if server.vector_index:
+        pairs.append(("vector index", f"{server.vector_index}, not of this program: kept as it is"))
+    if server.replica:
+        pairs.append(("replica", server.replica))
     return _shown(pairs)
 
 

@@ -91,6 +91,10 @@ class IndexBuilder:
             await backend.fetch("wait_long")
             with suppressed(log, "ask the server to notice a hangup", VestigeError):  # not supported on every platform
                 await backend.fetch("notice_hangup")
+            current = await backend.fetch(OWN_INDEX.find)
+            if index is SPARE_INDEX and current and not current[0]["own"]:
+                # Another method was chosen for this store: the new vectors get an index of the same one.
+                backend.use_index(str(current[0]["definition"]))
             records = await backend.fetch(index.find)
             if records:
                 # Left by an interrupted build, or by one that still runs: then this waits for its end.

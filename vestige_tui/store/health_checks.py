@@ -32,15 +32,26 @@ def version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".")[:3] if part.isdecimal())
 
 
-def of_pgvector(installed: str, available: str) -> Iterator[HealthProblem]:
-    """Yield known defects of the installed pgvector; ``available`` is the version that the server could install."""
-    numbers = version(installed)
-    if not numbers or numbers >= (0, 8, 4):
+_MENDED_IN = {"hnsw": (0, 8, 4), "ivfflat": (0, 8, 7)}
+"""First pgvector without known defects of an index method."""
+
+
+def of_pgvector(installed: str, available: str, method: str = "hnsw") -> Iterator[HealthProblem]:
+    """Yield known defects of the installed pgvector with the method of the vector index.
+
+    ``available`` is the version that the server could install. Methods of other extensions have none.
+    """
+    numbers, mended = version(installed), _MENDED_IN.get(method, ())
+    if not numbers or numbers >= mended:
         return
-    if version(available) >= (0, 8, 4):
+    if version(available) >= mended:
         remedy = f"The server has {available} at hand: run ALTER EXTENSION vector UPDATE."
     else:
-        remedy = "Install 0.8.4 or newer on the server, then run ALTER EXTENSION vector UPDATE."
+        needed = ".".join(map(str, mended))
+        remedy = f"Install {needed} or newer on the server, then run ALTER EXTENSION vector UPDATE."
+    if method == "ivfflat":
+        yield HealthProblem(f"pgvector {installed} can overflow its memory in an IVFFlat index.", remedy)
+        return
     if numbers < (0, 8, 2):
         yield HealthProblem(
             f"pgvector {installed} can write beyond its memory while it builds an index in parallel.", remedy

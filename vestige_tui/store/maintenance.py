@@ -132,8 +132,10 @@ class MaintenanceService:
         model = await self._models.refresh()
         if self._backend.capabilities.typed_vectors:
             preflight = (await self._backend.fetch("preflight"))[0]
-            checks += health_checks.of_pgvector(str(preflight["installed"] or ""), str(preflight["available"] or ""))
             index = await self._backend.fetch("find_index")
+            method = str(index[0]["method"]) if index else "hnsw"
+            versions = (str(preflight["installed"] or ""), str(preflight["available"] or ""))
+            checks += health_checks.of_pgvector(*versions, method)
             if not preflight["installed"]:
                 checks.append(health_checks.of_extension(str(preflight["available"] or "")))
             elif model and (not index or not index[0]["valid"]):

@@ -234,6 +234,7 @@ class StoreSession:
             clock=self._clock,
             max_connections=self._config.max_connections,
             acquire_timeout=self._config.acquire_timeout_secs,
+            read_url=self._config.read_url(self._url),
         )
         if self.facts.store != store.title:
             self._show_facts(store=store.title)
@@ -392,7 +393,12 @@ class StoreSession:
         badges = dict(self.badges)
         badges["review"] = Badge(grouped(counts.due) if counts.due else "", waiting=counts.overdue > 0)
         self.badges = badges
-        self._show_facts(memories=stats.total_memories, model=model, state=self._state_of_open_store())
+        self._show_facts(
+            memories=stats.total_memories,
+            model=model,
+            read_only=store.read_only,
+            state=self._state_of_open_store(),
+        )
         await self._follow_model(store)
 
     # Waits for the store

@@ -19,6 +19,7 @@ from vestige_tui.store.backends.postgres_connection import adapt_params
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.backends.postgres_listener import ChangeListener
 from vestige_tui.store.backends.postgres_pool import PostgresPool
+from vestige_tui.store.backends.postgres_replica import QUERIES, ReadReplica
 from vestige_tui.store.backends.postgres_search import PostgresSearch
 from vestige_tui.store.backends.postgres_word_weights import WordWeights
 from vestige_tui.store.backends.protocol import (
@@ -48,6 +49,7 @@ MAX_VECTOR_DIMENSIONS = 2_000
 MAX_HALFVEC_DIMENSIONS = 4_000
 """Most dimensions that pgvector can index as halfvec."""
 _UUID_HEX_CHARS = 32
+OWN_INDEX_DEFINITION = "hnsw (embedding {vector}_cosine_ops) WITH (m = 16, ef_construction = 64)"
 
 
 SESSION_LIMIT = 50
@@ -118,6 +120,7 @@ class PostgresBackend:
         read_only: bool = False,
         max_connections: int = 10,
         acquire_timeout: float = 30.0,
+        read_url: str = "",
     ) -> None:
         self._pool = PostgresPool(
             target,
@@ -128,12 +131,22 @@ class PostgresBackend:
         )
         self._vector_type = "vector"
         self._width = 0
+        self._index_definition, self._index_kind = OWN_INDEX_DEFINITION, "hnsw"
         self._statements: dict[str, bytes] = {}
         self._stand_ins: tuple[StandIn, ...] = ()
         self.timings = Timings()
         self._changes = ChangeListener(self._pool, self.change_token)
         self._weights = WordWeights(self)
         self._search = PostgresSearch(self, self._weights)
+        self._replica: ReadReplica | None = None
+        if read_url:
+            self._replica = ReadReplica(
+                read_url,
+                max_connections=max_connections,
+                acquire_timeout=acquire_timeout,
+                ask_primary=self._ask_primary,
+                timings=self.timings,
+            )
 
     @property
     def title(self) -> str:
@@ -162,27 +175,45 @@ class PostgresBackend:
 
     async def open(self) -> None:
         await self._pool.open()
+        if self._replica is not None:
+            await self._replica.open()
 
     async def reopen(self) -> None:
         await self._changes.stop()
         self._changes.polls = False
         await self._pool.reopen()
+        self._look_at_replica()
+
+    def _look_at_replica(self) -> None:
+        if self._replica is not None:
+            self._replica.look_again()
+
+    def _note_change(self) -> None:
+        if self._replica is not None:
+            self._replica.note_change()
+
+    async def _ask_primary(self, name: str) -> Row:
+        [row] = await self.fetch(name)
+        return row
 
     async def read_without(self, versions: Sequence[int], reason: str) -> None:
-        self._pool.read_only, self._pool.reason = True, reason
+        self._pool.read_only_for(reason)
         self._stand_ins = stand_ins("postgres", versions)
         self._statements.clear()
 
     async def close(self) -> None:
         await self._weights.close()
         await self._changes.stop()
+        if self._replica is not None:
+            await self._replica.close()
         await self._pool.close()
 
     # SQL
 
     def typed(self, sql: str) -> str:
         """Return a statement with this store's vector type and width in its placeholders."""
-        return sql.replace("{vector}", self._vector_type).replace("{width}", str(self._width))
+        indexed = sql.replace("{index}", self._index_definition).replace("{kind}", self._index_kind)
+        return indexed.replace("{vector}", self._vector_type).replace("{width}", str(self._width))
 
     def sql(self, name: str, slots: Slots | None = None) -> bytes:
         composed = compose("postgres", name, slots)
@@ -205,6 +236,11 @@ class PostgresBackend:
         self._vector_type = "vector" if model.dimension <= MAX_VECTOR_DIMENSIONS else "halfvec"
         self._width = model.dimension
 
+    def use_index(self, definition: str) -> None:
+        self._statements.clear()
+        self._index_kind = "other"  # part of its name: what is ours may be dropped and built again
+        self._index_definition = re.sub(r"\b(?:half)?vec(?:tor)?_cosine_ops\b", "{vector}_cosine_ops", definition)
+
     # Reading
 
     async def fetch(self, name: str, params: Params | None = None, slots: Slots | None = None) -> list[Row]:
@@ -213,6 +249,10 @@ class PostgresBackend:
     async def ask(self, name: str, statement: bytes | str, params: Params | None = None) -> list[Row]:
         """Return the rows of a read-only statement, timed as ``name``."""
         encoded = statement.encode() if isinstance(statement, str) else statement
+        if self._replica is not None and name in QUERIES:
+            rows_of_replica = await self._replica.fetch(name, encoded, params)
+            if rows_of_replica is not None:
+                return rows_of_replica
         try:
             return await self._fetch_once(name, encoded, params)
         except psycopg.OperationalError as error:
@@ -258,6 +298,8 @@ class PostgresBackend:
                     raise
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
             raise translate(error, self.title) from error
+        finally:
+            self._note_change()
 
     async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:
         if self.read_only:
@@ -276,6 +318,8 @@ class PostgresBackend:
                 return [list(await cursor.fetchall()) if cursor and cursor.description else [] for cursor in cursors]
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
             raise translate(error, self.title) from error
+        finally:
+            self._note_change()
 
     def _unsure(self) -> Unsure:
         return Unsure(
@@ -321,7 +365,14 @@ class PostgresBackend:
     # Changes
 
     async def wait_for_change(self, seconds: float) -> bool:
-        return await self._changes.wait(seconds)
+        roles = self._pool.role_changes
+        has_changed = await self._changes.wait(seconds)
+        if self._pool.role_changes != roles:
+            self._look_at_replica()
+            has_changed = True
+        if has_changed:
+            self._note_change()
+        return has_changed
 
     async def change_token(self) -> object:
         [row] = await self.fetch("read_change_token")
@@ -345,10 +396,12 @@ class PostgresBackend:
         [row] = await self.fetch("describe_server")
         params = {"mine": list(self.status().sessions), "limit": SESSION_LIMIT}
         sessions = tuple(map(rows.session, await self.fetch("list_sessions", params)))
-        return BackendReport(rows.postgres_server(row), sessions, measurable=True)
+        replica = "" if self._replica is None else self._replica.describe()
+        index = rows.foreign_index(await self.fetch("find_index"))
+        return BackendReport(rows.postgres_server(row, replica, index), sessions, measurable=True)
 
     def file_problems(self) -> Sequence[HealthProblem]:
-        return ()
+        return () if self._replica is None else self._replica.problems()
 
     async def find_damage(self, seconds: float) -> str:
         """Return nothing: the server checks its pages."""

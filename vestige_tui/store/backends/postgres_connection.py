@@ -33,6 +33,7 @@ CANCEL_SECONDS = 1.0
 _SETTINGS = (
     "-c plan_cache_mode=force_custom_plan -c jit=off"
     " -c hnsw.ef_search=200 -c hnsw.iterative_scan=relaxed_order -c lock_timeout=15s"
+    " -c ivfflat.probes=10 -c ivfflat.iterative_scan=relaxed_order"
 )
 
 # A line that drops packets is cut after half a minute; a server that is slow or stopped still acknowledges.

@@ -16,17 +16,19 @@ from weakref import WeakSet
 import psycopg
 from pgvector.psycopg import register_vector_async
 from psycopg import AsyncConnection, errors
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from vestige_tui.core.errors import Refused, StoreMissing, Unreachable
+from vestige_tui.core.errors import Refused, StoreMissing, Unreachable, VestigeError
 from vestige_tui.core.health import Connections, Session
 from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.core.paths import kind_of
 from vestige_tui.core.text import redact_url
 from vestige_tui.core.waits import WaitKind
 from vestige_tui.store.backends import embedded_postgres
+from vestige_tui.store.backends.embedded_programs import upgraded_data
 from vestige_tui.store.backends.postgres_connection import (
     ServerConnection,
     conninfo,
@@ -35,6 +37,7 @@ from vestige_tui.store.backends.postgres_connection import (
     parse_url,
 )
 from vestige_tui.store.backends.postgres_errors import translate
+from vestige_tui.store.backends.postgres_hosts import NO_WRITABLE_HOST, HostChoice
 from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.waits import EXPLAINED_AFTER_SECONDS, Wait, Waits, long_work
@@ -57,7 +60,7 @@ CLOSE_SECONDS = 0.5
 def refuse_missing_server(directory: Path) -> None:
     """Raise StoreMissing unless there is the data of an embedded server."""
     title = f"pgembed:{directory}"
-    if kind_of(directory / "data", title) != stat.S_IFDIR:
+    if stat.S_IFDIR not in (kind_of(directory / "data", title), kind_of(upgraded_data(directory), title)):
         raise StoreMissing(f"There is no store at {title}.")
 
 
@@ -76,6 +79,7 @@ class PostgresPool:
         self._create = create
         self.read_only = read_only
         self.reason = "opened with --read-only" if read_only else ""
+        self._stays_read_only = read_only
         self.schema = "public"
         """Schema of the store's tables, as a quoted identifier."""
         self._max_connections = max_connections
@@ -96,6 +100,10 @@ class PostgresPool:
             self.title = f"postgresql://{authority}/{parts.get('dbname') or ''}"
         else:
             self.title = f"pgembed:{self._directory}"
+        self._hosts = HostChoice(self.url)
+        self.role_changes = 0
+        """Number of times that a server of another role came to answer, as after a failover."""
+        self._role_task: asyncio.Task[None] | None = None
 
     def location(self) -> str:
         """Return the URL by which another process opens the same store, without a password."""
@@ -120,18 +128,37 @@ class PostgresPool:
 
     async def connect(self, **extra: str) -> AsyncConnection[dict[str, Any]]:
         """Open a connection outside the pool. Raises the driver's errors."""
+        return await self._connect(make_conninfo(self._conninfo(), **extra))
+
+    async def _connect(self, conninfo: str) -> AsyncConnection[dict[str, Any]]:
         timeout = str(max(2, min(10, int(self._timeout))))
+        target = make_conninfo(conninfo, connect_timeout=timeout)
         with self.waits.of(WaitKind.CONNECTION):
-            connection = await ServerConnection.connect(
-                self._conninfo(connect_timeout=timeout, **extra), row_factory=dict_row, autocommit=True
-            )
+            connection = await ServerConnection.connect(target, row_factory=dict_row, autocommit=True)
         self._own_connections.add(connection)
         return connection
+
+    async def _connect_first(self) -> tuple[AsyncConnection[dict[str, Any]], bool]:
+        """Open a connection to the host that the URL asks for, else to a standby; return whether it is that."""
+        target, standby = (
+            self._conninfo(read_only=self._stays_read_only, fall_back=fall_back) for fall_back in (False, True)
+        )
+        try:
+            return await self._connect(target), False
+        except errors.TooManyConnections:
+            raise  # by a server that accepts writes
+        except (psycopg.OperationalError, OSError) as error:
+            if not self._hosts.wants_writable:
+                raise
+            log_suppressed(log, "connect to a server that accepts writes", error)
+            with suppressed(log, "connect to a standby", psycopg.Error, OSError):
+                return await self._connect(standby), True
+            raise
 
     async def _preflight(self) -> None:
         """Check the server with a single connection: its error is specific, where a pool would only time out."""
         try:
-            connection = await self.connect()
+            connection, fell_back = await self._connect_first()
         except (psycopg.Error, OSError) as error:
             raise translate(error, self.title) from None
         try:
@@ -160,11 +187,21 @@ class PostgresPool:
             version,
         )
         self.schema = str(server["schema"] or "public")
-        if not self.read_only and (reason := _why_read_only(server)):
-            self.read_only, self.reason = True, reason
+        if self._hosts.note(is_standby=bool(server["standby"]), fell_back=fell_back):
+            self.role_changes += 1
+        if not self._stays_read_only:
+            self.reason = NO_WRITABLE_HOST if fell_back and server["standby"] else _why_read_only(server)
+            self.read_only = bool(self.reason)
 
-    def _conninfo(self, **extra: str) -> str:
-        return conninfo(self.url, read_only=self.read_only, **extra)
+    def read_only_for(self, reason: str) -> None:
+        """Refuse writes from now on, also after a failover."""
+        self.read_only, self.reason, self._stays_read_only = True, reason, True
+
+    def _conninfo(self, *, read_only: bool | None = None, fall_back: bool | None = None, **extra: str) -> str:
+        read_only = self.read_only if read_only is None else read_only
+        return conninfo(
+            self.url, read_only=read_only, **self._hosts.parameters(read_only=read_only, fall_back=fall_back), **extra
+        )
 
     def conninfo(self) -> str:
         """Return the conninfo for another connection to the same server; with the password, where there is one."""
@@ -209,7 +246,7 @@ class PostgresPool:
     async def close(self) -> None:
         """Close all connections; release an embedded server."""
         self.waits.close()
-        tasks = {task for task in (self._ping_task, self._explaining) if task is not None}
+        tasks = {task for task in (self._ping_task, self._explaining, self._role_task) if task is not None}
         for task in tasks:
             task.cancel()
         if tasks:
@@ -243,6 +280,8 @@ class PostgresPool:
                     break
                 await stack.aclose()
                 connection = await self._borrow(stack)
+            if self._hosts.is_doubtful(connection):
+                self._look_again()
             yield connection
             self._answered_at = time.monotonic()
 
@@ -280,10 +319,15 @@ class PostgresPool:
         try:
             try:
                 await self._check_server()
+            except errors.TooManyConnections:
+                raise
             except (psycopg.Error, OSError):
-                if self._lease is None:
+                if self._lease is not None:
+                    await self._restart(self._lease)
+                elif self._hosts.wants_writable:
+                    await self._replace_sessions()
+                else:
                     raise
-                await self._restart(self._lease)
         except errors.TooManyConnections as error:
             # The server answered.
             log_suppressed(log, "open one more connection", error)
@@ -306,9 +350,35 @@ class PostgresPool:
         await self._check_server()
         if self._lease.url != self.url:
             self.url = self._lease.url
-            old_pool = self._get_pool()
-            await self._open_pool()
-            await old_pool.close(CLOSE_SECONDS)
+            await self._replace_pool()
+
+    async def _replace_pool(self) -> None:
+        old_pool = self._get_pool()
+        await self._open_pool()
+        await old_pool.close(CLOSE_SECONDS)
+
+    # The role of the server
+
+    def _look_again(self) -> None:
+        """Start to look which host accepts writes now, unless that is being done; nothing waits for it."""
+        if self._role_task is None or self._role_task.done():
+            self._role_task = asyncio.create_task(self._note_role())
+
+    async def _note_role(self) -> None:
+        with suppressed(log, "look for a server that accepts writes", VestigeError, psycopg.Error, OSError):
+            await self._replace_sessions()
+
+    async def _replace_sessions(self) -> None:
+        """Connect to the host that the URL asks for, else to a standby; replace the sessions with another one.
+
+        Raises Unavailable where no host answers.
+        """
+        before = (self._hosts.fell_back, self.role_changes, self.read_only)
+        self._hosts.looked()
+        await self._preflight()
+        if before != (self._hosts.fell_back, self.role_changes, self.read_only):
+            log.info("Another server of %s answers%s", redact_url(self.title), ", read-only" if self.read_only else "")
+            await self._replace_pool()
 
     # Causes of long waits
 

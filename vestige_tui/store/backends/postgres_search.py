@@ -11,6 +11,7 @@ from vestige_tui.core.search import SearchStep
 from vestige_tui.store.backends.postgres_word_weights import CANDIDATE_ROWS, choose_candidates
 from vestige_tui.store.backends.protocol import BackendQuery, BackendResult, Params, Row
 from vestige_tui.store.schema.named_sql import Slots
+from vestige_tui.store.schema.rows import foreign_index
 from vestige_tui.store.search.query_syntax import fold_ascii
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ MAX_SCANNED_ROWS = 200_000
 """Newest memories that a search by characters reads at most."""
 
 _VECTOR_STEPS = {
-    "branch_vector_index": "HNSW index, walked until enough are found",
-    "branch_vector_either": f"all that pass measured where they are {MAX_EXACT_ROWS:,} or fewer, else the HNSW index",
+    "branch_vector_index": "{index}, walked until enough are found",
+    "branch_vector_either": f"all that pass measured where they are {MAX_EXACT_ROWS:,} or fewer, else the {{index}}",
     "branch_vector_exact": "all that pass measured",
 }
 
@@ -35,6 +36,7 @@ class PostgresSearch:
     def __init__(self, backend: Backend, weights: WordWeights) -> None:
         self._backend = backend
         self._weights = weights
+        self._index_name = ""
 
     async def run(self, query: BackendQuery) -> BackendResult:
         """Run a search as ``Backend.search`` does."""
@@ -45,7 +47,10 @@ class PostgresSearch:
         if query.vector is not None:
             params |= {"embedding": query.vector, "few": MAX_EXACT_ROWS}
             vector_block = "branch_vector_exact" if query.exact else self._choose_vector_block(query.filters)
-            steps.append(SearchStep("meaning", _VECTOR_STEPS[vector_block]))
+            step = _VECTOR_STEPS[vector_block]
+            if "{index}" in step:
+                step = step.format(index=await self._name_of_index())
+            steps.append(SearchStep("meaning", step))
         if query.literal is not None:
             text_block = "branch_text_literal"
             params |= {"literal": query.literal, "folded": fold_ascii(query.literal), "scanned": MAX_SCANNED_ROWS}
@@ -98,6 +103,14 @@ class PostgresSearch:
         elapsed_ms = (time.perf_counter() - started) * 1000
         steps.append(SearchStep("search", "both, their fusion and the memories, in one statement", elapsed_ms))
         return BackendResult(rows, tuple(steps), model=model)
+
+    async def _name_of_index(self) -> str:
+        """Return the kind of the vector index, and its name where it is not of this program; looked up once."""
+        if not self._index_name:
+            found = await self._backend.fetch("find_index")
+            foreign = foreign_index(found)
+            self._index_name = f"index {foreign}" if foreign else "HNSW index"
+        return self._index_name
 
     async def _search_once(
         self, params: Params, slots: Slots, expected: ModelKey | None

@@ -280,6 +280,10 @@ class Backend(Protocol):
         """Set the model that the vectors of this store belong to."""
         ...
 
+    def use_index(self, definition: str) -> None:
+        """Build an index of new vectors by this definition, as the database spells it: method, columns, options."""
+        ...
+
     async def search(self, query: BackendQuery) -> BackendResult:
         """Run both branches of a search, fuse them, and read the memories.
 

@@ -289,6 +289,9 @@ class SqliteBackend:
 
     # Search
 
+    def use_index(self, definition: str) -> None:
+        """Do nothing: no index of vectors is part of a file."""
+
     def use_model(self, model: ModelSignature | None) -> None:
         self._search.use_model(model)
 

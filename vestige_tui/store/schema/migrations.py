@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -179,9 +179,10 @@ async def _apply(transaction: Transaction, migration: Migration, settings: Mappi
     started = time.perf_counter()
     # The last SET wins: insert after the settings of the file, directly before the index is built.
     settings_sql = "".join(f"SET LOCAL {name} = '{value}';\n" for name, value in (settings or {}).items())
-    await transaction.script(
-        migration.up.replace("CREATE INDEX", f"{settings_sql}CREATE INDEX", 1) if settings_sql else migration.up
-    )
+    if migration.up:
+        await transaction.script(
+            migration.up.replace("CREATE INDEX", f"{settings_sql}CREATE INDEX", 1) if settings_sql else migration.up
+        )
     await transaction.execute(
         "record_applied",
         {
@@ -207,9 +208,12 @@ async def finalize(backend: Backend, settings: Mapping[str, str] | None = None) 
         async with backend.write() as transaction:
             await transaction.fetch("lock_schema")
             applied = {int(row["version"]) for row in await transaction.fetch("list_applied")}
-            if migration.version not in applied:
-                await _apply(transaction, migration, settings)
-                is_applied_now = True
+            if migration.version in applied:
+                continue
+            # An index that somebody else built serves as well; a second one would only take time and space.
+            has_index = any(row["valid"] for row in await transaction.fetch("find_index"))
+            await _apply(transaction, replace(migration, up="") if has_index else migration, settings)
+            is_applied_now = True
     return is_applied_now
 
 

@@ -199,7 +199,12 @@ def model(row: Row) -> ModelSignature:
     )
 
 
-def postgres_server(row: Row) -> PostgresServer:
+def foreign_index(found: Sequence[Row]) -> str:
+    """Return a vector index that is not of this program, in words; empty where it is, or where there is none."""
+    return "" if not found or found[0]["own"] else f"{found[0]['name']} ({found[0]['method']})"
+
+
+def postgres_server(row: Row, replica: str = "", vector_index: str = "") -> PostgresServer:
     return PostgresServer(
         version=str(row["version"]),
         vector_version=str(row["vector_version"] or ""),
@@ -211,6 +216,8 @@ def postgres_server(row: Row) -> PostgresServer:
         encoding=str(row["encoding"] or ""),
         started_at=as_time(row["started_at"]),
         recovering=bool(row["recovering"]),
+        replica=replica,
+        vector_index=vector_index,
     )
 
 

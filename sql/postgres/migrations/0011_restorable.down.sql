@@ -1,0 +1,1 @@
+ALTER FUNCTION vestige_words(text, text, text[]) RESET search_path;
