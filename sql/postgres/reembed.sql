@@ -181,7 +181,7 @@ $swap$
 -- find_spare_index --
 -- Validity of the spare index, if it exists.
 SELECT i.indisvalid AS valid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-WHERE c.relname = 'idx_spare_embeddings_hnsw' AND c.relnamespace = current_schema()::regnamespace
+WHERE c.relname = 'idx_spare_embeddings_hnsw' AND c.relnamespace = quote_ident(current_schema())::regnamespace
 
 -- prepare_build --
 -- Settings of an index build: memory, parallel workers, no timeouts; for a transaction or the session.
@@ -203,11 +203,11 @@ CREATE INDEX CONCURRENTLY idx_spare_embeddings_hnsw ON spare_embeddings USING hn
 
 -- drop_spare_index --
 -- Drop the spare index, also an invalid one.
-DROP INDEX IF EXISTS idx_spare_embeddings_hnsw
+DROP INDEX IF EXISTS {schema}.idx_spare_embeddings_hnsw
 
 -- drop_spare_index_concurrently --
 -- The same without blocking writers.
-DROP INDEX CONCURRENTLY IF EXISTS idx_spare_embeddings_hnsw
+DROP INDEX CONCURRENTLY IF EXISTS {schema}.idx_spare_embeddings_hnsw
 
 -- build_index --
 -- Build the vector index.
@@ -220,11 +220,11 @@ CREATE INDEX CONCURRENTLY idx_node_embeddings_hnsw ON node_embeddings USING hnsw
 
 -- drop_index --
 -- Drop the vector index, to fill the table faster.
-DROP INDEX IF EXISTS idx_node_embeddings_hnsw
+DROP INDEX IF EXISTS {schema}.idx_node_embeddings_hnsw
 
 -- drop_index_concurrently --
 -- Drop an invalid vector index without blocking writers.
-DROP INDEX CONCURRENTLY IF EXISTS idx_node_embeddings_hnsw
+DROP INDEX CONCURRENTLY IF EXISTS {schema}.idx_node_embeddings_hnsw
 
 -- analyze_spare --
 -- Update planner statistics before the swap, which keeps them.

@@ -46,11 +46,18 @@ def only_reading() -> Iterator[None]:
 
 
 def open_backend(
-    url: str, *, create: bool = False, read_only: bool = False, max_connections: int = 10, acquire_timeout: float = 30.0
+    url: str,
+    *,
+    create: bool = False,
+    read_only: bool = False,
+    max_connections: int = 10,
+    acquire_timeout: float = 30.0,
+    long_work: bool = False,
 ) -> Backend:
     """Return the backend of a URL, not yet opened; imports no driver but its own. Raises Usage.
 
-    ``sqlite:PATH`` or a bare path, ``postgresql://…`` (any libpq URL), or ``pgembed:DIR``.
+    ``sqlite:PATH`` or a bare path, ``postgresql://…`` (any libpq URL), or ``pgembed:DIR``. With ``long_work`` no
+    timeout that a server has set ends a statement, a transaction or a session.
     """
     read_only = read_only or _only_reads.get()
     scheme, _, rest = url.partition(":")
@@ -61,7 +68,12 @@ def open_backend(
             raise Usage("pgembed: needs a directory.")
         target: str | Path = user_path(rest) if scheme == "pgembed" else url
         return PostgresBackend(
-            target, create=create, read_only=read_only, max_connections=max_connections, acquire_timeout=acquire_timeout
+            target,
+            create=create,
+            read_only=read_only,
+            max_connections=max_connections,
+            acquire_timeout=acquire_timeout,
+            long_work=long_work,
         )
     refuse_other_urls(url)
     from vestige_tui.store.backends.sqlite import SqliteBackend
@@ -82,12 +94,21 @@ def open_store(
     clock: Clock | None = None,
     max_connections: int = 10,
     acquire_timeout: float = 30.0,
+    long_work: bool = False,
 ) -> Store:
-    """Return the store of a URL; ``async with`` (or ``open``) opens it. ``create`` allows a new file and new tables."""
+    """Return the store of a URL; ``async with`` (or ``open``) opens it. ``create`` allows a new file and new tables.
+
+    ``long_work`` is of ``open_backend``.
+    """
 
     from vestige_tui.store.store import Store
 
     backend = open_backend(
-        url, create=create, read_only=read_only, max_connections=max_connections, acquire_timeout=acquire_timeout
+        url,
+        create=create,
+        read_only=read_only,
+        max_connections=max_connections,
+        acquire_timeout=acquire_timeout,
+        long_work=long_work,
     )
     return Store(backend, create=create, embedders=embedders, policy=policy, clock=clock)
