@@ -186,11 +186,13 @@ WHERE c.relname = 'idx_spare_embeddings_hnsw' AND c.relnamespace = quote_ident(c
 -- prepare_build --
 -- Settings of an index build: memory, parallel workers, no timeouts; for a transaction or the session.
 SELECT set_config('maintenance_work_mem', %(memory)s, %(local)s), set_config('max_parallel_maintenance_workers', %(workers)s, %(local)s),
-    set_config('statement_timeout', '0', %(local)s), set_config('idle_in_transaction_session_timeout', '0', %(local)s)
+    set_config('statement_timeout', '0', %(local)s), set_config('idle_in_transaction_session_timeout', '0', %(local)s),
+    CASE WHEN current_setting('server_version_num')::integer >= 170000 THEN set_config('transaction_timeout', '0', %(local)s) END
 
 -- wait_long --
 -- No lock timeout: CREATE INDEX CONCURRENTLY waits without blocking writers.
-SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false)
+SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false),
+    CASE WHEN current_setting('server_version_num')::integer >= 170000 THEN set_config('transaction_timeout', '0', false) END
 
 -- notice_hangup --
 -- Stop a build soon after its client disconnects.

@@ -291,7 +291,7 @@ class PostgresBackend:
             return error
         name, rights = "list_missing_rights", READER_RIGHTS if self.read_only else WRITER_RIGHTS
         try:
-            return error.with_remedy(self.title, await self._fetch_once(name, self.sql(name), {"rights": rights}))
+            return error.with_remedy(self.title, await self._fetch_once(name, self.sql(name), {"rights": list(rights)}))
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as failure:
             log_suppressed(log, "look for the rights that the role lacks", failure)
             return error
