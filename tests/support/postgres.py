@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.polling import until
 from vestige_tui.store.backends import embedded_postgres
+from vestige_tui.store.backends.embedded_programs import MAJOR
 from vestige_tui.store.open import open_store
 
 IMAGE = "pgvector/pgvector:0.8.5-pg18"
@@ -31,18 +32,22 @@ Result = TypeVar("Result")
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server with pgvector, as a user who may create databases."""
-    with running_server(tmp_path_factory.mktemp("postgres") / "server") as url:
+    """The URL of a server with pgvector, as a user who may create databases; of VESTIGE_TEST_POSTGRES_MAJOR."""
+    major = int(os.environ.get("VESTIGE_TEST_POSTGRES_MAJOR") or MAJOR)
+    with running_server(tmp_path_factory.mktemp("postgres") / "server", major) as url:
         yield url
 
 
 @contextmanager
-def running_server(directory: Path) -> Iterator[str]:
-    """Run a server with pgvector for the block, the embedded one in this directory; return its URL."""
+def running_server(directory: Path, major: int = MAJOR) -> Iterator[str]:
+    """Run a server with pgvector for the block, the embedded one in this directory; return its URL.
+
+    Another major than the newest is always the embedded one.
+    """
     if url := os.environ.get("VESTIGE_TEST_POSTGRES_URL"):
         yield in_utf8(url)
         return
-    with _container() if _engine_answers() else _embedded(directory) as url:
+    with _container() if major == MAJOR and _engine_answers() else _embedded(directory, major) as url:
         with psycopg.connect(url, autocommit=True) as connection:
             # What tests write need not outlive the machine.
             for setting in ("fsync", "synchronous_commit", "full_page_writes"):
@@ -139,8 +144,8 @@ def run_in_thread(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 @contextmanager
-def _embedded(directory: Path) -> Iterator[str]:
-    lease = run_in_thread(embedded_postgres.acquire(directory))
+def _embedded(directory: Path, major: int) -> Iterator[str]:
+    lease = run_in_thread(embedded_postgres.acquire(directory, major))
     try:
         yield lease.url
     finally:

@@ -446,3 +446,26 @@ def test_the_wheel_is_never_imported() -> None:
 def test_a_database_of_ones_own_is_empty(postgres_database: str) -> None:
     assert ask(postgres_database, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
     assert ask(postgres_database, "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'") == 1
+
+
+async def test_data_of_another_major_is_never_opened(tmp_path: Path) -> None:
+    directory = tmp_path / "an old store"
+    lease = await embedded_postgres.acquire(directory, 16)
+    assert str(ask(lease.url, "SHOW server_version")).startswith("16.")
+    make_table(lease.url, "CREATE TABLE kept AS SELECT 'here' AS word")
+    await embedded_postgres.release(lease)
+    with pytest.raises(errors.Refused) as refusal:
+        await embedded_postgres.acquire(directory)
+    assert str(refusal.value) == (
+        f"pgembed:{directory} holds data of PostgreSQL 16, older than the PostgreSQL 18 installed here: "
+        f"`vestige-tui --store 'pgembed:{directory}' schema upgrade-server` brings it up to date."
+    )
+    again = await embedded_postgres.acquire(directory, 16)
+    assert ask(again.url, "SELECT word FROM kept") == "here"
+    await embedded_postgres.release(again)
+
+
+async def test_data_of_a_newer_major_is_refused(cluster: Path) -> None:
+    with pytest.raises(errors.Refused, match="holds data of PostgreSQL 18, newer than the PostgreSQL 16 installed"):
+        await embedded_postgres.acquire(cluster, 16)
+    assert not leases(cluster)

