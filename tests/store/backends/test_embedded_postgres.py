@@ -444,7 +444,13 @@ def test_the_wheel_is_never_imported() -> None:
 
 
 def test_a_database_of_ones_own_is_empty(postgres_database: str) -> None:
-    assert ask(postgres_database, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
+    assert (
+        ask(
+            postgres_database,
+            "SELECT count(*) FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace",
+        )
+        == 0
+    )
     assert ask(postgres_database, "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'") == 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.support.documented_grants import SCHEMA, STEPS, grant_as_documented, logged_in
 from tests.support.jobs import run_here
 from vestige_tui.core.errors import ReadOnly
 from vestige_tui.core.links import Edge
@@ -26,16 +26,8 @@ from vestige_tui.store.open import open_store
 from vestige_tui.store.schema import migrations
 from vestige_tui.store.store import Store
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "postgres.md"
 EMBEDDER = TestEmbedder(16)
 TEXTS = ("Rotate the signing keys.", "The harbour queue is full.", "A batch of tokens expires.")
-STEPS = ("administrator", "owner", "writer", "reader")
-
-
-def documented() -> dict[str, str]:
-    """The statements under "Rights", in order: those of an administrator, then of each role."""
-    [rights] = re.findall(r"^## Rights$(.*?)^## ", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    return dict(zip(STEPS, re.findall(r"^```sql\n(.*?)^```", rights, re.MULTILINE | re.DOTALL), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +38,10 @@ class Roles:
     names: dict[str, str]
 
     def grant(self, step: str) -> None:
-        statements = documented()[step]
-        for role, name in self.names.items():
-            statements = statements.replace(f"console_{role}", sql.Identifier(name).as_string(None))
-        with psycopg.connect(self.database, autocommit=True) as connection:
-            for statement in statements.split(";\n"):
-                if statement.strip():
-                    connection.execute(statement.encode())
+        grant_as_documented(self.database, step, self.names)
 
     def url(self, role: str) -> str:
-        scheme, _, rest = self.database.partition("://")
-        return f"{scheme}://{self.names[role].replace(' ', '%20')}@{rest.partition('@')[2]}"
+        return logged_in(self.database, self.names[role])
 
 
 @pytest.fixture
@@ -69,7 +54,9 @@ def roles(postgres_database: str) -> Iterator[Roles]:
             role = sql.Identifier(name)
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
             connection.execute(
-                sql.SQL("ALTER ROLE {} IN DATABASE {} SET search_path = memories").format(role, database)
+                sql.SQL("ALTER ROLE {} IN DATABASE {} SET search_path = {}").format(
+                    role, database, sql.Identifier(SCHEMA)
+                )
             )
     given = Roles(postgres_database, names)
     given.grant("administrator")
