@@ -13,21 +13,17 @@ from psycopg import sql
 
 from tests.support.documented_grants import SCHEMA, STEPS, grant_as_documented, logged_in
 from tests.support.jobs import run_here
+from tests.support.store_exercise import EMBEDDER, TEXTS, fill, opened
 from vestige_tui.core.errors import ReadOnly
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Filter, Patch
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.search import SearchQuery
-from vestige_tui.embedding.embedder_source import EmbedderSource
-from vestige_tui.embedding.models import TestEmbedder, signature
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest
 from vestige_tui.store.open import open_store
 from vestige_tui.store.schema import migrations
 from vestige_tui.store.store import Store
-
-EMBEDDER = TestEmbedder(16)
-TEXTS = ("Rotate the signing keys.", "The harbour queue is full.", "A batch of tokens expires.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +62,6 @@ def roles(postgres_database: str) -> Iterator[Roles]:
         for name in names.values():
             for statement in ("DROP OWNED BY {} CASCADE", "DROP ROLE {}"):
                 connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
-
-
-async def fill(url: str) -> None:
-    embedders = EmbedderSource(embedder=EMBEDDER)
-    async with open_store(url, create=True, embedders=embedders) as store:
-        await store.models.register(signature(EMBEDDER))
-        await store.memories.insert_many([Draft(text) for text in TEXTS], embeddings=EMBEDDER.embed(TEXTS))
-    embedders.close()
 
 
 async def read(store: Store) -> None:
@@ -122,12 +110,10 @@ async def test_the_owner_does_everything(roles: Roles, tmp_path: Path) -> None:
     await fill(source)
     for _ in range(2):
         assert "every row is equal" in await job("copy", source, url)
-    embedders = EmbedderSource(embedder=EMBEDDER)
-    async with open_store(url, embedders=embedders) as store:
+    async with opened(url) as store:
         await read(store)
         await write(store)
         await store.maintenance.vacuum()
-    embedders.close()
     assert "24" in await job("reembed", url, url, model="test-embedder-24")
     await job("reembed", url, url, rollback=True)
     async with open_store(url) as store:
@@ -141,12 +127,10 @@ async def test_the_writer_writes(roles: Roles, tmp_path: Path) -> None:
     await fill(roles.url("owner"))
     roles.grant("writer")
     url = roles.url("writer")
-    embedders = EmbedderSource(embedder=EMBEDDER)
-    async with open_store(url, embedders=embedders) as store:
+    async with opened(url) as store:
         assert not store.read_only
         await read(store)
         await write(store)
-    embedders.close()
     source = f"sqlite:{tmp_path / 'source.db'}"
     await fill(source)
     assert f"{2 * len(TEXTS)} rows inserted, 1 present, 0 failed" in await job("copy", source, url)
@@ -173,15 +157,13 @@ async def test_the_reader_reads(roles: Roles, tmp_path: Path) -> None:
     await fill(roles.url("owner"))
     roles.grant("reader")
     url = roles.url("reader")
-    embedders = EmbedderSource(embedder=EMBEDDER)
-    async with open_store(url, embedders=embedders) as store:
+    async with opened(url) as store:
         assert "may only read; run GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA memories" in (
             store.read_only_reason
         )
         await read(store)
         with pytest.raises(ReadOnly):
             await write(store)
-    embedders.close()
     assert "every row is equal" in await job("copy", url, f"sqlite:{tmp_path / 'copy.db'}")
 
 
@@ -210,7 +192,5 @@ async def test_the_grants_that_a_reason_names_let_a_reader_write(roles: Roles) -
     with psycopg.connect(roles.database, autocommit=True) as connection:
         for statement in statements.split("; "):
             connection.execute(statement.encode())
-    embedders = EmbedderSource(embedder=EMBEDDER)
-    async with open_store(roles.url("reader"), embedders=embedders) as store:
+    async with opened(roles.url("reader")) as store:
         await write(store)
-    embedders.close()

@@ -11,48 +11,18 @@ from psycopg import sql
 
 from tests.support.jobs import run_here
 from tests.support.postgres_schemas import ODD_SCHEMA, in_schema, search_path, tables_of, with_settings
+from tests.support.store_exercise import EMBEDDER, TEXTS, copied, fill, opened, use
 from vestige_tui.core.errors import Refused, SchemaPending
-from vestige_tui.core.memories import Draft, Patch
-from vestige_tui.core.search import SearchQuery
-from vestige_tui.embedding.embedder_source import EmbedderSource
-from vestige_tui.embedding.models import Embedder, TestEmbedder, signature
+from vestige_tui.embedding.models import Embedder, TestEmbedder
 from vestige_tui.jobs.start import JobRequest
 from vestige_tui.jobs.store_identity import same_store
 from vestige_tui.store.backends.postgres_settings import Setting, as_options, parse_options
 from vestige_tui.store.open import open_store
 from vestige_tui.store.schema import migrations
-from vestige_tui.store.store import Store
 
-TEXTS = ("Rotate the signing keys.", "The harbour queue is full.", "A batch of tokens expires.")
-SMALL, WIDE = TestEmbedder(16), TestEmbedder(2_400)
+SMALL, WIDE = EMBEDDER, TestEmbedder(2_400)
 """Models whose vectors are stored as vector and as halfvec."""
 SCHEMAS = ("My Schema", "select", "a.b", 'quo"ted', "100%s", "back\\slash", "123", "-", "pgvector, public", ODD_SCHEMA)
-
-
-async def fill(url: str, embedder: Embedder = SMALL) -> None:
-    """A store with some memories and their vectors."""
-    embedders = EmbedderSource(embedder=embedder)
-    async with open_store(url, create=True, embedders=embedders) as store:
-        await store.models.register(signature(embedder))
-        await store.memories.insert_many([Draft(text) for text in TEXTS], embeddings=embedder.embed(TEXTS))
-    embedders.close()
-
-
-async def use(store: Store) -> None:
-    """Write, find, change, undo, report, and vacuum."""
-    found = await store.search(SearchQuery("rotate signing keys", limit=3))
-    assert (found.mode, found.warnings) == ("hybrid", ())
-    assert (found.hits[0].memory.content, found.hits[0].vector_rank) == (TEXTS[0], 1)
-    assert await store.wait_for_change(0.1)
-    change = await store.update(found.hits[0].memory.id, Patch(content="Rotate them every month."))
-    assert not change.warnings
-    assert await store.wait_for_change(10)
-    assert change.undo is not None
-    await store.journal.undo(change.undo)
-    report = await store.maintenance.report()
-    assert report.health.state == "healthy", report.health
-    assert "knowledge_nodes" in {size.name for size in report.sizes or ()}
-    await store.maintenance.vacuum()
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
@@ -61,11 +31,9 @@ async def test_a_store_lies_in_a_schema_of_any_name(postgres_database: str, sche
     await fill(url)
     assert {"knowledge_nodes", "vestige_migrations"} <= tables_of(postgres_database, schema)
     assert not tables_of(postgres_database, "public")
-    embedders = EmbedderSource(embedder=SMALL)
-    async with open_store(url, embedders=embedders) as store:
+    async with opened(url) as store:
         await use(store)
         await migrations.down(store.backend, yes=True)
-    embedders.close()
     assert tables_of(postgres_database, schema) == {"vestige_migrations"}
 
 
@@ -74,12 +42,10 @@ async def test_a_store_lies_in_a_schema_of_any_name(postgres_database: str, sche
 async def test_pgvector_lies_in_any_schema(postgres_database: str, vector_schema: str, embedder: Embedder) -> None:
     url = in_schema(postgres_database, "My Schema", vector_schema=vector_schema)
     await fill(url, embedder)
-    embedders = EmbedderSource(embedder=embedder)
-    async with open_store(url, embedders=embedders) as store:
+    async with opened(url, embedder) as store:
         await use(store)
         [index] = await store.backend.fetch("find_index")
         assert index["valid"]
-    embedders.close()
 
 
 async def test_jobs_work_in_any_schema(postgres_database: str, tmp_path: Path) -> None:
@@ -89,9 +55,7 @@ async def test_jobs_work_in_any_schema(postgres_database: str, tmp_path: Path) -
     for one, other in ((source, url), (url, f"sqlite:{tmp_path / 'back.db'}")):
         # A second copy meets rows that are there.
         for _ in range(2):
-            job = await run_here(JobRequest("copy", one, other, {}))
-            assert (job.status, job.error) == ("completed", None)
-            assert "every row is equal" in (job.result or "")
+            await copied(one, other)
     for options in ({"model": WIDE.name}, {"rollback": True}, {"model": "test-embedder-24", "concurrent_index": True}):
         job = await run_here(JobRequest("reembed", url, url, options))
         assert (job.status, job.error) == ("completed", None)
