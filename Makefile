@@ -9,7 +9,7 @@ BUSY ?=
 FUZZ_SECONDS ?= 600
 ONLY ?=
 
-.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons network-check deps-newest bench test-all deaths soak faults fuzz clean
+.PHONY: demo demo-check start-check test terminal-tests lint types contracts check check-terminal check-pythons network-check deps-newest bench test-all deaths soak faults fuzz test-postgres clean
 
 ## The console on a sample store; your own stores and settings stay untouched.
 demo: $(VENV)/.installed-demo
@@ -84,6 +84,10 @@ fuzz: $(VENV)/.installed-test
 ## The faults of docs/faults.md, provoked for real on this machine; ONLY=6,10 for some of them (about ten minutes).
 faults: $(VENV)/.installed-test
 	$(BIN)/python -m tests.faults $(if $(ONLY),--only $(ONLY))
+
+## The tests that use PostgreSQL, on each variant of it: majors, schema, rights, locale, pooler; ONLY=16,grants for some.
+test-postgres: $(VENV)/.installed-test
+	$(BIN)/python -m tests.postgres_variants $(if $(ONLY),--only $(ONLY))
 
 clean:
 	rm -rf $(VENV) .venv-3.* .venv-newest build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

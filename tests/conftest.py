@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.support.postgres import (
     postgres_server,
     postgres_template,
 )
+from tests.support.postgres_variant import needs_postgres
 from tests.support.replicas import replicated_pair
 from tests.support.signals import hear_signals
 from vestige_tui.config.log import close_log
@@ -44,7 +46,11 @@ def pytest_configure() -> None:
     hear_signals()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.environ.get("VESTIGE_TEST_ONLY_POSTGRES"):
+        chosen = [item for item in items if isinstance(item, pytest.Function) and needs_postgres(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
     for item in items:
         if item.get_closest_marker("deaths"):
             item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))

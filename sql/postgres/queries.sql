@@ -15,17 +15,20 @@ CREATE TABLE IF NOT EXISTS vestige_migrations (
 
 -- find_bookkeeping --
 -- Check for the console's own schema.
-SELECT count(*) AS n FROM pg_class WHERE relname = 'vestige_migrations' AND relkind = 'r' AND relnamespace = current_schema()::regnamespace
+SELECT count(*) AS n FROM pg_class WHERE relname = 'vestige_migrations' AND relkind = 'r' AND relnamespace = quote_ident(current_schema())::regnamespace
+
+-- store_tables --
+-- Names of the store's tables, without the bookkeeping.
+'embedding_model', 'domains', 'users', 'groups', 'group_memberships', 'knowledge_nodes', 'node_embeddings', 'scheduling',
+'edges', 'review_events', 'supersession_events', 'delegations', 'job_runs', 'job_findings', 'journal', 'review_marks',
+'spare_embeddings', 'spare_model', 'model_changes', 'sync_state', 'term_stats'
 
 -- list_taken_names --
 -- Tables of another program that have the console's names. One statement also looks for the console's own bookkeeping:
 -- another console may create the schema between two statements.
-SELECT relname AS name FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname IN (
-    'embedding_model', 'domains', 'users', 'groups', 'group_memberships', 'knowledge_nodes', 'node_embeddings', 'scheduling',
-    'edges', 'review_events', 'supersession_events', 'delegations', 'job_runs', 'job_findings', 'journal', 'review_marks',
-    'spare_embeddings', 'spare_model', 'model_changes', 'sync_state', 'term_stats')
+SELECT relname AS name FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relname IN (/*= store_tables */)
     AND NOT EXISTS (
-        SELECT 1 FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = 'vestige_migrations')
+        SELECT 1 FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relname = 'vestige_migrations')
 ORDER BY relname
 
 -- list_applied --
@@ -725,22 +728,82 @@ SELECT (SELECT count(*) FROM knowledge_nodes) AS total_memories,
 -- Check that the store answers.
 SELECT current_setting('server_version') AS version
 
+-- path_schemas --
+-- Schemas of the search path that exist, usable by the role or not; the server leaves out the others without a word.
+SELECT n.oid, n.nspname, e.place FROM (
+    SELECT (CASE WHEN p.m[1] IS NULL THEN lower(p.m[2]) WHEN p.m[1] = '$user' THEN current_user::text
+        ELSE replace(p.m[1], '""', '"') END)::name AS name, p.place
+    FROM regexp_matches(current_setting('search_path'), '"((?:[^"]|"")*)"|([^[:space:],"]+)', 'g') WITH ORDINALITY AS p (m, place)
+) e JOIN pg_namespace n ON n.nspname = e.name
+
 -- preflight --
--- Server version, availability of pgvector, and privileges of the role.
+-- Server version, availability of pgvector, names and privileges of the role. closed_schema is one that the role may not
+-- use: the search path would have come to it first.
 SELECT current_setting('server_version_num')::integer AS server_version_num, current_setting('server_version') AS server_version,
     (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS available,
-    (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS installed,
-    has_database_privilege(current_database(), 'CREATE') AS may_create,
-    current_setting('default_transaction_read_only')::boolean AS read_only, pg_is_in_recovery() AS standby,
-    current_user::text AS role, quote_ident(current_schema()) AS schema,
-    CASE WHEN to_regclass('knowledge_nodes') IS NULL OR to_regclass('journal') IS NULL THEN ''
-        WHEN NOT (has_any_column_privilege('knowledge_nodes', 'INSERT, UPDATE') OR has_table_privilege('knowledge_nodes', 'DELETE'))
-            THEN 'may only read'
-        WHEN NOT has_any_column_privilege('journal', 'INSERT') THEN 'may not write to the journal, as every change does'
-        WHEN NOT has_sequence_privilege(pg_get_serial_sequence('journal', 'id'), 'USAGE, UPDATE')
-            THEN 'may not use the sequence of the journal, as every change does'
+    v.extversion AS installed, v.schema AS vector_schema, v.usable AS may_use_vector,
+    current_setting('default_transaction_read_only')::boolean AS read_only,
+    (SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only') AS read_only_source,
+    pg_is_in_recovery() AS standby, current_setting('session_replication_role') = 'replica' AS replica_session,
+    quote_ident(current_user) AS role, quote_ident(current_database()) AS database,
+    current_setting('search_path') AS search_path, quote_ident(current_schema()) AS schema,
+    (SELECT quote_ident(c.nspname) FROM (/*= path_schemas */) c WHERE NOT has_schema_privilege(c.oid, 'USAGE')
+        AND (current_schema() IS NULL OR (c.place < (SELECT min(u.place) FROM (/*= path_schemas */) u WHERE u.nspname = current_schema())
+            AND EXISTS (SELECT FROM pg_class t WHERE t.relnamespace = c.oid AND t.relname = 'vestige_migrations')))
+        ORDER BY EXISTS (SELECT FROM pg_class t WHERE t.relnamespace = c.oid AND t.relname = 'vestige_migrations') DESC, c.place
+        LIMIT 1) AS closed_schema,
+    EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = s.oid AND c.relrowsecurity AND row_security_active(c.oid)
+        AND c.relname IN (/*= store_tables */)) AS row_security,
+    CASE WHEN m.oid IS NULL OR j.oid IS NULL THEN ''
+        WHEN NOT (has_any_column_privilege(m.oid, 'INSERT, UPDATE') OR has_table_privilege(m.oid, 'DELETE')) THEN 'changes'
+        WHEN NOT has_any_column_privilege(j.oid, 'INSERT') THEN 'journal'
+        WHEN NOT has_sequence_privilege(q.oid, 'USAGE, UPDATE') THEN 'journal sequence'
         ELSE '' END AS lacks,
-    has_schema_privilege(current_schema(), 'CREATE') AS may_migrate
+    quote_ident(j.relname) AS journal, quote_ident(q.relname) AS journal_sequence
+FROM (SELECT (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AS oid) s
+LEFT JOIN pg_class m ON m.relnamespace = s.oid AND m.relname = 'knowledge_nodes'
+LEFT JOIN pg_class j ON j.relnamespace = s.oid AND j.relname = 'journal'
+LEFT JOIN pg_class q ON q.relkind = 'S' AND q.oid IN (SELECT d.objid FROM pg_depend d
+    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = j.oid AND d.deptype = 'a')
+LEFT JOIN (SELECT x.extversion, quote_ident(n.nspname) AS schema, has_schema_privilege(n.oid, 'USAGE') AS usable
+    FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace WHERE x.extname = 'vector') v ON true
+
+-- list_row_security --
+-- Tables with policies that apply to the role: hidden where a policy may hide rows, else one may refuse a change. A
+-- policy with the bare condition true does neither. owned: the policies are forced upon the owner.
+WITH applied AS (SELECT p.polrelid, p.polcmd, p.polpermissive, coalesce(pg_get_expr(p.polqual, p.polrelid), 'true') AS sees,
+        coalesce(pg_get_expr(p.polwithcheck, p.polrelid), pg_get_expr(p.polqual, p.polrelid), 'true') AS takes
+    FROM pg_policy p WHERE 0 = ANY (p.polroles) OR EXISTS (SELECT FROM unnest(p.polroles) AS r (oid) WHERE pg_has_role(r.oid, 'USAGE')))
+SELECT quote_ident(current_schema()) || '.' || quote_ident(c.relname) AS name, bool_or(k.command = 'r') AS hidden,
+    pg_has_role(c.relowner, 'USAGE') AS owned
+FROM pg_class c CROSS JOIN unnest('{r,a,w,d}'::"char"[]) AS k (command)
+WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relname IN (/*= store_tables */) AND row_security_active(c.oid)
+    AND NOT (EXISTS (SELECT FROM applied p WHERE p.polrelid = c.oid AND p.polcmd IN ('*', k.command)
+            AND p.polpermissive AND p.sees = 'true' AND p.takes = 'true')
+        AND NOT EXISTS (SELECT FROM applied p WHERE p.polrelid = c.oid AND p.polcmd IN ('*', k.command) AND NOT p.polpermissive))
+GROUP BY c.relname, c.relowner ORDER BY c.relname
+
+-- list_missing_rights --
+-- Rights of the role in the schema and the database, in the first row; then of each table and sequence those that it
+-- lacks of the given ones, with the owner.
+SELECT '' AS name, '' AS kind, '' AS object, '' AS rights, quote_ident(current_user) AS role, '' AS owner, true AS owned,
+    quote_ident(current_schema()) AS schema, quote_ident(current_database()) AS database,
+    has_schema_privilege(current_schema(), 'CREATE') AS may_create, has_database_privilege(current_database(), 'TEMPORARY') AS may_stage,
+    EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') AS has_vector, 0 AS place
+UNION ALL
+SELECT t.relname::text, o.kind, quote_ident(current_schema()) || '.' || quote_ident(o.name), o.rights, '', quote_ident(pg_get_userbyid(t.relowner)),
+    pg_has_role(t.relowner, 'USAGE'), '', '', true, true, true, 1
+FROM pg_class t CROSS JOIN LATERAL (
+    SELECT 'table' AS kind, t.relname AS name, coalesce(string_agg(p.name, ', ' ORDER BY p.place), '') AS rights
+    FROM unnest(%(rights)s::text[]) WITH ORDINALITY AS p (name, place) WHERE NOT has_table_privilege(t.oid, p.name)
+    UNION ALL
+    SELECT 'sequence', q.relname, CASE WHEN has_sequence_privilege(q.oid, 'USAGE, UPDATE') THEN '' ELSE 'USAGE' END
+    FROM pg_depend d JOIN pg_class q ON q.oid = d.objid AND q.relkind = 'S'
+    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.deptype = 'a'
+    AND 'INSERT' = ANY (%(rights)s::text[])
+) o
+WHERE t.relnamespace = quote_ident(current_schema())::regnamespace AND t.relname IN ('vestige_migrations', /*= store_tables */)
+ORDER BY place, name, kind DESC
 
 -- identify_store --
 -- Identity of server, database and tables, the same on a primary and its standbys, and the newest migration.
@@ -823,13 +886,13 @@ SELECT c.relname::text AS name, pg_relation_size(c.oid) AS heap, pg_indexes_size
     s.n_live_tup AS rows, s.n_dead_tup AS dead_rows,
     greatest(s.last_vacuum, s.last_autovacuum) AS vacuumed_at, greatest(s.last_analyze, s.last_autoanalyze) AS analyzed_at
 FROM pg_class c LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'm')
+WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'm')
 ORDER BY pg_total_relation_size(c.oid) DESC, c.relname
 
 -- list_vacuumable --
 -- Tables that this role may vacuum, largest first; the server skips others with a mere warning.
 SELECT c.relname::text AS name FROM pg_class c
-WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'm')
+WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'm')
     AND (pg_has_role(c.relowner, 'USAGE') OR pg_has_role((SELECT datdba FROM pg_database WHERE datname = current_database()), 'USAGE'))
 ORDER BY pg_total_relation_size(c.oid) DESC, c.relname
 

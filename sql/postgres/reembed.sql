@@ -192,11 +192,13 @@ ORDER BY i.indisvalid DESC, own DESC, c.relname LIMIT 1
 -- prepare_build --
 -- Settings of an index build: memory, parallel workers, no timeouts; for a transaction or the session.
 SELECT set_config('maintenance_work_mem', %(memory)s, %(local)s), set_config('max_parallel_maintenance_workers', %(workers)s, %(local)s),
-    set_config('statement_timeout', '0', %(local)s), set_config('idle_in_transaction_session_timeout', '0', %(local)s)
+    set_config('statement_timeout', '0', %(local)s), set_config('idle_in_transaction_session_timeout', '0', %(local)s),
+    CASE WHEN current_setting('server_version_num')::integer >= 170000 THEN set_config('transaction_timeout', '0', %(local)s) END
 
 -- wait_long --
 -- No lock timeout: CREATE INDEX CONCURRENTLY waits without blocking writers.
-SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false)
+SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', '0', false),
+    CASE WHEN current_setting('server_version_num')::integer >= 170000 THEN set_config('transaction_timeout', '0', false) END
 
 -- notice_hangup --
 -- Stop a build soon after its client disconnects.
@@ -223,7 +225,7 @@ $drop$
 
 -- drop_spare_index_concurrently --
 -- The same without blocking writers.
-DROP INDEX CONCURRENTLY IF EXISTS idx_spare_embeddings_{kind}
+DROP INDEX CONCURRENTLY IF EXISTS {schema}.idx_spare_embeddings_{kind}
 
 -- build_index --
 -- Build the vector index.
@@ -236,11 +238,11 @@ CREATE INDEX CONCURRENTLY idx_node_embeddings_hnsw ON node_embeddings USING hnsw
 
 -- drop_index --
 -- Drop the vector index, to fill the table faster.
-DROP INDEX IF EXISTS idx_node_embeddings_hnsw
+DROP INDEX IF EXISTS {schema}.idx_node_embeddings_hnsw
 
 -- drop_index_concurrently --
 -- Drop an invalid vector index without blocking writers.
-DROP INDEX CONCURRENTLY IF EXISTS idx_node_embeddings_hnsw
+DROP INDEX CONCURRENTLY IF EXISTS {schema}.idx_node_embeddings_hnsw
 
 -- analyze_spare --
 -- Update planner statistics before the swap, which keeps them.

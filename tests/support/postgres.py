@@ -21,6 +21,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.polling import until
+from tests.support.postgres_variant import as_chosen, locale_clause
 from vestige_tui.store.backends import embedded_postgres
 from vestige_tui.store.backends.embedded_programs import MAJOR
 from vestige_tui.store.open import open_store
@@ -99,10 +100,12 @@ def new_database(server: str, encoding: str = "UTF8", template: str = "template0
     if encoding != "UTF8":
         # No other locale goes with every encoding.
         made += sql.SQL(" ENCODING {} LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'").format(encoding)
+    elif template == "template0":
+        made += locale_clause()
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(made)
     try:
-        yield on_database(server, name)
+        yield as_chosen(on_database(server, name), is_empty=template == "template0")
     finally:
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(identifier))
@@ -138,7 +141,7 @@ def named_database(server: str, name: str, template: str = "template0") -> Itera
         create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
     try:
-        yield on_database(server, name)
+        yield as_chosen(on_database(server, name), is_empty=template == "template0")
     finally:
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

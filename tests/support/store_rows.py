@@ -76,12 +76,10 @@ def sqlite_rows(target: str) -> dict[str, list[str]]:
 
 def postgres_rows(target: str) -> dict[str, list[str]]:
     with psycopg.connect(target) as connection:
-        tables = connection.execute(
-            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
-        ).fetchall()
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()").fetchall()
         indexes = connection.execute(
             "SELECT indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid"
-            " WHERE i.indisvalid AND c.relnamespace = 'public'::regnamespace"
+            " WHERE i.indisvalid AND c.relnamespace = quote_ident(current_schema())::regnamespace"
         ).fetchall()
         contents: dict[str, list[str]] = {"indexes": sorted(str(name) for (name,) in indexes)}
         for (name,) in tables:

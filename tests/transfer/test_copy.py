@@ -56,7 +56,9 @@ async def findings_of(target: str, job: Job) -> list[JobFinding]:
 
 def made_there(target: str) -> list[str]:
     with psycopg.connect(target) as connection:
-        cursor = connection.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+        cursor = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace"
+        )
         return [name for (name,) in cursor.fetchall()]
 
 

@@ -297,7 +297,9 @@ async def test_a_database_of_another_encoding_is_refused(encoding: str, postgres
         with pytest.raises(Refused, match=message):
             await asyncio.to_thread(PostgresSource, url)
         with psycopg.connect(url) as connection:
-            cursor = connection.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace")
+            cursor = connection.execute(
+                "SELECT count(*) FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace"
+            )
             assert cursor.fetchone() == (0,)
             assert connection.execute("SELECT count(*) FROM pg_extension").fetchone() == (1,)
     assert not (tmp_path / "new.db").exists()

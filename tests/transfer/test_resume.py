@@ -220,7 +220,7 @@ async def test_a_store_cannot_be_copied_to_itself(tmp_path: Path) -> None:
 
 def indexes(target: str) -> dict[str, str]:
     with psycopg.connect(target) as connection:
-        cursor = connection.execute("SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'")
+        cursor = connection.execute("SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema()")
         return {str(name): str(definition) for name, definition in cursor.fetchall()}
 
 

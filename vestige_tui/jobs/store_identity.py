@@ -13,7 +13,13 @@ from vestige_tui.core.text import redact_url
 _DEFAULT_PORT = "5432"
 _IDENTIFYING_PARAMS = ("host", "hostaddr", "port", "user", "dbname", "options", "service")
 """Parameters of a libpq URL that say which store it is; ``options`` may set a search path."""
-_ENVIRONMENT = {"host": "PGHOST", "hostaddr": "PGHOSTADDR", "user": "PGUSER", "dbname": "PGDATABASE"}
+_ENVIRONMENT = {
+    "host": "PGHOST",
+    "hostaddr": "PGHOSTADDR",
+    "user": "PGUSER",
+    "dbname": "PGDATABASE",
+    "options": "PGOPTIONS",
+}
 
 
 def store_identity(url: str) -> tuple[str, ...]:

@@ -114,7 +114,7 @@ async def _take(
     """Open the target and claim the job; retry while the database does not answer, as any step of the job."""
     pauses, claimant, since = Backoff(), owner(), datetime.now(UTC)
     while True:
-        store = open_store(spec["target"], max_connections=CONNECTIONS)
+        store = open_store(spec["target"], max_connections=CONNECTIONS, long_work=True)
         try:
             await store.open()
             context = await claim(store, spec, claimant)

@@ -84,7 +84,7 @@ class IndexBuilder:
 
     async def _build_concurrently(self, index: IndexQueries) -> None:
         # A separate connection, because settings apply to all of it.
-        backend = open_backend(self._context.target, max_connections=1)
+        backend = open_backend(self._context.target, max_connections=1, long_work=True)
         backend.use_model(self._attempt.model)
         await backend.open()
         try:

@@ -53,11 +53,13 @@ def open_backend(
     max_connections: int = 10,
     acquire_timeout: float = 30.0,
     read_url: str = "",
+    long_work: bool = False,
 ) -> Backend:
     """Return the backend of a URL, not yet opened; imports no driver but its own. Raises Usage.
 
     ``sqlite:PATH`` or a bare path, ``postgresql://…`` (any libpq URL), or ``pgembed:DIR``. ``read_url`` is the libpq
-    URL of a replica that answers searches and lists.
+    URL of a replica that answers searches and lists. With ``long_work`` no timeout that a server has set ends a
+    statement, a transaction or a session.
     """
     read_only = read_only or _only_reads.get()
     scheme, _, rest = url.partition(":")
@@ -74,6 +76,7 @@ def open_backend(
             max_connections=max_connections,
             acquire_timeout=acquire_timeout,
             read_url=read_url,
+            long_work=long_work,
         )
     refuse_other_urls(url)
     from vestige_tui.store.backends.sqlite import SqliteBackend
@@ -95,8 +98,12 @@ def open_store(
     max_connections: int = 10,
     acquire_timeout: float = 30.0,
     read_url: str = "",
+    long_work: bool = False,
 ) -> Store:
-    """Return the store of a URL; ``async with`` (or ``open``) opens it. ``create`` allows a new file and new tables."""
+    """Return the store of a URL; ``async with`` (or ``open``) opens it. ``create`` allows a new file and new tables.
+
+    ``long_work`` is of ``open_backend``.
+    """
 
     from vestige_tui.store.store import Store
 
@@ -107,5 +114,6 @@ def open_store(
         max_connections=max_connections,
         acquire_timeout=acquire_timeout,
         read_url=read_url,
+        long_work=long_work,
     )
     return Store(backend, create=create, embedders=embedders, policy=policy, clock=clock)

@@ -20,9 +20,12 @@ from vestige_tui.core.log import suppressed
 from vestige_tui.core.paths import user_path
 from vestige_tui.store.backends import embedded_postgres, pgbinary_decode
 from vestige_tui.store.backends.postgres import PostgresBackend
-from vestige_tui.store.backends.postgres_connection import BlockingConnection, check_encoding
+from vestige_tui.store.backends.postgres_connection import BlockingConnection, check_encoding, conninfo
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.backends.postgres_pool import refuse_missing_server
+from vestige_tui.store.backends.postgres_preflight import check_row_security, check_server, server_settings
+from vestige_tui.store.backends.postgres_rights import READER_RIGHTS, RightMissing
+from vestige_tui.store.backends.postgres_settings import as_statement
 from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.schema.rows import model as read_model
 from vestige_tui.transfer.convert import TransferRow, check_vector, convert_all, model_of
@@ -91,7 +94,7 @@ class PostgresSource:
         if previous is not None:
             embedded_postgres.release_now(previous)
         # The new server may listen on another socket.
-        self._conninfo = PostgresBackend(lease.url, read_only=True).conninfo()
+        self._conninfo = conninfo(lease.url, read_only=True, inherits=False, connect_timeout="10")
 
     def _release(self) -> None:
         if self._lease is not None:
@@ -102,7 +105,7 @@ class PostgresSource:
         try:
             connection = BlockingConnection.connect(self._conninfo, autocommit=True, row_factory=dict_row)
             try:
-                connection.execute(self._sql["take_time"].encode(), {"local": False})
+                self._set_up(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -110,6 +113,15 @@ class PostgresSource:
         except (psycopg.Error, OSError) as error:
             # The driver's message about an invalid URL may hold a password.
             raise translate(error, self.title) from None
+
+    def _set_up(self, connection: _Connection) -> None:
+        """Check server and role, and apply the settings of this server to the session. Raises Refused."""
+        server = connection.execute(compose("postgres", "preflight").encode()).fetchone() or {}
+        check_server(server, self.title)
+        if server["row_security"]:
+            tables = connection.execute(compose("postgres", "list_row_security").encode()).fetchall()
+            check_row_security(tables, server, self.title)
+        connection.execute(as_statement(server_settings(server, long_work=True)).encode())
 
     def _check_schema(self) -> None:
         """Check that the database holds a memory store."""
@@ -145,7 +157,18 @@ class PostgresSource:
             except (psycopg.Error, OSError) as error:
                 if self._closing and isinstance(error, errors.QueryCanceled):
                     raise Cancelled("The read was cancelled.") from error
-                raise translate(error, self.title) from error
+                translated = translate(error, self.title)
+                if isinstance(translated, RightMissing):
+                    translated = self._with_remedy(translated)
+                raise translated from error
+
+    def _with_remedy(self, error: RightMissing) -> RightMissing:
+        """Add the statements that grant a right that the role lacks."""
+        statement = compose("postgres", "list_missing_rights").encode()
+        with suppressed(log, "look for the rights that the role lacks", psycopg.Error):
+            rows = self._connection.execute(statement, {"rights": list(READER_RIGHTS)}).fetchall()
+            return error.with_remedy(self.title, rows)
+        return error
 
     def _connect_again(self) -> None:
         try:

@@ -47,7 +47,7 @@ FROM supersession_events v WHERE v.id > %(after)s ORDER BY v.id LIMIT %(limit)s
 -- list_left_behind --
 -- Other tables in the schema, which are not copied. Tables of extensions and the console's own bookkeeping are not
 -- listed.
-SELECT c.relname AS name FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+SELECT c.relname AS name FROM pg_class c WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p')
 AND NOT c.relispartition AND has_table_privilege(c.oid, 'SELECT')
 AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 AND c.relname NOT IN (

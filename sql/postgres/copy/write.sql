@@ -117,11 +117,13 @@ DELETE FROM /*table*/ WHERE id IN (SELECT (SELECT t.id FROM /*table*/ t WHERE /*
 -- Reuse plans of foreign key checks, unlike searches, which need custom plans; no timeouts, as a batch may wait for its
 -- source.
 SELECT set_config('plan_cache_mode', 'auto', true), set_config('statement_timeout', '0', true),
-    set_config('idle_in_transaction_session_timeout', '0', true)
+    set_config('idle_in_transaction_session_timeout', '0', true),
+    CASE WHEN current_setting('server_version_num')::integer >= 170000 THEN set_config('transaction_timeout', '0', true) END
 
 -- take_time --
 -- No timeouts for long work; for a transaction or the session.
-SELECT set_config('statement_timeout', '0', %(local)s), set_config('idle_in_transaction_session_timeout', '0', %(local)s)
+SELECT set_config('statement_timeout', '0', %(local)s), set_config('idle_in_transaction_session_timeout', '0', %(local)s),
+    CASE WHEN current_setting('server_version_num')::integer >= 170000 THEN set_config('transaction_timeout', '0', %(local)s) END
 
 -- hold_indexes --
 -- Serialize copies that drop and rebuild the indexes of one store.

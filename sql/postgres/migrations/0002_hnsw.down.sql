@@ -1,1 +1,1 @@
-DROP INDEX IF EXISTS idx_node_embeddings_hnsw;
+DROP INDEX IF EXISTS {schema}.idx_node_embeddings_hnsw;

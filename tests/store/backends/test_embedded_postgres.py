@@ -444,7 +444,8 @@ def test_the_wheel_is_never_imported() -> None:
 
 
 def test_a_database_of_ones_own_is_empty(bare_postgres_database: str) -> None:
-    assert ask(bare_postgres_database, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
+    tables = "SELECT count(*) FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace"
+    assert ask(bare_postgres_database, tables) == 0
     assert ask(bare_postgres_database, "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'") == 1
 
 

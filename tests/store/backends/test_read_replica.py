@@ -144,7 +144,7 @@ async def test_the_primary_answers_while_the_replica_is_away(replicated_pair: Re
 
 
 async def test_another_store_is_never_read(
-    replicated_pair: ReplicatedPair, migrated_postgres_database: str, tmp_path: Path
+    replicated_pair: ReplicatedPair, postgres_database: str, tmp_path: Path
 ) -> None:
     with new_standby(replicated_pair.primary_url, tmp_path / "promoted") as promoted:
         async with open_store(replicated_pair.primary_url, read_url=promoted) as store:
@@ -158,7 +158,7 @@ async def test_another_store_is_never_read(
                 return "does not stream from this store's server" in await problem_of(store)
 
             await until(is_refused)
-    for url in (migrated_postgres_database, replicated_pair.primary_url):
+    for url in (postgres_database, replicated_pair.primary_url):
         async with open_store(replicated_pair.primary_url, read_url=url) as store:
             await store.insert(Draft("Here alone."), embed=False)
             assert "Here alone." in await texts(store)

@@ -56,6 +56,10 @@ ONLY_POSTGRES = {
     "fill_terms",
     "analyze",
     "preflight",
+    "store_tables",
+    "path_schemas",
+    "list_row_security",
+    "list_missing_rights",
     "find_channel",
     "hold_channel",
     "find_horizon",
@@ -102,6 +106,8 @@ FRAGMENTS = (
     "score_",
     "still_",
     "weighed_",
+    "store_tables",
+    "path_schemas",
 )
 
 
@@ -191,7 +197,7 @@ def test_sqlite_prepares_every_query() -> None:
 
 def test_postgres_prepares_every_query(bare_postgres_database: str) -> None:
     def typed(sql: str) -> str:
-        return sql.replace("{vector}", "vector").replace("{width}", "8")
+        return sql.replace("{vector}", "vector").replace("{width}", "8").replace("{schema}", "public")
 
     count = 0
     with psycopg.connect(bare_postgres_database, autocommit=True) as connection:

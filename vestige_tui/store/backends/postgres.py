@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -14,13 +15,16 @@ from psycopg import AsyncConnection, AsyncCursor, errors, sql
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from vestige_tui.core.errors import ReadOnly, Refused, Unsure
+from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.storable import is_plain_uuid
 from vestige_tui.store.backends.postgres_connection import adapt_params
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.backends.postgres_listener import ChangeListener
 from vestige_tui.store.backends.postgres_pool import PostgresPool
 from vestige_tui.store.backends.postgres_replica import QUERIES, ReadReplica
+from vestige_tui.store.backends.postgres_rights import READER_RIGHTS, WRITER_RIGHTS, RightMissing, of_statement
 from vestige_tui.store.backends.postgres_search import PostgresSearch
+from vestige_tui.store.backends.postgres_settings import as_statement
 from vestige_tui.store.backends.postgres_word_weights import WordWeights
 from vestige_tui.store.backends.protocol import (
     BackendQuery,
@@ -42,7 +46,10 @@ from vestige_tui.store.waits import Waits, long_work
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
+    from vestige_tui.core.errors import VestigeError
     from vestige_tui.core.health import HealthProblem
+
+log = logging.getLogger(__name__)
 
 MAX_VECTOR_DIMENSIONS = 2_000
 """Most dimensions that pgvector can index as vector."""
@@ -69,14 +76,14 @@ class PostgresTransaction:
                 cursor = await self.connection.execute(self._backend.sql(name, slots), adapt_params(params))
                 return list(await cursor.fetchall()) if cursor.description else []
         except psycopg.Error as error:
-            raise translate(error, self._backend.title) from error
+            raise self._translated(error, name, slots) from error
 
     async def execute(self, name: str, params: Params | None = None, slots: Slots | None = None) -> int:
         try:
             with self._backend.timings.of(name):
                 return (await self.connection.execute(self._backend.sql(name, slots), adapt_params(params))).rowcount
         except psycopg.Error as error:
-            raise translate(error, self._backend.title) from error
+            raise self._translated(error, name, slots) from error
 
     async def execute_many(self, name: str, many: Sequence[Params]) -> int:
         if not many:
@@ -87,11 +94,15 @@ class PostgresTransaction:
                     await cursor.executemany(self._backend.sql(name), [adapt_params(params) for params in many])
                 return cursor.rowcount
         except psycopg.Error as error:
-            raise translate(error, self._backend.title) from error
+            raise self._translated(error, name) from error
+
+    def _translated(self, error: psycopg.Error, name: str, slots: Slots | None = None) -> VestigeError:
+        return of_statement(translate(error, self._backend.title), compose("postgres", name, slots))
 
     async def script(self, sql: str) -> None:
         try:
             with long_work():
+                await self.connection.execute(self._backend.lift_timeouts(local=True))
                 await self.connection.execute(self._backend.typed(sql).encode())
         except psycopg.Error as error:
             raise translate(error, self._backend.title) from error
@@ -121,6 +132,7 @@ class PostgresBackend:
         max_connections: int = 10,
         acquire_timeout: float = 30.0,
         read_url: str = "",
+        long_work: bool = False,
     ) -> None:
         self._pool = PostgresPool(
             target,
@@ -128,6 +140,7 @@ class PostgresBackend:
             read_only=read_only,
             max_connections=max_connections,
             acquire_timeout=acquire_timeout,
+            long_work=long_work,
         )
         self._vector_type = "vector"
         self._width = 0
@@ -211,16 +224,23 @@ class PostgresBackend:
     # SQL
 
     def typed(self, sql: str) -> str:
-        """Return a statement with this store's vector type and width in its placeholders."""
+        """Return a statement with this store's schema, index, vector type and width in its placeholders."""
         indexed = sql.replace("{index}", self._index_definition).replace("{kind}", self._index_kind)
-        return indexed.replace("{vector}", self._vector_type).replace("{width}", str(self._width))
+        typed = indexed.replace("{vector}", self._vector_type).replace("{width}", str(self._width))
+        return typed.replace("{schema}", self._pool.schema)
+
+    def lift_timeouts(self, *, local: bool) -> bytes:
+        """Return the statement that lets a session, or the transaction, take as long as it likes."""
+        return as_statement(self._pool.lifted, local=local).encode()
 
     def sql(self, name: str, slots: Slots | None = None) -> bytes:
         composed = compose("postgres", name, slots)
         statement = self._statements.get(composed)
         if statement is None:
-            readable = with_common_tables(composed, self._stand_ins, self._pool.schema)
-            statement = self._statements[composed] = self.typed(readable).encode()
+            readable = with_common_tables(composed, self._stand_ins, "{schema}")
+            # Its values are placeholders that begin with a percent sign, as a name may.
+            schema = self._pool.schema.replace("%", "%%")
+            statement = self._statements[composed] = self.typed(readable.replace("{schema}", schema)).encode()
         return statement
 
     def use_model(self, model: ModelSignature | None) -> None:
@@ -253,18 +273,15 @@ class PostgresBackend:
             rows_of_replica = await self._replica.fetch(name, encoded, params)
             if rows_of_replica is not None:
                 return rows_of_replica
-        try:
-            return await self._fetch_once(name, encoded, params)
-        except psycopg.OperationalError as error:
-            if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable | errors.InsufficientResources):
-                raise translate(error, self.title) from error
-            # A read is idempotent: retry it once, on a connection that outlived the cause.
+        async with self._translating(encoded.decode()):
             try:
                 return await self._fetch_once(name, encoded, params)
-            except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as retry_error:
-                raise translate(retry_error, self.title) from retry_error
-        except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
-            raise translate(error, self.title) from error
+            except (errors.QueryCanceled, errors.LockNotAvailable, errors.InsufficientResources):
+                raise
+            except psycopg.OperationalError:
+                # A read is idempotent: retry it once, on a connection that outlived the cause.
+                return await self._fetch_once(name, encoded, params)
+        raise AssertionError("an error is raised")
 
     async def _fetch_once(self, name: str, statement: bytes, params: Params | None) -> list[Row]:
         # The wait for a connection is not the query's time; the pool counts it.
@@ -287,7 +304,7 @@ class PostgresBackend:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
         committing = False
         try:
-            async with self._pool.connection() as connection:
+            async with self._translating(), self._pool.connection() as connection:
                 try:
                     async with connection.transaction():
                         yield PostgresTransaction(connection, self)
@@ -296,16 +313,36 @@ class PostgresBackend:
                     if committing and connection.closed:
                         raise self._unsure() from error
                     raise
-        except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
-            raise translate(error, self.title) from error
         finally:
             self._note_change()
+
+    @asynccontextmanager
+    async def _translating(self, statement: str = "") -> AsyncIterator[None]:
+        """Translate errors of driver and pool; one about a missing right gets the statements that grant it."""
+        try:
+            yield
+        except RightMissing as error:
+            raise await self._with_remedy(error) from error.__cause__
+        except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
+            translated = of_statement(translate(error, self.title), statement)
+            # The connection that met the error is free again.
+            raise await self._with_remedy(translated) from error
+
+    async def _with_remedy(self, error: VestigeError) -> VestigeError:
+        if not isinstance(error, RightMissing):
+            return error
+        name, rights = "list_missing_rights", READER_RIGHTS if self.read_only else WRITER_RIGHTS
+        try:
+            return error.with_remedy(self.title, await self._fetch_once(name, self.sql(name), {"rights": list(rights)}))
+        except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as failure:
+            log_suppressed(log, "look for the rights that the role lacks", failure)
+            return error
 
     async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:
         if self.read_only:
             raise ReadOnly(f"{self.title} is open read-only: {self.reason}.")
         try:
-            async with self._pool.connection() as connection:
+            async with self._translating(), self._pool.connection() as connection:
                 try:
                     with self.timings.of(_trip_name(writes)):
                         async with connection.pipeline(), connection.transaction():
@@ -316,8 +353,6 @@ class PostgresBackend:
                         raise self._unsure() from error
                     raise
                 return [list(await cursor.fetchall()) if cursor and cursor.description else [] for cursor in cursors]
-        except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
-            raise translate(error, self.title) from error
         finally:
             self._note_change()
 
@@ -339,13 +374,18 @@ class PostgresBackend:
         return None
 
     async def maintain(self, name: str, table: str = "") -> None:
-        try:
-            async with self._pool.connection() as connection:
-                statement = self.sql(name).replace(b"{table}", sql.Identifier(table).as_bytes(connection))
-                with self.timings.of(name), long_work():
-                    await connection.execute(statement)
-        except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
-            raise translate(error, self.title) from error
+        async with self._translating(), self._pool.connection() as connection:
+            quoted = f"{self._pool.schema}.{sql.Identifier(table).as_string(connection)}".replace("%", "%%")
+            statement = self.sql(name).replace(b"{table}", quoted.encode())
+            with self.timings.of(name), long_work():
+                await connection.execute(self.lift_timeouts(local=False))
+                try:
+                    # With parameters, though it takes none: percent signs of names are doubled.
+                    await connection.execute(statement, {})
+                finally:
+                    if not connection.closed:
+                        for setting in self._pool.lifted:
+                            await connection.execute(f"RESET {setting.name}".encode())
 
     # Search
 

@@ -7,6 +7,7 @@ import logging
 import os
 import select
 import socket
+from collections.abc import Sequence
 from typing import Any, Self, TypeVar
 
 import psycopg
@@ -21,6 +22,17 @@ from vestige_tui.core.errors import Usage
 from vestige_tui.core.server_url import PERCENT_ENCODE, read_server_url
 from vestige_tui.core.storable import clean
 from vestige_tui.store.backends.postgres_errors import BrokenOff, LockTimeout, Unsuitable
+from vestige_tui.store.backends.postgres_settings import (
+    ENCODING,
+    FIXED,
+    READ_ONLY,
+    REPORTED,
+    TUNING,
+    Setting,
+    as_options,
+    as_statement,
+    given_options,
+)
 from vestige_tui.store.backends.protocol import Json, Params, fitting
 from vestige_tui.store.waits import Waits
 
@@ -28,13 +40,6 @@ RV = TypeVar("RV")
 
 CANCEL_SECONDS = 1.0
 """Wait for a server to accept a cancellation, before its connection is cut."""
-
-# A search is planned with its parameters: a generic plan takes a LIMIT for a tenth of the table.
-_SETTINGS = (
-    "-c plan_cache_mode=force_custom_plan -c jit=off"
-    " -c hnsw.ef_search=200 -c hnsw.iterative_scan=relaxed_order -c lock_timeout=15s"
-    " -c ivfflat.probes=10 -c ivfflat.iterative_scan=relaxed_order"
-)
 
 # A line that drops packets is cut after half a minute; a server that is slow or stopped still acknowledges.
 _LINE = {
@@ -44,27 +49,13 @@ _LINE = {
     "tcp_user_timeout": "30000",  # milliseconds
 }
 
-ENCODING = "UTF8"
-# Stored and read values depend on these. Environment (PGCLIENTENCODING, PGDATESTYLE, PGTZ), service file, URL, role and
-# database may each set others. The server reports all of these to every session.
-_REPORTED = {
-    "client_encoding": ENCODING,
-    "DateStyle": "ISO",
-    "IntervalStyle": "postgres",
-    "TimeZone": "UTC",
-    "standard_conforming_strings": "on",
-}
-_VALUES = {**_REPORTED, "extra_float_digits": "1"}
-# Appended to the URL's options, because the last of two settings wins.
-_VALUE_OPTIONS = " ".join(f"-c {name}={value}" for name, value in _VALUES.items())
-
 # Driver and pool log the errors that they also raise; the console keeps stderr free of them.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 logging.getLogger("psycopg").propagate = False
 
 
-_SETTLE = "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _VALUES.items())
-"""Statement that applies all settings to a session."""
+_SETTLE = as_statement(FIXED)
+"""Statement that applies all settings that values depend on to a session."""
 
 
 def adapt(value: object) -> object:
@@ -117,12 +108,18 @@ def _is_host(name: str) -> bool:
         return False
 
 
-def conninfo(url: str, *, read_only: bool, **extra: str) -> str:
-    """Return the conninfo of a session with all settings that values depend on."""
+def conninfo(
+    url: str, *, read_only: bool, settings: Sequence[Setting] = (), inherits: bool = True, **extra: str
+) -> str:
+    """Return the conninfo of a session with all settings that values depend on.
+
+    ``settings`` are those that only the server could tell. A server of our own ``inherits`` no options of PGOPTIONS.
+    """
     parts = parse_url(url)
-    options = " ".join(filter(None, [_SETTINGS, str(parts.get("options") or ""), _VALUE_OPTIONS]))
-    if read_only:
-        options += " -c default_transaction_read_only=on"
+    given = given_options(parts) if inherits else str(parts.get("options") or "")
+    # The last of two values wins.
+    ours = as_options([*FIXED, *settings, *([READ_ONLY] if read_only else [])])
+    options = " ".join(filter(None, [as_options(TUNING), given, ours]))
     parts.setdefault("application_name", "vestige-tui")
     # A startup parameter overrides options, role and database; the URL's own overrides environment and service.
     return make_conninfo("", **{**_LINE, **parts, **extra, "client_encoding": ENCODING, "options": options})
@@ -138,7 +135,7 @@ def is_closed_by_server(connection: AsyncConnection[Any]) -> bool:
 def _deviates(info: psycopg.ConnectionInfo) -> bool:
     """Check whether a session started with other settings, because a pooler dropped ours."""
     # DateStyle is reported with the order of day and month, which does not affect ISO.
-    return any((info.parameter_status(name) or "").partition(",")[0] != value for name, value in _REPORTED.items())
+    return any((info.parameter_status(setting.name) or "").partition(",")[0] != setting.value for setting in REPORTED)
 
 
 def check_encoding(info: psycopg.ConnectionInfo) -> None:

@@ -26,6 +26,7 @@ from vestige_tui.core.errors import (
 from vestige_tui.core.health import Session
 from vestige_tui.core.text import redact
 from vestige_tui.core.waits import sessions_in_words
+from vestige_tui.store.backends.postgres_rights import RightMissing
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
@@ -65,7 +66,8 @@ def translate(error: Exception, title: str) -> VestigeError:
     if isinstance(error, errors.ReadOnlySqlTransaction):
         return ReadOnly(f"{title} only accepts reads.")
     if isinstance(error, errors.InsufficientPrivilege):
-        return ReadOnly(f"The role may not do this on {title}: {_first_line(error)}.")
+        line = _first_line(error)
+        return RightMissing(f"The role may not do this on {title}: {line}.", refusal=line)
     if isinstance(error, errors.ForeignKeyViolation):
         return NotFound("A memory that this belongs to is not there.")
     # A value too large for an index is an operational error of the driver, and no fault of the connection.

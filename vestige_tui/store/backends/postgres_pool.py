@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import stat
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from vestige_tui.core.errors import Refused, StoreMissing, Unreachable, VestigeError
+from vestige_tui.core.errors import StoreMissing, Unreachable, VestigeError
 from vestige_tui.core.health import Connections, Session
 from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.core.paths import kind_of
@@ -38,6 +37,14 @@ from vestige_tui.store.backends.postgres_connection import (
 )
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.backends.postgres_hosts import NO_WRITABLE_HOST, HostChoice
+from vestige_tui.store.backends.postgres_preflight import (
+    check_row_security,
+    check_server,
+    server_settings,
+    vector_version,
+    why_read_only,
+)
+from vestige_tui.store.backends.postgres_settings import Setting, lifted_timeouts
 from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.waits import EXPLAINED_AFTER_SECONDS, Wait, Waits, long_work
@@ -71,7 +78,14 @@ class PostgresPool:
     """
 
     def __init__(
-        self, target: str | Path, *, create: bool, read_only: bool, max_connections: int, acquire_timeout: float
+        self,
+        target: str | Path,
+        *,
+        create: bool,
+        read_only: bool,
+        max_connections: int,
+        acquire_timeout: float,
+        long_work: bool = False,
     ) -> None:
         self._directory = target.expanduser().absolute() if isinstance(target, Path) else None
         self.url = "" if isinstance(target, Path) else target
@@ -82,6 +96,11 @@ class PostgresPool:
         self._stays_read_only = read_only
         self.schema = "public"
         """Schema of the store's tables, as a quoted identifier."""
+        self.settings: tuple[Setting, ...] = ()
+        """Settings of sessions that only the server could tell; none before it was asked."""
+        self.lifted: tuple[Setting, ...] = ()
+        """Settings of a statement that may take as long as it likes."""
+        self._long_work = long_work
         self._max_connections = max_connections
         self._timeout = acquire_timeout
         self._pool: AsyncConnectionPool[AsyncConnection[dict[str, Any]]] | None = None
@@ -164,33 +183,30 @@ class PostgresPool:
         try:
             cursor = await connection.execute(compose("postgres", "preflight").encode())
             server = await cursor.fetchone() or {}
+            check_server(server, self.title)
+            guarded = ""
+            if server["row_security"]:
+                cursor = await connection.execute(compose("postgres", "list_row_security").encode())
+                guarded = check_row_security(await cursor.fetchall(), server, self.title)
         except psycopg.Error as error:
             raise translate(error, self.title) from None
         finally:
             await connection.close()
-        if server["server_version_num"] < 160_000:
-            raise Refused(f"{self.title} runs PostgreSQL {server['server_version']}; 16 or newer is needed.")
-        if not server["installed"] and not server["available"]:
-            raise Refused(
-                f"{self.title} has no pgvector; install the extension on the server, then run CREATE EXTENSION vector."
-            )
-        version = server["installed"] or server["available"]
-        if _version(version) < (0, 8):
-            raise Refused(
-                f"{self.title} has pgvector {version}; 0.8 or newer is needed. Run ALTER EXTENSION vector UPDATE."
-            )
         log.log(
             logging.DEBUG if self._answered_at else logging.INFO,
             "Opened %s: PostgreSQL %s, pgvector %s",
             redact_url(self.title),
             server["server_version"],
-            version,
+            vector_version(server),
         )
-        self.schema = str(server["schema"] or "public")
+        self.schema = str(server["schema"])
+        self.settings = server_settings(server, long_work=self._long_work)
+        self.lifted = lifted_timeouts(server["server_version_num"])
         if self._hosts.note(is_standby=bool(server["standby"]), fell_back=fell_back):
             self.role_changes += 1
         if not self._stays_read_only:
-            self.reason = NO_WRITABLE_HOST if fell_back and server["standby"] else _why_read_only(server)
+            standby = NO_WRITABLE_HOST if fell_back and server["standby"] else ""
+            self.reason = standby or why_read_only(server) or guarded
             self.read_only = bool(self.reason)
 
     def read_only_for(self, reason: str) -> None:
@@ -199,9 +215,9 @@ class PostgresPool:
 
     def _conninfo(self, *, read_only: bool | None = None, fall_back: bool | None = None, **extra: str) -> str:
         read_only = self.read_only if read_only is None else read_only
-        return conninfo(
-            self.url, read_only=read_only, **self._hosts.parameters(read_only=read_only, fall_back=fall_back), **extra
-        )
+        hosts = self._hosts.parameters(read_only=read_only, fall_back=fall_back)
+        inherits = self._directory is None
+        return conninfo(self.url, read_only=read_only, settings=self.settings, inherits=inherits, **hosts, **extra)
 
     def conninfo(self) -> str:
         """Return the conninfo for another connection to the same server; with the password, where there is one."""
@@ -448,15 +464,6 @@ class PostgresPool:
         return tuple(connection.info.backend_pid for connection in list(self._own_connections) if not connection.closed)
 
 
-def _why_read_only(server: Mapping[str, Any]) -> str:
-    """Return the reason for which a server, or this role there, only accepts reads; empty if there is none."""
-    if server["standby"]:
-        return "the server is a standby, which only accepts reads"
-    if server["read_only"]:
-        return "the server only accepts reads (default_transaction_read_only)"
-    return f'the role "{server["role"]}" {server["lacks"]}' if server["lacks"] else ""
-
-
 async def _note_blockers(connection: AsyncConnection[dict[str, Any]], waits: Sequence[Wait]) -> None:
     """Note of each wait that the server answers, and which sessions hold the lock that it is for."""
     params = {"waiting": [wait.session for wait in waits if wait.session is not None]}
@@ -467,7 +474,3 @@ async def _note_blockers(connection: AsyncConnection[dict[str, Any]], waits: Seq
     for wait in waits:
         wait.answers = True
         wait.holders = tuple(blockers.get(wait.session or 0, ()))
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])

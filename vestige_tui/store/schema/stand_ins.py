@@ -10,7 +10,7 @@ from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import Dialect
 
 _CREATED_TABLE = re.compile(r"^CREATE\s+TABLE (\w+) \(\n(.*?)^\)", re.MULTILINE | re.DOTALL)
-_COLUMN = re.compile(r"^\s+([a-z_]+)\s+(\w+(?:\[\])?)", re.MULTILINE)
+_COLUMN = re.compile(r"^\s+([a-z_]+)\s+(double precision|\w+(?:\[\])?)", re.MULTILINE)
 _ADDED_COLUMN = re.compile(r"^ALTER TABLE (\w+) ADD COLUMN (\w+)\s+(\w+(?:\[\])?)([^;]*);", re.MULTILINE)
 _DEFAULT = re.compile(r"\bDEFAULT ('[^']*'|-?[\w.]+)")
 _WITH = re.compile(r"\s*(?:--[^\n]*\n\s*)*WITH(?: RECURSIVE)?\b")

@@ -1,0 +1,196 @@
+"""Roles with the rights that docs/postgres.md grants, and no others, do what it says of them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.support.documented_grants import SCHEMA, STEPS, grant_as_documented, logged_in
+from tests.support.jobs import run_here
+from tests.support.store_exercise import EMBEDDER, TEXTS, fill, opened
+from vestige_tui.core.errors import ReadOnly
+from vestige_tui.core.links import Edge
+from vestige_tui.core.memories import Draft, Filter, Patch
+from vestige_tui.core.reviews import Rating
+from vestige_tui.core.search import SearchQuery
+from vestige_tui.jobs.ledger import Ledger
+from vestige_tui.jobs.start import JobRequest
+from vestige_tui.store.open import open_store
+from vestige_tui.store.schema import migrations
+from vestige_tui.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The roles of one database, each of which may log in."""
+
+    database: str
+    names: dict[str, str]
+
+    def grant(self, step: str) -> None:
+        grant_as_documented(self.database, step, self.names)
+
+    def url(self, role: str) -> str:
+        return logged_in(self.database, self.names[role])
+
+
+@pytest.fixture
+def roles(postgres_database: str) -> Iterator[Roles]:
+    """Roles without any right but those of the documented statements of administrator and owner."""
+    names = {role: f"The {role} {secrets.token_hex(4)}" for role in STEPS[1:]}
+    with psycopg.connect(postgres_database, autocommit=True) as connection:
+        database = sql.Identifier(connection.info.dbname)
+        for name in names.values():
+            role = sql.Identifier(name)
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+            connection.execute(
+                sql.SQL("ALTER ROLE {} IN DATABASE {} SET search_path = {}").format(
+                    role, database, sql.Identifier(SCHEMA)
+                )
+            )
+    given = Roles(postgres_database, names)
+    given.grant("administrator")
+    given.grant("owner")
+    yield given
+    with psycopg.connect(postgres_database, autocommit=True) as connection:
+        for name in names.values():
+            for statement in ("DROP OWNED BY {} CASCADE", "DROP ROLE {}"):
+                connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+
+
+async def read(store: Store) -> None:
+    """Read of every kind."""
+    answer = await store.search(SearchQuery("rotate signing keys"))
+    assert answer.mode == "hybrid"
+    assert answer.hits[0].memory.content == TEXTS[0]
+    memory_id = answer.hits[0].memory.id
+    await store.explain(SearchQuery("harbour"))
+    await store.memories.facets("tags", Filter())
+    await store.links.edges(memory_id)
+    await store.links.lineage(memory_id)
+    await store.reviews.log(memory_id)
+    await store.reviews.queue_counts()
+    await store.reviews.marked()
+    await store.journal.entries()
+    await store.maintenance.report(thorough=True)
+    await Ledger(store).jobs()
+    await store.wait_for_change(0.1)
+
+
+async def write(store: Store) -> None:
+    """Change of every kind that needs no owner."""
+    one = (await store.insert(Draft("A new one.", tags=("new",)))).changed[0]
+    other = (await store.insert(Draft("Another one."))).changed[0]
+    await store.update(one, Patch(content="A newer one."))
+    await store.links.add(Edge(one, other))
+    await store.links.supersede(one, other)
+    await store.links.unsupersede(one)
+    await store.reviews.record(one, Rating.GOOD)
+    await store.reviews.suspend(one)
+    change = await store.delete([one])
+    assert change.undo is not None
+    await store.journal.undo(change.undo)
+    await store.delete([one, other])
+
+
+async def job(kind: str, source: str, target: str, **options: object) -> str:
+    ended = await run_here(JobRequest(kind, source, target, options))
+    return ended.error or ended.result or ""
+
+
+async def test_the_owner_does_everything(roles: Roles, tmp_path: Path) -> None:
+    url = roles.url("owner")
+    source = f"sqlite:{tmp_path / 'source.db'}"
+    await fill(source)
+    for _ in range(2):
+        assert "every row is equal" in await job("copy", source, url)
+    async with opened(url) as store:
+        await read(store)
+        await write(store)
+        await store.maintenance.vacuum()
+    assert "24" in await job("reembed", url, url, model="test-embedder-24")
+    await job("reembed", url, url, rollback=True)
+    async with open_store(url) as store:
+        model = await store.models.registered()
+        assert model is not None
+        assert model.name == EMBEDDER.name
+        await migrations.down(store.backend, yes=True)
+
+
+async def test_the_writer_writes(roles: Roles, tmp_path: Path) -> None:
+    await fill(roles.url("owner"))
+    roles.grant("writer")
+    url = roles.url("writer")
+    async with opened(url) as store:
+        assert not store.read_only
+        await read(store)
+        await write(store)
+    source = f"sqlite:{tmp_path / 'source.db'}"
+    await fill(source)
+    assert f"{2 * len(TEXTS)} rows inserted, 1 present, 0 failed" in await job("copy", source, url)
+    assert "every row is equal" in await job("copy", url, f"sqlite:{tmp_path / 'copy.db'}")
+
+
+async def test_what_takes_the_owner_names_it(roles: Roles) -> None:
+    await fill(roles.url("owner"))
+    roles.grant("writer")
+    url = roles.url("writer")
+    remedy = f'run GRANT "{roles.names["owner"]}" TO "{roles.names["writer"]}"'
+    async with open_store(url) as store:
+        with pytest.raises(ReadOnly, match="it takes the owner of the tables") as refused:
+            await migrations.down(store.backend, yes=True)
+        assert remedy in refused.value.message
+    assert remedy in await job("reembed", url, url, model="test-embedder-24")
+    with psycopg.connect(roles.database, autocommit=True) as connection:
+        connection.execute(remedy.removeprefix("run ").encode())
+    async with open_store(url) as store:
+        await migrations.down(store.backend, yes=True)
+
+
+async def test_the_reader_reads(roles: Roles, tmp_path: Path) -> None:
+    await fill(roles.url("owner"))
+    roles.grant("reader")
+    url = roles.url("reader")
+    async with opened(url) as store:
+        assert "may only read; run GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA memories" in (
+            store.read_only_reason
+        )
+        await read(store)
+        with pytest.raises(ReadOnly):
+            await write(store)
+    assert "every row is equal" in await job("copy", url, f"sqlite:{tmp_path / 'copy.db'}")
+
+
+async def test_tables_of_a_later_version_are_granted_too(roles: Roles) -> None:
+    owner = roles.url("owner")
+    await fill(owner)
+    for role in ("writer", "reader"):
+        roles.grant(role)
+    async with open_store(owner) as store:
+        await migrations.down(store.backend, to=8, yes=True)
+    for role in ("writer", "reader"):
+        async with open_store(roles.url(role)) as store:
+            assert store.read_only
+    async with open_store(owner):
+        pass
+    for role in ("writer", "reader"):
+        async with open_store(roles.url(role)) as store:
+            await store.backend.fetch("last_sync_state", {"chain": "none"})
+
+
+async def test_the_grants_that_a_reason_names_let_a_reader_write(roles: Roles) -> None:
+    await fill(roles.url("owner"))
+    roles.grant("reader")
+    async with open_store(roles.url("reader")) as store:
+        _, _, statements = store.read_only_reason.removesuffix(" to write").partition("; run ")
+    with psycopg.connect(roles.database, autocommit=True) as connection:
+        for statement in statements.split("; "):
+            connection.execute(statement.encode())
+    async with opened(roles.url("reader")) as store:
+        await write(store)
