@@ -18,6 +18,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.support.pgbouncer import chosen_pooler, through_pooler
 from tests.support.polling import until
 from vestige_tui.store.backends import embedded_postgres
 from vestige_tui.store.open import open_store
@@ -32,7 +33,7 @@ Result = TypeVar("Result")
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server with pgvector, as a user who may create databases."""
-    with running_server(tmp_path_factory.mktemp("postgres") / "server") as url:
+    with running_server(tmp_path_factory.mktemp("postgres") / "server") as url, chosen_pooler(url):
         yield url
 
 
@@ -66,7 +67,8 @@ def postgres_template(postgres_server: str) -> Iterator[str]:
         async with open_store(url, create=True):
             pass
 
-    with new_database(postgres_server) as url:
+    # A pooler would keep sessions of the template, which could then not be copied.
+    with new_database(postgres_server, direct=True) as url:
         run_in_thread(migrate(url))
         yield str(conninfo_to_dict(url)["dbname"])
 
@@ -79,8 +81,10 @@ def migrated_postgres_database(postgres_server: str, postgres_template: str) -> 
 
 
 @contextmanager
-def new_database(server: str, encoding: str = "UTF8", template: str = "template0") -> Iterator[str]:
-    """Create a database for the block, empty or as its template is."""
+def new_database(
+    server: str, encoding: str = "UTF8", template: str = "template0", *, direct: bool = False
+) -> Iterator[str]:
+    """Create a database for the block, empty or as its template is; its URL leads through the chosen pooler."""
     name = f"test_{secrets.token_hex(8)}"
     identifier = sql.Identifier(name)
     made = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(identifier, sql.Identifier(template))
@@ -90,7 +94,8 @@ def new_database(server: str, encoding: str = "UTF8", template: str = "template0
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(made)
     try:
-        yield on_database(server, name)
+        url = on_database(server, name)
+        yield url if direct else through_pooler(url)
     finally:
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(identifier))

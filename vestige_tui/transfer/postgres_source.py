@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
-from psycopg import Connection, errors, sql
+from psycopg import errors, sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
@@ -23,6 +23,7 @@ from vestige_tui.store.backends.postgres import PostgresBackend
 from vestige_tui.store.backends.postgres_connection import BlockingConnection, check_encoding
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.backends.postgres_pool import refuse_missing_server
+from vestige_tui.store.backends.postgres_pooler import blocking_transaction
 from vestige_tui.store.schema.named_sql import compose
 from vestige_tui.store.schema.rows import model as read_model
 from vestige_tui.transfer.convert import TransferRow, check_vector, convert_all, model_of
@@ -42,7 +43,6 @@ log = logging.getLogger(__name__)
 CANCEL_SECONDS = 2.0
 
 T = TypeVar("T")
-_Connection: TypeAlias = Connection[dict[str, Any]]
 
 
 class _BatchFull(Exception):
@@ -98,11 +98,12 @@ class PostgresSource:
             lease, self._lease = self._lease, None
             embedded_postgres.release_now(lease)
 
-    def _connect(self) -> _Connection:
+    def _connect(self) -> BlockingConnection:
         try:
             connection = BlockingConnection.connect(self._conninfo, autocommit=True, row_factory=dict_row)
             try:
-                connection.execute(self._sql["take_time"].encode(), {"local": False})
+                if connection.local_settings is None:
+                    connection.execute(self._sql["take_time"].encode(), {"local": False})
             except BaseException:
                 connection.close()
                 raise
@@ -133,7 +134,7 @@ class PostgresSource:
     # Queries
 
     @contextmanager
-    def _locked_connection(self) -> Iterator[_Connection]:
+    def _locked_connection(self) -> Iterator[BlockingConnection]:
         """Yield the connection to one thread at a time; reconnect where it was lost."""
         with self._lock:
             if not self._is_open:
@@ -141,7 +142,10 @@ class PostgresSource:
             if self._connection.closed:
                 self._connect_again()
             try:
-                yield self._connection
+                with blocking_transaction(self._connection):
+                    if self._connection.local_settings is not None:
+                        self._connection.execute(self._sql["take_time"].encode(), {"local": True})
+                    yield self._connection
             except (psycopg.Error, OSError) as error:
                 if self._closing and isinstance(error, errors.QueryCanceled):
                     raise Cancelled("The read was cancelled.") from error
@@ -159,7 +163,7 @@ class PostgresSource:
     def _rows(self, statement: str) -> list[dict[str, Any]]:
         return self._retry_once(lambda connection: connection.execute(statement.encode()).fetchall())
 
-    def _retry_once(self, query: Callable[[_Connection], T]) -> T:
+    def _retry_once(self, query: Callable[[BlockingConnection], T]) -> T:
         """Run a query; retry once where the connection turns out to be lost."""
         try:
             with self._locked_connection() as connection:
@@ -197,7 +201,9 @@ class PostgresSource:
         unread = [key_of(table.name, raw) for raw in rejected]
         return Batch(rows, failed, len(raw_rows), _next_key(table, raw_rows[-1]) if raw_rows else after, unread)
 
-    def _copy_out(self, connection: _Connection, table: str, after: Key, limit: int, max_bytes: int) -> list[Raw]:
+    def _copy_out(
+        self, connection: BlockingConnection, table: str, after: Key, limit: int, max_bytes: int
+    ) -> list[Raw]:
         params: dict[str, Any] = dict(zip(AFTER_PARAMS, after, strict=False)) | {"limit": limit}
         statement = f"COPY ({self._sql.of('read', table)}) TO STDOUT (FORMAT binary)"
         rows: list[Raw] = []

@@ -15,6 +15,7 @@ from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from vestige_tui.core.errors import ReadOnly, Refused, Unsure
 from vestige_tui.core.storable import is_plain_uuid
+from vestige_tui.store.backends import postgres_pooler as pooler
 from vestige_tui.store.backends.postgres_connection import adapt_params
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.backends.postgres_listener import ChangeListener
@@ -230,8 +231,7 @@ class PostgresBackend:
         # The wait for a connection is not the query's time; the pool counts it.
         async with self._pool.connection() as connection:
             with self.timings.of(name):
-                cursor = await connection.execute(statement, adapt_params(params))
-                return list(await cursor.fetchall()) if cursor.description else []
+                return await pooler.fetch(connection, statement, adapt_params(params))
 
     # Writing
 
@@ -249,7 +249,7 @@ class PostgresBackend:
         try:
             async with self._pool.connection() as connection:
                 try:
-                    async with connection.transaction():
+                    async with pooler.transaction(connection):
                         yield PostgresTransaction(connection, self)
                         committing = True
                 except psycopg.OperationalError as error:
@@ -266,7 +266,7 @@ class PostgresBackend:
             async with self._pool.connection() as connection:
                 try:
                     with self.timings.of(_trip_name(writes)):
-                        async with connection.pipeline(), connection.transaction():
+                        async with pooler.trip(connection):
                             cursors = [await self._enqueue(connection, write) for write in writes]
                 except psycopg.OperationalError as error:
                     # The whole pipeline was sent at once, with its commit.
