@@ -209,6 +209,10 @@ DROP INDEX IF EXISTS idx_spare_embeddings_hnsw
 -- The same without blocking writers.
 DROP INDEX CONCURRENTLY IF EXISTS idx_spare_embeddings_hnsw
 
+-- build_spare_index_at_once --
+-- The same in a transaction, as behind a pooler.
+CREATE INDEX idx_spare_embeddings_hnsw ON spare_embeddings USING hnsw (embedding {vector}_cosine_ops) WITH (m = 16, ef_construction = 64)
+
 -- build_index --
 -- Build the vector index.
 CREATE INDEX idx_node_embeddings_hnsw ON node_embeddings USING hnsw (embedding {vector}_cosine_ops) WITH (m = 16, ef_construction = 64)

@@ -42,7 +42,8 @@ def load_config(path: Path | None = None, env: Mapping[str, str] = os.environ) -
         return Config()
     source = read_text(file)
     config = read_config(source, file, env)
-    has_password = redact_url(config.postgres_url or "") != (config.postgres_url or "")
+    urls = [url for url in (config.postgres_url, config.direct_url) if url]
+    has_password = any(redact_url(url) != url for url in urls)
     if has_password and os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
         warning = f"{file} holds a password and can be read by others; `chmod 600` closes it."
         return replace(config, warnings=(warning,))
@@ -58,6 +59,7 @@ def read_config(source: str, file: Path, env: Mapping[str, str]) -> Config:
         backend=backend,
         sqlite_path=sqlite_path,
         postgres_url=postgres_url,
+        direct_url=_direct_url(settings),
         max_connections=int(settings.number("storage.postgres.max_connections", 10, 1, 10_000, whole=True)),
         acquire_timeout_secs=settings.number("storage.postgres.acquire_timeout_secs", 30, 0.001, 86_400),
         provider=settings.text("embeddings.provider") or "fastembed",
@@ -94,6 +96,14 @@ def _storage(settings: SettingsFile, file: Path, env: Mapping[str, str]) -> tupl
     if not re.match(r"(?:postgres(?:ql)?://|pgembed:).", value):
         settings.fail(key, f"{key} must begin with postgresql:// (or pgembed: and a folder)")
     return backend, None, value
+
+
+def _direct_url(settings: SettingsFile) -> str | None:
+    key = "storage.postgres.direct_url"
+    value = settings.text(key)
+    if value is not None and not re.match(r"postgres(?:ql)?://.", value):
+        settings.fail(key, f"{key} must begin with postgresql://")
+    return value
 
 
 def _weights(settings: SettingsFile) -> tuple[float, ...]:

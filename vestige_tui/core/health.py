@@ -72,6 +72,8 @@ class PostgresServer:
     encoding: str
     started_at: datetime | None
     recovering: bool
+    pooler: bool = False
+    """Whether a pooler is in front of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ from vestige_tui.store.backends.protocol import (
     Write,
 )
 from vestige_tui.store.backends.query_timings import Timings
+from vestige_tui.store.direct_lines import direct_line
 from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
 from vestige_tui.store.schema.stand_ins import StandIn, stand_ins, with_common_tables
@@ -120,6 +122,9 @@ class PostgresBackend:
         max_connections: int = 10,
         acquire_timeout: float = 30.0,
     ) -> None:
+        self._target = target
+        self._twin: PostgresBackend | None = None
+        """The backend whose store this must be, too."""
         self._pool = PostgresPool(
             target,
             create=create,
@@ -161,8 +166,36 @@ class PostgresBackend:
 
     # Opening and closing
 
+    @property
+    def pooled(self) -> bool:
+        return self._pool.pooled
+
+    def second_backend(self) -> PostgresBackend | None:
+        target = self._target
+        if self.pooled:
+            line = direct_line(self._pool.url)
+            if line is None:
+                return None
+            target = line
+        second = PostgresBackend(target, max_connections=1)
+        second._twin = self
+        return second
+
     async def open(self) -> None:
         await self._pool.open()
+        if self._twin is not None and self._twin.pooled:
+            try:
+                await self._check_direct_line(self._twin)
+            except BaseException:
+                await self.close()
+                raise
+
+    async def _check_direct_line(self, twin: PostgresBackend) -> None:
+        """Check that this is the same store, with sessions of its own. Raises Refused."""
+        if self.pooled:
+            raise Refused(f"storage.postgres.direct_url leads to a pooler, too: name the server of {twin.title} there.")
+        if await self.fetch("identify_store") != await twin.fetch("identify_store"):
+            raise Refused(f"storage.postgres.direct_url does not lead to the store at {twin.title}; correct it.")
 
     async def reopen(self) -> None:
         await self._changes.stop()
@@ -295,11 +328,28 @@ class PostgresBackend:
         return None
 
     async def maintain(self, name: str, table: str = "") -> None:
+        if table and self.pooled and (second := self.second_backend()):
+            await second.open()
+            try:
+                await second.maintain(name, table)
+            finally:
+                await second.close()
+            return
         try:
             async with self._pool.connection() as connection:
-                statement = self.sql(name).replace(b"{table}", sql.Identifier(table).as_bytes(connection))
+                identifier = self._pool.schema.encode() + b"." + sql.Identifier(table).as_bytes(connection)
+                statement = self.sql(name).replace(b"{table}", identifier)
                 with self.timings.of(name), long_work():
-                    await connection.execute(statement)
+                    if table:
+                        await connection.execute(statement)
+                    else:
+                        async with pooler.under_settings(connection):
+                            await connection.execute(statement)
+        except errors.ActiveSqlTransaction:
+            raise Refused(
+                f"The pooler in front of {self.title} allows this only within a transaction, where it cannot run; "
+                "name the server itself in storage.postgres.direct_url."
+            ) from None
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as error:
             raise translate(error, self.title) from error
 
@@ -345,7 +395,8 @@ class PostgresBackend:
         [row] = await self.fetch("describe_server")
         params = {"mine": list(self.status().sessions), "limit": SESSION_LIMIT}
         sessions = tuple(map(rows.session, await self.fetch("list_sessions", params)))
-        return BackendReport(rows.postgres_server(row), sessions, measurable=True)
+        server = replace(rows.postgres_server(row), pooler=self.pooled)
+        return BackendReport(server, sessions, measurable=True)
 
     def file_problems(self) -> Sequence[HealthProblem]:
         return ()
