@@ -144,6 +144,11 @@ class PostgresPool:
             async with under_settings(connection):
                 cursor = await connection.execute(compose("postgres", "preflight").encode())
                 server = await cursor.fetchone() or {}
+        except errors.ProtocolViolation:
+            raise Refused(
+                f"{self.title} is behind a pooler that allows no transactions; set its pool_mode to transaction or "
+                "session, or connect to the server itself."
+            ) from None
         except psycopg.Error as error:
             raise translate(error, self.title) from None
         finally:

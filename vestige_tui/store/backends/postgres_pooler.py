@@ -130,7 +130,9 @@ async def under_settings(connection: ServerConnection) -> AsyncIterator[None]:
     if connection.local_settings is None:
         yield
         return
-    async with transaction(connection):
+    # Not in a pipeline, which loses the reason where a pooler refuses every transaction.
+    async with connection.transaction():
+        await connection.execute(connection.local_settings)
         yield
 
 
