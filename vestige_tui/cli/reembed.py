@@ -231,7 +231,7 @@ def _print_estimate(
         print_line(f"{label}: {value}")
     for sentence in _sentences(estimate, previous, drops_old=bool(getattr(args, "drop_old", False))):
         print_line(sentence)
-    if note := index_note(store.backend):
+    if note := index_note(store):
         print_line(note)
 
 

@@ -72,7 +72,7 @@ def migration_state(info: MigrationInfo) -> str:
 
 def pooler_note(store: Store) -> str:
     """Return the sentence about the pooler in front of a store's server; empty without one."""
-    if not store.backend.pooled:
+    if not store.pooled:
         return ""
     return "The server is behind a pooler: changes by others show a little later."
 

@@ -15,7 +15,8 @@ from vestige_tui.store.schema import migrations
 
 if TYPE_CHECKING:
     from vestige_tui.reembed.attempt import Attempt
-    from vestige_tui.store.backends.protocol import Backend, Capabilities, Transaction
+    from vestige_tui.store.backends.protocol import Capabilities, Transaction
+    from vestige_tui.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -134,9 +135,9 @@ class IndexBuilder:
                 await transaction.execute("record_applied", {**record, "applied_at": self._context.store.now()})
 
 
-def index_note(backend: Backend) -> str:
+def index_note(store: Store) -> str:
     """Return a sentence on an index build that writers have to wait for; empty where they need not."""
-    if not backend.pooled or backend.second_backend() is not None:
+    if not store.backend.pooled or store.backend.second_backend() is not None:
         return ""
     return (
         "A pooler is in front of the server, so the vector index is built in one transaction, which writers wait for; "

@@ -17,6 +17,7 @@ from psycopg.rows import scalar_row
 from psycopg.types.json import Jsonb
 
 from vestige_tui.core.errors import Usage
+from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.server_url import PERCENT_ENCODE, read_server_url
 from vestige_tui.core.storable import clean
 from vestige_tui.store.backends.postgres_errors import BrokenOff, LockTimeout, Unsuitable
@@ -25,6 +26,8 @@ from vestige_tui.store.backends.protocol import Json, Params, fitting
 from vestige_tui.store.waits import Waits
 
 RV = TypeVar("RV")
+
+log = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 1.0
 """Wait for a server to accept a cancellation, before its connection is cut."""
@@ -181,15 +184,17 @@ class ServerConnection(AsyncConnection[dict[str, Any]]):
             connection = await super().connect(request.conninfo, **kwargs)
         except errors.ConnectionTimeout:
             raise
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
             # No answer says reliably which parameter it refuses: without them, the true cause is raised.
+            log_suppressed(log, "connect with settings as a startup parameter", error)
             connection = await cls._connect_bare(request, **kwargs)
             if not await connection._is_direct(SIGN_OF_PROCESS):
                 return connection
             try:
                 # This is the server itself, which was perhaps about to start before.
                 direct = await super().connect(request.conninfo, **kwargs)
-            except psycopg.OperationalError:
+            except psycopg.OperationalError as error:
+                log_suppressed(log, "connect with them once more", error)
                 return connection
             await connection.close()
             connection = direct
@@ -266,7 +271,8 @@ class BlockingConnection(psycopg.Connection[dict[str, Any]]):
             connection = super().connect(request.conninfo, **kwargs)
         except errors.ConnectionTimeout:
             raise
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
+            log_suppressed(log, "connect with settings as a startup parameter", error)
             forget_environment()
             connection = super().connect(request.bare, **kwargs)
             connection.local_settings = request.local_settings

@@ -132,7 +132,7 @@ class ReembedWizard(Wizard[StartedJob]):
                 f"Your settings name {configured}; once this is done, the Registry place offers to write the new model."
             )
             notes.append((sentence, "$text-muted"))
-        if note := index_note(self.store.backend):
+        if note := index_note(self.store):
             notes.append((note, "$text-muted"))
         return tuple(notes)
 
