@@ -353,7 +353,7 @@ async def test_an_edit_that_takes_long_is_waited_for(
             if step.writes_vectors and not edited:
                 edited.append(ids[7])
                 await editor.execute("UPDATE knowledge_nodes SET content = 'took long' WHERE id = %s", (ids[7],))
-            elif step.phase == "building the vector index" and len(edited) == 1:
+            elif step.phase.startswith("building the vector index") and len(edited) == 1:
                 async with opened(postgres_database) as store:
                     there = await plan.spare(store)
                 assert there is not None

@@ -60,10 +60,17 @@ def _counted(calls: Calls, owner: type, name: str) -> None:
     inner: Callable[..., Any] = getattr(owner, name)
 
     async def outer(*args: Any, **kwargs: Any) -> Any:
-        calls.next()
+        if not _begins(*args):
+            calls.next()
         return await inner(*args, **kwargs)
 
     setattr(owner, name, outer)
+
+
+def _begins(called: object, statement: object = None, *_: object) -> bool:
+    """Check for what begins a transaction behind a pooler: on a direct line it is no call of its own."""
+    settings = getattr(getattr(called, "connection", None), "local_settings", None)
+    return settings is not None and statement in (b"BEGIN", settings)
 
 
 def count_calls(calls: Calls) -> None:
@@ -72,6 +79,7 @@ def count_calls(calls: Calls) -> None:
         (sqlite_connection.Connection, "_execute"),
         (psycopg.AsyncCursor, "execute"),
         (psycopg.AsyncCursor, "executemany"),
+        (psycopg.AsyncConnection, "commit"),
         (psycopg.AsyncCopy, "write"),
         (psycopg.AsyncCopy, "finish"),
         (psycopg.transaction.AsyncTransaction, "__aexit__"),

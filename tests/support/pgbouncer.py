@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
+import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 PORT = 6432
 START_SECONDS = 60.0
@@ -111,12 +113,35 @@ def chosen_pooler(server: str) -> Iterator[None]:
         return
     product, _, mode = choice.partition("-")
     assert product == "pgbouncer", f"{CHOICE} must be pgbouncer-transaction or pgbouncer-session"
-    with pgbouncer(server, mode) as running:
+    with pgbouncer(server, mode) as running, _tests_connect_past(running, server):
         _chosen.append(running)
         try:
             yield
         finally:
             _chosen.remove(running)
+
+
+@contextmanager
+def _tests_connect_past(running: PgBouncer, server: str) -> Iterator[None]:
+    """Let the connections that tests themselves make, with the driver alone, go to the server directly."""
+    connect, connect_async = psycopg.connect, psycopg.AsyncConnection.connect
+    place = {name: value for name, value in conninfo_to_dict(server).items() if name in ("host", "port", "password")}
+
+    def past(conninfo: str) -> str:
+        to_pooler = conninfo_to_dict(conninfo).get("host") == str(running.directory)
+        return make_conninfo(conninfo, **place) if to_pooler else conninfo
+
+    def directly(conninfo: str = "", **options: Any) -> Any:
+        return connect(past(conninfo), **options)
+
+    async def directly_async(cls: Any, conninfo: str = "", **options: Any) -> Any:
+        own = past(conninfo) if cls is psycopg.AsyncConnection else conninfo
+        return await connect_async.__func__(cls, own, **options)  # type: ignore[attr-defined]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psycopg, "connect", directly)
+        patch.setattr(psycopg.AsyncConnection, "connect", classmethod(directly_async))
+        yield
 
 
 def through_pooler(url: str) -> str:

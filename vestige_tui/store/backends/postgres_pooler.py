@@ -27,8 +27,8 @@ _IDLE = TransactionStatus.IDLE
 # libpq sends these by itself as startup parameters. A pooler may refuse them, and those of values are set by us anyway.
 _ENVIRONMENT = ("PGGEQO", "PGDATESTYLE", "PGTZ")
 
-_LOCAL = {"default_transaction_read_only": "transaction_read_only"}
-"""Settings of later transactions, and what sets the same in one that has begun."""
+_READ_ONLY = "default_transaction_read_only"
+_TRUE = ("on", "true", "yes", "1")
 _KEPT = frozenset({"plan_cache_mode"})
 """Settings that the server returns as they were given, so that a lost one shows."""
 SIGN_OF_PROCESS = "SELECT pg_backend_pid() = {process}"
@@ -54,10 +54,11 @@ class SessionRequest:
     @property
     def local_settings(self) -> bytes:
         """Return the statement that applies the settings to one transaction, and names the server's process."""
-        calls = [
-            f"set_config({quote(_LOCAL.get(name, name))}, {quote(value)}, true)"
-            for name, value in self.settings.items()
-        ]
+        settings = dict(self.settings)
+        if settings.get(_READ_ONLY, "").lower() in _TRUE:
+            # The default is for later transactions only.
+            settings["transaction_read_only"] = "on"
+        calls = [f"set_config({quote(name)}, {quote(value)}, true)" for name, value in settings.items()]
         return ", ".join(["SELECT pg_backend_pid() AS process", *calls]).encode()
 
     @property
