@@ -68,9 +68,8 @@ def _counted(calls: Calls, owner: type, name: str) -> None:
 
 
 def _begins(called: object, statement: object = None, *_: object) -> bool:
-    """Check for what begins a transaction behind a pooler: on a direct line it is no call of its own."""
-    settings = getattr(getattr(called, "connection", None), "local_settings", None)
-    return settings is not None and statement in (b"BEGIN", settings)
+    """Check for what begins a session or a transaction with a look for a pooler: work itself is what is counted."""
+    return isinstance(statement, bytes) and statement.startswith((b"BEGIN", b"SELECT pg_backend_pid()"))
 
 
 def count_calls(calls: Calls) -> None:

@@ -134,7 +134,7 @@ def _tests_connect_past(running: PgBouncer, server: str) -> Iterator[None]:
     def directly(conninfo: str = "", **options: Any) -> Any:
         return connect(past(conninfo), **options)
 
-    async def directly_async(cls: Any, conninfo: str = "", **options: Any) -> Any:
+    async def directly_async(cls: Any, /, conninfo: str = "", **options: Any) -> Any:
         own = past(conninfo) if cls is psycopg.AsyncConnection else conninfo
         return await connect_async.__func__(cls, own, **options)  # type: ignore[attr-defined]
 
