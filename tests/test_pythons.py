@@ -157,7 +157,8 @@ def test_all_of_it_on_the_newest_and_the_terminal_on_the_others(tmp_path: Path) 
         "PYTHON=/bin/python3.12 VENV=.venv-3.12 check-terminal",
         "PYTHON=/bin/python3.13 VENV=.venv-3.13 check",
     ]
-    assert ran.stdout.splitlines()[-4:] == [
+    # Packages of Debian that some tests need are not part of what is asked here.
+    assert [line for line in ran.stdout.splitlines() if not line.startswith("Debian packages")][-4:] == [
         "── What was tried",
         "Python 3.13.0  make check  passed",
         "Python 3.12.1  make check-terminal  passed",

@@ -900,6 +900,10 @@ ORDER BY pg_total_relation_size(c.oid) DESC, c.relname
 -- Size in bytes.
 SELECT pg_database_size(current_database()) AS n
 
+-- locate_store --
+-- Location of a store: the run of its server, its database and its schema.
+SELECT pg_postmaster_start_time()::text AS started, current_database()::text AS database, current_schema()::text AS schema
+
 -- find_channel --
 -- NOTIFY channel and lock key of this store; a standby cannot LISTEN.
 SELECT 'vestige_' || key AS channel, key, pg_backend_pid() AS process, pg_is_in_recovery() AS standby

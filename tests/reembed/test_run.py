@@ -353,7 +353,7 @@ async def test_an_edit_that_takes_long_is_waited_for(
             if step.writes_vectors and not edited:
                 edited.append(ids[7])
                 await editor.execute("UPDATE knowledge_nodes SET content = 'took long' WHERE id = %s", (ids[7],))
-            elif step.phase == "building the vector index" and len(edited) == 1:
+            elif step.phase.startswith("building the vector index") and len(edited) == 1:
                 async with opened(postgres_database) as store:
                     there = await plan.spare(store)
                 assert there is not None
@@ -742,7 +742,7 @@ async def test_what_changes_between_two_attempts_is_taken_in(store_url: str, wor
 async def test_an_index_left_half_done_is_built_anew(postgres_database: str, workers: Workers) -> None:
     await fill(postgres_database, 40, TestEmbedder(16))
     work = JobRequest("reembed", postgres_database, postgres_database, {"model": "test-embedder-24"})
-    phase, die_at = "", 60
+    phase, die_at = "", 90
     while phase != "swapping":
         # Until one is killed that had its index.
         job_id = await workers.start(work)
@@ -794,7 +794,7 @@ async def test_vectors_of_another_build_are_not_mixed(store_url: str, workers: W
     await fill(store_url, 40, TestEmbedder(16))
     work = JobRequest("reembed", store_url, store_url, {"model": "test-embedder-24", "batch": 4})
     await workers.start(work)
-    assert workers.run(60)[0] == KILLED_STATUS
+    assert workers.run(90)[0] == KILLED_STATUS
     change(store_url, "UPDATE spare_model SET hash = %s", "another")
     with pytest.raises(Refused, match=r"test-embedder-24 has other files here .* --drop-old` drops"):
         await start.start(work)
@@ -831,7 +831,7 @@ async def test_two_at_once(store_url: str, workers: Workers, monkeypatch: pytest
     monkeypatch.setattr(conflicts, "LEASE", timedelta(seconds=-1))
     # Both have been started by now: the first one to write goes on.
     loser = await workers.start(second)
-    assert workers.run(60, spec=workers.specs[0])[0] == KILLED_STATUS
+    assert workers.run(90, spec=workers.specs[0])[0] == KILLED_STATUS
     assert workers.run()[0] == 0
     job = await read_job(store_url, loser)
     assert job.status == "failed"

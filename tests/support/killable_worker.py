@@ -60,10 +60,16 @@ def _counted(calls: Calls, owner: type, name: str) -> None:
     inner: Callable[..., Any] = getattr(owner, name)
 
     async def outer(*args: Any, **kwargs: Any) -> Any:
-        calls.next()
+        if not _begins(*args):
+            calls.next()
         return await inner(*args, **kwargs)
 
     setattr(owner, name, outer)
+
+
+def _begins(called: object, statement: object = None, *_: object) -> bool:
+    """Check for what begins a session or a transaction with a look for a pooler: work itself is what is counted."""
+    return isinstance(statement, bytes) and statement.startswith((b"BEGIN", b"SELECT pg_backend_pid()"))
 
 
 def count_calls(calls: Calls) -> None:
@@ -72,6 +78,7 @@ def count_calls(calls: Calls) -> None:
         (sqlite_connection.Connection, "_execute"),
         (psycopg.AsyncCursor, "execute"),
         (psycopg.AsyncCursor, "executemany"),
+        (psycopg.AsyncConnection, "commit"),
         (psycopg.AsyncCopy, "write"),
         (psycopg.AsyncCopy, "finish"),
         (psycopg.transaction.AsyncTransaction, "__aexit__"),

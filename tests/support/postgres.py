@@ -20,6 +20,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.support.pgbouncer import chosen_pooler, through_pooler
 from tests.support.polling import until
 from tests.support.postgres_variant import as_chosen, locale_clause
 from vestige_tui.store.backends import embedded_postgres
@@ -41,7 +42,7 @@ Result = TypeVar("Result")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server with pgvector, as a user who may create databases; of VESTIGE_TEST_POSTGRES_MAJOR."""
     major = int(os.environ.get("VESTIGE_TEST_POSTGRES_MAJOR") or MAJOR)
-    with running_server(tmp_path_factory.mktemp("postgres") / "server", major) as url:
+    with running_server(tmp_path_factory.mktemp("postgres") / "server", major) as url, chosen_pooler(url):
         yield url
 
 
@@ -78,7 +79,8 @@ def postgres_template(postgres_server: str) -> Iterator[str]:
         async with open_store(url, create=True):
             pass
 
-    with new_database(postgres_server) as url:
+    # A pooler would keep sessions of the template, which could then not be copied.
+    with new_database(postgres_server, direct=True) as url:
         run_in_thread(migrate(url))
         yield str(conninfo_to_dict(url)["dbname"])
 
@@ -91,8 +93,10 @@ def postgres_database(postgres_server: str, postgres_template: str) -> Iterator[
 
 
 @contextmanager
-def new_database(server: str, encoding: str = "UTF8", template: str = "template0") -> Iterator[str]:
-    """Create a database for the block, empty or as its template is."""
+def new_database(
+    server: str, encoding: str = "UTF8", template: str = "template0", *, direct: bool = False
+) -> Iterator[str]:
+    """Create a database for the block, empty or as its template is; its URL leads through the chosen pooler."""
     name = f"test_{secrets.token_hex(8)}"
     identifier = sql.Identifier(name)
     # Less work than the write-ahead log of each page, and than dropping what went through it.
@@ -105,7 +109,8 @@ def new_database(server: str, encoding: str = "UTF8", template: str = "template0
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(made)
     try:
-        yield as_chosen(on_database(server, name), is_empty=template == "template0")
+        url = as_chosen(on_database(server, name), is_empty=template == "template0")
+        yield url if direct else through_pooler(url)
     finally:
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(identifier))

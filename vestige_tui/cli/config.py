@@ -27,6 +27,7 @@ async def _show(args: Namespace, output: Output) -> int:
         "path": str(config.path) if config.path else None,
         "store": redact_url(store_url(args, config)),
         "backend": config.backend,
+        "direct_url": redact_url(config.direct_url) if config.direct_url else None,
         "read_url": redact_url(config.postgres_read_url) if config.postgres_read_url else None,
         "max_connections": config.max_connections,
         "acquire_timeout_secs": config.acquire_timeout_secs,

@@ -17,10 +17,13 @@ def settings(args: Namespace) -> Config:
     """Load the settings of this run; print their warnings to stderr."""
     from vestige_tui.cli.output import say
     from vestige_tui.config.reader import load_config
+    from vestige_tui.store.direct_lines import set_direct_line
 
     config = load_config(Path(args.config) if args.config else None)
     for warning in config.warnings:
         say(warning)
+    if config.postgres_url and config.direct_url:
+        set_direct_line(config.postgres_url, config.direct_url)
     return config
 
 

@@ -205,6 +205,8 @@ def _print_estimate(
     args: Namespace, output: Output, store: Store, estimate: Estimate, spare: SpareVectors | None
 ) -> None:
     """Print the plan: models, duration, disk space, and the vectors that are kept or deleted."""
+    from vestige_tui.reembed.index_build import index_note
+
     dry_run = bool(getattr(args, "dry_run", False))
     if dry_run and output.as_json:
         output.document(
@@ -229,6 +231,8 @@ def _print_estimate(
         print_line(f"{label}: {value}")
     for sentence in _sentences(estimate, previous, drops_old=bool(getattr(args, "drop_old", False))):
         print_line(sentence)
+    if note := index_note(store):
+        print_line(note)
 
 
 def _is_measured(args: Namespace) -> bool:

@@ -42,7 +42,8 @@ def load_config(path: Path | None = None, env: Mapping[str, str] = os.environ) -
         return Config()
     source = read_text(file)
     config = read_config(source, file, env)
-    has_password = any(url != redact_url(url) for url in (config.postgres_url or "", config.postgres_read_url or ""))
+    urls = [url for url in (config.postgres_url, config.direct_url, config.postgres_read_url) if url]
+    has_password = any(redact_url(url) != url for url in urls)
     if has_password and os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
         warning = f"{file} holds a password and can be read by others; `chmod 600` closes it."
         return replace(config, warnings=(warning,))
@@ -58,7 +59,8 @@ def read_config(source: str, file: Path, env: Mapping[str, str]) -> Config:
         backend=backend,
         sqlite_path=sqlite_path,
         postgres_url=postgres_url,
-        postgres_read_url=_read_url(settings),
+        direct_url=_server_url(settings, "storage.postgres.direct_url"),
+        postgres_read_url=_server_url(settings, "storage.postgres.read_url"),
         max_connections=int(settings.number("storage.postgres.max_connections", 10, 1, 10_000, whole=True)),
         acquire_timeout_secs=settings.number("storage.postgres.acquire_timeout_secs", 30, 0.001, 86_400),
         provider=settings.text("embeddings.provider") or "fastembed",
@@ -97,12 +99,11 @@ def _storage(settings: SettingsFile, file: Path, env: Mapping[str, str]) -> tupl
     return backend, None, value
 
 
-def _read_url(settings: SettingsFile) -> str | None:
-    key = "storage.postgres.read_url"
-    url = settings.text(key) if settings.at("storage.postgres") else None
-    if url is not None and not re.match(r"postgres(?:ql)?://.", url):
+def _server_url(settings: SettingsFile, key: str) -> str | None:
+    value = settings.text(key) if settings.at("storage.postgres") else None
+    if value is not None and not re.match(r"postgres(?:ql)?://.", value):
         settings.fail(key, f"{key} must begin with postgresql://")
-    return url
+    return value
 
 
 def _weights(settings: SettingsFile) -> tuple[float, ...]:

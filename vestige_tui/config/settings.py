@@ -19,6 +19,8 @@ class Config:
     """``sqlite``, ``postgres``, or None if no store is configured."""
     sqlite_path: Path | None = None
     postgres_url: str | None = field(default=None, repr=False)
+    direct_url: str | None = field(default=None, repr=False)
+    """URL of the server itself, where ``postgres_url`` leads to a pooler."""
     postgres_read_url: str | None = field(default=None, repr=False)
     """Replica that answers the searches and lists of the configured store."""
     max_connections: int = 10

@@ -24,7 +24,7 @@ PIPE_SECONDS = 5.0
 KNOWN_KEYS: Mapping[str, tuple[str, ...]] = {
     "storage": ("backend", "sqlite", "postgres"),
     "storage.sqlite": ("path",),
-    "storage.postgres": ("url", "read_url", "max_connections", "acquire_timeout_secs"),
+    "storage.postgres": ("url", "direct_url", "read_url", "max_connections", "acquire_timeout_secs"),
     "embeddings": ("provider", "model"),
     "review": ("desired_retention", "weights", "new_per_day", "day_starts_at"),
     "ui": ("theme",),

@@ -31,6 +31,7 @@ DEFAULT_FILE = """\
 
 # [storage.postgres]
 # url = "postgresql://me@localhost/vestige"   # better no password here: libpq also reads ~/.pgpass
+# direct_url = "postgresql://me@db1/vestige"     # the server itself, where url leads to a pooler
 # read_url = "postgresql://me@replica/vestige"   # a standby of the same server, which answers searches and lists
 # max_connections = 10
 # acquire_timeout_secs = 30

@@ -75,6 +75,8 @@ class PostgresServer:
     recovering: bool
     replica: str = ""
     vector_index: str = ""
+    pooler: bool = False
+    """Whether a pooler is in front of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.worker import KINDS, TAKEN, WAITING, owner
 from vestige_tui.jobs.worker_sign import SUFFIX
 from vestige_tui.process import exec_as
+from vestige_tui.store.direct_lines import direct_line
 from vestige_tui.store.open import open_store
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ async def start(
                         "job_id": run.id,
                         "source": _absolute(request.source, job.source),
                         "target": _absolute(request.target, location),
+                        "direct": direct_line(request.target) or "",
                         "debug": "yes" if is_debugging() else "",
                     }
                     await asyncio.to_thread(spawn, spec)

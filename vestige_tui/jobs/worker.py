@@ -40,6 +40,7 @@ from vestige_tui.jobs.context import Backoff, JobContext, Meter
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.transitions import CANCELLED
 from vestige_tui.jobs.worker_sign import WorkerSign
+from vestige_tui.store.direct_lines import set_direct_line
 from vestige_tui.store.open import open_store
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ async def _take(
     spec: Mapping[str, Any], sign: WorkerSign, on_word: Callable[[str], None]
 ) -> tuple[Store, JobContext | None]:
     """Open the target and claim the job; retry while the database does not answer, as any step of the job."""
+    if direct_url := spec.get("direct"):
+        set_direct_line(spec["target"], direct_url)
     pauses, claimant, since = Backoff(), owner(), datetime.now(UTC)
     while True:
         store = open_store(spec["target"], max_connections=CONNECTIONS, long_work=True)

@@ -316,6 +316,7 @@ def _server(server: PostgresServer | SqliteFile) -> Document:
             "encoding": server.encoding,
             "started_at": time(server.started_at),
             "recovering": server.recovering,
+            "pooler": server.pooler,
         }
     return {
         "product": "SQLite",

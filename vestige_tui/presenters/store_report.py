@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Vacuumed,
         VectorsHeld,
     )
+    from vestige_tui.store.store import Store
 
 Pair: TypeAlias = tuple[str, str]
 """A name and its value."""
@@ -69,6 +70,13 @@ def migration_state(info: MigrationInfo) -> str:
     return "not applied yet" if info.state == "pending" else info.state
 
 
+def pooler_note(store: Store) -> str:
+    """Return the sentence about the pooler in front of a store's server; empty without one."""
+    if not store.pooled:
+        return ""
+    return "The server is behind a pooler: changes by others show a little later."
+
+
 def server(server: PostgresServer | SqliteFile, now: datetime) -> list[Pair]:
     """Return the facts about a store's server or file; notes have no name."""
     return _postgres(server, now) if isinstance(server, PostgresServer) else _sqlite(server)
@@ -87,6 +95,8 @@ def _postgres(server: PostgresServer, now: datetime) -> list[Pair]:
     ]
     if server.started_at is not None:
         pairs.append(("up for", duration(max(0.0, (now - server.started_at).total_seconds()))))
+    if server.pooler:
+        pairs.append(("pooler", "between console and server"))
     pairs.append(("recovery", "a standby, which only reads" if server.recovering else "no"))
     if server.vector_index:
         pairs.append(("vector index", f"{server.vector_index}, not of this program: kept as it is"))

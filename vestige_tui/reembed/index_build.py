@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import OutOfResources, VestigeError
 from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.reembed.index_queries import OWN_INDEX, SPARE_INDEX, IndexQueries
-from vestige_tui.store.open import open_backend
 from vestige_tui.store.schema import migrations
 
 if TYPE_CHECKING:
     from vestige_tui.reembed.attempt import Attempt
     from vestige_tui.store.backends.protocol import Capabilities, Transaction
+    from vestige_tui.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class IndexBuilder:
             context.meter.phase = "building the vector index"
             await self._attempt.save()
             start = time.monotonic()
-            await self._attempt.step(self._build_at_once)
+            await self._attempt.step(partial(self._build_at_once, OWN_INDEX))
             await self._note_built(start)
 
         async def settle(transaction: Transaction) -> None:
@@ -57,20 +58,24 @@ class IndexBuilder:
 
         await self._attempt.step(settle)
 
-    async def _build_at_once(self, transaction: Transaction) -> None:
+    async def _build_at_once(self, index: IndexQueries, transaction: Transaction) -> None:
         await transaction.fetch(
             "prepare_build", {**self._memory(), "workers": str(INDEX_WORKER_PROCESSES), "local": True}
         )
-        await transaction.execute("drop_index")
-        await self._attempt.run_typed(transaction, "build_index")
+        await transaction.execute(index.drop_at_once)
+        await self._attempt.run_typed(transaction, index.build_at_once)
 
     async def _build(self, phase: str, index: IndexQueries) -> None:
-        """Build an index concurrently, unless it exists and is valid."""
+        """Build an index, unless it exists and is valid: concurrently, where a session of our own is to be had."""
         if await self._has_index(index):
             return
-        await self._context.phase(phase)
+        second = self._backend.second_backend()
+        await self._context.phase(phase if second else f"{phase} in one transaction, which writers wait for")
         start = time.monotonic()
-        await self._context.with_retries(lambda: self._build_concurrently(index))
+        if second is None:
+            await self._attempt.step(partial(self._build_at_once, index))
+        else:
+            await self._context.with_retries(lambda: self._build_concurrently(index))
         await self._note_built(start)
 
     async def _note_built(self, start: float) -> None:
@@ -84,7 +89,8 @@ class IndexBuilder:
 
     async def _build_concurrently(self, index: IndexQueries) -> None:
         # A separate connection, because settings apply to all of it.
-        backend = open_backend(self._context.target, max_connections=1, long_work=True)
+        backend = self._backend.second_backend()
+        assert backend is not None
         backend.use_model(self._attempt.model)
         await backend.open()
         try:
@@ -131,6 +137,16 @@ class IndexBuilder:
                     "duration_ms": 0.0,
                 }
                 await transaction.execute("record_applied", {**record, "applied_at": self._context.store.now()})
+
+
+def index_note(store: Store) -> str:
+    """Return a sentence on an index build that writers have to wait for; empty where they need not."""
+    if not store.backend.pooled or store.backend.second_backend() is not None:
+        return ""
+    return (
+        "A pooler is in front of the server, so the vector index is built in one transaction, which writers wait for; "
+        "with storage.postgres.direct_url they need not."
+    )
 
 
 def room(capabilities: Capabilities, memories: int, dimension: int) -> int:

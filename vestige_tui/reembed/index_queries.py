@@ -12,7 +12,18 @@ class IndexQueries:
     find: str
     build: str
     drop: str
+    build_at_once: str
+    """The same within a transaction, under a lock that writers wait for."""
+    drop_at_once: str
 
 
-OWN_INDEX = IndexQueries("find_index", "build_index_concurrently", "drop_index_concurrently")
-SPARE_INDEX = IndexQueries("find_spare_index", "build_spare_index", "drop_spare_index_concurrently")
+OWN_INDEX = IndexQueries(
+    "find_index", "build_index_concurrently", "drop_index_concurrently", "build_index", "drop_index"
+)
+SPARE_INDEX = IndexQueries(
+    "find_spare_index",
+    "build_spare_index",
+    "drop_spare_index_concurrently",
+    "build_spare_index_at_once",
+    "drop_spare_index",
+)

@@ -77,6 +77,11 @@ class Store:
         return self._backend.location()
 
     @property
+    def pooled(self) -> bool:
+        """Return whether a pooler is in front of its server."""
+        return self.backend.pooled
+
+    @property
     def read_only(self) -> bool:
         return self._backend.read_only
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
-from psycopg import Connection, errors, sql
+from psycopg import errors, sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
@@ -23,6 +23,7 @@ from vestige_tui.store.backends.postgres import PostgresBackend
 from vestige_tui.store.backends.postgres_connection import BlockingConnection, check_encoding, conninfo
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.backends.postgres_pool import refuse_missing_server
+from vestige_tui.store.backends.postgres_pooler import blocking_transaction, extended
 from vestige_tui.store.backends.postgres_preflight import check_row_security, check_server, server_settings
 from vestige_tui.store.backends.postgres_rights import READER_RIGHTS, RightMissing
 from vestige_tui.store.backends.postgres_settings import as_statement
@@ -45,7 +46,6 @@ log = logging.getLogger(__name__)
 CANCEL_SECONDS = 2.0
 
 T = TypeVar("T")
-_Connection: TypeAlias = Connection[dict[str, Any]]
 
 
 class _BatchFull(Exception):
@@ -101,7 +101,7 @@ class PostgresSource:
             lease, self._lease = self._lease, None
             embedded_postgres.release_now(lease)
 
-    def _connect(self) -> _Connection:
+    def _connect(self) -> BlockingConnection:
         try:
             connection = BlockingConnection.connect(self._conninfo, autocommit=True, row_factory=dict_row)
             try:
@@ -114,14 +114,19 @@ class PostgresSource:
             # The driver's message about an invalid URL may hold a password.
             raise translate(error, self.title) from None
 
-    def _set_up(self, connection: _Connection) -> None:
+    def _set_up(self, connection: BlockingConnection) -> None:
         """Check server and role, and apply the settings of this server to the session. Raises Refused."""
-        server = connection.execute(compose("postgres", "preflight").encode()).fetchone() or {}
-        check_server(server, self.title)
-        if server["row_security"]:
-            tables = connection.execute(compose("postgres", "list_row_security").encode()).fetchall()
-            check_row_security(tables, server, self.title)
-        connection.execute(as_statement(server_settings(server, long_work=True)).encode())
+        with blocking_transaction(connection):
+            server = connection.execute(compose("postgres", "preflight").encode()).fetchone() or {}
+            check_server(server, self.title)
+            if server["row_security"]:
+                tables = connection.execute(compose("postgres", "list_row_security").encode()).fetchall()
+                check_row_security(tables, server, self.title)
+        settings = server_settings(server, long_work=True)
+        if connection.local_settings is None:
+            connection.execute(as_statement(settings).encode())
+        else:
+            connection.local_settings = extended(connection.local_settings, settings)
 
     def _check_schema(self) -> None:
         """Check that the database holds a memory store."""
@@ -145,7 +150,7 @@ class PostgresSource:
     # Queries
 
     @contextmanager
-    def _locked_connection(self) -> Iterator[_Connection]:
+    def _locked_connection(self) -> Iterator[BlockingConnection]:
         """Yield the connection to one thread at a time; reconnect where it was lost."""
         with self._lock:
             if not self._is_open:
@@ -153,7 +158,8 @@ class PostgresSource:
             if self._connection.closed:
                 self._connect_again()
             try:
-                yield self._connection
+                with blocking_transaction(self._connection):
+                    yield self._connection
             except (psycopg.Error, OSError) as error:
                 if self._closing and isinstance(error, errors.QueryCanceled):
                     raise Cancelled("The read was cancelled.") from error
@@ -182,7 +188,7 @@ class PostgresSource:
     def _rows(self, statement: str) -> list[dict[str, Any]]:
         return self._retry_once(lambda connection: connection.execute(statement.encode()).fetchall())
 
-    def _retry_once(self, query: Callable[[_Connection], T]) -> T:
+    def _retry_once(self, query: Callable[[BlockingConnection], T]) -> T:
         """Run a query; retry once where the connection turns out to be lost."""
         try:
             with self._locked_connection() as connection:
@@ -220,7 +226,9 @@ class PostgresSource:
         unread = [key_of(table.name, raw) for raw in rejected]
         return Batch(rows, failed, len(raw_rows), _next_key(table, raw_rows[-1]) if raw_rows else after, unread)
 
-    def _copy_out(self, connection: _Connection, table: str, after: Key, limit: int, max_bytes: int) -> list[Raw]:
+    def _copy_out(
+        self, connection: BlockingConnection, table: str, after: Key, limit: int, max_bytes: int
+    ) -> list[Raw]:
         params: dict[str, Any] = dict(zip(AFTER_PARAMS, after, strict=False)) | {"limit": limit}
         statement = f"COPY ({self._sql.of('read', table)}) TO STDOUT (FORMAT binary)"
         rows: list[Raw] = []

@@ -30,6 +30,7 @@ from vestige_tui.core.errors import (
 from vestige_tui.core.log import suppressed
 from vestige_tui.core.text import below_home, grouped, redact_url
 from vestige_tui.embedding.embedder_source import EmbedderSource
+from vestige_tui.presenters import store_report
 from vestige_tui.presenters.models import dimensions, short_name
 from vestige_tui.store.open import open_store
 from vestige_tui.tui.store_session_events import (
@@ -219,6 +220,8 @@ class StoreSession:
             self._emit(Reported(store.maintenance.pending_text(), "waiting"))
         if user_asked:
             self._emit(Reported("The store is open.", "quiet"))
+        if note := store_report.pooler_note(store):
+            self._emit(Reported(note, "quiet"))
         if problems := store.file_problems():
             self._emit(Reported(f"{problems[0].problem} {problems[0].remedy}", "waiting"))
         return store

@@ -15,8 +15,8 @@ SELECT true AS there FROM users WHERE id <> '00000000-0000-0000-0000-00000000000
 COPY /*table*/ (/*stored*/) FROM STDIN (FORMAT binary)
 
 -- stage --
--- Staging table of a batch, with the derived values of its rows.
-CREATE TEMP TABLE IF NOT EXISTS stage_/*name*/ (ord integer, /*typed*/) ON COMMIT DELETE ROWS
+-- Staging table of a batch, with the derived values of its rows; it ends with the transaction.
+CREATE TEMP TABLE IF NOT EXISTS stage_/*name*/ (ord integer, /*typed*/) ON COMMIT DROP
 
 -- load --
 -- Load a batch into the staging table.

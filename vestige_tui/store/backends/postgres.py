@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 from vestige_tui.core.errors import ReadOnly, Refused, Unsure
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.storable import is_plain_uuid
-from vestige_tui.store.backends.postgres_connection import adapt_params
+from vestige_tui.store.backends import postgres_pooler as pooler
+from vestige_tui.store.backends.postgres_connection import ServerConnection, adapt_params
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.backends.postgres_listener import ChangeListener
 from vestige_tui.store.backends.postgres_pool import PostgresPool
@@ -39,6 +41,7 @@ from vestige_tui.store.backends.protocol import (
     Write,
 )
 from vestige_tui.store.backends.query_timings import Timings
+from vestige_tui.store.direct_lines import direct_line
 from vestige_tui.store.schema import rows
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
 from vestige_tui.store.schema.stand_ins import StandIn, stand_ins, with_common_tables
@@ -134,6 +137,9 @@ class PostgresBackend:
         read_url: str = "",
         long_work: bool = False,
     ) -> None:
+        self._target = target
+        self._twin: PostgresBackend | None = None
+        """The backend whose store this must be, too."""
         self._pool = PostgresPool(
             target,
             create=create,
@@ -186,10 +192,38 @@ class PostgresBackend:
 
     # Opening and closing
 
+    @property
+    def pooled(self) -> bool:
+        return self._pool.pooled
+
+    def second_backend(self) -> PostgresBackend | None:
+        target = self._target
+        if self.pooled:
+            line = direct_line(self._pool.url)
+            if line is None:
+                return None
+            target = line
+        second = PostgresBackend(target, max_connections=1, long_work=True)
+        second._twin = self
+        return second
+
     async def open(self) -> None:
         await self._pool.open()
         if self._replica is not None:
             await self._replica.open()
+        if self._twin is not None and self._twin.pooled:
+            try:
+                await self._check_direct_line(self._twin)
+            except BaseException:
+                await self.close()
+                raise
+
+    async def _check_direct_line(self, twin: PostgresBackend) -> None:
+        """Check that this is the same store, with sessions of its own. Raises Refused."""
+        if self.pooled:
+            raise Refused(f"storage.postgres.direct_url leads to a pooler, too: name the server of {twin.title} there.")
+        if await self.fetch("locate_store") != await twin.fetch("locate_store"):
+            raise Refused(f"storage.postgres.direct_url does not lead to the store at {twin.title}; correct it.")
 
     async def reopen(self) -> None:
         await self._changes.stop()
@@ -287,8 +321,7 @@ class PostgresBackend:
         # The wait for a connection is not the query's time; the pool counts it.
         async with self._pool.connection() as connection:
             with self.timings.of(name):
-                cursor = await connection.execute(statement, adapt_params(params))
-                return list(await cursor.fetchall()) if cursor.description else []
+                return await pooler.fetch(connection, statement, adapt_params(params))
 
     # Writing
 
@@ -306,7 +339,7 @@ class PostgresBackend:
         try:
             async with self._translating(), self._pool.connection() as connection:
                 try:
-                    async with connection.transaction():
+                    async with pooler.transaction(connection):
                         yield PostgresTransaction(connection, self)
                         committing = True
                 except psycopg.OperationalError as error:
@@ -345,7 +378,7 @@ class PostgresBackend:
             async with self._translating(), self._pool.connection() as connection:
                 try:
                     with self.timings.of(_trip_name(writes)):
-                        async with connection.pipeline(), connection.transaction():
+                        async with pooler.trip(connection):
                             cursors = [await self._enqueue(connection, write) for write in writes]
                 except psycopg.OperationalError as error:
                     # The whole pipeline was sent at once, with its commit.
@@ -374,18 +407,45 @@ class PostgresBackend:
         return None
 
     async def maintain(self, name: str, table: str = "") -> None:
+        if table and self.pooled and (second := self.second_backend()):
+            await second.open()
+            try:
+                await second.maintain(name, table)
+            finally:
+                await second.close()
+            return
         async with self._translating(), self._pool.connection() as connection:
             quoted = f"{self._pool.schema}.{sql.Identifier(table).as_string(connection)}".replace("%", "%%")
             statement = self.sql(name).replace(b"{table}", quoted.encode())
             with self.timings.of(name), long_work():
-                await connection.execute(self.lift_timeouts(local=False))
-                try:
-                    # With parameters, though it takes none: percent signs of names are doubled.
-                    await connection.execute(statement, {})
-                finally:
-                    if not connection.closed:
-                        for setting in self._pool.lifted:
-                            await connection.execute(f"RESET {setting.name}".encode())
+                if connection.local_settings is None:
+                    await self._maintain(connection, statement)
+                else:
+                    await self._maintain_pooled(connection, statement, in_transaction=not table)
+
+    async def _maintain(self, connection: ServerConnection, statement: bytes) -> None:
+        await connection.execute(self.lift_timeouts(local=False))
+        try:
+            # With parameters, though it takes none: percent signs of names are doubled.
+            await connection.execute(statement, {})
+        finally:
+            if not connection.closed:
+                for setting in self._pool.lifted:
+                    await connection.execute(f"RESET {setting.name}".encode())
+
+    async def _maintain_pooled(self, connection: ServerConnection, statement: bytes, *, in_transaction: bool) -> None:
+        if in_transaction:
+            async with pooler.under_settings(connection):
+                await connection.execute(self.lift_timeouts(local=True))
+                await connection.execute(statement, {})
+            return
+        try:
+            await connection.execute(statement, {})
+        except errors.ActiveSqlTransaction:
+            raise Refused(
+                f"The pooler in front of {self.title} allows this only within a transaction, where it cannot run; "
+                "name the server itself in storage.postgres.direct_url."
+            ) from None
 
     # Search
 
@@ -438,7 +498,8 @@ class PostgresBackend:
         sessions = tuple(map(rows.session, await self.fetch("list_sessions", params)))
         replica = "" if self._replica is None else self._replica.describe()
         index = rows.foreign_index(await self.fetch("find_index"))
-        return BackendReport(rows.postgres_server(row, replica, index), sessions, measurable=True)
+        server = replace(rows.postgres_server(row, replica, index), pooler=self.pooled)
+        return BackendReport(server, sessions, measurable=True)
 
     def file_problems(self) -> Sequence[HealthProblem]:
         return () if self._replica is None else self._replica.problems()

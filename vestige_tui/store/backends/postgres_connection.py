@@ -16,12 +16,15 @@ from psycopg.abc import AdaptContext, Buffer, PQGen
 from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Format
+from psycopg.rows import scalar_row
 from psycopg.types.json import Jsonb
 
 from vestige_tui.core.errors import Usage
+from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.server_url import PERCENT_ENCODE, read_server_url
 from vestige_tui.core.storable import clean
 from vestige_tui.store.backends.postgres_errors import BrokenOff, LockTimeout, Unsuitable
+from vestige_tui.store.backends.postgres_pooler import SIGN_OF_PROCESS, SessionRequest, forget_environment
 from vestige_tui.store.backends.postgres_settings import (
     ENCODING,
     FIXED,
@@ -37,6 +40,8 @@ from vestige_tui.store.backends.protocol import Json, Params, fitting
 from vestige_tui.store.waits import Waits
 
 RV = TypeVar("RV")
+
+log = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 1.0
 """Wait for a server to accept a cancellation, before its connection is cut."""
@@ -175,25 +180,89 @@ class ServerConnection(AsyncConnection[dict[str, Any]]):
 
     waits: Waits | None = None
     """Registry of its waits for answers; None for a connection whose waits are not shown."""
+    local_settings: bytes | None = None
+    """Statement that applies the settings to one transaction, behind a pooler; None where the session has them."""
+    process: int | None = None
+    """The server's number of the session that ran the last transaction, behind a pooler."""
+
+    @property
+    def session(self) -> int:
+        """Return the server's number of this session."""
+        return self.process or self.info.backend_pid
 
     @classmethod
     async def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
-        connection = await super().connect(conninfo, **kwargs)
+        """Connect, without settings as a startup parameter where those are refused; ``pooled``: as is known before."""
+        request, pooled = SessionRequest.of(conninfo), kwargs.pop("pooled", False)
+        connection = await (cls._connect_bare if pooled else cls._connect_first)(request, **kwargs)
         connection.adapters.register_loader("timestamptz", ReadableTimeLoader)
-        try:
-            if _deviates(connection.info):
-                await connection.execute(_SETTLE.encode())
-            check_encoding(connection.info)
-        except BaseException:
-            await connection.close()
-            raise
         return connection
+
+    @classmethod
+    async def _connect_first(cls, request: SessionRequest, **kwargs: Any) -> Self:
+        try:
+            connection = await super().connect(request.conninfo, **kwargs)
+        except errors.ConnectionTimeout:
+            raise
+        except psycopg.OperationalError as error:
+            # No answer says reliably which parameter it refuses: without them, the true cause is raised.
+            log_suppressed(log, "connect with settings as a startup parameter", error)
+            connection = await cls._connect_bare(request, **kwargs)
+            if not await connection._is_direct(SIGN_OF_PROCESS):
+                return connection
+            try:
+                # This is the server itself, which was perhaps about to start before.
+                direct = await super().connect(request.conninfo, **kwargs)
+            except psycopg.OperationalError as error:
+                log_suppressed(log, "connect with them once more", error)
+                return connection
+            await connection.close()
+            connection = direct
+        await connection._settle(request)
+        return connection
+
+    @classmethod
+    async def _connect_bare(cls, request: SessionRequest, **kwargs: Any) -> Self:
+        forget_environment()
+        connection = await super().connect(request.bare, **kwargs)
+        await connection._share(request)
+        return connection
+
+    async def _settle(self, request: SessionRequest) -> None:
+        """Apply the settings that a new session still lacks."""
+        try:
+            if not await self._is_direct(request.signs):
+                await self._share(request)
+                return
+            if _deviates(self.info):
+                await self.execute(_SETTLE.encode())
+            check_encoding(self.info)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _share(self, request: SessionRequest) -> None:
+        """Expect nothing to outlive a transaction: a pooler is in between."""
+        try:
+            self.prepare_threshold = None
+            self.local_settings = request.local_settings
+            await self.execute(self.local_settings)
+            check_encoding(self.info)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _is_direct(self, signs: str) -> bool:
+        """Check for signs of a pooler."""
+        async with self.cursor(row_factory=scalar_row) as cursor:
+            await cursor.execute(signs.format(process=self.info.backend_pid).encode())
+            return bool(await cursor.fetchone())
 
     async def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
         """Wait for the server, as every statement, commit and pipeline does; the wait is shown while it lasts."""
         if self.waits is None:
             return await super().wait(gen, *args, **kwargs)
-        with self.waits.of(session=self.pgconn.backend_pid, error=BrokenOff) as wait:
+        with self.waits.of(session=self.process or self.pgconn.backend_pid, error=BrokenOff) as wait:
             try:
                 return await super().wait(gen, *args, **kwargs)
             except errors.LockNotAvailable as error:
@@ -212,14 +281,37 @@ class ServerConnection(AsyncConnection[dict[str, Any]]):
 class BlockingConnection(psycopg.Connection[dict[str, Any]]):
     """The same session for a thread without an event loop."""
 
+    local_settings: bytes | None = None
+    """As of a ServerConnection."""
+
     @classmethod
     def connect(cls, conninfo: str = "", **kwargs: Any) -> Self:
-        connection = super().connect(conninfo, **kwargs)
+        request = SessionRequest.of(conninfo)
         try:
-            if _deviates(connection.info):
-                connection.execute(_SETTLE.encode())
-            check_encoding(connection.info)
+            connection = super().connect(request.conninfo, **kwargs)
+        except errors.ConnectionTimeout:
+            raise
+        except psycopg.OperationalError as error:
+            log_suppressed(log, "connect with settings as a startup parameter", error)
+            forget_environment()
+            connection = super().connect(request.bare, **kwargs)
+            connection.local_settings = request.local_settings
+        try:
+            connection._settle(request)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _settle(self, request: SessionRequest) -> None:
+        if self.local_settings is None:
+            with self.cursor(row_factory=scalar_row) as cursor:
+                cursor.execute(request.signs.format(process=self.info.backend_pid).encode())
+                if not cursor.fetchone():
+                    self.local_settings = request.local_settings
+        if self.local_settings is not None:
+            self.prepare_threshold = None
+            self.execute(self.local_settings)
+        elif _deviates(self.info):
+            self.execute(_SETTLE.encode())
+        check_encoding(self.info)

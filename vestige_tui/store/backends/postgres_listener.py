@@ -97,6 +97,9 @@ class ChangeListener:
         """Start or restart the listener: one broken connection need not be an outage."""
         await self.stop()
         try:
+            if self._pool.pooled:
+                self.polls = True
+                return
             connection = await self._pool.connect(**_KEEPALIVE)
             try:
                 self._listener = await _Listener.start(connection)

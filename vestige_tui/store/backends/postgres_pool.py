@@ -9,18 +9,17 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
 from weakref import WeakSet
 
 import psycopg
 from pgvector.psycopg import register_vector_async
-from psycopg import AsyncConnection, errors
+from psycopg import errors
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from vestige_tui.core.errors import StoreMissing, Unreachable, VestigeError
+from vestige_tui.core.errors import Refused, StoreMissing, Unreachable, VestigeError
 from vestige_tui.core.health import Connections, Session
 from vestige_tui.core.log import log_suppressed, suppressed
 from vestige_tui.core.paths import kind_of
@@ -37,6 +36,7 @@ from vestige_tui.store.backends.postgres_connection import (
 )
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.backends.postgres_hosts import NO_WRITABLE_HOST, HostChoice
+from vestige_tui.store.backends.postgres_pooler import under_settings
 from vestige_tui.store.backends.postgres_preflight import (
     check_row_security,
     check_server,
@@ -101,16 +101,18 @@ class PostgresPool:
         self.lifted: tuple[Setting, ...] = ()
         """Settings of a statement that may take as long as it likes."""
         self._long_work = long_work
+        self.pooled = False
+        """A pooler is in between, so that nothing outlives a transaction."""
         self._max_connections = max_connections
         self._timeout = acquire_timeout
-        self._pool: AsyncConnectionPool[AsyncConnection[dict[str, Any]]] | None = None
+        self._pool: AsyncConnectionPool[ServerConnection] | None = None
         self._answered_at = 0.0
         self._ping_task: asyncio.Task[None] | None = None
         self.waits = Waits(lambda: self.title)
         """Waits of its borrowers, for a connection and for answers."""
         self.waits.explain = self._explain_waits
         self._explaining: asyncio.Task[None] | None = None
-        self._own_connections: WeakSet[AsyncConnection[dict[str, Any]]] = WeakSet()
+        self._own_connections: WeakSet[ServerConnection] = WeakSet()
         if self._directory is None:
             parts = parse_url(self.url)
             host = parts.get("host") or "localhost"
@@ -145,19 +147,21 @@ class PostgresPool:
             await self._release()
             raise
 
-    async def connect(self, **extra: str) -> AsyncConnection[dict[str, Any]]:
+    async def connect(self, **extra: str) -> ServerConnection:
         """Open a connection outside the pool. Raises the driver's errors."""
         return await self._connect(make_conninfo(self._conninfo(), **extra))
 
-    async def _connect(self, conninfo: str) -> AsyncConnection[dict[str, Any]]:
+    async def _connect(self, conninfo: str) -> ServerConnection:
         timeout = str(max(2, min(10, int(self._timeout))))
         target = make_conninfo(conninfo, connect_timeout=timeout)
         with self.waits.of(WaitKind.CONNECTION):
-            connection = await ServerConnection.connect(target, row_factory=dict_row, autocommit=True)
+            connection = await ServerConnection.connect(
+                target, pooled=self.pooled, row_factory=dict_row, autocommit=True
+            )
         self._own_connections.add(connection)
         return connection
 
-    async def _connect_first(self) -> tuple[AsyncConnection[dict[str, Any]], bool]:
+    async def _connect_first(self) -> tuple[ServerConnection, bool]:
         """Open a connection to the host that the URL asks for, else to a standby; return whether it is that."""
         target, standby = (
             self._conninfo(read_only=self._stays_read_only, fall_back=fall_back) for fall_back in (False, True)
@@ -181,17 +185,24 @@ class PostgresPool:
         except (psycopg.Error, OSError) as error:
             raise translate(error, self.title) from None
         try:
-            cursor = await connection.execute(compose("postgres", "preflight").encode())
-            server = await cursor.fetchone() or {}
-            check_server(server, self.title)
-            guarded = ""
-            if server["row_security"]:
-                cursor = await connection.execute(compose("postgres", "list_row_security").encode())
-                guarded = check_row_security(await cursor.fetchall(), server, self.title)
+            async with under_settings(connection):
+                cursor = await connection.execute(compose("postgres", "preflight").encode())
+                server = await cursor.fetchone() or {}
+                check_server(server, self.title)
+                guarded = ""
+                if server["row_security"]:
+                    cursor = await connection.execute(compose("postgres", "list_row_security").encode())
+                    guarded = check_row_security(await cursor.fetchall(), server, self.title)
+        except errors.ProtocolViolation:
+            raise Refused(
+                f"{self.title} is behind a pooler that allows no transactions; set its pool_mode to transaction or "
+                "session, or connect to the server itself."
+            ) from None
         except psycopg.Error as error:
             raise translate(error, self.title) from None
         finally:
             await connection.close()
+        self.pooled = connection.local_settings is not None
         log.log(
             logging.DEBUG if self._answered_at else logging.INFO,
             "Opened %s: PostgreSQL %s, pgvector %s",
@@ -227,7 +238,7 @@ class PostgresPool:
         self._pool = AsyncConnectionPool(
             self._conninfo(connect_timeout="5"),
             connection_class=ServerConnection,
-            kwargs={"row_factory": dict_row, "autocommit": True},
+            kwargs={"row_factory": dict_row, "autocommit": True, "pooled": self.pooled},
             min_size=min(2, self._max_connections),
             max_size=self._max_connections,
             timeout=self._timeout,
@@ -241,13 +252,13 @@ class PostgresPool:
         )
         await self._pool.open()
 
-    async def _configure(self, connection: AsyncConnection[dict[str, Any]]) -> None:
-        if isinstance(connection, ServerConnection):
-            connection.waits = self.waits
+    async def _configure(self, connection: ServerConnection) -> None:
+        connection.waits = self.waits
         self._own_connections.add(connection)
         set_json_loads(load_json, connection)
         try:
-            await register_vector_async(connection)
+            async with under_settings(connection):
+                await register_vector_async(connection)
         except psycopg.ProgrammingError as error:
             # Without the schema there is no vector type to register yet; reopen() runs this again.
             log.debug("No vector type is registered: %s", error)
@@ -278,13 +289,13 @@ class PostgresPool:
             lease, self._lease = self._lease, None
             await embedded_postgres.release(lease)
 
-    def _get_pool(self) -> AsyncConnectionPool[AsyncConnection[dict[str, Any]]]:
+    def _get_pool(self) -> AsyncConnectionPool[ServerConnection]:
         if self._pool is None:
             raise Unreachable(f"{self.title} is not open.")
         return self._pool
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[AsyncConnection[dict[str, Any]]]:
+    async def connection(self) -> AsyncIterator[ServerConnection]:
         """Borrow a living connection of the pool. Raises Unavailable, and the errors of driver and pool."""
         async with AsyncExitStack() as stack:
             with self.waits.of(WaitKind.CONNECTION):
@@ -301,7 +312,7 @@ class PostgresPool:
             yield connection
             self._answered_at = time.monotonic()
 
-    async def _borrow(self, stack: AsyncExitStack) -> AsyncConnection[dict[str, Any]]:
+    async def _borrow(self, stack: AsyncExitStack) -> ServerConnection:
         deadline = time.monotonic() + self._timeout
         while True:
             remaining = deadline - time.monotonic()
@@ -406,7 +417,7 @@ class PostgresPool:
 
     async def _look_for_blockers(self) -> None:
         """Ask for the blockers of waiting sessions, on a connection of its own, until no wait is long any more."""
-        connection: AsyncConnection[dict[str, Any]] | None = None
+        connection: ServerConnection | None = None
         pause = EXPLAINED_AFTER_SECONDS
         try:
             while waits := self.waits.older_than(EXPLAINED_AFTER_SECONDS):
@@ -429,7 +440,7 @@ class PostgresPool:
             if connection is not None:
                 await connection.close()
 
-    async def _connect_unseen(self) -> AsyncConnection[dict[str, Any]]:
+    async def _connect_unseen(self) -> ServerConnection:
         """Open a connection whose own waits are not shown."""
         with long_work():
             return await self.connect()
@@ -461,10 +472,10 @@ class PostgresPool:
 
     def own_sessions(self) -> tuple[int, ...]:
         """Return the server's numbers of this process's own sessions."""
-        return tuple(connection.info.backend_pid for connection in list(self._own_connections) if not connection.closed)
+        return tuple(connection.session for connection in list(self._own_connections) if not connection.closed)
 
 
-async def _note_blockers(connection: AsyncConnection[dict[str, Any]], waits: Sequence[Wait]) -> None:
+async def _note_blockers(connection: ServerConnection, waits: Sequence[Wait]) -> None:
     """Note of each wait that the server answers, and which sessions hold the lock that it is for."""
     params = {"waiting": [wait.session for wait in waits if wait.session is not None]}
     cursor = await connection.execute(compose("postgres", "list_blockers").encode(), params)

@@ -223,6 +223,18 @@ class Backend(Protocol):
         """Return the reason why it is read-only; empty where it is not."""
         ...
 
+    @property
+    def pooled(self) -> bool:
+        """Return whether a pooler lends it sessions of the server, each for one transaction only."""
+        ...
+
+    def second_backend(self) -> Backend | None:
+        """Return another backend of this store, not yet opened: one session that is its own, for settings and locks.
+
+        None where only a pooler leads to the store.
+        """
+        ...
+
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...

@@ -124,6 +124,11 @@ class SqliteBackend:
     def location(self) -> str:
         return f"sqlite:{self.path}"
 
+    pooled = False
+
+    def second_backend(self) -> SqliteBackend:
+        return SqliteBackend(self.path, read_only=self.read_only)
+
     @property
     def read_only(self) -> bool:
         return bool(self.reason)

@@ -26,6 +26,7 @@ from vestige_tui.presenters.reembedding import (
 )
 from vestige_tui.presenters.stores import location
 from vestige_tui.presenters.style import Fact
+from vestige_tui.reembed.index_build import index_note
 from vestige_tui.tui.commands.registry import DropOldVectors, FillVectors
 from vestige_tui.tui.dialogs.modals import Confirm
 from vestige_tui.tui.wizards.cost_step import CostStep
@@ -131,6 +132,8 @@ class ReembedWizard(Wizard[StartedJob]):
                 f"Your settings name {configured}; once this is done, the Registry place offers to write the new model."
             )
             notes.append((sentence, "$text-muted"))
+        if note := index_note(self.store):
+            notes.append((note, "$text-muted"))
         return tuple(notes)
 
     # The start
