@@ -266,31 +266,31 @@ async def test_what_a_role_lacks_is_named_and_can_be_granted(
         await use(store)
 
 
-async def test_the_right_to_create_is_named(postgres_database: str, odd_role: str) -> None:
+async def test_the_right_to_create_is_named(bare_postgres_database: str, odd_role: str) -> None:
     quoted = sql.Identifier(odd_role).as_string(None)
-    run_as_owner(postgres_database, 'CREATE SCHEMA "My Schema"', f'GRANT USAGE ON SCHEMA "My Schema" TO {quoted}')
-    url = with_settings(postgres_database, Setting("role", odd_role), search_path("My Schema"))
+    run_as_owner(bare_postgres_database, 'CREATE SCHEMA "My Schema"', f'GRANT USAGE ON SCHEMA "My Schema" TO {quoted}')
+    url = with_settings(bare_postgres_database, Setting("role", odd_role), search_path("My Schema"))
     message = await refused(url, nothing, create=True)
     assert message.endswith("; let an administrator run CREATE EXTENSION vector in this database.")
-    run_as_owner(postgres_database, "CREATE EXTENSION vector")
+    run_as_owner(bare_postgres_database, "CREATE EXTENSION vector")
     message = await refused(url, nothing, create=True)
     assert granted(message) == [f'GRANT CREATE ON SCHEMA "My Schema" TO {quoted}']
-    run_as_owner(postgres_database, *granted(message))
+    run_as_owner(bare_postgres_database, *granted(message))
     async with open_store(url, create=True) as store:
         await add(store)
-    run_as_owner(postgres_database, f"DROP OWNED BY {quoted} CASCADE")
+    run_as_owner(bare_postgres_database, f"DROP OWNED BY {quoted} CASCADE")
 
 
-async def test_the_schema_of_pgvector_is_named(postgres_database: str, odd_role: str) -> None:
+async def test_the_schema_of_pgvector_is_named(bare_postgres_database: str, odd_role: str) -> None:
     quoted = sql.Identifier(odd_role).as_string(None)
-    url = in_schema(postgres_database, "My Schema", vector_schema="Ext")
+    url = in_schema(bare_postgres_database, "My Schema", vector_schema="Ext")
     async with open_store(url, create=True):
         pass
-    run_as_owner(postgres_database, f'GRANT USAGE ON SCHEMA "My Schema" TO {quoted}')
-    url = with_settings(postgres_database, Setting("role", odd_role), search_path("My Schema"))
+    run_as_owner(bare_postgres_database, f'GRANT USAGE ON SCHEMA "My Schema" TO {quoted}')
+    url = with_settings(bare_postgres_database, Setting("role", odd_role), search_path("My Schema"))
     message = await refused(url, nothing)
     assert granted(message) == [f'GRANT USAGE ON SCHEMA "Ext" TO {quoted}']
-    run_as_owner(postgres_database, f"DROP OWNED BY {quoted} CASCADE")
+    run_as_owner(bare_postgres_database, f"DROP OWNED BY {quoted} CASCADE")
 
 
 async def test_a_store_that_the_path_comes_to_first_is_not_passed_over(

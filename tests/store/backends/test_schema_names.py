@@ -26,21 +26,21 @@ SCHEMAS = ("My Schema", "select", "a.b", 'quo"ted', "100%s", "back\\slash", "123
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-async def test_a_store_lies_in_a_schema_of_any_name(postgres_database: str, schema: str) -> None:
-    url = in_schema(postgres_database, schema)
+async def test_a_store_lies_in_a_schema_of_any_name(bare_postgres_database: str, schema: str) -> None:
+    url = in_schema(bare_postgres_database, schema)
     await fill(url)
-    assert {"knowledge_nodes", "vestige_migrations"} <= tables_of(postgres_database, schema)
-    assert not tables_of(postgres_database, "public")
+    assert {"knowledge_nodes", "vestige_migrations"} <= tables_of(bare_postgres_database, schema)
+    assert not tables_of(bare_postgres_database, "public")
     async with opened(url) as store:
         await use(store)
         await migrations.down(store.backend, yes=True)
-    assert tables_of(postgres_database, schema) == {"vestige_migrations"}
+    assert tables_of(bare_postgres_database, schema) == {"vestige_migrations"}
 
 
 @pytest.mark.parametrize("embedder", [SMALL, WIDE], ids=["vector", "halfvec"])
 @pytest.mark.parametrize("vector_schema", ["extensions", ODD_SCHEMA])
-async def test_pgvector_lies_in_any_schema(postgres_database: str, vector_schema: str, embedder: Embedder) -> None:
-    url = in_schema(postgres_database, "My Schema", vector_schema=vector_schema)
+async def test_pgvector_lies_in_any_schema(bare_postgres_database: str, vector_schema: str, embedder: Embedder) -> None:
+    url = in_schema(bare_postgres_database, "My Schema", vector_schema=vector_schema)
     await fill(url, embedder)
     async with opened(url, embedder) as store:
         await use(store)
@@ -48,8 +48,8 @@ async def test_pgvector_lies_in_any_schema(postgres_database: str, vector_schema
         assert index["valid"]
 
 
-async def test_jobs_work_in_any_schema(postgres_database: str, tmp_path: Path) -> None:
-    url = in_schema(postgres_database, ODD_SCHEMA, vector_schema="extensions")
+async def test_jobs_work_in_any_schema(bare_postgres_database: str, tmp_path: Path) -> None:
+    url = in_schema(bare_postgres_database, ODD_SCHEMA, vector_schema="extensions")
     source = f"sqlite:{tmp_path / 'source.db'}"
     await fill(source)
     for one, other in ((source, url), (url, f"sqlite:{tmp_path / 'back.db'}")):
@@ -108,12 +108,12 @@ def of_the_database(url: str, path: Setting, environment: pytest.MonkeyPatch, fo
     ids=lambda given: str(given.__name__),
 )
 async def test_the_search_path_is_the_one_that_was_given(
-    postgres_database: str, given: Setup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    bare_postgres_database: str, given: Setup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    in_schema(postgres_database, ODD_SCHEMA, vector_schema="extensions")
-    url = given(postgres_database, search_path(ODD_SCHEMA, "public"), monkeypatch, tmp_path)
+    in_schema(bare_postgres_database, ODD_SCHEMA, vector_schema="extensions")
+    url = given(bare_postgres_database, search_path(ODD_SCHEMA, "public"), monkeypatch, tmp_path)
     await fill(url)
-    assert "knowledge_nodes" in tables_of(postgres_database, ODD_SCHEMA)
+    assert "knowledge_nodes" in tables_of(bare_postgres_database, ODD_SCHEMA)
     job = await run_here(JobRequest("copy", url, f"sqlite:{tmp_path / 'copy.db'}", {}))
     assert (job.status, job.error) == ("completed", None)
     async with open_store(f"sqlite:{tmp_path / 'copy.db'}") as copied:
@@ -137,31 +137,31 @@ async def test_the_embedded_server_knows_no_options_of_the_environment(
     assert (job.status, job.error) == ("completed", None)
 
 
-async def test_a_second_store_of_the_search_path_stays_as_it_is(postgres_database: str) -> None:
+async def test_a_second_store_of_the_search_path_stays_as_it_is(bare_postgres_database: str) -> None:
     """An index that one store lacks is not dropped from the other one."""
-    await fill(postgres_database)
+    await fill(bare_postgres_database)
     path = search_path("second", "public")
-    in_schema(postgres_database, "second")
-    url = with_settings(postgres_database, path)
+    in_schema(bare_postgres_database, "second")
+    url = with_settings(bare_postgres_database, path)
     async with open_store(url, create=True) as store:
         assert await store.memories.count() == 0
         async with store.backend.write() as transaction:
             await transaction.execute("drop_index")
         await store.backend.maintain("drop_index_concurrently")
-    async with open_store(postgres_database) as store:
+    async with open_store(bare_postgres_database) as store:
         [index] = await store.backend.fetch("find_index")
         assert index["valid"]
 
 
-async def test_a_search_path_without_a_schema_is_refused(postgres_database: str) -> None:
-    url = with_settings(postgres_database, search_path("nowhere", "No Where"))
+async def test_a_search_path_without_a_schema_is_refused(bare_postgres_database: str) -> None:
+    url = with_settings(bare_postgres_database, search_path("nowhere", "No Where"))
     with pytest.raises(Refused, match='has no schema of the search path "nowhere", "No Where"; run CREATE SCHEMA'):
         await fill(url)
 
 
-async def test_a_schema_without_a_store_is_named(postgres_database: str) -> None:
-    await fill(postgres_database)
-    url = in_schema(postgres_database, "Empty")
+async def test_a_schema_without_a_store_is_named(bare_postgres_database: str) -> None:
+    await fill(bare_postgres_database)
+    url = in_schema(bare_postgres_database, "Empty")
     with pytest.raises(SchemaPending, match="holds no memory store yet"):
         async with open_store(url):
             pass

@@ -41,6 +41,8 @@ ONLY_SQLITE = {
     "make_spare_trigger",
 }
 ONLY_POSTGRES = {
+    "build_spare_index_at_once",
+    "locate_store",
     "branch_vector_index",
     "branch_vector_either",
     "branch_vector_exact",
