@@ -136,6 +136,21 @@ def test_a_state_folder_that_cannot_be_written_disturbs_no_command(run: Command,
     assert run("--debug", "--store", sample, "show", sample_id(4)) == usual
 
 
+def test_a_missing_home_directory_is_not_created_for_the_log(
+    run: Command, home: Path, sample: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = run("--store", sample, "show", sample_id(4))
+    missing = tmp_path / "missing"
+    monkeypatch.setenv("HOME", str(missing))
+    assert run("--debug", "--store", sample, "show", sample_id(4)) == usual
+    assert run("--store", sample, "jobs", "list", "--status", "").status == 2
+    assert not missing.exists()
+    # A state folder elsewhere has no need of it.
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    run("--store", sample, "show", sample_id(4))
+    assert (tmp_path / "elsewhere/vestige-tui/vestige-tui.log").exists()
+
+
 def test_an_import_configures_no_log(home: Path) -> None:
     program = (
         "import logging\nfrom vestige_tui import open_store\nimport vestige_tui.cli.program\n"

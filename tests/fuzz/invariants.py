@@ -10,7 +10,7 @@ from typing import Any
 from tests.fuzz.command_runner import Run
 from tests.fuzz.values import SECRET
 from tests.support.command_line import FORBIDDEN_CHARACTERS
-from vestige_tui.core.text import plain
+from vestige_tui.core.text import safe
 
 STATUS_OF_CODE = {
     "not_found": {1},
@@ -100,7 +100,7 @@ def _faults_of_document(document: Any, run: Run) -> Iterator[str]:
         error = document["error"]
         if set(error) != {"code", "message"} or status not in STATUS_OF_CODE.get(error["code"], ()):
             yield f"status {status} with the error {error.get('code')}"
-        if not lines or lines[-1] != plain(str(error.get("message"))):
+        if not lines or lines[-1] != safe(str(error.get("message"))):
             yield "the message of the document is not the one on stderr"
     elif status not in (0, *OWN_DOCUMENT_STATUSES, 130):
         yield f"status {status} without an error in the document"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
 
-from vestige_tui.config.directories import state_dir
+from vestige_tui.config.directories import home_dir, state_dir
 from vestige_tui.core.errors import HomeUnknown
 from vestige_tui.core.log import PACKAGE, LogFormatter
 from vestige_tui.process.log_file import SharedLogFile
@@ -26,20 +27,33 @@ def log_path() -> Path:
 def configure_log(*, debug: bool = False) -> None:
     """Send the records of this process to the log file; the file is opened with the first one.
 
-    A second call replaces the first. Uncaught exceptions are logged, too. Without a home directory nothing is logged.
+    A second call replaces the first. Uncaught exceptions are logged, too. Without a home directory nothing is logged,
+    and a missing one is not created for the log.
     """
     close_log()
     try:
-        handler = SharedLogFile(log_path())
+        path = log_path()
     except HomeUnknown as error:
         log.debug("Nothing is logged: %s", error)
         return
+    if _lies_in_missing_home(path):
+        log.debug("Nothing is logged: there is no home directory")
+        return
+    handler = SharedLogFile(path)
     handler.setFormatter(LogFormatter())
     handler.addFilter(_is_logged)
     for name in (PACKAGE, *FOREIGN_LOGGERS):
         logging.getLogger(name).addHandler(handler)
     logging.getLogger(PACKAGE).setLevel(logging.DEBUG if debug else logging.INFO)
     sys.excepthook = _log_uncaught
+
+
+def _lies_in_missing_home(path: Path) -> bool:
+    try:
+        home = home_dir(os.environ)
+    except HomeUnknown:
+        return False
+    return path.is_relative_to(home) and not home.is_dir()
 
 
 def close_log() -> None:
