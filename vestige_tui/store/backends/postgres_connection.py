@@ -18,11 +18,14 @@ from psycopg.pq import Format
 from psycopg.types.json import Jsonb
 
 from vestige_tui.core.errors import Usage
+from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.server_url import PERCENT_ENCODE, read_server_url
 from vestige_tui.core.storable import clean
 from vestige_tui.store.backends.postgres_errors import BrokenOff, LockTimeout, Unsuitable
 from vestige_tui.store.backends.protocol import Json, Params, fitting
 from vestige_tui.store.waits import Waits
+
+log = logging.getLogger(__name__)
 
 RV = TypeVar("RV")
 
@@ -168,7 +171,8 @@ class ReadableTimeLoader(Loader):
     def load(self, data: Buffer) -> Any:
         try:
             return self._load(data)
-        except psycopg.DataError:
+        except psycopg.DataError as error:
+            log_suppressed(log, "read a time beyond the calendar", error)
             return None
 
 
