@@ -59,7 +59,7 @@ def _edit_in_console(url: str, folder: Path, script: str, sentence: str) -> str:
     return message
 
 
-@fault(42, "editor that cannot be started, fails or ends at once")
+@fault(42, "editor that cannot start, fails or ends at once")
 def failing_editor(lab: Lab) -> FaultResult:
     url, attempts = _store(lab, "store.db"), []
     for name, script, sentence in (

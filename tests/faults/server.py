@@ -180,7 +180,7 @@ def waits_for_another_session(lab: Lab) -> FaultResult:
             for process in processes:
                 _, err = process.communicate(timeout=120)
                 assert process.returncode == 1, f"ended with {process.returncode}: {err[:200]!r}"
-                attempts.append(Attempt(err.decode().strip()))
+                attempts.append(Attempt(err.decode().splitlines()[-1]))
             # ctrl-C ends the wait.
             process = lab.start("--store", url, "list")
             other.execute("SELECT pg_sleep(3)")

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -71,7 +72,9 @@ def _wait_for_file_lock(lab: Lab, source: Path) -> list[Attempt]:
     request = JobRequest("copy", f"sqlite:{source}", target)
     job_id = asyncio.run(start(request, spawn=specs.append)).job_id
     with writer_of(path) as pid:
-        worker = subprocess.Popen([sys.executable, "-m", "vestige_tui.jobs.worker"], stdin=subprocess.PIPE)
+        command = [sys.executable, "-m", "vestige_tui.jobs.worker"]
+        quiet = subprocess.DEVNULL
+        worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)
         assert worker.stdin is not None
         worker.stdin.write(json.dumps(specs[0]).encode())
         worker.stdin.close()
@@ -97,8 +100,11 @@ def _wait_for_database(lab: Lab, source: Path) -> list[Attempt]:
     directory = lab.path("server")
     with leased(directory) as target:
         create_store(target)
-        job_id = _detached(lab, source, target)
-        kill_server(directory, signal.SIGQUIT)
+        with closing(psycopg.connect(target)) as other:
+            # Otherwise the copy could be done before the server is killed.
+            other.execute("LOCK TABLE knowledge_nodes IN SHARE MODE")
+            job_id = _detached(lab, source, target)
+            kill_server(directory, signal.SIGQUIT)
         reason = _reason(job_id, "cannot be reached")
         with leased(directory) as again:
             assert again == target
@@ -116,7 +122,7 @@ def _wait_for_room(lab: Lab, source: Path) -> list[Attempt]:
         return _completed(source, target, job_id, reason)
 
 
-@fault(47, "job that waits for a lock, for room or for its database")
+@fault(47, "job that waits for a lock, room or its database")
 def waiting_jobs(lab: Lab) -> FaultResult:
     source, untried = lab.path("source.db"), ""
     asyncio.run(fill(source, ROWS, dimension=DIMENSION))

@@ -39,6 +39,8 @@ from vestige_tui.store.backends.postgres_settings import (
 from vestige_tui.store.backends.protocol import Json, Params, fitting
 from vestige_tui.store.waits import Waits
 
+log = logging.getLogger(__name__)
+
 RV = TypeVar("RV")
 
 log = logging.getLogger(__name__)
@@ -171,7 +173,8 @@ class ReadableTimeLoader(Loader):
     def load(self, data: Buffer) -> Any:
         try:
             return self._load(data)
-        except psycopg.DataError:
+        except psycopg.DataError as error:
+            log_suppressed(log, "read a time beyond the calendar", error)
             return None
 
 
