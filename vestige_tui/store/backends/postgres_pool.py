@@ -164,6 +164,7 @@ class PostgresPool:
         try:
             cursor = await connection.execute(compose("postgres", "preflight").encode())
             server = await cursor.fetchone() or {}
+            has_new_role = self._hosts.note(connection, is_standby=bool(server["standby"]), fell_back=fell_back)
         except psycopg.Error as error:
             raise translate(error, self.title) from None
         finally:
@@ -187,8 +188,7 @@ class PostgresPool:
             version,
         )
         self.schema = str(server["schema"] or "public")
-        if self._hosts.note(is_standby=bool(server["standby"]), fell_back=fell_back):
-            self.role_changes += 1
+        self.role_changes += has_new_role
         if not self._stays_read_only:
             self.reason = NO_WRITABLE_HOST if fell_back and server["standby"] else _why_read_only(server)
             self.read_only = bool(self.reason)
