@@ -34,6 +34,8 @@ OTHERS = {
         "EmbeddedServer.make_cluster",
         ".rename",
     ): "a whole directory, where there is none",
+    ("store/backends/embedded_programs.py", "finish_upgrade", ".rename"): "a whole directory, where there is none",
+    ("store/backends/embedded_upgrade.py", "upgrade", ".rename"): "a whole directory, to a name that is free",
     ("process/log_file.py", "SharedLogFile._open_file", "os.open"): "the log, to which several processes append",
     ("process/log_file.py", "SharedLogFile._append", "os.ftruncate"): "a line of the log that was written in part",
     ("process/log_file.py", "SharedLogFile._rotate", "os.replace"): "the log, by a number behind its name",

@@ -805,6 +805,22 @@ FROM pg_class t CROSS JOIN LATERAL (
 WHERE t.relnamespace = quote_ident(current_schema())::regnamespace AND t.relname IN ('vestige_migrations', /*= store_tables */)
 ORDER BY place, name, kind DESC
 
+-- list_databases --
+-- Databases of a server that accept sessions.
+SELECT datname::text AS name FROM pg_database WHERE datallowconn ORDER BY 1
+
+-- list_all_tables --
+-- Every table of a database with rows of its own, and a statement that counts them, but those of the server itself.
+SELECT n.nspname || '.' || c.relname AS name,
+    'SELECT count(*) FROM ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS statement
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') ORDER BY 1, 2
+
+-- list_unrestorable --
+-- Statements that let a dump of an older schema be restored, as the migration restorable does.
+SELECT 'ALTER FUNCTION ' || p.oid::regprocedure || ' SET search_path = ' || quote_ident(n.nspname) || ', pg_catalog' AS statement
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.proname = 'vestige_words' AND p.proconfig IS NULL
+
 -- identify_store --
 -- Identity of server, database and tables, the same on a primary and its standbys, and the newest migration.
 SELECT CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')

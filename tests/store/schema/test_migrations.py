@@ -21,7 +21,7 @@ from vestige_tui.store.schema import migrations
 from vestige_tui.store.store import Store
 
 STEPS = {
-    "sqlite": ["init", "fts", "supersession", "ledger", "journal", "jobs", "sync_state", "restorable"],
+    "sqlite": ["init", "fts", "supersession", "ledger", "journal", "jobs", "sync_state"],
     "postgres": [
         "init",
         "hnsw",

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from psycopg import sql
 
 from vestige_tui.core.errors import Busy, Refused, StoreMissing, Unavailable
 from vestige_tui.core.text import bytes_size
@@ -33,6 +32,7 @@ from vestige_tui.store.backends.embedded_programs import (
     refuse_other_major,
     upgraded_data,
 )
+from vestige_tui.store.schema.named_sql import compose
 
 log = logging.getLogger(__name__)
 
@@ -236,15 +236,14 @@ def _count_rows(
     try:
         rows: dict[str, int] = {}
         with psycopg.connect(lease.url, autocommit=True) as connection:
-            names = connection.execute("SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1").fetchall()
+            names = connection.execute(_query("list_databases")).fetchall()
         for (database,) in names:
             with psycopg.connect(lease.url, dbname=database, autocommit=True) as connection:
                 if prepare is not None:
                     prepare(connection)
-                for schema, table in connection.execute(_TABLES).fetchall():
-                    count = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
-                    [total] = connection.execute(count).fetchone() or [0]
-                    rows[f"{database}.{schema}.{table}"] = int(total)
+                for table, statement in connection.execute(_query("list_all_tables")).fetchall():
+                    [total] = connection.execute(str(statement).encode()).fetchone() or [0]
+                    rows[f"{database}.{table}"] = int(total)
     except psycopg.Error as error:
         raise Unavailable(f"The rows of the copy cannot be counted: {str(error).splitlines()[0]}.") from error
     finally:
@@ -252,21 +251,14 @@ def _count_rows(
     return rows
 
 
-_TABLES = """
-SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') ORDER BY 1, 2
-"""
+def _query(name: str) -> bytes:
+    return compose("postgres", name).encode()
 
 
 def _make_restorable(connection: psycopg.Connection) -> None:
-    """Let pg_upgrade restore a store whose schema is older than the migration 0011_restorable."""
-    names = connection.execute(
-        "SELECT p.oid::regprocedure::text, n.nspname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "
-        "WHERE p.proname = 'vestige_words' AND p.proconfig IS NULL"
-    ).fetchall()
-    for function, schema in names:
-        path = sql.SQL("ALTER FUNCTION {} SET search_path = {}, pg_catalog")
-        connection.execute(path.format(sql.SQL(function), sql.Identifier(schema)))
+    """Let pg_upgrade restore a store whose schema is older than the migration 0010_restorable."""
+    for (statement,) in connection.execute(_query("list_unrestorable")).fetchall():
+        connection.execute(str(statement).encode())
 
 
 def _run_upgrade(server: EmbeddedServer, work: Path, old_programs: Path, plan: UpgradePlan, lock: int) -> None:

@@ -30,6 +30,7 @@ class HostChoice:
         self.fell_back = False
         """A standby answers because no host accepts writes."""
         self._is_standby: bool | None = None
+        self._reports_role = False
         self._looked_at = 0.0
 
     def parameters(self, *, read_only: bool, fall_back: bool | None = None) -> dict[str, str]:
@@ -42,10 +43,12 @@ class HostChoice:
         # libpq would take a session that is read-only by our own settings for a host that accepts no writes.
         return {_ATTRIBUTES: "primary"} if read_only and self._asked in _WRITABLE else {}
 
-    def note(self, *, is_standby: bool, fell_back: bool) -> bool:
+    def note(self, connection: AsyncConnection[Any], *, is_standby: bool, fell_back: bool) -> bool:
         """Note the role of the server that answers; return whether it is another one than before."""
         changed = self._is_standby is not None and is_standby != self._is_standby
         self._is_standby, self.fell_back = is_standby, fell_back
+        # A pooler may report the role of another server, or that of an earlier time.
+        self._reports_role = _reported_standby(connection) is is_standby
         self.looked()
         return changed
 
@@ -57,6 +60,10 @@ class HostChoice:
         """Check whether it is time for another look: the server changed its role, or a primary may be back."""
         if time.monotonic() - self._looked_at < LOOK_SECONDS:
             return False
-        # The server reports its role to every session, and again when it is promoted; a pooler may drop that.
-        role = connection.info.parameter_status("in_hot_standby")
-        return self.fell_back or (role is not None and (role == "on") != self._is_standby)
+        return self.fell_back or (self._reports_role and _reported_standby(connection) is not self._is_standby)
+
+
+def _reported_standby(connection: AsyncConnection[Any]) -> bool | None:
+    """Return the role that the server reports to every session, and again when it is promoted; None without one."""
+    reported = connection.info.parameter_status("in_hot_standby")
+    return None if reported is None else reported == "on"

@@ -188,6 +188,7 @@ class PostgresPool:
             async with under_settings(connection):
                 cursor = await connection.execute(compose("postgres", "preflight").encode())
                 server = await cursor.fetchone() or {}
+                has_new_role = self._hosts.note(connection, is_standby=bool(server["standby"]), fell_back=fell_back)
                 check_server(server, self.title)
                 guarded = ""
                 if server["row_security"]:
@@ -213,8 +214,7 @@ class PostgresPool:
         self.schema = str(server["schema"])
         self.settings = server_settings(server, long_work=self._long_work)
         self.lifted = lifted_timeouts(server["server_version_num"])
-        if self._hosts.note(is_standby=bool(server["standby"]), fell_back=fell_back):
-            self.role_changes += 1
+        self.role_changes += has_new_role
         if not self._stays_read_only:
             standby = NO_WRITABLE_HOST if fell_back and server["standby"] else ""
             self.reason = standby or why_read_only(server) or guarded
