@@ -59,6 +59,8 @@ def _has_role() -> bool:
 
 def needs_postgres(item: pytest.Function) -> bool:
     """Check whether a test runs on PostgreSQL, by the database of its parameter, else by its fixtures."""
+    if item.get_closest_marker("own_variant") and (os.environ.get(SCHEMA_VARIABLE) or _has_role()):
+        return False
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     if "backend" in parameters:
         return bool(parameters["backend"] == "postgres")
