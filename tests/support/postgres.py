@@ -98,7 +98,8 @@ def new_database(server: str, encoding: str = "UTF8", template: str = "template0
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(made)
     try:
-        yield as_chosen(on_database(server, name), is_empty=template == "template0")
+        url = on_database(server, name)
+        yield as_chosen(url, is_empty=template == "template0") if encoding == "UTF8" else url
     finally:
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(identifier))

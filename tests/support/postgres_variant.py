@@ -38,7 +38,9 @@ def as_chosen(url: str, *, is_empty: bool) -> str:
             identifier = sql.Identifier(name)
             connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(identifier))
             database = sql.Identifier(connection.info.dbname)
-            connection.execute(sql.SQL("ALTER DATABASE {} SET search_path = {}").format(database, identifier))
+            # Sessions of the tests themselves have to find pgvector, too.
+            path = sql.SQL(", ").join([identifier, sql.Identifier("public")] if role else [identifier])
+            connection.execute(sql.SQL("ALTER DATABASE {} SET search_path = {}").format(database, path))
     return logged_in(url, role) if role else url
 
 
