@@ -12,6 +12,7 @@ from psycopg import sql
 
 from tests.support.full_store import fill
 from tests.support.jobs import wait_for_job
+from tests.support.postgres_variant import as_superuser
 from vestige_tui.core.errors import Busy, Cancelled, Unavailable, VestigeError
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.jobs import worker
@@ -35,7 +36,7 @@ WAITS = (
 
 def hurry(url: str) -> None:
     """Let the database break off whatever takes five minutes, as hosted ones do."""
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(as_superuser(url), autocommit=True) as connection:
         name = sql.Identifier(connection.info.dbname)
         for setting in ("statement_timeout", "idle_in_transaction_session_timeout"):
             connection.execute(sql.SQL("ALTER DATABASE {} SET {} = '5min'").format(name, sql.Identifier(setting)))

@@ -15,6 +15,8 @@ from tests.support.store_exercise import copied, fill, opened, use
 from vestige_tui.store.backends import embedded_postgres
 from vestige_tui.store.schema import migrations
 
+pytestmark = pytest.mark.own_variant
+
 OF_A_SERVER = {"16": 16, "18": 18}
 OF_A_DATABASE = ("search-path", "grants", "c-locale")
 

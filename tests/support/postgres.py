@@ -109,7 +109,9 @@ def new_database(
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(made)
     try:
-        url = as_chosen(on_database(server, name), is_empty=template == "template0")
+        url = on_database(server, name)
+        if encoding == "UTF8":
+            url = as_chosen(url, is_empty=template == "template0")
         yield url if direct else through_pooler(url)
     finally:
         with psycopg.connect(server, autocommit=True) as connection:

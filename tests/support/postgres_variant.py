@@ -38,7 +38,9 @@ def as_chosen(url: str, *, is_empty: bool) -> str:
             identifier = sql.Identifier(name)
             connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(identifier))
             database = sql.Identifier(connection.info.dbname)
-            connection.execute(sql.SQL("ALTER DATABASE {} SET search_path = {}").format(database, identifier))
+            # Sessions of the tests themselves have to find pgvector, too.
+            path = sql.SQL(", ").join([identifier, sql.Identifier("public")] if role else [identifier])
+            connection.execute(sql.SQL("ALTER DATABASE {} SET search_path = {}").format(database, path))
     return logged_in(url, role) if role else url
 
 
@@ -59,6 +61,8 @@ def _has_role() -> bool:
 
 def needs_postgres(item: pytest.Function) -> bool:
     """Check whether a test runs on PostgreSQL, by the database of its parameter, else by its fixtures."""
+    if item.get_closest_marker("own_variant") and (os.environ.get(SCHEMA_VARIABLE) or _has_role()):
+        return False
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     if "backend" in parameters:
         return bool(parameters["backend"] == "postgres")

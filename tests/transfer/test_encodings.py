@@ -15,9 +15,11 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.jobs import run_here
 from tests.support.postgres import new_database, with_any_encoding
+from tests.support.postgres_variant import as_superuser
 from vestige_tui.core.errors import Refused
 from vestige_tui.core.memories import Draft
 from vestige_tui.core.reviews import Scheduling
@@ -205,16 +207,17 @@ def of_a_service(url: str, environment: pytest.MonkeyPatch, folder: Path) -> str
 
 
 def _altered(url: str, statement: str) -> str:
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(as_superuser(url), autocommit=True) as connection:
         database = sql.Identifier(connection.info.dbname)
+        role = sql.Identifier(str(conninfo_to_dict(url)["user"]))
         for name, value in _ODD.items():
-            altered = sql.SQL(statement).format(database=database, name=sql.Identifier(name), value=value)
-            connection.execute(altered)
+            names = {"role": role, "database": database, "name": sql.Identifier(name)}
+            connection.execute(sql.SQL(statement).format(**names, value=value))
     return url
 
 
 def of_the_role(url: str, environment: pytest.MonkeyPatch, folder: Path) -> str:
-    return _altered(url, "ALTER ROLE CURRENT_USER IN DATABASE {database} SET {name} = {value}")
+    return _altered(url, "ALTER ROLE {role} IN DATABASE {database} SET {name} = {value}")
 
 
 def of_the_database(url: str, environment: pytest.MonkeyPatch, folder: Path) -> str:

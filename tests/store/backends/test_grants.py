@@ -25,6 +25,8 @@ from vestige_tui.store.open import open_store
 from vestige_tui.store.schema import migrations
 from vestige_tui.store.store import Store
 
+pytestmark = pytest.mark.own_variant
+
 
 @dataclass(frozen=True, slots=True)
 class Roles:

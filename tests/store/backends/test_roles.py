@@ -23,6 +23,8 @@ from vestige_tui.store.backends.postgres_settings import Setting
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 
+pytestmark = pytest.mark.own_variant
+
 GRANTS = {
     "may only read": ("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}",),
     "may not write to the journal, as every change does": (

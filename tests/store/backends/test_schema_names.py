@@ -20,6 +20,8 @@ from vestige_tui.store.backends.postgres_settings import Setting, as_options, pa
 from vestige_tui.store.open import open_store
 from vestige_tui.store.schema import migrations
 
+pytestmark = pytest.mark.own_variant
+
 SMALL, WIDE = EMBEDDER, TestEmbedder(2_400)
 """Models whose vectors are stored as vector and as halfvec."""
 SCHEMAS = ("My Schema", "select", "a.b", 'quo"ted', "100%s", "back\\slash", "123", "-", "pgvector, public", ODD_SCHEMA)

@@ -21,6 +21,8 @@ from vestige_tui.store.backends.postgres_settings import FIXED
 from vestige_tui.store.open import open_backend, open_store
 from vestige_tui.store.schema.named_sql import compose
 
+pytestmark = pytest.mark.own_variant
+
 EMBEDDER = TestEmbedder(16)
 TEXTS = tuple(f"number {number} of the harbour" for number in range(60))
 ODD = {
