@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -39,8 +39,8 @@ SIGN_OF_PROCESS = "SELECT pg_backend_pid() = {process}"
 class SessionRequest:
     """A session as it is asked for: with its settings as a startup parameter, or without them."""
 
-    conninfo: str
-    bare: str
+    conninfo: str = field(repr=False)
+    bare: str = field(repr=False)
     """The conninfo without settings."""
     settings: Mapping[str, str]
 
