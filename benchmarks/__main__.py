@@ -19,6 +19,7 @@ from benchmarks import (
     live,
     narrowing,
     operations,
+    pooling,
     quality,
     reembedding,
     searches,
@@ -37,6 +38,7 @@ ON_A_STORE: dict[str, Callable[[Bench], Awaitable[list[Figure]]]] = {
     "searches": searches.measure,
     "filters": narrowing.measure,
     "words": words.measure,
+    "pooler": pooling.measure,
     "operations": operations.measure,
     "live": live.measure,
 }
@@ -83,6 +85,7 @@ async def _parts(
         _say("copies")
         source = await filling.fill_store(folder / "source.db", COPY_ROWS)
         figures += await copying.measure(source, COPY_ROWS, server)
+        figures += await pooling.measure_copy(source, COPY_ROWS, server)
     if "reembed" in parts and server is not None:
         _say("re-embeddings")
         source = await filling.fill_store(folder / "to-reembed.db", COPY_ROWS)

@@ -77,6 +77,13 @@ acquire_timeout_secs = 60
 """
     config = read(file, text)
     assert (config.max_connections, config.acquire_timeout_secs) == (25, 60)
+    assert config.direct_url is None
+
+
+def test_a_direct_line_past_a_pooler(file: Path) -> None:
+    config = read(file, f"{POSTGRES}direct_url = 'postgresql://u:s3cret@h2/d'\n")
+    assert (config.store_url, config.direct_url) == ("postgresql://h/d", "postgresql://u:s3cret@h2/d")
+    assert "s3cret" not in repr(config)
 
 
 def test_an_unknown_backend(file: Path) -> None:
@@ -125,6 +132,7 @@ POSTGRES = '[storage]\nbackend = "postgres"\n[storage.postgres]\nurl = "postgres
         ),
         (f"{POSTGRES}read_url = ''\n", "FILE, line 5: storage.postgres.read_url is empty."),
         (POSTGRES.replace("postgresql:", "mysql:"), "line 4: storage.postgres.url must begin with postgresql://"),
+        (f"{POSTGRES}direct_url = 'pgembed:d'\n", "line 5: storage.postgres.direct_url must begin with postgresql://"),
         ("[embeddings]\nmodle = 'x'\n", "FILE, line 2: embeddings.modle is not known; did you mean model?"),
         ("[embeddings]\nmodel = ''\n", "FILE, line 2: embeddings.model is empty."),
         (
@@ -198,6 +206,7 @@ def test_a_replica_is_that_of_the_configured_store_alone(file: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "mode", "warned"),
     [
+        ('postgresql://u@h/d"\ndirect_url = "postgresql://u:s3cret@h2/d', 0o644, True),
         ("postgresql://u:s3cret@h/d", 0o644, True),
         ("postgresql://u@h/d?password=s3cret", 0o640, True),
         ("postgresql://u:s3cret@h/d", 0o600, False),

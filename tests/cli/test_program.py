@@ -137,11 +137,15 @@ def test_config_commands(run: Command, home: Path) -> None:
     assert run("config", "init").status == 0
     assert stat.S_IMODE(place.stat().st_mode) == 0o600
     assert run("config", "init").status == 3
-    place.write_text('[storage]\nbackend = "postgres"\n[storage.postgres]\nurl = "postgresql://me:s3cret@db/vestige"\n')
+    place.write_text(
+        '[storage]\nbackend = "postgres"\n[storage.postgres]\nurl = "postgresql://me:s3cret@db/vestige"\n'
+        'direct_url = "postgresql://me:s3cret@db1/vestige"\n'
+    )
     for shown in (run("config", "show"), run("config", "show", "--json")):
         assert shown.status == 0
         assert "s3cret" not in shown.out + shown.err
         assert "postgresql://me:***@db/vestige" in shown.out
+        assert "postgresql://me:***@db1/vestige" in shown.out
 
 
 def test_no_password_in_an_error(run: Command) -> None:

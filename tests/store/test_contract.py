@@ -242,7 +242,9 @@ async def test_figures_of_the_store(store: Store) -> None:
 
 async def test_who_waits_for_a_change_is_told_of_it(store: Store) -> None:
     assert await store.wait_for_change(0.0)
-    assert not await store.wait_for_change(0.2)
+    if not store.pooled:
+        # A token that is polled may still follow the opening of the store.
+        assert not await store.wait_for_change(0.2)
     waiting = asyncio.create_task(store.wait_for_change(10.0))
     await add(store, "Something.")
     assert await waiting

@@ -38,6 +38,7 @@ _chosen: list[PgBouncer] = []
 class PgBouncer:
     """A running PgBouncer."""
 
+    server: str
     directory: Path
     process: subprocess.Popen[bytes]
 
@@ -93,7 +94,7 @@ def pgbouncer(server: str, mode: str, **settings: str) -> Iterator[PgBouncer]:
                 extra_groups=None if uid is None else [],
             )
         try:
-            running = PgBouncer(directory, process)
+            running = PgBouncer(server, directory, process)
             _wait_until_it_listens(running)
             yield running
         finally:
@@ -147,6 +148,15 @@ def _tests_connect_past(running: PgBouncer, server: str) -> Iterator[None]:
 def through_pooler(url: str) -> str:
     """Return the URL of a store through the chosen pooler; the same one where none is chosen."""
     return _chosen[-1].url(url) if _chosen else url
+
+
+def past_pooler(url: str) -> str:
+    """Return the URL of a store past the chosen pooler, for a test of what only a session of its own does."""
+    if not _chosen:
+        return url
+    given = conninfo_to_dict(_chosen[-1].server)
+    place = f"host={quote(str(given['host']), safe='')}&port={given.get('port') or 5432}"
+    return url.replace(f"host={quote(str(_chosen[-1].directory), safe='')}&port={PORT}", place)
 
 
 def _write_settings(directory: Path, server: str, settings: dict[str, str]) -> None:

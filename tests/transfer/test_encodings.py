@@ -18,6 +18,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.jobs import run_here
+from tests.support.pgbouncer import past_pooler
 from tests.support.postgres import new_database, with_any_encoding
 from tests.support.postgres_variant import as_superuser
 from vestige_tui.core.errors import Refused
@@ -314,7 +315,7 @@ async def test_a_database_of_another_encoding_is_refused(encoding: str, postgres
 @pytest.fixture
 def behind_a_pooler(postgres_database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """The URL of a database whose sessions start without anything that was asked of them."""
-    url = of_the_role(with_any_encoding(postgres_database), monkeypatch, tmp_path)
+    url = of_the_role(with_any_encoding(past_pooler(postgres_database)), monkeypatch, tmp_path)
     monkeypatch.setattr(postgres_connection, "make_conninfo", lambda conninfo, **settings: url)
     return url
 
@@ -339,8 +340,9 @@ async def test_a_session_that_keeps_another_encoding_is_refused(
 
 
 async def test_a_source_whose_session_changes_is_not_read_on(postgres_database: str) -> None:
-    await fill(postgres_database)
-    async with source_of(postgres_database) as source:
+    url = past_pooler(postgres_database)
+    await fill(url)
+    async with source_of(url) as source:
         assert isinstance(source, PostgresSource)
         transfer_context = TransferContext(MADE, duplicate_ids={}, width=16, half=False, users=set())
         [memories] = [table for table in TABLES if table.name == "memories"]
@@ -375,7 +377,7 @@ async def test_a_comparison_finds_what_a_session_of_another_encoding_stored(
     latin = ("café crème", "Ã© is no é", "naïve")
     source = await fill_file(tmp_path / "source.db", latin)
     request.getfixturevalue("spoilt")
-    assert "every row is equal" not in await copy(source, postgres_database)
+    assert "every row is equal" not in await copy(source, past_pooler(postgres_database))
     with psycopg.connect(postgres_database) as connection:
         [found] = connection.execute("SELECT content FROM knowledge_nodes WHERE content LIKE 'caf%'").fetchall()
     assert found == ("cafÃ© crÃ¨me",)

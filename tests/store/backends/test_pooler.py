@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.support.equal_stores import assert_equal_stores
 from tests.support.full_store import fill
@@ -387,3 +388,17 @@ def migrated_direct(postgres_server: str, postgres_template: str) -> Iterator[st
     """The URL of an empty store, never through a pooler."""
     with new_database(postgres_server, template=postgres_template, direct=True) as url:
         yield url
+
+
+async def test_the_dates_of_a_role_with_another_style_are_read(line: Line) -> None:
+    with psycopg.connect(line.direct, autocommit=True) as owner:
+        owner.execute(sql.SQL("ALTER DATABASE {} SET DateStyle TO 'German'").format(sql.Identifier(owner.info.dbname)))
+        owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            " AND datname = current_database()"
+        )
+    async with opened(line.pooled) as store:
+        id_ = (await store.insert(Draft("Written on the 29.11.2026."))).changed[0]
+        written = (await store.get(id_)).created_at
+        assert written is not None
+        assert [hit.memory.created_at for hit in await store.search(SearchQuery(text="written"))] == [written]

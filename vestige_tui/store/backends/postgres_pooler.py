@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -41,8 +41,8 @@ SIGN_OF_PROCESS = "SELECT pg_backend_pid() = {process}"
 class SessionRequest:
     """A session as it is asked for: with its settings as a startup parameter, or without them."""
 
-    conninfo: str
-    bare: str
+    conninfo: str = field(repr=False)
+    bare: str = field(repr=False)
     """The conninfo without settings."""
     settings: Mapping[str, str]
 
@@ -104,12 +104,20 @@ async def fetch(connection: ServerConnection, statement: bytes, params: Mapping[
     """Return the rows of one statement outside any transaction of ours, under the settings of the session."""
     if connection.local_settings is None:
         cursor = await connection.execute(statement, params)
-    else:
+    elif _reads_dates(connection):
         # What is sent together is one transaction.
         async with connection.pipeline():
             await connection.execute(connection.local_settings)
             cursor = await connection.execute(statement, params)
+    else:
+        async with transaction(connection):
+            cursor = await connection.execute(statement, params)
     return list(await cursor.fetchall()) if cursor.description else []
+
+
+def _reads_dates(connection: ServerConnection) -> bool:
+    """Check that the driver reads dates: it follows what the session reports, which is not done within one trip."""
+    return (connection.info.parameter_status("DateStyle") or "").startswith("ISO")
 
 
 @asynccontextmanager
@@ -149,6 +157,10 @@ async def trip(connection: ServerConnection) -> AsyncIterator[None]:
     """Send what is executed in the block as one transaction, in one trip."""
     if connection.local_settings is None:
         async with connection.pipeline(), connection.transaction():
+            yield
+        return
+    if not _reads_dates(connection):
+        async with transaction(connection):
             yield
         return
     try:
