@@ -22,6 +22,7 @@ from tests.support.jobs import read_job, run_here
 from tests.support.kill_points import KILLED_STATUS, Workers, kill_points
 from tests.support.model_swap import stored_vectors
 from tests.support.postgres import named_database
+from tests.support.postgres_variant import as_superuser
 from tests.support.store_rows import read_rows
 from vestige_tui.core.errors import EmbedderUnavailable, ReadOnly, Refused, Usage
 from vestige_tui.core.jobs import Job
@@ -750,7 +751,7 @@ async def test_an_index_left_half_done_is_built_anew(postgres_database: str, wor
         assert status == KILLED_STATUS
         phase, die_at = (await read_job(postgres_database, job_id)).progress.phase, die_at + 3
     change(
-        postgres_database,
+        as_superuser(postgres_database),
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_spare_embeddings_hnsw'::regclass AND %s",
         True,
     )

@@ -50,7 +50,7 @@ async def test_a_role_without_tables_of_its_own_is_refused(postgres_database: st
         owner.execute(f"GRANT INSERT, DELETE ON ALL TABLES IN SCHEMA public TO {role}".encode())
         try:
             async with open_store(f"{postgres_database}{mark}options=-crole%3D{role}") as store:
-                with pytest.raises(Refused, match="may not vacuum"):
+                with pytest.raises(Refused, match=r"may not vacuum any table.*run GRANT "):
                     await store.maintenance.vacuum()
         finally:
             owner.execute(f"DROP OWNED BY {role}".encode())

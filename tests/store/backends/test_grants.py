@@ -19,6 +19,7 @@ from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Filter, Patch
 from vestige_tui.core.reviews import Rating
 from vestige_tui.core.search import SearchQuery
+from vestige_tui.embedding.models import signature
 from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest
 from vestige_tui.store.open import open_store
@@ -196,3 +197,31 @@ async def test_the_grants_that_a_reason_names_let_a_reader_write(roles: Roles) -
             connection.execute(statement.encode())
     async with opened(roles.url("reader")) as store:
         await write(store)
+
+
+async def test_the_first_model_and_a_vacuum_take_the_owner(roles: Roles) -> None:
+    async with open_store(roles.url("owner"), create=True):
+        pass
+    roles.grant("writer")
+    remedy = f'it takes the owner of the tables: run GRANT "{roles.names["owner"]}" TO "{roles.names["writer"]}".'
+    with psycopg.connect(roles.database, autocommit=True) as connection:
+        # Another right that is missing is not what these lack.
+        connection.execute(f'REVOKE DELETE ON {SCHEMA}.edges FROM "{roles.names["writer"]}"'.encode())
+    async with opened(roles.url("writer")) as store:
+        for work in (store.models.register(signature(EMBEDDER)), store.maintenance.vacuum()):
+            with pytest.raises(ReadOnly) as refused:
+                await work
+            assert refused.value.message.endswith(remedy)
+
+
+async def test_the_right_to_temporary_tables_is_named(roles: Roles, tmp_path: Path) -> None:
+    source = f"sqlite:{tmp_path / 'source.db'}"
+    await fill(source)
+    await fill(roles.url("owner"))
+    roles.grant("writer")
+    with psycopg.connect(roles.database, autocommit=True) as connection:
+        database = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL("REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC").format(database))
+        name = connection.info.dbname
+    message = await job("copy", source, roles.url("writer"))
+    assert f'run GRANT TEMPORARY ON DATABASE {name} TO "{roles.names["writer"]}".' in message

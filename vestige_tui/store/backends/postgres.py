@@ -108,7 +108,7 @@ class PostgresTransaction:
                 await self.connection.execute(self._backend.lift_timeouts(local=True))
                 await self.connection.execute(self._backend.typed(sql).encode())
         except psycopg.Error as error:
-            raise translate(error, self._backend.title) from error
+            raise of_statement(translate(error, self._backend.title), sql) from error
 
 
 class PostgresBackend:
@@ -511,7 +511,9 @@ class PostgresBackend:
     async def vacuum_steps(self) -> Sequence[VacuumStep]:
         names = [str(row["name"]) for row in await self.fetch("list_vacuumable")]
         if not names:
-            raise Refused(f"The role may not vacuum any table of {self.title}; ask the owner of the tables.")
+            refusal = "it may not vacuum any table"
+            error = RightMissing(f"The role may not vacuum any table of {self.title}.", refusal=refusal)
+            raise await self._with_remedy(of_statement(error, "VACUUM"))
         return [VacuumStep(f"{name} ({n} of {len(names)})", "vacuum", name) for n, name in enumerate(names, 1)]
 
     def pool_state(self) -> str:

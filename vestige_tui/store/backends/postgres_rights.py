@@ -10,6 +10,8 @@ from vestige_tui.core.errors import ReadOnly, VestigeError
 
 READER_RIGHTS = ("SELECT",)
 WRITER_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+_ALLOWED_BY_PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "COPY")
+"""Beginnings of the statements that privileges of tables allow."""
 
 
 class RightMissing(ReadOnly):
@@ -44,21 +46,24 @@ def _remedy(database: Mapping[str, Any], tables: Sequence[Mapping[str, Any]], st
     missing = [table for table in tables if table["rights"]]
     # A trigger may have needed more than the statement names.
     grants = _grants(_named(missing, statement), role) or _grants(missing, role)
-    if grants:
+    if grants and not _takes_owner(statement):
         return f"run {grants}"
-    if not database["may_stage"] and "TEMP" in statement:
+    if not database["may_stage"] and not statement:
         return f"run GRANT TEMPORARY ON DATABASE {database['database']} TO {role}"
     if not database["has_vector"]:
         return "let an administrator run CREATE EXTENSION vector in this database"
     owners = sorted({str(table["owner"]) for table in tables if not table["owned"]})
     if owners:
-        statements = [f"GRANT {owner} TO {role}" for owner in owners]
-    else:
-        statements = [] if database["may_create"] else [f"GRANT CREATE ON SCHEMA {database['schema']} TO {role}"]
-    if not statements:
-        return "only a superuser can grant this"
-    reason = "it takes the owner of the tables: " if owners else ""
-    return f"{reason}run {'; '.join(statements)}"
+        return f"it takes the owner of the tables: run {'; '.join(f'GRANT {owner} TO {role}' for owner in owners)}"
+    if not database["may_create"]:
+        return f"run GRANT CREATE ON SCHEMA {database['schema']} TO {role}"
+    return "only a superuser can grant this"
+
+
+def _takes_owner(statement: str) -> bool:
+    """Check for a statement that privileges of tables do not allow: one that defines or maintains them."""
+    lines = [line for line in statement.splitlines() if line.strip() and not line.startswith("--")]
+    return bool(lines) and not lines[0].lstrip("( ").upper().startswith(_ALLOWED_BY_PRIVILEGES)
 
 
 def _named(tables: Iterable[Mapping[str, Any]], statement: str) -> list[Mapping[str, Any]]:
