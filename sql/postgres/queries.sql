@@ -48,6 +48,20 @@ DELETE FROM vestige_migrations WHERE version = %(version)s
 -- Serialize migrations of concurrent consoles; the advisory lock ends with the transaction.
 SELECT pg_advisory_xact_lock(8317441095320001)
 
+-- find_folding_batch --
+-- The next memories whose words a migration may fold anew: the last id, how many, and how many are not of ASCII alone.
+SELECT (array_agg(id::text ORDER BY id DESC))[1] AS last, count(*) AS n,
+    count(*) FILTER (WHERE octet_length(text) <> char_length(text)) AS suspects
+FROM (SELECT m.id, concat(m.content, ' ', m.node_type, ' ', m.tags::text) AS text FROM knowledge_nodes m
+    WHERE m.id >= coalesce(%(after)s::uuid, '00000000-0000-0000-0000-000000000000')
+        AND (%(after)s::uuid IS NULL OR m.id <> %(after)s::uuid) ORDER BY m.id LIMIT %(limit)s) p
+
+-- fold_memories --
+-- Fold the words of a batch anew where that changes them: a written column makes PostgreSQL generate its text index.
+UPDATE knowledge_nodes m SET content = m.content
+WHERE m.id >= coalesce(%(after)s::uuid, '00000000-0000-0000-0000-000000000000') AND m.id <= %(last)s::uuid
+    AND m.search_vec IS DISTINCT FROM vestige_words(m.content, m.node_type, m.tags)
+
 -- count_precious_init --
 -- Rows that a rollback of the schema would delete, by kind; the local user does not count, nor what is computed.
 SELECT (SELECT count(*) FROM knowledge_nodes) AS memories, (SELECT count(*) FROM review_events) AS reviews,
@@ -388,11 +402,21 @@ text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id
         SELECT m.id, m.created_at, m.content FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT %(scanned)s) n
     WHERE position(%(folded)s IN lower(content COLLATE "C")) > 0 ORDER BY s DESC, created_at DESC, id DESC LIMIT %(depth)s) x)
 
--- branch_text_pieces --
--- Text branch over the newest memories by the number of matching substrings, for scripts without spaces between words.
+-- branch_text_literal_cased --
+-- The same for letters beyond ASCII: exact case first, then any case.
 text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id DESC) AS r, s FROM (
-    SELECT id, created_at, s FROM (SELECT id, created_at, (SELECT count(*) FROM unnest(%(pieces)s::text[]) AS p WHERE position(p IN low) > 0)::float8 AS s FROM (
-        SELECT m.id, m.created_at, lower(m.content COLLATE "C") AS low FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT %(scanned)s) n) k
+    SELECT id, created_at, CASE WHEN position(%(literal)s IN content) > 0 THEN 1.0::float8 ELSE 0.5 END AS s FROM (
+        SELECT m.id, m.created_at, m.content FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT %(scanned)s) n
+    WHERE octet_length(content) <> char_length(content) AND content COLLATE "C" ~ %(pattern)s ORDER BY s DESC, created_at DESC, id DESC LIMIT %(depth)s) x)
+
+-- branch_text_pieces --
+-- Text branch over the newest memories by the number of matching substrings, for scripts without spaces between words,
+-- and of matching words of other scripts.
+spaced AS MATERIALIZED (SELECT q FROM (SELECT phraseto_tsquery('vestige', vestige_fold(w)) AS q FROM unnest(%(spaced)s::text[]) AS w) p WHERE numnode(q) > 0),
+text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id DESC) AS r, s FROM (
+    SELECT id, created_at, s FROM (SELECT id, created_at, ((SELECT count(*) FROM unnest(%(pieces)s::text[]) AS p WHERE position(p IN low) > 0)
+        + (SELECT count(*) FROM spaced WHERE search_vec @@ q))::float8 AS s FROM (
+        SELECT m.id, m.created_at, m.search_vec, lower(m.content COLLATE "C") AS low FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT %(scanned)s) n) k
     WHERE s > 0 ORDER BY s DESC, created_at DESC, id DESC LIMIT %(depth)s) x)
 
 -- branch_text_none --
@@ -817,9 +841,9 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') ORDER BY 1, 2
 
 -- list_unrestorable --
--- Statements that let a dump of an older schema be restored, as the migration restorable does.
+-- Statements that let a dump of a schema without the migration folding be restored: its functions are bound by no name.
 SELECT 'ALTER FUNCTION ' || p.oid::regprocedure || ' SET search_path = ' || quote_ident(n.nspname) || ', pg_catalog' AS statement
-FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.proname = 'vestige_words' AND p.proconfig IS NULL
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.proname = 'vestige_words' AND p.proconfig IS NULL AND p.prosqlbody IS NULL
 
 -- identify_store --
 -- Identity of server, database and tables, the same on a primary and its standbys, and the newest migration.

@@ -44,6 +44,17 @@ DELETE FROM vestige_migrations WHERE version = :version
 -- No-op: BEGIN IMMEDIATE already locks the file.
 SELECT 1 AS locked
 
+-- find_folding_batch --
+-- The next memories that a migration folds into the text index: the last seq, and how many.
+SELECT max(seq) AS last, count(*) AS n, count(*) AS suspects
+FROM (SELECT m.seq FROM knowledge_nodes m WHERE m.seq > coalesce(:after, -9223372036854775807 - 1) ORDER BY m.seq LIMIT :limit)
+
+-- fold_memories --
+-- Put a batch into the new text index.
+INSERT INTO knowledge_fts_folded (command, seq, content, node_type, tags)
+SELECT NULL, m.seq, m.content, m.node_type, m.tags FROM knowledge_nodes m
+WHERE m.seq > coalesce(:after, -9223372036854775807 - 1) AND m.seq <= :last
+
 -- count_precious_init --
 -- Rows that a rollback of the schema would delete, by kind; the local user does not count, nor what is computed.
 SELECT (SELECT count(*) FROM knowledge_nodes) AS memories, (SELECT count(*) FROM review_events) AS reviews,
@@ -334,11 +345,22 @@ text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id
         SELECT m.id, m.created_at, m.content FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT :scanned)
     WHERE instr(lower(content), :folded) > 0 ORDER BY s DESC, created_at DESC, id DESC LIMIT :depth))
 
--- branch_text_pieces --
--- Text branch over the newest memories by the number of matching substrings, for scripts without spaces between words.
+-- branch_text_literal_cased --
+-- The same for letters beyond ASCII: exact case first, then any case. matches() is the program's.
 text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id DESC) AS r, s FROM (
-    SELECT id, created_at, (SELECT count(*) FROM json_each(:pieces) p WHERE instr(low, p.value) > 0) * 1.0 AS s FROM (
-        SELECT m.id, m.created_at, lower(m.content) AS low FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT :scanned)
+    SELECT id, created_at, CASE WHEN instr(content, :literal) > 0 THEN 1.0 ELSE 0.5 END AS s FROM (
+        SELECT m.id, m.created_at, m.content FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT :scanned)
+    WHERE matches(:pattern, CAST(content AS BLOB)) ORDER BY s DESC, created_at DESC, id DESC LIMIT :depth))
+
+-- branch_text_pieces --
+-- Text branch over the newest memories by the number of matching substrings, for scripts without spaces between words,
+-- and of matching words of other scripts.
+worded AS MATERIALIZED (SELECT knowledge_fts.rowid AS seq, count(*) AS n FROM json_each(:spaced) w CROSS JOIN knowledge_fts
+    WHERE knowledge_fts MATCH w.value GROUP BY knowledge_fts.rowid),
+text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id DESC) AS r, s FROM (
+    SELECT id, created_at, ((SELECT count(*) FROM json_each(:pieces) p WHERE instr(low, p.value) > 0)
+        + coalesce((SELECT d.n FROM worded d WHERE d.seq = k.seq), 0)) * 1.0 AS s FROM (
+        SELECT m.id, m.seq, m.created_at, lower(m.content) AS low FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT :scanned) k
     WHERE s > 0 ORDER BY s DESC, created_at DESC, id DESC LIMIT :depth))
 
 -- branch_text_none --

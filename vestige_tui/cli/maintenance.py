@@ -108,7 +108,11 @@ async def _up(args: Namespace, output: Output) -> int:
         raise Refused("--read-only and schema up exclude each other.")
     async with _open_database(args, create=True) as backend:
         _refuse_foreign(backend)
-        steps = await schema.up(backend, to=args.to)
+        line = output.progress("memories folded")
+        try:
+            steps = await schema.up(backend, to=args.to, progress=lambda step: line(step.done, step.total))
+        finally:
+            line.end()
     return _print_steps(output, steps, "Applied:", "Nothing was pending.")
 
 

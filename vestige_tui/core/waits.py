@@ -19,6 +19,8 @@ class WaitKind(Enum):
     """The answer to a statement that was sent."""
     CONNECTION = "connection"
     """A connection to the server, a new one or one of the pool."""
+    MIGRATION = "migration"
+    """A step of the schema that changes every memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class WaitReport:
     seconds: float = field(compare=False)
     holders: tuple[Session, ...] = ()
     answers: bool | None = None
+    step: str = ""
+    """Name of the step of the schema, and how far it is: ``0010_folding: 30 %``."""
 
 
 def wait_sentence(wait: WaitReport, now: datetime) -> str:
@@ -44,6 +48,8 @@ def wait_sentence(wait: WaitReport, now: datetime) -> str:
     if wait.holders:
         verb = "hold" if len(wait.holders) > 1 else "holds"
         return f"Waiting for a lock that {sessions_in_words(wait.holders, now)} {verb} in {store}."
+    if wait.kind is WaitKind.MIGRATION:
+        return f"Bringing the schema up to date, {wait.step} of the memories done: {store}."
     if wait.kind is WaitKind.CONNECTION:
         return f"No connection for {lasted} to {store}."
     if wait.answers:

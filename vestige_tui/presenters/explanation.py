@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from vestige_tui.core.search import Explanation, Hit, Mode, QueryWord, WhyNot
 from vestige_tui.core.text import cells, cut, grouped, plain
+from vestige_tui.store.search.literal import literal_pattern
 from vestige_tui.store.search.query_syntax import fold_ascii
 
 Branch: TypeAlias = Literal["text", "vector"]
@@ -239,7 +241,10 @@ def excerpt_around(content: str, characters: str, width: int) -> tuple[str, str,
     At most ``width`` cells in all; None if they do not occur.
     """
     start = content.find(characters)
-    if start < 0:
+    if start < 0 and (pattern := literal_pattern(characters)):
+        match_in_any_case = re.search(pattern, content)
+        start = match_in_any_case.start() if match_in_any_case else -1
+    elif start < 0:
         start = fold_ascii(content).find(fold_ascii(characters))
     if start < 0 or not characters:
         return None

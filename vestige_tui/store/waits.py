@@ -86,6 +86,7 @@ class Waits:
     def __init__(self, title: Callable[[], str], clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self.explain: Callable[[], None] | None = None
+        self._migration: tuple[str, float] | None = None
         self._title = title
         self._waits: dict[Wait, None] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -99,6 +100,11 @@ class Waits:
     ) -> Wait:
         """Return a context manager for a wait; broken off it raises ``error``, None where it cannot be."""
         return Wait(self, kind, session, error)
+
+    def note_migration(self, step: str) -> None:
+        """Note how far a step of the schema is; nothing once it is done. It is shown as a wait is."""
+        started = self._migration[1] if self._migration else self.clock()
+        self._migration = (step, started) if step else None
 
     def add(self, wait: Wait) -> None:
         self._waits[wait] = None
@@ -124,6 +130,9 @@ class Waits:
 
     def report(self) -> WaitReport | None:
         """Return the longest wait once it is long enough to be shown."""
+        if self._migration and self.clock() - self._migration[1] >= SHOWN_AFTER_SECONDS:
+            step, started = self._migration
+            return WaitReport(self._title(), WaitKind.MIGRATION, self.clock() - started, step=step)
         # One that was broken off lasts until its server has heard of that, and is waited for by no caller.
         waits = [wait for wait in self.older_than(SHOWN_AFTER_SECONDS) if not wait.is_broken_off]
         if not waits:

@@ -21,7 +21,7 @@ from vestige_tui.store.schema import migrations
 from vestige_tui.store.store import Store
 
 STEPS = {
-    "sqlite": ["init", "fts", "supersession", "ledger", "journal", "jobs", "sync_state"],
+    "sqlite": ["init", "fts", "supersession", "ledger", "journal", "jobs", "sync_state", "folding"],
     "postgres": [
         "init",
         "hnsw",
@@ -32,7 +32,7 @@ STEPS = {
         "term_stats",
         "jobs",
         "sync_state",
-        "restorable",
+        "folding",
     ],
 }
 
@@ -184,8 +184,7 @@ async def test_down_counts_what_cannot_be_made_again(store: Store, store_url: st
     names = STEPS[store.kind]
     with pytest.raises(Refused, match=rf"This would delete 1 {kind} from .*; repeat with --yes to do it\.$"):
         await migrations.down(store.backend, to=names.index(step))
-    newest = len(names) - names.index("sync_state")
-    assert len(await migrations.down(store.backend, to=names.index("sync_state"))) == newest
+    assert len(await migrations.down(store.backend, to=names.index("folding"))) == 1
     assert len(await migrations.down(store.backend, yes=True)) >= 3
 
 

@@ -8,7 +8,7 @@ from vestige_tui.core.errors import Usage
 from vestige_tui.core.memories import Draft, Filter
 from vestige_tui.core.search import SearchQuery
 from vestige_tui.embedding.models import TestEmbedder, signature
-from vestige_tui.store.search.query_syntax import is_unspaced, parse, pieces
+from vestige_tui.store.search.query_syntax import is_unspaced, parse, pieces, spaced_words
 from vestige_tui.store.store import Store
 
 PATHS = [
@@ -143,6 +143,7 @@ def test_pieces() -> None:
     assert is_unspaced("key 鍵")
     assert not is_unspaced("ключ key")
     assert pieces(["東京タワー"]) == ("東京", "京タ", "タワ", "ワー")
-    assert pieces(["鍵", "Key_ring"]) == ("鍵", "key_ring")
+    assert pieces(["鍵", "Key_ring"]) == ("鍵",)
+    assert spaced_words(["鍵", "Key_ring", "Café鍵"]) == ("key_ring", "café")
     assert len(pieces(["東" * 3 + "".join(map(chr, range(0x4E00, 0x4F00)))])) == 64
     assert parse('"東京 tower"').must == ("東京 tower",)

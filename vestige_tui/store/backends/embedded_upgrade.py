@@ -256,7 +256,7 @@ def _query(name: str) -> bytes:
 
 
 def _make_restorable(connection: psycopg.Connection) -> None:
-    """Let pg_upgrade restore a store whose schema is older than the migration 0010_restorable."""
+    """Let pg_upgrade restore a store whose schema is older than the migration 0010_folding."""
     for (statement,) in connection.execute(_query("list_unrestorable")).fetchall():
         connection.execute(str(statement).encode())
 

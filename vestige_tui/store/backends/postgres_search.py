@@ -12,7 +12,7 @@ from vestige_tui.store.backends.postgres_word_weights import CANDIDATE_ROWS, cho
 from vestige_tui.store.backends.protocol import BackendQuery, BackendResult, Params, Row
 from vestige_tui.store.schema.named_sql import Slots
 from vestige_tui.store.schema.rows import foreign_index
-from vestige_tui.store.search.query_syntax import fold_ascii
+from vestige_tui.store.search.literal import MAX_SCANNED_ROWS, literal_block, literal_params
 
 if TYPE_CHECKING:
     from vestige_tui.store.backends.postgres_word_weights import WordWeights
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 MAX_EXACT_ROWS = 4_000
 """Filter sets of at most this size are measured exactly, without the HNSW index."""
-MAX_SCANNED_ROWS = 200_000
-"""Newest memories that a search by characters reads at most."""
-
 _VECTOR_STEPS = {
     "branch_vector_index": "{index}, walked until enough are found",
     "branch_vector_either": f"all that pass measured where they are {MAX_EXACT_ROWS:,} or fewer, else the {{index}}",
@@ -52,14 +49,13 @@ class PostgresSearch:
                 step = step.format(index=await self._name_of_index())
             steps.append(SearchStep("meaning", step))
         if query.literal is not None:
-            text_block = "branch_text_literal"
-            params |= {"literal": query.literal, "folded": fold_ascii(query.literal), "scanned": MAX_SCANNED_ROWS}
+            text_block, params = literal_block(query.literal), params | literal_params(query.literal)
             steps.append(
                 SearchStep("words", f"at most the newest {MAX_SCANNED_ROWS:,} memories read, character by character")
             )
         elif query.pieces:
             text_block = "branch_text_pieces"
-            params |= {"pieces": list(query.pieces), "scanned": MAX_SCANNED_ROWS}
+            params |= {"pieces": list(query.pieces), "spaced": list(query.spaced), "scanned": MAX_SCANNED_ROWS}
             steps.append(SearchStep("words", f"pairs of letters in at most the newest {MAX_SCANNED_ROWS:,} memories"))
         elif query.words:
             ranked_words = await self._weights.of(query.words)

@@ -50,8 +50,8 @@ class BackendQuery:
 
     ``words`` rank (none: no text branch; ``newest`` lists the newest instead), ``vector`` is of ``model``, ``literal``
     is a string that must occur as it stands. ``filters`` are names of blocks, ``params`` their values. ``pieces`` are
-    strings of a script without spaces that rank in place of words: the more of them occur, the better. ``limit`` rows
-    are returned, or the one row of ``only``, at any rank.
+    strings of a script without spaces that rank in place of words, with the ``spaced`` words beside them: the more of
+    them occur, the better. ``limit`` rows are returned, or the one row of ``only``, at any rank.
     """
 
     words: tuple[str, ...]
@@ -66,6 +66,7 @@ class BackendQuery:
     extended_depth: int = 0
     """Hits of each branch where more are needed than are ranked; the shares stay those of the ranked ones."""
     pieces: tuple[str, ...] = ()
+    spaced: tuple[str, ...] = ()
     exact: bool = False
     """Measure every vector and rank every match, at any cost."""
     model: ModelKey | None = None

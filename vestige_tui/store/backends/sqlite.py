@@ -46,11 +46,12 @@ from vestige_tui.store.backends.sqlite_connection import (
 from vestige_tui.store.backends.sqlite_errors import translate
 from vestige_tui.store.backends.sqlite_file import OpenedFile, page_damage, refuse_log_without_file
 from vestige_tui.store.backends.sqlite_readers import Readers
-from vestige_tui.store.backends.sqlite_search import SqliteSearch, match_expression
+from vestige_tui.store.backends.sqlite_search import SqliteSearch
 from vestige_tui.store.backends.sqlite_wal import is_stale
 from vestige_tui.store.backends.sqlite_writer import SqliteWriter
 from vestige_tui.store.health_checks import of_exposed, of_replaced, of_stale_log
 from vestige_tui.store.schema import rows
+from vestige_tui.store.schema.migrations import migrations
 from vestige_tui.store.schema.named_sql import Dialect, Slots, compose
 from vestige_tui.store.schema.stand_ins import stand_ins
 from vestige_tui.store.schema.vestige_files import Survey, survey
@@ -196,6 +197,7 @@ class SqliteBackend:
             created = self.create
         if file.kind == "vestige":
             self.foreign = True
+            self._search.folds = False
             self._read_only_reason = f"{file.line} file, not adopted"
         self.line, self.notes, self._script = file.line, file.notes, file.script
         return created
@@ -253,6 +255,8 @@ class SqliteBackend:
 
     async def read_without(self, versions: Sequence[int], reason: str) -> None:
         self._read_only_reason = reason
+        if any(step.name == "folding" and step.version in versions for step in migrations("sqlite")):
+            self._search.folds = False
         try:
             for connection in self._connections:
                 for table in stand_ins("sqlite", versions):
@@ -310,7 +314,7 @@ class SqliteBackend:
         return await self._search.word_counts(words)
 
     def match(self, words: Sequence[str], *, every: bool) -> object:
-        return match_expression(words, every=every)
+        return self._search.match(words, every=every)
 
     # Changes
 

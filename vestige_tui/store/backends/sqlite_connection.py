@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 import sqlite3
 import sys
 import time
@@ -12,7 +13,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -194,7 +195,18 @@ async def prepare(connection: Connection, script: str) -> None:
 def add_functions(connection: sqlite3.Connection) -> None:
     """Give a connection the functions that the named queries use."""
     connection.create_function("vector_fault", 2, _vector_fault, deterministic=True)
+    connection.create_function("matches", 2, _matches, deterministic=True)
     connection.create_function("unreadable_time", 1, _is_unreadable_time, deterministic=True)
+
+
+def _matches(pattern: str, text: object) -> bool:
+    """Check whether a text in UTF-8 has the characters of a pattern, which asks for one beyond ASCII."""
+    return isinstance(text, bytes) and not text.isascii() and _compiled(pattern).search(_decode(text)) is not None
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
 
 
 def _vector_fault(value: object, dimension: int) -> str:

@@ -17,6 +17,8 @@ from vestige_tui.store.backends.protocol import BackendQuery, BackendResult
 from vestige_tui.store.backends.sqlite_connection import run_query_on
 from vestige_tui.store.search.bm25_candidates import ScoredSeq, TextQuery, rank
 from vestige_tui.store.search.filter_sets import FilterSet, FilterSets
+from vestige_tui.store.search.folding import fold_words
+from vestige_tui.store.search.literal import MAX_SCANNED_ROWS, literal_block, literal_params
 from vestige_tui.store.search.query_syntax import fold_ascii
 from vestige_tui.store.search.vector_index import VectorIndex
 
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Backend, ModelKey
     from vestige_tui.store.backends.sqlite_readers import Readers
     from vestige_tui.store.search.bm25_candidates import RunQuery
-
-MAX_SCANNED_ROWS = 200_000
-"""Newest memories that a search by characters reads at most."""
 
 
 @dataclass(slots=True)
@@ -74,10 +73,11 @@ def _too_large_warning(index: VectorIndex) -> str:
     )
 
 
-def match_expression(words: Sequence[str], *, every: bool) -> str:
-    """Return an FTS5 expression for words and phrases: all of them, or any."""
+def match_expression(words: Sequence[str], *, every: bool, folded: bool = True) -> str:
+    """Return an FTS5 expression for words and phrases: all of them, or any; ``folded`` as our own index has them."""
     # Each word is quoted, so that it cannot be an operator; one without letters matches nothing.
-    return (" AND " if every else " OR ").join('"' + word.replace('"', " ") + '"' for word in words)
+    quoted = ('"' + (fold_words(word) if folded else word).replace('"', " ") + '"' for word in words)
+    return (" AND " if every else " OR ").join(quoted)
 
 
 class SqliteSearch:
@@ -88,7 +88,13 @@ class SqliteSearch:
         self._readers = readers
         self.index: VectorIndex | None = None
         """Vectors of the registered model; None for a store without one."""
+        self.folds = True
+        """Whether the text index holds folded words: not that of another program or of an earlier version."""
         self._cache: _SearchCache | None = None
+
+    def match(self, words: Sequence[str], *, every: bool) -> str:
+        """Return an FTS5 expression for words and phrases, folded as the text index of this file is."""
+        return match_expression(words, every=every, folded=self.folds)
 
     async def close(self) -> None:
         """Drop the vectors from memory, and stop loading them."""
@@ -127,8 +133,7 @@ class SqliteSearch:
         warnings: list[str] = []
         vector_block, text_block, filters = "branch_vector_none", "branch_text_none", query.filters
         if query.literal is not None:
-            text_block = "branch_text_literal"
-            params |= {"literal": query.literal, "folded": fold_ascii(query.literal), "scanned": MAX_SCANNED_ROWS}
+            text_block, params = literal_block(query.literal), params | literal_params(query.literal)
             steps.append(
                 SearchStep("words", f"the newest {MAX_SCANNED_ROWS:,} memories looked through, character by character")
             )
@@ -154,7 +159,7 @@ class SqliteSearch:
                 warnings += vector_branch.warnings
             if query.pieces:
                 text_block, filters = "branch_text_pieces", query.filters
-                params |= {"pieces": query.pieces, "scanned": MAX_SCANNED_ROWS}
+                params |= self._piece_params(query)
                 steps.append(
                     SearchStep("words", f"pairs of letters in at most the newest {MAX_SCANNED_ROWS:,} memories")
                 )
@@ -179,6 +184,12 @@ class SqliteSearch:
         }
         rows = await self._backend.fetch("search_memories", params, slots)
         return BackendResult(rows, tuple(steps), tuple(warnings), query.model)
+
+    def _piece_params(self, query: BackendQuery) -> dict[str, object]:
+        # The index of another program holds no word that stands among letters of a script without spaces.
+        by_letters = () if self.folds else map(fold_ascii, query.spaced)
+        by_index = [self.match([word], every=True) for word in query.spaced] if self.folds else []
+        return {"pieces": (*query.pieces, *by_letters), "spaced": by_index, "scanned": MAX_SCANNED_ROWS}
 
     async def _current_cache(self) -> _SearchCache:
         """Return the cache for the store's current change token; an empty one where the store has changed."""
@@ -215,7 +226,7 @@ class SqliteSearch:
         if branch is None or not branch.hits or not query.words:
             return branch, []
         seqs = [seq for seq, _ in branch.hits]
-        params = {"words": match_expression(query.words, every=False), "among": seqs}
+        params = {"words": self.match(query.words, every=False), "among": seqs}
         rows = await self._readers.read(
             lambda connection: run_query_on(self._backend.timings, connection, "rank_matching_among", params)
         )
@@ -225,7 +236,7 @@ class SqliteSearch:
         if not query.words:
             return None
         filters, every = query.filters, False
-        if query.params.get("must") == match_expression(query.words, every=True):
+        if query.params.get("must") == self.match(query.words, every=True):
             # All words must occur: the ranking query finds exactly the memories that pass this filter.
             filters, every = tuple(name for name in filters if name != "filter_must"), True
         allowed = await cache.filter_sets.of(filters, query.params)
@@ -237,7 +248,7 @@ class SqliteSearch:
         self, query: BackendQuery, every: bool, allowed: FilterSet, cache: _SearchCache, connection: sqlite3.Connection
     ) -> tuple[list[ScoredSeq], str]:
         run_query = partial(run_query_on, self._backend.timings, connection)
-        phrases = [match_expression([word], every=True) for word in query.words]
+        phrases = [self.match([word], every=True) for word in query.words]
         counts = tuple((phrase, cache.count_with(run_query, phrase)) for phrase in phrases)
         return rank(run_query, TextQuery(counts, every, query.depth, query.exact), allowed, cache.count(run_query))
 
@@ -250,7 +261,7 @@ class SqliteSearch:
         self, words: Sequence[str], cache: _SearchCache, connection: sqlite3.Connection
     ) -> list[tuple[int, float]]:
         run_query = partial(run_query_on, self._backend.timings, connection)
-        counts = [cache.count_with(run_query, match_expression([word], every=True)) for word in words]
+        counts = [cache.count_with(run_query, self.match([word], every=True)) for word in words]
         return [
             (count, max(1e-6, math.log((cache.count(run_query) - count + 0.5) / (count + 0.5)))) for count in counts
         ]

@@ -6,11 +6,12 @@ import hashlib
 import logging
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from vestige_tui.core.errors import ForeignStore, Refused, SchemaBroken
 from vestige_tui.core.health import MigrationInfo
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.up\.sql")
+_BATCHES = re.compile(r"^-- @batches (within|apart)\n", re.MULTILINE)
+BATCH_ROWS = 1_000
+"""Memories of one batch of a migration."""
 
 # Queries that count, by kind, the user data which undoing a migration would delete; each ends with its name.
 _COUNT_QUERIES = {
@@ -71,6 +75,35 @@ class Migration:
     @property
     def staged(self) -> bool:
         return "{vector}" in self.up
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """Return what runs before the batches of memories, and what runs after them where they changed any."""
+        before, *rest = _BATCHES.split(self.up, maxsplit=1)
+        return before, rest[1] if rest else ""
+
+    @property
+    def batches(self) -> Literal["", "within", "apart"]:
+        """Return whether memories are changed in batches, within one transaction or each batch in its own.
+
+        Those in transactions of their own can be done twice, so that the next attempt takes up one that was ended.
+        """
+        match = _BATCHES.search(self.up)
+        return "" if match is None else "within" if match[1] == "within" else "apart"
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationProgress:
+    """Progress of a migration that changes memories in batches."""
+
+    step: str
+    """Number and name of the migration."""
+    done: int
+    total: int
+
+
+Progress: TypeAlias = Callable[[MigrationProgress], None]
+"""Receives the progress of a migration before each batch."""
 
 
 @cache
@@ -154,8 +187,13 @@ def _check(steps: Sequence[Migration], applied: Mapping[int, Row]) -> None:
             raise SchemaBroken(f"The store lacks {migration.path.name} although later migrations are applied.")
 
 
-async def up(backend: Backend, *, to: int | None = None, dry_run: bool = False) -> tuple[MigrationInfo, ...]:
-    """Apply pending migrations up to a version, except the staged one; return those applied (or to apply)."""
+async def up(
+    backend: Backend, *, to: int | None = None, dry_run: bool = False, progress: Progress | None = None
+) -> tuple[MigrationInfo, ...]:
+    """Apply pending migrations up to a version, except the staged one; return those applied (or to apply).
+
+    Cancelled between two batches, one that changes memories leaves a store that works and is taken up by the next call.
+    """
     if not await is_ours(backend):
         await refuse_foreign_tables(backend)
         pending = [_info(migration, None, "a model") for migration in migrations(backend.dialect)]
@@ -164,18 +202,95 @@ async def up(backend: Backend, *, to: int | None = None, dry_run: bool = False) 
     selected = [info for info in pending if info.state == "pending" and (to is None or info.version <= to)]
     if dry_run or not selected:
         return tuple(selected)
-    for info in selected:
-        async with backend.write() as transaction:
-            await transaction.fetch("lock_schema")
-            await transaction.execute("create_bookkeeping")
-            applied = {int(row["version"]) for row in await transaction.fetch("list_applied")}
-            if info.version not in applied:
-                await _apply(transaction, _by_version(backend.dialect, info.version))
+    try:
+        for info in selected:
+            await _apply_pending(backend, _by_version(backend.dialect, info.version), progress)
+    finally:
+        backend.waits.note_migration("")
     await backend.reopen()
     return tuple(info for info in await status(backend) if info.version in {each.version for each in selected})
 
 
-async def _apply(transaction: Transaction, migration: Migration, settings: Mapping[str, str] | None = None) -> None:
+async def _apply_pending(backend: Backend, migration: Migration, progress: Progress | None) -> None:
+    started = time.perf_counter()
+    suspects = await _change_apart(backend, migration, progress) if migration.batches == "apart" else 0
+    async with backend.write() as transaction:
+        await transaction.fetch("lock_schema")
+        await transaction.execute("create_bookkeeping")
+        if migration.version in await _applied_versions(transaction):
+            return
+        if migration.batches == "apart":
+            if suspects:
+                await transaction.script(migration.parts[1])
+            await _record(transaction, migration, started)
+        else:
+            await _apply(backend, transaction, migration, progress=progress)
+
+
+async def _applied_versions(transaction: Transaction) -> set[int]:
+    return {int(row["version"]) for row in await transaction.fetch("list_applied")}
+
+
+async def _change_apart(backend: Backend, migration: Migration, progress: Progress | None) -> int:
+    """Apply a migration but for its record, each batch of memories in a transaction of its own.
+
+    A search finds each memory throughout: by the words of before until its batch is done. Returns how many memories may
+    have changed, in this attempt or in one that was ended.
+    """
+    async with backend.write() as transaction:
+        await transaction.fetch("lock_schema")
+        if migration.version in await _applied_versions(transaction):
+            return 0
+        await transaction.script(migration.parts[0])
+    [total] = await backend.fetch("count_memories")
+    suspects, done, after = 0, 0, None
+    while True:
+        _report(backend, progress, migration, done, int(total["n"]))
+        async with backend.write() as transaction:
+            page = await _change_batch(transaction, after)
+        if page is None:
+            return suspects
+        suspects, done, after = suspects + int(page["suspects"]), done + int(page["n"]), page["last"]
+
+
+async def _change_within(
+    backend: Backend, transaction: Transaction, migration: Migration, progress: Progress | None
+) -> None:
+    [total] = await transaction.fetch("count_memories")
+    done, after = 0, None
+    while True:
+        _report(backend, progress, migration, done, int(total["n"]))
+        page = await _change_batch(transaction, after)
+        if page is None:
+            return
+        done, after = done + int(page["n"]), page["last"]
+
+
+async def _change_batch(transaction: Transaction, after: object) -> Row | None:
+    """Fold the memories behind a key; return the figures of the batch, None after the last one."""
+    [page] = await transaction.fetch("find_folding_batch", {"after": after, "limit": BATCH_ROWS})
+    if page["last"] is None:
+        return None
+    if page["suspects"]:
+        await transaction.execute("fold_memories", {"after": after, "last": page["last"]})
+    return page
+
+
+def _report(backend: Backend, progress: Progress | None, migration: Migration, done: int, total: int) -> None:
+    step = f"{migration.version:04d}_{migration.name}"
+    # Tenths, so that a sentence is not said for each batch.
+    backend.waits.note_migration(f"{step}: {10 * (10 * done // max(total, 1))} %")
+    if progress is not None:
+        progress(MigrationProgress(step, done, total))
+
+
+async def _apply(
+    backend: Backend,
+    transaction: Transaction,
+    migration: Migration,
+    settings: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> None:
     started = time.perf_counter()
     # The last SET wins: insert after the settings of the file, directly before the index is built.
     settings_sql = "".join(f"SET LOCAL {name} = '{value}';\n" for name, value in (settings or {}).items())
@@ -183,6 +298,12 @@ async def _apply(transaction: Transaction, migration: Migration, settings: Mappi
         await transaction.script(
             migration.up.replace("CREATE INDEX", f"{settings_sql}CREATE INDEX", 1) if settings_sql else migration.up
         )
+    if migration.batches:
+        await _change_within(backend, transaction, migration, progress)
+    await _record(transaction, migration, started)
+
+
+async def _record(transaction: Transaction, migration: Migration, started: float) -> None:
     await transaction.execute(
         "record_applied",
         {
@@ -212,7 +333,7 @@ async def finalize(backend: Backend, settings: Mapping[str, str] | None = None) 
                 continue
             # An index that somebody else built serves as well; a second one would only take time and space.
             has_index = any(row["valid"] for row in await transaction.fetch("find_index"))
-            await _apply(transaction, replace(migration, up="") if has_index else migration, settings)
+            await _apply(backend, transaction, replace(migration, up="") if has_index else migration, settings)
             is_applied_now = True
     return is_applied_now
 

@@ -7,8 +7,10 @@ the default for plain words, so it is left out. Stop words are left out unless m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from vestige_tui.store.search.folding import UNSPACED
 
 # fmt: off
 STOP_WORDS = frozenset({
@@ -30,13 +32,8 @@ STOP_WORDS = frozenset({
 _TOKEN = re.compile(r"""([+-]?)"([^"]*)"?|([+-]?)([^\s"]+)""")
 _WORDLIKE = re.compile(r"[^\W_]")
 _MAX_WORDS = 64
-# Han, kana, Hangul, Thai, Lao, Khmer and Burmese letters.
-_LETTERS = (
-    "\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u31f0-\u31ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f"
-    "\U00020000-\U0003ffff"
-)
-_UNSPACED = re.compile(f"[{_LETTERS}]")
-_RUN = re.compile(rf"[{_LETTERS}]+|[^\W{_LETTERS}]+")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+_RUN = re.compile(rf"[{UNSPACED}]+|[^\W{UNSPACED}]+")
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
@@ -63,15 +60,24 @@ def is_unspaced(text: str) -> bool:
 
 
 def pieces(words: Iterable[str]) -> tuple[str, ...]:
-    """Return strings to look for by characters: overlapping pairs of unspaced letters, and other words whole."""
+    """Return strings to look for by characters: overlapping pairs of letters of scripts without spaces."""
     parts: dict[str, None] = {}
-    for word in words:
-        for run in _RUN.findall(fold_ascii(word)):
-            if not is_unspaced(run) or len(run) == 1:
-                parts[run] = None
-            else:
-                parts.update(dict.fromkeys(run[start : start + 2] for start in range(len(run) - 1)))
+    for run in _runs(words):
+        if len(run) == 1 and is_unspaced(run):
+            parts[run] = None
+        elif is_unspaced(run):
+            parts.update(dict.fromkeys(run[start : start + 2] for start in range(len(run) - 1)))
     return tuple(parts)[:_MAX_WORDS]
+
+
+def spaced_words(words: Iterable[str]) -> tuple[str, ...]:
+    """Return the words, and parts of words, of the other scripts, which the text index holds."""
+    return tuple(dict.fromkeys(run for run in _runs(words) if not is_unspaced(run)))[:_MAX_WORDS]
+
+
+def _runs(words: Iterable[str]) -> Iterator[str]:
+    for word in words:
+        yield from _RUN.findall(fold_ascii(word))
 
 
 def fold_ascii(text: str) -> str:

@@ -26,7 +26,7 @@ from vestige_tui.core.search import (
 )
 from vestige_tui.store.backends.protocol import Backend, BackendQuery, BackendResult, Row, model_key
 from vestige_tui.store.schema import rows
-from vestige_tui.store.search.query_syntax import ParsedQuery, fold_ascii, is_unspaced, parse, pieces
+from vestige_tui.store.search.query_syntax import ParsedQuery, fold_ascii, is_unspaced, parse, pieces, spaced_words
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature, Vector
@@ -49,6 +49,10 @@ MAX_MODEL_CHANGE_RETRIES = 2
 """Retries of a query while the store changes its embedding model."""
 MAX_EXPLAINED_WORDS = 16
 """Words of a query that an explanation counts."""
+FOREIGN_INDEX_NOTE = (
+    "The text index is that of Vestige's server, which folds less: a word with an accent, ß or ø may be found only as "
+    "it is written, and one beside Chinese, Japanese or Thai letters not at all; look for such a word literally."
+)
 
 _FILTER_LABELS = {
     "filter_domains": ("domain", "domains"),
@@ -162,8 +166,17 @@ class Searcher:
             passing=await self._count(backend_query.filters, backend_query.params),
             total=await self._count((), {}),
             fusion=backend_query.fusion,
-            steps=(*prepared.steps, *result.steps, SearchStep("all", "from the query to its memories", elapsed_ms)),
+            steps=(
+                *prepared.steps,
+                *result.steps,
+                *self._index_steps(backend_query),
+                SearchStep("all", "from the query to its memories", elapsed_ms),
+            ),
         )
+
+    def _index_steps(self, backend_query: BackendQuery) -> tuple[SearchStep, ...]:
+        by_index = self._backend.foreign and backend_query.words
+        return (SearchStep("words", FOREIGN_INDEX_NOTE),) if by_index else ()
 
     async def why_not(self, query: SearchQuery, memory: Memory) -> WhyNot:
         """Return the rank of a memory for a query, and the reasons that keep it out of the answer."""
@@ -192,6 +205,8 @@ class Searcher:
         else:
             hit, place = await self._place(backend_query, memory.id)
         reason = _reason(backend_query, memory, fails, place, hit, len(result.rows))
+        if missing and self._backend.foreign:
+            reason = f"{reason} {FOREIGN_INDEX_NOTE}"
         return WhyNot(memory, place, hit, tuple(fails), tuple(missing), last, reason)
 
     async def _place(self, backend_query: BackendQuery, memory_id: str) -> tuple[Hit | None, int | None]:
@@ -261,6 +276,8 @@ class Searcher:
         if parsed.dropped and not parsed.ranked:
             fallback = "answered by meaning alone" if vector is not None else "nothing is left to look for"
             warnings.append(f"Every word of this query is too common to search for; {fallback}.")
+        if self._backend.foreign and with_text and not unspaced and not "".join(parsed.ranked).isascii():
+            warnings.append(FOREIGN_INDEX_NOTE)
         backend_query = BackendQuery(
             words=parsed.ranked if with_text and not unspaced else (),
             vector=vector,
@@ -271,6 +288,7 @@ class Searcher:
             fusion=_fusion(limit, text=with_text, vector=vector is not None),
             limit=limit,
             pieces=pieces(parsed.ranked) if unspaced else (),
+            spaced=spaced_words(parsed.ranked) if unspaced else (),
             model=model,
         )
         mode: Mode = "vector" if vector is not None and not with_text else "text" if vector is None else "hybrid"

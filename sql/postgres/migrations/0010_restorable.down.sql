@@ -1,1 +1,0 @@
-ALTER FUNCTION vestige_words(text, text, text[]) RESET search_path;
