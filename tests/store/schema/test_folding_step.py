@@ -130,8 +130,8 @@ async def test_other_consoles_search_and_a_server_is_written_meanwhile(
     assert answers == [[TEXTS[5], TEXTS[0]]] * 5
 
 
-async def test_a_batch_leaves_the_words_alone_that_stay(migrated_postgres_database: str) -> None:
-    url = migrated_postgres_database
+async def test_a_batch_leaves_the_words_alone_that_stay(postgres_database: str) -> None:
+    url = postgres_database
     async with open_store(url) as store:
         await store.memories.insert_many([Draft(text) for text in TEXTS], embed=False)
     await take_back(url, "folding")
