@@ -77,6 +77,7 @@ def test_drivers_are_imported_by_their_backends_only() -> None:
         "store/backends/postgres_listener.py": {"psycopg"},
         "store/backends/postgres_pool.py": {"psycopg", "psycopg_pool", "pgvector"},
         "store/backends/postgres_pooler.py": {"psycopg"},
+        "store/backends/postgres_request.py": {"psycopg"},
         "transfer/sqlite_source.py": {"sqlite3"},
         "transfer/postgres_source.py": {"psycopg"},
         "transfer/postgres_target.py": {"psycopg"},

@@ -23,8 +23,9 @@ from vestige_tui.store.backends.postgres import PostgresBackend
 from vestige_tui.store.backends.postgres_connection import BlockingConnection, check_encoding, conninfo
 from vestige_tui.store.backends.postgres_errors import translate
 from vestige_tui.store.backends.postgres_pool import refuse_missing_server
-from vestige_tui.store.backends.postgres_pooler import blocking_transaction, extended
+from vestige_tui.store.backends.postgres_pooler import blocking_transaction
 from vestige_tui.store.backends.postgres_preflight import check_row_security, check_server, server_settings
+from vestige_tui.store.backends.postgres_request import extended
 from vestige_tui.store.backends.postgres_rights import READER_RIGHTS, RightMissing
 from vestige_tui.store.backends.postgres_settings import as_statement
 from vestige_tui.store.schema.named_sql import compose

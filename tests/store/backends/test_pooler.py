@@ -32,7 +32,7 @@ from vestige_tui.jobs.context import JobContext
 from vestige_tui.jobs.start import JobRequest
 from vestige_tui.presenters import json_shapes, store_report
 from vestige_tui.store.backends.postgres import PostgresBackend
-from vestige_tui.store.backends.postgres_pooler import split_options
+from vestige_tui.store.backends.postgres_request import split_options
 from vestige_tui.store.backends.protocol import Backend
 from vestige_tui.store.direct_lines import set_direct_line
 from vestige_tui.store.open import open_store

@@ -16,7 +16,8 @@ from vestige_tui.core.errors import Refused, SchemaPending
 from vestige_tui.embedding.models import Embedder, TestEmbedder
 from vestige_tui.jobs.start import JobRequest
 from vestige_tui.jobs.store_identity import same_store
-from vestige_tui.store.backends.postgres_settings import Setting, as_options, parse_options
+from vestige_tui.store.backends.postgres_request import split_options
+from vestige_tui.store.backends.postgres_settings import Setting, as_options
 from vestige_tui.store.open import open_store
 from vestige_tui.store.schema import migrations
 
@@ -171,5 +172,6 @@ async def test_a_schema_without_a_store_is_named(bare_postgres_database: str) ->
 
 def test_options_are_read_as_the_server_reads_them() -> None:
     settings = (search_path(ODD_SCHEMA, "public"), Setting("work_mem", "5MB"), Setting("DateStyle", "German, DMY"))
-    assert parse_options(as_options(settings)) == settings
-    assert parse_options("-cjit=off --work-mem=1MB -d 3 -c") == (Setting("jit", "off"), Setting("work_mem", "1MB"))
+    read, _ = split_options(as_options(settings))
+    assert read == {setting.name.lower(): setting.value for setting in settings}
+    assert split_options("-cjit=off --work-mem=1MB -d 3") == ({"jit": "off", "work_mem": "1MB"}, "-d 3")

@@ -24,7 +24,7 @@ from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.server_url import PERCENT_ENCODE, read_server_url
 from vestige_tui.core.storable import clean
 from vestige_tui.store.backends.postgres_errors import BrokenOff, LockTimeout, Unsuitable
-from vestige_tui.store.backends.postgres_pooler import SIGN_OF_PROCESS, SessionRequest, forget_environment
+from vestige_tui.store.backends.postgres_request import SIGN_OF_PROCESS, SessionRequest, forget_environment
 from vestige_tui.store.backends.postgres_settings import (
     ENCODING,
     FIXED,

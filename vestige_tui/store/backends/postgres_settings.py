@@ -101,25 +101,6 @@ def _literal(text: str) -> str:
     return sql.Literal(text).as_string(None)
 
 
-def parse_options(options: str) -> tuple[Setting, ...]:
-    """Return the settings of libpq's ``options``: ``-c name=value`` and ``--name=value``; other flags are left out."""
-    words = [re.sub(r"\\(.)", r"\1", word, flags=re.DOTALL) for word in re.findall(r"(?:\\.|[^\s\\])+", options)]
-    settings: list[Setting] = []
-    for place, word in enumerate(words):
-        if word.startswith("--"):
-            assignment = word[2:]
-        elif word == "-c":
-            assignment = words[place + 1] if place + 1 < len(words) else ""
-        elif word.startswith("-c"):
-            assignment = word[2:]
-        else:
-            continue
-        name, equals, value = assignment.partition("=")
-        if equals:
-            settings.append(Setting(name.replace("-", "_"), value))
-    return tuple(settings)
-
-
 def given_options(parts: Mapping[str, Any]) -> str:
     """Return the ``options`` of a connection: of its URL, else of its service file, else of PGOPTIONS."""
     if "options" in parts:
