@@ -78,6 +78,7 @@ def test_drivers_are_imported_by_their_backends_only() -> None:
         "store/backends/postgres_pool.py": {"psycopg", "psycopg_pool", "pgvector"},
         "store/backends/postgres_pooler.py": {"psycopg"},
         "store/backends/postgres_request.py": {"psycopg"},
+        "store/backends/postgres_settings.py": {"psycopg"},
         "transfer/sqlite_source.py": {"sqlite3"},
         "transfer/postgres_source.py": {"psycopg"},
         "transfer/postgres_target.py": {"psycopg"},
@@ -231,7 +232,7 @@ def test_a_class_of_errors_is_logged_with_its_message_only_if_that_can_quote_no_
     """Every class is decided: whoever adds one comes by here."""
     quoting = {
         "BadChip", "BadLine", "Cancelled", "CheckpointUnreadable", "ConfigError", "Conflict", "NotFound",
-        "ReembeddingUnderWay", "Refused", "TimeOutOfRange", "Unwritable", "Usage", "VestigeError",
+        "ReembeddingUnderWay", "Refused", "RightMissing", "TimeOutOfRange", "Unwritable", "Usage", "VestigeError",
     }  # fmt: skip
     assert error_kinds() == quoting | {kind.__name__ for kind in SAFE_MESSAGES}
 

@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int]] = {
     "schema info": ((), READ),
     "schema up": ((), REFUSED),
     "schema down": (("--to", "0", "--yes"), REFUSED),
+    "schema upgrade-server": ((), REFUSED),
     "stats": ((), READ),
     "vacuum": ((), REFUSED),
     "migrate": (("copy", "--source", "{store}", "--target", "{target}"), REFUSED),

@@ -51,7 +51,8 @@ def configure_log(*, debug: bool = False) -> None:
 def _lies_in_missing_home(path: Path) -> bool:
     try:
         home = home_dir(os.environ)
-    except HomeUnknown:
+    except HomeUnknown as error:
+        log.debug("The log needs no home directory: %s", error)
         return False
     return path.is_relative_to(home) and not home.is_dir()
 

@@ -312,8 +312,9 @@ class PostgresBackend:
                 return await self._fetch_once(name, encoded, params)
             except (errors.QueryCanceled, errors.LockNotAvailable, errors.InsufficientResources):
                 raise
-            except psycopg.OperationalError:
+            except psycopg.OperationalError as error:
                 # A read is idempotent: retry it once, on a connection that outlived the cause.
+                log_suppressed(log, "read, and repeat it", error)
                 return await self._fetch_once(name, encoded, params)
         raise AssertionError("an error is raised")
 
