@@ -32,7 +32,7 @@ from vestige_tui.jobs.ledger import Ledger
 from vestige_tui.jobs.start import JobRequest
 from vestige_tui.store.open import open_store
 from vestige_tui.transfer import copy
-from vestige_tui.transfer.kept_ids import with_note, without_notes
+from vestige_tui.transfer.id_notes import with_note, without_notes
 
 AT = "2026-02-01T00:00:00.000000+00:00"
 
@@ -262,7 +262,20 @@ async def test_a_target_that_holds_the_uuids_gets_no_second_rows(
     assert json.loads(row[1])["vestige"]["original"]["id"] == "mem-1"
 
 
-async def copied_as_before(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_copy_that_an_older_version_began_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = await odd_store(tmp_path / "source.db"), tmp_path / "target.db"
+    with stopped_after(8, monkeypatch), pytest.raises(Refused):
+        await copied_as_before(source, target, monkeypatch, batch=3)
+    older = set(ids_of(target))
+    assert older < set(map(mapped, KEPT_IDS))
+    await brought(source, target, batch=3)
+    assert set(ids_of(target)) == older | {raw for raw in KEPT_IDS if mapped(raw) not in older}
+    assert len(contents(target)["edges"]) == len(contents(source)["edges"])
+    await assert_equal(source, target)
+    assert inserted(await brought(source, target)) == 0
+
+
+async def copied_as_before(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
     """Copy as a version that gave every id that is no UUID one made from it."""
 
     async def read_no_kept_ids(store: object) -> None:
@@ -270,7 +283,7 @@ async def copied_as_before(source: Path, target: Path, monkeypatch: pytest.Monke
 
     with monkeypatch.context() as patch:
         patch.setattr(copy, "read_kept_ids", read_no_kept_ids)
-        await brought(source, target)
+        await brought(source, target, **options)
 
 
 async def test_two_files_that_hold_one_memory_under_its_text_and_its_uuid(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -15,7 +15,7 @@ from vestige_tui.store.backends.sqlite import SqliteBackend
 from vestige_tui.store.backends.sqlite_writer import SqliteTransaction
 from vestige_tui.transfer.codecs import UUIDS
 from vestige_tui.transfer.copy_sql import CopySql
-from vestige_tui.transfer.kept_ids import with_note, without_notes
+from vestige_tui.transfer.id_notes import with_note, without_notes
 from vestige_tui.transfer.protocols import WriteOutcome
 from vestige_tui.transfer.row_keys import key_parts
 from vestige_tui.transfer.table_spec import BY_NAME
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
     from vestige_tui.transfer.convert import TransferRow
     from vestige_tui.transfer.kept_ids import KeptIds
-    from vestige_tui.transfer.table_spec import Table
+    from vestige_tui.transfer.table_spec import Column, Table
 
 log = logging.getLogger(__name__)
 
@@ -37,19 +37,12 @@ _Params: TypeAlias = dict[str, Any]
 _REFUSALS = (sqlite3.IntegrityError, sqlite3.DataError, ValueError)
 
 
-def _sqlite_params(table: str, values: Mapping[int, bytes | None]) -> _Params:
-    """Return values by position as parameters of a SQLite statement.
-
-    ``uuid`` is the canonical first id, however the file spells it. Raises ValueError for a value that SQLite cannot
-    hold.
-    """
-    columns = BY_NAME[table].columns
-    params: _Params = {
-        columns[position].name: None if value is None else columns[position].codec.sqlite(value)
-        for position, value in values.items()
+def _sqlite_params(columns: Iterable[Column], values: Iterable[bytes | None]) -> _Params:
+    """Return values as parameters of a SQLite statement. Raises ValueError for a value that SQLite cannot hold."""
+    return {
+        column.name: None if value is None else column.codec.sqlite(value)
+        for column, value in zip(columns, values, strict=True)
     }
-    params["uuid"] = params.get(columns[0].name)
-    return params
 
 
 class SqliteTarget:
@@ -103,8 +96,8 @@ class SqliteTarget:
         written, present, refused = 0, set[int](), dict[int, str]()
         for position, row in enumerate(rows):
             try:
-                params = self._params(connection, table, dict(enumerate(row.values)))
-            except ValueError as error:
+                params = self._row_params(connection, table, row.values)
+            except (ValueError, RecursionError) as error:
                 refused[position] = f"SQLite cannot hold it: {error}"
                 continue
             try:
@@ -141,7 +134,7 @@ class SqliteTarget:
         return str(row["reason"]) if row else None
 
     def _link(self, connection: sqlite3.Connection, table: Table, row: TransferRow) -> None:
-        params = self._params(connection, table, dict(enumerate(row.values)))
+        params = self._row_params(connection, table, row.values)
         if params[table.link] is not None:
             connection.execute(self._sql.of("link", table.name), params)
 
@@ -149,7 +142,7 @@ class SqliteTarget:
         deleted = 0
         # Equal log lines are deleted from the last, so that the ordinals of the others stay valid.
         for key in sorted(keys, reverse=True):
-            params = self._params(connection, BY_NAME[table], key_parts(table, key))
+            params = self._key_params(connection, BY_NAME[table], key)
             deleted += self._delete_row(connection, table, params)
         return deleted
 
@@ -165,13 +158,34 @@ class SqliteTarget:
 
     # Kept ids
 
-    def _params(self, connection: sqlite3.Connection, table: Table, values: Mapping[int, bytes | None]) -> _Params:
-        """Return values by position as parameters, with each id as the file spells it. Raises ValueError."""
-        params = _sqlite_params(table.name, values)
+    def _row_params(self, connection: sqlite3.Connection, table: Table, values: Sequence[bytes | None]) -> _Params:
+        """Return a row as parameters. Raises ValueError for a value that SQLite cannot hold."""
+        params = _sqlite_params(table.columns, values)
+        if table.staged_only:
+            params["uuid"] = params["id"]
         if self._kept_ids.empty:
             return params
-        for column, of in table.id_columns:
-            value = values.get(table.position(column.name))
+        self._respell(connection, table, dict(enumerate(values)), params)
+        text, position = self._kept_ids.text(values[0]), table.own_metadata_position
+        if text is not None and position is not None:
+            metadata, is_text = params["metadata"], params["id"] == text
+            params["metadata"] = without_notes(metadata, {"id": text}) if is_text else with_note(metadata, text)
+        return params
+
+    def _key_params(self, connection: sqlite3.Connection, table: Table, key: bytes) -> _Params:
+        """Return the values of a key as parameters."""
+        parts = key_parts(table.name, key)
+        params = _sqlite_params([table.columns[position] for position in parts], parts.values())
+        if not self._kept_ids.empty:
+            self._respell(connection, table, parts, params)
+        return params
+
+    def _respell(
+        self, connection: sqlite3.Connection, table: Table, values: Mapping[int, bytes | None], params: _Params
+    ) -> None:
+        """Spell the ids among parameters as the file does; ``values`` are their wire form by position."""
+        for position, column, of in table.id_columns:
+            value = values.get(position)
             if value is None:
                 continue
             if column.codec is UUIDS:
@@ -179,14 +193,6 @@ class SqliteTarget:
                 params[column.name] = json.dumps([self._spelling(connection, of, each, {}) for each in ids])
             else:
                 params[column.name] = self._spelling(connection, of, value, params if column.nullable_key else {})
-        own_text, position = self._kept_ids.text(values.get(0)), table.own_metadata_position
-        if own_text is not None and position is not None and position in values:
-            name = table.columns[position].name
-            if params["id"] == params["uuid"]:
-                params[name] = with_note(params[name], own_text)
-            else:
-                params[name] = without_notes(params[name], {"id": own_text})
-        return params
 
     def _spelling(self, connection: sqlite3.Connection, table: str, key: bytes, line: _Params) -> str:
         """Return an id as the file spells it, or is to spell it.

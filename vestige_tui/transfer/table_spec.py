@@ -183,11 +183,11 @@ class Table:
         return self._positions(JSON)
 
     @cached_property
-    def id_columns(self) -> tuple[tuple[Column, str], ...]:
-        """Columns that hold ids, each with the table of the rows that these name."""
+    def id_columns(self) -> tuple[tuple[int, Column, str], ...]:
+        """Columns that hold ids, each with its position and the table of the rows that these name."""
         return tuple(
-            (column, column.references or (self.stored_as if column.name == "id" else "knowledge_nodes"))
-            for column in self.columns
+            (position, column, column.references or (self.stored_as if column.name == "id" else "knowledge_nodes"))
+            for position, column in enumerate(self.columns)
             if column.codec in (UUID, UUIDS)
         )
 

@@ -25,7 +25,8 @@ from vestige_tui.store.backends import pgbinary_decode, pgbinary_encode
 from vestige_tui.transfer.codecs import DOUBLE, JSON, TEXT, TEXTS
 from vestige_tui.transfer.convert import TransferContext, TransferRow, convert_all
 from vestige_tui.transfer.copy_sql import AFTER_PARAMS, CopySql
-from vestige_tui.transfer.kept_ids import KeptIds, comparable, spellings
+from vestige_tui.transfer.id_notes import comparable
+from vestige_tui.transfer.kept_ids import KeptIds, spellings
 from vestige_tui.transfer.protocols import RowComparison
 from vestige_tui.transfer.row_keys import bound, key_of, key_parts
 from vestige_tui.transfer.table_spec import BY_NAME, USERS
