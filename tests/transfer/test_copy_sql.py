@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SHARED: dict[Dialect, tuple[str, ...]] = {
     "sqlite": (
         *("read_odd_ids", "find_seq", "list_left_behind", "count_rows", "rebuild_winners", "limit_analysis"),
-        "analyze_target",
+        *("analyze_target", "find_id", "find_winner", "list_odd_ids"),
     ),
     "postgres": (
         *("list_left_behind", "count_rows", "keep_plans", "take_time", "hold_indexes", "hold_logs", "list_indexes"),
@@ -32,7 +32,7 @@ SHARED: dict[Dialect, tuple[str, ...]] = {
 }
 """Statements that concern no single table."""
 PARTS: dict[Dialect, set[str]] = {
-    "sqlite": {"unique_value", "review_columns", "supersession_columns"},
+    "sqlite": {"unique_value", "review_columns", "supersession_columns", "odd_id"},
     "postgres": {"unique_value", "review_lines", "supersession_lines"},
 }
 """Blocks that only others include."""
@@ -45,7 +45,7 @@ def statements(dialect: Dialect) -> Iterator[tuple[str, str, str]]:
             if (statement := sql.find(verb, table.name)) is not None:
                 yield verb, table.name, statement
     for name in SHARED[dialect]:
-        yield name, "", sql[name].replace("{table}", "edges")
+        yield name, "", sql[name].replace("{table}", "knowledge_nodes")
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])

@@ -109,6 +109,11 @@ def stored_id(raw: str, is_id: Callable[[str], bool]) -> str:
     return text if is_id(text) else str(uuid.UUID(bytes=new_id(raw)))
 
 
+def is_kept_id(raw: str) -> bool:
+    """Check for an id that is no UUID and that a store of texts takes as it is."""
+    return bool(raw) and as_uuid(raw) is None and clean(raw) == raw
+
+
 def rebuilt(data: Any, scalar: Callable[[Any], Any], *, sort_keys: bool = False) -> Any:
     """Return JSON data with every scalar and every key converted, at any depth: a recursion would end at a limit."""
     root = [data]

@@ -9,16 +9,17 @@ from array import array
 from collections.abc import Mapping, Sequence, Set
 from functools import partial
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from vestige_tui.core.jobs import JobFinding
-from vestige_tui.store.backends import pgbinary_decode, pgbinary_encode
+from vestige_tui.core.storable import new_id
+from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.store.schema.rows import edge as read_edge
 from vestige_tui.transfer.codecs import BOOLEAN
 from vestige_tui.transfer.convert import TransferRow
+from vestige_tui.transfer.kept_ids import spellings
 from vestige_tui.transfer.row_keys import NIL_UUID, key_parts, name_of
 from vestige_tui.transfer.sync_state import DELETED, REPORTED, SYNCED, RowState, hashed, stamp_of
-from vestige_tui.transfer.table_spec import MARKS, MEMORIES, REVIEWS
+from vestige_tui.transfer.table_spec import MARKS, MEMORIES
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from vestige_tui.core.links import Edge
     from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Transaction
+    from vestige_tui.transfer.kept_ids import KeptIds
     from vestige_tui.transfer.protocols import Target, TargetReader
     from vestige_tui.transfer.sync_state import SyncIndex, SyncState
     from vestige_tui.transfer.table_spec import Table
@@ -44,12 +46,14 @@ class DeletionFollower:
         target_reader: TargetReader,
         sync_state: SyncState,
         tables: Sequence[Table],
+        kept_ids: KeptIds | None,
     ) -> None:
         self._context = context
         self._target = target
         self._target_reader = target_reader
         self._sync_state = sync_state
         self._tables = tables
+        self._kept_ids = kept_ids
         self._last_absent: dict[str, set[int]] = {}
         """Keys that the last pass did not find: a row that is being rewritten may be missed once."""
 
@@ -83,12 +87,12 @@ class DeletionFollower:
         kept_memories: dict[bytes, str] = {}
         keys = await self._keys("memories", deletions["memories"])
         decided = await self._find_decided(deletions["supersession"]) if keys else set[bytes]()
+        reviewed = await self._find_reviewed(deletions["reviews"]) if keys else set[bytes]()
         for start in range(0, len(keys), KEYS_PAGE_ROWS):
             page = keys[start : start + KEYS_PAGE_ROWS]
-            ids = {pgbinary_decode.uuid(key): key for key in page}
+            ids = {spelling: key for key in page for spelling in spellings(key, self._kept_ids)}
             memories = await self._context.with_retries(partial(store.memories.get_many, list(ids)))
             linked = await self._find_linked(list(ids), deletions["edges"])
-            reviewed = await self._find_reviewed(page, deletions["reviews"])
             marked_here = await self._find_marked(page)
             for memory in memories:
                 key = ids[memory.id]
@@ -110,21 +114,18 @@ class DeletionFollower:
         query = partial(self._context.store.backend.fetch, "list_edges", {"ids": ids})
         edges = map(read_edge, await self._context.with_retries(query))
         remaining = [edge for edge in edges if hashed(_edge_key(edge)) not in deletions]
-        return {UUID(end).bytes for edge in remaining for end in (edge.source_id, edge.target_id)}
+        return {new_id(end) for edge in remaining for end in (edge.source_id, edge.target_id)}
 
-    async def _find_reviewed(self, memories: Sequence[bytes], deletions: set[int]) -> set[bytes]:
+    async def _find_reviewed(self, deletions: set[int]) -> set[bytes]:
         """Return the memories that have reviews which are not deleted with them."""
-        keys, last = set(memories), max(memories)
-        before = int.from_bytes(min(memories), "big") - 1
-        after = _first_key(REVIEWS, before.to_bytes(16, "big")) if before >= 0 else None
         reviewed: set[bytes] = set()
+        after: bytes | None = None
+        # From the beginning to the end: a file is not read in the order of the UUIDs.
         while page := await self._context.with_retries(
             partial(self._target_reader.keys, "reviews", after, KEYS_PAGE_ROWS)
         ):
-            reviewed |= {key[:16] for key in page if key[:16] in keys and hashed(key) not in deletions}
+            reviewed |= {key[:16] for key in page if hashed(key) not in deletions}
             after = page[-1]
-            if after[:16] >= last:
-                break
         return reviewed
 
     async def _find_decided(self, deletions: set[int]) -> set[bytes]:
@@ -209,7 +210,7 @@ class DeletionFollower:
             JobFinding(
                 "memories",
                 "only_target",
-                name_of("memories", key),
+                name_of("memories", key, self._kept_ids),
                 f"It was deleted in the source, but {reason} in the target since it came, and stays.",
             )
             for key, reason in kept_memories.items()
@@ -225,7 +226,8 @@ class DeletionFollower:
 
     async def _delete(self, table: Table, keys: Sequence[bytes]) -> int:
         findings = [
-            JobFinding(table.name, "deleted", name_of(table.name, key), "It was deleted in the source.") for key in keys
+            JobFinding(table.name, "deleted", name_of(table.name, key, self._kept_ids), "It was deleted in the source.")
+            for key in keys
         ]
 
         async def delete(transaction: Transaction) -> int:
@@ -234,7 +236,7 @@ class DeletionFollower:
             await self._add_findings(
                 transaction, [each for key, each in zip(keys, findings, strict=True) if key not in in_use]
             )
-            await self._add_findings(transaction, [still_used(table, key) for key in in_use])
+            await self._add_findings(transaction, [still_used(table, key, self._kept_ids) for key in in_use])
             states = [RowState(hashed(key), 0, 0, 0 if key in in_use else DELETED) for key in keys]
             await self._sync_state.add(transaction, table.name, states)
             return len(keys) - len(in_use)
@@ -256,10 +258,10 @@ async def delete_unused(
     return [key for key in keys if not await target.delete(transaction, table, [key])]
 
 
-def still_used(table: Table, key: bytes) -> JobFinding:
+def still_used(table: Table, key: bytes, kept_ids: KeptIds | None) -> JobFinding:
     """Return the finding about a row that is deleted in the source and still referenced in the target."""
     reason = "It was deleted in the source, but something in the target belongs to it, and it stays."
-    return JobFinding(table.name, "only_target", name_of(table.name, key), reason)
+    return JobFinding(table.name, "only_target", name_of(table.name, key, kept_ids), reason)
 
 
 def _is_reported(index: SyncIndex, key: bytes) -> bool:
@@ -278,12 +280,7 @@ def _belongs_to(table: Table, key: bytes, memories: Mapping[bytes, str]) -> bool
 
 
 def _edge_key(edge: Edge) -> bytes:
-    return UUID(edge.source_id).bytes + UUID(edge.target_id).bytes + edge.edge_type.encode()
-
-
-def _first_key(table: Table, memory: bytes) -> bytes:
-    """Return a key that sorts before those of all lines of a memory."""
-    return memory + bytes(sum(size for _, size in table.key_parts[1:]))
+    return new_id(edge.source_id) + new_id(edge.target_id) + edge.edge_type.encode()
 
 
 def _unset_mark(memory: bytes) -> TransferRow:

@@ -246,12 +246,13 @@ class Comparison:
         return await self._reporter.with_retries(partial(self._target_reader.count, table.name)) != shared
 
     async def _note_others(self, table: Table) -> None:
-        name = table.name
+        name, kept_ids = table.name, self._transfer_context.kept_ids
         async with aclosing(self.others(table)) as pages:
             async for page in pages:
                 before = self._reporter.meter.tables[name]
                 findings = [
-                    JobFinding(name, "only_target", name_of(name, key), "The source does not have it.") for key in page
+                    JobFinding(name, "only_target", name_of(name, key, kept_ids), "The source does not have it.")
+                    for key in page
                 ]
                 listed = listable(name, before.differ + before.only_source + before.only_target, findings)
                 await self._reporter.note(name, {"only_target": len(findings)}, listed)

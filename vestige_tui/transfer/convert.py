@@ -12,12 +12,13 @@ from vestige_tui.core.embeddings import ModelSignature
 from vestige_tui.core.jobs import JobFinding
 from vestige_tui.core.memories import LOCAL_USER
 from vestige_tui.core.scheduling import MAX_STABILITY_DAYS
-from vestige_tui.core.storable import MAX_INTEGER, MAX_LABEL_CHARS, as_uuid, is_canonical, new_id
+from vestige_tui.core.storable import MAX_INTEGER, MAX_LABEL_CHARS, as_uuid, is_canonical, is_kept_id, new_id
 from vestige_tui.store.backends import pgbinary_encode
 from vestige_tui.transfer.sanitize import RowSanitizer, dump, sentence, shown
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import Vector
+    from vestige_tui.transfer.kept_ids import KeptIds
 
 Raw: TypeAlias = tuple[Any, ...]
 
@@ -48,6 +49,8 @@ class TransferContext:
     """True where vectors are taken as they are stored, whether a target could store them or not."""
     users: set[bytes] = field(default_factory=lambda: {_LOCAL_USER_ID})
     """User ids that may own a memory."""
+    kept_ids: KeptIds | None = None
+    """Ids that the target spells as the source does; None for a target of UUIDs alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +94,32 @@ def convert_all(
     return rows, failed, rejected
 
 
+def _id(raw: object, transfer_context: TransferContext) -> bytes:
+    key = new_id(raw)
+    if transfer_context.kept_ids is not None and not is_canonical(raw):
+        transfer_context.kept_ids.add(key, raw)
+    return key
+
+
+def _is_written_as_is(raw: object, transfer_context: TransferContext) -> bool:
+    """Check whether the target spells an id as the source does."""
+    return is_canonical(raw) or (transfer_context.kept_ids is not None and isinstance(raw, str) and is_kept_id(raw))
+
+
 def _memory_id(raw: object, transfer_context: TransferContext) -> bytes:
     if raw in transfer_context.duplicate_ids:
         raise RowRejected(
             f"its memory is one UUID with {shown(transfer_context.duplicate_ids[str(raw)])}, which came first"
         )
-    return new_id(raw)
+    return _id(raw, transfer_context)
 
 
-def _own_id(sanitizer: RowSanitizer, raw: object) -> bytes:
+def _own_id(sanitizer: RowSanitizer, raw: object, transfer_context: TransferContext) -> bytes:
     """Return a row's own id; a changed one is noted."""
-    if not is_canonical(raw):
+    if not _is_written_as_is(raw, transfer_context):
         is_uuid = isinstance(raw, str) and as_uuid(raw) is not None
         sanitizer.changed("id", raw, "was another spelling of its UUID" if is_uuid else "was no UUID")
-    return new_id(raw)
+    return _id(raw, transfer_context)
 
 
 def _with_originals(sanitizer: RowSanitizer, data: Any, text: bytes | None) -> bytes:
@@ -113,13 +128,16 @@ def _with_originals(sanitizer: RowSanitizer, data: Any, text: bytes | None) -> b
         return pgbinary_encode.jsonb(dump(data) if text is None else text)
     existing = data.get("vestige")
     note = dict(existing) if isinstance(existing, dict) else {} if existing is None else {"vestige": existing}
-    return pgbinary_encode.jsonb(dump({**data, "vestige": {**note, "original": dict(sanitizer.originals)}}))
+    # The source may itself be a copy, with originals of its own.
+    earlier = note.get("original")
+    originals = {**(earlier if isinstance(earlier, dict) else {}), **sanitizer.originals}
+    return pgbinary_encode.jsonb(dump({**data, "vestige": {**note, "original": originals}}))
 
 
 def _person(raw: Raw, transfer_context: TransferContext, name: str) -> TransferRow:
     ident, handle, display, created, metadata, *_ = raw
     sanitizer = RowSanitizer()
-    key = _own_id(sanitizer, ident)
+    key = _own_id(sanitizer, ident, transfer_context)
     handle_value = sanitizer.text("handle", handle, shown(ident), MAX_LABEL_CHARS)
     name_value = sanitizer.optional("display_name", display)
     at = sanitizer.moment("created_at", created, default=transfer_context.moment)
@@ -143,8 +161,8 @@ def membership(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     sanitizer = RowSanitizer()
     at = sanitizer.moment("joined_at", joined, default=transfer_context.moment)
     values = (
-        new_id(user_id),
-        new_id(group_id),
+        _id(user_id, transfer_context),
+        _id(group_id, transfer_context),
         sanitizer.choice("role", role, ("member", "admin"), "member"),
         pgbinary_encode.moment(at),
     )
@@ -210,20 +228,20 @@ def memory(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     if ident in transfer_context.duplicate_ids:
         raise RowRejected(f"it is one UUID with {shown(transfer_context.duplicate_ids[ident])}, which came first")
     sanitizer = RowSanitizer()
-    key = _own_id(sanitizer, ident)
+    key = _own_id(sanitizer, ident, transfer_context)
     text = sanitizer.text("content", content)
     kind = sanitizer.text("node_type", node_type, "fact", MAX_LABEL_CHARS)
     labels = sanitizer.labels("tags", tags)
     topics = sanitizer.labels("domains", domains)
     weights, weights_text = ({}, _NO_OBJECT) if scores == "{}" else sanitizer.json("domain_scores", scores, dict)
     code = sanitizer.optional("codebase", codebase, MAX_LABEL_CHARS)
-    owner_id = new_id(owner)
+    owner_id = _id(owner, transfer_context)
     if owner_id not in transfer_context.users:
         sanitizer.changed("owner_user_id", owner, "is no user of the source")
         owner_id = _LOCAL_USER_ID
     visibility_value = sanitizer.choice("visibility", visibility, ("private", "group", "public"), "private")
     shared_ids = [] if groups == "[]" else [each.decode() for each in sanitizer.labels("shared_with_groups", groups)]
-    if not all(map(is_canonical, shared_ids)):
+    if not all(_is_written_as_is(each, transfer_context) for each in shared_ids):
         sanitizer.changed("shared_with_groups", groups, "held ids that are no UUID")
     created_at, updated_at = _times(sanitizer, created, updated, transfer_context)
     if scheduled is not None:
@@ -249,7 +267,7 @@ def memory(raw: Raw, transfer_context: TransferContext) -> TransferRow:
         code,
         owner_id,
         visibility_value,
-        pgbinary_encode.uuids([new_id(each) for each in shared_ids]),
+        pgbinary_encode.uuids([_id(each, transfer_context) for each in shared_ids]),
         pgbinary_encode.moment(created_at),
         pgbinary_encode.moment(updated_at),
     )

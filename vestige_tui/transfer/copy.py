@@ -35,12 +35,13 @@ from vestige_tui.transfer.open import open_source, target_of
 from vestige_tui.transfer.sanitize import shown
 from vestige_tui.transfer.sync_state import REFUSED, SyncState, row_state_of
 from vestige_tui.transfer.table_spec import MEMORIES, TABLES
-from vestige_tui.transfer.target_readers import target_reader_of
+from vestige_tui.transfer.target_readers import read_kept_ids, target_reader_of
 
 if TYPE_CHECKING:
     from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Transaction
     from vestige_tui.transfer.convert import TransferRow
+    from vestige_tui.transfer.kept_ids import KeptIds
     from vestige_tui.transfer.postgres_target import PostgresTarget
     from vestige_tui.transfer.protocols import Count, Source
 
@@ -70,7 +71,8 @@ async def run(context: JobContext) -> str:
     try:
         sync_state = await SyncState.of_run(context)
         try:
-            return await Copy(context, source, source.model(), sync_state).run()
+            kept_ids = await context.with_retries(partial(read_kept_ids, context.store))
+            return await Copy(context, source, source.model(), sync_state, kept_ids).run()
         finally:
             sync_state.close()
     finally:
@@ -81,13 +83,19 @@ class Copy:
     """One attempt of a copy, from its checkpoint."""
 
     def __init__(
-        self, context: JobContext, source: Source, model: ModelSignature | None, sync_state: SyncState
+        self,
+        context: JobContext,
+        source: Source,
+        model: ModelSignature | None,
+        sync_state: SyncState,
+        kept_ids: KeptIds | None,
     ) -> None:
         self._context = context
         self._meter = context.meter
         self._source = source
         self._store = context.store
-        self._target = target_of(context.store)
+        self._kept_ids = kept_ids
+        self._target = target_of(context.store, kept_ids)
         self._server: PostgresTarget | None = None
         if context.store.backend.capabilities.binary_copy:
             from vestige_tui.transfer.postgres_target import PostgresTarget
@@ -185,6 +193,7 @@ class Copy:
             duplicate_ids=self._source.duplicate_ids(),
             width=model.dimension if model else None,
             half=self._server is not None and self._server.half,
+            kept_ids=self._kept_ids,
         )
 
     def _count_source(self) -> tuple[Mapping[str, Count], Mapping[str, tuple[int, str]]]:
@@ -277,10 +286,11 @@ class Copy:
             self._context,
             self._source,
             self._target,
-            target_reader_of(self._store),
+            target_reader_of(self._store, self._kept_ids),
             self._sync_state,
             self._ask_source,
             vectors=self._encoding_model is None,
+            kept_ids=self._kept_ids,
         )
 
     async def _follow(self) -> None:
@@ -317,7 +327,7 @@ class Copy:
             state = indexes[table].get(row_state_of(table, row).key)
             return state is not None and bool(state.flags & REFUSED)
 
-        target_reader = target_reader_of(self._store, vectors=self._encoding_model is None)
+        target_reader = target_reader_of(self._store, self._kept_ids, vectors=self._encoding_model is None)
         transfer_context = await self._ask_source(partial(self._make_transfer_context, self._source.model()))
         reporter = await NewDifferenceReporter.begin(self._context)
         await Comparison(self._source, target_reader, transfer_context, reporter, counting=False, excused=excused).run()

@@ -10,7 +10,7 @@ from vestige_tui.embedding.models import same_model
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.ledger import MAX_LISTED_JOBS, Ledger, plan_id
 from vestige_tui.transfer.convert import TransferContext
-from vestige_tui.transfer.target_readers import target_reader_of
+from vestige_tui.transfer.target_readers import read_kept_ids, target_reader_of
 
 if TYPE_CHECKING:
     from vestige_tui.core.embeddings import ModelSignature
@@ -33,7 +33,8 @@ async def copy_target_of(source: Source, store: Store) -> CopyTarget:
     """Return the context in which a source was, or would be, copied into a store."""
     model, target_model = await asyncio.to_thread(source.model), await store.models.registered()
     copies_vectors = model is None or target_model is None or compatible(model, target_model)
-    target_reader = target_reader_of(store, vectors=copies_vectors)
+    kept_ids = await read_kept_ids(store)
+    target_reader = target_reader_of(store, kept_ids, vectors=copies_vectors)
     plan = plan_id(
         "copy", without_password(source.location), without_password(store.location), _name(target_model or model)
     )
@@ -43,6 +44,7 @@ async def copy_target_of(source: Source, store: Store) -> CopyTarget:
         duplicate_ids=await asyncio.to_thread(source.duplicate_ids),
         width=model.dimension if model else None,
         half=target_reader.half,
+        kept_ids=kept_ids,
     )
     return CopyTarget(target_reader, transfer_context, frozenset(await _refused(Ledger(store), str(plan))))
 

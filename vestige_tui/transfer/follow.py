@@ -13,10 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.jobs import JobFinding
-from vestige_tui.store.backends import pgbinary_decode
 from vestige_tui.transfer.catchup_decisions import RowAction, RowFacts, TargetRow, decide, decide_update, record_of
 from vestige_tui.transfer.catchup_deletions import DeletionFollower
 from vestige_tui.transfer.copy_rows import count_written
+from vestige_tui.transfer.kept_ids import spellings
 from vestige_tui.transfer.protocols import WriteOutcome
 from vestige_tui.transfer.sanitize import sentence
 from vestige_tui.transfer.sync_state import (
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from vestige_tui.jobs.context import JobContext
     from vestige_tui.store.backends.protocol import Transaction
     from vestige_tui.transfer.convert import TransferContext, TransferRow
+    from vestige_tui.transfer.kept_ids import KeptIds
     from vestige_tui.transfer.protocols import Batch, Key, RowComparison, Source, Target, TargetReader
     from vestige_tui.transfer.sync_state import SyncIndex, SyncState
     from vestige_tui.transfer.table_spec import Table
@@ -82,6 +83,7 @@ class ChangeFollower:
         ask_source: Callable[[Callable[[], Any]], Awaitable[Any]],
         *,
         vectors: bool,
+        kept_ids: KeptIds | None,
     ) -> None:
         self._context = context
         self._source = source
@@ -93,7 +95,8 @@ class ChangeFollower:
         self._vectors = vectors
         self._unknown_keys: set[str] = set()
         """Tables in which this pass met rows with unknown keys: no row of theirs is deleted."""
-        self._deletions = DeletionFollower(context, target, target_reader, sync_state, self._tables)
+        self._kept_ids = kept_ids
+        self._deletions = DeletionFollower(context, target, target_reader, sync_state, self._tables, kept_ids)
 
     async def once(self, transfer_context: TransferContext) -> int:
         """Run one pass over all tables; return the number of changed rows in the target."""
@@ -267,9 +270,10 @@ class ChangeFollower:
             if table is MEMORIES and not self._vectors:
                 # The vector was encoded here from the old text.
                 memory_ids = [
-                    {"id": pgbinary_decode.uuid(row.values[0] or b"")}
+                    {"id": spelling}
                     for position, row in enumerate(transfer_rows)
                     if position not in outcome.refused
+                    for spelling in spellings(row.values[0] or b"", self._kept_ids)
                 ]
                 await transaction.execute_many("delete_embedding", memory_ids)
             self._context.meter.add(table.name, updated=outcome.inserted)

@@ -10,6 +10,7 @@ from vestige_tui.store.open import refuse_other_urls
 if TYPE_CHECKING:
     from vestige_tui.store.backends.protocol import Backend
     from vestige_tui.store.store import Store
+    from vestige_tui.transfer.kept_ids import KeptIds
     from vestige_tui.transfer.protocols import Source, Target
 
 
@@ -29,16 +30,17 @@ def open_source(url: str) -> Source:
     return SqliteSource(sqlite_path(url))
 
 
-def target_of(store: Store) -> Target:
-    """Return an open store as the target of a copy."""
+def target_of(store: Store, kept_ids: KeptIds | None = None) -> Target:
+    """Return an open store as the target of a copy; its reader and the transfer context share its ``kept_ids``."""
     refuse_foreign(store.backend)
     if store.backend.capabilities.binary_copy:
         from vestige_tui.transfer.postgres_target import PostgresTarget
 
         return PostgresTarget(store)
+    from vestige_tui.transfer.kept_ids import KeptIds
     from vestige_tui.transfer.sqlite_target import SqliteTarget
 
-    return SqliteTarget(store)
+    return SqliteTarget(store, KeptIds() if kept_ids is None else kept_ids)
 
 
 def refuse_foreign(backend: Backend) -> None:

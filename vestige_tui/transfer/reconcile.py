@@ -19,13 +19,13 @@ from vestige_tui.jobs.conflicts import live_jobs, refuse_reembedding
 from vestige_tui.jobs.known_stores import without_password
 from vestige_tui.jobs.start import JobRequest, ValidatedJob
 from vestige_tui.jobs.store_identity import same_store
-from vestige_tui.store.backends import pgbinary_decode
 from vestige_tui.store.open import open_backend
 from vestige_tui.transfer.catchup_deletions import delete_unused
 from vestige_tui.transfer.comparison import KEYS_PAGE_ROWS, Comparison
 from vestige_tui.transfer.comparison_reporters import LedgerReporter
 from vestige_tui.transfer.copy_context import copy_target_of
 from vestige_tui.transfer.differences import verdict
+from vestige_tui.transfer.kept_ids import spellings
 from vestige_tui.transfer.open import open_source, target_of
 from vestige_tui.transfer.row_keys import name_of
 from vestige_tui.transfer.sanitize import sentence
@@ -119,7 +119,8 @@ class Repair:
         self._context = context
         self._source = source
         self._target_reader = copy_target.target_reader
-        self._target = target_of(context.store)
+        self._kept_ids = copy_target.transfer_context.kept_ids
+        self._target = target_of(context.store, self._kept_ids)
         self._comparison = Comparison(
             source, copy_target.target_reader, copy_target.transfer_context, LedgerReporter(context)
         )
@@ -171,9 +172,10 @@ class Repair:
             if table is MEMORIES and not self._target_reader.vectors:
                 # The vector was encoded here from the old text.
                 memory_ids = [
-                    {"id": pgbinary_decode.uuid(batch.rows[position].values[0] or b"")}
+                    {"id": spelling}
                     for position in comparison.differ
                     if "content" in comparison.rows.differ[position]
+                    for spelling in spellings(batch.rows[position].values[0] or b"", self._kept_ids)
                 ]
                 await transaction.execute_many("delete_embedding", memory_ids)
             refused = len(inserted.refused) + len(updated.refused)
@@ -218,7 +220,9 @@ class Repair:
         await self._add_findings(
             transaction,
             [
-                JobFinding(table.name, "deleted", name_of(table.name, key), "The source does not have it.")
+                JobFinding(
+                    table.name, "deleted", name_of(table.name, key, self._kept_ids), "The source does not have it."
+                )
                 for key in keys
                 if key not in in_use
             ],

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.storable import MAX_LABEL_CHARS, new_id
-from vestige_tui.transfer.codecs import TEXT
+from vestige_tui.transfer.codecs import TEXT, UUID
 from vestige_tui.transfer.sanitize import RowSanitizer, shown
 from vestige_tui.transfer.table_spec import BY_NAME
 
 if TYPE_CHECKING:
     from vestige_tui.transfer.codecs import Codec
     from vestige_tui.transfer.convert import Raw
+    from vestige_tui.transfer.kept_ids import KeptIds
     from vestige_tui.transfer.protocols import Key
 
 NIL_UUID = bytes(16)
@@ -58,15 +59,19 @@ def probable_key(table: str, raw: Raw) -> bytes | None:
     )
 
 
-def name_of(table: str, key: bytes) -> str:
-    """Return the name of a row in findings, by its key."""
+def name_of(table: str, key: bytes, kept_ids: KeptIds | None = None) -> str:
+    """Return the name of a row in findings, by its key; kept ids by their texts."""
     spec, parts = BY_NAME[table], key_parts(table, key)
-    return spec.row_name.format(*(_part_text(column.codec, parts.get(i)) for i, column in enumerate(spec.columns)))
+    return spec.row_name.format(
+        *(_part_text(column.codec, parts.get(i), kept_ids) for i, column in enumerate(spec.columns))
+    )
 
 
-def _part_text(codec: Codec, part: bytes | None) -> str:
+def _part_text(codec: Codec, part: bytes | None, kept_ids: KeptIds | None) -> str:
     if codec is TEXT:
         return shown(part or b"")
+    if kept_ids is not None and codec is UUID and (text := kept_ids.text(part)) is not None:
+        return shown(text)
     if codec.text is None or part is None:
         return "nothing"
     try:

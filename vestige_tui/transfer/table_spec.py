@@ -46,6 +46,8 @@ class Column:
     """True for a value that reads compute and the table does not store."""
     shown: bool = True
     """True where findings give the value, if its codec can."""
+    references: str = ""
+    """Table of the rows that its ids name, as it is stored; empty where they name memories, or the row itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,20 @@ class Table:
         return self._positions(JSON)
 
     @cached_property
+    def id_columns(self) -> tuple[tuple[int, Column, str], ...]:
+        """Columns that hold ids, each with its position and the table of the rows that these name."""
+        return tuple(
+            (position, column, column.references or (self.stored_as if column.name == "id" else "knowledge_nodes"))
+            for position, column in enumerate(self.columns)
+            if column.codec in (UUID, UUIDS)
+        )
+
+    @cached_property
+    def own_metadata_position(self) -> int | None:
+        """Position of the metadata in which a row notes an id that a copy has changed; None where it has no such id."""
+        return self.position("metadata") if self.key == ("id",) and self.key_columns[0].codec is UUID else None
+
+    @cached_property
     def double_positions(self) -> tuple[int, ...]:
         return self._positions(DOUBLE)
 
@@ -205,7 +221,12 @@ GROUPS = Table("groups", "groups", _PERSON, ("id",), convert.group)
 MEMBERSHIPS = Table(
     "memberships",
     "group_memberships",
-    (Column("user_id", UUID), Column("group_id", UUID), Column("role", TEXT), Column("joined_at", MOMENT)),
+    (
+        Column("user_id", UUID, references="users"),
+        Column("group_id", UUID, references="groups"),
+        Column("role", TEXT),
+        Column("joined_at", MOMENT),
+    ),
     ("user_id", "group_id"),
     convert.membership,
     parents=(Parent("user_id", "users"), Parent("group_id", "groups")),
@@ -240,9 +261,9 @@ MEMORIES = Table(
         Column("domains", TEXTS),
         Column("domain_scores", JSON),
         Column("codebase", TEXT),
-        Column("owner_user_id", UUID),
+        Column("owner_user_id", UUID, references="users"),
         Column("visibility", TEXT),
-        Column("shared_with_groups", UUIDS),
+        Column("shared_with_groups", UUIDS, references="groups"),
         Column("created_at", MOMENT),
         Column("updated_at", MOMENT),
     ),

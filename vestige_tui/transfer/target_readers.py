@@ -10,20 +10,23 @@ import hashlib
 import json
 import logging
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache, partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from vestige_tui.core.errors import Conflict
 from vestige_tui.core.memories import LOCAL_USER
-from vestige_tui.core.storable import new_id
+from vestige_tui.core.storable import is_canonical, new_id
 from vestige_tui.store.backends import pgbinary_decode, pgbinary_encode
 from vestige_tui.transfer.codecs import DOUBLE, JSON, TEXT, TEXTS
 from vestige_tui.transfer.convert import TransferContext, TransferRow, convert_all
 from vestige_tui.transfer.copy_sql import AFTER_PARAMS, CopySql
+from vestige_tui.transfer.id_notes import comparable
+from vestige_tui.transfer.kept_ids import KeptIds, spellings
 from vestige_tui.transfer.protocols import RowComparison
 from vestige_tui.transfer.row_keys import bound, key_of, key_parts
 from vestige_tui.transfer.table_spec import BY_NAME, USERS
@@ -42,12 +45,26 @@ _LOCAL_USER_ID = new_id(LOCAL_USER)
 _ZERO, _NEGATIVE_ZERO = pgbinary_encode.double(0.0), pgbinary_encode.double(-0.0)
 
 
-def target_reader_of(store: Store, *, vectors: bool = True) -> TargetReader:
-    """Return the reader of a store; without ``vectors`` these are compared only by presence."""
+def target_reader_of(store: Store, kept_ids: KeptIds | None = None, *, vectors: bool = True) -> TargetReader:
+    """Return the reader of a store; without ``vectors`` these are compared only by presence.
+
+    ``kept_ids`` are those of the transfer context with which the source is read.
+    """
     backend: Any = store.backend
     if backend.capabilities.binary_copy:
         return PostgresTargetReader(backend, vectors=vectors)
-    return SqliteTargetReader(backend, vectors=vectors)
+    return SqliteTargetReader(backend, kept_ids, vectors=vectors)
+
+
+async def read_kept_ids(store: Store) -> KeptIds | None:
+    """Return the ids of a store that are no UUIDs; None for a store of UUIDs alone."""
+    backend: Any = store.backend
+    if backend.capabilities.binary_copy:
+        return None
+    kept_ids = KeptIds()
+    for (raw,) in await backend.run("list_odd_ids", partial(_fetch, CopySql("sqlite")["list_odd_ids"], {})):
+        kept_ids.add(new_id(raw), raw)
+    return kept_ids
 
 
 def differing(table: str, one: Sequence[bytes | None], other: Sequence[bytes | None]) -> tuple[str, ...]:
@@ -297,9 +314,10 @@ class SqliteTargetReader:
 
     half = False
 
-    def __init__(self, backend: SqliteBackend, *, vectors: bool = True) -> None:
+    def __init__(self, backend: SqliteBackend, kept_ids: KeptIds | None = None, *, vectors: bool = True) -> None:
         self._backend = backend
         self.vectors = vectors
+        self._kept_ids = KeptIds() if kept_ids is None else kept_ids
         self._sql = CopySql("sqlite")
         self._page_ends: dict[str, tuple[bytes, tuple[str, ...]]] = {}
         """Last key of the last page of a table, with its spelling in the file."""
@@ -310,13 +328,14 @@ class SqliteTargetReader:
 
     async def compare(self, table: Table, rows: Sequence[TransferRow]) -> RowComparison:
         positions = _comparable(table, rows)
-        target_rows = await self._rows(table.name, [_ids(table.name, rows[position].values) for position in positions])
+        ids = [each for position in positions for each in self._spelled_ids(table.name, rows[position].values)]
+        target_rows = await self._rows(table.name, ids)
         missing: set[int] = set()
         differ: dict[int, tuple[str, ...]] = {}
         target_values: dict[int, tuple[bytes | None, ...]] = {}
         for position in positions:
-            values = rows[position].values
-            row = target_rows.get(key_of(table.name, values))
+            row = target_rows.get(key_of(table.name, rows[position].values))
+            values = comparable(table, rows[position].values, self._kept_ids)
             if row is None:
                 missing.add(position)
             elif table.embedded and not self.vectors:
@@ -333,10 +352,34 @@ class SqliteTargetReader:
             else {"ids": json.dumps([each for (each,) in set(ids)])}
         )
         transfer_context = TransferContext(
-            _NEVER, duplicate_ids={}, width=None, half=False, as_stored=True, users=_AnyUser()
+            _NEVER,
+            duplicate_ids={},
+            width=None,
+            half=False,
+            as_stored=True,
+            users=_AnyUser(),
+            kept_ids=self._kept_ids,
         )
-        rows, *_ = convert_all(name, BY_NAME[name].convert, await self._query("rows", name, params), transfer_context)
-        return {key_of(name, row.values): row.values for row in rows}
+        raw_rows = await self._query("rows", name, params)
+        if not self._kept_ids.empty:
+            # Of a row under its UUID and one under its text, the first is the one that a copy has written.
+            raw_rows = sorted(raw_rows, key=lambda raw: is_canonical(raw[0]))
+        rows, *_ = convert_all(name, BY_NAME[name].convert, raw_rows, transfer_context)
+        return {key_of(name, row.values): comparable(BY_NAME[name], row.values, self._kept_ids) for row in rows}
+
+    def _spelled_ids(self, table: str, values: Sequence[bytes | None]) -> Iterable[tuple[str, ...]]:
+        """Return the ids by which a row is queried, in each spelling that the file may have of them."""
+        if self._kept_ids.empty:
+            return (_ids(table, values),)
+        columns = BY_NAME[table].columns
+        return product(
+            *(
+                [(values[position] or b"").decode()]
+                if columns[position].codec is TEXT
+                else spellings(values[position] or b"", self._kept_ids)
+                for position in _queried_columns(table)
+            )
+        )
 
     async def keys(self, table: str, after: bytes | None, limit: int) -> Sequence[bytes]:
         cursor = ("",) * len(_queried_columns(table))
@@ -354,9 +397,21 @@ class SqliteTargetReader:
             if BY_NAME[table].log:
                 keys = sorted(await self._rows(table, [(_text(each),) for (each,) in page]))
             else:
-                keys = [_key(table, row) for row in page]
+                keys = [self._key(table, row) for row in page]
         self._page_ends[table] = (keys[-1], cursor)
         return keys
+
+    def _key(self, table: str, row: tuple[Any, ...]) -> bytes:
+        """Return the key of a row of ids."""
+        columns = BY_NAME[table].columns
+        parts: list[bytes] = []
+        for position, value in zip(_queried_columns(table), row, strict=True):
+            if columns[position].codec is TEXT:
+                parts.append(_text(value).encode("utf-8", "surrogateescape"))
+                continue
+            parts.append(new_id(value))
+            self._kept_ids.add(parts[-1], value)
+        return b"".join(parts)
 
     async def _query(self, verb: str, table: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         return await self._backend.run(f"{verb}_{table}", partial(_fetch, self._sql.of(verb, table), params))
@@ -381,15 +436,6 @@ def _ids(table: str, values: Sequence[bytes | None] | Mapping[int, bytes | None]
         if columns[position].codec is TEXT
         else pgbinary_decode.uuid(values[position] or b"")
         for position in _queried_columns(table)
-    )
-
-
-def _key(table: str, row: tuple[Any, ...]) -> bytes:
-    """Return the key of a row of ids."""
-    columns = BY_NAME[table].columns
-    return b"".join(
-        _text(value).encode("utf-8", "surrogateescape") if columns[position].codec is TEXT else new_id(value)
-        for position, value in zip(_queried_columns(table), row, strict=True)
     )
 
 

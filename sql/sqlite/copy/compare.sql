@@ -2,6 +2,11 @@
 -- converted before they are compared. :ids is a JSON list of ids; :keys is a list of lists, for composite keys with very
 -- many rows under one first value.
 
+-- list_odd_ids --
+-- Ids of the store that are not canonical UUIDs.
+SELECT id FROM knowledge_nodes WHERE /*= odd_id */ UNION ALL SELECT id FROM users WHERE /*= odd_id */
+UNION ALL SELECT id FROM groups WHERE /*= odd_id */
+
 -- rows --
 -- Rows with these ids.
 SELECT /*stored*/, /*key*/ FROM /*table*/ WHERE /*key*/ IN (SELECT value FROM json_each(:ids))

@@ -23,11 +23,14 @@ SELECT /*stored*/, /*key*/ FROM /*table*/ WHERE /*key_row*/ > /*page_row*/ AND /
 SELECT /*stored m*/, /*schedule s*/, m.seq
 FROM knowledge_nodes m LEFT JOIN scheduling s ON s.memory_id = m.id WHERE m.seq > :after ORDER BY m.seq LIMIT :limit
 
+-- odd_id --
+-- Condition: an id is no canonical UUID.
+(typeof(id) <> 'text' OR length(id) <> 36 OR id NOT GLOB
+    '[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]-[0-9a-f][0-9a-f][0-9a-f][0-9a-f]-[0-9a-f][0-9a-f][0-9a-f][0-9a-f]-[0-9a-f][0-9a-f][0-9a-f][0-9a-f]-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]')
+
 -- read_odd_ids --
 -- Ids that are not canonical UUIDs.
-SELECT m.seq, m.id FROM knowledge_nodes m WHERE m.seq > :after AND (typeof(m.id) <> 'text' OR length(m.id) <> 36 OR m.id NOT GLOB
-    '[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]-[0-9a-f][0-9a-f][0-9a-f][0-9a-f]-[0-9a-f][0-9a-f][0-9a-f][0-9a-f]-[0-9a-f][0-9a-f][0-9a-f][0-9a-f]-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]')
-ORDER BY m.seq LIMIT :limit
+SELECT seq, id FROM knowledge_nodes WHERE seq > :after AND /*= odd_id */ ORDER BY seq LIMIT :limit
 
 -- find_seq --
 -- Seq of a memory by id.

@@ -21,9 +21,17 @@ FROM (SELECT :node_id AS id) s LEFT JOIN knowledge_nodes m ON m.id = s.id
 WHERE m.id IS NULL OR (m.updated_at IS NOT :updated_at AND NOT EXISTS (SELECT 1 FROM node_embeddings e WHERE e.node_id = s.id))
 
 -- unique_value --
--- Value that must be unique: one that another row of the target has gets the head of the id appended.
+-- Value that must be unique: one that another row of the target has gets the head of the row's UUID appended.
 CASE WHEN EXISTS (SELECT 1 FROM {table} t WHERE t.{column} = :{column} AND t.id <> :id)
-    THEN :{column} || '-' || substr(:id, 1, 8) ELSE :{column} END
+    THEN :{column} || '-' || substr(:uuid, 1, 8) ELSE :{column} END
+
+-- find_id --
+-- Check for a row with this id; {table} is its table.
+SELECT 1 AS there FROM {table} WHERE id = :id
+
+-- find_winner --
+-- Check for a decision on this memory that names this id as the winner.
+SELECT 1 AS there FROM supersession_events WHERE loser_id = :loser_id AND winner_id = :id LIMIT 1
 
 -- merge --
 -- Insert a missing row; an existing one stays unchanged.
