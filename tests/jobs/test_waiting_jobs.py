@@ -54,7 +54,9 @@ async def wait_for(target: str, job_id: str, holds: Callable[[Job], bool]) -> Jo
 async def test_a_copy_into_a_full_disk_waits_and_says_so(tmp_path: Path) -> None:
     source, target = tmp_path / "source.db", f"sqlite:{tmp_path / 'target.db'}"
     await fill(source, 400)
-    with limit_file_bytes(500_000):
+    async with open_store(target, create=True):
+        pass
+    with limit_file_bytes((tmp_path / "target.db").stat().st_size + 100_000):
         job_id = (await start(JobRequest("copy", f"sqlite:{source}", target))).job_id
     job = await wait_for(target, job_id, lambda job: job.wait is not None)
     now = datetime.now(UTC) + LATER
