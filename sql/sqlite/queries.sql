@@ -350,7 +350,7 @@ text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id
 text_hits AS (SELECT id, row_number() OVER (ORDER BY s DESC, created_at DESC, id DESC) AS r, s FROM (
     SELECT id, created_at, CASE WHEN instr(content, :literal) > 0 THEN 1.0 ELSE 0.5 END AS s FROM (
         SELECT m.id, m.created_at, m.content FROM knowledge_nodes m WHERE true /*filters*/ ORDER BY m.created_at DESC, m.id DESC LIMIT :scanned)
-    WHERE matches(:pattern, CAST(content AS BLOB)) ORDER BY s DESC, created_at DESC, id DESC LIMIT :depth))
+    WHERE matches(:pattern, CAST(content AS BLOB), CAST('a' AS BLOB)) ORDER BY s DESC, created_at DESC, id DESC LIMIT :depth))
 
 -- branch_text_pieces --
 -- Text branch over the newest memories by the number of matching substrings, for scripts without spaces between words,

@@ -266,7 +266,8 @@ CREATE VIRTUAL TABLE knowledge_fts USING fts5(
     tokenize="porter {_tokenizer(token_chars, separators)}"
 );
 
--- Letters that FTS5 does not fold, in groups by their first octets, which a text is searched for before.
+-- Letters that FTS5 does not fold, in groups by their first octets in UTF-8, which a text is searched for before; in a
+-- file of UTF-16 every group is looked at.
 CREATE TABLE knowledge_fts_groups (letters INTEGER PRIMARY KEY, octets BLOB NOT NULL);
 INSERT INTO knowledge_fts_groups (letters, octets) VALUES
     {groups};
@@ -314,7 +315,7 @@ CREATE TRIGGER trg_knowledge_fts_folded INSTEAD OF INSERT ON knowledge_fts_folde
     WHERE body GLOB '*[{_class_of(UNLISTED)}]*';
     INSERT INTO knowledge_fts_replacement (part, letter, folded)
     SELECT t.part, l.letter, l.folded FROM knowledge_fts_text t
-    CROSS JOIN knowledge_fts_groups g ON instr(CAST(t.body AS BLOB), g.octets) > 0
+    CROSS JOIN knowledge_fts_groups g ON instr(CAST(t.body AS BLOB), g.octets) > 0 OR length(CAST('a' AS BLOB)) > 1
     CROSS JOIN knowledge_fts_letters l ON l.letters = g.letters AND instr(t.body, l.letter) > 0;
     INSERT INTO knowledge_fts (knowledge_fts, rowid, content, node_type, tags)
     SELECT NEW.command, NEW.seq, t.body, (SELECT body FROM knowledge_fts_text WHERE part = 2),

@@ -107,6 +107,10 @@ def replicated_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replic
     lease = start(folder / "primary")
     try:
         run_in_thread(migrate(lease.url))
+        with psycopg.connect(lease.url, autocommit=True) as connection:
+            # A checkpoint may otherwise remove what a standby has not asked for yet, which is then never of use.
+            connection.execute("ALTER SYSTEM SET wal_keep_size = '1GB'")
+            connection.execute("SELECT pg_reload_conf()")
         with new_standby(lease.url, folder / "standby") as standby_url:
             yield ReplicatedPair(folder / "primary", folder / "standby", lease.url, standby_url)
     finally:

@@ -195,13 +195,24 @@ async def prepare(connection: Connection, script: str) -> None:
 def add_functions(connection: sqlite3.Connection) -> None:
     """Give a connection the functions that the named queries use."""
     connection.create_function("vector_fault", 2, _vector_fault, deterministic=True)
-    connection.create_function("matches", 2, _matches, deterministic=True)
+    connection.create_function("matches", 3, _matches, deterministic=True)
     connection.create_function("unreadable_time", 1, _is_unreadable_time, deterministic=True)
 
 
-def _matches(pattern: str, text: object) -> bool:
-    """Check whether a text in UTF-8 has the characters of a pattern, which asks for one beyond ASCII."""
-    return isinstance(text, bytes) and not text.isascii() and _compiled(pattern).search(_decode(text)) is not None
+_ENCODINGS = {b"a\0": "utf-16-le", b"\0a": "utf-16-be"}
+"""Encodings of files that are not UTF-8, by how they spell an a."""
+
+
+def _matches(pattern: str, text: object, letter: bytes) -> bool:
+    """Check whether a text has the characters of a pattern, which asks for one beyond ASCII.
+
+    Text and ``letter``, an a, are in the encoding of the file.
+    """
+    if not isinstance(text, bytes):
+        return False
+    if encoding := _ENCODINGS.get(letter):
+        return _compiled(pattern).search(text.decode(encoding, "replace")) is not None
+    return not text.isascii() and _compiled(pattern).search(_decode(text)) is not None
 
 
 @cache
