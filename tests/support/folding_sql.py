@@ -238,8 +238,9 @@ def _class_of(spans: Iterable[tuple[int, int]]) -> str:
 
 def _is_cut() -> str:
     kept = ranges(c for c in CHARACTERS if ord(c) > 0xFFFF and fold_character(c) not in ("", " "))
-    inside = " OR ".join(f"letter BETWEEN '{chr(first)}' AND '{chr(last)}'" for first, last in UNLISTED)
-    but = " OR ".join(f"letter BETWEEN '{chr(first)}' AND '{chr(last)}'" for first, last in kept)
+    # By number: letters are compared by their octets, which have another order in UTF-16.
+    inside = " OR ".join(f"unicode(letter) BETWEEN {first} AND {last}" for first, last in UNLISTED)
+    but = " OR ".join(f"unicode(letter) BETWEEN {first} AND {last}" for first, last in kept)
     return f"({inside})\n            AND NOT ({but})"
 
 

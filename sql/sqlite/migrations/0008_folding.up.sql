@@ -314,8 +314,8 @@ slice (part, n, i, body) AS (
     SELECT part, n, i, substr(body, 64 * i - 63, 64) FROM piece CROSS JOIN place ON length(body) > 64 * (i - 1)),
 cut (part, n, i, body) AS (
     SELECT part, n, i, CASE WHEN body GLOB '*[㐀-䶿一-鿿가-퟿-𐀀-􏿿]*' THEN (
-        SELECT group_concat(CASE WHEN (letter BETWEEN '㐀' AND '䶿' OR letter BETWEEN '一' AND '鿿' OR letter BETWEEN '가' AND '퟿' OR letter BETWEEN '' AND '' OR letter BETWEEN '𐀀' AND '􏿿')
-            AND NOT (letter BETWEEN '𐞀' AND '𐞅' OR letter BETWEEN '𐞇' AND '𐞰' OR letter BETWEEN '𐞲' AND '𐞺' OR letter BETWEEN '𝼀' AND '𝼞' OR letter BETWEEN '𝼥' AND '𝼪' OR letter BETWEEN '𞀰' AND '𞁭') THEN ' ' ELSE letter END, '')
+        SELECT group_concat(CASE WHEN (unicode(letter) BETWEEN 13312 AND 19903 OR unicode(letter) BETWEEN 19968 AND 40959 OR unicode(letter) BETWEEN 44032 AND 55295 OR unicode(letter) BETWEEN 57344 AND 63743 OR unicode(letter) BETWEEN 65536 AND 1114111)
+            AND NOT (unicode(letter) BETWEEN 67456 AND 67461 OR unicode(letter) BETWEEN 67463 AND 67504 OR unicode(letter) BETWEEN 67506 AND 67514 OR unicode(letter) BETWEEN 122624 AND 122654 OR unicode(letter) BETWEEN 122661 AND 122666 OR unicode(letter) BETWEEN 122928 AND 122989) THEN ' ' ELSE letter END, '')
         FROM (SELECT substr(slice.body, p.i, 1) AS letter FROM place p WHERE p.i <= length(slice.body) ORDER BY p.i))
     ELSE body END FROM slice)
 SELECT part, group_concat(body, '') AS body FROM (SELECT part, body FROM cut ORDER BY part, n, i) GROUP BY part;

@@ -20,7 +20,8 @@ from vestige_tui.store.search.folding import fold_character, fold_words
 from vestige_tui.store.search.search import FOREIGN_INDEX_NOTE
 from vestige_tui.store.store import Store
 
-DATABASES = ("sqlite", "C", "C.UTF-8", "en_US.UTF-8", "tr_TR.UTF-8")
+FILES = ("UTF-8", "UTF-16le", "UTF-16be")
+DATABASES = (*FILES, "C", "C.UTF-8", "en_US.UTF-8", "tr_TR.UTF-8")
 SCRIPTS = ("LATIN", "GREEK", "CYRILLIC")
 LETTERS = [
     char
@@ -31,8 +32,10 @@ LETTERS = [
 
 @pytest.fixture(params=DATABASES)
 async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """An empty store on SQLite, or in a PostgreSQL database of a locale."""
-    if request.param == "sqlite":
+    """An empty store in a SQLite file of an encoding, or in a PostgreSQL database of a locale."""
+    if request.param in FILES:
+        with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+            connection.executescript(f"PRAGMA encoding = '{request.param}'; CREATE TABLE t (a); DROP TABLE t")
         async with open_store(f"sqlite:{tmp_path / 'store.db'}", create=True) as store:
             yield store
         return
