@@ -81,7 +81,7 @@ soak: $(VENV)/.installed-test
 fuzz: $(VENV)/.installed-test
 	$(BIN)/python -m tests.fuzz.explore --seconds $(FUZZ_SECONDS)
 
-## The faults of docs/faults.md, provoked for real on this machine; ONLY=6,10 for some of them (about ten minutes).
+## The faults of docs/faults.md, provoked for real on this machine; ONLY=6,10 for some of them (all of them: up to an hour).
 faults: $(VENV)/.installed-test
 	$(BIN)/python -m tests.faults $(if $(ONLY),--only $(ONLY))
 

@@ -207,7 +207,8 @@ class ReadingPlace(MemoryPlace):
         if not memories:
             return
         sentence = selection_line(tuple(memories)) + (", as many as can be at once" if cut else "")
-        keys = [f"{self._key_of(command.id, command.key)} {command.label}" for command in (TagMemory, DeleteMemory)]
+        shown = self._keys_of({command.id: command.key for command in (TagMemory, DeleteMemory)})
+        keys = [f"{shown[command.id]} {command.label}" for command in (TagMemory, DeleteMemory)]
         self.query_one("#chosen", StatusLine).say(
             f"{sentence}:  {'   '.join(keys)}", f"{self.key_named(ClearSelection)} give up"
         )

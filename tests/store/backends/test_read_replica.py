@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support.pgbouncer import pgbouncer
 from tests.support.polling import until
 from tests.support.replicas import ReplicatedPair, copy_server, new_standby, start, stop
 from vestige_tui.core.errors import Conflict
@@ -45,7 +46,7 @@ async def problem_of(store: Store) -> str:
 
 async def is_used(store: Store) -> bool:
     await store.page()
-    return (await replica_of(store)).endswith("which answers searches and lists")
+    return (await replica_of(store)).startswith("answers searches and lists, at ")
 
 
 @asynccontextmanager
@@ -99,6 +100,20 @@ async def test_lists_come_from_the_replica_and_own_writes_from_the_primary(repli
         assert "A zebra of its own." in await texts(store)
 
 
+async def test_a_replica_behind_a_pooler_answers(replicated_pair: ReplicatedPair) -> None:
+    pair = replicated_pair
+    async with open_store(pair.primary_url) as store:
+        await store.insert(Draft("A gnu behind a pooler."), embed=False)
+    with pgbouncer(pair.standby_url, "transaction") as pooler:
+        async with open_store(pair.primary_url, read_url=pooler.url(pair.standby_url)) as store:
+            await pair.replayed()
+            await until(lambda: is_used(store))
+            for _ in range(10):
+                hits = (await store.search(SearchQuery("gnu", mode="literal"))).hits
+                assert [hit.memory.content for hit in hits] == ["A gnu behind a pooler."]
+            assert await is_used(store)
+
+
 async def test_a_change_that_is_heard_of_is_seen(replicated_pair: ReplicatedPair) -> None:
     """A console lists again once it hears of a change, which the replica may not have replayed."""
     pair = replicated_pair
@@ -129,7 +144,7 @@ async def test_the_primary_answers_while_the_replica_is_away(replicated_pair: Re
             running = False
             await store.insert(Draft("Written while the replica is away."), embed=False)
             assert "Written while the replica is away." in await texts(store)
-            assert (await replica_of(store)).endswith(", not in use")
+            assert (await replica_of(store)).startswith("not in use, at ")
             problem = await problem_of(store)
             assert problem.endswith(
                 "cannot be reached or does not answer, so that the primary answers searches and lists."

@@ -11,17 +11,16 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection
 from psycopg_pool import PoolTimeout, TooManyRequests
 
 from vestige_tui.core.errors import VestigeError
 from vestige_tui.core.health import HealthProblem
 from vestige_tui.core.log import log_suppressed
 from vestige_tui.core.text import bytes_size
-from vestige_tui.store.backends.postgres_connection import adapt_params
+from vestige_tui.store.backends import postgres_pooler as pooler
+from vestige_tui.store.backends.postgres_connection import ServerConnection, adapt_params
 from vestige_tui.store.backends.postgres_pool import PostgresPool
 from vestige_tui.store.backends.protocol import Params, Row
 from vestige_tui.store.backends.query_timings import Timings
@@ -167,8 +166,7 @@ class ReadReplica:
                 if not await self._has_replayed(connection):
                     return None
                 with self._timings.of(name):
-                    cursor = await connection.execute(statement, adapt_params(params))
-                    rows: list[Row] = list(await cursor.fetchall())
+                    rows = await pooler.fetch(connection, statement, adapt_params(params))
                 # A server that was promoted reports it with its next answer.
                 if connection.info.parameter_status("in_hot_standby") != "off":
                     return rows
@@ -185,7 +183,7 @@ class ReadReplica:
             log_suppressed(log, "ask the replica", error)
         return None
 
-    async def _has_replayed(self, connection: AsyncConnection[dict[str, Any]]) -> bool:
+    async def _has_replayed(self, connection: ServerConnection) -> bool:
         """Check whether the replica has replayed the last change that is known here."""
         if self._changes_covered < self._changes:
             changes = self._changes
@@ -201,19 +199,19 @@ class ReadReplica:
             self._position = None
         return bool(row["replayed"])
 
-    async def _ask(self, connection: AsyncConnection[dict[str, Any]], name: str, params: Params | None = None) -> Row:
-        cursor = await connection.execute(compose("postgres", name).encode(), params)
-        return await cursor.fetchone() or {}
+    async def _ask(self, connection: ServerConnection, name: str, params: Params | None = None) -> Row:
+        [row] = await pooler.fetch(connection, compose("postgres", name).encode(), params or {})
+        return row
 
     # Reports
 
     def describe(self) -> str:
-        """Return its part in the store, in words."""
+        """Return its part in the store, in words; the address comes last, where a narrow panel cuts it."""
         if self.state is not ReplicaState.READY:
-            return f"{self._pool.title}, not in use"
+            return f"not in use, at {self._pool.title}"
         if self._position is None:
-            return f"{self._pool.title}, which answers searches and lists"
-        return f"{self._pool.title}, {bytes_size(self._bytes_behind)} behind, so that the primary answers"
+            return f"answers searches and lists, at {self._pool.title}"
+        return f"{bytes_size(self._bytes_behind)} behind, so that the primary answers, at {self._pool.title}"
 
     def problems(self) -> tuple[HealthProblem, ...]:
         """Return the reason for which the primary answers all."""

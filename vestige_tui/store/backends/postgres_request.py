@@ -48,8 +48,7 @@ class SessionRequest:
         if settings.get(_READ_ONLY, "").lower() in _TRUE:
             # The default is for later transactions only.
             settings["transaction_read_only"] = "on"
-        calls = [f"set_config({quote(name)}, {quote(value)}, true)" for name, value in settings.items()]
-        return ", ".join(["SELECT pg_backend_pid() AS process", *calls]).encode()
+        return extended(b"SELECT pg_backend_pid() AS process", (Setting(*item) for item in settings.items()))
 
     @property
     def signs(self) -> str:
@@ -62,7 +61,8 @@ class SessionRequest:
 
 def extended(local_settings: bytes, settings: Iterable[Setting]) -> bytes:
     """Return the statement that applies further settings, too."""
-    return local_settings + b", " + as_statement(settings, local=True).removeprefix("SELECT ").encode()
+    added = as_statement(settings, local=True).removeprefix("SELECT ").encode()
+    return b", ".join(filter(None, [local_settings, added]))
 
 
 def split_options(options: str) -> tuple[dict[str, str], str]:
