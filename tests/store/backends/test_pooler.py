@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.rows import dict_row
 
 from tests.support.equal_stores import assert_equal_stores
 from tests.support.full_store import fill
@@ -32,6 +34,8 @@ from vestige_tui.jobs.context import JobContext
 from vestige_tui.jobs.start import JobRequest
 from vestige_tui.presenters import json_shapes, store_report
 from vestige_tui.store.backends.postgres import PostgresBackend
+from vestige_tui.store.backends.postgres_connection import ServerConnection
+from vestige_tui.store.backends.postgres_pooler import fetch, transaction, trip
 from vestige_tui.store.backends.postgres_request import split_options
 from vestige_tui.store.backends.protocol import Backend
 from vestige_tui.store.direct_lines import set_direct_line
@@ -230,6 +234,29 @@ async def test_nothing_is_left_to_the_next_client(postgres_server: str, migrated
                 await store.maintenance.report()
                 await store.wait_for_change(0.0)
             assert client.execute(left).fetchone() == before
+
+
+async def test_nothing_is_sent_after_the_end_of_a_transaction(pooler: PgBouncer, line: Line, tmp_path: Path) -> None:
+    """A pooler would lend a session for it, and never be told that it is free again."""
+    sent = tmp_path / "sent"
+    async with await ServerConnection.connect(line.pooled, row_factory=dict_row, autocommit=True) as connection:
+        with sent.open("wb") as file:
+            connection.pgconn.trace(file.fileno())
+            await fetch(connection, b"SELECT 1 AS one", {})
+            async with transaction(connection):
+                await connection.execute("SELECT 1")
+            async with trip(connection):
+                await connection.execute("SELECT 1")
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                await fetch(connection, b"SELECT 1 / %(nought)s::int", {"nought": 0})
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                async with trip(connection):
+                    await connection.execute("SELECT 1 / %s::int", [0])
+            connection.pgconn.untrace()
+        assert await fetch(connection, b"SELECT 1 AS one", {}) == [{"one": 1}]
+    names = re.findall(r"\tF\t\d+\t(\w+)", sent.read_text())
+    assert names.count("Sync") + names.count("Query") >= 5
+    assert "Flush" not in names
 
 
 # Work

@@ -7,11 +7,12 @@ import logging
 import os
 import select
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection, AsyncPipeline, errors
 from psycopg.abc import AdaptContext, Buffer, PQGen
 from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -42,8 +43,6 @@ from vestige_tui.store.waits import Waits
 log = logging.getLogger(__name__)
 
 RV = TypeVar("RV")
-
-log = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 1.0
 """Wait for a server to accept a cancellation, before its connection is cut."""
@@ -178,6 +177,21 @@ class ReadableTimeLoader(Loader):
             return None
 
 
+class _Pipeline(AsyncPipeline):
+    """Statements that are sent together; nothing is sent after their sync.
+
+    The driver asks for a flush then, although a sync flushes by itself. By that time a pooler may have taken the
+    session back, and would lend another one for this flush alone, which no answer ever returns.
+    """
+
+    def _exit_gen(self) -> PQGen[None]:
+        try:
+            self._enqueue_sync()
+            yield from self._communicate_gen()
+        finally:
+            yield from self._fetch_gen(flush=False)
+
+
 class ServerConnection(AsyncConnection[dict[str, Any]]):
     """A session with all settings that values depend on; cut off where its server does not answer a cancellation."""
 
@@ -270,6 +284,14 @@ class ServerConnection(AsyncConnection[dict[str, Any]]):
                 return await super().wait(gen, *args, **kwargs)
             except errors.LockNotAvailable as error:
                 raise LockTimeout(error, wait.holders) from error
+
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[AsyncPipeline]:
+        """Send together what is executed in the block."""
+        if self._pipeline is None and not self.closed:
+            self._pipeline = _Pipeline(self)
+        async with super().pipeline() as pipeline:
+            yield pipeline
 
     async def cancel_safe(self, *, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - the driver's signature
         try:
