@@ -13,6 +13,9 @@ import pytest
 
 from vestige_tui.core.errors import Refused, SchemaPending, StoreReplaced, Unavailable, VestigeError
 from vestige_tui.core.memories import Draft
+from vestige_tui.store.backends import sqlite
+from vestige_tui.store.backends.sqlite import READER_COUNT
+from vestige_tui.store.backends.sqlite_connection import Connection, connect
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 from vestige_tui.transfer.sqlite_source import SqliteSource
@@ -129,6 +132,31 @@ async def test_nothing_is_written_into_another_file(tmp_path: Path, event: Calla
     # Nor is the log written into it when the store is closed.
     assert (live.read_bytes() if live.exists() else None) == before
     assert log_of(live) == log
+
+
+@pytest.mark.parametrize("number", range(2 + READER_COUNT))
+async def test_a_file_that_changes_places_while_it_is_opened_keeps_its_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """With the log of the file before still beside it, which no program has open any more."""
+    folder = tmp_path / "left"
+    folder.mkdir()
+    async with live_store(tmp_path) as (_, live, backup):
+        left = folder / "live.db"
+        shutil.copyfile(live, left)
+        shutil.copyfile(f"{live}-wal", f"{left}-wal")
+    before, turns = backup.read_bytes(), iter(range(2 + READER_COUNT))
+
+    async def connect_late(path: Path, mode: str) -> Connection:
+        if next(turns) == number:
+            backup.rename(left)
+        return await connect(path, mode)
+
+    monkeypatch.setattr(sqlite, "connect", connect_late)
+    with pytest.raises(StoreReplaced):
+        async with open_store(str(left)):
+            pass
+    assert left.read_bytes() == before
 
 
 @pytest.mark.parametrize("event", [moved, overwritten, removed, emptied, halved])

@@ -16,6 +16,7 @@ from psycopg import AsyncConnection, AsyncPipeline, errors
 from psycopg.abc import AdaptContext, Buffer, PQGen
 from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.generators import send
 from psycopg.pq import Format
 from psycopg.rows import scalar_row
 from psycopg.types.json import Jsonb
@@ -189,6 +190,9 @@ class _Pipeline(AsyncPipeline):
             self._enqueue_sync()
             yield from self._communicate_gen()
         finally:
+            if self.result_queue:
+                # More than the socket takes at once is still waiting to be sent.
+                yield from send(self.pgconn)
             yield from self._fetch_gen(flush=False)
 
 
