@@ -81,7 +81,7 @@ def check_keys(config: Config, default_keys: Mapping[str, str]) -> None:
     for command in config.keys:
         if command not in default_keys:
             settings.fail(
-                f"keys.{command}", f"keys.{plain(command)} is no command{did_you_mean(command, default_keys)}"
+                f"keys.{command}", f"keys.{plain(command)} is not a command{did_you_mean(command, default_keys)}"
             )
     owners: dict[str, list[str]] = {}
     for command, default in default_keys.items():

@@ -34,10 +34,10 @@ def configure_log(*, debug: bool = False) -> None:
     try:
         path = log_path()
     except HomeUnknown as error:
-        log.debug("Nothing is logged: %s", error)
+        log.debug("Logging is off: %s", error)
         return
     if _lies_in_missing_home(path):
-        log.debug("Nothing is logged: there is no home directory")
+        log.debug("Logging is off: there is no home directory")
         return
     handler = SharedLogFile(path)
     handler.setFormatter(LogFormatter())
@@ -52,7 +52,7 @@ def _lies_in_missing_home(path: Path) -> bool:
     try:
         home = home_dir(os.environ)
     except HomeUnknown as error:
-        log.debug("The log needs no home directory: %s", error)
+        log.debug("No home directory to check: %s", error)
         return False
     return path.is_relative_to(home) and not home.is_dir()
 

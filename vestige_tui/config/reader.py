@@ -45,7 +45,7 @@ def load_config(path: Path | None = None, env: Mapping[str, str] = os.environ) -
     urls = [url for url in (config.postgres_url, config.direct_url, config.postgres_read_url) if url]
     has_password = any(redact_url(url) != url for url in urls)
     if has_password and os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
-        warning = f"{file} holds a password and can be read by others; `chmod 600` closes it."
+        warning = f"{file} contains a password, and other users can read it; run `chmod 600` on it."
         return replace(config, warnings=(warning,))
     return config
 
@@ -95,14 +95,14 @@ def _storage(settings: SettingsFile, file: Path, env: Mapping[str, str]) -> tupl
     if backend == "sqlite":
         return backend, file.parent / expand_home(Path(value), env), None
     if not re.match(r"(?:postgres(?:ql)?://|pgembed:).", value):
-        settings.fail(key, f"{key} must begin with postgresql:// (or pgembed: and a folder)")
+        settings.fail(key, f"{key} must start with postgresql:// (or be pgembed: and a folder)")
     return backend, None, value
 
 
 def _server_url(settings: SettingsFile, key: str) -> str | None:
     value = settings.text(key) if settings.at("storage.postgres") else None
     if value is not None and not re.match(r"postgres(?:ql)?://.", value):
-        settings.fail(key, f"{key} must begin with postgresql://")
+        settings.fail(key, f"{key} must start with postgresql://")
     return value
 
 
@@ -119,7 +119,7 @@ def _weights(settings: SettingsFile) -> tuple[float, ...]:
         zip(LOWER_BOUNDS_PARAMETERS, weights, UPPER_BOUNDS_PARAMETERS, strict=True)
     ):
         if not low <= weight <= high:
-            settings.fail(key, f"{key}[{index}] is {weight}, but must lie between {low:g} and {high:g}")
+            settings.fail(key, f"{key}[{index}] is {weight}, but must be between {low:g} and {high:g}")
     return tuple(map(float, weights))
 
 
@@ -130,12 +130,12 @@ def _keys(settings: SettingsFile) -> dict[str, str]:
         excerpt = plain(key)
         entries = value.split(",") if isinstance(value, str) else value
         if not isinstance(entries, list) or not entries or not all(isinstance(name, str) for name in entries):
-            settings.fail(key, f'{excerpt} must be a key such as "ctrl+f", or several with commas')
+            settings.fail(key, f'{excerpt} must be a key such as "ctrl+f", or several keys separated by commas')
         names: list[str] = []
         for name in entries:
             textual_name = key_name(name.strip())
             if textual_name is None:
-                problem = f'"{plain(redact(name.strip()))[:40]}" is no key' if name.strip() else "a key is empty"
+                problem = f'"{plain(redact(name.strip()))[:40]}" is not a key' if name.strip() else "a key is empty"
                 settings.fail(key, f'{excerpt}: {problem}; keys are written like "a", "ctrl+f", "f3" or "slash"')
             names.append(textual_name)
         bindings[command] = ",".join(dict.fromkeys(names))
@@ -145,9 +145,9 @@ def _keys(settings: SettingsFile) -> dict[str, str]:
 def filter_name_fault(name: str) -> str | None:
     """Return the fault of a name for a saved filter; None if it is valid."""
     if not name.strip() or name != name.strip():
-        return "is empty or begins or ends with a space"
+        return "is empty, or starts or ends with a space"
     if len(name) > MAX_NAME_CHARS or safe(name) != name or REPLACEMENT in name:
-        return f"must be at most {MAX_NAME_CHARS} characters that can all be shown"
+        return f"must be at most {MAX_NAME_CHARS} printable characters"
     return None
 
 

@@ -51,12 +51,12 @@ def _read_bytes(file: Path) -> bytes:
         content = bytearray()
         while len(content) <= MAX_SETTINGS_BYTES:
             if not select.select([descriptor], [], [], PIPE_SECONDS)[0]:
-                raise ConfigError(f"{file} could not be read: it is a pipe that nothing is written to.")
+                raise ConfigError(f"{file} could not be read: it is a pipe that nothing writes to.")
             part = stream.read(MAX_SETTINGS_BYTES + 1 - len(content))
             if part == b"":
                 return bytes(content)
             content += part or b""
-    raise ConfigError(f"{file} is larger than {MAX_SETTINGS_BYTES // 2**20} MiB, which no settings are.")
+    raise ConfigError(f"{file} is larger than {MAX_SETTINGS_BYTES // 2**20} MiB, too large for a configuration file.")
 
 
 def parse(source: str, file: Path) -> TOMLDocument:
@@ -69,7 +69,7 @@ def parse(source: str, file: Path) -> TOMLDocument:
     except (TOMLKitError, ValueError, RecursionError):
         # The parser's message may quote the line, and the line may hold a password.
         line = _invalid_line(source)
-        raise ConfigError(f"{file}{f', line {line}' if line else ''}: this is not valid TOML.") from None
+        raise ConfigError(f"{file}{f', line {line}' if line else ''}: not valid TOML.") from None
 
 
 def _invalid_line(source: str) -> int | None:
@@ -126,7 +126,7 @@ class SettingsFile:
             for name in content:
                 if table not in ("keys", "filters") and name not in names:
                     key = f"{table}.{name}"
-                    self.fail(key, f"{plain(redact(key))[:80]} is not known{did_you_mean(name, names)}")
+                    self.fail(key, f"{plain(redact(key))[:80]} is not a known setting{did_you_mean(name, names)}")
 
     def text(self, key: str) -> str | None:
         value = self.at(key)
@@ -135,7 +135,7 @@ class SettingsFile:
         if value is not None and not value.strip():
             self.fail(key, f"{key} is empty")
         if value is not None and "\0" in value:
-            self.fail(key, f"{key} holds a NUL character")
+            self.fail(key, f"{key} contains a NUL character")
         return value
 
     def number(self, key: str, default: float, low: float, high: float, *, whole: bool = False) -> float:

@@ -30,25 +30,25 @@ DEFAULT_FILE = """\
 # path = "~/memories/vestige.db"    # relative paths start at this file's folder
 
 # [storage.postgres]
-# url = "postgresql://me@localhost/vestige"   # better no password here: libpq also reads ~/.pgpass
-# direct_url = "postgresql://me@db1/vestige"     # the server itself, where url leads to a pooler
-# read_url = "postgresql://me@replica/vestige"   # a standby of the same server, which answers searches and lists
+# url = "postgresql://me@localhost/vestige"   # keep the password in ~/.pgpass, which libpq reads
+# direct_url = "postgresql://me@db1/vestige"     # the server itself, if url is a pooler
+# read_url = "postgresql://me@replica/vestige"   # a standby of the same server, for searches and lists
 # max_connections = 10
 # acquire_timeout_secs = 30
 
 # [embeddings]
 # provider = "fastembed"
-# model = "nomic-ai/nomic-embed-text-v1.5"   # without a model, the one that the store belongs to is used
+# model = "nomic-ai/nomic-embed-text-v1.5"   # default: the model that the store uses
 
 # [review]
 # desired_retention = 0.9
 # new_per_day = 10
-# day_starts_at = "00:00"           # local time; until then, it is still the day before
+# day_starts_at = "00:00"           # local time at which a new day starts
 
-# [keys]                            # a command's id and its key, or several keys with commas
+# [keys]                            # a command's id and its key, or several keys separated by commas
 # place.search = "f2,ctrl+f"
 
-# [filters]                         # a name and what it stands for; the key f lists them, --filter NAME takes one
+# [filters]                         # a name and its filters; the key f lists them, --filter NAME uses one
 # recent = "type:decision since:-30d"
 
 # [ui]
@@ -62,7 +62,7 @@ def write_default(path: Path) -> None:
         make_private_dir(Path(os.path.realpath(path)).parent)
         target = file_targets.examine(path)
         if target.status is not None:
-            raise Refused(f"{path} exists already; nothing was changed.")
+            raise Refused(f"{path} already exists; nothing was changed.")
         files.write(target, DEFAULT_FILE)
     log.info("Wrote default settings")
 

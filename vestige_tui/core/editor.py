@@ -53,7 +53,7 @@ def _split(words: str, setting: str) -> list[str]:
     try:
         return shlex.split(words)
     except ValueError:
-        raise Refused(f"The editor {setting!r} has a quote that does not end. Set $EDITOR.") from None
+        raise Refused(f"The editor {setting!r} has an unclosed quote. Correct $VISUAL or $EDITOR.") from None
 
 
 class EditedText:
@@ -190,7 +190,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with suppress(subprocess.TimeoutExpired):
             process.wait(END_SECONDS)
             return
-    log.warning("The editor, process %s, goes on", process.pid)
+    log.warning("The editor, process %s, is still running", process.pid)
 
 
 @contextmanager

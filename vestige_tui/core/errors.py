@@ -30,7 +30,7 @@ class NotFound(VestigeError):
 
 
 class Usage(VestigeError):
-    """The command was not understood."""
+    """The command is not valid."""
 
     code = "usage"
     exit_status = 2
@@ -44,7 +44,7 @@ class Refused(VestigeError):
 
 
 class TimeOutOfRange(Usage):
-    """The time lies outside the years 1 to 9999."""
+    """The time is outside the years 1 to 9999."""
 
 
 class ReadOnly(Refused):
@@ -52,7 +52,7 @@ class ReadOnly(Refused):
 
 
 class StoreReplaced(Refused):
-    """Another file has taken the place of this store."""
+    """The file of this store was replaced by another file."""
 
 
 class ForeignStore(Refused):
@@ -68,7 +68,7 @@ class SchemaBroken(Refused):
 
 
 class ModelMismatch(Refused):
-    """The configured embedding model is not the one this store belongs to."""
+    """The configured embedding model is not the one that this store uses."""
 
     code = "mismatch"
 
@@ -89,7 +89,7 @@ class CheckpointUnreadable(Refused):
 
 
 class Conflict(VestigeError):
-    """The memory was changed by somebody else meanwhile."""
+    """The memory was changed elsewhere meanwhile."""
 
     code = "conflict"
 
@@ -124,11 +124,11 @@ class DiskFull(OutOfResources):
 
 
 class Unsure(Unavailable):
-    """The store went away while it saved something: whether that was saved is not known."""
+    """The connection to the store broke while saving; check whether the change was saved."""
 
 
 class StoreMissing(Unavailable):
-    """There is no store there yet."""
+    """There is no store here yet."""
 
 
 class ConfigError(VestigeError):

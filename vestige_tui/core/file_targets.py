@@ -107,7 +107,7 @@ def _examine_descriptor(name: str, descriptor: int, store: Path | None, *, is_st
         is_writable_kind = stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode)
         # Any other kind may be the program's own, such as the event loop's epoll descriptor.
         if not (is_writable_kind or is_stdout):
-            raise Refused(f"{name} is no file, pipe or device; name a file.")
+            raise Refused(f"{name} is not a file, pipe or device; name a file.")
         if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
             raise Unavailable(f"{name} could not be written: it is open for reading only.")
         path = Path(os.path.realpath(f"/dev/fd/{descriptor}"))
@@ -143,7 +143,7 @@ def _store_files(store: Path | None) -> frozenset[Identity]:
 def _refuse_kind(name: str, status: os.stat_result | None) -> None:
     """Raise Refused unless this is a regular file, a pipe or a character device."""
     if not name:
-        raise Refused("The name of the file is empty; name a file.")
+        raise Refused("The file name is empty; name a file.")
     if stat.S_ISDIR(status.st_mode) if status is not None else name.endswith("/"):
         raise Refused(f"{name} is a directory; name a file in it.")
     if status is not None and stat.S_ISSOCK(status.st_mode):
@@ -161,7 +161,7 @@ def refuse_stream(target: FileTarget) -> None:
 def refuse_irreplaceable(target: FileTarget) -> None:
     """Raise Refused for a file that is never replaced, with or without consent."""
     if target.status is not None and not is_same_file(_stat(target.path), target.status):
-        raise Unavailable(f"{target.name} leads to a file that has no name any more; name a file.")
+        raise Unavailable(f"{target.name} leads to a file that was deleted; name another file.")
     _refuse_database(target)
     _refuse_server(target.name, target.path.parent)
 
@@ -203,7 +203,7 @@ def _database_reason(path: Path, status: os.stat_result) -> str | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except PermissionError:
-        raise Unavailable(f"{path} cannot be read, and so may be a database; name another file.") from None
+        raise Unavailable(f"{path} cannot be read and may be a database; name another file.") from None
     try:
         head = os.read(descriptor, _HEAD_BYTES)
     finally:
@@ -229,9 +229,11 @@ def _refuse_server(name: str, parent: Path) -> None:
     """Raise Refused inside the data directory of a PostgreSQL server, or beside an embedded one."""
     for folder in (parent, *parent.parents):
         if os.path.isfile(folder / "PG_VERSION"):
-            raise Refused(f"{name} lies in the data of a PostgreSQL server ({folder}); name a file elsewhere.")
+            raise Refused(
+                f"{name} is inside the data directory of a PostgreSQL server ({folder}); name a file elsewhere."
+            )
     if os.path.isfile(parent / "vestige.lock") and any(os.path.isdir(parent / each) for each in ("data", "data.new")):
-        raise Refused(f"{name} lies in the folder of an embedded PostgreSQL; name a file elsewhere.")
+        raise Refused(f"{name} is inside the folder of an embedded PostgreSQL; name a file elsewhere.")
 
 
 def _refuse_unwritable(target: FileTarget) -> None:
@@ -250,8 +252,8 @@ def _refuse_unwritable(target: FileTarget) -> None:
 def refuse_folder(target: FileTarget) -> NoReturn:
     """Raise Unavailable for a folder in which nothing may be created."""
     raise Unavailable(
-        f"{target.name} could not be written: nothing may be created in {target.path.parent}. "
-        "Name a file in another directory."
+        f"{target.name} could not be written: no file can be created in {target.path.parent}; "
+        "name a file in another directory."
     )
 
 

@@ -105,7 +105,7 @@ class _DraftFile:
 @contextlib.contextmanager
 def _replacing(target: FileTarget, overwrite: bool) -> Iterator[_DraftFile]:
     if target.occupied and not overwrite:
-        raise Refused(f"{target.name} exists; nothing was written.")
+        raise Refused(f"{target.name} already exists; nothing was written.")
     draft = f".vestige-{secrets.token_hex(16)}"
     with as_unavailable(target.name):
         folder = os.open(target.path.parent, _DIRECTORY_FLAGS)
@@ -221,7 +221,7 @@ def _link_exclusively(target: FileTarget, draft: str, folder: int) -> None:
 
 
 def _refuse_changed(target: FileTarget) -> NoReturn:
-    raise Refused(f"{target.name} was created or changed meanwhile and stays as it is; repeat the command.")
+    raise Refused(f"{target.name} was created or changed meanwhile and was not overwritten; run the command again.")
 
 
 def _fsync_folder(folder: int) -> None:
@@ -260,7 +260,9 @@ class _Stream:
             # For stdout a reader that closes early is no failure.
             if self._target.is_stdout:
                 raise
-            raise Unavailable(f"{self._target.name} could not be written: its reader went away.") from None
+            raise Unavailable(
+                f"{self._target.name} could not be written: the program that reads it has ended."
+            ) from None
         except OSError as error:
             raise write_error(self._target.name, error) from None
 

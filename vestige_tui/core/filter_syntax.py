@@ -14,14 +14,14 @@ from vestige_tui.core.memories import Filter
 from vestige_tui.core.times import CALENDAR_DAYS, LocalDays, parse_argument
 
 FIELDS: Mapping[str, str] = {
-    "domain": "of this domain",
+    "domain": "in this domain",
     "type": "of this type",
     "tag": "with this tag",
     "codebase": "of this codebase",
     "owner": "of this owner",
-    "recall": "remembered at least this well",
-    "since": "made then or later",
-    "until": "made before then",
+    "recall": "recall of at least this",
+    "since": "created then or later",
+    "until": "created before then",
     "is": "replaced, or without a vector",
 }
 """The fields, with the help text of each."""
@@ -101,11 +101,11 @@ def read_chips(text: str) -> tuple[Chip, ...]:
         name, colon, _ = rest[0].partition(":")
         field_names = ", ".join(FIELDS)
         if colon and name in FIELDS:
-            raise Usage(f"{name}: has no value that could be read")
-        problem = f"{_excerpt(name)}: is no field of a filter" if colon else f"{_excerpt(rest[0])} has no field"
+            raise Usage(f"{name}: has no valid value")
+        problem = f"{_excerpt(name)}: is not a filter field" if colon else f"{_excerpt(rest[0])} has no field"
         raise Usage(f"{problem}; the fields are {field_names}")
     if not chips:
-        raise Usage("it holds no filter")
+        raise Usage("it contains no filter")
     filter_of(chips, datetime.now(UTC))
     return chips
 
@@ -162,9 +162,9 @@ def _moment(chip: Chip, now: datetime, days: LocalDays) -> datetime:
             return days.start(parse_argument(f"-{shift['amount']}{shift['unit']}", today).date())
         return parse_argument(f"-{word}" if _TIME_SHIFT.fullmatch(word) else word, now, days)
     except TimeOutOfRange:
-        raise BadChip(chip, f"The time {_excerpt(chip.value)} lies outside the years 1 to 9999.") from None
+        raise BadChip(chip, f"The time {_excerpt(chip.value)} is outside the years 1 to 9999.") from None
     except Usage:
-        problem = "was not understood: give -30d, today or 2026-11-01"
+        problem = "is not valid; use -30d, today or 2026-11-01"
         raise BadChip(chip, f"The time {_excerpt(chip.value)} {problem}.") from None
 
 
@@ -175,7 +175,7 @@ def _share(chip: Chip) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value <= 1 or chip.value.lstrip().startswith("<"):
-        raise BadChip(chip, f"recall takes a number from 0 to 1, such as 0.8, not {_excerpt(chip.value)}.")
+        raise BadChip(chip, f"recall: takes a number from 0 to 1, such as 0.8, not {_excerpt(chip.value)}.")
     return value
 
 

@@ -14,11 +14,11 @@ def refuse_unnamable(text: str) -> None:
     """Raise Usage for a text that no file can be named by: a NUL ends a name, and a lone surrogate has no bytes."""
     shown = quoted(redact_url(text))
     if "\0" in text:
-        raise Usage(f"{shown} holds a NUL character, which no name of a file or server can.")
+        raise Usage(f"{shown} contains a NUL character, which no file or server name can contain.")
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
-        raise Usage(f"{shown} holds half a character, which no name of a file or server can.") from None
+        raise Usage(f"{shown} contains half a character, which no file or server name can contain.") from None
 
 
 def user_path(text: str) -> Path:
@@ -29,12 +29,14 @@ def user_path(text: str) -> Path:
     refuse_unnamable(text)
     path = os.path.expanduser(text)
     if text.startswith("~") and path == text:
-        raise Usage(f"There is no home directory for {quoted(text)}; write the path from / on, or ./~ for such a name.")
+        raise Usage(
+            f"There is no home directory for {quoted(text)}; write the path from /, or ./~ for a file of this name."
+        )
     if not os.path.isabs(path):
         try:
             os.getcwd()
         except FileNotFoundError:
-            raise Unavailable("The working directory was deleted; change to another one, and repeat this.") from None
+            raise Unavailable("The working directory was deleted; change to another one and try again.") from None
     return Path(path)
 
 

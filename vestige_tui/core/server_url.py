@@ -28,7 +28,7 @@ _NO_AT = frozenset(("host", "hostaddr", "port", "dbname", "service"))
 """Parameters in which an @ is the rest of a password; an abstract socket begins with one."""
 
 PERCENT_ENCODE = (
-    "The PostgreSQL URL cannot be read: its special characters have to be percent-encoded "
+    "The PostgreSQL URL cannot be read: percent-encode its special characters "
     "(@ is %40, / is %2F, : is %3A, % is %25), as in postgresql://USER@HOST/DATABASE."
 )
 """Sentence about a URL that cannot be read, or in two ways; it quotes nothing of it."""

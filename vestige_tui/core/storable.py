@@ -56,7 +56,7 @@ def clean_note(text: str) -> str:
     """Return the reason for which a text must be cleaned; empty where it need not."""
     if encode(text) is not None:
         return ""
-    return "held NUL characters" if _NUL in text else "was not valid UTF-8"
+    return "contained NUL characters" if _NUL in text else "was not valid UTF-8"
 
 
 def is_escaped(text: str) -> bool:
@@ -159,7 +159,7 @@ def replacement_warning(*values: Any) -> tuple[str, ...]:
     """Return a warning if texts or JSON data hold characters or numbers that no store takes; else nothing."""
     if storable_json(values) == rebuilt(values, lambda value: value):
         return ()
-    return ("Some characters cannot be stored; they were replaced (NUL by U+2400, half of a surrogate pair by ?).",)
+    return ("Some characters cannot be stored; they were replaced (NUL by U+2400, half a surrogate pair by ?).",)
 
 
 def check_draft(draft: Draft) -> None:
@@ -175,13 +175,13 @@ def check_draft(draft: Draft) -> None:
 def check_labels(name: str, labels: Sequence[str], existing: Sequence[str] = ()) -> None:
     """Raise Usage for a label that is too long or one too many; those that a memory has already may stay."""
     if len(labels) > max(MAX_TAG_COUNT, len(existing)):
-        raise Usage(f"A memory has at most {MAX_TAG_COUNT:,} {name}s; these are {len(labels):,}.")
+        raise Usage(f"A memory can have at most {MAX_TAG_COUNT:,} {name}s, not {len(labels):,}.")
     longest = max(set(labels) - set(existing), key=len, default="")
     if len(longest) > MAX_LABEL_CHARS:
-        raise Usage(f"A {name} has at most {MAX_LABEL_CHARS} characters; this one has {len(longest):,}.")
+        raise Usage(f"A {name} can have at most {MAX_LABEL_CHARS} characters, not {len(longest):,}.")
 
 
 def check_depth(metadata: Mapping[str, Any]) -> None:
     """Raise Usage for metadata that is nested too deeply."""
     if is_deep(metadata):
-        raise Usage(f"Metadata is nested at most {MAX_METADATA_DEPTH} levels deep; this is deeper.")
+        raise Usage(f"Metadata can be nested at most {MAX_METADATA_DEPTH} levels deep; this is deeper.")

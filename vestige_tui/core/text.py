@@ -313,6 +313,12 @@ def ago(then: datetime, now: datetime) -> str:
     return f"{distance} ago" if seconds > 0 else f"in {distance}"
 
 
+def ordinal(number: int) -> str:
+    """Format a rank: ``1st``, ``22nd``, ``1,113th``."""
+    suffix = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{suffix}"
+
+
 def duration(seconds: float) -> str:
     """Return a duration in one or two units: ``0.4 s``, ``12 s``, ``4 min``, ``2 h 5 min``, ``3 d 4 h``."""
     if not math.isfinite(seconds):

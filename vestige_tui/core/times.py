@@ -97,12 +97,10 @@ def parse_argument(text: str, now: datetime, days: LocalDays = CALENDAR_DAYS) ->
             amount = int(shift["sign"] + shift["amount"])
             return _shifted(now.astimezone(UTC), amount, shift["unit"])
     except (ValueError, OverflowError):
-        raise TimeOutOfRange(f"The time {text.strip()[:60]!a} lies outside the years 1 to 9999.") from None
+        raise TimeOutOfRange(f"The time {text.strip()[:60]!a} is outside the years 1 to 9999.") from None
     moment = _parse(text, days)
     if moment is None:
-        raise Usage(
-            f"The time {text.strip()[:60]!a} was not understood: give today, -7d, 2026-11-01 or an RFC 3339 time."
-        )
+        raise Usage(f"The time {text.strip()[:60]!a} is not valid; use today, -7d, 2026-11-01 or an RFC 3339 time.")
     return moment
 
 

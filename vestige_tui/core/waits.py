@@ -46,15 +46,14 @@ def wait_sentence(wait: WaitReport, now: datetime) -> str:
     store, lasted = redact(wait.store), f"{wait.seconds:.0f} s"
     # The store comes last: a status line is cut at its end.
     if wait.holders:
-        verb = "hold" if len(wait.holders) > 1 else "holds"
-        return f"Waiting for a lock that {sessions_in_words(wait.holders, now)} {verb} in {store}."
+        return f"Waiting for a lock held by {sessions_in_words(wait.holders, now)} in {store}."
     if wait.kind is WaitKind.MIGRATION:
-        return f"Bringing the schema up to date, {wait.step} of the memories done: {store}."
+        return f"Updating the schema ({wait.step} of the memories done) in {store}."
     if wait.kind is WaitKind.CONNECTION:
-        return f"No connection for {lasted} to {store}."
+        return f"Waiting {lasted} for a connection to {store}."
     if wait.answers:
-        return f"Still at work after {lasted}, while other questions are answered: {store}."
-    return f"No answer for {lasted} from {store}."
+        return f"A query has run for {lasted}; other queries are answered by {store}."
+    return f"Waiting {lasted} for an answer from {store}."
 
 
 MAX_NAMED_HOLDERS = 2

@@ -80,13 +80,13 @@ class EmbedderSource:
             return configured or DEFAULT_MODEL, None
         if configured and not same_model(configured, registered.name):
             raise ModelMismatch(
-                f"The store belongs to {registered.name}, but {configured} is configured. "
-                f"To use its vectors, set model under [embeddings] to {registered.name}."
+                f"The store uses {registered.name}, but {configured} is configured; "
+                f"set model under [embeddings] to {registered.name}."
             )
         if self._preset and self._preset.dimension != registered.dimension:
             raise ModelMismatch(
                 f"The store's vectors have {registered.dimension} dimensions, "
-                f"those of {self._preset.name} {self._preset.dimension}."
+                f"but {self._preset.name} gives {self._preset.dimension}."
             )
         return registered.name, registered.dimension
 

@@ -118,8 +118,8 @@ class _Encoder:
 def other_build(model: ModelSignature, hash: str) -> str:
     """Return the message about a model with other files than those of the vectors so far."""
     return (
-        f"{model.name} has other files here ({short_id(hash)}) than those that this was begun with "
-        f"({short_id(model.hash)}); vectors of two builds are not mixed."
+        f"The files of {model.name} here (build {short_id(hash)}) differ from those that the work started with "
+        f"(build {short_id(model.hash)}); vectors of two builds are never mixed."
     )
 
 
@@ -174,16 +174,16 @@ class Encoders:
             [vector] = encoder.encode(texts)
         except _Died:
             self._count_death()
-            return "The encoder died of it, twice."
+            return "The encoder crashed on this text twice."
         return vector
 
     def _count_death(self) -> None:
         with self._lock:
             self._deaths += 1
             deaths = self._deaths
-        log.warning("An encoder of %s has died", self._model.name)
+        log.warning("An encoder process of %s crashed", self._model.name)
         if deaths > MAX_DEATHS or any(each._closed for each in self._all):
-            raise VestigeError(f"The processes that encode with {self._model.name} die again and again.")
+            raise VestigeError(f"The encoder processes of {self._model.name} keep crashing; check the free memory.")
 
     def close(self) -> None:
         """End all processes, also in the middle of a text."""
@@ -210,14 +210,14 @@ def _encode(embedder: Embedder, texts: list[str]) -> tuple[dict[str, Any], bytes
         for index, vector in enumerate(embedder.embed(texts)):
             matrix[index] = vector
     except Exception as failure:  # a model's runtime may raise any exception
-        log.debug("Encode %s texts one by one: %s", len(texts), failure)
+        log.debug("Encoding %s texts one by one: %s", len(texts), failure)
         for index, text in enumerate(texts):
             try:
                 matrix[index] = embedder.embed([text])[0]
             except Exception as error:
-                failed[str(index)] = f"The model cannot encode it ({type(error).__name__})."
+                failed[str(index)] = f"The model cannot encode this text ({type(error).__name__})."
     for row in np.flatnonzero(~np.isfinite(matrix).all(axis=1)):
-        failed.setdefault(str(row), "The model gave numbers for it that are not finite.")
+        failed.setdefault(str(row), "The model returned numbers that are not finite for this text.")
     return failed, matrix.tobytes()
 
 

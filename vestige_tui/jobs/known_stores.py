@@ -104,7 +104,7 @@ def _may_exist(url: str) -> bool:
     try:
         path = user_path(rest if scheme in ("sqlite", "pgembed") else url)
     except VestigeError as error:
-        log.debug("A store of the index cannot be named: %s", error)
+        log.debug("A store in the index of jobs has no valid URL: %s", error)
         return False
     with suppress(OSError):
         return (path / "data").is_dir() if scheme == "pgembed" else path.is_file()
@@ -115,7 +115,7 @@ def _read() -> dict[str, Any]:
     try:
         text = index_path().read_text(encoding="utf-8", errors="replace")
     except HomeUnknown as error:
-        log.debug("There is no index of stores: %s", error)
+        log.debug("There is no index of jobs: %s", error)
         return {}
     except OSError:
         return {}
@@ -148,7 +148,7 @@ def _locked() -> Iterator[dict[str, Any]]:
         if not lock_within(lock, LOCK_SECONDS):
             pid = lock_holder(lock)
             holder = "another process" if pid is None else process_label(pid)
-            raise Unavailable(f"The index of jobs is locked by {holder}; let it go on, or end it, and try again.")
+            raise Unavailable(f"The index of jobs is locked by {holder}; wait for it or end it, then try again.")
         target = file_targets.examine_document(path)
         stores = _read()
         yield stores

@@ -74,9 +74,9 @@ def plan_id(kind: str, source: str, target: str, model: str) -> uuid.UUID:
 def check_listing(limit: int, status: str | None) -> tuple[JobStatus, ...]:
     """Return the states of a filter of ``FILTERS``, all for None. Raises Usage for another word or a bad limit."""
     if status is not None and status not in FILTERS:
-        raise Usage(f"There is no status {quoted(status)}; give one of {', '.join(FILTERS)}.")
+        raise Usage(f"There is no status {quoted(status)}; use one of {', '.join(FILTERS)}.")
     if not 1 <= limit <= MAX_LISTED_JOBS:
-        raise Usage(f"A list of jobs has 1 to {MAX_LISTED_JOBS:,} of them, not {limit:,}.")
+        raise Usage(f"A list can have 1 to {MAX_LISTED_JOBS:,} jobs, not {limit:,}.")
     return STATUSES if status is None else FILTERS[status]
 
 
@@ -288,7 +288,7 @@ class Ledger:
     async def _read_run(self, reader: Transaction | Backend, job_id: str) -> ClaimedRun:
         rows = await reader.fetch("read_run", {"id": job_id})
         if not rows:
-            raise NotFound(f"{quoted(job_id)} is no job of this program in {self._store.title}.")
+            raise NotFound(f"{quoted(job_id)} is not a job of vestige-tui in {self._store.title}.")
         return run_of_row(rows[0], self._store.now())
 
     async def first_started(self, plan: uuid.UUID) -> datetime | None:
@@ -306,7 +306,7 @@ class Ledger:
         await transaction.execute("save_dropped", {"id": job_id, "dropped": list(names)})
 
     async def cancelled(self, job_id: str) -> bool | None:
-        """Check whether the user asked the job to stop. None if it has ended already."""
+        """Check whether the user asked the job to stop. None if it has already ended."""
         rows = await self._store.backend.fetch("read_cancel", {"id": job_id, "in_flight": list(IN_FLIGHT)})
         return bool(rows[0]["cancel_requested"]) if rows else None
 
@@ -326,7 +326,7 @@ class Ledger:
             job = await self._read_in_flight(transaction, job_id)
             heartbeat = job.last_heartbeat or job.created_at
             is_alive = job.plan is not None and heartbeat is not None and self._store.now() - heartbeat <= LEASE
-            log.info("Cancel job %s, which %s", job_id, "works" if is_alive else "has no worker")
+            log.info("Cancel job %s, which %s", job_id, "is running" if is_alive else "has no worker")
             if is_alive and await transaction.execute("request_cancel", {"id": job_id}):
                 return "asked"
             await self.settle(transaction, job_id, "failed", error=CANCELLED)
@@ -352,16 +352,16 @@ class Ledger:
         async with self._store.backend.write() as transaction:
             old = await self._read_job(transaction, job_id)
             if old.plan is not None:
-                raise Usage(f"Job {short_id(job_id)} is a {old.kind} of this program, which is resumed, not queued.")
+                raise Usage(f"Job {short_id(job_id)} is a {old.kind} of vestige-tui; resume it instead.")
             if old.status == "completed":
-                raise Conflict(f"Job {short_id(job_id)} is completed; there is nothing to do again.")
+                raise Conflict(f"Job {short_id(job_id)} is completed; there is nothing to retry.")
             now = self._store.now()
             if old.in_flight and old.last_heartbeat is not None and now - old.last_heartbeat < LEASE:
-                raise Conflict(f"Job {short_id(job_id)} is at work: its last sign of life is less than 30 s old.")
+                raise Conflict(f"Job {short_id(job_id)} is running: its last heartbeat is less than 30 s old.")
             caller, callee = uuid.UUID(old.caller), uuid.UUID(old.callee)
             # The new id derives from the old one: two retries at once queue one delegation (idempotent).
             if not await self._insert(transaction, new_id, caller, callee, old.task, None, old.retry_count + 1, None):
-                raise Conflict(f"Job {short_id(job_id)} was retried before, as {short_id(new_id)}.")
+                raise Conflict(f"Job {short_id(job_id)} was already retried as {short_id(new_id)}.")
             if old.in_flight:
                 await self.settle(transaction, job_id, "failed", error=f"retried as {new_id}")
         log.info("Queued job %s again as %s", job_id, new_id)
@@ -376,7 +376,7 @@ class Ledger:
     async def _read_in_flight(self, transaction: Transaction, job_id: str) -> Job:
         job = await self._read_job(transaction, job_id)
         if not job.in_flight:
-            raise Conflict(f"Job {short_id(job_id)} has ended already.")
+            raise Conflict(f"Job {short_id(job_id)} has already ended.")
         return job
 
     # Reading
@@ -407,7 +407,7 @@ class Ledger:
         if not matches:
             raise NotFound(f"There is no job {quoted(id_or_prefix)} in {self._store.title}.")
         if len(matches) > 1:
-            raise Usage(f"{quoted(id_or_prefix)} is the beginning of several jobs; give more of it.")
+            raise Usage(f"Several jobs begin with {quoted(id_or_prefix)}; give more characters.")
         return matches[0]
 
     async def matching(self, id_or_prefix: str) -> tuple[Job, ...]:
@@ -436,7 +436,7 @@ class Ledger:
     async def findings(self, job_id: str, limit: int = 100, after: str | None = None) -> Page[JobFinding]:
         """Return a page of the findings of a job, in the order in which the job met the rows."""
         if after is not None and not after.isdigit():
-            raise Usage("That is no cursor of a list of findings.")
+            raise Usage("The cursor of the findings is not valid; start at the beginning.")
         rows = await self._store.backend.fetch(
             "list_findings", {"id": job_id, "after": int(after or 0), "limit": limit + 1}
         )

@@ -116,7 +116,7 @@ def spawn_worker(spec: Mapping[str, str]) -> None:
         launcher.wait()
         # The pipe ends after a word, or with the worker itself.
         if _line(stdout.fileno()) not in (TAKEN, WAITING):
-            raise Unavailable(f"The worker did not begin; {path} says why.")
+            raise Unavailable(f"The worker did not start; {path} has the reason.")
 
 
 async def start(
@@ -174,7 +174,7 @@ async def resume(job: Job, known: Sequence[str] = ()) -> StartedJob:
     Conflict if it still runs, and as ``start`` does.
     """
     if job.kind not in KINDS:
-        raise Usage(f"A {job.kind} is not a job of this program; whoever it was given to takes it up.")
+        raise Usage(f"A {job.kind} is not a job of vestige-tui; the agent that it is delegated to runs it.")
     urls = with_passwords(known)
     started = await start(
         JobRequest(
@@ -185,7 +185,7 @@ async def resume(job: Job, known: Sequence[str] = ()) -> StartedJob:
         )
     )
     if started.already_running:
-        raise Conflict("This job is running already.")
+        raise Conflict("This job is already running.")
     log.info("Job %s continues as %s", job.id, started.job_id)
     return started
 
@@ -207,7 +207,7 @@ def _no_worker() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Unavailable(f"No worker could be started: {error.strerror or error}.") from error
+        raise Unavailable(f"The worker could not be started: {error.strerror or error}.") from error
 
 
 def _forget_old_logs(folder: Path) -> None:

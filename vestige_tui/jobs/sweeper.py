@@ -87,10 +87,10 @@ async def sweep_once(
         except (Unavailable, ReadOnly):
             raise
         except VestigeError as error:
-            log_suppressed(log, "settle a job in a sweep", error)
+            log_suppressed(log, "update a job in a sweep", error)
             errors += 1
     if failed or stuck or errors:
-        log.info("Swept: %s over their deadline, %s stuck, %s not settled", failed, stuck, errors)
+        log.info("Swept: %s over their deadline, %s stuck, %s not updated", failed, stuck, errors)
     return SweepResult(failed, stuck, errors)
 
 
@@ -161,13 +161,13 @@ def sweep_summary(result: SweepResult, threshold: timedelta = STUCK_AFTER) -> st
     """Return a sweep's result in a sentence or two."""
     sentences = []
     if count := result.deadline_failures:
-        sentences.append(f"{_jobs(count)} over {'its' if count == 1 else 'their'} deadline and failed.")
+        sentences.append(f"{_jobs(count)} past {'its' if count == 1 else 'their'} deadline and marked as failed.")
     if count := result.stuck_marked:
         silence = duration(threshold.total_seconds())
-        sentences.append(f"{_jobs(count)} stuck: no sign of life for more than {silence}.")
+        sentences.append(f"{_jobs(count)} stuck: no heartbeat for more than {silence}.")
     if count := result.errors:
-        sentences.append(f"{grouped(count)} could not be settled.")
-    return " ".join(sentences) or "Nothing was over its deadline, and nothing is newly stuck."
+        sentences.append(f"{grouped(count)} {'job' if count == 1 else 'jobs'} could not be updated.")
+    return " ".join(sentences) or "No job is past its deadline, and none is newly stuck."
 
 
 def _jobs(count: int) -> str:

@@ -65,7 +65,7 @@ GRACE_SECONDS = 0.5
 NICENESS = 5
 """Lower priority than interactive programs."""
 CONNECTIONS = 4
-BROKEN_OFF = "The work was broken off, and nobody had asked for that."
+BROKEN_OFF = "The work was interrupted unexpectedly."
 
 
 def owner() -> str:
@@ -101,7 +101,7 @@ async def run(spec: Mapping[str, Any], *, on_word: Callable[[str], None] = lambd
         store, context = await _take(spec, sign, on_word)
         try:
             if context is None:
-                log.error("Job %s is not there to be taken", spec["job_id"])
+                log.error("Job %s cannot be taken: another worker has it, or it ended", spec["job_id"])
                 return
             on_word(TAKEN)
             await _work(context, sign)
@@ -212,7 +212,7 @@ async def _settle(context: JobContext, task: asyncio.Task[str]) -> None:
             log.info("Job %s was cancelled", job_id)
             await _tell(context, error=CANCELLED)
         else:
-            log.error("Job %s was broken off: %s", job_id, error)
+            log.error("Job %s was interrupted: %s", job_id, error)
             await _tell(context, error=redact(str(error)) or BROKEN_OFF)
     except VestigeError as error:
         log.error("Job %s failed: %s", job_id, error)
@@ -239,7 +239,7 @@ async def _tell(context: JobContext, *, error: str = "", result: str = "") -> No
         # Another process ended it otherwise, and that stands.
         log.debug("Job %s was ended by another process: %s", job_id, conflict)
     except VestigeError as failure:
-        log.error("The ledger did not take the end of job %s: %s", job_id, failure)
+        log.error("The end of job %s could not be recorded: %s", job_id, failure)
 
 
 class _Parent:

@@ -51,7 +51,7 @@ class WorkerSign:
             self._descriptor = os.open(self._path, flags, 0o600)
             self.write(None)
         except OSError as error:
-            log_suppressed(log, "create the sign of a worker", error)
+            log_suppressed(log, "create the sign file of a worker", error)
         return self
 
     def write(self, wait: JobWait | None) -> None:
@@ -66,7 +66,7 @@ class WorkerSign:
             text = json.dumps(note, ensure_ascii=False)
             os.pwrite(self._descriptor, text.encode("utf-8", "replace").ljust(FILE_BYTES), 0)
         except OSError as error:
-            log_suppressed(log, "write the sign of a worker", error)
+            log_suppressed(log, "write the sign file of a worker", error)
 
     def __exit__(self, *_: object) -> None:
         if self._descriptor is not None:

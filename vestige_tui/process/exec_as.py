@@ -34,7 +34,7 @@ def _become(uid: int, gid: int, program: str, directory: str) -> None:
     if os.access(program, os.X_OK) and os.access(directory, os.R_OK | os.X_OK):
         return  # the kept capabilities end with the next exec
     if libc is None or not _keep_reach(libc):
-        raise PermissionError(f"user {uid} may not enter a folder above it")
+        raise PermissionError(f"user {uid} has no access to a parent folder")
     os.stat(program)
     os.stat(os.path.join(directory, "."))
 

@@ -109,7 +109,7 @@ class ReembedCheckpoint:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointUnreadable(
-                "The checkpoint of this re-embedding cannot be read, so that it cannot be continued."
+                "The checkpoint of this re-embedding cannot be read, so it cannot continue."
             ) from error
 
 

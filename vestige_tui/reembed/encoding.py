@@ -39,7 +39,7 @@ WRITE_SECONDS = 5.0
 PAUSE_SECONDS = 0.5
 MAX_CATCHUP_PASSES = 12
 """Limit of the catch-up passes; later edits are encoded after the swap."""
-_ZERO = "Its vector is zero, so that no search by meaning finds it."
+_ZERO = "Its vector is zero; vector search cannot find it."
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ class IndexBuilder:
         if await self._has_index(index):
             return
         second = self._backend.second_backend()
-        await self._context.phase(phase if second else f"{phase} in one transaction, which writers wait for")
+        await self._context.phase(phase if second else f"{phase} in one transaction (writers wait)")
         start = time.monotonic()
         if second is None:
             await self._attempt.step(partial(self._build_at_once, index))
@@ -144,8 +144,8 @@ def index_note(store: Store) -> str:
     if not store.backend.pooled or store.backend.second_backend() is not None:
         return ""
     return (
-        "A pooler is in front of the server, so the vector index is built in one transaction, which writers wait for; "
-        "with storage.postgres.direct_url they need not."
+        "The server is behind a pooler: the vector index is built in one transaction, and writers wait; "
+        "set storage.postgres.direct_url to avoid this."
     )
 
 

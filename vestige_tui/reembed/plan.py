@@ -137,7 +137,7 @@ async def estimate_rollback(store: Store) -> Estimate:
 def advice(location: str) -> str:
     """Return a sentence that recommends a backup of the most valuable tables, with its command."""
     if location.startswith("pgembed:"):
-        copy = f"cp -a {shlex.quote(location.removeprefix('pgembed:'))} ELSEWHERE, while nobody has it open"
+        copy = f"cp -a {shlex.quote(location.removeprefix('pgembed:'))} ELSEWHERE, while no program has it open"
     elif location.startswith(("postgresql:", "postgres:")):
         tables = " ".join(f"--table={name}" for name in BACKUP_TABLES)
         copy = f"pg_dump --format=custom --file=before-reembed.dump {tables} {shlex.quote(without_password(location))}"
@@ -145,7 +145,7 @@ def advice(location: str) -> str:
         path = location.removeprefix("sqlite:")
         into = "VACUUM INTO '" + f"{path}.before-reembed".replace("'", "''") + "'"
         copy = f"sqlite3 {_quote(path)} {_quote(into)}"
-    return f"A backup first is good advice ({', '.join(BACKUP_TABLES)}): {copy}"
+    return f"Make a backup first ({', '.join(BACKUP_TABLES)}): {copy}"
 
 
 def _quote(word: str) -> str:
@@ -188,13 +188,13 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
     options = dict(request.options)
     batch = options.get("batch")
     if batch is not None and not 1 <= int(batch) <= MAX_BATCH:
-        raise Usage(f"A batch has 1 to {MAX_BATCH:,} memories, not {batch:,}.")
+        raise Usage(f"A batch can have 1 to {MAX_BATCH:,} memories, not {batch:,}.")
     async with open_store(request.target, read_only=dry, max_connections=2) as store:
         model: ModelSignature | None = None
         if not options.get("rollback"):
             name = options.get("model")
             if not name:
-                raise Usage("A re-embedding needs a model: --model NAME.")
+                raise Usage("Re-embedding needs a model: --model NAME.")
             refuse_unwritable(store, dry=dry)
             await asyncio.to_thread(refuse_width, str(name), options.get("dimension"))
             model = signature(await _load(str(name), options.get("dimension")))
@@ -204,7 +204,7 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
         change = await _find_change(store, options, model, dry=dry)
         if change is None:
             assert model is not None
-            raise Refused(f"{store.title} belongs to {_describe(model)} already; there is nothing to change.")
+            raise Refused(f"{store.title} already uses {_describe(model)}; there is nothing to change.")
         if change.kind == "rollback" and change.missing and not options.get("partial"):
             await _refuse_unloadable(change)
         location = without_password(store.location)
@@ -242,10 +242,10 @@ def refuse_width(name: str, dimension: int | None) -> None:
     if dimension is None:
         return
     if dimension < MIN_DIMENSION:
-        raise Usage(f"Vectors have {MIN_DIMENSION} dimensions or more, not {dimension}.")
+        raise Usage(f"Vectors need at least {MIN_DIMENSION} dimensions, not {dimension}.")
     model = _catalog_model(name)
     if model is not None and dimension > model.dimension:
-        raise Usage(f"{model.name} gives {model.dimension:,} dimensions; it cannot be cut to {dimension:,}.")
+        raise Usage(f"{model.name} gives {model.dimension:,} dimensions; it cannot be shortened to {dimension:,}.")
 
 
 def must_be_fetched(name: str) -> bool:
@@ -279,7 +279,7 @@ async def _refuse_unloadable(change: _PlannedChange) -> None:
         noun = "memory that was" if change.missing == 1 else "memories that were"
         raise Refused(
             f"{error.message} {change.missing:,} {noun} written since would be without a vector; "
-            "repeat with --yes to go back all the same."
+            "repeat with --yes to roll back anyway."
         ) from None
 
 
@@ -291,7 +291,7 @@ async def _find_change(
     backend = store.backend
     registry = await backend.fetch("get_model")
     if not registry:
-        raise Refused(f"{store.title} belongs to no model yet; `vestige-tui registry fill` makes its first vectors.")
+        raise Refused(f"{store.title} has no model yet; run `vestige-tui registry fill` to create its first vectors.")
     before, shadow = rows.model(registry[0]), read_spare(await backend.fetch("get_spare"))
     if options.get("rollback"):
         kind: Kind = "rollback"
@@ -329,9 +329,9 @@ async def _rollback_target(
             if equal(model, before) and options.get("model") in (None, model.name):
                 return model, True
     if shadow is None or shadow.role != "kept":
-        raise Refused(f"{store.title} keeps no vectors of an earlier model; there is nothing to go back to.")
+        raise Refused(f"{store.title} keeps no vectors of an earlier model; there is nothing to roll back to.")
     if options.get("model") and not equal(model_of(options), shadow.model):
-        raise Refused(f"The kept vectors are of {shadow.model.name} now, not of {options['model']}.")
+        raise Refused(f"The kept vectors are now those of {shadow.model.name}, not of {options['model']}.")
     return shadow.model, False
 
 

@@ -105,7 +105,7 @@ async def preview(
     belongs to that model, EmbedderUnavailable if either model is unavailable, Usage for a sample or limit below 1.
     """
     if sample < 1 or limit < 1:
-        raise Usage("A preview needs a sample and a limit of 1 or more.")
+        raise Usage("The sample and the limit of a preview must be 1 or more.")
     corpus = await _sample(store, sample)
     questions = _questions(corpus, queries)
     texts = [text for text, _ in questions]
@@ -117,7 +117,7 @@ async def preview(
         other = signature(await others.get(cut_model))
         if same_model(corpus.model.name, other.name) and corpus.model.dimension == other.dimension:
             name = f"{other.name} ({other.dimension} dimensions)"
-            raise ModelMismatch(f"The store belongs to {name} already; there is nothing to compare.")
+            raise ModelMismatch(f"The store already uses {name}; there is nothing to compare.")
         count, total = 0, len(corpus.texts)
         vectors: list[Vector] = []
         start = time.perf_counter()
@@ -164,7 +164,7 @@ async def _sample(store: Store, size: int) -> _Sample:
             texts.append(str(row["content"]))
             vectors.append(vector)
     if model is None or not vectors:
-        raise Refused("This store has no vectors yet that another model could be compared with.")
+        raise Refused("This store has no vectors yet; there is nothing to compare another model with.")
     return _Sample(model, ids, texts, _units(vectors))
 
 
@@ -188,7 +188,7 @@ async def _by_current(
     try:
         return await store.embedders.embed(questions, registered=model, query=True)
     except ModelMismatch as error:
-        log.debug("Load the store's own model for the comparison: %s", error)
+        log.debug("Loading the store's own model for the comparison: %s", error)
         # Another model is configured; the comparison works all the same.
         return await own.embed(questions, registered=model, query=True)
 

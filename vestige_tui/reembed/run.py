@@ -63,7 +63,7 @@ class Reembedding:
                     await self._index.build_spare()
                     await self._encoder.fill(SPARE, "catching up", cursor=False)
                 await self._swap()
-            await self._encoder.fill(OWN, "filling in what was written meanwhile", cursor=False)
+            await self._encoder.fill(OWN, "embedding memories written meanwhile", cursor=False)
         await self._centre()
         return await self._finish()
 
@@ -94,12 +94,14 @@ class Reembedding:
         shadow = read_spare(await transaction.fetch("get_spare"))
         if self._kind == "rollback":
             if shadow is None or shadow.role != "kept" or not equal(shadow.model, self._model):
-                raise Refused(f"{store.title} keeps no vectors of {self._model.name}; there is nothing to go back to.")
+                raise Refused(
+                    f"{store.title} keeps no vectors of {self._model.name}; there is nothing to roll back to."
+                )
             return False
         if shadow is not None and shadow.role == "building":
             refuse_other_spare(store, shadow.model, self._model, in_place=self._kind == "in_place")
         if continues != (shadow is not None and shadow.role == "building"):
-            raise Conflict("The vectors made so far were dropped just now; start the job again.")
+            raise Conflict("The new vectors were dropped meanwhile; start the job again.")
         if continues:
             return False
         # The counts of an earlier attempt are of vectors that are gone.
@@ -152,7 +154,7 @@ class Reembedding:
     def _refuse_no_vectors(self) -> None:
         progress = self._context.meter.tables[TABLE]
         if progress.failed and not progress.inserted and self._kind == "reembed":
-            raise VestigeError(f"{self._model.name} could not encode a single text; the store stays as it was.")
+            raise VestigeError(f"{self._model.name} could not encode any text; the store is unchanged.")
 
     # Swap
 
@@ -190,7 +192,7 @@ class Reembedding:
     async def _centre(self) -> None:
         """Compute centroids of the new vectors for domains that had one."""
         while domains := self._attempt.checkpoint.domains:
-            self._context.meter.phase = "finding the centres of domains"
+            self._context.meter.phase = "computing the centres of domains"
             domain, *remaining = domains
             centroid = await self._centre_of(domain)
 
@@ -254,7 +256,7 @@ def _words(result: ReembedResult, model: ModelSignature, kept: SpareVectors | No
     alike = kept is not None and same_model(kept.model.name, model.name)
     both = (model, kept.model if kept is not None else model)
     new, old = (f"{each.name} ({each.dimension} dimensions)" if alike else each.name for each in both)
-    parts = ["no vector had to be made"]
+    parts = ["no new vector was needed"]
     if result.rows_updated:
         parts = [f"{result.rows_updated:,} vectors of {new} in {result.duration_secs:,.1f} s"]
     if result.index_rebuild_secs:
@@ -264,7 +266,7 @@ def _words(result: ReembedResult, model: ModelSignature, kept: SpareVectors | No
     if failed:
         parts.append(f"{failed:,} {'memory' if failed == 1 else 'memories'} without a vector")
     if kept is not None:
-        parts.append(f"those of {old} are kept")
+        parts.append(f"the vectors of {old} are kept")
     return "; ".join(parts)
 
 

@@ -86,7 +86,7 @@ def equal(one: ModelSignature, other: ModelSignature) -> bool:
 def refuse_unwritable(store: Store, *, dry: bool = False) -> None:
     """Raise ReadOnly for a Vestige server's file, and for a store that is open read-only unless ``dry``."""
     if store.backend.foreign:
-        raise ReadOnly(f"{store.title} belongs to a Vestige server and is only read; its vectors stay as they are.")
+        raise ReadOnly(f"{store.title} belongs to a Vestige server and is read-only; copy it to re-embed the copy.")
     if store.read_only and not dry:
         raise ReadOnly(f"{store.title} is open read-only: {store.read_only_reason}.")
 
@@ -97,9 +97,9 @@ def refuse_other_spare(store: Store, other: ModelSignature, model: ModelSignatur
         return
     if same_model(other.name, model.name) and other.dimension == model.dimension and not in_place:
         raise Refused(
-            f"{other_build(other, model.hash)} `vestige-tui migrate reembed --drop-old` drops what was made so far."
+            f"{other_build(other, model.hash)} Run `vestige-tui migrate reembed --drop-old` to delete its new vectors."
         )
     raise Refused(
-        f"A re-embedding of {store.title} with {other.name} ({other.dimension} dimensions) is not done; go on with it, "
-        "or drop what it made with `vestige-tui migrate reembed --drop-old`."
+        f"A re-embedding of {store.title} with {other.name} ({other.dimension} dimensions) is unfinished; continue it, "
+        "or delete its new vectors with `vestige-tui migrate reembed --drop-old`."
     )

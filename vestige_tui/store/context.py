@@ -82,10 +82,10 @@ class StoreContext:
                 fragments.append(fragment)
                 params[name] = _as_stored(value)
         if filter.owner and not self.backend.is_id(filter.owner):
-            raise Usage(f"{quoted(filter.owner)} is no owner's id.")
+            raise Usage(f"{quoted(filter.owner)} is not an owner's id; PostgreSQL takes only UUIDs.")
         if filter.min_retrievability is not None:
             if not 0 <= filter.min_retrievability <= 1:
-                raise Usage("Retrievability lies between 0 and 1.")
+                raise Usage("Recall must be between 0 and 1.")
             fragments.append("filter_min_retrievability")
             recall = filter.min_retrievability
             params |= {

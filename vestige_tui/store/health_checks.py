@@ -21,7 +21,7 @@ MAX_WAL_BYTES = 256_000_000
 MIN_DEAD_ROWS = 10_000
 MAX_IDLE_IN_TRANSACTION = timedelta(minutes=10)
 _VECTOR_TROUBLE = {
-    "width": "{verb} not the {dimension} dimensions of the model",
+    "width": "{verb} a different number of dimensions than the model ({dimension})",
     "infinite": "{verb} a number that is not finite",
     "zero": "{verb} only zeros",
 }
@@ -45,7 +45,7 @@ def of_pgvector(installed: str, available: str, method: str = "hnsw") -> Iterato
     if not numbers or numbers >= mended:
         return
     if version(available) >= mended:
-        remedy = f"The server has {available} at hand: run ALTER EXTENSION vector UPDATE."
+        remedy = f"The server offers {available}: run ALTER EXTENSION vector UPDATE."
     else:
         needed = ".".join(map(str, mended))
         remedy = f"Install {needed} or newer on the server, then run ALTER EXTENSION vector UPDATE."
@@ -64,18 +64,18 @@ def of_schema(pending: Sequence[MigrationInfo]) -> HealthProblem:
     names = ", ".join(f"{info.version:04d}_{info.name}" for info in pending)
     return HealthProblem(
         f"The schema is behind: {names} {'is' if len(pending) == 1 else 'are'} pending, and the store is read-only.",
-        "Run `vestige-tui schema up` with the right to write.",
+        "Run `vestige-tui schema up` as a user that may write.",
     )
 
 
 def of_extension(available: str) -> HealthProblem:
     """Health check: the extension of the vectors was dropped, and its columns with it."""
-    remedy = "Restore the database from a backup; without one, `vestige-tui export` it, and import that into a new one."
+    remedy = "Restore the database from a backup; without one, run `vestige-tui export` and import into a new store."
     if not available:
         remedy = f"Install pgvector on the server. {remedy}"
     return HealthProblem(
-        "The extension vector is missing from the database, and the vectors with it: searches by meaning fail, and so "
-        "does adding.",
+        "The extension vector and all vectors are missing from the database: vector search fails, and so does adding "
+        "memories.",
         remedy,
     )
 
@@ -83,22 +83,20 @@ def of_extension(available: str) -> HealthProblem:
 def of_damage(damage: str) -> HealthProblem:
     """Health check: SQLite finds damage in the pages of the file."""
     return HealthProblem(
-        f"The file is damaged ({damage}); nothing is written to it.",
+        f"The file is damaged ({damage}); it is read-only.",
         "Open a backup, or recover it with the sqlite3 tool: `sqlite3 FILE .recover`.",
     )
 
 
 def of_replaced(event: str) -> HealthProblem:
-    """Health check: another file stands where the store was opened."""
-    return HealthProblem(
-        f"Nothing is written any more: {event}.", "Quit, see which file is the right one, and open it."
-    )
+    """Health check: another file is where the store was opened."""
+    return HealthProblem(f"The store is now read-only: {event}.", "Quit, find the right file, and open it.")
 
 
 def of_stale_log(name: str) -> HealthProblem:
     """Health check: the write-ahead log beside the file was written for another file."""
     return HealthProblem(
-        f"{name}-wal was written for another file than this {name}; it is left out, and nothing is written.",
+        f"{name}-wal was written for another file than this {name}; it is ignored, and the store is read-only.",
         f"Move {name}-wal and {name}-shm away, and open the store again.",
     )
 
@@ -127,7 +125,7 @@ def of_content(faults: Iterable[ContentFault], dimension: int, *, foreign: bool 
         elif fault.kind == "json":
             subject = "1 memory has" if is_one else f"{grouped(fault.count)} memories have"
             yield HealthProblem(
-                f"{subject} tags, domains or metadata that cannot be read, and count as none: {memory}.",
+                f"{subject} tags, domains or metadata that cannot be read and are treated as empty: {memory}.",
                 copied or "Set them again with `vestige-tui tag` or `edit`.",
             )
         else:
@@ -135,8 +133,8 @@ def of_content(faults: Iterable[ContentFault], dimension: int, *, foreign: bool 
             trouble = _VECTOR_TROUBLE[fault.kind].format(verb=verb, dimension=grouped(dimension))
             subject = "1 vector" if is_one else f"{grouped(fault.count)} vectors"
             yield HealthProblem(
-                f"{subject} {trouble}, so that no search by meaning finds {'it' if is_one else 'them'}: {memory}.",
-                copied or "An edit of the text makes the vector anew; for many of them, re-embed with another model.",
+                f"{subject} {trouble}; vector search cannot find {'it' if is_one else 'them'}: {memory}.",
+                copied or "Editing the text creates a new vector; for many memories, re-embed with another model.",
             )
 
 
@@ -144,16 +142,16 @@ def of_index(waits_for: str | None, *, exists: bool = True) -> HealthProblem:
     """Health check: the store has a model, but its vector index is missing or invalid."""
     if waits_for:
         return HealthProblem(
-            f"The vector index is not built; it waits for {waits_for}.",
-            "It is built once that is done; until then searches by meaning measure every vector.",
+            f"The vector index is not built yet; it waits for {waits_for}.",
+            "It is built afterwards; until then vector search compares every vector.",
         )
     if not exists:
         return HealthProblem(
-            "The vector index is missing; searches by meaning measure every vector.",
+            "The vector index is missing; vector search compares every vector.",
             "As the owner of the tables, create idx_node_embeddings_hnsw again: HNSW on the vectors, cosine distance.",
         )
     return HealthProblem(
-        "The vector index is broken; searches by meaning measure every vector.",
+        "The vector index is broken; vector search compares every vector.",
         "Run REINDEX on the index of the vectors, as the owner of the tables.",
     )
 
@@ -161,7 +159,7 @@ def of_index(waits_for: str | None, *, exists: bool = True) -> HealthProblem:
 def of_model(configured: str, registered: str) -> HealthProblem:
     """Health check: the configured model differs from the store's."""
     return HealthProblem(
-        f"The configured model {configured} is not the store's {registered}; search by meaning is off.",
+        f"The configured model {configured} is not the store's {registered}; vector search is off.",
         f"Set model under [embeddings] to {registered}, or leave it out.",
     )
 
@@ -177,28 +175,28 @@ def of_report(
 
     if vectors is not None and vectors.too_large:
         yield HealthProblem(
-            f"The {grouped(vectors.too_large)} vectors need more than the {bytes_size(vectors.limit)} of memory that "
-            "they may take; searches answer by words alone.",
+            f"The {grouped(vectors.too_large)} vectors exceed the limit of {bytes_size(vectors.limit)} of memory; "
+            "searches give text results only.",
             "Copy the store to PostgreSQL with `vestige-tui migrate copy`.",
         )
     if isinstance(server, SqliteFile):
         if server.wal_bytes > MAX_WAL_BYTES:
             yield HealthProblem(
-                f"The write-ahead log has grown to {bytes_size(server.wal_bytes)}: somebody goes on reading an old "
-                "state of the file.",
-                "Close what else has the file open, then vacuum the store.",
+                f"The write-ahead log has grown to {bytes_size(server.wal_bytes)}: another program still reads an "
+                "old state of the file.",
+                "Close the other programs that have the file open, then vacuum the store.",
             )
         return
     if server.encoding and server.encoding != "UTF8":
         yield HealthProblem(
-            f"The database is encoded as {server.encoding}; text that this cannot say is refused.",
-            "Copy the store into a database made with ENCODING 'UTF8'.",
+            f"The database is encoded as {server.encoding}; text that it cannot represent is refused.",
+            "Copy the store into a database created with ENCODING 'UTF8'.",
         )
     for table in sizes or ():
         if table.dead_rows is not None and table.dead_rows > max(MIN_DEAD_ROWS, (table.rows or 0) // 2):
             yield HealthProblem(
-                f"{table.name} holds {grouped(table.dead_rows)} dead rows beside {grouped(table.rows or 0)} living.",
-                "Vacuum the store; if they come back, autovacuum is off or held up.",
+                f"{table.name} has {grouped(table.dead_rows)} dead rows and {grouped(table.rows or 0)} live ones.",
+                "Vacuum the store; if they return, autovacuum is off or blocked.",
             )
     for session in sessions:
         idle = now - session.since if session.since else timedelta()
@@ -208,7 +206,7 @@ def of_report(
             and idle > MAX_IDLE_IN_TRANSACTION
         ):
             yield HealthProblem(
-                f"{session.application or f'Session {session.pid}'} has left a transaction open for "
-                f"{duration(idle.total_seconds())}; no dead row can be taken away meanwhile.",
+                f"{session.application or f'Session {session.pid}'} has had an idle transaction open for "
+                f"{duration(idle.total_seconds())}; until it ends, dead rows cannot be removed.",
                 f"End it there, or run SELECT pg_terminate_backend({session.pid}).",
             )

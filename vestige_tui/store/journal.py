@@ -42,12 +42,12 @@ class JournalService:
             else:
                 records = await transaction.fetch("get_journal", {"id": entry})
             if not records:
-                raise NotFound("There is nothing to take back." if entry is None else f"There is no change {entry}.")
+                raise NotFound("There is nothing to undo." if entry is None else f"There is no change {entry}.")
             target = rows.journal_entry(records[0])
             if target.undone_by is not None or target.verb == "undo":
-                raise Conflict(f"Change {target.id} has already been taken back.")
+                raise Conflict(f"Change {target.id} is already undone.")
             if target.verb == "review" and await self._reviewed_since(transaction, target):
-                raise Conflict(f"Memory {target.ids[0][:8]} was graded again since; nothing was undone.")
+                raise Conflict(f"Memory {target.ids[0][:8]} has been graded again since; nothing was undone.")
             changed_ids, texts = await undo_entry(transaction, target, self._context.now())
             stamps = [{"id": memory_id} for memory_id in changed_ids]
             number = await self._context.journal(

@@ -39,7 +39,7 @@ class LinkService:
         if edge.source_id == edge.target_id:
             raise Usage("A memory cannot be linked to itself.")
         if not 0 <= edge.weight <= 1:
-            raise Usage("The weight of a link lies between 0 and 1.")
+            raise Usage("The weight of a link must be between 0 and 1.")
         check_labels("link type", [edge.edge_type])
         link = dataclasses.replace(
             edge, edge_type=clean(edge.edge_type), created_at=edge.created_at or self._context.now()

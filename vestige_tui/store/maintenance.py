@@ -65,7 +65,7 @@ class MaintenanceService:
             await migrations.refuse_foreign_tables(self._backend)
             if not create:
                 raise SchemaPending(
-                    f"{self._backend.title} holds no memory store yet; `vestige-tui schema up` makes its tables."
+                    f"{self._backend.title} contains no memory store yet; run `vestige-tui schema up` to create it."
                 )
         self.pending = await self._pending()
         reason = self._backend.reason
@@ -75,8 +75,8 @@ class MaintenanceService:
             except ReadOnly as error:
                 if self.pending[0].version == 1:
                     raise
-                log.info("The schema stays as it is: %s", error)
-                reason = "the role may not bring its schema up to date"
+                log.info("The schema was not updated: %s", error)
+                reason = "the role may not update its schema"
             self.pending = await self._pending()
         if self.pending and self.pending[0].version == 1:
             raise SchemaPending(self.pending_text())
@@ -91,7 +91,7 @@ class MaintenanceService:
         steps = f"{len(self.pending)} schema step{'' if len(self.pending) == 1 else 's'}"
         return (
             f"{self._backend.title} lacks {steps} (next: {self.pending[0].version:04d}_{self.pending[0].name}) and is "
-            "open read-only; `vestige-tui schema up` brings it up to date."
+            "open read-only; run `vestige-tui schema up` to update it."
         )
 
     def refuse_pending(self) -> None:
@@ -163,7 +163,7 @@ class MaintenanceService:
 
     async def _faults(self, name: str, seconds: float, dimension: int = 0) -> list[ContentFault]:
         # Damaged pages and missing columns are problems of their own.
-        with suppressed(log, "look for rows that cannot be used", VestigeError, TimeoutError):
+        with suppressed(log, "check for unusable rows", VestigeError, TimeoutError):
             async with asyncio.timeout(seconds):
                 params = {"width": dimension} if dimension else None
                 return list(map(rows.content_fault, await self._backend.fetch(name, params)))

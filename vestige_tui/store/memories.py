@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 ALL_CHARS = 2**31 - 1
 MIN_PREFIX_LENGTH = 6
-NO_CURSOR = "That is no cursor of a list; leave --after out to begin at its start."
+NO_CURSOR = "The cursor of --after is not valid; omit --after to start at the beginning."
 
 FacetName: TypeAlias = Literal["domains", "tags", "node_types", "codebases", "owners"]
 _FACET_QUERIES: Mapping[FacetName, str] = {
@@ -88,13 +88,13 @@ class MemoryService:
         if ids and (records := await self._backend.fetch("list_existing", {"ids": ids})):
             return str(records[0]["id"])
         if len(text) < MIN_PREFIX_LENGTH:
-            raise NotFound(f"No memory has the id {quoted(text)}; a beginning needs at least six characters.")
+            raise NotFound(f"No memory has the id {quoted(text)}; a shortened id needs at least six characters.")
         span = self._backend.prefix_range(text)
         candidates = await self._backend.fetch("find_by_prefix", {"low": span[0], "high": span[1]}) if span else []
         if not candidates:
             raise NotFound(f"No memory has an id that begins with {quoted(text)}.")
         if len(candidates) > 1:
-            raise Usage(f"{quoted(text)} is the beginning of several ids; give more of it.")
+            raise Usage(f"Several ids begin with {quoted(text)}; give more characters.")
         return str(candidates[0]["id"])
 
     def is_id(self, text: str) -> bool:
@@ -200,7 +200,7 @@ class MemoryService:
         closest = min((int(row["place"]) for row in records), default=0)
         ids = {str(row["value"]) for row in records if int(row["place"]) == closest}
         if not ids:
-            raise Usage(f"No owner is called {label} here.")
+            raise Usage(f"No owner is called {label}.")
         if len(ids) > 1:
             raise Usage(f"Several owners are called {label}; give a handle or an id.")
         return dataclasses.replace(filter, owner=ids.pop())
@@ -218,13 +218,13 @@ class MemoryService:
         )
         memory_id = draft.id or str(uuid.uuid4())
         if not self._backend.is_id(memory_id):
-            raise Usage(f"{quoted(memory_id)} cannot be an id here; PostgreSQL takes UUIDs only.")
+            raise Usage(f"{quoted(memory_id)} is not a valid id; PostgreSQL takes only UUIDs.")
         writes, stamps = insert_writes([(memory_id, draft)], batch, self._context.now())
         try:
             *results, [row] = await self._backend.write_all([*writes, self._context.journal_write("add", [], stamps)])
         except Conflict:
             if await self._backend.fetch("list_existing", {"ids": [memory_id]}):
-                raise Conflict(f"A memory with the id {memory_id} is already there.") from None
+                raise Conflict(f"A memory with the id {memory_id} already exists.") from None
             raise
         if batch and self._models.omits_vectors(batch, writes, results):
             warnings += await self._models.encode_omitted(
@@ -246,7 +246,7 @@ class MemoryService:
         ids = [draft.id or str(uuid.uuid4()) for draft in drafts]
         for memory_id in ids:
             if not self._backend.is_id(memory_id):
-                raise Usage(f"{quoted(memory_id)} cannot be an id here; PostgreSQL takes UUIDs only.")
+                raise Usage(f"{quoted(memory_id)} is not a valid id; PostgreSQL takes only UUIDs.")
         existing = await self._existing_ids([draft.id for draft in drafts if draft.id])
         fresh = {
             memory_id: (index, draft)
@@ -306,7 +306,7 @@ class MemoryService:
         async with self._backend.write() as transaction:
             memory = await self._context.lock_memory(transaction, memory_id)
             if expected is not None and memory.updated_at != expected:
-                raise Conflict(f"Memory {memory_id[:8]} was changed by somebody else meanwhile; nothing was saved.")
+                raise Conflict(f"Memory {memory_id[:8]} was changed elsewhere meanwhile; nothing was saved.")
             entry = await self._edit(transaction, "edit", [(memory, patch)], batch)
             warnings += replacement_warning(
                 patch.content, patch.node_type, patch.tags, patch.domains, patch.codebase, patch.metadata
@@ -419,7 +419,7 @@ def _read_cursor(cursor: str, sort: Sort) -> dict[str, Any]:
     if not isinstance(list_sort, str) or list_sort not in _SORTS:
         raise Usage(NO_CURSOR)
     if list_sort != sort:
-        raise Usage(f"That cursor belongs to a list sorted by {list_sort}.")
+        raise Usage(f"The cursor of --after belongs to a list sorted by {list_sort}; use the same --sort.")
     if not isinstance(key, str | None) or not isinstance(memory_id, str):
         raise Usage(NO_CURSOR)
     return {"after_key": key, "after_id": memory_id}

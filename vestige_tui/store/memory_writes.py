@@ -76,7 +76,7 @@ def patched(memory: Memory, patch: Patch) -> Memory:
     if patch.metadata is not None:
         values["metadata"] = storable_json(patch.metadata)
     if values.get("visibility", "private") not in ("private", "group", "public"):
-        raise Usage("Visibility is one of private, group and public.")
+        raise Usage("Visibility must be private, group or public.")
     return dataclasses.replace(memory, **values)
 
 

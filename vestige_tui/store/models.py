@@ -93,8 +93,8 @@ class ModelService:
                 current = rows.model(records[0])
                 if not same_model(current.name, model.name) or current.dimension != model.dimension:
                     raise ModelMismatch(
-                        f"The store belongs to {current.name} ({current.dimension} dimensions), "
-                        f"not to {model.name} ({model.dimension})."
+                        f"The store uses {current.name} ({current.dimension} dimensions), "
+                        f"not {model.name} ({model.dimension})."
                     )
                 if model.hash and current.hash != model.hash:
                     await transaction.execute("set_model_hash", {"hash": model.hash})
@@ -151,9 +151,7 @@ class ModelService:
             if job := await self._find_in_place_job():
                 if filled:
                     break
-                raise Refused(
-                    f"Job {short_id(job)} makes the vectors of this store anew; the missing ones are left to it."
-                )
+                raise Refused(f"Job {short_id(job)} is re-embedding this store and creates the missing vectors, too.")
             await self._fill_vectors({str(row["id"]): str(row["content"]) for row in batch})
             after = str(batch[-1]["id"])
             filled += len(batch)
@@ -177,13 +175,13 @@ class ModelService:
             )
             if not self.is_of_other_model(batch, model_records):
                 return
-        raise ModelMismatch("The store came to belong to another embedding model again and again; try again later.")
+        raise ModelMismatch("The embedding model of the store keeps changing; try again later.")
 
     async def encode_omitted(self, texts: Mapping[str, str], *, by_caller: bool = False) -> tuple[str, ...]:
         """Encode texts again by the current model after their vectors were not stored; return warnings."""
         if by_caller:
             name = self._model.name if self._model else "another model"
-            return (f"The store has come to belong to {name}; stored without the vector that was given.",)
+            return (f"The store now uses {name}; stored without the given vector.",)
         try:
             await self._fill_vectors(texts)
         except (ModelMismatch, EmbedderUnavailable) as error:
@@ -237,8 +235,8 @@ class ModelService:
         for vector in vectors:
             if vector.shape != (registered.dimension,):
                 raise ModelMismatch(
-                    f"This vector has {vector.shape[-1]} dimensions, the store's have {registered.dimension}."
+                    f"This vector has {vector.shape[-1]} dimensions, but the store's have {registered.dimension}."
                 )
             if not np.isfinite(vector).all():
-                raise Usage("This vector holds a number that is not finite; nothing was changed.")
+                raise Usage("This vector contains a number that is not finite; nothing was changed.")
         return VectorBatch(registered, vectors)

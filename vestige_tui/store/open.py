@@ -27,9 +27,9 @@ def refuse_other_urls(url: str) -> None:
     if "://" in url and not url.startswith("sqlite:"):
         scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)", url)
         kind = f"{scheme[0]} URL" if scheme else "URL of this kind"
-        raise Usage(f"A store cannot be a {kind}; it is sqlite:PATH, postgresql://…, or pgembed:DIR.")
+        raise Usage(f"A store cannot be a {kind}; use sqlite:PATH, postgresql://…, or pgembed:DIR.")
     if looks_like_server(url) and not os.path.lexists(os.path.expanduser(url)):
-        raise Usage("A store on a server is given as postgresql://USER@HOST/DATABASE; there is no file of this name.")
+        raise Usage("There is no file of this name; for a store on a server, use postgresql://USER@HOST/DATABASE.")
 
 
 _only_reads: ContextVar[bool] = ContextVar("only_reads", default=False)

@@ -121,7 +121,7 @@ class ReviewService:
             memory = await self._context.lock_memory(transaction, memory_id)
             prior = memory.scheduling
             if expected != "any" and prior != expected:
-                raise Conflict(f"Memory {memory_id[:8]} was graded by somebody else meanwhile; nothing was written.")
+                raise Conflict(f"Memory {memory_id[:8]} was graded elsewhere meanwhile; nothing was saved.")
             new = fsrs_review(prior, rating, now, self._context.policy)
             await transaction.execute("put_scheduling", schedule_params(memory_id, new))
             [row] = await transaction.fetch(
@@ -155,10 +155,10 @@ class ReviewService:
         self._context.refuse_read_only()
         records = await self._backend.fetch("last_review", {"id": memory_id})
         if not records:
-            raise NotFound("There is no review to take back.")
+            raise NotFound("There is no review to undo.")
         entry = await self._backend.fetch("find_review_entry", {"review": int(records[0]["id"])})
         if not entry:
-            raise Conflict("That review was not made from this program, so it cannot be taken back here.")
+            raise Conflict("Another program wrote this review, so it cannot be undone here.")
         change = await self._journal.undo(int(entry[0]["id"]))
         return dataclasses.replace(change, scheduling=await self.scheduling(change.changed[0]))
 

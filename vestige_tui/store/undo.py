@@ -36,7 +36,7 @@ async def undo_entry(transaction: Transaction, entry: JournalEntry, now: datetim
     """
     inverse = _INVERSES.get(entry.verb)
     if inverse is None:
-        raise Conflict(f"A change of the kind '{entry.verb}' cannot be taken back.")
+        raise Conflict(f"A change of the kind '{entry.verb}' cannot be undone.")
     before, texts = await _drop_outdated_vectors(transaction, entry)
     after = {str(snapshot["id"]): snapshot for snapshot in entry.after or []}
     await inverse(transaction, before, after, now)
@@ -77,7 +77,7 @@ async def _drop_outdated_vectors(
 
 async def lock_memory(transaction: Transaction, memory_id: str) -> Memory:
     if not await transaction.fetch("lock_memory", {"id": memory_id}):
-        raise Conflict(f"Memory {memory_id[:8]} is not there any more; nothing was undone.")
+        raise Conflict(f"Memory {memory_id[:8]} no longer exists; nothing was undone.")
     [row] = await transaction.fetch("get_memory", {"id": memory_id})
     return rows.memory(row)
 
@@ -133,7 +133,7 @@ async def _restore_memories(
     transaction: Transaction, before: Mapping[str, Snapshot], after: Mapping[str, Snapshot], now: datetime
 ) -> None:
     if await transaction.fetch("list_existing", {"ids": list(before)}):
-        raise Conflict("One of the deleted memories is there again; nothing was undone.")
+        raise Conflict("One of the deleted memories exists again; nothing was undone.")
     for memory_id, snapshot in before.items():
         await transaction.execute("insert_memory", insert_params(snapshot["memory"], memory_id, now))
     for memory_id, snapshot in before.items():
@@ -210,7 +210,7 @@ async def _restore_winner(
         if winner is not None:
             if not await transaction.fetch("list_existing", {"ids": [winner]}):
                 raise Conflict(
-                    f"Memory {winner[:8]}, which replaced {memory_id[:8]}, is not there any more; nothing was undone."
+                    f"Memory {winner[:8]}, which replaced {memory_id[:8]}, no longer exists; nothing was undone."
                 )
             await refuse_cycle(transaction, memory_id, winner)
         await append_event(transaction, memory_id, winner, "supersede" if winner else "unsupersede", now)
@@ -224,7 +224,7 @@ async def refuse_cycle(transaction: Transaction, loser: str, winner: str) -> Non
     while current is not None and current not in visited:
         if current == loser:
             raise Conflict(
-                f"Memory {winner[:8]} was itself replaced by {loser[:8]}; that would be a circle. Nothing was changed."
+                f"Memory {winner[:8]} was itself replaced by {loser[:8]}; this would form a cycle. Nothing was changed."
             )
         visited.add(current)
         records = await transaction.fetch("get_winner", {"id": current})
@@ -254,7 +254,7 @@ async def _restore_schedule(
         memory = await lock_memory(transaction, memory_id)
         after_review = after[memory_id]
         if schedule_fields(memory.scheduling) != after_review["scheduling"]:
-            raise Conflict(f"Memory {memory_id[:8]} was graded again since; nothing was undone.")
+            raise Conflict(f"Memory {memory_id[:8]} has been graded again since; nothing was undone.")
         prior, new = schedule_value(snapshot["scheduling"]), schedule_value(after_review["scheduling"])
         if prior is None:
             await transaction.execute("delete_scheduling", {"id": memory_id})

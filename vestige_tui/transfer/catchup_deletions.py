@@ -104,7 +104,7 @@ class DeletionFollower:
                 elif key in reviewed:
                     kept_memories[key] = "reviewed"
                 elif key in decided:
-                    kept_memories[key] = "named in a decision"
+                    kept_memories[key] = "replaced or active again"
                 elif key in marked_here:
                     kept_memories[key] = "suspended, buried or resumed"
         return kept_memories
@@ -211,7 +211,7 @@ class DeletionFollower:
                 "memories",
                 "only_target",
                 name_of("memories", key, self._kept_ids),
-                f"It was deleted in the source, but {reason} in the target since it came, and stays.",
+                f"It was deleted in the source, but kept: it was {reason} in the target after the copy.",
             )
             for key, reason in kept_memories.items()
         ]
@@ -260,7 +260,7 @@ async def delete_unused(
 
 def still_used(table: Table, key: bytes, kept_ids: KeptIds | None) -> JobFinding:
     """Return the finding about a row that is deleted in the source and still referenced in the target."""
-    reason = "It was deleted in the source, but something in the target belongs to it, and it stays."
+    reason = "It was deleted in the source, but kept: other rows in the target need it."
     return JobFinding(table.name, "only_target", name_of(table.name, key, kept_ids), reason)
 
 

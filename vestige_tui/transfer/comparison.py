@@ -183,7 +183,7 @@ class Comparison:
         for position in sorted(row_comparison.differ):
             row = batch.rows[position]
             if await self._is_repeated(table, row, rows_before + position):
-                failed.append(JobFinding(name, "failed", row.key, "It is the same row as one that came before it."))
+                failed.append(JobFinding(name, "failed", row.key, "It is a duplicate of an earlier row."))
             else:
                 differ.append(position)
         return BatchComparison(missing, differ, failed, row_comparison)
@@ -214,7 +214,7 @@ class Comparison:
         """Return the reason why a row could not be copied: refused, or its owner is missing in the source; None for
         others."""
         if self._excused(table.name, row):
-            return "The target did not take it."
+            return "The target refused it."
         for parent in table.parents:
             key = row.values[table.position(parent.column)]
             if key is not None and (await self._keys(parent.table)).absent([key]):

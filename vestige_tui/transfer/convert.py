@@ -109,7 +109,7 @@ def _is_written_as_is(raw: object, transfer_context: TransferContext) -> bool:
 def _memory_id(raw: object, transfer_context: TransferContext) -> bytes:
     if raw in transfer_context.duplicate_ids:
         raise RowRejected(
-            f"its memory is one UUID with {shown(transfer_context.duplicate_ids[str(raw)])}, which came first"
+            f"its memory has the same UUID as {shown(transfer_context.duplicate_ids[str(raw)])}, which came first"
         )
     return _id(raw, transfer_context)
 
@@ -118,7 +118,7 @@ def _own_id(sanitizer: RowSanitizer, raw: object, transfer_context: TransferCont
     """Return a row's own id; a changed one is noted."""
     if not _is_written_as_is(raw, transfer_context):
         is_uuid = isinstance(raw, str) and as_uuid(raw) is not None
-        sanitizer.changed("id", raw, "was another spelling of its UUID" if is_uuid else "was no UUID")
+        sanitizer.changed("id", raw, "was another spelling of its UUID" if is_uuid else "was not a UUID")
     return _id(raw, transfer_context)
 
 
@@ -226,7 +226,7 @@ def memory(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     if ident is None:
         raise RowRejected("it has no id")
     if ident in transfer_context.duplicate_ids:
-        raise RowRejected(f"it is one UUID with {shown(transfer_context.duplicate_ids[ident])}, which came first")
+        raise RowRejected(f"it has the same UUID as {shown(transfer_context.duplicate_ids[ident])}, which came first")
     sanitizer = RowSanitizer()
     key = _own_id(sanitizer, ident, transfer_context)
     text = sanitizer.text("content", content)
@@ -237,12 +237,12 @@ def memory(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     code = sanitizer.optional("codebase", codebase, MAX_LABEL_CHARS)
     owner_id = _id(owner, transfer_context)
     if owner_id not in transfer_context.users:
-        sanitizer.changed("owner_user_id", owner, "is no user of the source")
+        sanitizer.changed("owner_user_id", owner, "is not a user of the source")
         owner_id = _LOCAL_USER_ID
     visibility_value = sanitizer.choice("visibility", visibility, ("private", "group", "public"), "private")
     shared_ids = [] if groups == "[]" else [each.decode() for each in sanitizer.labels("shared_with_groups", groups)]
     if not all(_is_written_as_is(each, transfer_context) for each in shared_ids):
-        sanitizer.changed("shared_with_groups", groups, "held ids that are no UUID")
+        sanitizer.changed("shared_with_groups", groups, "contained ids that are not UUIDs")
     created_at, updated_at = _times(sanitizer, created, updated, transfer_context)
     if scheduled is not None:
         review = RowSanitizer()
@@ -279,15 +279,15 @@ def _vector(blob: object) -> Vector:
     import numpy as np
 
     if not isinstance(blob, bytes):
-        raise RowRejected("it is no blob")
+        raise RowRejected("it is not a blob")
     if not blob or len(blob) % 4:
-        raise RowRejected(f"its {len(blob):,} bytes are no vector of float32")
+        raise RowRejected(f"its {len(blob):,} bytes are not a float32 vector")
     vector = np.frombuffer(blob, dtype="<f4")
     # A finite sum of squares proves all values finite without a test of each.
     with np.errstate(over="ignore", invalid="ignore"):
         squares = vector.dot(vector)
     if not math.isfinite(squares) and not np.isfinite(vector).all():
-        raise RowRejected("it holds values that are not finite")
+        raise RowRejected("it contains values that are not finite")
     return vector
 
 
@@ -298,9 +298,9 @@ def check_vector(embedding: Vector, transfer_context: TransferContext) -> None:
     if transfer_context.width is None:
         raise RowRejected("the source has no registered model")
     if len(embedding) != transfer_context.width:
-        raise RowRejected(f"it has {len(embedding):,} dimensions, the model has {transfer_context.width:,}")
+        raise RowRejected(f"it has {len(embedding):,} dimensions, but the model has {transfer_context.width:,}")
     if transfer_context.half and float(np.max(np.abs(embedding))) > MAX_HALF_PRECISION:
-        raise RowRejected("it holds values too large for half precision")
+        raise RowRejected("it contains values too large for half precision")
 
 
 def _stored_vector(blob: object) -> bytes:
@@ -372,7 +372,7 @@ def review(raw: Raw, transfer_context: TransferContext) -> TransferRow:
     before, before_text = sanitizer.json("prior_state", prior, dict)
     after, after_text = sanitizer.json("new_state", new, dict)
     if undoes is not None and undone is None:
-        sanitizer.changed("undoes", undoes, "named a review that is not there")
+        sanitizer.changed("undoes", undoes, "named a review that does not exist")
     undone_moment = (
         RowSanitizer().moment("timestamp", undone_at, default=transfer_context.moment) if undone is not None else None
     )

@@ -152,7 +152,7 @@ class Copy:
             if count := sum(getattr(table, field) for table in tables):
                 words.append(f"{count:,} {field}")
         if self._verifies:
-            prefix = "before it followed: " if self._context.options.get("follow") else ""
+            prefix = "before following: " if self._context.options.get("follow") else ""
             words.append(prefix + verdict(self._meter.tables))
         return ", ".join(words)
 
@@ -199,17 +199,17 @@ class Copy:
     def _count_source(self) -> tuple[Mapping[str, Count], Mapping[str, tuple[int, str]]]:
         """Return the counts of the tables to copy, and the counts and reasons of those left behind."""
         left_behind = {
-            shown(name): (rows, f"The target has no place for its {rows:,} rows.")
+            shown(name): (rows, f"The target has no table for its {rows:,} rows.")
             for name, rows in self._source.left_behind().items()
         }
         if self._encoding_model is not None:
             rows = self._source.count("vectors").rows
-            left_behind["vectors"] = (rows, f"They are of another model; {self._encoding_model.name} makes new ones.")
+            left_behind["vectors"] = (rows, f"They are of another model; {self._encoding_model.name} creates new ones.")
         return {table.name: self._source.count(table.name) for table in self._tables}, left_behind
 
     async def _finish(self) -> None:
         """Run all steps after the rows; each is idempotent and finds its remaining work by itself."""
-        await self._context.phase("checking which memory replaces which")
+        await self._context.phase("checking replacements")
         await self._context.step(self._target.settle)
         if self._dropped_indexes:
             await self._context.phase("building the indexes")
@@ -276,8 +276,8 @@ class Copy:
         ):
             before = f"{self._model.name} ({self._model.dimension} dimensions)" if self._model else "no model"
             raise ModelMismatch(
-                f"The source belonged to {before} when it was copied, and belongs to {model.name} ({model.dimension}) "
-                "now; nothing more is brought. Copy it into another store."
+                f"The source used {before} when it was copied and now uses {model.name} ({model.dimension}); "
+                "nothing more is copied. Copy it into another store."
             )
 
     @cached_property

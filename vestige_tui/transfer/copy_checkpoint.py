@@ -130,7 +130,7 @@ class CopyCheckpoint:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointUnreadable(
-                "The checkpoint of this copy cannot be read, so that it cannot be continued; copy into another store."
+                "The checkpoint of this copy cannot be read, so it cannot continue; copy into another store."
             ) from error
 
 

@@ -89,7 +89,7 @@ async def _exists(backend: Backend) -> bool:
         return path.is_dir() or path.stat().st_size > 0
     folder = next(each for each in path.parents if kind_of(each, backend.title))
     if not os.access(folder, os.W_OK | os.X_OK) or not folder.is_dir():
-        raise Unavailable(f"{backend.title} cannot be made: its directory cannot be written.")
+        raise Unavailable(f"{backend.title} cannot be created: its directory is not writable.")
     return False
 
 
@@ -134,19 +134,19 @@ async def _target_model(
     name = options.get("model")
     if not options.get("reembed"):
         if name:
-            raise Usage("A model is named for a copy that makes new vectors: add --reembed.")
+            raise Usage("A model is only for a copy that creates new vectors; add --reembed.")
         if registered is not None and model is not None and not compatible(registered, model):
             difference = (
-                f"The source belongs to {model.name} ({model.dimension} dimensions), the target to {registered.name} "
+                f"The source uses {model.name} ({model.dimension} dimensions), the target {registered.name} "
                 f"({registered.dimension})"
             )
             raise ModelMismatch(
-                f"{difference}; nothing was copied. With --reembed the target's model makes new vectors.",
+                f"{difference}; nothing was copied. Add --reembed to create new vectors with the target's model.",
                 difference=difference,
             )
         return registered or model
     if name and registered is not None and not same_model(str(name), registered.name):
-        raise ModelMismatch(f"The target belongs to {registered.name}, so that {name} cannot make its vectors.")
+        raise ModelMismatch(f"The target uses {registered.name}; {name} cannot create its vectors.")
     if registered is None and (not name or (model is not None and same_model(str(name), model.name))):
         return model
     if registered is not None and (model is None or compatible(registered, model)):

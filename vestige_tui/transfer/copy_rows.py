@@ -198,7 +198,7 @@ class RowCopier:
         try:
             await second_transaction.commit()
         except (Unavailable, Busy) as error:
-            log_suppressed(log, "commit the second batch, which is written again", error)
+            log_suppressed(log, "commit the second batch; writing it again", error)
             await self._rewrite_unconfirmed(table)
         else:
             self._context.amend(self._checkpoint.confirmed())
@@ -262,9 +262,7 @@ def count_written(meter: Meter, table: Table, rows: Sequence[TransferRow], outco
             findings.append(JobFinding(table.name, "repaired", row.key, sentence("; ".join(row.notes))))
         if row.zero:
             meter.zero_vectors += 1
-            findings.append(
-                JobFinding(table.name, "zero_vector", row.key, "It is zero, so that no search by meaning finds it.")
-            )
+            findings.append(JobFinding(table.name, "zero_vector", row.key, "It is zero; vector search cannot find it."))
     meter.add(
         table.name,
         read=len(rows),

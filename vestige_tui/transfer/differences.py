@@ -31,7 +31,7 @@ def listable(table: str, before: int, findings: Sequence[JobFinding]) -> Sequenc
     if before > LISTED_ROWS:
         return ()
     kind: FindingKind = findings[LISTED_ROWS - before].outcome
-    text = f"There are more than {grouped(LISTED_ROWS)}: from here on they are only counted."
+    text = f"There are more than {grouped(LISTED_ROWS)}; the others are only counted."
     return [*findings[: LISTED_ROWS - before], JobFinding(table, kind, "", text)]
 
 

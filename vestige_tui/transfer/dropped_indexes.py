@@ -75,7 +75,7 @@ class DroppedIndexes:
 
     async def restore(self) -> None:
         """Rebuild the dropped indexes after a copy that failed."""
-        with suppressed(log, "build the dropped indexes again", VestigeError):
+        with suppressed(log, "rebuild the dropped indexes", VestigeError):
             while self._statements:
                 async with self._backend.write() as transaction:
                     await self._server.hold_indexes(transaction)

@@ -123,7 +123,7 @@ class MissingEmbedder:
         missing_count = await context.with_retries(partial(context.store.memories.count, missing)) or 0
         before = context.meter.tables.get(TABLE, TableProgress())
         context.meter.tables[TABLE] = replace(before, total=before.read + max(0, missing_count - failed))
-        await context.phase("making vectors")
+        await context.phase("creating vectors")
         return Encoders(self._model, texts=missing_count, any_build=True)
 
     async def _write(

@@ -138,11 +138,11 @@ class ChangeFollower:
             action = decide(self._facts(table, row, _target_row(comparison, repeated, position)))
             rows_by_action[action].append(row)
             if action is RowAction.REPORT_DELETED:
-                reason = "It was deleted in the target after it was copied, and is not brought again."
+                reason = "It was deleted in the target after it was copied, and is not copied again."
                 reports.append((row, JobFinding(table.name, "only_source", row.transfer_row.key, reason)))
             elif action is RowAction.REPORT_EDITED:
                 columns = ", ".join(comparison.differ[position])
-                reason = f"It was edited in the target ({columns}), and stays as it is there."
+                reason = f"It was edited in the target ({columns}); the version of the target is kept."
                 reports.append((row, JobFinding(table.name, "differs", row.transfer_row.key, reason)))
         changed = await self._insert(table, rows_by_action[RowAction.INSERT])
         changed += await self._retry_refused(table, rows_by_action[RowAction.RETRY])
@@ -259,7 +259,7 @@ class ChangeFollower:
                 own_rows.append(row)
                 known_states.append(row.known_state)
             elif action is RowAction.REPORT_EDITED_TWICE:
-                reason = "It was edited on both sides since it was copied, and stays as it is in the target."
+                reason = "It was edited on both sides after it was copied; the version of the target is kept."
                 reports.append((row, JobFinding(table.name, "differs", row.transfer_row.key, reason)))
         if not own_rows:
             return 0

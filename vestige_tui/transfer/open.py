@@ -47,6 +47,5 @@ def refuse_foreign(backend: Backend) -> None:
     """Raise ForeignStore for a Vestige file, which no copy writes."""
     if backend.foreign:
         raise ForeignStore(
-            f"{backend.title} is a file of a Vestige server; a copy writes only stores of its own. "
-            "Name another file, which it makes."
+            f"{backend.title} is a file of a Vestige server, which a copy never writes; name a new file."
         )

@@ -134,8 +134,10 @@ class PostgresSource:
         [bookkeeping] = self._rows(compose("postgres", "find_bookkeeping"))
         if not bookkeeping["n"]:
             for row in self._rows(compose("postgres", "list_taken_names")):
-                raise ForeignStore(f"{self.title} already has a {row['name']} that is not ours; it was not touched.")
-            raise SchemaPending(f"{self.title} holds no memory store yet.")
+                raise ForeignStore(
+                    f"{self.title} already has a table {row['name']} of another program; nothing was changed."
+                )
+            raise SchemaPending(f"{self.title} contains no memory store yet.")
 
     def close(self) -> None:
         """Close the connection; cancel a read in another thread first."""
@@ -172,7 +174,7 @@ class PostgresSource:
     def _with_remedy(self, error: RightMissing) -> RightMissing:
         """Add the statements that grant a right that the role lacks."""
         statement = compose("postgres", "list_missing_rights").encode()
-        with suppressed(log, "look for the rights that the role lacks", psycopg.Error):
+        with suppressed(log, "list the rights that the role lacks", psycopg.Error):
             rows = self._connection.execute(statement, {"rights": list(READER_RIGHTS)}).fetchall()
             return error.with_remedy(self.title, rows)
         return error

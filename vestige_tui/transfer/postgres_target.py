@@ -247,7 +247,7 @@ class PostgresTarget:
                 for row in indexes:
                     await connection.execute(str(row["drop"]).encode())
         except (errors.LockNotAvailable, errors.InsufficientPrivilege) as error:
-            log_suppressed(log, "drop the indexes before the rows, which are then slower", error)
+            log_suppressed(log, "drop the indexes before copying, which is then slower", error)
             return ()
         return tuple(str(row["create"]) for row in indexes)
 

@@ -68,7 +68,7 @@ async def _refuse_copy(backend: Backend, source: str, now: datetime) -> None:
     for row in await live_jobs(backend, now):
         if row["kind"] == "copy" and same_store(row["source"], source):
             job = short_id(str(row["delegation_id"]))
-            raise Conflict(f"A copy of the same store is at work, as job {job}; wait for its end, or cancel it.")
+            raise Conflict(f"A copy of the same store is running as job {job}; wait for it to end, or cancel it.")
 
 
 async def dry_run(request: JobRequest) -> dict[str, TableProgress]:
@@ -140,7 +140,7 @@ class Repair:
             # Dependent rows first.
             for table in reversed(TABLES):
                 await self._delete_others(table)
-        await self._context.phase("checking which memory replaces which")
+        await self._context.phase("checking replacements")
         await self._context.step(self._target.settle)
 
     async def _repair_table(self, table: Table) -> None:

@@ -38,11 +38,11 @@ def key_parts(table: str, key: bytes) -> Mapping[int, bytes | None]:
     for column, size in spec.key_parts:
         part = key[start : start + size] if size else key[start:]
         if size and len(part) != size:
-            raise ValueError(f"{len(key)} bytes are no key of {table}")
+            raise ValueError(f"{len(key)} bytes are not a key of {table}")
         values[column] = None if spec.columns[column].nullable_key and part == NIL_UUID else part
         start += len(part)
     if start != len(key):
-        raise ValueError(f"{len(key)} bytes are no key of {table}")
+        raise ValueError(f"{len(key)} bytes are not a key of {table}")
     return values
 
 

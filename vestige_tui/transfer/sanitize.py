@@ -111,12 +111,12 @@ class RowSanitizer:
             if parsed := parse_stored(text):
                 return parsed
             if _FAR_YEAR.match(text.strip()):
-                self.changed(field, value, "lay beyond the year 9999")
+                self.changed(field, value, "was after the year 9999")
                 return LATEST
         elif text is None and default is None:
             return None
         fallback = next((parsed for other in others if (parsed := parse_stored(_as_text(other)))), default)
-        self.changed(field, value, "was missing" if text is None else "was no readable time")
+        self.changed(field, value, "was missing" if text is None else "was not a valid time")
         return fallback
 
     def number(self, field: str, value: object, low: float, high: float, default: float) -> float:
@@ -126,7 +126,7 @@ class RowSanitizer:
             if value == value:
                 self.changed(field, value, f"was {value!r}, outside {low:,.10g} to {high:,.10g}")
                 return low if value < low else high
-        self.changed(field, value, "was no number")
+        self.changed(field, value, "was not a number")
         return default
 
     def count(self, field: str, value: object) -> int:
@@ -140,7 +140,7 @@ class RowSanitizer:
         if isinstance(value, bytes):
             value = value.decode("utf-8", "surrogateescape")
         if not isinstance(value, str):
-            self.changed(field, value, "was missing" if value is None else "was no JSON")
+            self.changed(field, value, "was missing" if value is None else "was not JSON")
             return empty, None
         raw = encode(value)
         if raw is None:
@@ -157,11 +157,11 @@ class RowSanitizer:
             storable = storable_json(data)
         except (ValueError, RecursionError) as error:
             if field not in self.originals:
-                reason = f"was no JSON {'object' if kind is dict else 'list'}"
+                reason = f"was not a JSON {'object' if kind is dict else 'list'}"
                 self.changed(field, value, "was nested too deeply" if isinstance(error, RecursionError) else reason)
             return empty, None
         if storable != data and field not in self.originals:
-            self.changed(field, value, "held values that cannot be stored")
+            self.changed(field, value, "contained values that cannot be stored")
         return storable, None
 
     def parsed(self, field: str, data: Any, limit: int = MAX_METADATA_DEPTH) -> Any:
@@ -173,7 +173,7 @@ class RowSanitizer:
             return type(data)()
         storable = storable_json(data)
         if storable != data:
-            self.changed(field, json.dumps(data), "held values that cannot be stored")
+            self.changed(field, json.dumps(data), "contained values that cannot be stored")
         return storable
 
     def labels(self, field: str, value: object) -> list[bytes]:
@@ -197,7 +197,7 @@ class RowSanitizer:
 
     def choice(self, field: str, value: object, allowed: Sequence[str], default: str) -> bytes:
         if value not in allowed:
-            self.changed(field, value, f"was none of {', '.join(allowed)}")
+            self.changed(field, value, f"was not one of {', '.join(allowed)}")
             value = default
         return str(value).encode()
 
@@ -211,7 +211,7 @@ def _cut_labels(data: list[Any]) -> tuple[list[str], str]:
     elif any(len(item) > MAX_LABEL_CHARS for item in items):
         note = f"were cut at {MAX_LABEL_CHARS} characters"
     elif len(items) != len(data) or any(type(item) is not str for item in data):
-        note = "held values that are no text"
+        note = "contained values that are not text"
     return [item[:MAX_LABEL_CHARS] for item in items[:MAX_TAG_COUNT]], note
 
 

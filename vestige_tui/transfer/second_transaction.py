@@ -31,6 +31,6 @@ class SecondTransaction:
         await self._open.aclose()
 
     async def roll_back(self) -> None:
-        cancelled = Cancelled("taken back")
+        cancelled = Cancelled("rolled back")
         with suppressed(log, "roll back the second transaction", VestigeError):
             await self._open.__aexit__(Cancelled, cancelled, None)

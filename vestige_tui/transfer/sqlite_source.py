@@ -49,7 +49,7 @@ def sqlite_path(url: str) -> Path:
     """Return the file of a store URL. Raises Usage for a URL of another kind."""
     scheme, _, rest = url.partition(":")
     if scheme in ("postgresql", "postgres", "pgembed"):
-        raise Usage(f"A {scheme} URL names no SQLite file.")
+        raise Usage(f"A {scheme} URL does not name a SQLite file.")
     path = rest.removeprefix("//") if scheme == "sqlite" else url
     if not path:
         raise Usage("sqlite: needs a path.")
@@ -76,9 +76,7 @@ class SqliteSource:
         self._file = OpenedFile(path)
         self._file.note_opened()
         if is_stale(path):
-            raise Refused(
-                f"{self.title}-wal was written for another file than {self.title}; move it and its -shm away first."
-            )
+            raise Refused(f"{self.title}-wal was written for another file; move it and {self.title}-shm away first.")
         # Without write access to the directory no -shm can be created; safe only if no -wal has pending pages.
         immutable = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
         mode = "mode=ro&immutable=1" if immutable else "mode=ro"
@@ -113,14 +111,12 @@ class SqliteSource:
         if description.kind == "foreign":
             raise ForeignStore(f"{self.title} is a SQLite file, but not a memory store; it was not touched.")
         if description.kind == "empty":
-            raise SchemaPending(f"{self.title} holds no memory store yet.")
+            raise SchemaPending(f"{self.title} contains no memory store yet.")
         self.line = description.line
 
     def _translate(self, error: sqlite3.Error) -> VestigeError:
         if "no such table" in str(error) or "no such column" in str(error):
-            return SchemaPending(
-                f"{self.title} lacks tables that this needs ({error}); run `vestige-tui schema up` on it."
-            )
+            return SchemaPending(f"{self.title} lacks tables for this ({error}); run `vestige-tui schema up` on it.")
         if is_busy(error) or is_full(error):
             return translate(error, self.title, self.path)
         return Unavailable(f"{self.title} cannot be read: {error}.")
@@ -128,8 +124,8 @@ class SqliteSource:
     def _refuse_replaced(self) -> None:
         if self._file.replaced():
             raise StoreReplaced(
-                f"{self.title} is read no further, as {self._file.event}; start the job again once the right file is "
-                "in its place."
+                f"Reading {self.title} stopped: {self._file.event}. Put the right file in its place and start the job "
+                "again."
             )
 
     def close(self) -> None:

@@ -228,7 +228,9 @@ class SyncState:
                 self._spool.write(b"".join([row["records"] for row in rows]))
                 self._spool.flush()
             except OSError as error:
-                raise Refused(f"What the copy knows finds no room in {self._folder}: {error.strerror}.") from error
+                raise Refused(
+                    f"The state of the copy cannot be written to {self._folder}: {error.strerror}."
+                ) from error
             self._spool_bytes += sum(len(row["records"]) for row in rows)
             self._last_id = int(rows[-1]["id"])
         # No other process writes these records.

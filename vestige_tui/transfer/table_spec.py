@@ -74,7 +74,7 @@ class Table:
     convert: Convert
     """Converter of a raw row of a SQLite file."""
     parents: tuple[Parent, ...] = ()
-    orphan_reason: str = "its memory is not there"
+    orphan_reason: str = "its memory does not exist"
     """Reason to refuse a row without one of its parents."""
     version: str = ""
     """Column that every edit changes."""
@@ -230,7 +230,7 @@ MEMBERSHIPS = Table(
     ("user_id", "group_id"),
     convert.membership,
     parents=(Parent("user_id", "users"), Parent("group_id", "groups")),
-    orphan_reason="its user or group is not there",
+    orphan_reason="its user or group does not exist",
     row_name="{0} in {1}",
 )
 DOMAINS = Table(
@@ -328,7 +328,7 @@ EDGES = Table(
     ("source_id", "target_id", "edge_type"),
     convert.edge,
     parents=(Parent("source_id", "memories"), Parent("target_id", "memories")),
-    orphan_reason="one of its memories is not there",
+    orphan_reason="one of its memories does not exist",
     parallel=True,
     row_name="{0} to {1}, {2}",
 )

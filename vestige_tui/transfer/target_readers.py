@@ -259,7 +259,7 @@ class PostgresTargetReader:
         try:
             rows = await self._query("differ", table.name, _differ_params(table.name, row_values[low:high]))
         except Conflict as error:
-            log.debug("Compare rows in halves: %s", error)
+            log.debug("Comparing rows in halves: %s", error)
             # The server cannot read a row, so that it cannot exist there: bisect to compare the others.
             if high - low == 1:
                 return [(low, not await self._fetch_rows(table, row_values, [low]))]

@@ -39,9 +39,9 @@ async def check(request: JobRequest, *, dry: bool = False) -> ValidatedJob:
         await refuse_target(backend)
         target_location = without_password(backend.location())
         if same_store(location, target_location):
-            raise Usage("A store is equal to itself; name another one to compare it with.")
+            raise Usage("Source and target are the same store; name another target.")
         if backend.read_only and not dry:
-            raise ReadOnly(f"{backend.title} is open read-only, so that no job can be noted there: {backend.reason}.")
+            raise ReadOnly(f"{backend.title} is open read-only, so the job cannot be recorded there: {backend.reason}.")
     finally:
         await backend.close()
     strict = {"strict": True} if request.options.get("strict") else {}
@@ -52,7 +52,7 @@ async def refuse_target(backend: Backend) -> None:
     """Raise ForeignStore or SchemaPending for a store that no copy can have written."""
     if backend.foreign:
         raise ForeignStore(
-            f"{backend.title} is a file of a Vestige server: name it as the source, and the copy of it as the target."
+            f"{backend.title} is a file of a Vestige server: name it as the source and its copy as the target."
         )
     if not await migrations.is_ours(backend):
         raise SchemaPending(f"{backend.title} has no tables yet; nothing was copied there.")

@@ -173,12 +173,12 @@ class EmbeddedServer:
         uid, gid = state.st_uid, state.st_gid
         names = os.listdir(directory)
         if names and "vestige.lock" not in names and not (directory / "data" / "PG_VERSION").exists():
-            raise errors.Refused(f"{directory} holds other files; name a new or an empty folder.")
+            raise errors.Refused(f"{directory} contains other files; name a new or empty folder.")
         if os.geteuid() == 0 and uid == 0:
             uid, gid = _unprivileged()
             os.chown(directory, uid, gid, follow_symlinks=False)
         elif os.geteuid() not in (0, uid):
-            raise errors.Refused(f"{directory} belongs to another user.")
+            raise errors.Refused(f"{directory} belongs to another user; name another folder.")
         if not names:
             directory.chmod(0o700)
         return cls(directory, programs, uid, gid)
@@ -193,7 +193,7 @@ class EmbeddedServer:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
             os.close(descriptor)
-            raise errors.Refused(f"{self.directory / name} is not a file of its own.")
+            raise errors.Refused(f"{self.directory / name} is a link or not a regular file; remove it.")
         if state.st_uid != self.uid:
             os.fchown(descriptor, self.uid, self.gid)
         return descriptor
@@ -207,7 +207,7 @@ class EmbeddedServer:
                 pid = lock_holder(descriptor)
                 holder = "Another process" if pid is None else process_label(pid).capitalize()
                 raise errors.Busy(
-                    f"{holder} keeps starting or stopping the server in {self.directory}; let it go on, or end it."
+                    f"{holder} is still starting or stopping the server in {self.directory}; wait for it, or end it."
                 )
             yield
         finally:
@@ -284,13 +284,13 @@ class EmbeddedServer:
         )
         if process.returncode == exec_as.OUT_OF_REACH:
             raise errors.Unavailable(
-                f"PostgreSQL does not run as root, and user {self.uid} cannot reach {self.directory} or "
-                f"{self.programs}; use a folder that every user may enter, such as one under /var/lib."
+                f"PostgreSQL cannot run as root, and user {self.uid} cannot reach {self.directory} or "
+                f"{self.programs}; use a folder that every user can enter, such as one under /var/lib."
             )
         return process
 
     def fail(self, output: str) -> NoReturn:
-        lines = [line.strip() for line in output.splitlines() if line.strip()] or ["it said nothing"]
+        lines = [line.strip() for line in output.splitlines() if line.strip()] or ["no output"]
         serious = [line for line in lines if re.search(r"\b(FATAL|PANIC|error):", line)]
         raise errors.Unavailable(f"The embedded PostgreSQL in {self.directory} did not start: {(serious or lines)[-1]}")
 
@@ -336,7 +336,9 @@ class EmbeddedServer:
             if state.get("status") in _ACCEPTING:
                 sockets = Path(state["sockets"])
                 if not self.is_private(sockets):
-                    raise errors.Refused(f"The socket's folder {sockets} is open to other users.")
+                    raise errors.Refused(
+                        f"The socket folder {sockets} must have mode 700 and belong to user {self.uid}; correct it."
+                    )
                 if _answers(sockets):
                     return sockets
             if time.monotonic() > deadline:
@@ -399,7 +401,7 @@ class EmbeddedServer:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGINT)
                 if is_stopped(pid):
-                    log.warning("The embedded server ends once it is continued: %s", process_label(pid))
+                    log.warning("The embedded server is suspended and ends when it resumes: %s", process_label(pid))
                     return
             deadline = time.monotonic() + STOP_SECONDS
             while not try_lock(descriptor):
@@ -432,7 +434,9 @@ class EmbeddedServer:
             for stale in folder.glob(".s.PGSQL.*"):
                 stale.unlink(missing_ok=True)
             return folder
-        raise errors.Unavailable("No folder was found for the socket of the embedded PostgreSQL.")
+        raise errors.Unavailable(
+            "There is no folder for the socket of the embedded PostgreSQL; set TMPDIR to a short path."
+        )
 
     def socket_bases(self) -> Iterator[Path]:
         runtime = Path("/run") if os.geteuid() == 0 else Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
@@ -458,7 +462,9 @@ def _unprivileged() -> tuple[int, int]:
         with contextlib.suppress(KeyError):
             user = pwd.getpwnam(name)
             return user.pw_uid, user.pw_gid
-    raise errors.Unavailable("PostgreSQL does not run as root, and there is no user postgres or nobody.")
+    raise errors.Unavailable(
+        "PostgreSQL cannot run as root, and there is no user postgres or nobody; run this as another user."
+    )
 
 
 def _remove(folder: Path) -> None:

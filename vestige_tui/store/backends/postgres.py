@@ -121,7 +121,7 @@ class PostgresBackend:
         typed_vectors=True,
         computes_vectors=True,
         binary_copy=True,
-        no_answer_remedy="See that the server runs, and that this machine may connect to it.",
+        no_answer_remedy="Check that the server is running and that this machine can connect to it.",
     )
     lowest_id = "00000000-0000-0000-0000-000000000000"
     foreign = False
@@ -221,7 +221,7 @@ class PostgresBackend:
     async def _check_direct_line(self, twin: PostgresBackend) -> None:
         """Check that this is the same store, with sessions of its own. Raises Refused."""
         if self.pooled:
-            raise Refused(f"storage.postgres.direct_url leads to a pooler, too: name the server of {twin.title} there.")
+            raise Refused(f"storage.postgres.direct_url also leads to a pooler; set it to the server of {twin.title}.")
         if await self.fetch("locate_store") != await twin.fetch("locate_store"):
             raise Refused(f"storage.postgres.direct_url does not lead to the store at {twin.title}; correct it.")
 
@@ -284,8 +284,8 @@ class PostgresBackend:
             return
         if model.dimension > MAX_HALFVEC_DIMENSIONS:
             raise Refused(
-                f"{model.name} has {model.dimension} dimensions; pgvector can index {MAX_HALFVEC_DIMENSIONS:,} "
-                "at most. Choose a narrower model."
+                f"{model.name} has {model.dimension} dimensions; pgvector can index at most "
+                f"{MAX_HALFVEC_DIMENSIONS:,}. Choose a model with fewer."
             )
         self._vector_type = "vector" if model.dimension <= MAX_VECTOR_DIMENSIONS else "halfvec"
         self._width = model.dimension
@@ -314,7 +314,7 @@ class PostgresBackend:
                 raise
             except psycopg.OperationalError as error:
                 # A read is idempotent: retry it once, on a connection that outlived the cause.
-                log_suppressed(log, "read, and repeat it", error)
+                log_suppressed(log, "read; reading again", error)
                 return await self._fetch_once(name, encoded, params)
         raise AssertionError("an error is raised")
 
@@ -369,7 +369,7 @@ class PostgresBackend:
         try:
             return error.with_remedy(self.title, await self._fetch_once(name, self.sql(name), {"rights": list(rights)}))
         except (psycopg.Error, PoolTimeout, TooManyRequests, PoolClosed) as failure:
-            log_suppressed(log, "look for the rights that the role lacks", failure)
+            log_suppressed(log, "list the rights that the role lacks", failure)
             return error
 
     async def write_all(self, writes: Sequence[Write]) -> list[list[Row]]:
@@ -392,8 +392,8 @@ class PostgresBackend:
 
     def _unsure(self) -> Unsure:
         return Unsure(
-            f"The connection to {self.title} broke while saving, so it is not known whether that was saved. "
-            "Look before you do it again."
+            f"The connection to {self.title} broke while saving; "
+            "check whether the change was saved before you repeat it."
         )
 
     async def _enqueue(
@@ -444,8 +444,8 @@ class PostgresBackend:
             await connection.execute(statement, {})
         except errors.ActiveSqlTransaction:
             raise Refused(
-                f"The pooler in front of {self.title} allows this only within a transaction, where it cannot run; "
-                "name the server itself in storage.postgres.direct_url."
+                f"{self.title} is behind a pooler that runs everything in transactions, where this cannot run; "
+                "set storage.postgres.direct_url to the server itself."
             ) from None
 
     # Search
@@ -513,7 +513,9 @@ class PostgresBackend:
         names = [str(row["name"]) for row in await self.fetch("list_vacuumable")]
         if not names:
             refusal = "it may not vacuum any table"
-            error = RightMissing(f"The role may not vacuum any table of {self.title}.", refusal=refusal)
+            error = RightMissing(
+                f"The role may not vacuum any table of {self.title}; use the owner of the tables.", refusal=refusal
+            )
             raise await self._with_remedy(of_statement(error, "VACUUM"))
         return [VacuumStep(f"{name} ({n} of {len(names)})", "vacuum", name) for n, name in enumerate(names, 1)]
 

@@ -101,7 +101,7 @@ def parse_url(url: str) -> dict[str, Any]:
         # A lone surrogate is no text that libpq could be given, and a NUL would end it.
         raise Usage(PERCENT_ENCODE) from None
     if not all(map(_is_host, str(parts.get("host") or "").split(","))):
-        raise Usage("The PostgreSQL URL names a host that no server can have; correct it.")
+        raise Usage("The PostgreSQL URL contains an invalid host name; correct it.")
     return parts
 
 
@@ -150,14 +150,14 @@ def check_encoding(info: psycopg.ConnectionInfo) -> None:
     server_encoding = info.parameter_status("server_encoding")
     if server_encoding != ENCODING:
         raise Unsuitable(
-            f"has the encoding {server_encoding or 'unknown'}, and a store needs UTF8: "
+            f"has the encoding {server_encoding or 'unknown'}, but a store needs UTF8: "
             "create its database with ENCODING 'UTF8' TEMPLATE template0."
         )
     client_encoding = info.parameter_status("client_encoding")
     if client_encoding != ENCODING:
         raise Unsuitable(
-            f"answers in the encoding {client_encoding or 'unknown'} although UTF8 was asked for: "
-            "connect to the server itself, or let the pooler in front of it pass client_encoding on."
+            f"answers in the encoding {client_encoding or 'unknown'} instead of UTF8: "
+            "connect to the server itself, or let its pooler pass client_encoding on."
         )
 
 
@@ -174,7 +174,7 @@ class ReadableTimeLoader(Loader):
         try:
             return self._load(data)
         except psycopg.DataError as error:
-            log_suppressed(log, "read a time beyond the calendar", error)
+            log_suppressed(log, "read a time outside the years 1 to 9999", error)
             return None
 
 
@@ -235,7 +235,7 @@ class ServerConnection(AsyncConnection[dict[str, Any]]):
                 # This is the server itself, which was perhaps about to start before.
                 direct = await super().connect(request.conninfo, **kwargs)
             except psycopg.OperationalError as error:
-                log_suppressed(log, "connect with them once more", error)
+                log_suppressed(log, "connect with them again", error)
                 return connection
             await connection.close()
             connection = direct

@@ -57,35 +57,33 @@ def translate(error: Exception, title: str) -> VestigeError:
         return Cancelled("Cancelled; nothing was changed.")
     if isinstance(error, LockTimeout) and error.holders:
         holders = sessions_in_words(error.holders, datetime.now(UTC))
-        return Busy(f"{title} is busy: {holders} holds what this needs. Nothing was changed; try again.")
+        return Busy(f"{title} is locked by {holders}; nothing was changed. Try again.")
     if isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected | errors.SerializationFailure):
-        return Busy(f"{title} is busy: another session holds what this needs. Nothing was changed; try again.")
+        return Busy(f"{title} is locked by another session; nothing was changed. Try again.")
     if isinstance(error, errors.QueryCanceled):
         # Our own cancellations wait for no answer: the server or another session ended this one.
-        return VestigeError(f"The server broke the query off: {_first_line(error)}.")
+        return VestigeError(f"The server cancelled the query: {_first_line(error)}.")
     if isinstance(error, errors.ReadOnlySqlTransaction):
-        return ReadOnly(f"{title} only accepts reads.")
+        return ReadOnly(f"{title} accepts only reads.")
     if isinstance(error, errors.InsufficientPrivilege):
         line = _first_line(error)
         return RightMissing(f"The role may not do this on {title}: {line}.", refusal=line)
     if isinstance(error, errors.ForeignKeyViolation):
-        return NotFound("A memory that this belongs to is not there.")
+        return NotFound("A memory that this refers to does not exist.")
     # A value too large for an index is an operational error of the driver, and no fault of the connection.
     if isinstance(
         error, errors.IntegrityError | errors.DataError | errors.ProgramLimitExceeded | errors.StatementTooComplex
     ):
-        return Conflict(f"This is refused by the store: {_first_line(error)}.")
+        return Conflict(f"The store refused this: {_first_line(error)}.")
     if isinstance(error, errors.UndefinedTable | errors.UndefinedColumn | errors.UndefinedFunction):
-        return SchemaPending(
-            f"{title} lacks tables that this needs ({_first_line(error)}); run `vestige-tui schema up`."
-        )
+        return SchemaPending(f"{title} lacks tables for this ({_first_line(error)}); run `vestige-tui schema up`.")
     if isinstance(error, errors.DiskFull) or (isinstance(error, OSError) and error.errno in _FULL_DISK):
         return DiskFull(
-            f"The disk of {title} is full ({_first_line(error)}); free space there, and try again.",
+            f"The disk of {title} is full ({_first_line(error)}); free some space and try again.",
             disk=f"the disk of {title}",
         )
     if isinstance(error, errors.OutOfMemory | errors.InsufficientResources | errors.ConfigurationLimitExceeded):
-        return OutOfResources(f"{title} lacks memory or space for this: {_first_line(error)}.")
+        return OutOfResources(f"{title} is out of memory or space: {_first_line(error)}.")
     if isinstance(error, errors.TooManyConnections):
         return Unreachable(f"{title} accepts no more connections: {_first_line(error)}.")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolClosed | OSError):

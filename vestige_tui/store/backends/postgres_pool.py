@@ -196,7 +196,7 @@ class PostgresPool:
                     guarded = check_row_security(await cursor.fetchall(), server, self.title)
         except errors.ProtocolViolation:
             raise Refused(
-                f"{self.title} is behind a pooler that allows no transactions; set its pool_mode to transaction or "
+                f"{self.title} is behind a pooler without transactions; set its pool_mode to transaction or "
                 "session, or connect to the server itself."
             ) from None
         except psycopg.Error as error:
@@ -261,7 +261,7 @@ class PostgresPool:
                 await register_vector_async(connection)
         except psycopg.ProgrammingError as error:
             # Without the schema there is no vector type to register yet; reopen() runs this again.
-            log.debug("No vector type is registered: %s", error)
+            log.debug("The vector type is not registered: %s", error)
 
     async def reopen(self) -> None:
         """Replace the pool by a new one, after another look at the server."""
@@ -324,7 +324,7 @@ class PostgresPool:
                 if remaining <= PATIENCE_SECONDS:
                     if not self._own_connections_in_use():
                         raise Unreachable(
-                            f"{self.title} cannot be reached: it closes each connection at once."
+                            f"{self.title} cannot be reached: the server closes each connection at once."
                         ) from None
                     raise
 
@@ -404,7 +404,9 @@ class PostgresPool:
         self._hosts.looked()
         await self._preflight()
         if before != (self._hosts.fell_back, self.role_changes, self.read_only):
-            log.info("Another server of %s answers%s", redact_url(self.title), ", read-only" if self.read_only else "")
+            log.info(
+                "Now another server of %s answers%s", redact_url(self.title), ", read-only" if self.read_only else ""
+            )
             await self._replace_pool()
 
     # Causes of long waits
@@ -427,7 +429,7 @@ class PostgresPool:
                         await _note_blockers(connection, waits)
                 except (psycopg.Error, OSError) as error:
                     # TimeoutError is an OSError.
-                    log_suppressed(log, "ask for the cause of a wait", error)
+                    log_suppressed(log, "find the cause of a wait", error)
                     if connection is not None:
                         await connection.close()
                         connection = None

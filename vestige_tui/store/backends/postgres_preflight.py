@@ -51,12 +51,12 @@ def _check_schemas(server: Server, title: str) -> None:
         )
     if not server["schema"]:
         raise Refused(
-            f"{title} has no schema of the search path {server['search_path'] or 'given'}; "
-            "run CREATE SCHEMA for one of its names, or set another search_path."
+            f"{title} has none of the schemas in its search_path ({server['search_path'] or 'empty'}); "
+            "create one with CREATE SCHEMA, or set another search_path."
         )
     if server["installed"] and not server["may_use_vector"]:
         raise Refused(
-            f"The role {role} may not use pgvector, which lies in the schema {server['vector_schema']} of {title}; "
+            f"The role {role} may not use pgvector, which is in the schema {server['vector_schema']} of {title}; "
             f"run GRANT USAGE ON SCHEMA {server['vector_schema']} TO {role}."
         )
 
@@ -70,12 +70,12 @@ def server_settings(server: Server, *, long_work: bool) -> tuple[Setting, ...]:
 def why_read_only(server: Server) -> str:
     """Return the reason for which a server, or this role there, only accepts reads; empty if there is none."""
     if server["standby"]:
-        return "the server is a standby, which only accepts reads"
+        return "the server is a standby, which accepts only reads"
     if server["read_only"]:
         remedy = _READ_ONLY_REMEDIES.get(server["read_only_source"], "").format_map(server)
-        return "the server only accepts reads (default_transaction_read_only)" + (remedy and f"; run {remedy} to write")
+        return "the server accepts only reads (default_transaction_read_only)" + (remedy and f"; run {remedy} to write")
     if server["replica_session"]:
-        return "session_replication_role is replica, which leaves the triggers of the store out"
+        return "session_replication_role is replica, which disables the triggers of the store"
     return _lack(server)
 
 
@@ -89,12 +89,12 @@ def _lack(server: Server) -> str:
             )
         case "journal":
             return (
-                f"the role {role} may not write to the journal, as every change does; "
+                f"the role {role} may not write to the journal, which every change needs; "
                 f"run GRANT INSERT ON {schema}.{server['journal']} TO {role}"
             )
         case "journal sequence":
             return (
-                f"the role {role} may not use the sequence of the journal, as every change does; "
+                f"the role {role} may not use the sequence of the journal, which every change needs; "
                 f"run GRANT USAGE ON SEQUENCE {schema}.{server['journal_sequence']} TO {role}"
             )
     return ""

@@ -55,14 +55,14 @@ class ReplicaState(Enum):
     UNKNOWN = "is not connected yet"
     READY = ""
     AWAY = "cannot be reached or does not answer"
-    OTHER_STORE = "does not stream from this store's server"
+    OTHER_STORE = "does not replicate this store's server"
     OTHER_SCHEMA = "has another version of the schema"
 
 
 _REMEDIES = {
-    ReplicaState.AWAY: "See that it runs, and that this machine may connect to it.",
+    ReplicaState.AWAY: "Check that it is running and that this machine can connect to it.",
     ReplicaState.OTHER_STORE: "Set read_url under [storage.postgres] to a standby of the server, or leave it out.",
-    ReplicaState.OTHER_SCHEMA: "See that it replays what the primary writes.",
+    ReplicaState.OTHER_SCHEMA: "Check that it replays the changes of the primary.",
 }
 
 
@@ -142,7 +142,7 @@ class ReadReplica:
                 primary = await self._ask_primary("identify_store")
         except (VestigeError, psycopg.Error, PoolTimeout, TooManyRequests, OSError) as error:
             # TimeoutError is an OSError.
-            log_suppressed(log, "look at the replica", error)
+            log_suppressed(log, "check the replica", error)
             return ReplicaState.AWAY
         self.note_change()
         if not replica["standby"] or any(primary[name] != replica[name] for name in ("system", "database")):
@@ -173,14 +173,14 @@ class ReadReplica:
                 self.look_again()
         except psycopg.errors.SerializationFailure as error:
             # The replay took away rows that the query needed.
-            log_suppressed(log, "ask the replica", error)
+            log_suppressed(log, "query the replica", error)
         except (VestigeError, psycopg.OperationalError, PoolTimeout, TooManyRequests, OSError) as error:
-            log_suppressed(log, "ask the replica", error)
+            log_suppressed(log, "query the replica", error)
             self.state = ReplicaState.AWAY
             self.look_again()
         except psycopg.Error as error:
             # As where it has not replayed a change of model; what is wrong itself fails on the primary, too.
-            log_suppressed(log, "ask the replica", error)
+            log_suppressed(log, "query the replica", error)
         return None
 
     async def _has_replayed(self, connection: ServerConnection) -> bool:
@@ -211,7 +211,7 @@ class ReadReplica:
             return f"not in use, at {self._pool.title}"
         if self._position is None:
             return f"answers searches and lists, at {self._pool.title}"
-        return f"{bytes_size(self._bytes_behind)} behind, so that the primary answers, at {self._pool.title}"
+        return f"{bytes_size(self._bytes_behind)} behind, the primary answers, at {self._pool.title}"
 
     def problems(self) -> tuple[HealthProblem, ...]:
         """Return the reason for which the primary answers all."""
@@ -219,7 +219,7 @@ class ReadReplica:
             return ()
         return (
             HealthProblem(
-                f"The replica {self._pool.title} {self.state.value}, so that the primary answers searches and lists.",
+                f"The replica {self._pool.title} {self.state.value}; the primary answers searches and lists.",
                 _REMEDIES[self.state],
             ),
         )

@@ -51,10 +51,10 @@ def _remedy(database: Mapping[str, Any], tables: Sequence[Mapping[str, Any]], st
     if not database["may_stage"] and not statement:
         return f"run GRANT TEMPORARY ON DATABASE {database['database']} TO {role}"
     if not database["has_vector"]:
-        return "let an administrator run CREATE EXTENSION vector in this database"
+        return "ask an administrator to run CREATE EXTENSION vector in this database"
     owners = sorted({str(table["owner"]) for table in tables if not table["owned"]})
     if owners:
-        return f"it takes the owner of the tables: run {'; '.join(f'GRANT {owner} TO {role}' for owner in owners)}"
+        return f"only the owner of the tables may; run {'; '.join(f'GRANT {owner} TO {role}' for owner in owners)}"
     if not database["may_create"]:
         return f"run GRANT CREATE ON SCHEMA {database['schema']} TO {role}"
     return "only a superuser can grant this"

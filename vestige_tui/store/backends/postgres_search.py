@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 MAX_EXACT_ROWS = 4_000
 """Filter sets of at most this size are measured exactly, without the HNSW index."""
 _VECTOR_STEPS = {
-    "branch_vector_index": "{index}, walked until enough are found",
-    "branch_vector_either": f"all that pass measured where they are {MAX_EXACT_ROWS:,} or fewer, else the {{index}}",
-    "branch_vector_exact": "all that pass measured",
+    "branch_vector_index": "{index}, scanned until enough pass the filters",
+    "branch_vector_either": f"exact if at most {MAX_EXACT_ROWS:,} pass the filters, otherwise {{index}}",
+    "branch_vector_exact": "exact, over all that pass the filters",
 }
 
 
@@ -47,16 +47,14 @@ class PostgresSearch:
             step = _VECTOR_STEPS[vector_block]
             if "{index}" in step:
                 step = step.format(index=await self._name_of_index())
-            steps.append(SearchStep("meaning", step))
+            steps.append(SearchStep("vector", step))
         if query.literal is not None:
             text_block, params = literal_block(query.literal), params | literal_params(query.literal)
-            steps.append(
-                SearchStep("words", f"at most the newest {MAX_SCANNED_ROWS:,} memories read, character by character")
-            )
+            steps.append(SearchStep("text", f"character scan of at most the newest {MAX_SCANNED_ROWS:,} memories"))
         elif query.pieces:
             text_block = "branch_text_pieces"
             params |= {"pieces": list(query.pieces), "spaced": list(query.spaced), "scanned": MAX_SCANNED_ROWS}
-            steps.append(SearchStep("words", f"pairs of letters in at most the newest {MAX_SCANNED_ROWS:,} memories"))
+            steps.append(SearchStep("text", f"letter pairs in at most the newest {MAX_SCANNED_ROWS:,} memories"))
         elif query.words:
             ranked_words = await self._weights.of(query.words)
             if ranked_words:
@@ -67,7 +65,7 @@ class PostgresSearch:
                 if query.exact:
                     candidate_query, description, is_common = (
                         " | ".join(f"({word.query})" for word in ranked_words),
-                        "all with any word",
+                        "all memories with any query word",
                         False,
                     )
                 params |= {
@@ -77,10 +75,10 @@ class PostgresSearch:
                     "candidates": CANDIDATE_ROWS,
                 }
                 text_block = "branch_text_common" if is_common else "branch_text"
-                steps.append(SearchStep("words", f"{description}, ranked by idf x ts_rank"))
+                steps.append(SearchStep("text", f"{description}, ranked by idf x ts_rank"))
         elif query.newest:
             text_block = "branch_text_newest"
-            steps.append(SearchStep("words", "none to look for: the newest memories"))
+            steps.append(SearchStep("text", "no words to search for: the newest memories"))
         slots = {
             "vector_branch": [vector_block],
             "text_branch": [text_block],
@@ -93,11 +91,11 @@ class PostgresSearch:
         used_index = vector_block in ("branch_vector_index", "branch_vector_either")
         if used_index and model == query.model and query.only is None and len(rows) < query.limit:
             # An HNSW scan may end before enough rows passed the filters; an exact pass cannot.
-            steps.append(SearchStep("meaning", "too few found that way: everything that passes measured"))
+            steps.append(SearchStep("vector", "too few found; exact, over all that pass the filters"))
             slots = {**slots, "vector_branch": ["branch_vector_exact"]}
             rows, model = await self._search_once(params, slots, query.model)
         elapsed_ms = (time.perf_counter() - started) * 1000
-        steps.append(SearchStep("search", "both, their fusion and the memories, in one statement", elapsed_ms))
+        steps.append(SearchStep("search", "both branches, their fusion and the memories, in one statement", elapsed_ms))
         return BackendResult(rows, tuple(steps), model=model)
 
     async def _name_of_index(self) -> str:

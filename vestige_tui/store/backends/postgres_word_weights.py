@@ -58,7 +58,7 @@ def choose_candidates(words: Sequence[Word], required: Sequence[Word], total: in
     ``required`` words, which each memory must hold, may leave few enough by themselves.
     """
     if required and total * math.prod(word.documents / max(total, 1) for word in required) <= 2 * CANDIDATE_ROWS:
-        return " & ".join(f"({word.query})" for word in required), "memories with all the words that must occur", False
+        return " & ".join(f"({word.query})" for word in required), "memories with all required words", False
     ordered = sorted(words, key=lambda word: word.documents)
     if ordered[0].documents <= 2 * CANDIDATE_ROWS:
         count, documents = 1, ordered[0].documents
@@ -70,7 +70,7 @@ def choose_candidates(words: Sequence[Word], required: Sequence[Word], total: in
                 break
             count, documents = count + 1, total_documents
         description = (
-            "any of the words" if count == len(ordered) else f"one of the {count} rarest of {len(ordered)} words"
+            "any query word" if count == len(ordered) else f"one of the {count} rarest of {len(ordered)} words"
         )
         return " | ".join(f"({word.query})" for word in ordered[:count]), f"memories with {description}", False
     count, expected = 1, float(ordered[0].documents)
@@ -81,7 +81,7 @@ def choose_candidates(words: Sequence[Word], required: Sequence[Word], total: in
         count += 1
     description = "the rarest word" if count == 1 else f"all of the {count} rarest words"
     query = " & ".join(f"({word.query})" for word in ordered[:count])
-    return query, f"the newest {CANDIDATE_ROWS:,} memories with {description}, each of them common", True
+    return query, f"the newest {CANDIDATE_ROWS:,} memories with {description}; all are common", True
 
 
 class WordWeights:

@@ -33,7 +33,7 @@ def model_key(model: ModelSignature | None) -> ModelKey | None:
 def fitting(number: int) -> int:
     """Return a number that every store can hold: one of 64 bits. Raises Usage."""
     if not -MAX_INTEGER - 1 <= number <= MAX_INTEGER:
-        raise Usage("A number here has more than 64 bits; give a smaller one.")
+        raise Usage("This number has more than 64 bits; use a smaller one.")
     return number
 
 

@@ -73,7 +73,7 @@ MAX_MEASURED_FILE_BYTES = 256_000_000
 _VACUUM_STEPS = (
     VacuumStep("the text index", "optimize_text"),
     VacuumStep("the file", "vacuum"),
-    VacuumStep("the figures for the planner", "optimize"),
+    VacuumStep("the planner statistics", "optimize"),
     VacuumStep("the write-ahead log", "checkpoint"),
 )
 
@@ -91,7 +91,7 @@ class SqliteBackend:
         typed_vectors=False,
         computes_vectors=False,
         binary_copy=False,
-        no_answer_remedy="See that the file is there, and that nothing else holds it locked.",
+        no_answer_remedy="Check that the file exists and that no other program has it locked.",
     )
     lowest_id = ""
 
@@ -173,7 +173,7 @@ class SqliteBackend:
             except OSError as error:
                 # Another process may have created it just now; a dangling link does not exist.
                 if not (isinstance(error, FileExistsError) and self.path.exists()):
-                    raise Unavailable(f"{self.title} cannot be made: {error.strerror}.") from error
+                    raise Unavailable(f"{self.title} cannot be created: {error.strerror}.") from error
         if self.path.is_dir():
             raise ForeignStore(f"{self.title} is a directory, not a store.")
         if not self.path.is_file():
@@ -191,7 +191,7 @@ class SqliteBackend:
             raise ForeignStore(f"{self.title} is a SQLite file, but not a memory store; it was not touched.")
         if file.kind == "empty" and not self.create:
             # Opening it for writing would make a database of it.
-            self._read_only_reason = self._read_only_reason or "it holds no memory store yet"
+            self._read_only_reason = self._read_only_reason or "it contains no memory store yet"
         if file.kind == "empty" and self.path.stat().st_size == 0:
             # An empty file becomes a store only where one may be created; a refused command leaves it as it is.
             created = self.create
@@ -209,7 +209,7 @@ class SqliteBackend:
             self._is_immutable = self._has_stale_log = True
             name = self.path.name
             return (
-                f"{name}-wal beside it was written for another file and is left out; move {name}-wal and {name}-shm "
+                f"{name}-wal beside it was written for another file and is ignored; move {name}-wal and {name}-shm "
                 "away, and open it again"
             )
         if not os.access(self.path, os.W_OK):

@@ -186,7 +186,9 @@ async def prepare(connection: Connection, script: str) -> None:
     await connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     [keys] = await connection.execute_fetchall("PRAGMA foreign_keys")
     if not keys["foreign_keys"]:
-        raise Unavailable("This SQLite library enforces no foreign keys; it cannot hold a store safely.")
+        raise Unavailable(
+            "This SQLite library does not enforce foreign keys, which a store needs; install another one."
+        )
     await connection.run(add_functions)
     for statement in statements(script):
         await connection.execute(statement)

@@ -53,20 +53,20 @@ def translate(error: sqlite3.Error, title: str, path: Path) -> VestigeError:
         return Unavailable(f"{title} is damaged ({text}); open a backup, or recover it with the sqlite3 tool.")
     if name.startswith("SQLITE_FULL"):
         return DiskFull(
-            f"The disk of {title} is full; nothing was changed. Free space there, and try again.",
+            f"The disk of {title} is full; nothing was changed. Free some space and try again.",
             disk=f"the disk of {title}",
         )
     if is_full(error):
         return DiskFull(
-            f"{title} cannot grow ({text}): its disk is full or fails; nothing was changed.",
+            f"{title} cannot grow ({text}): its disk is full or failing; nothing was changed.",
             disk=f"the disk of {title}",
         )
     if name.startswith("SQLITE_CANTOPEN"):
         return Unreachable(f"{title} cannot be opened.")
     if name == "SQLITE_CONSTRAINT_FOREIGNKEY":
-        return NotFound("A memory that this belongs to is not there.")
+        return NotFound("A memory that this refers to does not exist.")
     if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError):
-        return Conflict(f"This is refused by the store: {text}.")
+        return Conflict(f"The store refused this: {text}.")
     if "no such table" in text:
-        return Refused(f"{title} has no memory tables yet; `vestige-tui schema up` makes them.")
+        return Refused(f"{title} has no memory tables yet; run `vestige-tui schema up`.")
     return VestigeError(f"SQLite failed: {text}.")

@@ -86,10 +86,10 @@ class OpenedFile:
             self._lose("its file was removed or renamed while it was open", "put it back beside its -wal")
             return
         except OSError as error:
-            log_suppressed(log, "look at the file of the store", error)
+            log_suppressed(log, "check the file of the store", error)
             return
         if (status.st_dev, status.st_ino) != identity:
-            self._lose("another file took its place while it was open", self._move_sides())
+            self._lose("its file was replaced by another file while it was open", self._move_sides())
         # A checkpoint on a full disk may add a part of a page, but only grows the file.
         elif status.st_size < self._seen_bytes and (not status.st_size or status.st_size % _MIN_PAGE_BYTES):
             self._lose("its file was truncated while it was open", self._move_sides())
@@ -164,7 +164,7 @@ class OpenedFile:
         try:
             return os.stat(self.path).st_mtime_ns
         except OSError as error:
-            log_suppressed(log, "look at the file of the store", error)
+            log_suppressed(log, "check the file of the store", error)
             return None
 
     def may_checkpoint(self) -> bool:
@@ -221,8 +221,8 @@ def refuse_log_without_file(path: Path) -> None:
     if wal_bytes(path):
         title = below_home(str(path))
         raise Refused(
-            f"{title} is missing or empty, and {path.name}-wal beside it holds changes of a file that was there; put "
-            f"that file back, or move {path.name}-wal away."
+            f"{title} is missing or empty, and {path.name}-wal beside it holds changes of an earlier file; put that "
+            f"file back, or move {path.name}-wal away."
         )
 
 

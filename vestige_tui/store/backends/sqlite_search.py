@@ -68,8 +68,8 @@ class _Branch:
 
 def _too_large_warning(index: VectorIndex) -> str:
     return (
-        f"The {index.too_large:,} vectors need more than the {index.limit / 1e9:.1f} GB of memory that a SQLite store "
-        "may take for them; answered by words alone. Copy the store to PostgreSQL with `vestige-tui migrate copy`."
+        f"The {index.too_large:,} vectors exceed the limit of {index.limit / 1e9:.1f} GB of memory; text results only. "
+        "Copy the store to PostgreSQL with `vestige-tui migrate copy`."
     )
 
 
@@ -134,12 +134,10 @@ class SqliteSearch:
         vector_block, text_block, filters = "branch_vector_none", "branch_text_none", query.filters
         if query.literal is not None:
             text_block, params = literal_block(query.literal), params | literal_params(query.literal)
-            steps.append(
-                SearchStep("words", f"the newest {MAX_SCANNED_ROWS:,} memories looked through, character by character")
-            )
+            steps.append(SearchStep("text", f"character scan of the newest {MAX_SCANNED_ROWS:,} memories"))
         elif query.newest:
             text_block = "branch_text_newest"
-            steps.append(SearchStep("words", "none to look for: the newest memories"))
+            steps.append(SearchStep("text", "no words to search for: the newest memories"))
         else:
             # Both branches apply their filters themselves.
             filters, index = (), self.index
@@ -160,9 +158,7 @@ class SqliteSearch:
             if query.pieces:
                 text_block, filters = "branch_text_pieces", query.filters
                 params |= self._piece_params(query)
-                steps.append(
-                    SearchStep("words", f"pairs of letters in at most the newest {MAX_SCANNED_ROWS:,} memories")
-                )
+                steps.append(SearchStep("text", f"letter pairs in at most the newest {MAX_SCANNED_ROWS:,} memories"))
             elif text_branch is not None:
                 text_block, params["text_hits"], params["text_also"] = "branch_text", text_branch.hits, []
                 steps.append(text_branch.step)
@@ -210,13 +206,13 @@ class SqliteSearch:
             index = self.index
         allowed = await cache.filter_sets.of(query.filters, query.params)
         if index.model != query.model:
-            return _Branch([], SearchStep("meaning", "of another model"), model=index.model)
+            return _Branch([], SearchStep("vector", "skipped: the vectors are of another model"), model=index.model)
         if index.too_large:
-            step = SearchStep("meaning", "left out: too many vectors to hold in memory")
+            step = SearchStep("vector", "skipped: too many vectors for the memory")
             return _Branch([], step, (_too_large_warning(index),), index.model)
         started = time.perf_counter()
         hits, how = await index.nearest(query.vector, query.depth, allowed, exact=query.exact)
-        return _Branch(hits, SearchStep("meaning", how, (time.perf_counter() - started) * 1000), model=query.model)
+        return _Branch(hits, SearchStep("vector", how, (time.perf_counter() - started) * 1000), model=query.model)
 
     async def _vector_branch_and_text_scores(
         self, query: BackendQuery, index: VectorIndex | None, cache: _SearchCache
@@ -242,7 +238,7 @@ class SqliteSearch:
         allowed = await cache.filter_sets.of(filters, query.params)
         started = time.perf_counter()
         hits, how = await self._readers.read(partial(self._rank_text, query, every, allowed, cache))
-        return _Branch(hits, SearchStep("words", how, (time.perf_counter() - started) * 1000))
+        return _Branch(hits, SearchStep("text", how, (time.perf_counter() - started) * 1000))
 
     def _rank_text(
         self, query: BackendQuery, every: bool, allowed: FilterSet, cache: _SearchCache, connection: sqlite3.Connection

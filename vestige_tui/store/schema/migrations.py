@@ -113,7 +113,7 @@ def migrations(dialect: Dialect) -> tuple[Migration, ...]:
     for path in sorted((sql_folder() / dialect / "migrations").glob("*.up.sql")):
         match = _FILE.fullmatch(path.name)
         if match is None:
-            raise SchemaBroken(f"{path.name} is no name for a migration.")
+            raise SchemaBroken(f"{path.name} is not a valid name for a migration.")
         text = path.read_text(encoding="utf-8")
         down = path.with_name(path.name.replace(".up.", ".down.")).read_text(encoding="utf-8")
         checksum = hashlib.sha256(text.encode()).hexdigest()
@@ -130,7 +130,7 @@ async def is_ours(backend: Backend) -> bool:
 async def refuse_foreign_tables(backend: Backend) -> None:
     """Raise ForeignStore if another program's tables have the names of ours."""
     if clashes := [str(row["name"]) for row in await backend.fetch("list_taken_names")]:
-        raise ForeignStore(f"{backend.title} already has a {clashes[0]} that is not ours; it was not touched.")
+        raise ForeignStore(f"{backend.title} already has a table {clashes[0]} of another program; nothing was changed.")
 
 
 async def status(backend: Backend) -> tuple[MigrationInfo, ...]:
@@ -174,8 +174,8 @@ def _check(steps: Sequence[Migration], applied: Mapping[int, Row]) -> None:
         migration = by_version.get(version)
         if migration is None:
             raise SchemaBroken(
-                f"The store has migration {version:04d}_{row['name']}, which this program does not know: "
-                "it is newer. Update vestige-tui."
+                f"The store has migration {version:04d}_{row['name']}, which this program does not know; "
+                "update vestige-tui."
             )
         if row["sha256"] != migration.checksum:
             raise SchemaBroken(
@@ -184,7 +184,9 @@ def _check(steps: Sequence[Migration], applied: Mapping[int, Row]) -> None:
     newest = max(applied, default=0)
     for migration in steps:
         if migration.version < newest and migration.version not in applied and not migration.staged:
-            raise SchemaBroken(f"The store lacks {migration.path.name} although later migrations are applied.")
+            raise SchemaBroken(
+                f"The store lacks {migration.path.name}, but later migrations are applied; restore it from a backup."
+            )
 
 
 async def up(
@@ -344,7 +346,9 @@ async def down(backend: Backend, *, to: int = 0, yes: bool = False, dry_run: boo
     if dry_run or not selected:
         return tuple(selected)
     if not yes and (counts := await losses(backend, selected)):
-        raise Refused(f"This would delete {losses_text(counts)} from {backend.title}; repeat with --yes to do it.")
+        raise Refused(
+            f"This would delete {losses_text(counts)} from {backend.title}; repeat with --yes to delete them."
+        )
     for info in selected:
         async with backend.write() as transaction:
             await transaction.fetch("lock_schema")

@@ -98,7 +98,7 @@ class _File:
         if version == recorded:
             return line, ()
         recorded_text = f"version {recorded}" if isinstance(recorded, int) else "no version"
-        return line, (f"The file says {recorded_text} of itself; its tables are those of {line}.",)
+        return line, (f"The file claims {recorded_text}, but its tables are those of {line}.",)
 
     def _matching(self, sort: str, subject: str | None = None) -> Iterator[_Piece]:
         for piece in _pieces():

@@ -69,13 +69,13 @@ def rank(run_query: RunQuery, query: TextQuery, allowed: FilterSet, total: int) 
     """Return the best ``depth`` memories that pass, with all ties of the last, and a note for the explanation."""
     if allowed.only is not None and len(allowed.only) <= MAX_DIRECT_ROWS:
         rows = run_query("rank_matching_among", {"words": query.whole, "among": sorted(allowed.only)})
-        return _best(rows, query.depth), f"FTS5, the {len(allowed.only):,} that pass the filters, ranked by bm25"
+        return _best(rows, query.depth), f"FTS5, over the {len(allowed.only):,} that pass the filters, ranked by bm25"
     share = max(allowed.count(total) / max(total, 1), 0.01)
     candidates = None if query.exact or query.every else _choose_candidates(query, share, total)
     if candidates is not None and (hits := _rank_candidates(run_query, query, allowed, candidates.expression)):
         return hits, f"FTS5, {candidates.how}, ranked by bm25"
-    which = "all" if query.every else "any"
-    return _rank_all(run_query, query, allowed, share), f"FTS5, {which} of the words, ranked by bm25"
+    which = "all query words" if query.every else "any query word"
+    return _rank_all(run_query, query, allowed, share), f"FTS5, {which}, ranked by bm25"
 
 
 def _best(rows: Sequence[tuple[Any, ...]], depth: int) -> list[ScoredSeq]:

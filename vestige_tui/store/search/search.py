@@ -24,6 +24,7 @@ from vestige_tui.core.search import (
     SearchStep,
     WhyNot,
 )
+from vestige_tui.core.text import ordinal
 from vestige_tui.store.backends.protocol import Backend, BackendQuery, BackendResult, Row, model_key
 from vestige_tui.store.schema import rows
 from vestige_tui.store.search.query_syntax import ParsedQuery, fold_ascii, is_unspaced, parse, pieces, spaced_words
@@ -50,8 +51,8 @@ MAX_MODEL_CHANGE_RETRIES = 2
 MAX_EXPLAINED_WORDS = 16
 """Words of a query that an explanation counts."""
 FOREIGN_INDEX_NOTE = (
-    "The text index is that of Vestige's server, which folds less: a word with an accent, ß or ø may be found only as "
-    "it is written, and one beside Chinese, Japanese or Thai letters not at all; look for such a word literally."
+    "The text index of Vestige's server finds a word with an accent, ß or ø only in the same spelling, and may miss "
+    "a word next to Chinese, Japanese or Thai letters; use literal search for such words."
 )
 
 _FILTER_LABELS = {
@@ -60,8 +61,8 @@ _FILTER_LABELS = {
     "filter_node_types": ("type", "node_types"),
     "filter_codebase": ("codebase", "codebase"),
     "filter_owner": ("owner", "owner"),
-    "filter_since": ("made since", "since"),
-    "filter_until": ("made before", "until"),
+    "filter_since": ("created since", "since"),
+    "filter_until": ("created before", "until"),
     "filter_holds": ("with", "holds"),
     "filter_lacks": ("without", "lacks"),
 }
@@ -127,10 +128,10 @@ class Searcher:
                 if query.embedding is not None and prepared_for and model:
                     _check_dimension(query.embedding, model)
                     raise ModelMismatch(
-                        f"The store has come to belong to {model.name}; this vector was given for {prepared_for.name}."
+                        f"The store now uses {model.name}; this vector was given for {prepared_for.name}."
                     ) from None
         if query.mode == "vector" or query.embedding is not None:
-            raise Busy("The store came to belong to another embedding model again and again; try again later.")
+            raise Busy("The embedding model of the store keeps changing; try again later.")
         return await work(await self._prepare(query, with_vector=False))
 
     async def _run(self, backend_query: BackendQuery) -> BackendResult:
@@ -170,13 +171,13 @@ class Searcher:
                 *prepared.steps,
                 *result.steps,
                 *self._index_steps(backend_query),
-                SearchStep("all", "from the query to its memories", elapsed_ms),
+                SearchStep("all", "from the query to the results", elapsed_ms),
             ),
         )
 
     def _index_steps(self, backend_query: BackendQuery) -> tuple[SearchStep, ...]:
         by_index = self._backend.foreign and backend_query.words
-        return (SearchStep("words", FOREIGN_INDEX_NOTE),) if by_index else ()
+        return (SearchStep("text", FOREIGN_INDEX_NOTE),) if by_index else ()
 
     async def why_not(self, query: SearchQuery, memory: Memory) -> WhyNot:
         """Return the rank of a memory for a query, and the reasons that keep it out of the answer."""
@@ -268,13 +269,13 @@ class Searcher:
             vector, model = await self._query_vector(query, parsed, warnings)
         else:
             vector, model = None, None
-            warnings.append("The store is coming to belong to another embedding model; answered by words alone.")
+            warnings.append("The embedding model of the store is changing; text results only.")
         encode_ms = (time.perf_counter() - started) * 1000
         steps = (SearchStep("query", "encoded by the store's model", encode_ms),) if vector is not None else ()
         with_text = query.mode != "vector" and bool(parsed.ranked)
         unspaced = with_text and any(map(is_unspaced, parsed.ranked))
         if parsed.dropped and not parsed.ranked:
-            fallback = "answered by meaning alone" if vector is not None else "nothing is left to look for"
+            fallback = "vector results only" if vector is not None else "use rarer words"
             warnings.append(f"Every word of this query is too common to search for; {fallback}.")
         if self._backend.foreign and with_text and not unspaced and not "".join(parsed.ranked).isascii():
             warnings.append(FOREIGN_INDEX_NOTE)
@@ -316,9 +317,9 @@ class Searcher:
     def _prepare_literal(self, query: SearchQuery, filters: list[str], params: dict[str, Any], limit: int) -> _Prepared:
         literal = query.text.strip()
         if not literal:
-            raise Usage("A literal search needs the characters to look for.")
+            raise Usage("A literal search needs characters to search for.")
         if len(literal) > MAX_LITERAL_CHARS:
-            raise Usage(f"A literal search takes {MAX_LITERAL_CHARS:,} characters at most.")
+            raise Usage(f"A literal search takes at most {MAX_LITERAL_CHARS:,} characters.")
         backend_query = BackendQuery(
             (), None, literal, False, tuple(filters), params, _fusion(limit, text=True, vector=False), limit
         )
@@ -344,14 +345,14 @@ class Searcher:
             return None, None
         if registered is None:
             if query.mode == "vector":
-                raise EmbedderUnavailable("This store has no vectors yet, so it cannot be searched by meaning.")
-            warnings.append("This store has no vectors yet; answered by words alone.")
+                raise EmbedderUnavailable("This store has no vectors yet; use text search.")
+            warnings.append("This store has no vectors yet; text results only.")
             return None, None
         if job := await self._in_place_job():
-            notice = f"Search by meaning pauses while job {job[:8]} makes the vectors anew in place."
+            notice = f"Vector search pauses while job {job[:8]} re-embeds the store in place."
             if query.mode == "vector":
                 raise EmbedderUnavailable(notice)
-            warnings.append(f"{notice} Answered by words alone.")
+            warnings.append(f"{notice} Text results only.")
             return None, None
         try:
             [vector] = await self._embedders.embed([parsed.spoken], registered=registered, query=True)
@@ -360,14 +361,14 @@ class Searcher:
                 raise _ModelChanged from None
             if query.mode == "vector":
                 raise
-            warnings.append(f"{error.message} Answered by words alone.")
+            warnings.append(f"{error.message} Text results only.")
             return None, None
         return vector, key
 
 
 def _check_dimension(vector: Vector, model: ModelSignature) -> None:
     if vector.shape != (model.dimension,):
-        raise ModelMismatch(f"This vector has {vector.shape[-1]} dimensions, the store's have {model.dimension}.")
+        raise ModelMismatch(f"This vector has {vector.shape[-1]} dimensions, but the store's have {model.dimension}.")
 
 
 def _fusion(limit: int, *, text: bool, vector: bool) -> Fusion:
@@ -402,28 +403,32 @@ def _reason(
     backend_query: BackendQuery, memory: Memory, fails: list[str], place: int | None, hit: Hit | None, row_count: int
 ) -> str:
     if fails:
-        return f"The filters keep it out: {', '.join(fails)}."
+        return f"It does not pass the filters: {', '.join(fails)}."
     if place is None or hit is None:
         if backend_query.literal is not None:
-            return "These characters do not occur in it."
+            return "It does not contain these characters."
         if backend_query.vector is not None and not memory.has_embedding:
-            return "It holds none of the words, and it has no vector that meaning could find."
+            return "It contains no query word and has no vector."
         if backend_query.vector is None:
-            return "It holds none of the words."
-        subject = "Neither its words nor its meaning bring" if backend_query.words else "Its meaning does not bring"
-        return f"{subject} it among the first ten thousand."
+            return "It contains no query word."
+        branches = "by text or by vector" if backend_query.fusion.text_weight else "by vector"
+        return f"It is not among the first 10,000 {branches}."
     if place <= row_count:
-        return f"It is in the answer, at place {place}."
+        return f"It is in the results, ranked {ordinal(place)}."
+    fusion = backend_query.fusion
     parts = []
-    for name, rank in (("words", hit.text_rank), ("meaning", hit.vector_rank)):
-        if rank is None:
-            parts.append(f"{name} do not find it" if name == "words" else f"{name} does not find it")
-        else:
-            suffix = (
-                "" if rank <= backend_query.fusion.depth else f", beyond the {backend_query.fusion.depth} that count"
-            )
-            parts.append(f"place {rank:,} by {name}{suffix}")
-    return f"It stands at place {place:,}: {'; '.join(parts)}."
+    if fusion.text_weight:
+        parts.append(_place_in_branch("text", hit.text_rank, fusion.depth) or "no query word matches")
+    if fusion.vector_weight:
+        no_rank = "not ranked by vector" if memory.has_embedding else "no vector"
+        parts.append(_place_in_branch("vector", hit.vector_rank, fusion.depth) or no_rank)
+    return f"Ranked {ordinal(place)}: {'; '.join(parts)}." if parts else f"Ranked {ordinal(place)}."
+
+
+def _place_in_branch(name: str, rank: int | None, depth: int) -> str:
+    if rank is None:
+        return ""
+    return f"{ordinal(rank)} by {name}" + ("" if rank <= depth else f", outside the {depth:,} considered")
 
 
 def _hit(row: Row) -> Hit:

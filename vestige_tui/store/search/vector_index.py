@@ -297,7 +297,7 @@ class VectorIndex:
         norm = float(np.linalg.norm(vector))
         arrays = self._arrays
         if norm == 0 or not np.isfinite(norm) or vector.shape != (self.dimension,) or arrays is None:
-            return [], "no vector to measure"
+            return [], "no vectors to compare"
         unit = np.asarray(vector / norm, dtype=np.float32)
         # The arrays are arguments, so that a concurrent sync changes nothing under the search.
         work = partial(self._search, arrays, arrays.used, unit, depth, allowed, exact)
@@ -314,11 +314,11 @@ class VectorIndex:
         if not exact and count > max(exact_limit, 4 * sample):
             indices = rows_near_by_signs(arrays, used, unit, depth, sample, allowed)
         if indices is not None:
-            how = f"{allowed.count:,} vectors: bits first, {len(indices):,} measured exactly"
+            how = f"{allowed.count:,} vectors: binary quantization first, {len(indices):,} compared exactly"
         else:
             indices = allowed.indices
             suffix = "" if filter_set.only is None else " that pass the filters"
-            how = f"{allowed.count:,} vectors{suffix}: all measured exactly"
+            how = f"{allowed.count:,} vectors{suffix}: all compared exactly"
         return best_rows(arrays, used, unit, depth, indices, allowed.hidden), how
 
     async def cosines(self, vector: Vector, memory_seqs: Collection[int]) -> list[tuple[int, float]]:
