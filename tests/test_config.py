@@ -128,11 +128,11 @@ POSTGRES = '[storage]\nbackend = "postgres"\n[storage.postgres]\nurl = "postgres
         (f"{POSTGRES}acquire_timeout_secs = nan\n", "line 5: storage.postgres.acquire_timeout_secs must be a number"),
         (
             f"{POSTGRES}read_url = 'pgembed:x'\n",
-            "FILE, line 5: storage.postgres.read_url must begin with postgresql://",
+            "FILE, line 5: storage.postgres.read_url must start with postgresql://",
         ),
         (f"{POSTGRES}read_url = ''\n", "FILE, line 5: storage.postgres.read_url is empty."),
-        (POSTGRES.replace("postgresql:", "mysql:"), "line 4: storage.postgres.url must begin with postgresql://"),
-        (f"{POSTGRES}direct_url = 'pgembed:d'\n", "line 5: storage.postgres.direct_url must begin with postgresql://"),
+        (POSTGRES.replace("postgresql:", "mysql:"), "line 4: storage.postgres.url must start with postgresql://"),
+        (f"{POSTGRES}direct_url = 'pgembed:d'\n", "line 5: storage.postgres.direct_url must start with postgresql://"),
         ("[embeddings]\nmodle = 'x'\n", "FILE, line 2: embeddings.modle is not known; did you mean model?"),
         ("[embeddings]\nmodel = ''\n", "FILE, line 2: embeddings.model is empty."),
         (
@@ -149,19 +149,19 @@ POSTGRES = '[storage]\nbackend = "postgres"\n[storage.postgres]\nurl = "postgres
         ("[review]\nweights = [1, 2]\n", "FILE, line 2: review.weights must be a list of 21 numbers."),
         (
             f"[review]\nweights = {[9.0] * 21}\n",
-            "FILE, line 2: review.weights[5] is 9.0, but must lie between 0.001 and 4.",
+            "FILE, line 2: review.weights[5] is 9.0, but must be between 0.001 and 4.",
         ),
         (f"[review]\nweights = {['x'] * 21}\n", "FILE, line 2: review.weights must be a list of 21 numbers."),
-        ("[keys]\nsearch = 'ctrl+nothing'\n", 'FILE, line 2: keys.search: "ctrl+nothing" is no key;'),
+        ("[keys]\nsearch = 'ctrl+nothing'\n", 'FILE, line 2: keys.search: "ctrl+nothing" is not a key;'),
         ("[keys]\nsearch = 'a,'\n", "FILE, line 2: keys.search: a key is empty;"),
         ("[keys]\nsearch = 5\n", "FILE, line 2: keys.search must be a key"),
         ("[keys]\nsearch = []\n", "FILE, line 2: keys.search must be a key"),
-        ("[keys]\na = 'f3'\n'b.c' = 'nope'\n", 'FILE, line 3: keys.b.c: "nope" is no key;'),
+        ("[keys]\na = 'f3'\n'b.c' = 'nope'\n", 'FILE, line 3: keys.b.c: "nope" is not a key;'),
         ("[ui]\ntheme = 1\n", "FILE, line 2: ui.theme must be text in quotes."),
-        ("[ui]\n'\x1b[2J' = 1\n", "FILE, line 2: this is not valid TOML."),
+        ("[ui]\n'\x1b[2J' = 1\n", "FILE, line 2: not valid TOML."),
         ('[ui]\n"\\u001b[2J" = 1\n', "FILE, line 1: ui.\ufffd[2J is not known."),
-        ("[ui\n", "FILE, line 1: this is not valid TOML."),
-        ("[ui]\ntheme = 'a'\ntheme = 'b'\n", "FILE, line 3: this is not valid TOML."),
+        ("[ui\n", "FILE, line 1: not valid TOML."),
+        ("[ui]\ntheme = 'a'\ntheme = 'b'\n", "FILE, line 3: not valid TOML."),
     ],
 )
 def test_faults_name_file_key_and_line(file: Path, text: str, sentence: str) -> None:
@@ -170,7 +170,7 @@ def test_faults_name_file_key_and_line(file: Path, text: str, sentence: str) -> 
 
 def test_a_table_given_twice(file: Path) -> None:
     message = fault(file, "[ui]\ntheme = 'a'\n[ui]\ntheme = 'b'\n")
-    assert message == "FILE, line 3: this is not valid TOML."
+    assert message == "FILE, line 3: not valid TOML."
 
 
 @pytest.mark.parametrize(
@@ -568,7 +568,7 @@ def test_keys_that_fit_the_commands(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("serch = 'f3'", "FILE, line 2: keys.serch is no command; did you mean search?"),
+        ("serch = 'f3'", "FILE, line 2: keys.serch is not a command; did you mean search?"),
         ("search = 'y'", 'FILE, line 2: keys.search and copy are both bound to "y".'),
         ("search = '?'", 'FILE, line 2: keys.search and help are both bound to "question_mark".'),
         ("copy = 'f9'\nsearch = 'f9'", 'FILE, line 3: keys.search and copy are both bound to "f9".'),

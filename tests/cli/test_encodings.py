@@ -85,7 +85,7 @@ def test_every_command_refuses_a_database_of_another_encoding(
             if command[1] == "verify" and str(missing) in command:
                 continue  # It has no target either, which may be said first.
             assert (ran.status, ran.json["error"]["code"]) == (3, "refused"), command
-            assert f"encoding {encoding}, and a store needs UTF8" in ran.json["error"]["message"], command
+            assert f"encoding {encoding}, but a store needs UTF8" in ran.json["error"]["message"], command
         with psycopg.connect(url) as server:
             cursor = server.execute(
                 "SELECT (SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()), "

@@ -68,10 +68,10 @@ def test_explain_says_why_a_list_is_missing(run: Command, sample: str) -> None:
 def test_why_not_says_the_reason_first(run: Command, sample: str) -> None:
     ran = run("--store", sample, "search", "keys", "--why-not", sample_id(5)[:8])
     assert ran.status == 0
-    assert ran.out.splitlines()[0] == "The filters keep it out: not replaced."
+    assert ran.out.splitlines()[0] == "It does not pass the filters: not replaced."
     assert "filters   does not pass not replaced" in ran.out
     there = run("--store", sample, "search", "keys", "--mode", "text", "--why-not", sample_id(0))
-    assert there.out.splitlines()[0] == "It is in the answer, at place 1."
+    assert there.out.splitlines()[0] == "It is in the results, ranked 1st."
     document = run(
         "--store", sample, "--json", "search", "backup keys", "--type", "note", "--why-not", sample_id(3)
     ).json

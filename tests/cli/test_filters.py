@@ -39,7 +39,7 @@ def test_an_owner_goes_by_handle_name_or_id(run: Command, sample: str, owner: st
     ("options", "said"),
     [
         (["--owner", "nobody"], "No owner is called 'nobody' here."),
-        (["--since", "soon"], "The time 'soon' was not understood"),
+        (["--since", "soon"], "The time 'soon' is not valid"),
         (["--filter", "abuot keys"], "There is no saved filter 'abuot keys'; did you mean about keys?"),
         (["--filter", "\x1b[2J"], "There is no saved filter '\\x1b[2J'; [filters] in the settings holds them."),
     ],
@@ -77,7 +77,7 @@ def test_a_wrong_saved_filter_is_said_with_its_line(run: Command, sample: str, s
     saved.write_text('[filters]\nbad = "colour:red"\n')
     ran = run("list", "--store", sample, "--filter", "bad")
     assert ran.status == 1
-    assert ran.err.startswith(f"{saved}, line 2: filters.bad: 'colour': is no field of a filter")
+    assert ran.err.startswith(f"{saved}, line 2: filters.bad: 'colour': is not a filter field")
 
 
 def test_what_lacks_a_vector(run: Command, sample: str) -> None:

@@ -39,7 +39,7 @@ def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
     assert ran.status == 0, ran
     assert {"rows_updated", "duration_secs", "index_rebuild_secs", "swap_ms"} < set(ran.json)
     assert (ran.json["rows_updated"], ran.json["job"]["status"], ran.json["job"]["kind"]) == (6, "completed", "reembed")
-    assert "A backup first is good advice (knowledge_nodes, node_embeddings, embedding_model, scheduling): " in ran.err
+    assert "Make a backup first (knowledge_nodes, node_embeddings, embedding_model, scheduling): " in ran.err
     assert ("pg_dump" if url.startswith("postgres") else "sqlite3") in ran.err
     shown = run("--store", url, "registry", "show", "--json").json
     assert (shown["registered"]["name"], shown["vectors"]["by_width"]) == (NEW, {"96": 6})
@@ -60,7 +60,7 @@ def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
     back = run("--store", url, "registry", "rollback", "--yes")
     assert back.status == 0, back
     assert "state  done" in back.out
-    assert "no vector had to be made" in back.out
+    assert "no new vector was needed" in back.out
     hits = run("--store", url, "search", "signing keys", "--json").json["hits"]
     assert [(hit["memory"]["id"], hit["score"]) for hit in hits] == [
         (hit["memory"]["id"], hit["score"]) for hit in before
@@ -130,7 +130,7 @@ def test_what_is_refused(run: Command, sample: str) -> None:
         assert run("--store", sample, *arguments).status == status, arguments
     # What cannot be done is said before anybody is asked to agree to it.
     for arguments, why in (
-        (["migrate", "reembed", "--model", "nonsense/model"], "not one that fastembed knows"),
+        (["migrate", "reembed", "--model", "nonsense/model"], "fastembed does not know"),
         (["registry", "rollback"], "keeps no vectors of an earlier model"),
         (["migrate", "reembed", "--model", "BAAI/bge-small-en-v1.5"], "This would download BAAI/bge-small-en-v1.5"),
     ):
@@ -153,7 +153,7 @@ def test_a_store_s_own_model_in_another_width(run: Command, url: str) -> None:
     ran = run("--store", url, "migrate", "reembed", "--model", own, *narrow, "--yes")
     assert ran.status == 0, ran
     assert f"6 vectors of sentence-transformers/{own} (128 dimensions)" in ran.out
-    assert f"those of sentence-transformers/{own} (384 dimensions) are kept" in ran.out
+    assert f"the vectors of sentence-transformers/{own} (384 dimensions) are kept" in ran.out
     assert f"model  sentence-transformers/{own}, 128 dimensions" in ran.out
     again = run("--store", url, "migrate", "reembed", "--model", own, *narrow, "--yes")
     assert "there is nothing to change" in again.out

@@ -41,4 +41,4 @@ def test_a_job_without_a_place_for_its_log_is_not_begun(
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "file" / "state"))
     ran = run("--store", sample, "migrate", "copy", "--target", f"sqlite:{home / 'new.db'}", "--json")
     assert (ran.status, ran.json["error"]["code"]) == (1, "unavailable")
-    assert ran.err.splitlines()[-1].startswith("No worker could be started: ")
+    assert ran.err.splitlines()[-1].startswith("The worker could not be started: ")

@@ -77,7 +77,7 @@ def test_rows_that_no_copy_can_bring_are_no_differences(run: Command, tmp_path: 
     ran = run("migrate", "verify", *both)
     assert ran.status == 0
     assert ran.out.endswith("rows could not be copied; the findings say why.\n")
-    assert "It holds values that are not finite." in ran.out
+    assert "It contains values that are not finite." in ran.out
     ran = run("migrate", "verify", *both, "--json")
     assert (ran.status, ran.json["equal"], ran.json["differences"]) == (0, True, [])
 
@@ -127,7 +127,7 @@ def test_what_is_missing_is_said(sample: str, run: Command, tmp_path: Path) -> N
     assert (ran.status, ran.json["error"]["code"]) == (1, "unavailable")
     ran = run("migrate", "verify", "--source", sample, "--target", sample)
     assert ran.status == 2
-    assert "equal to itself" in ran.err
+    assert "are the same store" in ran.err
 
 
 def spoil(target: str) -> None:

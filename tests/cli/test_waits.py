@@ -28,10 +28,10 @@ def test_a_command_that_waits_for_a_lock_says_who_holds_it(run: Command, postgre
         other.execute("LOCK TABLE knowledge_nodes IN ACCESS EXCLUSIVE MODE")
         session = other.info.backend_pid
         waited = run("--store", url, "list")
-    assert f"Waiting for a lock that session {session} (night report, user " in waited.err
+    assert f"Waiting for a lock held by session {session} (night report, user " in waited.err
     assert "ctrl-C cancels." in waited.err
     assert (waited.status, waited.out) == (1, "")
-    assert f"is busy: session {session} (night report" in waited.err
+    assert f"is locked by session {session} (night report" in waited.err
     quick = run("--store", url, "list")
     assert (quick.status, quick.err.count("Waiting")) == (0, 0)
 
@@ -41,6 +41,6 @@ def test_a_command_that_waits_for_a_file_says_so(run: Command, tmp_path: Path) -
     assert run("--store", str(path), "add", "the first").status == 0
     with writer_of(path) as pid:
         waited = run("--store", str(path), "add", "never written")
-    assert len(re.findall(rf"No answer for \d+ s from {path}\. ctrl-C cancels\.", waited.err)) == 1
+    assert len(re.findall(rf"Waiting \d+ s for an answer from {path}\. ctrl-C cancels\.", waited.err)) == 1
     assert f"is locked by process {pid} (" in waited.err
     assert waited.status == 1

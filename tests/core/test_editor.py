@@ -121,7 +121,7 @@ async def test_a_failure_changes_nothing_and_keeps_what_was_typed(
     [
         ("/no/such/editor --wait", "The editor /no/such/editor cannot be started: No such file or directory. Set"),
         ("/", "The editor / cannot be started: Permission denied. Set"),
-        ("vi 'open", "has a quote that does not end. Set"),
+        ("vi 'open", "has an unclosed quote. Correct"),
     ],
 )
 async def test_an_editor_that_cannot_be_started_gives_the_terminal_back(

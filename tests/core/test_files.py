@@ -186,7 +186,7 @@ def test_a_file_that_was_closed_to_others_meanwhile_stays_closed(tmp_path: Path)
 
 def test_a_descriptor_of_our_own_is_no_file(tmp_path: Path) -> None:
     one, other = socket.socketpair()
-    with closing(one), closing(other), pytest.raises(Refused, match="is no file, pipe or device"):
+    with closing(one), closing(other), pytest.raises(Refused, match="is not a file, pipe or device"):
         examine(f"/dev/fd/{one.fileno()}")
 
 
@@ -391,7 +391,7 @@ def test_a_folder_that_may_be_written_and_not_be_read_is_enough(theirs: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("rights", "sentence"), [(0o444, "Permission denied"), (0o200, "cannot be read, and so may be a database")]
+    ("rights", "sentence"), [(0o444, "Permission denied"), (0o200, "cannot be read and may be a database")]
 )
 def test_a_file_that_may_not_be_written_stays(theirs: Path, rights: int, sentence: str) -> None:
     path = theirs / "old"
@@ -557,7 +557,7 @@ def test_what_comes_at_the_last_moment_is_not_overwritten(
         link(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "link", late)
-    with pytest.raises(Refused, match="was created or changed meanwhile and stays as it is"):
+    with pytest.raises(Refused, match="was created or changed meanwhile and was not overwritten"):
         put(path)
     assert (path.read_text(), names(tmp_path)) == ("theirs\n", ["out"])
 
@@ -665,7 +665,7 @@ async def test_a_reader_that_went_away_is_told(tmp_path: Path) -> None:
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     async with written(examine(pipe)) as sink:
         os.close(reader)
-        with pytest.raises(Unavailable, match=r"pipe could not be written: its reader went away\."):
+        with pytest.raises(Unavailable, match=r"pipe could not be written: the program that reads it has ended\."):
             await sink.write("x")
 
 

@@ -60,15 +60,15 @@ def test_while_one_types_a_value_waits_for_its_end() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "holds no filter"),
+        ("", "contains no filter"),
         ("words", "'words' has no field"),
-        ("tag:a colour:red", "'colour': is no field of a filter; the fields are domain, type"),
-        ('tag:"open', "tag: has no value that could be read"),
-        ("tag:", "tag: has no value"),
-        ("since:2026-13-40", "was not understood"),
+        ("tag:a colour:red", "'colour': is not a filter field; the fields are domain, type"),
+        ('tag:"open', "tag: has no valid value"),
+        ("tag:", "tag: has no valid value"),
+        ("since:2026-13-40", "is not valid"),
         ("recall:2", "from 0 to 1"),
         ("is:lost", "is: takes replaced or without-vector, not 'lost'"),
-        ("\x1b]0;x\x07:y", "is no field"),
+        ("\x1b]0;x\x07:y", "is not a filter field"),
     ],
 )
 def test_what_is_no_filter_is_refused_in_one_sentence(text: str, said: str) -> None:

@@ -19,6 +19,7 @@ from vestige_tui.core.text import (
     grouped,
     masked,
     one_line,
+    ordinal,
     plain,
     quoted,
     redact,
@@ -306,3 +307,11 @@ def test_a_message_is_shortened_and_keeps_its_end() -> None:
         assert len(message) < MAX_MESSAGE_CHARS + 10
         assert message.startswith("Unrecognized arguments: ")
         assert message.endswith("; see `vestige-tui --help`.")
+
+
+@pytest.mark.parametrize(
+    ("rank", "shown"),
+    [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (113, "113th"), (22, "22nd"), (1_001, "1,001st")],
+)
+def test_ordinal(rank: int, shown: str) -> None:
+    assert ordinal(rank) == shown

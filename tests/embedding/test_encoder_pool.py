@@ -93,19 +93,19 @@ async def test_closing_ends_what_is_being_encoded(two: Encoders) -> None:
 async def test_only_the_text_that_cannot_be_encoded_fails(fragile: Encoders) -> None:
     texts = ["good", "undone", "hollow", "better"]
     good, undone, hollow, better = await fragile.encode(texts)
-    assert undone == "The model cannot encode it (RuntimeError)."
-    assert hollow == "The model gave numbers for it that are not finite."
+    assert undone == "The model cannot encode this text (RuntimeError)."
+    assert hollow == "The model returned numbers that are not finite for this text."
     same([good, better], ["good", "better"])
 
 
 async def test_only_the_text_that_kills_the_encoder_fails(fragile: Encoders) -> None:
     good, deadly, better = await fragile.encode(["good", "deadly", "better"])
-    assert deadly == "The encoder died of it, twice."
+    assert deadly == "The encoder crashed on this text twice."
     same([good, better], ["good", "better"])
 
 
 async def test_encoders_that_always_die_end_the_job(fragile: Encoders) -> None:
-    with pytest.raises(VestigeError, match="again and again"):
+    with pytest.raises(VestigeError, match="keep crashing"):
         await fragile.encode(["deadly"] * 6)
 
 
@@ -117,7 +117,7 @@ async def test_another_build_is_refused_unless_any_will_do() -> None:
             if any_build:
                 same(await encoders.encode(["one"]), ["one"])
             else:
-                with pytest.raises(Refused, match=r"test-embedder-8 has other files here .* than those"):
+                with pytest.raises(Refused, match=r"The files of test-embedder-8 here .* differ from those"):
                     await encoders.encode(["one"])
         finally:
             encoders.close()
@@ -126,7 +126,7 @@ async def test_another_build_is_refused_unless_any_will_do() -> None:
 async def test_a_model_that_is_not_here_is_one_sentence() -> None:
     encoders = Encoders(ModelSignature("no-such-model", 8, ""), texts=1)
     try:
-        with pytest.raises(EmbedderUnavailable, match="not one that fastembed knows"):
+        with pytest.raises(EmbedderUnavailable, match="fastembed does not know"):
             await encoders.encode(["one"])
     finally:
         encoders.close()

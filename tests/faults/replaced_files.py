@@ -107,7 +107,7 @@ def _stale_log(lab: Lab) -> Attempt:
 def replaced_file(lab: Lab) -> FaultResult:
     return summarize(
         [
-            _lose_file(lab, "replaced", "another file took its place while it was open"),
+            _lose_file(lab, "replaced", "its file was replaced by another file while it was open"),
             _lose_file(lab, "removed", "was removed or renamed while it was open"),
             _lose_file(lab, "emptied", "while it was open"),
             _stale_log(lab),

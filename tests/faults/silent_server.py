@@ -41,7 +41,7 @@ def _cancel_in_console(terminal: Terminal) -> Attempt:
     """Type a search that is not answered: the console says so, and esc ends the wait."""
     terminal.send("silence")
     terminal.until("◐ no answer")
-    message = sentence_on(terminal, "No answer for")
+    message = sentence_on(terminal, "for an answer from")
     terminal.until("esc cancel")
     terminal.press("escape")
     terminal.until("searching …", gone=True)

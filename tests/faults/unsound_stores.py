@@ -32,7 +32,7 @@ POISONS = {
 BROKEN_SCHEMAS = {
     f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{INDEX}'::regclass": "The vector index is broken",
     f"DROP INDEX {INDEX}": "The vector index is missing",
-    "DROP EXTENSION vector CASCADE": "The extension vector is missing",
+    "DROP EXTENSION vector CASCADE": "The extension vector and all vectors are missing",
 }
 
 

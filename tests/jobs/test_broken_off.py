@@ -26,7 +26,7 @@ from vestige_tui.store.store import Store
 from vestige_tui.transfer.postgres_source import PostgresSource
 from vestige_tui.transfer.postgres_target import PostgresTarget
 
-SAID = "The server broke the query off: canceling statement due to "
+SAID = "The server cancelled the query: canceling statement due to "
 HASTY = "?options=-c%20statement_timeout%3D200ms"
 WAITS = (
     "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"

@@ -39,14 +39,14 @@ async def test_a_job_whose_worker_cannot_be_started_ends_with_the_reason(
 ) -> None:
     source, target = tmp_path / "source.db", f"sqlite:{tmp_path / 'target.db'}"
     await fill(source, 20)
-    message = "No worker could be started: No space left on device."
+    message = "The worker could not be started: No space left on device."
     with monkeypatch.context() as patch:
         if where == "the note":
             stand_in_the_way(state)
-            message = "No worker could be started: File exists."
+            message = "The worker could not be started: File exists."
         elif where == "the folder of logs":
             stand_in_the_way(state / "jobs")
-            message = "No worker could be started: File exists."
+            message = "The worker could not be started: File exists."
         elif where == "the log":
             opened = os.open
             patch.setattr(
@@ -72,7 +72,7 @@ async def test_the_reason_is_told_also_where_the_ledger_cannot_take_it(
     await fill(source, 20)
     monkeypatch.setattr("vestige_tui.jobs.start.remember", full)
     monkeypatch.setattr(Ledger, "transition", refuse)
-    with pytest.raises(Unavailable, match="No worker could be started: No space left on device"):
+    with pytest.raises(Unavailable, match="The worker could not be started: No space left on device"):
         await start(JobRequest("copy", f"sqlite:{source}", f"sqlite:{tmp_path / 'target.db'}"))
 
 

@@ -255,9 +255,9 @@ async def test_a_server_that_just_began_gives_grace(postgres_database: str, cloc
 
 
 def test_a_sweep_is_told_in_words() -> None:
-    assert sweep_summary(SweepResult(1)) == "1 job is over its deadline and failed."
+    assert sweep_summary(SweepResult(1)) == "1 job is past its deadline and marked as failed."
     assert sweep_summary(SweepResult(2, 1)) == (
-        "2 jobs are over their deadline and failed. 1 job is stuck: no sign of life for more than 10 min."
+        "2 jobs are past their deadline and marked as failed. 1 job is stuck: no heartbeat for more than 10 min."
     )
-    assert sweep_summary(SweepResult(0, 0, 3)) == "3 could not be settled."
+    assert sweep_summary(SweepResult(0, 0, 3)) == "3 jobs could not be updated."
     assert sweep_summary(SweepResult()).startswith("Nothing")

@@ -97,7 +97,7 @@ def test_a_job_that_begins_over_forgets_its_result() -> None:
 
 @pytest.mark.parametrize("version", [VERSION + 1, 99, "1", 1.0, True, None, -1])
 def test_a_version_that_is_not_known_is_refused(version: object) -> None:
-    with pytest.raises(CheckpointUnreadable, match="A newer version of this program"):
+    with pytest.raises(CheckpointUnreadable, match="A newer vestige-tui wrote"):
         ReembedCheckpoint.from_json({**ReembedCheckpoint().to_json(), "version": version})
 
 
@@ -194,5 +194,5 @@ async def test_a_job_that_a_newer_program_began_is_left_as_it_is(url: str, monke
     job = await run(url, model=NEW.name, batch=4)
     assert job.status == "failed"
     assert job.error is not None
-    assert job.error.startswith("A newer version of this program has written the checkpoint of this job (version 2;")
+    assert job.error.startswith("A newer vestige-tui wrote the checkpoint of this job (version 2;")
     assert await stored_checkpoint(url) == stored

@@ -448,7 +448,7 @@ async def test_a_model_that_can_encode_nothing_changes_nothing(
         await store.memories.insert_many([Draft("undone one"), Draft("undone two")], embed=False)
     job = await run(store_url, model="test-embedder-8")
     assert job.status == "failed"
-    assert job.error == "test-embedder-8 could not encode a single text; the store stays as it was."
+    assert job.error == "test-embedder-8 could not encode any text; the store is unchanged."
     async with opened(store_url) as store:
         assert (await store.models.registered() or signature(NEW)).name == "test-embedder-16"
 
@@ -608,7 +608,7 @@ async def test_old_vectors_can_be_let_go(store_url: str, run: Run) -> None:
     assert everything_is_of(store_url, OLD) == 10
     async with opened(store_url) as store:
         assert await plan.spare(store) is None
-    with pytest.raises(Refused, match="nothing to go back to"):
+    with pytest.raises(Refused, match="nothing to roll back to"):
         await start.check(JobRequest("reembed", store_url, store_url, {"rollback": True}))
 
 
@@ -658,7 +658,7 @@ async def test_in_place(store_url: str, run: Run, options: Mapping[str, Any]) ->
     if store_url.startswith("postgres"):
         assert width(store_url, "node_embeddings") == "vector(1024)"
         assert report.index_rebuild_secs > 0
-    with pytest.raises(Refused, match="nothing to go back to"):
+    with pytest.raises(Refused, match="nothing to roll back to"):
         await start.check(JobRequest("reembed", store_url, store_url, {"rollback": True}))
 
 
@@ -782,7 +782,7 @@ async def test_a_cancelled_job_leaves_its_vectors_to_the_next(
         estimated = await plan.estimate(store, NEW.name, measure=False)
         assert estimated is not None
         assert estimated.memories == 44
-    with pytest.raises(Refused, match=r"test-embedder-1024 .* is not done; go on with it, or drop"):
+    with pytest.raises(Refused, match=r"test-embedder-1024 .* is unfinished; continue it, or delete"):
         await start.check(JobRequest("reembed", store_url, store_url, {"model": OTHER.name}))
     with pytest.raises(Refused, match="is not done"):
         await start.check(JobRequest("reembed", store_url, store_url, {"model": NEW.name, "in_place": True}))
@@ -797,9 +797,9 @@ async def test_vectors_of_another_build_are_not_mixed(store_url: str, workers: W
     await workers.start(work)
     assert workers.run(90)[0] == KILLED_STATUS
     change(store_url, "UPDATE spare_model SET hash = %s", "another")
-    with pytest.raises(Refused, match=r"test-embedder-24 has other files here .* --drop-old` drops"):
+    with pytest.raises(Refused, match=r"The files of test-embedder-24 here .* --drop-old` to delete"):
         await start.start(work)
-    with pytest.raises(Refused, match="has other files here"):
+    with pytest.raises(Refused, match="differ from those that the work started with"):
         await start.start(replace(work, options={**work.options, "hash": "another"}))
 
 
@@ -813,7 +813,7 @@ async def test_a_worker_that_finds_another_build_stops(
     job = await run(store_url, model="test-embedder-24")
     assert job.status == "failed"
     assert job.error is not None
-    assert "has other files here" in job.error
+    assert "differ from those that the work started with" in job.error
     async with opened(store_url) as store:
         assert (await store.models.registered() or signature(NEW)).name == "test-embedder-16"
 
@@ -873,15 +873,15 @@ async def test_a_dry_run_writes_nothing(store_url: str) -> None:
 async def test_what_is_refused_before_anything(store_url: str) -> None:
     async with opened(store_url, create=True):
         pass
-    with pytest.raises(Refused, match="belongs to no model yet"):
+    with pytest.raises(Refused, match="has no model yet"):
         await start.check(JobRequest("reembed", store_url, store_url, {"model": NEW.name}))
     await fill(store_url, 3)
     for options, error, words in (
         ({}, Usage, "needs a model"),
         ({"model": NEW.name, "batch": 5_000}, Usage, "1 to 4,096"),
         ({"model": OLD.name}, Refused, "nothing to change"),
-        ({"model": "no-such-model"}, EmbedderUnavailable, "not one that fastembed knows"),
-        ({"rollback": True}, Refused, "nothing to go back to"),
+        ({"model": "no-such-model"}, EmbedderUnavailable, "fastembed does not know"),
+        ({"rollback": True}, Refused, "nothing to roll back to"),
     ):
         with pytest.raises(error, match=words):
             await start.start(JobRequest("reembed", store_url, store_url, options))
@@ -930,7 +930,7 @@ async def test_search_by_meaning_pauses_in_place_and_says_so(store_url: str) -> 
             await console.search(SearchQuery(text=text, mode="vector"))
         # Its vector is left to the job, which makes all of them.
         await console.insert(Draft("written meanwhile"), embed=False)
-        left_to = f"Job {run.id[:8]} makes the vectors of this store anew; the missing ones are left to it."
+        left_to = f"Job {run.id[:8]} is re-embedding this store and creates the missing vectors, too."
         with pytest.raises(Refused, match=left_to):
             await console.models.fill()
         await ledger.transition(run.id, "completed")

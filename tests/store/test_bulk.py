@@ -72,7 +72,7 @@ async def test_of_writes_that_come_together_only_the_refused_one_fails(store: St
     done = await asyncio.gather(*(store.insert(draft, embed=False) for draft in drafts), return_exceptions=True)
     assert [number for number, each in enumerate(done) if isinstance(each, Exception)] == [7]
     assert isinstance(done[7], Conflict)
-    assert done[7].message == f"A memory with the id {key(0)} is already there."
+    assert done[7].message == f"A memory with the id {key(0)} already exists."
     assert await store.memories.count() == 20
     assert len(await store.journal.entries(limit=100)) == 19
 

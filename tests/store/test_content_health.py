@@ -55,9 +55,7 @@ async def two(store: Store) -> tuple[str, str]:
 async def test_a_vector_of_zeros_is_named(store: Store, two: tuple[str, str]) -> None:
     zeros = bytes(64 * 4) if store.kind == "sqlite" else str([0.0] * 64)
     run_sql(store, "UPDATE node_embeddings SET embedding = ? WHERE node_id = ?", zeros, two[1])
-    assert f"1 vector has only zeros, so that no search by meaning finds it: the memory {two[1]}." in await problems(
-        store
-    )
+    assert f"1 vector has only zeros; vector search cannot find it: the memory {two[1]}." in await problems(store)
 
 
 @pytest.mark.parametrize(
@@ -119,13 +117,13 @@ async def test_json_that_cannot_be_read_is_named(store: Store, two: tuple[str, s
         run_sql(store, f"UPDATE knowledge_nodes SET {column} = '[1]' WHERE id = ?", two[0])
     else:
         run_sql(store, f"UPDATE knowledge_nodes SET {column} = ? WHERE id = ?", "{broken", two[0])
-    assert f"cannot be read, and count as none: the memory {two[0]}" in await problems(store)
+    assert f"cannot be read and are treated as empty: the memory {two[0]}" in await problems(store)
 
 
 @pytest.mark.parametrize("backend", ["postgres"])
 async def test_a_dropped_extension_is_named(store: Store, two: tuple[str, str]) -> None:
     run_sql(store, "DROP EXTENSION vector CASCADE")
-    assert "The extension vector is missing from the database" in await problems(store)
+    assert "The extension vector and all vectors are missing from the database" in await problems(store)
     assert len((await store.page()).items) == 2
 
 
@@ -160,7 +158,7 @@ async def test_the_content_is_looked_at_now_and_then(store: Store, two: tuple[st
     run_sql(store, "UPDATE knowledge_nodes SET metadata = '[1]'")
     for _ in range(2):
         await store.health()
-    assert "count as none" in await problems(store)
+    assert "are treated as empty" in await problems(store)
     looks = {each.name: each.count for each in (await store.maintenance.report()).queries}["list_row_faults"]
     await store.health()
     assert {each.name: each.count for each in (await store.maintenance.report()).queries}["list_row_faults"] == looks

@@ -29,7 +29,7 @@ def test_old_versions_of_pgvector(installed: str, count: int) -> None:
 
 def test_a_newer_pgvector_at_hand_only_has_to_be_brought_in() -> None:
     [found] = health_checks.of_pgvector("0.8.2", "0.8.5")
-    assert found.remedy == "The server has 0.8.5 at hand: run ALTER EXTENSION vector UPDATE."
+    assert found.remedy == "The server offers 0.8.5: run ALTER EXTENSION vector UPDATE."
 
 
 def test_a_store_that_is_well_gives_no_reason() -> None:
@@ -43,7 +43,7 @@ def test_a_store_that_is_well_gives_no_reason() -> None:
 def test_dead_rows_are_told_of_where_they_are_many() -> None:
     table = TableSize("notes", 8192, 8192, rows=100_000, dead_rows=60_000)
     [found] = health_checks.of_report(SERVER, None, [table], [], NOW)
-    assert found.problem == "notes holds 60,000 dead rows beside 100,000 living."
+    assert found.problem == "notes has 60,000 dead rows and 100,000 live ones."
     assert found.remedy.startswith("Vacuum the store")
     few = replace(table, rows=10, dead_rows=9_000)
     assert list(health_checks.of_report(SERVER, None, [few], [], NOW)) == []
@@ -52,7 +52,7 @@ def test_dead_rows_are_told_of_where_they_are_many() -> None:
 def test_a_transaction_that_somebody_left_open() -> None:
     left = Session(77, "", "me", "idle in transaction", NOW - timedelta(hours=2), False)
     [found] = health_checks.of_report(SERVER, None, None, [left], NOW)
-    assert found.problem.startswith("Session 77 has left a transaction open for 2 h;")
+    assert found.problem.startswith("Session 77 has had an idle transaction open for 2 h;")
     assert "pg_terminate_backend(77)" in found.remedy
     spared = [replace(left, mine=True), replace(left, since=NOW - timedelta(minutes=9)), replace(left, since=None)]
     assert list(health_checks.of_report(SERVER, None, None, spared, NOW)) == []
@@ -67,7 +67,7 @@ def test_other_encodings_long_logs_and_too_many_vectors() -> None:
         key=lambda each: each.remedy,
     )
     assert "grown to 300 MB" in log.problem
-    assert "900,000 vectors need more than the 1.0 GB" in vectors.problem
+    assert "900,000 vectors exceed the limit of 1.0 GB" in vectors.problem
     assert "migrate copy" in vectors.remedy
 
 

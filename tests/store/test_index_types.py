@@ -74,7 +74,7 @@ async def test_another_index_is_named_and_used(
     async with open_store(postgres_database, embedders=EmbedderSource(embedder=OLD)) as store:
         assert "index is missing" not in await problems(store)
         explanation = await store.explain(SearchQuery("number 7 of the vectors", mode="vector"))
-        assert any(f"index {label}, walked" in step.how for step in explanation.steps), explanation.steps
+        assert any(f"index {label}, scanned" in step.how for step in explanation.steps), explanation.steps
         assert len((await store.search(SearchQuery("number 7 of the vectors", mode="vector", limit=10))).hits) == 10
         await store.insert(Draft("One more."))
     assert vector_indexes(postgres_database) == {"chosen": method}

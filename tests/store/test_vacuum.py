@@ -21,7 +21,7 @@ async def test_it_says_what_it_works_on(store: Store) -> None:
     said: list[str] = []
     await store.maintenance.vacuum(said.append)
     if store.kind == "sqlite":
-        assert said == ["the text index", "the file", "the figures for the planner", "the write-ahead log"]
+        assert said == ["the text index", "the file", "the planner statistics", "the write-ahead log"]
     else:
         tables = {each.name for each in (await store.maintenance.report()).sizes or ()}
         assert {each.split(" (")[0] for each in said} == tables

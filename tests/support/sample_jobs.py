@@ -23,7 +23,7 @@ TABLES: Mapping[str, TableProgress] = {
 }
 RATES = (1_200.0, 4_100.0, 8_200.0, 9_400.0, 9_900.0, 9_700.0, 8_100.0, 9_600.0, 9_812.0, 9_900.0, 7_000.0, 9_812.0)
 FINDINGS: Sequence[JobFinding] = (
-    JobFinding("merge_plans", "left_behind", "merge_plans", "The target has no place for its 17 rows."),
+    JobFinding("merge_plans", "left_behind", "merge_plans", "The target has no table for its 17 rows."),
     JobFinding("memories", "repaired", "mem-123", "The id is no UUID; it became 4b7f22f0-3c5e-5a3c-9d6a-1f0b6b2b9a10."),
     JobFinding("memories", "repaired", "note\x1b]52;c;x\x07", "NUL in the text became its symbol [/red]."),
     JobFinding("vectors", "failed", "0f9d2c61-5a77-4b64-8f2e-2f0a4f1f7c11", "The vector is not finite."),

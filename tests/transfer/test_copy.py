@@ -314,7 +314,7 @@ async def test_a_hostile_vestige_file_arrives_with_every_bad_row_named(tmp_path:
     for finding in await findings_of(postgres_database, job):
         named.setdefault((finding.subject, finding.outcome), {})[finding.source_key] = finding.reason
     assert set(named["memories", "failed"]) == {one.lower(), one.replace("-", "")}
-    assert f"one UUID with {one}" in named["memories", "failed"][one.lower()]
+    assert f"the same UUID as {one}" in named["memories", "failed"][one.lower()]
     assert set(named["vectors", "failed"]) == {
         *(f"hostile-{name}" for name in HOSTILE_VECTORS if name != "zero"),
         "missing-memory",
@@ -429,7 +429,7 @@ async def test_a_worker_that_cannot_begin_is_told_at_once(
     monkeypatch.setattr(
         "vestige_tui.jobs.start.WORKER_COMMAND", (sys.executable, "-c", "raise SystemExit('no worker')")
     )
-    with pytest.raises(Unavailable, match="did not begin"):
+    with pytest.raises(Unavailable, match="did not start"):
         await start(JobRequest("copy", f"sqlite:{source}", postgres_database))
     async with open_store(postgres_database) as store:
         [job] = await Ledger(store).jobs()

@@ -92,7 +92,7 @@ def test_the_steps_of_a_copy_follow_each_other() -> None:
 
 @pytest.mark.parametrize("version", [VERSION + 1, 99, "1", 1.0, True, None, -1])
 def test_a_version_that_is_not_known_is_refused(version: object) -> None:
-    with pytest.raises(CheckpointUnreadable, match="A newer version of this program"):
+    with pytest.raises(CheckpointUnreadable, match="A newer vestige-tui wrote"):
         CopyCheckpoint.from_json({**CopyCheckpoint().begun(CHAIN, EMPTY).to_json(), "version": version})
 
 
@@ -153,7 +153,7 @@ async def test_a_copy_that_a_newer_program_began_is_left_as_it_is(tmp_path: Path
         await attempt(f"sqlite:{path}", target, batch=5)
     stored = {**await stored_checkpoint(target), "version": version}
     put_checkpoint(target, stored)
-    with pytest.raises(CheckpointUnreadable, match="A newer version of this program"):
+    with pytest.raises(CheckpointUnreadable, match="A newer vestige-tui wrote"):
         await attempt(f"sqlite:{path}", target, batch=5)
     assert await stored_checkpoint(target) == stored
     async with open_store(target) as store:

@@ -305,7 +305,7 @@ async def test_a_store_that_was_reembedded_while_a_copy_slept_keeps_its_vectors(
         else:
             written(path, ("UPDATE edges SET weight = 0.25", ()))
         with pytest.raises(
-            ModelMismatch, match=f"belong to {model.name} .64 dimensions.; no more vectors of test-model"
+            ModelMismatch, match=f"now uses {model.name} .64 dimensions.; no more vectors of test-model"
         ):
             await followed.working
         assert not await followed.told("vectors")
@@ -340,7 +340,7 @@ async def test_what_was_told_to_stay_is_not_overwritten(tmp_path: Path, target: 
         assert await store.reviews.marks(marked) == Marks(suspended=True)
         await store.reviews.bury(marked, until)
         await looked(followed, path)
-        assert await followed.told("marks", "edited in the target (suspended, buried_until)", "stays as it is there")
+        assert await followed.told("marks", "edited in the target (suspended, buried_until); the version of the target")
         written(path, ("UPDATE review_marks SET buried_until = ? WHERE memory_id = ?", (AT, marked)))
         await looked(followed, path)
         assert await store.reviews.marks(marked) == Marks(buried_until=until)
@@ -364,7 +364,7 @@ async def test_what_was_told_to_stay_is_not_deleted(tmp_path: Path, target: str)
     async with following(f"sqlite:{path}", target) as followed:
         await followed.store.reviews.bury(marked, until)
         await looked(followed, path)
-        assert await followed.told("marks", "stays as it is there")
+        assert await followed.told("marks", "the version of the target is kept")
         written(path, ("DELETE FROM review_marks", ()))
         await looked(followed, path)
         assert await followed.store.reviews.marks(marked) == Marks(buried_until=until)
@@ -494,7 +494,7 @@ async def test_a_vector_that_changes_with_its_text_between_two_reads_is_brought(
         written(path, *both(changing, "edited before the look"))
         await alike(followed, path, target)
         assert between == []
-        assert not await followed.told("vectors", "stays as it is there")
+        assert not await followed.told("vectors", "the version of the target is kept")
         [memory] = await followed.store.memories.get_many([changing])
         assert memory.content == "edited under the look"
 
@@ -547,7 +547,7 @@ async def test_a_source_that_comes_to_belong_to_another_model_ends_the_copy(
             ("INSERT INTO embedding_model (id, name, dimension, hash, created_at) VALUES (?, ?, ?, ?, ?)", model),
             ("UPDATE node_embeddings SET embedding = zeroblob(?)", (4 * model[2],)),
         )
-        with pytest.raises(ModelMismatch, match="nothing more is brought"):
+        with pytest.raises(ModelMismatch, match="nothing more is copied"):
             await followed.working
         assert len(stored_vectors(target) if name != "first" else []) == len(before)
         assert followed.running.meter.tables["vectors"].deleted == 0
@@ -635,7 +635,7 @@ async def test_a_deleted_memory_stays_where_the_target_has_made_something_of_it(
             await store.links.supersede(*pair)
         for each in (kept, going):
             written(path, ("DELETE FROM knowledge_nodes WHERE id = ?", (each,)))
-        await followed.until(partial(followed.told, "memories", "in the target since it came, and stays"))
+        await followed.until(partial(followed.told, "memories", "in the target after the copy"))
         found = {each.id: each for each in await store.memories.get_many([kept, going, other])}
         assert set(found) == {kept, other}
         assert found[other].superseded_by == (kept if what == "replaces" else None)
@@ -698,7 +698,7 @@ async def test_who_still_owns_something_in_the_target_stays(tmp_path: Path, targ
             ("UPDATE knowledge_nodes SET owner_user_id = '00000000-0000-0000-0000-000000000001'", ()),
             ("DELETE FROM users WHERE id = ?", (ann,)),
         )
-        await followed.until(partial(followed.told, "users", "something in the target belongs to it"))
+        await followed.until(partial(followed.told, "users", "other rows in the target need it"))
         assert followed.running.meter.tables["users"].deleted == 0
         listed = (await followed.ledger.findings(followed.running.job_id, limit=1_000)).items
         assert [each.outcome for each in listed if each.subject == "users"] == ["only_target"]
@@ -732,7 +732,7 @@ async def test_a_source_that_another_file_replaces_is_read_no_further(tmp_path: 
         else:
             path.unlink()
         async with asyncio.timeout(PATIENCE_SECONDS):
-            with pytest.raises(StoreReplaced, match=r"another file took its place|was removed or renamed"):
+            with pytest.raises(StoreReplaced, match=r"its file was replaced by another file|was removed or renamed"):
                 await followed.working
         # Nothing was deleted because the other file does not have it.
         assert (await followed.store.maintenance.stats()).total_memories == 20

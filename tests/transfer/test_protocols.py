@@ -329,7 +329,7 @@ async def test_a_vector_that_the_target_cannot_hold_is_named(ends: str) -> None:
         ours = await setting_of(source)
         table = BY_NAME["vectors"]
         for transfer_context, reason in (
-            (replace(ours, width=65), "It has 64 dimensions, the model has 65."),
+            (replace(ours, width=65), "It has 64 dimensions, but the model has 65."),
             (replace(ours, width=None), "The source has no registered model."),
         ):
             rows, failed, _ = await read_all(source, table, transfer_context)
@@ -460,7 +460,7 @@ async def test_a_refused_row_costs_only_itself(empty_store: Store, tmp_path: Pat
     assert (outcome.inserted, set(outcome.present)) == (3, {7})
     assert outcome.refused == {
         1: "SQLite refused it: not this",
-        3: "SQLite cannot hold it: a time lies outside the years 1 to 9999",
+        3: "SQLite cannot hold it: a time is outside the years 1 to 9999",
         4: "SQLite refused it: FOREIGN KEY constraint failed",
         5: "SQLite refused it: CHECK constraint failed: visibility IN ('private', 'group', 'public')",
     }
@@ -631,7 +631,7 @@ def test_what_is_no_source_is_refused(url: str, error: type[Exception]) -> None:
 def test_what_holds_no_store_is_refused(tmp_path: Path, bare_postgres_database: str) -> None:
     (tmp_path / "empty.db").touch()
     for url in (str(tmp_path / "empty.db"), bare_postgres_database):
-        with pytest.raises(SchemaPending, match="holds no memory store yet"):
+        with pytest.raises(SchemaPending, match="contains no memory store yet"):
             open_source(url)
     with closing(sqlite3.connect(tmp_path / "foreign.db")) as connection, connection:
         connection.execute("CREATE TABLE things (id)")
@@ -645,7 +645,7 @@ def test_what_holds_no_store_is_refused(tmp_path: Path, bare_postgres_database: 
 async def test_a_file_of_a_server_is_no_target(tmp_path: Path) -> None:
     path = make_v18(tmp_path / "vestige.db", 3)
     async with open_store(str(path), read_only=True) as store:
-        with pytest.raises(ForeignStore, match="a copy writes only stores of its own"):
+        with pytest.raises(ForeignStore, match="which a copy never writes"):
             target_of(store)
 
 

@@ -164,7 +164,7 @@ async def test_a_store_of_another_model_keeps_its_vectors(source: str, target: s
 async def test_a_repair_is_refused_while_the_same_store_is_copied(source: str, target: str) -> None:
     await attempt(source, target)
     async with claimed_copy(source, target, follow=True):
-        with pytest.raises(Conflict, match="A copy of the same store is at work"):
+        with pytest.raises(Conflict, match="A copy of the same store is running"):
             await check(JobRequest("repair", source, target))
 
 
@@ -172,7 +172,7 @@ async def test_a_repair_is_refused_whatever_the_store_is_called(source: str, tar
     await attempt(source, target)
     (tmp_path / "link.db").symlink_to(source.removeprefix("sqlite:"))
     async with claimed_copy(source, target, follow=True):
-        with pytest.raises(Conflict, match="A copy of the same store is at work"):
+        with pytest.raises(Conflict, match="A copy of the same store is running"):
             await check(JobRequest("repair", f"sqlite:{tmp_path / 'link.db'}", target))
 
 

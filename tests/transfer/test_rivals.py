@@ -89,7 +89,7 @@ async def test_nothing_is_copied_into_a_store_that_is_being_reembedded(tmp_path:
         ledger = Ledger(store)
         run = await ledger.start(kind="reembed", source=target, target=target, model="new", task="reembed", owner="me")
         for dry in (False, True):
-            with pytest.raises(Refused, match=f"A re-embedding of .* is under way, as job {run.id[:8]}"):
+            with pytest.raises(Refused, match=f"A re-embedding of .* is running as job {run.id[:8]}"):
                 await check(work, dry=dry)
         await ledger.transition(run.id, "failed", error="given up")
     assert (await check(work)).model == MODEL.name

@@ -383,8 +383,8 @@ async def test_an_orphan_of_the_source_has_failed_wherever_it_was_not_copied(pai
     assert differences(report) == {"edges": (0, 0, 1)}
     assert failed(report) == {"scheduling": 1, "edges": 1}
     assert {each.reason for each in report.findings if each.outcome == "failed"} == {
-        "Its memory is not there.",
-        "One of its memories is not there.",
+        "Its memory does not exist.",
+        "One of its memories does not exist.",
     }
 
 
@@ -625,7 +625,7 @@ async def test_no_more_than_a_number_of_differences_is_listed(
         *listed, last = report.findings
         assert len(listed) == most
         assert last == JobFinding(
-            "memories", "differs", "", f"There are more than {most}: from here on they are only counted."
+            "memories", "differs", "", f"There are more than {most}; the others are only counted."
         )
 
 
@@ -636,7 +636,7 @@ async def test_what_cannot_be_compared_is_refused(source: str, tmp_path: Path, b
     foreign = f"sqlite:{make_v18(tmp_path / 'vestige.db', 3)}"
     (tmp_path / "empty.db").touch()
     for target, error, said in (
-        (source.replace(str(tmp_path), f"{tmp_path}/."), Usage, "equal to itself"),
+        (source.replace(str(tmp_path), f"{tmp_path}/."), Usage, "are the same store"),
         (foreign, ForeignStore, "name it as the source"),
         (f"sqlite:{tmp_path / 'nowhere.db'}", StoreMissing, "no store at"),
         (f"sqlite:{tmp_path / 'empty.db'}", SchemaPending, "nothing was copied there"),
@@ -649,6 +649,6 @@ async def test_what_cannot_be_compared_is_refused(source: str, tmp_path: Path, b
         pass
     join = "&" if "?" in bare_postgres_database else "?"
     only_read = f"{bare_postgres_database}{join}options=-cdefault_transaction_read_only%3Don"
-    with pytest.raises(ReadOnly, match="no job can be noted"):
+    with pytest.raises(ReadOnly, match="the job cannot be recorded"):
         await check(JobRequest("verify", source, only_read))
     assert (await check(JobRequest("verify", foreign, bare_postgres_database))).target == bare_postgres_database

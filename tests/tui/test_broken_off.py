@@ -8,7 +8,7 @@ from tests.support.console import console_at, store_at
 from vestige_tui.core.memories import Draft
 from vestige_tui.tui.commands.places import GoToSearch
 
-SAID = "The server broke the query off: canceling statement due to user request."
+SAID = "The server cancelled the query: canceling statement due to user request."
 BREAK_OFF = (
     "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     " AND datname = current_database() AND pid <> pg_backend_pid()"

@@ -473,5 +473,5 @@ async def test_a_tag_that_is_too_long_is_refused_in_a_sentence(corpus: Path) -> 
         await console.until(lambda: isinstance(console.app.screen, Ask))
         await console.paste(f"+{'t' * 256}")
         await console.press("enter")
-        await console.until("A tag has at most 255 characters; this one has 256.")
+        await console.until("A tag can have at most 255 characters, not 256.")
         assert (await console.store.get(memory.id)).tags == memory.tags

@@ -220,9 +220,9 @@ async def test_a_write_that_may_have_been_saved_is_said_to_be(server: str, fails
         memory_id = (await shown.store.insert(Draft(f"graded {fails}"))).changed[0]
         before, reviews = await shown.store.memories.count(), await shown.store.reviews.log(memory_id)
         line.fails = fails
-        with pytest.raises(Unavailable, match="not known whether that was saved"):
+        with pytest.raises(Unavailable, match="check whether the change was saved"):
             await shown.store.insert(Draft(f"inserted {fails}"), embed=False)
-        with pytest.raises(Unavailable, match="not known whether that was saved"):
+        with pytest.raises(Unavailable, match="check whether the change was saved"):
             await shown.store.reviews.record(memory_id, Rating.GOOD)
         line.fails = ""
         await shown.until("● live")
@@ -243,11 +243,11 @@ async def test_what_may_have_been_saved_stays_said(server: str) -> None:
         await shown.still()
         line.fails = "before"
         await shown.press("d")
-        await shown.until("broke while saving, so it is not known")
+        await shown.until("broke while saving; check")
         line.fails = ""
         await shown.until(lambda: shown.app.session.state is SessionState.LIVE)
         await asyncio.sleep(0.3)
-        await shown.until("broke while saving, so it is not known")
+        await shown.until("broke while saving; check")
 
 
 async def test_what_may_have_been_saved_is_said_over_what_cannot_be_read(tmp_path: Path) -> None:

@@ -39,13 +39,13 @@ async def test_a_console_says_that_its_file_was_replaced(corpus: Path) -> None:
     async with open_console(corpus) as console:
         before = await asyncio.to_thread(corpus.read_bytes)
         await asyncio.to_thread(replace, corpus)
-        await console.until("another file took its place while it was open")
+        await console.until("its file was replaced by another file while it was open")
         await console.until(lambda: console.app.session.facts.read_only)
         # What was read stays readable, and the sentence stays.
         await console.paste("webhook")
         await console.press("enter")
         await console.still()
-        assert console.says("another file took its place while it was open")
+        assert console.says("its file was replaced by another file while it was open")
     assert await asyncio.to_thread(corpus.read_bytes) == before
 
 
@@ -56,9 +56,9 @@ async def test_tags_stay_in_the_dialog(corpus: Path) -> None:
         await console.until(lambda: isinstance(console.app.screen, Ask))
         await asyncio.to_thread(replace, corpus)
         await typed_into_dialog(console, "+urgent")
-        await console.until(lambda: asked_again(console, "+urgent", "another file took its place"))
+        await console.until(lambda: asked_again(console, "+urgent", "its file was replaced by another file"))
         await console.press("enter")
-        await console.until(lambda: asked_again(console, "+urgent", "another file took its place"))
+        await console.until(lambda: asked_again(console, "+urgent", "its file was replaced by another file"))
         await console.press("escape")
         await console.until(lambda: not isinstance(console.app.screen, Ask))
 
@@ -97,7 +97,7 @@ async def test_the_words_for_another_memory_stay_in_the_dialog(corpus: Path, key
         await pick(console, "")
         if key == "l":
             await pick(console, "related")
-        await console.until(lambda: asked_again(console, "webhook", "another file took its place"))
+        await console.until(lambda: asked_again(console, "webhook", "its file was replaced by another file"))
 
 
 async def test_the_name_of_a_filter_stays_in_the_dialog(

@@ -22,7 +22,7 @@ async def overdue(path: Path) -> str:
 async def test_what_is_over_its_deadline_is_ended_and_said(corpus: Path) -> None:
     job_id = await overdue(corpus)
     async with open_console(corpus) as console:
-        await console.until("1 job is over its deadline and failed.")
+        await console.until("1 job is past its deadline and marked as failed.")
         assert console.app.session.store is not None
         job = await Ledger(console.app.session.store).job(job_id)
         assert (job.status, job.error) == ("failed", OVERDUE)

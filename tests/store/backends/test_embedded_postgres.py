@@ -331,7 +331,7 @@ async def test_an_unfinished_cluster_is_made_anew(tmp_path: Path) -> None:
 async def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("mine")
     before = rights([tmp_path])
-    with pytest.raises(errors.Refused, match="holds other files"):
+    with pytest.raises(errors.Refused, match="contains other files"):
         await embedded_postgres.acquire(tmp_path)
     assert os.listdir(tmp_path) == ["letter.txt"]
     assert rights([tmp_path]) == before
@@ -347,7 +347,7 @@ async def test_a_link_in_the_folder_is_not_followed(tmp_path: Path) -> None:
         await embedded_postgres.acquire(directory)
     (directory / "vestige.lock").unlink()
     (directory / "vestige.lock").hardlink_to(target)
-    with pytest.raises(errors.Refused, match="not a file of its own"):
+    with pytest.raises(errors.Refused, match="is a link or not a regular file"):
         await embedded_postgres.acquire(directory)
     assert owner(target) == os.geteuid()
     assert target.read_text() == "untouched"
@@ -389,7 +389,7 @@ async def test_a_stopped_process_that_starts_the_server_is_named(
 ) -> None:
     monkeypatch.setattr(embedded_postgres, "LOCK_SECONDS", 0.1)
     with stopped_file_lock(cluster / "vestige.lock") as pid:
-        held = rf"^Process {pid} \(.*, stopped\) keeps starting or stopping the server"
+        held = rf"^Process {pid} \(.*, stopped\) is still starting or stopping the server"
         with pytest.raises(errors.Busy, match=held):
             await embedded_postgres.acquire(cluster)
 
@@ -459,7 +459,7 @@ async def test_data_of_another_major_is_never_opened(tmp_path: Path) -> None:
         await embedded_postgres.acquire(directory)
     assert str(refusal.value) == (
         f"pgembed:{directory} holds data of PostgreSQL 16, older than the PostgreSQL 18 installed here: "
-        f"`vestige-tui --store 'pgembed:{directory}' schema upgrade-server` brings it up to date."
+        f"`vestige-tui --store 'pgembed:{directory}' schema upgrade-server` upgrades it."
     )
     again = await embedded_postgres.acquire(directory, 16)
     assert ask(again.url, "SELECT word FROM kept") == "here"

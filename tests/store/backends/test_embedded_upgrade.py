@@ -161,12 +161,12 @@ def test_an_open_store_is_not_upgraded(store_folder: Path) -> None:
 def test_an_upgrade_without_room_or_programs_is_refused(store_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(store_folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
-    with pytest.raises(errors.Refused, match=r"needs .* on its disk, which has 1\.0 MB free; free space there"):
+    with pytest.raises(errors.Refused, match=r"needs .* on its disk, which has 1\.0 MB free; free some space"):
         embedded_upgrade.plan_upgrade(store_folder)
     monkeypatch.undo()
     find = embedded_programs.find_programs
     monkeypatch.setattr(embedded_upgrade, "find_programs", lambda major=18: find(major) if major == 18 else None)
-    with pytest.raises(errors.Refused, match="has no programs of that major to upgrade it with"):
+    with pytest.raises(errors.Refused, match="has no programs of that version"):
         embedded_upgrade.plan_upgrade(store_folder)
     monkeypatch.undo()
     (store_folder / "data" / "standby.signal").touch()

@@ -146,7 +146,7 @@ async def test_what_takes_the_owner_names_it(roles: Roles) -> None:
     url = roles.url("writer")
     remedy = f'run GRANT "{roles.names["owner"]}" TO "{roles.names["writer"]}"'
     async with open_store(url) as store:
-        with pytest.raises(ReadOnly, match="it takes the owner of the tables") as refused:
+        with pytest.raises(ReadOnly, match="only the owner of the tables may") as refused:
             await migrations.down(store.backend, yes=True)
         assert remedy in refused.value.message
     assert remedy in await job("reembed", url, url, model="test-embedder-24")
@@ -203,7 +203,7 @@ async def test_the_first_model_and_a_vacuum_take_the_owner(roles: Roles) -> None
     async with open_store(roles.url("owner"), create=True):
         pass
     roles.grant("writer")
-    remedy = f'it takes the owner of the tables: run GRANT "{roles.names["owner"]}" TO "{roles.names["writer"]}".'
+    remedy = f'only the owner of the tables may: run GRANT "{roles.names["owner"]}" TO "{roles.names["writer"]}".'
     with psycopg.connect(roles.database, autocommit=True) as connection:
         # Another right that is missing is not what these lack.
         connection.execute(f'REVOKE DELETE ON {SCHEMA}.edges FROM "{roles.names["writer"]}"'.encode())

@@ -94,7 +94,7 @@ async def test_lists_come_from_the_replica_and_own_writes_from_the_primary(repli
             own = await texts(store)
             assert {"A zebra of its own.", "Changed beside both zebras."} <= own
             assert len((await store.search(SearchQuery("zebra", mode="literal"))).hits) == 3
-            assert "behind, so that the primary answers" in await replica_of(store)
+            assert "behind, the primary answers" in await replica_of(store)
             assert await problem_of(store) == ""
         await until(lambda: is_used(store))
         assert "A zebra of its own." in await texts(store)
@@ -146,9 +146,7 @@ async def test_the_primary_answers_while_the_replica_is_away(replicated_pair: Re
             assert "Written while the replica is away." in await texts(store)
             assert (await replica_of(store)).startswith("not in use, at ")
             problem = await problem_of(store)
-            assert problem.endswith(
-                "cannot be reached or does not answer, so that the primary answers searches and lists."
-            )
+            assert problem.endswith("cannot be reached or does not answer; the primary answers searches and lists.")
             lease, running = start(tmp_path / "passing"), True
             await until(lambda: is_used(store))
             assert await problem_of(store) == ""
@@ -170,14 +168,14 @@ async def test_another_store_is_never_read(
 
             async def is_refused() -> bool:
                 await texts(store)
-                return "does not stream from this store's server" in await problem_of(store)
+                return "does not replicate this store's server" in await problem_of(store)
 
             await until(is_refused)
     for url in (postgres_database, replicated_pair.primary_url):
         async with open_store(replicated_pair.primary_url, read_url=url) as store:
             await store.insert(Draft("Here alone."), embed=False)
             assert "Here alone." in await texts(store)
-            assert "does not stream from this store's server" in await problem_of(store)
+            assert "does not replicate this store's server" in await problem_of(store)
 
 
 async def test_another_schema_is_not_read(replicated_pair: ReplicatedPair) -> None:

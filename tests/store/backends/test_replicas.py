@@ -16,8 +16,8 @@ from vestige_tui.store.backends import postgres_hosts
 from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 
-STANDBY = "the server is a standby, which only accepts reads"
-NO_PRIMARY = "no server of its URL accepts writes now, so a standby answers"
+STANDBY = "the server is a standby, which accepts only reads"
+NO_PRIMARY = "no server of its URL accepts writes now, and a standby answers"
 
 
 @pytest.fixture(autouse=True)

@@ -27,12 +27,12 @@ pytestmark = pytest.mark.own_variant
 
 GRANTS = {
     "may only read": ("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}",),
-    "may not write to the journal, as every change does": (
+    "may not write to the journal, which every change needs": (
         "GRANT ALL ON ALL TABLES IN SCHEMA public TO {}",
         "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {}",
         "REVOKE INSERT ON journal FROM {}",
     ),
-    "may not use the sequence of the journal, as every change does": (
+    "may not use the sequence of the journal, which every change needs": (
         "GRANT ALL ON ALL TABLES IN SCHEMA public TO {}",
     ),
 }
@@ -115,7 +115,7 @@ async def test_a_role_that_lacks_one_right_is_told_so(owner: Store, postgres_dat
 async def test_transactions_that_are_read_only_by_default(owner: Store, postgres_database: str) -> None:
     url = f"{postgres_database}&options={quote('-c default_transaction_read_only=on')}"
     async with open_store(url) as reader:
-        assert reader.read_only_reason == "the server only accepts reads (default_transaction_read_only)"
+        assert reader.read_only_reason == "the server accepts only reads (default_transaction_read_only)"
 
 
 @pytest.mark.parametrize("altered", ["ROLE {role}", "DATABASE {database}", "ROLE {role} IN DATABASE {database}"])
@@ -133,7 +133,7 @@ async def test_where_transactions_were_made_read_only_is_named(
 
 def test_a_standby_is_read_only() -> None:
     server = {"standby": True}
-    assert why_read_only(server) == "the server is a standby, which only accepts reads"
+    assert why_read_only(server) == "the server is a standby, which accepts only reads"
 
 
 @pytest.mark.parametrize("command", [("add", "x"), ("undo",), ("vacuum",), ("schema", "down"), ("jobs", "sweep")])
@@ -273,7 +273,7 @@ async def test_the_right_to_create_is_named(bare_postgres_database: str, odd_rol
     run_as_owner(bare_postgres_database, 'CREATE SCHEMA "My Schema"', f'GRANT USAGE ON SCHEMA "My Schema" TO {quoted}')
     url = with_settings(bare_postgres_database, Setting("role", odd_role), search_path("My Schema"))
     message = await refused(url, nothing, create=True)
-    assert message.endswith("; let an administrator run CREATE EXTENSION vector in this database.")
+    assert message.endswith("; ask an administrator to run CREATE EXTENSION vector in this database.")
     run_as_owner(bare_postgres_database, "CREATE EXTENSION vector")
     message = await refused(url, nothing, create=True)
     assert granted(message) == [f'GRANT CREATE ON SCHEMA "My Schema" TO {quoted}']

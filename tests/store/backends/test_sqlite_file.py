@@ -91,7 +91,7 @@ def halved(live: Path, _: Path) -> None:
 
 
 EVENTS: dict[Callable[[Path, Path], None], str] = {
-    moved: "another file took its place",
+    moved: "its file was replaced by another file",
     overwritten: "was overwritten",
     overwritten_after_a_checkpoint: "was overwritten",
     removed: "was removed or renamed",

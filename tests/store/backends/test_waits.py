@@ -98,7 +98,7 @@ async def test_a_lock_that_is_not_granted_names_its_holder(server: str, monkeypa
     async with impatient_store(server) as store:
         with psycopg.connect(server, application_name="night report") as other:
             other.execute("LOCK TABLE knowledge_nodes IN ACCESS EXCLUSIVE MODE")
-            held = rf"session {other.info.backend_pid} \(night report, user vestige, since \d\d:\d\d\) holds what"
+            held = rf"locked by session {other.info.backend_pid} \(night report, user vestige, since \d\d:\d\d\);"
             with pytest.raises(Busy, match=held):
                 await store.insert(Draft("never written"), embed=False)
             with pytest.raises(Busy, match=held):
@@ -182,7 +182,7 @@ def test_a_line_that_drops_packets_is_cut_unless_the_url_says_otherwise() -> Non
         (errors.DiskFull("could not extend file: No space left on device"), "^The disk of it is full"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "^The disk of it is full"),
         (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "^The disk of it is full"),
-        (errors.OutOfMemory("out of memory"), "^it lacks memory or space for this: out of memory"),
+        (errors.OutOfMemory("out of memory"), "^it is out of memory or space: out of memory"),
         (errors.InsufficientResources("no resources"), "^it lacks memory or space"),
         (errors.ConfigurationLimitExceeded("temporary file size exceeds temp_file_limit"), "^it lacks memory or space"),
     ],

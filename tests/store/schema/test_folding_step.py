@@ -171,7 +171,7 @@ def test_a_long_step_is_shown_as_a_wait() -> None:
     assert report is not None
     assert report.kind is WaitKind.MIGRATION
     assert wait_sentence(report, datetime.now(UTC)) == (
-        "Bringing the schema up to date, 0010_folding: 30 % of the memories done: store.db."
+        "Updating the schema (0010_folding: 30 % of the memories done) in store.db."
     )
     waits.note_migration("")
     assert waits.report() is None

@@ -85,9 +85,9 @@ async def test_a_role_that_may_not_change_the_schema_reads(postgres_database: st
         try:
             url = f"{postgres_database}&options={quote(f'-c role={role._obj[0]}')}"
             async with open_store(url, clock=clock) as store:
-                assert store.read_only_reason == "the role may not bring its schema up to date"
+                assert store.read_only_reason == "the role may not update its schema"
                 assert len((await store.page()).items) == len(SENTENCES) - 1
-                with pytest.raises(ReadOnly, match="may not bring its schema"):
+                with pytest.raises(ReadOnly, match="may not update its schema"):
                     await store.insert(Draft("New."), embed=False)
         finally:
             for statement in ("DROP OWNED BY {}", "DROP ROLE {}"):

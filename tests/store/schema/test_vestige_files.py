@@ -186,7 +186,7 @@ def test_a_wrong_version_number_is_not_believed(path: Path) -> None:
         writer.commit()
     schema = _survey(path)
     assert schema.line == "Vestige V18"
-    assert schema.notes == ("The file says version 7 of itself; its tables are those of Vestige V18.",)
+    assert schema.notes == ("The file claims version 7, but its tables are those of Vestige V18.",)
 
 
 def test_a_memory_has_our_columns(crafted: sqlite3.Connection) -> None:

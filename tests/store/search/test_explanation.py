@@ -9,7 +9,7 @@ import pytest
 from vestige_tui.core.errors import NotFound, Usage
 from vestige_tui.core.memories import Draft, Filter
 from vestige_tui.core.search import Explanation, Mode, SearchQuery
-from vestige_tui.core.text import cells
+from vestige_tui.core.text import cells, ordinal
 from vestige_tui.presenters import explanation
 from vestige_tui.store.store import Store
 
@@ -149,7 +149,7 @@ async def test_why_not_knows_what_is_in_the_answer(filled: Store, mode: Mode) ->
     for place, hit in enumerate(await filled.search(query), start=1):
         stands = await filled.why_not(query, hit.memory.id)
         assert stands.rank == place
-        assert stands.reason == f"It is in the answer, at place {place}."
+        assert stands.reason == f"It is in the results, ranked {ordinal(place)}."
         assert stands.fails == ()
 
 
@@ -170,6 +170,9 @@ async def test_why_not_names_the_words_that_are_missing(filled: Store) -> None:
     assert stands.hit.text_rank is None
     assert stands.hit.vector_rank is not None
     assert stands.last > 0
+    assert stands.rank is not None
+    rank, in_branch = ordinal(stands.rank), ordinal(stands.hit.vector_rank)
+    assert stands.reason == f"Ranked {rank}: no query word matches; {in_branch} by vector."
     told = dict(explanation.rank_rows(stands))
     assert told["words"] == "does not hold harbour, backup"
     assert told["by words"].startswith("no place")
@@ -188,7 +191,7 @@ async def test_why_not_of_a_memory_without_a_vector(filled: Store) -> None:
 async def test_why_not_by_exact_characters(filled: Store) -> None:
     stands = await filled.why_not(SearchQuery("crane rotates", mode="literal"), number(1))
     assert (stands.rank, stands.missing) == (None, ())
-    assert stands.reason == "These characters do not occur in it."
+    assert stands.reason == "It does not contain these characters."
 
 
 async def test_why_not_of_nothing(filled: Store) -> None:

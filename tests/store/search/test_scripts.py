@@ -90,7 +90,7 @@ async def test_a_query_of_stop_words_is_answered_by_meaning(shelf: Store) -> Non
     assert "too common" in answer.warnings[0]
     by_words = await shelf.search(SearchQuery("who are they", mode="text"))
     assert not by_words.hits
-    assert "nothing is left" in by_words.warnings[0]
+    assert "use rarer words" in by_words.warnings[0]
 
 
 async def test_a_common_word_does_not_bury_a_rare_one(store: Store) -> None:

@@ -231,14 +231,14 @@ async def test_steps_say_what_was_done(store: Store, notes: list[Note]) -> None:
     async def said(text: str, **narrow: Any) -> list[str]:
         query = SearchQuery(text=text, embedding=notes[0].vector, **narrow)
         steps = (await store.explain(query)).steps
-        assert all(step.ms is not None for step in steps if step.what in ("meaning", "words"))
+        assert all(step.ms is not None for step in steps if step.what in ("vector", "text"))
         return [step.how for step in steps]
 
     assert any("candidates from the rarest of 3 words" in how for how in await said("word399 harbour crane"))
-    assert any("FTS5, any of the words, ranked by bm25" in how for how in await said("harbour"))
+    assert any("FTS5, any query word, ranked by bm25" in how for how in await said("harbour"))
     narrow = await said("harbour", tags=("few",))
     assert any("that pass the filters, ranked by bm25" in how for how in narrow)
-    assert any("that pass the filters: all measured exactly" in how for how in narrow)
+    assert any("that pass the filters: all compared exactly" in how for how in narrow)
 
 
 async def test_characters_as_they_stand_are_found_as_before(store: Store, notes: list[Note]) -> None:

@@ -103,7 +103,7 @@ async def test_bits_find_what_an_exact_measure_finds(table: Table, clusters: Mat
     found, said = 0, set()
     for vector in questions(40):
         hits, how = await index.nearest(vector, 30, EVERYTHING)
-        said.add("bits first" in how)
+        said.add("binary quantization first" in how)
         found += len({memory for memory, _ in hits}.intersection(exactly(clusters, vector, 30)))
         assert [score for _, score in hits] == sorted((score for _, score in hits), reverse=True)
     assert said == {True}
@@ -116,7 +116,7 @@ async def test_where_nothing_is_near_everything_is_measured(table: Table, cluste
     await index.sync(1)
     for vector in np.random.default_rng(2).standard_normal((10, WIDTH)).astype(np.float32):
         hits, how = await index.nearest(vector, 30, EVERYTHING)
-        assert "all measured exactly" in how
+        assert "all compared exactly" in how
         assert [memory for memory, _ in hits] == exactly(clusters, vector, 30)
 
 
@@ -152,7 +152,7 @@ async def test_an_exact_search_measures_all(table: Table, clusters: Matrix) -> N
     await index.sync(1)
     for vector in questions(5):
         hits, how = await index.nearest(vector, 500, EVERYTHING, exact=True)
-        assert "all measured exactly" in how
+        assert "all compared exactly" in how
         assert [memory for memory, _ in hits] == exactly(clusters, vector, 500)
 
 

@@ -229,11 +229,11 @@ async def test_a_wrong_value_is_one_line_at_the_bar(corpus: Path, place: str) ->
         await settle(console)
         before = console.lines[8:17]
         bar(console).set_chips([Chip("tag", "x"), Chip("since", "soon")])
-        await console.until("The time 'soon' was not understood")
+        await console.until("The time 'soon' is not valid")
         assert console.app.screen.query_one("ChipView.-bad", ChipView).chip == Chip("since", "soon")
         assert any(line and line in console.lines for line in before)
         bar(console).set_chips([])
-        await console.until("was not understood", gone=True)
+        await console.until("is not valid", gone=True)
 
 
 async def test_chips_are_clicked_away_and_survive_going_elsewhere(corpus: Path) -> None:
@@ -298,7 +298,7 @@ async def test_review_asks_what_every_filter_leaves(corpus: Path) -> None:
             assert asked != Filter()
             assert f"of {offered}" in console.text if offered else "Nothing" in console.text, text
         bar(console).set_chips([Chip("since", "soon")])
-        await console.until("The time 'soon' was not understood")
+        await console.until("The time 'soon' is not valid")
         assert place._chosen == asked  # type: ignore[attr-defined]  # the place is Review
 
 
@@ -361,7 +361,7 @@ async def test_what_cannot_be_saved_is_one_sentence(corpus: Path, tmp_path: Path
     file = tmp_path / "vestige.toml"
     async with configured(corpus, file) as console:
         for chips, name, said in (
-            ([Chip("since", "soon")], "", "The time 'soon' was not understood"),
+            ([Chip("since", "soon")], "", "The time 'soon' is not valid"),
             ([Chip("tag", "a")], "n" * 41, "at most 40 characters"),
             ([Chip("tag", "a")], "\u202eevil", "at most 40 characters"),
         ):

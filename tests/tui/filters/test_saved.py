@@ -29,17 +29,17 @@ def test_filters_are_read_as_they_are_typed(file: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('bad = "colour:red"', "filters.bad: 'colour': is no field of a filter; the fields are domain, type"),
+        ('bad = "colour:red"', "filters.bad: 'colour': is not a filter field; the fields are domain, type"),
         ('bad = "free words"', "filters.bad: 'free' has no field"),
-        ('bad = ""', "filters.bad: it holds no filter"),
+        ('bad = ""', "filters.bad: it contains no filter"),
         ("bad = 3", 'filters.bad must be a filter in quotes, such as "type:decision since:-30d"'),
         ('bad = ["tag:a"]', "filters.bad must be a filter in quotes"),
-        ('bad = "since:2026-13-01"', "filters.bad: The time '2026-13-01' was not understood"),
+        ('bad = "since:2026-13-01"', "filters.bad: The time '2026-13-01' is not valid"),
         ('bad = "is:evil"', "filters.bad: is: takes replaced or without-vector"),
         ('bad = "recall:5"', "filters.bad: recall takes a number from 0 to 1"),
-        (r'bad = "\u001b]0;t\u0007:x"', r"filters.bad: '\x1b]0;t\x07': is no field"),
-        ('" bad" = "tag:a"', "begins or ends with a space"),
-        (r'"\u001b[2J" = "tag:a"', "must be at most 40 characters that can all be shown"),
+        (r'bad = "\u001b]0;t\u0007:x"', r"filters.bad: '\x1b]0;t\x07': is not a filter field"),
+        ('" bad" = "tag:a"', "starts or ends with a space"),
+        (r'"\u001b[2J" = "tag:a"', "must be at most 40 printable characters"),
         (f'{"n" * 41} = "tag:a"', "must be at most 40 characters"),
     ],
 )

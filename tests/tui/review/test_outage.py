@@ -157,7 +157,7 @@ async def test_what_can_never_be_taken_back_is_no_wall(tmp_path: Path) -> None:
         await at.other.journal.undo()
         with pytest.raises(Conflict):
             await at.other.journal.undo((await at.other.journal.entries(limit=3))[1].id)
-        await at.press("u", sees="already been taken back")
+        await at.press("u", sees="is already undone")
         await at.press("u", sees="Signing keys")
         assert await at.state(1) == THREE[0].scheduling
 
@@ -185,7 +185,7 @@ async def test_a_filter_given_before_the_store_is_open_holds_from_the_first_card
         await shown.until("Opening the store")
         free.set()
         # One that says nothing is said, and asks nothing away.
-        await shown.until("The time 'never' was not understood")
+        await shown.until("The time 'never' is not valid")
         await shown.press("backspace")
         await shown.until("1 of 1")
         assert BACKUPS[:20] in shown.text

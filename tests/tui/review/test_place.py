@@ -153,7 +153,7 @@ async def test_undo_reaches_what_another_console_graded(tmp_path: Path) -> None:
         assert "it is asked again" in screen
         assert await at.state(2) == THREE[1].scheduling
         # Nothing is left to take back, which is no error.
-        await at.press("u", sees="There is no review to take back.")
+        await at.press("u", sees="There is no review to undo.")
 
 
 async def test_undo_when_nothing_is_due_asks_again(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ async def test_a_filter_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         await at.pilot.press("slash", *"since:never ", "enter")
-        await at.sees("The time 'never' was not understood", "1 of 3")
+        await at.sees("The time 'never' is not valid", "1 of 3")
         await at.press("space", sees="JWKS")
 
 

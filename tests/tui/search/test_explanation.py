@@ -117,7 +117,7 @@ async def test_what_it_was_made_of_is_said_beneath(corpus: Path) -> None:
         await console.press("tab", "tab", "G")
         await console.still()
         assert isinstance(console.app.focused, Panels)
-        step = next(line for line in console.lines if "from the query to its memories" in line)
+        step = next(line for line in console.lines if "from the query to the results" in line)
         assert step.rstrip(" ▁▂▃▄▅▆▇█").endswith(" ms")
         assert len(list(screen.query(Section))) == 5
 
@@ -196,7 +196,7 @@ async def test_why_not_this_one(corpus: Path, by_id: bool) -> None:
         await console.until(lambda: isinstance(console.app.screen, WhyNotPanel))
         await console.still()
         shown = console.text
-        assert "The filters keep it out: type preference." in shown
+        assert "It does not pass the filters: type preference." in shown
         assert shown.index("keep it out") < shown.index("does not hold webhook") < shown.index("last hit")
         await console.press("escape")
         assert isinstance(console.app.screen, ExplanationScreen)

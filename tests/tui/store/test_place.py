@@ -214,7 +214,7 @@ async def test_a_concern_stands_before_all_figures_with_what_to_do(
         await console.until("contents")
         # The scroll bar may stand between two lines.
         said = " ".join(word for line in console.lines for word in line.rstrip("▁▂▃▄▅▆▇█").split())
-        assert "The 900,000 vectors need more than the 1.0 GB of memory" in said
+        assert "The 900,000 vectors exceed the limit of 1.0 GB of memory" in said
         assert "Copy the store to PostgreSQL with" in said
         assert said.index("900,000") < said.index("contents")
 
