@@ -401,7 +401,7 @@ def test_the_default_file(tmp_path: Path) -> None:
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     assert load_config(file, {}) == Config(path=file)
     file.write_text("mine")
-    with pytest.raises(Refused, match="exists already"):
+    with pytest.raises(Refused, match="already exists"):
         write_default(file)
     assert file.read_text() == "mine"
     with pytest.raises(ConfigError, match="could not be written"):
@@ -467,7 +467,7 @@ def test_settings_are_written_into_no_pipe_and_no_device(tmp_path: Path) -> None
     os.mkfifo(pipe)
     try:
         for path in (pipe, Path(os.ttyname(terminal))):
-            with pytest.raises(Refused, match="exists already"):
+            with pytest.raises(Refused, match="already exists"):
                 write_default(path)
             with pytest.raises(Refused, match=f"{path.name} is not a regular file; nothing was written to it"):
                 set_value(path, "ui.theme", "nord")

@@ -111,7 +111,7 @@ def test_a_file_is_replaced_by_agreement_alone_and_keeps_its_rights(tmp_path: Pa
     path = tmp_path / "old"
     path.write_text("old\n")
     path.chmod(rights)
-    with pytest.raises(Refused, match=r"old exists; nothing was written\."):
+    with pytest.raises(Refused, match=r"old already exists; nothing was written\."):
         put(path, overwrite=False)
     assert path.read_text() == "old\n"
     put(path)

@@ -352,7 +352,7 @@ class Ledger:
         async with self._store.backend.write() as transaction:
             old = await self._read_job(transaction, job_id)
             if old.plan is not None:
-                raise Usage(f"Job {short_id(job_id)} is a {old.kind} of vestige-tui; resume it instead.")
+                raise Usage(f"Job {short_id(job_id)} is a {old.kind} job of vestige-tui; resume it instead.")
             if old.status == "completed":
                 raise Conflict(f"Job {short_id(job_id)} is completed; there is nothing to retry.")
             now = self._store.now()

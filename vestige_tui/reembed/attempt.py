@@ -107,7 +107,7 @@ class Attempt:
         role = {"rollback": "kept", "reembed": "building"}.get(self.kind)
         if not records or not equal(rows.model(records[0]), self.model) or records[0].get("role", role) != role:
             raise Conflict(
-                f"Another program dropped the vectors of {self.model.name} or changed the model of the store."
+                f"Another program dropped the vectors of {self.model.name} or changed the store's model; start again."
             )
 
     async def run_typed(self, transaction: Transaction, name: str) -> None:

@@ -68,7 +68,7 @@ class SqliteSource:
         self.title = below_home(str(path))
         kind = kind_of(path, self.title)
         if not kind:
-            raise StoreMissing(f"There is no store at {self.title}.")
+            raise StoreMissing(f"There is no store at {self.title}; check the path.")
         if kind == stat.S_IFDIR:
             raise ForeignStore(f"{self.title} is a directory, not a store.")
         if kind != stat.S_IFREG:

@@ -94,7 +94,7 @@ async def test_lists_come_from_the_replica_and_own_writes_from_the_primary(repli
             own = await texts(store)
             assert {"A zebra of its own.", "Changed beside both zebras."} <= own
             assert len((await store.search(SearchQuery("zebra", mode="literal"))).hits) == 3
-            assert "behind, the primary answers" in await replica_of(store)
+            assert "behind, so the primary answers" in await replica_of(store)
             assert await problem_of(store) == ""
         await until(lambda: is_used(store))
         assert "A zebra of its own." in await texts(store)

@@ -17,7 +17,7 @@ from vestige_tui.store.open import open_store
 from vestige_tui.store.store import Store
 
 STANDBY = "the server is a standby, which accepts only reads"
-NO_PRIMARY = "no server of its URL accepts writes now, and a standby answers"
+NO_PRIMARY = "no server of its URL accepts writes now, so a standby answers"
 
 
 @pytest.fixture(autouse=True)

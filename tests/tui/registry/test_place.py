@@ -93,4 +93,6 @@ async def test_another_configured_model_is_named_with_the_ways_out(tmp_path: Pat
         assert "use it" in text
         await pilot.press("f")
         await pilot.pause(0.3)
-        assert "Read-only store (Vestige V18 file, not adopted)." in " ".join(" ".join(screen_lines(app)).split())
+        assert "Read-only store (Vestige V18 file, which only Vestige writes)." in " ".join(
+            " ".join(screen_lines(app)).split()
+        )

@@ -116,7 +116,7 @@ def acquire_now(directory: Path, major: int = MAJOR) -> Lease:
     """Acquire a lease as ``acquire`` does, for callers that may block."""
     programs = find_programs(major)
     if programs is None:
-        raise errors.Unavailable(f"The embedded PostgreSQL is not installed: {INSTALL}")
+        raise errors.Unavailable(f"The embedded PostgreSQL is not installed; run {INSTALL}")
     try:
         server = EmbeddedServer.of(directory, programs)
         with server.locked():
@@ -406,7 +406,7 @@ class EmbeddedServer:
             deadline = time.monotonic() + STOP_SECONDS
             while not try_lock(descriptor):
                 if time.monotonic() > deadline:
-                    raise errors.Unavailable(f"The embedded PostgreSQL in {self.directory} did not stop.")
+                    raise errors.Unavailable(f"The embedded PostgreSQL in {self.directory} did not stop; try again.")
                 time.sleep(0.005)
             if self.is_private(sockets := Path(state.get("sockets", ""))):
                 _remove(sockets)

@@ -66,11 +66,11 @@ def plan_upgrade(directory: Path) -> UpgradePlan | None:
     title = f"pgembed:{directory}"
     programs = find_programs()
     if programs is None:
-        raise Unavailable(f"The embedded PostgreSQL is not installed: {INSTALL}")
+        raise Unavailable(f"The embedded PostgreSQL is not installed; run {INSTALL}")
     data = directory / "data" if (directory / "data").exists() else upgraded_data(directory)
     major = data_major(data)
     if major is None:
-        raise StoreMissing(f"There is no store at {title}.")
+        raise StoreMissing(f"There is no store at {title}; check the path.")
     if major >= MAJOR:
         refuse_other_major(data, MAJOR)
         return None
@@ -132,7 +132,7 @@ def drop_old_data(directory: Path) -> int:
     directory = directory.expanduser().absolute()
     refuse_other_major(directory / "data", MAJOR)
     if data_major(directory / "data") is None:
-        raise StoreMissing(f"There is no store at pgembed:{directory}.")
+        raise StoreMissing(f"There is no store at pgembed:{directory}; check the path.")
     size = 0
     for path in (*old_data_folders(directory), *directory.glob("upgrade")):
         size += data_bytes(path)

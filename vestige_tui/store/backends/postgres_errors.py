@@ -85,7 +85,7 @@ def translate(error: Exception, title: str) -> VestigeError:
     if isinstance(error, errors.OutOfMemory | errors.InsufficientResources | errors.ConfigurationLimitExceeded):
         return OutOfResources(f"{title} is out of memory or space: {_first_line(error)}.")
     if isinstance(error, errors.TooManyConnections):
-        return Unreachable(f"{title} accepts no more connections: {_first_line(error)}.")
+        return Unreachable(f"{title} accepts no more connections ({_first_line(error)}); try again later.")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolClosed | OSError):
         return Unreachable(f"{title} cannot be reached: {_first_line(error).removeprefix('connection is bad: ')}.")
     return VestigeError(f"PostgreSQL failed: {_first_line(error)}.")

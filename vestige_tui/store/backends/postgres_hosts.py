@@ -14,7 +14,7 @@ LOOK_SECONDS = 5.0
 """Pause between two looks for the host that accepts writes."""
 _ATTRIBUTES = "target_session_attrs"
 _WRITABLE = ("read-write", "primary")
-NO_WRITABLE_HOST = "no server of its URL accepts writes now, and a standby answers"
+NO_WRITABLE_HOST = "no server of its URL accepts writes now, so a standby answers"
 
 
 class HostChoice:

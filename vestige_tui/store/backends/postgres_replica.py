@@ -211,7 +211,7 @@ class ReadReplica:
             return f"not in use, at {self._pool.title}"
         if self._position is None:
             return f"answers searches and lists, at {self._pool.title}"
-        return f"{bytes_size(self._bytes_behind)} behind, the primary answers, at {self._pool.title}"
+        return f"{bytes_size(self._bytes_behind)} behind, so the primary answers, at {self._pool.title}"
 
     def problems(self) -> tuple[HealthProblem, ...]:
         """Return the reason for which the primary answers all."""

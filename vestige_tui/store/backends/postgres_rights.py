@@ -54,7 +54,7 @@ def _remedy(database: Mapping[str, Any], tables: Sequence[Mapping[str, Any]], st
         return "ask an administrator to run CREATE EXTENSION vector in this database"
     owners = sorted({str(table["owner"]) for table in tables if not table["owned"]})
     if owners:
-        return f"only the owner of the tables may; run {'; '.join(f'GRANT {owner} TO {role}' for owner in owners)}"
+        return f"only the owner of the tables may: run {'; '.join(f'GRANT {owner} TO {role}' for owner in owners)}"
     if not database["may_create"]:
         return f"run GRANT CREATE ON SCHEMA {database['schema']} TO {role}"
     return "only a superuser can grant this"

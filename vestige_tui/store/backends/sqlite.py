@@ -164,7 +164,9 @@ class SqliteBackend:
         created = False
         if not self.path.exists():
             if not self.create or self.read_only:
-                raise StoreMissing(f"There is no store at {self.title}.")
+                raise StoreMissing(
+                    f"There is no store at {self.title}; check the path, or create it with `vestige-tui schema up`."
+                )
             refuse_log_without_file(self.path)
             try:
                 make_private_dir(self.path.parent)
@@ -198,7 +200,7 @@ class SqliteBackend:
         if file.kind == "vestige":
             self.foreign = True
             self._search.folds = False
-            self._read_only_reason = f"{file.line} file, not adopted"
+            self._read_only_reason = f"{file.line} file, which only Vestige writes"
         self.line, self.notes, self._script = file.line, file.notes, file.script
         return created
 
