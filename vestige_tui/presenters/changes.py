@@ -17,7 +17,7 @@ from vestige_tui.core.times import parse_stored
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vestige_tui.core.memories import Change, JournalEntry, Memory
+    from vestige_tui.core.memories import Change, JournalEntry, Memory, UndoneChange
 
 TITLE_CELLS = 40
 VALUE_CELLS = 60
@@ -27,26 +27,26 @@ _LONGEST_DAY = timedelta(hours=25)
 
 @dataclass(frozen=True, slots=True)
 class VerbWords:
-    """Words of one verb of the journal: the sentence on a change, with its subject and value, and the infinitive."""
+    """Sentences on one verb of the journal: on a change and on its undo, each with its subject and value."""
 
     change: str
-    infinitive: str
+    undo: str
 
 
 VERB_WORDS: Mapping[str, VerbWords] = {
-    "add": VerbWords("Added {subject}", "add"),
-    "import": VerbWords("Imported {subject}", "import"),
-    "edit": VerbWords("Edited {subject}", "edit"),
-    "tag": VerbWords("Tagged {subject}: {value}", "tag"),
-    "delete": VerbWords("Deleted {subject}", "delete"),
-    "supersede": VerbWords("{subject} is now replaced by {value}", "replace"),
-    "unsupersede": VerbWords("{subject} is active again", "make active again"),
-    "link": VerbWords("Linked {subject}: {value}", "link"),
-    "unlink": VerbWords("Unlinked {subject}: {value}", "unlink"),
-    "review": VerbWords("Graded {subject} {value}", "grade"),
-    "suspend": VerbWords("Suspended {subject} {value}", "suspend"),
-    "bury": VerbWords("Buried {subject} {value}", "bury"),
-    "resume": VerbWords("Resumed {subject}", "resume"),
+    "add": VerbWords("Added {subject}", "add {subject}"),
+    "import": VerbWords("Imported {subject}", "import {subject}"),
+    "edit": VerbWords("Edited {subject}", "edit on {subject}"),
+    "tag": VerbWords("Tagged {subject}: {value}", "tag {value} on {subject}"),
+    "delete": VerbWords("Deleted {subject}", "delete {subject}"),
+    "supersede": VerbWords("{subject} is now replaced by {value}", "replacement of {subject}"),
+    "unsupersede": VerbWords("{subject} is active again", "making {subject} active again"),
+    "link": VerbWords("Linked {subject}: {value}", "link {value} on {subject}"),
+    "unlink": VerbWords("Unlinked {subject}: {value}", "unlink {value} on {subject}"),
+    "review": VerbWords("Graded {subject} {value}", "grade {value} on {subject}"),
+    "suspend": VerbWords("Suspended {subject} {value}", "suspend on {subject}"),
+    "bury": VerbWords("Buried {subject} {value}", "bury {value} on {subject}"),
+    "resume": VerbWords("Resumed {subject}", "resume on {subject}"),
 }
 """Words of each verb that undo accepts."""
 
@@ -71,40 +71,43 @@ def change_sentence(verb: str, subject: str, value: str = "") -> str:
     return VERB_WORDS[verb].change.format(subject=subject, value=value).rstrip(": ")
 
 
-def undo_sentence(change: Change) -> str:
-    """Return the sentence on an undo, such as ``Undid: tag +tag on "TEXT"``."""
-    undone = change.undone
-    if undone is None:
+def undo_sentence(change: Change, *, with_id: bool = False) -> str:
+    """Return the sentence on an undo, such as ``Undid: tag +tag on "TEXT"``; ``with_id`` adds the id to the text."""
+    if change.undone is None:
         return f"Undid: the last change of {_count(len(change.changed))}"
-    entry = undone.entry
-    words = VERB_WORDS.get(entry.verb)
-    verb = words.infinitive if words is not None else plain(entry.verb)
-    ids = dict.fromkeys(entry.ids)
+    entry = change.undone.entry
+    words = VERB_WORDS.get(entry.verb) or VerbWords("", f"{plain(entry.verb)} on {{subject}}")
+    return f"Undid: {words.undo.format(value=value_of(entry), subject=_undone_subject(change.undone, with_id))}"
+
+
+def _undone_subject(undone: UndoneChange, with_id: bool) -> str:
+    ids = list(dict.fromkeys(undone.entry.ids))
     if len(ids) != 1:
-        name = _count(len(ids))
-    else:
-        name = title(undone.content) if undone.content.strip() else short_id(next(iter(ids)))
-    return f"Undid: {' '.join(filter(None, (verb, value_of(entry))))} on {name}"
+        return _count(len(ids))
+    parts = [title(undone.content)] if undone.content.strip() else []
+    return " ".join([short_id(ids[0]), *parts] if with_id or not parts else parts)
 
 
 def value_of(entry: JournalEntry) -> str:
     """Return the value of a journal entry: its tags, grade, type of link or time of burial; empty for other verbs."""
-    if entry.verb == "tag":
-        return tags_value(list(dict.fromkeys(_new_tags(entry))), list(dict.fromkeys(_old_tags(entry))))
     state = _first(entry.after) or _first(entry.before)
-    if entry.verb == "review":
-        return Rating(state["rating"]).name.capitalize()
-    if entry.verb in ("link", "unlink"):
-        return cut(plain(str(state["edge"]["edge_type"])), VALUE_CELLS)
-    if entry.verb == "bury":
-        return _until(entry, state)
-    return ""
+    match entry.verb:
+        case "tag":
+            return tags_value(list(dict.fromkeys(_new_tags(entry))), list(dict.fromkeys(_old_tags(entry))))
+        case "review":
+            rating = state.get("rating")
+            return Rating(rating).name.capitalize() if rating in set(Rating) else ""
+        case "link" | "unlink":
+            return cut(plain(str(state["edge"]["edge_type"])), VALUE_CELLS)
+        case "bury":
+            return _until(entry, state)
+        case _:
+            return ""
 
 
 def _until(entry: JournalEntry, state: Mapping[str, Any]) -> str:
     until = parse_stored(state["marks"]["buried_until"])
-    if until is None:
-        return ""
+    assert until is not None
     return "until tomorrow" if until - entry.at <= _LONGEST_DAY else f"until {until.astimezone():%Y-%m-%d}"
 
 

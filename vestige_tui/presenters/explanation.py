@@ -86,11 +86,7 @@ def why_missing(explanation: Explanation, branch: Branch, mode: Mode) -> str:
         if mode == "vector":
             return "This search uses vectors only."
         if not is_branch_used(explanation, "text"):
-            return (
-                "Every word is too common to search for."
-                if _only_common(explanation)
-                else "The query has no words."
-            )
+            return "Every word is too common to search for." if _only_common(explanation) else "The query has no words."
         if explanation.answer.mode == "literal":
             return "No memory that passes the filters contains these characters."
         return "No memory that passes the filters contains any of the words."

@@ -85,9 +85,7 @@ def _problem_in_flight(job: Job, now: datetime) -> Sentence | None:
         if (stuck := stuck_seconds(job, now)) is None:
             return None
         since = clock_time(job.last_heartbeat or job.updated_at or now, now)
-        return Sentence(
-            f"No heartbeat since {since}, for {duration(stuck)}; it may still recover.", "waiting"
-        )
+        return Sentence(f"No heartbeat since {since}, for {duration(stuck)}; it may still recover.", "waiting")
     if silence := silence_in_words(job, now):
         return Sentence(f"No heartbeat from its worker {silence}.", "waiting")
     if wait := wait_in_words(job, now):

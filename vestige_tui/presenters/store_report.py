@@ -159,7 +159,7 @@ def vectors_in_memory(cache: VectorsHeld | None) -> list[Pair]:
     if cache is None:
         return []
     if cache.too_large:
-        return [("in memory", f"none: {grouped(cache.too_large)} vectors exceed the limit of {bytes_size(cache.limit)}")]
+        return [("in memory", f"none: {grouped(cache.too_large)} vectors exceed the limit, {bytes_size(cache.limit)}")]
     if not cache.count:
         return [("in memory", "none yet; the first vector search loads them")]
     return [

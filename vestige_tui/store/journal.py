@@ -44,12 +44,12 @@ class JournalService:
             if not records:
                 raise NotFound("There is nothing to take back." if entry is None else f"There is no change {entry}.")
             target = rows.journal_entry(records[0])
+            # Read first: an undo deletes an added memory.
+            content = await _content_of(transaction, target)
             if target.undone_by is not None or target.verb == "undo":
                 raise Conflict(f"Change {target.id} has already been taken back.")
             if target.verb == "review" and await self._reviewed_since(transaction, target):
                 raise Conflict(f"Memory {target.ids[0][:8]} was graded again since; nothing was undone.")
-            # Read before the undo, which deletes an added memory.
-            content = await _content_of(transaction, target)
             changed_ids, texts = await undo_entry(transaction, target, self._context.now())
             stamps = [{"id": memory_id} for memory_id in changed_ids]
             number = await self._context.journal(

@@ -86,7 +86,7 @@ class ReviewPlace(MemoryPlace):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (23, "-short"), (32, "-tall")]  # noqa: RUF012 - Textual declares it so
     BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["review"], AddMemory, CopyId)
     HELP = """\
-The card asks first: `space` shows the whole memory, then `1` to `4` grade how well you remembered it. Each grade shows
+The card asks first: `space` shows the full memory, then `1` to `4` grade how well you remembered it. Each grade shows
 when the memory is due next; `space` again shows the exact dates.
 
 A memory graded Again is shown once more in the same session, as practice: that writes nothing.
@@ -585,14 +585,14 @@ session or another console.
         self._counts = counts = await store.reviews.queue_counts(self._chosen)
         nothing = self.query_one("#nothing", Empty)
         if self._chosen != Filter():
-            change = (self._key_of(FilterCommand.id, "/"), "change the filter")
-            clear = (self._key_of(Leave.id, "esc"), "clear the filter")
+            change = (self._key_of(FilterCommand.id, "/"), "change the filters")
+            clear = (self._key_of(Leave.id, "esc"), "clear the filters")
             nothing.say(await why_nothing(store, counts, self._chosen), change, clear)
         elif await store.memories.count(Filter(superseded=True)):
             browse = (self._key_of(GoToBrowse.id, GoToBrowse.key).upper(), "browse; R grades any memory")
             nothing.say(await why_nothing(store, counts, self._chosen), browse)
         else:
-            add = (self._key_of(AddMemory.id, AddMemory.key), "add the first memory")
+            add = (self._key_of(AddMemory.id, AddMemory.key), "write the first one")
             nothing.say("This store holds no memories yet.", add)
         self._set_phase(Phase.EMPTY)
 

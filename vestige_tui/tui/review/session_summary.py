@@ -1,4 +1,4 @@
-"""Widget for the summary of a session: grades, true retention and forecast; ``session_figures.py`` computes its figures."""
+"""Widget for the summary of a session: grades, true retention, forecast; ``session_figures.py`` computes them."""
 
 from __future__ import annotations
 
@@ -157,7 +157,9 @@ def encouragement(summary: Summary) -> str:
         sentence += f"; actual {grouped(summary.remembered)}"
     else:
         forgotten = summary.asked - summary.remembered
-        sentence = "The forgotten memory returns" if forgotten == 1 else f"The {grouped(forgotten)} forgotten memories return"
+        sentence = (
+            "The forgotten memory returns" if forgotten == 1 else f"The {grouped(forgotten)} forgotten memories return"
+        )
         sentence += " at shorter intervals"
         if summary.holds is not None:
             sentence += f"; half of the others are due in {summary.holds:.0f} d or more"

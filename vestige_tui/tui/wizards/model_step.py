@@ -57,7 +57,7 @@ class ModelStep(WizardStep):
         yield ModelList()
         yield Static(id="model-said", markup=False)
         with Horizontal(id="model-width"):
-            yield Static("dimensions ", markup=False)
+            yield Static("use ", markup=False)
             yield Input(restrict=r"\d{0,5}", compact=True)
             yield Static(id="model-widths", markup=False)
 
@@ -82,7 +82,7 @@ class ModelStep(WizardStep):
             text = f"This store uses it with {grouped(self._current.dimension)} dimensions. {text}"
         self.query_one("#model-said", Static).update(Content.styled(text, "$text-muted"))
         self.query_one(Input).value = str(model.dimension)
-        self.query_one("#model-widths", Static).update(f" of {grouped(model.dimension)}")
+        self.query_one("#model-widths", Static).update(f" of {grouped(model.dimension)} dimensions")
         self._wizard.say("")
 
     @property
@@ -120,8 +120,6 @@ class ModelStep(WizardStep):
             )
             self._wizard.say(sentence, "waiting")
         elif self._is_current(model) and dimension == self._current.dimension:
-            self._wizard.say(
-                "This store already uses this model; choose another model or other dimensions.", "waiting"
-            )
+            self._wizard.say("This store already uses this model; choose another model or other dimensions.", "waiting")
         else:
             self._choose(model, dimension)
