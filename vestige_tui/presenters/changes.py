@@ -76,8 +76,8 @@ def undo_sentence(change: Change, *, with_id: bool = False) -> str:
     if change.undone is None:
         return f"Undid: the last change of {_count(len(change.changed))}"
     entry = change.undone.entry
-    words = VERB_WORDS.get(entry.verb) or VerbWords("", f"{plain(entry.verb)} on {{subject}}")
-    return f"Undid: {words.undo.format(value=value_of(entry), subject=_undone_subject(change.undone, with_id))}"
+    words = VERB_WORDS[entry.verb].undo.format(value=value_of(entry), subject=_undone_subject(change.undone, with_id))
+    return f"Undid: {words}"
 
 
 def _undone_subject(undone: UndoneChange, with_id: bool) -> str:

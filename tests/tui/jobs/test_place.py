@@ -503,7 +503,7 @@ async def test_a_finding_opens_the_memory_that_it_is_about(corpus: Path) -> None
         await console.press("escape")
         await console.until("findings")
         await console.press("j", "enter")
-        await console.until("o open the other memory")
+        await console.until("o open the other")
         await console.press("o")
         await console.until(f"id {short_id(other.id)}")
         await console.press("escape", "j", "enter")

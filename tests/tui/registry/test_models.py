@@ -165,7 +165,7 @@ async def test_escape_goes_back_through_a_re_embedding(small: Path, models: Sequ
         # The cursor begins where there is something to choose.
         await console.until("Another space.")
         await console.press("k", "enter")
-        await console.until("The store already uses this model; choose another one")
+        await console.until("This store already uses this model; choose another one")
         await console.press("j")
         await console.until("Another space.")
         assert "already uses this model" not in console.text

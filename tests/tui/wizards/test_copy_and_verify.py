@@ -64,11 +64,11 @@ async def test_escape_goes_back_a_step_and_then_out(corpus: Path, tmp_path: Path
     async with open_console(corpus) as console:
         await to_target(console)
         await give(console, f"pgembed:{target}")
-        await console.until("in all")
+        await console.until("in total")
         await console.press("enter")
         await console.until("start the copy")
         await console.press("escape")
-        await console.until("in all")
+        await console.until("in total")
         await console.press("escape")
         await console.until("Where to?")
         # What was typed is still there.
@@ -87,7 +87,7 @@ async def test_what_comes_along_is_counted_first(corpus: Path, tmp_path: Path, s
     async with open_console(corpus, size) as console:
         await to_target(console)
         await give(console, f"pgembed:{tmp_path / 'pg'}")
-        await console.until("in all")
+        await console.until("in total")
         figures = {line.split()[-2]: line.split()[-1] for line in console.lines if len(line.split()) >= 2}
         assert figures["memories"] == str(MEMORIES)
         if size[1] > 20:
@@ -184,10 +184,10 @@ async def test_a_target_says_what_it_holds(corpus: Path, tmp_path: Path) -> None
         for path, said in (
             (new, "new, will be created"),
             (bare, "has no memories yet"),
-            (filled, "holds 374 memories of test-embedder-64: existing rows are never changed"),
+            (filled, "has 374 memories with vectors of test-embedder-64; existing rows are never changed"),
         ):
             await give(console, f"sqlite:{path}")
-            await console.until("in all")
+            await console.until("in total")
             assert console.says(said)
             # Both are told apart by more than their last names.
             assert path.name in console.text
@@ -201,7 +201,7 @@ async def test_enter_alone_begins_nothing(corpus: Path, tmp_path: Path) -> None:
     async with open_console(corpus) as console:
         await to_target(console)
         await give(console, f"sqlite:{tmp_path}/new.db")
-        await console.until("in all")
+        await console.until("in total")
         await console.press("enter")
         await console.until("start the copy")
         await console.press("enter")
@@ -310,7 +310,7 @@ async def test_a_real_copy_is_started_watched_and_compared(tmp_path: Path, postg
         await console.press("enter")
         await console.until("Where to?")
         await give(console, postgres_database)
-        await console.until("in all")
+        await console.until("in total")
         await console.press("enter")
         await console.until("start the copy")
         await console.press("y")

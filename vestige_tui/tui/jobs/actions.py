@@ -27,7 +27,8 @@ async def cancel_job(place: Place, job: Job) -> None:
         note += " Everything written is kept, and a retry continues from there."
     else:
         note = "It is marked as cancelled here; the agent is not notified, and its later reports are ignored."
-    if not await place.app.push_screen_wait(Confirm("Cancel this job?", rows, verb="cancel the job", notes=[note])):
+    # "Cancel" beside an escape that cancels the question would be read as either.
+    if not await place.app.push_screen_wait(Confirm("Stop this job?", rows, verb="stop the job", notes=[note])):
         return
     place.say(cancel_sentence(await cancel(place.store, job, place.store_session.urls)))
     place.store_session.note_change()
