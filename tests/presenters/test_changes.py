@@ -146,9 +146,9 @@ def test_a_memory_without_a_text_is_named_by_its_id() -> None:
 
 def test_a_change_has_one_shape() -> None:
     quoted = title("Secrets are in git {value}\x1b[31m and nowhere else at all, they say", 20)
-    assert quoted == '"Secrets are in git …"'
+    assert quoted == '"Secrets are in git…"'
     assert change_sentence("tag", quoted, tags_value(["keys"], ["old"])) == f"Tagged {quoted}: +keys -old"
-    assert change_sentence("delete", subject([]) or "") == "Deleted 0 memories"
+    assert change_sentence("delete", subject([])) == "Deleted 0 memories"
     assert change_sentence("suspend", quoted) == f"Suspended {quoted}"
     assert change_sentence("supersede", quoted, '"B"') == f'{quoted} is now replaced by "B"'
     assert change_sentence("add", title("Braces {subject} {0} stay")) == 'Added "Braces {subject} {0} stay"'
