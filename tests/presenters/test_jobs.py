@@ -67,7 +67,7 @@ def test_state_of_a_job_that_waits(status: str) -> None:
     assert "The disk of x is full; free" in said.text
     assert "\x1b" not in said.text + line(job, NOW)
     assert "The disk of x is full; free" in line(job, NOW)
-    assert "process 7, lives" in reasons_against(job, [job], NOW, {})["retry_job"]
+    assert "process 7, is alive" in reasons_against(job, [job], NOW, {})["retry_job"]
     # Of a worker that is lost its last reason says nothing.
     lost = replace(job, worker_pid=None)
     assert state_label(lost, NOW).word == "no heartbeat"
