@@ -41,27 +41,25 @@ def test_explain_prints_aligned_tables(run: Command, sample: str) -> None:
     ran = run("--store", sample, "search", "signing keys backup", "--explain")
     assert ran.status == 0
     lines = ran.out.splitlines()
-    assert lines[0].startswith("Words and meaning: ")
+    assert lines[0].startswith("Text and vector: ")
     assert lines[0].endswith("5 of 6 memories pass all filters.")
-    for title in ("The answer", "By words", "By meaning", "Words", "Filters", "How one list is made", "Steps"):
+    for title in ("The answer", "By text", "By vector", "Words", "Filters", "How one list is made", "Steps"):
         assert title in lines
     head = lines[lines.index("The answer") + 1]
-    assert head.split() == ["place", "total", "words", "score", "share", "meaning", "cosine", "share", "id", "memory"]
+    assert head.split() == ["place", "total", "text", "score", "share", "meaning", "cosine", "share", "id", "memory"]
     first = lines[lines.index("The answer") + 2]
     assert first[head.index("id") :].startswith(sample_id(0)[:8])
     assert first[: head.index("id")].split()[0] == "1"
-    assert (
-        "  total = .50 \N{MULTIPLICATION SIGN} share of words + .50 \N{MULTIPLICATION SIGN} share of meaning" in lines
-    )
+    assert "  score = .50 \N{MULTIPLICATION SIGN} text + .50 \N{MULTIPLICATION SIGN} vector" in lines
     assert max(map(len, lines)) <= 100
 
 
 def test_explain_says_why_a_list_is_missing(run: Command, sample: str) -> None:
     out = run("--store", sample, "search", "keys", "--explain", "--mode", "text").out
-    assert "By meaning\n  Only words were asked for." in out
+    assert "By vector\n  This search uses text only." in out
     nothing = run("--store", sample, "search", "+zzqq", "--explain")
     assert nothing.status == 0
-    assert "By words\n  No memory passes all filters." in nothing.out
+    assert "By text\n  No memory passes all filters." in nothing.out
     assert "Nothing was found." in nothing.err
 
 

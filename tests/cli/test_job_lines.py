@@ -30,8 +30,8 @@ def test_a_silent_worker_is_named_once_its_lease_is_over() -> None:
     late = replace(COPY, last_heartbeat=NOW - timedelta(seconds=65))
     assert COPY.silence(NOW) is None
     assert replace(COPY, last_heartbeat=NOW - timedelta(seconds=30)).silence(NOW) is None
-    assert (late.silence(NOW), state(late, NOW)) == (65.0, "no sign of life for 1 min")
-    assert line(late, NOW).startswith("no sign of life for 1 min, 42 %, 1,234 of 2,931 rows")
+    assert (late.silence(NOW), state(late, NOW)) == (65.0, "no heartbeat for 1 min")
+    assert line(late, NOW).startswith("no heartbeat for 1 min, 42 %, 1,234 of 2,931 rows")
     assert advice(late, NOW) == "`vestige-tui jobs retry 3e386abc` takes it over from its last checkpoint."
     assert advice(COPY, NOW) == ""
     # A job that no worker ever took over has only its beginning.
@@ -50,7 +50,7 @@ def test_work_of_agents_is_listed_with_heartbeat_and_deadline() -> None:
     ("error", "word", "end"),
     [
         (CANCELLED, "cancelled", "memories"),
-        (LEASE_LOST, "failed", "memories: Its worker gave no sign of life, and another attempt took over."),
+        (LEASE_LOST, "failed", "memories: Its worker sent no heartbeat, and another attempt took over."),
         ("postgresql://me:secret@db/x is away.", "failed", "memories: postgresql://me:***@db/x is away."),
     ],
 )
@@ -59,7 +59,7 @@ def test_a_failure_ends_the_line_with_its_reason(error: str, word: str, end: str
     assert state(failed, NOW) == word
     assert line(failed, NOW).endswith(end)
     assert summary(failed, NOW).endswith("rows" if error == CANCELLED else end.removeprefix("memories"))
-    assert advice(failed, NOW) == "`vestige-tui jobs retry 3e386abc` goes on from its last checkpoint."
+    assert advice(failed, NOW) == "`vestige-tui jobs retry 3e386abc` continues from its last checkpoint."
 
 
 def test_differing_rows_are_listed_and_failed_ones_named_by_the_state() -> None:
@@ -79,10 +79,10 @@ def test_rows_of_one_job() -> None:
         "id": COPY.id,
         "job": "copy vestige.db → db1/memories",
         "state": "running, copying vectors",
-        "begun": "2 min ago",
+        "started": "2 min ago",
         "from": COPY.source,
         "to": COPY.target,
-        "how": "500 rows a batch",
+        "how": "500 rows per batch",
     }
     given = dict(rows(DELEGATED, NOW))
     assert (given["job"], given["given to"], given["retries"]) == ("reindex the docs", DELEGATED.callee, "none")
@@ -95,7 +95,7 @@ def test_commands_can_be_pasted_into_a_shell() -> None:
     words = shlex.split(commands(spaced)["verify"].strip("`"))
     assert words[1:] == ["migrate", "verify", "--source", spaced.source, "--target", "postgresql://me:***@db/x"]
     compared = with_rows(of_kind("verify", "completed"), TableProgress(9, differ=1))
-    assert advice(compared, NOW) == f"{commands(compared)['verify']} compares once more."
+    assert advice(compared, NOW) == f"{commands(compared)['verify']} compares again."
 
 
 @pytest.mark.parametrize(

@@ -389,13 +389,13 @@ def test_a_cancelled_job_is_called_so_and_how_to_go_on_is_said(run: Command, tmp
     assert "1 failed or cancelled." in listed.err
     shown = [" ".join(line.split()) for line in run("--store", url, "jobs", "show", made).out.splitlines()]
     assert "state cancelled" in shown
-    assert "A person cancelled it; what was written by then stays." in shown
-    assert f"`vestige-tui jobs retry {made[:8]}` goes on from its last checkpoint." in shown
+    assert "A user cancelled it; everything written until then is kept." in shown
+    assert f"`vestige-tui jobs retry {made[:8]}` continues from its last checkpoint." in shown
     document = run("--store", url, "jobs", "show", made, "--json").json["job"]
     assert (document["status"], document["error"]) == ("failed", "cancelled")
     lost = stopped(url, "lease lost")
     for said in (run("--store", url, "jobs", "list").out, run("--store", url, "jobs", "show", lost).out):
-        assert "Its worker gave no sign of life, and another attempt took over." in said
+        assert "Its worker sent no heartbeat, and another attempt took over." in said
         assert "lease" not in said
 
 
@@ -480,7 +480,7 @@ def test_a_copy_whose_worker_is_gone_is_taken_up_again(run: Command, sample: str
     # The second was no second attempt: the first had completed.
     shown = [run("jobs", "show", each).out for each in (first.id, lost.id, again)]
     assert [", attempt 2\n" in each for each in shown] == [False, False, True]
-    assert "Attempt 2 came after this one, and is done." in shown[1]
+    assert "Attempt 2 followed this one and is done." in shown[1]
 
 
 def configured(home: Path, url: str) -> Path:

@@ -28,7 +28,7 @@ def leaves(program: argparse.ArgumentParser, prefix: str = "") -> Iterator[str]:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """Two stores of one kind that differ, with a job that gives no sign of life."""
+    """Two stores of one kind that differ, with a job that sends no heartbeat."""
     if request.param == "sqlite":
         folder = tmp_path_factory.mktemp("stores")
         files = f"sqlite:{folder / 'store.db'}", f"sqlite:{folder / 'target.db'}"

@@ -49,10 +49,10 @@ def test_a_store_is_re_embedded_and_taken_back(run: Command, url: str) -> None:
     assert (asked.status, "repeat with --yes" in asked.json["error"]["message"]) == (3, True)
     old = run("--store", url, "migrate", "reembed", "--model", "all-MiniLM-L6-v2", "--dry-run")
     kept = "6 vectors of all-MiniLM-L6-v2, 384 dimensions"
-    assert f"what goes: The kept ones of the way back, {kept}, are deleted at the start." in old.out
-    assert f"The present vectors of {NEW}, 96 dimensions, are kept; " in old.out
+    assert f"deletes: The vectors kept for a rollback, {kept}, are deleted at the start." in old.out
+    assert f"The current vectors of {NEW}, 96 dimensions, are kept; " in old.out
     said = run("--store", url, "registry", "show")
-    kept = "sentence-transformers/all-MiniLM-L6-v2, 384 dimensions, 6 vectors kept as the way back"
+    kept = "sentence-transformers/all-MiniLM-L6-v2, 384 dimensions, 6 vectors kept for a rollback"
     assert f"{kept}; `vestige-tui registry rollback` goes back to them" in said.out
     second = run("--store", url, "registry", "show", "--json").json["second"]
     assert (second["role"], second["vectors"], second["dimension"]) == ("kept", 6, 384)
@@ -78,7 +78,7 @@ def test_in_place_says_what_it_means(run: Command, url: str) -> None:
     planned = run("--store", url, "migrate", "reembed", "--model", NEW, "--in-place", "--dry-run")
     assert planned.status == 0
     old = "6 vectors of all-MiniLM-L6-v2, 384 dimensions"
-    assert f"what goes: {old}, all that are in use, are deleted first; there is no way back." in planned.out
+    assert f"deletes: The vectors in use, {old}, are deleted first; no rollback is possible." in planned.out
     ran = run("--store", url, "migrate", "reembed", "--model", NEW, "--in-place", "--yes", "--json")
     assert (ran.status, ran.json["rows_updated"], ran.json["swap_ms"]) == (0, 6, None)
     assert run("--store", url, "registry", "show", "--json").json["vectors"]["by_width"] == {"96": 6}
@@ -87,13 +87,13 @@ def test_in_place_says_what_it_means(run: Command, url: str) -> None:
 def test_a_person_is_asked(run: Command, sample: str, answer: Answer) -> None:
     answer("no\n")
     ran = run("--store", sample, "migrate", "reembed", "--model", NEW)
-    assert (ran.status, "Begin? [y/N]" in ran.err, "texts a second" in ran.err) == (1, True, True)
+    assert (ran.status, "Begin? [y/N]" in ran.err, "texts per second" in ran.err) == (1, True, True)
     assert run("--store", sample, "jobs", "list", "--json").json["items"] == []
     answer("y\n")
     assert run("--store", sample, "migrate", "reembed", "--model", NEW).status == 0
     answer("y\n")
     ran = run("--store", sample, "registry", "rollback")
-    assert (ran.status, "Go back to the model before? [y/N]" in ran.err) == (0, True)
+    assert (ran.status, "Roll back to the previous model? [y/N]" in ran.err) == (0, True)
 
 
 def test_settings_that_name_the_old_model_are_told_of(run: Command, sample: str, home: Path) -> None:
@@ -148,8 +148,8 @@ def test_a_store_s_own_model_in_another_width(run: Command, url: str) -> None:
     assert document["overlap"] > 0
     planned = run("--store", url, "migrate", "reembed", "--model", own, *narrow, "--drop-old", "--dry-run").out
     assert f"from: sentence-transformers/{own}, 384 dimensions\nto: sentence-transformers/{own}, 128 " in planned
-    gone = f"The present vectors of sentence-transformers/{own}, 384 dimensions, are deleted at the end"
-    assert f"{gone}; there is no way back." in planned
+    gone = f"The current vectors of sentence-transformers/{own}, 384 dimensions, are deleted at the end"
+    assert f"{gone}; no rollback is possible." in planned
     ran = run("--store", url, "migrate", "reembed", "--model", own, *narrow, "--yes")
     assert ran.status == 0, ran
     assert f"6 vectors of sentence-transformers/{own} (128 dimensions)" in ran.out

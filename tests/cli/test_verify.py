@@ -40,7 +40,7 @@ def test_equal_stores_end_with_0(copied: tuple[str, str], run: Command) -> None:
     assert ran.err.startswith("The comparison has started, as job ")
     ran = run("migrate", "verify", "--source", source, "--target", target)
     assert ran.status == 0
-    assert ran.out.rstrip().endswith("Every row is the same on both sides.")
+    assert ran.out.rstrip().endswith("Every row is the same in both stores.")
 
 
 def test_stores_that_differ_end_with_1(copied: tuple[str, str], run: Command) -> None:
@@ -67,7 +67,7 @@ def test_stores_that_differ_end_with_1(copied: tuple[str, str], run: Command) ->
     assert ran.status == 1
     assert "\x1b" not in ran.out
     assert "Codebase and updated at differ" in ran.out
-    assert ran.out.endswith("2 only in target; the findings name them.\n")
+    assert ran.out.endswith("2 only in target; the findings list them.\n")
 
 
 def test_rows_that_no_copy_can_bring_are_no_differences(run: Command, tmp_path: Path, postgres_database: str) -> None:
@@ -170,7 +170,7 @@ def test_a_repair_brings_what_differs(copied: tuple[str, str], run: Command) -> 
     ran = run("migrate", "verify", *both, "--delete", "--yes")
     assert ran.status == 0
     assert "Repaired: 0 inserted, 0 updated, 1 deleted, 0 failed." in ran.out
-    assert ran.out.rstrip().endswith("Every row is the same on both sides.")
+    assert ran.out.rstrip().endswith("Every row is the same in both stores.")
     assert contents(target) == contents(source)
     # There is nothing left to do, and so nothing to begin.
     ran = run("migrate", "verify", *both, "--delete", "--yes", "--json")

@@ -37,12 +37,12 @@ STUCK = replace(DELEGATED, status="stuck", last_heartbeat=NOW - timedelta(minute
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (LEASE_LOST, "Its worker gave no sign of life, and another attempt took over."),
-        (OVERDUE, "It did not end before its deadline."),
-        (GIVEN_UP, "A person marked it as failed."),
-        ("retried as 5a3c9d6a-1f0b-4b2b-9a10-4b7f22f03c5e", "It was queued once more, as 5a3c9d6a."),
+        (LEASE_LOST, "Its worker sent no heartbeat, and another attempt took over."),
+        (OVERDUE, "It missed its deadline."),
+        (GIVEN_UP, "A user marked it as failed."),
+        ("retried as 5a3c9d6a-1f0b-4b2b-9a10-4b7f22f03c5e", "It was queued again, as 5a3c9d6a."),
         ("postgresql://me:secret@db/x is aw\x1bay.", "postgresql://me:***@db/x is aw\ufffday."),
-        (None, "It gave no reason."),
+        (None, "It gave no reason for its failure."),
     ],
 )
 @pytest.mark.parametrize("kind", KINDS)
@@ -56,23 +56,23 @@ def test_failure_is_a_sentence(kind: str, error: str | None, reason: str) -> Non
 @pytest.mark.parametrize("kind", KINDS)
 def test_cancelled_work_keeps_its_rows(kind: str) -> None:
     job = replace(of_kind(kind, "failed"), error=CANCELLED)
-    assert status_sentence(job, NOW) == Sentence("A person cancelled it; what was written by then stays.")
-    assert end_sentence(job).text.endswith(" was cancelled; what was written by then stays.")
+    assert status_sentence(job, NOW) == Sentence("A user cancelled it; everything written until then is kept.")
+    assert end_sentence(job).text.endswith(" was cancelled; everything written until then is kept.")
 
 
 @pytest.mark.parametrize(
     ("kind", "table", "sentence"),
     [
         ("copy", TableProgress(9, 9), "Every row that was read is in the target."),
-        ("verify", TableProgress(9), "Every row is the same on both sides."),
-        ("repair", TableProgress(9), "Every row is the same on both sides."),
+        ("verify", TableProgress(9), "Every row is the same in both stores."),
+        ("repair", TableProgress(9), "Every row is the same in both stores."),
         ("copy", TableProgress(9, 8, failed=1), "1 row could not be copied; the findings say why."),
         ("verify", TableProgress(9, failed=2), "2 rows could not be copied; the findings say why."),
-        ("copy", TableProgress(9, 9, differ=1), "1 difference: 1 differ; the findings name it."),
+        ("copy", TableProgress(9, 9, differ=1), "1 difference: 1 differ; the findings list it."),
         (
             "verify",
             TableProgress(9, differ=1, only_source=2, failed=1),
-            "3 differences: 1 differ, 2 only in source; the findings name them.",
+            "3 differences: 1 differ, 2 only in source; the findings list them.",
         ),
         ("reembed", TableProgress(9, 9), "6 vectors were made."),
         (DELEGATION, TableProgress(), None),
@@ -89,12 +89,12 @@ def test_result_of_a_completed_job(kind: str, table: TableProgress, sentence: st
 def test_problems_in_flight() -> None:
     for kind in KINDS:
         assert status_sentence(of_kind(kind), NOW) is None
-    assert status_sentence(SILENT, NOW) == Sentence("Its worker gave no sign for 12 min.", "waiting")
+    assert status_sentence(SILENT, NOW) == Sentence("No heartbeat from its worker for 12 min.", "waiting")
     stopping = replace(COPY, cancel_requested=True)
     assert status_sentence(stopping, NOW) == Sentence("It ends at its next checkpoint.", "waiting")
     stuck = status_sentence(STUCK, NOW)
     assert stuck is not None
-    assert stuck.text.startswith("It gave no sign of life since ")
+    assert stuck.text.startswith("No heartbeat since ")
     assert stuck.text.endswith(", for 12 min; it may still recover.")
 
 
@@ -104,19 +104,19 @@ def test_problems_in_flight() -> None:
         (COPY, ""),
         (DELEGATED, ""),
         (SILENT, "R takes it over from its last checkpoint."),
-        (replace(SILENT, kind="verify"), "R begins it anew."),
-        (STUCK, "R queues it once more, F marks it as failed."),
-        (of_kind("copy", "failed"), "R goes on from its last checkpoint."),
-        (of_kind("reembed", "failed"), "R goes on from its last checkpoint."),
-        (of_kind("repair", "failed"), "R begins it anew."),
-        (of_kind(DELEGATION, "failed"), "R queues it once more."),
+        (replace(SILENT, kind="verify"), "R starts it from the beginning."),
+        (STUCK, "R queues it again, F marks it as failed."),
+        (of_kind("copy", "failed"), "R continues from its last checkpoint."),
+        (of_kind("reembed", "failed"), "R continues from its last checkpoint."),
+        (of_kind("repair", "failed"), "R starts it from the beginning."),
+        (of_kind(DELEGATION, "failed"), "R queues it again."),
         (of_kind("copy", "completed"), ""),
         (of_kind("reembed", "completed"), ""),
-        (replace(of_kind("copy", "completed"), options={"verify": False}), "v compares both, row by row."),
-        (with_rows(of_kind("verify", "completed"), TableProgress(differ=1)), "v compares once more."),
+        (replace(of_kind("copy", "completed"), options={"verify": False}), "v compares both stores row by row."),
+        (with_rows(of_kind("verify", "completed"), TableProgress(differ=1)), "v compares again."),
         (
             with_rows(of_kind("copy", "completed"), TableProgress(differ=1)),
-            "v compares once more; a copy leaves alone what the target has.",
+            "v compares again; a copy never changes rows that the target has.",
         ),
     ],
 )
@@ -126,11 +126,11 @@ def test_next_actions(job: Job, actions: str) -> None:
 
 def test_a_later_run_is_named_instead_of_a_retry() -> None:
     failed, later = of_kind("copy", "failed"), replace(COPY, attempt=2, tries=2)
-    assert next_actions(failed, NOW, KEYS, later) == "Attempt 2 came after this one, and is under way."
-    assert later_run_sentence(replace(later, status="completed")).endswith(", and is done.")
+    assert next_actions(failed, NOW, KEYS, later) == "Attempt 2 followed this one and is running."
+    assert later_run_sentence(replace(later, status="completed")).endswith(" and is done.")
     assert later_run_sentence(replace(later, status="failed")).endswith(", and failed.")
     ended = replace(later, status="failed", error=CANCELLED, tries=1)
-    assert later_run_sentence(ended) == "A run from the beginning came after this one, and was cancelled."
+    assert later_run_sentence(ended) == "A new run followed this one and was cancelled."
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_later_run_is_named_instead_of_a_retry() -> None:
         ({"kind": "verify"}, Sentence("The comparison is done: 9 rows, verified, all equal.")),
         ({"kind": "repair"}, Sentence("The repair is done: 9 rows, verified.")),
         ({"kind": "reembed"}, Sentence("The re-embedding is done: 9 texts.")),
-        ({"kind": "reembed", "options": {"rollback": True}}, Sentence("The rolling back is done: 9 texts.")),
+        ({"kind": "reembed", "options": {"rollback": True}}, Sentence("Rolled back: 9 texts.")),
         ({"kind": DELEGATION}, Sentence("The work is done.")),
     ],
 )
@@ -153,38 +153,38 @@ def test_end_names_the_kind(changes: Mapping[str, Any], sentence: Sentence) -> N
 
 def test_start_and_effects_of_actions() -> None:
     assert start_sentence("copy", {}, already_running=False) == "The copy has started."
-    assert start_sentence("verify", {}, already_running=True) == "This comparison is running already."
-    assert start_sentence("reembed", {"rollback": True}, already_running=False) == "The way back has begun."
+    assert start_sentence("verify", {}, already_running=True) == "This comparison is already running."
+    assert start_sentence("reembed", {"rollback": True}, already_running=False) == "The rollback has started."
     assert start_sentence("copy", {}, already_running=False, job_id=COPY.id) == "The copy has started, as job 3e386abc."
     assert cancel_sentence("asked") == "The job is cancelled at its next checkpoint."
     assert cancel_sentence("ended", "Job 3e386abc") == "Job 3e386abc is cancelled."
-    assert retry_sentence(COPY, "5a3c9d6a-1f0b") == "The job goes on from its last checkpoint, as 5a3c9d6a."
-    assert retry_sentence(of_kind("verify"), "5a3c9d6a-1f0b", "Job 1") == "Job 1 begins anew, as 5a3c9d6a."
-    assert retry_sentence(DELEGATED, "5a3c9d6a-1f0b") == "The work is queued once more, as 5a3c9d6a."
+    assert retry_sentence(COPY, "5a3c9d6a-1f0b") == "The job continues from its last checkpoint, as 5a3c9d6a."
+    assert retry_sentence(of_kind("verify"), "5a3c9d6a-1f0b", "It") == "It starts from the beginning, as 5a3c9d6a."
+    assert retry_sentence(DELEGATED, "5a3c9d6a-1f0b") == "The work is queued again, as 5a3c9d6a."
     assert fail_sentence() == "The job is marked as failed."
 
 
 @pytest.mark.parametrize(
     ("job", "action", "reason"),
     [
-        (None, "retry_job", "There is no job here yet."),
+        (None, "retry_job", "There are no jobs yet."),
         (COPY, "cancel_job", ""),
-        (replace(COPY, cancel_requested=True), "cancel_job", "It is being cancelled already"),
-        (of_kind("copy", "failed"), "cancel_job", "This job has ended already."),
-        (COPY, "retry_job", "Its last sign is 1 s old; from 30 s on R takes it up."),
+        (replace(COPY, cancel_requested=True), "cancel_job", "It is already being cancelled"),
+        (of_kind("copy", "failed"), "cancel_job", "This job has already ended."),
+        (COPY, "retry_job", "Its last heartbeat was 1 s ago; after 30 s without one, R takes it over."),
         (
             replace(COPY, last_heartbeat=None, created_at=NOW),
             "retry_job",
-            "It is starting; from 30 s on R takes it up.",
+            "It has no heartbeat yet; after 30 s without one, R takes it over.",
         ),
         (SILENT, "retry_job", ""),
-        (DELEGATED, "retry_job", "It is at work: its last sign of life is 1 s old."),
+        (DELEGATED, "retry_job", "It is running: last heartbeat 1 s ago."),
         (STUCK, "retry_job", ""),
         (of_kind("copy", "failed"), "retry_job", ""),
-        (of_kind("copy", "completed"), "retry_job", "It is done; c brings what is missing, v compares."),
-        (of_kind("repair", "completed"), "retry_job", "It is done; v compares the two once more."),
-        (of_kind(DELEGATION, "completed"), "retry_job", "It is done; there is nothing left to do again."),
-        (COPY, "fail_job", "Its worker is alive; cancel it instead."),
+        (of_kind("copy", "completed"), "retry_job", "It is done; c copies missing rows, v compares."),
+        (of_kind("repair", "completed"), "retry_job", "It is done; v compares both stores again."),
+        (of_kind(DELEGATION, "completed"), "retry_job", "It is done; there is nothing to retry."),
+        (COPY, "fail_job", "Its worker is alive; cancel the job instead."),
         (SILENT, "fail_job", ""),
         (DELEGATED, "fail_job", ""),
     ],

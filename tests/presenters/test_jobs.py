@@ -50,8 +50,8 @@ def test_state_in_flight(kind: str, status: str, word: str) -> None:
     assert group_of(job, NOW) == ("agents" if kind == DELEGATION else "running")
     silent = replace(job, last_heartbeat=NOW - timedelta(minutes=12), cancel_requested=True)
     # The ledger decides when an agent's work is stuck: it may send heartbeats as rarely as it likes.
-    assert state_label(silent, NOW).word == ("cancelling" if kind == DELEGATION else "no sign of life")
-    assert group_of(silent, NOW) == ("agents" if kind == DELEGATION else "no sign of life")
+    assert state_label(silent, NOW).word == ("cancelling" if kind == DELEGATION else "no heartbeat")
+    assert group_of(silent, NOW) == ("agents" if kind == DELEGATION else "no heartbeat")
 
 
 @pytest.mark.parametrize("status", IN_FLIGHT)
@@ -67,10 +67,10 @@ def test_state_of_a_job_that_waits(status: str) -> None:
     assert "The disk of x is full; free" in said.text
     assert "\x1b" not in said.text + line(job, NOW)
     assert "The disk of x is full; free" in line(job, NOW)
-    assert "process 7, lives" in reasons_against(job, [job], NOW, {})["retry_job"]
+    assert "process 7, is alive" in reasons_against(job, [job], NOW, {})["retry_job"]
     # Of a worker that is lost its last reason says nothing.
     lost = replace(job, worker_pid=None)
-    assert state_label(lost, NOW).word == "no sign of life"
+    assert state_label(lost, NOW).word == "no heartbeat"
     assert "disk" not in str(status_sentence(lost, NOW))
     assert wait_in_words(replace(job, status="failed"), NOW) == ""
 
@@ -126,9 +126,9 @@ def test_deadline_and_heartbeat() -> None:
 
 
 def test_run_times() -> None:
-    assert [(fact.label, fact.text) for fact in run_times(COPY, NOW)] == [("begun", "2 min ago")]
+    assert [(fact.label, fact.text) for fact in run_times(COPY, NOW)] == [("started", "2 min ago")]
     resumed = list(run_times(replace(of_kind("copy", "completed"), tries=3), NOW))
-    assert [fact.label for fact in resumed] == ["resumed", "begun", "took"]
+    assert [fact.label for fact in resumed] == ["resumed", "started", "took"]
     assert resumed[0].text.endswith(", attempt 3")
     assert resumed[2].text == "2 min"
     assert list(run_times(replace(DELEGATED, created_at=None, tries=2), NOW)) == []
@@ -141,7 +141,7 @@ def test_run_times() -> None:
         ("repair", ["from", "to"]),
         ("verify", ["source", "target"]),
         ("reembed", ["store"]),
-        (DELEGATION, ["task", "asked by", "given to", "retries", "heartbeat", "deadline", "ledger of"]),
+        (DELEGATION, ["task", "asked by", "given to", "retries", "heartbeat", "deadline", "job log of"]),
     ],
 )
 def test_facts(kind: str, labels: list[str]) -> None:
@@ -151,7 +151,7 @@ def test_facts(kind: str, labels: list[str]) -> None:
     by_label = {fact.label: fact.text for fact in facts(retried, NOW)}
     if kind != DELEGATION:
         assert by_label["model"] == "x/MiniLM, 96 dimensions"
-        assert by_label["how"] == "in place: search by meaning waits for it, 1,000 rows a batch"
+        assert by_label["how"] == "in place: vector search pauses until it is done, 1,000 rows per batch"
 
 
 def test_facts_of_ended_and_late_work() -> None:
@@ -161,7 +161,7 @@ def test_facts_of_ended_and_late_work() -> None:
     done = {fact.label: fact.text for fact in facts(replace(DELEGATED, status="completed", result="read\n12"), NOW)}
     assert done["result"] == "read\n12"
     assert "heartbeat" not in done
-    assert done["asked by"] == "nobody known"
+    assert done["asked by"] == "unknown"
 
 
 def test_no_password_is_shown() -> None:
@@ -173,7 +173,7 @@ def test_no_password_is_shown() -> None:
 def test_options_and_model() -> None:
     assert (
         options_in_words({"follow": True, "verify": False})
-        == "follows its source until stopped, compares nothing at the end"
+        == "follows its source until stopped, no comparison at the end"
     )
     assert options_in_words({"drop_old": False, "unheard": True, "batch": "x"}) == ""
     assert model_in_words({"model": "x/MiniLM"}) == "x/MiniLM"

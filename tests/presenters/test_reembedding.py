@@ -31,42 +31,42 @@ def test_cost_of_a_re_embedding() -> None:
     assert [(fact.label, fact.text) for fact in cost_facts(PLAN, KEPT)] == [
         ("from", "acme/old-model, 384 dimensions"),
         ("to", "acme/new-model, 96 dimensions"),
-        ("how", "beside the old ones: searches go on with those until all are made"),
-        ("memories", "1,200 to be encoded"),
-        ("speed", "52 texts a second, measured here just now"),
-        ("time", "about 23 s, and what the index takes"),
-        ("room", "461 kB for the new vectors and their index"),
-        ("what goes", "The kept ones of the way back, 1 vector of first, 1 dimension, are deleted at the start."),
+        ("how", "in a second table: searches use the current vectors until it is complete"),
+        ("memories", "1,200 to encode"),
+        ("speed", "52 texts per second, measured just now"),
+        ("time", "about 23 s plus index build"),
+        ("disk", "461 kB for the new vectors and their index"),
+        ("deletes", "The vectors kept for a rollback, 1 vector of first, 1 dimension, are deleted at the start."),
     ]
 
 
 def test_cost_without_a_measurement() -> None:
     unmeasured = replace(PLAN, texts_per_second=None, seconds=None)
     by_label = {fact.label: fact.text for fact in cost_facts(unmeasured, None)}
-    assert by_label["time"] == "there was nothing to measure"
+    assert by_label["time"] == "unknown: there is no text to measure"
     assert "time" not in {fact.label for fact in cost_facts(unmeasured, None, measured=False)}
     slow = {fact.label: fact.text for fact in cost_facts(replace(PLAN, texts_per_second=2.34), None)}
-    assert slow["speed"].startswith("2.3 texts a second")
+    assert slow["speed"].startswith("2.3 texts per second")
 
 
 def test_deleted_vectors() -> None:
     in_place = replace(PLAN, kind="in_place", drops=SpareVectors(OLD, "kept", 1_200))
     used, kept = deleted_first(in_place, KEPT)
     assert used == (
-        "1,200 vectors of old-model, 384 dimensions, all that are in use, are deleted first; there is no way back."
+        "The vectors in use, 1,200 vectors of old-model, 384 dimensions, are deleted first; no rollback is possible."
     )
     assert deleted_first(PLAN, KEPT) == [kept]
     assert deleted_first(PLAN, None) == []
-    assert deleted_last(PLAN).startswith("The present vectors of acme/old-model, 384 dimensions, are deleted at the")
+    assert deleted_last(PLAN).startswith("The current vectors of acme/old-model, 384 dimensions, are deleted at the")
 
 
 @pytest.mark.parametrize(
     ("memories", "loadable", "sentence"),
     [
-        (0, False, "Every memory has a vector of it."),
-        (1, True, "1 memory written or edited since gets a vector of it."),
-        (1_200, True, "1,200 memories written or edited since get a vector of it."),
-        (2, False, "2 memories written or edited since will have none: the model is not to be had here."),
+        (0, False, "Every memory has a vector of this model."),
+        (1, True, "1 memory added or edited since then gets a new vector."),
+        (1_200, True, "1,200 memories added or edited since then get a new vector."),
+        (2, False, "2 memories added or edited since then will have no vector: the model is not available here."),
     ],
 )
 def test_memories_without_a_vector_after_a_rollback(memories: int, loadable: bool, sentence: str) -> None:
@@ -76,10 +76,10 @@ def test_memories_without_a_vector_after_a_rollback(memories: int, loadable: boo
 
 def test_second_vectors() -> None:
     building = replace(KEPT, role="building", vectors=1_200)
-    assert spare_vectors(KEPT, being_made=True) == "1 vector kept as the way back"
+    assert spare_vectors(KEPT, being_made=True) == "1 vector kept for a rollback"
     assert spare_vectors(building) == "1,200 vectors made so far"
     assert spare_vectors(building, being_made=True) == "1,200 vectors being made"
-    assert (fill_result(1), fill_result(0)) == ("Made 1 vector.", "Every memory has a vector already.")
+    assert (fill_result(1), fill_result(0)) == ("Made 1 vector.", "Every memory already has a vector.")
 
 
 def test_names_of_models() -> None:

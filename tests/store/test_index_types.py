@@ -81,7 +81,7 @@ async def test_another_index_is_named_and_used(
     informed = run_process("--store", postgres_database, "schema", "info")
     assert f"The vectors are indexed by {label}, which is not of this program and is kept as it is." in informed.out
     stats = run_process("--store", postgres_database, "stats")
-    assert f"{label}, not of this program: kept as it is" in stats.out
+    assert f"{label}, created by others: never changed" in stats.out
 
 
 async def test_an_index_for_another_distance_does_not_serve(postgres_database: str) -> None:

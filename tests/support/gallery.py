@@ -207,7 +207,7 @@ class GalleryRegistry(Place):
         self.query_one(StackedBar).parts = (
             Part("with a vector of 256 dimensions", 92_114, "$accent"),
             Part("without a vector", 7_620, "$text-disabled"),
-            Part("of another width, never searched", 262, "$warning"),
+            Part("other dimension, never searched", 262, "$warning"),
             Part("zero", 4, "$error"),
         )
         self.say_error(RuntimeError("connection to 10.0.0.1 failed: password=hunter2 wrong"))

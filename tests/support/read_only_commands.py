@@ -109,7 +109,7 @@ def digest(url: str) -> str:
 
 
 def fill_with_jobs(*urls: str) -> None:
-    """Fill stores with the sample memories, a job without a sign of life and a failed one; the last store differs."""
+    """Fill stores with the sample memories, a job without a heartbeat and a failed one; the last store differs."""
     for url in urls:
         asyncio.run(fill_sample(url))
         for job, status in ((JOB, "in_progress"), (FINISHED, "failed")):

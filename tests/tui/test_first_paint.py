@@ -52,7 +52,7 @@ def test_the_frame_is_painted_before_the_store_is_touched(tmp_path: Path, filled
         terminal.send("words typed meanwhile")
         terminal.until("words typed meanwhile")
         terminal.press("f7")
-        terminal.until("The store is being opened.")
+        terminal.until("Opening the store…")
         assert "live" not in terminal.text
         may_open.touch()
         terminal.until(f"{MEMORIES} memories")

@@ -39,6 +39,6 @@ async def test_the_key_that_makes_the_first_vectors(tmp_path: Path) -> None:
         await store.insert(Draft("written without a vector"), embed=False)
     async with with_keys(path, {"registry.fill": "ctrl+g"}, embedders()) as console:
         await console.press("f5")
-        await console.until("No job has run yet.")
+        await console.until("No jobs yet.")
         await console.press("r")
         await console.until("This store has no model yet; ^g in the Registry place makes its first vectors.")

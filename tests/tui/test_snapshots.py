@@ -60,7 +60,7 @@ PLACES = (
     Picture("browse", "355 memories", keys=("j", "j", "space")),
     Picture("review", "1 of ", keys=("space",)),
     Picture("jobs", "running  1", keys=("j",), arrange=show_jobs),
-    Picture("jobs", "running  1", keys=("j",), arrange=show_jobs, then="gave no sign", name="job", size=(120, 40)),
+    Picture("jobs", "running  1", keys=("j",), arrange=show_jobs, then="No heartbeat from", name="job", size=(120, 40)),
     Picture(
         "jobs", "running  1", keys=("j", "j"), arrange=show_jobs, then="given to", name="delegation", size=(80, 24)
     ),

@@ -77,7 +77,7 @@ async def test_hits_stay_until_those_by_the_new_model_come(corpus: Path, monkeyp
     monkeypatch.setattr(loaders, "load_embedder", slowly)
     async with opened(corpus, EmbedderSource()) as console:
         await console.paste("carrier")
-        await console.until("words and meaning")
+        await console.until("text and vector")
         await console.still()
         hits = console.app.screen.query_one(HitList)
         before, shown = hits.hits, 0
@@ -138,7 +138,7 @@ async def test_memories_that_the_new_model_lacks_get_their_vectors(
         await asyncio.to_thread(swap_models, f"sqlite:{corpus}", second)
         await console.until("other-embedder-64 64")
         await console.press("f6")
-        await console.until("100.0 %  searched by meaning")
+        await console.until("100.0 %  used by vector search")
         await console.until("375 of width 64")
         assert (await console.store.get(written.changed[0])).has_embedding
 

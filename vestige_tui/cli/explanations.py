@@ -75,7 +75,7 @@ def _print_fused(output: Output, details: Explanation) -> None:
 
 
 def _print_branch(output: Output, details: Explanation, branch: Branch, mode: Mode) -> None:
-    title = {"meaning": "By meaning", "newest": "The newest", "characters": "By characters", "words": "By words"}[
+    title = {"vector": "By vector", "newest": "The newest", "characters": "By characters", "text": "By text"}[
         explanation.branch_name(details, branch)
     ]
     missing_reason = explanation.why_missing(details, branch, mode)

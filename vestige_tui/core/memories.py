@@ -121,13 +121,22 @@ class JournalEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class UndoneChange:
+    """Journal entry that was undone; ``content`` is the text of its memory if it has only one."""
+
+    entry: JournalEntry
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
-    """Memories that a command changed, and the journal entry that undoes it."""
+    """Memories that a command changed, and the journal entry that undoes it; ``undone`` is set by an undo."""
 
     changed: tuple[str, ...]
     undo: int | None = None
     scheduling: Scheduling | None = None
     warnings: tuple[str, ...] = ()
+    undone: UndoneChange | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,20 +15,20 @@ from vestige_tui.store.search.query_syntax import fold_ascii
 Branch: TypeAlias = Literal["text", "vector"]
 
 MODE_NAMES: Mapping[Mode, str] = {
-    "hybrid": "words and meaning",
-    "text": "words",
-    "vector": "meaning",
+    "hybrid": "text and vector",
+    "text": "text",
+    "vector": "vector",
     "literal": "exact characters",
 }
 NONE = "─"
 MINUS, TIMES = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
-_USE_WORDS = {"ranked": "ranked", "must": "must occur", "must_not": "must not occur", "dropped": "left out, too common"}
+_USE_WORDS = {"ranked": "ranked", "must": "required", "must_not": "excluded", "dropped": "ignored, too common"}
 _MAX_WORD_CELLS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Reference values of the shares of an explanation; None if a branch is empty."""
+    """Reference values of the normalised scores of an explanation; None if a branch is empty."""
 
     best: float | None
     """Best text score."""
@@ -37,7 +37,7 @@ class Scale:
     farthest: float | None
     """Lowest cosine of the branch."""
     base: float | None
-    """Cosine at which the vector share is 0."""
+    """Cosine at which the normalised vector score is 0."""
 
 
 def scale_of(explanation: Explanation) -> Scale:
@@ -72,8 +72,8 @@ def is_newest(explanation: Explanation) -> bool:
 def branch_name(explanation: Explanation, branch: Branch) -> str:
     """Return the name of a branch in this search."""
     if branch == "vector":
-        return "meaning"
-    return "newest" if is_newest(explanation) else "characters" if explanation.answer.mode == "literal" else "words"
+        return "vector"
+    return "newest" if is_newest(explanation) else "characters" if explanation.answer.mode == "literal" else "text"
 
 
 def why_missing(explanation: Explanation, branch: Branch, mode: Mode) -> str:
@@ -84,22 +84,18 @@ def why_missing(explanation: Explanation, branch: Branch, mode: Mode) -> str:
         return "No memory passes all filters."
     if branch == "text":
         if mode == "vector":
-            return "Only meaning was asked for."
+            return "This search uses vectors only."
         if not is_branch_used(explanation, "text"):
-            return (
-                "Every word is too common to search for."
-                if _only_common(explanation)
-                else "There is no word to look for."
-            )
+            return "Every word is too common to search for." if _only_common(explanation) else "The query has no words."
         if explanation.answer.mode == "literal":
-            return "No memory that passes the filters holds these characters."
-        return "No memory that passes the filters holds any of the words."
+            return "No memory that passes the filters contains these characters."
+        return "No memory that passes the filters contains any of the words."
     if explanation.answer.mode == "literal":
-        return "Characters are looked for as they stand; meaning has no part in it."
+        return "A search for exact characters uses no vectors."
     if mode == "text":
-        return "Only words were asked for."
+        return "This search uses text only."
     if not is_branch_used(explanation, "vector"):
-        return " ".join(explanation.answer.warnings) or "There is nothing to compare by meaning."
+        return " ".join(explanation.answer.warnings) or "The query has no vector."
     return " ".join(explanation.answer.warnings) or "No memory that passes the filters has a vector."
 
 
@@ -108,7 +104,7 @@ def _only_common(explanation: Explanation) -> bool:
 
 
 def figure(value: float | None, digits: int = 2) -> str:
-    """Format a share, a score or a cosine without a leading zero: ``.41``, ``7.21``, ``-.03``; a dash for None."""
+    """Format a score or a cosine without a leading zero: ``.41``, ``7.21``, ``-.03``; a dash for None."""
     if value is None:
         return NONE
     text = f"{value:.{digits}f}"
@@ -147,7 +143,7 @@ def word_row(word: QueryWord) -> tuple[str, str, str, str]:
 def filter_rows(explanation: Explanation) -> list[tuple[str, str]]:
     """Return each filter with the number of memories that pass it, then the number that pass all."""
     rows = [(plain(each.text), grouped(each.memories)) for each in explanation.filters]
-    return [*rows, ("all together", f"{grouped(explanation.passing)} of {grouped(explanation.total)}")]
+    return [*rows, ("all filters", f"{grouped(explanation.passing)} of {grouped(explanation.total)}")]
 
 
 def step_rows(explanation: Explanation) -> list[tuple[str, str, str]]:
@@ -159,51 +155,51 @@ def rules(explanation: Explanation) -> tuple[str, ...]:
     """Describe the fusion of two branches, with the figures of this search."""
     fusion, scale = explanation.fusion, scale_of(explanation)
     if is_newest(explanation):
-        return ("There is nothing to rank by: the newest memories come first.",)
+        return ("Nothing to rank by: newest memories first.",)
     if explanation.answer.mode == "literal":
-        return ("Characters in the case as written come first, then A to Z in either case; of each, the newest first.",)
+        return ("Matches in the same case first, then those where A to Z differ in case; newest first within each.",)
     if not fusion.text_weight and not fusion.vector_weight:
-        return ("There is nothing to rank by.",)
+        return ("Nothing to rank by.",)
     lines = []
     if fusion.text_weight:
         best = f", here {figure(scale.best)}" if scale.best is not None else ""
-        lines.append(f"share of words = score ÷ the best score{best}")
+        lines.append(f"text = text score ÷ best text score{best}")
     if fusion.vector_weight:
         best = f", here {figure(scale.nearest, 3)}" if scale.nearest is not None else ""
-        lines.append(f"share of meaning = (cosine {MINUS} base) ÷ (the best cosine{best} {MINUS} base)")
+        lines.append(f"vector = (cosine {MINUS} base) ÷ (best cosine{best} {MINUS} base)")
         if scale.base is not None:
             margin = figure(1 - fusion.floor)
             lowest = figure(scale.farthest, 3)
-            lines.append(f"base = {figure(scale.base, 3)}: the lowest cosine, {lowest}, less {margin} of its size")
-    weights = ((fusion.text_weight, "share of words"), (fusion.vector_weight, "share of meaning"))
-    lines.append("total = " + " + ".join(f"{figure(weight)} {TIMES} {name}" for weight, name in weights if weight))
-    return (*lines, f"Each list counts as far as place {grouped(fusion.depth)}.")
+            lines.append(f"base = {figure(scale.base, 3)}: the lowest cosine, {lowest}, minus {margin} of its size")
+    weights = ((fusion.text_weight, "text"), (fusion.vector_weight, "vector"))
+    lines.append("score = " + " + ".join(f"{figure(weight)} {TIMES} {name}" for weight, name in weights if weight))
+    return (*lines, f"Only the first {grouped(fusion.depth)} of each branch are considered.")
 
 
 def score_rows(explanation: Explanation, hit: Hit) -> tuple[tuple[str, str], ...]:
     """Return the parts of the score of one hit: the name and the calculation of each."""
     fusion, scale = explanation.fusion, scale_of(explanation)
     if not (fusion.text_weight or fusion.vector_weight) or explanation.answer.mode == "literal":
-        return (("total", figure(hit.score)),)
+        return (("score", figure(hit.score)),)
     pairs = []
     if fusion.text_weight:
         quotient = f"{figure(hit.text_score)} ÷ {figure(scale.best)} = " if hit.text_score and scale.best else ""
-        pairs.append(("words", f"{quotient or 'not found by words: '}{figure(hit.text_share)}"))
+        pairs.append(("text", f"{quotient or 'no query word matches: '}{figure(hit.text_share)}"))
     if fusion.vector_weight:
-        pairs.append(("meaning", f"{_vector_calculation(hit, scale)}{figure(hit.vector_share)}"))
+        pairs.append(("vector", f"{_vector_calculation(hit, scale)}{figure(hit.vector_share)}"))
     parts = [
         f"{figure(weight)} {TIMES} {figure(share)}"
         for weight, share in ((fusion.text_weight, hit.text_share), (fusion.vector_weight, hit.vector_share))
         if weight
     ]
-    return (*pairs, ("total", f"{' + '.join(parts)} = {figure(hit.score)}"))
+    return (*pairs, ("score", f"{' + '.join(parts)} = {figure(hit.score)}"))
 
 
 def _vector_calculation(hit: Hit, scale: Scale) -> str:
     if scale.base is None or scale.nearest is None:
-        return "no vector is near: "
+        return "no vector matches: "
     if hit.vector_score is None:
-        return "no vector, counts as the lowest: "
+        return "no vector, counted as the lowest: "
     if hit.vector_score < scale.base:
         return f"{figure(hit.vector_score, 3)} is below the base: "
     base = _operand(scale.base)
@@ -221,17 +217,17 @@ def rank_rows(why_not: WhyNot) -> tuple[tuple[str, str], ...]:
     if why_not.fails:
         pairs.append(("filters", f"does not pass {', '.join(map(plain, why_not.fails))}"))
     if why_not.missing:
-        pairs.append(("words", f"does not hold {', '.join(map(plain, why_not.missing))}"))
+        pairs.append(("words", f"does not contain {', '.join(map(plain, why_not.missing))}"))
     if hit is not None:
         for name, rank, score, share in (
-            ("by words", hit.text_rank, figure(hit.text_score), hit.text_share),
-            ("by meaning", hit.vector_rank, figure(hit.vector_score, 3), hit.vector_share),
+            ("text", hit.text_rank, figure(hit.text_score), hit.text_share),
+            ("vector", hit.vector_rank, figure(hit.vector_score, 3), hit.vector_share),
         ):
-            place = "no place" if rank is None else f"place {grouped(rank)}"
-            pairs.append((name, f"{place}, score {score}, share {figure(share)}"))
+            position = "no rank" if rank is None else f"rank #{grouped(rank)}"
+            pairs.append((name, f"{position}, score {score}, normalised {figure(share)}"))
     if why_not.rank is not None and hit is not None:
-        pairs.append(("together", f"place {grouped(why_not.rank)}, total {figure(hit.score)}"))
-    pairs.append(("last hit", f"total {figure(why_not.last)}" if why_not.last else "the answer is not full"))
+        pairs.append(("fused", f"rank #{grouped(why_not.rank)}, score {figure(hit.score)}"))
+    pairs.append(("last hit", f"score {figure(why_not.last)}" if why_not.last else "none: fewer hits than the limit"))
     return tuple(pairs)
 
 

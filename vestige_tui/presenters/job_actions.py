@@ -15,8 +15,8 @@ from vestige_tui.presenters.job_outcome import later_run_sentence
 from vestige_tui.presenters.job_progress import differences, failed_rows
 from vestige_tui.presenters.jobs import heartbeat_age, later_run
 
-NO_JOB = "There is no job here yet."
-_ENDED = "This job has ended already."
+NO_JOB = "There are no jobs yet."
+_ENDED = "This job has already ended."
 
 
 def next_actions(job: Job, now: datetime, names: Mapping[str, str], later: Job | None = None) -> str:
@@ -32,10 +32,10 @@ def next_actions(job: Job, now: datetime, names: Mapping[str, str], later: Job |
             return later_run_sentence(later)
         return f"{names['retry']} {retry_effect(job)}."
     if differences(job):
-        unchanged_rows = "; a copy leaves alone what the target has" if job.kind == "copy" else ""
-        return f"{names['verify']} compares once more{unchanged_rows}."
+        unchanged_rows = "; a copy never changes rows that the target has" if job.kind == "copy" else ""
+        return f"{names['verify']} compares again{unchanged_rows}."
     if job.kind == "copy" and job.options.get("verify") is False and not failed_rows(job):
-        return f"{names['verify']} compares both, row by row."
+        return f"{names['verify']} compares both stores row by row."
     return ""
 
 
@@ -53,8 +53,8 @@ def _actions_in_flight(job: Job, now: datetime, names: Mapping[str, str]) -> str
 def retry_effect(job: Job) -> str:
     """Return the effect of a retry as a verb with its object."""
     if not job.is_ours:
-        return "queues it once more"
-    return "goes on from its last checkpoint" if job.resumable else "begins it anew"
+        return "queues it again"
+    return "continues from its last checkpoint" if job.resumable else "starts it from the beginning"
 
 
 # Reasons against an action
@@ -78,7 +78,7 @@ def reasons_against(job: Job | None, jobs: Sequence[Job], now: datetime, names: 
 def _against_cancel(job: Job) -> str:
     if not job.in_flight:
         return _ENDED
-    return "It is being cancelled already, and ends at its next checkpoint." if job.cancel_requested else ""
+    return "It is already being cancelled and ends at its next checkpoint." if job.cancel_requested else ""
 
 
 def _against_retry(job: Job, jobs: Sequence[Job], now: datetime, names: Mapping[str, str]) -> str:
@@ -87,32 +87,32 @@ def _against_retry(job: Job, jobs: Sequence[Job], now: datetime, names: Mapping[
     age = heartbeat_age(job, now)
     if not job.is_ours:
         if job.in_flight and age is not None and age < LEASE_SECONDS:
-            return f"It is at work: its last sign of life is {duration(age)} old."
+            return f"It is running: last heartbeat {duration(age)} ago."
         return ""
     if job.in_flight:
         if job.silence(now) is not None:
             return ""
         if job.worker_pid is not None:
-            return f"Its worker, process {job.worker_pid}, lives; it goes on by itself, or cancel it."
-        age_words = "It is starting" if age is None else f"Its last sign is {duration(age)} old"
-        return f"{age_words}; from {LEASE_SECONDS} s on {names['retry']} takes it up."
+            return f"Its worker, process {job.worker_pid}, is alive and continues by itself; cancel the job to end it."
+        age_words = "It has no heartbeat yet" if age is None else f"Its last heartbeat was {duration(age)} ago"
+        return f"{age_words}; after {LEASE_SECONDS} s without one, {names['retry']} takes it over."
     later = later_run(job, jobs)
     return later_run_sentence(later) if later is not None else ""
 
 
 def _against_retry_of_completed(job: Job, names: Mapping[str, str]) -> str:
     if job.kind in ("verify", "repair"):
-        return f"It is done; {names['verify']} compares the two once more."
+        return f"It is done; {names['verify']} compares both stores again."
     if job.kind == "copy":
-        return f"It is done; {names['copy']} brings what is missing, {names['verify']} compares."
-    return "It is done; there is nothing left to do again."
+        return f"It is done; {names['copy']} copies missing rows, {names['verify']} compares."
+    return "It is done; there is nothing to retry."
 
 
 def _against_fail(job: Job, now: datetime) -> str:
     if not job.in_flight:
         return _ENDED
     if job.is_ours and job.silence(now) is None and job.last_heartbeat is not None:
-        return "Its worker is alive; cancel it instead."
+        return "Its worker is alive; cancel the job instead."
     return ""
 
 
@@ -127,8 +127,8 @@ def cancel_sentence(result: Literal["asked", "ended"], subject: str = "The job")
 def retry_sentence(job: Job, new_id: str, subject: str = "") -> str:
     """Return the effect of a retry, with the beginning of the new attempt's id."""
     if not job.is_ours:
-        return f"{subject or 'The work'} is queued once more, as {short_id(new_id)}."
-    effect = retry_effect(job) if job.resumable else "begins anew"
+        return f"{subject or 'The work'} is queued again, as {short_id(new_id)}."
+    effect = retry_effect(job) if job.resumable else "starts from the beginning"
     return f"{subject or 'The job'} {effect}, as {short_id(new_id)}."
 
 

@@ -24,11 +24,11 @@ from vestige_tui.presenters.jobs import silence_in_words, state_label, stuck_sec
 from vestige_tui.presenters.style import Sentence
 
 ENDS_AT_CHECKPOINT = "It ends at its next checkpoint."
-_WRITTEN_STAYS = "what was written by then stays"
+_WRITTEN_STAYS = "everything written until then is kept"
 _REASONS = {
-    LEASE_LOST: "Its worker gave no sign of life, and another attempt took over.",
-    OVERDUE: "It did not end before its deadline.",
-    GIVEN_UP: "A person marked it as failed.",
+    LEASE_LOST: "Its worker sent no heartbeat, and another attempt took over.",
+    OVERDUE: "It missed its deadline.",
+    GIVEN_UP: "A user marked it as failed.",
 }
 """Sentences for the errors by which the ledger ends a job."""
 _RETRIED = "retried as "
@@ -42,8 +42,8 @@ def failure_reason(job: Job) -> str:
     if error in _REASONS:
         return _REASONS[error]
     if error.startswith(_RETRIED):
-        return f"It was queued once more, as {short_id(error.removeprefix(_RETRIED))}."
-    return plain(error) or "It gave no reason."
+        return f"It was queued again, as {short_id(error.removeprefix(_RETRIED))}."
+    return plain(error) or "It gave no reason for its failure."
 
 
 def status_sentence(job: Job, now: datetime) -> Sentence | None:
@@ -52,7 +52,7 @@ def status_sentence(job: Job, now: datetime) -> Sentence | None:
         return _problem_in_flight(job, now)
     if job.status == "failed":
         if job.error == CANCELLED:
-            return Sentence(f"A person cancelled it; {_WRITTEN_STAYS}.")
+            return Sentence(f"A user cancelled it; {_WRITTEN_STAYS}.")
         return Sentence(failure_reason(job), "bad")
     if job.kind in ("verify", "repair") or differences(job):
         return comparison_result(job.progress.tables)
@@ -70,10 +70,10 @@ def comparison_result(tables: Mapping[str, TableProgress]) -> Sentence:
         counts = {name: sum(getattr(table, name) for table in tables.values()) for name in DIFFERENCES}
         parts = ", ".join(sum_in_words(count, name) for name, count in counts.items() if count)
         pronoun = "it" if difference_count == 1 else "them"
-        return Sentence(f"{quantity(difference_count, 'difference')}: {parts}; the findings name {pronoun}.", "waiting")
+        return Sentence(f"{quantity(difference_count, 'difference')}: {parts}; the findings list {pronoun}.", "waiting")
     if failed := sum(table.failed for table in tables.values()):
         return _failed_rows_sentence(failed)
-    return Sentence("Every row is the same on both sides.", "good")
+    return Sentence("Every row is the same in both stores.", "good")
 
 
 def _failed_rows_sentence(failed: int) -> Sentence:
@@ -85,11 +85,9 @@ def _problem_in_flight(job: Job, now: datetime) -> Sentence | None:
         if (stuck := stuck_seconds(job, now)) is None:
             return None
         since = clock_time(job.last_heartbeat or job.updated_at or now, now)
-        return Sentence(
-            f"It gave no sign of life since {since}, for {duration(stuck)}; it may still recover.", "waiting"
-        )
+        return Sentence(f"No heartbeat since {since}, for {duration(stuck)}; it may still recover.", "waiting")
     if silence := silence_in_words(job, now):
-        return Sentence(f"Its worker gave no sign {silence}.", "waiting")
+        return Sentence(f"No heartbeat from its worker {silence}.", "waiting")
     if wait := wait_in_words(job, now):
         return Sentence(wait, "waiting")
     return Sentence(ENDS_AT_CHECKPOINT, "waiting") if job.cancel_requested else None
@@ -97,7 +95,7 @@ def _problem_in_flight(job: Job, now: datetime) -> Sentence | None:
 
 def end_sentence(job: Job) -> Sentence:
     """Return the end of a job in a sentence that names its kind: done, failed or cancelled."""
-    noun = _NOUNS.get(job.kind, "work") if not job.options.get("rollback") else "rolling back"
+    noun = _NOUNS.get(job.kind, "work") if not job.options.get("rollback") else "rollback"
     if job.error == CANCELLED:
         return Sentence(f"The {noun} was cancelled; {_WRITTEN_STAYS}.")
     if job.status == "failed":
@@ -107,17 +105,18 @@ def end_sentence(job: Job) -> Sentence:
     label = state_label(job, job.finished_at or job.updated_at or job.created_at or datetime.now(UTC))
     if job.is_ours and label.word != "done":
         details.append(label.word)
-    end = f"{noun} is done: {', '.join(details)}" if details else f"{noun} is done"
-    return Sentence(f"The {end}.", "waiting" if label.ink == "waiting" else "text")
+    end = "Rolled back" if job.options.get("rollback") else f"The {noun} is done"
+    result = f": {', '.join(details)}" if details else ""
+    return Sentence(f"{end}{result}.", "waiting" if label.ink == "waiting" else "text")
 
 
 def start_sentence(kind: str, options: Mapping[str, Any], *, already_running: bool, job_id: str = "") -> str:
     """Return the start of a job in a sentence, with the beginning of its id if given."""
     noun = _NOUNS.get(kind, "work")
     if options.get("rollback"):
-        start = "The way back has begun"
+        start = "The rollback has started"
     elif already_running:
-        start = f"This {noun} is running already"
+        start = f"This {noun} is already running"
     else:
         start = f"The {noun} has started"
     return f"{start}, as job {short_id(job_id)}." if job_id else f"{start}."
@@ -126,10 +125,10 @@ def start_sentence(kind: str, options: Mapping[str, Any], *, already_running: bo
 def later_run_sentence(later: Job) -> str:
     """Return a sentence about a later run of the same plan and its end."""
     if later.in_flight:
-        end = "is under way"
+        end = "is running"
     elif later.error == CANCELLED:
         end = "was cancelled"
     else:
         end = "is done" if later.status == "completed" else "failed"
-    attempt = f"Attempt {grouped(later.tries)}" if later.resumed else "A run from the beginning"
-    return f"{attempt} came after this one, and {end}."
+    attempt = f"Attempt {grouped(later.tries)}" if later.resumed else "A new run"
+    return f"{attempt} followed this one and {end}."

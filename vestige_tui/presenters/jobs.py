@@ -38,7 +38,7 @@ STATUS_LABELS: Mapping[JobStatus, StateLabel] = {
     "stuck": StateLabel("◌", "stuck", "waiting"),
 }
 """Label of each status of the ledger; heartbeat, rows and a cancel request refine it."""
-_SILENT_LABEL = StateLabel("◌", "no sign of life", "waiting")
+_SILENT_LABEL = StateLabel("◌", "no heartbeat", "waiting")
 _WAITING_LABEL = StateLabel("◐", "waiting", "waiting")
 _CANCELLING_LABEL = StateLabel("▫", "cancelling", "waiting")
 CANCELLED_LABEL = StateLabel("▫", "cancelled", "muted")
@@ -46,7 +46,7 @@ CANCELLED_LABEL = StateLabel("▫", "cancelled", "muted")
 GROUPS = (STATUS_LABELS["in_progress"].word, _SILENT_LABEL.word, "agents", "finished")
 """Headings that jobs are listed under, in their order."""
 _RUNNING, _SILENT, _AGENTS, _FINISHED = GROUPS
-_UNKNOWN = "nobody known"
+_UNKNOWN = "unknown"
 """Stands for the unknown caller or callee of an agent's work."""
 
 
@@ -89,7 +89,7 @@ def _completed_label(job: Job, done: StateLabel) -> StateLabel:
 
 
 def wait_in_words(job: Job, now: datetime) -> str:
-    """Return what the worker of a job waits for, and since when, as a sentence; empty for nothing."""
+    """Return the wait of a job's worker, with its start, as a sentence; empty for nothing."""
     if job.wait is None or not job.in_flight:
         return ""
     return f"Waiting since {clock_time(job.wait.since, now)}: {plain(redact(job.wait.reason))}"
@@ -151,7 +151,7 @@ def run_times(job: Job, now: datetime) -> Iterator[Fact]:
         when = f"{clock_time(job.created_at, now)}, " if job.created_at is not None else ""
         yield Fact("resumed", when + attempt)
     if job.created_at is not None:
-        yield Fact("begun", ago(job.created_at, now))
+        yield Fact("started", ago(job.created_at, now))
     if not job.in_flight and job.finished_at is not None and job.created_at is not None:
         yield Fact("took", duration((job.finished_at - job.created_at).total_seconds()))
 
@@ -203,12 +203,12 @@ def _join_names(head: str, source: str, separator: str, target: str, width: int 
 
 _OPTION_WORDS = {
     "follow": "follows its source until stopped",
-    "reembed": "makes the vectors anew",
-    "in_place": "in place: search by meaning waits for it",
+    "reembed": "re-embeds",
+    "in_place": "in place: vector search pauses until it is done",
     "drop_hnsw_first": "drops the index first",
-    "concurrent_index": "builds the index without a lock",
+    "concurrent_index": "builds the index concurrently",
     "drop_old": "drops the old vectors",
-    "rollback": "goes back to the model before",
+    "rollback": "rolls back to the previous model",
 }
 
 
@@ -216,10 +216,10 @@ def options_in_words(options: Mapping[str, Any]) -> str:
     """Return a job's options in words, without those that are off or unknown."""
     parts = [words for name, words in _OPTION_WORDS.items() if options.get(name)]
     if options.get("verify") is False:
-        parts.append("compares nothing at the end")
+        parts.append("no comparison at the end")
     batch = options.get("batch")
     if isinstance(batch, int) and batch:
-        parts.append(f"{grouped(batch)} rows a batch")
+        parts.append(f"{grouped(batch)} rows per batch")
     return ", ".join(parts)
 
 
@@ -264,7 +264,7 @@ def _delegation_facts(job: Job, now: datetime) -> Iterator[Fact]:
         yield Fact("deadline", when, "waiting" if overdue else "muted")
     if job.result:
         yield Fact("result", plain(job.result, newlines=True).strip(), "text")
-    yield Fact("ledger of", location(job.store))
+    yield Fact("job log of", location(job.store))
 
 
 def heartbeat_fact(job: Job, now: datetime) -> Fact:

@@ -442,7 +442,7 @@ def job(job: Job, now: datetime, findings: Sequence[JobFinding] = ()) -> Documen
 
 
 def wait(cause: JobWait) -> Document:
-    """Return what the worker of a job waits for."""
+    """Return the wait of a job's worker."""
     return {"reason": redact(cause.reason), "since": time(cause.since)}
 
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from vestige_tui.reembed.plan import Estimate
     from vestige_tui.reembed.preview import Preview, Ranking
 
-NOTHING_TO_CHANGE = "The store belongs to this model already; there is nothing to change."
-ROLLBACK_QUESTION = "Go back to the model before?"
-ROLLBACK_NOTE = "Searches use the model before from then on; the vectors of now are kept, so that you can come back."
-_SHADOW_TABLE = "beside the old ones: searches go on with those until all are made"
-_IN_PLACE = "in place: for a small disk; search by meaning waits until it is done, and the old vectors go first"
+NOTHING_TO_CHANGE = "This store already uses this model; there is nothing to change."
+ROLLBACK_QUESTION = "Roll back to the previous model?"
+ROLLBACK_NOTE = "Searches then use the previous model; the current vectors are kept, so you can roll back again."
+_SHADOW_TABLE = "in a second table: searches use the current vectors until it is complete"
+_IN_PLACE = "in place, for small disks: deletes the current vectors first; vector search pauses until it is done"
 
 
 def model_facts(estimate: Estimate) -> list[Fact]:
@@ -37,20 +37,20 @@ def cost_facts(estimate: Estimate, kept: SpareVectors | None, *, measured: bool 
     facts = [
         *model_facts(estimate),
         Fact("how", _IN_PLACE if estimate.kind == "in_place" else _SHADOW_TABLE, "text"),
-        Fact("memories", f"{grouped(estimate.memories)} to be encoded", "text"),
+        Fact("memories", f"{grouped(estimate.memories)} to encode", "text"),
     ]
     if estimate.texts_per_second is not None and estimate.seconds is not None:
         rate = estimate.texts_per_second
         figure = f"{rate:,.1f}" if rate < 10 else grouped(round(rate))
         facts += [
-            Fact("speed", f"{figure} texts a second, measured here just now", "text"),
-            Fact("time", f"about {duration(estimate.seconds)}, and what the index takes", "strong"),
+            Fact("speed", f"{figure} texts per second, measured just now", "text"),
+            Fact("time", f"about {duration(estimate.seconds)} plus index build", "strong"),
         ]
     elif measured:
-        facts.append(Fact("time", "there was nothing to measure"))
-    facts.append(Fact("room", f"{bytes_size(estimate.bytes)} for the new vectors and their index", "text"))
+        facts.append(Fact("time", "unknown: there is no text to measure"))
+    facts.append(Fact("disk", f"{bytes_size(estimate.bytes)} for the new vectors and their index", "text"))
     for index, text in enumerate(deleted_first(estimate, kept)):
-        facts.append(Fact("what goes" if not index else "", text, "waiting"))
+        facts.append(Fact("deletes" if not index else "", text, "waiting"))
     return facts
 
 
@@ -59,21 +59,21 @@ def deleted_first(estimate: Estimate, kept: SpareVectors | None) -> list[str]:
     sentences = []
     if estimate.kind == "in_place" and estimate.drops is not None:
         sentences.append(
-            f"{vector_count(estimate.drops)}, all that are in use, are deleted first; there is no way back."
+            f"The vectors in use, {vector_count(estimate.drops)}, are deleted first; no rollback is possible."
         )
     if kept is not None:
-        sentences.append(f"The kept ones of the way back, {vector_count(kept)}, are deleted at the start.")
+        sentences.append(f"The vectors kept for a rollback, {vector_count(kept)}, are deleted at the start.")
     return sentences
 
 
 def deleted_last(estimate: Estimate) -> str:
     """Return the sentence on the vectors in use now, if they are deleted at the end."""
-    return f"{present_vectors(estimate)}, are deleted at the end; there is no way back."
+    return f"{present_vectors(estimate)}, are deleted at the end; no rollback is possible."
 
 
 def present_vectors(estimate: Estimate) -> str:
     """Return the subject of a sentence on the vectors in use now; a comma and the verb follow."""
-    return f"The present vectors of {full_name(estimate.before)}"
+    return f"The current vectors of {full_name(estimate.before)}"
 
 
 def vector_count(spare: SpareVectors) -> str:
@@ -83,24 +83,24 @@ def vector_count(spare: SpareVectors) -> str:
 
 def spare_vectors(spare: SpareVectors, *, being_made: bool = False) -> str:
     """Return the number of vectors of a second model and their state: kept, being made, or left unfinished."""
-    state = "kept as the way back" if spare.role == "kept" else "being made" if being_made else "made so far"
+    state = "kept for a rollback" if spare.role == "kept" else "being made" if being_made else "made so far"
     return f"{quantity(spare.vectors, 'vector')} {state}"
 
 
 def missing_after_rollback(estimate: Estimate) -> str:
-    """Return the sentence on the memories without a vector of the model before."""
+    """Return the sentence on the memories without a vector of the previous model."""
     if not estimate.memories:
-        return "Every memory has a vector of it."
+        return "Every memory has a vector of this model."
     is_one = estimate.memories == 1
-    missing = f"{grouped(estimate.memories)} {'memory' if is_one else 'memories'} written or edited since"
+    missing = f"{grouped(estimate.memories)} {'memory' if is_one else 'memories'} added or edited since then"
     if estimate.loadable:
-        return f"{missing} {'gets' if is_one else 'get'} a vector of it."
-    return f"{missing} will have none: the model is not to be had here."
+        return f"{missing} {'gets' if is_one else 'get'} a new vector."
+    return f"{missing} will have no vector: the model is not available here."
 
 
 def fill_result(count: int) -> str:
     """Return the result of making the missing vectors."""
-    return f"Made {quantity(count, 'vector')}." if count else "Every memory has a vector already."
+    return f"Made {quantity(count, 'vector')}." if count else "Every memory already has a vector."
 
 
 # Comparison of two models

@@ -31,16 +31,16 @@ Pair: TypeAlias = tuple[str, str]
 
 _VACUUM_EFFECTS = {
     "sqlite": (
-        "The file is written anew without its unused pages.",
-        "Meanwhile nobody can write to it; reading goes on.",
-        "The disk needs room for a second copy for that time.",
-        "Stopping it leaves the file as it is.",
+        "The file is rewritten without its unused pages.",
+        "Writers wait until it is done; reads continue.",
+        "The disk needs space for a second copy meanwhile.",
+        "Stopping it leaves the file unchanged.",
     ),
     "postgres": (
-        "Table by table, the room of dead rows becomes usable.",
-        "Reading and writing go on; schema changes wait.",
-        "Files shrink only where the room is at their end.",
-        "Stopping it keeps what is done by then.",
+        "Table by table, the space of dead rows becomes reusable.",
+        "Reads and writes continue; schema changes wait.",
+        "Files shrink only if the free space is at their end.",
+        "Stopping it keeps the tables already done.",
     ),
 }
 _STATE_WORDS = {"idle in transaction": "in a transaction", "idle in transaction (aborted)": "in a failed transaction"}
@@ -74,7 +74,7 @@ def pooler_note(store: Store) -> str:
     """Return the sentence about the pooler in front of a store's server; empty without one."""
     if not store.pooled:
         return ""
-    return "The server is behind a pooler: changes by others show a little later."
+    return "The server is behind a pooler: changes by others appear slightly later."
 
 
 def server(server: PostgresServer | SqliteFile, now: datetime) -> list[Pair]:
@@ -83,7 +83,7 @@ def server(server: PostgresServer | SqliteFile, now: datetime) -> list[Pair]:
 
 
 def _postgres(server: PostgresServer, now: datetime) -> list[Pair]:
-    address = server.host or "a socket on this machine"
+    address = server.host or "a local socket"
     if server.host and server.port:
         address = f"{server.host}, port {server.port}"
     pairs = [
@@ -97,9 +97,9 @@ def _postgres(server: PostgresServer, now: datetime) -> list[Pair]:
         pairs.append(("up for", duration(max(0.0, (now - server.started_at).total_seconds()))))
     if server.pooler:
         pairs.append(("pooler", "between console and server"))
-    pairs.append(("recovery", "a standby, which only reads" if server.recovering else "no"))
+    pairs.append(("recovery", "a standby, read-only" if server.recovering else "no"))
     if server.vector_index:
-        pairs.append(("vector index", f"{server.vector_index}, not of this program: kept as it is"))
+        pairs.append(("vector index", f"{server.vector_index}, created by others: never changed"))
     if server.replica:
         pairs.append(("replica", server.replica))
     return _shown(pairs)
@@ -110,7 +110,7 @@ def _sqlite(file: SqliteFile) -> list[Pair]:
     pairs = [
         ("SQLite", file.version),
         ("file", below_home(file.path)),
-        ("mode", f"{file.mode}, others may read it" if file.mode[7:8] == "r" else file.mode or "unknown"),
+        ("mode", f"{file.mode}, readable by other users" if file.mode[7:8] == "r" else file.mode or "unknown"),
         (
             "journal",
             f"write-ahead log, {bytes_size(file.wal_bytes)}" if file.journal_mode == "wal" else file.journal_mode,
@@ -120,7 +120,7 @@ def _sqlite(file: SqliteFile) -> list[Pair]:
         ("encoding", file.encoding),
     ]
     if file.line:
-        pairs += [("made by", file.line), ("left alone", "all of it: only read, through views")]
+        pairs += [("written by", file.line), ("access", "read-only, through views")]
     return _shown([*pairs, *(("", note) for note in file.notes)])
 
 
@@ -138,12 +138,12 @@ def connections(report: StoreReport) -> list[Pair]:
             ("writer", "one" if pool.writer else "none"),
         ]
         if report.sessions:
-            pairs.append(("others", f"{others} with the file open" if others else "nobody else has the file open"))
+            pairs.append(("others", f"{others} with the file open" if others else "no other process has the file open"))
         return pairs
     return [
         ("pool", f"{pool.opened} open, {pool.idle} idle, at most {pool.most}"),
         ("waiting", _waiting(pool)),
-        ("others", f"{others} on this database" if others else "nobody else is on this database"),
+        ("others", f"{others} on this database" if others else "no other session on this database"),
     ]
 
 
@@ -151,7 +151,7 @@ def _waiting(pool: Connections) -> str:
     now = f"{grouped(pool.waiting)} now" if pool.waiting else "none now"
     if not pool.waited:
         return f"{now}, none before"
-    return f"{now}, {grouped(pool.waited)} before for {milliseconds(pool.waited_ms)} in all"
+    return f"{now}, {grouped(pool.waited)} before for {milliseconds(pool.waited_ms)} in total"
 
 
 def vectors_in_memory(cache: VectorsHeld | None) -> list[Pair]:
@@ -159,12 +159,12 @@ def vectors_in_memory(cache: VectorsHeld | None) -> list[Pair]:
     if cache is None:
         return []
     if cache.too_large:
-        return [("in memory", f"none: {grouped(cache.too_large)} vectors pass the limit of {bytes_size(cache.limit)}")]
+        return [("in memory", f"none: {grouped(cache.too_large)} vectors exceed the limit, {bytes_size(cache.limit)}")]
     if not cache.count:
-        return [("in memory", "none yet; the first search by meaning loads them")]
+        return [("in memory", "none yet; the first vector search loads them")]
     return [
-        ("in memory", f"{grouped(cache.count)} vectors of {grouped(cache.dimension)}"),
-        ("they take", f"{bytes_size(cache.bytes)} of {bytes_size(cache.limit)} at most"),
+        ("in memory", f"{grouped(cache.count)} vectors of {grouped(cache.dimension)} dimensions"),
+        ("size", f"{bytes_size(cache.bytes)} used, limit {bytes_size(cache.limit)}"),
     ]
 
 
@@ -206,8 +206,8 @@ def vacuum_result(sizes: Vacuumed) -> str:
     """Return the disk space that a vacuum freed, in words."""
     before, now = bytes_size(sizes.before), bytes_size(sizes.after)
     if sizes.after < sizes.before:
-        return f"Gave back {bytes_size(sizes.before - sizes.after)}: {before} before, {now} now."
-    return f"There was nothing to give back to the disk: {before} before, {now} now."
+        return f"Freed {bytes_size(sizes.before - sizes.after)}: {before} before, {now} now."
+    return f"There was nothing to free: {before} before, {now} now."
 
 
 def milliseconds(ms: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vestige_tui.core.errors import Conflict, NotFound
-from vestige_tui.core.memories import Change, JournalEntry
+from vestige_tui.core.memories import Change, JournalEntry, UndoneChange
 from vestige_tui.core.text import quoted
 from vestige_tui.store.journal_snapshots import stamp
 from vestige_tui.store.schema import rows
@@ -44,6 +44,8 @@ class JournalService:
             if not records:
                 raise NotFound("There is nothing to undo." if entry is None else f"There is no change {entry}.")
             target = rows.journal_entry(records[0])
+            # Read first: an undo deletes an added memory.
+            content = await _content_of(transaction, target)
             if target.undone_by is not None or target.verb == "undo":
                 raise Conflict(f"Change {target.id} is already undone.")
             if target.verb == "review" and await self._reviewed_since(transaction, target):
@@ -58,7 +60,7 @@ class JournalService:
         if texts:
             await self._models.refresh()
             warnings = await self._models.encode_omitted(texts)
-        return Change(tuple(changed_ids), warnings=warnings)
+        return Change(tuple(changed_ids), warnings=warnings, undone=UndoneChange(target, content))
 
     async def _reviewed_since(self, transaction: Transaction, target: JournalEntry) -> bool:
         last = await transaction.fetch("last_review", {"id": target.ids[0]})
@@ -73,3 +75,14 @@ class JournalService:
                 missing = next(memory_id for memory_id in memory_ids if memory_id not in stamps)
                 raise NotFound(f"No memory has the id {quoted(missing)}.")
             return await self._context.journal(transaction, "import", [], list(stamps.values()))
+
+
+async def _content_of(transaction: Transaction, entry: JournalEntry) -> str:
+    """Return the text of the only memory of an entry, of a deleted one from its snapshot; else an empty string."""
+    ids = set(entry.ids)
+    if len(ids) != 1:
+        return ""
+    if entry.before and "memory" in entry.before[0]:
+        return str(entry.before[0]["memory"]["content"])
+    records = await transaction.fetch("get_memory", {"id": ids.pop()})
+    return str(records[0]["content"]) if records else ""

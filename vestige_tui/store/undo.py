@@ -306,3 +306,5 @@ _INVERSES: Mapping[str, _Inverse] = {
     "bury": _restore_marks,
     "resume": _restore_marks,
 }
+UNDOABLE_VERBS = frozenset(_INVERSES)
+"""Verbs of the journal entries that can be undone."""

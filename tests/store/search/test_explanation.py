@@ -75,7 +75,7 @@ async def test_shares_and_scores_follow_the_formula(filled: Store) -> None:
         assert hit.text_share == pytest.approx(words, abs=1e-6)
         assert hit.vector_share == pytest.approx(meaning, abs=1e-6)
         assert hit.score == pytest.approx(0.5 * words + 0.5 * meaning, abs=1e-6)
-        total = dict(explanation.score_rows(found, hit))["total"]
+        total = dict(explanation.score_rows(found, hit))["score"]
         assert total.endswith(f"= {explanation.figure(hit.score)}")
     assert any(hit.vector_score is None for hit in whole)
     assert [hit.score for hit in whole] == sorted((hit.score for hit in whole), reverse=True)
@@ -119,11 +119,11 @@ async def test_each_word_is_told(filled: Store) -> None:
 @pytest.mark.parametrize(
     ("text", "mode", "branch", "why"),
     [
-        (CRANE, "text", "vector", "Only words were asked for."),
-        (CRANE, "vector", "text", "Only meaning was asked for."),
+        (CRANE, "text", "vector", "This search uses text only."),
+        (CRANE, "vector", "text", "This search uses vectors only."),
         ("how who", "hybrid", "text", "Every word is too common to search for."),
-        ("Crane", "literal", "vector", "Characters are looked for as they stand; meaning has no part in it."),
-        ("zzqq", "hybrid", "text", "No memory that passes the filters holds any of the words."),
+        ("Crane", "literal", "vector", "A search for exact characters uses no vectors."),
+        ("zzqq", "hybrid", "text", "No memory that passes the filters contains any of the words."),
     ],
 )
 async def test_a_branch_that_is_missing_says_why(filled: Store, text: str, mode: Mode, branch: str, why: str) -> None:
@@ -139,7 +139,7 @@ async def test_a_branch_that_is_missing_says_why(filled: Store, text: str, mode:
 async def test_what_only_says_what_may_not_occur_lists_the_newest(filled: Store) -> None:
     found = await filled.explain(SearchQuery("-crane", mode="text"))
     assert explanation.is_newest(found)
-    assert explanation.rules(found) == ("There is nothing to rank by: the newest memories come first.",)
+    assert explanation.rules(found) == ("Nothing to rank by: newest memories first.",)
     assert dict(explanation.score_rows(found, found.answer[0])) == {"total": ".00"}
 
 
@@ -174,8 +174,8 @@ async def test_why_not_names_the_words_that_are_missing(filled: Store) -> None:
     rank, in_branch = ordinal(stands.rank), ordinal(stands.hit.vector_rank)
     assert stands.reason == f"Ranked {rank}: no query word matches; {in_branch} by vector."
     told = dict(explanation.rank_rows(stands))
-    assert told["words"] == "does not hold harbour, backup"
-    assert told["by words"].startswith("no place")
+    assert told["words"] == "does not contain harbour, backup"
+    assert told["text"].startswith("no rank")
 
 
 async def test_why_not_of_a_memory_without_a_vector(filled: Store) -> None:

@@ -81,18 +81,18 @@ async def test_a_job_is_stopped_after_asking(corpus: Path) -> None:
         run = await begin(console.store)
         await console.until("waiting to start")
         await console.press("x")
-        await console.until("Cancel this job?")
+        await console.until("Stop this job?")
         await console.press("n")
-        await console.until("Cancel this job?", gone=True)
+        await console.until("Stop this job?", gone=True)
         assert not (await ledger.job(run.id)).cancel_requested
         await console.press("x")
-        await console.until("Cancel this job?")
+        await console.until("Stop this job?")
         await console.press("y")
         await console.until("cancelling")
         await console.until("The job is cancelled at its next checkpoint.")
         assert (await ledger.job(run.id)).cancel_requested
         await console.press("x")
-        await console.until("It is being cancelled already")
+        await console.until("It is already being cancelled")
 
 
 async def test_work_of_an_agent_is_stopped_at_once(corpus: Path) -> None:
@@ -101,7 +101,7 @@ async def test_work_of_an_agent_is_stopped_at_once(corpus: Path) -> None:
         await console.press("f5")
         await console.until("agents  1")
         await console.press("x")
-        await console.until("It ends here as cancelled")
+        await console.until("It is marked as cancelled here")
         await console.press("y")
         await console.until("The job is cancelled.")
         await console.until("finished  1")
@@ -112,24 +112,24 @@ async def test_work_of_an_agent_is_stopped_at_once(corpus: Path) -> None:
 async def test_work_that_gets_stuck_is_said_so_and_queued_once_more(corpus: Path, hands: Hands) -> None:
     async with open_console(corpus) as console:
         given = await stall(console, hands)
-        await console.until("It gave no sign of life since 14:02, for 11 min; it may still recover.")
+        await console.until("No heartbeat since 14:02, for 11 min; it may still recover.")
         await console.press("R")
-        await console.until("Queue this work once more?")
+        await console.until("Queue this work again?")
         await console.press("escape")
-        await console.until("Queue this work once more?", gone=True)
+        await console.until("Queue this work again?", gone=True)
         assert len(await Ledger(console.store).jobs()) == 1
         await console.press("R")
-        await console.until("Queue this work once more?")
+        await console.until("Queue this work again?")
         await console.press("y")
-        await console.until("The work is queued once more, as")
+        await console.until("The work is queued again, as")
         await console.until("finished  1")
         old, new = sorted(await Ledger(console.store).jobs(), key=lambda job: job.retry_count)
         assert (old.id, old.status, old.error) == (given, "failed", f"retried as {new.id}")
         assert (new.status, new.callee, new.task) == ("queued", str(AGENT), "read the docs")
         # The new one is under the cursor.
-        await console.until("○ waiting to start   begun")
+        await console.until("○ waiting to start   started")
         await console.press("j")
-        await console.until(f"It was queued once more, as {new.id[:8]}.")
+        await console.until(f"It was queued again, as {new.id[:8]}.")
 
 
 async def test_work_is_marked_as_failed_with_a_reason(corpus: Path, hands: Hands) -> None:
@@ -160,7 +160,7 @@ async def test_a_reason_may_stay_away(corpus: Path, hands: Hands) -> None:
         await console.press("F", "enter")
         await console.until("Mark it as failed?")
         await console.press("y")
-        await console.until("A person marked it as failed.")
+        await console.until("A user marked it as failed.")
         assert (await Ledger(console.store).job(given)).error == GIVEN_UP
 
 
@@ -173,13 +173,13 @@ async def test_a_job_whose_worker_is_gone_is_taken_up_or_given_up(corpus: Path, 
         await console.press("f5")
         await console.until("► running")
         for key, why in (
-            ("R", "Its last sign is 0 s old; from 30 s on R takes it up."),
-            ("F", "Its worker is alive; cancel it instead."),
+            ("R", "Its last heartbeat was 0 s ago; after 30 s without one, R takes it over."),
+            ("F", "Its worker is alive; cancel the job instead."),
         ):
             await console.press(key)
             await console.until(why)
         hands.move(seconds=90)
-        await console.until("Its worker gave no sign for 2 min.")
+        await console.until("No heartbeat from its worker for 2 min.")
         assert "R takes it over from its last checkpoint." in console.text
         # What it should read has gone meanwhile: nothing is begun, and that is one sentence.
         await console.press("R")
@@ -189,8 +189,8 @@ async def test_a_job_whose_worker_is_gone_is_taken_up_or_given_up(corpus: Path, 
         await console.press("F", "enter")
         await console.until("Mark it as failed?")
         await console.press("y")
-        await console.until("A person marked it as failed.")
-        assert "R goes on from its last checkpoint." in console.text
+        await console.until("A user marked it as failed.")
+        assert "R continues from its last checkpoint." in console.text
 
 
 async def test_keys_that_make_no_sense_say_why(corpus: Path) -> None:
@@ -200,13 +200,13 @@ async def test_keys_that_make_no_sense_say_why(corpus: Path) -> None:
         await console.press("f5")
         await console.until("agents  1")
         await console.press("R")
-        await console.until("It is at work: its last sign of life is 0 s old.")
+        await console.until("It is running: last heartbeat 0 s ago.")
         await ledger.transition(given, "completed", result="it is read")
         await console.until("finished  1")
         for key, why in (
-            ("R", "It is done; there is nothing left to do again."),
-            ("x", "This job has ended already."),
-            ("F", "This job has ended already."),
+            ("R", "It is done; there is nothing to retry."),
+            ("x", "This job has already ended."),
+            ("F", "This job has already ended."),
         ):
             await console.press(key)
             await console.until(why)
@@ -215,9 +215,9 @@ async def test_keys_that_make_no_sense_say_why(corpus: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
-        ("copy", "It is done; c brings what is missing, v compares."),
-        ("verify", "It is done; v compares the two once more."),
-        ("reembed", "It is done; there is nothing left to do again."),
+        ("copy", "It is done; c copies missing rows, v compares."),
+        ("verify", "It is done; v compares both stores again."),
+        ("reembed", "It is done; there is nothing to retry."),
     ],
 )
 async def test_what_is_done_says_what_can_be_done_instead(corpus: Path, kind: str, why: str) -> None:
@@ -239,12 +239,12 @@ async def test_a_job_that_no_worker_took_up_gives_no_sign_of_life(corpus: Path, 
         await console.press("f5")
         await console.until("waiting to start")
         await console.press("R")
-        await console.until("It is starting; from 30 s on R takes it up.")
+        await console.until("It has no heartbeat yet; after 30 s without one, R takes it over.")
         hands.move(seconds=31)
-        await console.until("no sign of life  1")
+        await console.until("no heartbeat  1")
         await console.press("F")
         await console.until("Mark as failed:")
-        assert "enter go on" in console.text
+        assert "enter continue" in console.text
 
 
 async def test_an_earlier_attempt_is_not_taken_up_again(corpus: Path) -> None:
@@ -256,7 +256,7 @@ async def test_an_earlier_attempt_is_not_taken_up_again(corpus: Path) -> None:
         await console.press("f5")
         await console.until("running  1")
         await console.press("G", "R")
-        await console.until("Attempt 2 came after this one, and is under way.")
+        await console.until("Attempt 2 followed this one and is running.")
 
 
 async def test_the_whole_id_is_copied(corpus: Path) -> None:

@@ -38,14 +38,14 @@ async def test_one_job_in_full_beside_the_others(corpus: Path) -> None:
         await console.press("f5")
         await show_jobs(console.app)
         await console.until("findings")
-        for said in ("running  1", "no sign of life  1", "agents  1", "finished  4"):
+        for said in ("running  1", "no heartbeat  1", "agents  1", "finished  4"):
             assert said in console.text
         for said in ("for 12 min", "at 38 %", "stuck 12 min", "verified, 3 h ago", "2 failed rows, 1 d ago"):
             assert said in console.text
         for said in ("cancelled, 2 d ago", "failed, 5 d ago", "due in 5 h"):
             assert said in console.text
-        assert "running   resumed 13:53, attempt 2   begun 9 min ago   id " in console.text
-        assert "how        500 rows a batch" in console.text
+        assert "running   resumed 13:53, attempt 2   started 9 min ago   id " in console.text
+        assert "how        500 rows per batch" in console.text
         assert "9,812 rows/s" in console.text
         assert "heartbeat 2 s ago" in console.text
         assert "checkpoint at 116,107 rows" in console.text
@@ -109,7 +109,7 @@ async def test_figures_of_a_job_that_gives_no_sign_are_of_the_past(corpus: Path)
         await show_jobs(console.app)
         await console.until("9,812 rows/s")
         await console.press("j")
-        await console.until("Its worker gave no sign for 12 min.")
+        await console.until("No heartbeat from its worker for 12 min.")
         assert "9,812" not in console.text
         assert "4 min left" not in "\n".join(line[34:] for line in console.lines)
         assert "─ rows/s       ─ left" in console.text
@@ -237,17 +237,17 @@ async def test_the_last_run_of_a_plan_is_the_one_to_go_on_with(corpus: Path) -> 
         )
         console.app.session.jobs = (first,)
         console.app.frame_changed.publish(None)
-        await console.until("R goes on from its last checkpoint.")
+        await console.until("R continues from its last checkpoint.")
         console.app.session.jobs = (later, first)
         console.app.frame_changed.publish(None)
-        await console.until("Attempt 2 came after this one, and is under way.")
-        assert "R goes on" not in console.text
+        await console.until("Attempt 2 followed this one and is running.")
+        assert "R continues" not in console.text
         console.app.session.jobs = (replace(later, status="completed"), first)
         console.app.frame_changed.publish(None)
-        await console.until("Attempt 2 came after this one, and is done.")
+        await console.until("Attempt 2 followed this one and is done.")
         console.app.session.jobs = (replace(later, tries=1), first)
         console.app.frame_changed.publish(None)
-        await console.until("A run from the beginning came after this one, and is under way.")
+        await console.until("A new run followed this one and is running.")
         # Its own facts say nothing of an attempt.
         assert "attempt" not in console.text
 
@@ -259,8 +259,8 @@ async def test_a_beginning_is_said_until_the_job_is_seen_and_then_its_end(corpus
         console.app.session.jobs = ()
         await show_job(console.app, jobs[0].id, "The copy has started.")
         await console.until("The copy has started.")
-        await console.until("The job that has started is shown here in a moment.")
-        assert "No job has run yet" not in console.text
+        await console.until("The new job appears here in a moment.")
+        assert "No jobs yet" not in console.text
         console.app.session.jobs = (jobs[0],)
         console.app.frame_changed.publish(None)
         await console.until("► running")
@@ -278,7 +278,7 @@ async def test_a_beginning_is_said_until_the_job_is_seen_and_then_its_end(corpus
         ({"status": "failed", "error": "The disk is full."}, ("The copy failed: The disk is full.", "bad")),
         (
             {"status": "failed", "error": "cancelled"},
-            ("The copy was cancelled; what was written by then stays.", "done"),
+            ("The copy was cancelled; everything written until then is kept.", "done"),
         ),
         ({"kind": "verify"}, ("The comparison is done: 9 rows, verified, all equal.", "done")),
         ({"kind": "reembed", "options": {}}, ("The re-embedding is done: 9 texts.", "done")),
@@ -298,7 +298,7 @@ def test_how_a_job_ended_is_one_sentence(changes: dict[str, Any], said: tuple[st
 async def test_a_place_without_jobs_offers_nothing_to_open(empty_store: Path, size: tuple[int, int]) -> None:
     async with open_console(empty_store, size) as console:
         await console.press("f5")
-        await console.until("No job has run yet")
+        await console.until("No jobs yet")
         active = console.app.screen.active_bindings
         assert not active["enter"].enabled
         assert active["c"].enabled
@@ -307,7 +307,7 @@ async def test_a_place_without_jobs_offers_nothing_to_open(empty_store: Path, si
 async def test_a_store_that_is_only_read_is_not_embedded_anew(corpus: Path) -> None:
     async with open_console(corpus, read_only=True) as console:
         await console.press("f5")
-        await console.until("No job has run yet")
+        await console.until("No jobs yet")
         assert not console.app.screen.active_bindings["r"].enabled
         await console.press("r")
         await console.until("This store is open read-only")
@@ -316,7 +316,7 @@ async def test_a_store_that_is_only_read_is_not_embedded_anew(corpus: Path) -> N
 async def test_a_console_opened_read_only_starts_no_job(corpus: Path) -> None:
     async with open_console(corpus, read_only=True) as console:
         await console.press("f5")
-        await console.until("No job has run yet")
+        await console.until("No jobs yet")
         for key in ("c", "v", "x", "R", "F"):
             assert not console.app.screen.active_bindings[key].enabled
             await console.press(key)
@@ -329,11 +329,11 @@ async def test_how_jobs_ended_is_said_in_words(corpus: Path) -> None:
         await console.press("f5")
         await show_jobs(console.app)
         said = (
-            "Its worker gave no sign for 12 min.",
+            "No heartbeat from its worker for 12 min.",
             "stuck",
             "Every row that was read is in the target.",
             "2 rows could not be copied",
-            "A person cancelled it",
+            "A user cancelled it",
             "The server closed the connection",
         )
         for sentence in said:
@@ -346,10 +346,10 @@ async def test_an_empty_place_says_how_to_begin(tmp_path: Path, size: tuple[int,
     path = make_v18(tmp_path / "memory.db", 3, hostile=True)
     async with open_console(path, size) as console:
         await console.press("f5")
-        await console.until("No job has run yet")
-        assert "copy this store into another one" in console.text
+        await console.until("No jobs yet")
+        assert "copy this store to another" in console.text
         await console.press("x")
-        await console.until("There is no job here yet.")
+        await console.until("There are no jobs yet.")
 
 
 async def test_what_an_agent_was_given_is_told_in_full(corpus: Path) -> None:
@@ -372,14 +372,14 @@ async def test_what_an_agent_was_given_is_told_in_full(corpus: Path) -> None:
         console.app.frame_changed.publish(None)
         await console.until("agents  2")
         for said in (
-            "stuck   begun 48 min ago",
+            "stuck   started 48 min ago",
             "and say which pages are dead",
             f"asked by   {stuck.caller}",
             f"given to   {stuck.callee}",
             "retries    1",
             "heartbeat  12 min ago, at 13:50",
             "deadline   in 5 h 12 min, at 19:14",
-            "no sign of life since 13:50, for 12 min; it may still recover.",
+            "no heartbeat since 13:50, for 12 min; it may still recover.",
         ):
             assert said in console.text
         await console.press("j")
@@ -420,12 +420,12 @@ async def test_differences_of_a_comparison_say_on_which_side(corpus: Path) -> No
         await console.until("◨ only in target")
         assert "verify vestige.db = db1/vestige" in console.text
         assert "◪ 3 differences" in console.text
-        assert "3 differences: 1 differ, 1 only in source, 1 only in target; the findings name them." in console.text
+        assert "3 differences: 1 differ, 1 only in source, 1 only in target; the findings list them." in console.text
         assert "differ  only in source  only in target" in console.text
         assert "findings   1 differ   1 only in source   1 only in target" in console.text
         assert "content and tags differ." in console.text
         await console.press("j")
-        await console.until("Every row is the same on both sides.")
+        await console.until("Every row is the same in both stores.")
         assert "✓ verified, all equal" in console.text
 
 
@@ -503,11 +503,11 @@ async def test_a_finding_opens_the_memory_that_it_is_about(corpus: Path) -> None
         await console.press("escape")
         await console.until("findings")
         await console.press("j", "enter")
-        await console.until("o open the other one")
+        await console.until("o open the other")
         await console.press("o")
         await console.until(f"id {short_id(other.id)}")
         await console.press("escape", "j", "enter")
-        await console.until("The open store holds no memory of it.")
+        await console.until("The open store does not have this memory.")
         assert "open the memory" not in console.text
 
 
@@ -536,7 +536,7 @@ async def test_many_findings_come_as_one_goes_to_their_end(corpus: Path) -> None
         tables = {"memories": TableProgress(10_000, failed=10_000, total=10_000)}
         console.app.session.jobs = (replace(copied, id=run.id, progress=replace(copied.progress, tables=tables)),)
         console.app.frame_changed.publish(None)
-        await console.until("the first 100 are shown, G brings more")
+        await console.until("the first 100 shown, G loads more")
         assert "10,000 failed" in console.text
         await console.press("enter", "G")
         findings = console.app.screen.query_one(FindingList)
@@ -627,6 +627,6 @@ async def test_an_empty_place_names_the_keys_that_are_set(empty_store: Path) -> 
     async with app.run_test(size=(120, 40)) as pilot:
         console = Console(app, pilot)
         await console.press("f5")
-        await console.until("No job has run yet.")
+        await console.until("No jobs yet.")
         assert "^k  copy this store" in console.text
         assert "V  compare it" in console.text

@@ -111,7 +111,7 @@ async def test_two_models_are_compared_side_by_side(
         # What the texts themselves say is shown, and steers nothing.
         assert "[/red] deploy" in console.text
         assert "\x1b" not in console.text
-        assert "= found by both   0.59 how near, 1 at most" in top
+        assert "= found by both   0.59 similarity (1 = same)" in top
         await console.press("escape")
         await console.until("enter compare")
 
@@ -132,7 +132,7 @@ async def test_a_comparison_is_stopped_while_it_encodes(
     offer_models(monkeypatch, TestEmbedder(64), Slow(32))
     async with open_console(small) as console:
         await to_registry(console, "j", "enter")
-        await console.until("a question of your own")
+        await console.until("your question; if empty")
         await console.press("enter")
         await console.until(at_work.is_set)
         assert "esc stop" in console.text
@@ -146,56 +146,58 @@ async def test_a_comparison_is_stopped_while_it_encodes(
 async def test_what_cannot_be_compared_says_why(small: Path, models: Sequence[CatalogModel]) -> None:
     async with open_console(small) as console:
         await to_registry(console, "g", "p")
-        await console.until("The store belongs to this model; choose another one to compare it with.")
+        await console.until("This store uses this model; choose another one to compare.")
         await console.press("G", "p")
-        await console.until("It is downloaded first, 640 MB.")
+        await console.until("It is downloaded first (640 MB).")
         await console.press("enter")
         await console.until("The embedding model far/away-model is not on this machine.")
-        assert "a question of your own" in console.text
+        assert "your question; if empty" in console.text
         await console.press("escape", "b")
-        await console.until("No vectors of a model before are kept in this store.")
+        await console.until("This store keeps no vectors of a previous model.")
         await console.press("w")
-        await console.until("Your settings name no other model")
+        await console.until("Your settings do not name another model")
 
 
 async def test_escape_goes_back_through_a_re_embedding(small: Path, models: Sequence[CatalogModel]) -> None:
     async with open_console(small) as console:
         await console.press("f5", "r")
-        await console.until("to download on first use  1")
+        await console.until("downloaded on first use  1")
         # The cursor begins where there is something to choose.
         await console.until("Another space.")
         await console.press("k", "enter")
-        await console.until("The store belongs to this model already; choose another one")
+        await console.until("This store already uses this model; choose another one")
         await console.press("j")
         await console.until("Another space.")
-        assert "belongs to this model already" not in console.text
+        assert "already uses this model" not in console.text
         await skip_preview(console)
-        await console.until("6 to be encoded")
+        await console.until("6 to encode")
         for said in (
             "test-embedder-64, 64 dimensions",
             "other-embedder-32, 32 dimensions",
-            "beside the old ones",
-            "texts a second, measured here just now",
+            "in a second table: searches",
+            "texts per second, measured just now",
             "for the new vectors and their index",
-            "Back the store up first",
+            "Back up the store first",
         ):
             assert console.says(said), said
         assert "i in place instead" in console.text
         await console.press("i")
-        await console.until("in place: for a small disk")
-        assert on_sheet(console, "6 vectors of test-embedder-64, 64 dimensions, all that are in use, are deleted first")
+        await console.until("in place, for small disks")
+        assert on_sheet(console, "6 vectors of test-embedder-64, 64 dimensions, are deleted first")
         await console.press("i")
-        await console.until("beside the old ones")
+        await console.until("in a second table: searches")
         await console.press("enter")
         await console.until("start re-embedding")
-        assert "o ○ delete the old vectors at the end; no way back  no" in console.text
-        assert "deleted at the end; there is no way back." not in console.text
+        assert "o ○ delete the old vectors at the end; no rollback  no" in console.text
+        assert "deleted at the end; no rollback is possible." not in console.text
         await console.press("o")
-        said = "The present vectors of test-embedder-64, 64 dimensions, are deleted at the end; there is no way back."
+        said = (
+            "The current vectors of test-embedder-64, 64 dimensions, are deleted at the end; no rollback is possible."
+        )
         await console.until(lambda: on_sheet(console, said))
-        assert inks(console, "The present vectors", "deleted at the end") == {console.app.theme_variables["warning"]}
-        assert on_sheet(console, "Back the store up first")
-        for said in ("6 to be encoded", "tab skip", "to download on first use  1"):
+        assert inks(console, "The current vectors", "deleted at the end") == {console.app.theme_variables["warning"]}
+        assert on_sheet(console, "Back up the store first")
+        for said in ("6 to encode", "tab skip", "downloaded on first use  1"):
             await console.press("escape")
             await console.until(said)
         await console.press("escape")
@@ -231,15 +233,15 @@ async def test_in_place_is_chosen_at_once_and_said_again_in_amber_at_the_start(
         await to_registry(console, "j", "r")
         await console.until("of 32 dimensions")
         await skip_preview(console)
-        await console.until("6 to be encoded")
+        await console.until("6 to encode")
         # Nothing is waited for between the two.
         await console.press("i", "enter")
         await console.until("start re-embedding")
-        assert on_sheet(console, "in place; search by meaning pauses until it is done")
-        message = "all that are in use, are deleted first; there is no way back."
+        assert on_sheet(console, "in place; vector search pauses until it is done")
+        message = "are deleted first; no rollback is possible."
         assert on_sheet(console, f"6 vectors of test-embedder-64, 64 dimensions, {message}")
-        assert on_sheet(console, "Back the store up first")
-        assert inks(console, "6 vectors of test", "Back the store up") == {console.app.theme_variables["warning"]}
+        assert on_sheet(console, "Back up the store first")
+        assert inks(console, "6 vectors of test", "Back up the store") == {console.app.theme_variables["warning"]}
 
 
 async def test_the_advice_to_back_up_is_not_the_dimmest_line(small: Path, models: Sequence[CatalogModel]) -> None:
@@ -247,8 +249,8 @@ async def test_the_advice_to_back_up_is_not_the_dimmest_line(small: Path, models
         await to_registry(console, "j", "r")
         await console.until("of 32 dimensions")
         await skip_preview(console)
-        await console.until("6 to be encoded")
-        assert inks(console, "Back the store up") == inks(console, "6 to be encoded")
+        await console.until("6 to encode")
+        assert inks(console, "Back up the store") == inks(console, "6 to encode")
 
 
 async def test_a_width_is_chosen_with_the_model(small: Path, models: Sequence[CatalogModel]) -> None:
@@ -285,7 +287,7 @@ async def test_a_width_is_chosen_with_the_model(small: Path, models: Sequence[Ca
             for wide in (64, 16):
                 assert f"test-embedder-64, {wide} dimensions" in console.text
             await console.press("enter")
-            await console.until("6 to be encoded")
+            await console.until("6 to encode")
         assert set(asked) == {("test-embedder-64", 16)}
         assert "test-embedder-64, 64 dimensions" in console.text
         assert "test-embedder-64, 16 dimensions" in console.text
@@ -307,17 +309,17 @@ async def test_an_unfinished_one_is_gone_on_with_in_its_width(
     async with open_console(small) as console:
         await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{small}", cut)
         await to_registry(console, "G")
-        await console.until("Nobody is making them just now.")
+        await console.until("No job is making them.")
         assert console.says("other-embedder-32, 16 dimensions 6 vectors made so far")
         await console.press("r")
-        await console.until("0 to be encoded")
+        await console.until("0 to encode")
         assert "compare" not in next(line for line in console.lines if "► cost" in line)
         assert "other-embedder-32, 16 dimensions" in console.text
         assert "instead" not in console.text
-        assert on_sheet(console, "For another model, drop them first: D in the Registry place.")
+        assert on_sheet(console, "To use another model, delete them first: D in the Registry place.")
         assert "migrate" not in console.text
         await console.press("enter")
-        await console.until("beside the old vectors, from where it was left")
+        await console.until("in a second table, continued")
         await console.press("y")
         await console.until(lambda: bool(begun))
         assert begun[0].options == {"model": OTHER.name, "dimension": 16}
@@ -340,8 +342,8 @@ async def test_a_read_only_store_is_left_alone(small: Path, models: Sequence[Cat
     await asyncio.to_thread(swap_models, f"sqlite:{small}", OTHER)
     async with open_console(small, read_only=True) as console:
         await to_registry(console, "j")
-        await console.until("6 vectors kept as the way back")
-        assert "b goes back to it" not in console.text
+        await console.until("6 vectors kept for a rollback")
+        assert "b roll back to it" not in console.text
         for key in ("r", "b", "D", "f"):
             assert not console.app.screen.active_bindings[key].enabled
             await console.press(key)
@@ -354,13 +356,13 @@ async def test_a_read_only_store_is_left_alone(small: Path, models: Sequence[Cat
 async def test_a_store_without_a_model_says_what_decides_it(empty_store: Path, models: Sequence[CatalogModel]) -> None:
     async with open_console(empty_store) as console:
         await to_registry(console)
-        await console.until("No model yet: the first memory that is")
+        await console.until("No model yet: the first memory added")
         assert "all-MiniLM-L6-v2 as" in console.text
         for said in ("● loaded", "nothing here yet", "vectors in this store"):
             assert said not in console.text
         assert not console.app.screen.active_bindings["r"].enabled
         await console.press("r")
-        await console.until("This store has no model yet: the first memory that is written decides it.")
+        await console.until("This store has no model yet: the first memory added sets it.")
 
 
 MODEL = ModelSignature("acme/small-model", 64, "6dc5", NOW)
@@ -376,14 +378,14 @@ KEYS = {name: name[0] for name in ("write", "back", "drop", "again", "fill", "ca
 
 
 def test_vectors_of_a_model_that_cannot_be_used_are_not_called_searched() -> None:
-    assert [part.label for part in parts(seen()) if part.count] == ["searched by meaning"]
+    assert [part.label for part in parts(seen()) if part.count] == ["used by vector search"]
     unusable = seen(
         state="failed", banner=ModelBanner(ModelActivity.UNUSABLE, "It is not here. Search answers by words alone.")
     )
     [part] = [part for part in parts(unusable) if part.count]
     assert (part.label, part.style) == ("vectors of this model", "$text-muted")
     for width in (40, 80):
-        assert "searches answer by words alone" in " ".join(brief(unusable, width, KEYS).plain.split())
+        assert "searches use text only" in " ".join(brief(unusable, width, KEYS).plain.split())
 
 
 def test_a_model_that_cannot_be_fetched_is_not_to_be_fetched() -> None:
@@ -391,7 +393,7 @@ def test_a_model_that_cannot_be_fetched_is_not_to_be_fetched() -> None:
     assert "fetch it" in card(away, 60, KEYS).plain
     unlisted = " ".join(card(replace(away, listed=False), 60, KEYS).plain.split())
     assert "fetch it" not in unlisted
-    assert "a makes the vectors anew with a model of the list" in unlisted
+    assert "a re-embeds with a model of the list" in unlisted
 
 
 def test_while_vectors_are_made_in_place_one_thing_is_true() -> None:
@@ -408,7 +410,7 @@ def test_while_vectors_are_made_in_place_one_thing_is_true() -> None:
     making = seen(census=VectorCensus({64: 4}, 6, 0, 0), job=job, changes=(change,))
     for said in (card(making, 44, KEYS).plain, brief(making, 58, KEYS).plain):
         text = " ".join(said.split())
-        assert "◐ search by meaning pauses: 4 of 10 vectors are made, 4 min left" in text
+        assert "◐ vector search is paused: 4 of 10 vectors made, 4 min left" in text
         assert "searches use it" not in text
     assert parts(making)[0].label == "made so far"
     assert not has_second(making)
@@ -418,7 +420,7 @@ def test_while_vectors_are_made_in_place_one_thing_is_true() -> None:
     ]
     left = replace(making, job=None)
     assert "re-embedded in place, not finished" in history(left, 60).plain
-    assert "4 of 10 memories have a vector of it; f makes the rest" in brief(left, 60, KEYS).plain
+    assert "4 of 10 memories have a vector of this model; f makes the rest" in brief(left, 60, KEYS).plain
 
 
 def test_a_change_keeps_its_distance_from_when_it_was() -> None:
@@ -431,7 +433,7 @@ def test_a_change_keeps_its_distance_from_when_it_was() -> None:
 def test_what_goes_is_not_taken_for_what_is_in_use() -> None:
     kept = SpareVectors(ModelSignature("b/other", 256, "x"), "kept", 374)
     beside = Estimate("reembed", MODEL, replace(MODEL, dimension=32), 374, None, None, 96_000, kept)
-    message = "The kept ones of the way back, 374 vectors of other, 256 dimensions, are deleted at the start."
+    message = "The vectors kept for a rollback, 374 vectors of other, 256 dimensions, are deleted at the start."
     assert deleted_first(beside, kept) == [message]
     in_place = replace(beside, kind="in_place", drops=SpareVectors(MODEL, "kept", 374))
     assert deleted_first(in_place, kept)[1:] == [message]
@@ -447,7 +449,7 @@ async def test_the_list_of_models_is_asked_for_again(small: Path, monkeypatch: p
         console = Console(app, pilot)
         await console.until(lambda: app.session.banner is not None)
         await console.press("f6")
-        await console.until("to download on first use  1")
+        await console.until("downloaded on first use  1")
         await console.until("◐ not usable here")
         # Another process has fetched it.
         known = [replace(known[0], offline=True)]
@@ -464,7 +466,7 @@ async def test_a_list_without_the_stores_own_model_says_so(small: Path, monkeypa
     monkeypatch.setattr("vestige_tui.tui.registry.place.catalog", lambda: known)
     async with open_console(small) as console:
         await to_registry(console)
-        await console.until("models; the store's own is none of these")
+        await console.until("models; this store's own is not listed")
         # Names stand for themselves, their makers in a column of their own.
         line = next(line for line in console.lines if "maker" in line)
         assert "short   " in line
@@ -492,7 +494,7 @@ async def test_a_real_re_embedding_and_the_way_back(small: Path, monkeypatch: py
         await console.press("r")
         await console.until("of 384 dimensions")
         await skip_preview(console)
-        await console.until("6 to be encoded")
+        await console.until("6 to encode")
         await console.press("enter")
         await console.until("start re-embedding")
         await console.press("y")
@@ -502,34 +504,34 @@ async def test_a_real_re_embedding_and_the_way_back(small: Path, monkeypatch: py
         await console.until("re-embed small.db → all-MiniLM-L6-v2")
         await console.until("those of test-embedder-64 are kept.")
         await console.press("f6")
-        await console.until("6 of width 384")
-        await console.until("test-embedder-64, 64 dimensions 6 vectors kept as the way back")
+        await console.until("6 of 384 dimensions")
+        await console.until("test-embedder-64, 64 dimensions 6 vectors kept for a rollback")
         await console.press("tab", "G")
         await console.until("│ test-embedder-64 64")
         assert "│ → all-MiniLM-L6-v2 384" in console.text
         assert "  re-embedded in" in console.text
         await console.press("tab")
         await console.press("b")
-        await console.until("Go back to the model before?")
-        assert "Every memory has a vector of it." in console.text
+        await console.until("Roll back to the previous model?")
+        assert "Every memory has a vector of this model." in console.text
         await console.press("escape")
-        await console.until("Go back to the model before?", gone=True)
+        await console.until("Roll back to the previous model?", gone=True)
         await console.press("b")
-        await console.until("Go back to the model before?")
+        await console.until("Roll back to the previous model?")
         await console.press("y")
         job = await ended(console, 2)
         assert (job.status, job.error) == ("completed", None)
         await console.until("roll small.db back")
         await console.press("f6")
-        await console.until("6 of width 64")
+        await console.until("6 of 64 dimensions")
         await console.press("D")
         await console.until("Delete these vectors?")
         assert "6 vectors" in console.text
         await console.press("y")
-        await console.until("The vectors were deleted.")
-        await console.until("kept as the way back", gone=True)
+        await console.until("Deleted the vectors.")
+        await console.until("kept for a rollback", gone=True)
         await console.press("D")
-        await console.until("No vectors of a model before are kept in this store.")
+        await console.until("This store keeps no vectors of a previous model.")
 
 
 async def test_a_running_re_embedding_is_seen_beside_the_card(small: Path, models: Sequence[CatalogModel]) -> None:
@@ -554,16 +556,16 @@ async def test_a_running_re_embedding_is_seen_beside_the_card(small: Path, model
         assert " 50 %   4 min left" in console.text
         assert "other-embedder-32, 32 dimensions" in console.text
         await console.press("r")
-        await console.until("A re-embedding of this store is under way; the Jobs place shows it.")
+        await console.until("This store is already being re-embedded; the Jobs place shows the job.")
         console.app.session.jobs = (replace(running, last_heartbeat=NOW - timedelta(minutes=3)),)
         console.app.frame_changed.publish(None)
-        await console.until("no sign of life, encoding")
-        assert "r goes on with it" in console.text
+        await console.until("no heartbeat, encoding")
+        assert "r continue" in console.text
         # What was said of it is true no more.
-        await console.until("is under way", gone=True)
+        await console.until("is running", gone=True)
         console.app.session.jobs = ()
         console.app.frame_changed.publish(None)
-        await console.until("Nobody is making them just now.")
+        await console.until("No job is making them.")
 
 
 async def test_the_models_name_is_written_into_the_settings(
@@ -580,7 +582,7 @@ async def test_the_models_name_is_written_into_the_settings(
         await console.until("◐ not the configured model")
         assert console.says("w writes test-embedder-64")
         await console.press("w")
-        await console.until("Wrote the model into")
+        await console.until("Saved the model in")
         await console.until("● loaded in this console")
         assert load_config(file).model == "test-embedder-64"
         assert file.read_text().startswith("# mine\n[server]\nport = 1\n")

@@ -28,7 +28,7 @@ async def test_the_registered_model_and_what_is_there(corpus: Path, size: tuple[
     async with open_console(corpus, size) as console:
         await console.press("f6")
         wide = size[0] >= 100
-        await console.until(f"{MEMORIES} of width 64" if wide else f"{MEMORIES} vectors, one for each memory")
+        await console.until(f"{MEMORIES} of 64 dimensions" if wide else f"{MEMORIES} vectors, one for each memory")
         for said in ("test-embedder-64", "64 dimensions", "● loaded in this console"):
             assert said in console.text
         assert "tab card" in console.lines[-1]
@@ -39,8 +39,8 @@ async def test_the_registered_model_and_what_is_there(corpus: Path, size: tuple[
         await console.press("tab")
         await console.until("tab models")
         await console.press("G")
-        await console.until("100.0 %  searched by meaning")
-        assert f"{MEMORIES} of width 64" in console.text
+        await console.until("100.0 %  used by vector search")
+        assert f"{MEMORIES} of 64 dimensions" in console.text
         assert ("gte-large" in console.text) == wide
         await console.press("escape")
         await console.until("gte-large")
@@ -49,8 +49,8 @@ async def test_the_registered_model_and_what_is_there(corpus: Path, size: tuple[
 async def test_models_usable_here_come_first(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f6")
-        await console.until("to download on first use")
-        assert console.text.index("all-MiniLM-L6-v2") < console.text.index("to download on first use")
+        await console.until("downloaded on first use")
+        assert console.text.index("all-MiniLM-L6-v2") < console.text.index("downloaded on first use")
 
 
 async def test_fill_makes_what_is_missing(corpus: Path) -> None:
@@ -63,7 +63,7 @@ async def test_fill_makes_what_is_missing(corpus: Path) -> None:
         await console.until("Made 40 vectors.")
         await console.until("without a vector", gone=True)
         await console.press("f")
-        await console.until("Every memory has a vector already.")
+        await console.until("Every memory already has a vector.")
 
 
 @pytest.mark.parametrize("size", [(120, 40), (60, 20)])
@@ -76,14 +76,14 @@ async def test_another_configured_model_is_named_with_the_ways_out(tmp_path: Pat
             while app.session.banner is None:
                 await pilot.pause(0.05)
             await pilot.press("f6")
-            while "go on" not in "\n".join(screen_lines(app)) and size[1] == 40:
+            while "continue" not in "\n".join(screen_lines(app)) and size[1] == 40:
                 await pilot.pause(0.05)
             while "nomic-embed" not in "\n".join(screen_lines(app)):
                 await pilot.pause(0.05)
         text = " ".join(" ".join(screen_lines(app)).split())
         assert "not the configured model" in text
         if size[1] == 20:
-            assert "w uses this one tab tells more" in text
+            assert "w use this model tab details" in text
             await pilot.press("tab")
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while "use it" not in "\n".join(screen_lines(app)):

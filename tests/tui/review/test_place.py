@@ -75,9 +75,9 @@ async def test_a_whole_sitting(tmp_path: Path) -> None:
         assert state.reps == 1
         for part in (
             "true retention  100 %   2 of 2 remembered",
-            "coming back",
-            "the coming 30 days",
-            "The curves expec",
+            "due             ",
+            "due in the next 30 days",
+            "Predicted ",
         ):
             assert part in end
 
@@ -106,7 +106,7 @@ async def test_forgotten_comes_back_as_practice_that_writes_nothing(tmp_path: Pa
     async with open_desk(tmp_path, *THREE[:2]) as at:
         await at.press("space", sees="JWKS")
         screen = await at.press("1", sees="2 of 2")
-        assert f"Again, due {when(THREE[0].scheduling, Rating.AGAIN)}, and once more here as practice" in screen
+        assert f"Again: due {when(THREE[0].scheduling, Rating.AGAIN)}; shown once more this session" in screen
         assert await at.ratings(1) == [1]
         await at.press("space", sees="Monday")
         await at.press("3", sees="practice, 1 left")
@@ -127,7 +127,7 @@ async def test_undo_brings_the_card_back_shown(tmp_path: Path) -> None:
         await at.press("1", sees="2 of 3")
         back = await at.press("u", sees="1 of 3")
         assert "JWKS" in back
-        assert "Undone: Again" in back
+        assert 'Undid: grade Again on "' in back
         assert await at.state(1) == THREE[0].scheduling
         await at.press("3", sees="2 of 3")
         assert await at.state(1) == preview(THREE[0].scheduling, NOW)[Rating.GOOD]
@@ -149,8 +149,7 @@ async def test_undo_reaches_what_another_console_graded(tmp_path: Path) -> None:
         await at.sees("1 of 3")
         await at.other.reviews.record(THREE[1].id or "", Rating.AGAIN)
         await at.pilot.press("u")
-        screen = await at.sees("Took back Again", "Backups are restored")
-        assert "it is asked again" in screen
+        await at.sees('Undid: grade Again on "Backups are restored', "1 of 3")
         assert await at.state(2) == THREE[1].scheduling
         # Nothing is left to take back, which is no error.
         await at.press("u", sees="There is no review to undo.")
@@ -175,7 +174,7 @@ async def test_a_second_console_graded_the_card(tmp_path: Path, patient: bool) -
         change = await at.other.reviews.record(THREE[0].id or "", Rating.EASY)
         if not patient:
             await at.pilot.press("3")
-        screen = await at.sees("2 of 3", "Somebody else graded this memory meanwhile")
+        screen = await at.sees("2 of 3", "This memory was graded elsewhere")
         assert change.scheduling is not None
         assert change.scheduling.next_review is not None
         assert f"due {ago(change.scheduling.next_review, NOW)}" in screen
@@ -209,12 +208,10 @@ async def test_deleted_elsewhere_is_left_out(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         await at.other.delete([THREE[0].id or ""])
-        await at.sees("was deleted meanwhile", "2 of 3")
+        await at.sees("was deleted elsewhere", "2 of 3")
 
 
-@pytest.mark.parametrize(
-    ("key", "said"), [("x", "Suspended; it is not asked any more"), ("b", "Buried until tomorrow"), ("d", "Deleted")]
-)
+@pytest.mark.parametrize(("key", "said"), [("x", 'Suspended "Signing'), ("b", 'Buried "Signing'), ("d", "Deleted")])
 async def test_setting_a_card_aside_and_taking_that_back(tmp_path: Path, key: str, said: str) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
@@ -223,7 +220,7 @@ async def test_setting_a_card_aside_and_taking_that_back(tmp_path: Path, key: st
         assert "Backups" in after
         assert THREE[0].id not in [memory.id for memory in await at.other.reviews.due()]
         back = await at.press("u", sees="1 of 3")
-        assert "Undone" in back
+        assert "Undid: " in back
         assert "Signing keys" in back
         assert THREE[0].id in [memory.id for memory in await at.other.reviews.due()]
 
@@ -253,7 +250,7 @@ async def test_a_grade_of_the_session_before_is_taken_back(tmp_path: Path) -> No
     async with open_desk(tmp_path, THREE[0]) as at:
         await at.press("space", "3", sees="1 graded")
         await at.other.insert(THREE[1])
-        await at.sees("1 more waits")
+        await at.sees("continue, 1 more")
         await at.press("space", sees="Backups")
         await at.press("u", sees="JWKS")
         assert await at.state(1) == THREE[0].scheduling
@@ -294,7 +291,7 @@ async def test_a_filter_without_a_card(tmp_path: Path) -> None:
     async with open_desk(tmp_path, *THREE) as at:
         await at.sees("1 of 3")
         await at.pilot.press("slash", *"tag:nosuch ", "enter")
-        await at.sees("Nothing that passes this filter is due.", "change the filter")
+        await at.sees("Nothing that passes this filter is due.", "change the filters")
         await at.press("escape", sees="1 of 3")
 
 
@@ -311,8 +308,8 @@ async def test_an_addition_is_taken_back_before_any_review(tmp_path: Path) -> No
         await at.press("space", sees="JWKS")
         await at.press("3", sees="2 of 3")
         await at.press("x", sees="3 of 3")
-        await at.press("u", sees="Undone: Suspended")
-        await at.press("u", sees="Undone: Good")
+        await at.press("u", sees='Undid: suspend on "')
+        await at.press("u", sees='Undid: grade Good on "')
         assert await at.state(1) == THREE[0].scheduling
 
 
@@ -329,7 +326,7 @@ async def test_the_next_one_is_far_away(tmp_path: Path) -> None:
 async def test_todays_new_ones_were_all_asked(tmp_path: Path) -> None:
     new = [draft(number, f"{BACKUPS} number {number}") for number in range(1, 14)]
     async with open_desk(tmp_path, *new, graded=10) as at:
-        await at.sees("Nothing is due.", "3 new ones wait; today's 10 were asked.")
+        await at.sees("Nothing is due.", "3 new memories wait; today's limit of 10 is reached.")
 
 
 async def test_a_share_of_one_is_one(tmp_path: Path) -> None:
@@ -341,7 +338,7 @@ async def test_a_share_of_one_is_one(tmp_path: Path) -> None:
         await store.insert(draft(2, BACKUPS))
         await store.reviews.record(draft(1, "").id or "", Rating.EASY)
         reason = await why_nothing(store, await store.reviews.queue_counts(), Filter())
-    assert reason.endswith("1 new one waits; today's 1 was asked.")
+    assert reason.endswith("1 new memory waits; today's limit of 1 is reached.")
 
 
 async def test_what_others_did_alone_is_no_sitting(tmp_path: Path) -> None:
@@ -349,8 +346,8 @@ async def test_what_others_did_alone_is_no_sitting(tmp_path: Path) -> None:
         await at.sees("1 of 3")
         for each in THREE:
             await at.other.reviews.record(each.id or "", Rating.EASY)
-        shown = await at.sees("Nothing is due.", "Somebody else graded this memory meanwhile")
-        assert "This sitting is over" not in shown
+        shown = await at.sees("Nothing is due.", "This memory was graded elsewhere")
+        assert "Session over" not in shown
 
 
 async def test_an_empty_store(tmp_path: Path) -> None:
@@ -373,7 +370,7 @@ async def test_every_size_does_the_main_job(tmp_path: Path, size: tuple[int, int
         await at.press("space", "3", sees="3 of 3")
         end = await at.press("space", "3", sees="3 graded")
         assert "true retention" in end
-        assert "the coming 30 days" in end
+        assert "due in the next 30 days" in end
 
 
 async def test_hostile_text_is_only_shown(tmp_path: Path) -> None:
@@ -401,7 +398,7 @@ async def test_several_paragraphs_are_asked_by_their_heading(tmp_path: Path) -> 
 async def test_a_leech_is_said_in_words(tmp_path: Path) -> None:
     async with open_desk(tmp_path, draft(1, KEYS, schedule_due(1, lapses=LEECH_LAPSES))) as at:
         await at.sees("leech")
-        await at.press("space", sees=f"a leech: forgotten {LEECH_LAPSES} times")
+        await at.press("space", sees=f"leech: forgotten {LEECH_LAPSES} times")
         await at.sees("e rewrite", "x suspend")
 
 
@@ -447,7 +444,7 @@ async def test_more_that_fell_due_meanwhile_goes_on_after_the_end(tmp_path: Path
         await at.press("space", sees="JWKS")
         await at.press("3", sees="1 graded")
         await at.other.insert(THREE[1])
-        await at.sees("go on: 1 more waits")
+        await at.sees("continue, 1 more")
         await at.press("space", sees="1 of 1")
         assert "Backups" in at.text
 
@@ -466,14 +463,14 @@ async def test_a_new_day_reaches_an_open_console(tmp_path: Path, monkeypatch: py
     async with open_desk(tmp_path, THREE[0], THREE[1], draft(4, RUNBOOK, schedule_due(-0.8))) as at:
         await at.press("b", sees="2 of 2")
         end = await at.press("space", "3", sees="1 graded")
-        assert "more wait" not in end
+        assert "continue, " not in end
         await at.until(lambda _: at.app.session.badges["review"].text == "")
         midnight = LocalDays().bound(NOW, 1)
         at.clock.moment = midnight - timedelta(minutes=1)
         await at.pilot.pause(0.2)
-        assert "more wait" not in at.text
+        assert "continue, " not in at.text
         at.clock.moment = midnight
-        await at.sees("go on: 2 more wait")
+        await at.sees("continue, 2 more")
         await at.until(lambda _: at.app.session.badges["review"].text == "2")
         await at.press("space", sees="1 of 2")
 

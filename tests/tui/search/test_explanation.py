@@ -38,7 +38,7 @@ async def test_it_shows_both_lists_and_the_one_between_them(corpus: Path, size: 
         shown = [each.id for each in screen.lists]
         assert shown == (["lines"] if size[0] == 60 else ["words", "together", "meaning"])
         assert focused(console) == ("lines" if size[0] == 60 else "together")
-        assert "words and meaning: 20 hits in" in console.text
+        assert "text and vector: 20 hits in" in console.text
         assert "this memory" in console.text
         assert "total" in console.text
         assert "w why not" in console.lines[-1]
@@ -109,11 +109,11 @@ async def test_what_it_was_made_of_is_said_beneath(corpus: Path) -> None:
     async with open_console(corpus, (120, 60)) as console:
         screen = await open_explanation(console, "how +webhook retries -zebra type:decision ")
         text = console.text
-        for said in ("must occur", "ranked", "must not occur", "left out, too common", "type decision", "all together"):
+        for said in ("required", "ranked", "excluded", "ignored, too common", "type decision", "all filters"):
             assert said in text
         assert screen._explanation is not None
         assert f"{screen._explanation.passing} of 374" in text
-        assert "share of words = score ÷ the best score" in text
+        assert "text = text score ÷ best text score" in text
         await console.press("tab", "tab", "G")
         await console.still()
         assert isinstance(console.app.focused, Panels)
@@ -124,7 +124,11 @@ async def test_what_it_was_made_of_is_said_beneath(corpus: Path) -> None:
 
 @pytest.mark.parametrize(
     ("turns", "why"),
-    [(1, "Only words were asked for."), (2, "Only meaning was asked for."), (3, "Characters are looked for as they")],
+    [
+        (1, "This search uses text only."),
+        (2, "This search uses vectors only."),
+        (3, "A search for exact characters uses"),
+    ],
 )
 async def test_one_way_alone_is_one_list_and_says_why(corpus: Path, turns: int, why: str) -> None:
     async with open_console(corpus) as console:
@@ -197,7 +201,7 @@ async def test_why_not_this_one(corpus: Path, by_id: bool) -> None:
         await console.still()
         shown = console.text
         assert "It does not pass the filters: type preference." in shown
-        assert shown.index("keep it out") < shown.index("does not hold webhook") < shown.index("last hit")
+        assert shown.index("does not pass") < shown.index("does not contain webhook") < shown.index("last hit")
         await console.press("escape")
         assert isinstance(console.app.screen, ExplanationScreen)
 
@@ -250,4 +254,4 @@ async def test_exact_characters_are_shown_where_they_stand(corpus: Path, size: t
         [piece] = [text for text, ink in hits.draw_row(0, 0, 60) if text == "RateLimit-R" and ink == "accent"]
         assert piece
         await console.press("m")
-        await console.until("Searching by words and meaning.")
+        await console.until("Searching by text and vector.")

@@ -175,9 +175,9 @@ async def test_nothing_found_says_so_and_names_the_ways_on(corpus: Path) -> None
         await console.until("No memory answers this.")
         assert "take a filter away" in console.text
         assert "look at replaced memories too" in console.text
-        assert "search by words" in console.text
+        assert "search by text" in console.text
         await console.press("down", "m")
-        await console.until("Searching by words.")
+        await console.until("Searching by text.")
         await console.press("slash", "home", *["delete"] * 6, "backspace")
         await console.until("newest first")
         assert "No memory answers" not in console.text
@@ -199,16 +199,16 @@ async def test_modes_go_round_and_more_hits_keep_the_cursor(corpus: Path) -> Non
     async with open_console(corpus) as console:
         await ask(console, "cache")
         await console.press("down", "m")
-        await console.until("words   ")
+        await console.until("text   best")
         await console.still()
         hits = console.app.screen.query_one(HitList).hits
         assert all(hit.vector_rank is None for hit in hits)
         await console.press("m")
-        await console.until("meaning   best 20")
+        await console.until("vector   best 20")
         await console.press("m")
         await console.until("exact characters   ")
         await console.press("m")
-        await console.until("words and meaning   best 20")
+        await console.until("text and vector   best 20")
         await console.press("j", "j", "j")
         here = under_the_cursor(console)
         await console.press("plus")

@@ -93,7 +93,7 @@ async def test_what_a_server_says_steers_no_terminal(corpus: Path, monkeypatch: 
     monkeypatch.setattr(MaintenanceService, "report", hostile)
     async with open_console(corpus, (120, 60)) as console:
         await console.press("f7")
-        await console.until("a standby, which only reads")
+        await console.until("a standby, read-only")
         for said in (
             "what \ufffd[31m\ufffdevil\ufffd[bold]",
             "1 on this database",
@@ -136,14 +136,14 @@ async def test_unused_space_is_given_back(corpus: Path) -> None:
         await console.press("f7")
         await console.until("healthy")
         await console.press("v")
-        await console.until("nobody can write to it")
+        await console.until("Writers wait until")
         await console.press("n")
-        await console.until("nobody can write to it", gone=True)
-        assert "Gave back" not in console.text
+        await console.until("Writers wait until", gone=True)
+        assert "Freed" not in console.text
         await console.press("v")
-        await console.until("nobody can write to it")
+        await console.until("Writers wait until")
         await console.press("y")
-        await console.until("Gave back")
+        await console.until("Freed")
         assert " before, " in console.text
 
 
@@ -163,7 +163,7 @@ async def test_a_vacuum_is_stopped_by_escape(corpus: Path, monkeypatch: pytest.M
         await console.press("f7")
         await console.until("healthy")
         await console.press("v")
-        await console.until("Stopping it leaves the file as it is.")
+        await console.until("Stopping it leaves the file unchanged.")
         await console.press("y")
         await console.until("Vacuuming the \ufffd[31mfile; esc stops it.")
         await console.press("v")
@@ -229,7 +229,7 @@ async def test_a_vestige_file_is_read_only_and_stays_as_it_is(tmp_path: Path, si
         await console.until("degraded")
         if size[1] == 40:
             await console.until("Read-only: Vestige V18 file")
-            await console.until("left alone")
+            await console.until("read-only, through views")
             assert "Vestige V18" in console.text
         await console.press("v")
         await console.until("This store is read-only: Vestige V18 file")
@@ -252,7 +252,7 @@ async def test_a_store_that_is_on_postgresql_is_copied_from_here_too(postgres_da
         await console.press("f7")
         await console.until("waits for a model")
         await console.press("c")
-        await console.until("The store to copy, which is only read.")
+        await console.until("The store to copy; it is only read.")
         assert "postgresql://" in console.text
 
 

@@ -31,7 +31,7 @@ NOTHING_IS_THERE = "127.0.0.1:1/x"
 async def to_target(console: Console) -> None:
     """Go from the Jobs place to the step that asks for the target of a copy."""
     await console.press("f5", "c")
-    await console.until("The store to copy, which is only read.")
+    await console.until("The store to copy; it is only read.")
     await console.press("enter")
     await console.until("Where to?")
 
@@ -64,17 +64,17 @@ async def test_escape_goes_back_a_step_and_then_out(corpus: Path, tmp_path: Path
     async with open_console(corpus) as console:
         await to_target(console)
         await give(console, f"pgembed:{target}")
-        await console.until("in all")
+        await console.until("in total")
         await console.press("enter")
         await console.until("start the copy")
         await console.press("escape")
-        await console.until("in all")
+        await console.until("in total")
         await console.press("escape")
         await console.until("Where to?")
         # What was typed is still there.
         assert typed(console) == f"pgembed:{target}"
         await console.press("escape")
-        await console.until("The store to copy, which is only read.")
+        await console.until("The store to copy; it is only read.")
         assert typed(console) == f"sqlite:{corpus}"
         await console.press("escape")
         await console.until("Nothing was copied.")
@@ -87,20 +87,20 @@ async def test_what_comes_along_is_counted_first(corpus: Path, tmp_path: Path, s
     async with open_console(corpus, size) as console:
         await to_target(console)
         await give(console, f"pgembed:{tmp_path / 'pg'}")
-        await console.until("in all")
+        await console.until("in total")
         figures = {line.split()[-2]: line.split()[-1] for line in console.lines if len(line.split()) >= 2}
         assert figures["memories"] == str(MEMORIES)
         if size[1] > 20:
             assert figures["reviews"] == "1,504"
-        assert "rows      2,925 in all" in console.text
+        assert "rows      2,925 in total" in console.text
         assert "vectors   of test-embedder-64" in console.text
         await console.press("enter")
         await console.until("start the copy")
         assert "v ● compare every row at the end  yes" in console.text
-        assert "f ○ bring later changes too, until stopped  no" in console.text
+        assert "f ○ copy later changes too, until stopped  no" in console.text
         await console.press("v", "f")
         await console.until("v ○ compare every row at the end  no")
-        assert "f ● bring later changes too, until stopped  yes" in console.text
+        assert "f ● copy later changes too, until stopped  yes" in console.text
 
 
 async def test_a_password_is_never_seen_while_it_is_typed(corpus: Path) -> None:
@@ -144,7 +144,7 @@ async def test_the_same_store_is_no_target_and_a_missing_one_no_source(corpus: P
             await give(console, same)
             await console.until("These two are the same store.")
         await console.press("escape")
-        await console.until("The store to copy, which is only read.")
+        await console.until("The store to copy; it is only read.")
         await give(console, f"sqlite:{tmp_path}/nowhere.db")
         await console.until("■")
         assert console.says("nowhere.db")
@@ -155,7 +155,7 @@ async def test_what_was_said_of_a_store_goes_with_it(corpus: Path, tmp_path: Pat
     async with open_console(corpus) as console:
         await to_target(console)
         await console.press("enter")
-        await console.until("Give the file or URL of a store.")
+        await console.until("Type the file or URL of a store.")
         await give(console, f"sqlite:{corpus}")
         await console.until("These two are the same store.")
         said = next(number for number, line in enumerate(console.lines) if "the same store" in line)
@@ -169,7 +169,7 @@ async def test_what_was_said_of_a_store_goes_with_it(corpus: Path, tmp_path: Pat
         await give(console, f"sqlite:{corpus}")
         await console.until("Where to?")
         await console.press("escape")
-        await console.until("The store to copy, which is only read.")
+        await console.until("The store to copy; it is only read.")
         assert "■" not in console.text
         assert "◌" not in console.text
 
@@ -182,12 +182,12 @@ async def test_a_target_says_what_it_holds(corpus: Path, tmp_path: Path) -> None
     async with open_console(corpus) as console:
         await to_target(console)
         for path, said in (
-            (new, "new: it will be made"),
-            (bare, "holds no memories yet"),
-            (filled, "holds 374 memories of test-embedder-64: what is there stays as it is"),
+            (new, "new, will be created"),
+            (bare, "has no memories yet"),
+            (filled, "has 374 memories with vectors of test-embedder-64; existing rows are never changed"),
         ):
             await give(console, f"sqlite:{path}")
-            await console.until("in all")
+            await console.until("in total")
             assert console.says(said)
             # Both are told apart by more than their last names.
             assert path.name in console.text
@@ -201,11 +201,11 @@ async def test_enter_alone_begins_nothing(corpus: Path, tmp_path: Path) -> None:
     async with open_console(corpus) as console:
         await to_target(console)
         await give(console, f"sqlite:{tmp_path}/new.db")
-        await console.until("in all")
+        await console.until("in total")
         await console.press("enter")
         await console.until("start the copy")
         await console.press("enter")
-        await console.until("Press y to start the copy; enter alone begins nothing.")
+        await console.until("Press y to start the copy; Enter does not start it.")
         assert not await Ledger(console.store).jobs()
 
 
@@ -213,7 +213,7 @@ async def test_what_was_not_copied_is_forgotten_with_the_next_beginning(corpus: 
     async with open_console(corpus) as console:
         for key, said in (("c", "Nothing was copied."), ("v", "Nothing was compared.")):
             await console.press("f5", key)
-            await console.until("which is only read." if key == "c" else "The store that a copy was made of.")
+            await console.until("it is only read." if key == "c" else "The original store.")
             await console.press("escape")
             await console.until(said)
             await console.press(key)
@@ -247,7 +247,7 @@ async def test_escape_stops_what_is_under_way_and_stays(corpus: Path, monkeypatc
         await console.until("Stopped.")
         assert "Where to?" in console.text
         await console.press("escape")
-        await console.until("The store to copy, which is only read.")
+        await console.until("The store to copy; it is only read.")
 
 
 async def test_known_stores_are_offered(corpus: Path) -> None:
@@ -290,10 +290,10 @@ async def test_models_that_differ_leave_two_ways(corpus: Path, tmp_path: Path, m
         await console.until("■ The embedding model other-embedder-8 is not on this machine.")
         known[second.name] = second
         await console.press("enter")
-        await console.until("made anew with the target's model, which takes its time")
+        await console.until("re-embedded with the target's model, which takes time")
         await console.press("enter")
-        await console.until("vectors   made anew with the target's model")
-        for said in ("which takes its time", "re-embed while copying", "Where to?"):
+        await console.until("vectors   re-embedded with the target's model")
+        for said in ("which takes time", "re-embed while copying", "Where to?"):
             await console.press("escape")
             await console.until(said)
         await console.press("escape", "escape")
@@ -306,11 +306,11 @@ async def test_a_real_copy_is_started_watched_and_compared(tmp_path: Path, postg
     async with open_console(path) as console:
         # From another place, too.
         await console.press("f7", "c")
-        await console.until("The store to copy, which is only read.")
+        await console.until("The store to copy; it is only read.")
         await console.press("enter")
         await console.until("Where to?")
         await give(console, postgres_database)
-        await console.until("in all")
+        await console.until("in total")
         await console.press("enter")
         await console.until("start the copy")
         await console.press("y")
@@ -333,16 +333,16 @@ async def test_a_real_copy_is_started_watched_and_compared(tmp_path: Path, postg
         await console.until(lambda: len(console.app.session.jobs) == 2)
         job = await ended(console)
         assert (job.kind, job.status, job.error) == ("verify", "completed", None)
-        await console.until("Every row is the same on both sides.")
+        await console.until("Every row is the same in both stores.")
         await console.until("▪ The comparison is done: ")
 
 
 async def test_a_comparison_without_a_job_asks_for_both(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f5", "v")
-        await console.until("The store that a copy was made of.")
+        await console.until("The original store.")
         await console.press("enter")
-        await console.until("The store to compare it with")
+        await console.until("The copy to compare with it")
         await give(console, f"postgresql://{NOTHING_IS_THERE}")
         await console.until("■")
         await console.press("escape", "escape")

@@ -17,8 +17,8 @@ from vestige_tui.tui.registry.place import RegistryPlace
 @pytest.mark.parametrize(
     ("memories", "said"),
     [
-        (1, "1 memory written or edited since gets a vector of it."),
-        (2, "2 memories written or edited since get a vector of it."),
+        (1, "1 memory added or edited since then gets a new vector."),
+        (2, "2 memories added or edited since then get a new vector."),
     ],
 )
 async def test_how_many_get_a_vector(corpus: Path, monkeypatch: pytest.MonkeyPatch, memories: int, said: str) -> None:

@@ -24,29 +24,30 @@ async def cancel_job(place: Place, job: Job) -> None:
     if job.is_ours:
         worker_gone = place.store is not None and job.silence(place.store.now()) is not None
         note = "Its worker is gone, so it ends at once." if worker_gone else ENDS_AT_CHECKPOINT
-        note += " What is written stays, and a second run goes on from there."
+        note += " Everything written is kept, and a retry continues from there."
     else:
-        note = "It ends here as cancelled; whoever works on it is not told, and what it still reports is not taken."
-    if not await place.app.push_screen_wait(Confirm("Cancel this job?", rows, verb="cancel it", notes=[note])):
+        note = "It is marked as cancelled here; the agent is not notified, and its later reports are ignored."
+    # "Cancel" beside an escape that cancels the question would be read as either.
+    if not await place.app.push_screen_wait(Confirm("Stop this job?", rows, verb="stop the job", notes=[note])):
         return
     place.say(cancel_sentence(await cancel(place.store, job, place.store_session.urls)))
     place.store_session.note_change()
 
 
 async def retry_job(place: Place, job: Job) -> str:
-    """Retry a job, or queue an agent's work once more; return the id of the new attempt, empty if the user declined."""
+    """Retry a job, or queue an agent's work again; return the id of the new attempt, empty if the user declined."""
     from vestige_tui.jobs.monitor import retry
 
     if not job.is_ours:
         notes = [
-            "It is queued for whom it was given to, with a new deadline.",
-            *(["The one here ends as failed, retried."] if job.in_flight else []),
+            "It is queued for the same agent, with a new deadline.",
+            *(["This one is marked as failed, retried."] if job.in_flight else []),
         ]
         rows = [title(job), state_label(job, place.store.now()).word if place.store is not None else job.status]
-        question = Confirm("Queue this work once more?", rows, verb="queue it", notes=notes)
+        question = Confirm("Queue this work again?", rows, verb="queue it", notes=notes)
         if not await place.app.push_screen_wait(question):
             return ""
-    place.say("Taking the job up again…" if job.is_ours else "Queueing the work once more…", severity="quiet")
+    place.say("Retrying the job…" if job.is_ours else "Queueing the work again…", severity="quiet")
     try:
         attempt_id = await retry(place.store, job, place.store_session.urls)
     except BaseException:
@@ -62,7 +63,7 @@ async def fail_job(place: Place, job: Job) -> None:
 
     async def mark(reason: str) -> None:
         rows = [title(job), f"failed: {reason.strip() or GIVEN_UP}"]
-        note = "It ends for good, and nothing of it is undone."
+        note = "This is final; nothing that the job wrote is undone."
         question = Confirm("Mark it as failed?", rows, verb="mark it as failed", notes=[note])
         if await place.app.push_screen_wait(question):
             await mark_failed(place.store, job, reason.strip(), place.store_session.urls)
@@ -75,9 +76,9 @@ async def fail_job(place: Place, job: Job) -> None:
             f"Mark as failed: {title(job)}",
             value=line,
             fault=fault,
-            placeholder="why; may stay empty",
-            note="What you write here stands in the ledger as its error.",
-            verb="go on",
+            placeholder="reason (optional)",
+            note="The reason is saved in the job log as its error.",
+            verb="continue",
         ),
         mark,
         may_be_empty=True,

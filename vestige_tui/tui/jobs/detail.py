@@ -52,7 +52,7 @@ def about(job: Job, now: datetime, width: int, keys: Mapping[str, str], later: J
     ``keys`` are the labels of the keys that retry, fail, cancel and open; ``later`` is the last run of its plan, if
     that came after this job.
     """
-    name = title(job) if job.is_ours else one_line(job.task) or "work without a name"
+    name = title(job) if job.is_ours else one_line(job.task) or "unnamed work"
     lines = [Content.styled(cut(name, width), "$text bold"), *_state_lines(job, now, width)]
     is_cut = cells(name) > width
     rows = [fact for fact in facts(job, now) if is_cut or fact.text != name]
@@ -156,7 +156,7 @@ def progress_of(job: Job, now: datetime) -> JobProgressView | None:
         if table.left_behind and not table.read:
             note = f"{count_name('left_behind')}, {quantity(table.left_behind, 'row')}"
         elif not table.read and table.total:
-            note = f"waiting, {quantity(table.total, 'row')}" if job.in_flight else "not begun"
+            note = f"waiting, {quantity(table.total, 'row')}" if job.in_flight else "not started"
         rows = RowCounts(**{count: getattr(table, count) for count in COUNTS}, encoded=table.inserted)
         # Rows in the target alone are counted without any row read.
         if table.only_target and not table.read:

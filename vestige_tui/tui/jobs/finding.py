@@ -62,7 +62,7 @@ class FindingSheet(Dialog[str | None]):
     ]
 
     def __init__(self, finding: JobFinding, memories: tuple[Memory, ...]) -> None:
-        opens = (("enter", "open the memory"), ("o", "open the other one"))[: len(memories)]
+        opens = (("enter", "open the memory"), ("o", "open the other"))[: len(memories)]
         super().__init__(outcome_heading(finding.outcome)[0], (*opens, ("esc", "back")))
         self._finding, self._memories = finding, memories[:2]
 
@@ -76,7 +76,7 @@ class FindingSheet(Dialog[str | None]):
                 row = _row(short_id(memory.id), f" {one_line(memory.content, SHOWN_CELLS)}")
                 yield Static(row, markup=False)
             if not self._memories and finding.source_key:
-                yield Static(Content.styled("The open store holds no memory of it.", "$text-muted"), markup=False)
+                yield Static(Content.styled("The open store does not have this memory.", "$text-muted"), markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#sheet-rows").focus()

@@ -135,7 +135,7 @@ class FindingList(GroupedList):
 
     @property
     def _more_note(self) -> str:
-        return f"the first {grouped(len(self._findings))} are shown, G brings more" if self._more else ""
+        return f"first {grouped(len(self._findings))} shown, G loads more" if self._more else ""
 
     def render_line(self, y: int) -> Strip:
         if self._more and y == self.head_height + self.top_of(len(self._findings)):

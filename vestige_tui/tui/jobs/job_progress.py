@@ -169,7 +169,7 @@ class JobProgressPanel(Widget):
             room = max(0, width - sum(cells(text) for text, _ in pulse))
             age = age if len(age) <= room else f"beat {duration(progress.heartbeat_age)}"
             pulse.append((age, "$warning" if stale else "$text-muted"))
-        phase = plain(progress.phase) or "not begun yet"
+        phase = plain(progress.phase) or "not started yet"
         safe = f"checkpoint at {grouped(progress.checkpoint)} {progress.unit}" if progress.checkpoint else ""
         room = width - cells(safe) - 2
         if safe and room >= 12:

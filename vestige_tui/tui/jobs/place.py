@@ -55,8 +55,8 @@ KEYS: Mapping[str, type[Command]] = {
 }
 """Commands with keys that the sentences on a job name."""
 BEGINNINGS: tuple[tuple[type[Command], str], ...] = (
-    (StartCopy, "copy this store into another one"),
-    (Reembed, "make its vectors anew with another model"),
+    (StartCopy, "copy this store to another"),
+    (Reembed, "re-embed it with another model"),
     (VerifyCopy, "compare it with another store"),
 )
 
@@ -79,15 +79,14 @@ class JobsPlace(Place):
     CSS_PATH: ClassVar[list[str | PurePath]] = ["place.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["jobs"])
     HELP = """\
-Copies, comparisons and re-embeddings run in a process of their own: they go on when this console is closed, and every
-console can watch them. What a job does is written in the store that it fills. Agents stand under a heading of theirs:
-work that one program gave to another, with its last sign of life and what is left until its deadline.
+Copies, comparisons and re-embeddings run in processes of their own: they continue when this console is closed, and
+every console can watch them. A job is recorded in the store that it writes to. Delegated agent work has its own
+section: work that one program gave to another, with its last heartbeat and the time left until its deadline.
 
-`enter` opens a job, again its findings: the rows that were repaired, failed or differ, each with its reason.
+`enter` opens a job, and again its findings: the rows that were repaired, failed or differ, each with its reason.
 
-`x` cancels a job at its next checkpoint; what is written by then stays, and `R` goes on from there. `F` ends what
-nobody ends any more. `c` copies a store, `r` makes its vectors anew with another model, `v` compares two stores row by
-row.
+`x` cancels a job at its next checkpoint; everything written until then is kept, and `R` continues from there. `F` marks
+abandoned work as failed. `c` copies a store, `r` re-embeds with another model, `v` compares two stores row by row.
 """
     reading: reactive[bool] = reactive(False, repaint=False, toggle_class="-reading")
     """True while a job is open; in a narrow terminal it replaces the list."""
@@ -145,15 +144,15 @@ row.
     def _say_why_empty(self) -> None:
         nothing = self.query_one("#nothing", Empty)
         if self._cursor_target:
-            nothing.say("The job that has started is shown here in a moment.")
+            nothing.say("The new job appears here in a moment.")
         elif self.store is not None:
             shown = self._keys_of({command.id: command.key for command, _ in BEGINNINGS})
             keys = ((shown[command.id], label) for command, label in BEGINNINGS)
-            nothing.say("No job has run yet. Copies, re-embeddings and the work of agents are shown here.", *keys)
+            nothing.say("No jobs yet. Copies, re-embeddings and delegated agent work appear here.", *keys)
         elif self.store_session.state is SessionState.OPENING:
-            nothing.say("The store is being opened.")
+            nothing.say("Opening the store…")
         else:
-            nothing.say("The store could not be opened, so that its jobs cannot be read.")
+            nothing.say("The store could not be opened, so its jobs cannot be read.")
 
     def select(self, job_id: str) -> None:
         """Put the cursor on a job as soon as it is listed."""

@@ -29,7 +29,7 @@ BAR_CELLS = 20
 PERCENT_CELLS = 6
 WAY_CELLS = 13
 CHANGES = {"reembed": "re-embedded", "in_place": "re-embedded in place", "rollback": "rolled back"}
-BY_WORDS = "searches answer by words alone"
+BY_WORDS = "searches use text only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class ModelSnapshot:
     changes: Sequence[ModelChange] = ()
     read_only: bool = False
     recorded: bool = True
-    """True if the store records its model; otherwise the vectors tell it."""
+    """True if the store records its model; otherwise it is inferred from the vectors."""
 
     @property
     def unusable(self) -> bool:
@@ -74,7 +74,7 @@ class ModelSnapshot:
 
     @property
     def searchable(self) -> int:
-        """Number of vectors that searches by meaning can use."""
+        """Number of vectors that vector search can use."""
         if self.census is None or self.model is None:
             return 0
         return self.census.by_width.get(self.model.dimension, 0) - self.census.zero - self.census.non_finite
@@ -89,7 +89,7 @@ def first_model(snapshot: ModelSnapshot, key: str) -> str:
     name = short_name(snapshot.first)
     if snapshot.memories and not snapshot.read_only:
         return f"No model yet: {key} makes the first vectors, with {name}."
-    return f"No model yet: the first memory that is written decides it, {name} as things stand."
+    return f"No model yet: the first memory added sets it, {name} by the current settings."
 
 
 def card(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> Content:
@@ -104,7 +104,7 @@ def card(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> Conten
     if model.created_at is not None:
         parts.append(f"since {model.created_at:%Y-%m-%d}, {ago(model.created_at, snapshot.now)}")
     elif not snapshot.recorded:
-        parts.append("as its vectors tell")
+        parts.append("inferred from its vectors")
     lines += [Content.styled(line, "$text-muted") for line in _flow(parts, width)]
     return Content("\n").join([*lines, Content(""), *_state(snapshot, width, keys)])
 
@@ -139,19 +139,19 @@ def _in_words(snapshot: ModelSnapshot, fill: str) -> str:
         return (
             f"{grouped(snapshot.searchable)} vectors, one for each memory"
             if snapshot.searchable > 1
-            else "1 vector, for the one memory"
+            else "1 vector, for 1 memory"
         )
-    text = f"{grouped(snapshot.searchable)} of {grouped(snapshot.memories)} memories have a vector of it"
+    text = f"{grouped(snapshot.searchable)} of {grouped(snapshot.memories)} memories have a vector of this model"
     # No hint while a job or this console makes them.
     idle = snapshot.usable and snapshot.job is None and snapshot.banner is None and not snapshot.read_only
     return f"{text}; {fill} makes the rest" if census.without and idle else text
 
 
 def _short_ways(snapshot: ModelSnapshot, keys: Mapping[str, str]) -> list[tuple[str, str]]:
-    ways = [(keys["write"], "uses this one")] if snapshot.mismatch else []
+    ways = [(keys["write"], "use this model")] if snapshot.mismatch else []
     if not snapshot.read_only and snapshot.job is None and not has_second(snapshot):
-        ways.append((keys["again"], "re-embeds"))
-    return [*ways, (keys["card"], "tells more")]
+        ways.append((keys["again"], "re-embed"))
+    return [*ways, (keys["card"], "details")]
 
 
 def _name(name: str, width: int) -> list[str]:
@@ -210,16 +210,16 @@ def _state(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> list
 
 
 def _pause(snapshot: ModelSnapshot) -> str:
-    """Return the sentence on a re-embedding in place: no search by meaning, and its progress."""
+    """Return the sentence on a re-embedding in place: no vector search, and its progress."""
     job = snapshot.job
     assert job is not None
     table = job.progress.tables.get("memories")
     count, total = (table.read, table.total) if table is not None and table.total is not None else (0, None)
     if total is None:
         count, total = snapshot.searchable, snapshot.memories
-    text = f"search by meaning pauses: {grouped(count)} of {grouped(total)} vectors are made"
+    text = f"vector search is paused: {grouped(count)} of {grouped(total)} vectors made"
     if job.silence(snapshot.now) is not None:
-        return f"{text}, and the job that makes them gives no sign of life"
+        return f"{text}; the job sends no heartbeat"
     return text + (f", {time_left(job.progress.eta)}" if job.progress.eta is not None else "")
 
 
@@ -229,15 +229,15 @@ def _ways_out(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> l
         return []
     ways = []
     if snapshot.mismatch:
-        ways.append(("use it", f"{keys['write']} writes {short_name(model.name)} into your settings"))
+        ways.append(("use it", f"{keys['write']} saves {short_name(model.name)} in your settings"))
         if not snapshot.read_only:
-            ways.append(("change it", "choose the configured model in the list, and re-embed"))
+            ways.append(("change it", "choose the configured model in the list and re-embed"))
     elif snapshot.listed:
-        ways.append(("fetch it", "it is downloaded on first use; with a network, open the console again"))
+        ways.append(("fetch it", "it is downloaded on first use; connect to a network and restart the console"))
     elif not snapshot.read_only:
-        hint = f"{keys['again']} makes the vectors anew with a model of the list; this one is not in it"
+        hint = f"{keys['again']} re-embeds with a model of the list; this one is not in it"
         ways.append(("re-embed", hint))
-    ways.append(("go on", f"{BY_WORDS}, and nothing is lost"))
+    ways.append(("continue", f"{BY_WORDS}; nothing is lost"))
     lines = []
     for way, hint in ways:
         for place, line in enumerate(folded(hint, max(12, width - WAY_CELLS))):
@@ -254,7 +254,7 @@ def parts(snapshot: ModelSnapshot) -> tuple[Part, ...]:
     right = census.by_width.get(snapshot.model.dimension, 0) if snapshot.model else 0
     other = sum(census.by_width.values()) - right
     if snapshot.usable:
-        of_it = Part("searched by meaning", snapshot.searchable, "$accent")
+        of_it = Part("used by vector search", snapshot.searchable, "$accent")
     else:
         of_it = Part(
             "made so far" if snapshot.rebuilding else "vectors of this model", snapshot.searchable, "$text-muted"
@@ -262,7 +262,7 @@ def parts(snapshot: ModelSnapshot) -> tuple[Part, ...]:
     return (
         of_it,
         Part("without a vector", census.without, "$text-disabled"),
-        Part("of another width, never searched", other, "$warning"),
+        Part("other dimension, never searched", other, "$warning"),
         Part("zero, never searched", census.zero, "$warning"),
         Part("not finite, never searched", census.non_finite, "$error"),
     )
@@ -270,14 +270,14 @@ def parts(snapshot: ModelSnapshot) -> tuple[Part, ...]:
 
 def widths(census: VectorCensus, width: int) -> Content:
     """Return the number of vectors of each width."""
-    counts = [f"{grouped(count)} of width {grouped(each)}" for each, count in census.by_width.items()]
+    counts = [f"{grouped(count)} of {grouped(each)} dimensions" for each, count in census.by_width.items()]
     return Content("\n").join(Content.styled(line, "$text-muted") for line in _flow(counts or ["none yet"], width))
 
 
 def not_open(state: SessionState) -> Content:
     """Return the reason for a missing model while no store is open."""
     is_opening = state is SessionState.OPENING
-    sentence = "The store is being opened." if is_opening else "The store could not be opened."
+    sentence = "Opening the store…" if is_opening else "The store could not be opened."
     return Content.styled(sentence, "$text-muted" if is_opening else "$warning")
 
 
@@ -299,17 +299,17 @@ def second(snapshot: ModelSnapshot, width: int, keys: Mapping[str, str]) -> Cont
             lines = [Content.assemble((name, "$text bold"), (f"   {count}", "$text-muted"))]
     elif job is not None and (name := model_in_words(job.options)):
         lines.append(Content.styled(cut(name, width), "$text bold"))
-    drop = (keys["drop"], "deletes them")
+    drop = (keys["drop"], "delete them")
     ways: list[tuple[str, str]] = []
     if job is not None:
         lines += _progress(job, snapshot.now, width)
         if job.silence(snapshot.now) is not None and spare is not None and not is_kept:
-            ways = [(keys["again"], "goes on with it"), drop]
+            ways = [(keys["again"], "continue"), drop]
     elif is_kept:
-        ways = [(keys["back"], "goes back to it"), drop]
+        ways = [(keys["back"], "roll back to it"), drop]
     else:
-        lines.append(Content.styled("Nobody is making them just now.", "$warning"))
-        ways = [(keys["again"], "goes on with that model"), drop]
+        lines.append(Content.styled("No job is making them.", "$warning"))
+        ways = [(keys["again"], "continue"), drop]
     if ways and not snapshot.read_only:
         lines.append(_keys(*ways))
     return Content("\n").join(lines)

@@ -17,7 +17,7 @@ from vestige_tui.tui.commands.lists import MOTIONS, ChooseRow
 from vestige_tui.tui.widgets.grouped_list import GroupedList
 from vestige_tui.tui.widgets.row_list import Piece, fit
 
-HERE, AWAY = "usable here", "to download on first use"
+HERE, AWAY = "usable here", "downloaded on first use"
 WIDTH_CELLS, SIZE_CELLS, MAKER_CELLS, LICENCE_CELLS = 6, 6, 13, 12
 COLUMN_GAP_CELLS = 2
 """Gap between two columns of words."""
@@ -104,8 +104,8 @@ class ModelList(GroupedList, inherit_bindings=False):
         if self.knows_used:
             title = fit("models", name) + (" " * COLUMN_GAP_CELLS + fit("maker", maker) if maker else "")
         else:
-            title = fit("models; the store's own is none of these", name + (maker + COLUMN_GAP_CELLS if maker else 0))
-        titles = f"{'width':>{WIDTH_CELLS}}{'MB':>{SIZE_CELLS}}" + (
+            title = fit("models; this store's own is not listed", name + (maker + COLUMN_GAP_CELLS if maker else 0))
+        titles = f"{'dims':>{WIDTH_CELLS}}{'MB':>{SIZE_CELLS}}" + (
             " " * COLUMN_GAP_CELLS + "licence" if licence else ""
         )
         return [(f"  {title}{titles}", "faint")]

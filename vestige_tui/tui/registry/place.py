@@ -108,12 +108,12 @@ class RegistryPlace(Place):
     CSS_PATH: ClassVar[list[str | PurePath]] = ["../widgets/panels.tcss", "place.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["registry"])
     HELP = """\
-Vectors of two models cannot be compared, so a store belongs to one. Searches by meaning use that model; where it is not
-available here, they answer by words alone and say so.
+Vectors of two models cannot be compared, so a store uses one model. Vector search needs it; where it is not available,
+searches use text only and say so.
 
-Choose another model: `enter` or `p` asks the same questions of both, `r` makes the vectors anew with it, as a job,
-while searches go on. The vectors of the model before are kept: `b` goes back to them, `D` deletes them. `f` makes the
-vectors that are missing. `tab` goes from the models to all that is known of the store's own, and back.
+Another model: `enter` or `p` compares both models by the same questions, `r` re-embeds with it, as a job, while
+searches continue. The vectors of the previous model are kept: `b` rolls back to them, `D` deletes them. `f` makes
+missing vectors. `tab` switches between the list of models and the card of this store's model.
 """
 
     def __init__(self) -> None:
@@ -134,8 +134,8 @@ vectors that are missing. `tab` goes from the models to all that is known of the
                 yield Section("registered model", id="model")
                 yield Section("vectors in this store", id="vectors-title")
                 yield StackedBar(id="vectors")
-                yield Section("second vectors", id="second")
-                yield Section("models so far", id="history")
+                yield Section("vectors of a second model", id="second")
+                yield Section("model history", id="history")
             yield ModelList(id="models")
 
     def on_mount(self) -> None:
@@ -309,10 +309,10 @@ vectors that are missing. `tab` goes from the models to all that is known of the
             return self._not_now()
         if action in ("roll_back", "drop_old"):
             if self._spare is None or (self._spare.role != "kept" and action == "roll_back"):
-                return "No vectors of a model before are kept in this store."
+                return "This store keeps no vectors of a previous model."
             return self._not_now()
         if action == "configure_model" and not configured_otherwise(self._model, self.store_session.embedders):
-            return "Your settings name no other model than the one that this store belongs to."
+            return "Your settings do not name another model than this store's."
         return ""
 
     @property
@@ -322,11 +322,11 @@ vectors that are missing. `tab` goes from the models to all that is known of the
     def _not_compared(self) -> str:
         chosen = self.query_one(ModelList).current
         if chosen is None:
-            return "No model is chosen yet."
+            return "No model is selected."
         width = self._model.dimension if self._model is not None else None
         if self.query_one(ModelList).uses(chosen) and chosen.dimension == width:
-            return "The store belongs to this model; choose another one to compare it with."
-        return "" if self._model is not None else "This store has no model yet that another one could be compared with."
+            return "This store uses this model; choose another one to compare."
+        return "" if self._model is not None else "This store has no model yet to compare with."
 
     def _not_now(self) -> str:
         store = self.store
@@ -360,8 +360,8 @@ vectors that are missing. `tab` goes from the models to all that is known of the
         if store is None:
             raise Usage("The store is not open yet.")
         if store.read_only:
-            raise ReadOnly(f"This store is read-only ({store.read_only_reason}), so it gets no vectors from here.")
-        self.say("Counting the memories without a vector…", severity="quiet")
+            raise ReadOnly(f"This store is read-only ({store.read_only_reason}), so no vectors can be made.")
+        self.say("Counting memories without a vector…", severity="quiet")
         try:
             count = await store.models.fill(self._show_fill_progress)
         except BaseException:
@@ -391,5 +391,5 @@ vectors that are missing. `tab` goes from the models to all that is known of the
         app.config = replace(app.config, model=model.name, path=path)
         self.store_session.embedders.configured = model.name
         self.store_session.prepare_model()
-        self.say(f"Wrote the model into {below_home(str(path))}.")
+        self.say(f"Saved the model in {below_home(str(path))}.")
         self.refresh_place()

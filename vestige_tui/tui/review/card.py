@@ -126,7 +126,7 @@ class ReviewCard(Vertical):
         if len(content) > SHOWN_CHARACTERS or too_much_for_markdown(text):
             self.remove_class("-whole")
             more = len(content) - SHOWN_CHARACTERS
-            note = f"\n\nand {grouped(more)} characters more; y copies the whole text" if more > 0 else ""
+            note = f"\n\nand {grouped(more)} more characters; y copies the whole text" if more > 0 else ""
             prompt.update(Content.assemble(text, (note, "$warning")))
             return
         await answer.update(text)
@@ -181,7 +181,7 @@ def _foot(face: CardFace, revealed: bool) -> tuple[tuple[tuple[str, str], ...], 
     if state is None or state.reps == 0:
         return (("never reviewed before", "$text-muted"),), ("", "")
     if is_leech(state):
-        leech = f"a leech: forgotten {grouped(state.lapses)} times   "
+        leech = f"leech: forgotten {grouped(state.lapses)} times   "
         keys = (
             (face.keys[1], "$accent bold"),
             (" rewrite   ", "$text-muted"),

@@ -22,7 +22,8 @@ from vestige_tui.core.filter_syntax import BadChip
 from vestige_tui.core.memories import Filter, Memory
 from vestige_tui.core.reviews import QueueCounts, Rating, Review
 from vestige_tui.core.scheduling import preview
-from vestige_tui.core.text import ago, grouped, one_line
+from vestige_tui.core.text import ago, grouped
+from vestige_tui.presenters.changes import change_sentence, title, undo_sentence
 from vestige_tui.tui.commands.catalogue import IN_PLACE
 from vestige_tui.tui.commands.command import Command, bindings
 from vestige_tui.tui.commands.everywhere import Leave
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SESSION_CARD_LIMIT = 500
+GRADED_CELLS = 28
+"""Room for the text of a graded memory, which leaves room for its due date in a narrow status line."""
 PRACTICE_WORDS = {Rating.AGAIN: "once more", Rating.HARD: "done", Rating.GOOD: "done", Rating.EASY: "done"}
 NEEDS_A_CARD = frozenset(
     {"grade", "suspend", "bury", "edit_memory", "copy_memory", "copy_id", "delete_memory", "supersede_memory"}
@@ -58,10 +61,9 @@ NEEDS_A_CARD = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SessionEntry:
-    """Write of this session: its journal entry and sentence, and whether it was a grade, with the answer shown."""
+    """Write of this session: its journal entry, and whether it was a grade, with the answer shown."""
 
     entry: int
-    sentence: str
     grade: bool
     revealed: bool
 
@@ -84,14 +86,16 @@ class ReviewPlace(MemoryPlace):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (23, "-short"), (32, "-tall")]  # noqa: RUF012 - Textual declares it so
     BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["review"], AddMemory, CopyId)
     HELP = """\
-First the card asks; `space` shows the whole memory, and then `1` to `4` grade how well you knew it. Each grade says
-when it brings the memory back, and `space` again gives the exact days.
+The card asks first: `space` shows the full memory, then `1` to `4` grade how well you remembered it. Each grade shows
+when the memory is due next; `space` again shows the exact dates.
 
-What you did not know comes back once more in the same sitting, as practice: nothing is written then.
+A memory graded Again is shown once more in the same session, as practice: that writes nothing.
 
-`u` takes the last grade back, also one of an earlier sitting or another console.
+`u` undoes the last change of this session; before the first one, the last grade in the store, also one of an earlier
+session or another console.
 
-`f` picks what is asked; `/` types it: `tag:keys`, `domain:auth`, `owner:mira`, `since:-30d`, `recall:0.5`.
+`f` chooses the memories to review, with counts; `/` types the filter: `tag:keys`, `domain:auth`, `owner:mira`,
+`since:-30d`, `recall:0.5`.
 """
 
     def __init__(self) -> None:
@@ -114,7 +118,7 @@ What you did not know comes back once more in the same sitting, as practice: not
 
     def compose_body(self) -> ComposeResult:
         yield FilterBar("domain:auth  tag:keys  codebase:api", id="ask")
-        with Vertical(id="sitting"):
+        with Vertical(id="session"):
             yield SessionLine()
             yield ReviewCard(id="card")
             yield RatingBar()
@@ -193,7 +197,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             self._begin()
 
     async def _fetch(self, store: Store, next_card: SessionCard) -> Memory | None:
-        """Return the memory of a card, and keep its reviews; None if it is not to be asked any more."""
+        """Return the memory of a card, and keep its reviews; None if it is not to be shown any more."""
         try:
             memory, reviews, marks = await asyncio.gather(
                 store.get(next_card.memory_id),
@@ -294,18 +298,18 @@ What you did not know comes back once more in the same sitting, as practice: not
             memory, marks = await asyncio.gather(store.get(before.id), store.reviews.marks(before.id))
         except NotFound as error:
             log.debug("The memory of the card is gone: %s", error)
-            why = "This memory was deleted meanwhile; it is left out."
+            why = "This memory was deleted elsewhere; skipped."
         else:
             if card.practice:
                 pass
             elif memory.scheduling != before.scheduling:
                 due = memory.scheduling.next_review if memory.scheduling else None
-                when = f"; it is due {ago(due, self.now())} now" if due else ""
-                why = f"Somebody else graded this memory meanwhile{when}."
+                when = f"; it is now due {ago(due, self.now())}" if due else ""
+                why = f"This memory was graded elsewhere{when}."
             elif memory.superseded_by is not None and before.superseded_by is None:
-                why = "Another memory replaces this one now; it is left out."
+                why = "This memory was replaced elsewhere; skipped."
             elif marks.suspended or (marks.buried_until is not None and marks.buried_until > self.now()):
-                why = "This memory was put to rest meanwhile; it is left out."
+                why = "This memory was suspended or buried elsewhere; skipped."
             if not why:
                 if memory != before:
                     await self._ask(memory, SessionCard(memory.id, card.practice), revealed=self._revealed)
@@ -327,7 +331,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             await self.action_reveal()
 
     async def action_reveal(self) -> None:
-        """Show the answer; once shown, toggle intervals and dates; at the end, go on with the cards still due."""
+        """Show the answer; once shown, toggle intervals and dates; at the end, continue with the cards still due."""
         if self._card is None:
             if self._more_due():
                 self._begin()
@@ -352,7 +356,7 @@ What you did not know comes back once more in the same sitting, as practice: not
             return
         if not self._revealed:
             key = self._key_of(Reveal.id, Reveal.key)
-            self.say(f"{key} first: it shows the answer, and then {rating} grades it.", severity="quiet")
+            self.say(f"Press {key} first to show the answer, then {rating} to grade it.", severity="quiet")
         elif card.practice or self._writable() is not None:
             self._grading = True
             self.query_one(RatingBar).press(grade)
@@ -384,15 +388,15 @@ What you did not know comes back once more in the same sitting, as practice: not
             change = await store.reviews.record(memory.id, rating, expected=memory.scheduling)
         except NotFound as error:
             log.debug("The graded memory is gone: %s", error)
-            self.say("This memory was deleted meanwhile; nothing was written.", severity="waiting")
+            self.say("This memory was deleted elsewhere; nothing was written.", severity="waiting")
             session.set_aside(memory.id, elsewhere=True)
             return
         except Conflict as error:
             log.debug("The memory was graded by another process: %s", error)
             fresh = await store.get(memory.id)
             due = fresh.scheduling.next_review if fresh.scheduling else None
-            when = f" It is due {ago(due, store.now())} now." if due else ""
-            self.say(f"Somebody else graded this memory meanwhile; nothing was written.{when}", severity="waiting")
+            when = f" It is now due {ago(due, store.now())}." if due else ""
+            self.say(f"This memory was graded elsewhere; nothing was written.{when}", severity="waiting")
             session.set_aside(memory.id, elsewhere=True)
             return
         except Unsure:
@@ -403,22 +407,23 @@ What you did not know comes back once more in the same sitting, as practice: not
         assert new is not None
         session.grade(memory.id, rating, memory.scheduling, new, self._seconds(), entry=change.undo)
         when = f"due {ago(new.next_review, store.now())}" if new.next_review else "no date"
-        back = ", and once more here as practice" if rating == Rating.AGAIN else ""
-        self._report_write(change, f"{LABELS[rating]}, {when}{back}: {one_line(memory.content, 40)}", grade=True)
+        practice = "; shown once more this session" if rating == Rating.AGAIN else ""
+        sentence = change_sentence("review", title(memory.content, GRADED_CELLS), f"{LABELS[rating]}: {when}{practice}")
+        self._report_write(change, sentence, grade=True)
 
     def _seconds(self) -> float:
         return (self.now() - self._since).total_seconds() if self._since is not None else 0.0
 
     def _report_write(self, change: Change, sentence: str, *, grade: bool = False) -> None:
         if change.undo is not None:
-            self._entries.append(SessionEntry(change.undo, sentence, grade, self._revealed))
+            self._entries.append(SessionEntry(change.undo, grade, self._revealed))
         super().changed(change, sentence)
 
     def will_change(self, memories: Sequence[Memory]) -> None:
         self._just_changed.update({memory.id: None for memory in memories})
 
     def changed(self, change: Change, sentence: str) -> None:
-        """Show an edit, a delete or a supersession on the card, or go on to the next one."""
+        """Show an edit, a delete or a supersession on the card, or continue with the next one."""
         self._just_changed.update(dict.fromkeys(change.changed, change.undo))
         if self._session is not None and change.undo is not None:
             self._session.name_entry(change.changed, change.undo)
@@ -430,13 +435,13 @@ What you did not know comes back once more in the same sitting, as practice: not
 
     @work(group="card", exit_on_error=False)
     async def action_suspend(self) -> None:
-        await self._rest("Suspended; it is not asked any more")
+        await self._rest(bury=False)
 
     @work(group="card", exit_on_error=False)
     async def action_bury(self) -> None:
-        await self._rest("Buried until tomorrow", bury=True)
+        await self._rest(bury=True)
 
-    async def _rest(self, sentence: str, *, bury: bool = False) -> None:
+    async def _rest(self, *, bury: bool) -> None:
         card, store = self._card, self._writable()
         if card is None or store is None:
             return
@@ -448,7 +453,8 @@ What you did not know comes back once more in the same sitting, as practice: not
             if _is_current(session, card):
                 change = await self._put_to_rest(store, memory.id, bury=bury)
                 session.set_aside(memory.id, entry=change.undo)
-                self._report_write(change, f"{sentence}: {one_line(memory.content, 40)}")
+                verb, until = ("bury", "until tomorrow") if bury else ("suspend", "until resumed")
+                self._report_write(change, change_sentence(verb, title(memory.content), until))
             await self._advance(store, session)
 
     async def _put_to_rest(self, store: Store, memory_id: str, *, bury: bool) -> Change:
@@ -478,7 +484,6 @@ What you did not know comes back once more in the same sitting, as practice: not
                 self._entries.remove(last)
                 [memory_id, *_] = change.changed
                 revealed, back = last.revealed, session.undo(last.entry)
-                sentence = f"Undone: {last.sentence}"
                 if last.grade and not back:
                     # The grade of an earlier session is of no card of this one.
                     session.requeue(memory_id)
@@ -491,22 +496,14 @@ What you did not know comes back once more in the same sitting, as practice: not
                     return
                 [memory_id, *_] = change.changed
                 session.requeue(memory_id)
-                revealed, back, sentence = False, True, ""
+                revealed, back = False, True
             self.store_session.note_change()
             self._just_changed.update(dict.fromkeys(change.changed))
-            self.say(sentence or await self._describe_undone(store, memory_id))
+            self.say(undo_sentence(change))
             if back:
                 await self._advance(store, session, revealed=revealed)
         if not back:
             self._recheck()
-
-    async def _describe_undone(self, store: Store, memory_id: str) -> str:
-        log = {review.id: review for review in await store.reviews.log(memory_id)}
-        undone = [log[entry.undoes] for entry in log.values() if entry.undoes in log]
-        if not undone:
-            return "Took the last review back."
-        last = undone[-1]
-        return f"Took back {LABELS[Rating(last.rating)]} of {ago(last.at, store.now())}; it is asked again."
 
     # The filter
 
@@ -517,7 +514,7 @@ What you did not know comes back once more in the same sitting, as practice: not
     @on(FilterBar.Asked)
     def _filtered(self, event: FilterBar.Asked) -> None:
         bar = self.query_one(FilterBar)
-        bar.note("a filter has a field: tag:keys" if event.text else "")
+        bar.note("a filter needs a field, such as tag:keys" if event.text else "")
         self.set_class(bool(event.chips) or bar.has_focus_within, "-filtering")
         self._choose()
 
@@ -536,10 +533,10 @@ What you did not know comes back once more in the same sitting, as practice: not
             self._begin()
 
     async def tally(self, chosen: Filter) -> str:
-        """Return the number of memories that pass a filter, and of those that a session would ask."""
+        """Return the number of memories that pass a filter, and of those that a session would show."""
         assert self.store is not None
         offered = (await self.store.reviews.queue_counts(chosen)).offered
-        return f"{await super().tally(chosen)} {grouped(offered)} would be asked now."
+        return f"{await super().tally(chosen)} {grouped(offered)} to review now."
 
     @on(FilterBar.Left)
     def _leave_filter(self) -> None:
@@ -572,10 +569,9 @@ What you did not know comes back once more in the same sitting, as practice: not
         self._counts = counts = await store.reviews.queue_counts(self._chosen)
         keys = []
         if counts.offered:
-            more = f"{grouped(counts.offered)} more {'waits' if counts.offered == 1 else 'wait'}"
-            keys.append((self._key_of(Reveal.id, Reveal.key), f"go on: {more}"))
+            keys.append((self._key_of(Reveal.id, Reveal.key), f"continue, {grouped(counts.offered)} more"))
         if self._entries:
-            keys.append((self._key_of(UndoChange.id, UndoChange.key), "undo the last one"))
+            keys.append((self._key_of(UndoChange.id, UndoChange.key), "undo the last change"))
         summary = replace(await summary_of(store, session, self._chosen), keys=keys)
         first = self._phase is not Phase.DONE
         self._set_phase(Phase.DONE)
@@ -589,11 +585,11 @@ What you did not know comes back once more in the same sitting, as practice: not
         self._counts = counts = await store.reviews.queue_counts(self._chosen)
         nothing = self.query_one("#nothing", Empty)
         if self._chosen != Filter():
-            change = (self._key_of(FilterCommand.id, "/"), "change the filter")
-            clear = (self._key_of(Leave.id, "esc"), "clear it")
+            change = (self._key_of(FilterCommand.id, "/"), "change the filters")
+            clear = (self._key_of(Leave.id, "esc"), "clear the filters")
             nothing.say(await why_nothing(store, counts, self._chosen), change, clear)
         elif await store.memories.count(Filter(superseded=True)):
-            browse = (self._key_of(GoToBrowse.id, GoToBrowse.key).upper(), "browse, and grade any memory with R")
+            browse = (self._key_of(GoToBrowse.id, GoToBrowse.key).upper(), "browse; R grades any memory")
             nothing.say(await why_nothing(store, counts, self._chosen), browse)
         else:
             add = (self._key_of(AddMemory.id, AddMemory.key), "write the first one")

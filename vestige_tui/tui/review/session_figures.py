@@ -27,9 +27,9 @@ async def summary_of(store: Store, session: ReviewSession, chosen: Filter) -> Su
     graded = session.graded
     reviewed = [review for review in graded if review.prior.reps > 0]
     cards = len(graded) + session.repeated
-    pace = f" in {duration(session.seconds)}, {duration(session.seconds / cards)} a card" if cards else ""
+    pace = f" in {duration(session.seconds)}, {duration(session.seconds / cards)} per card" if cards else ""
     return Summary(
-        title=f"{grouped(len(graded))} graded{pace}" if graded else "This sitting is over; nothing was graded",
+        title=f"{grouped(len(graded))} graded{pace}" if graded else "Session over; nothing was graded",
         grades=Counter(Rating(review.rating) for review in graded),
         asked=len(reviewed),
         remembered=sum(review.rating != Rating.AGAIN for review in reviewed),
@@ -52,8 +52,8 @@ async def why_nothing(store: Store, counts: QueueCounts, chosen: Filter) -> str:
         lines.append(f"The next one is due {ago(upcoming, store.now())}; {week} within a week.")
     if counts.new:
         share = store.policy.new_per_day
-        note = f"; today's {grouped(share)} {'was' if share == 1 else 'were'} asked" if share else ""
-        lines.append(f"{grouped(counts.new)} new {'one waits' if counts.new == 1 else 'ones wait'}{note}.")
+        note = f"; today's limit of {grouped(share)} is reached" if share else ""
+        lines.append(f"{grouped(counts.new)} new {'memory waits' if counts.new == 1 else 'memories wait'}{note}.")
     return "\n".join(lines)
 
 

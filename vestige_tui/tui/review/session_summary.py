@@ -1,4 +1,4 @@
-"""Widget for the summary of a session: grades, true retention and forecast; ``summary.py`` computes its figures."""
+"""Widget for the summary of a session: grades, true retention, forecast; ``session_figures.py`` computes them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class SessionSummary(VerticalScroll):
         self._summary = summary
         self._lay_out()
         self.query_one("#summary-forecast-title", Static).update(
-            Content.styled(f"the coming {len(summary.forecast)} days", "$text-disabled")
+            Content.styled(f"due in the next {len(summary.forecast)} days", "$text-disabled")
         )
         bars = self.query_one("#summary-forecast", ForecastBars)
         bars.show(summary.forecast)
@@ -100,7 +100,7 @@ def _facts(summary: Summary, *, close: bool, narrow: bool) -> Content:
         if summary.elsewhere:
             aside.append(f"{grouped(summary.elsewhere)} changed or graded elsewhere")
         if aside:
-            lines.append(_line("besides", ", ".join(aside)))
+            lines.append(_line("also", ", ".join(aside)))
         lines += [Content(""), Content.styled(encouragement(summary), "$text")]
     return Content("\n").join(lines)
 
@@ -135,7 +135,7 @@ def _grades_line(grades: Mapping[Rating, int]) -> Content:
 
 def _retention(summary: Summary) -> list[Content]:
     if summary.retention is None:
-        return [_line("true retention", "none yet: all of these were new")]
+        return [_line("true retention", "none yet: all were new")]
     share = f"{summary.retention:.0%}".replace("%", " %")
     counts = f"{grouped(summary.remembered)} of {grouped(summary.asked)} remembered"
     return [Content.assemble(_line("true retention", ""), (share, "$text bold"), (f"   {counts}", "$text-muted"))]
@@ -144,22 +144,25 @@ def _retention(summary: Summary) -> list[Content]:
 def _returning(spans: Sequence[tuple[str, int]], narrow: bool) -> list[Content]:
     gap = "  " if narrow else "   "
     text = gap.join(f"{word.removeprefix('within a ') if narrow else word} {grouped(n)}" for word, n in spans if n)
-    return [_line("coming back", text)] if text else []
+    return [_line("due", text)] if text else []
 
 
 def encouragement(summary: Summary) -> str:
     """Return one sentence on the results against the expectation of the forgetting curves."""
     graded = sum(summary.grades.values())
     if not summary.asked:
-        sentence = f"{_memories(graded)} {'has' if graded == 1 else 'have'} a first date now"
+        sentence = f"{_memories(graded)} now {'has' if graded == 1 else 'have'} a first due date"
     elif summary.remembered >= round(summary.expected):
-        sentence = f"The curves expected {summary.expected:.0f} remembered; you had {grouped(summary.remembered)}"
+        sentence = f"Predicted {summary.expected:.0f} of {grouped(summary.asked)} remembered"
+        sentence += f"; actual {grouped(summary.remembered)}"
     else:
         forgotten = summary.asked - summary.remembered
-        sentence = "The forgotten one comes" if forgotten == 1 else f"The {grouped(forgotten)} forgotten ones come"
-        sentence += " back at shorter steps"
+        sentence = (
+            "The forgotten memory returns" if forgotten == 1 else f"The {grouped(forgotten)} forgotten memories return"
+        )
+        sentence += " at shorter intervals"
         if summary.holds is not None:
-            sentence += f"; half of the others now hold for {summary.holds:.0f} d and more"
+            sentence += f"; half of the others are due in {summary.holds:.0f} d or more"
     return f"{sentence}."
 
 

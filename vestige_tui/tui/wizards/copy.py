@@ -31,10 +31,10 @@ FOLLOW, VERIFY, REEMBED = "follow", "verify", "reembed"
 class CopyWizard(BetweenStores):
     """Steps from, to, contents, start."""
 
-    trail: ClassVar[Sequence[str]] = ("from", "to", "what comes along", "start")
+    trail: ClassVar[Sequence[str]] = ("from", "to", "contents", "start")
     kind = "copy"
-    source_note = "The store to copy, which is only read."
-    target_note = "Where to? A new store is made; of one that is there every row stays as it is."
+    source_note = "The store to copy; it is only read."
+    target_note = "Where to? Created if missing; existing rows are never changed."
 
     def __init__(self, session: StoreSession) -> None:
         super().__init__("Copy a store", session)
@@ -57,20 +57,20 @@ class CopyWizard(BetweenStores):
         target_state = await target_sentence(self.target)
         rows = [("from", location(self.source)), ("to", location(self.target)), ("", target_state)]
         if options:
-            rows.append(("vectors", "made anew with the target's model, which takes its time"))
+            rows.append(("vectors", "re-embedded with the target's model, which takes time"))
         elif validated.model:
             rows.append(("vectors", f"of {validated.model}"))
-        rows.append(("rows", f"{grouped(sum(progress.total or 0 for progress in tables.values()))} in all"))
+        rows.append(("rows", f"{grouped(sum(progress.total or 0 for progress in tables.values()))} in total"))
         await self.go(CountStep(self.trail[2], rows, tables, lambda: self._ask_start(tables, options, target_state)))
 
     def _ways(self) -> Sequence[Way]:
         return (
             Way(
                 "re-embed while copying",
-                "make the vectors anew with the target's model; that takes longer",
+                "use the target's model; takes longer",
                 lambda: self.busy("counting …", lambda: self._count({REEMBED: True})),
             ),
-            Way("another target", "go back; nothing was made", self.action_leave),
+            Way("another target", "go back; nothing has been written", self.action_leave),
         )
 
     def _ask_start(self, tables: Mapping[str, TableProgress], options: Mapping[str, Any], target_state: str) -> None:
@@ -85,11 +85,11 @@ class CopyWizard(BetweenStores):
                 grouped(rows)
                 + (f", {left_behind} {'table' if left_behind == 1 else 'tables'} left behind" if left_behind else ""),
             ),
-            *([("vectors", "made anew with the target's model")] if options else []),
+            *([("vectors", "re-embedded with the target's model")] if options else []),
         ]
         switches = (
             Switch(VERIFY, "v", "compare every row at the end", True),
-            Switch(FOLLOW, "f", "bring later changes too, until stopped", False),
+            Switch(FOLLOW, "f", "copy later changes too, until stopped", False),
         )
 
         def start(on: Mapping[str, bool]) -> None:
@@ -106,17 +106,17 @@ async def target_sentence(url: str) -> str:
             stats = await store.maintenance.stats()
     except StoreMissing as error:
         log.debug("The target does not exist yet: %s", error)
-        return "new: it will be made"
+        return "new, will be created"
     except SchemaPending as error:
         log.debug("The target has no tables yet: %s", error)
-        return "empty: its tables will be made"
+        return "empty, its tables will be created"
     if not stats.total_memories:
-        return "holds no memories yet"
-    model = f" of {stats.registered_model_name}" if stats.registered_model_name else ""
+        return "has no memories yet"
+    model = f" with vectors of {stats.registered_model_name}" if stats.registered_model_name else ""
     memories = "memory" if stats.total_memories == 1 else "memories"
     return (
-        f"holds {grouped(stats.total_memories)} {memories}{model}: what is there stays as it is, "
-        "only what is missing is brought"
+        f"has {grouped(stats.total_memories)} {memories}{model}; existing rows are never changed, "
+        "only missing rows are copied"
     )
 
 

@@ -27,13 +27,13 @@ class CostStep(WizardStep):
     """Estimate of a re-embedding; ``i`` switches between shadow table and in place.
 
     ``ways`` are the estimates to choose from, the current one first. Without any, the step shows the ``facts`` and
-    calls ``measure``; ``show`` then sets the estimates. ``on`` goes on with the chosen estimate and the vectors of an
+    calls ``measure``; ``show`` then sets the estimates. ``on`` continues with the chosen estimate and the vectors of an
     earlier model that are deleted either way.
     """
 
     word = "cost"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "go_on", "go on", show=False),
+        Binding("enter", "go_on", "continue", show=False),
         Binding("i", "turn", "other way", show=False),
     ]
 
@@ -91,9 +91,9 @@ class CostStep(WizardStep):
         self._set_keys()
 
     def _set_keys(self) -> None:
-        keys = [("enter", "go on")]
+        keys = [("enter", "continue")]
         if others := self._ways[1:]:
-            keys.append(("i", "in place instead" if others[0].kind == "in_place" else "beside instead"))
+            keys.append(("i", "in place instead" if others[0].kind == "in_place" else "second table instead"))
         self.keys = keys
         screen = self.screen
         assert isinstance(screen, Wizard)

@@ -27,7 +27,7 @@ def count_table(tables: Mapping[str, TableProgress]) -> Content:
     names_cut = {name: cut(plain(name), 30) for name in (*copied, *left_behind)}
     name_cells = max(len("table"), *(cells(name) for name in names_cut.values())) if names_cut else 0
     if not names_cut:
-        return Content.styled("The source is empty; only tables are made.", "$text-muted")
+        return Content.styled("The source is empty; only tables are created.", "$text-muted")
 
     def line(name: str, count: int, style: str) -> Content:
         pad = " " * (name_cells - cells(names_cut[name]))
@@ -36,7 +36,7 @@ def count_table(tables: Mapping[str, TableProgress]) -> Content:
     lines = [Content.styled(f"{'table':<{name_cells}}{'rows':>{COUNT_CELLS}}", "$text-disabled")]
     lines += [line(name, count, "$text") for name, count in copied.items()]
     if left_behind:
-        lines += [Content(""), Content.styled("left behind: the target has no place for them", "$warning")]
+        lines += [Content(""), Content.styled("left behind: the target does not have these tables", "$warning")]
         lines += [line(name, count, "$text-muted") for name, count in left_behind.items()]
     return Content("\n").join(lines)
 
@@ -44,7 +44,7 @@ def count_table(tables: Mapping[str, TableProgress]) -> Content:
 class CountStep(WizardStep):
     """Labelled facts, and below them the counts."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go_on", "go on", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "go_on", "continue", show=False)]
 
     def __init__(
         self, word: str, rows: Sequence[tuple[str, str]], tables: Mapping[str, TableProgress], on: Callable[[], None]

@@ -31,7 +31,7 @@ class ModelStep(WizardStep):
     """
 
     word = "model"
-    keys = (("enter", "choose"), ("w", "width"), ("↑↓", "move"))
+    keys = (("enter", "choose"), ("w", "dimensions"), ("↑↓", "move"))
     DEFAULT_CSS = """
     ModelStep #model-said { height: auto; max-height: 3; }
     ModelStep #model-width { height: 1; }
@@ -39,7 +39,7 @@ class ModelStep(WizardStep):
     ModelStep #model-width > Input { width: 8; padding: 0 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("w", "ask_width", "width", show=False),
+        Binding("w", "ask_width", "dimensions", show=False),
         Binding("up,down", "list_models", "models", show=False),
     ]
 
@@ -57,7 +57,7 @@ class ModelStep(WizardStep):
         yield ModelList()
         yield Static(id="model-said", markup=False)
         with Horizontal(id="model-width"):
-            yield Static("width ", markup=False)
+            yield Static("use ", markup=False)
             yield Input(restrict=r"\d{0,5}", compact=True)
             yield Static(id="model-widths", markup=False)
 
@@ -79,7 +79,7 @@ class ModelStep(WizardStep):
             return
         text = cut(plain(model.description), DESCRIPTION_CHARS)
         if self._is_current(model):
-            text = f"The store has its vectors, {grouped(self._current.dimension)} dimensions. {text}"
+            text = f"This store uses it with {grouped(self._current.dimension)} dimensions. {text}"
         self.query_one("#model-said", Static).update(Content.styled(text, "$text-muted"))
         self.query_one(Input).value = str(model.dimension)
         self.query_one("#model-widths", Static).update(f" of {grouped(model.dimension)} dimensions")
@@ -98,7 +98,7 @@ class ModelStep(WizardStep):
         line = self.query_one(Input)
         line.focus()
         line.select_all()
-        self._wizard.say("Fewer dimensions take less room; a model that was not made to be cut loses by it.")
+        self._wizard.say("Fewer dimensions take less space; only some models keep their accuracy when shortened.")
 
     def action_list_models(self) -> None:
         self.query_one(ModelList).focus()
@@ -120,8 +120,6 @@ class ModelStep(WizardStep):
             )
             self._wizard.say(sentence, "waiting")
         elif self._is_current(model) and dimension == self._current.dimension:
-            self._wizard.say(
-                "The store belongs to this model already; choose another one, or another width.", "waiting"
-            )
+            self._wizard.say("This store already uses this model; choose another model or other dimensions.", "waiting")
         else:
             self._choose(model, dimension)

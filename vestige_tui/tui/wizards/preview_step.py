@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
 SHARED, ALONE = "=", " "
-LEGEND = ("= found by both", "0.59 how near, 1 at most")
+LEGEND = ("= found by both", "0.59 similarity (1 = same)")
 BAR_CELLS = 20
 GAP_CELLS = 3
 LEAST_COLUMN_CELLS = 32
@@ -42,7 +42,7 @@ class PreviewStep(WizardStep):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "skip", "skip", show=False, priority=True),
         Binding("slash", "ask", "another question", show=False),
-        Binding("enter", "go_on", "go on", show=False),
+        Binding("enter", "go_on", "continue", show=False),
     ]
 
     def __init__(
@@ -54,12 +54,12 @@ class PreviewStep(WizardStep):
         self._asking = True
 
     def compose(self) -> ComposeResult:
-        away = "" if self._model.offline else f" It is downloaded first, {_megabytes(self._model)}."
+        away = "" if self._model.offline else f" It is downloaded first ({_megabytes(self._model)})."
         other = ModelSignature(self._model.name, self._dimension, "")
         one, two = distinct_names(self._current, other, cut=self._dimension != self._model.dimension)
         note = f"{one} and {two} rank a sample of the memories for the same questions; nothing is written.{away}"
         yield Static(Content(note), classes="note", markup=False)
-        yield Input(placeholder="a question of your own; empty: some are taken from the memories", compact=True)
+        yield Input(placeholder="your question; if empty, questions from the memories", compact=True)
         with Panels(classes="body", id="rankings"):
             yield Static(id="preview", markup=False)
 
@@ -77,7 +77,7 @@ class PreviewStep(WizardStep):
         if self._preview is None or self._asking:
             self.keys = (("enter", "compare"), *skip)
         else:
-            self.keys = ((("enter", "go on"),) if self._on is not None else ()) + (("/", "another question"),)
+            self.keys = ((("enter", "continue"),) if self._on is not None else ()) + (("/", "another question"),)
         self._wizard.redraw()
 
     @property
@@ -129,7 +129,7 @@ class PreviewStep(WizardStep):
 
 
 def _megabytes(model: CatalogModel) -> str:
-    return f"{model.size_mb:,.0f} MB" if model.size_mb else "of unknown size"
+    return f"{model.size_mb:,.0f} MB" if model.size_mb else "size unknown"
 
 
 def side_by_side(preview: Preview, width: int) -> Content:

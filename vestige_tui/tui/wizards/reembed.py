@@ -45,14 +45,14 @@ if TYPE_CHECKING:
     from vestige_tui.tui.store_session import StoreSession
     from vestige_tui.tui.wizards.wizard import ShowJob
 
-UNDER_WAY = "A re-embedding of this store is under way; the Jobs place shows it."
+UNDER_WAY = "This store is already being re-embedded; the Jobs place shows the job."
 
 
 class ReembeddingUnderWay(Refused):
     """Refused for the time of another re-embedding of the same store."""
 
 
-BACK_UP = "Back the store up first: its memories, vectors, schedules, and which model it belongs to."
+BACK_UP = "Back up the store first: memories, vectors, schedules and the registered model."
 IN_PLACE, DROP_OLD, CONCURRENTLY, DROP_INDEX = "in_place", "drop_old", "concurrent_index", "drop_hnsw_first"
 
 
@@ -90,7 +90,7 @@ class ReembedWizard(Wizard[StartedJob]):
 
     def _choose(self, model: CatalogModel, dimension: int) -> None:
         def ask() -> None:
-            sentence = f"loading {short_name(model.name)}, and measuring how fast it is …"
+            sentence = f"loading {short_name(model.name)} and measuring its speed …"
             self.busy(sentence, lambda: self._ask_cost(model.name, dimension))
 
         self.go_on(PreviewStep(self.store, model, dimension, self._current, ask))
@@ -129,7 +129,7 @@ class ReembedWizard(Wizard[StartedJob]):
         notes = [(BACK_UP, "$text")]
         if configured and not same_model(configured, name):
             sentence = (
-                f"Your settings name {configured}; once this is done, the Registry place offers to write the new model."
+                f"Your settings name {configured}; once this is done, the Registry place can save the new model there."
             )
             notes.append((sentence, "$text-muted"))
         if note := index_note(self.store):
@@ -143,19 +143,19 @@ class ReembedWizard(Wizard[StartedJob]):
     ) -> None:
         """Go to the step that starts the job; ``earlier_options`` are those of an attempt to continue."""
         in_place, is_server = estimate.kind == IN_PLACE, self.store.kind == "postgres"
-        mode = "in place; search by meaning pauses until it is done" if in_place else "beside the old vectors"
+        mode = "in place; vector search pauses until it is done" if in_place else "in a second table"
         rows = [
             ("store", location(self.store.location)),
             *((fact.label, fact.text) for fact in model_facts(estimate)),
-            ("how", mode if earlier_options is None else f"{mode}, from where it was left"),
+            ("how", mode if earlier_options is None else f"{mode}, continued"),
         ]
         options_offered = []
         if is_server and in_place:
-            options_offered.append((DROP_INDEX, "d", "drop the index first, and build it again at the end"))
+            options_offered.append((DROP_INDEX, "d", "drop the index first, rebuild it at the end"))
             # The index build on a shadow table keeps no writer waiting.
-            options_offered.append((CONCURRENTLY, "c", "build the index without keeping writers waiting"))
+            options_offered.append((CONCURRENTLY, "c", "build the index concurrently, writers continue"))
         if not in_place:
-            options_offered.append((DROP_OLD, "o", "delete the old vectors at the end; no way back"))
+            options_offered.append((DROP_OLD, "o", "delete the old vectors at the end; no rollback"))
         switches = [
             Switch(name, key, says, bool(earlier_options and earlier_options.get(name)))
             for name, key, says in options_offered
@@ -199,14 +199,14 @@ class GoOnWizard(ReembedWizard):
         facts = [Fact("from", full_name(self._current), "text"), Fact("to", full_name(model), "text")]
         vectors = quantity(self._building.vectors, "vector")
         other_model = (
-            f"This goes on with a re-embedding that is not done; {vectors} were made so far. For another model, drop "
-            f"them first: {self._drop_key} in the Registry place."
+            f"This continues an unfinished re-embedding: {vectors} made so far. To use another model, delete them "
+            f"first: {self._drop_key} in the Registry place."
         )
         notes = ((other_model, "$text"), *self.notes(model.name))
         return CostStep((), notes, self._go_on, facts=facts, measure=self._measure)
 
     def _measure(self) -> None:
-        self.busy(f"loading {short_name(self._building.model.name)}, and measuring how fast it is …", self._show_cost)
+        self.busy(f"loading {short_name(self._building.model.name)} and measuring its speed …", self._show_cost)
 
     async def _show_cost(self) -> None:
         estimate = await self.estimate(self._building.model.name, self._building.model.dimension)
@@ -246,7 +246,7 @@ def no_model_yet(memories: int | None, fill: str) -> str:
     """Return the sentence for a store without a model: ``fill`` is the key that makes its first vectors."""
     if memories:
         return f"This store has no model yet; {fill} in the Registry place makes its first vectors."
-    return "This store has no model yet: the first memory that is written decides it."
+    return "This store has no model yet: the first memory added sets it."
 
 
 def _work(session: StoreSession, store: Store, options: Mapping[str, Any]) -> JobRequest:
@@ -288,7 +288,7 @@ async def reembed_from(place: Place, show_job: ShowJob, at: str = "") -> bool:
             place.store_session, store, current, building, place.key_named(DropOldVectors)
         )
     else:
-        place.say("Looking which models there are…", severity="quiet")
+        place.say("Listing models…", severity="quiet")
         models = await asyncio.to_thread(catalog)
         place.say("")
         wizard = ReembedWizard(place.store_session, store, current, models, at)
@@ -306,7 +306,7 @@ async def roll_back(place: Place, show_job: ShowJob) -> bool:
     from vestige_tui.reembed.plan import estimate_rollback
 
     store = _open_store(place)
-    place.say("Looking what there is to go back to…", severity="quiet")
+    place.say("Reading the previous model…", severity="quiet")
     try:
         estimate = await estimate_rollback(store)
     finally:
@@ -315,7 +315,7 @@ async def roll_back(place: Place, show_job: ShowJob) -> bool:
     question = Confirm(ROLLBACK_QUESTION, rows, verb="roll back", notes=[ROLLBACK_NOTE])
     if not await place.app.push_screen_wait(question):
         return False
-    place.say("Starting to roll back…", severity="quiet")
+    place.say("Starting the rollback…", severity="quiet")
     options = {"rollback": True, **({} if estimate.loadable else {"partial": True})}
     try:
         started_job = await start(_work(place.store_session, store, options))
@@ -333,12 +333,12 @@ async def drop_old(place: Place, spare: SpareVectors) -> bool:
     store = _open_store(place)
     rows = [full_name(spare.model), quantity(spare.vectors, "vector")]
     if spare.role == "kept":
-        note = "The vectors that searches use stay. There is no way back to this model then, but re-embedding."
+        note = "The vectors in use stay. To return to this model later, re-embed."
     else:
-        note = "The vectors that searches use stay. What was made so far has to be made again."
+        note = "The vectors in use stay. The vectors made so far are lost."
     if not await place.app.push_screen_wait(Confirm("Delete these vectors?", rows, verb="delete them", notes=[note])):
         return False
     dropped = await drop_spare(store)
-    place.say("The vectors were deleted." if dropped is not None else "They were gone already.")
+    place.say("Deleted the vectors." if dropped is not None else "The vectors were already deleted.")
     place.store_session.note_change()
     return True

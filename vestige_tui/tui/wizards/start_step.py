@@ -50,7 +50,7 @@ class StartStep(WizardStep, can_focus=False):
         switches: Sequence[Switch],
         verb: str,
         agree: Callable[[Mapping[str, bool]], None],
-        notes: Sequence[str] = ("The job goes on when this console is closed, and any console can watch it.",),
+        notes: Sequence[str] = ("The job continues when this console is closed; any console can watch it.",),
         warnings: Callable[[Mapping[str, bool]], Sequence[str]] = _no_warnings,
     ) -> None:
         super().__init__()

@@ -77,7 +77,7 @@ class StoreStep(WizardStep):
         self._value, self._placeholder = value, placeholder
         self._secrets: dict[str, str] = {}
         self._tried_url = ""
-        self.keys = (("enter", "go on"), ("↑↓", "known stores")) if stores else (("enter", "go on"),)
+        self.keys = (("enter", "continue"), ("↑↓", "known stores")) if stores else (("enter", "continue"),)
 
     def compose(self) -> ComposeResult:
         yield Static(Content(plain(self._note)), classes="note", markup=False)
@@ -143,8 +143,8 @@ class StoreStep(WizardStep):
         event.stop()
         typed = event.value.strip()
         if not typed:
-            or_one = ", or take one with ↑↓" if self._stores else ""
-            self._wizard.say(f"Give the file or URL of a store{or_one}.", "waiting")
+            or_one = ", or choose one with ↑↓" if self._stores else ""
+            self._wizard.say(f"Type the file or URL of a store{or_one}.", "waiting")
             return
         if (bare := without_password(typed)) != typed:
             # Remove a typed password from the screen.

@@ -62,7 +62,7 @@ class BetweenStores(Wizard[StartedJob]):
 
     def _take_target(self, typed: str) -> None:
         self.target = with_password(self.store_session, typed)
-        self.busy(f"asking {location(typed)} …", self._settle)
+        self.busy(f"reading {location(typed)} …", self._settle)
 
     async def _settle(self) -> None:
         if same_store(self.source, self.target):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from vestige_tui.tui.wizards.wizard import ShowJob
 
 NOTES = (
-    "Every row is compared by digests that the databases compute; of both stores nothing is changed, but that the "
-    "comparison is noted in the ledger of the second.",
+    "Every row is compared by digests that the databases compute. Neither store changes, except that the second's job "
+    "log records this comparison.",
 )
 
 
@@ -31,8 +31,8 @@ class VerifyWizard(BetweenStores):
 
     trail: ClassVar[Sequence[str]] = ("source", "target", "start")
     kind = "verify"
-    source_note = "The store that a copy was made of."
-    target_note = "The store to compare it with."
+    source_note = "The original store."
+    target_note = "The copy to compare with it."
 
     def __init__(self, session: StoreSession, job: Job | None) -> None:
         super().__init__("Compare two stores", session)

@@ -30,7 +30,7 @@ class WizardStep(Vertical):
     """One step. ``word`` is its name in the trail; the last line shows ``keys``, the main one first."""
 
     word: str = ""
-    keys: Sequence[tuple[str, str]] = (("enter", "go on"),)
+    keys: Sequence[tuple[str, str]] = (("enter", "continue"),)
 
     def begin(self) -> None:
         """Focus the input of this step; called whenever the step comes to the front."""
@@ -112,7 +112,7 @@ class Wizard(Dialog[T | None], Generic[T]):
     def _key_line(self) -> Content:
         if not self._steps:
             return Content("")
-        leave = "stop" if self.is_busy else "back" if len(self._steps) > 1 else "leave"
+        leave = "stop" if self.is_busy else "back" if len(self._steps) > 1 else "cancel"
         keys = [*(() if self.is_busy else self.step.keys), ("esc", leave)]
         pieces = [((f"{key} ", "$accent bold"), (label, "$text-muted")) for key, label in keys]
         if not self.is_busy:
@@ -125,7 +125,7 @@ class Wizard(Dialog[T | None], Generic[T]):
         main_key = self.step.keys[0] if self._steps and self.step.keys else ("enter", "")
         if event.key == "enter" and main_key[0] != "enter" and not self.is_busy:
             event.stop()
-            self.say(f"Press {main_key[0]} to {main_key[1]}; enter alone begins nothing.", "waiting")
+            self.say(f"Press {main_key[0]} to {main_key[1]}; Enter does not start it.", "waiting")
 
     def say(self, text: str, severity: Severity = "quiet") -> None:
         """Show one sentence of progress or failure, inside the step or below it."""
@@ -161,7 +161,7 @@ class Wizard(Dialog[T | None], Generic[T]):
             event.stop()
             if not isinstance(error, Cancelled):
                 is_ours = isinstance(error, VestigeError)
-                self.say(redact(str(error)) if is_ours else "Something went wrong here; nothing was begun.", "bad")
+                self.say(redact(str(error)) if is_ours else "Unexpected error; nothing was started.", "bad")
         elif event.state is WorkerState.CANCELLED:
             self.say("Stopped.", "waiting")
         self.redraw()

@@ -1,0 +1,154 @@
+"""Changes and their undo in sentences: every verb that undo accepts, on one memory and on several."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vestige_tui.core.links import Edge
+from vestige_tui.core.memories import Change, Draft, JournalEntry, Patch, UndoneChange
+from vestige_tui.core.reviews import Rating
+from vestige_tui.presenters.changes import VERB_WORDS, change_sentence, subject, tags_value, title, undo_sentence
+from vestige_tui.store.undo import UNDOABLE_VERBS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from vestige_tui.store.store import Store
+
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+SECRETS = "# Secrets are in git\n\nBut encrypted."
+
+
+async def _two(store: Store) -> tuple[str, str]:
+    [one] = (await store.insert(Draft(SECRETS, tags=("old",)), embed=False)).changed
+    [two] = (await store.insert(Draft("A live store is never copied by cp.", tags=("old",)), embed=False)).changed
+    return one, two
+
+
+async def _add(store: Store, one: str, two: str) -> Change:
+    return await store.insert(Draft("A third one"), embed=False)
+
+
+async def _import(store: Store, one: str, two: str) -> Change:
+    return Change((one, two), await store.journal.record_import([one, two]))
+
+
+async def _edit(store: Store, one: str, two: str) -> Change:
+    return await store.update(one, Patch(content="Secrets are nowhere"), embed=False)
+
+
+async def _tag(store: Store, one: str, two: str) -> Change:
+    return await store.memories.tag([one], ["keys", "new"], ["old"])
+
+
+async def _delete(store: Store, one: str, two: str) -> Change:
+    return await store.delete([one])
+
+
+async def _supersede(store: Store, one: str, two: str) -> Change:
+    return await store.links.supersede(one, two)
+
+
+async def _unsupersede(store: Store, one: str, two: str) -> Change:
+    await store.links.supersede(one, two)
+    return await store.links.unsupersede(one)
+
+
+async def _link(store: Store, one: str, two: str) -> Change:
+    return await store.links.add(Edge(one, two, "supports"))
+
+
+async def _unlink(store: Store, one: str, two: str) -> Change:
+    await store.links.add(Edge(one, two, "supports"))
+    return await store.links.remove(one, two, "supports")
+
+
+async def _review(store: Store, one: str, two: str) -> Change:
+    return await store.reviews.record(one, Rating.AGAIN)
+
+
+async def _suspend(store: Store, one: str, two: str) -> Change:
+    return await store.reviews.suspend(one)
+
+
+async def _bury(store: Store, one: str, two: str) -> Change:
+    return await store.reviews.bury(one)
+
+
+async def _resume(store: Store, one: str, two: str) -> Change:
+    await store.reviews.suspend(one)
+    return await store.reviews.resume(one)
+
+
+CASES: dict[str, tuple[Callable[[Store, str, str], Awaitable[Change]], str]] = {
+    "add": (_add, 'Undid: add "A third one"'),
+    "import": (_import, "Undid: import 2 memories"),
+    "edit": (_edit, 'Undid: edit on "Secrets are in git"'),
+    "tag": (_tag, 'Undid: tag +keys +new -old on "Secrets are in git"'),
+    "delete": (_delete, 'Undid: delete "Secrets are in git"'),
+    "supersede": (_supersede, 'Undid: replacement of "Secrets are in git"'),
+    "unsupersede": (_unsupersede, 'Undid: making "Secrets are in git" active again'),
+    "link": (_link, 'Undid: link supports on "Secrets are in git"'),
+    "unlink": (_unlink, 'Undid: unlink supports on "Secrets are in git"'),
+    "review": (_review, 'Undid: grade Again on "Secrets are in git"'),
+    "suspend": (_suspend, 'Undid: suspend on "Secrets are in git"'),
+    "bury": (_bury, 'Undid: bury until tomorrow on "Secrets are in git"'),
+    "resume": (_resume, 'Undid: resume on "Secrets are in git"'),
+}
+
+
+def test_every_verb_has_words() -> None:
+    assert set(VERB_WORDS) == set(CASES) == UNDOABLE_VERBS
+
+
+@pytest.mark.parametrize("verb", CASES)
+async def test_an_undo_names_the_change_and_its_memory(store: Store, verb: str) -> None:
+    act, sentence = CASES[verb]
+    change = await act(store, *await _two(store))
+    undone = await store.journal.undo(change.undo)
+    assert undone.undone is not None
+    assert undone.undone.entry.verb == verb
+    assert undo_sentence(undone) == sentence
+
+
+async def test_an_undo_on_several_memories_names_their_number(store: Store) -> None:
+    one, two = await _two(store)
+    await store.memories.update(two, Patch(tags=()), embed=False)
+    await store.memories.tag([one, two], ["keys"], ["old"])
+    # Without a number, the last change is undone.
+    assert undo_sentence(await store.journal.undo()) == "Undid: tag +keys -old on 2 memories"
+    await store.delete([one, two])
+    assert undo_sentence(await store.journal.undo()) == "Undid: delete 2 memories"
+
+
+async def test_an_undone_grade_is_named_by_the_reviews_too(store: Store) -> None:
+    one, _ = await _two(store)
+    await store.reviews.record(one, Rating.EASY)
+    sentence = undo_sentence(await store.reviews.undo(one), with_id=True)
+    assert sentence == f'Undid: grade Easy on {one[:8]} "Secrets are in git"'
+
+
+async def test_a_long_burial_names_its_day(store: Store) -> None:
+    one, _ = await _two(store)
+    until = store.now() + timedelta(days=9)
+    change = await store.reviews.bury(one, until)
+    day = f"{until.astimezone():%Y-%m-%d}"
+    assert undo_sentence(await store.journal.undo(change.undo)) == f'Undid: bury until {day} on "Secrets are in git"'
+
+
+def test_a_memory_without_a_text_is_named_by_its_id() -> None:
+    entry = JournalEntry(7, NOW, "", "suspend", [{"id": "0123456789ab"}], [{"id": "0123456789ab"}])
+    assert undo_sentence(Change(("0123456789ab",), undone=UndoneChange(entry, " "))) == "Undid: suspend on 01234567"
+
+
+def test_a_change_has_one_shape() -> None:
+    quoted = title("Secrets are in git {value}\x1b[31m and nowhere else at all, they say", 20)
+    assert quoted == '"Secrets are in git…"'
+    assert change_sentence("tag", quoted, tags_value(["keys"], ["old"])) == f"Tagged {quoted}: +keys -old"
+    assert change_sentence("delete", subject([])) == "Deleted 0 memories"
+    assert change_sentence("suspend", quoted) == f"Suspended {quoted}"
+    assert change_sentence("supersede", quoted, '"B"') == f'{quoted} is now replaced by "B"'
+    assert change_sentence("add", title("Braces {subject} {0} stay")) == 'Added "Braces {subject} {0} stay"'
