@@ -163,7 +163,7 @@ async def test_where_the_new_model_is_not_here_that_is_said(corpus: Path, monkey
     async with opened(corpus, EmbedderSource()) as console:
         await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{corpus}", second)
         await asyncio.to_thread(swap_models, f"sqlite:{corpus}", second)
-        await console.until("The embedding model other-embedder-64 is not on this machine. Search answers by words")
+        await console.until("The embedding model other-embedder-64 is not on this machine. Search uses text")
         await console.until("This store now uses other-embedder-64, 64 dimensions; search in this console uses text")
         await console.press("f6")
         await console.until("◐ not usable here")
