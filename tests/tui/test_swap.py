@@ -56,7 +56,7 @@ async def test_the_console_goes_on_with_the_new_model(corpus: Path, monkeypatch:
         await console.until("32 dimensions")
         await console.until("● loaded in this console")
         await console.until(lambda: console.banner == "")
-        assert "Loading other-embedder-32: the store belongs to it now, no longer to test-embedder-64." in said
+        assert "Loading other-embedder-32: the store now uses it instead of test-embedder-64." in said
         assert loaded == ["test-embedder-64", "other-embedder-32"]
         await console.until("This store now uses other-embedder-32, 32 dimensions.")
         answer = await console.store.search(SearchQuery("carrier", limit=5))
