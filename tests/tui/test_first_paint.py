@@ -116,7 +116,7 @@ def test_leaving_that_takes_its_time_says_so(tmp_path: Path, filled: str) -> Non
     with Terminal([sys.executable, str(script), filled, str(gate)], env=isolated_env(tmp_path)) as terminal:
         terminal.until(f"{MEMORIES} memories")
         terminal.press("ctrl+q")
-        terminal.until("Closing the store; jobs go on.")
+        terminal.until("Closing the store; jobs keep running.")
         gate.touch()
         assert terminal.wait() == 0
         assert terminal.is_restored

@@ -213,7 +213,7 @@ async def test_help_uses_the_height_and_has_no_backticks(corpus: Path, size: tup
             assert "`" not in "".join(line.partition("▌")[2] for line in console.lines[2:])
             # Vim's motions work here too, and nothing stands empty between the last line and the keys of the sheet.
             await console.press("G")
-            await console.until("Leave the console; jobs go on")
+            await console.until("Quit the console; jobs keep running")
             await console.press("escape")
             await console.until("all commands", gone=True)
         await console.press("f1")
@@ -322,7 +322,7 @@ async def test_a_model_that_could_not_be_read_is_not_said_to_be_loading(
         monkeypatch.setattr(ModelService, "registered", lost)
         console.app.session.note_change()
         await console.until("The line is cut.")
-        assert "Loading another-model: the store belongs to it now, no longer to test-embedder-64." in told
+        assert "Loading another-model: the store now uses it instead of test-embedder-64." in told
         assert console.banner == ""
 
 
@@ -372,7 +372,7 @@ async def test_every_place_says_why_there_is_no_store_and_what_to_do(size: tuple
             await console.until("^r  retry now")
             assert "postgresql://127.0.0.1:1/nowhere" in console.lines[0]
             assert "s3cret" not in console.text
-            assert "memories made" not in console.text
+            assert "memories created" not in console.text
             assert "the line below" not in console.text
         for key in ("c", "v"):
             await console.press(key)

@@ -121,7 +121,7 @@ async def test_one_connection_more_is_one_other(corpus: Path, monkeypatch: pytes
 async def test_changes_show_by_themselves(corpus: Path) -> None:
     async with open_console(corpus, (120, 90)) as console, second_handle(corpus) as other:
         await console.press("f7")
-        await console.until("Nobody has changed anything")
+        await console.until("No changes yet.")
         added = await other.insert(Draft("written elsewhere"), embed=False)
         await console.until("add  ")
         assert added.changed[0][:8] in console.text
