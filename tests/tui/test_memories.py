@@ -85,7 +85,7 @@ async def test_a_slow_look_leaves_no_sentence_behind(corpus: Path, monkeypatch: 
         await console.until(lambda: isinstance(console.app.screen, Confirm))
         await console.press("escape")
         await console.until(lambda: dialogs(console) == 0)
-        assert "Looking at" not in console.text
+        assert "Reading what would" not in console.text
 
 
 @pytest.mark.parametrize(("key", "dialog"), [("d", Confirm), ("t", Ask), ("R", Pick), ("l", Ask), ("S", Ask)])

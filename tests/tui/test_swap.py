@@ -102,7 +102,7 @@ async def test_hits_stay_until_those_by_the_new_model_come(corpus: Path, monkeyp
             console.app.frame_changed.unsubscribe(console.app)
         finally:
             arrived.set()
-        await console.until("results are by it")
+        await console.until("This store now uses ")
         await console.until("searching …", gone=True)
         assert hits.hits
 
@@ -124,7 +124,7 @@ async def test_a_first_answer_that_waits_for_the_model_says_so(corpus: Path, mon
         finally:
             arrived.set()
         await console.until("first carrier scan")
-        assert "being loaded" not in console.text
+        assert "Loading the embedding model" not in console.text
 
 
 async def test_memories_that_the_new_model_lacks_get_their_vectors(

@@ -564,7 +564,7 @@ async def test_a_failed_worker_becomes_a_sentence_without_traceback_or_password(
         assert "The store is busy; try again." in "\n".join(screen_lines(pilot.app))
         place.run_worker(broken(), exit_on_error=False)
         await pilot.pause(0.1)
-        assert "Something went wrong here" in "\n".join(screen_lines(pilot.app))
+        assert "Unexpected error; nothing was lost." in "\n".join(screen_lines(pilot.app))
         await pilot.press("exclamation_mark")
         await pilot.pause()
         shown = "\n".join(screen_lines(pilot.app))

@@ -335,7 +335,7 @@ class Place(Screen[None]):
         if action in WRITES_THE_STORE and store is not None and store.read_only:
             return f"This store is read-only: {store.read_only_reason}."
         if action in WRITES_ANY_STORE and self.store_session.opened_read_only:
-            return "This console was started with --read-only; it writes to no store."
+            return "This console was opened with --read-only; it writes to no store."
         return ""
 
     def say_why_not(self, action: str) -> bool:

@@ -167,7 +167,7 @@ async def test_a_vacuum_is_stopped_by_escape(corpus: Path, monkeypatch: pytest.M
         await console.press("y")
         await console.until("Vacuuming the \ufffd[31mfile; esc stops it.")
         await console.press("v")
-        await console.until("vacuumed already")
+        await console.until("already running")
         assert not stopped
         await console.press("escape")
         await console.until("Vacuum stopped; nothing was lost.")
