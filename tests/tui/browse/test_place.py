@@ -164,7 +164,7 @@ async def test_link_supersede_and_grade_from_the_list(corpus: Path) -> None:
         await pick(console, "")
         await console.until("Type of the link")
         await pick(console, "supports")
-        await console.until(f"Linked {start} to ")
+        await console.until(f"Linked {start}")
         assert ": supports" in console.text
         assert len(await console.store.links.edges(current.id)) == edges + 1
         await console.press("R")
