@@ -220,7 +220,7 @@ class GalleryStore(Place):
     BINDINGS = bindings(*IN_PLACE["store"])
 
     def compose_body(self) -> ComposeResult:
-        yield Empty("No memory matches this filter.", ("esc", "clear the filter"), ("a", "write the first one"))
+        yield Empty("No memory matches this filter.", ("esc", "clear the filter"), ("a", "add the first memory"))
 
 
 FACTS = StoreFacts(
@@ -282,7 +282,7 @@ def example(memories: tuple[Memory, ...] = ()) -> dict[str, Confirm | Ask | Pick
         ),
         "ask": Ask("Tags", value="+security -draft", note="A plus adds a tag, a minus takes it away."),
         "pick": Pick("Domain", choices),
-        "message": Message("What went wrong", "Unavailable: the server closed the connection\n  in fetch, postgres.py"),
+        "message": Message("Error details", "Unavailable: the server closed the connection\n  in fetch, postgres.py"),
     }
 
 

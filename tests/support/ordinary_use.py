@@ -71,7 +71,7 @@ def search_in_console(store: str, env: Mapping[str, str], prefix: Sequence[str] 
         terminal.until(f"{MEMORIES} memories")
         terminal.send("rotate the keys")
         terminal.until("Note 1:")
-        terminal.until("meaning 1")
+        terminal.until("vector #1")
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
 

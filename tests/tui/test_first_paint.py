@@ -56,7 +56,7 @@ def test_the_frame_is_painted_before_the_store_is_touched(tmp_path: Path, filled
         assert "live" not in terminal.text
         may_open.touch()
         terminal.until(f"{MEMORIES} memories")
-        terminal.until("nothing needs attention")
+        terminal.until("No problems found.")
         terminal.press("ctrl+q")
         assert terminal.wait() == 0
 
@@ -116,7 +116,7 @@ def test_leaving_that_takes_its_time_says_so(tmp_path: Path, filled: str) -> Non
     with Terminal([sys.executable, str(script), filled, str(gate)], env=isolated_env(tmp_path)) as terminal:
         terminal.until(f"{MEMORIES} memories")
         terminal.press("ctrl+q")
-        terminal.until("Closing the store; jobs go on.")
+        terminal.until("Closing the store; jobs keep running.")
         gate.touch()
         assert terminal.wait() == 0
         assert terminal.is_restored
@@ -173,7 +173,7 @@ def test_a_storm_of_sizes(tmp_path: Path, filled: str) -> None:
                 time.sleep(0.02)
         terminal.resize((120, 40))
         terminal.until("▌F7 Store")
-        terminal.until("nothing needs attention")
+        terminal.until("No problems found.")
         assert "Traceback" not in terminal.written
         terminal.press("ctrl+q")
         assert terminal.wait() == 0

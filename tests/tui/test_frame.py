@@ -209,15 +209,15 @@ async def test_help_uses_the_height_and_has_no_backticks(corpus: Path, size: tup
     async with open_console(corpus, size) as console:
         for place in EVERY_PLACE:
             await console.press(place, "escape", "f1")
-            await console.until("all commands by name")
+            await console.until("all commands")
             assert "`" not in "".join(line.partition("▌")[2] for line in console.lines[2:])
             # Vim's motions work here too, and nothing stands empty between the last line and the keys of the sheet.
             await console.press("G")
-            await console.until("Leave the console; jobs go on")
+            await console.until("Quit the console; jobs keep running")
             await console.press("escape")
-            await console.until("all commands by name", gone=True)
+            await console.until("all commands", gone=True)
         await console.press("f1")
-        await console.until("all commands by name")
+        await console.until("all commands")
         written = [line for line in console.lines if line.partition("▌")[2].strip()]
         assert len(written) >= size[1] * 3 // 5
 
@@ -225,9 +225,9 @@ async def test_help_uses_the_height_and_has_no_backticks(corpus: Path, size: tup
 async def test_every_command_can_be_looked_for_from_help(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f3", "f1")
-        await console.until("all commands by name")
+        await console.until("all commands")
         await console.press("ctrl+p")
-        await console.until("all commands by name", gone=True)
+        await console.until("all commands", gone=True)
         await console.until(lambda: isinstance(console.app.screen, Commands))
         await console.type("edit")
         await console.until(EditMemory.help)
@@ -241,19 +241,19 @@ async def test_every_command_can_be_looked_for_from_help(corpus: Path) -> None:
 async def test_what_just_happened_is_not_said_again_when_one_comes_back(corpus: Path) -> None:
     async with open_console(corpus) as console:
         await console.press("f7")
-        await console.until("nothing needs attention")
+        await console.until("No problems found.")
         await console.press("ctrl+r")
-        await console.until("Asked the store again.")
+        await console.until("Refreshed.")
         # A dialog in front is no leaving.
         await console.press("question_mark")
-        await console.until("all commands by name")
+        await console.until("all commands")
         await console.press("escape")
-        await console.until("Asked the store again.")
+        await console.until("Refreshed.")
         await console.press("f3")
         await console.until("▌F3 Browse")
         await console.press("f7")
         await console.until("▌F7 Store")
-        assert "Asked the store again." not in console.text
+        assert "Refreshed." not in console.text
 
 
 # ── what the console does by itself ─────────────────────────────────────────────────────────────────────────────────
@@ -279,9 +279,9 @@ async def test_vectors_that_could_not_be_made_are_not_said_to_be_under_way(
         monkeypatch.setattr(ModelService, "fill", broken)
         console.app.session.prepare_model()
         await console.until(said)
-        assert told == ["Making the vectors that are missing: 64 of 700."]
+        assert told == ["Embedding memories without a vector: 64 of 700."]
         assert console.banner == ""
-        assert "Making the vectors" not in console.text
+        assert "Embedding memories without" not in console.text
 
 
 async def test_a_refusal_in_the_middle_ends_what_is_said_of_missing_vectors(
@@ -300,7 +300,7 @@ async def test_a_refusal_in_the_middle_ends_what_is_said_of_missing_vectors(
         console.app.session.prepare_model()
         await asyncio.wait_for(refused.wait(), 30)
         await console.until(lambda: console.banner == "")
-        await console.until("Making the vectors", gone=True)
+        await console.until("Embedding memories without", gone=True)
 
 
 async def test_a_model_that_could_not_be_read_is_not_said_to_be_loading(
@@ -322,7 +322,7 @@ async def test_a_model_that_could_not_be_read_is_not_said_to_be_loading(
         monkeypatch.setattr(ModelService, "registered", lost)
         console.app.session.note_change()
         await console.until("The line is cut.")
-        assert "Loading another-model: the store belongs to it now, no longer to test-embedder-64." in told
+        assert "Loading another-model: the store now uses it instead of test-embedder-64." in told
         assert console.banner == ""
 
 
@@ -369,17 +369,17 @@ async def test_every_place_says_why_there_is_no_store_and_what_to_do(size: tuple
             await console.until(f"▌{place.upper()}")
             for said in ("The store could not be opened.", "cannot be reached", "tried again every few seconds"):
                 await console.until(said)
-            await console.until("^r  try again now")
+            await console.until("^r  retry now")
             assert "postgresql://127.0.0.1:1/nowhere" in console.lines[0]
             assert "s3cret" not in console.text
-            assert "memories made" not in console.text
+            assert "memories created" not in console.text
             assert "the line below" not in console.text
         for key in ("c", "v"):
             await console.press(key)
-            await console.until("There is no store to do this with.")
+            await console.until("No store is open.")
             await console.press("escape")
         await console.press("ctrl+r")
-        await console.until("Tried again just now; it still cannot be opened.")
+        await console.until("Retried; the store still cannot be opened.")
 
 
 async def test_a_store_that_came_to_be_is_opened_when_one_asks(corpus: Path, tmp_path: Path) -> None:
@@ -390,7 +390,7 @@ async def test_a_store_that_came_to_be_is_opened_when_one_asks(corpus: Path, tmp
         await console.press("f3")
         await console.until("The store could not be opened.")
         # No server, so it does not come by itself.
-        assert "tried again every" not in console.text
+        assert "console retries every" not in console.text
         await asyncio.to_thread(corpus.rename, path)
         await console.press("ctrl+r")
         await console.until("355 memories")

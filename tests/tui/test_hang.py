@@ -80,7 +80,7 @@ async def test_who_holds_the_lock_is_said_while_a_save_waits(server: str) -> Non
             await shown.until(f"Waiting for a lock held by session {session} (night report, user vestige, since ")
             await shown.until("esc cancel")
             await shown.press("escape")
-            await shown.until("Cancelled; the store is not waited for any longer.")
+            await shown.until("Cancelled; no longer waiting for the store.")
         await shown.until("● live")
         assert (await shown.store.get(memory)).content == "kept by a lock"
 

@@ -94,7 +94,7 @@ def _is_true_colour(parameters: str) -> bool:
     return True
 
 
-LEAVING = f"\x1b[{SIZE[1]};1H\x1b[0m\x1b[2K Closing the store; jobs go on."
+LEAVING = f"\x1b[{SIZE[1]};1H\x1b[0m\x1b[2K Closing the store; jobs keep running."
 """Line that the console writes by itself, once, if its store is slow to close."""
 
 

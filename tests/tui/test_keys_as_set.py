@@ -29,8 +29,8 @@ async def with_keys(path: Path, keys: Mapping[str, str], source: EmbedderSource)
 async def test_why_not_this_one(empty_store: Path) -> None:
     async with with_keys(empty_store, {"search.why_not": "ctrl+y"}, embedders()) as console:
         await open_explanation(console, "nothing")
-        await console.until("No memory answers this.")
-        assert "^y  why not this one" in console.text
+        await console.until("No memory matches this search.")
+        assert "^y  why a memory is missing" in console.text
 
 
 async def test_the_key_that_makes_the_first_vectors(tmp_path: Path) -> None:

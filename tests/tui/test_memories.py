@@ -63,7 +63,7 @@ async def test_what_would_go_is_looked_at_and_asked_only_where_one_still_is(
         table = await open_browse(console)
         slow = Slow(monkeypatch, console.store.memories, "preview_delete")
         await console.press("space", "space", "d")
-        await console.until("Looking at what would go…")
+        await console.until("Reading what would be deleted…")
         await console.press("f2")
         await console.until(lambda: console.app.current_mode == "search")
         slow.go_on.set()
@@ -71,7 +71,7 @@ async def test_what_would_go_is_looked_at_and_asked_only_where_one_still_is(
         assert dialogs(console) == 0
         await console.type("why")
         await console.press("f3")
-        await console.until("Nothing was deleted; you had gone on.")
+        await console.until("Nothing was deleted: you left this screen first.")
         assert len(await console.store.memories.get_many([memory.id for memory in table.selected])) == 2
 
 
@@ -80,12 +80,12 @@ async def test_a_slow_look_leaves_no_sentence_behind(corpus: Path, monkeypatch: 
         await open_browse(console)
         slow = Slow(monkeypatch, console.store.memories, "preview_delete")
         await console.press("space", "space", "d")
-        await console.until("Looking at what would go…")
+        await console.until("Reading what would be deleted…")
         slow.go_on.set()
         await console.until(lambda: isinstance(console.app.screen, Confirm))
         await console.press("escape")
         await console.until(lambda: dialogs(console) == 0)
-        assert "Looking at" not in console.text
+        assert "Reading what would" not in console.text
 
 
 @pytest.mark.parametrize(("key", "dialog"), [("d", Confirm), ("t", Ask), ("R", Pick), ("l", Ask), ("S", Ask)])
@@ -102,8 +102,8 @@ async def test_a_key_pressed_twice_asks_once(corpus: Path, key: str, dialog: typ
 @pytest.mark.parametrize(
     ("key", "method", "said"),
     [
-        ("e", "get", "Nothing was edited; you had gone on."),
-        ("R", "get", "Nothing was graded; you had gone on."),
+        ("e", "get", "Nothing was edited: you left this screen first."),
+        ("R", "get", "Nothing was graded: you left this screen first."),
     ],
 )
 async def test_a_memory_read_late_opens_nothing(
@@ -160,7 +160,7 @@ async def test_an_explanation_opens_only_over_its_search(corpus: Path, monkeypat
         await console.until(lambda: not writing(console))
         assert len(console.app.screen_stack) == 1
         await console.press("f2")
-        await console.until("Nothing was explained; you had gone on.")
+        await console.until("Nothing was explained: you left this screen first.")
 
 
 async def test_the_palette_gives_the_same_commands(corpus: Path) -> None:
@@ -168,7 +168,7 @@ async def test_the_palette_gives_the_same_commands(corpus: Path) -> None:
         await open_browse(console)
         await console.press("space", "space", "ctrl+p")
         await console.until("Search for commands")
-        await console.paste("showing what will go")
+        await console.paste("first shows what else")
         await console.until("Delete  (d)")
         await console.press("down", "enter")
         await console.until("Delete 2 memories?")
@@ -189,7 +189,7 @@ async def test_undo_takes_back_what_the_line_offers_whoever_wrote_since(corpus: 
         await console.until("Somebody else wrote this")
         assert "u undo" in console.text
         await console.press("u")
-        await console.until("Took back the last change of 1 memory.")
+        await console.until("Undid: tag +mine on ")
         assert "mine" not in (await console.store.get(mine.id)).tags
         assert await console.store.memories.get_many([theirs])
         # Nothing is offered any more: the last change is the other person's.
@@ -211,7 +211,7 @@ async def test_the_tags_of_a_large_selection_leave_room_for_the_line(corpus: Pat
         assert 0 < shown < 20
         assert f"and {180 - shown} more" in console.text
         assert "+add -remove" in console.text
-        assert "esc leave" in console.text
+        assert "esc cancel" in console.text
 
 
 async def test_no_other_memory_stays_on_the_card_while_one_is_read(
@@ -267,7 +267,7 @@ async def test_a_selection_of_which_some_are_gone_is_tagged_as_far_as_it_is_ther
             await other.delete([gone])
         await console.paste("+checked")
         await console.press("enter")
-        await console.until("Tagged 2 memories; 1 was gone already.")
+        await console.until("Tagged 2 memories: +checked (1 was already deleted)")
         assert [memory.id for memory in table.selected] == left
         assert all("checked" in memory.tags for memory in await console.store.memories.get_many(left))
 
@@ -281,11 +281,11 @@ async def test_a_selection_of_which_some_are_gone_is_deleted_as_far_as_it_is_the
             await other.delete([first])
             await console.press("d")
             await console.until("Delete 3 memories?")
-            assert "One memory was deleted elsewhere meanwhile." in console.text
+            assert "One memory was deleted elsewhere." in console.text
             # And one more while the person reads.
             await other.delete([second])
         await console.press("y")
-        await console.until("Deleted 2 memories; 2 were gone already.")
+        await console.until("Deleted 2 memories (2 were already deleted)")
         assert table.selected == ()
         assert not await console.store.memories.get_many(left)
 
@@ -302,7 +302,7 @@ async def test_a_selection_that_is_gone_is_said_to_be(corpus: Path, key: str) ->
             await console.until(lambda: isinstance(console.app.screen, Ask))
             await console.paste("+checked")
             await console.press("enter")
-        await console.until("2 memories were deleted elsewhere meanwhile; nothing was")
+        await console.until("2 memories were deleted elsewhere; nothing was")
         await console.until(lambda: table.selected == ())
 
 
@@ -316,7 +316,7 @@ async def test_what_was_tagged_is_counted_not_what_was_selected(corpus: Path) ->
         await console.until(lambda: isinstance(console.app.screen, Ask))
         await console.paste("+checked")
         await console.press("enter")
-        await console.until("Tagged 2 memories.")
+        await console.until("Tagged 2 memories: +checked")
 
 
 ON_A_MEMORY = ("e", "y", "Y", "R", "l", "S", "d", "t")
@@ -325,7 +325,7 @@ ON_A_MEMORY = ("e", "y", "Y", "R", "l", "S", "d", "t")
 async def test_behind_a_dialog_letters_are_keys_also_where_there_is_nothing(empty_store: Path) -> None:
     async with open_console(empty_store) as console:
         await console.press("f3")
-        await console.until("This store holds no memories yet.")
+        await console.until("This store has no memories yet.")
         await console.press("question_mark")
         await console.until(lambda: dialogs(console) == 1)
         await console.press("escape")
@@ -340,7 +340,7 @@ async def test_behind_a_dialog_letters_are_keys_also_where_there_is_nothing(empt
 async def test_keys_without_a_memory_are_shown_to_do_nothing_and_say_why(empty_store: Path, place: str) -> None:
     async with open_console(empty_store, (160, 40)) as console:
         await console.press(place)
-        await console.until("This store holds no memories yet.")
+        await console.until("This store has no memories yet.")
         await console.press("down")
         await console.until(lambda: console.app.focused is None)
         for key in ON_A_MEMORY:
@@ -369,7 +369,7 @@ async def test_keys_on_a_row_that_is_still_loaded_say_so_and_work_once_it_is_her
         for key in (*ON_A_MEMORY, "enter", "space"):
             screen.query_children(StatusLine).last().say("")
             await console.press(key)
-            await console.until("This row is still being loaded.")
+            await console.until("This row is still loading.")
         # Rows that come at once change no key; those that are waited for do.
         await console.until(lambda: told == [False])
         slow.go_on.set()
@@ -410,11 +410,11 @@ async def test_a_long_text_names_the_keys_that_work_where_one_is(corpus: Path, p
         await console.still()
         await console.press("down" if place == "f2" else "home")
         cut = console.app.screen.query_one("#card-cut", Static)
-        await console.until(lambda: "enter, then w, shows the whole text" in str(cut.content))
+        await console.until(lambda: "enter, then w, shows the full text" in str(cut.content))
         await console.press("enter")
-        await console.until(lambda: "characters; w shows the whole text" in str(cut.content))
+        await console.until(lambda: "characters; w shows the full text" in str(cut.content))
         await console.press("w")
-        await console.until(lambda: "whole text" not in str(cut.content))
+        await console.until(lambda: "full text" not in str(cut.content))
         await console.press("escape")
         await console.until(lambda: not console.app.screen.query_one(MemoryCard).has_focus)
 
@@ -448,20 +448,20 @@ async def test_what_is_empty_names_the_keys_of_ones_own(empty_store: Path) -> No
         "place.review": "f9",
     }
     async with open_console(empty_store, keys=keys) as console:
-        await console.until("This store holds no memories yet.")
-        assert re.search(r"↓ n +write the first one", console.text)
+        await console.until("This store has no memories yet.")
+        assert re.search(r"↓ n +add the first memory", console.text)
         await console.press("f3")
         await console.until(lambda: console.app.current_mode == "browse")
-        await console.until(lambda: bool(re.search(r"\bn +write the first one", console.text)))
+        await console.until(lambda: bool(re.search(r"\bn +add the first memory", console.text)))
         await console.press("z")
         await pick(console, "due")
         await console.until("No memory has a due date yet.")
-        assert re.search(r"\bz +sort by something else", console.text)
-        assert re.search(r"F9 +review new ones", console.text)
+        assert re.search(r"\bz +change the order", console.text)
+        assert re.search(r"F9 +review new memories", console.text)
         console.app.screen.query_one(FilterBar).set_chips([Chip("tag", "nowhere")])
         await console.until("No memory passes these filters.")
         assert re.search(r"\^t +change the filters", console.text)
-        assert re.search(r"\^g +clear them", console.text)
+        assert re.search(r"\^g +clear the filters", console.text)
 
 
 async def test_a_tag_that_is_too_long_is_refused_in_a_sentence(corpus: Path) -> None:

@@ -187,7 +187,7 @@ async def test_a_server_that_was_not_there_is_opened_when_it_comes(
         await shown.until("■ closed")
         again = await embedded_postgres.acquire(cluster)
         await shown.until("● live")
-        await shown.until("what it runs on")
+        await shown.until("server or file")
         assert "could not be opened" not in shown.text
         await shown.press("f3")
         await shown.until("there from the start")

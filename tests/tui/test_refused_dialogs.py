@@ -90,7 +90,7 @@ async def test_the_words_for_another_memory_stay_in_the_dialog(corpus: Path, key
         await console.press(key)
         await console.until(lambda: isinstance(console.app.screen, Ask))
         await typed_into_dialog(console, "zzzz +nowhere")
-        await console.until(lambda: asked_again(console, "zzzz +nowhere", "No memory answers"))
+        await console.until(lambda: asked_again(console, "zzzz +nowhere", "No memory matches"))
         await console.press("ctrl+u")
         await asyncio.to_thread(replace, corpus)
         await typed_into_dialog(console, "webhook")

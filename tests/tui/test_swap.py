@@ -56,9 +56,9 @@ async def test_the_console_goes_on_with_the_new_model(corpus: Path, monkeypatch:
         await console.until("32 dimensions")
         await console.until("● loaded in this console")
         await console.until(lambda: console.banner == "")
-        assert "Loading other-embedder-32: the store belongs to it now, no longer to test-embedder-64." in said
+        assert "Loading other-embedder-32: the store now uses it instead of test-embedder-64." in said
         assert loaded == ["test-embedder-64", "other-embedder-32"]
-        await console.until("The store now belongs to other-embedder-32, 32 dimensions; results are by it.")
+        await console.until("This store now uses other-embedder-32, 32 dimensions.")
         answer = await console.store.search(SearchQuery("carrier", limit=5))
         assert (answer.mode, answer.warnings) == ("hybrid", ())
         assert loaded == ["test-embedder-64", "other-embedder-32"]
@@ -102,7 +102,7 @@ async def test_hits_stay_until_those_by_the_new_model_come(corpus: Path, monkeyp
             console.app.frame_changed.unsubscribe(console.app)
         finally:
             arrived.set()
-        await console.until("results are by it")
+        await console.until("This store now uses ")
         await console.until("searching …", gone=True)
         assert hits.hits
 
@@ -120,11 +120,11 @@ async def test_a_first_answer_that_waits_for_the_model_says_so(corpus: Path, mon
         console = Console(app, pilot)
         await console.type("carrier")
         try:
-            await console.until("The embedding model is being loaded; the first answer waits for it.")
+            await console.until("Loading the embedding model; the first search waits for it.")
         finally:
             arrived.set()
         await console.until("first carrier scan")
-        assert "being loaded" not in console.text
+        assert "Loading the embedding model" not in console.text
 
 
 async def test_memories_that_the_new_model_lacks_get_their_vectors(
@@ -163,7 +163,7 @@ async def test_where_the_new_model_is_not_here_that_is_said(corpus: Path, monkey
     async with opened(corpus, EmbedderSource()) as console:
         await asyncio.to_thread(prepare_spare_vectors, f"sqlite:{corpus}", second)
         await asyncio.to_thread(swap_models, f"sqlite:{corpus}", second)
-        await console.until("The embedding model other-embedder-64 is not on this machine. Search answers by words")
-        await console.until("The store now belongs to other-embedder-64, 64 dimensions; here searches answer by words")
+        await console.until("The embedding model other-embedder-64 is not on this machine. Search uses text")
+        await console.until("This store now uses other-embedder-64, 64 dimensions; search in this console uses text")
         await console.press("f6")
         await console.until("◐ not usable here")

@@ -54,7 +54,7 @@ async def test_a_million_rows_cost_two_pages_to_show() -> None:
     async with open_table(source) as (table, pilot):
         assert [asked[0] for asked in source.asked] == [0, PAGE_ROWS]
         shown = screen_lines(pilot.app)
-        assert "made ▼" in shown[0]
+        assert "created ▼" in shown[0]
         assert "Signing keys rotate" in shown[1]
         assert table.count == MILLION
 
@@ -399,9 +399,9 @@ async def test_hits_say_why_they_stand_where_they_do() -> None:
         await pilot.pause()
         shown = screen_lines(pilot.app)
         assert "1 " in shown[0]
-        assert "words 1" in shown[1]
-        assert "meaning 3" in shown[1]
-        assert "meaning ─" in shown[5]
+        assert "text #1" in shown[1]
+        assert "vector #3" in shown[1]
+        assert "vector ─" in shown[5]
         await pilot.press("j", "j")
         assert hit_list.current == hits()[2]
         hit_list.show(hits()[1:], keep_cursor=True)
@@ -564,7 +564,7 @@ async def test_a_failed_worker_becomes_a_sentence_without_traceback_or_password(
         assert "The store is busy; try again." in "\n".join(screen_lines(pilot.app))
         place.run_worker(broken(), exit_on_error=False)
         await pilot.pause(0.1)
-        assert "Something went wrong here" in "\n".join(screen_lines(pilot.app))
+        assert "Unexpected error; nothing was lost." in "\n".join(screen_lines(pilot.app))
         await pilot.press("exclamation_mark")
         await pilot.pause()
         shown = "\n".join(screen_lines(pilot.app))

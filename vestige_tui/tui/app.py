@@ -228,7 +228,7 @@ class VestigeApp(App[None], inherit_bindings=False):
     async def _confirm_creation(self, error: VestigeError) -> bool:
         notes = [self.session.shown_url]
         return await self.push_screen_wait(
-            Confirm("Make a new memory store here?", [error.message], verb="make it", notes=notes)
+            Confirm("Create a new memory store here?", [error.message], verb="create", notes=notes)
         )
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
@@ -246,7 +246,7 @@ class VestigeApp(App[None], inherit_bindings=False):
         """
         driver = self._driver
         if driver is None or not driver.can_suspend or self._lent:
-            raise SuspendNotSupported("The terminal cannot be lent.")
+            raise SuspendNotSupported("This terminal cannot be handed to another program.")
         self._suspend_signal()
         driver.suspend_application_mode()
         self._lent = True
@@ -296,7 +296,7 @@ class VestigeApp(App[None], inherit_bindings=False):
     def _say_leaving(self) -> None:
         # Textual no longer paints, so write to the terminal itself.
         if (terminal := sys.__stderr__) is not None:
-            terminal.write(f"\x1b[{self.size.height};1H\x1b[0m\x1b[2K Closing the store; jobs go on.")
+            terminal.write(f"\x1b[{self.size.height};1H\x1b[0m\x1b[2K Closing the store; jobs keep running.")
             terminal.flush()
 
     async def on_unmount(self) -> None:

@@ -69,7 +69,7 @@ class FilteredPlace(Place):
         visible = self.replaced_too
         chips = self.bar.chips
         self.set_filters([chip for chip in chips if chip != REPLACED] if visible else [*chips, REPLACED])
-        self.say(f"Replaced memories are {'hidden' if visible else 'shown too'}.", severity="quiet")
+        self.say(f"Replaced memories are {'hidden' if visible else 'shown'}.", severity="quiet")
 
     @work(group="pick", exclusive=True, exit_on_error=False)
     async def action_pick_filters(self) -> None:
@@ -88,7 +88,7 @@ class FilteredPlace(Place):
         result = await ask_to_save(self, SavedFilters(self.app), self.bar.chips)
         if result.saved:
             key = self._key_of(PickFilters.id, "f")
-            self.say(f"{result.sentence} {key} lists it; on the command line it is --filter.")
+            self.say(f"{result.sentence} {key} lists it; on the command line use --filter.")
         elif result.sentence:
             self.say(result.sentence)
 
@@ -96,10 +96,10 @@ class FilteredPlace(Place):
     async def action_carry_filters(self) -> None:
         chips = self.bar.chips
         if not chips:
-            self.say("There is no filter to take along.", severity="quiet")
+            self.say("There are no filters to open elsewhere.", severity="quiet")
             return
         choices = [Choice(command.place, command.title) for command in FILTERED if command is not self.GO_TO]
-        picked = await self.app.push_screen_wait(Pick("The same filters in", choices))
+        picked = await self.app.push_screen_wait(Pick("Open these filters in…", choices))
         if picked is None:
             return
         await self.app.switch_mode(picked)

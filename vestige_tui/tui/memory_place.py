@@ -20,6 +20,8 @@ from vestige_tui.core.errors import NotFound, ReadOnly, Refused, Usage, VestigeE
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Draft, Memory, Patch
 from vestige_tui.core.text import cells, cut, grouped, one_line, plain, safe, short_id
+from vestige_tui.presenters.changes import change_sentence, subject, tags_value, title, undo_sentence
+from vestige_tui.tui.commands.search import ToggleSuperseded
 from vestige_tui.tui.dialogs.asking import ask_and_use
 from vestige_tui.tui.dialogs.editor import EditorWait
 from vestige_tui.tui.dialogs.modals import Ask, Choice, Confirm, Pick
@@ -39,8 +41,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SHOWN_ROWS = 200
+SHOWN_RESTORED = 3
+"""Memories that a delete makes active again and its dialog names."""
 KIND_CELLS = 14
 NOTE_CELLS = 300
+MIN_PAIR_CELLS, MAX_PAIR_CELLS, PAIR_FRAME_CELLS = 8, 40, 62
+"""Cells of each text of a sentence on two memories, and of all else on its line."""
 PATIENCE_SECONDS = 0.3
 LINK_TYPES = ("related", "supports", "contradicts", "causes", "part_of", "follows")
 
@@ -149,10 +155,10 @@ class MemoryPlace(FilteredPlace):
             return
         edited = EditedText("", "new-memory")
         if not await self._edit_text(edited):
-            self.say("Nothing was written.", severity="quiet")
+            self.say("Nothing was added.", severity="quiet")
             return
         change = await self._save_edited(edited, store.insert(Draft(edited.text)))
-        self.changed(change, f"Added {short_id(change.changed[0])}.")
+        self.changed(change, change_sentence("add", title(edited.text)))
 
     @work(group="write", exit_on_error=False)
     async def action_edit_memory(self) -> None:
@@ -160,7 +166,7 @@ class MemoryPlace(FilteredPlace):
         if store is None or memory is None:
             return
         current = await self.await_visibly(
-            store.get(memory.id), slow="Reading the text…", gone_on="Nothing was edited; you had gone on."
+            store.get(memory.id), slow="Reading the text…", gone_on="Nothing was edited: you left this screen first."
         )
         if current is None:
             return
@@ -171,7 +177,7 @@ class MemoryPlace(FilteredPlace):
         patch = Patch(content=edited.text)
         self.will_change([memory])
         change = await self._save_edited(edited, store.update(memory.id, patch, expected=current.updated_at))
-        self.changed(change, "Saved the edit.")
+        self.changed(change, change_sentence("edit", title(edited.text)))
 
     async def _edit_text(self, edited: EditedText) -> bool:
         """Let the user edit a text; return whether there is another text to save, and discard the file if not."""
@@ -180,7 +186,7 @@ class MemoryPlace(FilteredPlace):
             if edited.returned_at_once:
                 taken = await self.app.push_screen_wait(EditorWait(edited))
         except SuspendNotSupported:
-            raise Refused("An editor cannot be opened from this kind of terminal.") from None
+            raise Refused("This kind of terminal cannot open an editor.") from None
         except asyncio.CancelledError:
             if edited.changed:
                 self.console.last_words.append(edited.kept)
@@ -213,10 +219,10 @@ class MemoryPlace(FilteredPlace):
         current_tags = (
             _tag_list(list(dict.fromkeys(tag for memory in memories for tag in memory.tags))) or "no tags yet"
         )
-        title, note = f"Tags of {_title_of(memories)}", f"Now: {current_tags}"
+        question, note = f"Tags of {subject(memories)}", f"Current tags: {current_tags}"
         await ask_and_use(
             self,
-            lambda line, fault: Ask(title, value=line, fault=fault, placeholder="+add -remove", note=note),
+            lambda line, fault: Ask(question, value=line, fault=fault, placeholder="+add -remove", note=note),
             partial(self._tag, store, memories),
         )
 
@@ -230,8 +236,8 @@ class MemoryPlace(FilteredPlace):
             self.say(f"{_deleted_elsewhere(len(memories))}; nothing was tagged.", severity="waiting")
             return
         changed = [memory for memory in existing if memory.id in change.changed]
-        sentence = f"Tagged {_title_of(changed)}" if changed else "No tag was changed"
-        self.changed(change, sentence + _already_gone(len(memories) - len(existing)))
+        sentence = change_sentence("tag", subject(changed), tags_value(add, remove)) if changed else "No tag changed"
+        self.changed(change, sentence + _already_deleted(len(memories) - len(existing)))
 
     async def _write_to_existing(
         self, store: Store, memories: Sequence[Memory], write: Callable[[Sequence[str]], Awaitable[Change]]
@@ -265,8 +271,8 @@ class MemoryPlace(FilteredPlace):
             return
         preview = await self.await_visibly(
             self._delete_preview(store, memories),
-            slow="Looking at what would go…",
-            gone_on="Nothing was deleted; you had gone on.",
+            slow="Reading what would be deleted…",
+            gone_on="Nothing was deleted: you left this screen first.",
         )
         if preview is None:
             return
@@ -277,10 +283,11 @@ class MemoryPlace(FilteredPlace):
         notes = [f"{_deleted_elsewhere(count - len(memories))}."] if len(memories) < count else []
         trail = [_count_of(preview.edges, "link"), _count_of(preview.reviews, "review")]
         if preview.edges or preview.reviews:
-            notes.append(f"With {'it' if len(memories) == 1 else 'them'} go {' and '.join(filter(None, trail))}.")
+            notes.append(f"Also deletes {' and '.join(filter(None, trail))}.")
         if preview.resurrected:
-            restored = ", ".join(one_line(memory.content, 40) for memory in preview.resurrected[:3])
-            notes.append(f"What {'it' if len(memories) == 1 else 'they'} replaced comes back: {restored}")
+            restored = ", ".join(title(memory.content) for memory in preview.resurrected[:SHOWN_RESTORED])
+            more = len(preview.resurrected) - SHOWN_RESTORED
+            notes.append(f"Becomes active again: {restored}" + (f" and {grouped(more)} more" if more > 0 else ""))
         kinds = [cut(plain(memory.node_type), KIND_CELLS) for memory in preview.memories[:SHOWN_ROWS]]
         widest = max(map(cells, kinds))
         lines = [
@@ -291,7 +298,7 @@ class MemoryPlace(FilteredPlace):
             lines.append(f"and {grouped(len(preview.memories) - SHOWN_ROWS)} more")
         # One memory without links and reviews can be undone with one key, so it needs no confirmation.
         if (len(memories) > 1 or notes) and not await self.app.push_screen_wait(
-            Confirm(f"Delete {_title_of(memories)}?", lines, notes=notes)
+            Confirm(f"Delete {subject(memories)}?", lines, notes=notes)
         ):
             return
         self.will_change(memories)
@@ -300,7 +307,7 @@ class MemoryPlace(FilteredPlace):
         if change is None:
             self.say(f"{_deleted_elsewhere(count)}; nothing was deleted.", severity="waiting")
         else:
-            self.changed(change, f"Deleted {_title_of(deleted)}" + _already_gone(count - len(deleted)))
+            self.changed(change, change_sentence("delete", subject(deleted)) + _already_deleted(count - len(deleted)))
 
     def forget_selection(self) -> None:
         """Clear the selection, which has been deleted."""
@@ -313,15 +320,15 @@ class MemoryPlace(FilteredPlace):
         store, memory = self._writable(), self.current_memory()
         if store is None or memory is None:
             return
-        title, gone_on = f"Link {one_line(memory.content, 40)} to", "Nothing was linked; you had gone on."
-        await self._ask_for_memory(store, title, gone_on, partial(self._link, store, memory))
+        question, gone_on = f"Link {title(memory.content)} to", "Nothing was linked: you left this screen first."
+        await self._ask_for_memory(store, question, gone_on, partial(self._link, store, memory))
 
     async def _link(self, store: Store, memory: Memory, other: str) -> None:
-        kind = await self.app.push_screen_wait(
-            Pick("How are they related?", [Choice(name, name) for name in LINK_TYPES])
-        )
+        kind = await self.app.push_screen_wait(Pick("Type of the link", [Choice(name, name) for name in LINK_TYPES]))
         if kind is not None:
-            self.changed(await store.links.add(Edge(memory.id, other, kind)), "Linked the two memories.")
+            first, second = await self._quoted_pair(store, memory, other)
+            change = await store.links.add(Edge(memory.id, other, kind))
+            self.changed(change, change_sentence("link", f"{first} to {second}", kind))
 
     @work(group="write", exit_on_error=False)
     async def action_supersede_memory(self) -> None:
@@ -329,17 +336,31 @@ class MemoryPlace(FilteredPlace):
         if store is None or memory is None:
             return
         if memory.superseded_by is not None:
-            self.changed(await store.links.unsupersede(memory.id), "Nothing replaces this memory any more.")
+            change = await store.links.unsupersede(memory.id)
+            self.changed(change, change_sentence("unsupersede", title(memory.content)))
             return
-        title, gone_on = f"What replaces {one_line(memory.content, 40)}?", "Nothing was replaced; you had gone on."
-        await self._ask_for_memory(store, title, gone_on, partial(self._supersede, store, memory))
+        question = f"Which memory replaces {title(memory.content)}?"
+        gone_on = "Nothing was replaced: you left this screen first."
+        await self._ask_for_memory(store, question, gone_on, partial(self._supersede, store, memory))
 
     async def _supersede(self, store: Store, memory: Memory, other: str) -> None:
+        old, new = await self._quoted_pair(store, memory, other)
         self.will_change([memory])
-        self.changed(await store.links.supersede(memory.id, other), "Another memory replaces this one now.")
+        change = await store.links.supersede(memory.id, other)
+        key = self._key_of(ToggleSuperseded.id, "")
+        hidden = "" if self.replaced_too else f" (hidden; {key} shows it)" if key else " (hidden)"
+        self.changed(change, change_sentence("supersede", old, new) + hidden)
+
+    async def _quoted_pair(self, store: Store, memory: Memory, other: str) -> tuple[str, str]:
+        """Return the quoted first lines of two memories, cut so that both fit into the status line."""
+        room = max(MIN_PAIR_CELLS, min(MAX_PAIR_CELLS, (self.size.width - PAIR_FRAME_CELLS) // 2))
+        others = await store.memories.get_many([other])
+        # Deleted meanwhile by another process.
+        text = title(others[0].content, room) if others else short_id(other)
+        return title(memory.content, room), text
 
     async def _ask_for_memory(
-        self, store: Store, title: str, gone_on: str, use: Callable[[str], Awaitable[None]]
+        self, store: Store, question: str, gone_on: str, use: Callable[[str], Awaitable[None]]
     ) -> None:
         """Ask for another memory, by id or by words, and use its id; offer the best hits of the words."""
 
@@ -347,13 +368,13 @@ class MemoryPlace(FilteredPlace):
             hits = await self.await_visibly(_id_or_hits(store, typed), slow="Searching…", gone_on=gone_on)
             if hits is not None and not isinstance(hits, str):
                 choices = [Choice(hit.memory.id, one_line(hit.memory.content)) for hit in hits]
-                hits = await self.app.push_screen_wait(Pick(title, choices))
+                hits = await self.app.push_screen_wait(Pick(question, choices))
             if hits is not None:
                 await use(hits)
 
         await ask_and_use(
             self,
-            lambda line, fault: Ask(title, value=line, fault=fault, placeholder="words that find it, or its id"),
+            lambda line, fault: Ask(question, value=line, fault=fault, placeholder="search words, or an id"),
             use_typed,
         )
 
@@ -364,10 +385,9 @@ class MemoryPlace(FilteredPlace):
             return
         # Undo the change that the status line offers, even if another process has written since.
         offer, self._undo_offer = self._undo_offer, None
-        change = await store.journal.undo(offer[1] if offer is not None and offer[0] is self._status.notice else None)
-        self.changed(
-            change, f"Took back the last change of {grouped(len(change.changed))} " + _plural(len(change.changed))
-        )
+        entry_id = offer[1] if offer is not None and offer[0] is self._status.notice else None
+        change = await store.journal.undo(entry_id)
+        self.changed(change, undo_sentence(change))
 
     @work(group="write", exit_on_error=False)
     async def action_grade_memory(self) -> None:
@@ -379,7 +399,9 @@ class MemoryPlace(FilteredPlace):
         from vestige_tui.core.text import ago
 
         current = await self.await_visibly(
-            store.get(memory.id), slow="Reading its dates…", gone_on="Nothing was graded; you had gone on."
+            store.get(memory.id),
+            slow="Reading the schedule…",
+            gone_on="Nothing was graded: you left this screen first.",
         )
         if current is None:
             return
@@ -394,9 +416,9 @@ class MemoryPlace(FilteredPlace):
         self.will_change([memory])
         change = await store.reviews.record(memory.id, Rating(int(picked)), expected=current.scheduling)
         due = change.scheduling.next_review if change.scheduling else None
-        self.changed(
-            change, f"Graded {Rating(int(picked)).name.capitalize()}; due {ago(due, store.now()) if due else ''}."
-        )
+        when = f": due {ago(due, store.now())}" if due else ""
+        grade = Rating(int(picked)).name.capitalize()
+        self.changed(change, change_sentence("review", title(memory.content), f"{grade}{when}"))
 
 
 async def _id_or_hits(store: Store, typed: str) -> str | Answer:
@@ -409,12 +431,8 @@ async def _id_or_hits(store: Store, typed: str) -> str | Answer:
         log.debug("No id was typed, so it is searched for: %s", error)
         answer = await store.search(SearchQuery(typed, limit=30))
     if not answer:
-        raise Usage(f"No memory answers {plain(typed)!r}.")
+        raise Usage(f"No memory matches {plain(typed)!r}.")
     return answer
-
-
-def _plural(count: int) -> str:
-    return "memory." if count == 1 else "memories."
 
 
 def _tag_list(names: Sequence[str]) -> str:
@@ -437,15 +455,9 @@ def _count_of(count: int, noun: str) -> str:
 
 def _deleted_elsewhere(count: int) -> str:
     if count == 1:
-        return "One memory was deleted elsewhere meanwhile"
-    return f"{grouped(count)} memories were deleted elsewhere meanwhile"
+        return "One memory was deleted elsewhere"
+    return f"{grouped(count)} memories were deleted elsewhere"
 
 
-def _already_gone(count: int) -> str:
-    if not count:
-        return "."
-    return f"; {grouped(count)} {'was' if count == 1 else 'were'} gone already."
-
-
-def _title_of(memories: Sequence[Memory]) -> str:
-    return one_line(memories[0].content, 40) if len(memories) == 1 else f"{grouped(len(memories))} memories"
+def _already_deleted(count: int) -> str:
+    return f" ({grouped(count)} {'was' if count == 1 else 'were'} already deleted)" if count else ""

@@ -230,12 +230,12 @@ class Place(Screen[None]):
         """Replace the body by the reason for which no store is open, with keys; None restores it."""
         if error is not None:
             sentence = redact(plain(str(error)))
-            again = "It is tried again every few seconds." if comes_back(error) else ""
-            keys = [(self._key_of(Refresh.id, Refresh.key), "try again now")]
+            again = "The console retries every few seconds." if comes_back(error) else ""
+            keys = [(self._key_of(Refresh.id, Refresh.key), "retry now")]
             if error.__cause__ is not None:
                 self._details = redact("\n\n".join(causes(error)))
                 keys.append((self._key_of(ShowErrorDetails.id, "!"), "details"))
-            keys.append((self._key_of(Quit.id, Quit.key), "leave"))
+            keys.append((self._key_of(Quit.id, Quit.key), "quit"))
             text = "\n".join(filter(None, (sentence, again)))
             self._refused.say(text, *keys, failed="The store could not be opened.")
         was_refused, self._refusal = self._refusal is not None, error
@@ -272,7 +272,7 @@ class Place(Screen[None]):
         if not is_ours:
             log.error("Unexpected error in the place %s", self.GO_TO.place, exc_info=error)
         self._details = redact("\n\n".join(causes(error)))
-        sentence = plain(str(error)) if is_ours else "Something went wrong here; nothing was lost."
+        sentence = plain(str(error)) if is_ours else "Unexpected error; nothing was lost."
         hint = f"{self._key_of(ShowErrorDetails.id, '!')} details"
         shown_hint = "" if is_ours and error.__cause__ is None else hint
         self._status.show(Notice(redact(sentence), shown_hint, "bad", error))
@@ -340,7 +340,7 @@ class Place(Screen[None]):
 
     def say_why_not(self, action: str) -> bool:
         """Show why a command is disabled; return whether it is."""
-        why = "There is no store to do this with." if self._is_refused(action) else self.why_not(action)
+        why = "No store is open." if self._is_refused(action) else self.why_not(action)
         if why:
             self._status.show(Notice(why, action=action))
         return bool(why)
@@ -372,15 +372,15 @@ class Place(Screen[None]):
 
     def action_refresh_place(self) -> None:
         if self._refusal is not None:
-            self.say("Trying to open the store…", severity="quiet")
+            self.say("Opening the store…", severity="quiet")
             self.store_session.open_again()
             return
         self.refresh_place()
-        self.say("Asked the store again.", severity="quiet")
+        self.say("Refreshed.", severity="quiet")
 
     def action_show_details(self) -> None:
         if self._details:
-            self.app.push_screen(Message("What went wrong", self._details))
+            self.app.push_screen(Message("Error details", self._details))
 
     def action_show_help(self) -> None:
         self.app.push_screen(HelpScreen(self.GO_TO.title, self.HELP or self.GO_TO.help, self))
@@ -388,7 +388,7 @@ class Place(Screen[None]):
     def action_cancel_wait(self) -> None:
         """Break off what waits for the store; a write that may have been saved is said to be by its own error."""
         self.store_session.cancel_waits()
-        self.say("Cancelled; the store is not waited for any longer.", severity="quiet")
+        self.say("Cancelled; no longer waiting for the store.", severity="quiet")
 
     def action_back(self) -> None:
         """Clear the status line; a place with something to close overrides this."""

@@ -53,7 +53,7 @@ ON_THE_CURRENT = {
     command.action for command in (EditMemory, CopyMemory, CopyId, LinkMemory, SupersedeMemory, GradeMemory)
 }
 ON_THE_CHOSEN = {command.action for command in (TagMemory, DeleteMemory)}
-STILL_LOADED = "This row is still being loaded."
+STILL_LOADED = "This row is still loading."
 STILL_SELECTING = "Still selecting…"
 
 
@@ -206,9 +206,9 @@ class ReadingPlace(MemoryPlace):
         self.tell_keys()
         if not memories:
             return
-        sentence = selection_line(tuple(memories)) + (", as many as can be at once" if cut else "")
+        sentence = selection_line(tuple(memories)) + (" (the limit)" if cut else "")
         shown = self._keys_of({command.id: command.key for command in (TagMemory, DeleteMemory)})
         keys = [f"{shown[command.id]} {command.label}" for command in (TagMemory, DeleteMemory)]
         self.query_one("#chosen", StatusLine).say(
-            f"{sentence}:  {'   '.join(keys)}", f"{self.key_named(ClearSelection)} give up"
+            f"{sentence}:  {'   '.join(keys)}", f"{self.key_named(ClearSelection)} clear"
         )

@@ -259,7 +259,7 @@ class StoreSession:
         self.refusal = error
         self._show_facts(state=SessionState.REFUSED)
         if user_asked:
-            self._emit(Reported("Tried again just now; it still cannot be opened.", "waiting"))
+            self._emit(Reported("Retried; the store still cannot be opened.", "waiting"))
 
     async def _wait_to_open_again(self, seconds: float | None) -> bool:
         """Wait for the next attempt to open the store; return whether the user asked for it."""
@@ -454,7 +454,7 @@ class StoreSession:
         model, before = await store.models.refresh(), self._loaded_model
         if model and before and (model.name, model.dimension) != (before.name, before.dimension):
             self._loaded_model = model
-            text = f"Loading {model.name}: the store belongs to it now, no longer to {before.name}."
+            text = f"Loading {model.name}: the store now uses it instead of {before.name}."
             self._show_banner(ModelBanner(ModelActivity.LOADING, text))
             self._start(Activity.PREPARE_MODEL, partial(self._prepare_model, store, another=True))
 
@@ -466,25 +466,25 @@ class StoreSession:
         try:
             await self.embedders.get(registered)
         except (ModelMismatch, EmbedderUnavailable) as error:
-            self._show_banner(ModelBanner(ModelActivity.UNUSABLE, f"{error.message} Search answers by words alone."))
+            self._show_banner(ModelBanner(ModelActivity.UNUSABLE, f"{error.message} Search uses text only."))
             if another and registered is not None:
-                text = f"{_new_model(registered)}; here searches answer by words alone."
+                text = f"{_new_model(registered)}; search in this console uses text only."
                 self._emit(Reported(text, "waiting", yields=True))
             return
         self._show_banner(None)
         if another and registered is not None:
-            self._emit(Reported(f"{_new_model(registered)}; results are by it.", "quiet", yields=True))
+            self._emit(Reported(f"{_new_model(registered)}.", "quiet", yields=True))
         if store.read_only or registered is None:
             return
         count = 0
-        with suppressed(log, "make the vectors that are missing, which a job does", Refused):
+        with suppressed(log, "embed memories without a vector, as a job does it", Refused):
             count = await store.models.fill(self._show_embedding)
         self._show_banner(None)
         if count:
             self.note_change()
 
     def _show_embedding(self, done: int, total: int) -> None:
-        text = f"Making the vectors that are missing: {grouped(done)} of {grouped(total)}."
+        text = f"Embedding memories without a vector: {grouped(done)} of {grouped(total)}."
         self._show_banner(ModelBanner(ModelActivity.EMBEDDING, text))
 
     def _show_banner(self, banner: ModelBanner | None) -> None:
@@ -499,7 +499,7 @@ def comes_back(error: VestigeError) -> bool:
 
 
 def _new_model(model: ModelSignature) -> str:
-    return f"The store now belongs to {short_name(model.name)}, {dimensions(model.dimension)}"
+    return f"This store now uses {short_name(model.name)}, {dimensions(model.dimension)}"
 
 
 def _cancel(change: asyncio.Task[bool] | None) -> None:

@@ -52,9 +52,9 @@ class ModelActivity(Enum):
 
     LOADING = "loading"
     EMBEDDING = "embedding"
-    """Vectors that are missing are made."""
+    """Memories without a vector are embedded."""
     UNUSABLE = "unusable"
-    """Searches use words alone."""
+    """Searches use text only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.support.corpus import MEMORIES, REPLACED, second_handle
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.filter_syntax import Chip
 from vestige_tui.core.memories import Draft, Memory, Page
+from vestige_tui.core.text import one_line
 from vestige_tui.tui.dialogs.modals import Ask, Confirm, Pick
 from vestige_tui.tui.filters.bar import FilterBar
 from vestige_tui.tui.widgets.memory_card import MemoryCard
@@ -70,13 +72,13 @@ async def test_a_filter_that_leaves_nothing_names_the_ways_out(corpus: Path) -> 
         await console.paste("tag:nowhere ")
         await console.until("No memory passes these filters.")
         assert "change the filters" in console.text
-        assert "clear them" in console.text
+        assert "clear the filters" in console.text
 
 
 async def test_sorting_shows_what_it_sorts_by(corpus: Path) -> None:
     async with open_console(corpus, (80, 24)) as console:
         table = await open_browse(console)
-        assert "made ▼" in console.text
+        assert "created ▼" in console.text
         await console.press("s")
         await pick(console, "due")
         await console.until("next due first")
@@ -84,8 +86,8 @@ async def test_sorting_shows_what_it_sorts_by(corpus: Path) -> None:
         assert "late" in line_of_cursor(console)
         assert table.count < ACTIVE
         await console.press("s")
-        await pick(console, "edited")
-        await console.until("edited ▼")
+        await pick(console, "updated")
+        await console.until("updated ▼")
         assert table.count == ACTIVE
 
 
@@ -94,7 +96,7 @@ async def test_replaced_memories_come_and_go_with_one_key(corpus: Path) -> None:
         await open_browse(console)
         await console.press("o")
         await console.until(f"{MEMORIES} memories")
-        assert "Replaced memories are shown too." in console.text
+        assert "Replaced memories are shown." in console.text
         await console.press("o")
         await console.until(f"{ACTIVE} memories")
 
@@ -121,28 +123,29 @@ async def test_bulk_tags_and_bulk_deletes_show_their_rows_and_one_key_takes_each
         await console.until(lambda: isinstance(console.app.screen, Ask))
         await console.paste("+checked -communication")
         await console.press("enter")
-        await console.until("Tagged 3 memories.")
+        await console.until("Tagged 3 memories: +checked -communication")
         ids = [memory.id for memory in table.selected]
         assert all("checked" in memory.tags for memory in await console.store.memories.get_many(ids))
         await console.press("u")
-        await console.until("Took back the last change of 3 memories.")
+        await console.until("Undid: tag +checked -communication on 3 memories")
         assert not any("checked" in memory.tags for memory in await console.store.memories.get_many(ids))
         await console.press("d")
         await console.until(lambda: isinstance(console.app.screen, Confirm))
         await console.until("Delete 3 memories?")
         assert "From this morning" in console.text
         assert "One merchant's key reached" in console.text
-        assert "With them go 7 links." in console.text
+        assert "Also deletes 7 links." in console.text
         await console.press("escape")
         await console.still()
         assert table.count == ACTIVE
         await console.press("d")
         await console.until(lambda: isinstance(console.app.screen, Confirm))
         await console.press("y")
-        await console.until("Deleted 3 memories.")
+        await console.until("Deleted 3 memories")
         await console.until(f"{ACTIVE - 3} memories")
         assert table.selected == ()
         await console.press("u")
+        await console.until("Undid: delete 3 memories")
         await console.until(f"{ACTIVE} memories")
         assert len(await console.store.memories.get_many(ids)) == 3
 
@@ -153,20 +156,22 @@ async def test_link_supersede_and_grade_from_the_list(corpus: Path) -> None:
         current = table.current
         assert current is not None
         edges = len(await console.store.links.edges(current.id))
+        start = f'"{one_line(current.content)[:7]}'
         await console.press("l")
         await console.until(lambda: isinstance(console.app.screen, Ask))
         await console.paste("webhook retry schedule")
         await console.press("enter")
         await pick(console, "")
-        await console.until("How are they related?")
+        await console.until("Type of the link")
         await pick(console, "supports")
-        await console.until("Linked the two memories.")
+        await console.until(f"Linked {start}")
+        assert ": supports" in console.text
         assert len(await console.store.links.edges(current.id)) == edges + 1
         await console.press("R")
         await console.until(lambda: isinstance(console.app.screen, Pick))
         await console.until("3 Good")
         await pick(console, "3")
-        await console.until("Graded Good; due in")
+        await console.until(lambda: bool(re.search(rf"Graded {re.escape(start)}.*\" Good: due in", console.text)))
         graded = await console.store.reviews.scheduling(current.id)
         assert graded is not None
         assert graded.reps == 1
@@ -176,10 +181,15 @@ async def test_link_supersede_and_grade_from_the_list(corpus: Path) -> None:
         await console.until(lambda: isinstance(console.app.screen, Ask))
         await console.paste(winner.id)
         await console.press("enter")
-        await console.until("Another memory replaces this one now.")
+        await console.until(
+            lambda: bool(
+                re.search(rf"{re.escape(start)}.*\" is now replaced by \".*\(hidden; o shows it\)", console.text)
+            )
+        )
         await console.until(f"{ACTIVE - 1} memories")
         assert (await console.store.get(current.id)).superseded_by == winner.id
         await console.press("u")
+        await console.until(f"Undid: replacement of {start}")
         await console.until(f"{ACTIVE} memories")
 
 

@@ -159,7 +159,7 @@ async def test_typing_narrows_and_the_empty_list_says_why(corpus: Path) -> None:
         await settle(console)
         assert bar(console).chips == ()
         await go(console, "saved")
-        assert "No filter has been saved yet." in console.text
+        assert "There are no saved filters yet." in console.text
         await go(console, "codebase")
         await console.press("space")
         await settle(console)
@@ -261,7 +261,7 @@ async def test_one_key_takes_the_filters_along(corpus: Path, place: str, title: 
         await console.press("f3")
         await settle(console)
         await console.press("F")
-        await console.until("There is no filter to take along.")
+        await console.until("There are no filters to open elsewhere.")
         bar(console).set_chips([Chip("type", "decision"), Chip("since", "-300d")])
         await settle(console)
         await console.press("F")
@@ -307,7 +307,7 @@ async def test_a_filter_is_saved_used_and_forgotten(corpus: Path, tmp_path: Path
     file.write_text("# mine\n[ui]\ntheme = 'vestige-dark'\n")
     async with configured(corpus, file) as console:
         await console.press("f3", "ctrl+s")
-        await console.until("There is no filter to save yet.")
+        await console.until("There are no filters to save.")
         bar(console).set_chips([Chip("type", "decision"), Chip("tag", "two words")])
         await console.press("ctrl+s")
         await console.until(lambda: isinstance(console.app.screen, Ask))
@@ -341,7 +341,7 @@ async def test_a_filter_is_saved_used_and_forgotten(corpus: Path, tmp_path: Path
         await console.until("second")
         await settle(console)
         await console.press("delete")
-        await console.until("Forget the saved filter my own [b]x[/]?")
+        await console.until("Delete the saved filter my own [b]x[/]?")
         await console.press("y")
         await settle(console)
         assert list(load_config(file).filters) == ["second"]

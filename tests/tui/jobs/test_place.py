@@ -577,9 +577,9 @@ async def test_a_store_that_cannot_be_reached_has_no_jobs_to_read() -> None:
         await console.until("■ The store could not be opened.")
         for place, key in (("f5", "c"), ("f5", "r"), ("f5", "v"), ("f6", "r")):
             await console.press(place, key)
-            await console.until("There is no store to do this with.")
+            await console.until("No store is open.")
             await console.press("escape")
-            await console.until("There is no store to do this with.", gone=True)
+            await console.until("No store is open.", gone=True)
 
 
 @pytest.mark.parametrize("key", ["tab", "enter"])

@@ -380,7 +380,7 @@ KEYS = {name: name[0] for name in ("write", "back", "drop", "again", "fill", "ca
 def test_vectors_of_a_model_that_cannot_be_used_are_not_called_searched() -> None:
     assert [part.label for part in parts(seen()) if part.count] == ["used by vector search"]
     unusable = seen(
-        state="failed", banner=ModelBanner(ModelActivity.UNUSABLE, "It is not here. Search answers by words alone.")
+        state="failed", banner=ModelBanner(ModelActivity.UNUSABLE, "It is not here. Search uses text only.")
     )
     [part] = [part for part in parts(unusable) if part.count]
     assert (part.label, part.style) == ("vectors of this model", "$text-muted")

@@ -270,7 +270,7 @@ async def test_supersede_without_leaving(tmp_path: Path) -> None:
         while not isinstance(at.app.focused, Input):
             await at.pilot.pause(0.01)
         await at.pilot.press(*"00000002", "enter")
-        await at.sees("2 of 3", "Another memory replaces this one now.", "Backups")
+        await at.sees("2 of 3", " is now replaced by ", "Backups")
         assert (await at.other.get(THREE[0].id or "")).superseded_by == THREE[1].id
 
 
@@ -352,7 +352,7 @@ async def test_what_others_did_alone_is_no_sitting(tmp_path: Path) -> None:
 
 async def test_an_empty_store(tmp_path: Path) -> None:
     async with open_desk(tmp_path) as at:
-        await at.sees("This store holds no memories yet.", "write the first one")
+        await at.sees("This store has no memories yet.", "add the first memory")
         await at.other.insert(THREE[0])
         await at.sees("1 of 1", "Signing keys")
 

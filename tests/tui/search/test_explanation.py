@@ -44,14 +44,14 @@ async def test_it_shows_both_lists_and_the_one_between_them(corpus: Path, size: 
         assert "w why not" in console.lines[-1]
         assert all(len(line) <= size[0] for line in console.lines)
         if size[0] == 60:
-            head = next(line for line in console.lines if "meaning" in line and "total" in line)
+            head = next(line for line in console.lines if "vector" in line and "score" in line)
             row = console.lines[console.lines.index(head) + 1]
             hit = screen.query_one("#lines", RankList).rows[0].hit
-            for title, rank in (("words", hit.text_rank), ("meaning", hit.vector_rank)):
+            for title, rank in (("text", hit.text_rank), ("vector", hit.vector_rank)):
                 end = head.index(title) + len(title)
-                assert row[:end].split()[-1] == (str(rank) if rank else "─")
+                assert row[:end].split()[-1] == (f"#{rank}" if rank else "─")
         else:
-            assert next(line for line in console.lines if "together  " in line and "20 shown" in line)
+            assert next(line for line in console.lines if "fused  " in line and "20 shown" in line)
 
 
 async def test_the_cursor_stays_on_its_memory_in_every_list(corpus: Path) -> None:
@@ -143,7 +143,7 @@ async def test_nothing_found_still_says_what_became_of_words_and_filters(corpus:
     async with open_console(corpus, (80, 24)) as console:
         await open_explanation(console, "how webhook +zzqq")
         assert "No memory passes all filters." in console.text
-        assert "No memory answers this." in console.text
+        assert "No memory matches this search." in console.text
         await console.press("tab", "G")
         await console.still()
         assert "from the query" in console.text
@@ -191,7 +191,7 @@ async def test_why_not_this_one(corpus: Path, by_id: bool) -> None:
         wanted = found[0].memory
         await open_explanation(console, "webhook type:preference ")
         await console.press("w")
-        await console.until("Why not this one?")
+        await console.until("Why is this memory not in the results?")
         await console.paste(wanted.id[:8] if by_id else "backup")
         await console.press("enter")
         if not by_id:
@@ -211,10 +211,10 @@ async def test_why_not_is_asked_of_search_too_and_nothing_is_no_error(corpus: Pa
         await console.paste("webhook")
         await console.until("best 20")
         await console.press("down", "w")
-        await console.until("Why not this one?")
+        await console.until("Why is this memory not in the results?")
         await console.paste("zzqqzz")
         await console.press("enter")
-        await console.until("No memory has this id or holds these words: zzqqzz")
+        await console.until("No memory has this id or contains these words: zzqqzz")
         await console.press("escape", "w", "escape")
         assert isinstance(console.app.screen, SearchPlace)
 

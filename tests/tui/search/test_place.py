@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -15,6 +16,7 @@ from tests.support.corpus import MEMORIES, second_handle
 from vestige_tui.core.errors import Unavailable
 from vestige_tui.core.memories import Draft, Filter
 from vestige_tui.core.search import Answer, SearchQuery
+from vestige_tui.presenters.explanation import MODE_NAMES
 from vestige_tui.tui.commands.catalogue import IN_PLACE, catalogue
 from vestige_tui.tui.commands.command import Command
 from vestige_tui.tui.commands.everywhere import EVERYWHERE
@@ -52,8 +54,8 @@ async def test_it_starts_with_the_newest_memories_and_says_where_they_belong(
         assert "event  team  #communication" in second
         assert "5 h" in second
         assert "new" in second
-        assert "words" not in second
-        assert "meaning" not in second
+        assert "#1" not in second
+        assert "vector" not in second
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -64,10 +66,10 @@ async def test_typing_asks_and_each_hit_says_why_it_is_there(corpus: Path, size:
         first = next(number for number, line in enumerate(shown) if " 1 ●" in line or " 1 ○" in line or " 1 ◐" in line)
         text = shown[first].split("▌")[0].split("│")[0]
         assert len(text.strip()) > 45
-        assert "words" in shown[first + 1]
-        assert "meaning" in shown[first + 1]
+        assert "text #" in shown[first + 1]
+        assert "vector #" in shown[first + 1]
         assert "best 20" in console.text
-        assert "meaning" in shown[3 if size[1] > 20 else 2]
+        assert MODE_NAMES["hybrid"].split()[-1] in shown[3 if size[1] > 20 else 2]
 
 
 async def test_old_hits_stay_until_the_new_ones_are_there(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,8 +121,8 @@ async def test_the_card_beside_the_list_follows_and_explains(corpus: Path) -> No
         card = console.app.screen.query_one(MemoryCard)
         assert card.detail is not None
         assert card.detail.memory.id == under_the_cursor(console)
-        assert "found by" in console.text
-        assert "together" in console.text
+        assert "search rank" in console.text
+        assert re.search(r"vector  #\d+ +cosine", console.text)
 
 
 async def test_without_room_enter_opens_the_card_as_a_page_and_escape_returns(corpus: Path) -> None:
@@ -133,7 +135,7 @@ async def test_without_room_enter_opens_the_card_as_a_page_and_escape_returns(co
         await console.still()
         assert console.app.screen.query_one(MemoryCard).display
         assert not console.app.screen.query_one(HitList).display
-        assert "made" in console.text
+        assert "created" in console.text
         assert "esc back" in console.lines[-1]
         await console.press("escape")
         assert isinstance(console.app.focused, HitList)
@@ -172,21 +174,21 @@ async def test_a_filter_that_cannot_be_read_is_one_sentence_and_goes_away(corpus
 async def test_nothing_found_says_so_and_names_the_ways_on(corpus: Path) -> None:
     async with open_console(corpus, (60, 20)) as console:
         await console.paste("+zzyzx tag:keys ")
-        await console.until("No memory answers this.")
-        assert "take a filter away" in console.text
-        assert "look at replaced memories too" in console.text
+        await console.until("No memory matches this search.")
+        assert "remove the last filter" in console.text
+        assert "show replaced memories too" in console.text
         assert "search by text" in console.text
         await console.press("down", "m")
         await console.until("Searching by text.")
         await console.press("slash", "home", *["delete"] * 6, "backspace")
         await console.until("newest first")
-        assert "No memory answers" not in console.text
+        assert "No memory matches" not in console.text
 
 
 async def test_an_empty_store_says_which_key_fills_it(empty_store: Path) -> None:
     async with open_console(empty_store, (60, 20)) as console:
-        await console.until("This store holds no memories yet.")
-        assert "↓ a  write the first one" in console.text
+        await console.until("This store has no memories yet.")
+        assert "↓ a  add the first memory" in console.text
         await console.press("down")
         assert console.app.focused is None
         async with second_handle(empty_store) as other:
@@ -223,7 +225,7 @@ async def test_replaced_memories_are_shown_when_asked_for(corpus: Path) -> None:
         await console.still()
         active = len(console.app.screen.query_one(HitList).hits)
         await console.press("o")
-        await console.until("Replaced memories are shown too.")
+        await console.until("Replaced memories are shown.")
         await console.still()
         assert active < len(console.app.screen.query_one(HitList).hits) == MEMORIES
 
@@ -379,7 +381,7 @@ async def test_add_and_edit_go_through_the_editor_and_one_key_takes_them_back(
     async with open_console(corpus) as console:
         editor('stat -c %a "$1" > "$0.mode"; printf "A note about the lighthouse\\n" > "$1"')
         await console.press("down", "a")
-        await console.until("Added ")
+        await console.until('Added "A note about the lighthouse"')
         assert (tmp_path / "editor.mode").read_text().strip() == "600"
         await console.until("A note about the lighthouse")
         await console.press("g")
@@ -388,15 +390,15 @@ async def test_add_and_edit_go_through_the_editor_and_one_key_takes_them_back(
         assert (await console.store.get(current)).content == "A note about the lighthouse"
         editor('printf "\\nand the harbour" >> "$1"')
         await console.press("e")
-        await console.until("Saved the edit.")
+        await console.until('Edited "')
         assert "u undo" in console.text
         assert (await console.store.get(current)).content == "A note about the lighthouse\nand the harbour"
         await console.press("u")
-        await console.until("Took back the last change of 1 memory.")
+        await console.until('Undid: edit on "A note about the lighthouse"')
         assert (await console.store.get(current)).content == "A note about the lighthouse"
         editor("true")
         await console.press("e")
-        await console.until("The editor ended at once")
+        await console.until("The editor closed at once")
         await console.press("escape")
         await console.until("Nothing was changed.")
         editor(': > "$1"')
@@ -472,13 +474,13 @@ async def test_an_editor_that_does_not_wait_is_waited_for(
         editor("true")
         for answer, sentence, text in (
             ("escape", "Nothing was saved. Your text is kept in", None),
-            ("enter", "Saved the edit.", "saved in a window"),
+            ("enter", 'Edited "', "saved in a window"),
         ):
             await console.press("e")
             await console.until("The text is unchanged.")
             [draft] = [path for path in drafts_left(tmp_path) if path.read_text() != "saved in a window"]
             draft.write_text("saved in a window")
-            await console.until("The text is changed: 17 characters.")
+            await console.until("The text has changed: 17 characters.")
             await console.press(answer)
             await console.until(sentence)
             assert ((await console.store.get(here)).content == text) is (text is not None)
@@ -491,7 +493,7 @@ async def test_ctrl_c_in_the_editor_is_the_editors(corpus: Path, tmp_path: Path,
         # The terminal sends it to everybody in front: to us as well.
         editor('kill -INT $PPID; sleep 0.05; printf "still here" > "$1"')
         await console.press("e")
-        await console.until("Saved the edit.")
+        await console.until('Edited "')
         assert console.app.is_running
 
 
@@ -501,7 +503,7 @@ async def test_a_huge_text_goes_through_whole(corpus: Path, editor: Callable[[st
         here = under_the_cursor(console)
         editor('yes "a line of forty characters, more or less" | head -c 2000000 > "$1"')
         await console.press("e")
-        await console.until("Saved the edit.")
+        await console.until('Edited "')
         assert len((await console.store.get(here)).content) >= 1_999_999
         await console.press("enter")
         await console.until(lambda: console.says("The first 20,000 of") or console.says("a line of forty"))

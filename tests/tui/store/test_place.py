@@ -43,22 +43,22 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_health_comes_first_in_words(corpus: Path, size: tuple[int, int]) -> None:
     async with open_console(corpus, size) as console:
         await console.press("f7")
-        await console.until("It answers, and nothing needs attention.")
+        await console.until("No problems found.")
         await console.until("1,504")
-        # The header names the store, and only "what it runs on" does so again.
+        # The header names the store, and only "server or file" does so again.
         assert console.text.count("vestige.db") == (2 if size[1] == 40 else 1)
         if size[1] == 40:
             await console.until("write-ahead log")
             for said in (f"memories{MEMORIES:>17}", "1,504", "Nov Dec Jan", "connections", "readers"):
                 assert said in console.text
             await console.press("G")
-            for said in ("0005", "applied", "our slowest queries"):
+            for said in ("0005", "applied", "slowest queries"):
                 await console.until(said)
         else:
-            # What is in the store comes before what it runs on.
-            assert "what it runs on" not in console.text
+            # The contents of the store come before the section "server or file".
+            assert "server or file" not in console.text
             await console.press("G")
-            await console.until("95 %: 19 times in 20 it took no longer")
+            await console.until("p95")
 
 
 @pytest.mark.parametrize(("size", "beside"), [((100, 60), True), ((99, 80), False)])
@@ -121,7 +121,7 @@ async def test_one_connection_more_is_one_other(corpus: Path, monkeypatch: pytes
 async def test_changes_show_by_themselves(corpus: Path) -> None:
     async with open_console(corpus, (120, 90)) as console, second_handle(corpus) as other:
         await console.press("f7")
-        await console.until("Nobody has changed anything")
+        await console.until("No changes yet.")
         added = await other.insert(Draft("written elsewhere"), embed=False)
         await console.until("add  ")
         assert added.changed[0][:8] in console.text
@@ -167,10 +167,10 @@ async def test_a_vacuum_is_stopped_by_escape(corpus: Path, monkeypatch: pytest.M
         await console.press("y")
         await console.until("Vacuuming the \ufffd[31mfile; esc stops it.")
         await console.press("v")
-        await console.until("vacuumed already")
+        await console.until("already running")
         assert not stopped
         await console.press("escape")
-        await console.until("The vacuum was stopped; nothing is lost.")
+        await console.until("Vacuum stopped; nothing was lost.")
         assert stopped == [True]
 
 
@@ -188,7 +188,7 @@ async def test_a_store_that_went_away_is_not_said_to_be_healthy(corpus: Path, mo
         await console.until("1,504")
         monkeypatch.setattr(MaintenanceService, "stats", looked)
         console.app.session.note_change()
-        await console.until("The store went away; it is being tried again.")
+        await console.until("The store does not answer; the console retries.")
         assert "● healthy" not in console.text
         # The figures of before stay, and asking again changes nothing of it.
         assert "1,504" in console.text

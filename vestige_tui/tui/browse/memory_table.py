@@ -335,13 +335,13 @@ class MemoryTable(MemoryRows):
         yield fit("memory", columns.text), "head"
         if columns.tags:
             yield "  " + fit("tags", columns.tags), "head"
-        moment = {"updated": "edited", "due": "due"}.get(self._sort or "", "made")
+        moment = {"updated": "updated", "due": "due"}.get(self._sort or "", "created")
         label = title(moment, "created", "updated", "due")
         yield "  " + fit(label, columns.age, right=True), "head"
         yield "  " + fit("recall" if columns.recall >= 6 else "R", columns.recall, right=True), "head"
         if columns.due:
             # Sorted by due date, the column before shows that date, and this one the age.
-            yield "  " + fit("made" if self._sort == "due" else "due", columns.due, right=True), "head"
+            yield "  " + fit("created" if self._sort == "due" else "due", columns.due, right=True), "head"
 
     def draw_row(self, index: int, line: int, width: int) -> Iterable[Piece]:
         columns = Columns.of(width, self._sort)
@@ -414,7 +414,7 @@ class Columns:
         tags = 0 if width < 110 else 16 if width < 140 else 24
         due_cells = 10 if width >= 92 else 0
         recall = 9 if width >= 110 else 6 if width >= 66 else 3
-        age_cells = {"updated": 8, "due": 10}.get(sort or "", 6)
+        age_cells = 10 if sort == "due" else 9
         rest = sum(cells + 2 for cells in (kind, tags, due_cells, recall, age_cells) if cells)
         return cls(kind, max(4, width - 4 - rest), tags, age_cells, recall, due_cells)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vestige_tui.store.store import Store
 
 HEAD_CHARS = 400
-SORTS: dict[Sort, str] = {"created": "newest first", "updated": "last edited first", "due": "next due first"}
+SORTS: dict[Sort, str] = {"created": "newest first", "updated": "last updated first", "due": "next due first"}
 
 
 class BrowsePlace(ReadingPlace):
@@ -41,11 +41,11 @@ class BrowsePlace(ReadingPlace):
     CSS_PATH: ClassVar[list[str | PurePath]] = ["../reading_place.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["browse"])
     HELP = """\
-Every memory of the store. `f` opens the filters there are, with counts. Or `/` and type: `type:decision`,
-`domain:auth`, `tag:"two words"`, `codebase:api`, `owner:mira`, `since:-30d`, `until:2026-11-01`, `recall:0.8`,
-`is:replaced`, `is:without-vector`. `ctrl+s` saves them under a name, `F` takes them to Search or Review.
+All memories of the store. `f` chooses filters, with counts; or press `/` and type them: `type:decision`, `domain:auth`,
+`tag:"two words"`, `codebase:api`, `owner:mira`, `since:-30d`, `until:2026-11-01`, `recall:0.8`, `is:replaced`,
+`is:without-vector`. `ctrl+s` saves them under a name; `F` opens them in Search or Review.
 
-`space` selects, `v` starts a range, `*` selects all that the filters match; commands then act on the selection.
+`space` selects a row, `v` starts a range, `*` selects every row; `t` and `d` then act on the selection.
 """
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
         if event.text:
             search_key = self.key_named(GoToSearch).upper()
             self.say(
-                f"Words are looked for in Search ({search_key}); here a filter reads field:value.", severity="quiet"
+                f"To search for words, go to Search ({search_key}); a filter here is field:value.", severity="quiet"
             )
         self.refresh_place()
 
@@ -125,15 +125,17 @@ Every memory of the store. `f` opens the filters there are, with counts. Or `/` 
     def _say_nothing(self, filtered: bool) -> None:
         nothing = self.query_one("#nothing", Empty)
         key = self.key_named
-        keys = [] if self.replaced_too else [(key(ToggleSuperseded), "look at replaced memories too")]
+        keys = [] if self.replaced_too else [(key(ToggleSuperseded), "show replaced memories too")]
         if filtered:
             change, clear = key(PickFilters, typing=True), key(Leave)
-            nothing.say("No memory passes these filters.", (change, "change the filters"), (clear, "clear them"), *keys)
+            nothing.say(
+                "No memory passes these filters.", (change, "change the filters"), (clear, "clear the filters"), *keys
+            )
         elif self._sort == "due":
-            review = (key(GoToReview).upper(), "review new ones")
-            nothing.say("No memory has a due date yet.", (key(SortCommand), "sort by something else"), review)
+            review = (key(GoToReview).upper(), "review new memories")
+            nothing.say("No memory has a due date yet.", (key(SortCommand), "change the order"), review)
         else:
-            nothing.say("This store holds no memories yet.", (key(AddMemory), "write the first one"))
+            nothing.say("This store has no memories yet.", (key(AddMemory), "add the first memory"))
 
     def action_filter(self) -> None:
         self.reading = False

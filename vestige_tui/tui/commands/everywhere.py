@@ -9,37 +9,37 @@ from vestige_tui.tui.commands.places import PLACES, NextPlace, PreviousPlace
 class ShowHelp(Command):
     id, key, label, action = "help.show", "question_mark,f1", "help", "show_help"
     group, footer, display = "Everywhere", True, "?"
-    help = "Show what this place is for and every key that works here."
+    help = "Show what this place is for, and all its keys."
 
 
 class ShowErrorDetails(Command):
     id, key, label, action = "error.details", "exclamation_mark", "details", "show_details"
     group, display = "Everywhere", "!"
-    help = "Show the details behind the last error."
+    help = "Show the details of the last error."
 
 
 class Leave(Command):
     id, key, label, action = "place.back", "escape", "back", "back"
     group = "Everywhere"
-    help = "Leave what is open; what was typed stays."
+    help = "Close; typed text is kept."
 
 
 class Refresh(Command):
     id, key, label, action = "place.refresh", "ctrl+r", "refresh", "refresh_place"
     group = "Everywhere"
-    help = "Ask the store again."
+    help = "Refresh this place from the store."
 
 
 class Quit(Command):
     id, key, label, action = "app.quit", "ctrl+q", "quit", "quit"
     group, priority = "Everywhere", True
-    help = "Leave the console; jobs go on."
+    help = "Quit the console; jobs keep running."
 
 
 class SuspendConsole(Command):
     id, key, label, action = "app.suspend", "ctrl+z", "suspend", "suspend_console"
     group, priority = "Everywhere", True
-    help = "Stop the console, as a job of your shell; fg brings it back."
+    help = "Suspend the console; fg in the shell resumes it."
 
 
 EVERYWHERE: tuple[type[Command], ...] = (

@@ -8,46 +8,46 @@ from vestige_tui.tui.commands.command import Command
 class CancelJob(Command):
     id, key, label, action = "job.cancel", "x", "cancel", "cancel_job"
     group, footer = "Jobs", True
-    help = "Stop the job at its next checkpoint; what is written stays."
+    help = "Stop the job at its next checkpoint; everything written until then is kept."
 
 
 class RetryJob(Command):
     id, key, label, action = "job.retry", "R", "retry", "retry_job"
     group, footer = "Jobs", True
-    help = "Go on with a job from its last checkpoint, or queue an agent's work once more."
+    help = "Continue a job from its last checkpoint, or queue an agent's work again."
 
 
 class FailJob(Command):
     id, key, label, action = "job.fail", "F", "mark failed", "fail_job"
     group, footer = "Jobs", True
-    help = "Mark work that nobody ends any more as failed, with a reason."
+    help = "Mark abandoned work as failed, with a reason."
 
 
 class VerifyCopy(Command):
     id, key, label, action = "job.verify", "v", "verify", "verify_copy"
     group, footer = "Jobs", True
-    help = "Compare every row of the two stores of this job, or of this store and another one."
+    help = "Compare every row of this job's two stores, or of this store and another one."
 
 
 class CopyJobId(Command):
     id, key, label, action = "job.copy_id", "y", "copy id", "copy_job_id"
     group = "Jobs"
-    help = "Copy the job's whole id to the clipboard."
+    help = "Copy the job's full id to the clipboard."
 
 
 class LeaveJob(Command):
     id, key, label, action = "job.leave", "escape", "back", "screen.back"
     group, footer, display = "Jobs", True, "esc"
-    help = "Go back from the findings to their job, and from the job to the list."
+    help = "Go back from the findings to the job, and from the job to the list."
 
 
 class StartCopy(Command):
     id, key, label, action = "store.copy", "c", "copy store", "start_copy"
     group, footer = "Store", True
-    help = "Copy a store into another one, as a job, after showing what would come along."
+    help = "Copy a store into another one, as a job; first shows the contents."
 
 
 class Reembed(Command):
     id, key, label, action = "store.reembed", "r", "re-embed", "reembed"
     group, footer = "Store", True
-    help = "Make the vectors of this store anew with another model, as a job, after showing what it would cost."
+    help = "Re-embed this store with another model, as a job; first shows the cost."

@@ -62,61 +62,61 @@ class ChooseRow(Command):
 class SelectRow(Command):
     id, key, label, action = "list.select", "space", "select", "toggle_selected"
     group, footer = "Lists", True
-    help = "Select the row, or take it out of the selection, and go on."
+    help = "Select or deselect the row, and move to the next one."
 
 
 class SelectRange(Command):
     id, key, label, action = "list.range", "v", "range", "toggle_range"
     group = "Lists"
-    help = "Start a range here; move, and press again to select it."
+    help = "Start a range here; move, then press again to select it."
 
 
 class SelectAll(Command):
     id, key, label, action = "list.all", "asterisk", "all", "select_all"
     group, display = "Lists", "*"
-    help = "Select everything that the filter matches."
+    help = "Select every row of the list."
 
 
 class ClearSelection(Command):
     id, key, label, action = "list.clear", "escape", "clear selection", "clear_selection"
     group = "Lists"
-    help = "Give up the range or the selection."
+    help = "Clear the selection."
 
 
 class FocusFilter(Command):
     id, key, label, action = "list.filter", "slash", "filter", "filter"
     group, footer, display = "Lists", True, "/"
-    help = "Type what to look for, or add a filter such as type:decision."
+    help = "Type a query, or a filter such as type:decision."
 
 
 class PickFilters(Command):
     id, key, label, action = "filter.pick", "f,f8", "filters", "pick_filters"
     group, footer = "Lists", True
-    help = "Pick filters from what there is, with counts; f8 does it while you type. Saved filters are there too."
+    help = "Choose filters (with counts), or a saved filter; f8 works while you type."
 
 
 class CarryFilters(Command):
-    id, key, label, action = "filter.carry", "F", "filters elsewhere", "carry_filters"
+    id, key, label, action = "filter.carry", "F", "open these filters in…", "carry_filters"
     group = "Lists"
-    help = "Go to Search, Browse or Review with the same filters."
+    help = "Open these filters in Search, Browse or Review."
 
 
 class SaveFilters(Command):
     id, key, label, action = "filter.save", "ctrl+s", "save filters", "save_filters"
     group = "Lists"
-    help = "Give the filters a name, to come back to them."
+    help = "Save the filters under a name."
 
 
 class LeaveLine(Command):
     id, key, label, action = "line.leave", "down", "to the list", "leave_line"
     group, footer = "Lists", True
-    help = "Go on from the line to the list, where letters are keys."
+    help = "Go from the input line to the list, where letters are keys."
 
 
 class Sort(Command):
     id, key, label, action = "list.sort", "s", "sort", "sort"
     group, footer = "Lists", True
-    help = "Choose what the list is sorted by."
+    help = "Choose the order of the list."
 
 
 MOTIONS: tuple[type[Command], ...] = (

@@ -14,7 +14,7 @@ class CopyMemory(Command):
 class CopyId(Command):
     id, key, label, action = "memory.copy_id", "Y", "copy id", "copy_id"
     group = "Memory"
-    help = "Copy the memory's whole id to the clipboard."
+    help = "Copy the memory's full id to the clipboard."
 
 
 class AddMemory(Command):
@@ -38,7 +38,7 @@ class TagMemory(Command):
 class DeleteMemory(Command):
     id, key, label, action = "memory.delete", "d", "delete", "delete_memory"
     group, footer = "Memory", True
-    help = "Delete the memory or the selection, after showing what will go."
+    help = "Delete the memory or the selection; first shows what else is deleted."
 
 
 class GradeMemory(Command):
@@ -54,15 +54,15 @@ class LinkMemory(Command):
 
 
 class SupersedeMemory(Command):
-    id, key, label, action = "memory.supersede", "S", "supersede", "supersede_memory"
+    id, key, label, action = "memory.supersede", "S", "replace", "supersede_memory"
     group = "Memory"
-    help = "Say that another memory replaces this one."
+    help = "Mark this memory as replaced by another one, or make it active again."
 
 
 class UndoChange(Command):
     id, key, label, action = "memory.undo", "u", "undo", "undo"
     group, footer = "Memory", True
-    help = "Take back the last change."
+    help = "Undo the last change."
 
 
 class LeaveCard(Command):
@@ -74,13 +74,13 @@ class LeaveCard(Command):
 class ToggleRaw(Command):
     id, key, label, action = "card.raw", "r", "raw", "toggle_raw"
     group = "Memory"
-    help = "Show the text as it is stored, or as Markdown."
+    help = "Switch between Markdown and the plain text."
 
 
 class ShowWhole(Command):
-    id, key, label, action = "card.whole", "w", "whole text", "show_whole"
+    id, key, label, action = "card.whole", "w", "full text", "show_whole"
     group = "Memory"
-    help = "Show the whole of a very long memory."
+    help = "Show the full text of a very long memory."
 
 
 ON_A_MEMORY: tuple[type[Command], ...] = (

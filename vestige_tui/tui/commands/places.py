@@ -19,13 +19,13 @@ class GoTo(Command):
 class GoToSearch(GoTo):
     id, key, label, action = "place.search", "f2", "search", "place('search')"
     place, title = "search", "Search"
-    help = "Ask a question and see which memories answer it."
+    help = "Ask a question and see the memories that answer it."
 
 
 class GoToBrowse(GoTo):
     id, key, label, action = "place.browse", "f3", "browse", "place('browse')"
     place, title = "browse", "Browse"
-    help = "Walk through all memories, filter and sort them."
+    help = "List, filter and sort all memories."
 
 
 class GoToReview(GoTo):
@@ -37,13 +37,13 @@ class GoToReview(GoTo):
 class GoToJobs(GoTo):
     id, key, label, action = "place.jobs", "f5", "jobs", "place('jobs')"
     place, title = "jobs", "Jobs"
-    help = "Watch copies and the work of agents."
+    help = "Watch copies, re-embeds and the work of agents."
 
 
 class GoToRegistry(GoTo):
     id, key, label, action = "place.registry", "f6", "registry", "place('registry')"
     place, title = "registry", "Registry"
-    help = "See which embedding model this store belongs to."
+    help = "See which embedding model this store uses."
 
 
 class GoToStore(GoTo):

@@ -14,13 +14,13 @@ class FillVectors(Command):
 class PreviewModel(Command):
     id, key, label, action = "registry.preview", "p", "compare", "preview_model"
     group = "Registry"
-    help = "Compare how the chosen model and the present one answer the same questions."
+    help = "Compare the answers of the chosen and the current model to the same questions."
 
 
 class ReadModelCard(Command):
     id, key, label, action = "registry.card", "tab", "card", "read_card"
     group, footer = "Registry", True
-    help = "Read about the store's model: its vectors, the ways out, second vectors, and the models so far."
+    help = "Show the store's model: its vectors, vectors of a second model, and model history."
 
 
 class LeaveModelCard(Command):
@@ -32,16 +32,16 @@ class LeaveModelCard(Command):
 class RollBack(Command):
     id, key, label, action = "registry.rollback", "b", "roll back", "roll_back"
     group, footer = "Registry", True
-    help = "Go back to the model before, whose vectors are kept."
+    help = "Roll back to the previous model; the current vectors are kept."
 
 
 class DropOldVectors(Command):
     id, key, label, action = "registry.drop_old", "D", "drop old", "drop_old"
     group, footer = "Registry", True
-    help = "Delete the vectors of the model before; there is no way back then."
+    help = "Delete the vectors of the previous model; rolling back is then impossible."
 
 
 class ConfigureModel(Command):
     id, key, label, action = "registry.configure", "w", "write setting", "configure_model"
     group, footer = "Registry", True
-    help = "Write the store's model into the settings file, where that names another one."
+    help = "Write the store's model into the settings file, if that names another one."

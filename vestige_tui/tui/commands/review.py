@@ -8,7 +8,7 @@ from vestige_tui.tui.commands.command import Command
 class Reveal(Command):
     id, key, label, action = "review.reveal", "space", "reveal", "reveal"
     group, footer = "Review", True
-    help = "Show the whole memory and the four grades."
+    help = "Show the full memory and the four grades."
 
 
 class GradeAgain(Command):
@@ -38,10 +38,10 @@ class GradeEasy(Command):
 class Suspend(Command):
     id, key, label, action = "review.suspend", "x", "suspend", "suspend"
     group, footer = "Review", True
-    help = "Never offer this memory again until resumed."
+    help = "Leave this memory out of reviews until you resume it."
 
 
 class Bury(Command):
     id, key, label, action = "review.bury", "b", "bury", "bury"
     group, footer = "Review", True
-    help = "Offer this memory again tomorrow."
+    help = "Leave this memory out of reviews until tomorrow."

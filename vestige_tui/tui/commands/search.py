@@ -10,25 +10,25 @@ from vestige_tui.tui.commands.places import PLACES
 class CycleMode(Command):
     id, key, label, action = "search.mode", "m", "mode", "cycle_mode"
     group, footer = "Search", True
-    help = "Search by words and meaning, by words, by meaning alone, or for exact characters."
+    help = "Switch the search: text and vector, text, vector, or exact characters."
 
 
 class MoreHits(Command):
     id, key, label, action = "search.more", "plus", "more", "more_hits"
     group, display = "Search", "+"
-    help = "Ask for more hits."
+    help = "Show more hits."
 
 
 class ExplainAnswer(Command):
     id, key, label, action = "search.explain", "x", "explain", "explain_answer"
     group, footer = "Search", True
-    help = "Show how the answer came about: both lists, what each word weighed, the filters, and what it cost."
+    help = "Explain the ranking: both lists, the weight of each word, the filters, and the time of each step."
 
 
 class AskWhyNot(Command):
     id, key, label, action = "search.why_not", "w", "why not", "ask_why_not"
     group, footer = "Search", True
-    help = "Pick any memory, and see where it stands and what keeps it from the answer."
+    help = "Pick a memory, and see its rank and why it is not in the results."
 
 
 class LeaveExplanation(Command):
@@ -38,7 +38,7 @@ class LeaveExplanation(Command):
 
 
 class ColumnBefore(Command):
-    id, key, label, action = "explain.before", "left", "list before", "step_column(-1)"
+    id, key, label, action = "explain.before", "left", "previous list", "step_column(-1)"
     group = "Search"
     help = "Go to the list on the left."
 
@@ -50,9 +50,9 @@ class ColumnAfter(Command):
 
 
 class ToggleSuperseded(Command):
-    id, key, label, action = "list.superseded", "o", "replaced too", "toggle_superseded"
+    id, key, label, action = "list.superseded", "o", "show replaced", "toggle_superseded"
     group = "Lists"
-    help = "Also show memories that another one has replaced."
+    help = "Show or hide memories that another one replaces."
 
 
 OF_AN_EXPLANATION: tuple[type[Command], ...] = (

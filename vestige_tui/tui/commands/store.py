@@ -8,4 +8,4 @@ from vestige_tui.tui.commands.command import Command
 class Vacuum(Command):
     id, key, label, action = "store.vacuum", "v", "vacuum", "vacuum"
     group, footer = "Store", True
-    help = "Give unused space back to the disk."
+    help = "Free unused disk space (VACUUM)."

@@ -41,6 +41,6 @@ async def ask_and_use(
             raise
         except VestigeError as error:
             if screen.app.screen is not screen:
-                raise type(error)(f"{error.message} You had typed: {plain(typed)}") from error
+                raise type(error)(f"{error.message} Your text: {plain(typed)}") from error
             log.info("What was typed into a dialog was refused: %s", type(error).__name__)
             line, fault = typed, error.message

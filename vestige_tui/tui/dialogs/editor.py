@@ -23,11 +23,11 @@ class EditorWait(Dialog[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "take", "take", show=False)]
 
     def __init__(self, edited: EditedText) -> None:
-        super().__init__("The editor ended at once", (("enter", "take the text"), ("esc", "cancel")))
+        super().__init__("The editor closed at once", (("enter", "use the text"), ("esc", "cancel")))
         self._edited = edited
 
     def compose_body(self) -> ComposeResult:
-        note = f"{self._edited.editor} changed nothing. If the text is open in a window, save it there."
+        note = f"{self._edited.editor} did not change the text. If it opened a window, edit and save the text there."
         yield Static(Content(plain(note)), id="sheet-notes", markup=False)
         yield Static("The text is unchanged.", id="sheet-state", markup=False)
 
@@ -41,7 +41,7 @@ class EditorWait(Dialog[bool]):
             self._show(error.message)
             return
         size = grouped(len(self._edited.text))
-        self._show(f"The text is changed: {size} characters." if self._edited.changed else "The text is unchanged.")
+        self._show(f"The text has changed: {size} characters." if self._edited.changed else "The text is unchanged.")
 
     def _show(self, sentence: str) -> None:
         self.query_one("#sheet-state", Static).update(Content(plain(sentence)))

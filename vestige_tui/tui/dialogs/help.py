@@ -65,7 +65,7 @@ class HelpScreen(Dialog[None]):
     """
 
     def __init__(self, title: str, purpose: str, screen: Screen[Any]) -> None:
-        super().__init__(title, (("esc", "back"), ("ctrl+p", "all commands by name")))
+        super().__init__(title, (("esc", "back"), ("ctrl+p", "all commands")))
         self._purpose = purpose
         self._rows = tuple(live_keys(screen))
 

@@ -100,7 +100,7 @@ class Confirm(Dialog[bool]):
     ]
 
     def __init__(self, title: str, rows: Sequence[str], *, verb: str = "delete", notes: Sequence[str] = ()) -> None:
-        super().__init__(title, (("y", verb), ("esc", "leave everything as it is")))
+        super().__init__(title, (("y", verb), ("esc", "cancel")))
         self._rows, self._notes = rows, notes
 
     def compose_body(self) -> ComposeResult:
@@ -133,7 +133,7 @@ class Ask(Dialog[str | None]):
         note: str = "",
         verb: str = "done",
     ) -> None:
-        super().__init__(title, (("enter", verb), ("esc", "leave")))
+        super().__init__(title, (("enter", verb), ("esc", "cancel")))
         self._value, self._placeholder, self._note, self._fault = value, placeholder, note, fault
 
     def compose_body(self) -> ComposeResult:
@@ -169,7 +169,7 @@ class Pick(Dialog[str | None]):
     ]
 
     def __init__(self, title: str, choices: Sequence[Choice], *, placeholder: str = "type to narrow") -> None:
-        super().__init__(title, (("enter", "choose"), ("↑↓", "move"), ("esc", "leave")))
+        super().__init__(title, (("enter", "choose"), ("↑↓", "move"), ("esc", "cancel")))
         self._choices = tuple(choices)
         self._matches = self._choices
         self._placeholder = placeholder

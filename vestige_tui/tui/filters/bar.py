@@ -58,7 +58,7 @@ class ChipView(Widget):
 
 
 class AskInput(Input):
-    """Input of the filter line: backspace at its beginning removes the last chip, ``down`` goes to the list."""
+    """Input of the filter line: backspace at its start removes the last chip, ``down`` goes to the list."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(LeaveLine)
 

@@ -51,8 +51,8 @@ SHOWN_VALUE_COUNT = 500
 SETTLE_SECONDS = 0.12
 PATIENCE_SECONDS = 0.3
 FULL, EMPTY = "●", "○"
-DATES = "or type one: -45d, 2026-11-01"
-PLACEHOLDERS = {"since": DATES, "until": DATES, "recall": "or type one: 0.85"}
+DATES = "or type a date: -45d, 2026-11-01"
+PLACEHOLDERS = {"since": DATES, "until": DATES, "recall": "or type a number: 0.85"}
 
 
 class NarrowInput(AskInput):
@@ -72,13 +72,13 @@ class FilterPicker(Dialog[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "move(1)", "down", show=False, priority=True),
         Binding("up", "move(-1)", "up", show=False, priority=True),
-        Binding("pagedown", "move(8)", "further down", show=False, priority=True),
-        Binding("pageup", "move(-8)", "further up", show=False, priority=True),
+        Binding("pagedown", "move(8)", "page down", show=False, priority=True),
+        Binding("pageup", "move(-8)", "page up", show=False, priority=True),
         Binding("tab,right", "field(1)", "next field", show=False, priority=True),
-        Binding("shift+tab,left", "field(-1)", "field before", show=False, priority=True),
+        Binding("shift+tab,left", "field(-1)", "previous field", show=False, priority=True),
         Binding("space,enter", "choose", "toggle", show=False, priority=True),
         Binding("ctrl+s", "save", "save", show=False, priority=True),
-        Binding("delete", "drop", "forget", show=False, priority=True),
+        Binding("delete", "drop", "delete", show=False, priority=True),
     ]
 
     def __init__(
@@ -165,10 +165,10 @@ class FilterPicker(Dialog[None]):
         self._load()
 
     def _key_line(self) -> Content:
-        own = [("enter", "use"), ("del", "forget")] if self._field == SAVED else [("space", "toggle")]
-        keys = [*own, ("tab", "field"), ("ctrl+s", "save"), ("esc", "done")]
+        own = [("enter", "use"), ("del", "delete")] if self._field == SAVED else [("space", "toggle")]
+        keys = [*own, ("tab", "field"), ("ctrl+s", "save"), ("esc", "close")]
         if layout_widths.is_wide(self.size.width):
-            keys.insert(-1, ("backspace", "last filter away"))
+            keys.insert(-1, ("backspace", "remove last"))
         pieces = [((f"{key} ", "$accent bold"), (label, "$text-muted")) for key, label in keys]
         return Content("   ").join(Content.assemble(*piece) for piece in pieces)
 
@@ -237,19 +237,19 @@ class FilterPicker(Dialog[None]):
         typed = cut(plain(self._typed), 30)
         clear = ("ctrl+u", "clear the line")
         if self._fault:
-            return self._fault, ("backspace", "take the last filter away")
+            return self._fault, ("backspace", "remove the last filter")
         if self._field == SAVED and not self._saved.by_name:
-            return "No filter has been saved yet.", ("ctrl+s", "save the filters that are chosen now")
+            return "There are no saved filters yet.", ("ctrl+s", "save the current filters")
         if self._field in OPEN:
             example = "a number from 0 to 1" if self._field == "recall" else "a date such as -30d, 3mo or 2026-11-01"
             return f"“{typed}” is not {example}.", clear
         if self._values:
-            which = " most frequent ones" if len(self._values) >= MAX_VALUE_COUNT else ""
-            return f"None of {grouped(len(self._values))}{which} holds “{typed}”.", clear
+            which = " most frequent" if len(self._values) >= MAX_VALUE_COUNT else ""
+            return f"None of the {grouped(len(self._values))}{which} values contains “{typed}”.", clear
         noun = f"a {self._field}" if self._field != "owner" else "an owner"
         if without_field(self._chips, self._field):
-            return f"No memory that passes the other filters has {noun}.", ("backspace", "take the last filter away")
-        return f"No memory has {noun}.", ("tab", "look at another field")
+            return f"No memory that passes the other filters has {noun}.", ("backspace", "remove the last filter")
+        return f"No memory has {noun}.", ("tab", "choose another field")
 
     def _say_why(self, why: str, *keys: tuple[str, str]) -> None:
         self.query_one("#why", Empty).say(why, *keys)
@@ -383,7 +383,7 @@ class FilterPicker(Dialog[None]):
         if event.state is WorkerState.ERROR:
             event.stop()
             is_ours = isinstance(event.worker.error, VestigeError)
-            self._tell(str(event.worker.error) if is_ours else "Something went wrong; nothing was changed.", "$error")
+            self._tell(str(event.worker.error) if is_ours else "Unexpected error; nothing was changed.", "$error")
 
 
 def _is_valid(chip: Chip, now: datetime) -> bool:

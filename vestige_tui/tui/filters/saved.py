@@ -76,7 +76,7 @@ class SaveResult(NamedTuple):
 async def ask_to_save(screen: Screen[None], saved: SavedFilters, chips: Sequence[Chip]) -> SaveResult:
     """Ask for a name and save the chips under it."""
     if not chips:
-        return SaveResult("There is no filter to save yet.")
+        return SaveResult("There are no filters to save.")
     text = write_chips(chips)
     read_chips(text)
 
@@ -84,7 +84,7 @@ async def ask_to_save(screen: Screen[None], saved: SavedFilters, chips: Sequence
         name = typed.strip()
         before = saved.by_name.get(name)
         if before is not None and before != text:
-            lines = [f"now  {before}", f"then {text}"]
+            lines = [f"old  {before}", f"new  {text}"]
             question = Confirm(f"Replace the saved filter {name}?", lines, verb="replace")
             if not await screen.app.push_screen_wait(question):
                 return SaveResult("")
@@ -103,7 +103,7 @@ async def ask_to_save(screen: Screen[None], saved: SavedFilters, chips: Sequence
 
 async def ask_to_drop(screen: Screen[None], saved: SavedFilters, name: str) -> str:
     """Delete a saved filter after asking; return a sentence for the status line, empty if cancelled."""
-    if not await screen.app.push_screen_wait(Confirm(f"Forget the saved filter {name}?", [saved.by_name[name]])):
+    if not await screen.app.push_screen_wait(Confirm(f"Delete the saved filter {name}?", [saved.by_name[name]])):
         return ""
     await saved.drop(name)
-    return f"Forgot the saved filter {name}."
+    return f"Deleted the saved filter {name}."

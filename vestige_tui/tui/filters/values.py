@@ -37,7 +37,7 @@ UNTIL = {
     "-1y": "more than a year ago",
 }
 RECALL = {"0.9": "at least .9", "0.8": "at least .8", "0.7": "at least .7", "0.5": "at least .5"}
-IS = {"replaced": "also what another memory replaced", "without-vector": "only what has no vector"}
+IS = {"replaced": "replaced memories too", "without-vector": "only memories without a vector"}
 OPEN: Mapping[str, Mapping[str, str]] = {"since": SINCE, "until": UNTIL, "recall": RECALL}
 """Fields that also take typed values, with the values they offer."""
 

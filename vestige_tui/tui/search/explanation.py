@@ -31,13 +31,13 @@ from vestige_tui.tui.dialogs.modals import Dialog
 from vestige_tui.tui.place import Console
 from vestige_tui.tui.search.rank_list import (
     COSINE,
-    MEANING,
-    MEANING_SHARE,
-    PLACE,
-    SCORE,
-    TOTAL,
-    WORDS,
-    WORDS_SHARE,
+    FUSED_RANK,
+    FUSED_SCORE,
+    TEXT_NORM,
+    TEXT_RANK,
+    TEXT_SCORE,
+    VECTOR_NORM,
+    VECTOR_RANK,
     RankColumn,
     RankLines,
     RankList,
@@ -85,12 +85,12 @@ class ExplanationScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = bindings(*OF_AN_EXPLANATION)
     HORIZONTAL_BREAKPOINTS = layout_widths.HORIZONTAL
     HELP = """\
-Both ways of searching give a list of their own, by words and by meaning, and these become the one in the middle. The
-memory under the cursor is marked in all of them; the other rows say which place they have elsewhere. What is pale lies
-behind the end of the answer.
+A search by text (the words) and a search by vector (the meaning) each rank their own list; the list in the middle fuses
+both. The memory under the cursor is marked in every list, and each row shows its rank in the other lists. Pale rows are
+below the end of the results.
 
-Beneath the lists: how the score of the memory under the cursor comes about, what became of each word, how many memories
-each filter would leave by itself, and which steps the search took. `tab` goes there.
+Below the lists: the score of the memory under the cursor step by step, the use of each word, the number of memories
+that pass each filter alone, and the steps of the search. `tab` goes there.
 """
 
     def __init__(self, query: SearchQuery, memory_id: str | None = None) -> None:
@@ -106,19 +106,19 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         with Horizontal(id="explained-lists"):
             with Vertical(id="by-words"):
                 yield Static(id="words-title", markup=False)
-                yield RankList((SCORE, WORDS_SHARE, PLACE, MEANING), id="words")
+                yield RankList((TEXT_SCORE, TEXT_NORM, FUSED_RANK, VECTOR_RANK), id="words")
             with Vertical(id="fused"):
                 yield Static(id="fused-title", markup=False)
-                yield RankList((TOTAL, WORDS, MEANING), id="together")
+                yield RankList((FUSED_SCORE, TEXT_RANK, VECTOR_RANK), id="together")
             with Vertical(id="by-meaning"):
                 yield Static(id="meaning-title", markup=False)
-                yield RankList((COSINE, MEANING_SHARE, PLACE, WORDS), id="meaning")
+                yield RankList((COSINE, VECTOR_NORM, FUSED_RANK, TEXT_RANK), id="meaning")
             yield RankLines((), id="lines")
-            yield Empty("Asking …", id="nothing")
+            yield Empty("Searching…", id="nothing")
         with Panels(id="explained-how"), Horizontal(id="how-columns"):
             with Vertical(id="how-score"):
                 yield Section("this memory", id="how-sums")
-                yield Section("how one list is made", id="how-rules")
+                yield Section("how the scores are combined", id="how-rules")
             with Vertical(id="how-query"):
                 yield Section("words", id="how-words")
                 yield Section("filters", id="how-filters")
@@ -161,9 +161,7 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         if event.state is WorkerState.ERROR:
             event.stop()
             error = event.worker.error
-            message = (
-                plain(str(error)) if isinstance(error, VestigeError) else "Something went wrong; nothing was lost."
-            )
+            message = plain(str(error)) if isinstance(error, VestigeError) else "Unexpected error; nothing was lost."
             self.query_one(StatusLine).say(redact(message), "", "bad")
 
     def _show(self, result: Explanation) -> None:
@@ -193,7 +191,7 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
             own = (self.app.get_key_display(binding) for binding in bound if binding.id == AskWhyNot.id)
             key = next(own, AskWhyNot.key)
             self.query_one("#nothing", Empty).say(
-                "No memory answers this.", (key, "why not this one"), ("esc", "ask something else")
+                "No memory matches this search.", (key, "why a memory is missing"), ("esc", "back to the search")
             )
         elif self._current not in self._hits:
             self._current = next(iter(self._hits))
@@ -213,8 +211,8 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         self._say_query()
         for id, name, count in (
             ("words-title", explanation.branch_name(result, "text"), len(result.text)),
-            ("meaning-title", "meaning", len(result.vector)),
-            ("fused-title", "together", len(self._hits)),
+            ("meaning-title", "vector", len(result.vector)),
+            ("fused-title", "fused", len(self._hits)),
         ):
             counts = (
                 f"  {grouped(count)}, {grouped(len(result.answer))} shown"
@@ -303,7 +301,7 @@ each filter would leave by itself, and which steps the search took. `tab` goes t
         self.app.switch_mode(place)
 
     def action_show_help(self) -> None:
-        self.app.push_screen(HelpScreen("A search laid open", self.HELP, self))
+        self.app.push_screen(HelpScreen("Ranking explained", self.HELP, self))
 
     def action_back(self) -> None:
         self.dismiss(None)
@@ -315,10 +313,10 @@ def _figures(result: Explanation) -> tuple[RankColumn, ...]:
     if explanation.is_newest(result):
         return ()
     if result.answer.mode == "literal":
-        return (TOTAL,)
+        return (FUSED_SCORE,)
     if words and meaning:
-        return (TOTAL, WORDS, SCORE, WORDS_SHARE, MEANING, COSINE, MEANING_SHARE)
-    return (TOTAL, SCORE, WORDS_SHARE) if words else (TOTAL, COSINE, MEANING_SHARE)
+        return (FUSED_SCORE, TEXT_RANK, TEXT_SCORE, TEXT_NORM, VECTOR_RANK, COSINE, VECTOR_NORM)
+    return (FUSED_SCORE, TEXT_SCORE, TEXT_NORM) if words else (FUSED_SCORE, COSINE, VECTOR_NORM)
 
 
 def _pairs(pairs: Sequence[tuple[str, str]]) -> Content:

@@ -133,8 +133,9 @@ class HitList(MemoryRows):
         yield " " * INDENT_CELLS, "text"
         yield from _labels(memory, max(0, room), tags=not scored)
         if ranks:
-            for name, rank, size in (("words", hit.text_rank, 10), ("meaning", hit.vector_rank, 12)):
-                yield fit(f"{name} {grouped(rank) if rank is not None else '─'}", size), "muted" if rank else "faint"
+            for name, rank, size in (("text", hit.text_rank, 10), ("vector", hit.vector_rank, 12)):
+                label = f"{name} #{grouped(rank)}" if rank is not None else f"{name} ─"
+                yield fit(label, size), "muted" if rank else "faint"
         if bar:
             full = max(1, round(min(hit.score, 1.0) * SCORE_CELLS))
             yield FULL * full, "accent"

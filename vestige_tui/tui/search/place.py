@@ -47,17 +47,17 @@ class SearchPlace(ReadingPlace):
     CSS_PATH: ClassVar[list[str | PurePath]] = ["../reading_place.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["search"])
     HELP = """\
-Type what you want to know. Plain words are optional, `"a phrase"` and `+word` must occur, `-word` must not.
+Type a question. Plain words are optional; `"a phrase"` and `+word` must occur, `-word` must not.
 
-Filters become chips: `type:decision`, `domain:auth`, `tag:"two words"`, `codebase:api`, `owner:mira`, `since:-30d`,
-`until:2026-11-01`, `recall:0.8`, `is:replaced`, `is:without-vector`. Backspace at the beginning takes the last one
-away. `f8` (or `f`, outside the line) opens what there is, with counts; `ctrl+s` saves the filters, `F` takes them
-elsewhere.
+Filters: `type:decision`, `domain:auth`, `tag:"two words"`, `codebase:api`, `owner:mira`, `since:-30d`,
+`until:2026-11-01`, `recall:0.8`, `is:replaced`, `is:without-vector`. Backspace at the start of the line removes the
+last filter. `f8` (in the list also `f`) chooses filters, with counts; `ctrl+s` saves them; `F` opens them in Browse or
+Review.
 
-`m` looks for exact characters as well: a path, an id, a line of code as it stands.
+`m` switches between text and vector, text, vector, and exact characters, such as a path, an id or a line of code.
 
-Each hit says where it stood in the search by words and in the search by meaning; `x` shows how the answer came about,
-and `w` says of any memory why it is not in it.
+Each hit shows its rank by text (the words) and by vector (the meaning). `x` explains the ranking; `w` explains why a
+memory is not in the results.
 """
 
     def __init__(self) -> None:
@@ -120,14 +120,14 @@ and `w` says of any memory why it is not in it.
         self._announced = False
         self.query_one(FilterBar).note(self._note)
         if not self._answered:
-            self.query_one("#nothing", Empty).say("There is no answer yet.")
+            self.query_one("#nothing", Empty).say("No answer yet.")
 
     def _announce_slow(self) -> None:
         self._announced = True
         self.query_one(FilterBar).note("searching …")
         if not self._answered:
             loading = self.store_session.embedders.state in ("idle", "loading")
-            why = "The embedding model is being loaded; the first answer waits for it." if loading else "Searching…"
+            why = "Loading the embedding model; the first search waits for it." if loading else "Searching…"
             self.query_one("#nothing", Empty).say(why)
 
     async def _ask(self, store: Store, bar: FilterBar) -> tuple[Answer | None, Sequence[Hit]]:
@@ -188,18 +188,18 @@ and `w` says of any memory why it is not in it.
         keys: list[tuple[str, str]] = []
         key, leave = self.key_named, self.key_named(LeaveLine)
         if filtered:
-            keys.append(("home backspace" if has_query else "backspace", "take a filter away"))
+            keys.append(("home backspace" if has_query else "backspace", "remove the last filter"))
         # Letters are keys only outside the line, so the hints name the key that leaves it.
         if not self.replaced_too and (has_query or filtered):
-            keys.append((f"{leave} {key(ToggleSuperseded)}", "look at replaced memories too"))
+            keys.append((f"{leave} {key(ToggleSuperseded)}", "show replaced memories too"))
         if has_query:
             mode = MODES[(MODES.index(self._mode) + 1) % len(MODES)]
             keys.append((f"{leave} {key(CycleMode)}", f"search by {MODE_NAMES[mode]}"))
-            nothing.say("No memory answers this.", *keys)
+            nothing.say("No memory matches this search.", *keys)
         elif filtered:
             nothing.say("No memory passes these filters.", *keys)
         else:
-            nothing.say("This store holds no memories yet.", (f"{leave} {key(AddMemory)}", "write the first one"))
+            nothing.say("This store has no memories yet.", (f"{leave} {key(AddMemory)}", "add the first memory"))
 
     def action_cycle_mode(self) -> None:
         self._mode = MODES[(MODES.index(self._mode) + 1) % len(MODES)]
@@ -221,7 +221,7 @@ and `w` says of any memory why it is not in it.
         if store is None:
             self.say("The store is not open yet.", severity="waiting")
         elif not text:
-            self.say("Type a question first; without one the newest memories are listed.", severity="quiet")
+            self.say("Type a question first; without one, the newest memories are listed.", severity="quiet")
         else:
             chosen = await self.await_visibly(
                 self.answer_or_none(self.current_filter(store)), slow="Reading the filters…", gone_on=gone_on
@@ -234,7 +234,7 @@ and `w` says of any memory why it is not in it.
     async def action_explain_answer(self) -> None:
         from vestige_tui.tui.search.explanation import ExplanationScreen
 
-        if (question := await self._current_query("Nothing was explained; you had gone on.")) is not None:
+        if (question := await self._current_query("Nothing was explained: you left this screen first.")) is not None:
             memory = self.current_memory()
             await self.app.push_screen(ExplanationScreen(question[1], memory.id if memory else None))
 
@@ -242,7 +242,7 @@ and `w` says of any memory why it is not in it.
     async def action_ask_why_not(self) -> None:
         from vestige_tui.tui.search.why_not import tell_why_not
 
-        if (question := await self._current_query("Nothing was asked; you had gone on.")) is not None:
+        if (question := await self._current_query("Nothing was explained: you left this screen first.")) is not None:
             await tell_why_not(self.app, *question)
 
     # Moving between line, list and card

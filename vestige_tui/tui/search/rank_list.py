@@ -19,7 +19,7 @@ MIN_TEXT_CELLS = 30
 
 @dataclass(frozen=True, slots=True)
 class RankRow:
-    """Row of a rank list: the hit, its place in the fused list, and whether the answer shows it."""
+    """Row of a rank list: the hit, its rank in the fused list, and whether the answer shows it."""
 
     hit: Hit
     place: int
@@ -36,17 +36,17 @@ class RankColumn:
 
 
 def _rank(rank: int | None) -> str:
-    return NONE if rank is None else grouped(rank)
+    return NONE if rank is None else f"#{grouped(rank)}"
 
 
-PLACE = RankColumn("place", 6, lambda row: grouped(row.place))
-TOTAL = RankColumn("total", 6, lambda row: figure(row.hit.score))
-WORDS = RankColumn("words", 6, lambda row: _rank(row.hit.text_rank))
-SCORE = RankColumn("score", 6, lambda row: figure(row.hit.text_score))
-WORDS_SHARE = RankColumn("share", 6, lambda row: figure(row.hit.text_share))
-MEANING = RankColumn("meaning", 8, lambda row: _rank(row.hit.vector_rank))
+FUSED_RANK = RankColumn("fused", 6, lambda row: _rank(row.place))
+FUSED_SCORE = RankColumn("score", 6, lambda row: figure(row.hit.score))
+TEXT_RANK = RankColumn("text", 6, lambda row: _rank(row.hit.text_rank))
+TEXT_SCORE = RankColumn("score", 6, lambda row: figure(row.hit.text_score))
+TEXT_NORM = RankColumn("norm", 6, lambda row: figure(row.hit.text_share))
+VECTOR_RANK = RankColumn("vector", 8, lambda row: _rank(row.hit.vector_rank))
 COSINE = RankColumn("cosine", 7, lambda row: figure(row.hit.vector_score, 3))
-MEANING_SHARE = RankColumn("share", 6, lambda row: figure(row.hit.vector_share))
+VECTOR_NORM = RankColumn("norm", 6, lambda row: figure(row.hit.vector_share))
 
 
 class RankList(RowList):
@@ -178,7 +178,7 @@ class RankLines(RankList):
         room = width - RANK_CELLS - MIN_TEXT_CELLS
         # Ranks first; other figures only where there is room.
         columns: list[RankColumn] = []
-        for each in sorted(self._figures, key=lambda each: each not in (TOTAL, WORDS, MEANING)):
+        for each in sorted(self._figures, key=lambda each: each not in (FUSED_SCORE, TEXT_RANK, VECTOR_RANK)):
             if each.cells <= room:
                 room -= each.cells
                 columns.append(each)

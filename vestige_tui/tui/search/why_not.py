@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TITLE = "Why not this one?"
+TITLE = "Why is this memory not in the results?"
 CHOICES_LIMIT = 30
 SHOWN_CELLS = 400
 
@@ -58,7 +58,7 @@ class WhyNotPanel(Dialog[None]):
 
 async def tell_why_not(app: App[Any], store: Store, query: SearchQuery) -> None:
     """Ask for a memory by its id or by words, and show why the answer to ``query`` lacks it."""
-    typed = await app.push_screen_wait(Ask(TITLE, placeholder="its id, or words that it holds"))
+    typed = await app.push_screen_wait(Ask(TITLE, placeholder="an id, or words in its text"))
     if not typed or not typed.strip():
         return
     memory_id = await _pick_memory(app, store, typed)
@@ -74,7 +74,7 @@ async def _pick_memory(app: App[Any], store: Store, typed: str) -> str | None:
         # Without filters, and with superseded memories: either may be the reason.
         answer = await store.search(SearchQuery(typed, mode="text", limit=CHOICES_LIMIT, superseded=True))
     if not answer.hits:
-        await app.push_screen(Message(TITLE, f"No memory has this id or holds these words: {cut(typed, 60)}"))
+        await app.push_screen(Message(TITLE, f"No memory has this id or contains these words: {cut(typed, 60)}"))
         return None
     choices = [Choice(hit.memory.id, one_line(hit.memory.content, SHOWN_CELLS)) for hit in answer]
     return await app.push_screen_wait(Pick(TITLE, choices))

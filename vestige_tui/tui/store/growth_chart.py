@@ -48,7 +48,7 @@ class GrowthChart(Widget):
         self.set_class(self.growth is not None, "-known")
 
     def render(self) -> Content:
-        title = Content.styled("memories made, by month", "$text-disabled")
+        title = Content.styled("memories created, by month", "$text-disabled")
         if self.growth is None:
             return title
         months = every_month(self.growth)

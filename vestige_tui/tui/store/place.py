@@ -50,14 +50,14 @@ STATES = {
     "unavailable": ("■ unavailable", "$error"),
 }
 SENTENCES = {
-    "healthy": "It answers, and nothing needs attention.",
-    "degraded": "It answers, but something needs attention:",
-    "unavailable": "It does not answer:",
+    "healthy": "No problems found.",
+    "degraded": "Needs attention:",
+    "unavailable": "The store does not answer:",
 }
 OPENING = {
-    SessionState.OPENING: ("◌ opening", "$text-muted", "The store is being opened."),
-    SessionState.LIVE: ("◌ asking", "$text-muted", "The store is being asked."),
-    SessionState.RECONNECTING: ("◐ reconnecting", "$warning", "The store went away; it is being tried again."),
+    SessionState.OPENING: ("◌ opening", "$text-muted", "Opening the store…"),
+    SessionState.LIVE: ("◌ reading", "$text-muted", "Reading the state of the store…"),
+    SessionState.RECONNECTING: ("◐ reconnecting", "$warning", "The store does not answer; the console retries."),
 }
 STEPS = {"applied": ("●", "$text-muted"), "pending": ("○", "$warning"), "waiting": ("◌", "$warning")}
 
@@ -69,13 +69,13 @@ class StorePlace(Place):
     CSS_PATH: ClassVar[list[str | PurePath]] = ["../widgets/panels.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = bindings(*IN_PLACE["store"])
     HELP = """\
-Is the store well, and what is in it: what it runs on, who has it open, what takes space, which queries were slow, its
-schema, and what people changed last.
+The health of the store, its contents, server or file, connections, table sizes, slowest queries, schema and latest
+changes.
 
-`c` copies this store into a PostgreSQL one, as a job that goes on when the console is closed. `v` gives unused space
-back, once it has said whom that keeps waiting; `esc` stops it.
+`c` copies this store into a PostgreSQL store, as a job that keeps running when the console is closed. `v` frees unused
+space, after showing which writes wait for it; `esc` stops it.
 
-Times of queries are those of this console since it opened the store; `ctrl+r` asks for all figures again.
+Query times are measured in this console since it opened the store. `ctrl+r` refreshes all figures.
 """
 
     def __init__(self) -> None:
@@ -92,15 +92,15 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
                 with Vertical():
                     yield Section("contents", id="contents")
                     yield GrowthChart(id="growth")
-                    yield Section("on disk", id="sizes")
+                    yield Section("table sizes", id="sizes")
                     yield Section("recent changes", id="changes")
-                    yield Section("our slowest queries, by time in all", id="slowest")
+                    yield Section("this console's slowest queries, by total", id="slowest")
                 with Vertical(id="aside"):
-                    yield Section("what it runs on", id="server")
+                    yield Section("server or file", id="server")
                     yield Section("connections", id="connections")
                     yield Section("vectors in memory", id="held")
                     yield Section("schema", id="schema")
-                    yield Section("our slowest queries, by longest", id="longest")
+                    yield Section("this console's slowest queries, by max", id="longest")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -167,7 +167,7 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
         if store.read_only:
             raise ReadOnly(f"{store.title} is open read-only: {store.read_only_reason}.")
         if self._is_vacuuming():
-            raise Usage("The store is being vacuumed already.")
+            raise Usage("A vacuum of this store is already running.")
         effects = store_report.vacuum_effects(store.kind)
         if await self.app.push_screen_wait(Confirm(f"Vacuum {store.title}?", effects, verb="vacuum")):
             self._vacuuming = self._vacuum(store)
@@ -182,7 +182,7 @@ Times of queries are those of this console since it opened the store; `ctrl+r` a
             result = await store.maintenance.vacuum(partial(self._say_vacuuming, stop))
         except asyncio.CancelledError:
             if self.is_mounted:
-                self.say("The vacuum was stopped; nothing is lost.", severity="quiet")
+                self.say("Vacuum stopped; nothing was lost.", severity="quiet")
                 self.refresh_place()
             raise
         except BaseException:
@@ -226,7 +226,7 @@ def _health(store: Store, health: Health) -> Content:
     if store.read_only:
         reason = f"Read-only: {plain(store.read_only_reason)}."
         if store.kind == "vestige":
-            reason += " Its server goes on using it; nothing here writes to it."
+            reason += " Its Vestige server keeps using it; this console never writes to it."
         lines.append(Content.styled(reason, "$text"))
     return Content("\n").join(lines)
 
@@ -262,10 +262,11 @@ def _connections(report: StoreReport, now: datetime, width: int) -> Content:
 
 def _sizes(report: StoreReport, now: datetime, width: int) -> Content:
     if report.sizes is None:
-        return Content.styled("The file is too large to measure each table, or its library cannot.", "$text-muted")
+        reason = "Not measured: the file is too large, or this SQLite cannot measure tables."
+        return Content.styled(reason, "$text-muted")
     tables, rest = report.sizes[:MAX_TABLE_ROWS], report.sizes[MAX_TABLE_ROWS:]
     room = max(10, min(28, width - 27))
-    lines = [Content.styled(f"{'':<{room}}{'rows':>9}{'indexes':>9}{'in all':>9}", "$text-disabled")]
+    lines = [Content.styled(f"{'':<{room}}{'data':>9}{'indexes':>9}{'total':>9}", "$text-disabled")]
     for each in tables:
         parts = (bytes_size(part) if part else "─" for part in (each.heap + each.outside, each.indexes))
         lines.append(
@@ -300,7 +301,7 @@ def _padded(text: str, width: int) -> str:
 
 
 def _queries(queries: Sequence[QueryTiming], width: int, *, longest: bool) -> Content:
-    names = ["times", "longest" if longest else "in all", "median"] + (["95 %"] if width >= 50 else [])
+    names = ["count", "max" if longest else "total", "median"] + (["p95"] if width >= 50 else [])
     room = max(10, width - 9 * len(names))
     lines = [Content.styled(" " * room + "".join(f"{name:>9}" for name in names), "$text-disabled")]
     for each in queries[:MAX_QUERY_ROWS]:
@@ -314,8 +315,6 @@ def _queries(queries: Sequence[QueryTiming], width: int, *, longest: bool) -> Co
                 ("".join(f"{store_report.milliseconds(span):>9}" for span in rest), "$text-muted"),
             )
         )
-    if "95 %" in names:
-        lines.append(Content.styled("95 %: 19 times in 20 it took no longer", "$text-disabled"))
     return Content("\n").join(lines)
 
 
@@ -355,7 +354,7 @@ def _schema(store: Store, migrations: Sequence[MigrationInfo], width: int) -> Co
 
 def _changes(changes: Sequence[JournalEntry], now: datetime, width: int) -> Content:
     if not changes:
-        return Content.styled("Nobody has changed anything from a console yet.", "$text-muted")
+        return Content.styled("No changes yet.", "$text-muted")
     lines = []
     for entry in changes:
         ids = entry.ids

@@ -141,10 +141,10 @@ class MemoryCard(Panels):
         yield Static(id="card-raw", markup=False)
         yield Static(id="card-cut", markup=False)
         yield Section("", id="card-times")
-        yield Section("found by", id="card-why")
+        yield Section("search rank", id="card-why")
         yield RetentionPlot(id="card-curve")
         yield LineageTree(id="card-lineage")
-        yield Section("linked with", id="card-links")
+        yield Section("links", id="card-links")
         yield Section("reviews", id="card-reviews")
         yield Section("metadata", id="card-metadata")
         yield Section("history", id="card-history")
@@ -201,11 +201,11 @@ class MemoryCard(Panels):
     def _say_cut(self, characters: int | None) -> None:
         """Show that the text is cut, with its whole length in characters; None if only its form differs."""
         self._cut_of = characters
-        text = "Shown as it is stored: as Markdown it would have too many parts."
+        text = "Shown as plain text: too large to show as Markdown."
         if characters is not None:
             # The card's key works only while the card has the focus.
             way = "w shows" if self.has_focus_within else "enter, then w, shows"
-            text = f"The first {grouped(SHOWN_CHARACTERS)} of {grouped(characters)} characters; {way} the whole text."
+            text = f"The first {grouped(SHOWN_CHARACTERS)} of {grouped(characters)} characters; {way} the full text."
         self.query_one("#card-cut", Static).update(text)
 
     def on_focus(self) -> None:
@@ -261,22 +261,17 @@ def _facts(memory: Memory, now: datetime, width: int) -> Content:
 
 def _why(hit: Hit) -> Content:
     lines = []
-    for name, rank, score in (
-        ("words", hit.text_rank, hit.text_score),
-        ("meaning", hit.vector_rank, hit.vector_score),
+    for name, rank, unit, score in (
+        ("text", hit.text_rank, "score", hit.text_score),
+        ("vector", hit.vector_rank, "cosine", hit.vector_score),
     ):
-        place = f"{_nth(rank)}" if rank is not None else "not among the best"
-        pieces = [(f"{name:<9}", "$text-muted"), (f"{place:<8}", "$text" if rank is not None else "$text-disabled")]
+        place = f"#{grouped(rank)}" if rank is not None else "not ranked"
+        pieces = [(f"{name:<8}", "$text-muted"), (f"{place:<12}", "$text" if rank is not None else "$text-disabled")]
         if score is not None:
-            pieces.append((f"score {score:.2f}", "$text-disabled"))
+            pieces.append((f"{unit} {score:.2f}", "$text-disabled"))
         lines.append(Content.assemble(*pieces))
-    lines.append(Content.assemble(("together ", "$text-muted"), (f"{hit.score:.2f} of 1", "$text")))
+    lines.append(Content.assemble(("score   ", "$text-muted"), (f"{hit.score:.2f}", "$text")))
     return Content("\n").join(lines)
-
-
-def _nth(rank: int) -> str:
-    ending = "th" if rank % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")
-    return f"{grouped(rank)}{ending}"
 
 
 def _times(memory: Memory, now: datetime) -> Content:
@@ -286,12 +281,12 @@ def _times(memory: Memory, now: datetime) -> Content:
         if moment is not None:
             parts.extend([(f"{word} ", "$text-disabled"), (f"{ago(moment, now)}   ", "$text-muted")])
 
-    say("made", memory.created_at)
+    say("created", memory.created_at)
     if memory.updated_at != memory.created_at:
         say("updated", memory.updated_at)
     scheduling = memory.scheduling
     if scheduling is not None and scheduling.reps:
-        say("reviewed", scheduling.last_review)
+        say("last reviewed", scheduling.last_review)
     lines = [Content.assemble(*parts)]
     recall = retrievability(scheduling, now) if scheduling is not None else None
     if recall is not None:

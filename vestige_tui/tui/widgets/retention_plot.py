@@ -91,7 +91,7 @@ class RetentionPlot(Widget):
         width, height = self.size
         plot = self._retention
         if plot is None:
-            return Content.styled("never reviewed, so there is no curve yet", "$text-disabled")
+            return Content.styled("no curve yet: never reviewed", "$text-disabled")
         if width < 20 or height < 4:
             return Content("")
         return Content("\n").join(Content.assemble(*line) for line in self._lines(plot, Size(width, height)))
@@ -174,7 +174,7 @@ class ForecastBars(Widget):
         width, height = self.size
         top = max(self._counts, default=0)
         if not top:
-            return Content.styled("nothing falls due in these days", "$text-disabled")
+            return Content.styled("nothing is due in these days", "$text-disabled")
         margin = max(3, len(grouped(top)))
         rows, cells = height - 1, width - margin - 1
         if rows < 1 or cells < len(self._counts):
