@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
             names = re.findall(r"'([\w-]+)'", message[choice_error.end() :])
             matches = difflib.get_close_matches(choice_error[1], names, n=1)
             hint = f"did you mean {matches[0]}?" if matches else f"see `{self.prog} --help`."
-            raise Usage(f"There is no command {quoted(choice_error[1])}; {hint}")
+            raise Usage(f"Unknown command {quoted(choice_error[1])}; {hint}")
         raise Usage(f"{message[:1].upper()}{message[1:]}; see `{self.prog} --help`.")
 
 
@@ -120,9 +120,9 @@ def _integer(text: str, low: int, high: int) -> int:
     except ValueError:
         value = low - 1
     if value < low:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is no whole number from {low}")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number of at least {low}")
     if value > high:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is more than {high:,}")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is more than the maximum {high:,}")
     return value
 
 
@@ -133,5 +133,5 @@ def share(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is no number from 0 to 1")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number from 0 to 1")
     return value

@@ -21,34 +21,34 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_FILE = """\
-# Settings of vestige-tui. What starts with "#" shows a default; remove the "#" to change it.
+# Settings of vestige-tui. All lines are comments: defaults and examples. Remove the "# " to set a value.
 
 # [storage]
 # backend = "sqlite"                # or "postgres"
 
 # [storage.sqlite]
-# path = "~/memories/vestige.db"    # relative paths start at this file's folder
+# path = "~/memories/vestige.db"    # a relative path starts at the folder of this file
 
 # [storage.postgres]
-# url = "postgresql://me@localhost/vestige"   # better no password here: libpq also reads ~/.pgpass
-# direct_url = "postgresql://me@db1/vestige"     # the server itself, where url leads to a pooler
-# read_url = "postgresql://me@replica/vestige"   # a standby of the same server, which answers searches and lists
+# url = "postgresql://me@localhost/vestige"   # put the password into ~/.pgpass instead
+# direct_url = "postgresql://me@db1/vestige"     # the server itself, if url leads to a pooler
+# read_url = "postgresql://me@replica/vestige"   # a standby of the same server, for searches and lists
 # max_connections = 10
 # acquire_timeout_secs = 30
 
 # [embeddings]
 # provider = "fastembed"
-# model = "nomic-ai/nomic-embed-text-v1.5"   # without a model, the one that the store belongs to is used
+# model = "nomic-ai/nomic-embed-text-v1.5"   # default: the model of the store
 
 # [review]
 # desired_retention = 0.9
 # new_per_day = 10
-# day_starts_at = "00:00"           # local time; until then, it is still the day before
+# day_starts_at = "00:00"           # local time at which a new day starts
 
-# [keys]                            # a command's id and its key, or several keys with commas
+# [keys]                            # id of a command = its key, or several keys with commas
 # place.search = "f2,ctrl+f"
 
-# [filters]                         # a name and what it stands for; the key f lists them, --filter NAME takes one
+# [filters]                         # name = filter; the key f lists them, --filter NAME uses one
 # recent = "type:decision since:-30d"
 
 # [ui]
