@@ -43,7 +43,15 @@ def test_explain_prints_aligned_tables(run: Command, sample: str) -> None:
     lines = ran.out.splitlines()
     assert lines[0].startswith("Words and meaning: ")
     assert lines[0].endswith("5 of 6 memories pass all filters.")
-    for title in ("Results", "Text search", "Vector search", "Query words", "Filters", "How the scores are combined", "Steps"):
+    for title in (
+        "Results",
+        "Text search",
+        "Vector search",
+        "Query words",
+        "Filters",
+        "How the scores are combined",
+        "Steps",
+    ):
         assert title in lines
     head = lines[lines.index("Results") + 1]
     assert head.split() == ["rank", "score", "text", "score", "norm", "vector", "cosine", "norm", "id", "memory"]

@@ -178,7 +178,10 @@ def test_what_a_worker_waits_for_is_said_where_its_store_is_away(run: Command, t
         for arguments in (["show", job_id], ["watch", "abcdef"], ["cancel", job_id]):
             refused = run("--store", here, "--json", "jobs", *arguments)
             assert (refused.status, refused.json["error"]["code"]) == (1, "unavailable"), arguments
-            assert f"The worker of job abcdef12 ({said}) is running and is waiting: nowhere cannot be reached" in refused.err
+            assert (
+                f"The worker of job abcdef12 ({said}) is running and is waiting: nowhere cannot be reached"
+                in refused.err
+            )
     unknown = run("--store", here, "--json", "jobs", "show", "99999999")
     assert unknown.json["error"]["code"] == "unavailable"
     assert "No other known store has a job '99999999'." in unknown.err

@@ -32,7 +32,9 @@ def add_commands(commands: Commands) -> None:
     unlink.add_argument("source", metavar="A")
     unlink.add_argument("target", metavar="B")
     unlink.add_argument("--type", metavar="TYPE", default="related")
-    neighbors = commands.add("neighbors", _neighbors, "list memories linked to this one, directly or over others, closest first")
+    neighbors = commands.add(
+        "neighbors", _neighbors, "list memories linked to this one, directly or over others, closest first"
+    )
     neighbors.add_argument("id", metavar="ID")
     neighbors.add_argument(
         "--depth", metavar="N", type=whole, default=1, help="maximum number of links between, 1 to 6 (default 1)"
