@@ -15,7 +15,7 @@ from vestige_tui.cli.change_lines import is_answered, named, print_change, print
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.interrupts import interruptible
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.parser import Commands, entry_number
+from vestige_tui.cli.parser import ID_HELP, Commands, entry_number
 from vestige_tui.core.editor import EditedText
 from vestige_tui.core.errors import Refused, Usage, VestigeError
 from vestige_tui.core.memories import Change, DeletePreview, Draft, Patch
@@ -35,26 +35,26 @@ def add_commands(commands: Commands) -> None:
     add = commands.add("add", _add, "add a memory")
     add.add_argument("text", metavar="TEXT", nargs="?", help="text of the memory; - reads stdin")
     add.add_argument("--type", metavar="TYPE", default="fact", help="default: fact")
-    add.add_argument("--tag", metavar="TAG", action="append", default=[], help="repeatable")
-    add.add_argument("--domain", metavar="NAME", action="append", default=[], help="repeatable")
-    add.add_argument("--codebase", metavar="NAME")
+    add.add_argument("--tag", metavar="TAG", action="append", default=[], help="repeat for several")
+    add.add_argument("--domain", metavar="NAME", action="append", default=[], help="repeat for several")
+    add.add_argument("--codebase", metavar="NAME", help="name of the code base it belongs to")
     edit = commands.add("edit", _edit, "edit a memory; without options, open its text in $EDITOR")
-    edit.add_argument("id", metavar="ID")
+    edit.add_argument("id", metavar="ID", help=ID_HELP)
     edit.add_argument("--content", metavar="TEXT", help="new text; - reads stdin")
-    edit.add_argument("--type", metavar="TYPE")
+    edit.add_argument("--type", metavar="TYPE", help="new type")
     edit.add_argument("--codebase", metavar="NAME", help='new codebase; "" for none')
-    edit.add_argument("--domain", metavar="NAME", action="append", help='new domain, repeatable; "" for none')
-    edit.add_argument("--visibility", choices=_VISIBILITIES)
+    edit.add_argument("--domain", metavar="NAME", action="append", help='new domain, repeat for several; "" for none')
+    edit.add_argument("--visibility", choices=_VISIBILITIES, help="new visibility")
     edit.add_argument("--meta", metavar="K=V", action="append", help="set a metadata key; K= removes it")
     tag = commands.add("tag", _tag, "add (+a) or remove (-b) tags of memories", dashed_words=True)
-    tag.add_argument("words", metavar="ID… +a -b", nargs="*")
+    tag.add_argument("words", metavar="ID… +a -b", nargs="*", help="ids of memories, then the tags")
     delete = commands.add("delete", _delete, "delete memories; `undo` restores them")
-    delete.add_argument("ids", metavar="ID", nargs="+")
+    delete.add_argument("ids", metavar="ID", nargs="+", help=ID_HELP)
     delete.add_argument(
         "--yes", action="store_true", help=f"required for more than {MAX_UNCONFIRMED_MEMORIES} memories"
     )
     undo = commands.add("undo", _undo, "undo the last change, or the change with this number")
-    undo.add_argument("entry", metavar="ENTRY", nargs="?", type=entry_number)
+    undo.add_argument("entry", metavar="ENTRY", nargs="?", type=entry_number, help="number printed after the change")
 
 
 async def _add(args: Namespace, output: Output) -> int:

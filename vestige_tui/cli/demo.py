@@ -24,7 +24,9 @@ def add_commands(commands: Commands) -> None:
     demo.add_argument(
         "dir", metavar="DIR", nargs="?", help="folder of the sample store (default: in your data directory)"
     )
-    demo.add_argument("--postgres", action="store_true", help="in an embedded PostgreSQL server")
+    demo.add_argument(
+        "--postgres", action="store_true", help="use an embedded PostgreSQL server instead of a SQLite file"
+    )
     demo.add_argument("--no-console", action="store_true", help="create the store, open no console")
     demo.set_defaults(run=_create, afterwards=_open)
 

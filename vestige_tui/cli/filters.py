@@ -19,15 +19,19 @@ if TYPE_CHECKING:
 
 
 def add_filters(parser: Parser, *, superseded: bool = True) -> None:
-    group = parser.add_argument_group("filters")
-    group.add_argument("--domain", metavar="NAME", action="append", default=[], help="domain; repeatable")
-    group.add_argument("--type", metavar="TYPE", action="append", default=[], help="type; repeatable")
-    group.add_argument("--tag", metavar="TAG", action="append", default=[], help="tag; repeatable, any of them matches")
-    group.add_argument("--codebase", metavar="NAME", help="codebase")
-    group.add_argument("--owner", metavar="NAME", help="owner: handle, display name or id")
+    group = parser.add_argument_group("filters", "several values of one option match any of them")
+    group.add_argument(
+        "--domain", metavar="NAME", action="append", default=[], help="only this domain; repeat for several"
+    )
+    group.add_argument("--type", metavar="TYPE", action="append", default=[], help="only this type; repeat for several")
+    group.add_argument("--tag", metavar="TAG", action="append", default=[], help="only this tag; repeat for several")
+    group.add_argument("--codebase", metavar="NAME", help="only this codebase")
+    group.add_argument("--owner", metavar="NAME", help="only this owner: handle, display name or id")
     group.add_argument("--since", metavar="TIME", help="created at or after this time: 2026-11-01, -7d, 3mo, today")
     group.add_argument("--until", metavar="TIME", help="created before this time")
-    group.add_argument("--min-retrievability", metavar="R", type=share, help="recall of at least R, 0 to 1")
+    group.add_argument(
+        "--min-retrievability", metavar="R", type=share, help="recall (chance to remember) of R or more, 0 to 1"
+    )
     group.add_argument("--without-vector", action="store_true", help="only memories without a vector")
     group.add_argument("--filter", metavar="NAME", help="a saved filter; other options override or narrow it")
     if superseded:

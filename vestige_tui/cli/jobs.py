@@ -40,6 +40,7 @@ MAX_FINDINGS_COUNT = 1_000
 WATCH_SECONDS = 0.5
 PATIENCE_SECONDS = 120.0
 """Time to wait for an unreachable database, if it is not known that the worker lives; it retries by itself."""
+_ID_HELP = "id of a job, or its first characters (4 or more)"
 MAX_THRESHOLD_SECONDS = 10**9
 UNIQUE_PREFIX_CHARS = 8
 """Length from which an id prefix counts as unique across stores, so that the search stops at the first match."""
@@ -62,17 +63,19 @@ def add_commands(commands: Commands) -> None:
     listing.add_argument(
         "--limit", metavar="N", type=whole, default=50, help="maximum number of jobs, up to 1000 (default 50)"
     )
-    steps.add("show", _show, "show one job with its failed and repaired rows").add_argument("id", metavar="ID")
+    steps.add("show", _show, "show one job with its failed and repaired rows").add_argument(
+        "id", metavar="ID", help=_ID_HELP
+    )
     watch = steps.add("watch", _watch, "print each change of all jobs, or of one job until it ends")
-    watch.add_argument("id", metavar="ID", nargs="?")
+    watch.add_argument("id", metavar="ID", nargs="?", help=_ID_HELP)
     steps.add("cancel", _cancel, "cancel a job at its next checkpoint, or work delegated to an agent").add_argument(
-        "id", metavar="ID"
+        "id", metavar="ID", help=_ID_HELP
     )
     steps.add("retry", _retry, "continue a job from its checkpoint, or queue delegated work again").add_argument(
-        "id", metavar="ID"
+        "id", metavar="ID", help=_ID_HELP
     )
     fail = steps.add("fail", _fail, "mark abandoned work as failed")
-    fail.add_argument("id", metavar="ID")
+    fail.add_argument("id", metavar="ID", help=_ID_HELP)
     fail.add_argument("--reason", metavar="TEXT", default="", help="reason to record")
     sweep = steps.add("sweep", _sweep, "mark work past its deadline as failed, and work without a heartbeat as stuck")
     sweep.add_argument("--threshold", metavar="SECONDS", type=seconds, help="time without a heartbeat (default 600)")

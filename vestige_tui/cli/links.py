@@ -9,7 +9,7 @@ from vestige_tui.cli.change_lines import is_answered, names, print_sentence
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.memories import fraction, since
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.parser import Commands, share, whole
+from vestige_tui.cli.parser import ID_HELP, Commands, share, whole
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Change
 from vestige_tui.core.text import one_line, plain, short_id
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Commands) -> None:
     edges = commands.add("edges", _edges, "list the links to and from a memory")
-    edges.add_argument("id", metavar="ID")
+    edges.add_argument("id", metavar="ID", help=ID_HELP)
     edges.add_argument("--type", metavar="TYPE", help="only links of this type")
     link = commands.add("link", _link, "link two memories")
-    link.add_argument("source", metavar="A")
-    link.add_argument("target", metavar="B")
-    link.add_argument("--type", metavar="TYPE", default="related")
-    link.add_argument("--weight", metavar="W", type=share, default=1.0)
+    link.add_argument("source", metavar="A", help=ID_HELP)
+    link.add_argument("target", metavar="B", help=ID_HELP)
+    link.add_argument("--type", metavar="TYPE", default="related", help="type of the link (default: related)")
+    link.add_argument("--weight", metavar="W", type=share, default=1.0, help="strength, 0 to 1 (default 1)")
     unlink = commands.add("unlink", _unlink, "remove a link between two memories")
-    unlink.add_argument("source", metavar="A")
-    unlink.add_argument("target", metavar="B")
-    unlink.add_argument("--type", metavar="TYPE", default="related")
+    unlink.add_argument("source", metavar="A", help=ID_HELP)
+    unlink.add_argument("target", metavar="B", help=ID_HELP)
+    unlink.add_argument("--type", metavar="TYPE", default="related", help="type of the link (default: related)")
     neighbors = commands.add(
-        "neighbors", _neighbors, "list memories linked to this one, directly or over others, closest first"
+        "neighbors", _neighbors, "list memories linked to this one, directly or through others, closest first"
     )
-    neighbors.add_argument("id", metavar="ID")
+    neighbors.add_argument("id", metavar="ID", help=ID_HELP)
     neighbors.add_argument(
-        "--depth", metavar="N", type=whole, default=1, help="maximum number of links between, 1 to 6 (default 1)"
+        "--depth", metavar="N", type=whole, default=1, help="number of links to follow, 1 to 6 (default 1)"
     )
 
 

@@ -11,7 +11,7 @@ from vestige_tui.cli import explanations
 from vestige_tui.cli.filters import add_filters, chosen_filter
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.parser import Commands, whole
+from vestige_tui.cli.parser import ID_HELP, Commands, whole
 from vestige_tui.core.errors import Usage
 from vestige_tui.core.links import Edge
 from vestige_tui.core.memories import Memory
@@ -45,11 +45,11 @@ def add_commands(commands: Commands) -> None:
     add_filters(search)
     listing = commands.add("list", _list, "list memories, one page at a time")
     listing.add_argument("--sort", choices=("created", "updated", "due"), default="created", help="default: created")
-    listing.add_argument("--limit", metavar="N", type=whole, default=50, help="memories a page (default 50)")
+    listing.add_argument("--limit", metavar="N", type=whole, default=50, help="memories per page (default 50)")
     listing.add_argument("--after", metavar="CURSOR", help="continue after this cursor")
     add_filters(listing)
     show = commands.add("show", _show, "show one memory in full")
-    show.add_argument("id", metavar="ID")
+    show.add_argument("id", metavar="ID", help=ID_HELP)
 
 
 async def _search(args: Namespace, output: Output) -> int:

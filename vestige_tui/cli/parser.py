@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Subparsers: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
+ID_HELP = "id of a memory, or its first characters (6 or more)"
 MAX_COUNT = 2**31 - 1
 MAX_ENTRY = 2**63 - 1
 MAX_DAYS = 36_500

@@ -32,14 +32,16 @@ _MAX_BAR_COLUMNS = 40
 def add_commands(commands: Commands) -> None:
     due = commands.add("due", _due, "list the memories due by the end of today, longest overdue first")
     due.add_argument("--before", metavar="TIME", help="due before this time instead: tomorrow, +7d, 2026-11-01")
-    due.add_argument("--limit", metavar="N", type=whole, default=100)
+    due.add_argument("--limit", metavar="N", type=whole, default=100, help="maximum number (default 100)")
     due.add_argument("--count", action="store_true", help="print only the number")
     add_filters(due)
     review = commands.add("review", _review, "grade a memory (again, hard, good, easy), or undo, suspend, bury, resume")
-    review.add_argument("what", metavar="ID|undo|suspend|bury|resume")
-    review.add_argument("grade", metavar="GRADE|ID", nargs="?")
+    review.add_argument("what", metavar="ID|undo|suspend|bury|resume", help="memory to grade, or the action")
+    review.add_argument(
+        "grade", metavar="GRADE|ID", nargs="?", help="again, hard, good or easy; after an action the id"
+    )
     forecasting = commands.add("forecast", _forecast, "print how many memories are due on each coming day")
-    forecasting.add_argument("--days", metavar="N", type=days, default=30)
+    forecasting.add_argument("--days", metavar="N", type=days, default=30, help="number of days (default 30)")
     add_filters(forecasting)
 
 

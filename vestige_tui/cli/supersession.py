@@ -7,7 +7,7 @@ from argparse import Namespace
 from vestige_tui.cli.change_lines import is_answered, names, print_sentence
 from vestige_tui.cli.global_options import chosen_store
 from vestige_tui.cli.output import Output
-from vestige_tui.cli.parser import Commands
+from vestige_tui.cli.parser import ID_HELP, Commands
 from vestige_tui.core.links import Lineage
 from vestige_tui.core.text import ago, one_line, plain, short_id
 from vestige_tui.presenters import json_shapes
@@ -22,12 +22,12 @@ _EVENT_VERBS = {
 
 def add_commands(commands: Commands) -> None:
     supersede = commands.add("supersede", _supersede, "mark a memory as replaced by another one")
-    supersede.add_argument("loser", metavar="OLD")
+    supersede.add_argument("loser", metavar="OLD", help="the replaced memory")
     supersede.add_argument("--by", metavar="NEW", required=True, help="the memory that replaces it")
     unsupersede = commands.add("unsupersede", _unsupersede, "make a replaced memory active again")
-    unsupersede.add_argument("id", metavar="ID")
-    history = commands.add("history", _history, "show which memories this one replaces, and which replaces it")
-    history.add_argument("id", metavar="ID")
+    unsupersede.add_argument("id", metavar="ID", help=ID_HELP)
+    history = commands.add("history", _history, "show which memories this one replaces or was replaced by")
+    history.add_argument("id", metavar="ID", help=ID_HELP)
 
 
 async def _supersede(args: Namespace, output: Output) -> int:
