@@ -72,7 +72,7 @@ async def _review(args: Namespace, output: Output) -> int:
     if args.what in _MARK_ACTIONS:
         return await _mark(args, output)
     if args.grade not in _GRADES:
-        raise Usage(f"A grade is {', '.join(_GRADES)}; for example `vestige-tui review 1a2b3c4d good`.")
+        raise Usage(f"The grade must be one of {', '.join(_GRADES)}; for example `vestige-tui review 1a2b3c4d good`.")
     async with chosen_store(args) as store:
         change = await store.reviews.record(await store.memories.resolve(args.what), _GRADES[args.grade])
         now, weights, state = store.now(), store.policy.weights, change.scheduling
