@@ -46,7 +46,7 @@ async def print_undo(output: Output, store: Store, change: Change) -> int:
     """Print the change that an undo has reversed; return the exit status."""
     if not is_answered(output, change):
         entry = await _undone_entry(store)
-        verb = f"{plain(entry.verb)} of" if entry is not None else "the change of"
+        verb = f"{plain(entry.verb)} on" if entry is not None else "the change on"
         print_sentence(output, change, f"Undid: {verb} {await _subject(store, change)}")
     return 0
 

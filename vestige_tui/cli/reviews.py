@@ -19,7 +19,7 @@ from vestige_tui.presenters import json_shapes
 
 _GRADES = {rating.name.lower(): rating for rating in Rating}
 _MARK_ACTIONS = {
-    "undo": ("Undid: review of", ""),
+    "undo": ("Undid: review on", ""),
     "suspend": ("Suspended", ""),
     "bury": ("Buried", " until tomorrow"),
     "resume": ("Resumed", ""),
