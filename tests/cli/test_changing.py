@@ -252,5 +252,5 @@ def test_a_change_names_its_memory_and_its_undo(run: Command, sample: str) -> No
     assert '" is active again  Undo: vestige-tui undo ' in run("--store", sample, "unsupersede", old).out
     assert run("--store", sample, "tag", old, new, "+both").out.startswith("Tagged 2 memories: +both")
     reviewed = run("--store", sample, "review", old, "good").out
-    assert re.match(rf'Reviewed {old[:8]} "Deploys .*": good, due in ', reviewed)
-    assert run("--store", sample, "undo").out.startswith(f"Undid: review on {old[:8]}")
+    assert re.match(rf'Graded {old[:8]} "Deploys .*" Good, due in ', reviewed)
+    assert run("--store", sample, "undo").out.startswith(f"Undid: grade on {old[:8]}")

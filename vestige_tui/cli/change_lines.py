@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MAX_QUOTED_CELLS = 48
+_UNDONE_WORDS = {"add": "add", "delete": "delete", "import": "import of", "review": "grade on"}
+"""Words for the undo of a verb; of any other the verb and "on"."""
 
 
 def named(memory: Memory) -> str:
@@ -46,7 +48,7 @@ async def print_undo(output: Output, store: Store, change: Change) -> int:
     """Print the change that an undo has reversed; return the exit status."""
     if not is_answered(output, change):
         entry = await _undone_entry(store)
-        verb = f"{plain(entry.verb)} on" if entry is not None else "the change on"
+        verb = _UNDONE_WORDS.get(entry.verb, f"{plain(entry.verb)} on") if entry is not None else "the change on"
         print_sentence(output, change, f"Undid: {verb} {await _subject(store, change)}")
     return 0
 

@@ -19,7 +19,7 @@ from vestige_tui.presenters import json_shapes
 
 _GRADES = {rating.name.lower(): rating for rating in Rating}
 _MARK_ACTIONS = {
-    "undo": ("Undid: review on", ""),
+    "undo": ("Undid: grade on", ""),
     "suspend": ("Suspended", ""),
     "bury": ("Buried", " until tomorrow"),
     "resume": ("Resumed", ""),
@@ -78,7 +78,9 @@ async def _review(args: Namespace, output: Output) -> int:
         now, weights, state = store.now(), store.policy.weights, change.scheduling
         due = f", due {ago(state.next_review, now)}" if state and state.next_review else ""
         scheduling = None if state is None else json_shapes.scheduling(state, now, weights)
-        return await print_change(output, store, change, "Reviewed", f": {args.grade}{due}", scheduling=scheduling)
+        return await print_change(
+            output, store, change, "Graded", f" {args.grade.capitalize()}{due}", scheduling=scheduling
+        )
 
 
 async def _mark(args: Namespace, output: Output) -> int:
